@@ -24,9 +24,11 @@ except ImportError as error:
     ) from error
 
 from ._lazy import lazy_exports
+from .errors import Error as Error
 from .results.sinks import register_sink_opener
 
 if TYPE_CHECKING:
+    from . import errors as errors
     from . import hardware as hardware
     from . import plots as plots
     from .advice.tradeoff import tradeoff as tradeoff
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 _EXPORTS: dict[str, tuple[str, ...]] = {
     ".advice.tradeoff": ("tradeoff",),
     ".deployment.deployment": ("Deployment",),
+    ".errors": (),
     ".hardware": (),
     ".measuring.calibration": ("calibrate",),
     ".measuring.energy": ("EnergyMeter", "EnergyUnknownWarning", "energy_meter"),
@@ -107,7 +110,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".transform.whatif": ("whatif",),
 }
 
-_EAGER = ("Counts", "Expr", "Graph", "GraphBuilder", "Hardware", "Plan", "Work", "__version__")
+_EAGER = ("Counts", "Error", "Expr", "Graph", "GraphBuilder", "Hardware", "Plan", "Work", "__version__")
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS, *_EAGER, needs={"torch": "torch"})
 

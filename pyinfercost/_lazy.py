@@ -7,6 +7,8 @@ from importlib import import_module
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
+from .errors import MissingLibraryError
+
 
 def lazy_exports(
     package: str, table: Mapping[str, Iterable[str]], *eager: str, needs: Mapping[str, str] | None = None
@@ -34,7 +36,7 @@ def lazy_exports(
             extra = (needs or {}).get(error.name or "")
             if extra is None:
                 raise
-            raise ImportError(
+            raise MissingLibraryError(
                 f"{package}.{name} needs {error.name}, which is not installed; run pip install 'pyinfercost[{extra}]'",
                 name=error.name,
             ) from error
@@ -57,13 +59,13 @@ def optional_library(name: str, user: str, extra: str) -> Any:
         extra: The extra of this package that installs it.
 
     Raises:
-        ImportError: It cannot be imported; the message names the extra.
+        MissingLibraryError: It cannot be imported; the message names the extra.
     """
     try:
         return import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
-        raise ImportError(
+        raise MissingLibraryError(
             f"{user} needs {package}, which cannot be imported ({error}); run pip install 'pyinfercost[{extra}]'",
             name=package,
         ) from error

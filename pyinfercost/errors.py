@@ -3,11 +3,14 @@
 `Error` is the base. Each error is also the built-in exception that a Python user expects (`ValueError`, `KeyError`,
 `OSError`, ...), so `except ValueError` works as before. Rooms derive their own from these; the compiled core raises
 the first five.
+
+A message shows control and bidirectional characters of the input as escapes, so that it is safe on a terminal.
 """
 
 from __future__ import annotations
 
 from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError
+from ._escapes import visible_lines
 
 __all__ = [
     "CountOverflowError",
@@ -28,10 +31,6 @@ __all__ = [
 
 class UnknownNameError(InputError, KeyError):
     """A name that nothing has: of a machine, a column, an option."""
-
-    def __str__(self) -> str:
-        # KeyError would print the repr of the message.
-        return str(self.args[0]) if self.args else ""
 
 
 class TooLargeError(InputError, MemoryError):
@@ -60,3 +59,11 @@ class UnsupportedError(Error, NotImplementedError):
 
 class StateError(Error, RuntimeError):
     """A call that the state of an object, a process or a device does not allow."""
+
+
+def _message(error: BaseException) -> str:
+    # KeyError alone would show the repr of its message.
+    return visible_lines(", ".join(map(str, error.args)))
+
+
+Error.__str__ = _message  # type: ignore[method-assign]  # the core creates the class

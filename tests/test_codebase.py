@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import enum
 import importlib.metadata
 import json
@@ -48,8 +49,9 @@ FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
 
 # Python: a room imports only rooms of the levels below its own, at import, inside functions and for types alike.
 LEVELS = (
-    {"_core", "_lazy"},
+    {"_core", "_escapes"},
     {"errors"},
+    {"_checks", "_lazy"},
     {"results", "sources", "hardware"},
     {"transform", "deployment"},
     {"predict"},
@@ -334,6 +336,58 @@ def test_no_assert_and_no_print_in_the_package(path: Path) -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
     ]
     assert not prints, "only the command line prints, through click.echo"
+
+
+# Rooms and modules whose errors are all of the package's hierarchy, which `pyinfercost.errors` lists.
+OWN_ERRORS = {
+    *(
+        "_checks",
+        "_escapes",
+        "_lazy",
+        "cli",
+        "deployment",
+        "errors",
+        "hardware",
+        "monitor",
+        "plots",
+        "predict",
+        "report",
+    ),
+    *("results", "training"),
+}
+# What else these may raise: the command line's own errors, and what Python's protocols demand.
+OTHER_ERRORS = {"click.UsageError", "click.ClickException", "click.exceptions.Exit"}
+PROTOCOLS = {"__getattr__": "AttributeError", "get": "AttributeError", "__next__": "StopIteration"}
+
+
+@each([path for path in PYTHON_FILES if room_of(path) in OWN_ERRORS])
+def test_errors_are_of_the_package(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    builtin = {
+        name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
+    }
+    wrong = []
+    for function in ast.walk(tree):
+        if not isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Module, ast.ClassDef)):
+            continue
+        own = [child for child in ast.iter_child_nodes(function)]
+        while own:
+            node = own.pop()
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                continue
+            own += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                name = ast.unparse(node.exc.func)
+                allowed = PROTOCOLS.get(getattr(function, "name", ""))
+                if (name in builtin or name.startswith("click.")) and name not in (*OTHER_ERRORS, allowed):
+                    wrong.append(f"line {node.lineno}: {name}")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            bases = [ast.unparse(base) for base in node.bases]
+            plain = [base for base in bases if base in builtin and not issubclass(getattr(builtins, base), Warning)]
+            if plain == bases and bases:
+                wrong.append(f"line {node.lineno}: class {node.name}({', '.join(bases)})")
+    assert not wrong, "errors of input are those of pyinfercost.errors, or derive from them"
 
 
 def project() -> dict[str, object]:

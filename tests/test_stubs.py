@@ -28,12 +28,12 @@ IMPLIED = {
     "__doc__",
     "__getstate__",
     "__module__",
-    "__weakref__",
     "__new__",
     "__reduce__",
     "__repr__",
     "__setstate__",
     "__str__",
+    "__weakref__",
 }
 
 

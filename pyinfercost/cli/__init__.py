@@ -7,9 +7,12 @@ Ctrl-C.
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .. import _core
+from .._escapes import visible_lines
 from .calibrate_command import calibrate
 from .collective_command import collective
 from .diff_command import diff
@@ -25,7 +28,23 @@ _OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "panda
 _REQUIRED = ("numpy", "click", "rich")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+class _Commands(click.Group):
+    """The commands. Messages on usage may quote names from files of others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if any("\0" in word for word in args):  # no shell passes one
+            raise click.UsageError("an argument has a null character; leave it out")
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = visible_lines(error.message)  # type: ignore[misc]  # final for subclasses
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(_core.__version__, prog_name="pyinfercost")
 @click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
 @click.pass_context

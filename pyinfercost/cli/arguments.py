@@ -10,13 +10,15 @@ from math import isfinite
 
 import click
 
+from .._checks import shown
 from ..sweeps.axis_values import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
 _BYTE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
+_MOST = 2**63 - 1
+_LONGEST = 100  # characters of a size
 _MOST_FACTORS = 100_000
-_MOST_SHOWN = 60  # characters of a wrong value
 _DECIMALS = 12  # of a factor; sums of steps such as 0.1 are inexact
 
 
@@ -34,12 +36,14 @@ def named_settings(settings: tuple[str, ...], batch: str | None) -> dict[str, st
 
 
 def whole_number(name: str, text: str) -> int:
-    """Parse the value of a size."""
+    """Parse the value of a size, which 64 bits hold."""
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        shown = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
-        raise click.UsageError(f"{_titled(name)} must be a whole number, got {shown!r}") from None
+        raise click.UsageError(f"{_titled(name)} must be a whole number, got {shown(text)}") from None
+    if not -_MOST - 1 <= number <= _MOST:
+        raise click.UsageError(f"{_titled(name)} is {shown(text)}; give a number of at most {_MOST}")
+    return number
 
 
 def byte_sizes(text: str) -> list[int]:
@@ -49,12 +53,14 @@ def byte_sizes(text: str) -> list[int]:
 
 def _byte_size(text: str) -> int:
     match = _BYTE_SIZE.fullmatch(text)
-    if match is None:
-        raise click.UsageError(f"a message size is a number of bytes, such as 512, 64MiB or 1.5GB; got {text!r}")
+    if match is None or len(text) > _LONGEST:
+        raise click.UsageError(f"a message size is a number of bytes, such as 512, 64MiB or 1.5GB; got {shown(text)}")
     number, prefix, binary = match.groups()
     size = Fraction(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix.lower()) if prefix else 0)
     if size.denominator != 1:
         raise click.UsageError(f"a message size is a whole number of bytes; {text!r} is {float(size):g}")
+    if size > _MOST:
+        raise click.UsageError(f"message size {text!r} is {float(size):g} bytes; give one below {_MOST:g}")
     return int(size)
 
 
@@ -149,7 +155,7 @@ def _number(what: str, text: str) -> float:
     except ValueError:
         number = float("nan")
     if not isfinite(number):
-        raise click.UsageError(f"{what} must be a number, got {text!r}")
+        raise click.UsageError(f"{what} must be a number, got {shown(text)}")
     return number
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from .options import EPILOG
-from .output import check_writable, messages_for_people, write
+from .output import check_writable, messages_for_people, say, write
 
 
 @click.command(epilog=EPILOG)
@@ -38,9 +38,9 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
                 measured = measure(threads=threads, budget_s=seconds, compiled=not no_compile, report=report)
         write(measured.to_toml(), output)
         for note in measured.notes:
-            click.echo(note, err=True)
+            say(note)
         if output is not None:
-            click.echo(f"Wrote {output}: use it with --hardware {output}", err=True)
+            say(f"Wrote {output}: use it with --hardware {output}")
 
 
 @contextmanager

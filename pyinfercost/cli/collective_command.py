@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .._checks import MOST
 from .arguments import byte_sizes
 from .machines import machine_of
 from .options import format_option
@@ -14,7 +15,13 @@ from .output import messages_for_people, write_result
 @click.argument("op")
 @click.argument("size")
 @click.option("--hardware", "-H", required=True, help="A catalog id or a TOML file.")
-@click.option("--devices", "-n", type=click.IntRange(min=1), required=True, help="Number of participating devices.")
+@click.option(
+    "--devices",
+    "-n",
+    type=click.IntRange(min=1, max=MOST),
+    required=True,
+    help="Number of participating devices.",
+)
 @click.option("--dtype", default="fp16", show_default=True, help="Element type of the message.")
 @format_option("table", "json", "csv")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")

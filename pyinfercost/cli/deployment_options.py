@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .. import _core
+from .._checks import MOST, parse_json, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,11 +70,11 @@ def deployment_options(
         click.option("--execution", type=ways, help=f"{helps}default: eager; cuda_graph launches a recorded graph."),
         click.option(
             "--devices",
-            type=None if several else click.IntRange(min=1),
+            type=None if several else click.IntRange(min=1, max=MOST),
             metavar="AXIS" if several else "N",
             help="Numbers of devices that share the batch." if several else "Number of devices that share the batch.",
         ),
-        click.option("--threads", type=click.IntRange(min=1), help="Number of threads; CPUs only."),
+        click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
         click.option(
             "--sustained", is_flag=True, help="Continuous load: the board's power limit applies as well. GPUs only."
         ),
@@ -86,8 +85,8 @@ def deployment_options(
         ),
         click.option(
             "--utilization",
-            type=click.FloatRange(min=0, max=1, min_open=True),
-            help="Fraction of the paid time in which devices are busy; default: 1.",
+            type=click.FloatRange(min=1e-6, max=1),
+            help="Fraction of the paid time in which devices are busy, 1e-6 to 1; default: 1.",
         ),
         click.option(
             "--region",
@@ -141,7 +140,7 @@ def read_deployments(path: str) -> list[Deployment]:
     """
     from ..deployment import Deployment
 
-    document = json.loads(Path(path).read_text(encoding="utf-8"))
+    document = parse_json(read_text(path), path)
     documents = document if isinstance(document, list) else [document]
     if not documents or not all(isinstance(each, dict) for each in documents):
         raise click.UsageError(f"--on: {path} does not hold a deployment; expected the output of Deployment.to_dict()")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from .._checks import exists
+from ..errors import InputError, MissingFileError
 from .options import format_option
-from .output import LIMIT_BROKEN, check_writable, messages_for_people, write_result
+from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
 from .profiling import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
@@ -97,15 +99,15 @@ def _document(side: str) -> dict[str, Any] | None:
     source = source_of(side)
     if source is not None and (source.scheme or source.name == "archive"):
         return None
-    if not path.exists() or path.is_dir():
+    if not exists(path) or path.is_dir():
         if path.suffix in _PROFILES:
-            raise FileNotFoundError(f"{side}: no such file")
+            raise MissingFileError(f"{side}: no such file")
         return None
     document = document_from(side)
     if not is_graph(document):
         return checked_profile(document, side)
     if path.suffix != ".json":
-        raise ValueError(f"{side} holds a graph; rename it to end with .json to have it profiled")
+        raise InputError(f"{side} holds a graph; rename it to end with .json to have it profiled")
     return None
 
 
@@ -124,6 +126,6 @@ def _refuse_options_of_models() -> None:
 def _end(result: Comparison) -> None:
     """Report exceeded limits on stderr and exit with their code."""
     for broken in result.failed:
-        click.echo(f"FAILED {broken}", err=True)
+        say(f"FAILED {broken}")
     if result.failed:
         raise click.exceptions.Exit(LIMIT_BROKEN)

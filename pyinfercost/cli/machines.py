@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from .deployment_options import usage_errors
+from .output import say
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -50,7 +49,7 @@ def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[
                     raise
                 lacking.append(name)
     if lacking:
-        click.echo(f"Left out because data is missing: {', '.join(dict.fromkeys(lacking))}", err=True)
+        say(f"Left out because data is missing: {', '.join(dict.fromkeys(lacking))}")
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ import click
 
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
-from .output import check_writable, messages_for_people, show, write, write_result, write_trace
+from .output import check_writable, messages_for_people, say, show, write, write_result, write_trace
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def measure(
             options["threads"] = None  # these apply to the run only
         on = deployment_of_options(options)
         if sys.stderr.isatty():
-            click.echo(f"Running {model} ...", err=True)
+            say(f"Running {model} ...")
         result = run(model, on=on, threads=threads, device=device, seconds=seconds, energy=energy, sizes=sizes)
         show_measurement(result, form, output, limit)
         if trace is not None:

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .._checks import is_folder, write_text
+from .._escapes import visible, visible_lines
+from ..errors import Error, MissingFileError
 from ..report.render import render
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
@@ -43,7 +46,7 @@ def messages_for_people() -> Iterator[None]:
         except KeyboardInterrupt:
             if debug:
                 raise
-            click.echo("Stopped", err=True)
+            say("Stopped")
             raise click.exceptions.Exit(STOPPED) from None
         except SizeError as error:
             if debug:
@@ -53,13 +56,18 @@ def messages_for_people() -> Iterator[None]:
             if debug:
                 raise
             # The text of these types is self-contained; other errors also need the name of their type.
-            told = isinstance(error, (ValueError, OSError, ImportError)) and str(error)
+            told = isinstance(error, (Error, ValueError, OSError, ImportError)) and str(error)
             text = str(error) if told else f"{type(error).__name__}: {error}"
             raise click.ClickException(f"{text}\n(pyinfercost --debug ... shows where)") from error
 
 
+def say(text: str) -> None:
+    """Write a line to stderr; names in it may come from files of others."""
+    click.echo(visible_lines(text), err=True)
+
+
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    say(f"Warning: {message}")
 
 
 def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContextManager[object]:
@@ -76,11 +84,12 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
     if silent or not sys.stderr.isatty() or is_graph(model):
         return nullcontext()
     if quiet:
-        click.echo(f"Capturing {model} ...", err=True)
+        say(f"Capturing {model} ...")
         return nullcontext()
     from rich.console import Console
+    from rich.text import Text
 
-    return Console(stderr=True).status(f"Capturing {model}")
+    return Console(stderr=True).status(Text(visible(f"Capturing {model}")))
 
 
 def show_pairs(document: Any, form: str) -> None:
@@ -150,10 +159,7 @@ def write_trace(trace: Mapping[str, Any], path: str) -> None:
     import json
 
     write(json.dumps(trace, allow_nan=False) + "\n", path)
-    click.echo(
-        f"Wrote {path}: open it in ui.perfetto.dev or chrome://tracing; no data leaves this machine",
-        err=True,
-    )
+    say(f"Wrote {path}: open it in ui.perfetto.dev or chrome://tracing; no data leaves this machine")
 
 
 def write_pieces(pieces: Iterable[str], output: str | None) -> None:
@@ -162,16 +168,15 @@ def write_pieces(pieces: Iterable[str], output: str | None) -> None:
         for piece in pieces:
             click.echo(piece, nl=False)
     else:
-        with Path(output).open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
+        write_text(output, pieces)
 
 
 def check_writable(output: str) -> None:
     """Reject a path that cannot be written, before any long computation.
 
     Raises:
-        FileNotFoundError: The folder does not exist.
+        MissingFileError: The folder does not exist.
     """
     folder = Path(output).parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"cannot write {output}: folder {folder} does not exist")
+    if not is_folder(folder):
+        raise MissingFileError(f"cannot write {output}: folder {folder} does not exist")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .._checks import write_text
 from ..sources.sizes import BATCH
 from .arguments import whole_number
+from .output import say
 
 if TYPE_CHECKING:
     from ..results.profile import Profile
@@ -81,8 +83,6 @@ def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] |
 
 def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) -> None:
     """Write a report and print its path on stderr."""
-    from pathlib import Path
-
     from ..hardware import UnknownHardwareError
     from ..predict.alternatives import VaryError
 
@@ -90,5 +90,5 @@ def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) ->
         page = profile.to_html(vary=axes)
     except (VaryError, UnknownHardwareError) as error:
         raise click.UsageError(f"--vary: {error}") from error
-    Path(path).write_text(page, encoding="utf-8")
-    click.echo(f"Report written to {path}", err=True)
+    write_text(path, page)
+    say(f"Report written to {path}")

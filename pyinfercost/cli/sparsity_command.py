@@ -17,7 +17,7 @@ _EPILOG = (
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to scan with; default: all.")
 @click.option("--depth", type=click.IntRange(min=1), help="Sum up the weights of modules below this depth.")
 @click.option(
-    "--threshold", "thresholds", multiple=True, type=click.FloatRange(min=0, min_open=True), metavar="FRACTION",
+    "--threshold", "thresholds", multiple=True, type=click.FloatRange(min=1e-12, max=1e12), metavar="FRACTION",
     help="Show the share of weights below this fraction of their root mean square; repeatable. Default: 0.01 and 0.1.",
 )  # fmt: skip
 @format_option("table", "json", "csv")

@@ -10,7 +10,7 @@ import click
 from ..deployment.prices import GIVEN
 from ..report.render import render
 from ..sweeps.result import Sweep
-from .output import STOPPED, show, write_pieces
+from .output import STOPPED, say, show, write_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +55,7 @@ def show_answer(answer: Answer, form: str, output: str | None, limit: int | None
     """
     if answer.stopped:
         again = f"; run the same command again to resume from {answer.folder}" if answer.folder else ""
-        click.echo(f"Sweep {answer.stopped}{again}", err=True)
+        say(f"Sweep {answer.stopped}{again}")
     choice = answer.choice
     matching = answer.result
     if choice.where is not None and not answer.filtered:
@@ -65,7 +65,7 @@ def show_answer(answer: Answer, form: str, output: str | None, limit: int | None
         told = _nothing(answer)
         if choice.best is not None and not answer.stopped:
             raise click.ClickException(told)
-        click.echo(told, err=True)
+        say(told)
     if found or not answer.stopped:
         _show(answer, matching if not found else choice.of(matching), found, form, output, limit)
     if answer.stopped:

@@ -6,14 +6,15 @@ import dataclasses
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
-from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 from .. import _core
+from .._checks import COUNT, flag, is_number, number, shown, whole
 from .._lazy import cached_property
+from ..errors import InputError, InputTypeError
 from ..hardware import load
-from ..results.costs import Place, Price, Transfer
+from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
 from .transfer import TransferLike, parse_transfer, transfer_text
@@ -27,7 +28,7 @@ HardwareLike: TypeAlias = "str | PathLike[str] | _core.Hardware"
 SCHEMA_VERSION = 1
 
 
-class DeploymentError(ValueError):
+class DeploymentError(InputError):
     """Fields of a deployment that are out of range or contradict each other."""
 
 
@@ -42,17 +43,17 @@ class Deployment:
     Attributes:
         hardware: The machine: an id of the catalog (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
             With None the model is only counted, at `precision`.
-        devices: Number of these machines that share the batch. Each holds the whole model and they exchange nothing;
-            the largest share, ceil(batch / devices), sets latency and memory.
+        devices: Number of these machines that share the batch, 1 to 1,000,000. Each holds the whole model and they
+            exchange nothing; the largest share, ceil(batch / devices), sets latency and memory.
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
             launched from a recorded graph).
-        threads: Threads of a CPU; None uses all cores.
+        threads: Threads of a CPU, at least 1; None uses all cores.
         sustained: Whether the machine runs without pause, so that the power limit bounds its clock
             (see `hardware.load`).
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
             cheapest known offer) or what else `parse_price` accepts. None leaves costs out.
-        utilization: Share of the paid time in which the devices work, above 0 and at most 1.
+        utilization: Share of the paid time in which the devices work, 1e-6 to 1.
         region: Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its
             region (`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.
         transfer: How inputs reach the device and results return, such as
@@ -60,7 +61,7 @@ class Deployment:
             then part of the cost. None reports copies from and to pageable memory and leaves them out of the cost.
 
     Raises:
-        ValueError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
+        InputError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
     """
 
     hardware: HardwareLike | None = None
@@ -80,9 +81,14 @@ class Deployment:
     def _settle(self, machine: _core.Hardware | None) -> None:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
         checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
+        checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
+        if self.threads is not None:
+            checked["threads"] = whole(self.threads, "threads", COUNT, DeploymentError)
         if isinstance(self.price, Mapping):
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
+        elif is_number(self.price) and not isinstance(self.price, (int, float)):
+            checked["price"] = number(self.price, "price", USD_PER_H, PriceError)  # of numpy
         price = None
         if self.hardware is None:
             for name, why in _NEED_HARDWARE.items():
@@ -146,11 +152,11 @@ class Deployment:
             **changes: Fields and their new values.
 
         Raises:
-            TypeError: A name is no field.
-            ValueError: As for `Deployment`.
+            InputTypeError: A name is no field.
+            InputError: As for `Deployment`.
         """
         if unknown := changes.keys() - set(OPTIONS):
-            raise TypeError(f"a deployment has no {', '.join(sorted(unknown))}; expected {', '.join(OPTIONS)}")
+            raise InputTypeError(f"a deployment has no {', '.join(sorted(unknown))}; expected {', '.join(OPTIONS)}")
         machine = changes.get("hardware")
         if machine is not None:
             changes.setdefault("threads", None)
@@ -182,18 +188,20 @@ class Deployment:
         """Return the deployment that `to_dict` described; missing keys take their defaults.
 
         Raises:
-            ValueError: The document has another schema version or unknown keys, or its values are refused.
+            InputError: The document has another schema version or unknown keys, or its values are refused.
         """
+        if not isinstance(document, Mapping):
+            raise DeploymentError(f"the deployment is {shown(document)}; expected an object, as to_dict returns it")
         fields = dict(document)
         version = fields.pop("schema_version", SCHEMA_VERSION)
-        unknown = sorted(fields.keys() - set(OPTIONS))
+        unknown = sorted(map(str, fields.keys() - set(OPTIONS)))
         if version != SCHEMA_VERSION or unknown:
             raise DeploymentError(
-                f"the deployment has schema_version {version!r} and unknown keys {unknown}; expected version "
+                f"the deployment has schema_version {shown(version)} and unknown keys {unknown}; expected version "
                 f"{SCHEMA_VERSION} and some of {', '.join(OPTIONS)}"
             )
         if isinstance(fields.get("hardware"), Mapping):
-            fields["hardware"] = _core.Hardware(**fields["hardware"])
+            fields["hardware"] = _hardware_from(fields["hardware"])
         fields["price"] = _price_from(fields.get("price"))
         return cls(**fields)
 
@@ -272,20 +280,12 @@ def checked_field(name: str, value: Any) -> Any:
         DeploymentError: The value is unknown or out of range.
     """
     if name == "devices":
-        try:
-            count = index(value)
-        except TypeError:
-            raise DeploymentError(f"devices is {value!r}; expected a whole number") from None
-        if count < 1:
-            raise DeploymentError(f"devices is {count}; expected at least 1")
-        return count
+        return whole(value, name, COUNT, DeploymentError)
     if name == "utilization":
-        if not 0 < value <= 1:
-            raise DeploymentError(f"utilization is {value}; expected a share of the paid time, above 0 and at most 1")
-        return float(value)
+        return number(value, name, UTILIZATION, DeploymentError)
     known = _core.precisions() if name == "precision" else _core.executions()
     if value not in known:
-        raise DeploymentError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+        raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
     return value
 
 
@@ -310,8 +310,8 @@ def deployment_of(
         hardware: Overrides this field unless None, as do the others.
 
     Raises:
-        TypeError: `on` is no `Deployment`.
-        ValueError: As for `Deployment`.
+        InputTypeError: `on` is no `Deployment`.
+        InputError: As for `Deployment`.
     """
     keywords = {
         "hardware": hardware,
@@ -329,7 +329,7 @@ def deployment_of(
     if on is None:
         return Deployment(**given)
     if not isinstance(on, Deployment):
-        raise TypeError(f"on is of type {type(on).__name__}; expected a Deployment, or hardware= with the machine")
+        raise InputTypeError(f"on is of type {type(on).__name__}; expected a Deployment, or hardware= with the machine")
     return on.replace(**given) if given else on
 
 
@@ -343,7 +343,7 @@ def _plain_price(price: Any) -> Any:
     if isinstance(price, Price):
         return dataclasses.asdict(price)
     if isinstance(price, Mapping):
-        return {device: _plain_price(value) for device, value in price.items()}
+        return {str(device): _plain_price(value) for device, value in price.items()}
     return fspath(price) if isinstance(price, PathLike) else price
 
 
@@ -352,12 +352,32 @@ def _plain_transfer(transfer: Transfer) -> dict[str, Any]:
     return {field.name: value for field in fields if (value := getattr(transfer, field.name)) != field.default}
 
 
+def _hardware_from(document: Mapping[str, Any]) -> _core.Hardware:
+    unknown = sorted(map(str, document.keys() - set(_HARDWARE_FIELDS)))
+    if unknown:
+        raise DeploymentError(
+            f"hardware of the deployment has {', '.join(unknown)}; expected {', '.join(_HARDWARE_FIELDS)}"
+        )
+    try:
+        return _core.Hardware(**document)
+    except TypeError as error:  # of the conversion of arguments
+        raise DeploymentError(
+            "hardware of the deployment lacks a value, or has one of another type; expected what to_dict writes"
+        ) from error
+
+
 def _price_from(document: Any) -> Any:
     if not isinstance(document, Mapping):
         return document
-    if "usd_per_h" in document:
-        return Price(**document)
-    return {device: _price_from(value) for device, value in document.items()}
+    if "usd_per_h" not in document:
+        return {
+            device: _price_from(value) if isinstance(value, Mapping) and "usd_per_h" in value else value
+            for device, value in document.items()
+        }
+    unknown = sorted(map(str, document.keys() - {field.name for field in dataclasses.fields(Price)}))
+    if unknown:
+        raise PriceError(f"the price has {', '.join(unknown)}; expected the fields of a Price")
+    return Price(**{"text": "", **document})
 
 
 def _frozen(value: Any) -> Any:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .._checks import shown, text
+from ..errors import InputError
 from ..hardware.files import read_toml
 from ..results.costs import Place
 
@@ -17,7 +19,7 @@ _COUNTRIES = "countries"
 _COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  # by the first part of a region's name
 
 
-class UnknownPlaceError(ValueError):
+class UnknownPlaceError(InputError):
     """An unknown place; the message names the nearest."""
 
 
@@ -42,11 +44,11 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     Raises:
         UnknownPlaceError: The place is unknown.
     """
-    table = _table_of(name.lower())
+    table = _table_of(text(name, "region", UnknownPlaceError).lower())
     if table is None:
         near = difflib.get_close_matches(name.lower(), places(), n=5, cutoff=0.5)
         raise UnknownPlaceError(
-            f"the grid of {name!r} is not known; "
+            f"the grid of {shown(name)} is not known; "
             + (f"the nearest are {', '.join(near)}; " if near else "")
             + "expected a country's ISO code such as deu, world, or a cloud and its region such as gcp/us-central1"
         )

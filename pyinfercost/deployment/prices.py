@@ -12,8 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from .._checks import Range, is_number, number, shown
+from .._checks import text as checked_text
+from ..errors import UnknownNameError
 from ..hardware.files import read_toml
-from ..results.costs import Price, PriceError
+from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
@@ -27,17 +30,21 @@ GIVEN = "given"
 
 _NEAREST = 5
 _NUMBER = re.compile(r"\$?\s*([+-]?[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(?:usd|\$)?\s*(?:/\s*h(?:our)?)?", re.IGNORECASE)
-_OWNED_KEYS = {"usd", "devices", "lifetime_years", "usd_per_kwh", "pue", "region"}
+_OWNED = {
+    "usd": Range(1e-3, 1e9, "USD", zero=True),
+    "devices": Range(1e-3, 1e6),
+    "lifetime_years": Range(0.01, 100, "years"),
+    "usd_per_kwh": USD_PER_KWH,
+    "pue": PUE,
+}
+"""Key of the file of an owned machine -> its valid values."""
 
 
 # ---- the catalog of offers -------------------------------------------------------------------------------------------
 
 
-class UnknownOfferError(KeyError, ValueError):
+class UnknownOfferError(UnknownNameError):
     """The catalog has no such instance; the message names the nearest ones."""
-
-    def __str__(self) -> str:  # KeyError would show the message's repr
-        return str(self.args[0])
 
 
 @dataclass(frozen=True)
@@ -165,7 +172,7 @@ def _unknown(name: str, device: str | None) -> str:
         with_it = [each.name for each in offers(device=device)[:_NEAREST]]
         told += f"; with {device} there are {', '.join(with_it) or 'none'}"
     return (
-        f"no instance {name!r} is in the catalog of prices{told}. Pass one of the {len(_all())} that `pyinfercost "
+        f"no instance {shown(name)} is in the catalog of prices{told}. Pass one of the {len(_all())} that `pyinfercost "
         "prices` lists, or USD per hour of one device, such as 2.49/h"
     )
 
@@ -184,12 +191,13 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
     Args:
         value: One of
 
-            - a number, or text such as `"2.49/h"`: USD per hour of one device;
+            - a number, or text such as `"2.49/h"`: USD per hour of one device, 0 or 1e-9 to 1e9;
             - an instance of the catalog, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
               its devices, CPUs and memory included;
             - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms;
-            - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price), `devices`
-              (1), `lifetime_years`, `usd_per_kwh`, `pue` (1);
+            - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price, at most 1e9),
+              `devices` (1; 0.001 to 1e6), `lifetime_years` (0.01 to 100), `usd_per_kwh` (at most 1000), `pue` (1; at
+              most 100);
             - a mapping of device ids to any of these, or a `Price`.
         device: Id of the device.
         threads: Threads of a CPU in use, None for all. An instance with some cores of a CPU is paid as a whole, and
@@ -207,18 +215,20 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
     if isinstance(value, Mapping):
         if device not in value:
             raise PriceError(f"price has no entry for {device}, only for {', '.join(map(str, value))}; add one")
+        if isinstance(value[device], Mapping):
+            raise PriceError(f"price of {device} is {shown(value[device])}; expected one price, not a mapping")
         return parse_price(value[device], device, threads=threads)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Price(float(value), GIVEN)
+    if is_number(value):
+        return Price(number(value, "usd_per_h", USD_PER_H, PriceError), GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
         return _from_file(Path(value))
     if not isinstance(value, str):
         raise PriceError(
             f"price is of type {type(value).__name__}; expected a number, a text, a mapping, a path or a Price"
         )
-    number = _NUMBER.fullmatch(value.strip())
-    if number:
-        return Price(float(number[1]), GIVEN)
+    match = _NUMBER.fullmatch(value.strip())
+    if match:
+        return Price(float(match[1]), GIVEN)
     if value in TERMS:
         return _cheapest(device, value, threads)
     name, _, terms = value.partition(":")
@@ -267,24 +277,21 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
 
 def _from_file(path: Path) -> Price:
     data = read_toml(path)
-    numbers = {key: value for key, value in data.items() if key != "region"}
-    wrong = [key for key, value in numbers.items() if isinstance(value, bool) or not isinstance(value, (int, float))]
-    if wrong:
-        raise PriceError(f"{path}: {', '.join(f'{key} is {data[key]!r}' for key in wrong)}; expected numbers")
-    if set(data) <= {"usd_per_h", "region"} and "usd_per_h" in data:
-        return Price(float(data["usd_per_h"]), str(path), region=str(data.get("region", "")))
-    if not {"usd", "lifetime_years"} <= set(data) <= _OWNED_KEYS:
+    region = checked_text(data.pop("region", ""), f"{path}: region", PriceError)
+    if set(data) == {"usd_per_h"}:
+        usd_per_h = number(data["usd_per_h"], f"{path}: usd_per_h", USD_PER_H, PriceError)
+        return Price(usd_per_h, str(path), region=region)
+    if not {"usd", "lifetime_years"} <= set(data) <= _OWNED.keys():
         raise PriceError(
             f"{path} has {', '.join(data) or 'nothing'}; expected usd_per_h, or usd and lifetime_years with any of "
-            f"{', '.join(sorted(_OWNED_KEYS - {'usd', 'lifetime_years'}))}"
+            f"{', '.join(sorted({*_OWNED, 'region'} - {'usd', 'lifetime_years'}))}"
         )
-    years, devices = float(data["lifetime_years"]), float(data.get("devices", 1))
-    if not (years > 0 and devices > 0):
-        raise PriceError(f"{path}: lifetime_years is {years} and devices is {devices}; expected numbers above 0")
+    owned = {key: number(value, f"{path}: {key}", _OWNED[key], PriceError) for key, value in data.items()}
+    hours = owned["lifetime_years"] * HOURS_PER_YEAR
     return Price(
-        usd_per_h=float(data["usd"]) / devices / (years * HOURS_PER_YEAR),
-        text=f"{path}: bought, {years:g} years",
-        usd_per_kwh=float(data.get("usd_per_kwh", 0.0)),
-        pue=float(data.get("pue", 1.0)),
-        region=str(data.get("region", "")),
+        usd_per_h=owned["usd"] / owned.get("devices", 1.0) / hours,
+        text=f"{path}: bought, {owned['lifetime_years']:g} years",
+        usd_per_kwh=owned.get("usd_per_kwh", 0.0),
+        pue=owned.get("pue", 1.0),
+        region=region,
     )

@@ -9,8 +9,9 @@ from math import inf, isnan, nan, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
+from .._checks import number_in, shown
 from ..hardware.files import read_toml
-from ..results.costs import MEMORIES, ColdStart, Transfer, TransferError
+from ..results.costs import MEMORIES, TRANSFER_RANGES, ColdStart, Transfer, TransferError
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -52,9 +53,9 @@ def parse_transfer(value: TransferLike) -> Transfer:
     if isinstance(value, Transfer):
         return _checked(value)
     if isinstance(value, Mapping):
-        return _from_settings({str(name): setting for name, setting in value.items()})
+        return _from_settings(dict(value))
     if not isinstance(value, str):
-        raise TransferError(f"transfer is {value!r}; {_EXPECTED}")
+        raise TransferError(f"transfer is {shown(value)}; {_EXPECTED}")
     settings: dict[str, Any] = {}
     for part in filter(None, (word.strip() for word in value.split(","))):
         name, equals, text = part.partition("=")
@@ -63,7 +64,7 @@ def parse_transfer(value: TransferLike) -> Transfer:
         elif not equals and name == _OVERLAPPED:
             text = "true"
         elif not equals:
-            raise TransferError(f"transfer has {part!r}; {_EXPECTED}")
+            raise TransferError(f"transfer has {shown(part)}; {_EXPECTED}")
         if name in settings:
             raise TransferError(f"transfer has {name} twice; pass it once")
         settings[name] = text
@@ -86,11 +87,13 @@ def _from_settings(settings: dict[str, Any]) -> Transfer:
         if name == "egress":
             known["egress_usd_per_gb"] = _egress(value)
         elif name not in _NAMES:
-            raise TransferError(f"transfer has {name!r}; {_EXPECTED}")
+            raise TransferError(f"transfer has {shown(name)}; {_EXPECTED}")
         elif name == "memory":
             known[name] = value
         elif name == _OVERLAPPED:
             known[name] = _truth(value)
+        elif name == "weights_from":
+            known[name] = _weights_from(value)
         else:
             known[name] = _number(name, value)
     return _checked(Transfer(**known))
@@ -101,36 +104,41 @@ def _checked(given: Transfer) -> Transfer:
     places = facts()["storage"]
     if isinstance(given.weights_from, str) and given.weights_from not in places:
         raise TransferError(
-            f"weights_from is {given.weights_from!r}; expected {', '.join(places)}, or a rate in 10^9 bytes per second"
+            f"weights_from is {shown(given.weights_from)}; expected {', '.join(places)}, or a rate in 10^9 bytes per "
+            "second, from 1e-6 to 1e6"
         )
     return given
 
 
+def _weights_from(value: Any) -> str | float:
+    try:
+        return _number("weights_from", value)
+    except TransferError:
+        if isinstance(value, str):  # the name of a storage, which `_checked` looks up
+            return value
+        raise
+
+
 def _egress(value: Any) -> float:
-    clouds = facts()["egress"]["usd_per_gb"]
-    if value in clouds:
+    clouds: Mapping[str, float] = facts()["egress"]["usd_per_gb"]
+    if isinstance(value, str) and value in clouds:
         return float(clouds[value])
-    number = _number("egress", value)
-    if not isinstance(number, float):
-        raise TransferError(f"egress is {value!r}; expected {', '.join(clouds)}, or USD per 10^9 bytes")
-    return number
+    try:
+        return _number("egress_usd_per_gb", value)
+    except TransferError as error:
+        raise TransferError(f"egress is {shown(value)}; expected {', '.join(clouds)}, or USD per 10^9 bytes") from error
 
 
 def _truth(value: Any) -> bool:
     truths = {"true": True, "false": False}
-    if isinstance(value, bool) or str(value).lower() in truths:
+    if isinstance(value, (bool, str)) and str(value).lower() in truths:
         return truths[str(value).lower()]
-    raise TransferError(f"{_OVERLAPPED} is {value!r}; expected true or false")
+    raise TransferError(f"{_OVERLAPPED} is {shown(value)}; expected true or false")
 
 
-def _number(name: str, value: Any) -> float | str:
-    """Return a number, or the name of a storage or of a cloud."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        if name in ("weights_from", "egress") and isinstance(value, str):
-            return value
-        raise TransferError(f"{name} of transfer is {value!r}; expected a number") from None
+def _number(name: str, value: Any) -> float:
+    """Return a number, which may be written as text."""
+    return number_in(value, f"{name} of transfer", TRANSFER_RANGES[name], TransferError)
 
 
 # ---- the link between host and device --------------------------------------------------------------------------------

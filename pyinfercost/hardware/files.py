@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core
+from .._checks import is_file, read_text, shown
+from ..errors import Error, UnknownNameError
 from .constants import REQUIRED, TABLES
-from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, Field, HardwareError, HardwareFileError, Table
+from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, HardwareError, HardwareFileError, Table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,11 +40,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         HardwareFileError: The file cannot be read, or is no TOML; the message names it.
     """
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return dict(tomllib.loads(read_text(path, HardwareFileError)))
+    except HardwareFileError:
+        raise
+    except Error as error:  # no file, or one that cannot be read
+        raise HardwareFileError(str(error)) from error
+    except RecursionError as error:
+        raise HardwareFileError(f"{path} is not a TOML file: its values are nested too deeply") from error
+    except ValueError as error:  # also a number of more digits than Python converts
         raise HardwareFileError(f"{path} is not a TOML file: {error}") from error
-    except OSError as error:
-        raise HardwareFileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def file_version(path: Path) -> tuple[int, int] | None:
@@ -53,7 +59,7 @@ def file_version(path: Path) -> tuple[int, int] | None:
     """
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return status.st_mtime_ns, status.st_size
 
@@ -89,7 +95,7 @@ def check(data: Mapping[str, Any], table: Table, path: Path, prefix: str = "") -
         elif isinstance(value, Mapping):
             check(value, rule, path, f"{prefix}{key}.")
         else:
-            raise HardwareFileError(f"{path}: {prefix + key!r} is {value!r}; expected a table [{prefix}{key}]")
+            raise HardwareFileError(f"{path}: {prefix + key!r} is {shown(value)}; expected a table [{prefix}{key}]")
     for key, rule in table.keys.items():
         if rule.required and key not in data:
             raise HardwareFileError(f"{path}: required key {prefix + key!r} is missing; expected {_expected(rule)}")
@@ -106,7 +112,9 @@ def _check_value(value: Any, rule: Field, path: Path, key: str) -> None:
         items = value if isinstance(value, list) else [None]
     for item in items:
         if not _fits(item, rule):
-            raise HardwareFileError(f"{path}: {key!r} is {value!r}; expected {_expected(rule)}")
+            raise HardwareFileError(f"{path}: {key!r} is {shown(value)}; expected {_expected(rule)}")
+        if isinstance(item, (int, float)) and not PLAUSIBLE.has(abs(item)):
+            raise HardwareFileError(f"{path}: {key!r} is {shown(value)}; expected {PLAUSIBLE}")
 
 
 def _fits(item: Any, rule: Field) -> bool:
@@ -118,7 +126,6 @@ def _fits(item: Any, rule: Field) -> bool:
     return (
         number
         and not isinstance(item, bool)
-        and abs(item) < float("inf")  # False for nan, too
         and (rule.low is None or item >= rule.low)
         and (rule.high is None or item <= rule.high)
         and (rule.above is None or item > rule.above)
@@ -144,7 +151,7 @@ def _expected(rule: Field | Table) -> str:
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
 
-_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
 _CHANNEL_BITS = 64
 _TOLERANCE = 0.01  # data sheets round to three digits
 
@@ -258,7 +265,9 @@ def _read_device(path: Path, cataloged: bool, _version: object) -> DeviceFile:
 def _check_identity(data: Mapping[str, Any], path: Path, *, cataloged: bool) -> None:
     for key in ("id", "family"):
         if not is_id(data[key]):
-            raise HardwareError(f"{key!r} is {data[key]!r}; expected lower-case letters, digits, '-', '+' and '.'")
+            raise HardwareError(
+                f"{key!r} is {shown(data[key])}; expected lower-case letters, digits, '-', '+' and '.', at most 100"
+            )
     if cataloged and path.stem != data["id"]:
         raise HardwareError(f"'id' is {data['id']!r}; expected {path.stem!r}, the name of the file")
     if cataloged and "calibration" in data:
@@ -344,7 +353,7 @@ class Calibration:
     def __getitem__(self, dotted: str) -> float:
         value = self.get(dotted)
         if value is None:
-            raise KeyError(dotted)
+            raise UnknownNameError(dotted)
         return value
 
 
@@ -382,7 +391,7 @@ def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
     stem: str | None = device.family
     while stem is not None and len(layers) <= len(KINDS):
         path = folder / f"{stem}.toml"
-        if not path.is_file():
+        if not is_file(path):
             raise _unknown_family(path, device)
         layers.append(_read_layer(path, file_version(path)))
         stem = layers[-1].tables.get("extends")

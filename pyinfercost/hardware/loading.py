@@ -10,11 +10,12 @@ import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from operator import index
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import _core
+from .._checks import Range, flag, is_file, shown, whole
+from ..errors import InputTypeError, UnknownNameError
 from .constants import HELD, in_base_units
 from .dtypes import CORE_DTYPES, VALUE_BITS
 from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
@@ -30,15 +31,13 @@ _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
 
 _OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 _ENGINES = ("matrix", "vector")
+_ANY = Range(-(2**63), 2**63)
 _KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
 """Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
 
 
-class UnknownHardwareError(HardwareError, KeyError):
+class UnknownHardwareError(HardwareError, UnknownNameError):
     """The catalog has no device of that id."""
-
-    def __str__(self) -> str:  # KeyError would show the message's repr
-        return str(self.args[0])
 
 
 class MissingFactError(HardwareError):
@@ -78,23 +77,27 @@ def load(
         UnknownHardwareError: The id is unknown; the message names the nearest ones.
         HardwareFileError: The file does not follow the schema.
         MissingFactError: A fact that estimates need is unknown; the message names it.
-        ValueError: `threads` is out of range, or given for a loaded machine or one that is no CPU; or `sustained` is
+        HardwareError: `threads` is out of range, or given for a loaded machine or one that is no CPU; or `sustained` is
             set for a loaded machine, or one of unknown power or energy.
+        InputTypeError: `hardware` is none of these.
     """
+    if threads is not None:
+        threads = whole(threads, "threads", _ANY, HardwareError)
+    sustained = flag(sustained, "sustained", HardwareError)
     if isinstance(hardware, _core.Hardware):
         if threads is not None:
-            raise ValueError(
+            raise HardwareError(
                 f"threads is {threads}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
             )
         if sustained:
-            raise ValueError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
+            raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     device = _find(hardware)
     folder = CALIBRATIONS if calibration is None else Path(calibration)
     return _hardware(device, constants_of(device, folder), threads, sustained)
 
 
-@lru_cache(maxsize=1024, typed=True)  # typed: True is no number of threads
+@lru_cache(maxsize=1024)
 def _hardware(device: DeviceFile, constants: Calibration, threads: int | None, sustained: bool) -> _core.Hardware:
     return _core.Hardware(**core_arguments(device, constants, threads=threads, sustained=sustained))
 
@@ -132,20 +135,20 @@ def _find(hardware: object) -> DeviceFile:
     if isinstance(hardware, os.PathLike):
         return read_device(Path(hardware), cataloged=False)
     if not isinstance(hardware, str):
-        raise TypeError(
+        raise InputTypeError(
             f"hardware is of type {type(hardware).__name__}; expected an id of the catalog, a path that ends in .toml, "
             "or a Hardware"
         )
     if hardware.endswith(".toml"):
         return read_device(Path(hardware), cataloged=False)
     path = CATALOG / f"{hardware}.toml"
-    if not is_id(hardware) or not path.is_file():
+    if not is_id(hardware) or not is_file(path):
         known = names()
         wanted = hardware.lower().replace("_", "-").replace(" ", "-")
         near = [name for name in known if wanted and wanted in name]  # `h100`: its forms, not b100
         near = (near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.4))[:5]
         raise UnknownHardwareError(
-            f"unknown hardware {hardware!r}; "
+            f"unknown hardware {shown(hardware)}; "
             + (f"the nearest ids are {', '.join(near)}; " if near else "")
             + f"`pyinfercost hardware` lists all {len(known)}, and a path that ends in .toml names a file of your own"
         )
@@ -165,8 +168,8 @@ def core_arguments(
 
     Raises:
         MissingFactError: A fact that estimates need is unknown.
-        ValueError: `threads` is out of range, or the device is no CPU; or `sustained` is set, and its power or energy
-            is unknown.
+        HardwareError: `threads` is out of range, or the device is no CPU; or `sustained` is set, and its power or
+            energy is unknown.
     """
     gaps = device.missing()
     if gaps:
@@ -248,11 +251,11 @@ def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:
     if threads is None:
         return cores
     if device.kind != "cpu":
-        raise ValueError(f"threads is {threads}, but {device.id!r} is of kind {device.kind!r}; expected a CPU")
+        raise HardwareError(f"threads is {threads}, but {device.id!r} is of kind {device.kind!r}; expected a CPU")
     most = cores * int(device.get("compute.threads_per_core") or 1)
-    if isinstance(threads, bool) or not 1 <= index(threads) <= most:
-        raise ValueError(f"threads is {threads!r}; expected an integer from 1 to {most}, the threads of {device.id!r}")
-    return min(threads, cores)  # the threads of a core share its units
+    return min(
+        whole(threads, f"threads of {device.id!r}", Range(1, most), HardwareError), cores
+    )  # the threads of a core share its units
 
 
 def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, float]:
@@ -352,7 +355,7 @@ def _sustained_times(device: DeviceFile, constants: Calibration) -> dict[str, fl
     tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("sustained.dram_pj_per_byte")
     if tdp_w is None or dram_pj is None:
         lacking = f"{device.path} has no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [sustained]"
-        raise ValueError(
+        raise HardwareError(
             f"sustained is set, but the sustained rates of {device.id!r} are unknown: {lacking}; expected a board of "
             "known power limit and energy, or sustained=False"
         )

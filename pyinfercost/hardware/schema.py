@@ -4,6 +4,9 @@ Units are part of the keys. Sizes of caches and scratchpads are binary (`_kib`, 
 they write MB. DRAM capacities and all bandwidths are decimal (`_gb`, `_gb_per_s`). Peak rates are dense, and a fused
 multiply-add is 2 FLOP. Keys, units and ranges of calibration constants are those of the core's table
 (csrc/hardware/constant_table.hpp). A fact that is not known is absent.
+
+Ranges of facts are many orders of magnitude wider than hardware that exists: a number outside is a mistaken unit or a
+damaged file, and would make times overflow or vanish.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from .._checks import Range
 from .._core import CalibrationConstant
+from ..errors import InputError
 from .constants import TABLES
 from .dtypes import CORE_DTYPES
 
@@ -26,7 +31,7 @@ VARIANT_DTYPES = ("fp32_packed", "fp16_acc16", "fp8_acc16", "fp6")
 CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
 
 
-class HardwareError(ValueError):
+class HardwareError(InputError):
     """An invalid description of hardware."""
 
 
@@ -63,10 +68,20 @@ class Table:
     required: bool = False
 
 
+PLAUSIBLE = Range(1e-12, 1e12, zero=True)
+"""Range of any number in a file, in addition to that of its key."""
+
 _TEXT, _NEED_TEXT = Field("text"), Field("text", required=True)
 _TEXTS = Field("texts")
-_COUNT = Field("integer", low=1)
-_POSITIVE = Field("number", above=0)
+_COUNT = Field("integer", low=1, high=1e6)
+_CORES = Field("integer", low=1, high=1e8)
+_TFLOP_PER_S = Field("number", low=1e-9, high=1e9)
+_GB_PER_S = Field("number", low=1e-6, high=1e9)
+_CAPACITY = Field("number", low=1e-3, high=1e9)  # in KiB, MiB, GiB or GB
+_GHZ = Field("number", low=1e-6, high=1e3)
+_MT_PER_S = Field("number", low=1e-3, high=1e9)
+_WATTS = Field("number", low=1e-3, high=1e7)
+_FACTOR = Field("number", low=1, high=16)
 _VERSION = Field("integer", low=SCHEMA_VERSION, high=SCHEMA_VERSION, required=True)
 
 
@@ -108,15 +123,15 @@ CALIBRATION = Table(
 
 # ---- device files ----------------------------------------------------------------------------------------------------
 
-_RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), _POSITIVE))
+_RATES = Table(dict.fromkeys((*CORE_DTYPES, *VARIANT_DTYPES), _TFLOP_PER_S))
 
 _CACHE = {
     "kind": _TEXT,
-    "capacity_kib_per_core": _POSITIVE,  # private to a core
-    "capacity_mib": _POSITIVE,  # shared by all cores
-    "bandwidth_gb_per_s": _POSITIVE,  # of all cores together
+    "capacity_kib_per_core": _CAPACITY,  # private to a core
+    "capacity_mib": _CAPACITY,  # shared by all cores
+    "bandwidth_gb_per_s": _GB_PER_S,  # of all cores together
 }
-_LINK_KEYS = {"kind": _NEED_TEXT, "bandwidth_gb_per_s": _POSITIVE}
+_LINK_KEYS = {"kind": _NEED_TEXT, "bandwidth_gb_per_s": _GB_PER_S}
 _LINK = Table(_LINK_KEYS)
 _DEVICE_LINK = Table(
     {
@@ -148,44 +163,46 @@ DEVICE = Table(
         ),
         "compute": Table(
             {
-                "cores": _COUNT,
+                "cores": _CORES,
                 "core_name": _TEXT,
                 "threads_per_core": _COUNT,
-                "clock_ghz": _POSITIVE,  # GPU: boost; CPU: all cores busy with the widest vectors
-                "base_clock_ghz": _POSITIVE,
-                "matrix_clock_ghz": _POSITIVE,
+                "clock_ghz": _GHZ,  # GPU: boost; CPU: all cores busy with the widest vectors
+                "base_clock_ghz": _GHZ,
+                "matrix_clock_ghz": _GHZ,
                 "compute_capability": _TEXT,
                 "simd": _TEXT,
                 "fp32_flop_per_clock_per_core": _COUNT,
                 "matrix_unit": _TEXT,
-                "matrix_instruction_mnk": Field("integers", low=1),
+                "matrix_instruction_mnk": Field("integers", low=1, high=1e6),
                 "matrix_tflop_per_s": _RATES,
                 "vector_tflop_per_s": _RATES,
-                "array": Table({key: Field("integer", low=1, required=True) for key in ("rows", "cols", "units")}),
+                "array": Table(
+                    {key: Field("integer", low=1, high=1e6, required=True) for key in ("rows", "cols", "units")}
+                ),
             }
         ),
-        "sparsity": Table({"factor_2_4": Field("number", low=1), "factor_4_16": Field("number", low=1)}),
+        "sparsity": Table({"factor_2_4": _FACTOR, "factor_4_16": _FACTOR}),
         "memory": Table(
             {
-                "l1": Table({**_CACHE, "shared_kib_per_core": _POSITIVE}),
+                "l1": Table({**_CACHE, "shared_kib_per_core": _CAPACITY}),
                 "l2": Table(_CACHE),
                 "scratchpad": Table(_CACHE),
                 "llc": Table(_CACHE),
                 "dram": Table(
                     {
                         "kind": _TEXT,
-                        "capacity_gb": _POSITIVE,
-                        "usable_gib": _POSITIVE,  # memory that the driver leaves to programs
-                        "bandwidth_gb_per_s": _POSITIVE,
+                        "capacity_gb": _CAPACITY,
+                        "usable_gib": _CAPACITY,  # memory that the driver leaves to programs
+                        "bandwidth_gb_per_s": _GB_PER_S,
                         "channels": _COUNT,
                         "channel_bits": _COUNT,  # 64 if absent
-                        "transfer_mt_per_s": _POSITIVE,
+                        "transfer_mt_per_s": _MT_PER_S,
                     }
                 ),
             }
         ),
         "link": Table({"host": _LINK, "pcie": _LINK, "device": _DEVICE_LINK}),
-        "power": Table(dict.fromkeys(("tdp_w", "max_turbo_w", "mean_w", "idle_w"), _POSITIVE)),
+        "power": Table(dict.fromkeys(("tdp_w", "max_turbo_w", "mean_w", "idle_w"), _WATTS)),
         "calibration": Table(_CALIBRATION_TABLES),  # measured on this machine; refused in the catalog
     }
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._checks import shown
+from ..errors import InputError
 from ..sources.sizes import SizeError, bind_sizes
 from .profile import profile as profile_at
 
@@ -19,11 +21,14 @@ HARDWARE, PRECISION, EXECUTION = "hardware", "precision", "execution"
 LAYERS_OF_ALL = 12_000
 """Maximum number of layers over all points of the default grid; a large model has fewer alternatives."""
 
+MOST_VALUES = 1_000
+"""Maximum number of values of one axis; a page holds a profile for each."""
+
 _BATCHES = (1, 8, 32, 128)
 _LOW_PRECISION = "fp16"
 
 
-class VaryError(ValueError):
+class VaryError(InputError):
     """An axis or a value that cannot be varied."""
 
 
@@ -59,7 +64,7 @@ def alternatives(profile: Profile, vary: Mapping[str, Any] | None = None) -> Alt
 
     Raises:
         VaryError: An axis is neither `hardware`, `precision`, `execution` nor an open size of the graph.
-        ValueError: A machine, precision or execution is unknown, or a size does not allow a value.
+        InputError: A machine, precision or execution is unknown, or a size does not allow a value.
     """
     own = _own(profile)
     axes = _usual(profile, own) if vary is None else _given(profile, own, vary)
@@ -116,14 +121,19 @@ def _usual(profile: Profile, own: Mapping[str, Any]) -> dict[str, tuple[Any, ...
 
 
 def _given(profile: Profile, own: Mapping[str, Any], vary: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    if not isinstance(vary, Mapping):
+        raise VaryError(f"vary is {shown(vary)}; expected a mapping of an axis to its values")
     axes = {}
     for name, given in vary.items():
         if name not in own:
             raise VaryError(
-                f"{name!r} cannot be varied; expected one of {', '.join(own)}"
+                f"{shown(name)} cannot be varied; expected one of {', '.join(own)}"
                 + (" (capture the model with dynamic= to leave a size open)" if name in profile.sizes else "")
             )
-        values = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        lone = isinstance(given, str) or not isinstance(given, Iterable)
+        values = [given] if lone else list(islice(given, MOST_VALUES + 1))
+        if len(values) > MOST_VALUES:
+            raise VaryError(f"{name} has more than {MOST_VALUES:,} values; pass fewer")
         if name == HARDWARE:
             values = [_machine(value, sustained=own[HARDWARE].sustained) for value in values]
         elif name not in (PRECISION, EXECUTION):

@@ -9,7 +9,9 @@ from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
+from .._checks import Range, number, shown
 from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike, deployment_of
+from ..errors import Error, InputError
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
 
@@ -22,6 +24,7 @@ _COUNTED_ONLY = Deployment()
 _OF_MACHINE = ("latency_s", "energy_per_item_j", "cost_usd", "usd_per_million_tokens", "carbon_g")
 _OF_MODEL = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
 _ACTIONS = ("raise", "warn")
+_LIMIT = Range(1e-30, 1e30)
 _AT = ("estimate", "high")
 
 
@@ -29,7 +32,7 @@ class CostBudgetWarning(UserWarning):
     """A model in training exceeds its budget."""
 
 
-class CostBudgetExceededError(AssertionError):
+class CostBudgetExceededError(Error, AssertionError):
     """A model exceeds its budget.
 
     Attributes:
@@ -146,16 +149,16 @@ class CostBudget:
         object.__setattr__(self, "on", deployment)
         for name in (*_OF_MACHINE, *_OF_MODEL):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} is {value!r}; expected a limit above 0")
+            if value is not None:
+                object.__setattr__(self, name, number(value, f"the limit {name}", _LIMIT))
         if self.on.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
             given = ", ".join(name for name in _OF_MACHINE if getattr(self, name) is not None)
-            raise ValueError(f"a limit on {given} depends on the machine; pass hardware=")
+            raise InputError(f"a limit on {given} depends on the machine; pass hardware=")
         if not self.limits:
-            raise ValueError(f"the budget has no limit; pass one of {', '.join((*_OF_MACHINE, *_OF_MODEL))}")
+            raise InputError(f"the budget has no limit; pass one of {', '.join((*_OF_MACHINE, *_OF_MODEL))}")
         for name, known in (("at", _AT), ("action", _ACTIONS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected one of {', '.join(known)}")
+                raise InputError(f"{name} is {shown(getattr(self, name))}; expected one of {', '.join(known)}")
 
     @property
     def limits(self) -> dict[str, float]:
@@ -167,13 +170,13 @@ class CostBudget:
         """Return the figures of a captured forward that exceed their limits.
 
         Raises:
-            ValueError: A figure with a limit is unknown for this machine or model.
+            InputError: A figure with a limit is unknown for this machine or model.
         """
         values = self._values(graph)
         unknown = [name for name in self.limits if values.get(name) is None]
         if unknown:
             machine = "no machine" if self.on.hardware is None else self.on.machine.id
-            raise ValueError(
+            raise InputError(
                 f"{', '.join(unknown)} of {graph.model or 'this model'} on {machine} is unknown, so its limit "
                 "cannot be checked; costs need price=, carbon needs region=, energy needs a machine with power figures"
             )
@@ -291,7 +294,7 @@ def assert_cost(
 
     Raises:
         CostBudgetExceededError: An `AssertionError` that lists each overrun.
-        ValueError: No limit is given, or one cannot be checked.
+        InputError: No limit is given, or one cannot be checked.
     """
     budget = CostBudget(
         latency_s=latency_s,

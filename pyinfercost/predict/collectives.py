@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from operator import index
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._checks import COUNT, shown, whole
+from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 from ..results.collective import COLUMNS, CollectiveEstimate
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 OPERATIONS = tuple(_core.collectives())
 """Names of operations. `broadcast` and `send` follow from the formula, and are not compared with measurements."""
 
+_MOST_BYTES = 10**18
 _MESSAGES = {name: torch for name, torch in CORE_DTYPES.items() if name != "tf32"}  # tf32 is stored as fp32
 _WORDS = {column: np.array(words) for column, words in _core.collective_words().items()}
 
 
-class CollectiveError(ValueError):
+class CollectiveError(InputError):
     """A collective operation that cannot be estimated."""
 
 
@@ -77,9 +79,9 @@ def collective(
     Args:
         op: `"all_reduce"`, `"all_gather"`, `"reduce_scatter"`, `"alltoall"`; `"broadcast"` and `"send"` (one device to
             another) follow from the same formula, and are not compared with measurements.
-        size_bytes: Bytes of the whole message: the data of each device for an all-reduce, broadcast, send or
-            all-to-all, the result of an all-gather, the input of a reduce-scatter. For a sequence or an array, the
-            numbers of the estimate are arrays of the same length.
+        size_bytes: Bytes of the whole message, at most 1e18: the data of each device for an all-reduce, broadcast,
+            send or all-to-all, the result of an all-gather, the input of a reduce-scatter. For a sequence or an array,
+            the numbers of the estimate are arrays of the same length.
         hardware: An id of the catalog (`"h100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
         devices: Number of participating machines, all of one node. One device sends nothing and takes 0 s.
         dtype: Dtype of the message, such as `"fp16"` or `"float16"`. It does not change the size. A switch that adds up
@@ -98,9 +100,7 @@ def collective(
     _check_operation(op)
     short = _dtype(dtype)
     sizes = _sizes(size_bytes)
-    count = index(devices)
-    if isinstance(devices, bool) or count < 1:
-        raise UnknownCollectiveError(f"devices is {devices!r}; expected a whole number of at least 1")
+    count = whole(devices, "devices", COUNT, UnknownCollectiveError)
     machine = load(hardware)
     flat = np.atleast_1d(sizes)
     try:
@@ -119,7 +119,7 @@ def _check_operation(op: str) -> None:
     if op not in OPERATIONS:
         near = difflib.get_close_matches(str(op).lower().replace("-", "_"), OPERATIONS, n=1, cutoff=0.5)
         raise UnknownCollectiveError(
-            f"unknown collective {op!r}; expected one of {', '.join(OPERATIONS)}"
+            f"unknown collective {shown(op)}; expected one of {', '.join(OPERATIONS)}"
             + (f"; the nearest is {near[0]!r}" if near else "")
         )
 
@@ -128,16 +128,22 @@ def _dtype(dtype: str) -> str:
     for short, torch_name in _MESSAGES.items():
         if dtype in (short, torch_name):
             return short
-    raise UnknownCollectiveError(f"unknown dtype {dtype!r}; expected one of {', '.join(_MESSAGES)}")
+    raise UnknownCollectiveError(f"unknown dtype {shown(dtype)}; expected one of {', '.join(_MESSAGES)}")
 
 
 def _sizes(size_bytes: object) -> NDArray[Any]:
     """Return the sizes as an array with zero or one dimension."""
-    given = np.asarray(size_bytes)
+    try:
+        given = np.asarray(size_bytes)
+    except (ValueError, TypeError, OverflowError):  # lists of unequal lengths, or in too many lists
+        given = np.array(None)
     if given.dtype.kind not in "iuf" or given.ndim > 1:
-        raise UnknownCollectiveError(f"size_bytes is {size_bytes!r}; expected a number of bytes, or a sequence of them")
-    sizes = given.astype(np.float64 if given.dtype.kind == "f" else np.int64)
-    wrong = sizes[~(np.isfinite(sizes) & (sizes >= 0))]
+        raise UnknownCollectiveError(
+            f"size_bytes is {shown(size_bytes)}; expected a number of bytes, or a sequence of them"
+        )
+    floats = given.dtype.kind == "f"
+    sizes = given.astype(np.float64) if floats else given
+    wrong = sizes[~((sizes >= 0) & (sizes <= _MOST_BYTES))]  # NaN is neither
     if wrong.size:
-        raise UnknownCollectiveError(f"size_bytes has {wrong.flat[0]:g}; expected 0 or more bytes")
-    return sizes
+        raise UnknownCollectiveError(f"size_bytes has {wrong.flat[0]:g}; expected 0 to {_MOST_BYTES:g} bytes")
+    return sizes if floats else sizes.astype(np.int64)

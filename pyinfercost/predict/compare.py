@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from os import PathLike
 from typing import Any, TypeAlias
 
+from .._checks import COUNT, Fields, Range, whole
+from ..errors import InputTypeError
 from ..results import figures
 from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
-from ..results.documents import HOW_TO, ComparisonError, checked_profile, profile_document_from
+from ..results.documents import ComparisonError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
 from ..results.profile import Profile
 from .diff_tree import status_of, whole_modules
@@ -20,6 +21,9 @@ _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
 _TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
 """Fields of a side that times depend on, beside the model."""
+
+_SIZE = Range(0, 2**63 - 1)
+_SHARE = Range(1e-30, 1)
 
 
 Comparable: TypeAlias = "Profile | Estimate | Mapping[str, Any] | str | PathLike[str]"
@@ -48,8 +52,8 @@ def compare(before: Comparable, after: Comparable, *, limits: Iterable[str] = ()
     Raises:
         LimitError: A limit is invalid.
         ComparisonError: A document is no profile, or of an unknown version.
-        TypeError: A value is none of these.
-        OSError: A file cannot be read.
+        InputTypeError: A value is none of these.
+        FileAccessError: A file cannot be read.
     """
     first, second = _read(before, "the first"), _read(after, "the second")
     same_terms = all(getattr(first.side, name) == getattr(second.side, name) for name in _TERMS)
@@ -105,72 +109,81 @@ def _read(given: Comparable, which: str) -> _Read:
         return _side(profile_document_from(given), str(given))
     if isinstance(given, Mapping):
         return _side(given, which)
-    raise TypeError(f"{which} is of type {type(given).__name__}; expected a Profile, an Estimate, a dict or a path")
+    raise InputTypeError(
+        f"{which} is of type {type(given).__name__}; expected a Profile, an Estimate, a dict or a path"
+    )
 
 
 def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
-    document = checked_profile(document, which)
-    try:
-        return _parsed(document, devices)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ComparisonError(f"{which} is no complete profile ({type(error).__name__}: {error}); {HOW_TO}") from error
-
-
-def _parsed(document: Mapping[str, Any], devices: int) -> _Read:
-    estimate = document["estimate"] or {}
-    cost = estimate.get("cost") or {}
-    unmodelled = {item["op"]: item["count"] for item in document.get("coverage", {}).get("unmodelled", ())}
+    fields = Fields(checked_profile(document, which), which, ComparisonError)
+    estimate = fields.inner("estimate")
+    cost = estimate.inner("cost")
+    unmodelled = _unmodelled(fields)
     side = Side(
-        model=document.get("model", ""),
-        hardware=estimate.get("hardware"),
-        precision=estimate.get("precision", document.get("precision")),
-        execution=estimate.get("execution"),
-        sizes=document.get("sizes", {}),
-        threads=estimate.get("threads"),
-        sustained=estimate.get("sustained"),
+        model=fields.text("model") or "",
+        hardware=estimate.text("hardware"),
+        precision=estimate.text("precision") or fields.text("precision"),
+        execution=estimate.text("execution"),
+        sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
+        threads=estimate.whole("threads", COUNT),
+        sustained=estimate.flag("sustained"),
         devices=devices,
-        price=cost.get("price", {}).get("text"),
-        utilization=cost.get("utilization"),
+        price=cost.inner("price").text("text"),
+        utilization=cost.number("utilization", _SHARE),
         unmodelled=unmodelled,
     )
-    counted = dict(document["totals"])
-    counted["flops"] = _sum(counted.get("contraction_flops"), counted.get("pointwise_flops"))
-    counted["traffic_bytes"] = _sum(counted.get("bytes_read"), counted.get("bytes_written"))
-    totals = {name: _number((estimate if name in _ESTIMATED else counted).get(name), name) for name in TOTALS}
-    return _Read(side, totals, _modules(document, totals, unmodelled), _work(document, unmodelled))
+    totals = fields.inner("totals")
+    of_machine = {name: estimate.number(name) for name in TOTALS if name in _ESTIMATED}
+    known = {**_counted(totals), **of_machine}
+    figures = {name: known[name] if name in known else totals.number(name) for name in TOTALS}
+    layers = [layer.require("module", "latency_s") for layer in fields.each("layers") or ()]
+    return _Read(side, figures, _modules(fields, layers, figures, unmodelled), _work(layers, unmodelled))
 
 
-def _work(document: Mapping[str, Any], unmodelled: Mapping[str, int]) -> dict[str, list[tuple[Any, ...]] | None]:
+def _unmodelled(fields: Fields) -> dict[str, int]:
+    calls = fields.inner("coverage").each("unmodelled") or ()
+    return {call.text("op") or "": call.whole("count", _SIZE) or 0 for call in calls}
+
+
+def _sizes(fields: Fields) -> list[tuple[str, Any]]:
+    return fields.inner("sizes").items()
+
+
+def _counted(fields: Fields) -> dict[str, Any]:
+    """Return the figures that are sums of two counts."""
+    return {
+        "flops": _sum(fields.number("contraction_flops"), fields.number("pointwise_flops")),
+        "traffic_bytes": _sum(fields.number("bytes_read"), fields.number("bytes_written")),
+    }
+
+
+def _work(layers: list[Fields], unmodelled: Mapping[str, int]) -> dict[str, list[tuple[Any, ...]] | None]:
     """Return the calls of each module with their counts; None for a module with unknown ones."""
     work: dict[str, list[tuple[Any, ...]] | None] = {}
-    for layer in document["layers"]:
-        counts = [layer.get(name) for name in _LAYER_COUNTS]
-        calls = work.setdefault(layer["module"], [])
-        if None in counts or layer.get("op") in unmodelled:
-            work[layer["module"]] = None
+    for layer in layers:
+        counts = [layer.number(name) for name in _LAYER_COUNTS]
+        module, op = layer.text("module") or "", layer.text("op")
+        calls = work.setdefault(module, [])
+        if None in counts or op in unmodelled:
+            work[module] = None
         elif calls is not None:
-            calls.append((layer.get("op"), layer.get("phase"), *counts))
+            calls.append((op, layer.text("phase"), *counts))
     return work
 
 
 def _modules(
-    document: Mapping[str, Any], totals: Mapping[str, float | None], unmodelled: Mapping[str, int]
+    fields: Fields, layers: list[Fields], totals: Mapping[str, float | None], unmodelled: Mapping[str, int]
 ) -> dict[str, Mapping[str, float | None]]:
     """Return the figures of each module, of its own layers and parameters."""
-    stored = document.get("modules")  # older documents have no parameters by module
-    known = None if stored is None else {item["module"]: item["parameter_bytes"] for item in stored}
+    stored = fields.each("modules")  # older documents have no parameters by module
+    known = None if stored is None else {item.text("module") or "": item.number("parameter_bytes") for item in stored}
     modules: dict[str, dict[str, float | None]] = {}
-    for layer in document["layers"]:
-        own = modules.setdefault(layer["module"], dict.fromkeys(FIGURES))
-        if layer.get("op") in unmodelled:
+    for layer in layers:
+        own = modules.setdefault(layer.text("module") or "", dict.fromkeys(FIGURES))
+        if layer.text("op") in unmodelled:
             continue  # its counts are zeros that stand for unknown work
-        for name, value in (
-            ("flops", _sum(layer.get("contraction_flops"), layer.get("pointwise_flops"))),
-            ("traffic_bytes", _sum(layer.get("bytes_read"), layer.get("bytes_written"))),
-            ("latency_s", layer["latency_s"]),
-            ("energy_j", layer.get("energy_j")),
-        ):
-            number = _number(value, name)
+        times = {name: layer.number(name) for name in ("latency_s", "energy_j")}
+        for name, number in (*_counted(layer).items(), *times.items()):
             if number is not None:
                 own[name] = (own[name] or 0) + number
     for path in known or ():
@@ -178,18 +191,11 @@ def _modules(
     usd, whole_s = totals["cost_usd"], totals["latency_s"]
     for path, own in modules.items():
         if known is not None:
-            own["parameter_bytes"] = _number(known.get(path, 0), "parameter_bytes")
+            own["parameter_bytes"] = known.get(path, 0)
         taken_s = own["latency_s"]
         if usd is not None and whole_s and taken_s is not None:
             own["cost_usd"] = usd * taken_s / whole_s
     return {path: dict(own) for path, own in modules.items()}
-
-
-def _number(value: Any, name: str) -> Any:
-    """Return a figure of a document; None if it is unknown or not finite."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise TypeError(f"{name} is {value!r}; expected a number")
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 from .._lazy import cached_property
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
 from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, host_link
+from ..errors import InputError
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
 from .plans import boundary_of, value_of
 
@@ -334,7 +335,7 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     """Return the fields of an `Estimate` that follow from its latency and energy.
 
     Raises:
-        ValueError: The cost needs the link or the energy of the machine, and its file does not state it.
+        InputError: The cost needs the link or the energy of the machine, and its file does not state it.
     """
     on, derived = point.on, DerivedCosts(point)
     moved = _moved(point, derived)
@@ -378,12 +379,12 @@ def _moved(point: OnePoint, derived: DerivedCosts) -> Moved:
 def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
     on = point.on
     if on.transfer is not None and isnan(float(derived.host_s)):
-        raise ValueError(
+        raise InputError(
             f"transfer is given, and the file of {on.machine.id} has no link to the host; leave transfer out, or add "
             "the link to a copy of the file"
         )
     if price.usd_per_kwh > 0 and not isfinite(point.energy_j):
-        raise ValueError(
+        raise InputError(
             f"electricity has a price, and the energy of {on.machine.id} is unknown: its file has no power; leave "
             "usd_per_kwh out, or add the power to a copy of the file"
         )

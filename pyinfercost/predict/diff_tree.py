@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._checks import whole
 from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
+from ..results.figures import DEEPEST
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
@@ -51,6 +53,7 @@ def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> O
     deepest = max((_depth_of(row.module) for row in comparison.modules), default=1)
     counts = {row.module for row in comparison.modules}
     if depth is not None:
+        depth = whole(depth, "depth")
         units = collapsed(comparison.modules, depth)
         rows, shifted = _sorted_out(comparison, units)
         return Outline(rows, shifted, len(units), min(depth, deepest), deepest, whole=False, grouped=depth < deepest)
@@ -83,10 +86,9 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
         depth: Number of names of a path to keep, at least 1.
 
     Raises:
-        ValueError: The depth is below 1.
+        InputError: The depth is not a whole number of at least 1.
     """
-    if depth < 1:
-        raise ValueError(f"depth is {depth}; expected at least 1")
+    depth = whole(depth, "depth")
     groups: dict[str, list[ModuleChange]] = {}
     for row in modules:
         groups.setdefault(".".join(row.module.split(".")[:depth]), []).append(row)
@@ -116,7 +118,7 @@ def _tree(modules: Sequence[ModuleChange]) -> _Node:
     for row in modules:
         node = root
         node.rows.append(row)
-        for name in row.module.split(".") if row.module else ():
+        for name in row.module.split(".")[:DEEPEST] if row.module else ():
             child = node.children.get(name)
             if child is None:
                 child = _Node(f"{node.path}.{name}" if node.level else name, node.level + 1)
@@ -169,7 +171,7 @@ def _is_small(change: Change, total: Change) -> bool:
 
 
 def _depth_of(module: str) -> int:
-    return module.count(".") + 1
+    return min(module.count(".") + 1, DEEPEST)
 
 
 def _together(path: str, rows: list[ModuleChange]) -> ModuleChange:

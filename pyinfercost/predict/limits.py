@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import isclose, isfinite
 from typing import TYPE_CHECKING
 
+from .._checks import shown
+from ..errors import InputError
 from ..results import figures
 from ..results.comparison import TOTALS, BrokenLimit, Change
 
@@ -23,6 +25,7 @@ LIMITED = (*TOTALS, UNMODELLED)
 
 _ANY = "any"
 _STEP = re.compile(r"([+-])\s*(\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?)\s*(%?)", re.IGNORECASE)
+_LONGEST = 200  # characters
 _ROUNDING = 1e-9
 _WHOLE = 100  # percent
 _FORMS = "FIGURE:+5% (fails above), FIGURE:-5% (fails below), FIGURE:+0.001 or :-0.001 in its own unit, or FIGURE:any"
@@ -37,7 +40,7 @@ _OPTIONS = {
 """Need of a figure -> the option that meets it; a price or a place implies a machine."""
 
 
-class LimitError(ValueError):
+class LimitError(InputError):
     """An invalid limit."""
 
 
@@ -63,12 +66,19 @@ class Limit:
 def limit_of(text: str) -> Limit:
     """Parse a limit.
 
+    Args:
+        text: The limit.
+
     Raises:
         LimitError: The form or the figure is unknown.
     """
+    if not isinstance(text, str):
+        raise LimitError(f"a limit is {_FORMS}; got {shown(text)}")
     figure, colon, said = (part.strip() for part in text.partition(":"))
     if not colon or not figure or not said:
-        raise LimitError(f"a limit is {_FORMS}; got {text!r}")
+        raise LimitError(f"a limit is {_FORMS}; got {shown(text)}")
+    if len(text) > _LONGEST:
+        raise LimitError(f"limit {shown(text)} has {len(text)} characters; expected at most {_LONGEST}")
     if figure not in LIMITED:
         near = difflib.get_close_matches(figure, LIMITED, n=3, cutoff=0.5)
         known = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(LIMITED)}"

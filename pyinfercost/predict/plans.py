@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
+from ..errors import InputTypeError
 
 if TYPE_CHECKING:
     from .._core import PlanFamily, Quantity, TensorInfo
@@ -70,10 +71,10 @@ def _as_work(node: NodeInfo, name: str, result: object) -> Work:
         try:
             return Work(**{"dtype": dtype, **traffic, **result})
         except TypeError as error:
-            raise TypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
+            raise InputTypeError(f"the rule for {name!r} returned fields that Work does not take: {error}") from error
     if isinstance(result, (int, Expr)) and not isinstance(result, bool):
         return Work(contraction_flops=result, dtype=dtype, **traffic)
-    raise TypeError(
+    raise InputTypeError(
         f"the rule for {name!r} returned {result!r}; expected a Work, a dict of its arguments, "
         "or a whole number of contraction FLOPs"
     )
@@ -99,7 +100,7 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
         overrides: Work by node, of the caller's rules; such plans are not kept.
 
     Raises:
-        ValueError: The precision or the execution is unknown.
+        InputError: The precision or the execution is unknown.
     """
     if overrides:
         return _core.PlanFamily(graph, precision=precision, execution=execution, overrides=overrides)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from ..deployment import Deployment, deployment_of
+from ..errors import InputTypeError
 from ..results.profile import Profile
 from ..sources.captured import Captured, graph_at
 from ..sources.inputs import parse_inputs
@@ -88,8 +89,8 @@ def profile(
         The counts, and the estimate if there is hardware.
 
     Raises:
-        ValueError: A machine, precision, execution, price, place or size is unknown.
-        TypeError: Inputs or `dynamic` are given with a captured graph or a profile.
+        InputError: A machine, precision, execution, price, place or size is unknown.
+        InputTypeError: Inputs or `dynamic` are given with a captured graph or a profile.
     """
     request = _request_of(model) if isinstance(model, Profile) else None
     # Before the capture, which may take long, so that an unknown name fails at once.
@@ -138,7 +139,7 @@ def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None
 
 def _request_of(known: Profile) -> ProfileRequest:
     if not isinstance(known.request, ProfileRequest):
-        raise TypeError(f"this profile has request {known.request!r}; expected a Profile that `profile` returned")
+        raise InputTypeError(f"this profile has request {known.request!r}; expected a Profile that `profile` returned")
     return known.request
 
 
@@ -149,7 +150,7 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -
 
     if isinstance(model, (str, PathLike)):
         if any(parse_inputs(inputs)):
-            raise TypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
+            raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
         return graph_at(fspath(model), sizes, dynamic)
     if isinstance(model, _core.Graph):
         _refuse_inputs("a Graph", inputs, dynamic)
@@ -164,4 +165,4 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -
 
 def _refuse_inputs(what: str, inputs: Any, dynamic: Any) -> None:
     if any(parse_inputs(inputs)) or dynamic is not None:
-        raise TypeError(f"{what} is captured already: inputs and dynamic go with a model")
+        raise InputTypeError(f"{what} is captured already: inputs and dynamic go with a model")

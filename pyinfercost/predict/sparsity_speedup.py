@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import deployment_of
+from ..errors import InputError
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
 from ..sources.sizes import bind_sizes, call_sizes
 from ..transform.products import find_products, has_2_4_kernel
@@ -69,7 +70,7 @@ def sparsity_speedup(
         The speedup in total and per layer.
 
     Raises:
-        ValueError: No scanned weight is one of the graph's products, or an argument is invalid as in `estimate`.
+        InputError: No scanned weight is one of the graph's products, or an argument is invalid as in `estimate`.
     """
     deployment = deployment_of(
         on,
@@ -98,7 +99,7 @@ def _speedup(graph: Graph, sparsity: Sparsity, on: Deployment, sizes: Mapping[st
             found.append((product.node.module, weight.name, weight))
     if not found:
         known = ", ".join(list(named)[:5])
-        raise ValueError(
+        raise InputError(
             f"no product of the graph has a scanned weight; expected names of the graph, got {known or 'none'}. Pass "
             "the sparsity of the captured model"
         )

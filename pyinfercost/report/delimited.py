@@ -7,6 +7,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
+from .._escapes import spreadsheet_cell, visible
 from .columns import profile_columns
 from .layout import ALARM, Pairs, Table, titled
 from .render import render
@@ -33,7 +34,7 @@ def layout_markdown(result: object, **options: Any) -> str:
     blocks: list[list[str]] = []
     for part in layout:
         if isinstance(part, Pairs):
-            blocks.append([f"- {name}: {escaped(value)}" for name, value in part.pairs])
+            blocks.append([f"- {escaped(name)}: {escaped(value)}" for name, value in part.pairs])
         elif isinstance(part, Table):
             blocks.append(markdown_table(part.columns))
         elif part.text:
@@ -75,7 +76,7 @@ def _markdown_cell(cell: str) -> str:
 
 def escaped(text: str) -> str:
     """Escape text for one line of Markdown, including mentions of users."""
-    text = " ".join(text.split("\n")).replace("\r", " ").replace("&", "&amp;")
+    text = visible(" ".join(text.split("\n")).replace("\r", " ")).replace("&", "&amp;")
     for character in "\\`*_<|[]~$":
         text = text.replace(character, f"\\{character}")
     return _MENTION.sub("@<!-- -->", text)
@@ -86,10 +87,10 @@ def _pipes(cells: Iterable[str]) -> str:
 
 
 def csv_text(columns: Sequence[str] | None, rows: Iterable[Iterable[Any]]) -> str:
-    """Return CSV lines, with a header if columns are given."""
+    """Return CSV lines, with a header if columns are given; no cell is a formula of a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if columns is not None:
-        writer.writerow(columns)
-    writer.writerows(rows)
+        writer.writerow(map(spreadsheet_cell, columns))
+    writer.writerows([spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()

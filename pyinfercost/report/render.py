@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from .._checks import text
+from ..errors import InputError, InputTypeError
+
 _ANY = {
     "json": "documents.json_text",
     "csv": "delimited.csv_pieces",
@@ -136,15 +139,16 @@ def render(result: object, form: str, **options: Any) -> Any:
         The form: text, a dict, pieces of text (`"csv"`), a rich renderable (`"view"`), axes (`"plot"`), a data frame.
 
     Raises:
-        TypeError: The object is not a result.
-        ValueError: The result does not have the form.
+        InputTypeError: The object is not a result.
+        InputError: The result does not have the form.
     """
     own = _own(result)
+    text(form, "form")
     if form not in own and _OTHERS in own and form not in _COMPOSED:
         return render(_found(own[_OTHERS])(result), form, **options)
     place = own.get(form) or _ANY.get(form)
     if place is None:
-        raise ValueError(f"a {type(result).__name__} has no form {form!r}; expected one of {', '.join(forms(result))}")
+        raise InputError(f"a {type(result).__name__} has no form {form!r}; expected one of {', '.join(forms(result))}")
     found = _found(place)
     return found(result, **options) if callable(found) else found
 
@@ -163,4 +167,6 @@ def _own(result: object) -> dict[str, str]:
     for kind in type(result).__mro__:
         if kind.__name__ in _RENDERERS and kind.__module__.startswith("pyinfercost."):
             return _RENDERERS[kind.__name__]
-    raise TypeError(f"got a {type(result).__name__}, which is not a result; expected one of {', '.join(_RENDERERS)}")
+    raise InputTypeError(
+        f"got a {type(result).__name__}, which is not a result; expected one of {', '.join(_RENDERERS)}"
+    )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import InputError
 from ..hardware.dtypes import short_dtype
 
 
@@ -123,13 +124,13 @@ def roofline_of(document: Mapping[str, Any]) -> Roofline:
         The roofline.
 
     Raises:
-        ValueError: The profile has no estimate, or was written by a version without the required data.
+        InputError: The profile has no estimate, or was written by a version without the required data.
     """
     estimate = document.get("estimate")
     if estimate is None:
-        raise ValueError("this profile has no estimate, which a roofline needs; profile with hardware=")
+        raise InputError("this profile has no estimate, which a roofline needs; profile with hardware=")
     if "machine" not in estimate:
-        raise ValueError("this profile does not describe its machine, because an older version wrote it; profile again")
+        raise InputError("this profile does not describe its machine, because an older version wrote it; profile again")
     whole_s = sum(layer["latency_s"] or 0.0 for layer in document["layers"])
     dots, without, without_s = [], 0, 0.0
     for place, layer in enumerate(document["layers"]):

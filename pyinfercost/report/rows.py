@@ -6,6 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from .._checks import shown as shown_value
+from .._checks import whole as whole_number
+from ..errors import InputError
 from ..results import figures
 from ..results.units import percent, quantity
 
@@ -145,10 +148,10 @@ def shown_rows(profile: Profile, *, depth: int | None = None, sort: str | None =
         The rows.
 
     Raises:
-        ValueError: The figure is unknown, the profile does not have it, or `top` is below 1.
+        InputError: The figure is unknown, the profile does not have it, or `top` is below 1.
     """
-    if top is not None and top < 1:
-        raise ValueError(f"top is {top}; expected a number of rows, at least 1")
+    top = None if top is None else whole_number(top, "top")
+    depth = None if depth is None else whole_number(depth, "depth")
     if top is not None and sort is None:
         sort = "share"
     ranking = None if sort is None else ranking_of(profile, sort)
@@ -181,7 +184,7 @@ def _tree(profile: Profile) -> _Module:
         module = root
         module.layers.append(layer)
         path = ""
-        for name in layer.module.split(".") if layer.module else ():
+        for name in layer.module.split(".")[: figures.DEEPEST] if layer.module else ():
             path = f"{path}.{name}" if path else name
             if name not in module.children:
                 module.children[name] = _Module(path, module.level + 1)
@@ -304,10 +307,10 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
         The figure and its total.
 
     Raises:
-        ValueError: The sort key is unknown, or the profile does not have the figure.
+        InputError: The sort key is unknown, or the profile does not have the figure.
     """
     if sort not in SORTS:
-        raise ValueError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
+        raise InputError(f"sort is {shown_value(sort)}; expected one of {', '.join(SORTS)}")
     estimate = profile.estimate
     if sort == SHARE:
         sort = "flops" if estimate is None else "latency"
@@ -315,10 +318,10 @@ def ranking_of(profile: Profile, sort: str) -> Ranking:
     if figures.HARDWARE not in figure.needs:
         return Ranking(figure, profile.figures[figure.key] or 0)
     if estimate is None:
-        raise ValueError(f"rows cannot be sorted by {sort} without a machine; profile with hardware=")
+        raise InputError(f"rows cannot be sorted by {sort} without a machine; profile with hardware=")
     total = getattr(estimate, figure.key)
     if total is None:
-        raise ValueError(
+        raise InputError(
             f"rows cannot be sorted by {sort}, because the file of {estimate.hardware} has no power; sort by latency, "
             "or use a machine with known power"
         )

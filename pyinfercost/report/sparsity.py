@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from .._checks import Range, number, whole
 from ..results.sparsity import BINS_PER_OCTAVE, LayerSpeedup
 from ..results.units import percent, quantity, scale_for, significant
 from ..scan.summary import share_below_largest, share_below_rms, total_of
@@ -33,17 +34,22 @@ ACTIVATION_COLUMNS = ("module", "op", "calls", "elements", "zeros", "zero_share"
 SPEEDUP_COLUMNS = (*(field.name for field in fields(LayerSpeedup)), "speedup")
 
 
+_THRESHOLD = Range(1e-12, 1e12)
+
+
 def sparsity_layout(result: Sparsity, *, depth: int | None = None, thresholds: Sequence[float] = THRESHOLDS) -> Layout:
     """Return the heading, one row per weight, the total, and skipped weights.
 
     Args:
         result: The scan.
         depth: Weights of modules below this depth are summed up.
-        thresholds: Fractions of each weight's own RMS for which the share below is shown.
+        thresholds: Fractions of each weight's own RMS for which the share below is shown, 1e-12 to 1e12.
 
     Returns:
         The layout.
     """
+    depth = None if depth is None else whole(depth, "depth")
+    thresholds = [number(threshold, "a threshold", _THRESHOLD) for threshold in thresholds]
     rows = _rows(result, depth)
     parts: list[Part] = [Pairs(_heading(result)), GAP, Table(_columns(rows, thresholds), total=True)]
     if depth is not None and len(rows) - 1 < len(result.weights):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .._core import Expr
+from .._escapes import visible
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
@@ -57,14 +58,14 @@ def profile_line(profile: Profile) -> str:
     parts = [profile.model or "graph", sizes_text(profile.sizes), quantity(total.flops, "FLOP")]
     if profile.estimate is not None:
         parts.append(f"{quantity(profile.estimate.latency_s, 's')} on {profile.estimate.hardware}")
-    return ", ".join(part for part in parts if part)
+    return visible(", ".join(part for part in parts if part))
 
 
 def estimate_line(estimate: Estimate) -> str:
     """Return an estimate in one line, for `repr`."""
     band = f"{quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')}"
     way = ", ".join(filter(None, (estimate.precision, estimate.execution, sizes_text(estimate.sizes))))
-    return f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}"
+    return visible(f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}")
 
 
 def heading(profile: Profile) -> list[tuple[str, str]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.table import Table as Lines
 from rich.text import Text
 
+from .._checks import Range, whole
+from .._escapes import visible, visible_lines
 from ..results.units import percent
 from .columns import profile_columns
 from .layout import Column, Layout, Pairs, Part, Table
@@ -41,6 +43,7 @@ _WHOLE = "█"
 _PLAIN = "#"
 _SHARES = ("share", "FLOPs")  # columns next to which bars are drawn
 _WIDEST = 20
+_WIDTH = Range(1, 100_000)
 _SPARE = 9  # dropped first, since bars repeat a number
 
 
@@ -57,7 +60,7 @@ def profile_view(
     columns = with_bars(profile_columns(profile, shown), shown)
     parts: list[RenderableType] = [_pairs(heading(profile)), Text(), Grid(columns, total=True)]
     if shown.flat:
-        parts.append(Text(of_the_whole(shown), "dim"))
+        parts.append(_lines(of_the_whole(shown), "dim"))
     if shown.depth < shown.whole:
         more = f"Modules below depth {shown.depth} of {shown.whole} are collapsed; --depth or depth= shows more."
         parts.append(Text(more, "dim"))
@@ -68,7 +71,7 @@ def profile_view(
     if of_data:
         parts += [Text(OF_DATA, "dim"), _pairs(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
-    parts.append(Text("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
+    parts.append(_lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
     return Group(*parts)
 
 
@@ -88,7 +91,7 @@ def _part_view(part: Part) -> RenderableType:
         return _pairs(part.pairs)
     if isinstance(part, Table):
         return Grid(part.columns, part.total)
-    return Text(part.text, part.style)
+    return _lines(part.text, part.style)
 
 
 def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
@@ -107,6 +110,7 @@ def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
 
 def as_text(view: RenderableType, *, width: int = 100) -> str:
     """Return a view as plain text without colors."""
+    width = whole(width, "width", _WIDTH)
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(view)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
@@ -117,8 +121,12 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> Lines:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(Text(name), Text(value))
+        table.add_row(Text(visible(name)), _lines(value))
     return table
+
+
+def _lines(text: str, style: str = "") -> Text:
+    return Text(visible_lines(text), style)
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ class _RooflineView:
         for line in drawn(self.roofline, options.max_width, blocks=blocks, colors=colors):
             text = Text(no_wrap=True, overflow="ignore")
             for piece, bound in line:
-                text.append(piece, BOUND_STYLES.get(bound, ""))
+                text.append(visible(piece), BOUND_STYLES.get(bound, ""))
             text.rstrip()
             yield text
 
@@ -154,6 +162,12 @@ class Grid:
 
     columns: Sequence[Column]
     total: bool
+
+    def __post_init__(self) -> None:
+        columns = [
+            replace(column, name=visible(column.name), cells=[*map(visible, column.cells)]) for column in self.columns
+        ]
+        object.__setattr__(self, "columns", columns)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         spares = [column.spare for column in self.columns] or [0]

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..results.estimate import Estimate, LayerEstimate
     from ..results.measurement import Measurement
@@ -58,11 +60,11 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
         The JSON object of the trace.
 
     Raises:
-        ValueError: There is neither an estimate nor a measurement.
+        InputError: There is neither an estimate nor a measurement.
     """
     estimate = None if profile is None else profile.estimate
     if estimate is None and measured is None:
-        raise ValueError("a trace needs times; profile with hardware=, or pass the result of measure()")
+        raise InputError("a trace needs times; profile with hardware=, or pass the result of measure()")
     events: list[dict[str, Any]] = []
     about: dict[str, Any] = {"schema": f"pyinfercost.trace/{SCHEMA_VERSION}"}
     if profile is not None and estimate is not None:

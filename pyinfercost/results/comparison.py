@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isclose
 
+from ..errors import UnknownNameError
 from ..report.render import render
 from . import figures
 from .figures import WithFigures
@@ -141,12 +142,12 @@ class Comparison(Result):
         """Return a module by its path.
 
         Raises:
-            KeyError: Neither side has the module.
+            UnknownNameError: Neither side has the module.
         """
         for row in self.modules:
             if row.module == module:
                 return row
-        raise KeyError(
+        raise UnknownNameError(
             f"no module {module!r} on either side; expected one of {[row.module for row in self.modules][:5]} ..."
         )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from typing import Any
+
+from .._checks import Range, flag, number, shown, text, whole
+from ..errors import InputError
 
 SECONDS_PER_HOUR = 3600
 _MILLION = 1_000_000
@@ -12,12 +15,32 @@ _OLD_MONTHS = 12
 MEMORIES = ("pageable", "pinned")
 """Kinds of host memory that a transfer copies from and to."""
 
+USD_PER_H = Range(1e-9, 1e9, "USD per hour", zero=True)
+USD_PER_KWH = Range(1e-9, 1e3, "USD per kWh", zero=True)
+PUE = Range(1, 100)
+GRID_G_PER_KWH = Range(1e-3, 1e5, "grams per kWh", zero=True)
+UTILIZATION = Range(1e-6, 1, "as a share of the paid time")
+"""Valid values of a deployment's terms. They are far wider than any real one: a number outside is a mistaken unit, and
+none inside makes a figure infinite."""
 
-class PriceError(ValueError):
+TRANSFER_RANGES = {
+    "network_gbit_per_s": Range(1e-6, 1e6, "Gbit/s"),
+    "network_rtt_s": Range(1e-9, 1e5, "seconds", zero=True),
+    "request_bytes": Range(1e-3, 1e15, "bytes", zero=True),
+    "response_bytes": Range(1e-3, 1e15, "bytes", zero=True),
+    "egress_usd_per_gb": Range(1e-9, 1e4, "USD per 10^9 bytes", zero=True),
+    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
+}
+"""Field of `Transfer` -> its valid values."""
+
+_ANY_AGE = Range(0, 10_000)
+
+
+class PriceError(InputError):
     """An invalid price, or a price of another device."""
 
 
-class TransferError(ValueError):
+class TransferError(InputError):
     """Invalid terms of transfer."""
 
 
@@ -26,10 +49,12 @@ class Price:
     """Price of one device.
 
     Attributes:
-        usd_per_h: USD per device-hour, busy or idle.
+        usd_per_h: USD per device-hour, busy or idle: 0, or 1e-9 to 1e9.
         text: Source of the price, in a few words.
-        usd_per_kwh: Electricity price that the owner pays; 0 where the hourly price includes it, as in all rents.
-        pue: Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays it.
+        usd_per_kwh: Electricity price that the owner pays, at most 1000; 0 where the hourly price includes it, as in
+            all rents.
+        pue: Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays
+            it: 1 to 100.
         cloud: The provider; empty for an owned machine.
         region: The provider's region; empty if unknown.
         dated: Year, or year and month, of the price; empty if the caller gave it.
@@ -46,12 +71,11 @@ class Price:
     age_months: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("usd_per_h", "usd_per_kwh"):
-            value = getattr(self, name)
-            if not (value >= 0 and isfinite(value)):
-                raise PriceError(f"{name} is {value}; expected zero or more USD")
-        if not (self.pue >= 1 and isfinite(self.pue)):
-            raise PriceError(f"pue is {self.pue}; expected 1 or more")
+        for name, within in (("usd_per_h", USD_PER_H), ("usd_per_kwh", USD_PER_KWH), ("pue", PUE)):
+            _settle(self, name, number(getattr(self, name), name, within, PriceError))
+        for name in ("text", "cloud", "region", "dated"):
+            text(getattr(self, name), f"{name} of the price", PriceError)
+        whole(self.age_months, "age_months", _ANY_AGE, PriceError)
 
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
@@ -80,6 +104,10 @@ class Place:
     source: str
     dated: str
 
+    def __post_init__(self) -> None:
+        number(self.grid_g_per_kwh, "grid_g_per_kwh", GRID_G_PER_KWH)
+        number(self.pue, "pue", PUE)
+
 
 @dataclass(frozen=True)
 class Transfer:
@@ -89,13 +117,13 @@ class Transfer:
         memory: Host memory that is copied from and to: `"pageable"`, as `tensor.to("cuda")` does, or `"pinned"`.
         overlapped: Whether the next batch is copied while one is computed: then the device is occupied for the longer
             of the two, else for their sum.
-        network_gbit_per_s: Rate at which requests arrive and responses leave; None leaves the network out.
-        network_rtt_s: Round-trip time in seconds from a user to the service, once per forward.
-        request_bytes: Bytes of a request for one item on the network; None takes the model's inputs.
-        response_bytes: Bytes of a response for one item; None takes the model's outputs.
-        egress_usd_per_gb: USD per 10^9 bytes that leave the cloud.
+        network_gbit_per_s: Rate at which requests arrive and responses leave, 1e-6 to 1e6; None leaves the network out.
+        network_rtt_s: Round-trip time in seconds from a user to the service, once per forward; at most 1e5.
+        request_bytes: Bytes of a request for one item on the network, at most 1e15; None takes the model's inputs.
+        response_bytes: Bytes of a response for one item, at most 1e15; None takes the model's outputs.
+        egress_usd_per_gb: USD per 10^9 bytes that leave the cloud, at most 1e4.
         weights_from: Location of the weights before the first forward: `"nvme"`, `"network"`, `"memory"` (the page
-            cache), `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second.
+            cache), `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second, 1e-6 to 1e6.
     """
 
     memory: str = "pageable"
@@ -109,15 +137,21 @@ class Transfer:
 
     def __post_init__(self) -> None:
         if self.memory not in MEMORIES:
-            raise TransferError(f"memory is {self.memory!r}; expected {' or '.join(MEMORIES)}")
-        for name in ("network_rtt_s", "request_bytes", "response_bytes", "egress_usd_per_gb"):
+            raise TransferError(f"memory is {shown(self.memory)}; expected {' or '.join(MEMORIES)}")
+        flag(self.overlapped, "overlapped", TransferError)
+        for name, within in TRANSFER_RANGES.items():
             value = getattr(self, name)
-            if value is not None and not (value >= 0 and isfinite(value)):
-                raise TransferError(f"{name} is {value}; expected zero or more")
-        for name in ("network_gbit_per_s", "weights_from"):
-            value = getattr(self, name)
-            if isinstance(value, (int, float)) and not (value > 0 and isfinite(value)):
-                raise TransferError(f"{name} is {value}; expected more than zero")
+            left_out = value is None and name in _MAY_BE_NONE
+            if not left_out and not (name == "weights_from" and isinstance(value, str)):
+                _settle(self, name, number(value, name, within, TransferError))
+
+
+_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes")
+
+
+def _settle(value: Price | Transfer, name: str, checked: Any) -> None:
+    """Set a field of a value that is being made."""
+    object.__setattr__(value, name, checked)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
+
+from .._checks import parse_json, read_text, shown
+from ..errors import InputError
 
 SCRIPT_ID = "pyinfercost-profile"
 """Id of the script element that holds the JSON of a profile in an HTML report."""
@@ -20,7 +21,7 @@ _GRAPH_PARTS = frozenset({"tensors", "nodes", "inputs", "outputs"})
 _SCRIPT_TYPE = "application/json"
 
 
-class ComparisonError(ValueError):
+class ComparisonError(InputError):
     """A document is not a profile; the message states the fault and what is expected."""
 
 
@@ -36,7 +37,8 @@ def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
 
     Raises:
         ComparisonError: The file does not hold a profile, or one of an unknown version.
-        OSError: The file cannot be read.
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
     """
     return checked_profile(document_from(path), fspath(path))
 
@@ -52,20 +54,17 @@ def document_from(path: str | PathLike[str]) -> Any:
 
     Raises:
         ComparisonError: The file does not hold JSON.
-        OSError: The file cannot be read.
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
     """
     name = fspath(path)
+    content = read_text(name, ComparisonError, encoding="utf-8-sig")
+    if content.lstrip().startswith("<"):
+        content = _script_of(content, name)
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")
-        if text.lstrip().startswith("<"):
-            return json.loads(_script_of(text, name))
-        return json.loads(text)
-    except RecursionError as error:
-        raise ComparisonError(f"{name} holds no profile: its JSON is nested too deeply; {HOW_TO}") from error
-    except ComparisonError:
-        raise
-    except ValueError as error:
-        raise ComparisonError(f"{name} holds no JSON ({error}); {HOW_TO}") from error
+        return parse_json(content, name, ComparisonError)
+    except ComparisonError as error:
+        raise ComparisonError(f"{error}; {HOW_TO}") from error
 
 
 def checked_profile(document: Any, which: str) -> dict[str, Any]:
@@ -87,7 +86,7 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
     if version not in _VERSIONS or isinstance(version, bool):
         newer = isinstance(version, int) and version > _VERSIONS[-1]
         hint = "; a newer pyinfercost wrote it: upgrade this one, or profile again with it" if newer else ""
-        raise ComparisonError(f"{which} has schema_version {version!r}; expected {_VERSIONS[-1]}{hint}")
+        raise ComparisonError(f"{which} has schema_version {shown(version)}; expected {_VERSIONS[-1]}{hint}")
     return dict(document)
 
 

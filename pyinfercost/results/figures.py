@@ -19,6 +19,9 @@ LESS, MORE = "less", "more"
 
 MILLION = 1_000_000
 
+DEEPEST = 100
+"""Names of a module's path that have levels of their own in a table; a path of a damaged file may have thousands."""
+
 LAYER = "layer"
 """A key of `layers` in the JSON and a column of a profile's CSV."""
 PART = "part"

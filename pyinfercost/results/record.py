@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..errors import UnknownNameError
+
 Metrics = Mapping[str, float | int]
 
 
@@ -27,14 +29,16 @@ class CostRecord:
         """Return a figure by its name.
 
         Raises:
-            KeyError: The record has no such figure; the message lists similar names and the notes.
+            UnknownNameError: The record has no such figure; the message lists similar names and the notes.
         """
         try:
             return self.metrics[name]
         except KeyError:
             near = [known for known in self.metrics if known.rpartition("/")[2] == name.rpartition("/")[2]]
             why = f"; {'; '.join(self.notes)}" if self.notes else ""
-            raise KeyError(f"the record has no {name!r}; it has {', '.join(near or self.metrics)}{why}") from None
+            raise UnknownNameError(
+                f"the record has no {name!r}; it has {', '.join(near or self.metrics)}{why}"
+            ) from None
 
     def to_dict(self) -> dict[str, object]:
         """Return the JSON object."""

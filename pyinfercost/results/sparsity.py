@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..errors import UnknownNameError
 from ..report.render import render
 from .result import Result
 
@@ -204,12 +205,14 @@ class Sparsity(Result):
         """Return a weight by its name or an alias.
 
         Raises:
-            KeyError: No weight has the name.
+            UnknownNameError: No weight has the name.
         """
         for weight in self.weights:
             if name == weight.name or name in weight.aliases:
                 return weight
-        raise KeyError(f"no weight is called {name!r}; there are {[weight.name for weight in self.weights][:5]} ...")
+        raise UnknownNameError(
+            f"no weight is called {name!r}; there are {[weight.name for weight in self.weights][:5]} ..."
+        )
 
     def __repr__(self) -> str:
         total = self.total

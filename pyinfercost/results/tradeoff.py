@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import UnknownNameError
 from .result import Result
 
 ORIGINAL = "original"
@@ -108,9 +109,9 @@ class Tradeoff(Result):
         """Return a row by the name of its candidate.
 
         Raises:
-            KeyError: No candidate has the name.
+            UnknownNameError: No candidate has the name.
         """
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(f"no candidate is called {name!r}; there are {[row.name for row in self.rows]}")
+        raise UnknownNameError(f"no candidate is called {name!r}; there are {[row.name for row in self.rows]}")

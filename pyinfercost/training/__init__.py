@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .channel_removal import shrink as shrink
     from .ignite import IgniteCostHandler as IgniteCostHandler
     from .inputs import BatchInputs as BatchInputs
+    from .isolation import SinkFailedWarning as SinkFailedWarning
     from .isolation import TrackingStoppedWarning as TrackingStoppedWarning
     from .lightning import LightningCostCallback as LightningCostCallback
     from .regularizer import CostRegularizer as CostRegularizer
@@ -25,7 +26,7 @@ _EXPORTS = {
     ".channel_removal": ("ShrinkError", "shrink"),
     ".ignite": ("IgniteCostHandler",),
     ".inputs": ("BatchInputs",),
-    ".isolation": ("TrackingStoppedWarning",),
+    ".isolation": ("SinkFailedWarning", "TrackingStoppedWarning"),
     ".lightning": ("LightningCostCallback",),
     ".regularizer": ("CostRegularizer", "GroupCost"),
     ".tracker": ("CostTracker",),

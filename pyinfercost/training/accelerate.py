@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputTypeError, MissingLibraryError
 from .adapter_base import TrackerAdapter, precision_of, with_bases
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class AccelerateCostTracker:
         **settings: Arguments of `CostTracker`. The default `precision` is the accelerator's.
 
     Raises:
-        ImportError: accelerate is not installed.
-        TypeError: A setting has an unknown name, or both or neither of `tracker` and `model` are given.
+        MissingLibraryError: accelerate is not installed.
+        InputTypeError: A setting has an unknown name, or both or neither of `tracker` and `model` are given.
     """
 
     name = "pyinfercost"
@@ -39,7 +40,7 @@ class AccelerateCostTracker:
         try:
             from accelerate.tracking import GeneralTracker
         except ImportError as error:
-            raise ImportError(
+            raise MissingLibraryError(
                 f"AccelerateCostTracker needs accelerate, which cannot be imported ({error}); run pip install "
                 "'pyinfercost[accelerate]'",
                 name="accelerate",
@@ -50,7 +51,7 @@ class AccelerateCostTracker:
         self, tracker: CostTracker | None = None, *, model: Any = None, inputs: Any = None, **settings: Any
     ) -> None:
         if (tracker is None) == (model is None):
-            raise TypeError("got both a tracker and a model, or neither; pass exactly one of them")
+            raise InputTypeError("got both a tracker and a model, or neither; pass exactly one of them")
         self._adapter = TrackerAdapter("AccelerateCostTracker", settings, tracker)
         self._model = model
         self._last: int | None = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import InputTypeError
 from ..predict.budgets import CostBudgetExceededError
 from ..sources.inputs import Inputs
 from .inputs import BatchInputs
@@ -32,12 +33,14 @@ class TrackerAdapter:
         tracker: An existing tracker, which is not closed.
 
     Raises:
-        TypeError: A setting has an unknown name, or a tracker is given together with settings.
+        InputTypeError: A setting has an unknown name, or a tracker is given together with settings.
     """
 
     def __init__(self, what: str, settings: Mapping[str, Any], tracker: CostTracker | None = None) -> None:
         if tracker is not None and settings:
-            raise TypeError(f"got a tracker and settings {sorted(settings)}; pass the tracker alone, or settings alone")
+            raise InputTypeError(
+                f"got a tracker and settings {sorted(settings)}; pass the tracker alone, or settings alone"
+            )
         _check_names(settings)
         self.guard = Guard(what)
         self.tracker = tracker
@@ -67,8 +70,8 @@ class TrackerAdapter:
             **defaults: Settings of the tracker that the caller's override; None for no setting.
 
         Raises:
-            ValueError: A setting is wrong, which the caller has to know before training.
-            TypeError: A setting has the wrong type.
+            InputError: A setting is wrong, which the caller has to know before training.
+            InputTypeError: A setting has the wrong type.
         """
         if self.tracker is not None or self.inputs is None or not self.guard.on:
             return

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from ..transform.channels import ChannelGroup, ChannelGroups
 
@@ -18,7 +20,7 @@ Kept = Mapping[str, "Sequence[int] | torch.Tensor"]
 _MASKED = ("_orig", "_mask")  # suffixes of torch.nn.utils.prune
 
 
-class ShrinkError(ValueError):
+class ShrinkError(InputError):
     """Channels cannot be removed from this module; the message has the value and the expected one."""
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import InputError
 from ..sources.inference_view.view import plain_name
 
 if TYPE_CHECKING:
@@ -35,23 +36,23 @@ def gates_given(groups: ChannelGroups, gates: Mapping[str, Any], threshold: floa
     """Return the caller's gates, which are keyed by the name of a group or the path of a layer.
 
     Raises:
-        ValueError: A group is unknown or has two gates, or a gate has the wrong length.
+        InputError: A group is unknown or has two gates, or a gate has the wrong length.
     """
     found: dict[str, Gated] = {}
     for key, gate in gates.items():
         try:
             group = groups[key]
         except KeyError as error:
-            raise ValueError(f"gates: {error.args[0]}") from None
+            raise InputError(f"gates: {error.args[0]}") from None
         if group.name in found:
-            raise ValueError(
+            raise InputError(
                 f"gates: {key!r} is one of {', '.join(group.modules)}, which share channels; pass one gate for all"
             )
         read = gate if callable(gate) else _constant(gate)
         value = read()
         if not isinstance(value, torch.Tensor) or value.numel() != group.width:
             got = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
-            raise ValueError(
+            raise InputError(
                 f"the gate of {key!r} is {got}; expected a tensor of {group.width} elements, one per channel"
             )
         found[group.name] = Gated(group, read, threshold)
@@ -145,10 +146,10 @@ class Weights:
         """Return a weight, multiplied by its pruning mask if there is one.
 
         Raises:
-            ValueError: The module does not hold the whole weight.
+            InputError: The module does not hold the whole weight.
         """
         if name not in self._places:
-            raise ValueError(
+            raise InputError(
                 f"the module does not hold the whole weight {name!r}, as a sharded model; create the regularizer "
                 "before the model is sharded, or pass gates="
             )

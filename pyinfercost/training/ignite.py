@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputError, InputTypeError, MissingLibraryError
 from .adapter_base import TrackerAdapter
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class IgniteCostHandler:
         **settings: Arguments of `CostTracker`.
 
     Raises:
-        ValueError: `accumulation` is below 1.
-        TypeError: A setting has an unknown name, or neither `tracker` nor `model` is given.
+        InputError: `accumulation` is below 1.
+        InputTypeError: A setting has an unknown name, or neither `tracker` nor `model` is given.
     """
 
     def __init__(
@@ -40,9 +41,9 @@ class IgniteCostHandler:
         **settings: Any,
     ) -> None:
         if tracker is None and model is None:
-            raise TypeError("got neither a tracker nor a model; pass one of them")
+            raise InputTypeError("got neither a tracker nor a model; pass one of them")
         if accumulation < 1:
-            raise ValueError(f"accumulation is {accumulation}; expected at least 1 iteration per step")
+            raise InputError(f"accumulation is {accumulation}; expected at least 1 iteration per step")
         self._adapter = TrackerAdapter("IgniteCostHandler", settings, tracker)
         self._model = model
         self._inputs = inputs
@@ -66,7 +67,7 @@ class IgniteCostHandler:
             This handler.
 
         Raises:
-            ImportError: ignite is not installed.
+            MissingLibraryError: ignite is not installed.
         """
         events = _events()
         self._prefix = "" if name is None else f"{name}/"
@@ -126,7 +127,7 @@ def _events() -> Any:
     try:
         from ignite.engine import Events
     except ImportError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             f"IgniteCostHandler needs pytorch-ignite, which cannot be imported ({error}); run pip install "
             "'pyinfercost[ignite]'",
             name="ignite",

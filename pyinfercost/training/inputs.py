@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..errors import InputError, InputTypeError
 from ..sources.inputs import Inputs, parse_inputs
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -46,8 +47,8 @@ class BatchInputs:
         """Return the model's arguments in a batch.
 
         Raises:
-            TypeError: The batch is of an unknown kind.
-            ValueError: None of its keys is the name of an argument.
+            InputTypeError: The batch is of an unknown kind.
+            InputError: None of its keys is the name of an argument.
         """
         if self._function is not None:
             return call_of(self._function(batch))
@@ -74,10 +75,10 @@ class BatchInputs:
             found = {name: value for name, value in batch.items() if name in names or (any_name and _is_tensor(value))}
             if found:
                 return Inputs((), found)
-            raise ValueError(
+            raise InputError(
                 f"the batch has keys {sorted(map(str, batch))} and the forward takes {sorted(names)}; {_HELP}"
             )
-        raise TypeError(f"the model's inputs cannot be found in a batch of type {type(batch).__name__}; {_HELP}")
+        raise InputTypeError(f"the model's inputs cannot be found in a batch of type {type(batch).__name__}; {_HELP}")
 
     def _fits(self, batch: Any, example: Inputs) -> bool:
         try:
@@ -90,11 +91,11 @@ def call_of(given: Any) -> Inputs:
     """Return the arguments that a caller writes, as `capture` takes them.
 
     Raises:
-        TypeError: It is neither a tensor nor a container of them.
+        InputTypeError: It is neither a tensor nor a container of them.
     """
     if _is_tensor(given) or isinstance(given, (Mapping, tuple, list)):
         return parse_inputs(given)
-    raise TypeError(f"inputs is a {type(given).__name__}; expected a tensor, a tuple or a dictionary of keywords")
+    raise InputTypeError(f"inputs is a {type(given).__name__}; expected a tensor, a tuple or a dictionary of keywords")
 
 
 def is_function(given: Any) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
+from .._escapes import visible_lines
 from ..predict.budgets import CostBudgetExceededError
+from ..results.sinks import Sink
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,6 +19,10 @@ T = TypeVar("T")
 
 class TrackingStoppedWarning(UserWarning):
     """Cost tracking failed and is disabled; training continues. Issued once, with the failure."""
+
+
+class SinkFailedWarning(UserWarning):
+    """A sink did not take a record; tracking continues, and the sink gets the next one. Issued once for each sink."""
 
 
 class Guard:
@@ -55,16 +61,48 @@ class Guard:
         """Disable tracking, with one warning."""
         if self.error is None:
             self.error = error
-            # If warnings are errors, the warning itself would interrupt the training.
-            with warnings.catch_warnings():
-                if any(entry[0] == "error" for entry in warnings.filters):
-                    warnings.simplefilter("always", TrackingStoppedWarning)
-                warnings.warn(
-                    f"{self._what} failed and is disabled; training continues without it: "
-                    f"{type(error).__name__}: {error}",
-                    TrackingStoppedWarning,
-                    stacklevel=4,
-                )
+            what = f"{self._what} failed and is disabled; training continues without it"
+            _warn(f"{what}: {type(error).__name__}: {error}", TrackingStoppedWarning, stacklevel=5)
+
+
+class GuardedSink:
+    """A sink whose failures stop neither the training nor the tracking, nor the other sinks.
+
+    Args:
+        sink: The sink.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._failed = False
+
+    def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
+        """Write a record; a failure is a warning, and the sink gets the next record all the same."""
+        self._run("did not take a record", 7, self._sink.write, step, metrics)
+
+    def close(self) -> None:
+        """Close the sink."""
+        self._run("did not close", 5, self._sink.close)
+
+    def _run(self, what: str, stacklevel: int, function: Callable[..., object], *args: object) -> None:
+        try:
+            function(*args)
+        except CostBudgetExceededError:
+            raise
+        except Exception as error:
+            if not self._failed:
+                self._failed = True
+                name = type(self._sink).__name__
+                told = f"the sink {name} {what}; tracking continues: {type(error).__name__}: {error}"
+                _warn(told, SinkFailedWarning, stacklevel=stacklevel)
+
+
+def _warn(message: str, category: type[Warning], *, stacklevel: int) -> None:
+    # If warnings are errors, the warning itself would interrupt the training.
+    with warnings.catch_warnings():
+        if any(entry[0] == "error" for entry in warnings.filters):
+            warnings.simplefilter("always", category)
+        warnings.warn(visible_lines(message), category, stacklevel=stacklevel)
 
 
 @contextmanager

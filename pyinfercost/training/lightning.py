@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..errors import MissingLibraryError
 from .adapter_base import TrackerAdapter, precision_of, unpickled, with_bases
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class LightningCostCallback:
         **settings: Arguments of `CostTracker`. The default `precision` is the trainer's mixed precision.
 
     Raises:
-        ImportError: Neither package is installed.
-        TypeError: A setting has an unknown name.
+        MissingLibraryError: Neither package is installed.
+        InputTypeError: A setting has an unknown name.
     """
 
     _plain: type[LightningCostCallback]
@@ -145,7 +146,7 @@ def _callbacks() -> tuple[type, ...]:
             return (import_module(name).Callback,)
         except ImportError as error:
             missing = error
-    raise ImportError(
+    raise MissingLibraryError(
         f"LightningCostCallback needs Lightning, which cannot be imported ({missing}); run pip install "
         "'pyinfercost[lightning]'",
         name="lightning",

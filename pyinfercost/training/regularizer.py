@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..deployment import deployment_of
+from ..errors import InputError
 from ..sources.example import Dynamic, capture_forward, example_of
 from ..sources.inference_view.view import inference_view
 from .gates import Gated, at_least_single, gates_given, magnitudes
@@ -93,7 +94,7 @@ class CostRegularizer:
             between, slopes are constant.
 
     Raises:
-        ValueError: A setting is invalid, or the model has no prunable channels.
+        InputError: A setting is invalid, or the model has no prunable channels.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ class CostRegularizer:
         )
         if not self._gated:
             reasons = "; ".join(f"{path}: {why}" for path, why in list(self.groups.fixed.items())[:3])
-            raise ValueError(
+            raise InputError(
                 f"{graph.model} has no prunable channels ({reasons or 'gates is empty'}); expected at least one group"
             )
         self._names = [gated.group.name for gated in self._gated]
@@ -161,7 +162,7 @@ class CostRegularizer:
         self.metric = metric
         self.full_cost = self._cost.at(self._full)
         if not (math.isfinite(self.full_cost) and self.full_cost > 0):
-            raise ValueError(
+            raise InputError(
                 f"{metric} of {graph.model} on {machine and machine.id} is unknown; pass a machine whose file has its "
                 "constants"
             )
@@ -296,10 +297,10 @@ class CostRegularizer:
         """Restore the state of `state_dict`.
 
         Raises:
-            ValueError: The state has another version.
+            InputError: The state has another version.
         """
         if state.get("schema_version") != _SCHEMA_VERSION:
-            raise ValueError(
+            raise InputError(
                 f"the state has schema_version {state.get('schema_version')!r}; expected {_SCHEMA_VERSION}"
             )
         self.lam = float(state["lam"])
@@ -307,12 +308,12 @@ class CostRegularizer:
 
 def _check(metric: str, on: Deployment, softness: float, target: float | None) -> None:
     if metric not in METRICS:
-        raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
+        raise InputError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
     if metric in OF_MACHINE and on.hardware is None:
-        raise ValueError(f"{metric} depends on the machine; pass hardware=, an id of the catalog or a file")
+        raise InputError(f"{metric} depends on the machine; pass hardware=, an id of the catalog or a file")
     if metric == "cost_usd" and on.device_price is None:
-        raise ValueError("cost_usd is unknown without a price; pass price=")
+        raise InputError("cost_usd is unknown without a price; pass price=")
     if not softness > 0:
-        raise ValueError(f"softness is {softness!r}; expected a share above 0")
+        raise InputError(f"softness is {softness!r}; expected a share above 0")
     if target is not None and not 0 < target < 1:
-        raise ValueError(f"target is {target!r}; expected a share of the full cost between 0 and 1")
+        raise InputError(f"target is {target!r}; expected a share of the full cost between 0 and 1")

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._core import Hardware
 from ..deployment import Deployment, HardwareLike, PriceLike, deployment_of
+from ..errors import InputError
 from ..hardware.dtypes import VALUE_BITS
 
 
@@ -16,14 +17,14 @@ def checked_count(name: str, value: Any) -> int:
     """Return a whole number of at least 1.
 
     Raises:
-        ValueError: It is none.
+        InputError: It is none.
     """
     try:
         number = index(value)
     except TypeError:
-        raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1") from None
+        raise InputError(f"{name} is {value!r}; expected a whole number of at least 1") from None
     if number < 1:
-        raise ValueError(f"{name} is {number}; expected at least 1")
+        raise InputError(f"{name} is {number}; expected at least 1")
     return number
 
 
@@ -43,13 +44,13 @@ def serving_deployments(
         **fields: Fields that override those of `on` unless None.
 
     Raises:
-        ValueError: A machine is there twice, is unknown or missing where `price` names it, or precisions differ.
+        InputError: A machine is there twice, is unknown or missing where `price` names it, or precisions differ.
     """
     shared = [] if on is None else [on] if isinstance(on, Deployment) else list(on)
     lone = isinstance(hardware, str | os.PathLike | Hardware)
     machines: list[Any] = [] if hardware is None else [hardware] if lone else list(hardware)  # type: ignore[arg-type]
     if machines and len(shared) > 1:
-        raise ValueError(f"on has {len(shared)} deployments, each with its hardware; leave hardware out")
+        raise InputError(f"on has {len(shared)} deployments, each with its hardware; leave hardware out")
     first = shared[0] if shared else None
     if machines:
         found = [deployment_of(first, hardware=each, **fields) for each in machines]
@@ -58,13 +59,13 @@ def serving_deployments(
     names = [each.machine.id for each in found if each.hardware is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"hardware has {', '.join(twice)} twice; records name figures by the id, so pass each once")
+        raise InputError(f"hardware has {', '.join(twice)} twice; records name figures by the id, so pass each once")
     if len({each.precision for each in found}) > 1:
-        raise ValueError("on has deployments in several precisions; a record has one, so pass one for all")
+        raise InputError("on has deployments in several precisions; a record has one, so pass one for all")
     if isinstance(price, Mapping):
         unknown = sorted(price.keys() - set(names))
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"price has {', '.join(unknown)}, which is not in hardware; expected {', '.join(names) or 'no price'}"
             )
         return tuple(each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found)
@@ -89,7 +90,7 @@ def granularity_of(value: Any, machine: Hardware | None, precision: str) -> int:
         precision: Dtype to serve in.
 
     Raises:
-        ValueError: It is neither.
+        InputError: It is neither.
     """
     if value != "auto":
         return checked_count("granularity", value)

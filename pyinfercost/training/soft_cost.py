@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..errors import InputError
+
 if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment
@@ -126,7 +128,7 @@ class Interpolation:
     def __init__(self, nodes: Sequence[Sequence[int]], cost: Callable[[Widths], float]) -> None:
         for of in nodes:
             if not of or list(of) != sorted(set(of)) or of[0] < 1:
-                raise ValueError(f"nodes are {list(of)}; expected ascending widths of at least 1")
+                raise InputError(f"nodes are {list(of)}; expected ascending widths of at least 1")
         self._nodes = [tuple(of) for of in nodes]
         self._cost = cost
         self._simplex: Any = None

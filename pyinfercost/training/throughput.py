@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
 from ..sources.example import Sizes
 
@@ -46,14 +47,18 @@ class Throughput:
         self.steps = 0
         self._batches: dict[Sizes, int] = {}
         self._new: dict[Sizes, int] = {}
+        self._told = False
         self._lengths: dict[Sizes, Counter[int]] = {}
         self._unread: list[tuple[Sizes, Any]] = []
         self._new_lengths: list[tuple[Sizes, Any]] = []
         self._unknown = ""
 
     def batch(self, sizes: Sizes | None, lengths: Any) -> None:
-        """Add a forward and backward."""
+        """Add a forward and backward; one without items is no work."""
+        self._told = True
         sizes = self._example if sizes is None else sizes
+        if 0 in sizes:
+            return
         self._new[sizes] = self._new.get(sizes, 0) + 1
         if lengths is not None:
             self._new_lengths.append((sizes, lengths))
@@ -66,18 +71,21 @@ class Throughput:
         """Count sequences by length; this waits for tensors on a device."""
         for sizes, given in self._unread:
             lengths = given.tolist() if hasattr(given, "tolist") else given
-            self._lengths.setdefault(sizes, Counter()).update(int(length) for length in lengths)
+            counted = Counter(int(length) for length in lengths)
+            if counted.total():
+                self._lengths.setdefault(sizes, Counter()).update(counted)
         self._unread.clear()
 
     def step(self) -> None:
         """Add an optimizer step. The first only starts the clock, because it compiles and allocates."""
+        told, self._told = self._told, False
         if self._begun is None:
             self._new.clear()
             self._new_lengths.clear()
             self._begin()
             return
         self.steps += 1
-        if self._new:
+        if told:
             for sizes, count in self._new.items():
                 self._batches[sizes] = self._batches.get(sizes, 0) + count
             self._unread += self._new_lengths
@@ -287,14 +295,14 @@ def training_device(module: torch.nn.Module, hardware: Any, precision: str | Non
         price: Of an hour, as in `estimate`.
 
     Raises:
-        ValueError: A machine, dtype or price is unknown.
+        InputError: A machine, dtype or price is unknown.
     """
     from ..deployment import parse_price
 
     machine, why = _machine(hardware, module)
     short = _precision(precision, module)
     if isinstance(price, str) and machine is None:
-        raise ValueError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
+        raise InputError(f"training_price is {price!r}, which depends on the machine; pass training_hardware=")
     device = "" if machine is None else machine.id
     usd_per_h = None if price is None else parse_price(price, device).usd_per_h
     if machine is None:
@@ -342,12 +350,12 @@ def _precision(precision: str | None, module: torch.nn.Module) -> str:
         module: The module in training.
 
     Raises:
-        ValueError: The dtype has no peak.
+        InputError: The dtype has no peak.
     """
     if precision is not None:
         short = precision.removeprefix("amp_")
         if short not in CORE_DTYPES:
-            raise ValueError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
+            raise InputError(f"training_precision is {precision!r}; expected one of {', '.join(CORE_DTYPES)}")
         return short
     elements: dict[torch.dtype, int] = {}
     for tensor in module.parameters():

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..errors import InputError, InputTypeError
 from ..predict.budgets import CostBudget, WatchedBudget
 from ..results.record import CostRecord
-from ..results.sinks import Sink, open_sinks
+from ..results.sinks import open_sinks
 from ..sources.example import Dynamic, Example, ShapeError, Sizes, example_of
 from .cost_to_serve import CostToServe, ServedCost, ServingConfig, without_labels
-from .isolation import Guard
+from .isolation import Guard, GuardedSink
 from .settings import checked_count, serving_deployments
 from .throughput import Throughput, Totals, Window, processes, training_device
 from .throughput import utilization as training_utilization
@@ -37,7 +38,8 @@ class CostTracker:
 
     One object serves any training loop. The model is traced on meta tensors when the tracker is created. After that
     nothing is patched and no hook remains, so training takes the same steps as without it, to the last bit. A failure
-    of the tracker issues one warning and disables it; training continues.
+    of the tracker issues one warning and disables it; training continues. A batch without items is left out. A sink
+    that fails issues one warning, and gets the next record.
 
     Attributes:
         every: Steps between two records.
@@ -85,7 +87,7 @@ class CostTracker:
         enabled: False for a tracker that does nothing.
 
     Raises:
-        ValueError: A setting is invalid. Failures of the model itself are warnings.
+        InputError: A setting is invalid. Failures of the model itself are warnings.
         CostBudgetExceededError: The model exceeds a budget from the start.
     """
 
@@ -125,7 +127,7 @@ class CostTracker:
         enabled: bool = True,
     ) -> None:
         if not isinstance(model, torch.nn.Module):
-            raise TypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
+            raise InputTypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
         self.every = checked_count("every", every)
         self.last: CostRecord | None = None
         self._guard = Guard("cost tracking")
@@ -139,7 +141,7 @@ class CostTracker:
         checked_count("accumulation", accumulation)
         self._totals = Totals()
         self._notes: list[str] = []
-        self._sinks: list[Sink] = []
+        self._sinks: list[GuardedSink] = []
         budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
         self._budgets = [WatchedBudget(budget) for budget in budgets]
         deployments = serving_deployments(
@@ -155,6 +157,8 @@ class CostTracker:
             region=region,
             transfer=transfer,
         )
+        for name, size in (sizes or {}).items():
+            checked_count(f"size {name}", size)
         config = ServingConfig(deployments, sizes, quantize)
         device = training_device(model, training_hardware, training_precision, training_price)
         self._peak, self._usd_per_h = device.peak, device.usd_per_h
@@ -162,7 +166,7 @@ class CostTracker:
         if not enabled:
             return
         if processes().rank == 0:  # the other processes neither predict nor write
-            self._sinks = open_sinks(sinks)
+            self._sinks = [GuardedSink(sink) for sink in open_sinks(sinks)]
         self._serving: CostToServe | None = None
         self._served: ServedCost | None = None
         self._work: TrainingWork | None = None
@@ -173,6 +177,8 @@ class CostTracker:
         served = without_labels(model, trained)
         if training_inputs is not None:
             trained = example_of(training_inputs, dynamic)
+        for example in (served, trained):
+            _check_items(example)
         self._guard.run(self._prepare, config, served, trained, loss, causal, training, accumulation)
         self._check_budgets(stacklevel=4)
 
@@ -317,6 +323,8 @@ class CostTracker:
         if self._make_work is None:
             return {}
         try:
+            if window.seconds <= 0:
+                raise ShapeError("no time passed between them")
             if window.unknown:  # no training step is captured either: a model may change at every record
                 raise ShapeError(window.unknown)
             work = self._training_work()
@@ -363,10 +371,10 @@ class CostTracker:
         """Restore the state of `state_dict`.
 
         Raises:
-            ValueError: The state has another version, or other keys.
+            InputError: The state has another version, or other keys.
         """
         if state.get("schema_version") != _SCHEMA_VERSION or not {"step", "totals"} <= state.keys():
-            raise ValueError(
+            raise InputError(
                 f"the state has schema_version {state.get('schema_version')!r} and keys {sorted(state)}; expected "
                 f"version {_SCHEMA_VERSION}, as CostTracker.state_dict() returns it"
             )
@@ -377,7 +385,7 @@ class CostTracker:
         """Close the sinks. A later step still counts, and writes nothing."""
         sinks, self._sinks = self._sinks, []
         for sink in sinks:
-            self._guard.run(sink.close)
+            sink.close()
 
     def __enter__(self) -> Self:
         return self
@@ -386,3 +394,13 @@ class CostTracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_items(example: Example) -> None:
+    try:
+        sizes = example.sizes()
+    except (ShapeError, IndexError, KeyError, TypeError):  # the preparation fails alike and reports it
+        return
+    empty = [name for name, size in zip(example.names, sizes, strict=True) if size == 0]
+    if empty:
+        raise InputError(f"{', '.join(empty)} of the example inputs is 0; pass an example with at least one item")

@@ -96,6 +96,8 @@ class TrainingWork:
             tokens = sum(length * count for length, count in lengths.items())
             return min(1.0, tokens / (longest * sum(lengths.values()))) if longest else 1.0
         whole = self._flops({**named, "batch": 1})
+        if whole == 0:  # a model without contractions
+            return 1.0
         real = sum(
             count * self._flops({**named, "batch": 1, _SEQUENCE: max(1, length)}) for length, count in lengths.items()
         )

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputTypeError, MissingLibraryError
 from .adapter_base import TrackerAdapter, names_of, precision_of
 from .inputs import is_function
 
@@ -38,8 +39,8 @@ class TransformersCostCallback:
         **settings: Arguments of `CostTracker`. The default `precision` follows `fp16` and `bf16` of the arguments.
 
     Raises:
-        ImportError: transformers is not installed.
-        TypeError: A setting has an unknown name.
+        MissingLibraryError: transformers is not installed.
+        InputTypeError: A setting has an unknown name.
     """
 
     _given: dict[str, Any]
@@ -56,7 +57,7 @@ class TransformersCostCallback:
         try:
             from transformers.trainer_callback import ExportableState, TrainerCallback
         except ImportError as error:
-            raise ImportError(
+            raise MissingLibraryError(
                 f"TransformersCostCallback needs transformers, which cannot be imported ({error}); run pip install "
                 "'pyinfercost[training]'",
                 name="transformers",
@@ -228,5 +229,5 @@ def _example_batch(args: Any, state: Any, model: Any, loader: Any) -> Any:
             return collate([copy.copy(item) for _ in range(size)])  # collators may remove keys of an item
     example = getattr(model, "dummy_inputs", None)
     if example is None:
-        raise TypeError(f"the training data has no items, and the model no dummy_inputs; {_HELP}")
+        raise InputTypeError(f"the training data has no items, and the model no dummy_inputs; {_HELP}")
     return example

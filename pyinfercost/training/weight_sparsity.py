@@ -56,17 +56,22 @@ def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int)
         names: Names of its weights -> names without wrappers.
         threads: Threads of the scan.
 
-    Raises:
-        SparsityError: There are no weights, or they have no values.
+    Returns:
+        The figures; a note without figures if there are no weights, or they have no values.
     """
     tensors = [*module.parameters()]
     sharded = any(hasattr(t, "_local_tensor") or hasattr(t, "_is_flat_param") for t in tensors)
     if sharded or any(t.device.type != "cpu" for t in tensors):
         with torch.no_grad():
             return _on_device(module, names, sharded=sharded)
+    from ..scan import SparsityError
     from ..scan.modules import scan_module
 
-    return _of_scan(scan_module(module, threads, magnitudes=False), names)
+    try:
+        found = scan_module(module, threads, magnitudes=False)
+    except SparsityError as error:  # a model without weights has a cost all the same
+        return Zeros({}, {}, frozenset(), (f"zeros of the weights are not counted: {error}",))
+    return _of_scan(found, names)
 
 
 def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
@@ -104,7 +109,7 @@ def _on_device(module: torch.nn.Module, names: Mapping[str, str], *, sharded: bo
         weights.append((names[name], local.numel(), form))
         counts.append(torch.count_nonzero(local))
         counts.append(torch.zeros_like(counts[-1]) if sharded else _breaks_2_4(local))
-    numbers = torch.stack(counts).tolist() if counts else []
+    numbers = torch.stack([each.to(counts[0].device) for each in counts]).tolist() if counts else []
     shares, two_of_four, forms = {}, set(), []
     for (name, elements, form), kept, broken in zip(weights, numbers[::2], numbers[1::2], strict=True):
         forms.append((form, elements - kept, elements))

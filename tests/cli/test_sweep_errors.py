@@ -111,7 +111,7 @@ WRONG = [
     ((*L4, "--devices", "two"), "--devices must be a whole number, got 'two'"),
     ((*L4, "--price", "free"), "no instance 'free'"),
     ((*L4, "--region", "mars"), "the grid of 'mars' is not known"),
-    ((*L4, "--price", "-1"), "expected zero or more"),
+    ((*L4, "--price", "-1"), "expected 0 or a number from 1e-09"),
     ((*L4, "--price", "g4dn.xlarge"), "has t4, not l4"),
     ((*L4, "--price", "1", "--utilization", "0"), "utilization"),
     ((*L4, "--scale", "bandwidth=1:4"), "needs a step"),

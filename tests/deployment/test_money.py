@@ -78,10 +78,10 @@ def test_a_machine_of_ones_own(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("usd = 1\n", "expected usd_per_h, or usd and lifetime_years"),
-        ("usd = 1\nlifetime_years = 0\n", "expected numbers above 0"),
-        ("usd = 1\nlifetime_years = 1\npue = 0.5\n", "pue is 0.5; expected 1 or more"),
-        ("usd_per_h = true\n", "usd_per_h is True; expected numbers"),
-        ("usd_per_h = -1\n", "expected zero or more"),
+        ("usd = 1\nlifetime_years = 0\n", "lifetime_years is 0; expected a number from 0.01 to 100 years"),
+        ("usd = 1\nlifetime_years = 1\npue = 0.5\n", "pue is 0.5; expected a number from 1 to 100"),
+        ("usd_per_h = true\n", "usd_per_h is True; expected 0 or a number"),
+        ("usd_per_h = -1\n", "expected 0 or a number from 1e-09 to 1e"),
     ],
 )
 def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_wrong_file_says_what_is_expected(text: str, message: str, tmp_path: P
         ("g6.4xlarge", "t4", r"has l4, not t4; instances with t4 are .*g4dn"),
         ("p5.4xlarge:spot", "h100-sxm-80gb", "no 'spot' price; pass one of on-demand"),
         ("spot", "rtx-4090", "no spot price of rtx-4090"),
-        ("-1", "l4", "expected zero or more"),
+        ("-1", "l4", "expected 0 or a number from 1e-09 to 1e"),
         ({"t4": 1}, "l4", "price has no entry for l4, only for t4"),
         (True, "l4", "price is of type bool"),
     ],

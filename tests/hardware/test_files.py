@@ -115,7 +115,7 @@ def test_all_threads_are_the_whole_cpu(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [0, -1, 29, True])
 def test_threads_out_of_range_are_refused(threads: int) -> None:
-    with pytest.raises(ValueError, match=rf"threads is {threads}; expected an integer from 1 to 28"):
+    with pytest.raises(ValueError, match=rf"threads.* is {threads}; expected a whole number"):
         hardware.load("core-i9-10940x", threads=threads)
 
 
@@ -141,10 +141,26 @@ BROKEN = {
     "schema version": (("schema_version = 1", "schema_version = 2"), r"'schema_version' is 2; expected 1"),
     "text for a number": (
         ("capacity_gb = 80", 'capacity_gb = "80 GB"'),
-        r"'memory\.dram\.capacity_gb' is '80 GB'; expected a number > 0",
+        r"'memory\.dram\.capacity_gb' is '80 GB'; expected a number >= 0\.001 and <= 1e\+09",
     ),
-    "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is True; expected a number > 0"),
-    "negative": (("tdp_w = 400", "tdp_w = -400"), r"'power\.tdp_w' is -400; expected a number > 0"),
+    "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is True; expected a number >= 0\.001"),
+    "negative": (("tdp_w = 400", "tdp_w = -400"), r"'power\.tdp_w' is -400; expected a number >= 0\.001"),
+    "denormal": (("tdp_w = 400", "tdp_w = 1e-320"), r"'power\.tdp_w' is 1e-320; expected a number >= 0\.001"),
+    "too large for a float": (
+        ("tdp_w = 400", f"tdp_w = 1{400 * '0'}"),
+        r"'power\.tdp_w' is a whole number of 401 digits; expected",
+    ),
+    "more digits than Python converts": (("tdp_w = 400", f"tdp_w = 1{5000 * '0'}"), r"is not a TOML file: .*digits"),
+    "cores beyond any chip": (
+        ("cores = 108", f"cores = 1{30 * '0'}"),
+        r"'compute\.cores' is 10*; expected .* <= 1e\+08",
+    ),
+    "array of no units": (("cores = 108", "cores = 108\narray = []"), r"'compute\.array' is \[\]; expected a table"),
+    "values in values": (("cores = 108", f"cores = {500 * '['}"), r"is not a TOML file: its values are nested too"),
+    "family of no file system": (
+        ('"nvidia-ampere-ga100"', f'"{"a" * 300}"'),
+        r"'family' is 'a*\.\.\.a*'; expected lower-case",
+    ),
     "infinite": (("tdp_w = 400", "tdp_w = inf"), r"'power\.tdp_w' is inf"),
     "not a number": (("tdp_w = 400", "tdp_w = nan"), r"'power\.tdp_w' is nan"),
     "fraction of a core": (("cores = 108", "cores = 108.5"), r"'compute\.cores' is 108\.5; expected an integer >= 1"),
@@ -218,7 +234,47 @@ def test_catalog_file_is_named_after_its_id(tmp_path: Path) -> None:
         read_device(path, cataloged=True)
 
 
+# Ways that no file system takes
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "\ud800", "\x1b[2J", "", "../l4", "L4\n"])
+def test_names_that_no_device_has(name: str) -> None:
+    with pytest.raises(hardware.UnknownHardwareError) as error:
+        hardware.load(name)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", [f"{'a' * 300}.toml", "a\0b.toml", "\ud800.toml", "\x1b[2J.toml", ".toml"])
+def test_paths_that_no_file_has(name: str, tmp_path: Path) -> None:
+    for path in (name, str(tmp_path / name)):
+        with pytest.raises(hardware.HardwareFileError, match="cannot be read") as error:
+            hardware.load(path)
+        assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(("name", "value"), [("threads", []), ("threads", 2.0), ("threads", {}), ("sustained", [])])
+def test_options_of_another_type(name: str, value: object) -> None:
+    with pytest.raises(hardware.HardwareError, match=f"{name} is .*; expected"):
+        hardware.load("core-i9-10940x", **{name: value})  # type: ignore[arg-type]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "latin.toml"
+    path.write_bytes("name = 'é'".encode("latin-1"))
+    with pytest.raises(hardware.HardwareFileError, match=r"latin\.toml is not text in UTF-8"):
+        hardware.load(path)
+
+
 # Constants in a file
+
+
+@pytest.mark.parametrize("value", [1e-320, 1e13, 10**400])
+def test_constants_without_a_range_of_their_own_are_plausible(tmp_path: Path, value: float) -> None:
+    data = {"schema_version": 1, "family": "x", "fitted": False, "forward": {"source": "a test", "start_us": value}}
+    with pytest.raises(
+        hardware.HardwareFileError, match=r"start_us. is .*; expected 0 or a number from 1e-12 to 1e\+12$"
+    ):
+        check(data, CALIBRATION, tmp_path / "x.toml")
 
 
 @pytest.mark.parametrize(

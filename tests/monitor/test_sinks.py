@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pyinfercost import monitor
+from pyinfercost.errors import FileAccessError
 from pyinfercost.monitor import Callback, Csv, Jsonl, Sink, Stdout, open_sink
 
 FIGURES = {
@@ -199,3 +200,41 @@ def test_sinks_are_light_to_import() -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
     )
     assert result.stdout.strip() == "[]"
+
+
+# ---- paths and names of others ----
+
+
+@pytest.mark.parametrize("sink", [Csv, Jsonl])
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300, "\ud800"])
+def test_a_path_that_no_file_system_takes_is_refused_at_once(sink: type[Csv] | type[Jsonl], name: str) -> None:
+    with pytest.raises(FileAccessError, match="cannot write") as error:
+        sink(name)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"a" * 200_000 + b",b\n", b'"' + b"x" * 200_000])
+def test_csv_of_no_text_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is not a file of an earlier run"):
+        Csv(path)
+    assert path.read_bytes() == content
+
+
+def test_names_are_neither_formulas_nor_escapes_of_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "costs.csv"
+    metrics = {"=1+1": 0.5, "cost/\x1b[2J/latency_s": 1e-3}
+    for step in (1, 2):
+        Csv(path).write(step, metrics)  # the second reads the header of the first
+    assert path.read_text(encoding="utf-8") == "step,'=1+1,cost/\\x1b[2J/latency_s\n1,0.5,0.001\n2,0.5,0.001\n"
+    stream = io.StringIO()
+    Stdout(stream).write(1, metrics)
+    assert stream.getvalue().rstrip("\n").isprintable()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for sink in (Csv(tmp_path / "file" / "a.csv"), Jsonl(tmp_path / "file" / "a.jsonl")):
+        with pytest.raises(FileAccessError, match=r"cannot write .*a\.(csv|jsonl)"):
+            sink.write(1, {"a": 1})

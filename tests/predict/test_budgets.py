@@ -80,7 +80,11 @@ def test_masks_and_modes_of_training_are_not_served() -> None:
     [
         ({}, "has no limit"),
         ({"latency_s": 0.1}, "pass hardware="),
-        ({"latency_s": -1, "hardware": "l4"}, "above 0"),
+        ({"latency_s": -1, "hardware": "l4"}, "limit latency_s is -1; expected a number from 1e-30"),
+        ({"flops": []}, r"limit flops is \[\]; expected a number"),
+        ({"parameters": 10**400}, "limit parameters is a whole number of 401 digits"),
+        ({"parameters": True}, "limit parameters is True"),
+        ({"parameters": 1, "at": []}, r"at is \[\]; expected one of"),
         ({"parameters": 1, "at": "low"}, "expected one of estimate, high"),
         ({"cost_usd": 1, "hardware": "l4"}, "costs need price="),
         ({"latency_s": 0.1, "hardware": "l5"}, "l5"),

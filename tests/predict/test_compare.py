@@ -16,6 +16,7 @@ import pyinfercost as ic
 from pyinfercost.cli import main
 from pyinfercost.predict.compare import TOTALS, ComparisonError
 from pyinfercost.predict.diff_tree import collapsed
+from pyinfercost.predict.limits import LimitError
 from pyinfercost.results.comparison import FIGURES, Change
 
 PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}
@@ -120,7 +121,7 @@ def test_a_document_of_before_modules_has_no_parameters_by_module() -> None:
 def test_collapsed_modules_are_added_only_where_all_of_them_are(counts: ic.Comparison) -> None:
     status = {row.module: row.status for row in collapsed(counts.modules, 1)}
     assert status == {"": "changed", "patch": "same", "0": "same", "1": "same", "2": "added"}
-    with pytest.raises(ValueError, match="depth is 0; expected at least 1"):
+    with pytest.raises(ValueError, match="depth is 0; expected a whole number from 1"):
         collapsed(counts.modules, 0)
 
 
@@ -250,8 +251,11 @@ def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profil
     [
         ({"schema_version": 1, "points": []}, "the second is not a profile; expected what `pyinfercost profile"),
         ({**document("a"), "schema_version": 9}, "the second has schema_version 9; expected 1"),
-        ({**document("a"), "layers": [{"module": "a"}]}, r"no complete profile \(KeyError: 'latency_s'\)"),
-        ({**document("a"), "totals": {"parameters": "64*batch"}}, r"parameters is '64\*batch'; expected a number"),
+        ({**document("a"), "layers": [{"module": "a"}]}, r"latency_s of layers\[0\] of the second is missing"),
+        (
+            {**document("a"), "totals": {"parameters": "64*batch"}},
+            r"parameters of totals of the second is '64\*batch'; expected 0 or a number",
+        ),
     ],
 )
 def test_what_is_no_profile_is_refused(given: dict[str, Any], message: str) -> None:
@@ -380,3 +384,74 @@ def test_a_file_that_is_no_profile_fails_with_a_message(files: list[str], tmp_pa
     result = invoke(files[0], str(swept))
     assert result.exit_code == 1
     assert "is not a profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr
+
+
+# --- documents of strangers -----------------------------------------------------------------------------------------
+
+HUGE = 10**400  # no float holds it
+WRONG_PARTS: list[tuple[dict[str, Any], str]] = [
+    ({"layers": None, "totals": None, "estimate": None}, ""),
+    ({"layers": 0.0}, "layers of the second is 0.0; expected a list of objects"),
+    ({"layers": [3]}, r"layers\[0\] of the second is 3; expected an object"),
+    ({"layers": [{"module": 1, "latency_s": 0}]}, r"module of layers\[0\] of the second is 1; expected a text"),
+    ({"layers": [{"module": "a", "latency_s": "1"}]}, r"latency_s of layers\[0\] of the second is '1'; expected"),
+    ({"layers": [{"module": "a", "latency_s": -1e-320}]}, r"latency_s of layers\[0\] .* is -1e-320; expected 0 or"),
+    ({"layers": [{"module": "a", "latency_s": 1e-320}]}, r"latency_s of layers\[0\] .* is 1e-320; expected 0 or"),
+    ({"layers": [{"module": "a", "latency_s": 0, "energy_j": HUGE}]}, "energy_j .* is a whole number of 401 digits"),
+    ({"layers": [{"module": "a", "latency_s": 0, "pointwise_flops": True}]}, "pointwise_flops .* is True; expected"),
+    ({"layers": [{"module": "a", "latency_s": 0, "op": []}]}, r"op of layers\[0\] of the second is \[\]"),
+    ({"layers": [{"module": "\ud800", "latency_s": 0}]}, "half of a surrogate pair"),
+    ({"totals": [[]]}, r"totals of the second is \[\[\]\]; expected an object"),
+    ({"totals": {"bytes_written": HUGE}}, "bytes_written of totals of the second is a whole number of 401 digits"),
+    ({"totals": {"parameters": -1}}, "parameters of totals of the second is -1; expected"),
+    ({"estimate": 3}, "estimate of the second is 3; expected an object"),
+    ({"estimate": {"hardware": []}}, r"hardware of estimate of the second is \[\]; expected a text"),
+    ({"estimate": {"threads": 1.5}}, "threads of estimate of the second is 1.5; expected a whole number"),
+    ({"estimate": {"cost": {"price": 3}}}, "price of cost of estimate of the second is 3|price of cost"),
+    ({"model": [""]}, r"model of the second is \[''\]; expected a text"),
+    ({"sizes": []}, r"sizes of the second is \[\]; expected an object"),
+    ({"sizes": {"batch": 1.5}}, "size batch of the second is 1.5; expected a whole number"),
+    ({"modules": [{"module": None, "parameter_bytes": 0}]}, ""),
+    ({"modules": [{"module": 1}]}, r"module of modules\[0\] of the second is 1; expected a text"),
+    ({"coverage": {"unmodelled": [{"op": 1}]}}, r"op of unmodelled\[0\] of coverage|op of unmodelled"),
+    ({"schema_version": 10**5000}, "schema_version a whole number of 5001 digits"),
+]
+
+
+@pytest.mark.parametrize(("part", "message"), WRONG_PARTS, ids=[str(place) for place in range(len(WRONG_PARTS))])
+def test_a_document_of_wrong_parts_names_the_part(part: dict[str, Any], message: str) -> None:
+    given = {**document("a"), **part}
+    if not message:
+        comparison = ic.compare(document("a"), given)
+        assert comparison.to_text()
+        assert comparison.to_markdown().encode()
+        assert comparison.to_csv().encode()
+        assert json.loads(comparison.to_json())
+        return
+    with pytest.raises(ComparisonError, match=message):
+        ic.compare(document("a"), given)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[" * 100_000, "9" * 5000, "<html>", '<script type="application/json" id="pyinfercost-profile">[[['],
+)
+def test_a_file_that_is_no_profile_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ComparisonError, match=r"other\.json"):
+        ic.compare(path, path)
+
+
+@pytest.mark.parametrize("limit", [3, None, "", "latency_s:+" + "9" * 5000 + "%", "latency_s:\x1b", "\ud800:any"])
+def test_what_is_no_limit(limit: Any) -> None:
+    with pytest.raises(LimitError) as error:
+        ic.compare(document("a"), document("a"), limits=[limit])
+    assert str(error.value).isprintable()
+
+
+def test_ends_of_the_range_have_finite_ratios() -> None:
+    least = {**document("a"), "layers": [{"module": "a", "latency_s": 1e-30, "energy_j": 1e30}]}
+    most = {**document("a"), "layers": [{"module": "a", "latency_s": 1e30, "energy_j": 1e-30}]}
+    found = json.loads(ic.compare(least, most).to_json())
+    assert found["modules"][0]["latency_s"]["ratio"] == pytest.approx(1e60)

@@ -108,7 +108,7 @@ def test_what_only_a_machine_has_needs_one(counted: ic.Profile, sort: str) -> No
 def test_wrong_figures_and_numbers_are_refused(counted: ic.Profile) -> None:
     with pytest.raises(ValueError, match="sort is 'speed'; expected one of flops, traffic"):
         counted.to_text(sort="speed")
-    with pytest.raises(ValueError, match="top is 0; expected a number of rows"):
+    with pytest.raises(ValueError, match="top is 0; expected a whole number from 1"):
         counted.to_text(top=0)
     with pytest.raises(ValueError, match="which a roofline needs"):
         counted.to_text(roofline=True)

@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.utils import parametrize, prune
 
 import pyinfercost as ic
-from pyinfercost.training import CostTracker, TrackingStoppedWarning
+from pyinfercost.errors import InputError
+from pyinfercost.training import CostTracker, SinkFailedWarning, TrackingStoppedWarning
 
 pytestmark = pytest.mark.torch
 
@@ -226,19 +227,112 @@ def test_a_model_that_cannot_be_traced() -> None:
     tracker.close()
 
 
-def test_one_warning_and_then_nothing() -> None:
-    def fails(step: int, metrics: Mapping[str, float]) -> None:
-        raise OSError("the disk is full")
+def test_a_sink_that_fails_is_one_warning_and_the_others_get_all_records() -> None:
+    seen: list[int] = []
+    tries: list[int] = []
 
-    tracker = tracked(network(), sinks=fails)
-    with pytest.warns(TrackingStoppedWarning, match="OSError: the disk is full") as told:
-        assert tracker.step() is None
+    def fails(step: int, metrics: Mapping[str, float]) -> None:
+        tries.append(step)
+        if step < 3:
+            raise OSError("the disk is full")
+
+    tracker = tracked(network(), sinks=[fails, lambda step, metrics: seen.append(step)])
+    with pytest.warns(SinkFailedWarning, match="Callback did not take a record.*OSError: the disk is full") as told:
+        assert tracker.step() is not None
     assert len(told) == 1
+    assert told[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for _ in range(5):
+        for _ in range(4):
             tracker.micro_batch(X)
-            assert tracker.step() is None
+            assert tracker.step() is not None
+    assert tracker.enabled
+    assert tracker.error is None
+    assert tries == seen == [1, 2, 3, 4, 5]  # the disk has room again at step 3
+
+
+def test_a_sink_that_does_not_close_leaves_the_others_to_close() -> None:
+    class Closing:
+        def __init__(self, error: Exception | None) -> None:
+            self.closed = 0
+            self.error = error
+
+        def write(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+        def close(self) -> None:
+            self.closed += 1
+            if self.error is not None:
+                raise self.error
+
+    first, second = Closing(OSError("gone")), Closing(None)
+    tracker = tracked(network(), sinks=[first, second])
+    with pytest.warns(SinkFailedWarning, match="Closing did not close.*gone"):
+        tracker.close()
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_a_budget_ends_training_beside_a_sink_that_fails() -> None:
+    model = network()
+    limit = ic.CostBudget(parameters=sum(t.numel() for t in model.parameters()))
+    tracker = tracked(model, sinks=lambda step, metrics: 1 / 0, budgets=limit)
+    with pytest.warns(SinkFailedWarning, match="ZeroDivisionError"):
+        tracker.step()
+    model.append(nn.Linear(32, 4))
+    with pytest.raises(ic.CostBudgetExceededError):
+        tracker.step()
+
+
+def test_a_warning_of_a_sink_does_not_stop_training_where_warnings_are_errors() -> None:
+    tracker = tracked(network(), sinks=lambda step, metrics: 1 / 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tracker.step() is not None
+    assert tracker.enabled
+
+
+@pytest.mark.parametrize("lengths", [None, []])
+def test_a_batch_without_items_is_left_out(lengths: list[int] | None) -> None:
+    tracker = tracked(network())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tracker.step()  # starts the clock
+        tracker.micro_batch(X[:0], lengths=lengths)
+        record = tracker.step()
+        assert record is not None
+        assert record["training/items_per_s"] == 0
+        tracker.micro_batch(X[:0], lengths=lengths)
+        tracker.micro_batch(X)
+        record = tracker.step()
+        assert record is not None
+        assert record["training/total_items"] == len(X)
+    assert tracker.enabled
+
+
+@pytest.mark.parametrize("name", ["inputs", "training_inputs"])
+def test_an_example_without_items_is_refused(name: str) -> None:
+    given = {"inputs": X, name: X[:0]}
+    with pytest.raises(InputError, match="batch of the example inputs is 0; pass an example with at least one item"):
+        CostTracker(network(), hardware="l4", **given)
+
+
+def test_steps_in_no_time_have_no_throughput() -> None:
+    tracker = tracked(network())
+    tracker.pause()
+    for _ in range(3):
+        tracker.micro_batch(X)
+        record = tracker.step()
+    assert record is not None
+    assert "training/items_per_s" not in record.metrics
+    assert any("no time passed" in note for note in record.notes)
+    assert tracker.enabled
+
+
+def test_sequences_of_no_length_and_a_model_without_contractions() -> None:
+    tracker = CostTracker(nn.ReLU(), torch.randn(4, 6), hardware="l4", every=1)
+    for lengths in ([6, 3, 0, 0], [0, 0, 0, 0]):
+        tracker.micro_batch(torch.randn(4, 6), lengths=lengths)
+        assert tracker.step() is not None
+    assert tracker.error is None
 
 
 def test_a_batch_that_is_not_understood() -> None:
@@ -249,10 +343,11 @@ def test_a_batch_that_is_not_understood() -> None:
 
 
 def test_a_warning_does_not_stop_training_where_warnings_are_errors() -> None:
-    tracker = tracked(network(), sinks=lambda step, metrics: 1 / 0)
+    tracker = tracked(network())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert tracker.step() is None
+        tracker.micro_batch(["no tensor"])
+    assert tracker.step() is None
     assert not tracker.enabled
 
 
@@ -267,6 +362,8 @@ def test_a_warning_does_not_stop_training_where_warnings_are_errors() -> None:
         ({"sinks": "costs.xls"}, "costs.xls"),
         ({"training_precision": "fp7"}, "fp7"),
         ({"accumulation": 0}, "accumulation is 0"),
+        ({"sizes": {"batch": 0}}, "size batch is 0"),
+        ({"sizes": {"batch": []}}, r"size batch is \[\]"),
         ({"training_price": "on-demand"}, "training_hardware="),
     ],
 )

@@ -10,6 +10,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from ..._lazy import optional_library
+from ...errors import InputError, InputTypeError
 
 _WANDB_STEP = "cost/step"
 _MLFLOW_BATCH = 1000  # metrics that MLflow accepts in one request
@@ -24,8 +25,8 @@ class TensorBoard:
             tensorboardX, which is flushed and stays open.
 
     Raises:
-        ImportError: Torch or tensorboard is not installed.
-        TypeError: `log_dir` is neither.
+        MissingLibraryError: Torch or tensorboard is not installed.
+        InputTypeError: `log_dir` is neither.
     """
 
     def __init__(self, log_dir: str | PathLike[str] | Any) -> None:
@@ -38,7 +39,7 @@ class TensorBoard:
         elif hasattr(log_dir, "add_scalar"):
             self._writer = log_dir
         else:
-            raise TypeError(f"TensorBoard got {log_dir!r}; expected a folder or a SummaryWriter")
+            raise InputTypeError(f"TensorBoard got {log_dir!r}; expected a folder or a SummaryWriter")
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Add one scalar per figure."""
@@ -69,7 +70,7 @@ class WandB:
         **init: Arguments of `wandb.init`, such as `project`.
 
     Raises:
-        ImportError: Wandb is not installed.
+        MissingLibraryError: Wandb is not installed.
     """
 
     def __init__(self, run: Any = None, **init: Any) -> None:
@@ -122,15 +123,15 @@ class MLflow:
         run_name: The name of a new run.
 
     Raises:
-        ImportError: Mlflow is not installed.
-        ValueError: A run is given together with settings of a new one.
+        MissingLibraryError: Mlflow is not installed.
+        InputError: A run is given together with settings of a new one.
     """
 
     def __init__(
         self, run_id: str | None = None, *, experiment: str | None = None, run_name: str | None = None
     ) -> None:
         if run_id is not None and (experiment, run_name) != (None, None):
-            raise ValueError(
+            raise InputError(
                 "run_id is given with experiment or run_name, which belong to a new run; pass run_id alone, or the "
                 "others without it"
             )

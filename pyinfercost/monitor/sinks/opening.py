@@ -6,6 +6,7 @@ import io
 from os import PathLike, fspath
 from typing import Any
 
+from ...errors import InputError, InputTypeError
 from ...results.sinks import Sink
 from .experiment_trackers import MLflow, TensorBoard, WandB
 from .plain import BRIEF, Callback, Csv, Jsonl, Stdout
@@ -28,21 +29,21 @@ def open_sink(value: Any) -> Sink:
     Returns:
         The sink.
     Raises:
-        ValueError: The string is unknown.
-        TypeError: The value is none of these.
-        ImportError: The sink's library is missing; the message names the extra that installs it.
+        InputError: The string is unknown.
+        InputTypeError: The value is none of these.
+        MissingLibraryError: The sink's library is missing; the message names the extra that installs it.
     """
     if isinstance(value, (str, PathLike)):
         return _of_word(fspath(value))
     if isinstance(value, type):
-        raise TypeError(f"got the class {value.__name__}, not an instance of it; {_EXPECTED}")
+        raise InputTypeError(f"got the class {value.__name__}, not an instance of it; {_EXPECTED}")
     if isinstance(value, io.TextIOBase) or hasattr(value, "writelines"):  # files have `write` and `close` too
         return Stdout(value)
     if isinstance(value, Sink):
         return value
     if callable(value):
         return Callback(value)
-    raise TypeError(f"{value!r} is not a sink; {_EXPECTED}")
+    raise InputTypeError(f"{value!r} is not a sink; {_EXPECTED}")
 
 
 def _of_word(word: Any) -> Sink:
@@ -64,4 +65,4 @@ def _of_word(word: Any) -> Sink:
         return Csv(word)
     if word.endswith(".jsonl"):
         return Jsonl(word)
-    raise ValueError(f"{word!r} is not a sink; {_EXPECTED}")
+    raise InputError(f"{word!r} is not a sink; {_EXPECTED}")

@@ -16,6 +16,10 @@ from os import PathLike
 from pathlib import Path
 from typing import TextIO
 
+from ..._checks import errors_of_writing, is_file, path_of
+from ..._escapes import spreadsheet_cell, visible
+from ...errors import InputError
+
 _STEP = "step"
 
 # Suffix of a name -> unit. The first match applies, so longer suffixes come first.
@@ -68,7 +72,7 @@ class Stdout:
             for group, figures in groups.items():
                 parts.append((f"{group}: " if group else "") + ", ".join(figures))
             stream = sys.stdout if self._stream is None else self._stream
-            stream.write(" | ".join(parts) + "\n")
+            stream.write(visible(" | ".join(parts)) + "\n")
             stream.flush()
 
     def close(self) -> None:
@@ -103,27 +107,28 @@ class Csv:
         path: The file. An existing one must be of this kind; rows are appended to it.
 
     Raises:
-        ValueError: The first column of an existing file is not `step`.
+        InputError: The first column of an existing file is not `step`.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = Path(path)
+        self._path = path_of(path)
         self._columns: list[str] | None = None  # None until the file is opened for writing
-        if self._path.is_file() and self._path.stat().st_size:
+        if is_file(self._path) and self._path.stat().st_size:
             self._header()
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Append a row."""
-        if self._columns is None:
-            self._columns = self._begin()
-        new = [name for name in metrics if name not in self._columns]
-        if new and self._columns:
-            self._widen(new)
-        elif new:
-            self._columns = [_STEP, *new]
-            self._append(self._columns)
-        cells = {_STEP: step, **metrics}
-        self._append([_cell(cells.get(name)) for name in self._columns])
+        cells = {_STEP: step, **{spreadsheet_cell(name): value for name, value in metrics.items()}}
+        with errors_of_writing(self._path):
+            if self._columns is None:
+                self._columns = self._begin()
+            new = [name for name in cells if name not in (_STEP, *self._columns)]
+            if new and self._columns:
+                self._widen(new)
+            elif new:
+                self._columns = [_STEP, *new]
+                self._append(self._columns)
+            self._append([_cell(cells.get(name)) for name in self._columns])
 
     def close(self) -> None:
         """Do nothing: each row is written at once."""
@@ -136,10 +141,13 @@ class Csv:
         return self._header()
 
     def _header(self) -> list[str]:
-        with self._path.open(encoding="utf-8", newline="") as file:
-            columns = next(csv.reader(file), [])
+        try:
+            with self._path.open(encoding="utf-8", newline="") as file:
+                columns = next(csv.reader(file), [])
+        except (UnicodeError, csv.Error):
+            columns = ["(no text)"]
         if columns[:1] != [_STEP]:
-            raise ValueError(
+            raise InputError(
                 f"{self._path} is not a file of an earlier run: its first column is {columns[:1]}, expected "
                 f"{_STEP!r}; pass another path, or remove the file"
             )
@@ -178,19 +186,20 @@ class Jsonl:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = Path(path)
+        self._path = path_of(path)
         self._begun = False
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Append a line."""
-        if not self._begun:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if self._path.is_file():
-                _truncate_partial_line(self._path)
-            self._begun = True
         entry = {_STEP: step, **{name: value if isfinite(value) else None for name, value in metrics.items()}}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry, allow_nan=False) + "\n")
+        with errors_of_writing(self._path):
+            if not self._begun:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                if self._path.is_file():
+                    _truncate_partial_line(self._path)
+                self._begun = True
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Do nothing: each line is written at once."""

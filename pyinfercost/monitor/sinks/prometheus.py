@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from ..._lazy import optional_library
+from ...errors import InputError
 
 # Suffix of a name -> suffix with the full base unit, as Prometheus recommends. The first match applies.
 _UNITS = (
@@ -43,13 +44,13 @@ class Prometheus:
         prefix: The prefix of all names.
 
     Raises:
-        ImportError: Prometheus_client is not installed.
-        ValueError: The prefix is not a valid name.
+        MissingLibraryError: Prometheus_client is not installed.
+        InputError: The prefix is not a valid name.
     """
 
     def __init__(self, registry: Any = None, prefix: str = "pyinfercost") -> None:
         if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", prefix):
-            raise ValueError(f"prefix is {prefix!r}, which Prometheus rejects; pass letters, digits and underscores")
+            raise InputError(f"prefix is {prefix!r}, which Prometheus rejects; pass letters, digits and underscores")
         client = optional_library("prometheus_client", "the sink Prometheus", "prometheus")
         self._gauge = client.Gauge
         self._registry = client.REGISTRY if registry is None else registry

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ...errors import InputError
 from ...results import figures
 from ..colors import BOUND
 from .inputs import module_at, short_op
@@ -89,7 +90,7 @@ def breakdown_of(
         The parts.
 
     Raises:
-        ValueError: `by` or `value` is unknown, `depth` or `top` is below 1, or the profile does not have the value.
+        InputError: `by` or `value` is unknown, `depth` or `top` is below 1, or the profile does not have the value.
     """
     _check(by, value, depth, top)
     layers = document["layers"]
@@ -131,20 +132,20 @@ def breakdown_of(
 def _check(by: str, value: str, depth: int | None, top: int | None) -> None:
     for name, given, known in (("by", by, BY), ("value", value, tuple(VALUES))):
         if given not in known:
-            raise ValueError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}")
+            raise InputError(f"{name} is {given!r}; expected one of {', '.join(map(repr, known))}")
     for name, number in (("depth", depth), ("top", top)):
         if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, or None for all; got {number}")
+            raise InputError(f"{name} must be at least 1, or None for all; got {number}")
 
 
 def _check_estimated(document: Mapping[str, Any], value: str, amounts: list[float | None]) -> None:
     counted = "value='flops' and value='traffic_bytes' need no machine"
     if document["estimate"] is None:
-        raise ValueError(f"this profile has no estimate and therefore no {value}; profile with hardware=; {counted}")
+        raise InputError(f"this profile has no estimate and therefore no {value}; profile with hardware=; {counted}")
     if amounts and all(amount is None for amount in amounts):
         machine = document["estimate"]["hardware"]
         why = "the power of this machine is unknown" if value == "energy_j" else "no operator of this graph is modeled"
-        raise ValueError(f"{value} is unknown for all layers on {machine}: {why}; {counted}")
+        raise InputError(f"{value} is unknown for all layers on {machine}: {why}; {counted}")
 
 
 def _amount(layer: Mapping[str, Any], value: str) -> float | None:

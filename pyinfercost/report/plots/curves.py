@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ...results import figures
 from ...sources.sizes import BATCH
 from ...sweeps.choosing import group_codes, knees
@@ -136,18 +137,18 @@ def sweep_curves(
         The curves.
 
     Raises:
-        ValueError: The sweep is empty; a column is missing, not numeric or unknown at all points; `along` is not an
+        InputError: The sweep is empty; a column is missing, not numeric or unknown at all points; `along` is not an
             axis of the sweep; or the direction of a front's column is unknown.
     """
     import numpy as np
 
     if not len(sweep):
-        raise ValueError("this sweep has no points to draw; a condition may have removed all of them")
+        raise InputError("this sweep has no points to draw; a condition may have removed all of them")
     points = _Points(sweep, _numbers(sweep, x), _numbers(sweep, y), along)
     known = np.isfinite(points.x) & np.isfinite(points.y)
     if not known.any():
         name = y if np.isfinite(points.x).any() else x
-        raise ValueError(f"{name} is unknown at all of {len(sweep):,} points{_remedy(name)}")
+        raise InputError(f"{name} is unknown at all of {len(sweep):,} points{_remedy(name)}")
     codes = group_codes(sweep.data, [name for name in sweep.identity() if name != along])
     knee_rows = np.zeros(0, dtype=np.int64)
     if knee and along is not None:
@@ -180,14 +181,14 @@ class _Points:
         axes = sweep.identity()
         if along is not None and along not in axes:
             sizes = ", ".join(f"along={name!r}" for name in sweep.sizes)
-            raise ValueError(
+            raise InputError(
                 f"this sweep has no axis {along!r} to draw curves along; its axes are {', '.join(axes)}; "
                 f"pass {sizes or 'another of them'}, or along=None for unconnected points"
             )
         self.sweep, self.x, self.y = sweep, x, y
         self.along: NDArray[Any] = np.empty(0) if along is None else np.asarray(sweep[along])
         if along is not None and self.along.dtype.kind not in "iuf":
-            raise ValueError(f"along={along!r} is a text column; expected a size, such as {BATCH!r}")
+            raise InputError(f"along={along!r} is a text column; expected a size, such as {BATCH!r}")
         self._along = along
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
@@ -277,7 +278,7 @@ def _front(points: _Points, objectives: tuple[str, ...], known: NDArray[np.bool_
         return np.zeros(0, dtype=np.int64)
     for name in objectives:
         if not np.isfinite(_numbers(points.sweep, name)).any():
-            raise ValueError(f"{name} is unknown at all of {len(points.sweep):,} points{_remedy(name)}")
+            raise InputError(f"{name} is unknown at all of {len(points.sweep):,} points{_remedy(name)}")
     rows = front_rows(points.sweep.data, directed(objectives, known=points.sweep.data))
     rows = rows[known[rows]]
     return rows[np.lexsort((points.y[rows], points.x[rows]))]
@@ -288,10 +289,10 @@ def _numbers(sweep: Sweep, name: str) -> NDArray[np.float64]:
     import numpy as np
 
     if name not in sweep.data:
-        raise ValueError(unknown_column(name, sweep.data) + _remedy(name))
+        raise InputError(unknown_column(name, sweep.data) + _remedy(name))
     column = np.asarray(sweep[name])
     if column.dtype.kind not in "iufb":
-        raise ValueError(f"{name!r} is a text column; expected a numeric one, such as 'latency_s'")
+        raise InputError(f"{name!r} is a text column; expected a numeric one, such as 'latency_s'")
     return column.astype(np.float64)
 
 

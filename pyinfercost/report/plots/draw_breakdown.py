@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ...results.units import quantity
 from ..colors import BOUND, PLAIN
 from .breakdown import UNKNOWN, VALUES, Breakdown, breakdown_of
@@ -57,12 +58,12 @@ def plot_breakdown(
         The axes, with the value on x in its unit (seconds, joules, FLOP, bytes).
 
     Raises:
-        ValueError: `by` or `value` is unknown, or the profile does not have the value.
+        InputError: `by` or `value` is unknown, or the profile does not have the value.
     """
     document = document_of(profile)
     result = breakdown_of(document, by=by, value=value, depth=depth, top=top, merge=merge)
     if not result.parts:
-        raise ValueError(f"all layers of this profile have a {value} of 0, so there is nothing to draw")
+        raise InputError(f"all layers of this profile have a {value} of 0, so there is nothing to draw")
     ax = axes_for(ax, 8.0, max(2.5, 1.3 + _BAR * len(result.parts)))
     places = range(len(result.parts))
     there = [bound for bound in SEGMENTS if any(bound in part.segments for part in result.parts)]

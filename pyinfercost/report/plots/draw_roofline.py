@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import log10
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputError
 from ..colors import BOUND
 from ..roofline import Dot, Roofline, roofline_of
 from .drawing import Labels, axes_for, halo, label_axis, library, shortened, title_and_caption
@@ -56,13 +57,13 @@ def plot_roofline(
         The axes: FLOP/B on x, FLOP/s on y.
 
     Raises:
-        ValueError: The profile has no estimate, or none of its layers computes anything.
+        InputError: The profile has no estimate, or none of its layers computes anything.
     """
     documents = [document_of(given) for given in _several(profile)]
     lines = [roofline_of(document) for document in documents]
     dots = [dot for line in lines for dot in line.dots]
     if not dots:
-        raise ValueError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
+        raise InputError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
     ax = axes_for(ax, 8.0, 5.5)
     _limits(ax, lines)
     labels = Labels(ax)
@@ -139,7 +140,7 @@ def top_of(line: Roofline) -> float:
 def _several(profile: Any) -> list[Any]:
     if isinstance(profile, (list, tuple)):
         if not profile:
-            raise ValueError("profile is an empty sequence; expected one or several profiles")
+            raise InputError("profile is an empty sequence; expected one or several profiles")
         return list(profile)
     return [profile]
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from math import log10
 from typing import TYPE_CHECKING, Any
 
+from ...errors import InputTypeError, MissingLibraryError
 from ...results.units import scale_for
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def library(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ImportError(
+        raise MissingLibraryError(
             f"a plot needs matplotlib, which cannot be imported ({error}); run pip install 'pyinfercost[plot]', or use "
             "to_vega() for a Vega-Lite specification without it",
             name="matplotlib",
@@ -54,14 +55,14 @@ def axes_for(ax: Axes | None, width: float, height: float) -> Axes:
         The axes.
 
     Raises:
-        TypeError: `ax` is not matplotlib Axes, such as a figure or the array returned by `plt.subplots(2)`.
+        InputTypeError: `ax` is not matplotlib Axes, such as a figure or the array returned by `plt.subplots(2)`.
     """
     if ax is None:
         made: Axes = library("matplotlib.pyplot").subplots(figsize=(width, height), layout="constrained")[1]
         return made
     library("matplotlib")
     if not hasattr(ax, "transData"):
-        raise TypeError(f"ax is of type {type(ax).__name__}; expected matplotlib Axes, or None for new ones")
+        raise InputTypeError(f"ax is of type {type(ax).__name__}; expected matplotlib Axes, or None for new ones")
     return ax
 
 

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ...errors import InputError, InputTypeError
 from ...results.units import quantity
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ def document_of(profile: ProfileLike) -> Mapping[str, Any]:
         The document.
 
     Raises:
-        ValueError: The document is not a profile.
-        TypeError: `profile` has another type.
-        OSError: The file cannot be read.
+        InputError: The document is not a profile.
+        InputTypeError: `profile` has another type.
+        FileAccessError: The file cannot be read.
     """
     where = "the document"
     document: Any = profile
@@ -41,14 +42,14 @@ def document_of(profile: ProfileLike) -> Mapping[str, Any]:
         try:
             document = json.loads(Path(where).read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ValueError(f"{where} is not JSON ({error}); {_HOW_TO}") from error
+            raise InputError(f"{where} is not JSON ({error}); {_HOW_TO}") from error
     elif not isinstance(profile, Mapping) and hasattr(profile, "counts"):
         document = profile.to_dict()
     if not isinstance(document, Mapping):
-        raise TypeError(f"profile is of type {type(document).__name__}; expected a Profile, a dict or a path")
+        raise InputTypeError(f"profile is of type {type(document).__name__}; expected a Profile, a dict or a path")
     missing = [key for key in _NEEDED if key not in document]
     if missing:
-        raise ValueError(f"{where} is not a profile, because it has no {', '.join(missing)}; {_HOW_TO}")
+        raise InputError(f"{where} is not a profile, because it has no {', '.join(missing)}; {_HOW_TO}")
     return document
 
 

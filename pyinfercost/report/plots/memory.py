@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...errors import InputError
 from .inputs import module_at
 
 _SECTIONS = 12
@@ -69,13 +70,13 @@ def memory_of(document: Mapping[str, Any]) -> MemoryTimeline:
         The timeline.
 
     Raises:
-        ValueError: The profile has no nodes, or was written by a version without memory data.
+        InputError: The profile has no nodes, or was written by a version without memory data.
     """
     layers, totals, memory = document["layers"], document["totals"], document.get("memory")
     if not layers:
-        raise ValueError("this profile has no layers and therefore no memory over time; profile a model with nodes")
+        raise InputError("this profile has no layers and therefore no memory over time; profile a model with nodes")
     if memory is None or "live_activation_bytes" not in layers[0]:
-        raise ValueError("this profile has no live memory, because an older version wrote it; profile again")
+        raise InputError("this profile has no live memory, because an older version wrote it; profile again")
     estimate = document["estimate"]
     capacity = None
     if estimate is not None and "machine" in estimate:

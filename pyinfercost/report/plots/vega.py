@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from math import atan2, degrees, log10
 from typing import Any
 
+from ...errors import InputError
 from ...results.units import quantity
 from ..colors import ALARM, BOUND, MEMORY
 from ..roofline import roofline_of
@@ -47,12 +48,12 @@ def roofline_vega(profile: ProfileLike) -> dict[str, Any]:
         The specification.
 
     Raises:
-        ValueError: The profile has no estimate, or none of its layers computes anything.
+        InputError: The profile has no estimate, or none of its layers computes anything.
     """
     document = document_of(profile)
     line = roofline_of(document)
     if not line.dots:
-        raise ValueError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
+        raise InputError("no layer of this profile has FLOPs and time of its own, so there is nothing to draw")
     top = top_of(line)
     (low, high), (bottom, ceiling) = limits_of([line])
     angle = degrees(atan2(_HEIGHT / log10(ceiling / bottom), _WIDTH / log10(high / low)))
@@ -298,10 +299,10 @@ def profile_vega(profile: ProfileLike, plot: str = "roofline", **options: Any) -
         The specification.
 
     Raises:
-        ValueError: `plot` is unknown, or the plot itself cannot be drawn.
+        InputError: `plot` is unknown, or the plot itself cannot be drawn.
     """
     if plot not in PLOTS:
-        raise ValueError(f"plot is {plot!r}; expected one of {', '.join(map(repr, PLOTS))}")
+        raise InputError(f"plot is {plot!r}; expected one of {', '.join(map(repr, PLOTS))}")
     spec: dict[str, Any] = PLOTS[plot](profile, **options)
     return spec
 

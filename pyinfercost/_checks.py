@@ -1,0 +1,331 @@
+"""Checks of values from outside: numbers in a range, whole numbers, flags, texts, and the content of files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from errno import ENAMETOOLONG
+from math import isfinite
+from numbers import Integral, Real
+from operator import index
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import Error, FileAccessError, InputError, MissingFileError
+
+_LONGEST = 200  # characters of a value in a message
+_MOST_DIGITS = 40  # of a whole number there
+_LOG10_2 = 0.30103
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
+
+
+class Range(NamedTuple):
+    """Valid values of a number.
+
+    Attributes:
+        low: Minimum.
+        high: Maximum.
+        unit: The unit in words, for messages.
+        zero: Whether 0 is valid, too.
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+    zero: bool = False
+
+    def __str__(self) -> str:
+        """`0 or a number from 1e-06 to 1e+06 seconds`."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{'0 or ' if self.zero else ''}a number from {self.low:.6g} to {self.high:.6g}{unit}"
+
+    def has(self, value: float) -> bool:
+        """Return whether a number is valid; NaN is not."""
+        return self.low <= value <= self.high or (self.zero and value == 0)
+
+
+ANY_AMOUNT = Range(1e-30, 1e30, zero=True)
+"""A figure of any unit: what leaves it is damaged, and ratios of two such figures are finite."""
+
+MOST = 1_000_000
+COUNT = Range(1, MOST)
+"""A number of devices, threads, steps."""
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: its `repr`, shortened, without digits that Python refuses to convert."""
+    if isinstance(value, int) and value.bit_length() > _MOST_DIGITS / _LOG10_2:
+        return f"a whole number of {int(value.bit_length() * _LOG10_2) + 1} digits"
+    try:
+        text = repr(value)
+    except Exception:  # a whole number in a list, a list in itself, a class of the caller
+        return f"a {type(value).__name__}"
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
+
+
+def number(value: object, name: str, within: Range, error: type[InputError] = InputError) -> float:
+    """Return a number as a float.
+
+    Args:
+        value: A real number of Python or numpy.
+        name: Its name, for the message.
+        within: Its range.
+        error: The error to raise.
+
+    Raises:
+        InputError: It is no number, or out of range.
+    """
+    if is_number(value):
+        try:
+            found = float(value)  # type: ignore[arg-type]
+        except OverflowError:
+            found = float("inf")
+        if within.has(found):
+            return found
+    raise error(f"{name} is {shown(value)}; expected {within}")
+
+
+def number_in(text: object, name: str, within: Range, error: type[InputError] = InputError) -> float:
+    """Return the number that a text or a number denotes, as `number` does."""
+    value = text
+    if isinstance(text, str):
+        try:
+            value = float(text)
+        except ValueError:
+            raise error(f"{name} is {shown(text)}; expected {within}") from None
+    return number(value, name, within, error)
+
+
+def whole(value: object, name: str, within: Range = COUNT, error: type[InputError] = InputError) -> int:
+    """Return a whole number as an int.
+
+    Args:
+        value: An integer of Python or numpy.
+        name: Its name, for the message.
+        within: Its range.
+        error: The error to raise.
+
+    Raises:
+        InputError: It is no whole number, or out of range.
+    """
+    if is_whole(value) and within.has(index(value)):  # type: ignore[arg-type]
+        return index(value)  # type: ignore[arg-type]
+    low, high = (int(bound) for bound in within[:2])
+    raise error(f"{name} is {shown(value)}; expected a whole number from {low} to {high}")
+
+
+def flag(value: object, name: str, error: type[InputError] = InputError) -> bool:
+    """Return a truth value; raise an error for anything but `True` and `False`, also those of numpy."""
+    if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):
+        return bool(value)
+    raise error(f"{name} is {shown(value)}; expected True or False")
+
+
+def text(value: object, name: str, error: type[InputError] = InputError) -> str:
+    """Return a text that UTF-8 can hold; raise an error for anything else."""
+    if not isinstance(value, str):
+        raise error(f"{name} is {shown(value)}; expected a text")
+    if _HALF_OF_A_PAIR.search(value):
+        raise error(f"{name} is {shown(value)}, which has half of a surrogate pair; expected text that UTF-8 can hold")
+    return value
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a real number of Python or numpy; `True` is none."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def is_whole(value: object) -> bool:
+    """Return whether a value is an integer of Python or numpy; `True` is none."""
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *, encoding: str = "utf-8") -> str:
+    """Return the content of a text file.
+
+    Args:
+        path: The file.
+        error: The error of a file that is no text.
+        encoding: `"utf-8"`, or `"utf-8-sig"` to skip a byte order mark.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read.
+    """
+    try:
+        return Path(path).read_text(encoding=encoding)
+    except FileNotFoundError as missing:
+        raise MissingFileError(f"{path} cannot be read: there is no such file") from missing
+    except OSError as failed:
+        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+    except UnicodeDecodeError as wrong:
+        raise error(f"{path} is not text in UTF-8: {wrong.reason} at byte {wrong.start}") from wrong
+    except ValueError as wrong:  # a null character, or half of a surrogate pair
+        raise MissingFileError(f"{shown(path)} cannot be read: it is no path ({wrong})") from wrong
+
+
+def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
+    """Write a text file in UTF-8, with the line breaks of the text.
+
+    Args:
+        path: The file, which is replaced.
+        pieces: Its content, as a text or in pieces.
+
+    Raises:
+        FileAccessError: It cannot be written.
+    """
+    checked = path_of(path)
+    with errors_of_writing(checked), checked.open("w", encoding="utf-8", newline="") as file:
+        file.writelines((pieces,) if isinstance(pieces, str) else pieces)
+
+
+@contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """Turn errors of the system in this block into those of the package, with the path.
+
+    Raises:
+        FileAccessError: The file cannot be written.
+    """
+    try:
+        yield
+    except Error:  # of what makes the content
+        raise
+    except OSError as failed:
+        raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
+
+
+def path_of(path: str | PathLike[str]) -> Path:
+    """Return a path, which need not exist.
+
+    Raises:
+        FileAccessError: No file system takes such a path.
+    """
+    try:
+        Path(path).stat()
+    except ValueError as wrong:  # a null character, or half of a surrogate pair
+        raise FileAccessError(f"cannot write {shown(path)}: it is no path ({wrong})") from wrong
+    except OSError as failed:
+        if failed.errno == ENAMETOOLONG:
+            raise FileAccessError(f"cannot write {path}: {failed.strerror}") from failed
+    return Path(path)
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is that of a file; False for a path that no file system takes."""
+    return _answer(path.is_file)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is that of a folder; False for a path that no file system takes."""
+    return _answer(path.is_dir)
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is anything at a path; False for a path that no file system takes."""
+    return _answer(path.exists)
+
+
+def _answer(ask: Callable[[], bool]) -> bool:
+    try:
+        return ask()
+    except (OSError, ValueError):  # a name that is too long, a null character
+        return False
+
+
+def parse_json(content: str, name: str, error: type[InputError] = InputError) -> Any:
+    """Return the value of a JSON text.
+
+    Args:
+        content: The text.
+        name: The name of its source, for the message.
+        error: The error to raise.
+
+    Raises:
+        InputError: It is no JSON.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError as deep:
+        raise error(f"{name} is not valid: its JSON is nested too deeply") from deep
+    except ValueError as wrong:  # also a number of more digits than Python converts
+        raise error(f"{name} holds no JSON ({wrong})") from wrong
+
+
+class Fields:
+    """The fields of a JSON object, each checked when it is read.
+
+    Args:
+        document: The object.
+        where: Its name, for messages.
+        error: The error to raise.
+    """
+
+    def __init__(self, document: object, where: str, error: type[InputError] = InputError) -> None:
+        if not isinstance(document, Mapping):
+            raise error(f"{where} is {shown(document)}; expected an object")
+        self._document = document
+        self._where = where
+        self._error = error
+
+    def require(self, *keys: str) -> Fields:
+        """Return these fields; raise an error if a key is absent."""
+        for key in keys:
+            if key not in self._document:
+                raise self._error(f"{self.name(key)} is missing; expected a value")
+        return self
+
+    def text(self, key: str) -> str | None:
+        """Return a text; None if it is null or absent."""
+        value = self._document.get(key)
+        return None if value is None else text(value, self.name(key), self._error)
+
+    def flag(self, key: str) -> bool | None:
+        """Return a truth value; None if it is null or absent."""
+        value = self._document.get(key)
+        return None if value is None else flag(value, self.name(key), self._error)
+
+    def number(self, key: str, within: Range = ANY_AMOUNT) -> float | int | None:
+        """Return a number; a whole one stays exact. None if it is null, absent, or not finite."""
+        value = self._document.get(key)
+        if value is None or (isinstance(value, float) and not isfinite(value)):
+            return None
+        checked = number(value, self.name(key), within, self._error)
+        return int(value) if is_whole(value) else checked
+
+    def whole(self, key: str, within: Range) -> int | None:
+        """Return a whole number; None if it is null or absent."""
+        value = self._document.get(key)
+        return None if value is None else whole(value, self.name(key), within, self._error)
+
+    def inner(self, key: str) -> Fields:
+        """Return the fields of an object; of an empty one if it is null or absent."""
+        value = self._document.get(key)
+        return Fields({} if value is None else value, self.name(key), self._error)
+
+    def each(self, key: str) -> list[Fields] | None:
+        """Return the fields of each object of a list; None if it is null or absent."""
+        value = self._document.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)):
+            raise self._error(f"{self.name(key)} is {shown(value)}; expected a list of objects")
+        return [Fields(item, self.name(f"{key}[{place}]"), self._error) for place, item in enumerate(value)]
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Return the keys and values.
+
+        Raises:
+            InputError: A key is no text.
+        """
+        return [(text(key, f"a key of {self._where}", self._error), value) for key, value in self._document.items()]
+
+    def name(self, key: str) -> str:
+        """Return the name of a field, for messages."""
+        return f"{key} of {self._where}"

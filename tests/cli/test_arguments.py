@@ -1,0 +1,88 @@
+"""Notations of the command line that no number or file has."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from support.toy_graphs import blocks
+
+from pyinfercost.cli import main
+from pyinfercost.cli.arguments import byte_sizes, whole_number
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 400, "9" * 5000, "-" + "9" * 400, "9223372036854775808", "1e3", "", "\x1b", "²"]
+)
+def test_whole_numbers_that_64_bits_do_not_hold(text: str) -> None:
+    with pytest.raises(click.UsageError, match="size 'batch'") as error:
+        whole_number("batch", text)
+    assert len(error.value.message) < 400
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000, "9" * 400 + ".5", "10000TiB,9999999TiB", "0.3", "-1", "\x1b"])
+def test_message_sizes_that_64_bits_do_not_hold(text: str) -> None:
+    with pytest.raises(click.UsageError, match="message size") as error:
+        byte_sizes(text)
+    assert len(error.value.message) < 400
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    path = tmp_path / "graph.json"
+    path.write_text(blocks().to_json(), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--utilization", "1e-320"], "1e-06<=x<=1"),
+        (["--utilization", "nan"], "utilization is nan; expected a number from 1e-06 to 1"),
+        (["--devices", "9" * 30], "1<=x<=1000000"),
+        (["--price", "1e-320"], "usd_per_h is 1e-320; expected 0 or a number"),
+        (["--price", "1e400"], "usd_per_h is inf; expected 0 or a number"),
+        (["--transfer", "weights_from=1e-320"], "weights_from is '1e-320'; expected"),
+        (["--region", "\ud800"], "half of a surrogate pair"),
+        (["--set", "batch=" + "9" * 400], "size 'batch' is '9"),
+        (["--price", "a\0b.toml"], "null character"),
+    ],
+)
+def test_numbers_out_of_range_are_usage_errors(options: list[str], message: str, model: str) -> None:
+    result = CliRunner().invoke(main, ["profile", model, "--hardware", "l4", *options])
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[" * 100_000, "9" * 5000, "[]", "[3]", '{"devices": "x"}', '{"price": {}}', "\xff"]
+)
+def test_files_of_deployments_that_hold_none(content: str, model: str, tmp_path: Path) -> None:
+    path = tmp_path / "on.json"
+    path.write_bytes(content.encode("latin-1"))
+    result = CliRunner().invoke(main, ["profile", model, "--hardware", "l4", "--on", str(path)])
+    assert result.exit_code in (1, 2)
+    assert "Traceback" not in result.output
+    assert len(result.output) < 1000
+
+
+def test_outputs_that_cannot_be_written(model: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for output in (tmp_path / ("a" * 300), tmp_path / "file" / "out", tmp_path / "absent" / "out"):
+        result = CliRunner().invoke(main, ["profile", model, "--format", "json", "-o", str(output)])
+        assert result.exit_code == 1
+        assert "cannot write" in result.output
+
+
+@pytest.mark.parametrize("threshold", ["nan", "0", "1e-320", "inf"])
+def test_thresholds_out_of_range(threshold: str, tmp_path: Path) -> None:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    result = CliRunner().invoke(main, ["sparsity", str(path), "--threshold", threshold])
+    assert result.exit_code in (1, 2)
+    assert "threshold" in result.output
