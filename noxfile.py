@@ -115,10 +115,32 @@ def sanitize(session: nox.Session) -> None:
     if session.posargs[:1] == ["--thread"]:
         _sanitize_threads(session, *session.posargs[1:])
         return
+    environment = _install_sanitized(session, ".[test]")
+    session.run("pytest", "-m", "not torch", *session.posargs, env=environment)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Give mutated inputs to every function that takes data of strangers: `nox -s fuzz -- --inputs 10000 --jobs 2`.
+
+    `--sanitize` runs them on a core with the sanitizers of the session `sanitize`; `--replay FILE` runs a failing input
+    again. The other options are those of tests/fuzz/run.py.
+    """
+    options = [option for option in session.posargs if option != "--sanitize"]
+    environment = {}
+    if "--sanitize" in session.posargs:
+        environment = _install_sanitized(session, ".[models,test]")
+    else:
+        session.install(".[models,test]")
+    session.run("python", "tests/fuzz/run.py", *options, env=environment)
+
+
+def _install_sanitized(session: nox.Session, package: str) -> dict[str, str]:
+    """Install the package with the sanitizers in its core, and return the environment that they need."""
     presets = json.loads((ROOT / "CMakePresets.json").read_text(encoding="utf-8"))["configurePresets"]
     variables = next(preset["cacheVariables"] for preset in presets if preset["name"] == "sanitize")
     session.install(
-        ".[test]",
+        package,
         "-Cinstall.strip=false",
         f"-Ccmake.build-type={variables['CMAKE_BUILD_TYPE']}",
         *(f"-Ccmake.define.{name}={value}" for name, value in variables.items() if name != "CMAKE_BUILD_TYPE"),
@@ -129,13 +151,7 @@ def sanitize(session: nox.Session) -> None:
         subprocess.run(["c++", f"-print-file-name={name}"], check=True, capture_output=True, text=True).stdout.strip()
         for name in ("libasan.so", "libstdc++.so.6")
     ]
-    session.run(
-        "pytest",
-        "-m",
-        "not torch",
-        *session.posargs,
-        env={"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"},
-    )
+    return {"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": "detect_leaks=0"}
 
 
 def _sanitize_threads(session: nox.Session, seconds: str = "600") -> None:

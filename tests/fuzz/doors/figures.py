@@ -1,0 +1,59 @@
+"""Figures of counts, estimates and profiles, for the doors that lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyinfercost as ic
+
+from ..door import Figure, figures_in
+
+MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
+"""Machines of every kind, with and without known powers and links."""
+
+PRECISIONS = ("native", "native", "fp16", "bf16", "int8", "fp8", "int4_wo", "fp32", "tf32")
+EXECUTIONS = ("eager", "compiled", "cuda_graph")
+
+_ROW = (
+    *("contraction_flops", "pointwise_flops", "causal_flops", "flops", "macs", "parameters", "parameter_bytes"),
+    *("buffer_bytes", "bytes_read", "bytes_written", "peak_activation_bytes", "peak_memory_bytes"),
+)
+_ESTIMATE = (
+    *("latency_s", "latency_low_s", "latency_high_s", "throughput_per_s", "energy_j", "energy_low_j", "energy_high_j"),
+    *("energy_per_item_j", "transfer_s", "cold_start_s", "tokens", "cost_usd", "usd_per_million_tokens", "carbon_g"),
+    *("memory_bytes",),
+)
+_LAYER = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "energy_j", "kernel_flops", "kernel_bytes")
+_INDICES = frozenset({"index", "peak_node", "made_by", "held_until", "tensor"})
+
+
+def of_counts(counts: ic.Counts) -> Iterator[Figure]:
+    """Yield the figures of counts: totals, rows and memory. Expressions of open sizes are left out."""
+    for name in _ROW:
+        yield name, getattr(counts.total, name)
+    yield from counts.total.bytes_by_role.items()
+    for layer in counts.layers:
+        yield "flops of a layer", layer.row.flops
+        yield "bytes read of a layer", layer.row.bytes_read
+        yield "bytes written of a layer", layer.row.bytes_written
+    memory = counts.memory
+    for name in ("input_bytes", "saved_for_backward_bytes"):
+        yield name, getattr(memory, name)
+    yield from (("bytes of the timeline", value) for value in memory.timeline)
+    yield from (("workspace", value) for value in memory.workspace)
+
+
+def of_estimate(estimate: ic.Estimate) -> Iterator[Figure]:
+    """Yield the figures of an estimate and of its layers."""
+    for name in _ESTIMATE:
+        yield name, getattr(estimate, name)
+    yield from estimate.bound.items()
+    for layer in estimate.layers:
+        for name in _LAYER:
+            yield f"{name} of a layer", getattr(layer, name)
+
+
+def of_document(document: dict[str, Any]) -> Iterator[Figure]:
+    """Yield the numbers of the JSON object of a result."""
+    return figures_in(document, signed=_INDICES)

@@ -1,0 +1,134 @@
+"""Machines and calibrations as TOML: loaded, and a model estimated on them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+
+from support.toy_graphs import blocks, transformer
+
+import pyinfercost as ic
+from pyinfercost.hardware.calibration import CALIBRATIONS
+from pyinfercost.hardware.device import CATALOG
+
+from ..door import Corpus, Door, Figure
+from ..mutate import integer, mutate, mutated_bytes, real, text
+from ..toml import to_toml
+from ..values import Value
+from .figures import EXECUTIONS, PRECISIONS, of_estimate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_DEVICES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x", "coral-edge-tpu", "h100-sxm-80gb", "raspberry-pi-4")
+_FAMILIES = {"gpu": "nvidia-ada", "cpu": "x86-avx512", "systolic": "google-tpu"}
+
+
+class HardwareToml(Door):
+    """`hardware.load` of a file, with a folder of calibration files for some inputs; then `estimate`."""
+
+    share = 80_000
+    _numbers = count()
+
+    def seeds(self) -> list[Value]:
+        """Return devices of the catalog, and the calibration files of one family of each kind with that of the kind."""
+        devices = [_toml(CATALOG / f"{name}.toml") for name in _DEVICES]
+        constants = {kind: {name: _toml(CALIBRATIONS / f"{name}.toml") for name in (kind, family)} for kind, family in _FAMILIES.items()}
+        return [{"device": device, "calibration": constants[device["kind"]]} for device in devices]
+
+    def draw(self, random: Random) -> Value:
+        """Return a device, the calibration files if they are changed, and how to load and run it."""
+        if not isinstance(self.corpus, Corpus):
+            self.corpus = Corpus(self.corpus)
+        tree = self.corpus.draw(random)
+        device, calibration = tree["device"], tree["calibration"]
+        value: dict[str, Value] = {
+            "threads": random.choice((None, None, None, 1, 4, integer(random))),
+            "sustained": random.random() < 0.2,
+            "precision": random.choice(PRECISIONS),
+            "execution": random.choice(EXECUTIONS),
+            "batch": random.choice((1, 7, 4096)),
+        }
+        if random.random() < 0.4:
+            name = random.choice(list(calibration))
+            if random.random() < 0.3:  # as [calibration] of the device's own file
+                device["calibration"] = calibration[name]
+                for key in ("schema_version", "family", "extends"):
+                    device["calibration"].pop(key, None)
+                _change_number(random, device["calibration"])
+            else:
+                device["family"] = list(calibration)[1]
+                _change_number(random, calibration[name])
+                if random.random() < 0.4:
+                    calibration[name] = mutate(random, calibration[name])
+                value["calibration"] = {name: to_toml(tree) for name, tree in calibration.items()}
+        else:
+            _change_number(random, device)
+        if random.random() < 0.4:
+            device = mutate(random, device)
+        value["device"] = to_toml(device).encode(errors="surrogatepass")
+        if random.random() < 0.1:
+            value["device"] = mutated_bytes(random, value["device"])
+        if random.random() < 0.01:
+            value["device"] += b"zz = " + b"[" * random.choice((50, 500, 100_000))
+        return value
+
+    def run(self, value: Value) -> Iterator[Figure]:
+        """Load the machine, estimate two models on it, and write and read it as JSON."""
+        number = next(self._numbers)  # files are cached by path, time and size
+        path, folder = self.folder / f"{number}.toml", self.folder / f"{number}.calibration"
+        try:
+            path.write_bytes(value["device"])
+            if "calibration" in value:
+                folder.mkdir()
+                for name, content in value["calibration"].items():
+                    (folder / f"{name}.toml").write_bytes(content.encode(errors="surrogatepass"))
+            machine = ic.hardware.load(
+                path,
+                threads=value["threads"],
+                sustained=value["sustained"],
+                calibration=folder if "calibration" in value else None,
+            )
+        finally:
+            path.unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+        for graph in (_BLOCKS, _TRANSFORMER):
+            estimate = ic.estimate(graph, hardware=machine, precision=value["precision"], execution=value["execution"], batch=value["batch"])
+            yield from of_estimate(estimate)
+        again = ic.Hardware.from_json(machine.to_json())
+        assert json.loads(again.to_json()) == json.loads(machine.to_json())
+
+
+_BLOCKS = blocks()
+_TRANSFORMER = transformer(layers=1)
+
+
+def _toml(path: object) -> Value:
+    return json.loads(json.dumps(tomllib.loads(open(str(path), encoding="utf-8").read())))  # noqa: SIM115
+
+
+def _change_number(random: Random, tree: Value) -> None:
+    """Change numbers of a tree, wherever they stand, for others of the same sign or not."""
+    numbers = []
+    waiting = [tree]
+    while waiting:
+        table = waiting.pop()
+        for key, item in table.items() if isinstance(table, dict) else enumerate(table):
+            if isinstance(item, (dict, list)):
+                waiting.append(item)
+            elif isinstance(item, (int, float)) and not isinstance(item, bool) and key != "schema_version":
+                numbers.append((table, key))
+    for table, key in random.sample(numbers, min(len(numbers), random.choice((1, 1, 2, 5)))):
+        drawn = random.random()
+        if drawn < 0.5:
+            table[key] = table[key] * 10.0 ** random.uniform(-20, 20) if random.random() < 0.5 else table[key] * random.choice((2, 1000))
+        elif drawn < 0.7:
+            table[key] = real(random)
+        else:
+            table[key] = integer(random) if drawn < 0.95 else text(random)

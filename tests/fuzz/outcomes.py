@@ -1,0 +1,123 @@
+"""What one input led to."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+from pyinfercost import _core
+
+from .door import Door, is_bad
+from .values import Value
+
+OK, REFUSED = "accepted", "refused"
+EXCEPTION, FIGURE, MEMORY, SIGNAL, HANG = "exception", "figure", "memory", "signal", "hang"
+
+REFUSALS: tuple[type[BaseException], ...] = (_core.Error,)
+"""Exceptions that refuse an input."""
+
+_HERE = str(Path(__file__).parent)
+_PACKAGE = re.compile(r"pyinfercost[/\\]((?!_core)[\w/\\]+\.py)")
+
+
+class Outcome(NamedTuple):
+    """What one input led to.
+
+    Attributes:
+        kind: `accepted`, `refused`, or how it failed: `exception` (not the package's), `figure` (negative, NaN or
+            infinite), `memory`, `signal` (the process ended) or `hang`.
+        what: The failure in a line without values of the input. Failures of equal kind and `what` count as one fault.
+        text: All that is known of a failure: a traceback, or what the process wrote before it ended.
+        seconds: CPU time.
+    """
+
+    kind: str
+    what: str = ""
+    text: str = ""
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is a fault of the package."""
+        return self.kind not in (OK, REFUSED)
+
+    @property
+    def fault(self) -> tuple[str, str]:
+        """What failures of one fault have in common."""
+        return self.kind, self.what
+
+
+def outcome_of(door: Door, value: Value, limit_s: float) -> Outcome:
+    """Give an input to a door in this process and return what it led to.
+
+    Args:
+        door: The door.
+        value: The input.
+        limit_s: CPU seconds that it may take.
+    """
+    begin = time.process_time()
+    outcome = _tried(door, value)
+    seconds = time.process_time() - begin
+    if seconds > limit_s and not outcome.failed:
+        outcome = Outcome(HANG, f"{door.label(value)} ended late".strip(), f"{outcome.kind} after {seconds:.1f} s")
+    return outcome._replace(seconds=seconds)
+
+
+def _tried(door: Door, value: Value) -> Outcome:
+    try:
+        bad = [(name, figure) for name, figure in door.run(value) or () if is_bad(figure)]
+    except (*REFUSALS, *door.refusals):
+        return Outcome(REFUSED)
+    except MemoryError as error:
+        return Outcome(MEMORY, f"MemoryError in {_place(error)}", _trace(error))
+    except Exception as error:
+        return Outcome(EXCEPTION, f"{type(error).__name__} in {_place(error)}", _trace(error))
+    if bad:
+        name, figure = bad[0]
+        return Outcome(FIGURE, f"{door.label(value)} {name}".strip(), ", ".join(f"{n} is {v}" for n, v in bad[:5]))
+    return Outcome(OK)
+
+
+def _place(error: BaseException) -> str:
+    """Return the innermost line of the package that an exception passed."""
+    frames = traceback.extract_tb(error.__traceback__)
+    found = [f"{match[1]}:{frame.lineno}" for frame in frames if (match := _PACKAGE.search(frame.filename))]
+    if not found:
+        return "the core"
+    # Where the stack ends is chance.
+    return found[0] if isinstance(error, RecursionError) else found[-1]
+
+
+def _trace(error: BaseException) -> str:
+    """Return the last calls of an exception in the package and what it calls, and the exception in one line."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
+    calls = [f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-6:]]
+    return "\n".join([*calls, f"{type(error).__name__}: {_ascii(str(error))[:500]}"])
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", errors="backslashreplace").decode("ascii")
+
+
+def outcome_of_end(door: Door, value: Value, kind: str, how: str, log: str) -> Outcome:
+    """Return the outcome of an input whose process ended.
+
+    Args:
+        door: The door.
+        value: The input.
+        kind: `signal`, `memory` or `hang`.
+        how: How it ended, in words.
+        log: What the process wrote to stderr.
+    """
+    summary = re.search(r"^SUMMARY: (\w+: .+)$", log, re.MULTILINE) or re.search(r"^(\S+ runtime error: .+)$", log, re.M)
+    if summary:
+        where = re.sub(r"\(BuildId.*|0x[0-9a-f]+|\b\d{5,}\b", "", summary[1])
+    else:
+        frames = [
+            f"{match[1]}:{line}" for name, line in re.findall(r'File "(.+?)", line (\d+)', log) if (match := _PACKAGE.search(name))
+        ]
+        where = " ".join(filter(None, (door.label(value), frames[0] if frames else "")))
+    return Outcome(kind, f"{how} in {where or 'the core'}", log[-6000:])
