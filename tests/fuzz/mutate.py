@@ -33,18 +33,6 @@ TEXTS = (
 )
 """Texts at which parsers, terminals and formats change."""
 
-_SCALARS: tuple[Callable[[Random], Value], ...] = (
-    lambda random: None,
-    lambda random: random.random() < 0.5,
-    lambda random: integer(random),
-    lambda random: real(random),
-    lambda random: text(random),
-    lambda random: [],
-    lambda random: {},
-    lambda random: [integer(random) for _ in range(random.randrange(4))],
-    lambda random: nested(random),
-)
-
 
 def integer(random: Random) -> int:
     """Draw an integer: small, or one of `INTEGERS`, or near one."""
@@ -85,6 +73,19 @@ def nested(random: Random) -> Value:
     for _ in range(random.choice((1, 3, 30, 200, 400))):
         inner = {"a": inner} if dicts else [inner]
     return inner
+
+
+_SCALARS: tuple[Callable[[Random], Value], ...] = (
+    lambda random: None,
+    lambda random: random.random() < 0.5,
+    integer,
+    real,
+    text,
+    lambda random: [],
+    lambda random: {},
+    lambda random: [integer(random) for _ in range(random.randrange(4))],
+    nested,
+)
 
 
 def like(random: Random, old: Value) -> Value:

@@ -76,8 +76,7 @@ def _tried(door: Door, value: Value) -> Outcome:
     except Exception as error:
         return Outcome(EXCEPTION, f"{type(error).__name__} in {_place(error)}", _trace(error))
     if bad:
-        name, figure = bad[0]
-        return Outcome(FIGURE, f"{door.label(value)} {name}".strip(), ", ".join(f"{n} is {v}" for n, v in bad[:5]))
+        return Outcome(FIGURE, f"{door.label(value)} {bad[0][0]}".strip(), ", ".join(f"{n} is {v}" for n, v in bad[:5]))
     return Outcome(OK)
 
 
@@ -112,12 +111,16 @@ def outcome_of_end(door: Door, value: Value, kind: str, how: str, log: str) -> O
         how: How it ended, in words.
         log: What the process wrote to stderr.
     """
-    summary = re.search(r"^SUMMARY: (\w+: .+)$", log, re.MULTILINE) or re.search(r"^(\S+ runtime error: .+)$", log, re.M)
+    summary = re.search(r"^SUMMARY: (\w+: .+)$", log, re.MULTILINE) or re.search(
+        r"^(\S+ runtime error: .+)$", log, re.M
+    )
     if summary:
         where = re.sub(r"\(BuildId.*|0x[0-9a-f]+|\b\d{5,}\b", "", summary[1])
     else:
         frames = [
-            f"{match[1]}:{line}" for name, line in re.findall(r'File "(.+?)", line (\d+)', log) if (match := _PACKAGE.search(name))
+            f"{match[1]}:{line}"
+            for name, line in re.findall(r'File "(.+?)", line (\d+)', log)
+            if (match := _PACKAGE.search(name))
         ]
         where = " ".join(filter(None, (door.label(value), frames[0] if frames else "")))
     return Outcome(kind, f"{how} in {where or 'the core'}", log[-6000:])

@@ -25,7 +25,10 @@ def table(run: Run) -> str:
     rows = [_COLUMNS, *(_row(name, tally) for name, tally in run.tallies.items()), _row("all", _total(run))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) if place == 0 else cell.rjust(width) for place, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
 
@@ -54,7 +57,9 @@ def summary(run: Run, wall_s: float) -> dict[str, Any]:
                 "slowest_s": tally.slowest_s,
                 "slowest": tally.slowest,
                 "peak_bytes": tally.peak_bytes,
-                "faults": [{"kind": kind, "what": what, "inputs": count} for (kind, what), count in tally.faults.items()],
+                "faults": [
+                    {"kind": kind, "what": what, "inputs": count} for (kind, what), count in tally.faults.items()
+                ],
             }
             for name, tally in run.tallies.items()
         },

@@ -36,7 +36,12 @@ _SLOWER = 5  # times that a sanitizer slows the core down, with a margin
 @click.option("--jobs", default=1, show_default=True, type=click.IntRange(1), help="Worker processes.")
 @click.option("--summary", type=click.Path(dir_okay=False, path_type=Path), help="Write counts by door as JSON.")
 @click.option("--replay", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Run one failing input.")
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), default=failures.FOLDER, help="Folder of failing inputs.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=failures.FOLDER,
+    help="Folder of failing inputs.",
+)
 @click.option("--shrink-seconds", default=20.0, show_default=True, help="Seconds to shrink one failing input.")
 @click.option("--table", "module", default="fuzz.doors", show_default=True, help="Module whose TABLE lists the doors.")
 def main(

@@ -213,17 +213,14 @@ class Run:
             trials = _Trials(self.doors, self.seed, self.limits, failure)
             try:
                 if trials.fails(value):
-                    value = shrink(value, trials.fails, seconds=self.shrink_s)
-                    failure = failure._replace(text=trials.text, value=value)
+                    value, text = shrink(value, trials.fails, seconds=self.shrink_s), trials.text
                 else:
-                    failure = failure._replace(
-                        value=value, text=f"{failure.text}\nAlone, in a new process, this input does not fail so."
-                    )
+                    text = f"{failure.text}\nAlone, in a new process, this input does not fail so."
             finally:
                 trials.end()
-            path = write(self.keep, failure)
+            path = write(self.keep, failure._replace(value=value, text=text))
             self.say(
-                f"\n{failure.door}: {failure.kind}: {failure.what}\n{failure.text.strip()[-1500:]}\n"
+                f"\n{failure.door}: {failure.kind}: {failure.what}\n{text.strip()[-1500:]}\n"
                 f"run it again: nox -s fuzz -- --replay {path}"
             )
 
@@ -263,7 +260,7 @@ def prepared(rows: Mapping[str, str]) -> dict[str, Door]:
     for door in doors.values():
         for library in door.libraries:
             import_module(library)
-    for name, door in doors.items():
+    for door in doors.values():
         if type(door).seeds is not Door.seeds:
-            door.corpus = in_process(doors[name].seeds)
+            door.corpus = in_process(door.seeds)
     return doors

@@ -2,8 +2,24 @@
 
 TABLE = {
     "graph-json": "fuzz.doors.graph_json:GraphJson",
+    "captured-graphs": "fuzz.doors.captured_graphs:CapturedGraphs",
     "operators": "fuzz.doors.operators:Operators",
     "expressions": "fuzz.doors.expressions:Expressions",
-    "hardware": "fuzz.doors.hardware_toml:HardwareToml",
+    "archives": "fuzz.doors.archives:Archives",
+    "safetensors": "fuzz.doors.safetensors:Safetensors",
+    "arrays": "fuzz.doors.arrays:Arrays",
+    "tensors": "fuzz.doors.tensors:Tensors",
+    "hardware-toml": "fuzz.doors.hardware_toml:HardwareToml",
+    "hardware-json": "fuzz.doors.hardware_json:HardwareJson",
+    "deployments": "fuzz.doors.deployments:Deployments",
+    "collectives": "fuzz.doors.collectives:Collectives",
+    "conditions": "fuzz.doors.conditions:Conditions",
+    "sweeps": "fuzz.doors.sweeps:Sweeps",
+    "stored-sweeps": "fuzz.doors.stored_sweeps:StoredSweeps",
+    "profiles": "fuzz.doors.profiles:Profiles",
+    "limits": "fuzz.doors.limits:Limits",
+    "arguments": "fuzz.doors.arguments:Arguments",
+    "command-line": "fuzz.doors.command_line:CommandLine",
+    "model-configs": "fuzz.doors.model_configs:ModelConfigs",
 }
 """Name of a door -> its module and class."""

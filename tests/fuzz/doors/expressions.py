@@ -47,7 +47,9 @@ class Expressions(Door):
         if random.random() < 0.3:
             texts[0] = mutated_text(random, texts[0], _WORDS)
         if random.random() < 0.05:
-            texts[0] = random.choice(("(", "-", "max(", "(a+", "n_log2_n(", "((a+1)*b+")) * random.choice((9, 999, 99999))
+            texts[0] = random.choice(("(", "-", "max(", "(a+", "n_log2_n(", "((a+1)*b+")) * random.choice(
+                (9, 999, 99999)
+            )
         if random.random() < 0.05:
             names = "+".join(f"s{number}" for number in range(random.choice((2, 5, 20, 200))))
             texts[0] = "*".join([f"({names})"] * random.choice((1, 2, 3, 9, 30)))
@@ -57,7 +59,9 @@ class Expressions(Door):
             "texts": texts,
             "operation": random.choice(_LEFT_OR_RIGHT),
             "sizes": {name: integer(random) for name in _NAMES if random.random() < 0.9},
-            "columns": [random.choice(INTEGERS) if random.random() < 0.3 else random.randrange(1, 99) for _ in range(3)],
+            "columns": [
+                random.choice(INTEGERS) if random.random() < 0.3 else random.randrange(1, 99) for _ in range(3)
+            ],
         }
 
     def run(self, value: Value) -> Iterator[Figure]:

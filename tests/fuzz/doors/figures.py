@@ -25,7 +25,8 @@ _ESTIMATE = (
     *("memory_bytes",),
 )
 _LAYER = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "energy_j", "kernel_flops", "kernel_bytes")
-_INDICES = frozenset({"index", "peak_node", "made_by", "held_until", "tensor"})
+_SIGNED = frozenset({"index", "peak_node", "made_by", "held_until", "tensor", "lowest_octave"})
+"""Keys of numbers and exponents."""
 
 
 def of_counts(counts: ic.Counts) -> Iterator[Figure]:
@@ -56,4 +57,44 @@ def of_estimate(estimate: ic.Estimate) -> Iterator[Figure]:
 
 def of_document(document: dict[str, Any]) -> Iterator[Figure]:
     """Yield the numbers of the JSON object of a result."""
-    return figures_in(document, signed=_INDICES)
+    return figures_in(document, signed=_SIGNED)
+
+
+def of_sparsity(sparsity: ic.Sparsity) -> Iterator[Figure]:
+    """Yield the figures of scanned weights; shares are of one at most."""
+    document = sparsity.to_dict()
+    yield from of_document(document)
+    for name, value in figures_in(document):
+        if name.endswith("_share") and isinstance(value, float):
+            yield f"1 - {name}", 1 - value
+    sparsity.to_text()
+
+
+def finite(document: Any) -> Iterator[Figure]:
+    """Yield the sizes of numbers that may be negative, such as differences: they may be neither NaN nor infinite."""
+    for name, value in figures_in(document):
+        yield name, abs(value) if isinstance(value, (int, float)) else value
+
+
+def check_printable(text: str) -> None:
+    """Raise an AssertionError if a text has characters that control a terminal or the direction of writing."""
+    wrong = [character for character in text if ord(character) in _CONTROLS]
+    assert not wrong, f"the text has control characters: {sorted(set(wrong))!r}"
+
+
+_CONTROLS = frozenset(
+    (
+        *range(9),
+        *range(11, 32),
+        127,
+        *range(0x80, 0xA0),
+        0x202A,
+        0x202B,
+        0x202C,
+        0x202D,
+        0x202E,
+        0x200E,
+        0x200F,
+        *range(0x2066, 0x206A),
+    )
+)

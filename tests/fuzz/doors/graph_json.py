@@ -116,7 +116,9 @@ def _change_graph(random: Random, tree: Value) -> None:
             name = random.choice(list(node["args"]))
             node["args"][name] = argument(random, tensors)
         elif change < 0.7:
-            node["args"][random.choice(("self", "input", "weight", "dim", "size", text(random)))] = argument(random, tensors)
+            node["args"][random.choice(("self", "input", "weight", "dim", "size", text(random)))] = argument(
+                random, tensors
+            )
         elif node["outputs"]:
             node["outputs"][-1] = random.choice((None, random.randrange(tensors), integer(random)))
     elif drawn < 0.9:

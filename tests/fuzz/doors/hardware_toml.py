@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from random import Random
 
 from support.toy_graphs import blocks, transformer
@@ -39,7 +40,10 @@ class HardwareToml(Door):
     def seeds(self) -> list[Value]:
         """Return devices of the catalog, and the calibration files of one family of each kind with that of the kind."""
         devices = [_toml(CATALOG / f"{name}.toml") for name in _DEVICES]
-        constants = {kind: {name: _toml(CALIBRATIONS / f"{name}.toml") for name in (kind, family)} for kind, family in _FAMILIES.items()}
+        constants = {
+            kind: {name: _toml(CALIBRATIONS / f"{name}.toml") for name in (kind, family)}
+            for kind, family in _FAMILIES.items()
+        }
         return [{"device": device, "calibration": constants[device["kind"]]} for device in devices]
 
     def draw(self, random: Random) -> Value:
@@ -61,15 +65,15 @@ class HardwareToml(Door):
                 device["calibration"] = calibration[name]
                 for key in ("schema_version", "family", "extends"):
                     device["calibration"].pop(key, None)
-                _change_number(random, device["calibration"])
+                change_numbers(random, device["calibration"])
             else:
                 device["family"] = list(calibration)[1]
-                _change_number(random, calibration[name])
+                change_numbers(random, calibration[name])
                 if random.random() < 0.4:
                     calibration[name] = mutate(random, calibration[name])
                 value["calibration"] = {name: to_toml(tree) for name, tree in calibration.items()}
         else:
-            _change_number(random, device)
+            change_numbers(random, device)
         if random.random() < 0.4:
             device = mutate(random, device)
         value["device"] = to_toml(device).encode(errors="surrogatepass")
@@ -99,7 +103,13 @@ class HardwareToml(Door):
             path.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
         for graph in (_BLOCKS, _TRANSFORMER):
-            estimate = ic.estimate(graph, hardware=machine, precision=value["precision"], execution=value["execution"], batch=value["batch"])
+            estimate = ic.estimate(
+                graph,
+                hardware=machine,
+                precision=value["precision"],
+                execution=value["execution"],
+                batch=value["batch"],
+            )
             yield from of_estimate(estimate)
         again = ic.Hardware.from_json(machine.to_json())
         assert json.loads(again.to_json()) == json.loads(machine.to_json())
@@ -109,11 +119,11 @@ _BLOCKS = blocks()
 _TRANSFORMER = transformer(layers=1)
 
 
-def _toml(path: object) -> Value:
-    return json.loads(json.dumps(tomllib.loads(open(str(path), encoding="utf-8").read())))  # noqa: SIM115
+def _toml(path: Path) -> Value:
+    return json.loads(json.dumps(tomllib.loads(path.read_text(encoding="utf-8"))))
 
 
-def _change_number(random: Random, tree: Value) -> None:
+def change_numbers(random: Random, tree: Value) -> None:
     """Change numbers of a tree, wherever they stand, for others of the same sign or not."""
     numbers = []
     waiting = [tree]
@@ -127,7 +137,11 @@ def _change_number(random: Random, tree: Value) -> None:
     for table, key in random.sample(numbers, min(len(numbers), random.choice((1, 1, 2, 5)))):
         drawn = random.random()
         if drawn < 0.5:
-            table[key] = table[key] * 10.0 ** random.uniform(-20, 20) if random.random() < 0.5 else table[key] * random.choice((2, 1000))
+            table[key] = (
+                table[key] * 10.0 ** random.uniform(-20, 20)
+                if random.random() < 0.5
+                else table[key] * random.choice((2, 1000))
+            )
         elif drawn < 0.7:
             table[key] = real(random)
         else:

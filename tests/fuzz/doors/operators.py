@@ -36,7 +36,9 @@ class Operators(Door):
             arguments = [(a.name, str(a.type)) for a in schema.arguments]
             results = [("", str(a.type)) for a in schema.returns]
             overload = schema.overload_name or "default"
-            schemas.setdefault(schema.name.replace("::", "."), []).append([("", overload), *arguments, ("", "->"), *results])
+            schemas.setdefault(schema.name.replace("::", "."), []).append(
+                [("", overload), *arguments, ("", "->"), *results]
+            )
         unknown = [[("", "default"), ("self", "Tensor"), ("other", "Tensor"), ("", "->"), ("", "Tensor")]]
         return [(rule.op, schemas.get(rule.op, unknown)) for rule in _core.rules()]
 
@@ -60,7 +62,11 @@ class Operators(Door):
                 shape = base[random.randrange(len(base) + 1) :]
             else:
                 shape = _shape(random, scale, random.randrange(6))
-            entry: dict[str, Value] = {"dtype": dtype if random.random() < 0.9 else random.choice(_DTYPES), "shape": shape, "role": role}
+            entry: dict[str, Value] = {
+                "dtype": dtype if random.random() < 0.9 else random.choice(_DTYPES),
+                "shape": shape,
+                "role": role,
+            }
             if random.random() < 0.1:
                 entry["strides"] = [random.choice((0, 1, 2, integer(random))) for _ in shape]
             tensors.append(entry)

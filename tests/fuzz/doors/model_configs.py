@@ -1,0 +1,67 @@
+"""Configs of models: `capture("hf:FOLDER")` builds them on the meta device, without network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+
+import pyinfercost as ic
+
+from ..door import Corpus, Door, Figure
+from ..mutate import integer, mutate, text
+from ..values import Value
+from .figures import of_counts
+
+_PHASES = ("", "", "#prefill", "#decode", "#train")
+_SIZES = ("batch", "sequence", "context", "image_size", "seconds", "frames")
+
+
+class ModelConfigs(Door):
+    """`capture` of a folder with a `config.json`, then `count`."""
+
+    share = 2_000
+    libraries = ("torch", "transformers")
+
+    _numbers = count()
+
+    def seeds(self) -> list[Value]:
+        """Return configs of small models of every kind."""
+        import transformers
+        from support.small_transformers import MODELS
+
+        configs = []
+        for name, (architecture, fields) in MODELS.items():
+            config = getattr(transformers, f"{name}Config")(**fields)
+            configs.append({**json.loads(config.to_json_string()), "architectures": [architecture]})
+        return configs
+
+    def draw(self, random: Random) -> Value:
+        """Return a changed config, a phase and sizes."""
+        if not isinstance(self.corpus, Corpus):
+            self.corpus = Corpus(self.corpus)
+        config = self.corpus.draw(random)
+        if random.random() < 0.6:
+            names = [name for name, item in config.items() if isinstance(item, (int, float, list, str))]
+            for name in random.sample(names, random.choice((1, 1, 2))):
+                config[name] = random.choice((0, -1, 1, 3, 7, 2**31, None, "", [1], integer(random), text(random)))
+        if random.random() < 0.6:
+            config = mutate(random, config)
+        return {
+            "config": config,
+            "phase": random.choice(_PHASES) if random.random() < 0.98 else text(random),
+            "sizes": {name: random.choice((1, 2, 8, integer(random))) for name in _SIZES if random.random() < 0.15},
+        }
+
+    def run(self, value: Value) -> Iterator[Figure]:
+        """Write the config, and capture and count the model."""
+        folder = self.folder / f"{next(self._numbers)}.model"
+        folder.mkdir()
+        try:
+            (folder / "config.json").write_text(json.dumps(value["config"]), encoding="utf-8")
+            graph = ic.capture(f"hf:{folder}{value['phase']}", **value["sizes"])
+            yield from of_counts(ic.count(graph))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
