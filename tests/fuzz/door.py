@@ -17,6 +17,30 @@ Figure = tuple[str, Any]
 """A name and a value that an accepted input leads to: FLOPs, bytes, seconds, joules, money."""
 
 
+class BrokenRuleError(Exception):
+    """An accepted input breaks a rule.
+
+    Attributes:
+        rule: The rule, in words without values of the input.
+    """
+
+    def __init__(self, rule: str, detail: object) -> None:
+        super().__init__(f"{rule}: {detail}" if detail != "" else rule)
+        self.rule = rule
+
+
+def require(holds: object, rule: str, detail: object = "") -> None:
+    """Raise a BrokenRuleError unless a rule holds.
+
+    Args:
+        holds: Whether it holds.
+        rule: The rule, in words without values of the input.
+        detail: Values that break it.
+    """
+    if not holds:
+        raise BrokenRuleError(rule, detail)
+
+
 class Door(ABC):
     """One door. A class in a file of `doors` and its row in `doors.TABLE` add it.
 

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from pyinfercost import _core
 
-from .door import Door, is_bad
+from .door import BrokenRuleError, Door, is_bad
 from .values import Value
 
 OK, REFUSED = "accepted", "refused"
-EXCEPTION, FIGURE, MEMORY, SIGNAL, HANG = "exception", "figure", "memory", "signal", "hang"
+EXCEPTION, RULE, FIGURE = "exception", "rule", "figure"
+MEMORY, SIGNAL, HANG = "memory", "signal", "hang"
 
 REFUSALS: tuple[type[BaseException], ...] = (_core.Error,)
 """Exceptions that refuse an input."""
@@ -27,8 +28,8 @@ class Outcome(NamedTuple):
     """What one input led to.
 
     Attributes:
-        kind: `accepted`, `refused`, or how it failed: `exception` (not the package's), `figure` (negative, NaN or
-            infinite), `memory`, `signal` (the process ended) or `hang`.
+        kind: `accepted`, `refused`, or how it failed: `exception` (not the package's), `rule` (of the door's
+            own), `figure` (negative, NaN or infinite), `memory`, `signal` (the process ended) or `hang`.
         what: The failure in a line without values of the input. Failures of equal kind and `what` count as one fault.
         text: All that is known of a failure: a traceback, or what the process wrote before it ended.
         seconds: CPU time.
@@ -71,6 +72,8 @@ def _tried(door: Door, value: Value) -> Outcome:
         bad = [(name, figure) for name, figure in door.run(value) or () if is_bad(figure)]
     except (*REFUSALS, *door.refusals):
         return Outcome(REFUSED)
+    except BrokenRuleError as error:
+        return Outcome(RULE, f"{door.label(value)} {error.rule}".strip(), _ascii(str(error))[:1000])
     except MemoryError as error:
         return Outcome(MEMORY, f"MemoryError in {_place(error)}", _trace(error))
     except Exception as error:
@@ -84,8 +87,8 @@ def _place(error: BaseException) -> str:
     """Return the innermost line of the package that an exception passed."""
     frames = traceback.extract_tb(error.__traceback__)
     found = [f"{match[1]}:{frame.lineno}" for frame in frames if (match := _PACKAGE.search(frame.filename))]
-    if not found:
-        return "the core"
+    if not found:  # the message has to tell faults of the core apart
+        return f"the core: {_words(str(error))}"
     # Where the stack ends is chance.
     return found[0] if isinstance(error, RecursionError) else found[-1]
 
@@ -95,6 +98,11 @@ def _trace(error: BaseException) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_HERE)]
     calls = [f"  {frame.filename}:{frame.lineno} in {frame.name}: {frame.line}" for frame in frames[-6:]]
     return "\n".join([*calls, f"{type(error).__name__}: {_ascii(str(error))[:500]}"])
+
+
+def _words(text: str) -> str:
+    """Return the beginning of a message, up to the first value in it."""
+    return re.split(r"[^A-Za-z_ ():.,;+-]", text, maxsplit=1)[0][:80].strip()
 
 
 def _ascii(text: str) -> str:

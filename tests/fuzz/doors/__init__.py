@@ -3,6 +3,8 @@
 TABLE = {
     "graph-json": "fuzz.doors.graph_json:GraphJson",
     "captured-graphs": "fuzz.doors.captured_graphs:CapturedGraphs",
+    "transforms": "fuzz.doors.transforms:Transforms",
+    "reports": "fuzz.doors.reports:Reports",
     "operators": "fuzz.doors.operators:Operators",
     "expressions": "fuzz.doors.expressions:Expressions",
     "archives": "fuzz.doors.archives:Archives",

@@ -56,7 +56,7 @@ _TEXTS = (
 class Arguments(Door):
     """The functions of `cli.arguments`; each text is given to all of them."""
 
-    share = 60_000
+    share = 5_000
     refusals = (click.UsageError,)
 
     def draw(self, random: Random) -> Value:

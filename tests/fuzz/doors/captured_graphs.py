@@ -9,7 +9,7 @@ from .graph_json import GraphJson
 class CapturedGraphs(GraphJson):
     """As `GraphJson`; these documents have lifetimes, strides, sources and sizes that depend on data."""
 
-    share = 100_000
+    share = 80_000
     libraries = ("torch",)
 
     def seeds(self) -> list[Value]:

@@ -24,7 +24,7 @@ _KINDS = ("int64", "uint64", "float64", "float16", "int8", "bool", "complex64", 
 class Collectives(Door):
     """`collective` of numbers, lists and arrays."""
 
-    share = 40_000
+    share = 15_000
 
     def draw(self, random: Random) -> Value:
         """Return the arguments."""

@@ -12,7 +12,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.cli import main
 
-from ..door import Door, Figure
+from ..door import Door, Figure, require
 from ..mutate import INTEGERS, REALS, mutate, mutated_text, text
 from ..values import Value
 from .figures import check_printable
@@ -55,7 +55,7 @@ _COMMANDS = (
 class CommandLine(Door):
     """Every command but those that measure. A refusal is an exit code without an exception."""
 
-    share = 6_000
+    share = 8_000
     _numbers = count()
 
     def draw(self, random: Random) -> Value:
@@ -90,8 +90,8 @@ class CommandLine(Door):
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         check_printable(result.output)
-        assert "Traceback" not in result.output
-        assert result.exit_code in range(4), f"the exit code is {result.exit_code}"
+        require("Traceback" not in result.output, "no traceback is printed")
+        require(result.exit_code in range(4), "the exit code is 0 to 3", result.exit_code)
         if result.exit_code:
             raise ic._core.Error(result.output)
         yield from ()

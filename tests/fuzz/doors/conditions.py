@@ -9,7 +9,7 @@ import numpy as np
 
 from pyinfercost.sweeps.conditions import Condition
 
-from ..door import Door, Figure
+from ..door import Door, Figure, require
 from ..mutate import INTEGERS, REALS, mutated_text, text
 from ..values import Value
 
@@ -53,7 +53,7 @@ _WORDS = (
 class Conditions(Door):
     """`Condition` from text, then its mask and the explanation of what it excludes."""
 
-    share = 80_000
+    share = 30_000
 
     def draw(self, random: Random) -> Value:
         """Return one or several texts."""
@@ -72,11 +72,10 @@ class Conditions(Door):
         condition = Condition.all_of(value)
         if condition is not None:
             mask = condition.mask(_COLUMNS, rows=5)
-            assert mask.shape == (5,)
-            assert mask.dtype == np.bool_
+            require(mask.shape == (5,) and mask.dtype == np.bool_, "a mask has a bool for each row")
             if not mask.any():
                 condition.shortfall(_COLUMNS, rows=5)
-            assert Condition(condition.text) == condition
+            require(Condition(condition.text) == condition, "the text of a condition means the same", condition)
         yield from ()
 
 

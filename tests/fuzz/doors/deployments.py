@@ -13,7 +13,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.cli.arguments import price_options, prices_by_id
 
-from ..door import Door, Figure
+from ..door import Door, Figure, require
 from ..mutate import integer, mutate, mutated_text, real, text
 from ..mutate import value as any_value
 from ..toml import to_toml
@@ -56,7 +56,7 @@ _FIELDS = ("devices", "threads", "utilization", "price", "region", "transfer", "
 class Deployments(Door):
     """`Deployment` of values and of a document, the notations of prices, and `estimate` there."""
 
-    share = 60_000
+    share = 30_000
     refusals = (click.UsageError,)  # of the command line's own notations
     _numbers = count()
 
@@ -113,7 +113,8 @@ class Deployments(Door):
         hash(on)
         repr(on)
         if "file" not in value:
-            assert ic.Deployment.from_dict(json.loads(json.dumps(on.to_dict()))) == on
+            again = ic.Deployment.from_dict(json.loads(json.dumps(on.to_dict())))
+            require(again == on, "a document gives the same deployment", on)
 
 
 def _text(random: Random, texts: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pyinfercost import Expr
 
-from ..door import Door, Figure
+from ..door import Door, Figure, require
 from ..mutate import INTEGERS, integer, mutated_text, text
 from ..values import Value
 
@@ -39,7 +39,7 @@ def expression_text(random: Random, names: Sequence[str] = _NAMES, depth: int = 
 class Expressions(Door):
     """`Expr` from text, then its arithmetic, `evaluate`, `substitute` and `evaluate_columns`."""
 
-    share = 200_000
+    share = 100_000
 
     def draw(self, random: Random) -> Value:
         """Return texts of two expressions, how to combine them, and sizes."""
@@ -68,15 +68,16 @@ class Expressions(Door):
         """Parse, combine, print, parse again and evaluate."""
         left, right = (Expr(expression) for expression in value["texts"])
         combined = _combined(value["operation"], left, right)
-        assert Expr(str(combined)) == combined, "the text of an expression means another one"
+        require(Expr(str(combined)) == combined, "the text of an expression means the same", combined)
         hash(combined)
         names = combined.names
         rest = combined.substitute({name: size for name, size in value["sizes"].items() if name in names[::2]})
         rest.evaluate(value["sizes"])
         numbers = np.array([abs(number) % 2**62 for number in value["columns"]], dtype=np.int64)
         columns = combined.evaluate_columns(dict.fromkeys(names, numbers))
-        assert columns.shape in ((3,), ())
-        assert not names or columns[0] == combined.evaluate(dict.fromkeys(names, int(numbers[0])))
+        alone = combined.evaluate(dict.fromkeys(names, int(numbers[0])))
+        require(columns.shape == (3,) or not names, "columns have a value for each row", columns)
+        require(not names or columns[0] == alone, "columns equal single values", (columns, alone))
         yield from ()
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyinfercost as ic
+from pyinfercost import _core
 
-from ..door import Figure, figures_in
+from ..door import Figure, figures_in, require
 
 MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
 """Machines of every kind, with and without known powers and links."""
 
-PRECISIONS = ("native", "native", "fp16", "bf16", "int8", "fp8", "int4_wo", "fp32", "tf32")
+PRECISIONS = ("native", "native", *_core.precisions(), "")
 EXECUTIONS = ("eager", "compiled", "cuda_graph")
 
 _ROW = (
@@ -77,24 +78,11 @@ def finite(document: Any) -> Iterator[Figure]:
 
 
 def check_printable(text: str) -> None:
-    """Raise an AssertionError if a text has characters that control a terminal or the direction of writing."""
+    """Raise an error if a text has characters that control a terminal or the direction of writing."""
     wrong = [character for character in text if ord(character) in _CONTROLS]
-    assert not wrong, f"the text has control characters: {sorted(set(wrong))!r}"
+    require(not wrong, "text has no control characters", ascii(sorted(set(wrong))))
 
 
 _CONTROLS = frozenset(
-    (
-        *range(9),
-        *range(11, 32),
-        127,
-        *range(0x80, 0xA0),
-        0x202A,
-        0x202B,
-        0x202C,
-        0x202D,
-        0x202E,
-        0x200E,
-        0x200F,
-        *range(0x2066, 0x206A),
-    )
+    (*range(9), *range(11, 32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 )

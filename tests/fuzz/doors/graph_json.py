@@ -12,7 +12,7 @@ from support.toy_graphs import blocks, transformer
 import pyinfercost as ic
 from pyinfercost import _core
 
-from ..door import Corpus, Door, Figure
+from ..door import Corpus, Door, Figure, require
 from ..mutate import integer, mutate, mutated_text, text
 from ..values import Value
 from .expressions import expression_text
@@ -27,7 +27,7 @@ _NAMES = ("batch", "sequence", "n", "experts.count", "w")
 class GraphJson(Door):
     """`Graph.from_json` and `from_dict`, then `count`, `estimate` and `profile`."""
 
-    share = 150_000
+    share = 140_000
 
     def seeds(self) -> list[Value]:
         """Return the documents of small graphs."""
@@ -59,7 +59,7 @@ class GraphJson(Door):
 
     def run(self, value: Value) -> Iterator[Figure]:
         """Read the graph, count it, estimate it and, for some inputs, profile it."""
-        graph = _read(value)
+        graph = graph_of(value)
         sizes = value["sizes"]
         yield from of_counts(ic.count(graph, sizes=sizes))
         how: dict[str, Any] = {name: value[name] for name in ("precision", "execution")}
@@ -68,7 +68,7 @@ class GraphJson(Door):
             profile = ic.profile(graph, hardware=value["machine"], sizes=sizes, **how)
             yield from of_document(json.loads(profile.to_json()))
             profile.to_text()
-            assert ic.Graph.from_json(graph.to_json()) == graph
+            require(ic.Graph.from_json(graph.to_json()) == graph, "JSON gives the same graph")
 
 
 def _sizes(random: Random, tree: Value) -> dict[str, int]:
@@ -79,7 +79,8 @@ def _sizes(random: Random, tree: Value) -> dict[str, int]:
     return {name: random.randrange(1, 65) if likely else integer(random) for name in names if random.random() < 0.4}
 
 
-def _read(value: Value) -> ic.Graph:
+def graph_of(value: Value) -> ic.Graph:
+    """Read the graph of an input of this door."""
     if value["graph"] is None:
         return ic.Graph.from_json(value["text"])
     if value["through"] == "dict":

@@ -10,7 +10,7 @@ from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 
-from ..door import Corpus, Door, Figure
+from ..door import Corpus, Door, Figure, require
 from ..mutate import mutate, mutated_text, real
 from ..values import Value
 from .figures import EXECUTIONS, MACHINES, PRECISIONS, of_estimate
@@ -20,7 +20,7 @@ from .hardware_toml import change_numbers
 class HardwareJson(Door):
     """`Hardware.from_json`, `Hardware(...)` and `scaled`; then `estimate`."""
 
-    share = 80_000
+    share = 40_000
 
     def seeds(self) -> list[Value]:
         """Return the documents of machines of every kind."""
@@ -61,7 +61,8 @@ class HardwareJson(Door):
                 batch=value["batch"],
             )
             yield from of_estimate(estimate)
-        assert ic.Hardware.from_json(machine.to_json()).to_json() == machine.to_json()
+        again = ic.Hardware.from_json(machine.to_json())
+        require(again.to_json() == machine.to_json(), "JSON gives the same machine")
 
 
 _BLOCKS = blocks()

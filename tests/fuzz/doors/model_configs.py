@@ -22,7 +22,7 @@ _SIZES = ("batch", "sequence", "context", "image_size", "seconds", "frames")
 class ModelConfigs(Door):
     """`capture` of a folder with a `config.json`, then `count`."""
 
-    share = 2_000
+    share = 4_000
     libraries = ("torch", "transformers")
 
     _numbers = count()

@@ -24,7 +24,7 @@ _PAGE = '<!doctype html><html><script type="application/json" id="pyinfercost-pr
 class Profiles(Door):
     """`compare` of documents, of JSON files and of HTML reports, with limits."""
 
-    share = 40_000
+    share = 20_000
     _numbers = count()
 
     def seeds(self) -> list[Value]:

@@ -17,7 +17,7 @@ from support.stored_sweeps import run_of
 import pyinfercost as ic
 from pyinfercost.sweeps.storage import MANIFEST, run_to_folder
 
-from ..door import Door, Figure
+from ..door import Door, Figure, require
 from ..mutate import integer, mutate, mutated_bytes
 from ..values import Value
 
@@ -27,7 +27,7 @@ _POINTS = 4000  # of `run_of`
 class StoredSweeps(Door):
     """`StoredSweep` of a folder, `where`, `best` and `pareto` of it; and the run that resumes it."""
 
-    share = 3_000
+    share = 8_000
     libraries = ("pyarrow.parquet", "pyarrow.dataset")
     _numbers = count()
 
@@ -85,7 +85,7 @@ class StoredSweeps(Door):
             if value["resume"]:
                 stored = run_to_folder(run_of(chunk_points=_POINTS // 2), path)
                 whole = np.concatenate([part["latency_s"] for part in stored])
-                assert np.array_equal(whole, self._expected()), "a resumed sweep differs from an undisturbed one"
+                require(np.array_equal(whole, self._expected()), "a resumed sweep equals an undisturbed one")
                 return
             stored = ic.StoredSweep(path)
             repr(stored)

@@ -32,7 +32,7 @@ _WHERE = ("latency_s < 0.05", "batch > 3 and fits_in_memory", "cost_usd < 1e-9",
 class Sweeps(Door):
     """`sweep` in memory, its columns, `where`, `best` and `pareto`."""
 
-    share = 40_000
+    share = 20_000
 
     def draw(self, random: Random) -> Value:
         """Return the arguments of a sweep; a range is a dict of its bounds."""
