@@ -48,7 +48,8 @@ def real(random: Random) -> float:
     """Draw a real number: one of `REALS`, or from an exponential range."""
     if random.random() < 0.7:
         return random.choice(REALS)
-    return random.choice((1, 1, -1)) * 10.0 ** random.uniform(-330, 308)
+    sign: int = random.choice((1, 1, -1))
+    return float(sign * 10.0 ** random.uniform(-330, 308))
 
 
 def text(random: Random) -> str:
@@ -137,7 +138,7 @@ def mutated_bytes(random: Random, old: bytes) -> bytes:
     if drawn < 0.8:
         return old[:first] + random.randbytes(size) + old[first + size :]
     width = random.choice((2, 4, 8))
-    number = random.choice(INTEGERS) % 2 ** (8 * width)
+    number: int = random.choice(INTEGERS) % 2 ** (8 * width)
     return old[:first] + number.to_bytes(width, "little") + old[first + width :]
 
 

@@ -87,8 +87,8 @@ def _place(error: BaseException) -> str:
     """Return the innermost line of the package that an exception passed."""
     frames = traceback.extract_tb(error.__traceback__)
     found = [f"{match[1]}:{frame.lineno}" for frame in frames if (match := _PACKAGE.search(frame.filename))]
-    if not found:  # the message has to tell faults of the core apart
-        return f"the core: {_words(str(error))}"
+    if not found:  # the core has no lines: its caller and the message tell faults apart
+        return f"the core, called in {Path(frames[-1].filename).name}:{frames[-1].lineno}: {_words(str(error))}"
     # Where the stack ends is chance.
     return found[0] if isinstance(error, RecursionError) else found[-1]
 

@@ -57,6 +57,7 @@ def summary(run: Run, wall_s: float) -> dict[str, Any]:
                 "slowest_s": tally.slowest_s,
                 "slowest": tally.slowest,
                 "peak_bytes": tally.peak_bytes,
+                "digest": tally.digest,
                 "faults": [
                     {"kind": kind, "what": what, "inputs": count} for (kind, what), count in tally.faults.items()
                 ],

@@ -30,6 +30,7 @@ _SLOWER = 5  # times that a sanitizer slows the core down, with a margin
 
 @click.command()
 @click.option("--inputs", type=click.IntRange(1), help="Inputs, over all doors by their shares.")
+@click.option("--each", type=click.IntRange(1), help="Inputs of each door; fewer of doors with a share below 10,000.")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="Seconds to run; 60 without --inputs.")
 @click.option("--door", "names", multiple=True, help="A door to run; may be repeated. All by default.")
 @click.option("--seed", default=0, show_default=True, help="Seed of all inputs.")
@@ -43,9 +44,12 @@ _SLOWER = 5  # times that a sanitizer slows the core down, with a margin
     help="Folder of failing inputs.",
 )
 @click.option("--shrink-seconds", default=20.0, show_default=True, help="Seconds to shrink one failing input.")
+@click.option("--cpu-seconds", default=2.0, show_default=True, help="Processor time that one input may take.")
+@click.option("--wall-seconds", default=60.0, show_default=True, help="Time that one input may take.")
 @click.option("--table", "module", default="fuzz.doors", show_default=True, help="Module whose TABLE lists the doors.")
 def main(
     inputs: int | None,
+    each: int | None,
     seconds: float | None,
     names: tuple[str, ...],
     seed: int,
@@ -54,6 +58,8 @@ def main(
     replay: Path | None,
     keep: Path,
     shrink_seconds: float,
+    cpu_seconds: float,
+    wall_seconds: float,
     module: str,
 ) -> None:
     """Give mutated inputs to all functions that take data of strangers; report crashes, hangs and wrong figures."""
@@ -62,10 +68,10 @@ def main(
     if unknown:
         raise click.UsageError(f"no door {', '.join(unknown)}; expected some of {', '.join(rows)}")
     slower = _SLOWER if sanitized() else 1
-    limits = Limits(cpu_s=2.0 * slower, address_space=not sanitized())
+    limits = Limits(cpu_s=cpu_seconds * slower, wall_s=wall_seconds * slower, address_space=not sanitized())
     if replay is not None:
         sys.exit(_replay(rows, replay, limits))
-    if inputs is None and seconds is None:
+    if inputs is None and each is None and seconds is None:
         seconds = _DEFAULT_S
     began = time.monotonic()
     doors = prepared({name: path for name, path in rows.items() if name in (names or rows)})
@@ -74,6 +80,7 @@ def main(
         doors,
         seed=seed,
         inputs=inputs,
+        each=each,
         seconds=seconds,
         jobs=jobs,
         limits=limits,

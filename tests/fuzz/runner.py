@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -18,6 +19,7 @@ from .worker import Limits, Worker, in_process, input_of
 
 _BATCH_S = 1.0
 _BATCH = 2000
+_FULL_SHARE = 10_000  # a door with less is slow and gets fewer inputs than others
 _FAULTS = 25  # of a door that are kept and shrunk; further ones are counted
 
 
@@ -35,6 +37,7 @@ class Tally:
         slowest_s: CPU seconds of the slowest input that ended.
         slowest: Its number.
         peak_bytes: Most memory of a worker above its start, as far as it was seen.
+        digest: Sum of the checksums of its inputs, which tells whether two runs had the same.
         faults: Failures by fault.
     """
 
@@ -47,6 +50,7 @@ class Tally:
     slowest_s: float = 0.0
     slowest: int = -1
     peak_bytes: int = 0
+    digest: int = 0
     faults: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
@@ -73,6 +77,7 @@ class Run:
         doors: Doors by name.
         seed: Seed of all inputs.
         inputs: Inputs after which the run ends; None for no limit.
+        each: Inputs of each door after which the run ends; None for no limit.
         seconds: Seconds after which the run ends; None for no limit.
         jobs: Worker processes.
         limits: Limits of each input.
@@ -87,6 +92,7 @@ class Run:
         *,
         seed: int,
         inputs: int | None,
+        each: int | None,
         seconds: float | None,
         jobs: int,
         limits: Limits,
@@ -97,6 +103,7 @@ class Run:
         self.doors = doors
         self.seed = seed
         self.inputs = inputs
+        self.each = each
         self.until = None if seconds is None else time.monotonic() + seconds
         self.jobs = jobs
         self.limits = limits
@@ -141,15 +148,24 @@ class Run:
         """Return a batch of the door that is furthest behind its share."""
         if self.until is not None and time.monotonic() >= self.until:
             return None
-        name, tally = min(self.tallies.items(), key=lambda item: item[1].given / item[1].share)
-        count = max(1, min(_BATCH, tally.share))
-        if self.inputs is not None:
-            count = min(count, self.inputs - sum(other.given for other in self.tallies.values()))
-        if count <= 0:
+        left = {name: self._left(tally) for name, tally in self.tallies.items()}
+        waiting = [(name, tally) for name, tally in self.tallies.items() if left[name] > 0]
+        if not waiting:
             return None
+        name, tally = min(waiting, key=lambda item: item[1].given / item[1].share)
+        count = min(_BATCH, tally.share, left[name])
         batch = _Batch(name, tally.given, count, time.monotonic(), tally.given)
         tally.given += count
         return batch
+
+    def _left(self, tally: Tally) -> int:
+        """Return how many inputs a door may still get."""
+        left = _BATCH
+        if self.inputs is not None:
+            left = min(left, self.inputs - sum(other.given for other in self.tallies.values()))
+        if self.each is not None:
+            left = min(left, -(-self.each * min(tally.share, _FULL_SHARE) // _FULL_SHARE) - tally.given)
+        return left
 
     def _look(self, worker: Worker, ready: bool) -> None:
         """Take what a worker says, or end it where it exceeds a limit or has ended by itself."""
@@ -184,7 +200,8 @@ class Run:
     def _close(self, worker: Worker, batch: _Batch, ran: int) -> None:
         """Add a batch to the tally of its door; inputs that did not run will."""
         tally = self.tallies[batch.door]
-        _, accepted, refused, slowest_s, slowest = worker.counters.read()
+        _, accepted, refused, slowest_s, slowest, digest = worker.counters.read()
+        tally.digest = (tally.digest + digest) % 2**32
         tally.accepted += accepted
         tally.refused += refused
         tally.seconds += time.monotonic() - batch.began
@@ -210,7 +227,7 @@ class Run:
         for failure in self.failures:
             door = self.doors[failure.door]
             value = input_of(door, failure.door, failure.seed, failure.number)
-            trials = _Trials(self.doors, self.seed, self.limits, failure)
+            trials = _Trials(partial(Worker, self.doors, self.seed, self.limits), failure)
             try:
                 if trials.fails(value):
                     value, text = shrink(value, trials.fails, seconds=self.shrink_s), trials.text
@@ -228,8 +245,8 @@ class Run:
 class _Trials:
     """Inputs tried one by one in a worker, which is replaced when it ends."""
 
-    def __init__(self, doors: Mapping[str, Door], seed: int, limits: Limits, failure: Failure) -> None:
-        self._start = lambda: Worker(doors, seed, limits)
+    def __init__(self, start: Callable[[], Worker], failure: Failure) -> None:
+        self._start = start
         self._failure = failure
         self._worker = self._start()
         self.text = failure.text

@@ -63,8 +63,11 @@ def _smaller(value: Value) -> Iterator[Value]:
         if isinstance(value, str) and value.strip("a"):
             yield from (value[:i] + "a" + value[i + 1 :] for i, c in enumerate(value[:20]) if c > "a")
     elif isinstance(value, int):
-        near = [0, 1, 2, -1, value // 2 if value > 0 else -(-value // 2), value - 1 if value > 0 else value + 1]
-        yield from (other for other in near if (abs(other), other < 0) < (abs(value), value < 0))
+        yield from (other for other in (0, 1, -1) if (abs(other), other < 0) < (abs(value), value < 0))
+        step = abs(value) // 2
+        while step:
+            yield value - step if value > 0 else value + step
+            step //= 2
     elif isinstance(value, float):
         near_reals = [0.0, 1.0, -1.0, float(f"{value:.1g}")]
         yield from (other for other in near_reals if len(repr(other)) < len(repr(value)))

@@ -48,11 +48,13 @@ def at(value: Value, path: Path) -> Value:
     Raises:
         LookupError: The path leads nowhere.
     """
+    node: Any = value
     for step in path:
-        if isinstance(value, dict) != isinstance(step, str) or not isinstance(value, (dict, list)):
+        if isinstance(node, dict) != isinstance(step, str) or not isinstance(node, (dict, list)):
             raise LookupError(path)
-        value = value[step]
-    return value
+        container: Any = node
+        node = container[step]
+    return node
 
 
 def replaced(value: Value, path: Path, new: Value) -> Value:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -58,20 +59,20 @@ def input_of(door: Door, name: str, seed: int, number: int) -> Value:
 class Counters:
     """Numbers that a worker writes and its runner reads, also after the worker ended."""
 
-    _FORMAT = struct.Struct("=qqqdq")
+    _FORMAT = struct.Struct("=qqqdqq")
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, self._FORMAT.size)
-        self.write(_NONE, 0, 0, 0.0, _NONE)
+        self.write(_NONE, 0, 0, 0.0, _NONE, 0)
 
-    def write(self, number: int, accepted: int, refused: int, slowest_s: float, slowest: int) -> None:
-        """Write the number of the input that runs now, inputs since the start of the batch, and the slowest of them."""
-        self._FORMAT.pack_into(self._shared, 0, number, accepted, refused, slowest_s, slowest)
+    def write(self, number: int, accepted: int, refused: int, slowest_s: float, slowest: int, digest: int) -> None:
+        """Write the number of the input that runs now, and counts since the start of the batch."""
+        self._FORMAT.pack_into(self._shared, 0, number, accepted, refused, slowest_s, slowest, digest)
 
-    def read(self) -> tuple[int, int, int, float, int]:
+    def read(self) -> tuple[int, int, int, float, int, int]:
         """Return what was written last."""
-        number, accepted, refused, slowest_s, slowest = self._FORMAT.unpack_from(self._shared, 0)
-        return number, accepted, refused, slowest_s, slowest
+        number, accepted, refused, slowest_s, slowest, digest = self._FORMAT.unpack_from(self._shared, 0)
+        return number, accepted, refused, slowest_s, slowest, digest
 
 
 class Worker:
@@ -221,11 +222,12 @@ def _run_batch(connection: Connection, worker: Worker, name: str, first: int, co
     """Run inputs from a number on; each failure is sent at once, and the numbers of all at the end."""
     door = worker.doors[name]
     until = time.monotonic() + seconds
-    accepted = refused = 0
+    accepted = refused = digest = 0
     slowest_s, slowest = 0.0, _NONE
     for number in range(first, first + count):
-        worker.counters.write(number, accepted, refused, slowest_s, slowest)
+        worker.counters.write(number, accepted, refused, slowest_s, slowest, digest)
         value = input_of(door, name, worker.seed, number)
+        digest += zlib.crc32(repr(value).encode(errors="surrogatepass"))
         outcome = outcome_of(door, value, worker.limits.cpu_s)
         if outcome.failed:
             connection.send(("failed", number, outcome))
@@ -238,5 +240,5 @@ def _run_batch(connection: Connection, worker: Worker, name: str, first: int, co
         if time.monotonic() > until:
             count = number + 1 - first
             break
-    worker.counters.write(_NONE, accepted, refused, slowest_s, slowest)
+    worker.counters.write(_NONE, accepted, refused, slowest_s, slowest, digest)
     connection.send(("done", count))

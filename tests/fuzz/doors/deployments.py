@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from random import Random
 
@@ -62,7 +62,7 @@ class Deployments(Door):
 
     def draw(self, random: Random) -> Value:
         """Return the fields of a deployment, some of them files, and a price as the command line takes it."""
-        fields = {
+        fields: dict[str, Callable[[], Value]] = {
             "devices": lambda: random.choice((1, 2, integer(random), integer(random))),
             "threads": lambda: random.choice((1, 4, integer(random))),
             "utilization": lambda: random.choice((0.5, 1, real(random))),

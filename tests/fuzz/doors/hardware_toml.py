@@ -13,8 +13,6 @@ from random import Random
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.hardware.calibration import CALIBRATIONS
-from pyinfercost.hardware.device import CATALOG
 
 from ..door import Corpus, Door, Figure, require
 from ..mutate import integer, mutate, mutated_bytes, real, text
@@ -25,8 +23,9 @@ from .figures import EXECUTIONS, PRECISIONS, of_estimate
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
+_HARDWARE = Path(ic.hardware.__file__).parent
 _DEVICES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x", "coral-edge-tpu", "h100-sxm-80gb", "raspberry-pi-4")
 _FAMILIES = {"gpu": "nvidia-ada", "cpu": "x86-avx512", "systolic": "google-tpu"}
 
@@ -39,9 +38,9 @@ class HardwareToml(Door):
 
     def seeds(self) -> list[Value]:
         """Return devices of the catalog, and the calibration files of one family of each kind with that of the kind."""
-        devices = [_toml(CATALOG / f"{name}.toml") for name in _DEVICES]
+        devices = [_toml(_HARDWARE / "catalog" / f"{name}.toml") for name in _DEVICES]
         constants = {
-            kind: {name: _toml(CALIBRATIONS / f"{name}.toml") for name in (kind, family)}
+            kind: {name: _toml(_HARDWARE / "calibration" / f"{name}.toml") for name in (kind, family)}
             for kind, family in _FAMILIES.items()
         }
         return [{"device": device, "calibration": constants[device["kind"]]} for device in devices]

@@ -22,7 +22,8 @@ class _Attention(nn.Module):
         x = self.norm(self.embed(ids))
         q, k, v = (part.unflatten(-1, (2, 4)).transpose(1, 2) for part in self.mix(x).chunk(3, dim=-1))
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return (mixed.transpose(1, 2).flatten(2) + x).softmax(-1)
+        result: torch.Tensor = (mixed.transpose(1, 2).flatten(2) + x).softmax(-1)
+        return result
 
 
 class _Chosen(nn.Module):
@@ -38,7 +39,9 @@ class _Pooled(nn.Module):
         self.head = nn.Linear(8, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(nn.functional.interpolate(self.grouped(self.body(x)), scale_factor=2).mean((2, 3)))
+        wide = nn.functional.interpolate(self.grouped(self.body(x)), scale_factor=2)
+        result: torch.Tensor = self.head(wide.mean((2, 3)))
+        return result
 
 
 class _Recurrent(nn.Module):
