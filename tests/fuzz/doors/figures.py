@@ -20,12 +20,6 @@ _ROW = (
     *("contraction_flops", "pointwise_flops", "causal_flops", "flops", "macs", "parameters", "parameter_bytes"),
     *("buffer_bytes", "bytes_read", "bytes_written", "peak_activation_bytes", "peak_memory_bytes"),
 )
-_ESTIMATE = (
-    *("latency_s", "latency_low_s", "latency_high_s", "throughput_per_s", "energy_j", "energy_low_j", "energy_high_j"),
-    *("energy_per_item_j", "transfer_s", "cold_start_s", "tokens", "cost_usd", "usd_per_million_tokens", "carbon_g"),
-    *("memory_bytes",),
-)
-_LAYER = ("latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "energy_j", "kernel_flops", "kernel_bytes")
 _SIGNED = frozenset({"index", "peak_node", "made_by", "held_until", "tensor", "lowest_octave"})
 """Keys of numbers and exponents."""
 
@@ -48,12 +42,13 @@ def of_counts(counts: ic.Counts) -> Iterator[Figure]:
 
 def of_estimate(estimate: ic.Estimate) -> Iterator[Figure]:
     """Yield the figures of an estimate and of its layers."""
-    for name in _ESTIMATE:
-        yield name, getattr(estimate, name)
-    yield from estimate.bound.items()
+    for name, value in vars(estimate).items():
+        if isinstance(value, (int, float, dict)):
+            yield from figures_in(value, name)
     for layer in estimate.layers:
-        for name in _LAYER:
-            yield f"{name} of a layer", getattr(layer, name)
+        for name, value in vars(layer).items():
+            if isinstance(value, (int, float)):
+                yield f"{name} of a layer", value
 
 
 def of_document(document: dict[str, Any]) -> Iterator[Figure]:
