@@ -23,5 +23,6 @@ TABLE = {
     "arguments": "fuzz.doors.arguments:Arguments",
     "command-line": "fuzz.doors.command_line:CommandLine",
     "model-configs": "fuzz.doors.model_configs:ModelConfigs",
+    "diffusion-configs": "fuzz.doors.diffusion_configs:DiffusionConfigs",
 }
 """Name of a door -> its module and class."""

@@ -23,8 +23,15 @@ class ModelConfigs(Door):
     """`capture` of a folder with a `config.json`, then `count`."""
 
     share = 4_000
-    libraries = ("torch", "transformers")
-
+    # What the first capture imports takes longer than an input may.
+    libraries = (
+        "torch",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.vit.modeling_vit",
+        "pyinfercost.sources.huggingface.decoding",
+        "pyinfercost.sources.trace.trace",
+    )
+    scheme = "hf"
     _numbers = count()
 
     def seeds(self) -> list[Value]:
@@ -61,7 +68,7 @@ class ModelConfigs(Door):
         folder.mkdir()
         try:
             (folder / "config.json").write_text(json.dumps(value["config"]), encoding="utf-8")
-            graph = ic.capture(f"hf:{folder}{value['phase']}", **value["sizes"])
+            graph = ic.capture(f"{self.scheme}:{folder}{value['phase']}", **value["sizes"])
             yield from of_counts(ic.count(graph))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
