@@ -6,6 +6,7 @@ times what a mutation takes, and a run draws a million.
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Sequence
 from random import Random
@@ -68,10 +69,10 @@ def value(random: Random) -> Value:
 
 
 def nested(random: Random) -> Value:
-    """Draw lists or dicts in each other, some deeper than recursive code can go."""
+    """Draw lists or dicts in each other, not so deep that a door could not write them; `broken_json` goes deeper."""
     inner: Value = random.choice((0, [], {}, ""))
     dicts = random.random() < 0.5
-    for _ in range(random.choice((1, 3, 30, 200, 400))):
+    for _ in range(random.choice((1, 3, 30, 90))):
         inner = {"a": inner} if dicts else [inner]
     return inner
 
@@ -118,6 +119,13 @@ def mutated_text(random: Random, old: str, words: Sequence[str] = TEXTS) -> str:
     else:
         middle = random.choice(words)
     return old[:first] + middle + old[last:]
+
+
+def broken_json(random: Random, tree: Value) -> str:
+    """Return the JSON text of a tree with a change, or brackets deeper than recursive code can go."""
+    if random.random() < 0.05:
+        return random.choice(("[", '{"a":', "[[1],")) * random.choice((500, 2000, 100_000))
+    return mutated_text(random, json.dumps(tree))
 
 
 def mutated_bytes(random: Random, old: bytes) -> bytes:

@@ -16,6 +16,7 @@ from .values import Value
 OK, REFUSED = "accepted", "refused"
 EXCEPTION, RULE, FIGURE = "exception", "rule", "figure"
 MEMORY, SIGNAL, HANG = "memory", "signal", "hang"
+DRAW = "draw"
 
 REFUSALS: tuple[type[BaseException], ...] = (_core.Error,)
 """Exceptions that refuse an input."""
@@ -30,6 +31,7 @@ class Outcome(NamedTuple):
     Attributes:
         kind: `accepted`, `refused`, or how it failed: `exception` (not the package's), `rule` (of the door's
             own), `figure` (negative, NaN or infinite), `memory`, `signal` (the process ended) or `hang`.
+            `draw` is a fault of the fuzzer: the door could not draw the input.
         what: The failure in a line without values of the input. Failures of equal kind and `what` count as one fault.
         text: All that is known of a failure: a traceback, or what the process wrote before it ended.
         seconds: CPU time.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .door import Door, load_door
 from .failures import Failure, write
-from .outcomes import Outcome
+from .outcomes import DRAW, Outcome
 from .shrink import shrink
 from .values import Value
 from .worker import Limits, Worker, in_process, input_of
@@ -226,6 +226,9 @@ class Run:
         """Make an input of each fault smaller, write it to a file and print how to run it again."""
         for failure in self.failures:
             door = self.doors[failure.door]
+            if failure.kind == DRAW:
+                self.say(f"\n{failure.door} cannot draw input {failure.number} of seed {failure.seed}:\n{failure.text}")
+                continue
             value = input_of(door, failure.door, failure.seed, failure.number)
             trials = _Trials(partial(Worker, self.doors, self.seed, self.limits), failure)
             try:

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -24,13 +25,14 @@ from random import Random
 from typing import Any
 
 from .door import Door
-from .outcomes import HANG, MEMORY, OK, SIGNAL, Outcome, outcome_of, outcome_of_end
+from .outcomes import DRAW, HANG, MEMORY, OK, SIGNAL, Outcome, outcome_of, outcome_of_end
 from .values import Value
 
 FORK = multiprocessing.get_context("fork")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NONE = -1
+_DEEPEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,12 @@ class Limits:
 
 def input_of(door: Door, name: str, seed: int, number: int) -> Value:
     """Return the input of a door, a seed and a number; it is the same on every run."""
-    return door.draw(Random(f"{name}/{seed}/{number}"))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(_DEEPEST)  # some inputs are nested deeply
+    try:
+        return door.draw(Random(f"{name}/{seed}/{number}"))
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 class Counters:
@@ -218,6 +225,20 @@ def _serve(connection: Connection, worker: Worker) -> None:
             _run_batch(connection, worker, *arguments)
 
 
+def _drawn_and_run(door: Door, name: str, number: int, worker: Worker) -> tuple[Outcome, int]:
+    """Return what an input led to, and its checksum."""
+    try:
+        value = input_of(door, name, worker.seed, number)
+        checksum = zlib.crc32(repr(value).encode(errors="surrogatepass"))
+    except Exception as error:
+        return Outcome(
+            DRAW,
+            type(error).__name__,
+            "".join(traceback.format_exception(type(error), error, error.__traceback__, limit=-5)),
+        ), 0
+    return outcome_of(door, value, worker.limits.cpu_s), checksum
+
+
 def _run_batch(connection: Connection, worker: Worker, name: str, first: int, count: int, seconds: float) -> None:
     """Run inputs from a number on; each failure is sent at once, and the numbers of all at the end."""
     door = worker.doors[name]
@@ -226,9 +247,8 @@ def _run_batch(connection: Connection, worker: Worker, name: str, first: int, co
     slowest_s, slowest = 0.0, _NONE
     for number in range(first, first + count):
         worker.counters.write(number, accepted, refused, slowest_s, slowest, digest)
-        value = input_of(door, name, worker.seed, number)
-        digest += zlib.crc32(repr(value).encode(errors="surrogatepass"))
-        outcome = outcome_of(door, value, worker.limits.cpu_s)
+        outcome, checksum = _drawn_and_run(door, name, number, worker)
+        digest += checksum
         if outcome.failed:
             connection.send(("failed", number, outcome))
         elif outcome.kind == OK:

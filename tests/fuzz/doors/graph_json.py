@@ -13,7 +13,7 @@ import pyinfercost as ic
 from pyinfercost import _core
 
 from ..door import Corpus, Door, Figure, require
-from ..mutate import integer, mutate, mutated_text, text
+from ..mutate import broken_json, integer, mutate, text
 from ..values import Value
 from .expressions import expression_text
 from .figures import EXECUTIONS, MACHINES, PRECISIONS, of_counts, of_document, of_estimate
@@ -54,7 +54,7 @@ class GraphJson(Door):
         }
         if random.random() < 0.1:
             value["graph"] = None
-            value["text"] = mutated_text(random, json.dumps(tree))
+            value["text"] = broken_json(random, tree)
         return value
 
     def run(self, value: Value) -> Iterator[Figure]:

@@ -11,7 +11,7 @@ from support.toy_graphs import blocks, transformer
 import pyinfercost as ic
 
 from ..door import Corpus, Door, Figure, require
-from ..mutate import mutate, mutated_text, real
+from ..mutate import broken_json, mutate, real
 from ..values import Value
 from .figures import EXECUTIONS, MACHINES, PRECISIONS, of_estimate
 from .hardware_toml import change_numbers
@@ -43,7 +43,7 @@ class HardwareJson(Door):
             "batch": random.choice((1, 7, 4096)),
         }
         if random.random() < 0.1:
-            value["machine"] = mutated_text(random, json.dumps(document))
+            value["machine"] = broken_json(random, document)
         return value
 
     def run(self, value: Value) -> Iterator[Figure]:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from itertools import count
 from random import Random
+from typing import ClassVar
 
 import pyinfercost as ic
 
@@ -24,7 +25,7 @@ class ModelConfigs(Door):
 
     share = 4_000
     # What the first capture imports takes longer than an input may.
-    libraries = (
+    libraries: ClassVar[tuple[str, ...]] = (
         "torch",
         "transformers.models.llama.modeling_llama",
         "transformers.models.vit.modeling_vit",

@@ -12,7 +12,7 @@ from support.toy_graphs import blocks, transformer
 import pyinfercost as ic
 
 from ..door import Corpus, Door, Figure
-from ..mutate import mutate, mutated_text
+from ..mutate import broken_json, mutate, mutated_text
 from ..values import Value
 from .figures import check_printable, finite
 from .hardware_toml import change_numbers
@@ -50,8 +50,9 @@ class Profiles(Door):
                 document = mutate(random, document, most=6)
             form = random.choice(("dict", "json", "json", "html"))
             if form != "dict" and changed and random.random() < 0.15:
-                written = json.dumps(document)
-                written = mutated_text(random, _PAGE.replace("{}", written) if form == "html" else written)
+                written = broken_json(random, document)
+                if form == "html":
+                    written = mutated_text(random, _PAGE.replace("{}", written))
                 sides.append({"form": form, "text": written})
             else:
                 sides.append({"form": form, "document": document})
