@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -15,6 +16,10 @@ from .values import Value
 
 Figure = tuple[str, Any]
 """A name and a value that an accepted input leads to: FLOPs, bytes, seconds, joules, money."""
+
+
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, surrogates, separators of lines and paragraphs
+LONGEST_MESSAGE = 20_000
 
 
 class BrokenRuleError(Exception):
@@ -39,6 +44,13 @@ def require(holds: object, rule: str, detail: object = "") -> None:
     """
     if not holds:
         raise BrokenRuleError(rule, detail)
+
+
+def hidden(text: str) -> str:
+    """Return the characters of a text that control a terminal, are invisible or change the direction of writing."""
+    if text.isascii() and text.isprintable():
+        return ""
+    return "".join(sorted({c for c in text if unicodedata.category(c) in _HIDDEN and c != "\n"}))
 
 
 class Door(ABC):

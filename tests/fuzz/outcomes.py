@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyinfercost import _core
 
-from .door import BrokenRuleError, Door, is_bad
+from .door import LONGEST_MESSAGE, BrokenRuleError, Door, hidden, is_bad
 from .values import Value
 
 OK, REFUSED = "accepted", "refused"
@@ -72,8 +72,8 @@ def outcome_of(door: Door, value: Value, limit_s: float) -> Outcome:
 def _tried(door: Door, value: Value) -> Outcome:
     try:
         bad = [(name, figure) for name, figure in door.run(value) or () if is_bad(figure)]
-    except (*REFUSALS, *door.refusals):
-        return Outcome(REFUSED)
+    except (*REFUSALS, *door.refusals) as error:
+        return _refused(error)
     except BrokenRuleError as error:
         return Outcome(RULE, f"{door.label(value)} {error.rule}".strip(), _ascii(str(error))[:1000])
     except MemoryError as error:
@@ -83,6 +83,16 @@ def _tried(door: Door, value: Value) -> Outcome:
     if bad:
         return Outcome(FIGURE, f"{door.label(value)} {bad[0][0]}".strip(), ", ".join(f"{n} is {v}" for n, v in bad[:5]))
     return Outcome(OK)
+
+
+def _refused(error: BaseException) -> Outcome:
+    """Return the outcome of a refusal, whose message people read in a terminal."""
+    message = str(error)
+    if found := hidden(message):
+        return Outcome(RULE, f"a message has control characters, in {_place(error)}", ascii(found) + _trace(error))
+    if len(message) > LONGEST_MESSAGE:
+        return Outcome(RULE, f"a message is long, in {_place(error)}", f"{len(message)} characters\n{_trace(error)}")
+    return Outcome(REFUSED)
 
 
 def _place(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 import click
 
@@ -14,83 +16,49 @@ from ..mutate import INTEGERS, REALS, mutated_text
 from ..values import Value
 
 _WORDS = (
-    ":",
-    ",",
-    "=",
-    "1:2147483648",
-    "9" * 400,
-    "9" * 5000,
-    "e",
-    ".",
-    "-",
-    "KiB",
-    "\u0663",
-    "\u00b2",
-    "_",
-    " ",
-    "*",
-    "\0",
-    "1e999",
-    "inf",
-    "nan",
+    *(":", ",", "=", "1:2147483648", "9" * 400, "9" * 5000, "e", ".", "-", "KiB", "\u0663", "\u00b2", "_", " ", "*"),
+    *("\0", "1e999", "inf", "nan", "1e-320"),
 )
-_TEXTS = (
-    "1,8,64",
-    "1:64",
-    "8:64:8",
-    "1:100000:3,5",
-    "sequence=2048",
-    "512",
-    "64MiB",
-    "1.5GB",
-    "bandwidth=1,2,4",
-    "cores=1:4:0.5",
-    "latency_s,batch",
-    "1:400000000,5",
-    "1:4:0",
-    "4:1",
-    "b.count*=3",
+_TEXTS: Mapping[str, tuple[str, ...]] = {
+    "settings": ("sequence=2048", "batch=8", "experts.count*=3"),
+    "axis": ("1,8,64", "1:64", "8:64:8", "1:100000:3,5", "1:400000000,5", "1:4:0", "4:1", "7"),
+    "bytes": ("512", "64MiB", "1.5GB", "512,64MiB", "1KiB"),
+    "scales": ("bandwidth=1,2,4", "cores=1:4:0.5", "compute=0.5"),
+    "listed": ("latency_s,batch", "latency_s"),
+    "known": ("latency_s,batch", "latency_s"),
+}
+_READ: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {
+        "settings": lambda text: named_settings((text,), None),
+        "axis": lambda text: axis_values("batch", text)[:1],
+        "bytes": byte_sizes,
+        "scales": lambda text: scale_axes((text,), ("bandwidth", "compute", "cores")),
+        "listed": lambda text: listed("--columns", (text,)),
+        "known": lambda text: known_names("column", text, ("latency_s", "batch")),
+    }
 )
 
 
 class Arguments(Door):
-    """The functions of `cli.arguments`; each text is given to all of them."""
+    """The functions of `cli.arguments`."""
 
     share = 5_000
     refusals = (click.UsageError,)
 
     def draw(self, random: Random) -> Value:
-        """Return a text."""
-        drawn = random.random()
-        if drawn < 0.3:
-            numbers = [
-                str(random.choice(INTEGERS if random.random() < 0.5 else REALS))[:500]
-                for _ in range(random.randrange(1, 5))
-            ]
-            written = random.choice((":", ",", "=")).join(numbers)
-            return random.choice(("", "bandwidth=", "batch=", "cores=")) + written
-        written = random.choice(_TEXTS)
+        """Return a notation and a text."""
+        notation = random.choice(list(_TEXTS))
+        written = random.choice(_TEXTS[notation])
+        if random.random() < 0.2:
+            numbers = INTEGERS if random.random() < 0.5 else REALS
+            parts = [str(random.choice(numbers))[:500] for _ in range(random.randrange(1, 5))]
+            name, equals, _ = written.rpartition("=")
+            written = f"{name}{equals}{random.choice((':', ','))}".rstrip(":,") + ":".join(parts)
         for _ in range(random.randrange(3)):
             written = mutated_text(random, written, _WORDS)
-        return written
+        return {"notation": notation, "text": written}
 
     def run(self, value: Value) -> Iterator[Figure]:
-        """Read the text as each notation; it is accepted if one accepts it."""
-        refused: BaseException | None = None
-        accepted = False
-        for read in (
-            lambda: named_settings((value,), None),
-            lambda: axis_values("batch", value)[:1],
-            lambda: byte_sizes(value),
-            lambda: scale_axes((value,), ("bandwidth", "cores")),
-            lambda: listed("--columns", (value,)),
-            lambda: known_names("column", value, ("latency_s", "batch")),
-        ):
-            try:
-                read()
-                accepted = True
-            except click.UsageError as error:
-                refused = error
-        if not accepted and refused is not None:
-            raise refused
+        """Read the text."""
+        _READ[value["notation"]](value["text"])
         yield from ()

@@ -8,7 +8,7 @@ from typing import Any
 import pyinfercost as ic
 from pyinfercost import _core
 
-from ..door import Figure, figures_in, require
+from ..door import Figure, figures_in, hidden, require
 
 MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
 """Machines of every kind, with and without known powers and links."""
@@ -73,11 +73,5 @@ def finite(document: Any) -> Iterator[Figure]:
 
 
 def check_printable(text: str) -> None:
-    """Raise an error if a text has characters that control a terminal or the direction of writing."""
-    wrong = [character for character in text if ord(character) in _CONTROLS]
-    require(not wrong, "text has no control characters", ascii(sorted(set(wrong))))
-
-
-_CONTROLS = frozenset(
-    (*range(9), *range(11, 32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-)
+    """Raise an error if a text has characters that control a terminal, are invisible or change the direction."""
+    require(not hidden(text), "text has no control characters", ascii(hidden(text)))

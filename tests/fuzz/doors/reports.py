@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Iterator
 from random import Random
 
@@ -14,6 +17,9 @@ from ..values import Value
 from .figures import check_printable, of_document
 from .graph_json import GraphJson, graph_of
 
+# A sign alone and a number are no formulas: docs/reports.md.
+_FORMULA = re.compile(r"[=+\-@\t\r\n].", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?", re.IGNORECASE)
 _NAMES = (
     "</script><script>alert(1)</script>",
     "a.b\x1b[2J",
@@ -58,8 +64,8 @@ class Reports(GraphJson):
         if form == "text":
             check_printable(profile.to_text())
         elif form == "csv":
-            lines = profile.to_csv().splitlines()
-            cells = [line for line in lines if line.startswith(("=", "+", "-", "@", '"=', '"+', '"-', '"@', "\t"))]
+            rows = csv.reader(io.StringIO(profile.to_csv()))
+            cells = [cell for row in rows for cell in row if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell)]
             require(not cells, "no cell of CSV is a formula", cells[:1])
         elif form == "markdown":
             profile.to_markdown().encode()

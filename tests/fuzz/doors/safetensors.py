@@ -31,7 +31,8 @@ class Safetensors(Door):
         files = [_file(random) for _ in range(random.choice((1, 1, 1, 2)))]
         index = None
         if random.random() < 0.15:
-            names = [str(name) for name in files[0]["header"]]
+            header = files[0]["header"]
+            names = list(header) if isinstance(header, dict) else ["a"]
             places = {name: f"{number % 2}.safetensors" for number, name in enumerate(names)}
             index = {"metadata": {"total_size": integer(random)}, "weight_map": places}
             index = mutate(random, index) if random.random() < 0.7 else index

@@ -15,13 +15,14 @@ import numpy as np
 from support.stored_sweeps import run_of
 
 import pyinfercost as ic
-from pyinfercost.sweeps.storage import MANIFEST, run_to_folder
+from pyinfercost.sweeps.storage import run_to_folder
 
 from ..door import Door, Figure, require
 from ..mutate import integer, mutate, mutated_bytes
 from ..values import Value
 
 _POINTS = 4000  # of `run_of`
+_MANIFEST = "_sweep.json"
 
 
 class StoredSweeps(Door):
@@ -44,7 +45,7 @@ class StoredSweeps(Door):
     def draw(self, random: Random) -> Value:
         """Return a changed manifest, and for each changed part its bytes, or None for a missing one."""
         files = self.corpus[0]
-        manifest = json.loads(files[MANIFEST])
+        manifest = json.loads(files[_MANIFEST])
         parts: dict[str, Value] = {}
         drawn = random.random()
         if drawn < 0.4:
@@ -52,7 +53,7 @@ class StoredSweeps(Door):
             if random.random() < 0.3 and isinstance(manifest, dict):
                 manifest[random.choice(("parts", "points", "chunk_points"))] = integer(random)
         elif drawn < 0.95:
-            name = random.choice([name for name in files if name != MANIFEST])
+            name = random.choice([name for name in files if name != _MANIFEST])
             content = files[name]
             change = random.random()
             if change < 0.2:
@@ -66,7 +67,7 @@ class StoredSweeps(Door):
                 content = mutated_bytes(random, content)
             parts[name] = content if random.random() < 0.95 else None
         return {
-            "manifest": manifest if drawn < 0.98 else mutated_bytes(random, files[MANIFEST]),
+            "manifest": manifest if drawn < 0.98 else mutated_bytes(random, files[_MANIFEST]),
             "parts": parts,
             "resume": random.random() < 0.5,
         }
@@ -78,7 +79,7 @@ class StoredSweeps(Door):
         try:
             files: dict[str, Any] = {**self.corpus[0], **value["parts"]}
             manifest = value["manifest"]
-            files[MANIFEST] = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+            files[_MANIFEST] = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
             for name, content in files.items():
                 if content is not None:
                     (path / name).write_bytes(content)
