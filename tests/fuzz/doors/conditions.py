@@ -20,33 +20,28 @@ _COLUMNS = {
     "hardware": np.array(["l4", "t4", "", "\u202e", "a'b"]),
     "experts.count": np.array([0, -1, 1, 5, 2]),
 }
-_OPERATORS = ("+", "-", "*", "/", "//", "%", "**", "<", "<=", "==", "!=", ">", "in", "not in", "and", "or")
+_NUMBERS = ("latency_s", "batch", "experts.count", "fits_in_memory")
+_ARITHMETIC = ("+", "-", "*", "/", "//", "%", "**")
+_COMPARISONS = ("<", "<=", "==", "!=", ">", ">=")
 _WORDS = (
-    *_OPERATORS,
-    "not ",
-    "(",
-    ")",
-    ",",
-    "'",
-    '"',
-    "lambda: 0",
-    "if",
-    "[",
-    "]",
-    "{",
-    ":=",
-    "\\",
-    "#",
-    "\n",
-    "f'{x}'",
-    "__import__('os')",
-    "1j",
-    "0x",
-    "...",
-    "None",
-    "True",
-    "·",
-    "**9**9**9",
+    *(
+        *_ARITHMETIC,
+        *_COMPARISONS,
+        "not ",
+        " in ",
+        " and ",
+        " or ",
+        "(",
+        ")",
+        ",",
+        "'",
+        '"',
+        "lambda: 0",
+        "if",
+        "[",
+        "]",
+    ),
+    *("{", ":=", "\\", "#", "\n", "f'{x}'", "__import__('os')", "1j", "0x", "...", "None", "True", "·", "**9**9**9"),
 )
 
 
@@ -58,7 +53,7 @@ class Conditions(Door):
     def draw(self, random: Random) -> Value:
         """Return one or several texts."""
         texts = [_condition(random, random.choice((1, 2, 3, 5))) for _ in range(random.choice((1, 1, 1, 2)))]
-        if random.random() < 0.4:
+        if random.random() < 0.3:
             texts[0] = mutated_text(random, texts[0], _WORDS)
         if random.random() < 0.05:
             word = random.choice(("(", "-", "not ", "1<", "batch+", "[", "batch ** ", "'"))
@@ -80,23 +75,32 @@ class Conditions(Door):
 
 
 def _condition(random: Random, depth: int) -> str:
+    """Draw what is true or false of a row."""
     drawn = random.random()
-    if depth == 0 or drawn < 0.15:
-        return random.choice(
-            (
-                random.choice(list(_COLUMNS)),
-                random.choice(list(_COLUMNS)),
-                str(random.choice(INTEGERS))[:400],
-                repr(random.choice(REALS)),
-                repr(random.choice(("l4", "t4", "", "\u202e"))),
-                random.choice(("True", "False", "1e999", "unknown", "('l4', 't4')", "(1, 2.5)", "[8]", "()")),
-            )
-        )
+    if depth <= 0 or drawn < 0.4:
+        if random.random() < 0.1:
+            return random.choice(("fits_in_memory", "True", "False", "batch", "unknown", "batch < latency_s < 3"))
+        if random.random() < 0.3:
+            text = random.choice(("hardware", repr("l4"), repr("\u202e"), "''", "hardware", "batch"))
+            listed = random.choice(("('l4', 't4')", "['l4']", "()", "('a', 1)", "(1, 2.5)"))
+            return f"{text} {random.choice(('==', '!=', '<'))} 'l4'" if drawn < 0.2 else f"{text} not in {listed}"
+        left, right = _number(random, depth), _number(random, depth)
+        return f"{left} {random.choice(_COMPARISONS)} {right}"
+    if drawn < 0.5:
+        return f"not ({_condition(random, depth - 1)})"
     left, right = _condition(random, depth - 1), _condition(random, depth - 1)
-    if drawn < 0.2:
-        return f"not ({left})"
-    if drawn < 0.25:
-        return f"-{left}"
-    if drawn < 0.3:
-        return f"({left})"
-    return f"{left} {random.choice(_OPERATORS)} {right}"
+    joined = f"{left} {random.choice(('and', 'or'))} {right}"
+    return f"({joined})" if drawn < 0.6 else joined
+
+
+def _number(random: Random, depth: int) -> str:
+    """Draw what has a number in each row."""
+    drawn = random.random()
+    if depth <= 0 or drawn < 0.5:
+        literals = (str(random.choice(INTEGERS))[:400], repr(random.choice(REALS)), "0.05", "8", "1e999")
+        return random.choice((*_NUMBERS, *literals))
+    if drawn < 0.6:
+        return f"-{_number(random, depth - 1)}"
+    if drawn < 0.7:
+        return f"({_number(random, depth - 1)})"
+    return f"{_number(random, depth - 1)} {random.choice(_ARITHMETIC)} {_number(random, depth - 1)}"

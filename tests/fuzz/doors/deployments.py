@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
-from itertools import count
 from random import Random
 
 import click
@@ -58,7 +58,7 @@ class Deployments(Door):
 
     share = 30_000
     refusals = (click.UsageError,)  # of the command line's own notations
-    _numbers = count()
+    _numbers = itertools.count()
 
     def draw(self, random: Random) -> Value:
         """Return the fields of a deployment, some of them files, and a price as the command line takes it."""
@@ -71,17 +71,18 @@ class Deployments(Door):
             ),
             "region": lambda: _text(random, _REGIONS),
             "transfer": lambda: random.choice((_text(random, _TRANSFERS), _transfer(random))),
-            "sustained": lambda: random.random() < 0.5,
+            "sustained": lambda: random.random() < 0.2,
             "precision": lambda: random.choice(PRECISIONS),
             "execution": lambda: random.choice(EXECUTIONS),
         }
-        chosen: dict[str, Value] = {
-            name: fields[name]() for name in random.sample(_FIELDS, random.choice((1, 2, 2, 3, 9)))
-        }
+        machine = random.choice(MACHINES)
+        names = [name for name in _FIELDS if name != "threads" or machine.startswith("xeon") or random.random() < 0.1]
+        count = min(len(names), random.choice((1, 2, 2, 3, 9)))
+        chosen: dict[str, Value] = {name: fields[name]() for name in random.sample(names, count)}
         if random.random() < 0.15:
             chosen[random.choice(_FIELDS)] = any_value(random)
         value: dict[str, Value] = {
-            "hardware": random.choice(MACHINES),
+            "hardware": machine,
             "fields": chosen,
             "as": random.choice(("keywords", "dict")),
         }

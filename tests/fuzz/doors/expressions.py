@@ -23,7 +23,8 @@ _LEFT_OR_RIGHT = ("add", "sub", "mul", "floordiv", "mod", "maximum", "minimum", 
 def expression_text(random: Random, names: Sequence[str] = _NAMES, depth: int = 3) -> str:
     """Draw the text of a size expression."""
     if depth == 0 or random.random() < 0.25:
-        return random.choice((random.choice(names), random.choice(names), str(abs(integer(random)) % 2**64)))
+        number = random.randrange(9) if random.random() < 0.7 else abs(integer(random)) % 2**64
+        return random.choice((random.choice(names), random.choice(names), str(number)))
     left, right = expression_text(random, names, depth - 1), expression_text(random, names, depth - 1)
     drawn = random.random()
     if drawn < 0.55:
@@ -58,7 +59,7 @@ class Expressions(Door):
         return {
             "texts": texts,
             "operation": random.choice(_LEFT_OR_RIGHT),
-            "sizes": {name: integer(random) for name in _NAMES if random.random() < 0.9},
+            "sizes": {name: _size(random) for name in _NAMES if random.random() < 0.98},
             "columns": [
                 random.choice(INTEGERS) if random.random() < 0.3 else random.randrange(1, 99) for _ in range(3)
             ],
@@ -79,6 +80,10 @@ class Expressions(Door):
         require(columns.shape == (3,) or not names, "columns have a value for each row", columns)
         require(not names or columns[0] == alone, "columns equal single values", (columns, alone))
         yield from ()
+
+
+def _size(random: Random) -> int:
+    return random.randrange(1, 65) if random.random() < 0.7 else integer(random)
 
 
 def _combined(operation: str, left: Expr, right: Expr) -> Expr:

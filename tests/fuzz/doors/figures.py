@@ -13,7 +13,7 @@ from ..door import Figure, figures_in, hidden, require
 MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
 """Machines of every kind, with and without known powers and links."""
 
-PRECISIONS = ("native", "native", *_core.precisions(), "")
+PRECISIONS = ("native", "native", *_core.precisions())
 EXECUTIONS = ("eager", "compiled", "cuda_graph")
 
 _ROW = (

@@ -51,9 +51,10 @@ class HardwareToml(Door):
             self.corpus = Corpus(self.corpus)
         tree = self.corpus.draw(random)
         device, calibration = tree["device"], tree["calibration"]
+        chance = 0.5 if device["kind"] == "cpu" else 0.05
         value: dict[str, Value] = {
-            "threads": random.choice((None, None, None, 1, 4, integer(random))),
-            "sustained": random.random() < 0.2,
+            "threads": random.choice((1, 4, integer(random))) if random.random() < chance else None,
+            "sustained": random.random() < 0.1,
             "precision": random.choice(PRECISIONS),
             "execution": random.choice(EXECUTIONS),
             "batch": random.choice((1, 7, 4096)),
@@ -62,7 +63,7 @@ class HardwareToml(Door):
             name = random.choice(list(calibration))
             if random.random() < 0.3:  # as [calibration] of the device's own file
                 device["calibration"] = calibration[name]
-                for key in ("schema_version", "family", "extends"):
+                for key in ("schema_version", "family", "extends", "fitted"):
                     device["calibration"].pop(key, None)
                 change_numbers(random, device["calibration"])
             else:
@@ -73,7 +74,7 @@ class HardwareToml(Door):
                 value["calibration"] = {name: to_toml(tree) for name, tree in calibration.items()}
         else:
             change_numbers(random, device)
-        if random.random() < 0.4:
+        if random.random() < 0.25:
             device = mutate(random, device)
         value["device"] = to_toml(device).encode(errors="surrogatepass")
         if random.random() < 0.1:
@@ -135,13 +136,11 @@ def change_numbers(random: Random, tree: Value) -> None:
                 numbers.append((table, key))
     for table, key in random.sample(numbers, min(len(numbers), random.choice((1, 1, 2, 5)))):
         drawn = random.random()
-        if drawn < 0.5:
-            table[key] = (
-                table[key] * 10.0 ** random.uniform(-20, 20)
-                if random.random() < 0.5
-                else table[key] * random.choice((2, 1000))
-            )
-        elif drawn < 0.7:
+        if drawn < 0.4:
+            table[key] = table[key] * random.choice((0.5, 0.9, 1.1, 2, 10))
+        elif drawn < 0.55:
+            table[key] = table[key] * 10.0 ** random.uniform(-20, 20)
+        elif drawn < 0.75:
             table[key] = real(random)
         else:
             table[key] = integer(random) if drawn < 0.95 else text(random)

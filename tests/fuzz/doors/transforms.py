@@ -27,6 +27,8 @@ class Transforms(GraphJson):
     def draw(self, random: Random) -> Value:
         """Return a changed graph and the arguments of one transform."""
         value: dict[str, Value] = super().draw(random)
+        if random.random() < 0.5:
+            value |= {"graph": self.corpus.draw(random), "sizes": {}, "through": "json"}
         arguments: dict[str, Value] = {}
         transform = random.choice(("whatif", "whatif", "channels", "rewriter"))
         if transform == "whatif":
