@@ -136,6 +136,17 @@ class Broken(Planted):
         yield from ()
 
 
+class Slow(Planted):
+    """It takes a while for each input, so that a batch ends before all of it has run."""
+
+    share = 2000
+
+    def run(self, value: Value) -> Iterator[Figure]:
+        """Sleep."""
+        time.sleep(0.02)
+        yield "sum", sum(value["numbers"])
+
+
 class Sound(Planted):
     """It has no fault: some inputs are accepted, others are refused by the core."""
 
@@ -147,6 +158,6 @@ class Sound(Planted):
 
 TABLE = {
     kind.__name__.lower(): f"fuzz.planted:{kind.__name__}"
-    for kind in (Crash, Exit, Hang, Wait, Memory, Foreign, Infinite, Negative, Broken, Sound)
+    for kind in (Crash, Exit, Hang, Wait, Memory, Foreign, Infinite, Negative, Broken, Slow, Sound)
 }
 """Name of a door -> its module and class."""

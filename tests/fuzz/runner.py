@@ -29,7 +29,9 @@ class Tally:
 
     Attributes:
         share: Inputs of this door among those of all.
-        given: Inputs given to workers.
+        given: Inputs given to workers, without those that were given back.
+        next: Number of the first input that no batch has had.
+        returned: Stretches of inputs that were given back: first number and count.
         accepted: Inputs that were accepted, with plausible figures.
         refused: Inputs that were refused with an error of the package.
         failed: Inputs that failed.
@@ -43,6 +45,8 @@ class Tally:
 
     share: int
     given: int = 0
+    next: int = 0
+    returned: list[tuple[int, int]] = field(default_factory=list)
     accepted: int = 0
     refused: int = 0
     failed: int = 0
@@ -65,9 +69,6 @@ class _Batch:
     first: int
     count: int
     began: float
-    next: int
-    accepted: int = 0
-    refused: int = 0
 
 
 class Run:
@@ -123,9 +124,9 @@ class Run:
                 busy = [worker for worker, batch in self._running.items() if batch]
                 if not busy:
                     return
-                ready = wait([worker.connection for worker in busy], timeout=0.05)
+                wait([worker.connection for worker in busy], timeout=0.05)
                 for worker in busy:
-                    self._look(worker, worker.connection in ready)
+                    self._look(worker)
                 if time.monotonic() - said > 60:
                     said = time.monotonic()
                     done = sum(tally.inputs for tally in self.tallies.values())
@@ -154,9 +155,16 @@ class Run:
             return None
         name, tally = min(waiting, key=lambda item: item[1].given / item[1].share)
         count = min(_BATCH, tally.share, left[name])
-        batch = _Batch(name, tally.given, count, time.monotonic(), tally.given)
+        if tally.returned:
+            first, available = tally.returned.pop()
+            if available > count:
+                tally.returned.append((first + count, available - count))
+            count = min(count, available)
+        else:
+            first = tally.next
+            tally.next += count
         tally.given += count
-        return batch
+        return _Batch(name, first, count, time.monotonic())
 
     def _left(self, tally: Tally) -> int:
         """Return how many inputs a door may still get."""
@@ -167,7 +175,7 @@ class Run:
             left = min(left, -(-self.each * min(tally.share, _FULL_SHARE) // _FULL_SHARE) - tally.given)
         return left
 
-    def _look(self, worker: Worker, ready: bool) -> None:
+    def _look(self, worker: Worker) -> None:
         """Take what a worker says, or end it where it exceeds a limit or has ended by itself."""
         batch = self._running[worker]
         assert batch is not None
@@ -181,24 +189,23 @@ class Run:
                     return
                 self._fail(batch, message[0], message[1])
         except (EOFError, ConnectionResetError):
-            ready = True
+            number = max(batch.first, worker.counters.read()[0])
         else:
             number = worker.counters.read()[0]
-            broken = worker.broken_limit((batch.door, number)) if number >= batch.first else None
-            ready = False
-        if not ready and broken is None:
-            return
-        number = worker.counters.read()[0]
-        if broken is not None and not worker.process.is_alive():
-            broken = None
-        value = input_of(self.doors[batch.door], batch.door, self.seed, number)
-        self._fail(batch, number, worker.end_of(self.doors[batch.door], value, broken))
+            if number < batch.first:
+                return
+            broken = worker.broken_limit((batch.door, number))
+            if broken is None:
+                return
+        door = self.doors[batch.door]
+        outcome = worker.end_of(door, input_of(door, batch.door, self.seed, number), broken)
+        self._fail(batch, number, outcome)
         self._close(worker, batch, number + 1 - batch.first)
         del self._running[worker]
         worker.end()
 
     def _close(self, worker: Worker, batch: _Batch, ran: int) -> None:
-        """Add a batch to the tally of its door; inputs that did not run will."""
+        """Add a batch to the tally of its door; inputs that did not run are given to a later one."""
         tally = self.tallies[batch.door]
         _, accepted, refused, slowest_s, slowest, digest = worker.counters.read()
         tally.digest = (tally.digest + digest) % 2**32
@@ -208,8 +215,9 @@ class Run:
         tally.peak_bytes = max(tally.peak_bytes, worker.peak_bytes)
         if slowest_s > tally.slowest_s:
             tally.slowest_s, tally.slowest = slowest_s, slowest
-        if batch.first + batch.count == tally.given:
-            tally.given = batch.first + ran
+        if ran < batch.count:
+            tally.given -= batch.count - ran
+            tally.returned.append((batch.first + ran, batch.count - ran))
 
     def _fail(self, batch: _Batch, number: int, outcome: Outcome) -> None:
         tally = self.tallies[batch.door]

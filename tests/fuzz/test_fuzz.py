@@ -106,7 +106,8 @@ FAULTS = (
 def planted_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
     """A run of all planted doors, and its folder."""
     folder = tmp_path_factory.mktemp("planted")
-    options = ("--table", "fuzz.planted", "--inputs", "1500", "--cpu-seconds", "0.4", "--wall-seconds", "1")
+    names = (f"--door={name}" for name in planted.TABLE if name not in ("slow", "late"))
+    options = ("--table", "fuzz.planted", *names, "--inputs", "1500", "--cpu-seconds", "0.4", "--wall-seconds", "1")
     return run(folder, *options, "--shrink-seconds", "4"), folder
 
 
@@ -165,6 +166,15 @@ def test_inputs_follow_from_seed_and_number(tmp_path: Path) -> None:
         digests.append([door["digest"] for door in finished.summary["doors"].values()])
     assert digests[0] == digests[1]
     assert not set(digests[0]) & set(digests[2])
+
+
+def test_inputs_that_a_batch_leaves_are_run_later(tmp_path: Path) -> None:
+    # A batch takes a second and so runs about 50 of these inputs.
+    options = ("--table", "fuzz.planted", "--door", "slow", "--inputs", "150")
+    one = run(tmp_path, *options, "--jobs", "1").summary["doors"]["slow"]
+    two = run(tmp_path, *options, "--jobs", "3").summary["doors"]["slow"]
+    assert one["inputs"] == two["inputs"] == 150
+    assert one["digest"] == two["digest"]
 
 
 VALUES = st.recursive(
