@@ -138,7 +138,8 @@ def outcome_of_end(door: Door, value: Value, kind: str, how: str, log: str) -> O
         where = re.sub(r"\(BuildId.*|0x[0-9a-f]+|\b\d{5,}\b", "", summary[1])
     else:
         # The innermost line of the package; for what was ended from outside, where the stack ends is chance.
-        files = re.findall(r'File "(.+?)", line (\d+)', log)
+        stack = log[max(0, log.rfind("Current thread")) :]
+        files = re.findall(r'File "(.+?)", line (\d+)', stack)
         frames = [f"{match[1]}:{line}" for name, line in files if (match := _PACKAGE.search(name))]
         frame = frames[0 if kind == SIGNAL else -1] if frames else ""
         where = " ".join(filter(None, (door.label(value), frame)))
