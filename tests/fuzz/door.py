@@ -19,6 +19,8 @@ Figure = tuple[str, Any]
 
 
 _HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, formats, surrogates, separators of lines and paragraphs
+# Formats with a glyph.
+_SHOWN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 LONGEST_MESSAGE = 20_000
 
 
@@ -50,7 +52,7 @@ def hidden(text: str) -> str:
     """Return the characters of a text that control a terminal, are invisible or change the direction of writing."""
     if text.isascii() and text.isprintable():
         return ""
-    return "".join(sorted({c for c in text if unicodedata.category(c) in _HIDDEN and c != "\n"}))
+    return "".join(sorted({c for c in text if unicodedata.category(c) in _HIDDEN and c not in f"\n{_SHOWN}"}))
 
 
 class Door(ABC):
