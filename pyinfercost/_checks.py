@@ -54,6 +54,9 @@ MOST = 1_000_000
 COUNT = Range(1, MOST)
 """A number of devices, threads, steps."""
 
+ROWS = Range(0, 2**63 - 1)
+"""A number of rows."""
+
 
 def shown(value: object) -> str:
     """Return a value for a message: its `repr`, shortened, without digits that Python refuses to convert."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from sys import modules
 from typing import TYPE_CHECKING, Any
@@ -72,25 +74,17 @@ def optional_library(name: str, user: str, extra: str) -> Any:
 
 
 if TYPE_CHECKING:
-    import functools
-
     cached_property = functools.cached_property  # type checkers know its properties
 else:
 
-    class cached_property:
+    class cached_property(functools.cached_property):
         """`functools.cached_property` without its lock, as from Python 3.12 on.
 
         The lock is shared by all objects of a class: threads that compute properties of different objects would wait
         for each other, and a child that is forked meanwhile would wait forever. Here two threads may compute a property
-        twice; both get the value that was there first.
+        twice, with equal values.
         """
 
         def __init__(self, function):
-            self._function = function
-            self.__doc__ = function.__doc__
-
-        def __set_name__(self, owner, name):
-            self._name = name
-
-        def __get__(self, instance, owner=None):
-            return self if instance is None else vars(instance).setdefault(self._name, self._function(instance))
+            super().__init__(function)
+            self.lock = nullcontext()

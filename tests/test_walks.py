@@ -14,12 +14,12 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 13,
+    "priced estimate": 12,
     "one priced sweep point": 15,
-    "profile.to_text()": 10,
-    "tracker.step(), after a structure change": 36,
+    "profile.to_text()": 8,
+    "tracker.step(), after a structure change": 35,
 }
-"""Name of a walk -> the most files that it may enter, with `_checks.py` and `_escapes.py`."""
+"""Name of a walk -> the most files that it may enter."""
 
 # A file of each walk, without which the walk was not measured.
 ENTERED = {

@@ -54,8 +54,6 @@ class Walk:
 
 def _file_of(frame: FrameType) -> str | None:
     path = Path(frame.f_code.co_filename)
-    if path.name == "_lazy.py":  # its properties stand for those of functools
-        return None
     return str(path.relative_to(PACKAGE)) if path.is_relative_to(PACKAGE) else None
 
 

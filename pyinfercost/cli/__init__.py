@@ -87,7 +87,7 @@ def hardware(*, name: str | None, form: str) -> None:
                 machines[0]["calibration"].pop("origin")  # long sentences, one for each constant
             show_pairs(machines[0] if name else machines, form)
         else:
-            from ..report.columns import hardware_columns
+            from ..report.catalog_tables import hardware_columns
             from ..report.layout import Table
             from ..report.table import laid_out
 
@@ -101,7 +101,7 @@ def prices(*, device: str | None, form: str) -> None:
     """List rental prices of all machines or of DEVICE (an id), sorted by price per device-hour."""
     with messages_for_people():
         from ..deployment import offers
-        from ..report.columns import price_columns, prices_document
+        from ..report.catalog_tables import price_columns, prices_document
         from ..report.documents import as_json
         from ..report.layout import Table
         from ..report.table import laid_out

@@ -11,7 +11,7 @@ from math import isfinite
 import click
 
 from .._checks import shown
-from ..sweeps.axis_values import Ranges
+from ..sources.sizes import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")

@@ -210,7 +210,7 @@ def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
-    from ..sweeps.axis_values import maximum, minimum
+    from ..sources.sizes import maximum, minimum
 
     if devices is None:
         return

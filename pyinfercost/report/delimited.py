@@ -8,10 +8,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._escapes import spreadsheet_cell, visible
-from .columns import profile_columns
 from .layout import ALARM, Pairs, Table, titled
 from .render import render
-from .rows import of_the_whole, shown_rows
+from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import data_size_lines, heading, ledger, totals
 
 if TYPE_CHECKING:

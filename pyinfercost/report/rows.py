@@ -10,10 +10,11 @@ from .._checks import shown as shown_value
 from .._checks import whole as whole_number
 from ..errors import InputError
 from ..results import figures
-from ..results.units import percent, quantity
+from ..results.units import percent, quantity, scale_for
+from .layout import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .._core import CountRow, LayerRow, Quantity
     from ..results.estimate import LayerEstimate
@@ -368,3 +369,58 @@ def effects_text(layers: Iterable[LayerEstimate]) -> str:
 
 def _shown(name: str, share: float) -> str:
     return f"{name} {percent(share)} %"
+
+
+# ---- columns ---------------------------------------------------------------------------------------------------------
+
+
+def profile_columns(profile: Profile, shown: Shown) -> list[Column]:
+    """Return the columns of a profile, with the totals as the last row.
+
+    The sort key is never left out. In a list, effects are left out before paths become unreadable.
+    """
+    total, estimate, rows = profile.counts.total, profile.estimate, shown.rows
+    sort = "" if shown.ranking is None else shown.ranking.name
+    names = [*("  " * (row.level - 1) + row.label for row in rows), "total"]
+    columns = [
+        Column("module", "", names, numeric=False, flexible=True, keep_end=shown.flat),
+        Column("op", "", [*(row.op for row in rows), f"{profile.counts.nodes} nodes"], numeric=False, flexible=True),
+        _scaled("contract", "FLOP", rows, lambda row: row.contraction_flops, total.contraction_flops),
+        _scaled("pointwise", "FLOP", rows, lambda row: row.pointwise_flops, total.pointwise_flops, spare=3),
+        _scaled("traffic", "B", rows, lambda row: row.traffic_bytes, total.bytes_read + total.bytes_written),
+        _scaled("params", "", rows, lambda row: row.parameters, total.parameters, spare=0 if sort == "params" else 2),
+    ]
+    if sort == "memory":
+        columns.append(_scaled("held", "B", rows, lambda row: row.peak_activation_bytes, total.peak_activation_bytes))
+    shares = ["" if row.share is None else percent(row.share) for row in rows]
+    if estimate is None:
+        return [*columns, Column("FLOPs", "%", [*shares, "100"])]
+    binding = max(estimate.bound_shares, key=estimate.bound_shares.__getitem__)
+    if sort == "energy" and estimate.energy_j is not None:
+        columns.append(_scaled("energy", "J", rows, lambda row: row.energy_j, estimate.energy_j))
+    return [
+        *columns,
+        _scaled("latency", "s", rows, lambda row: row.latency_s, estimate.latency_s),
+        Column("share", "%", [*shares, "100"]),
+        Column("bound", "", [*(row.bound for row in rows), binding], numeric=False, spare=1),
+        Column(
+            "effect",
+            "",
+            [*(row.effect for row in rows), effect_text(estimate.layers)],
+            numeric=False,
+            spare=1 if shown.flat else -1,
+        ),
+    ]
+
+
+def _scaled(
+    name: str,
+    unit: str,
+    rows: Sequence[Row],
+    value: Callable[[Row], Quantity | float | None],
+    total: Quantity | float,
+    spare: int = 0,
+) -> Column:
+    scale = scale_for(total, unit, decimals=2)
+    cells = [scale.show(value(row)) if row.known else "?" for row in rows]
+    return Column(name, scale.unit, [*cells, scale.show(total)], spare=spare)

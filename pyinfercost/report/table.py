@@ -14,12 +14,11 @@ from rich.text import Text
 from .._checks import Range, whole
 from .._escapes import visible, visible_lines
 from ..results.units import percent
-from .columns import profile_columns
 from .layout import Column, Layout, Pairs, Part, Table
 from .render import render
 from .roofline import Roofline, roofline_of
 from .roofline_text import drawn
-from .rows import of_the_whole, shown_rows
+from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import OF_DATA, data_size_lines, heading, ledger, totals
 
 if TYPE_CHECKING:

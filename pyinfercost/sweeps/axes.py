@@ -13,8 +13,18 @@ from .. import _core
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
-from ..sources.sizes import SizeError, batch_name, matched
-from .axis_values import FILLED_IN, LARGEST_SIZE, Ranges, as_ranges, bind_axis, listed, maximum
+from ..sources.sizes import (
+    FILLED_IN,
+    LARGEST_SIZE,
+    Ranges,
+    SizeError,
+    as_ranges,
+    batch_name,
+    bind_axis,
+    listed,
+    matched,
+    maximum,
+)
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+from .._checks import whole
 from ..errors import Error, InputTypeError, TooLargeError
-from .axis_values import whole_number
 from .columns import GridColumns
 from .result import Sweep
 from .spec import COMPUTED, SweepSpec
@@ -86,7 +86,7 @@ class Run:
             hint = "; pass client.get_executor() of a dask client" if hasattr(given, "get_executor") else ""
             raise InputTypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
         if self.workers is not None:
-            self.workers = whole_number("workers", self.workers, least=1)
+            self.workers = whole(self.workers, "workers")
         self.parallel = self.threads if self.executor is None else worker_count(self.executor) or cores()
         share = -(-len(self.spec) // (TASKS_PER_WORKER * self.parallel))
         self.size = self.chunk_points or min(max(share, SMALL_CHUNK_POINTS), CHUNK_POINTS)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._checks import ROWS, Range, whole
 from ..errors import InputIndexError, InputTypeError, UnknownNameError
 from ..report.render import render
 from ..results.result import Result
-from .axis_values import whole_number
 from .choosing import (
     TRADEOFF_COLUMNS,
     best_row,
@@ -237,7 +237,7 @@ class Sweep(Result):
         """Return one point as a dict of str, int, float, bool and None."""
         import numpy as np
 
-        point = self.take(np.asarray([whole_number("row", number, least=-len(self))]))
+        point = self.take(np.asarray([whole(number, "row", Range(-len(self), len(self) - 1))]))
         return {name: known_values(point[name])[0] for name in point.columns}
 
     def to_text(self, *, limit: int | None = ROWS_OF_A_TABLE, width: int = 100) -> str:
@@ -247,7 +247,7 @@ class Sweep(Result):
             limit: Number of points in rows; None for all.
             width: Width of a line in characters.
         """
-        limit = None if limit is None else whole_number("limit", limit)
+        limit = None if limit is None else whole(limit, "limit", ROWS)
         text: str = render(self, "text", limit=limit, width=width)
         return text
 

@@ -18,8 +18,7 @@ from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, boundary_of, family_of, value_of
-from ..sources.sizes import batch_name
-from .axis_values import Ranges, maximum, minimum, taken
+from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from .._checks import ROWS, whole
 from ..errors import InputError
 from ..results.result import Result
-from .axis_values import whole_number
 from .choosing import NothingFitsError, best_rows, direction, objectives, several
 from .columns import TEXTS
 from .conditions import Condition
@@ -125,7 +125,7 @@ class StoredSweep(Result):
     def head(self, rows: int) -> Sweep:
         """Return the first points, in memory."""
         self._check_parts()
-        rows = min(whole_number("rows", rows), len(self))
+        rows = min(whole(rows, "rows", ROWS), len(self))
         try:
             with reading(self.path):
                 return self._table(self.dataset().head(rows))
@@ -138,7 +138,7 @@ class StoredSweep(Result):
     def tail(self, rows: int) -> Sweep:
         """Return the last points of the last part, in memory; of a part of several row groups, of its last one."""
         self._check_parts()
-        rows = whole_number("rows", rows)
+        rows = whole(rows, "rows", ROWS)
         parquet = library("pyarrow.parquet", "a stored sweep")
         with reading(self.parts[-1]), parquet.ParquetFile(self.parts[-1], page_checksum_verification=True) as file:
             last = file.read_row_group(file.num_row_groups - 1) if file.num_row_groups else file.read()

@@ -11,7 +11,7 @@ from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.predict.effects import EFFECTS, Effect, effect_of
+from pyinfercost.predict.estimate import EFFECTS, Effect, effect_of
 
 CORES = 108
 FLOP_PER_S = 108e9  # a GFLOP/s for each core

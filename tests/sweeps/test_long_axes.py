@@ -17,9 +17,9 @@ from support.toy_graphs import blocks, transformer
 import pyinfercost as ic
 from pyinfercost.errors import CountOverflowError, InputError, InputTypeError, TooLargeError
 from pyinfercost.sources.captured import Captured
+from pyinfercost.sources.sizes import Ranges
 from pyinfercost.sweeps import axes, axis_values
 from pyinfercost.sweeps.axes import make_spec
-from pyinfercost.sweeps.axis_values import Ranges
 from pyinfercost.sweeps.execute import Run, run_in_memory
 
 

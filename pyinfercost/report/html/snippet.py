@@ -5,10 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..columns import profile_columns
 from ..layout import ALARM, Note, Pairs, Table, titled
 from ..render import render
-from ..rows import of_the_whole, shown_rows
+from ..rows import of_the_whole, profile_columns, shown_rows
 from ..summary import heading, ledger, totals
 
 if TYPE_CHECKING:

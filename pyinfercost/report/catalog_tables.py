@@ -1,0 +1,71 @@
+"""Tables of the hardware catalog and of prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..results.units import significant
+from .layout import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..deployment.prices import Offer
+
+
+def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns of the catalog from descriptions of machines: names, peaks and memory."""
+
+    def figures(*keys: str) -> list[str]:
+        found = []
+        for machine in machines:
+            value: Any = machine
+            for key in keys:
+                value = value.get(key, {})
+            found.append(f"{value:g}" if isinstance(value, (int, float)) else "")
+        return found
+
+    def texts(key: str) -> list[str]:
+        return [str(machine[key]) for machine in machines]
+
+    return [
+        Column("id", "", texts("id"), numeric=False),
+        Column("kind", "", texts("kind"), numeric=False),
+        Column("name", "", texts("name"), numeric=False, flexible=True),
+        Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32")),
+        Column("fp16 mat", "TFLOP/s", figures("compute", "matrix_tflop_per_s", "fp16")),
+        Column("memory", "GB", figures("memory", "dram", "capacity_gb")),
+        Column("bandwidth", "GB/s", figures("memory", "dram", "bandwidth_gb_per_s")),
+        Column("state", "", [_state(machine) for machine in machines], numeric=False),
+    ]
+
+
+def _state(machine: Mapping[str, Any]) -> str:
+    if machine["missing"]:
+        return "incomplete"  # data required by estimates is missing
+    return "" if machine["verified"] else "unverified"
+
+
+def price_columns(offers: Sequence[Offer]) -> list[Column]:
+    """Return the columns of rental offers: provider, machine, and price per device-hour."""
+
+    def per_device(terms: str) -> list[str]:
+        return [significant(each.usd_per_h[terms] / each.devices) if terms in each.usd_per_h else "" for each in offers]
+
+    return [
+        Column("instance", "", [each.name for each in offers], numeric=False, flexible=True),
+        Column("device", "", [each.device for each in offers], numeric=False),
+        Column("devices", "", [f"{each.devices:g}" for each in offers]),
+        Column("instance", "USD/h", [significant(each.usd_per_h["on-demand"]) for each in offers]),
+        Column("device", "USD/h", per_device("on-demand")),
+        Column("spot", "USD/h", per_device("spot")),
+        Column("of", "", [each.dated for each in offers], numeric=False),
+        Column("age", "months", [str(each.age_months()) if each.age_months() else "" for each in offers]),
+    ]
+
+
+def prices_document(offers: Sequence[Offer]) -> list[dict[str, Any]]:
+    """Return rental offers as plain data, with sources and notes."""
+    return [{"name": each.name, **asdict(each), "age_months": each.age_months()} for each in offers]
