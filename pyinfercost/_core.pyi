@@ -23,6 +23,23 @@ class InputIndexError(Error, IndexError):
 class CountOverflowError(Error, OverflowError):
     """A total that does not fit 64 bits."""
 
+class StateError(Error, RuntimeError):
+    """A call that the state of an object, a process or a device does not allow."""
+
+@final
+class StopFlag:
+    """Ends calculations in other threads: those that watch it raise KeyboardInterrupt."""
+
+    def __init__(self) -> None: ...
+    def set(self) -> None:
+        """End the calculations of all threads that watch this flag."""
+
+    def watch(self) -> None:
+        """Let this flag end the calculations of the current thread, from now on."""
+
+def raise_if_stopped() -> None:
+    """Raise KeyboardInterrupt if the flag that the current thread watches is set."""
+
 @final
 class Expr:
     """An immutable integer expression over named sizes.

@@ -2,14 +2,14 @@
 
 `Error` is the base. Each error is also the built-in exception that a Python user expects (`ValueError`, `KeyError`,
 `OSError`, ...), so `except ValueError` works as before. Rooms derive their own from these; the compiled core raises
-the first five.
+those that it defines.
 
 A message shows control and bidirectional characters of the input as escapes, so that it is safe on a terminal.
 """
 
 from __future__ import annotations
 
-from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError
+from ._core import CountOverflowError, Error, InputError, InputIndexError, InputTypeError, StateError
 from ._escapes import visible_lines
 
 __all__ = [
@@ -55,10 +55,6 @@ class MissingLibraryError(Error, ImportError):
 
 class UnsupportedError(Error, NotImplementedError):
     """Valid input that this version does not handle."""
-
-
-class StateError(Error, RuntimeError):
-    """A call that the state of an object, a process or a device does not allow."""
 
 
 def _message(error: BaseException) -> str:

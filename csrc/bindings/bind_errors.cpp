@@ -1,4 +1,7 @@
 // Errors as Python sees them, and Ctrl-C.
+#include <atomic>
+#include <limits>
+
 #include "bindings/bindings.hpp"
 
 namespace infercost {
@@ -11,6 +14,7 @@ struct Errors {
     PyObject* input_type = nullptr;
     PyObject* input_index = nullptr;
     PyObject* overflow = nullptr;
+    PyObject* state = nullptr;
 };
 Errors errors;
 
@@ -29,6 +33,22 @@ PyObject* make_error(py::module_& m, const char* name, const char* meaning, PyOb
 bool signals_raise() {
     const py::gil_scoped_acquire acquire;
     return PyErr_CheckSignals() != 0;
+}
+
+// Ends the calculations of threads that Ctrl-C does not reach.
+class StopFlag {
+  public:
+    void set() { is_set_ = true; }
+    bool is_set() const { return is_set_; }
+
+  private:
+    std::atomic<bool> is_set_ = false;
+};
+
+thread_local std::shared_ptr<const StopFlag> watched;
+
+bool watched_is_set() {
+    return watched->is_set();
 }
 
 // Python runs handlers of signals in its main thread alone: other threads need not ask.
@@ -55,7 +75,31 @@ std::string to_text(py::handle value, const char* what) {
     return {text, static_cast<std::size_t>(length)};
 }
 
-CoreCall::CoreCall() : interrupts_(is_main_thread() ? &signals_raise : nullptr) {}
+std::int64_t to_number(py::handle value, const char* what) {
+    const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+    if (!number) {
+        PyErr_Clear();
+        throw InputTypeError(std::string(what) + " is a " +
+                             py::str(py::type::handle_of(value).attr("__name__")).cast<std::string>() +
+                             "; expected a whole number");
+    }
+    int overflows = 0;
+    const long long found = PyLong_AsLongLongAndOverflow(number.ptr(), &overflows);
+    if (overflows != 0) throw InputIndexError(std::string(what) + " does not fit 64 bits");
+    return found;
+}
+
+std::int32_t to_entry(py::handle value, const char* what) {
+    const std::int64_t number = to_number(value, what);
+    if (number < 0 || number > std::numeric_limits<std::int32_t>::max()) {
+        throw InputIndexError(std::string(what) + " is " + std::to_string(number) +
+                              "; expected the number of an entry of the graph");
+    }
+    return static_cast<std::int32_t>(number);
+}
+
+CoreCall::CoreCall()
+    : interrupts_(is_main_thread() ? &signals_raise : watched ? &watched_is_set : nullptr) {}
 
 void register_errors(py::module_& m) {
     errors.base = make_error(m, "Error", "Base of all errors that pyinfercost raises.", nullptr);
@@ -65,6 +109,21 @@ void register_errors(py::module_& m) {
         make_error(m, "InputIndexError", "An index beyond the last entry.", PyExc_IndexError);
     errors.overflow =
         make_error(m, "CountOverflowError", "A total that does not fit 64 bits.", PyExc_OverflowError);
+    errors.state = make_error(m, "StateError",
+                              "A call that the state of an object, a process or a device does not allow.",
+                              PyExc_RuntimeError);
+    py::class_<StopFlag, std::shared_ptr<StopFlag>>(
+        m, "StopFlag", "Ends calculations in other threads: those that watch it raise KeyboardInterrupt.")
+        .def(py::init<>())
+        .def("set", &StopFlag::set, "Ends the calculations of all threads that watch this flag.")
+        .def("watch", [](const std::shared_ptr<StopFlag>& flag) { watched = flag; },
+             "Lets this flag end the calculations of the current thread, from now on.");
+    m.def(
+        "raise_if_stopped",
+        [] {
+            if (watched && watched->is_set()) throw Interrupted();
+        },
+        "Raises KeyboardInterrupt if the flag that the current thread watches is set.");
     // The last translator that is registered is asked first.
     py::register_exception_translator([](std::exception_ptr error) {
         try {
@@ -77,8 +136,13 @@ void register_errors(py::module_& m) {
             py::set_error(errors.input_index, e.what());
         } catch (const std::invalid_argument& e) {
             py::set_error(errors.input, e.what());
+        } catch (const std::out_of_range& e) {
+            py::set_error(errors.input_index, e.what());
+        } catch (const std::logic_error& e) {  // all but the two above
+            py::set_error(errors.state, e.what());
         } catch (const Interrupted&) {
-            // signals_raise() has set the exception of the signal's handler.
+            // signals_raise() has set the exception of the signal's handler; a StopFlag has none.
+            if (!PyErr_Occurred()) PyErr_SetNone(PyExc_KeyboardInterrupt);
         }
     });
 }

@@ -183,9 +183,9 @@ py::object optional_count(std::int64_t elements) {
     return elements < 0 ? py::object(py::none()) : py::int_(elements);
 }
 
-NodeIndex add_node(GraphBuilder& builder, std::string_view op, const py::dict& args,
-                   const py::sequence& outputs, std::string_view module, std::string_view source,
-                   std::string_view phase) {
+NodeIndex add_node(GraphBuilder& builder, const TextParameter& op, const py::dict& args,
+                   const py::sequence& outputs, const TextParameter& module, const TextParameter& source,
+                   const TextParameter& phase) {
     builder.begin_node(op, module, source, parse_phase(phase));
     for (const auto& [name, value] : to_arguments(args)) builder.argument(name, value);
     return builder.end_node(indices_of(outputs, "a node's outputs"));
@@ -387,7 +387,7 @@ void register_graph(py::module_& m) {
         .def_property_readonly("tensor_count", [](const Graph& g) { return g.tensors().size(); })
         .def(
             "size_of_role",
-            [](const Graph& g, std::string_view role) { return g.size_of_role(parse_size_role(role)); },
+            [](const Graph& g, const TextParameter& role) { return g.size_of_role(parse_size_role(role)); },
             py::arg("role"),
             "The name of the first size of a role, or None. A graph has at most one size of role batch.")
         .def("depends_on_data", &Graph::depends_on_data, py::arg("size"),

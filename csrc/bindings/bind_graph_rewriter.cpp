@@ -7,19 +7,19 @@ namespace {
 // The number of a tensor, or one of the things that have one.
 TensorIndex to_tensor(py::handle value) {
     if (is_tensor(value)) return tensor_index(value);
-    return value.cast<TensorIndex>();
+    return to_entry(value, "a tensor");
 }
 
 using InsertNode = void (GraphRewriter::*)(NodeIndex, std::string_view, GraphRewriter::Arguments,
                                            std::span<const TensorIndex>);
 
 template <InsertNode insert>
-void insert_node(GraphRewriter& rewriter, NodeIndex node, std::string_view op, const py::dict& args,
-                 const py::sequence& outputs) {
+void insert_node(GraphRewriter& rewriter, const NodeParameter& node, const TextParameter& op,
+                 const py::dict& args, const py::sequence& outputs) {
     (rewriter.*insert)(node, op, to_arguments(args), indices_of(outputs, "a node's outputs"));
 }
 
-void replace_operands(GraphRewriter& rewriter, NodeIndex node, const py::dict& replaced) {
+void replace_operands(GraphRewriter& rewriter, const NodeParameter& node, const py::dict& replaced) {
     GraphRewriter::Replaced pairs;
     for (const auto& [old, now] : replaced) pairs.emplace_back(to_tensor(old), to_tensor(now));
     rewriter.replace_operands(node, pairs);
@@ -53,7 +53,7 @@ void register_graph_rewriter(py::module_& m) {
              py::arg("role") = py::none(), "Declares a named size, as GraphBuilder.size does.")
         .def(
             "set_role",
-            [](GraphRewriter& r, std::string_view size, std::string_view role) {
+            [](GraphRewriter& r, const TextParameter& size, const TextParameter& role) {
                 r.set_role(size, parse_size_role(role));
             },
             py::arg("size"), py::arg("role"), "Gives a named size another role.")
@@ -86,7 +86,7 @@ void register_graph_rewriter(py::module_& m) {
             py::arg("tensor"), "The strides of a tensor as they are now, in elements.")
         .def(
             "set_dtype",
-            [](GraphRewriter& r, const py::object& t, std::string_view dtype) {
+            [](GraphRewriter& r, const py::object& t, const TextParameter& dtype) {
                 r.set_dtype(to_tensor(t), parse_dtype(dtype));
             },
             py::arg("tensor"), py::arg("dtype"), "Gives a tensor another dtype.")
@@ -106,15 +106,14 @@ void register_graph_rewriter(py::module_& m) {
              "Inserts a node right after a node of the first graph, whose module, source and phase it gets.")
         .def(
             "replace",
-            [](GraphRewriter& r, NodeIndex node, std::string_view op, const py::dict& args) {
+            [](GraphRewriter& r, const NodeParameter& node, const TextParameter& op, const py::dict& args) {
                 r.replace(node, op, to_arguments(args));
             },
             py::arg("node"), py::arg("op"), py::arg("args"), "Runs another op with the same results.")
         .def(
             "set_argument",
-            [](GraphRewriter& r, NodeIndex node, const std::string& name, const py::object& value) {
-                r.set_argument(node, {name, to_argument(name, value)});
-            },
+            [](GraphRewriter& r, const NodeParameter& node, const TextParameter& name,
+               const py::object& value) { r.set_argument(node, {name.text, to_argument(name.text, value)}); },
             py::arg("node"), py::arg("name"), py::arg("value"), "Sets one argument of a node.")
         .def("replace_operands", &replace_operands, py::arg("node"), py::arg("replaced"),
              "Reads other tensors in one node: old -> new.")
@@ -125,8 +124,9 @@ void register_graph_rewriter(py::module_& m) {
             },
             py::arg("old"), py::arg("now"),
             "Reads another tensor in all nodes of the first graph, and among the results of the graph.")
-        .def("remove", &GraphRewriter::remove, py::arg("node"),
-             "Removes a node. Inserted nodes may make its results; results without maker and reader go too.")
+        .def(
+            "remove", [](GraphRewriter& r, const NodeParameter& node) { r.remove(node); }, py::arg("node"),
+            "Removes a node. Inserted nodes may make its results; results without maker and reader go too.")
         .def(
             "build", [](GraphRewriter& r) { return std::const_pointer_cast<Graph>(r.build().graph); },
             "Validates and returns the graph; ValueError says what is wrong with it. A lifetime ends where "

@@ -57,6 +57,22 @@ inline py::str to_python(std::string_view text) {
 // surrogate pair, which no file can hold. `what` names the value in messages.
 std::string to_text(py::handle value, const char* what);
 
+// A whole number. Throws InputTypeError for another type, and InputIndexError beyond 64 bits.
+std::int64_t to_number(py::handle value, const char* what);
+
+// The number of a node or of a tensor. Throws as to_number, also beyond the numbers that these have.
+std::int32_t to_entry(py::handle value, const char* what);
+
+// Parameters whose casters throw errors of the package, where pybind11's own would raise a bare TypeError.
+struct TextParameter {
+    std::string text;
+    operator std::string_view() const { return text; }  // NOLINT: stands for its text
+};
+struct NodeParameter {
+    NodeIndex node = 0;
+    operator NodeIndex() const { return node; }  // NOLINT: stands for its node
+};
+
 // An int or an Expr; anything else is a TypeError that says where it stood.
 Expr to_expr(py::handle value, const char* what);
 std::vector<Expr> to_exprs(py::handle values, const char* what);
@@ -81,3 +97,25 @@ void register_select(py::module_& m);
 void register_sparsity(py::module_& m);
 
 }  // namespace infercost
+
+namespace pybind11::detail {
+
+template <>
+struct type_caster<infercost::TextParameter> {
+    PYBIND11_TYPE_CASTER(infercost::TextParameter, const_name("str"));
+    bool load(handle given, bool /*convert*/) {
+        value.text = infercost::to_text(given, "a name");
+        return true;
+    }
+};
+
+template <>
+struct type_caster<infercost::NodeParameter> {
+    PYBIND11_TYPE_CASTER(infercost::NodeParameter, const_name("int"));
+    bool load(handle given, bool /*convert*/) {
+        value.node = infercost::to_entry(given, "a node");
+        return true;
+    }
+};
+
+}  // namespace pybind11::detail

@@ -31,9 +31,10 @@ ArgumentValue to_argument(const std::string& name, py::handle value);
 
 // GraphBuilder and GraphRewriter take tensors, sizes and guards alike.
 template <class Builder>
-TensorId add_tensor(Builder& builder, std::string_view dtype, const py::sequence& shape,
-                    const std::optional<py::sequence>& strides, std::string_view role, std::string_view name,
-                    std::optional<std::int64_t> logical_numel, std::optional<std::int64_t> storage_elements) {
+TensorId add_tensor(Builder& builder, const TextParameter& dtype, const py::sequence& shape,
+                    const std::optional<py::sequence>& strides, const TextParameter& role,
+                    const TextParameter& name, std::optional<std::int64_t> logical_numel,
+                    std::optional<std::int64_t> storage_elements) {
     const std::vector<Expr> lengths = to_exprs(shape, "a length of a tensor");
     std::optional<std::vector<Expr>> steps;
     if (strides) steps = to_exprs(*strides, "a stride of a tensor");
@@ -44,20 +45,21 @@ TensorId add_tensor(Builder& builder, std::string_view dtype, const py::sequence
 }
 
 template <class Builder>
-Expr add_size(Builder& builder, const std::string& name, const py::object& default_value,
-              std::int64_t minimum, const py::object& maximum, const std::string& origin,
-              const std::optional<std::string>& role) {
+Expr add_size(Builder& builder, const TextParameter& name, const py::object& default_value,
+              std::int64_t minimum, const py::object& maximum, const TextParameter& origin,
+              const std::optional<TextParameter>& role) {
     NamedSize size{to_expr(default_value, "the default of a size"),
                    minimum,
                    {},
-                   origin,
-                   role ? parse_size_role(*role) : role_of_name(name)};
+                   origin.text,
+                   role ? parse_size_role(*role) : role_of_name(name.text)};
     if (!maximum.is_none()) size.maximum = to_expr(maximum, "the bound of a size");
-    return builder.add_size(name, std::move(size));
+    return builder.add_size(name.text, std::move(size));
 }
 
 template <class Builder>
-void add_guard(Builder& builder, const py::object& left, std::string_view relation, const py::object& right) {
+void add_guard(Builder& builder, const py::object& left, const TextParameter& relation,
+               const py::object& right) {
     builder.add_guard({to_expr(left, "the left side of a guard"), parse_relation(relation),
                        to_expr(right, "the right side of a guard")});
 }

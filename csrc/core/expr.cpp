@@ -250,7 +250,7 @@ std::int64_t Expr::evaluate(const Sizes& sizes) const {
 template <class Map>
 Expr Expr::replaced(const Map& sizes) const {
     if (is_constant() || sizes.empty()) return *this;
-    Expr total;
+    ExprSum total;
     for (const Term& term : *terms_) {
         Expr value = term.coefficient;
         for (const Factor& factor : term.monomial) {
@@ -265,9 +265,9 @@ Expr Expr::replaced(const Map& sizes) const {
             }
             for (int i = 0; i < factor.power; ++i) value = value * base;
         }
-        total = total + value;
+        total.add(std::move(value));
     }
-    return total;
+    return total.total();
 }
 
 Expr Expr::substitute(const Sizes& sizes) const {

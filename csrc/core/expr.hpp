@@ -128,6 +128,32 @@ class Expr {
     std::shared_ptr<const std::vector<Term>> terms_;
 };
 
+// A sum of many expressions. Sums of equal numbers of parts are added first, so n parts take n log n steps;
+// adding them one by one would copy the total n times.
+class ExprSum {
+  public:
+    void add(Expr part) {
+        std::size_t parts = 1;
+        for (; !sums_.empty() && sums_.back().parts == parts; parts *= 2) {
+            part = sums_.back().sum + part;
+            sums_.pop_back();
+        }
+        sums_.push_back({std::move(part), parts});
+    }
+    Expr total() const {
+        Expr total;
+        for (std::size_t i = sums_.size(); i-- > 0;) total = sums_[i].sum + total;
+        return total;
+    }
+
+  private:
+    struct Partial {
+        Expr sum;
+        std::size_t parts;  // a power of two; smaller ones follow
+    };
+    std::vector<Partial> sums_;
+};
+
 // What a polynomial is made of: a named size, or a function that is not polynomial.
 struct Atom {
     enum class Kind { size, floor_div, modulo, maximum, minimum, gcd, n_log2_n };

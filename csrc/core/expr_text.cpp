@@ -44,14 +44,15 @@ class Parser {
     }
 
     Expr sum() {
-        Expr result = product();
+        ExprSum parts;
+        parts.add(product());
         while (true) {
             if (take("+")) {
-                result = result + product();
+                parts.add(product());
             } else if (take("-")) {
-                result = result - product();
+                parts.add(Expr(0) - product());
             } else {
-                return result;
+                return parts.total();
             }
         }
     }

@@ -289,6 +289,8 @@ class GraphBuilder {
     explicit GraphBuilder(const Graph& start);  // goes on from a copy
     void require_open() const;
     std::uint32_t intern(std::string_view name);
+    // The same for a path of modules, whose length is limited; `what` names it in messages.
+    std::uint32_t intern_path(std::string_view path, const char* what);
     std::uint32_t intern_op(std::string_view op);
     Dim dim_of(const Expr& value);
     Argument& push(std::string_view name, ArgKind kind);

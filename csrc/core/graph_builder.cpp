@@ -159,6 +159,21 @@ Range GraphBuilder::push_strides_of(std::span<const Expr> shape) {
     return push_dims(contiguous);
 }
 
+std::uint32_t GraphBuilder::intern_path(std::string_view path, const char* what) {
+    // A row for each level of each path is held by module trees, so their size grows with the square of a path.
+    constexpr std::size_t kLongest = 2'000;
+    constexpr std::ptrdiff_t kMostLevels = 200;
+    if (path.size() > kLongest ||
+        (path.size() > kMostLevels && std::count(path.begin(), path.end(), '.') >= kMostLevels)) {
+        throw std::invalid_argument(std::string(what) + " '" + std::string(path.substr(0, 40)) + "...' has " +
+                                    std::to_string(path.size()) + " characters in " +
+                                    std::to_string(std::count(path.begin(), path.end(), '.') + 1) +
+                                    " levels; expected at most " + std::to_string(kLongest) +
+                                    " characters in " + std::to_string(kMostLevels) + " levels");
+    }
+    return intern(path);
+}
+
 TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
                                      std::optional<std::span<const Expr>> strides, Role role,
                                      std::string_view name, std::optional<std::int64_t> logical_numel,
@@ -178,7 +193,7 @@ TensorIndex GraphBuilder::add_tensor(DType dtype, std::span<const Expr> shape,
     }
     Tensor tensor{dtype,
                   role,
-                  intern(name),
+                  intern_path(name, "the name of a tensor"),
                   push_dims(shape),
                   {},
                   logical_numel.value_or(-1),
@@ -192,7 +207,7 @@ void GraphBuilder::begin_node(std::string_view op, std::string_view module, std:
                               Phase phase) {
     require_open();
     node_ = Node{
-        intern_op(op),  intern(module),
+        intern_op(op),  intern_path(module, "module path"),
         intern(source), Range{static_cast<std::uint32_t>(graph_->arguments_.size()), 0},
         Range{},
          phase

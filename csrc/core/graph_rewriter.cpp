@@ -8,7 +8,8 @@ namespace infercost {
 namespace {
 
 std::string entry_of(const char* what, std::int64_t index, std::size_t count) {
-    return std::string(what) + " " + std::to_string(index) + " of a graph that has " + std::to_string(count);
+    return std::string(what) + " is " + std::to_string(index) + "; this graph has " + std::to_string(count) +
+           " of them, numbered from 0";
 }
 
 }  // namespace

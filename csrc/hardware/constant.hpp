@@ -102,16 +102,18 @@ struct ValueRange {
     }
 };
 
-// Positive values start far above the least double, whose reciprocal is not finite.
-inline constexpr ValueRange kPositive{1e-30};
-inline constexpr ValueRange kNotNegative{};
+// No constant is near these bounds in any unit of a file; products and ratios of a few of them are finite.
+inline constexpr double kTiny = 1e-15;
+inline constexpr double kHuge = 1e15;
+inline constexpr ValueRange kPositive{kTiny, false, kHuge};
+inline constexpr ValueRange kNotNegative{0, false, kHuge};
 inline constexpr ValueRange kFraction{1e-6, false, 1};
 inline constexpr ValueRange kReached{1e-6, false,
                                      1.5};  // of arithmetic: some boards clock above their data sheet
 inline constexpr ValueRange kSpread{0, false, 1e3};  // an error band wider than that states nothing
 inline constexpr ValueRange kHalfToOne{0.5, false, 1};
-inline constexpr ValueRange kOneOrMore{1};
-inline constexpr ValueRange kCount{1, false, std::numeric_limits<double>::infinity(), true};
+inline constexpr ValueRange kOneOrMore{1, false, kHuge};
+inline constexpr ValueRange kCount{1, false, kHuge, true};
 
 // Value of a constant that no file sets.
 inline constexpr double kUnset = std::numeric_limits<double>::quiet_NaN();

@@ -156,9 +156,12 @@ double& at(Constants& constants, const Slot& slot) {
     return *reinterpret_cast<double*>(reinterpret_cast<char*>(&constants) + slot.offset);
 }
 
-// A constant with a unit has no upper limit in a machine, because its value depends on the clock.
+// The range in a machine. That of a constant that is converted is wide, because its value depends on the
+// clock.
 ValueRange range_of(const Constant& row) {
-    return row.unit.conversion == Conversion::none ? row.range : kNotNegative;
+    constexpr double kTiniest = 1e-30;  // of kTiny or kHuge in any unit and at any clock
+    if (row.unit.conversion == Conversion::none) return row.range;
+    return {row.range.low > 0 ? kTiniest : 0, false, 1 / kTiniest};
 }
 
 std::string text_of(const ValueRange& range) {

@@ -116,7 +116,7 @@ void qr(const Call& call, Work& work) {
 }
 void reflectors_to_q(const Call& call, Work& work) {
     const Matrices a = matrices_in(call, call.first_operand());
-    library(call, work, a.count * q_of(a.rows, a.columns, a.columns));
+    library(call, work, a.count * q_of(a.rows, a.columns, a.shorter));
 }
 
 bool wants_vectors(const Call& call) {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <span>
 
+#include "core/threads.hpp"
 #include "select/candidates.hpp"
 #include "select/point.hpp"
 #include "select/staircase.hpp"
@@ -71,6 +72,7 @@ class DivideConquer {
     // are equal.
     void settle(const Indices& earlier, const Indices& later, std::size_t k) {
         if (earlier.empty() || later.empty()) return;
+        check_interrupt();
         if (earlier.size() * later.size() <= kFewPairs) {
             for (const std::int64_t point : later) {
                 dominated_[static_cast<std::size_t>(point)] |=

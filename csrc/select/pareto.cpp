@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/threads.hpp"
 #include "select/filter.hpp"
 #include "select/sort_scan.hpp"
 
@@ -92,6 +93,7 @@ std::vector<std::int64_t> search(const Table& table, Store candidates) {
             // Unused capacity is never touched; growing step by step would touch twice as much memory.
             candidates.reserve(std::min(limit, candidates.size() + table.rows() - row) + Filter::kBlock);
         }
+        check_interrupt();
         candidates.append(filter.block_from(row));
     }
     candidates.keep_front();

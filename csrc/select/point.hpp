@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/threads.hpp"
+
 namespace infercost {
 
 template <std::size_t D>
@@ -88,6 +90,7 @@ void sort_points(std::vector<Point<D>>& points) {
     const std::vector<std::size_t> ends = deal_points(points);
     auto begin = points.begin();  // read after distribution, which moves the points to other memory
     for (const std::size_t bucket_end : ends) {
+        check_interrupt();
         const auto end = points.begin() + static_cast<std::ptrdiff_t>(bucket_end);
         std::sort(begin, end);
         begin = end;

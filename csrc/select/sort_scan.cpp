@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/threads.hpp"
 #include "select/staircase.hpp"
 
 namespace infercost {
@@ -90,6 +91,7 @@ void PointCandidates<D>::keep_front() {
     std::size_t begin = 0;
     bool ask_first = false;
     for (const std::size_t end : deal_points(points_)) {
+        check_interrupt();
         const auto first = points_.begin() + static_cast<std::ptrdiff_t>(begin);
         auto last = points_.begin() + static_cast<std::ptrdiff_t>(end);
         if (ask_first) last = std::remove_if(first, last, [&](const Point<D>& p) { return seen.covers(p); });

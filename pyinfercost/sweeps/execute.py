@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+from .. import _core
 from .._checks import whole
 from ..errors import Error, InputTypeError, TooLargeError
 from .columns import GridColumns
@@ -147,11 +148,13 @@ class Run:
             stretch = self.stretch(chunk)
             return encode(self.spec, stretch, compute(self.spec, self.condition, stretch, 1))
 
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sweep")
+        stop = _core.StopFlag()  # Ctrl-C reaches the main thread alone
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sweep", initializer=stop.watch)
         try:
             tasks = Tasks(lambda chunk: pool.submit(task, chunk), wanted, self.threads + 1, (BaseException,))
             yield from tasks.results()
         finally:
+            stop.set()
             pool.shutdown(cancel_futures=True)
 
     def _on_executor(self, executor: Executor, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:

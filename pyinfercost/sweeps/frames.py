@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .. import _core
 from ..errors import MissingLibraryError
 from .columns import TEXTS, GridColumns
 
@@ -104,6 +105,7 @@ def write_parquet(parts: Iterable[Columns], file: Path | Any, metadata: Mapping[
     writer = None
     try:
         for part in parts:
+            _core.raise_if_stopped()
             table = to_arrow(part)
             if writer is None:
                 table = table.replace_schema_metadata(metadata)

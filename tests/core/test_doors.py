@@ -303,3 +303,78 @@ def test_ctrl_c_ends_a_long_count() -> None:
         count_for_ever(graph)
     assert time.monotonic() - began < 10  # a whole count takes longer than the 0.1 s; no bound on speed
     timer.join()
+
+
+# ---- paths of modules ----
+
+
+@pytest.mark.parametrize("path", [".".join(["a"] * 201), "a" * 2_001, "." * 100_000], ids=["levels", "length", "both"])
+def test_a_path_of_too_many_modules_is_refused(path: str) -> None:
+    # `Counts.by_module` has a row for each level of each path.
+    node = {"op": "aten.relu", "module": path, "args": {"self": ["tensor", 0]}, "outputs": [0]}
+    with pytest.raises(ic.errors.InputError, match="characters in .* levels; expected at most 2000 characters in 200"):
+        ic.Graph.from_json(document(nodes=[node]))
+
+
+# ---- numbers of a rewriter ----
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda rewriter: rewriter.set_dtype(-1, "int8"), IndexError, "a tensor is -1; expected the number"),
+        (lambda rewriter: rewriter.set_dtype(10**6, "int8"), IndexError, "tensor is 1000000; this graph has"),
+        (lambda rewriter: rewriter.set_dtype(2**31, "int8"), IndexError, "a tensor is 2147483648; expected"),
+        (lambda rewriter: rewriter.set_dtype(10**30, "int8"), IndexError, "a tensor does not fit 64 bits"),
+        (lambda rewriter: rewriter.set_dtype("x", "int8"), TypeError, "a tensor is a str; expected a whole number"),
+        (lambda rewriter: rewriter.set_dtype(0, "\ud800"), ValueError, "half of a surrogate pair"),
+        (lambda rewriter: rewriter.set_dtype(0, 8), TypeError, "a name is a int; expected a str"),
+        (lambda rewriter: rewriter.remove(-1), IndexError, "a node is -1; expected the number"),
+        (lambda rewriter: rewriter.remove(10**6), IndexError, "node is 1000000; this graph has"),
+        (lambda rewriter: rewriter.remove(2**31), IndexError, "a node is 2147483648; expected"),
+    ],
+)
+def test_a_rewriter_refuses_what_the_graph_does_not_have(
+    call: Callable[[_core.GraphRewriter], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(ic.Error, match=message) as raised:
+        call(_core.GraphRewriter(ic.Graph.from_json(document())))
+    assert isinstance(raised.value, error)
+
+
+def test_a_rewriter_that_has_built_its_graph_says_so() -> None:
+    rewriter = _core.GraphRewriter(ic.Graph.from_json(document()))
+    rewriter.build()
+    with pytest.raises(ic.errors.StateError, match="already built its graph; make a new one"):
+        rewriter.build()
+
+
+# ---- sums of thousands of terms ----
+
+
+def test_the_text_of_a_long_sum_is_read_back_and_substituted() -> None:
+    names = "+".join(f"s{number}" for number in range(20))
+    long = _core.Expr(f"({names})*({names})*({names})*(1 + a + b + c + d)")
+    assert _core.Expr(str(long)) == long
+    # 20^3 of the first factors, times 1 + 4 x 5 of the last one.
+    assert long.substitute({f"s{number}": 1 for number in range(20)}).evaluate(dict.fromkeys("abcd", 5)) == 8000 * 21
+
+
+# ---- constants ----
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host_link.pageable_byte_per_s", 0.0),
+        ("host_link.pageable_byte_per_s", 1e-320),
+        ("cold_start.runtime_low_s", 1e308),
+        ("tiles_matrix.round_s", 1e308),
+        ("tiles_matrix.round_s", -1.0),
+    ],
+)
+def test_constants_have_plausible_ranges(name: str, value: float) -> None:
+    machine = json.loads(ic.hardware.load("l4").to_json())
+    machine["constants"][name] = value
+    with pytest.raises(ic.errors.InputError, match=f"constant '{name}' is .*; expected a finite number >= "):
+        ic.Hardware.from_json(json.dumps(machine))
