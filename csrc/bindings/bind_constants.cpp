@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <cmath>
 
 #include "bindings/bindings.hpp"
 #include "core/dtype.hpp"
@@ -15,8 +14,9 @@ std::optional<double> known(double value) {
     return is_set(value) ? std::optional(value) : std::nullopt;
 }
 
+// None for a bound that only keeps results finite: pages and schemas would state it for nothing.
 std::optional<double> limit(double value) {
-    return std::isfinite(value) ? std::optional(value) : std::nullopt;
+    return value < kHuge ? std::optional(value) : std::nullopt;
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "hardware/constants.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <stdexcept>
 #include <unordered_map>
 
-#include "core/json.hpp"
 #include "core/nearest.hpp"
 #include "hardware/costs.hpp"
 
@@ -164,12 +164,13 @@ ValueRange range_of(const Constant& row) {
     return {row.range.low > 0 ? kTiniest : 0, false, 1 / kTiniest};
 }
 
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%g", value);
+    return text;
+}
+
 std::string text_of(const ValueRange& range) {
-    const auto number = [](double value) {
-        std::string text = shortest_text(value);
-        if (text.ends_with(".0")) text.erase(text.size() - 2);
-        return text;
-    };
     std::string text = range.whole ? "a whole number " : "a finite number ";
     text += (range.above ? "> " : ">= ") + number(range.low);
     if (range.high < std::numeric_limits<double>::infinity()) text += " and <= " + number(range.high);
@@ -220,7 +221,7 @@ void Constants::validate() const {
     for (const Slot& slot : slots().all) {
         const double value = at(*this, slot);
         if (is_set(value) && !range_of(*slot.row).has(value)) {
-            throw std::invalid_argument("constant '" + slot.name + "' is " + std::to_string(value) +
+            throw std::invalid_argument("constant '" + slot.name + "' is " + number(value) +
                                         "; expected " + text_of(range_of(*slot.row)));
         }
     }

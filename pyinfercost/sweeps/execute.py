@@ -150,12 +150,16 @@ class Run:
 
         stop = _core.StopFlag()  # Ctrl-C reaches the main thread alone
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="sweep", initializer=stop.watch)
+        wait = True
         try:
             tasks = Tasks(lambda chunk: pool.submit(task, chunk), wanted, self.threads + 1, (BaseException,))
             yield from tasks.results()
+        except (KeyboardInterrupt, GeneratorExit):
+            wait = False  # a thread may be in pyarrow for half a second
+            raise
         finally:
             stop.set()
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait, cancel_futures=True)
 
     def _on_executor(self, executor: Executor, wanted: Iterable[int], encode: Encode) -> Iterator[tuple[int, Any]]:
         # Some more than workers, so that no worker waits for its next task.

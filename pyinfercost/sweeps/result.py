@@ -237,7 +237,7 @@ class Sweep(Result):
         """Return one point as a dict of str, int, float, bool and None."""
         import numpy as np
 
-        point = self.take(np.asarray([whole(number, "row", Range(-len(self), len(self) - 1))]))
+        point = self.take(np.asarray([whole(number, "row", Range(-(2**63), 2**63 - 1))]))
         return {name: known_values(point[name])[0] for name in point.columns}
 
     def to_text(self, *, limit: int | None = ROWS_OF_A_TABLE, width: int = 100) -> str:
