@@ -1,17 +1,16 @@
-"""Scans of weights with all their figures: in memory, compared with reading the same memory once, and in files."""
+"""Scan of a weight with all its figures on one thread, compared with reading the same memory once."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from interleaved import race
-from parameters import CALL_ROUNDS, MAX_RATIO, SCAN_COLUMNS, SCAN_FILE_MB, SCAN_FILE_ROUNDS, SCAN_MB
+from parameters import CALL_ROUNDS, MAX_RATIO, SCAN_COLUMNS, SCAN_MB
 
 import pyinfercost as ic
-from pyinfercost._core import FileBytes, SparsityScan, sum_words
+from pyinfercost._core import sum_words
 
 torch = pytest.importorskip("torch")
 
@@ -94,43 +93,3 @@ def bench_scan_threads(benchmark: Any) -> None:
         rounds=CALL_ROUNDS,
     )
     assert answers["ours"] == answers["one thread"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def bench_scan_file(benchmark: Any, tmp_path: Path, dtype: str, threads: int) -> None:
-    """A file in the page cache, compared with a plain map, which a cut of the file would turn into a signal."""
-    path = tmp_path / "weights"
-    tensor = weight(dtype)
-    with path.open("wb") as file:
-        for _ in range(SCAN_FILE_MB // SCAN_MB):
-            file.write(tensor.view(torch.uint8).numpy().data)
-    columns = SCAN_COLUMNS
-    rows = path.stat().st_size // tensor.element_size() // columns
-
-    def scan(data: Any) -> dict[str, Any]:
-        scan = SparsityScan(dtype, rows, columns)
-        scan.add(data, row_stride=columns * tensor.element_size(), threads=threads)
-        return scan.result()
-
-    def scan_map() -> dict[str, Any]:
-        memory = np.memmap(path, dtype=np.uint8, mode="r")
-        return scan(memory.ctypes.data)
-
-    kept = np.memmap(path, dtype=np.uint8, mode="r")
-    with path.open("rb") as file:
-        number = file.fileno()
-        answers = race(
-            benchmark,
-            f"scan of a file of {SCAN_FILE_MB} MB of {dtype}, threads: {threads}",
-            lambda: scan(FileBytes(number, str(path))),
-            {
-                "plain map": scan_map,
-                "plain map from before": lambda: scan(kept.ctypes.data),
-                "reads": lambda: scan(FileBytes(number, str(path), mapped=False)),
-            },
-            rounds=SCAN_FILE_ROUNDS,
-            max_ratio={"plain map": MAX_RATIO["scan of a file / plain map"]},
-        )
-    assert all(answer == answers["ours"] for answer in answers.values())

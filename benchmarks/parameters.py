@@ -42,8 +42,6 @@ FRONT_NUMPY_ROWS = 10**6
 # Scans of weights: memory much larger than the last cache.
 SCAN_MB = 512
 SCAN_COLUMNS = 4096
-SCAN_FILE_MB = 1024
-SCAN_FILE_ROUNDS = 25
 
 # Targets, as upper limits: ratios to the baseline's time, seconds, or bytes.
 MAX_RATIO = {
@@ -60,7 +58,6 @@ MAX_RATIO = {
     "scan bfloat16 / plain read": 1 / 0.7,
     "scan int8 / plain read": 1 / 0.7,
     "scan / count_nonzero": 1 / 1.8,
-    "scan of a file / plain map": 1.02,
 }
 MIN_POINTS_PER_S = {"one machine": 3_000_000, "sweep()": 7_000_000, "many machines": 4_000_000}
 MAX_STORED_S = 120.0

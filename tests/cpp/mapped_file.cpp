@@ -5,6 +5,7 @@ int main() {}
 #include "sparsity/mapped_file.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <numeric>
 #include <signal.h>
 #include <stdexcept>
@@ -23,15 +24,15 @@ namespace {
 
 constexpr std::size_t kBytes = std::size_t{1} << 20;
 
-// A file of kBytes that differ from zero, removed when it is closed.
+// A file of bytes that differ from zero, removed when it is closed.
 class File {
   public:
-    File() {
+    explicit File(std::size_t size = kBytes) {
         char name[] = "/tmp/infercost_mapped_XXXXXX";
         descriptor_ = mkstemp(name);
         unlink(name);
-        std::vector<unsigned char> bytes(kBytes);
-        for (std::size_t i = 0; i < kBytes; ++i) bytes[i] = at(i);
+        std::vector<unsigned char> bytes(size);
+        for (std::size_t i = 0; i < size; ++i) bytes[i] = at(i);
         write_at(0, bytes);
     }
     ~File() { close(descriptor_); }
@@ -186,6 +187,34 @@ TEST(threads_that_fault_at_the_same_time_go_on) {
         for (std::thread& thread : threads) thread.join();
         CHECK_THROWS(std::invalid_argument, "f ends at byte 0", map->check());
     }
+}
+
+TEST(scans_by_threads_of_a_file_that_is_cut_are_right_or_errors) {
+    constexpr std::size_t kRows = 4096, kColumns = 4096;
+    int errors = 0;
+    for (int round = 0; round < 20; ++round) {
+        const File file(kRows * kColumns);
+        const FileBytes bytes(file.descriptor(), "weights");
+        infercost::Scan scan(infercost::parse_element("uint8"), {kRows, kColumns, 1, false}, 0);
+        infercost::Region region;
+        region.rows = kRows;
+        region.columns = kColumns;
+        region.row_stride = kColumns;
+        std::thread cutter([&] {
+            std::this_thread::sleep_for(std::chrono::microseconds(100 * round));
+            if (round > 0) file.cut(kRows * kColumns / 2);
+        });
+        try {
+            scan.add(region, bytes, 0, 3, infercost::best_isa());
+            CHECK(scan.result().zeros == 0);
+        } catch (const std::invalid_argument& error) {
+            ++errors;
+            CHECK(std::string(error.what()).find("weights ends at byte 8388608") == 0);
+            CHECK_THROWS(std::invalid_argument, "regions of 0 elements", scan.result());
+        }
+        cutter.join();
+    }
+    CHECK(errors > 0 && errors < 20);
 }
 
 TEST(what_cannot_be_mapped_or_guarded_is_read) {

@@ -135,9 +135,10 @@ while True:
 CUT = """
 cutter = subprocess.Popen([sys.executable, "-c", {cutter!r}, path], stdout=subprocess.PIPE)
 cutter.stdout.readline()
-expected, errors = {{}}, []
+errors = []
+began = time.monotonic()
 try:
-    for trial in range({trials}):
+    while len(errors) < 30 and time.monotonic() - began < 120:
         try:
             scan({threads})
         except Error as error:
@@ -155,10 +156,10 @@ print(len(errors))
 def test_a_file_that_another_process_cuts_never_ends_this_one(tmp_path: Path, threads: int, faults: str) -> None:
     """With and without Python's own handler of SIGBUS, below and above the guard."""
     prepare = {"none": "", "before": "faulthandler.enable()\n", "after": "scan()\nfaulthandler.enable()\n"}[faults]
-    code = prepare + CUT.format(cutter=CUTTER, trials=500, threads=threads)
+    code = prepare + CUT.format(cutter=CUTTER, threads=threads)
     result = run(tmp_path, code, size=8 * 2**20)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert int(result.stdout) > 5, result.stdout
+    assert result.stdout == "30\n"
     assert "Bus error" not in result.stderr
 
 
