@@ -1036,9 +1036,9 @@ SAMPLE_SIZE: int
 
 @final
 class FileBytes:
-    """An open file, by its descriptor, whose bytes a scan reads."""
+    """An open file, by its descriptor, for a scan; without `mapped`, all of it is read."""
 
-    def __init__(self, descriptor: int, name: str) -> None: ...
+    def __init__(self, descriptor: int, name: str, *, mapped: bool = True) -> None: ...
 
 @final
 class SparsityScan:

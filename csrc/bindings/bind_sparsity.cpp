@@ -1,17 +1,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
-#include <cerrno>
-#include <mutex>
-#include <system_error>
-
-#ifdef _WIN32
-#include <io.h>
-#else
-#include <unistd.h>
-#endif
-
 #include "bindings/bindings.hpp"
+#include "sparsity/mapped_file.hpp"
 #include "sparsity/scan.hpp"
 
 namespace infercost {
@@ -54,54 +45,6 @@ const unsigned char* to_data(const py::object& data, std::uint64_t offset, std::
     }
     return static_cast<const unsigned char*>(held->ptr) + offset;
 }
-
-// A file that is read at any offset. A file that becomes shorter meanwhile is an error; the same file in
-// memory as a map would end the process.
-class FileBytes : public ByteSource {
-  public:
-    FileBytes(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {}
-
-    void read(std::uint64_t offset, std::size_t bytes, unsigned char* into) const override {
-        while (bytes > 0) {
-            const std::int64_t got = read_some(offset, bytes, into);
-            if (got < 0) {
-                throw std::invalid_argument(name_ + " cannot be read at byte " + std::to_string(offset) +
-                                            ": " + std::generic_category().message(errno));
-            }
-            if (got == 0) {
-                throw std::invalid_argument(
-                    name_ + " ends at byte " + std::to_string(offset) +
-                    ", before the bytes that it had when it was opened; it was cut, or is "
-                    "still being written: scan it again when it is whole");
-            }
-            offset += static_cast<std::uint64_t>(got);
-            into += got;
-            bytes -= static_cast<std::size_t>(got);
-        }
-    }
-
-  private:
-    std::int64_t read_some(std::uint64_t offset, std::size_t bytes, unsigned char* into) const {
-        constexpr std::size_t kMost = std::size_t{1} << 30;  // systems read no more than 2 GB at a time
-        bytes = std::min(bytes, kMost);
-#ifdef _WIN32
-        const std::lock_guard<std::mutex> lock(mutex_);  // the position belongs to the descriptor
-        if (_lseeki64(descriptor_, static_cast<std::int64_t>(offset), SEEK_SET) < 0) return -1;
-        return _read(descriptor_, into, static_cast<unsigned>(bytes));
-#else
-        while (true) {
-            const ssize_t got = pread(descriptor_, into, bytes, static_cast<off_t>(offset));
-            if (got >= 0 || errno != EINTR) return got;
-        }
-#endif
-    }
-
-    int descriptor_;
-    std::string name_;
-#ifdef _WIN32
-    mutable std::mutex mutex_;
-#endif
-};
 
 Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<std::uint64_t>& rows,
                  std::uint64_t first_column, const std::optional<std::uint64_t>& columns,
@@ -229,8 +172,12 @@ std::uint64_t sum_words(const py::buffer& data) {
 }  // namespace
 
 void register_sparsity(py::module_& m) {
-    py::class_<FileBytes>(m, "FileBytes", "An open file, by its descriptor, whose bytes a scan reads.")
-        .def(py::init<int, std::string>(), py::arg("descriptor"), py::arg("name"));
+    py::class_<FileBytes>(m, "FileBytes",
+                          "An open file, by its descriptor, for a scan. Without `mapped`, all of it is read; "
+                          "else what is in\n"
+                          "the page cache is mapped.")
+        .def(py::init<int, std::string, bool>(), py::arg("descriptor"), py::arg("name"), py::kw_only(),
+             py::arg("mapped") = true);
     py::class_<Scan>(m, "SparsityScan",
                      "One pass over a weight, region by region: how many elements are zero and how they lie.")
         .def(py::init([](const std::string& dtype, std::uint64_t rows, std::uint64_t columns,

@@ -4,8 +4,10 @@
 #include <bit>
 #include <cstddef>
 #include <exception>
+#include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "core/threads.hpp"
 #include "sparsity/gather.hpp"
@@ -21,6 +23,9 @@ constexpr std::uint64_t kMostElements = std::uint64_t{1} << 48;  // its product 
 
 // What a thread reads of a source at a time, so that it is still in a cache when it is scanned.
 constexpr std::uint64_t kUnitBytes = std::uint64_t{1} << 20;
+// What is mapped of a source at a time: a limit of resident memory.
+constexpr std::uint64_t kWindowBytes = std::uint64_t{1} << 27;
+constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 62;  // between the first and the last of a source
 
 using ScanTile = decltype(&baseline::scan_tile);
 
@@ -64,6 +69,62 @@ void add_counts(TileCounts& to, const TileCounts& from) {
     add_groups(to.along_columns, from.along_columns);
     for (int b = 0; b < kBlockSizeCount; ++b) to.used_blocks[b] += from.used_blocks[b];
 }
+
+struct ByteRange {
+    std::uint64_t offset, bytes;
+};
+
+// The windows of a source that are mapped at the moment. The thread that needs the first unit of a window
+// maps it, and the one that ends its last unit checks and unmaps it, so that no thread waits for another's
+// units.
+class Windows {
+  public:
+    // `range_of` gives the bytes of a window, which consists of `each` units.
+    Windows(const ByteSource& source, std::uint64_t units, std::uint64_t each,
+            std::function<ByteRange(std::uint64_t)> range_of)
+        : source_(source), units_(units), each_(each), range_of_(std::move(range_of)) {}
+
+    // The byte at `start` of the source, in the window of a unit; null if the unit has to be read.
+    const unsigned char* enter(std::uint64_t unit, std::uint64_t start) {
+        const std::uint64_t w = unit / each_;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto [place, is_new] = open_.try_emplace(w);
+        Window& window = place->second;
+        if (is_new) {
+            const ByteRange range = range_of_(w);
+            window.offset = range.offset;
+            window.units_left = std::min(each_, units_ - w * each_);
+            window.bytes = source_.map(range.offset, range.bytes);
+        }
+        return window.bytes ? window.bytes->data() + (start - window.offset) : nullptr;
+    }
+    // Throws if the window of a unit, which has been scanned, had wrong bytes.
+    void leave(std::uint64_t unit) {
+        std::unique_ptr<MappedBytes> done;  // unmapped without the lock
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            const auto place = open_.find(unit / each_);
+            if (--place->second.units_left > 0) return;
+            done = std::move(place->second.bytes);
+            open_.erase(place);
+        }
+        if (done) done->check();
+    }
+
+  private:
+    struct Window {
+        std::uint64_t offset = 0;
+        std::uint64_t units_left = 0;
+        std::unique_ptr<MappedBytes> bytes;
+    };
+
+    const ByteSource& source_;
+    std::uint64_t units_;
+    std::uint64_t each_;
+    std::function<ByteRange(std::uint64_t)> range_of_;
+    std::mutex mutex_;
+    std::map<std::uint64_t, Window> open_;
+};
 
 // Columns of a tile; tiles of a row have equal widths, up to a whole word.
 std::uint64_t tile_width(const Region& region) {
@@ -143,8 +204,8 @@ class Scan::Worker {
         return buffer_.data();
     }
     // The next runs are relative to the part that begins at this row and column of the whole region.
-    void read_from(const unsigned char* data, std::uint64_t row_bytes, std::uint64_t row,
-                   std::uint64_t column) {
+    void move_to(const unsigned char* data, std::uint64_t row_bytes, std::uint64_t row,
+                 std::uint64_t column) {
         region_.data = data;
         region_.row_stride = static_cast<std::int64_t>(row_bytes);
         region_.first_row = whole_row_ + row;
@@ -272,34 +333,63 @@ void Scan::add(const Region& region, const ByteSource& source, std::uint64_t off
     if (region.rows == 0 || region.columns == 0) return;
     const auto bits = static_cast<std::uint64_t>(element_.bits);
     const auto stride = static_cast<std::uint64_t>(region.row_stride);
+    const std::uint64_t row_bytes = divided_up(region.columns * bits, 8);
+    if (stride > kMostBytes / region.rows) {
+        throw std::invalid_argument("a region has " + std::to_string(region.rows) + " rows at distances of " +
+                                    std::to_string(stride) + " bytes; expected at most 2^62 bytes in all");
+    }
     if (shape_.flat) {
         const std::uint64_t stretch = kBandRows * kFlatColumns;
-        return scan_in_units(divided_up(region.columns, stretch), threads, region, isa,
-                             [&](Worker& worker, std::uint64_t i) {
-                                 const std::uint64_t first = i * stretch;
-                                 const std::uint64_t count = std::min(stretch, region.columns - first);
-                                 unsigned char* const bytes = worker.buffer(divided_up(count * bits, 8));
-                                 source.read(offset + first * bits / 8, divided_up(count * bits, 8), bytes);
-                                 worker.read_from(bytes, 0, 0, first);
-                                 worker.run_flat(0, count);
-                             });
+        const std::uint64_t stretch_bytes = stretch * bits / 8;
+        const std::uint64_t units = divided_up(region.columns, stretch);
+        const std::uint64_t each = kWindowBytes / stretch_bytes;
+        const auto range = [&](std::uint64_t w) {
+            const std::uint64_t first = w * each * stretch_bytes;
+            return ByteRange{offset + first, std::min(each * stretch_bytes, row_bytes - first)};
+        };
+        Windows windows(source, units, each, range);
+        return scan_in_units(units, threads, region, isa, [&](Worker& worker, std::uint64_t i) {
+            const std::uint64_t first = i * stretch;
+            const std::uint64_t count = std::min(stretch, region.columns - first);
+            const std::uint64_t start = offset + i * stretch_bytes;
+            const unsigned char* data = windows.enter(i, start);
+            if (!data) {
+                unsigned char* const bytes = worker.buffer(divided_up(count * bits, 8));
+                source.read(start, divided_up(count * bits, 8), bytes);
+                data = bytes;
+            }
+            worker.move_to(data, 0, 0, first);
+            worker.run_flat(0, count);
+            windows.leave(i);
+        });
     }
     // A unit is some whole bands if a band is small, or a part of a band's columns if it is large.
-    const std::uint64_t row_bytes = divided_up(region.columns * bits, 8);
     const std::uint64_t band_bytes = std::max<std::uint64_t>(1, row_bytes * kBandRows);
     const std::uint64_t bands = std::max<std::uint64_t>(1, kUnitBytes / band_bytes);
     const std::uint64_t parts = divided_up(band_bytes, kUnitBytes);
     const std::uint64_t columns = divided_up(divided_up(region.columns, parts), 64) * 64;
     const std::uint64_t across = divided_up(region.columns, columns);
     const std::uint64_t tall = bands * kBandRows;
-    scan_in_units(
-        divided_up(region.rows, tall) * across, threads, region, isa, [&](Worker& worker, std::uint64_t i) {
-            const std::uint64_t row = i / across * tall;
-            const std::uint64_t column = i % across * columns;
-            const std::uint64_t rows = std::min(tall, region.rows - row);
-            const std::uint64_t width = std::min(columns, region.columns - column);
-            const std::uint64_t width_bytes = divided_up(width * bits, 8);
-            const std::uint64_t start = offset + row * stride + column * bits / 8;
+    const std::uint64_t units = divided_up(region.rows, tall) * across;
+    // A window is all units of some rows.
+    const std::uint64_t unit_rows_bytes = std::min(tall, region.rows) * std::max(stride, row_bytes);
+    const std::uint64_t down = std::max<std::uint64_t>(1, kWindowBytes / unit_rows_bytes);
+    const auto range = [&](std::uint64_t w) {
+        const std::uint64_t first = w * down * tall;
+        const std::uint64_t rows = std::min(down * tall, region.rows - first);
+        return ByteRange{offset + first * stride, (rows - 1) * stride + row_bytes};
+    };
+    Windows windows(source, units, down * across, range);
+    scan_in_units(units, threads, region, isa, [&](Worker& worker, std::uint64_t i) {
+        const std::uint64_t row = i / across * tall;
+        const std::uint64_t column = i % across * columns;
+        const std::uint64_t rows = std::min(tall, region.rows - row);
+        const std::uint64_t width = std::min(columns, region.columns - column);
+        const std::uint64_t width_bytes = divided_up(width * bits, 8);
+        const std::uint64_t start = offset + row * stride + column * bits / 8;
+        if (const unsigned char* data = windows.enter(i, start)) {
+            worker.move_to(data, stride, row, column);
+        } else {
             unsigned char* const bytes = worker.buffer(rows * width_bytes);
             if (width_bytes == stride) {
                 source.read(start, rows * width_bytes, bytes);
@@ -308,14 +398,16 @@ void Scan::add(const Region& region, const ByteSource& source, std::uint64_t off
                     source.read(start + r * stride, width_bytes, bytes + r * width_bytes);
                 }
             }
-            worker.read_from(bytes, width_bytes, row, column);
-            const std::uint64_t tile = tile_width(region);
-            for (std::uint64_t r = 0; r < rows; r += kBandRows) {
-                for (std::uint64_t c = 0; c < width; c += tile) {
-                    worker.run(r, c, std::min<std::uint64_t>(kBandRows, rows - r), std::min(tile, width - c));
-                }
+            worker.move_to(bytes, width_bytes, row, column);
+        }
+        const std::uint64_t tile = tile_width(region);
+        for (std::uint64_t r = 0; r < rows; r += kBandRows) {
+            for (std::uint64_t c = 0; c < width; c += tile) {
+                worker.run(r, c, std::min<std::uint64_t>(kBandRows, rows - r), std::min(tile, width - c));
             }
-        });
+        }
+        windows.leave(i);
+    });
 }
 
 void Scan::merge(const TileCounts& counts) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -40,12 +41,23 @@ struct Region {
     std::vector<Dimension> inner;
 };
 
-// Bytes that are read when they are scanned, such as those of a file.
+// Bytes of a source that are in memory for as long as this lives.
+class MappedBytes {
+  public:
+    virtual ~MappedBytes() = default;
+    virtual const unsigned char* data() const = 0;
+    // Throws if some bytes were not those of the source when they were scanned.
+    virtual void check() const = 0;
+};
+
+// Bytes that come into memory when they are scanned, such as those of a file.
 class ByteSource {
   public:
     virtual ~ByteSource() = default;
     // Copies bytes to `into`; called by several threads at a time. Throws if there are fewer.
     virtual void read(std::uint64_t offset, std::size_t bytes, unsigned char* into) const = 0;
+    // The bytes without a copy, or none if they have to be read. Throws if there are fewer.
+    virtual std::unique_ptr<MappedBytes> map(std::uint64_t offset, std::uint64_t bytes) const = 0;
 };
 
 struct ScanResult {
@@ -68,9 +80,9 @@ class Scan {
 
     // Throws std::invalid_argument for a region that does not fit the weight.
     void add(const Region& region, unsigned threads, Isa isa);
-    // The same for a region whose first element is at `offset` of a source; `data` is not used. Each thread
-    // reads about a megabyte at a time. Throws what the source throws, and std::invalid_argument for inner
-    // dimensions.
+    // The same for a region whose first element is at `offset` of a source; `data` is not used. About 128 MB
+    // are mapped at a time; where the source has no map, each thread reads about a megabyte at a time. Throws
+    // what the source throws, and std::invalid_argument for inner dimensions.
     void add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads, Isa isa);
 
     // Throws std::invalid_argument if elements are missing or were scanned twice.

@@ -1,7 +1,8 @@
-"""Files of weights, read while they are scanned.
+"""Files of weights, mapped while they are scanned.
 
-Files are read, not mapped: reading a mapped page that a truncated file no longer has ends the process by a signal.
-The core reads about a megabyte per thread at a time, so a scan needs little memory for any size of file.
+The core maps what is in the page cache, about 128 MB at a time, so that no byte is copied. It reads the rest, about a
+megabyte per thread at a time. A scan needs little memory for any size of file. The maps are guarded: a file that is
+truncated during a scan, or a disk that fails, is an error. Without the guard, the process would end by a signal.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class WeightsFile:
             The counts and magnitudes.
 
         Raises:
-            InputError: The file ends before the weight does.
+            InputError: The file ends before the weight does, or a part of it cannot be read.
         """
         scan = layout.new_scan(flat=True)
         source = FileBytes(self._file.fileno(), str(self.path))
