@@ -15,14 +15,15 @@ from .loaded_model import SpecError, SpecTooLargeError
 MOST_LAYERS = 1_000
 """Maximum of a count of layers in a config; published models have up to 126 of one kind."""
 
-MOST_EXPERTS = 10_000
-"""Maximum of a count of experts in a config; published models have up to 2,048."""
+MOST_EXPERTS = 100_000
+"""Maximum of a count of experts in a config; Doge has 16,384, each a row of an embedding."""
 
-MOST_LABELS = 100_000
-"""Maximum number of labels in a config: libraries make two names of each. ImageNet-21k has 21,841."""
+MOST_LABELS = 1_000_000
+"""Maximum number of labels in a config: libraries make two names of each. MGP-STR has 50,257."""
 
-MOST_PARTS = 200_000
-"""Maximum number of modules and parameters of a model: libraries create them one by one, a few thousand per second."""
+MOST_PARTS = 400_000
+"""Maximum number of modules and parameters of a model: libraries create them one by one, about 10,000 per second.
+Switch-C has half as many."""
 
 # Last words of the keys of counts, with their limits. Widths, ids and patterns of layers have other last words:
 # `hidden_size_per_layer_input`, `layer_types`.

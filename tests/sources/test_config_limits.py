@@ -89,8 +89,8 @@ class TestHuggingFace:
                 {"model_type": "llava", "text_config": {"model_type": "llama", "num_hidden_layers": 2**31}},
                 "text_config.num_hidden_layers of its config is 2147483648",
             ),
-            ({"model_type": "switch_transformers", "num_experts": 10**6}, "num_experts .* expected at most 10,000"),
-            ({"num_labels": 2**27}, "num_labels of its config is 134217728; expected at most 100,000"),
+            ({"model_type": "mixtral", "num_local_experts": 10**6}, "num_local_experts .* expected at most 100,000"),
+            ({"num_labels": 2**27}, "num_labels of its config is 134217728; expected at most 1,000,000"),
         ],
     )
     def test_counts_that_no_model_has_are_refused(self, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -205,3 +205,20 @@ def test_detection_models_take_images_one_by_one() -> None:
     pytest.importorskip("torchvision")
     with pytest.raises(SpecSizeError, match=r"size batch .* is 1048576; expected at most 10,000"):
         load_model("torchvision:ssdlite320_mobilenet_v3_large", {"batch": 2**20})
+
+
+def test_default_configs_of_transformers_are_within_the_limits() -> None:
+    pytest.importorskip("transformers")
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from pyinfercost.sources.huggingface.classes import check_config
+
+    checked = 0
+    for kind in CONFIG_MAPPING:
+        try:
+            config = CONFIG_MAPPING[kind]().to_dict()
+        except Exception:  # its defaults are incomplete, or need a library
+            continue
+        check_config(f"hf:{kind}", config)
+        checked += 1
+    assert checked > 300

@@ -11,7 +11,7 @@ from random import Random
 from typing import ClassVar
 
 import pyinfercost as ic
-from pyinfercost.sources.library_configs import MOST_LAYERS
+from pyinfercost.sources.library_configs import MOST_EXPERTS
 
 from ..door import Corpus, Door, Figure
 from ..mutate import integer, mutate, text
@@ -81,10 +81,10 @@ class ModelConfigs(Door):
 
 
 def _make_shallow(config: Value, key: str = "") -> None:
-    """Lower counts of layers that are legal but take longer than an input may: a second for 100 layers."""
+    """Lower counts of layers and experts that are legal but take longer than an input may: a second for 100 layers."""
     for place, item in config.items() if isinstance(config, dict) else enumerate(config):
         name = str(place) if isinstance(config, dict) else key
         if isinstance(item, (dict, list)):
             _make_shallow(item, name)
-        elif isinstance(item, int) and 8 < item <= MOST_LAYERS and _DEEP.search(name):
+        elif isinstance(item, int) and 8 < item <= MOST_EXPERTS and _DEEP.search(name):
             config[place] = 8
