@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import Range, whole
+from .._checks import Range, excerpt, shown, whole
 from ..errors import InputError, TooLargeError
 from .inputs import Inputs
 
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 _DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
 
 
+_LONGEST_MESSAGE = 4_000  # characters
+_MOST_ELEMENTS = 2**60  # of an input; torch counts bytes in 64 bits
 _SIZE = Range(1, 2**53)  # doubles do not hold every larger whole number
 
 
 class SpecError(InputError):
-    """A model spec cannot be opened; the message states what is expected."""
+    """A model spec cannot be opened; the message states what is expected. A long one, of a long spec, is shortened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(excerpt(message, most=_LONGEST_MESSAGE))
 
 
 class SpecSizeError(SpecError):
@@ -135,7 +141,15 @@ def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 
 def images(batch: int, *shape: int) -> torch.Tensor:
-    """Return an image input on meta, [batch, *shape], float32."""
+    """Return an image input on meta, [batch, *shape], float32.
+
+    Raises:
+        SpecSizeError: It has more elements than torch can count.
+    """
     import torch
 
+    if math.prod((batch, *shape)) > _MOST_ELEMENTS:
+        raise SpecSizeError(
+            f"an input of shape {shown([batch, *shape])} has more than 2^60 elements; pass smaller sizes"
+        )
     return torch.empty((batch, *shape), device="meta")

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .library_configs import errors_of_library
 from .loaded_model import LoadedModel, SpecSizeError, build, build_device, checked_sizes, images, unknown_name
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     for prefix, argument in _SIZE_ARGUMENTS.items():
         if name.startswith(prefix):
             options[argument] = side if argument == "image_size" else (side, side)
-    module = build(lambda: models.get_model(name, **options))
+    with errors_of_library(
+        f"{spec}: torchvision cannot build it with image_size {side}",
+        "expected an image_size that the model's patches and windows divide",
+    ):
+        module = build(lambda: models.get_model(name, **options))
     if family == "detection":
         _freeze_as_published(module, weights)
     if family == "optical_flow":
