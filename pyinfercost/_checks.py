@@ -66,8 +66,13 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # a whole number in a list, a list in itself, a class of the caller
         return f"a {type(value).__name__}"
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
+    return excerpt(text)
+
+
+def excerpt(text: str, most: int = _LONGEST) -> str:
+    """Return a text for a message; of more than `most` characters, its beginning and its end."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def number(value: object, name: str, within: Range, error: type[InputError] = InputError) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .._checks import shown
 from .._core import SparsityScan, element_bits
 from ..errors import InputError
 from ..results.sparsity import Blocks, Figures, Groups, Magnitudes, Sparsity, WeightSparsity
@@ -25,6 +26,9 @@ BAND_ROWS = 64
 
 LONGEST = 2**48
 """Limit of each dimension of a weight."""
+
+MOST_COLUMNS = 2**60
+"""Limit of the product of the dimensions after the first: the core counts them in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,13 @@ class Layout:
 
     def new_scan(self, *, flat: bool, magnitudes: bool = True) -> SparsityScan:
         """Return an empty scan of the weight."""
-        for length in self.shape:
-            if length > LONGEST:
-                raise SparsityError(f"a weight of shape {list(self.shape)} is too large; expected lengths up to 2^48")
         channel = math.prod(self.shape[_MATRIX:]) or 1
+        # A weight without rows may have columns that no memory holds.
+        if any(length > LONGEST for length in self.shape) or max(self.columns, channel) > MOST_COLUMNS:
+            raise SparsityError(
+                f"a weight of shape {shown(list(self.shape))} is too large; expected lengths up to 2^48, with a "
+                "product up to 2^60 after the first dimension"
+            )
         return SparsityScan(
             self.dtype,
             self.rows,

@@ -30,7 +30,10 @@ def load_callable(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     """
     module_name, _, attribute = spec.partition(":")
     make = _imported(spec, module_name, attribute)
-    accepted = inspect.signature(make).parameters
+    try:
+        accepted = inspect.signature(make).parameters
+    except ValueError as error:  # a builtin
+        raise SpecError(f"{spec}: {error}; expected a function with a signature") from error
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in accepted.values())
     given = {name: value for name, value in sizes.items() if open_ended or name in accepted}
     try:

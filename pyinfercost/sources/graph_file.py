@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from .._checks import read_text
 from .._core import Graph
 from .loaded_model import SpecError
 
@@ -21,10 +21,8 @@ def read_graph(path: str, *, dynamic: Any = None) -> Graph:
 
     Raises:
         SpecError: The file is not text.
+        FileAccessError: It cannot be read.
         ValueError: The text is not a graph; the message names the position.
     """
     del dynamic
-    try:
-        return Graph.from_json(Path(path).read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path} is not UTF-8 text: {error}; expected a graph written by Graph.to_json") from error
+    return Graph.from_json(read_text(path, SpecError))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import InputError
+from .._checks import Range, excerpt, shown, whole
+from ..errors import InputError, TooLargeError
 from .inputs import Inputs
 
 if TYPE_CHECKING:
@@ -17,12 +19,24 @@ if TYPE_CHECKING:
 _DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
 
 
+_LONGEST_MESSAGE = 4_000  # characters
+_MOST_ELEMENTS = 2**60  # of an input; torch counts bytes in 64 bits
+_SIZE = Range(1, 2**53)  # doubles do not hold every larger whole number
+
+
 class SpecError(InputError):
-    """A model spec cannot be opened; the message states what is expected."""
+    """A model spec cannot be opened; the message states what is expected. A long one, of a long spec, is shortened."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(excerpt(message, most=_LONGEST_MESSAGE))
 
 
 class SpecSizeError(SpecError):
     """The model of a spec does not have a size, or a value is out of range."""
+
+
+class SpecTooLargeError(SpecError, TooLargeError):
+    """The model of a spec would not fit in memory, or has more parts than can be built."""
 
 
 class LoadedModel(NamedTuple):
@@ -58,14 +72,26 @@ def checked_sizes(spec: str, sizes: Mapping[str, int], defaults: Mapping[str, in
         Name -> value of all sizes.
 
     Raises:
-        SpecSizeError: A size is unknown, or below 1.
+        SpecSizeError: A size is unknown, no whole number, or out of range.
     """
-    for name, value in sizes.items():
+    for name in sizes:
         if name not in defaults:
             raise SpecSizeError(f"{spec} has no size {name!r}; expected {' or '.join(defaults)}")
-        if value < 1:
-            raise SpecSizeError(f"size {name} of {spec} is {value}; expected at least 1")
-    return {**defaults, **sizes}
+    return {**defaults, **{name: checked_size(spec, name, value) for name, value in sizes.items()}}
+
+
+def checked_size(spec: str, name: str, value: object) -> int:
+    """Return the value of a size.
+
+    Args:
+        spec: The spec, for error messages.
+        name: The size.
+        value: Its value.
+
+    Raises:
+        SpecSizeError: It is no whole number, or out of range.
+    """
+    return whole(value, f"size {name} of {spec}", _SIZE, SpecSizeError)
 
 
 def unknown_name(library: str, name: str, names: Iterable[str]) -> SpecError:
@@ -115,7 +141,15 @@ def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 
 def images(batch: int, *shape: int) -> torch.Tensor:
-    """Return an image input on meta, [batch, *shape], float32."""
+    """Return an image input on meta, [batch, *shape], float32.
+
+    Raises:
+        SpecSizeError: It has more elements than torch can count.
+    """
     import torch
 
+    if math.prod((batch, *shape)) > _MOST_ELEMENTS:
+        raise SpecSizeError(
+            f"an input of shape {shown([batch, *shape])} has more than 2^60 elements; pass smaller sizes"
+        )
     return torch.empty((batch, *shape), device="meta")

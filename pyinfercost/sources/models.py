@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._checks import is_file
 from ..errors import MissingLibraryError
 from .loaded_model import LoadedModel, SpecError
 from .registry import MODEL_FORMS, is_graph, source_of
@@ -67,7 +68,7 @@ def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Grap
     """
     source = source_of(spec)
     if source is not None and source.opens == "graph":
-        if not Path(spec).is_file():
+        if not is_file(Path(spec)):
             raise SpecError(f"{spec}: no such file; expected the path of a captured graph")
         graph = source.read(spec, dynamic)
         unknown = sorted(set(sizes) - set(graph.sizes))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .library_configs import errors_of_library
 from .loaded_model import LoadedModel, build, checked_sizes, images, unknown_name
 
 _DEFAULT_SIDE = 224
+_ADVICE = "expected an image_size that the model's patches and windows divide"
 
 
 def load_timm(name: str, sizes: Mapping[str, int]) -> LoadedModel:
@@ -35,5 +37,6 @@ def load_timm(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         height = width = known["image_size"]
         if published and published.fixed_input_size:
             options["img_size"] = height
-    module = build(lambda: timm.create_model(name, pretrained=False, **options))
+    with errors_of_library(f"timm:{name}: timm cannot build it with {options or 'its defaults'}", _ADVICE):
+        module = build(lambda: timm.create_model(name, pretrained=False, **options))
     return LoadedModel(module, (images(known["batch"], channels, height, width),), {}, {0: {0: "batch"}})

@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .loaded_model import LoadedModel, build, build_device, checked_sizes, images, unknown_name
+from .library_configs import errors_of_library
+from .loaded_model import LoadedModel, SpecSizeError, build, build_device, checked_sizes, images, unknown_name
 
 if TYPE_CHECKING:
     import torch
 
 _DEFAULT_SIDE = 224
+_MOST_LISTED = 10_000  # images of a detection model
 _VIDEO_FRAMES = 16
 _PUBLISHED_SIDE = 512  # torchvision publishes its figures for detection and optical flow at this size
 # Builders of models for one image size, and the argument that sets it.
@@ -59,13 +61,22 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     for prefix, argument in _SIZE_ARGUMENTS.items():
         if name.startswith(prefix):
             options[argument] = side if argument == "image_size" else (side, side)
-    module = build(lambda: models.get_model(name, **options))
+    with errors_of_library(
+        f"{spec}: torchvision cannot build it with image_size {side}",
+        "expected an image_size that the model's patches and windows divide",
+    ):
+        module = build(lambda: models.get_model(name, **options))
     if family == "detection":
         _freeze_as_published(module, weights)
     if family == "optical_flow":
         pair = (images(known["batch"], 3, side, side), images(known["batch"], 3, side, side))
         return LoadedModel(module, pair, {}, {0: {0: "batch"}, 1: {0: "batch"}})
     if family == "detection":  # takes a list of images and resizes them itself
+        if known["batch"] > _MOST_LISTED:
+            raise SpecSizeError(
+                f"size batch of {spec} is {known['batch']}; expected at most {_MOST_LISTED:,}, because the model takes "
+                "its images one by one"
+            )
         return LoadedModel(module, ([images(1, 3, side, side)[0] for _ in range(known["batch"])],), {}, {})
     shape = (3, known["frames"], side, side) if family == "video" else (3, side, side)
     return LoadedModel(module, (images(known["batch"], *shape),), {}, {0: {0: "batch"}})

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .._checks import shown
 from ..errors import InputError
 
 EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
@@ -72,9 +73,13 @@ class Syntax:
         start = len(encoded[: node.col_offset].decode())
         return self.text[start : len(encoded[: node.end_col_offset].decode())]
 
+    def quoted(self, node: ast.expr) -> str:
+        """Return the text of a node in quotes, shortened, for messages."""
+        return shown(self.quote(node))
+
     def error(self, problem: str) -> ConditionError:
         """Return an exception with the condition and the problem."""
-        return ConditionError(f"condition {self.text!r}: {problem}")
+        return ConditionError(f"condition {shown(self.text)}: {problem}")
 
 
 def column_of(node: ast.Name) -> str:
@@ -94,7 +99,7 @@ def unknown_column(name: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     listed = ", ".join([*near, *(other for other in names if other not in near)])
-    return f"unknown column {name!r}; " + (f"the columns are {listed}" if listed else "there are no columns")
+    return f"unknown column {shown(name)}; " + (f"the columns are {listed}" if listed else "there are no columns")
 
 
 def read(text: str) -> Syntax:
@@ -113,7 +118,7 @@ def read(text: str) -> Syntax:
         rest = clean[place : place + 20] if place >= 0 else ""
         where = f"at character {place + 1}, {rest!r}" if rest else "at its end"
         raise ConditionError(
-            f"condition {clean!r}: {error.msg.replace(_DOT, '.')} {where}; expected one like {EXAMPLE!r}"
+            f"condition {shown(clean)}: {error.msg.replace(_DOT, '.')} {where}; expected one like {EXAMPLE!r}"
         ) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ConditionError(f"a condition cannot be read: {str(error) or 'it nests too deeply'}") from None
@@ -131,7 +136,7 @@ def _one_line(text: str) -> tuple[str, str]:
     text = text.strip()
     for match in _TOKEN.finditer(text):
         if match["comment"]:
-            raise ConditionError(f"condition {text!r}: '#' does not begin a comment here; leave it out")
+            raise ConditionError(f"condition {shown(text)}: '#' does not begin a comment here; leave it out")
         token = " " if match["space"] else match[0]
         clean += (text[end : match.start()], token)
         source += (text[end : match.start()], token.replace(".", _DOT) if match["name"] else token)
@@ -159,8 +164,8 @@ class _Reader:
         else:
             self.value(node, depth)  # an unsupported part is reported first
             raise self.syntax.error(
-                f"{self.syntax.quote(node)!r} is a value and neither true nor false; "
-                f"compare it with something, as in {self.syntax.quote(node) + ' > 0'!r}"
+                f"{self.syntax.quoted(node)} is a value and neither true nor false; "
+                f"compare it with something, as in {shown(self.syntax.quote(node) + ' > 0')}"
             )
 
     def value(self, node: ast.expr, depth: int) -> None:
@@ -191,7 +196,7 @@ class _Reader:
         elif isinstance(node, ast.BoolOp):
             # Python's `(a or b) == 5` compares one of the two, which is never meant for columns.
             raise self.syntax.error(
-                f"{self.syntax.quote(node)!r} is true or false and cannot be compared or calculated with; "
+                f"{self.syntax.quoted(node)} is true or false and cannot be compared or calculated with; "
                 "compare each of its parts"
             )
         else:
@@ -200,26 +205,26 @@ class _Reader:
     def _members(self, node: ast.expr) -> None:
         if not isinstance(node, (ast.Tuple, ast.List)):
             raise self.syntax.error(
-                f"'in' takes a tuple of numbers or of texts, as in ('fp16', 'bf16'); got {self.syntax.quote(node)!r}"
+                f"'in' takes a tuple of numbers or of texts, as in ('fp16', 'bf16'); got {self.syntax.quoted(node)}"
             )
         for member in node.elts:
             number = member.operand if isinstance(member, ast.UnaryOp) and isinstance(member.op, ast.USub) else member
             if not isinstance(number, ast.Constant):
                 raise self.syntax.error(
-                    f"a tuple after 'in' holds numbers and texts only, got {self.syntax.quote(member)!r}"
+                    f"a tuple after 'in' holds numbers and texts only, got {self.syntax.quoted(member)}"
                 )
             self._literal(number)
             if number is not member and isinstance(number.value, str):
-                raise self.syntax.error(f"{self.syntax.quote(member)!r} calculates with text")
+                raise self.syntax.error(f"{self.syntax.quoted(member)} calculates with text")
 
     def _literal(self, node: ast.Constant) -> None:
         if not isinstance(node.value, (int, float, str)):
-            raise self.syntax.error(f"{self.syntax.quote(node)!r} is not supported; expected a number or a text")
+            raise self.syntax.error(f"{self.syntax.quoted(node)} is not supported; expected a number or a text")
 
     def _unsupported(self, what: ast.AST, node: ast.expr) -> ConditionError:
         named = _UNSUPPORTED.get(type(what), f"{type(what).__name__!r}")
         return self.syntax.error(
-            f"{named} is not supported, got {self.syntax.quote(node)!r}; a condition has names of columns, numbers, "
+            f"{named} is not supported, got {self.syntax.quoted(node)}; a condition has names of columns, numbers, "
             "texts, arithmetic, comparisons, 'in', 'and', 'or', 'not'"
         )
 

@@ -71,7 +71,7 @@ class Evaluation:
             values = self.value(node)
             if is_text(values):
                 raise self._syntax.error(
-                    f"{self._syntax.quote(node)!r} is text and neither true nor false; compare it with a text in quotes"
+                    f"{self._syntax.quoted(node)} is text and neither true nor false; compare it with a text in quotes"
                 )
             result = values != 0
         return np.asarray(result, dtype=bool)
@@ -95,7 +95,7 @@ class Evaluation:
     def _number(self, node: ast.expr) -> NDArray[Any]:
         values = self.value(node)
         if is_text(values):
-            raise self._syntax.error(f"{self._syntax.quote(node)!r} is text, which cannot be calculated with")
+            raise self._syntax.error(f"{self._syntax.quoted(node)} is text, which cannot be calculated with")
         return values
 
     def _compare(self, node: ast.Compare) -> Any:
@@ -120,7 +120,7 @@ class Evaluation:
             return
         text, number = (left_node, right_node) if is_text(left) else (right_node, left_node)
         raise self._syntax.error(
-            f"{self._syntax.quote(text)!r} is text and {self._syntax.quote(number)!r} a number; they do not compare"
+            f"{self._syntax.quoted(text)} is text and {self._syntax.quoted(number)} a number; they do not compare"
         )
 
 

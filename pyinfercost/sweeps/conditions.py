@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .._checks import shown
 from ..errors import InputTypeError
 from .condition_syntax import ConditionError, Syntax, column_of, read, terms
 from .condition_values import Evaluation, is_text
@@ -86,14 +87,14 @@ class Condition:
         if isinstance(where, str):
             return cls(where)
         if not isinstance(where, Iterable):
-            raise InputTypeError(f"where is {where!r}; expected a condition as text, or several")
+            raise InputTypeError(f"where is {shown(where)}; expected a condition as text, or several")
         try:
             parts = list(where)
         except TypeError:  # an array of no dimension
-            raise InputTypeError(f"where is {where!r}; expected a condition as text, or several") from None
+            raise InputTypeError(f"where is {shown(where)}; expected a condition as text, or several") from None
         for part in parts:
             if not isinstance(part, (str, Condition)):
-                raise InputTypeError(f"where has {part!r}; expected a condition as text")
+                raise InputTypeError(f"where has {shown(part)}; expected a condition as text")
         conditions = [part if isinstance(part, Condition) else cls(part) for part in parts]
         if len(conditions) < 2:  # noqa: PLR2004 - one needs no parentheses
             return conditions[0] if conditions else None

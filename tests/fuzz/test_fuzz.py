@@ -18,8 +18,14 @@ from fuzz.door import Door, is_bad, load_door
 from fuzz.failures import read
 from fuzz.outcomes import outcome_of
 from fuzz.shrink import shrink
+from fuzz.toml import to_toml
 from fuzz.values import Value, at, from_json, paths, replaced, to_json
 from support.paths import TESTS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runner forks, and reads /proc")
 
@@ -229,3 +235,12 @@ def test_shrinking_ends_after_its_tries() -> None:
 )
 def test_bad_figures(figure: object, bad: bool) -> None:
     assert is_bad(figure) is bad
+
+
+def test_values_nested_deeper_than_the_stack_are_written_as_toml() -> None:
+    tree: Value = {"a": [1, [2, {"b c": True, "x": []}], 'é"', {}], "f": 1.5, "t": {"u": {"v": [float("inf")]}}}
+    assert tomllib.loads(to_toml(tree)) == tree
+    deep: Value = 0
+    for _ in range(sys.getrecursionlimit() * 2):
+        deep = [deep]
+    assert to_toml({"a": deep}) == f"a = {'[' * (sys.getrecursionlimit() * 2)}0{']' * (sys.getrecursionlimit() * 2)}\n"

@@ -8,6 +8,7 @@ import re
 
 from .values import Value
 
+_NOTHING = object()
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -41,6 +42,29 @@ def _key(key: str) -> str:
 
 
 def _literal(value: Value) -> str:
+    """Return a value on one line. Without recursion: mutations nest values deeper than Python's stack."""
+    pieces: list[str] = []
+    todo: list[tuple[str, Value]] = [("", value)]  # the text before a value, and the value
+    while todo:
+        before, item = todo.pop()
+        pieces.append(before)
+        if isinstance(item, list):
+            pieces.append("[")
+            todo.append(("]", _NOTHING))
+            todo += [(", " if place else "", each) for place, each in reversed(list(enumerate(item)))]
+        elif isinstance(item, dict):
+            pieces.append("{")
+            todo.append(("}", _NOTHING))
+            todo += [
+                (f"{', ' if place else ''}{_key(key)} = ", each)
+                for place, (key, each) in reversed(list(enumerate(item.items())))
+            ]
+        elif item is not _NOTHING:
+            pieces.append(_scalar(item))
+    return "".join(pieces)
+
+
+def _scalar(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
@@ -49,10 +73,4 @@ def _literal(value: Value) -> str:
             if not math.isfinite(value)
             else repr(value)
         )
-    if isinstance(value, str):
-        return json.dumps(value)
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_literal(item)}" for key, item in value.items()) + "}"
-    return str(value)
+    return json.dumps(value) if isinstance(value, str) else str(value)

@@ -413,3 +413,13 @@ def test_files_need_no_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=Path(__file__).parent
     )
     assert done.stdout.split() == ["64", "False"]
+
+
+@pytest.mark.parametrize("shape", [[0, 2] + [8] * 20, [0] + [2**40] * 2, [5, 0, 2**40, 2**40]])
+def test_weights_without_elements_have_no_more_columns_than_the_core_counts(tmp_path: Path, shape: list[int]) -> None:
+    header = {"weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(SparsityError, match=r"is too large; expected lengths up to 2\^48, with a product up to 2\^60"):
+        ic.sparsity(path)

@@ -181,3 +181,29 @@ def test_symbol_names() -> None:
         "",
         "",
     ]
+
+
+def test_messages_quote_values_of_the_file_in_part(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt2"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename.endswith("model.json"):
+                program = json.loads(content)
+                program |= {"schema_version": {"major": ["a" * 50_000]}, "torch_version": "b" * 50_000}
+                content = json.dumps(program).encode()
+            new.writestr(entry.filename, content)
+    with pytest.raises(ArchiveError, match=r"has export schema \['aaa.* expected 8") as caught:
+        graph_from_archive(path)
+    assert len(str(caught.value)) < 2000
+
+
+def test_a_message_quotes_a_long_name_of_an_entry_in_part(archive: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt2"
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.infolist():
+            name = entry.filename.replace("model.json", "m" * 50_000 + ".json")
+            new.writestr(name, b"{}" if name != entry.filename else old.read(entry))
+    with pytest.raises(ArchiveError, match="does not follow torch's export schema") as caught:
+        graph_from_archive(path)
+    assert len(str(caught.value)) < 3000

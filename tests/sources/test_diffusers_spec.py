@@ -105,8 +105,10 @@ def test_what_cannot_be_had_is_refused(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, UNET)
     with pytest.raises(SpecError, match=r"has no size 'frames'; expected batch or sample_size or sequence"):
         load_model(spec, {"frames": 3})
-    with pytest.raises(SpecError, match=r"size batch of diffusers:.* is 0; expected at least 1"):
+    with pytest.raises(
+        SpecError, match=r"size batch of diffusers:.* is 0; expected a whole number from 1 to 9007199254740992"
+    ):
         load_model(spec, {"batch": 0})
     (tmp_path / "config.json").write_text("no JSON", encoding="utf-8")
-    with pytest.raises(SpecError, match="is not JSON"):
+    with pytest.raises(SpecError, match="holds no JSON"):
         load_model(f"diffusers:{tmp_path}/config.json", {})

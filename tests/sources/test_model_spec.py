@@ -107,7 +107,11 @@ class TestTorchvision:
         [
             ("torchvision:resnet51", {}, "no model 'resnet51' among its .*resnet50"),
             ("torchvision:resnet18", {"sequence": 8}, "no size 'sequence'; expected batch or image_size"),
-            ("torchvision:resnet18", {"batch": 0}, "size batch of torchvision:resnet18 is 0; expected at least 1"),
+            (
+                "torchvision:resnet18",
+                {"batch": 0},
+                "size batch of torchvision:resnet18 is 0; expected a whole number from 1 to 9007199254740992",
+            ),
         ],
     )
     def test_refused(self, spec: str, sizes: dict[str, int], message: str) -> None:

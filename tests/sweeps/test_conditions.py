@@ -398,3 +398,28 @@ def test_a_condition_means_what_python_means(text: str, rows: list[tuple[Any, ..
         for a, b, y, f, t in rows
     ]
     assert Condition.parse(text).mask(columns).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "h" + "+batch" * 20_000,  # deeper than Python parses
+        "'" + "a" * 50_000 + "'",
+        "batch + '" + "a" * 50_000 + "'",
+        "batch " + "a" * 50_000,
+        "batch > 1 # " + "a" * 50_000,
+        "batch in " + "a" * 50_000,
+        "f(" + "a" * 50_000 + ")",
+        "not (" + "batch > 1 or " * 3000 + "batch < 0) > 3",
+    ],
+)
+def test_a_message_quotes_the_ends_of_a_long_condition(text: str) -> None:
+    with pytest.raises(ConditionError) as caught:
+        Condition(text)
+    assert len(str(caught.value)) < 2000  # 200 characters of each quoted text
+
+
+def test_a_name_that_is_no_column_is_quoted_in_part() -> None:
+    with pytest.raises(ConditionError, match="unknown column 'aaa") as caught:
+        Condition(f"{'a' * 50_000} > 1").mask(COLUMNS)
+    assert len(str(caught.value)) < 2000

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..loaded_model import LoadedModel, SpecError, build_device
+from ..._checks import is_file, is_folder, parse_json, read_text, shown
+from ..library_configs import FAULTS_OF_CONFIGS, check_counts, errors_of_library, limited_parts, words_of
+from ..loaded_model import LoadedModel, SpecError, build_device, checked_size
 from ..sizes import BATCH
 from .arguments import call_arguments
 from .step import Step
@@ -32,23 +33,28 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     """
     import diffusers
 
-    path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
-    if not path.is_file():
-        raise SpecError(f"diffusers:{name}: there is no file {path}; expected a config.json")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise SpecError(f"diffusers:{name} is not JSON: {error}; expected the config.json of a model") from error
+    spec = f"diffusers:{name}"
+    path = Path(name) / "config.json" if is_folder(Path(name)) else Path(name)
+    if not is_file(path):
+        raise SpecError(f"{spec}: there is no file {path}; expected a config.json")
+    config = parse_json(read_text(path, SpecError), spec, SpecError)
     kind = config.get("_class_name") if isinstance(config, dict) else None
     model_class = getattr(diffusers, kind, None) if isinstance(kind, str) else None
     if not (isinstance(model_class, type) and issubclass(model_class, diffusers.ModelMixin)):
         raise SpecError(
-            f"diffusers:{name} has _class_name {kind!r}, which is not a model of diffusers {diffusers.__version__}; "
+            f"{spec} has _class_name {shown(kind)}, which is not a model of diffusers {diffusers.__version__}; "
             "expected the config.json of a unet, transformer, vae or controlnet, not of a pipeline"
         )
-    with torch.device(build_device()):
+    check_counts(spec, config)
+    with (
+        errors_of_library(
+            f"{spec}: diffusers cannot build its {kind}", "expected the config.json of a published model of this class"
+        ),
+        limited_parts(spec),
+        torch.device(build_device()),
+    ):
         module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
-    return with_inputs(f"diffusers:{name}", module, sizes)
+    return with_inputs(spec, module, sizes)
 
 
 def with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) -> LoadedModel:
@@ -65,13 +71,24 @@ def with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) ->
     Raises:
         SpecError: As for `load_diffusers`.
     """
+    try:
+        return _with_inputs(spec, module, sizes)
+    except SpecError:
+        raise
+    except FAULTS_OF_CONFIGS as error:
+        raise SpecError(
+            f"{spec}: the config does not determine the inputs of its {type(module).__name__} ({words_of(error)}); "
+            "give your own through package.module:callable"
+        ) from error
+
+
+def _with_inputs(spec: str, module: torch.nn.Module, sizes: Mapping[str, int]) -> LoadedModel:
+    sizes = {name: checked_size(spec, name, value) for name, value in sizes.items()}
     step = Step(module, sizes)
     given = call_arguments(module, step)
-    for size, value in sizes.items():
+    for size in sizes:
         if size not in step.used:
             raise SpecError(f"{spec} has no size {size!r}; expected {' or '.join(sorted(step.used))}")
-        if value < 1:
-            raise SpecError(f"size {size} of {spec} is {value}; expected at least 1")
     return LoadedModel(module, (), given, _batch_of(module, step, given))
 
 

@@ -40,6 +40,8 @@ _CHANNELS = (
 _AUDIO_RATES = ("encoder_rates", "downsampling_ratios", "dec_strides")
 _PICTURES = ("Autoencoder", "VAE", "Vae", "VQModel", "T2IAdapter")
 _LARGEST_SIDE = 128
+MOST_VALUES = 2**24
+"""Maximum number of elements of an input with values."""
 
 
 class Step:
@@ -138,8 +140,12 @@ class Step:
         return self.empty(*shape, dtype=torch.int64)
 
     def ones(self, *shape: int) -> torch.Tensor:
-        """Return a mask without padding, with the batch first and with real values, which some forwards read."""
-        return torch.ones((self.batch, *shape), dtype=torch.int64)
+        """Return a mask without padding, with the batch first and with real values, which some forwards read.
+
+        A mask of millions of elements has a shape only.
+        """
+        full = (self.batch, *shape)
+        return torch.ones(full, dtype=torch.int64, device="meta" if math.prod(full) > MOST_VALUES else "cpu")
 
     def image(self, channels: int | None = None) -> torch.Tensor:
         """Return a latent image, or an image."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyinfercost._checks import shown
 from pyinfercost._core import Graph, GraphBuilder, TensorId
 from pyinfercost.sources.data_names import Operand
 from pyinfercost.sources.exported.archive_weights import (
@@ -73,8 +74,8 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
         entries = sorted(name for name in archive.names if name.startswith(_MODELS) and name.endswith(".json"))
         if len(entries) != 1:
             raise archive.error(
-                f"holds {len(entries)} programs {entries}; expected exactly one {_MODELS}NAME.json, as written by "
-                "torch.export.save (torch 2.8 or newer)"
+                f"holds {len(entries)} programs {shown(entries)}; expected exactly one {_MODELS}NAME.json, as written "
+                "by torch.export.save (torch 2.8 or newer)"
             )
         entry = entries[0]
         program = archive.json(entry)
@@ -82,7 +83,7 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
             version = program["schema_version"]["major"]
             if version != _SCHEMA_MAJOR:
                 raise archive.error(
-                    f"{entry} has export schema {version} (torch {program.get('torch_version', 'unknown')}); "
+                    f"{entry} has export schema {shown(version)} (torch {shown(program.get('torch_version'))}); "
                     f"expected {_SCHEMA_MAJOR}, as written by torch.export.save of torch 2.8 or newer"
                 )
             tied = archive.tied_names()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from ..._checks import excerpt
 from ...errors import FileAccessError, InputError, MissingFileError
 
 _WEIGHTS = "data/weights/"
@@ -19,6 +20,7 @@ _CONSTANTS = "data/constants/"
 _CONFIG = "_config.json"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then the lengths of the following name and extra field
 _LOCAL_SIGNATURE = b"PK\x03\x04"
+_LONGEST_MESSAGE = 2_000  # characters
 _LONGEST = 2**48  # limit of sizes, strides and offsets
 
 # torch._export.serde.schema.ScalarType: code -> (torch's name, bytes per element)
@@ -155,8 +157,8 @@ class Archive:
         self._zip.close()
 
     def error(self, message: str) -> ArchiveError:
-        """Return an `ArchiveError` whose message starts with the file's path."""
-        return ArchiveError(f"{self.path}: {message}")
+        """Return an `ArchiveError` whose message starts with the file's path; texts of the file are shortened."""
+        return ArchiveError(f"{self.path}: {excerpt(message, most=_LONGEST_MESSAGE)}")
 
     def read(self, name: str) -> bytes:
         """Return the bytes of a small entry."""

@@ -7,6 +7,8 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from ..._checks import is_file, is_folder, shown
+from ..library_configs import check_counts, errors_of_library, limited_parts
 from ..loaded_model import SpecError, build_device
 
 # For a config without architectures: tasks in order of their likelihood for its model type.
@@ -26,23 +28,46 @@ def load_config(name: str) -> Any:
     Raises:
         SpecError: There is none, or `transformers` does not support it.
     """
-    from huggingface_hub.errors import StrictDataclassError
-    from transformers import AutoConfig
+    from transformers import AutoConfig, PretrainedConfig
 
     path = Path(name)
-    if name.endswith(".json") and not path.is_file():
+    if name.endswith(".json") and not is_file(path):
         raise SpecError(f"hf:{name}: no such file; expected a config.json")
-    if path.is_dir() and not (path / "config.json").is_file():
+    if is_folder(path) and not is_file(path / "config.json"):
         raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
-    try:
-        return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
-    except OSError as error:
+    with errors_of_library(
+        f"hf:{name}: transformers does not support its config",
+        "expected the config of a model that this version of transformers has",
+    ):
+        try:
+            check_config(f"hf:{name}", PretrainedConfig.get_config_dict(name, local_files_only=True)[0])
+            return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+        except OSError as error:
+            raise SpecError(
+                f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. "
+                f"Nothing is downloaded: run `hf download {name} config.json`, or give the path of its config.json"
+            ) from error
+
+
+def check_config(spec: str, config: Any) -> None:
+    """Reject a config whose keys of classes or counts `transformers` would read without a check.
+
+    Args:
+        spec: Name of the model in errors.
+        config: Value of its JSON.
+
+    Raises:
+        SpecError: The config is no object, its architectures are no list of names, or a count is too large.
+    """
+    if not isinstance(config, dict):
+        raise SpecError(f"{spec}: its config is {shown(config)}; expected an object")
+    named = config.get("architectures")
+    if named is not None and not (isinstance(named, list) and all(isinstance(each, str) for each in named)):
         raise SpecError(
-            f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. Nothing "
-            f"is downloaded: run `hf download {name} config.json`, or give the path of its config.json"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise SpecError(f"hf:{name}: transformers does not support its config: {error}") from error
+            f"{spec}: architectures of its config is {shown(named)}; expected a list of names of classes of "
+            "transformers"
+        )
+    check_counts(spec, config)
 
 
 def build_model(name: str, config: Any) -> Any:
@@ -61,20 +86,19 @@ def build_model(name: str, config: Any) -> Any:
     import torch
 
     model_class = model_class_of(name, config)
-    try:
+    with (
+        errors_of_library(
+            f"hf:{name}: transformers cannot build its {model_class.__name__}",
+            "expected a complete config, with all values of a published model of this type",
+        ),
+        limited_parts(f"hf:{name}"),
+        torch.device(build_device()),
+    ):
         try:
-            with torch.device(build_device()), _literals_with_values():
+            with _literals_with_values():
                 model = model_class._from_config(config).eval()
         except (RuntimeError, NotImplementedError):  # its constructor mixes such numbers with meta tensors
-            with torch.device(build_device()):
-                model = model_class._from_config(config).eval()
-    except ModuleNotFoundError:
-        raise  # its message names the library
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
-        raise SpecError(
-            f"hf:{name}: transformers cannot build its {model_class.__name__}: {type(error).__name__}: {error}; "
-            "expected a complete config, with all values of a published model of this type"
-        ) from error
+            model = model_class._from_config(config).eval()
     if type(model).forward is torch.nn.Module.forward:
         raise SpecError(
             f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
@@ -118,8 +142,9 @@ def model_class_of(name: str, config: Any) -> Any:
     import transformers
 
     for architecture in getattr(config, "architectures", None) or []:
-        if hasattr(transformers, architecture):
-            return getattr(transformers, architecture)
+        found = getattr(transformers, architecture, None)
+        if isinstance(found, type):
+            return found
     found = _from_mappings(config) or _from_module(config)
     if found is None:
         raise SpecError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ..loaded_model import SpecError
+from ..loaded_model import SpecError, SpecTooLargeError
 from . import image_layouts as forms
 from . import media, sound
 from .image_size import plain_shape, side_of
@@ -25,6 +25,7 @@ from .request import Inputs, Request, token_ids, word_id
 DEFAULT_SEQUENCE = 128
 DEFAULT_CONTEXT = 2048
 _DEFAULT_FRAMES = 16
+_MOST_TOKENS = 2**26  # with values: 512 MB
 # Arguments that a processor fills and a model may take; with one of these an image is more than its pixels.
 # Output of a processor -> names in forwards; parts of models have shorter ones.
 _ALSO = {
@@ -118,11 +119,16 @@ def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, plac
         row += [token] * count + [word]
         types += [_TOKEN_TYPES[kind]] * count + [0]
     rest = max(1, sequence - (len(places) + 1))
+    if batch * (len(row) + rest) > _MOST_TOKENS:
+        raise SpecTooLargeError(
+            f"{request.spec} has {batch * (len(row) + rest):,} tokens with values in its inputs; expected at most "
+            f"{_MOST_TOKENS:,}, so pass a smaller batch or sequence"
+        )
     row += [word] * rest
     types += [0] * rest
-    inputs.kwargs["input_ids"] = torch.tensor([row] * batch)
+    inputs.kwargs["input_ids"] = torch.tensor(row).repeat(batch, 1)
     if "mm_token_type_ids" in request.parameters:
-        inputs.kwargs["mm_token_type_ids"] = torch.tensor([types] * batch)
+        inputs.kwargs["mm_token_type_ids"] = torch.tensor(types).repeat(batch, 1)
 
 
 def hears_instead(request: Request, inputs: Inputs) -> bool:

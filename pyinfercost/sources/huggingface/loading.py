@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..library_configs import FAULTS_OF_CONFIGS, words_of
 from ..loaded_model import LoadedModel, SpecError
 from .classes import build_model, load_config
 
@@ -76,10 +77,9 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
     except SpecError:
         raise
-    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError, ImportError) as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
+    except (*FAULTS_OF_CONFIGS, ImportError) as error:
         raise SpecError(
-            f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({text}); "
+            f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic)

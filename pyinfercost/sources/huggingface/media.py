@@ -14,6 +14,12 @@ from typing import Any
 
 import torch
 
+from ..._checks import shown
+from ..loaded_model import SpecTooLargeError
+
+MOST_VALUES = 2**30
+"""Maximum number of pixels, or samples of audio, that a processor gets: 1 GB of pixels."""
+
 # Attribute of a processor -> names in configs.
 _SHARED = {
     "patch_size": ("patch_size",),
@@ -67,6 +73,7 @@ def images(name: str, config: Any, batch: int, side: tuple[int, int]) -> dict[st
     _fit_size(processor, side, part_configs(config, ("vision", "image", "visual")))
     if hasattr(processor, "apply_ocr"):
         processor.apply_ocr = False  # the words on a page are separate inputs
+    _check_values("images", batch * 3 * side[0] * side[1])
     picture = torch.zeros((3, *side), dtype=torch.uint8)
     flat = picture.permute(1, 2, 0).numpy()
     # Processors take a list of images per sample, a flat list, or arrays.
@@ -92,8 +99,22 @@ def videos(config: Any, batch: int, frames: int, side: tuple[int, int]) -> dict[
     if processor is None:
         return None
     _fit_size(processor, side, [])
+    _check_values("clips", batch * frames * 3 * side[0] * side[1])
     clips = [torch.zeros((frames, 3, *side), dtype=torch.uint8) for _ in range(batch)]
     return dict(processor(videos=clips, return_tensors="pt", do_sample_frames=False))
+
+
+def _check_values(what: str, values: int) -> None:
+    """Reject inputs that are too large for a processor, which works on real values.
+
+    Raises:
+        SpecTooLargeError: There are too many values.
+    """
+    if values > MOST_VALUES:
+        raise SpecTooLargeError(
+            f"{what} of {shown(values)} values are too large for the model's own processor, which takes at most "
+            f"{MOST_VALUES:,}; pass a smaller batch, image_size, frames or seconds"
+        )
 
 
 def sees_clips_alone(config: Any) -> bool:
@@ -109,6 +130,7 @@ def audio(config: Any, batch: int, seconds: int) -> dict[str, Any] | None:
     if extractor is None:
         return None
     rate = getattr(extractor, "sampling_rate", 16000)
+    _check_values("recordings", batch * rate * seconds)
     silence = torch.zeros(rate * seconds).numpy()
     waves = [silence for _ in range(batch)]
     options = {"sampling_rate": rate, "return_tensors": "pt"}

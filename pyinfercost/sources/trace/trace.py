@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Graph, GraphBuilder
 
+from ..._checks import excerpt
 from ..symbols import CaptureError
 from .writer import GraphWriter, source_of
 
@@ -299,13 +300,14 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
         )
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
-    return CaptureError(f"capture stopped{where}{after}: {text}{advice}")
+    return CaptureError(f"capture stopped{where}{after}: {excerpt(text, most=_LONGEST)}{advice}")
 
 
 def _asks_for_values(text: str) -> bool:
     return any(word in text for word in _ABOUT_VALUES)
 
 
+_LONGEST = 4_000  # characters of another library's message
 _NO_KERNEL = "\n\nCPU: registered at"
 _ABOUT_VALUES = (
     "item()",

@@ -41,6 +41,7 @@ def channel_groups(graph: Graph) -> ChannelGroups:
 
     Raises:
         ChannelGroupsError: (a `ValueError`) the graph is one of a training step.
+        TooLargeError: A dimension has more than 2^24 elements, or all have more than 2^27.
     """
     walk = Walk(graph)
     backward = sum(node.phase == "backward" for node in walk.nodes)

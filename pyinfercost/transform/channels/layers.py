@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from .pointwise import broadcast
-from .units import Axis, LockedError
+from .units import Axis, LockedError, repeated, tiled
 from .walk import Walk, need
 
 if TYPE_CHECKING:
@@ -84,28 +82,29 @@ def _grouped(walk: Walk, node: NodeInfo, weight: int, inputs: Axis, groups: int,
     per_row = length // groups
     walk.makes(weight, 0)
     if groups > SMALL or (per_row if transposed else per_group) == 1:
-        kept: Axis = units.fresh(groups)
+        made = units.fresh(groups)
+        kept: Axis = made
         if isinstance(inputs, int):
             kept = units.fix(kept, inputs)
         else:
-            units.equal(inputs, np.repeat(kept, len(inputs) // groups))
-        row_units: Axis = kept if isinstance(kept, int) else np.repeat(kept, per_row)
+            units.equal(inputs, repeated(made, len(inputs) // groups))
+        row_units: Axis = kept if isinstance(kept, int) else repeated(kept, per_row)
         units.equal(rows, row_units)
         walk.fix_dim(weight, 1, "they are channels of one group")
         walk.argument(node, "groups", [kept])
         if not transposed:
             return rows
-        return kept if isinstance(kept, int) else np.repeat(kept, per_group)
+        return kept if isinstance(kept, int) else repeated(kept, per_group)
     along = units.fresh(per_row)
-    units.equal(rows, np.tile(along, groups))
+    units.equal(rows, tiled(along, groups))
     if not transposed:
         walk.role(weight, "consumer", 1)
-        units.equal(inputs, columns if isinstance(columns, int) else np.tile(columns, groups))
+        units.equal(inputs, columns if isinstance(columns, int) else tiled(columns, groups))
         return rows
     walk.made.pop(walk.parameter(weight, 0) or (-1, -1), None)
     walk.makes(weight, 1)
     units.equal(inputs, rows)
-    return columns if isinstance(columns, int) else np.tile(columns, groups)
+    return columns if isinstance(columns, int) else tiled(columns, groups)
 
 
 def product(walk: Walk, node: NodeInfo) -> None:
@@ -183,7 +182,7 @@ def attention(walk: Walk, node: NodeInfo) -> None:
             elif isinstance(axis, int):
                 walk.units.fix(other, axis)
             else:
-                equal(axis, np.repeat(other, len(axis) // len(other)))
+                equal(axis, repeated(other, len(axis) // len(other)))
         heads.append(axis)
     mask = node.operand("attn_mask", "attn_bias")
     scores = [*heads, q[-2], k[-2]]

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ... import _core
+from ...errors import TooLargeError
 from . import layers, pointwise, reducing, views
 from .units import LockedError
 from .walk import Rule, Walk
@@ -142,5 +143,7 @@ def follow(walk: Walk) -> None:
             rule(walk, node)
         except LockedError as why:
             walk.lock(node, f"{why} ({node.op}{place})")
+        except TooLargeError:
+            raise
         except (IndexError, TypeError, ValueError) as why:  # an unsupported form of an argument
             walk.lock(node, f"{node.op}{place} is called in an unsupported way ({why})")

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ..._checks import shown
+from ...errors import TooLargeError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -15,8 +18,35 @@ Axis: TypeAlias = "Ids | int"
 """A dimension: the unit of each of its elements, or the index of the reason why the whole dimension is fixed."""
 
 
+LONGEST = 2**24
+"""Maximum length of a dimension whose elements are units: 128 MB of ids. The longest of models are vocabularies."""
+
+MOST_UNITS = 2**27
+"""Maximum number of units of a graph: 1 GB of ids. A model of 126 layers and 405 billion parameters has a third."""
+
+
 class LockedError(Exception):
     """A rule cannot follow channels through a node. The message gives the reason; the node's dimensions are fixed."""
+
+
+def repeated(ids: Ids, times: int) -> Ids:
+    """Return ids, each of them several times in a row."""
+    _check_length(len(ids) * times)
+    return np.repeat(ids, times)
+
+
+def tiled(ids: Ids, times: int) -> Ids:
+    """Return ids, all of them several times, one after the other."""
+    _check_length(len(ids) * times)
+    return np.tile(ids, times)
+
+
+def _check_length(length: int) -> None:
+    if length > LONGEST:
+        raise TooLargeError(
+            f"a dimension of this graph has {shown(length)} elements, above the limit of {LONGEST:,} for channels; "
+            "pass the graph of a smaller model"
+        )
 
 
 class Units:
@@ -38,7 +68,17 @@ class Units:
         return self._number[text]
 
     def fresh(self, count: int) -> Ids:
-        """Return new units."""
+        """Return new units.
+
+        Raises:
+            TooLargeError: There would be too many of them.
+        """
+        _check_length(count)
+        if self._count + count > MOST_UNITS:
+            raise TooLargeError(
+                f"the dimensions of this graph have {self._count + count:,} channels and more, above the limit of "
+                f"{MOST_UNITS:,}; pass a smaller model"
+            )
         self._count += count
         return np.arange(self._count - count, self._count, dtype=np.int64)
 
@@ -57,6 +97,7 @@ class Units:
             stand_in = self.fresh(1)
             self._fixed.append((stand_in, axis))
             self._stand_ins[axis] = int(stand_in[0])
+        _check_length(count)
         return np.full(count, self._stand_ins[axis], dtype=np.int64)
 
     def equal(self, left: Axis, right: Axis) -> Axis:

@@ -11,7 +11,7 @@ import numpy as np
 
 from .layers import SMALL
 from .pointwise import broadcast, tie
-from .units import Axis, LockedError
+from .units import Axis, LockedError, repeated, tiled
 from .walk import Walk, need, whole
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def repeat(walk: Walk, node: NodeInfo) -> None:
     for back, count in enumerate(reversed(times), 1):
         axis = axes[-back]
         if not isinstance(axis, int) and count != 1:
-            axes[-back] = np.tile(axis, whole(count)[0])
+            axes[-back] = tiled(axis, whole(count)[0])
     walk.set(result, axes)
 
 
@@ -194,7 +194,7 @@ def repeat_interleave(walk: Walk, node: NodeInfo) -> None:
     axes = list(walk.axes(source))
     axis = axes[dim]
     if not isinstance(axis, int):
-        axes[dim] = np.repeat(axis, times)
+        axes[dim] = repeated(axis, times)
     walk.set(node.results[0], axes)
 
 
@@ -226,10 +226,10 @@ def shuffle(walk: Walk, node: NodeInfo) -> None:
     if not isinstance(axis, int):
         if name == "aten.pixel_shuffle":
             rows = axis.reshape(walk.lengths[result][-3], -1)
-            walk.units.equal(np.repeat(rows[:, 0], rows.shape[1]), axis)
+            walk.units.equal(repeated(rows[:, 0], rows.shape[1]), axis)
             made = rows[:, 0].copy()
         elif name == "aten.pixel_unshuffle":
-            made = np.repeat(axis, walk.lengths[result][-3] // len(axis))
+            made = repeated(axis, walk.lengths[result][-3] // len(axis))
         else:
             rows = axis.reshape(int(node.argument("groups")), -1)
             tie(walk, list(rows))
@@ -338,7 +338,7 @@ def _cut(walk: Walk, axis: Axis, own: list[Part], named: list[bool], open_dim: i
         inferred = [at for at in alone if own[at].after == open_dim and lengths[at] > 1]
         chosen = inferred[0] if inferred else large[0] if large else alone[-1] if alone else len(own) - 1
         rows = np.moveaxis(table, chosen, 0).reshape(lengths[chosen], -1)
-        walk.units.equal(np.repeat(rows[:, 0], rows.shape[1] - 1), rows[:, 1:].reshape(-1))
+        walk.units.equal(repeated(rows[:, 0], rows.shape[1] - 1), rows[:, 1:].reshape(-1))
     kept = np.moveaxis(table, chosen, 0).reshape(lengths[chosen], -1)[:, 0].copy()
     return [kept if at == chosen else fixed for at in range(len(own))]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -10,6 +11,7 @@ from random import Random
 from typing import ClassVar
 
 import pyinfercost as ic
+from pyinfercost.sources.library_configs import MOST_EXPERTS
 
 from ..door import Corpus, Door, Figure
 from ..mutate import integer, mutate, text
@@ -17,6 +19,7 @@ from ..values import Value
 from .figures import of_counts
 
 _PHASES = ("", "", "#prefill", "#decode", "#train")
+_DEEP = re.compile(r"layer|depth|block|stage|repeat|level|expert")
 _SIZES = ("batch", "sequence", "context", "image_size", "seconds", "frames")
 
 
@@ -57,6 +60,8 @@ class ModelConfigs(Door):
                 config[name] = random.choice((0, -1, 1, 3, 7, 2**31, None, "", [1], integer(random), text(random)))
         if random.random() < 0.6:
             config = mutate(random, config)
+        if isinstance(config, (dict, list)):
+            _make_shallow(config)
         return {
             "config": config,
             "phase": random.choice(_PHASES) if random.random() < 0.98 else text(random),
@@ -73,3 +78,13 @@ class ModelConfigs(Door):
             yield from of_counts(ic.count(graph))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_shallow(config: Value, key: str = "") -> None:
+    """Lower counts of layers and experts that are legal but take longer than an input may: a second for 100 layers."""
+    for place, item in config.items() if isinstance(config, dict) else enumerate(config):
+        name = str(place) if isinstance(config, dict) else key
+        if isinstance(item, (dict, list)):
+            _make_shallow(item, name)
+        elif isinstance(item, int) and 8 < item <= MOST_EXPERTS and _DEEP.search(name):
+            config[place] = 8
