@@ -81,8 +81,8 @@ class Scan {
     // Throws std::invalid_argument for a region that does not fit the weight.
     void add(const Region& region, unsigned threads, Isa isa);
     // The same for a region whose first element is at `offset` of a source; `data` is not used. About 128 MB
-    // are mapped at a time; where the source has no map, each thread reads about a megabyte at a time. Throws
-    // what the source throws, and std::invalid_argument for inner dimensions.
+    // are mapped at a time. Where the source has no map, and for a megabyte or less, each thread reads about
+    // a megabyte at a time. Throws what the source throws, and std::invalid_argument for inner dimensions.
     void add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads, Isa isa);
 
     // Throws std::invalid_argument if elements are missing or were scanned twice.

@@ -46,8 +46,9 @@ def random_bytes(path: Path, size: int) -> Path:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("offset", [0, 1, 6, 4095, 4096, 4099])
 def test_maps_and_reads_give_the_same(tmp_path: Path, dtype: str, offset: int) -> None:
-    rows, columns = 300, 1030
-    path = random_bytes(tmp_path / "w", offset + rows * columns * _core.element_bits(dtype) // 8)
+    columns = 1030
+    rows = 1_300_000 * 8 // _core.element_bits(dtype) // columns  # weights up to a megabyte are not mapped
+    path = random_bytes(tmp_path / "w", offset + (rows * columns * _core.element_bits(dtype) + 7) // 8)
     for flat in (False, True):
         shape = (1, rows * columns) if flat else (rows, columns)
         for threads in (1, 3):
@@ -110,7 +111,7 @@ def read_beyond_the_end():
 """
 
 
-def run(tmp_path: Path, code: str, *options: str, size: int = 2**20) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, code: str, *options: str, size: int = 2**22) -> subprocess.CompletedProcess[str]:
     path = random_bytes(tmp_path / "weights", size)
     command = [sys.executable, *options, "-c", START + code, str(path)]
     # A sanitizer that reports the signal itself would hide how the process ends.
@@ -271,10 +272,10 @@ print(len(wrong), [os.waitpid(child, 0)[1] for child in children])
 
 
 def test_a_file_that_is_replaced_keeps_its_bytes(tmp_path: Path) -> None:
-    path = random_bytes(tmp_path / "w", 2**20)
+    path = random_bytes(tmp_path / "w", 2**22)
     with path.open("rb") as file:
         source = _core.FileBytes(file.fileno(), str(path))
-        first, second = (_core.SparsityScan("float32", 256, 1024) for _ in range(2))
+        first, second = (_core.SparsityScan("float32", 1024, 1024) for _ in range(2))
         first.add(source)
         other = tmp_path / "other"
         other.write_bytes(b"")
