@@ -40,7 +40,7 @@ CPP_MAY_INCLUDE = {
     "plan": {"core", "ops", "lowering", "count", "plan"},
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
-    "select": {"select"},
+    "select": {"core", "select"},
     "bindings": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "sparsity", "bindings"},
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header
 }

@@ -15,7 +15,6 @@ from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import (
     FILLED_IN,
-    LARGEST_SIZE,
     Ranges,
     SizeError,
     as_ranges,
@@ -291,12 +290,10 @@ def _drafts(
 def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
     """Return the checked values of a field that needs no look-up."""
     if isinstance(values, Ranges):  # in range as a whole if both ends are
-        ends: Sequence[Any] = [checked_field(name, end) for end in (values.minimum, values.maximum)]
-    else:
-        values = ends = tuple(checked_field(name, value) for value in values)
-    if name == "devices" and maximum(ends) > LARGEST_SIZE:
-        raise InputError(f"devices is {maximum(ends)}; expected at most 2^53 = {LARGEST_SIZE} in a sweep")
-    return values
+        for end in (values.minimum, values.maximum):
+            checked_field(name, end)
+        return values
+    return tuple(checked_field(name, value) for value in values)
 
 
 def _check_settings(what: str, count: int) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,10 +69,8 @@ def test_deep_expressions_are_refused(text: str) -> None:
 def test_expressions_have_a_bound_on_terms() -> None:
     # (a+b+...+n)^9 has C(22, 9) = 497,420 terms.
     names = "(" + "+".join("abcdefghijklmn") + ")"
-    began = time.process_time()
     with pytest.raises(_core.InputError, match="more than 10000 terms"):
         _core.Expr("*".join([names] * 9))
-    assert time.process_time() - began < 2
 
 
 def repeated(step: Callable[[_core.Expr], _core.Expr]) -> _core.Expr:
@@ -298,10 +295,8 @@ def test_ctrl_c_ends_a_long_count() -> None:
     graph = builder.build([x], [tensors[-1]])
     timer = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.start()
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         count_for_ever(graph)
-    assert time.monotonic() - began < 10  # a whole count takes longer than the 0.1 s; no bound on speed
     timer.join()
 
 

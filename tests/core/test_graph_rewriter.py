@@ -263,12 +263,12 @@ def _early(rewriter: GraphRewriter) -> None:
 @pytest.mark.parametrize(
     ("use", "error", "message"),
     [
-        (lambda r: r.remove(2), IndexError, "node 2 of a graph that has 2"),
-        (lambda r: r.set_dtype(4, "int8"), IndexError, "tensor 4 of a graph that has 4"),
-        (lambda r: r.dtype(-1), IndexError, "tensor -1 of a graph that has 4"),
+        (lambda r: r.remove(2), IndexError, "node is 2; this graph has 2 of them"),
+        (lambda r: r.set_dtype(4, "int8"), IndexError, "tensor is 4; this graph has 4 of them"),
+        (lambda r: r.dtype(-1), IndexError, "a tensor is -1; expected the number of an entry"),
         (lambda r: r.replace(RELU, "relu", {"self": TensorId(X)}), ValueError, "'relu' is not a qualified name"),
         (lambda r: r.replace(RELU, "aten.exp", {"self": TensorId(9)}), ValueError, "node 1 names tensor 9"),
-        (lambda r: r.replace_operands(RELU, {HIDDEN: 9}), IndexError, "tensor 9 of a graph that has 4"),
+        (lambda r: r.replace_operands(RELU, {HIDDEN: 9}), IndexError, "tensor is 9; this graph has 4 of them"),
         (lambda r: r.set_argument(RELU, "dim", object()), TypeError, "argument 'dim' has type .*object"),
         (lambda r: r.set_shape(X, (2, 3), strides=(1,)), ValueError, "2 dimensions but 1 strides"),
         (lambda r: r.size("batch", default=1), ValueError, "size 'batch' is declared twice"),

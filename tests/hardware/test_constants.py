@@ -165,14 +165,23 @@ def test_a_machine_made_by_hand_takes_known_names_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"constants": {"stream.turnaround": -0.5}}, r"'stream\.turnaround' is -0\.5.*expected a finite number >= 0 and <= 1e\+15$"),
-        ({"constants": {"winograd.fused": 0}}, r"'winograd\.fused' is 0.*expected a finite number >= 1e-15 and <= 1e\+15$"),
+        (
+            {"constants": {"stream.turnaround": -0.5}},
+            r"'stream\.turnaround' is -0\.5.* >= 0 and <= 1e\+15$",
+        ),
+        (
+            {"constants": {"winograd.fused": 0}},
+            r"'winograd\.fused' is 0; .* >= 1e-15 and <= 1e\+15$",
+        ),
         ({"constants": {"sparsity.gain_2_4": 1.5}}, r"'sparsity\.gain_2_4' is 1\.5.*>= 0\.5 and <= 1$"),
         (
             {"constants": {"limits.threads_per_core": 1.5}},
             r"'limits\.threads_per_core' is 1\.5.*expected a whole number >= 1 and <= 1e\+15$",
         ),
-        ({"constants": {"forward.start_s": math.inf}}, r"'forward\.start_s' is inf; expected a finite number >= 0 and <= 1e\+30$"),
+        (
+            {"constants": {"forward.start_s": math.inf}},
+            r"'forward\.start_s' is inf; .* >= 0 and <= 1e\+30$",
+        ),
         ({"constants": {"forward.start_s": math.nan}}, r"'forward\.start_s' is not a number; pass a number"),
         ({"achieved": {"matrix_bf16": 1.6}}, r"'achieved\.matrix_bf16' is 1\.6.*>= 1e-06 and <= 1\.5$"),
     ],

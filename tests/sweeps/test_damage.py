@@ -271,10 +271,8 @@ def test_a_wrong_manifest_is_refused_and_its_key_named(
     file.write_text(json.dumps({key: value for key, value in held.items() if value is not ...}))
     before = content(stored.path)
     for use in (lambda: ic.StoredSweep(stored.path), lambda: run_to_folder(run_of(), stored.path)):
-        start = time.process_time()
         with pytest.raises(InputError, match=message):
             use()
-        assert time.process_time() - start < 1
     assert content(stored.path) == before
 
 

@@ -47,7 +47,7 @@ def expected(spec: SweepSpec) -> ic.Sweep:
 # ---- the same results ----
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3, 10**9])
+@pytest.mark.parametrize("workers", [1, 2, 3, 10**6])
 @pytest.mark.parametrize("chunk_points", [None, 37, 4096])
 @pytest.mark.parametrize("where", [None, WHERE])
 def test_results_depend_neither_on_workers_nor_on_chunks(

