@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-
 #include "bindings/bindings.hpp"
 #include "core/dtype.hpp"
 #include "hardware/constants.hpp"

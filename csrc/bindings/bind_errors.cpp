@@ -98,8 +98,7 @@ std::int32_t to_entry(py::handle value, const char* what) {
     return static_cast<std::int32_t>(number);
 }
 
-CoreCall::CoreCall()
-    : interrupts_(is_main_thread() ? &signals_raise : watched ? &watched_is_set : nullptr) {}
+CoreCall::CoreCall() : interrupts_(is_main_thread() ? &signals_raise : watched ? &watched_is_set : nullptr) {}
 
 void register_errors(py::module_& m) {
     errors.base = make_error(m, "Error", "Base of all errors that pyinfercost raises.", nullptr);
@@ -116,8 +115,9 @@ void register_errors(py::module_& m) {
         m, "StopFlag", "Ends calculations in other threads: those that watch it raise KeyboardInterrupt.")
         .def(py::init<>())
         .def("set", &StopFlag::set, "Ends the calculations of all threads that watch this flag.")
-        .def("watch", [](const std::shared_ptr<StopFlag>& flag) { watched = flag; },
-             "Lets this flag end the calculations of the current thread, from now on.");
+        .def(
+            "watch", [](const std::shared_ptr<StopFlag>& flag) { watched = flag; },
+            "Lets this flag end the calculations of the current thread, from now on.");
     m.def(
         "raise_if_stopped",
         [] {
