@@ -160,7 +160,8 @@ Range GraphBuilder::push_strides_of(std::span<const Expr> shape) {
 }
 
 std::uint32_t GraphBuilder::intern_path(std::string_view path, const char* what) {
-    // A row for each level of each path is held by module trees, so their size grows with the square of a path.
+    // A row for each level of each path is held by module trees, so their size grows with the square of a
+    // path.
     constexpr std::size_t kLongest = 2'000;
     constexpr std::ptrdiff_t kMostLevels = 200;
     if (path.size() > kLongest ||

@@ -221,8 +221,8 @@ void Constants::validate() const {
     for (const Slot& slot : slots().all) {
         const double value = at(*this, slot);
         if (is_set(value) && !range_of(*slot.row).has(value)) {
-            throw std::invalid_argument("constant '" + slot.name + "' is " + number(value) +
-                                        "; expected " + text_of(range_of(*slot.row)));
+            throw std::invalid_argument("constant '" + slot.name + "' is " + number(value) + "; expected " +
+                                        text_of(range_of(*slot.row)));
         }
     }
 }
