@@ -163,7 +163,7 @@ def test_a_grid_that_is_too_large_takes_no_memory_and_no_time(tmp_path: Path) ->
     assert "values; pass fewer than 2^63" in told[6][1]
     assert "size 'batch' is 1152921504606846975; expected at most 2^53" in told[7][1]
     assert len(told) == 8
-    assert {kind for kind, _ in told} == {"TooLargeError", "InputError", "SizeError"}
+    assert {kind for kind, _ in told} == {"TooLargeError", "DeploymentError", "SizeError"}
     assert kilobytes < 400_000
 
 
