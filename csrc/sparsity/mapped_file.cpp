@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
@@ -12,7 +13,6 @@
 #include <array>
 #include <atomic>
 #include <limits>
-#include <optional>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -44,7 +44,13 @@ std::invalid_argument cannot_be_read(const std::string& name, std::uint64_t byte
                                  std::generic_category().message(error));
 }
 
-#ifndef _WIN32
+#ifdef _WIN32
+
+std::optional<std::uint64_t> size_of(int /*descriptor*/) {
+    return std::nullopt;
+}
+
+#else
 
 // The maps that are being scanned. The handler of SIGBUS looks faults up here, so there are only atomics: a
 // handler must not wait for a lock, and a child that is forked meanwhile must not find one taken.
@@ -309,7 +315,7 @@ void FileBytes::read(std::uint64_t offset, std::size_t bytes, unsigned char* int
     while (bytes > 0) {
         const std::int64_t got = read_some(offset, bytes, into);
         if (got < 0) throw cannot_be_read(name_, offset, errno);
-        if (got == 0) throw ends_at(name_, offset);
+        if (got == 0) throw ends_at(name_, std::min(offset, size_of(descriptor_).value_or(offset)));
         offset += static_cast<std::uint64_t>(got);
         into += got;
         bytes -= static_cast<std::size_t>(got);

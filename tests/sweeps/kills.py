@@ -106,13 +106,14 @@ class Trials:
 
     def forked(self, path: Path, before: Callable[[], None] = lambda: None) -> int:
         """Start a run in a forked process, which exits with 0, `INTERRUPTED` or `REFUSED`; return its id."""
+        run = run_of()  # here: `before` may take away what it reads
         if child := os.fork():
             return child
         code = 1
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             before()
-            run_to_folder(run_of(), path)
+            run_to_folder(run, path)
             code = 0
         except ic.SweepInterrupted as stopped:
             partial = stopped.partial
