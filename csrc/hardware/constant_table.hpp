@@ -171,7 +171,7 @@ inline constexpr ConstantField<TileConstants> kSharedTileRows[] = {
         "exposed share of the shorter of core time and DRAM time"),
     ROW("split_length", TileConstants, split_length, kElements, kPositive, 512,
         "minimum length of a part of a split reduction"),
-    ROW("most_splits", TileConstants, most_splits, kParts, kPositive, 1e9,
+    ROW("most_splits", TileConstants, most_splits, kParts, kOneOrMore, 1e9,
         "maximum number of parts of a split reduction"),
     ROW("split_clocks", TileConstants, split_s, kClocks, kNotNegative, 0,
         "time of the pass that adds the partial sums of a split reduction"),

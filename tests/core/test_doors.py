@@ -366,6 +366,7 @@ def test_the_text_of_a_long_sum_is_read_back_and_substituted() -> None:
         ("cold_start.runtime_low_s", 1e308),
         ("tiles_matrix.round_s", 1e308),
         ("tiles_matrix.round_s", -1.0),
+        ("tiles_matrix.most_splits", 1e-9),  # fewer parts than one
     ],
 )
 def test_constants_have_plausible_ranges(name: str, value: float) -> None:

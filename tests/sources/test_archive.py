@@ -258,6 +258,17 @@ def test_a_weight_that_reaches_too_far_is_refused(saved: Path, tmp_path: Path) -
         weights(path)
 
 
+def test_a_size_without_end_is_refused(saved: Path, tmp_path: Path) -> None:
+    config = "data/weights/model_weights_config.json"
+    path = rewritten(
+        saved,
+        tmp_path / "endless.pt2",
+        edited(config, lambda v: v["config"]["bias16"]["tensor_meta"].update(sizes=[{"as_int": float("inf")}])),
+    )
+    with pytest.raises(ArchiveError, match=r"has metadata .*; expected a dtype, integer sizes"):
+        weights(path)
+
+
 def test_a_missing_file_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         graph_from_archive(tmp_path / "none.pt2")

@@ -97,7 +97,7 @@ def graph_from_archive(path: str | os.PathLike[str], *, dynamic: SizeNames | Non
             raise
         except ValueError as error:
             raise archive.error(f"{entry}: {error}") from error
-        except (KeyError, TypeError, IndexError, AttributeError, StopIteration, RuntimeError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError, StopIteration, RuntimeError, OverflowError) as error:
             raise archive.error(
                 f"{entry} does not follow torch's export schema: {type(error).__name__} {error}"
             ) from error

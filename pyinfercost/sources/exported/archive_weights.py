@@ -287,9 +287,9 @@ def _weight(archive: Archive, size: int, span: tuple[int, int], entry: str, payl
         reach = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if min((first, *shape, *strides)) < 0 or max((first, *shape, *strides)) > _LONGEST:
             raise InputError("a size, stride or offset is not from 0 to 2^48")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise archive.error(
-            f"entry {entry} has metadata {meta!r}; expected a dtype, integer sizes, strides and an offset"
+            f"entry {entry} has metadata {excerpt(repr(meta))}; expected a dtype, integer sizes, strides and an offset"
         ) from error
     offset, length = span
     start, stop = first * width, (first + reach) * width

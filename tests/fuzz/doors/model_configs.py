@@ -21,6 +21,9 @@ from .figures import of_counts
 _PHASES = ("", "", "#prefill", "#decode", "#train")
 _DEEP = re.compile(r"layer|depth|block|stage|repeat|level|expert")
 _SIZES = ("batch", "sequence", "context", "image_size", "seconds", "frames")
+_POSITIONS = ("sequence", "context", "seconds", "frames")
+_LONGEST = 64
+_REFUSED = 2**53
 
 
 class ModelConfigs(Door):
@@ -65,7 +68,7 @@ class ModelConfigs(Door):
         return {
             "config": config,
             "phase": random.choice(_PHASES) if random.random() < 0.98 else text(random),
-            "sizes": {name: random.choice((1, 2, 8, integer(random))) for name in _SIZES if random.random() < 0.15},
+            "sizes": {name: _size(random, name) for name in _SIZES if random.random() < 0.15},
         }
 
     def run(self, value: Value) -> Iterator[Figure]:
@@ -78,6 +81,12 @@ class ModelConfigs(Door):
             yield from of_counts(ic.count(graph))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(random: Random, name: str) -> int:
+    """Return a size; some models loop over positions, so a long sequence is legal and slow to capture."""
+    size = random.choice((1, 2, 8, integer(random)))
+    return _LONGEST if name in _POSITIONS and _LONGEST < size < _REFUSED else size
 
 
 def _make_shallow(config: Value, key: str = "") -> None:
