@@ -4,6 +4,8 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "core/checked_int.hpp"
+
 namespace infercost {
 namespace {
 
@@ -156,7 +158,7 @@ TensorIndex GraphRewriter::add_like(TensorIndex t, DType dtype) {
         for (std::size_t i = order.size(); i-- > 0;) {
             const std::size_t axis = order[i];
             dense[axis] = step;
-            step *= std::max<Dim>(shape[axis], 1);
+            step = checked_mul(step, std::max<Dim>(shape[axis], 1));
         }
         like.strides = {static_cast<std::uint32_t>(graph.dims_.size()), like.shape.count};
         graph.dims_.insert(graph.dims_.end(), dense.begin(), dense.end());

@@ -374,3 +374,15 @@ def test_constants_have_plausible_ranges(name: str, value: float) -> None:
     machine["constants"][name] = value
     with pytest.raises(ic.errors.InputError, match=f"constant '{name}' is .*; expected a finite number >= "):
         ic.Hardware.from_json(json.dumps(machine))
+
+
+def test_copies_whose_strides_do_not_fit_64_bits_are_refused() -> None:
+    tensors = [
+        {"dtype": "float16", "shape": [2**40, 2**16, 2**63 - 1], "strides": [2, 6, 0], "role": "input"},
+        {"dtype": "bfloat16", "shape": [], "role": "activation"},
+    ]
+    node = {"op": "aten.tan", "args": {"self": ["tensor", 0]}, "outputs": [1]}
+    graph = ic.Graph.from_json(document(tensors=tensors, nodes=[node], inputs=[0], outputs=[1], sizes={}))
+    for precision in ("fp16", "amp_bf16"):  # autocast copies the operand into memory without gaps
+        with pytest.raises(ic.errors.CountOverflowError):
+            ic.estimate(graph, hardware="l4", precision=precision)
