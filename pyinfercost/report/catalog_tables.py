@@ -36,7 +36,7 @@ def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("name", "", texts("name"), numeric=False, flexible=True),
         Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32")),
         Column("fp16 mat", "TFLOP/s", figures("compute", "matrix_tflop_per_s", "fp16")),
-        Column("memory", "GB", figures("memory", "dram", "capacity_gb")),
+        Column("memory", "GiB", figures("memory", "dram", "capacity_gib")),
         Column("bandwidth", "GB/s", figures("memory", "dram", "bandwidth_gb_per_s")),
         Column("state", "", [_state(machine) for machine in machines], numeric=False),
     ]

@@ -133,7 +133,7 @@ def test_units_of_a_gpu() -> None:
     levels = {name: (capacity, bandwidth) for name, capacity, bandwidth in a100.memory}
     assert levels["l1"][0] == 108 * 192 * 1024
     assert levels["l2"] == (40 * 2**20, pytest.approx(31 * 108 * 1.41e9))
-    assert levels["dram"] == (80e9, 2039e9)
+    assert levels["dram"] == (80 * 2**30, 2039e9)
     assert a100.overheads_s["launch_gap"] == pytest.approx(2.65e-6)
     assert a100.links_byte_per_s == {"host": 31.5e9, "device": 300e9}
     assert a100.power_w == {"tdp": 400.0, "idle": 57.0}
