@@ -61,6 +61,7 @@ def price_columns(offers: Sequence[Offer]) -> list[Column]:
         Column("instance", "USD/h", [significant(each.usd_per_h["on-demand"]) for each in offers]),
         Column("device", "USD/h", per_device("on-demand")),
         Column("spot", "USD/h", per_device("spot")),
+        Column("host", "", ["" if each.host else "extra" for each in offers], numeric=False),
         Column("of", "", [each.dated for each in offers], numeric=False),
         Column("age", "months", [str(each.age_months()) if each.age_months() else "" for each in offers]),
     ]
