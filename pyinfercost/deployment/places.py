@@ -85,7 +85,8 @@ def _grids() -> dict[str, str]:
     """Return the grid of each place."""
     data = _data()
     named = {name: name for table in data["grid"].values() for name in table["g_per_kwh"]}
-    return named | {f"{cloud}/{region}": g for cloud, regions in data["regions"].items() for region, g in regions.items()}
+    regions = {f"{cloud}/{name}": grid for cloud, table in data["regions"].items() for name, grid in table.items()}
+    return named | regions
 
 
 def _table_of(grid: str) -> Mapping[str, Any]:

@@ -1,8 +1,9 @@
 """Schema of hardware files: the keys that files of devices and of calibration constants may contain.
 
 Units are part of the keys. Capacities are binary (`_kib`, `_mib`, `_gib`), as vendors mean them even where they write
-MB or GB. All bandwidths are decimal (`_gb_per_s`). Peak rates are dense, and a fused multiply-add is 2 FLOP. Keys, units and ranges of calibration constants are those of the core's table
-(csrc/hardware/constant_table.hpp). A fact that is not known is absent.
+MB or GB. All bandwidths are decimal (`_gb_per_s`). Peak rates are dense, and a fused multiply-add is 2 FLOP. Keys,
+units and ranges of calibration constants are those of the core's table (csrc/hardware/constant_table.hpp). A fact that
+is not known is absent.
 
 Ranges of facts are many orders of magnitude wider than hardware that exists: a number outside is a mistaken unit or a
 damaged file, and would make times overflow or vanish.
