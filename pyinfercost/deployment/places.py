@@ -15,7 +15,6 @@ from ..results.costs import Place
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"
-_COUNTRIES = "countries"
 _COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  # by the first part of a region's name
 
 
@@ -32,8 +31,8 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     """Return a place by name.
 
     Args:
-        name: A country's ISO code (`"deu"`), or a cloud and its region (`"gcp/us-central1"`); `"world"` is the mean of
-            all grids.
+        name: A country's ISO code (`"deu"`), a part of a country (`"usa-virginia"`), or a cloud and its region
+            (`"gcp/us-central1"`), which has the value of its grid; `"world"` is the mean of all grids.
         cloud: The cloud that runs the data center, if it is not part of the name.
         pue: Power usage effectiveness of the data center; by default the value that its cloud publishes, else the mean
             of the industry.
@@ -44,20 +43,21 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     Raises:
         UnknownPlaceError: The place is unknown.
     """
-    table = _table_of(text(name, "region", UnknownPlaceError).lower())
-    if table is None:
+    grid = _grids().get(text(name, "region", UnknownPlaceError).lower())
+    if grid is None:
         near = difflib.get_close_matches(name.lower(), places(), n=5, cutoff=0.5)
         raise UnknownPlaceError(
             f"the grid of {shown(name)} is not known; "
             + (f"the nearest are {', '.join(near)}; " if near else "")
             + "expected a country's ISO code such as deu, world, or a cloud and its region such as gcp/us-central1"
         )
-    named, _, region = name.lower().rpartition("/")
+    named = name.lower().rpartition("/")[0]
+    table = _table_of(grid)
     published = _data()["pue"]
     factor = published["clouds"].get(cloud or named, published["clouds"][INDUSTRY]) if pue is None else pue
     return Place(
         name=name.lower(),
-        grid_g_per_kwh=float(table["g_per_kwh"][region]),
+        grid_g_per_kwh=float(table["g_per_kwh"][grid]),
         pue=float(factor),
         source=f"grid: {table['source']}" + (f"; PUE: {published['source']}" if pue is None else "; PUE: given"),
         dated=table["date"],
@@ -66,12 +66,7 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
 
 def places() -> list[str]:
     """Return the names of all known places."""
-    grids = _data()["grid"]
-    return sorted(
-        name if table == _COUNTRIES else f"{table}/{name}"
-        for table, values in grids.items()
-        for name in values["g_per_kwh"]
-    )
+    return sorted(_grids())
 
 
 def cloud_place(cloud: str, region: str) -> Place | None:
@@ -80,13 +75,21 @@ def cloud_place(cloud: str, region: str) -> Place | None:
     The place of a region without a published grid is its country, if the region's name begins with a known code.
     """
     for name in (f"{cloud}/{region}", _COUNTRIES_OF_REGIONS.get(region.lower().partition("-")[0], "")):
-        if _table_of(name) is not None:
+        if name in _grids():
             return place(name, cloud=cloud)
     return None
 
 
-def _table_of(name: str) -> Mapping[str, Any] | None:
-    """Return the table of grids that has a place; None if there is none."""
-    cloud, slash, region = name.rpartition("/")
-    table: Mapping[str, Any] | None = _data()["grid"].get(cloud if slash else _COUNTRIES)
-    return table if table is not None and region in table["g_per_kwh"] else None
+@cache
+def _grids() -> dict[str, str]:
+    """Return the grid of each place."""
+    data = _data()
+    named = {name: name for table in data["grid"].values() for name in table["g_per_kwh"]}
+    regions = {f"{cloud}/{name}": grid for cloud, table in data["regions"].items() for name, grid in table.items()}
+    return named | regions
+
+
+def _table_of(grid: str) -> Mapping[str, Any]:
+    """Return the table that has the value of a grid, with its source and date."""
+    tables: Mapping[str, Mapping[str, Any]] = _data()["grid"]
+    return next(table for table in tables.values() if grid in table["g_per_kwh"])

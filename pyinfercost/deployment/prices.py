@@ -62,6 +62,7 @@ class Offer:
         dated: Year, or year and month, of the price.
         source: Where the price was read.
         note: Further remarks.
+        host: Whether the price includes the host, its processors and memory; else they are billed besides.
     """
 
     cloud: str
@@ -74,6 +75,7 @@ class Offer:
     dated: str
     source: str
     note: str = ""
+    host: bool = True
 
     @property
     def name(self) -> str:
@@ -114,6 +116,7 @@ def _all() -> tuple[Offer, ...]:
                 dated=source["date"],
                 source=source["text"],
                 note=entry.get("note", ""),
+                host=entry.get("host", True),
             )
         )
     return tuple(found)
@@ -193,8 +196,9 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
 
             - a number, or text such as `"2.49/h"`: USD per hour of one device, 0 or 1e-9 to 1e9;
             - an instance of the catalog, `"g6.4xlarge"`, `"aws/p5.48xlarge:spot"`: its price divided by the number of
-              its devices, CPUs and memory included;
-            - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms;
+              its devices, CPUs and memory included, unless its text says `without its host`;
+            - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms that includes a
+              host; one without, if there is no other;
             - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price, at most 1e9),
               `devices` (1; 0.001 to 1e6), `lifetime_years` (0.01 to 100), `usd_per_kwh` (at most 1000), `pue` (1; at
               most 100);
@@ -243,7 +247,7 @@ def _cheapest(device: str, terms: str, threads: int | None) -> Price:
             f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
             f"{', '.join(others)}"
         )
-    cheapest = min(known, key=lambda each: each.usd_per_h[terms] / max(1.0, each.devices))
+    cheapest = min(known, key=lambda each: (not each.host, each.usd_per_h[terms] / max(1.0, each.devices)))
     return _of_offer(cheapest, terms, device, threads)
 
 
@@ -267,7 +271,7 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
         )
     return Price(
         usd_per_h=found.usd_per_h[terms] / max(1.0, found.devices),
-        text=f"{found.name} {terms}",
+        text=f"{found.name} {terms}" + ("" if found.host else ", without its host"),
         cloud=found.cloud,
         region=found.region,
         dated=found.dated,

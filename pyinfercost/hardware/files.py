@@ -65,7 +65,7 @@ def file_version(path: Path) -> tuple[int, int] | None:
 
 
 def lookup(data: Mapping[str, Any], dotted: str) -> Any:
-    """Return the value at a dotted path such as `memory.dram.capacity_gb`; None if there is none."""
+    """Return the value at a dotted path such as `memory.dram.capacity_gib`; None if there is none."""
     value: Any = data
     for part in dotted.split("."):
         if not isinstance(value, Mapping) or part not in value:
@@ -164,7 +164,7 @@ _LOAD_BEARING = (
     "compute.array",
     *(f"compute.matrix_tflop_per_s.{dtype}" for dtype in ("fp32", "tf32", "fp16", "bf16", "fp8", "fp4", "int8")),
     "compute.vector_tflop_per_s.fp32",
-    "memory.dram.capacity_gb",
+    "memory.dram.capacity_gib",
     "memory.dram.bandwidth_gb_per_s",
 )
 _LOAD_BEARING_WITHOUT_MATRIX = ("fp16", "bf16")
@@ -195,7 +195,7 @@ class DeviceFile:
         return str(self.data["family"])
 
     def get(self, dotted: str) -> Any:
-        """Return the value at a dotted path such as `memory.dram.capacity_gb`; None if the file has none."""
+        """Return the value at a dotted path such as `memory.dram.capacity_gib`; None if the file has none."""
         return lookup(self.data, dotted)
 
     def missing(self) -> list[str]:
@@ -289,10 +289,16 @@ def _check_memory(data: Mapping[str, Any]) -> None:
                 "(private to a core) or capacity_mib (shared)"
             )
     dram = memory.get("dram", {})
-    if "usable_gib" in dram and dram["usable_gib"] > dram.get("capacity_gb", 0):
+    if "usable_gib" in dram and dram["usable_gib"] > dram.get("capacity_gib", 0):
         raise HardwareError(
-            f"memory.dram.usable_gib is {dram['usable_gib']:g}; expected at most memory.dram.capacity_gb, "
-            f"{dram.get('capacity_gb', 'which is missing')}"
+            f"memory.dram.usable_gib is {dram['usable_gib']:g}; expected at most memory.dram.capacity_gib, "
+            f"{dram.get('capacity_gib', 'which is missing')}"
+        )
+    if "usable_share" in dram and ("capacity_gib" not in dram or "usable_gib" in dram):
+        raise HardwareError(
+            "[memory.dram] has usable_share "
+            + ("and usable_gib" if "usable_gib" in dram else "without capacity_gib")
+            + "; expected usable_share beside capacity_gib, or usable_gib"
         )
     if "channels" in dram and "transfer_mt_per_s" in dram and "bandwidth_gb_per_s" in dram:
         channel_byte = dram.get("channel_bits", _CHANNEL_BITS) / 8

@@ -8,9 +8,9 @@ from functools import lru_cache
 from .files import CATALOG, read_device
 
 _FORMS = frozenset({"sxm", "pcie", "nvl", "server", "max", "q"})
-_GIGA = 1e9
-# A driver reports less memory than the data sheet: it reserves some for itself and for error correction.
-_LEAST_SHARE, _MOST_SHARE = 0.93, 1.09
+_GIBI = 2.0**30
+# A driver reports less memory than the board has: it reserves some for itself and for error correction.
+_LEAST_SHARE, _MOST_SHARE = 0.9, 1.01
 
 
 def identify(name: str, *, cores: int, memory_bytes: int) -> str | None:
@@ -54,7 +54,7 @@ def _catalog() -> dict[str, tuple[frozenset[str], frozenset[str], float, int, tu
     devices = {}
     for path in sorted(CATALOG.glob("*.toml")):
         device = read_device(path, cataloged=True)
-        capacity = device.get("memory.dram.capacity_gb")
+        capacity = device.get("memory.dram.capacity_gib")
         if device.kind != "gpu" or capacity is None:
             continue
         words = _words(device.id)
@@ -65,5 +65,5 @@ def _catalog() -> dict[str, tuple[frozenset[str], frozenset[str], float, int, tu
             float(device.get("memory.dram.bandwidth_gb_per_s") or 0),
             *(float(rates[key]) for key in sorted(rates)),
         )
-        devices[device.id] = (model, forms, capacity * _GIGA, int(device.get("compute.cores") or 0), peaks)
+        devices[device.id] = (model, forms, capacity * _GIBI, int(device.get("compute.cores") or 0), peaks)
     return devices

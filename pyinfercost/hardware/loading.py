@@ -296,10 +296,10 @@ def _dram_bandwidth(device: DeviceFile) -> float:
 
 
 def _dram_capacity(device: DeviceFile) -> float:
-    usable, capacity = device.get("memory.dram.usable_gib"), device.get("memory.dram.capacity_gb")
-    if usable is not None:
-        return float(usable) * _GIBI
-    return math.inf if capacity is None else float(capacity) * _GIGA
+    usable_gib = device.get("memory.dram.usable_gib") or device.get("memory.dram.capacity_gib")
+    if usable_gib is None:
+        return math.inf
+    return float(usable_gib) * float(device.get("memory.dram.usable_share") or 1.0) * _GIBI
 
 
 # ---- power -----------------------------------------------------------------------------------------------------------

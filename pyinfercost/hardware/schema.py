@@ -1,9 +1,9 @@
 """Schema of hardware files: the keys that files of devices and of calibration constants may contain.
 
-Units are part of the keys. Sizes of caches and scratchpads are binary (`_kib`, `_mib`), as vendors mean them even where
-they write MB. DRAM capacities and all bandwidths are decimal (`_gb`, `_gb_per_s`). Peak rates are dense, and a fused
-multiply-add is 2 FLOP. Keys, units and ranges of calibration constants are those of the core's table
-(csrc/hardware/constant_table.hpp). A fact that is not known is absent.
+Units are part of the keys. Capacities are binary (`_kib`, `_mib`, `_gib`), as vendors mean them even where they write
+MB or GB. All bandwidths are decimal (`_gb_per_s`). Peak rates are dense, and a fused multiply-add is 2 FLOP. Keys,
+units and ranges of calibration constants are those of the core's table (csrc/hardware/constant_table.hpp). A fact that
+is not known is absent.
 
 Ranges of facts are many orders of magnitude wider than hardware that exists: a number outside is a mistaken unit or a
 damaged file, and would make times overflow or vanish.
@@ -77,10 +77,11 @@ _COUNT = Field("integer", low=1, high=1e6)
 _CORES = Field("integer", low=1, high=1e8)
 _TFLOP_PER_S = Field("number", low=1e-9, high=1e9)
 _GB_PER_S = Field("number", low=1e-6, high=1e9)
-_CAPACITY = Field("number", low=1e-3, high=1e9)  # in KiB, MiB, GiB or GB
+_CAPACITY = Field("number", low=1e-3, high=1e9)  # in KiB, MiB or GiB
 _GHZ = Field("number", low=1e-6, high=1e3)
 _MT_PER_S = Field("number", low=1e-3, high=1e9)
 _WATTS = Field("number", low=1e-3, high=1e7)
+_SHARE = Field("number", low=1e-3, high=1)
 _FACTOR = Field("number", low=1, high=16)
 _VERSION = Field("integer", low=SCHEMA_VERSION, high=SCHEMA_VERSION, required=True)
 
@@ -191,8 +192,9 @@ DEVICE = Table(
                 "dram": Table(
                     {
                         "kind": _TEXT,
-                        "capacity_gb": _CAPACITY,
-                        "usable_gib": _CAPACITY,  # memory that the driver leaves to programs
+                        "capacity_gib": _CAPACITY,
+                        "usable_gib": _CAPACITY,  # memory that the driver reports
+                        "usable_share": _SHARE,  # of unified memory: what a GPU may use of it
                         "bandwidth_gb_per_s": _GB_PER_S,
                         "channels": _COUNT,
                         "channel_bits": _COUNT,  # 64 if absent

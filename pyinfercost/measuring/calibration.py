@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Report = Callable[[str, float], None]
 """Called with the name of the current measurement and the completed share of the work, from 0 to 1."""
 
-_GIGA, _TERA, _KIBI, _MEBI = 1e9, 1e12, 2.0**10, 2.0**20
+_GIGA, _TERA, _KIBI, _MEBI, _GIBI = 1e9, 1e12, 2.0**10, 2.0**20, 2.0**30
 _ASSUMED_CLOCK_HZ = 2.5e9  # rates per cycle are only used as products with the clock in the same file
 _MOST_STREAM_BYTES = 768 * _MEBI
 _LEAST_STREAM_BYTES = 192 * _MEBI
@@ -239,7 +239,7 @@ def _memory_tables(machine: Machine, readings: Readings) -> dict[str, Any]:
         tables[name] = size
     tables["dram"] = {"bandwidth_gb_per_s": rounded(readings.rate("dram.add") / _GIGA)}
     if machine.memory_bytes is not None:
-        tables["dram"]["capacity_gb"] = rounded(machine.memory_bytes / _GIGA)
+        tables["dram"]["capacity_gib"] = rounded(machine.memory_bytes / _GIBI)
     return tables
 
 

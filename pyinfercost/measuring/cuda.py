@@ -19,7 +19,7 @@ from .clock import Budget, time_call, time_loop
 if TYPE_CHECKING:
     import torch
 
-_GIGA, _TERA, _MEBI = 1e9, 1e12, 2.0**20
+_GIGA, _TERA, _MEBI, _GIBI = 1e9, 1e12, 2.0**20, 2.0**30
 # Compute capability -> family whose constants are used for everything that is not measured.
 _FAMILIES = {
     (6, 0): "nvidia-pascal", (6, 1): "nvidia-pascal", (7, 0): "nvidia-volta", (7, 5): "nvidia-turing",
@@ -88,7 +88,7 @@ def calibrate_cuda(*, budget_s: float = 40.0, report: Report | None = None) -> C
             "bandwidth_gb_per_s": rounded(cache["add"] / _GIGA),
         }
     memory["dram"] = {
-        "capacity_gb": rounded(facts.total_memory / _GIGA),
+        "capacity_gib": rounded(facts.total_memory / _GIBI),
         "bandwidth_gb_per_s": rounded(dram["add"] / _GIGA),
     }
     compute: dict[str, Any] = {

@@ -122,7 +122,7 @@ def estimate_on(
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
-        fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes,
+        fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes if isfinite(machine.memory_bytes) else None,
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         machine=machine,

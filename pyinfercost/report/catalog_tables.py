@@ -36,7 +36,7 @@ def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("name", "", texts("name"), numeric=False, flexible=True),
         Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32")),
         Column("fp16 mat", "TFLOP/s", figures("compute", "matrix_tflop_per_s", "fp16")),
-        Column("memory", "GB", figures("memory", "dram", "capacity_gb")),
+        Column("memory", "GiB", figures("memory", "dram", "capacity_gib")),
         Column("bandwidth", "GB/s", figures("memory", "dram", "bandwidth_gb_per_s")),
         Column("state", "", [_state(machine) for machine in machines], numeric=False),
     ]
@@ -61,6 +61,7 @@ def price_columns(offers: Sequence[Offer]) -> list[Column]:
         Column("instance", "USD/h", [significant(each.usd_per_h["on-demand"]) for each in offers]),
         Column("device", "USD/h", per_device("on-demand")),
         Column("spot", "USD/h", per_device("spot")),
+        Column("host", "", ["" if each.host else "extra" for each in offers], numeric=False),
         Column("of", "", [each.dated for each in offers], numeric=False),
         Column("age", "months", [str(each.age_months()) if each.age_months() else "" for each in offers]),
     ]

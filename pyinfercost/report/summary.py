@@ -272,7 +272,7 @@ def ledger(counts: Counts) -> str:
 
 
 def flattened(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Return a nested document as names and values, with dotted names: `memory.dram.capacity_gb`, `80`."""
+    """Return a nested document as names and values, with dotted names: `memory.dram.capacity_gib`, `80`."""
     pairs = []
     for key, value in document.items():
         name = f"{prefix}{key}"

@@ -173,9 +173,16 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
     bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))
-    fits = ["yes" if fits else "NO" for fits in shown["fits_in_memory"].tolist()]
-    columns.append(Column("fits", "", fits, numeric=False))
+    columns.append(Column("fits", "", _fits_cells(shown), numeric=False))
     return columns
+
+
+def _fits_cells(shown: Sweep) -> list[str]:
+    sizes = known_values(shown["machine_memory_bytes"])  # unknown if the owner of the machine chooses it
+    return [
+        "depends" if size is None else "yes" if fits else "NO"
+        for size, fits in zip(sizes, shown["fits_in_memory"].tolist(), strict=True)
+    ]
 
 
 def _may_be_unknown(figure: Figure) -> bool:
@@ -206,6 +213,9 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
     latency_s, rate = point["latency_s"], point["throughput_per_s"]
     shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
     memory = quantity(point["peak_memory_bytes"], "B")
+    fits = "which fits" if point["fits_in_memory"] else "which DOES NOT FIT"
+    if point["machine_memory_bytes"] is None:
+        fits = "the machine's memory size is configurable"
     lines += [
         (
             "latency",
@@ -218,7 +228,7 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
             "bound by",
             ", ".join(f"{name} {percent(time / latency_s)} %" for time, name in shares if time > 0) or "nothing",
         ),
-        ("memory", f"{memory}, which {'fits' if point['fits_in_memory'] else 'DOES NOT FIT'}"),
+        ("memory", f"{memory}, {fits}"),
     ]
     for figure in figures.of_scope(figures.SWEEP):
         value = point.get(figure.key)

@@ -101,9 +101,9 @@ class Estimate(Result):
         usd_per_million_tokens: USD per 10^6 tokens.
         carbon_g: Grams of CO2 equivalent per item, data center included; None if the place is unknown.
         place: Location of the machine.
-        fits_in_memory: Whether the peak fits the machine's memory.
-        memory_bytes: Memory of the machine; None if it is the owner's choice.
-        bound: Term -> share of the latency that it binds; the shares sum to 1.
+        fits_in_memory: Whether the peak fits the machine's memory; None if its size is the owner's choice.
+        machine_memory_bytes: Memory of the machine; None if its size is the owner's choice.
+        bound_shares: Term -> share of the latency that it binds; the shares sum to 1.
         machine: The machine.
         layers: One per node that a kernel covers.
     """
@@ -133,7 +133,7 @@ class Estimate(Result):
     usd_per_million_tokens: float | None
     carbon_g: float | None
     place: Place | None
-    fits_in_memory: bool
+    fits_in_memory: bool | None
     machine_memory_bytes: int | None
     bound_shares: Mapping[str, float]
     machine: Hardware = field(compare=False)

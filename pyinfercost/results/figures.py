@@ -199,7 +199,9 @@ CATALOG: tuple[Figure, ...] = (
          needs=(HARDWARE, POWER, PLACE), per=_ITEMS, items=MILLION, spare=7,
          words="grams of CO2 equivalent per item of the batch"),
     _row("fits_in_memory", "fits", "", ESTIMATE, SWEEP, needs=_TIMED, after={SWEEP: "peak_memory_bytes"},
-         words="whether the peak fits the machine's memory"),
+         words="whether the peak fits the machine's memory; unknown if its owner chooses the size"),
+    _row("machine_memory_bytes", "memory of the machine", "B", SWEEP, better=MORE, needs=_TIMED,
+         after={SWEEP: "fits_in_memory"}, words="memory of the machine; unknown if its owner chooses the size"),
 )  # fmt: skip
 """All figures, in the order in which documents and tables have them."""
 

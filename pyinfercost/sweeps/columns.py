@@ -152,8 +152,11 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name in ("latency_low_s", "latency_high_s"):
             return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
         points = GridPoints(self)
-        if name == "fits_in_memory":
+        if name == "fits_in_memory":  # holds where the size is the owner's choice: a filter is to keep such machines
             return np.asarray(self.computed["peak_memory_bytes"] <= points.term("memory_bytes"))
+        if name == "machine_memory_bytes":
+            size = np.broadcast_to(np.asarray(points.term("memory_bytes"), dtype=np.float64), latency_s.shape)
+            return np.where(np.isfinite(size), np.floor(size), np.nan)
         if name == "throughput_per_s":
             timed = latency_s > 0
             rate: NDArray[np.float64] = np.divide(

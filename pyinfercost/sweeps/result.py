@@ -49,7 +49,8 @@ class Sweep(Result):
     devices, and the sizes in the given order. As with a data frame, iterating yields the names of the columns, and
     `len` is the number of points.
 
-    Columns that follow from others, such as throughput and bands, are computed when they are requested.
+    `fits_in_memory` also holds on machines whose owner chooses the size of the memory; `machine_memory_bytes` is nan
+    there. Columns that follow from others, such as throughput and bands, are computed when they are requested.
 
     Attributes:
         model: Name of the model.

@@ -174,7 +174,8 @@ class CostToServe:
                 value = getattr(estimate, name)
                 if value is not None:
                     metrics[f"{prefix}/{name}"] = value
-            metrics[f"{prefix}/fits_in_memory"] = int(estimate.fits_in_memory)
+            if estimate.fits_in_memory is not None:
+                metrics[f"{prefix}/fits_in_memory"] = int(estimate.fits_in_memory)
         return metrics
 
     def _sizes(self, graph: Graph) -> dict[str, int]:

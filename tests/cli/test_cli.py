@@ -161,7 +161,7 @@ def test_hardware_lists_the_whole_catalog() -> None:
 
 def test_hardware_describes_one_machine() -> None:
     assert json.loads(invoke("hardware", "t4", "--format", "json").stdout) == ic.hardware.describe("t4")
-    assert "memory.dram.capacity_gb" in invoke("hardware", "t4").stdout
+    assert "memory.dram.capacity_gib" in invoke("hardware", "t4").stdout
 
 
 def test_hardware_is_exported_as_estimates_take_it() -> None:

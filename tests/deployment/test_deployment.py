@@ -59,7 +59,7 @@ def test_names_are_resolved_once() -> None:
     assert on.machine is on.machine
     rented = Deployment(hardware="t4", price="g4dn.xlarge")
     assert rented.place is not None
-    assert rented.place.name == "usa"  # us-east-1
+    assert rented.place.name == "aws/us-east-1"
 
 
 def test_equality_is_by_value() -> None:

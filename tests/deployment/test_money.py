@@ -46,6 +46,17 @@ def test_terms_mean_the_cheapest_offer_that_is_known() -> None:
         assert money.parse_price(terms, "t4").usd_per_h == pytest.approx(least)
 
 
+def test_a_price_without_its_host_says_so() -> None:
+    alone = money.parse_price("a3-ultragpu-8g", "h200-sxm-141gb")
+    assert alone.text == "gcp/a3-ultragpu-8g@us-central1 on-demand, without its host"
+    partial = [each for each in money.offers() if not each.host]
+    assert {each.cloud for each in partial} == {"gcp", "modal"}
+    for device in {each.device for each in partial}:
+        assert "without its host" not in money.parse_price("on-demand", device).text  # the cheapest that is complete
+    listed = CliRunner().invoke(main, ["prices", "h200-sxm-141gb"]).stdout.splitlines()
+    assert [line for line in listed if "a3-ultragpu" in line and "extra" in line]
+
+
 def test_some_cores_of_a_cpu_are_paid_for_as_a_whole() -> None:
     price = money.parse_price("c7i.xlarge", "xeon-8480+", threads=2)
     assert price.usd_per_h == pytest.approx(0.1785)
@@ -178,7 +189,7 @@ def test_carbon_is_energy_times_data_center_times_grid() -> None:
     assert estimate.carbon_g == pytest.approx(estimate.energy_per_item_j / 3.6e6 * 1.58 * 381)
     rented = ic.estimate(blocks(), hardware="t4", price="g4dn.xlarge")
     assert rented.place is not None
-    assert (rented.place.name, rented.place.pue) == ("usa", 1.15)  # us-east-1 of AWS
+    assert (rented.place.name, rented.place.grid_g_per_kwh, rented.place.pue) == ("aws/us-east-1", 322, 1.15)
     assert ic.estimate(blocks(), hardware="t4", price=1).carbon_g is None
     for name in money.places():
         known = money.place(name)
@@ -187,6 +198,11 @@ def test_carbon_is_energy_times_data_center_times_grid() -> None:
         assert known.source
     with pytest.raises(money.UnknownPlaceError, match="nearest are gcp/us-central1"):
         money.place("gcp/us-centrall")
+
+
+@pytest.mark.parametrize("names", ["fra aws/eu-west-3 gcp/europe-west9", "usa-virginia aws/us-east-1 gcp/us-east4"])
+def test_a_grid_has_one_value(names: str) -> None:
+    assert len({money.place(name).grid_g_per_kwh for name in names.split()}) == 1
 
 
 def test_a_sweep_has_carbon_where_a_place_is_known() -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from support.paths import SHARED
+from support.toy_graphs import transformer
 
+import pyinfercost as ic
 from pyinfercost import _core, hardware
 from pyinfercost.hardware import dtypes, files, schema
 from pyinfercost.hardware.files import CATALOG, DeviceFile, lookup, read_device
@@ -133,7 +135,7 @@ def test_units_of_a_gpu() -> None:
     levels = {name: (capacity, bandwidth) for name, capacity, bandwidth in a100.memory}
     assert levels["l1"][0] == 108 * 192 * 1024
     assert levels["l2"] == (40 * 2**20, pytest.approx(31 * 108 * 1.41e9))
-    assert levels["dram"] == (80e9, 2039e9)
+    assert levels["dram"] == (80 * 2**30, 2039e9)
     assert a100.overheads_s["launch_gap"] == pytest.approx(2.65e-6)
     assert a100.links_byte_per_s == {"host": 31.5e9, "device": 300e9}
     assert a100.power_w == {"tdp": 400.0, "idle": 57.0}
@@ -148,6 +150,65 @@ def test_rates_that_no_torch_dtype_asks_for_stay_out_of_the_core() -> None:
     loaded = hardware.load("rtx-4090")
     assert set(loaded.matrix_flop_per_s) <= set(dtypes.CORE_DTYPES.values())
     assert loaded.matrix_flop_per_s["float16"] == pytest.approx(165.2e12)
+
+
+@pytest.mark.parametrize(
+    ("better", "other"),
+    [
+        ("mi250x", "mi250"),
+        ("mi325x", "mi300x"),
+        ("mi355x", "mi350x"),
+        ("b200-sxm-180gb", "b100"),
+        ("h200-sxm-141gb", "h100-sxm-80gb"),
+        ("tpu-v4", "tpu-v5e"),
+        ("tpu-v5p", "tpu-v4"),
+        ("xeon-6980p", "xeon-8592+"),
+        ("apple-m4", "apple-m3"),
+        ("apple-m4-max", "apple-m4-pro"),
+        ("apple-m1-ultra", "apple-m1-max"),
+        ("rtx-4080", "rtx-4070-ti-super"),
+        ("rtx-3080", "rtx-3070"),
+        ("trainium3", "trainium2"),
+    ],
+)
+def test_siblings_are_in_order(better: str, other: str) -> None:
+    first, second = hardware.load(better), hardware.load(other)
+    for rates in ("matrix_flop_per_s", "vector_flop_per_s"):
+        one, two = getattr(first, rates), getattr(second, rates)
+        lower = {dtype for dtype in one.keys() & two.keys() if one[dtype] < two[dtype]}
+        assert lower == ({"int8"} if better == "tpu-v4" and rates == "matrix_flop_per_s" else set())  # as published
+    assert first.bandwidth_byte_per_s >= second.bandwidth_byte_per_s
+    assert first.memory_bytes >= second.memory_bytes
+    # A model that fills each of them.
+    graph = transformer(layers=1, width=4096, heads=32)
+    for precision, execution in (("bf16", "compiled"), ("fp16", "eager"), ("fp32", "eager")):
+        one, two = (
+            ic.estimate(graph, hardware=each, precision=precision, execution=execution, batch=32, sequence=128)
+            for each in (first, second)
+        )
+        assert one.latency_s <= 1.001 * two.latency_s, (precision, execution)
+
+
+@pytest.mark.parametrize(("name", "package_w", "package_gib"), [("mi250", 560, 128), ("mi250x", 560, 128)])
+def test_a_device_is_one_die_of_its_package(name: str, package_w: float, package_gib: float) -> None:
+    one, other = device(name), device("mi210")
+    assert 2 * one.get("power.tdp_w") == package_w
+    assert 2 * one.get("memory.dram.capacity_gib") == package_gib
+    assert one.get("memory.dram.bandwidth_gb_per_s") == other.get("memory.dram.bandwidth_gb_per_s")
+    assert one.get("compute.matrix_tflop_per_s.fp16") == pytest.approx(
+        other.get("compute.matrix_tflop_per_s.fp16"), rel=0.07
+    )
+    graph = transformer(layers=1, width=1024, heads=8)
+    alone = ic.estimate(graph, hardware=name, batch=8, sequence=128, price=1)
+    both = ic.estimate(graph, hardware=name, batch=8, sequence=128, price=1, devices=2)  # the whole package
+    half = ic.estimate(graph, hardware=name, batch=4, sequence=128, price=1)
+    assert both.latency_s == half.latency_s
+    assert alone.latency_s > both.latency_s
+    assert both.energy_j is not None
+    assert half.energy_j is not None
+    assert both.energy_j == pytest.approx(2 * half.energy_j)
+    assert both.cost_usd == pytest.approx(half.cost_usd)  # of an item: twice the price, twice the items
+    assert alone.machine_memory_bytes == 64 * 2**30
 
 
 def test_device_without_dram_streams_over_its_host_link() -> None:

@@ -46,7 +46,7 @@ l1 = {{ capacity_kib_per_core = 128 }}
 l2 = {{ capacity_mib = 8 }}
 scratchpad = {{ capacity_mib = 16 }}
 llc = {{ capacity_mib = 32 }}
-dram = {{ capacity_gb = 16, bandwidth_gb_per_s = 500 }}
+dram = {{ capacity_gib = 16, bandwidth_gb_per_s = 500 }}
 [power]
 tdp_w = 100
 idle_w = 10
@@ -61,7 +61,7 @@ family = "gpu"
 verified = true
 source = { text = "made for a test" }
 compute = { cores = 4, matrix_tflop_per_s = { fp16 = 10 } }
-memory = { dram = { capacity_gb = 16, bandwidth_gb_per_s = 500 } }
+memory = { dram = { capacity_gib = 16, bandwidth_gb_per_s = 500 } }
 power = { tdp_w = 100 }
 """
 CPU = BARE.replace('"gpu"', '"cpu"').replace('"bare"', '"few-threads"')

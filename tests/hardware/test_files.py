@@ -140,8 +140,8 @@ BROKEN = {
     ),
     "schema version": (("schema_version = 1", "schema_version = 2"), r"'schema_version' is 2; expected 1"),
     "text for a number": (
-        ("capacity_gb = 80", 'capacity_gb = "80 GB"'),
-        r"'memory\.dram\.capacity_gb' is '80 GB'; expected a number >= 0\.001 and <= 1e\+09",
+        ("capacity_gib = 80", 'capacity_gib = "80 GB"'),
+        r"'memory\.dram\.capacity_gib' is '80 GB'; expected a number >= 0\.001 and <= 1e\+09",
     ),
     "boolean for a number": (("tdp_w = 400", "tdp_w = true"), r"'power\.tdp_w' is True; expected a number >= 0\.001"),
     "negative": (("tdp_w = 400", "tdp_w = -400"), r"'power\.tdp_w' is -400; expected a number >= 0\.001"),
@@ -191,8 +191,16 @@ BROKEN = {
         r"\[memory\.l2\] has capacity_kib_per_core and capacity_mib",
     ),
     "usable above nominal": (
-        ("capacity_gb = 80", "capacity_gb = 80\nusable_gib = 81"),
+        ("usable_gib = 80", "usable_gib = 81"),
         r"usable_gib is 81; expected at most .* 80",
+    ),
+    "usable twice": (
+        ("usable_gib = 80", "usable_gib = 80\nusable_share = 0.75"),
+        r"has usable_share and usable_gib; expected",
+    ),
+    "share of unknown memory": (
+        ("capacity_gib = 80\nusable_gib = 80", "usable_share = 0.75"),
+        r"has usable_share without capacity_gib; expected",
     ),
     "array in a gpu": (
         ("[sparsity]", "[compute.array]\nrows = 4\ncols = 4\nunits = 1\n[sparsity]"),

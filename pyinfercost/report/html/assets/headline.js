@@ -43,7 +43,7 @@ function cardOf(view, figure) {
   const band = bandOf(view, figure);
   const note = NOTES[figure.key] ? NOTES[figure.key](view, band) : band || figure.words;
   const shown = value === null ? quantity(null) : quantity(value * figure.items, figure.unit) + (figure.per ? ` per million ${figure.per}` : "");
-  const bad = figure.key === "peak_memory_bytes" && view.estimate && !view.estimate.fits_in_memory;
+  const bad = figure.key === "peak_memory_bytes" && view.estimate && view.estimate.fits_in_memory === false;
   return card(figure.key, figure.title, value, shown, note, bad ? "bad" : "");
 }
 
