@@ -25,7 +25,8 @@ from .figures import Judged
 from .leaving_out import constants_without
 from .machines import load_machines
 from .measured import MeasuredError, Problems
-from .report import FORMS, rendered
+from .page import page
+from .report import rendered
 
 _INTERRUPTED = 130
 
@@ -51,8 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     for line in problems.lines():
         print(line, file=sys.stderr)
     if found or code == 0:
-        command = _command(options)
-        print(rendered(Judged.joined(found), problems, options.format, command=command, left_out=left_out))
+        judged = Judged.joined(found)
+        if options.format == "page":
+            print(page(judged, problems, command=_command(options), left_out=left_out))
+        else:
+            print(rendered(judged, problems, options.format))
     return code
 
 
@@ -123,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         help="predict each device with constants fitted on the others",
     )
     source.add_argument("--calibration", type=Path, metavar="FOLDER", help="calibration files to predict with")
-    parser.add_argument("--format", choices=FORMS, default="table")
+    parser.add_argument("--format", choices=["table", "json", "md", "page"], default="table")
     parser.add_argument(
         "--cache",
         type=Path,

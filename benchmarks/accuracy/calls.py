@@ -58,7 +58,7 @@ def predict_calls(calls: Sequence[Call], machines: Mapping[str, Hardware], probl
 def _predicted(call: Call, machine: Hardware, problems: Problems) -> Judged:
     link = machine.links_byte_per_s.get("device", machine.links_byte_per_s.get("host", np.nan))
     passes = 2 if call.op == "all_reduce" else 1
-    plain_s = call.size_bytes * ((call.devices - 1) / call.devices * passes / link)
+    plain_s = call.size_bytes.astype(np.float64) * ((call.devices - 1) / call.devices * passes / link)
     unknown = np.full(len(call), np.nan)
     predicted = Predicted(unknown, unknown, unknown)
     try:

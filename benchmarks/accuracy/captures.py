@@ -65,8 +65,8 @@ class Wanted:
 
     def name(self, batch: int | None = None) -> str:
         """Return the name of the file for its graph."""
-        parts = (self.library, _version(self.library), _version("torch"), _sources(self.library), self.model, self.recipe, batch)
-        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+        made_by = (self.library, _version(self.library), _version("torch"), _sources(self.library))
+        digest = hashlib.sha256(repr((*made_by, self.model, self.recipe, batch)).encode()).hexdigest()[:20]
         return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model)[:60]}-{digest}.json.gz"
 
 

@@ -113,7 +113,8 @@ class Line:
     def to_dict(self) -> dict[str, Any]:
         """Return the line as plain data."""
         data = asdict(self)
-        return {**data, **data.pop("errors")}
+        numbers = data.pop("errors")
+        return {**data, **numbers}
 
 
 def lines(judged: Judged, by: Sequence[str] = FIELDS) -> list[Line]:
@@ -130,7 +131,10 @@ def lines(judged: Judged, by: Sequence[str] = FIELDS) -> list[Line]:
     keys = {group: (group.table, *(_value(group, name, by) for name in FIELDS)) for group in set(judged.groups)}
     for row in np.flatnonzero(np.isfinite(judged.predicted.latency_s)).tolist():
         places.setdefault(keys[judged.groups[row]], []).append(row)
-    return [Line(*key, errors=errors(judged.only(places[key]))) for key in sorted(places)]
+    return [
+        Line(**dict(zip(("table", *FIELDS), key, strict=True)), errors=errors(judged.only(places[key])))
+        for key in sorted(places)
+    ]
 
 
 def _value(group: Group, name: str, by: Sequence[str]) -> str:

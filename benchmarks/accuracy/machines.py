@@ -82,7 +82,9 @@ def load(device: str, folder: Path | None, *, sustained: bool = False, threads: 
     return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads)
 
 
-def _special(device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None) -> Hardware | None:
+def _special(
+    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None
+) -> Hardware | None:
     """Return the device in a special use; None if the catalog does not describe it in that use."""
     try:
         return load(device, folder, sustained=sustained, threads=threads)

@@ -55,9 +55,13 @@ class Problems:
         for table, reason in self.skipped.items():
             yield f"{table}: skipped, {reason}"
         for omitted in self.to_dict()["omitted"]:
-            named = omitted["subjects"]
-            shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
-            yield f"{omitted['table']}: {omitted['rows']} rows not predicted, {omitted['reason']}: {shown}"
+            named = shown(omitted["subjects"])
+            yield f"{omitted['table']}: {omitted['rows']} rows not predicted, {omitted['reason']}: {named}"
+
+
+def shown(names: Sequence[str], most: int = 8) -> str:
+    """Return some names in one line."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass

@@ -12,6 +12,7 @@ from .figures import Errors, Judged, errors, lines
 
 _NVIDIA, _AMD = ("NVIDIA gpu",), ("AMD gpu",)
 _FIRST_FP32 = ("v100-pcie-32gb", "t4", "p100-pcie-16gb", "a100-pcie-40gb")
+_TPU_PRODUCTS = ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
 _FIRST_SERVING = ("a100-sxm-80gb", "h100-sxm-80gb")
 
 
@@ -97,6 +98,7 @@ CURRENT = (
     ),
     Target("power, readings of 50 us and more", "gemm_power: settled power", {}, 0.10, 0.20),
     Target("TPU layers", "tpu_layers", {}, 0.15, 0.20),
+    Target("TPU layers, products only", "tpu_layers", {"part": _TPU_PRODUCTS}),
     Target(
         "Apple operators of 1 ms and more",
         "apple_ops",
@@ -135,16 +137,16 @@ KEPT = (
     Target("vision, RTX 4090 eager", "models_vision", {"device": ("rtx-4090",), "execution": ("eager",)}, 0.076),
     Target("vision, RTX 4090 compiled", "models_vision", {"device": ("rtx-4090",), "execution": ("compiled",)}, 0.084),
     Target("vision, Core i9-10940X compiled", "models_vision", {"device": ("core-i9-10940x",)}, 0.124),
-    Target("power, H200, readings of 50 us and more", "gemm_power: settled power", {"device": ("h200-sxm-141gb",)}, 0.093),
+    Target(
+        "power, H200, readings of 50 us and more", "gemm_power: settled power", {"device": ("h200-sxm-141gb",)}, 0.093
+    ),
 )
 
 
 def published(judged: Judged) -> tuple[Target, ...]:
     """Return a target for each kind of device of the table of published models."""
     parts = sorted({group.part for group in judged.groups if group.table == "published_models"})
-    return tuple(
-        Target(f"whole models, {part}", "published_models", {"part": (part,)}, by_bias=True) for part in parts
-    )
+    return tuple(Target(f"whole models, {part}", "published_models", {"part": (part,)}, by_bias=True) for part in parts)
 
 
 def reached(judged: Judged, targets: Sequence[Target]) -> list[Reached]:

@@ -28,11 +28,12 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
     from pyinfercost.sources.huggingface.loading import load_hf
 
     recipe = dict(wanted.recipe)
-    sizes = {name: int(recipe[name]) for name in ("sequence", "context") if name in recipe}
+    lengths = ("sequence", "context")
+    sizes = {"batch": batch or 2, **{name: int(recipe[name]) for name in lengths if name in recipe}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(json.loads(recipe["config"])), encoding="utf-8")
-        loaded = load_hf(str(path), recipe.get("phase", ""), {"batch": batch or 2, **sizes})
+        loaded = load_hf(str(path), recipe.get("phase", ""), sizes)
     if recipe["attention"]:
         model: Any = loaded.module
         model.set_attn_implementation(recipe["attention"])

@@ -6,15 +6,15 @@ Decisions:
   `context_tokens` in the cache, `prefill` a prompt of `sequence_tokens` with logits for its last token, and other rows
   are a plain forward. Image models are those of torchvision, or of timm where it has none.
 - Weights in blocks of a file format (`Q4_0`, `Q4_K_M`, `Q8_0`) are 4 or 8 bits wide with their scales, and widened as
-  they are read; 4 bits have a scale and a zero point per 32, which is 5 bits per weight (4.5 to 4.9 in the files). `fp8`
-  has fp8 operands of products with known scales, and `int8` 8-bit operands of products and convolutions, with all other
-  tensors in bf16.
+  they are read; 4 bits have a scale and a zero point per 32, which is 5 bits per weight (4.5 to 4.9 in the files).
+  `fp8` has fp8 operands of products with known scales, and `int8` 8-bit operands of products and convolutions, with
+  all other tensors in bf16.
 - Engines fuse operators, so the execution is `compiled`; a GPU replays a `cuda_graph`.
 - `batch` is of the whole device. Rows of several processes side by side are one forward of their joint batch on all
   cores, since estimates know one process.
-- `image` rows of diffusion models are `_STEPS` steps of the denoiser with guidance, which is a batch of two; the decoder
-  and the text encoders are left out, less than a twentieth of the FLOPs.
-- `part` is the table's own kind of device, and each row is a subject.
+- `image` rows of diffusion models are `_STEPS` steps of the denoiser with guidance, which is a batch of two. The
+  decoder and the text encoders, a small part of the FLOPs, are left out.
+- `part` is the table's own kind of device.
 """
 
 from __future__ import annotations

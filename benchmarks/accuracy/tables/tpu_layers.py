@@ -17,7 +17,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-
 from ..cases import Case, Group
 from ..recipes import config_of
 from .graphs import OpGraph
@@ -81,7 +80,7 @@ def layer_graph(layer: str, first: int, second: int) -> ic.Graph:
     """Return the graph of a layer of two widths, see `_widths`."""
     ops = OpGraph(layer)
     tokens = ops.size("tokens")
-    result = [tokens, second]
+    result: list[int | ic.Expr] = [tokens, second]
     if layer.endswith(("_proj", "lm_head")):
         arguments = {
             "input": ops.given(_DTYPE, [tokens, first]),
@@ -110,5 +109,3 @@ def layer_graph(layer: str, first: int, second: int) -> ic.Graph:
         }
         ops.call("aten.rms_norm", arguments, _DTYPE, result)
     return ops.build()
-
-
