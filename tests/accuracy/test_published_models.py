@@ -27,7 +27,7 @@ Raspberry Pi,raspberry-pi-5,resnet18,fp16,,,1,,,224,64,forward,20,ncnn,,read,
 Raspberry Pi,raspberry-pi-5,no_such_model,fp16,,,1,,,224,4,forward,20,ncnn,,read,
 Apple GPU,apple-m2,llama2-7b,fp16,Q4_0,,1,1,64,,,decode,50,llama.cpp,,read,
 Apple GPU,apple-m2,llama2-7b,fp16,Q1_0,,1,1,64,,,decode,50,llama.cpp,,read,
-Apple GPU,apple-m2,llama2-7b,fp16,,,1,512,,,,prefill,2500,llama.cpp,,read,
+Apple GPU,apple-m2,llama2-7b,fp16,,,1,512,,,,prefill,2500,llama.cpp,,recalled,
 """
 
 
@@ -56,6 +56,7 @@ def test_a_row_is_a_model_in_a_format_on_a_machine(table: Path, tmp_path: Path) 
         ("llama2-7b", 1, None, "cuda_graph"),
     ]
     assert cases[0].sizes["batch"].tolist() == [1, 2]
+    assert [case.group.part for case in cases[2:]] == ["Apple GPU", "Apple GPU, recalled"]
     assert {reason for _, reason in problems.found} == {
         "Unknown model no_such_model",
         "quantisation Q1_0 is unknown",

@@ -14,7 +14,8 @@ Decisions:
   cores, since estimates know one process.
 - `image` rows of diffusion models are `_STEPS` steps of the denoiser with guidance, which is a batch of two. The
   decoder and the text encoders, a small part of the FLOPs, are left out.
-- `part` is the table's own kind of device.
+- `part` is the table's own kind of device. Rows of `confidence` recalled, which nobody read again in their source, are
+  a part of their own.
 """
 
 from __future__ import annotations
@@ -55,12 +56,12 @@ _PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16", "i
 """Precisions by the table's names: what is not an operand of an fp8 product is bf16."""
 _COLUMNS = (
     "kind", "device", "model", "precision", "quantisation", "kv_cache", "sequence_tokens", "context_tokens",
-    "image_size", "threads", "phase", "engine",
+    "image_size", "threads", "phase", "engine", "confidence",
 )  # fmt: skip
 
 
 def cases(table: Table, capturing: Capturing) -> list[Case]:
-    """Return the cases of the table of published models; `part` is the table's kind of device."""
+    """Return the cases of the table of published models; `part` is the table's kind of device, see above."""
     measured_s = table.seconds()
     batches = np.array([int(text or 1) for text in table.text("batch", "")], dtype=np.int64)
     groups = [(dict(zip(_COLUMNS, key, strict=True)), rows) for key, rows in table.groups(*_COLUMNS)]
@@ -139,7 +140,8 @@ def _case(
     kind = read_device(CATALOG / f"{device}.toml", cataloged=True).kind
     execution = "cuda_graph" if kind == "gpu" else "compiled"
     label = f"{precision} {row['quantisation']}".strip() if row["quantisation"] != precision else precision
-    group = Group(table, device, f"{row['model']} {row['phase']}, {row['engine']}", label, execution, row["kind"])
+    part = row["kind"] + (", recalled" if row["confidence"] == "recalled" else "")
+    group = Group(table, device, f"{row['model']} {row['phase']}, {row['engine']}", label, execution, part)
     return Case(
         group,
         graph,
