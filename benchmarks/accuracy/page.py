@@ -41,7 +41,7 @@ package. [How time is predicted](time.md) explains the models.
 
 {columns}
 
-In-sample figures use the constants of the package, whether or not they were fitted to a row's device.
+Without `left out`, figures use the constants of the package, whether or not they were fitted to a row's device.
 
 ## Figures to reach
 
