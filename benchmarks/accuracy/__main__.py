@@ -1,27 +1,31 @@
 """Errors of estimates compared with measurements.
 
-    python -m benchmarks.accuracy --measured DIR [--table T ...] [--leave-one-device-out] [--format table|json|md]
-                                  [--calibration FOLDER] [--cache DIR] [--sample N]
+    python -m benchmarks.accuracy --measured DIR [--table T ...] [--leave-one-device-out] [--format table|json|md|page]
+                                  [--calibration FOLDER] [--cache DIR] [--sample N] [--models N] [--left-out FILE]
 
 DIR holds tables of measurements in one schema (`gemm.csv`, `models_vision.csv`, ...); each row is predicted from the
 catalog only. There is one line per table, device, software, precision and execution, with the number of rows, the mean,
-median and 90th percentile of |predicted / measured - 1|, the geometric mean of predicted / measured, the rank
-correlation, the share of rows inside the error band, and the errors of the plain roofline of the same kernels.
-Omissions are reported on stderr. Whole models are captured once and cached.
+median and 90th percentile of |predicted / measured - 1|, the geometric mean and the geometric standard deviation of
+predicted / measured, the rank correlation, the share of rows inside the error band, and the errors of the plain
+roofline of the same kernels. `--format page` writes `docs/accuracy.md`. Rows without a prediction are counted with the
+reason, on stderr and in all formats except `table`. Whole models are captured once and cached.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import judge as judging
 from .captures import Capturing, default_cache
-from .figures import Line
+from .figures import Judged
 from .leaving_out import constants_without
 from .machines import load_machines
 from .measured import MeasuredError, Problems
+from .page import page
 from .report import rendered
 
 _INTERRUPTED = 130
@@ -31,10 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run, print, and return the exit code: 2 for invalid input, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     problems, code = Problems(), 0
-    found: list[Line] = []
+    found: list[Judged] = []
+    left_out: dict[str, Any] = {}
     try:
         if not options.measured.is_dir():
             raise MeasuredError(f"{options.measured} is not a folder")
+        if options.left_out is not None:
+            left_out = _document(options.left_out)
         _judge(options, problems, found)
     except MeasuredError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -45,11 +52,37 @@ def main(arguments: list[str] | None = None) -> int:
     for line in problems.lines():
         print(line, file=sys.stderr)
     if found or code == 0:
-        print(rendered(found, options.format))
+        judged = Judged.joined(found)
+        if options.format == "page":
+            print(page(judged, problems, command=_command(options), left_out=left_out))
+        else:
+            print(rendered(judged, problems, options.format))
     return code
 
 
-def _judge(options: argparse.Namespace, problems: Problems, found: list[Line]) -> None:
+def _document(path: Path) -> dict[str, Any]:
+    """Read the JSON of an earlier run."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MeasuredError(f"{path} is not the JSON of a run ({error})") from None
+    if not isinstance(document, dict) or "targets" not in document:
+        raise MeasuredError(f"{path} is not the JSON of a run; expected the output of --format json")
+    return document
+
+
+def _command(options: argparse.Namespace) -> str:
+    """Return the command of a page, with the options that change its figures."""
+    words = ["python -m benchmarks.accuracy --measured DIR"]
+    words += [f"--table {name}" for name in options.table]
+    words += [f"--{name} {value}" for name in ("sample", "models") if (value := getattr(options, name))]
+    words += ["--left-out left_out.json"] if options.left_out else []
+    words += ["--calibration FOLDER"] if options.calibration else []
+    words += ["--leave-one-device-out"] if options.leave_one_device_out else []
+    return " ".join([*words, "--format page > docs/accuracy.md"])
+
+
+def _judge(options: argparse.Namespace, problems: Problems, found: list[Judged]) -> None:
     tables = judging.read_tables(options.measured, options.table, problems)
 
     def constants(device: str) -> Path | None:
@@ -62,8 +95,8 @@ def _judge(options: argparse.Namespace, problems: Problems, found: list[Line]) -
     machines = load_machines(tables, constants, problems)
     progress = _bar if sys.stderr.isatty() else _dots
     capturing = Capturing(options.cache / "graphs", options.workers, progress)
-    for lines in judging.judge(tables, machines, capturing, options.sample):
-        found.extend(lines)
+    for judged in judging.judge(tables, machines, capturing, options.sample, options.models):
+        found.append(judged)
 
 
 def _bar(done: int, total: int) -> None:
@@ -94,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
         help="predict each device with constants fitted on the others",
     )
     source.add_argument("--calibration", type=Path, metavar="FOLDER", help="calibration files to predict with")
-    parser.add_argument("--format", choices=["table", "json", "md"], default="table")
+    parser.add_argument("--format", choices=["table", "json", "md", "page"], default="table")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -103,6 +136,10 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for graphs (default: %(default)s)",
     )
     parser.add_argument("--sample", type=_positive, metavar="N", help="only N models, or N rows of each group")
+    parser.add_argument("--models", type=_positive, metavar="N", help="only N models of tables of whole models")
+    parser.add_argument(
+        "--left-out", type=Path, metavar="FILE", help="JSON of --leave-one-device-out, shown beside on the page"
+    )
     parser.add_argument("--workers", type=_positive, default=2, help="capturing processes (default: %(default)s)")
     return parser
 

@@ -65,8 +65,8 @@ class Wanted:
 
     def name(self, batch: int | None = None) -> str:
         """Return the name of the file for its graph."""
-        parts = (self.library, _version(self.library), _version("torch"), _sources(), self.model, self.recipe, batch)
-        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:20]
+        made_by = (self.library, _version(self.library), _version("torch"), _sources(self.library))
+        digest = hashlib.sha256(repr((*made_by, self.model, self.recipe, batch)).encode()).hexdigest()[:20]
         return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', self.model)[:60]}-{digest}.json.gz"
 
 
@@ -235,11 +235,11 @@ def _version(package: str) -> str:
 
 
 @cache
-def _sources() -> str:
-    """Return a digest of the sources that determine a graph: the package's capture, and the recipes."""
+def _sources(library: str) -> str:
+    """Return a digest of the sources that determine a graph: the package's capture, and the recipe of the library."""
     digest = hashlib.sha256()
-    folders = (Path(ic.__file__).parent / "sources", Path(__file__).parent / "recipes")
-    for path in sorted(path for folder in folders for path in folder.rglob("*.py")):
+    capture = sorted((Path(ic.__file__).parent / "sources").rglob("*.py"))
+    for path in [*capture, *sorted((Path(__file__).parent / "recipes").glob(f"{library}_models.*"))]:
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -17,9 +17,25 @@ SUSTAINED = ", sustained"
 """Suffix of a device's id for rows under continuous load."""
 
 
+def machine_key(device: str, *, sustained: bool = False, threads: int | None = None) -> str:
+    """Return the key of a machine: the id of its device, and what is special about its use."""
+    return device + (f", {threads} threads" if threads else "") + (SUSTAINED if sustained else "")
+
+
 @dataclass(frozen=True)
 class Group:
-    """Subject of one line of the report, in the words of the table."""
+    """Subject of one line of the report, in the words of the table.
+
+    Attributes:
+        table: Name of the table.
+        device: Id of the device in the catalog.
+        software: What ran, with its version.
+        precision: Dtype or precision, as the table names it.
+        execution: Execution of the prediction.
+        part: Further division of the table, such as the operator or the phase.
+        kind: Vendor and kind of the device, such as `NVIDIA gpu`; filled in by the judge.
+        evidence: The machines whose measurements gave the device its constants; filled in by the judge.
+    """
 
     table: str
     device: str
@@ -27,6 +43,8 @@ class Group:
     precision: str = ""
     execution: str = ""
     part: str = ""
+    kind: str = ""
+    evidence: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +61,8 @@ class Case:
         rows: Row numbers in the table.
         host_s: Seconds that the measurement added to every row.
         sustained: Whether the device was under continuous load, limited by its board's power.
+        threads: Number of CPU threads; None for all.
+        runs: Number of forwards that a row is the sum of.
         measured_w: Watts of the board during the run; None if unknown.
         subject: Name of the model or operator; rows of one subject stay together when data is split.
     """
@@ -56,6 +76,8 @@ class Case:
     rows: NDArray[np.int64]
     subject: str = ""
     sustained: bool = False
+    threads: int | None = None
+    runs: int = 1
     host_s: float = 0.0
     measured_w: NDArray[np.float64] | None = None
 
@@ -64,8 +86,8 @@ class Case:
 
     @property
     def hardware(self) -> str:
-        """Key of machines: the id of the device, and whether it was under continuous load."""
-        return self.group.device + (SUSTAINED if self.sustained else "")
+        """Key of its machine."""
+        return machine_key(self.group.device, sustained=self.sustained, threads=self.threads)
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:

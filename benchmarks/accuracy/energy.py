@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pyinfercost.predict.derived_costs import band
 
 from .cases import Case, group_of_row, measured_s
-from .figures import Line, lines
+from .figures import Judged
 from .predict import Predicted
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 SETTLED_S = 50e-6
 
 
-def energy_lines(
+def energy_rows(
     cases: Sequence[Case], machines: Mapping[str, Hardware], predicted: Predicted, roofline_s: NDArray[np.float64]
-) -> list[Line]:
-    """Return lines of power and energy; none if no row has a reading.
+) -> list[Judged]:
+    """Return rows of power and energy, as tables of their own; none if no row has a reading.
 
     Args:
         cases: The predicted cases.
@@ -60,17 +60,17 @@ def energy_lines(
     groups = group_of_row(cases)
 
     def judged(what: str, measured: NDArray[np.float64], value: NDArray[np.float64], plain: NDArray[np.float64],
-               wanted: NDArray[np.bool_]) -> list[Line]:  # fmt: skip
+               wanted: NDArray[np.bool_]) -> Judged:  # fmt: skip
         value = np.where(wanted & np.isfinite(measured), value, np.nan)
         low, high = band(value, value * spread)
         named = [replace(group, table=f"{group.table}: {what}") for group in groups]
-        return lines(named, measured, Predicted(value, low, high, value), plain)
+        return Judged(named, measured, Predicted(value, low, high, value), plain)
 
     every, settled = np.ones(len(seconds), dtype=np.bool_), seconds >= SETTLED_S
     power = energy_j / predicted.latency_s
     return [
-        *judged("power", watts, power, limit_w, every),
-        *judged("settled power", watts, power, limit_w, settled),
-        *judged("energy", watts * seconds, energy_j, limit_w * roofline_s, every),
-        *judged("settled energy", watts * seconds, energy_j, limit_w * roofline_s, settled),
+        judged("power", watts, power, limit_w, every),
+        judged("settled power", watts, power, limit_w, settled),
+        judged("energy", watts * seconds, energy_j, limit_w * roofline_s, every),
+        judged("settled energy", watts * seconds, energy_j, limit_w * roofline_s, settled),
     ]

@@ -2,123 +2,176 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .cases import Group
-
-if TYPE_CHECKING:
-    from .predict import Predicted
+from .predict import Predicted
 
 _LEAST_TO_RANK = 3
 ALL = "all"
+FIELDS = ("kind", "device", "software", "precision", "execution", "part", "evidence")
+"""Fields of a group that divide the rows of a table."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """Errors of one group of rows, as fractions.
+class Judged:
+    """Rows of one or several tables with their measurements and predictions.
 
     Attributes:
-        table: Name of the table; device, software, precision, execution and part select its rows.
+        groups: Group of every row.
+        measured_s: Measured seconds, or the measured value of another quantity.
+        predicted: Predictions; NaN for rows without one.
+        roofline_s: Values of the plain model.
+    """
+
+    groups: Sequence[Group]
+    measured_s: NDArray[np.float64]
+    predicted: Predicted
+    roofline_s: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def only(self, rows: Sequence[int] | NDArray[np.int64]) -> Judged:
+        """Return some of the rows."""
+        places = np.asarray(rows, dtype=np.int64)
+        predicted = Predicted(
+            self.predicted.latency_s[places], self.predicted.low_s[places], self.predicted.high_s[places]
+        )
+        groups = [self.groups[row] for row in places]
+        return Judged(groups, self.measured_s[places], predicted, self.roofline_s[places])
+
+    @staticmethod
+    def joined(parts: Iterable[Judged]) -> Judged:
+        """Return the rows of several parts."""
+        found = list(parts)
+
+        def column(values: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+            return np.concatenate([*values, np.empty(0)])
+
+        predicted = Predicted(
+            column([part.predicted.latency_s for part in found]),
+            column([part.predicted.low_s for part in found]),
+            column([part.predicted.high_s for part in found]),
+        )
+        groups = [group for part in found for group in part.groups]
+        measured, roofline = ([part.measured_s for part in found], [part.roofline_s for part in found])
+        return Judged(groups, column(measured), predicted, column(roofline))
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Errors of some rows, as fractions.
+
+    Attributes:
         rows: Number of rows with a prediction.
         mape: Mean of |predicted / measured - 1|.
         median: Its median.
         p90: Its 90th percentile.
         bias: Geometric mean of predicted / measured: below 1 if predictions are too low.
+        spread: Geometric standard deviation of predicted / measured: two thirds of the rows are within this factor of
+            the bias, if the logarithms are normal.
         spearman: Rank correlation of predicted and measured; None for fewer than three rows, or equal ones.
-        in_band: Share of rows whose measured latency is in the error band of the estimate.
+        in_band: Share of rows whose measured value is in the error band of the estimate.
         roofline_mape: `mape` of the plain roofline.
         roofline_median: `median` of the plain roofline.
+        roofline_bias: `bias` of the plain roofline.
     """
 
-    table: str
-    device: str
-    software: str
-    precision: str
-    execution: str
-    part: str
     rows: int
     mape: float
     median: float
     p90: float
     bias: float
+    spread: float
     spearman: float | None
     in_band: float
     roofline_mape: float | None
     roofline_median: float | None
+    roofline_bias: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """Errors of the rows of one group; fields that do not divide the rows are `all`."""
+
+    table: str
+    kind: str
+    device: str
+    software: str
+    precision: str
+    execution: str
+    part: str
+    evidence: str
+    errors: Errors
 
     def to_dict(self) -> dict[str, Any]:
         """Return the line as plain data."""
-        return asdict(self)
+        data = asdict(self)
+        numbers = data.pop("errors")
+        return {**data, **numbers}
 
 
-def lines(
-    groups: Sequence[Group],
-    measured_s: NDArray[np.float64],
-    predicted: Predicted,
-    roofline_s: NDArray[np.float64],
-) -> list[Line]:
-    """Return one line per group, and one per table in which all other fields are `all`.
+def lines(judged: Judged, by: Sequence[str] = FIELDS) -> list[Line]:
+    """Return one line per table and combination of values of some fields, sorted.
 
     Args:
-        groups: Group of every row.
-        measured_s: Measured seconds.
-        predicted: Predictions; rows without one are left out.
-        roofline_s: Seconds of the plain roofline.
+        judged: The rows; those without a prediction are left out.
+        by: The fields of `FIELDS` that divide the rows of a table.
 
     Returns:
         The lines.
     """
-    places: dict[Group, list[int]] = {}
-    for row, group in enumerate(groups):
-        if np.isfinite(predicted.latency_s[row]):
-            places.setdefault(group, []).append(row)
-    tables: dict[str, list[int]] = {}
+    places: dict[tuple[str, ...], list[int]] = {}
+    keys = {group: (group.table, *(_value(group, name, by) for name in FIELDS)) for group in set(judged.groups)}
+    for row in np.flatnonzero(np.isfinite(judged.predicted.latency_s)).tolist():
+        places.setdefault(keys[judged.groups[row]], []).append(row)
+    return [
+        Line(**dict(zip(("table", *FIELDS), key, strict=True)), errors=errors(judged.only(places[key])))
+        for key in sorted(places)
+    ]
+
+
+def _value(group: Group, name: str, by: Sequence[str]) -> str:
+    return str(getattr(group, name)) if name in by else ALL
+
+
+def report_lines(judged: Judged) -> list[Line]:
+    """Return the lines of a report: one per group, and behind those of each table the total of its rows."""
+    groups, totals = lines(judged), {line.table: line for line in lines(judged, by=())}
     found = []
-    for group in sorted(places, key=lambda group: (group.table, group.device, group.software, *_rest(group))):
-        tables.setdefault(group.table, []).extend(places[group])
-        found.append(_line(group, np.array(places[group]), measured_s, predicted, roofline_s))
-    for table, rows in tables.items():
-        found.append(_line(Group(table, ALL, ALL, ALL, ALL, ""), np.array(rows), measured_s, predicted, roofline_s))
+    for name in dict.fromkeys(group.table for group in judged.groups):
+        if name in totals:
+            found += [*(line for line in groups if line.table == name), totals[name]]
     return found
 
 
-def _rest(group: Group) -> tuple[str, ...]:
-    return group.precision, group.execution, group.part
-
-
-def _line(
-    group: Group,
-    rows: NDArray[np.int64],
-    measured_s: NDArray[np.float64],
-    predicted: Predicted,
-    roofline_s: NDArray[np.float64],
-) -> Line:
-    measured, latency = measured_s[rows], predicted.latency_s[rows]
-    error = np.abs(latency / measured - 1)
-    inside = (predicted.low_s[rows] <= measured) & (measured <= predicted.high_s[rows])
-    plain = roofline_s[rows]
-    plain_error = np.abs(plain / measured - 1)[np.isfinite(plain)]
-    return Line(
-        table=group.table,
-        device=group.device,
-        software=group.software,
-        precision=group.precision,
-        execution=group.execution,
-        part=group.part,
-        rows=len(rows),
+def errors(judged: Judged) -> Errors:
+    """Return the errors of rows, each of which has a prediction."""
+    measured, predicted = judged.measured_s, judged.predicted
+    latency, plain = predicted.latency_s, judged.roofline_s
+    error, ratio = np.abs(latency / measured - 1), np.log(latency / measured)
+    inside = (predicted.low_s <= measured) & (measured <= predicted.high_s)
+    known = np.isfinite(plain) & (plain > 0)
+    plain_ratio = plain[known] / measured[known]
+    plain_error = np.abs(plain_ratio - 1)
+    return Errors(
+        rows=len(measured),
         mape=float(error.mean()),
         median=float(np.median(error)),
         p90=float(np.quantile(error, 0.9)),
-        bias=float(np.exp(np.log(latency / measured).mean())),
+        bias=float(np.exp(ratio.mean())),
+        spread=float(np.exp(ratio.std())),
         spearman=rank_correlation(latency, measured),
         in_band=float(inside.mean()),
         roofline_mape=float(plain_error.mean()) if len(plain_error) else None,
         roofline_median=float(np.median(plain_error)) if len(plain_error) else None,
+        roofline_bias=float(np.exp(np.log(plain_ratio).mean())) if len(plain_error) else None,
     )
 
 

@@ -1,8 +1,9 @@
-"""Computation of error lines from tables and machines."""
+"""Predictions of the rows of tables on machines, beside their measurements."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,27 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import tables as kinds
-from .cases import group_of_row, measured_s
-from .energy import energy_lines
-from .figures import Line, lines
-from .machines import without_missing
+from .calls import predict_calls
+from .cases import Case, group_of_row, measured_s
+from .energy import energy_rows
+from .figures import Judged
+from .machines import evidence_of, kind_of, without_missing
 from .measured import Problems, Table, read_table, sampled
 from .predict import Plans, Predicted, predict
 from .roofline import roofline_s
-from .tables import collectives
 
 if TYPE_CHECKING:
     from pyinfercost import Hardware
 
     from .captures import Capturing
-    from .cases import Case
 
 _GRAPHS_AT_ONCE = 128
-OUT_OF_SCOPE = {"serving": "a server under load is not a forward pass; queues and scheduling are not modeled"}
+UNCATALOGED = "uncatalogued"
+"""Subfolder for tables of devices that the catalog did not have when their rows were collected."""
+OUT_OF_SCOPE = dict.fromkeys(
+    ("serving", "open_loop_requests"),
+    "a server under load is not a forward pass; queues and scheduling are not modeled",
+)
 
 
 def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list[Table]:
-    """Return the tables of a folder in the order of `ORDER`; missing and out-of-scope ones are reported.
+    """Return the tables of a folder in the order of `KINDS`; missing and out-of-scope ones are reported.
+
+    Rows of the subfolder for uncataloged devices are added to those of the same table.
 
     Args:
         folder: Folder of CSV files.
@@ -41,63 +48,83 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
         The tables.
     """
     found = []
-    for name in wanted or [*ORDER, *OUT_OF_SCOPE]:
-        path = folder / f"{name}.csv"
+    for name in wanted or [*kinds.KINDS, *OUT_OF_SCOPE]:
+        paths = [path for path in (folder / f"{name}.csv", folder / UNCATALOGED / f"{name}.csv") if path.is_file()]
         if name in OUT_OF_SCOPE:
-            if wanted or path.is_file():
+            if wanted or paths:
                 problems.skip(name, OUT_OF_SCOPE[name])
-        elif name not in ORDER:
-            problems.skip(name, f"no such table; known are {', '.join(ORDER)}")
-        elif not path.is_file():
-            problems.skip(name, f"{path} is not there")
+        elif name not in kinds.KINDS:
+            problems.skip(name, f"no such table; known are {', '.join(kinds.KINDS)}")
+        elif not paths:
+            problems.skip(name, f"{folder / name}.csv is not there")
         else:
-            table = read_table(path, problems)
+            table = read_table(paths[0], problems)
+            for path in paths[1:]:
+                table = table.joined(read_table(path, problems))
             if len(table):
                 found.append(table)
             else:
                 problems.skip(name, "it has no rows")
     if not wanted:
-        for path in sorted(folder.glob("*.csv")):
-            if path.stem not in (*ORDER, *OUT_OF_SCOPE):
-                problems.skip(path.stem, f"no such table is known; known are {', '.join(ORDER)}")
+        for path in sorted([*folder.glob("*.csv"), *folder.glob(f"{UNCATALOGED}/*.csv")]):
+            if path.stem not in (*kinds.KINDS, *OUT_OF_SCOPE):
+                problems.skip(path.stem, f"no such table is known; known are {', '.join(kinds.KINDS)}")
     return found
 
 
 def judge(
-    tables: Sequence[Table], machines: Mapping[str, Hardware], capturing: Capturing, sample: int | None = None
-) -> Iterator[list[Line]]:
-    """Yield the lines of each table, table by table.
+    tables: Sequence[Table],
+    machines: Mapping[str, Hardware],
+    capturing: Capturing,
+    sample: int | None = None,
+    models: int | None = None,
+) -> Iterator[Judged]:
+    """Yield the rows of each table with their predictions, table by table.
 
     Args:
         tables: The tables.
         machines: Machine of each device; rows of others are left out.
         capturing: Settings of captures.
         sample: Number of models, or of rows of a group; None for all.
+        models: Number of models of tables of whole models; None for `sample`.
     """
     for table in tables:
-        judged = sampled_table(without_missing(table, machines), sample)
-        if table.name == "collectives":
-            yield _collectives(judged, machines)
+        kind = kinds.KINDS[table.name]
+        judged = sampled_table(without_missing(table, machines), (models or sample) if kind.sample_by else sample)
+        if not len(judged):
+            continue
+        if kind.calls is not None:
+            yield described(predict_calls(kind.calls(judged), machines, judged.problems), machines)
         else:
-            yield _cases(judged, machines, capturing)
+            yield described(_cases(judged, kind.cases(judged, capturing), machines, capturing), machines)
 
 
 def sampled_table(table: Table, sample: int | None) -> Table:
     """Return the table, or the given number of its models or of rows of each group."""
     if sample is None:
         return table
-    kind = kinds.KINDS.get(table.name)
-    by, groups = (kind.sample_by, kind.groups) if kind else ((), ("device", "software", "op", "dtype"))
-    return sampled(table, sample, by, groups)
+    kind = kinds.KINDS[table.name]
+    return sampled(table, sample, kind.sample_by, kind.groups)
 
 
-def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing) -> list[Line]:
-    cases = kinds.KINDS[table.name].cases(table, capturing)
+def described(judged: Judged, machines: Mapping[str, Hardware]) -> Judged:
+    """Return the rows with the kind of device and the evidence of its constants in their groups."""
+    found = {
+        group: replace(group, kind=kind_of(group.device), evidence=evidence_of(machines[group.device]))
+        for group in set(judged.groups)
+    }
+    return replace(judged, groups=[found[group] for group in judged.groups])
 
+
+def _cases(table: Table, cases: Sequence[Case], machines: Mapping[str, Hardware], capturing: Capturing) -> Judged:
     def failed(case: Case, place: int, reason: str) -> None:
         del place
         table.problems.add(table.name, reason, case.subject)
 
+    for case in cases:
+        if case.hardware not in machines:
+            table.problems.add(table.name, "the device cannot run so", case.hardware, len(case))
+    cases = [case for case in cases if case.hardware in machines]
     ordered: list[Case] = []
     columns: list[list[NDArray[np.float64]]] = [[], [], [], [], []]
     for some in _parts(cases):
@@ -111,8 +138,8 @@ def _cases(table: Table, machines: Mapping[str, Hardware], capturing: Capturing)
             column.append(part)
     *predicted, roofline = (np.concatenate([*column, np.empty(0)]) for column in columns)
     all_predicted = Predicted(*predicted)
-    found_lines = lines(group_of_row(ordered), measured_s(ordered), all_predicted, roofline)
-    return found_lines + energy_lines(ordered, machines, all_predicted, roofline)
+    rows = Judged(group_of_row(ordered), measured_s(ordered), all_predicted, roofline)
+    return Judged.joined([rows, *energy_rows(ordered, machines, all_predicted, roofline)])
 
 
 def _parts(cases: Sequence[Case]) -> Iterator[list[Case]]:
@@ -123,15 +150,3 @@ def _parts(cases: Sequence[Case]) -> Iterator[list[Case]]:
     graphs = list(of_graph.values())
     for first in range(0, len(graphs), _GRAPHS_AT_ONCE):
         yield [case for some in graphs[first : first + _GRAPHS_AT_ONCE] for case in some]
-
-
-def _collectives(table: Table, machines: Mapping[str, Hardware]) -> list[Line]:
-    if collectives.predictor() is None:
-        table.problems.skip(table.name, "this version of pyinfercost has no function `collective`")
-        return []
-    groups, measured, predicted, roofline = collectives.predicted(table, machines)
-    return lines(groups, measured, predicted, np.asarray(roofline))
-
-
-ORDER = (*kinds.KINDS, "collectives")
-"""Tables in the order of the report."""

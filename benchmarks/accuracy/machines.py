@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyinfercost as ic
 from pyinfercost.hardware import MissingFactError, UnknownHardwareError
+from pyinfercost.hardware.files import CATALOG, read_device
 
-from .cases import SUSTAINED
-from .measured import MeasuredError, Problems, Table
+from .cases import machine_key
+from .measured import Problems, Table
 
 if TYPE_CHECKING:
     from pyinfercost import Hardware
@@ -21,65 +21,75 @@ Folder = Callable[[str], "Path | None"]
 
 
 def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems) -> dict[str, Hardware]:
-    """Load every device in the tables.
+    """Load every device in the tables, in each way that they use it.
 
     Args:
         tables: The tables.
         folder_of: Returns the folder of constants of a device.
-        problems: Receives devices with missing data; they have no machine, and their rows no prediction.
+        problems: Receives the rows of devices that the catalog lacks or describes incompletely; these have no machine,
+            and their rows no prediction.
 
     Returns:
-        The machines by device id.
-
-    Raises:
-        MeasuredError: A device is not in the catalog.
+        The machines by `machine_key`. A number of threads that a device does not have has none.
     """
     named: dict[str, list[Table]] = {}
     for table in tables:
         for (device,), _ in table.groups("device"):
             named.setdefault(device, []).append(table)
-    unknown = [device for device in named if device not in ic.hardware.names()]
-    if unknown:
-        raise MeasuredError("\n".join(_unknown(device, named[device]) for device in unknown))
     machines = {}
     for device, places in named.items():
         try:
-            machines[device] = load(device, folder_of(device))
+            folder = None if device not in ic.hardware.names() else folder_of(device)
+            machines[device] = load(device, folder)
             if any("power_w" in table.columns for table in places):
-                machines[device + SUSTAINED] = _sustained(device, folder_of(device)) or machines[device]
+                machines[machine_key(device, sustained=True)] = (
+                    _special(device, folder, sustained=True) or machines[device]
+                )
+            for threads in _threads(device, places):
+                if (machine := _special(device, folder, threads=threads)) is not None:
+                    machines[machine_key(device, threads=threads)] = machine
+        except UnknownHardwareError:
+            _omit(places, device, "the catalog has no such device", problems)
         except MissingFactError as error:
-            for table in places:
-                problems.add(table.name, str(error), device, table.text("device").count(device))
+            _omit(places, device, str(error), problems)
     return machines
 
 
-def load(device: str, folder: Path | None, *, sustained: bool = False) -> Hardware:
-    """Load a device of the catalog with the constants of a folder.
-
-    Raises:
-        MeasuredError: This version of the package cannot load constants from a folder.
-    """
-    if folder is None:
-        return ic.hardware.load(device, sustained=sustained)
-    if "calibration" not in signature(ic.hardware.load).parameters:
-        raise MeasuredError("this version of pyinfercost.hardware.load takes no folder of calibration files")
-    return ic.hardware.load(device, calibration=folder, sustained=sustained)
+def kind_of(device: str) -> str:
+    """Return the vendor and the kind of a device of the catalog, such as `NVIDIA gpu`."""
+    data = read_device(CATALOG / f"{device}.toml", cataloged=True)
+    return f"{data.get('vendor')} {data.kind}"
 
 
-def _sustained(device: str, folder: Path | None) -> Hardware | None:
-    """Return the device under continuous load; None if its sustained performance is unknown."""
+def evidence_of(machine: Hardware) -> str:
+    """Return the machines whose measurements gave a machine its constants: `family`, `kind` or `this device`."""
+    origin = machine.provenance["constants"]
+    return origin if origin == "this device" else origin.split()[0]
+
+
+def _threads(device: str, tables: Iterable[Table]) -> list[int]:
+    found = {key for table in tables if "threads" in table.columns for key, _ in table.groups("device", "threads")}
+    return sorted(int(threads) for name, threads in found if name == device and threads)
+
+
+def _omit(tables: Iterable[Table], device: str, reason: str, problems: Problems) -> None:
+    for table in tables:
+        problems.add(table.name, reason, device, table.text("device").count(device))
+
+
+def load(device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None) -> Hardware:
+    """Load a device of the catalog with the constants of a folder; None for the package's own."""
+    return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads)
+
+
+def _special(
+    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None
+) -> Hardware | None:
+    """Return the device in a special use; None if the catalog does not describe it in that use."""
     try:
-        return load(device, folder, sustained=True)
+        return load(device, folder, sustained=sustained, threads=threads)
     except ValueError:
         return None
-
-
-def _unknown(device: str, tables: list[Table]) -> str:
-    try:
-        ic.hardware.load(device)
-    except UnknownHardwareError as error:
-        return f"{', '.join(table.path.name for table in tables)}: {error}"
-    return f"{', '.join(table.path.name for table in tables)}: unknown hardware {device!r}"
 
 
 def without_missing(table: Table, machines: Mapping[str, Hardware]) -> Table:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +42,26 @@ class Problems:
         """Record a table that is skipped."""
         self.skipped[table] = reason
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return skipped tables with their reasons, and omitted rows by table and reason, as plain data."""
+        omitted = [
+            {"table": table, "reason": reason, "rows": len(subjects), "subjects": list(dict.fromkeys(subjects))}
+            for (table, reason), subjects in sorted(self.found.items())
+        ]
+        return {"skipped": dict(self.skipped), "omitted": omitted}
+
     def lines(self) -> Iterator[str]:
         """Yield one line per table and reason."""
         for table, reason in self.skipped.items():
             yield f"{table}: skipped, {reason}"
-        for (table, reason), subjects in sorted(self.found.items()):
-            named = list(dict.fromkeys(subjects))
-            shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
-            yield f"{table}: {len(subjects)} rows not predicted, {reason}: {shown}"
+        for omitted in self.to_dict()["omitted"]:
+            named = shown(omitted["subjects"])
+            yield f"{omitted['table']}: {omitted['rows']} rows not predicted, {omitted['reason']}: {named}"
+
+
+def shown(names: Sequence[str], most: int = 8) -> str:
+    """Return some names in one line."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 @dataclass
@@ -91,10 +104,10 @@ class Table:
 
     def seconds(self) -> NDArray[np.float64]:
         """Return the measured latencies."""
-        for name, factor in (("latency_us", 1e-6), ("latency_ms", 1e-3), ("latency_s", 1.0)):
+        for name, factor in (("latency_us", 1e-6), ("latency_ms", 1e-3), ("latency_s", 1.0), ("published_ms", 1e-3)):
             if name in self.columns:
                 return np.array(self.columns[name], dtype=np.float64) * factor
-        raise MeasuredError(f"{self.path} has no latency_us, latency_ms or latency_s")
+        raise MeasuredError(f"{self.path} has no latency_us, latency_ms, latency_s or published_ms")
 
     def watts(self) -> NDArray[np.float64] | None:
         """Return the power of the board, if the table has it."""
@@ -108,6 +121,12 @@ class Table:
             found[key].append(row)
         for key, rows in found.items():
             yield key, np.array(rows, dtype=np.int64)
+
+    def joined(self, other: Table) -> Table:
+        """Return this table with the rows of another file of the same table behind its own."""
+        names = dict.fromkeys([*self.columns, *other.columns])
+        columns = {name: [*self.text(name, ""), *other.text(name, "")] for name in names}
+        return Table(self.name, self.path, columns, self.problems)
 
     def only(self, rows: Sequence[int] | Rows) -> Table:
         """Return the table with some of its rows."""

@@ -113,8 +113,11 @@ def predict(
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(run, of_graph.values()):
                 pass
+    rows_of_case = [len(case) for case in cases]
+    runs = np.repeat([case.runs for case in cases], rows_of_case)
+    latency_s, spread_s, energy_j = latency_s * runs, spread_s * runs, energy_j * runs
     low_s, high_s = band(latency_s, spread_s)
-    host_s = np.repeat([case.host_s for case in cases], [len(case) for case in cases])
+    host_s = np.repeat([case.host_s for case in cases], rows_of_case)
     return Predicted(latency_s + host_s, low_s + host_s, high_s + host_s, energy_j)
 
 

@@ -38,7 +38,7 @@ def roofline_s(cases: Sequence[Case], machines: Mapping[str, Hardware], *, plans
     found = []
     for case in cases:
         try:
-            found.append(_of_case(case, machines[case.hardware], plans))
+            found.append(case.runs * _of_case(case, machines[case.hardware], plans))
         except (ValueError, RuntimeError, OverflowError):
             found.append(np.full(len(case), np.nan))
     return np.concatenate(found) if found else np.empty(0)

@@ -99,7 +99,7 @@ def test_vision_models(judge: Judge, measured: Path, tmp_path: Path, capsys: Out
         ("rtx-3090", "amp_fp16", "eager", "nhwc"): 1,
         ("rtx-3090", "amp_fp16", "compiled", "nchw"): 1,
         ("core-i9-10940x", "fp32", "eager", "nchw"): 1,
-        ("all", "all", "all", ""): 4,
+        ("all", "all", "all", "all"): 4,
     }
     assert "no such model: test_repvit_from_the_future" in captured.err
     assert "the parameter counts differ: test_resnet" in captured.err

@@ -14,20 +14,19 @@ Judge = Callable[..., int]
 Captured = pytest.CaptureFixture[str]
 
 KEYS = {
-    "table", "device", "software", "precision", "execution", "part", "rows", "mape", "median", "p90", "bias",
-    "spearman", "in_band", "roofline_mape", "roofline_median",
+    "table", "kind", "device", "software", "precision", "execution", "part", "evidence", "rows", "mape", "median",
+    "p90", "bias", "spread", "spearman", "in_band", "roofline_mape", "roofline_median", "roofline_bias",
 }  # fmt: skip
 
 
 def rows_of(capsys: Captured) -> list[dict[str, Any]]:
     document = json.loads(capsys.readouterr().out)
-    assert list(document) == ["rows"]
+    assert list(document) == ["rows", "kinds", "targets", "kept", "skipped", "omitted"]
     found: list[dict[str, Any]] = document["rows"]
     return found
 
 
 def test_json_of_every_table(judge: Judge, measured: Path, capsys: Captured) -> None:
-    (measured / "collectives.csv").unlink()
     assert judge("--format", "json") == 0
     rows = rows_of(capsys)
     assert all(set(row) == KEYS for row in rows)
@@ -39,7 +38,7 @@ def test_json_of_every_table(judge: Judge, measured: Path, capsys: Captured) -> 
         lines = (measured / f"{table}.csv").read_text(encoding="utf-8").splitlines()
         (total,) = (row for row in rows if row["table"] == table and row["device"] == "all")
         parts = [row["rows"] for row in rows if row["table"] == table and row["device"] != "all"]
-        assert (total["software"], total["precision"], total["execution"], total["part"]) == ("all", "all", "all", "")
+        assert {total[name] for name in ("kind", "software", "precision", "execution", "part", "evidence")} == {"all"}
         assert total["rows"] == sum(parts) == len(lines) - 1, f"every row of {table} has a prediction"
     for row in rows:
         assert row["rows"] >= 1
@@ -58,14 +57,15 @@ def test_groups_are_told_apart(judge: Judge, capsys: Captured) -> None:
         ("gemm", "a100-sxm-80gb", "int8_wo", "cuda_graph", ""): 1,
         ("gemm", "a100-sxm-80gb", "sq", "cuda_graph", ""): 1,
         ("gemm", "mi300x", "fp8", "cuda_graph", ""): 1,
-        ("gemm", "all", "all", "all", ""): 6,
+        ("gemm", "mi300x", "fp8_static", "cuda_graph", ""): 1,
+        ("gemm", "all", "all", "all", "all"): 7,
         ("attention", "l4", "bfloat16", "cuda_graph", "context"): 1,
         ("attention", "l4", "bfloat16, kv fp8", "cuda_graph", "generation"): 1,
-        ("attention", "all", "all", "all", ""): 2,
+        ("attention", "all", "all", "all", "all"): 2,
     }
 
 
-@pytest.mark.parametrize(("form", "mark"), [("table", "MAPE"), ("md", "|---|")])
+@pytest.mark.parametrize(("form", "mark"), [("table", "MAPE"), ("md", "|---|"), ("page", "# Accuracy")])
 def test_forms_for_people(judge: Judge, capsys: Captured, form: str, mark: str) -> None:
     assert judge("--table", "gemm", "--format", form) == 0
     out = capsys.readouterr().out
@@ -73,15 +73,55 @@ def test_forms_for_people(judge: Judge, capsys: Captured, form: str, mark: str) 
     assert "a100-sxm-80gb" in out
 
 
-def test_a_device_that_is_not_in_the_catalog(judge: Judge, measured: Path, capsys: Captured) -> None:
+def test_kinds_and_evidence_are_those_of_the_catalog(judge: Judge, capsys: Captured) -> None:
+    assert judge("--table", "gemm", "--table", "fp32_bmm", "--format", "json") == 0
+    found = {row["device"]: (row["kind"], row["evidence"]) for row in rows_of(capsys)}
+    assert found == {
+        "a100-sxm-80gb": ("NVIDIA gpu", "family"),
+        "mi300x": ("AMD gpu", "kind"),
+        "xeon-8380": ("Intel cpu", "kind"),
+        "all": ("all", "all"),
+    }
+
+
+def test_the_page_has_targets_its_command_and_what_is_omitted(judge: Judge, measured: Path, capsys: Captured) -> None:
+    (measured / "serving.csv").write_text("device\n", encoding="utf-8")
+    assert judge("--format", "page", "--sample", "3") == 0
+    page = capsys.readouterr().out
+    assert "python -m benchmarks.accuracy --measured DIR --sample 3 --format page > docs/accuracy.md" in page
+    (line,) = (line for line in page.splitlines() if line.startswith("| GEMM bf16, NVIDIA | 2 |"))
+    assert "| 9.0 |" in line
+    assert "| serving | skipped: a server" in page
+    for path in measured.glob("*.csv"):
+        assert f"| {path.stem} |" in page
+
+
+def test_figures_of_devices_that_were_left_out_are_shown_beside(judge: Judge, tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "left_out.json"
+    path.write_text(json.dumps({"targets": [{"name": "GEMM bf16, NVIDIA", "mape": 0.4567}]}), encoding="utf-8")
+    assert judge("--table", "gemm", "--format", "page", "--left-out", str(path)) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("| GEMM bf16, NVIDIA |"))
+    assert "| 45.7 | 15.0 |" in line
+    path.write_text("[]", encoding="utf-8")
+    assert judge("--table", "gemm", "--format", "page", "--left-out", str(path)) == 2
+    assert "expected the output of --format json" in capsys.readouterr().err
+
+
+def test_rows_of_devices_that_the_catalog_lacks_are_counted(judge: Judge, measured: Path, capsys: Captured) -> None:
     path = measured / "gemm.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("mi300x", "mi300y"), encoding="utf-8")
-    assert judge("--table", "gemm") == 2
+    more = measured / "uncatalogued"
+    more.mkdir()
+    row = "{},engine 1,bfloat16,64,4096,4096,30\n"
+    text = "device,software,dtype,m,n,k,latency_us\n" + row.format("l4") + row.format("l5")
+    (more / "gemm.csv").write_text(text, encoding="utf-8")
+    assert judge("--table", "gemm", "--format", "json") == 0
     captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "gemm.csv" in captured.err
-    assert "'mi300y'" in captured.err
-    assert "mi300x" in captured.err.split("nearest")[1]
+    document = json.loads(captured.out)
+    assert {row["device"] for row in document["rows"]} == {"a100-sxm-80gb", "l4", "all"}
+    (omitted,) = document["omitted"]
+    assert (omitted["rows"], omitted["subjects"]) == (3, ["mi300y", "l5"])
+    assert "gemm: 3 rows not predicted, the catalog has no such device: mi300y, l5" in captured.err
 
 
 def test_what_is_not_there_is_said_and_the_rest_goes_on(judge: Judge, measured: Path, capsys: Captured) -> None:

@@ -59,6 +59,12 @@ def test_each_device_is_left_out_once(judge: Judge, fit: Fit, measured: Path, ca
     assert len(fit.without) == 4, "other measurements, another fit"
 
 
+def test_kinds_without_fitted_constants_need_no_fit(judge: Judge, fit: Fit, capsys: Output) -> None:
+    assert judge("--leave-one-device-out", "--table", "tpu_layers", "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["rows"][-1]["rows"] == 12
+    assert fit.without == []
+
+
 def test_a_fit_that_was_stopped_is_not_taken_for_a_whole_one(judge: Judge, fit: Fit, tmp_path: Path) -> None:
     fit.fails = True
     assert judge("--leave-one-device-out", *ARGUMENTS) == 130

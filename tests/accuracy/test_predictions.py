@@ -16,7 +16,8 @@ from benchmarks.accuracy.roofline import roofline_s
 from benchmarks.accuracy.tables import KINDS, gemm
 from benchmarks.accuracy.tables.routing import routed
 
-PLAIN = [name for name in KINDS if not name.startswith("models_")]
+PLAIN = [name for name, kind in KINDS.items() if kind.calls is None and not kind.sample_by]
+"""Tables of operators, whose graphs need no model."""
 
 
 def cases_of(folder: Path, name: str) -> list[Case]:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 
 def build(wanted: Wanted, batch: int | None) -> ic.Graph:
-    """Capture one plain forward; `recipe` has `config` (JSON), `sequence`, and `attention` (transformers' name).
+    """Capture one forward.
+
+    Args:
+        wanted: The model; its `recipe` has `config` (JSON), `attention` (transformers' name, or '' for its default),
+            `sequence`, and, for a step of a generation, `phase` (`prefill` or `decode`); a decode step has the number
+            of cached tokens as `context` instead of `sequence`.
+        batch: The batch; None for a symbolic one.
 
     Raises:
         ValueError: transformers does not support the config.
@@ -22,10 +28,12 @@ def build(wanted: Wanted, batch: int | None) -> ic.Graph:
     from pyinfercost.sources.huggingface.loading import load_hf
 
     recipe = dict(wanted.recipe)
+    lengths = ("sequence", "context")
+    sizes = {"batch": batch or 2, **{name: int(recipe[name]) for name in lengths if name in recipe}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.json"
         path.write_text(json.dumps(json.loads(recipe["config"])), encoding="utf-8")
-        loaded = load_hf(str(path), "", {"batch": batch or 2, "sequence": int(recipe["sequence"])})
+        loaded = load_hf(str(path), recipe.get("phase", ""), sizes)
     if recipe["attention"]:
         model: Any = loaded.module
         model.set_attn_implementation(recipe["attention"])

@@ -6,9 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import attention, fp32_ops, gemm, language, llm_layers, moe, vision
+from . import (
+    apple_ops,
+    attention,
+    collectives,
+    fp32_ops,
+    gemm,
+    language,
+    llm_layers,
+    moe,
+    published,
+    tpu_layers,
+    vision,
+)
 
 if TYPE_CHECKING:
+    from ..calls import Call
     from ..captures import Capturing
     from ..cases import Case
     from ..measured import Table
@@ -22,15 +35,23 @@ class Kind:
         cases: Creates its cases.
         sample_by: Columns whose values are sampled together; without them rows are sampled.
         groups: Columns of which each combination is sampled.
+        calls: Creates its calls, instead of cases, if its rows are communication.
     """
 
     cases: Callable[[Table, Capturing], list[Case]]
     sample_by: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ("device", "software", "dtype", "op", "phase", "kv_dtype", "routing")
+    groups: tuple[str, ...] = (
+        "device", "software", "dtype", "op", "phase", "kv_dtype", "routing", "layer", "backend", "execution", "mode",
+    )  # fmt: skip
+    calls: Callable[[Table], list[Call]] | None = None
 
 
 def _of_operators(cases: Callable[[Table], list[Case]]) -> Kind:
     return Kind(lambda table, _: cases(table))
+
+
+def _of_calls(calls: Callable[[Table], list[Call]]) -> Kind:
+    return Kind(lambda *_: [], calls=calls)
 
 
 KINDS = {
@@ -43,7 +64,13 @@ KINDS = {
         ("fp32_linear", "fp32_bmm", "fp32_conv2d", "fp32_elementwise", "fp32_layernorm", "fp32_softmax"),
         _of_operators(fp32_ops.cases),
     ),
+    "tpu_layers": _of_operators(tpu_layers.cases),
+    "apple_ops": _of_operators(apple_ops.cases),
+    "collectives": _of_calls(collectives.collectives),
+    "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
+    "expert_all_to_all": _of_calls(collectives.expert_all_to_all),
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),
+    "published_models": Kind(published.cases, sample_by=("model",)),
     "models_vision": Kind(vision.cases, sample_by=("model",)),
 }
 """Readers of all tables, in order of their cost."""

@@ -1,78 +1,99 @@
-"""`collectives.csv`: one NCCL call between GPUs of a node.
+"""`collectives.csv`, `all_reduce_engines.csv` and `expert_all_to_all.csv`: communication between GPUs.
 
-The message size is `elements` times the width of `dtype`, for the whole result: an int8 row takes as long as a half row
-with half as many elements, and of the 537 MB that 8 H100 gather in 1,401 us, seven eighths arrive at each of them, at
-335 of its link's 450 GB/s. Execution is the collective alone, without kernels of a model.
+Decisions, with evidence in the data:
 
-Collectives are predicted by `pyinfercost.collective(op, size_bytes, hardware=, devices=, dtype=)`, not by graphs; if
-the package has no such function, the table is skipped.
+- `collectives`: one NCCL call in a node. The message size is `elements` times the width of `dtype`, for the whole
+  result: an int8 row takes as long as a half row with half as many elements, and of the 537 MB that 8 H100 gather in
+  1,401 us, seven eighths arrive at each of them, at 335 of its link's 450 GB/s.
+- `all_reduce_engines`: the all-reduce of a serving engine, which is often its own kernel instead of NCCL's. It is
+  predicted as the collective alone. Eager rows contain the time of the host as well, 15 to 20 us on H100 and 38 to 40
+  on A100, which the package does not predict; they are a `part` of their own.
+- `expert_all_to_all`: the exchange of tokens between the ranks of a mixture of experts, predicted as an all-to-all. In
+  low-latency mode a token is sent to each of its experts, in normal mode once to each rank that has any of them. A
+  one-byte element has a scale of 4 bytes per 128, and each token 16 bytes of its own. Times to notify are measured
+  apart and are not part of the latency. Rows of several nodes are left out, because the catalog has no links between
+  nodes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..calls import Call
 from ..cases import Group
-from ..predict import Predicted, reason_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from pyinfercost import Hardware
-
     from ..measured import Table
 
-_BYTES = {"half": 2, "float16": 2, "bfloat16": 2, "int8": 1, "fp8": 1, "float": 4, "float32": 4}
-_NAMES = {"half": "fp16", "float16": "fp16", "bfloat16": "bf16", "float": "fp32", "float32": "fp32"}
+_WIDTHS = {"fp16": 2, "bf16": 2, "int8": 1, "fp8": 1, "fp32": 4}
+_NAMES = {
+    "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "float": "fp32", "float32": "fp32", "float8_e4m3fn": "fp8",
+}  # fmt: skip
+_TOKEN_BYTES, _SCALE_BYTES, _SCALE_GROUP = 16, 4, 128
 
 
-def predictor() -> Callable[..., Any] | None:
-    """Return the package's function for collectives; None if there is none."""
-    import pyinfercost
-
-    found: Callable[..., Any] | None = getattr(pyinfercost, "collective", None)
+def collectives(table: Table) -> list[Call]:
+    """Return the calls of NCCL; `part` is the operation and the number of devices."""
+    elements, measured_s = table.integers("elements"), table.seconds()
+    found = []
+    for key, rows in table.groups("device", "software", "op", "dtype", "gpus"):
+        device, software, op, dtype, gpus = key
+        name = _NAMES.get(dtype, dtype)
+        if name not in _WIDTHS:
+            table.problems.add(table.name, "dtype unknown", dtype, len(rows))
+            continue
+        group = Group(table.name, device, software, dtype, "collective", f"{op} x{gpus}")
+        found.append(Call(group, op, name, int(gpus), elements[rows] * _WIDTHS[name], measured_s[rows]))
     return found
 
 
-def predict_collective(
-    op: str, size_bytes: NDArray[np.int64], machine: Hardware, devices: int, dtype: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return latencies of a collective in seconds: the expected one, and both ends of its error band."""
-    function = predictor()
-    if function is None:
-        raise RuntimeError("pyinfercost has no function `collective`")
-    found = function(op, size_bytes, hardware=machine, devices=devices, dtype=_NAMES.get(dtype, dtype))
-    return found.latency_s, found.latency_low_s, found.latency_high_s
-
-
-def predicted(
-    table: Table, machines: Mapping[str, Hardware]
-) -> tuple[list[Group], NDArray[np.float64], Predicted, NDArray[np.float64]]:
-    """Predict all rows.
-
-    Returns:
-        The group of each row (`part` is the operation and the number of GPUs), the measured seconds, the predictions,
-        and a roofline: bytes that leave each GPU (bytes x (n - 1) / n, twice for an all-reduce) over its link, in
-        seconds.
-    """
-    groups = [Group(table.name, "")] * len(table)
-    elements = table.integers("elements")
-    columns = np.full((4, len(table)), np.nan)
-    for (device, software, op, dtype, gpus), rows in table.groups("device", "software", "op", "dtype", "gpus"):
-        group = Group(table.name, device, software, dtype, "collective", f"{op} x{gpus}")
-        for row in rows:
-            groups[row] = group
-        if dtype not in _BYTES:
+def all_reduce_engines(table: Table) -> list[Call]:
+    """Return the all-reduces of serving engines; `part` is the way they were launched and the number of devices."""
+    size_bytes, measured_s = table.integers("size_bytes"), table.seconds()
+    found = []
+    for key, rows in table.groups("device", "software", "execution", "dtype", "gpus"):
+        device, software, execution, dtype, gpus = key
+        name = _NAMES.get(dtype, dtype)
+        if name not in _WIDTHS:
             table.problems.add(table.name, "dtype unknown", dtype, len(rows))
             continue
-        size_bytes, machine, count = elements[rows] * _BYTES[dtype], machines[device], int(gpus)
-        link = machine.links_byte_per_s.get("device", machine.links_byte_per_s.get("host", np.nan))
-        columns[3, rows] = size_bytes * ((count - 1) / count * (2 if op == "all_reduce" else 1) / link)
-        try:
-            columns[:3, rows] = predict_collective(op, size_bytes, machine, count, dtype)
-        except (ValueError, TypeError, RuntimeError) as error:
-            table.problems.add(table.name, reason_of(error), op, len(rows))
-    return groups, table.seconds(), Predicted(*columns[:3]), columns[3]
+        group = Group(table.name, device, software, dtype, "collective", f"{execution} x{gpus}")
+        found.append(Call(group, "all_reduce", name, int(gpus), size_bytes[rows], measured_s[rows]))
+    return found
+
+
+def expert_all_to_all(table: Table) -> list[Call]:
+    """Return the exchanges within a node; `part` is the mode, the direction and the number of devices."""
+    measured_s = table.seconds()
+    found = []
+    for key, rows in table.groups("device", "software", "mode", "op", "nodes", "gpus", "element_bytes"):
+        device, software, mode, op, nodes, gpus, width = key
+        if mode not in ("low_latency", "normal") or width not in ("1", "2"):
+            table.problems.add(table.name, "mode or element width unknown", f"{mode} {width}", len(rows))
+            continue
+        if int(nodes) > 1:
+            table.problems.add(table.name, "links between nodes are not in the catalog", f"{nodes} nodes", len(rows))
+            continue
+        ranks, dtype = int(gpus), "fp8" if width == "1" else "bf16"
+        columns = [table.integers(name)[rows] for name in ("tokens_per_gpu", "hidden", "top_k", "experts")]
+        tokens, hidden, top_k, experts = columns
+        scales = _SCALE_BYTES * hidden // _SCALE_GROUP + _TOKEN_BYTES if width == "1" else 0
+        copies = np.array(
+            [
+                k if mode == "low_latency" else ranks_of_token(int(k), int(count), ranks)
+                for k, count in zip(top_k, experts, strict=True)
+            ]
+        )
+        size_bytes = np.rint(tokens * (hidden * int(width) + scales) * copies).astype(np.int64)
+        group = Group(table.name, device, software, dtype, "collective", f"{mode} {op} x{ranks}")
+        found.append(Call(group, "alltoall", dtype, ranks, size_bytes, measured_s[rows]))
+    return found
+
+
+def ranks_of_token(top_k: int, experts: int, ranks: int) -> float:
+    """Return the mean number of ranks that have any of a token's experts, which are drawn without replacement."""
+    elsewhere = experts - experts // ranks
+    return ranks * (1 - math.comb(elsewhere, top_k) / math.comb(experts, top_k))

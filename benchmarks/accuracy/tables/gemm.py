@@ -20,8 +20,10 @@ Decisions, with evidence in the data:
 - fp8: `aten._scaled_mm` after one kernel that quantizes the activation row by row. Its floor is 2.2 us above that of
   bf16, one launch and not two, so no separate pass computes the scale; and its time grows with the number of rows even
   for rows of 32 elements (16 us at 2,049), so there is one scale per row.
-- fp8_block (a scale per 128 values) and nvfp4 (one per 16) are built the same way, by their definition: there are no
-  rows of them here. Any other dtype is reported on stderr and left out.
+- fp8_block (a scale per 128 values), nvfp4 (one per 16) and mxfp4 (one per 32) are built the same way, by their
+  definition.
+- `X_static`: the same product of operands that are in X already, without the kernel that quantizes. Rows of MI355X are
+  a tuner's: each is the fastest of many kernels. Any other dtype is reported and left out.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ..measured import Table
 
 _INT4_GROUP = 128
+_STATIC = "_static"
 _PLAIN = ("bfloat16", "float16", "float32")
 _ALIASES = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "fp32": "float32", "float": "float32"}
 
@@ -90,9 +93,13 @@ def product(dtype: str) -> ic.Graph | None:
     elif dtype in ("sq", "int8"):
         arguments = {"self": ops.given("int8", [m, k]), "mat2": ops.given("int8", [k, n], "parameter")}
         ops.call("aten._int_mm", arguments, "bfloat16", [m, n])
-    elif dtype in NARROW:
-        narrow = NARROW[dtype]
-        quantized, scale = quantized_rows(ops, ops.given("bfloat16", [m, k]), m, k, narrow)
+    elif dtype.removesuffix(_STATIC) in NARROW:
+        narrow = NARROW[dtype.removesuffix(_STATIC)]
+        if dtype.endswith(_STATIC):
+            quantized = ops.given(narrow.dtype, [m, narrow.width(k)])
+            scale = ops.given(narrow.scale, [m, narrow.scales(k)])
+        else:
+            quantized, scale = quantized_rows(ops, ops.given("bfloat16", [m, k]), m, k, narrow)
         arguments = {
             "self": quantized,
             "mat2": ops.given(narrow.dtype, [narrow.width(k), n], "parameter"),

@@ -91,8 +91,9 @@ NARROW = {
     "fp8": Narrow("float8_e4m3fn"),
     "fp8_block": Narrow("float8_e4m3fn", group=128),
     "nvfp4": Narrow("float4_e2m1fn_x2", packed=2, group=16, scale="float8_e4m3fn"),
+    "mxfp4": Narrow("float4_e2m1fn_x2", packed=2, group=32, scale="uint8"),
 }
-"""Floating-point dtypes of products whose activations are quantized first."""
+"""Narrow floating-point dtypes of products."""
 
 
 def quantized_rows(ops: OpGraph, activation: Any, rows: ic.Expr, width: ic.Expr, narrow: Narrow) -> tuple[Any, Any]:
