@@ -30,8 +30,7 @@ PRODUCTS = (
     _cpu("cpu.grouped", 0.5, 0.01, 3.0),
     _cpu("cpu.depthwise", 0.2, 0.01, 1.5),
     _cpu("cpu.attention", 0.4, 0.05, 1.5),
-    _cpu("cpu.packing_per_clock", 2.0, 0.2, 40.0),
-    _cpu("cpu.gemv_per_clock", 4.0, 0.2, 40.0),
+    _cpu("cpu.packing_per_clock_per_core", 0.5, 0.1, 4.0, 0.5),
 )
 
 MEMORY = (
