@@ -75,6 +75,7 @@ class Explainer {
                 without(kernel, [](BoundKernel& k) { k.cpu.reorder_s = 0; });
                 without(kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
                 without(kernel, [](BoundKernel& k) { k.cpu.packing_s_per_byte = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.gemv_s_per_byte = 0; });
                 return without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
             case MachineKind::systolic:
                 return;
@@ -184,6 +185,7 @@ class Explainer {
         lost("faults", &KernelSeconds::dram);
         const double packing_s = now_->terms.compute - answers_[next_].compute;
         lost("packing", &KernelSeconds::compute);
+        lost("weights", &KernelSeconds::cache);
         lost("regions", &KernelSeconds::launch);
         add_rest("idle", loops_s + reorder_s + packing_s);
     }

@@ -27,7 +27,7 @@ constexpr double kFewRows = 3;
 // Threads that share a cache open a parallel loop one by one; groups of them open it side by side. Decode on
 // 64 cores takes 0.2 ms per layer beyond its bytes (Graviton3, EPYC 9554: the published rows of two models).
 constexpr double kGroupThreads = 8;
-constexpr double kOtherThreads = 0.0625;
+constexpr double kOtherThreads = 1.0 / 64;
 
 // Above this size glibc maps new memory for each result (DEFAULT_MMAP_THRESHOLD_MAX), whose pages fault one
 // by one.
