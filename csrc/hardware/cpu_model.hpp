@@ -51,6 +51,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Vec zero = splat(0.0);
     const Vec one = splat(1.0);
     const Vec cores = splat(costs.cores);
+    const Vec first_threads = splat(kGroupThreads * (1 - kOtherThreads));
     const Vec per_element = splat(1.0 / costs.element_bytes);
 
     for (int i = 0; i < points; i += Vec::lanes) {
@@ -77,8 +78,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
                 padding = min(padding, splat(kMostPadding));
             }
             const Vec waves = ceil_div(panels, threads) * threads / panels;
-            times.compute =
-                contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop) * (cores / threads);
+            times.compute = contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop);
         } else {
             // The larger of operands and result, because a reduction is split by its operands.
             const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
@@ -86,9 +86,10 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
                 splat(1.0 / (costs.rows || costs.depthwise ? kRowGrainElements : kGrainElements));
             threads = costs.least_shared > 0 ? select(moved < splat(costs.least_shared), one, cores)
                                              : clamp(ceil(moved * grain), one, cores);
-            times.compute = contraction.at(i) * splat(costs.engine_s_per_flop) * (cores / threads);
+            times.compute = contraction.at(i) * splat(costs.engine_s_per_flop);
         }
         const Vec idle = cores / threads;
+        times.compute = times.compute * idle;
         Vec loops = zero;
         constexpr int kLoops = static_cast<int>(kSlowLoopCount);
         for (int loop = 0; loop < kLoops; ++loop) {
@@ -113,20 +114,20 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         } else {
             times.cache = (times.cache + splat(2.0 * memory.last_cache_s_per_byte) * streamed) * idle;
         }
-        if (costs.weights) {
-            times.cache = max(times.cache, weights * splat(costs.gemv_s_per_byte) * idle);
-            times.compute = times.compute +
-                            only(splat(kFewRows) < m.at(i), weights * splat(costs.packing_s_per_byte) * idle);
-        }
         const Vec mapped = only(splat(kMappedBytes) < written.at(i), written.at(i)) +
                            only(splat(kMappedBytes) < all_copied, all_copied);
         times.dram = times.dram + mapped * splat(costs.fault_s_per_byte);
-        const Vec moving = max(times.dram, times.cache);
-        times.busy = times.compute + moving;
-        if (costs.weights)
-            times.busy = select(splat(kFewRows) < m.at(i), times.busy, max(times.compute, moving));
-        const Vec opened =
-            min(threads, splat(kGroupThreads) + splat(kOtherThreads) * (threads - splat(kGroupThreads)));
+        if (costs.weights) {
+            times.cache = max(times.cache, weights * splat(costs.gemv_s_per_byte) * idle);
+            const Vec moving = max(times.dram, times.cache);
+            const auto many = splat(kFewRows) < m.at(i);
+            const Vec packing = only(many, weights * splat(costs.packing_s_per_byte) * idle);
+            times.compute = times.compute + packing;
+            times.busy = select(many, times.compute + moving, max(times.compute, moving));
+        } else {
+            times.busy = times.compute + max(times.dram, times.cache);
+        }
+        const Vec opened = min(threads, splat(kOtherThreads) * threads + first_threads);
         times.launch = splat(costs.launch_s) + only(one < threads, opened * splat(costs.region_s));
         times.total = times.launch + times.busy;
         sink(i, times);

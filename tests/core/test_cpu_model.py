@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import pytest
@@ -15,8 +16,13 @@ Level: TypeAlias = tuple[str, float, float]
 FREE: Level = ("dram", 1e15, 1e30)
 
 
-def machine(*, cores: int = CORES, dram: Level = FREE, reached: float = 1.0, **constants: float) -> ic.Hardware:
+def machine(**constants: float) -> ic.Hardware:
     """A CPU where arithmetic and bytes cost next to nothing: what is left is what a test sets."""
+    return cpu({f"cpu.{name}": value for name, value in constants.items()})
+
+
+def cpu(constants: Mapping[str, float], cores: int = CORES, dram: Level = FREE, achieved: float = 1.0) -> ic.Hardware:
+    """The same, with memory that is not free."""
     return ic.Hardware(
         id="toy",
         name="toy",
@@ -28,10 +34,10 @@ def machine(*, cores: int = CORES, dram: Level = FREE, reached: float = 1.0, **c
         vector_flop_per_s={"float32": 1e30},
         memory=[("llc", 1e12 if dram is FREE else 2**20, 1e30), dram],
         overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
-        achieved={"dram": reached},
+        achieved={"dram": achieved},
         power_w={},
         links_byte_per_s={},
-        constants={name if "." in name else f"cpu.{name}": value for name, value in constants.items()},
+        constants=dict(constants),
     )
 
 
@@ -187,7 +193,7 @@ def test_arithmetic_of_few_rows_overlaps_with_the_weights() -> None:
 
 def test_a_core_draws_no_more_of_dram_than_its_lines_in_flight() -> None:
     weights = 4 * 2**26  # bytes, beyond the caches
-    whole = machine(cores=96, dram=("dram", 1e15, 400e9), reached=0.5, **{"limits.dram_byte_per_s_per_core": 20e9})
+    whole = cpu({"limits.dram_byte_per_s_per_core": 20e9}, cores=96, dram=("dram", 1e15, 400e9), achieved=0.5)
     graph = linear(width=2**13, results=2**13)
     # One core draws 20 GB/s, four draw 80, and 96 would draw 1,920, of which memory gives 0.5 x 400.
     for cores, byte_per_s in ((1, 20e9), (4, 80e9), (10, 200e9), (96, 200e9)):
@@ -199,7 +205,7 @@ def test_a_core_draws_no_more_of_dram_than_its_lines_in_flight() -> None:
 
 @pytest.mark.parametrize(("threads", "opened"), [(4, 4.0), (8, 8.0), (72, 9.0), (136, 10.0)])
 def test_groups_of_threads_open_a_loop_side_by_side(threads: int, opened: float) -> None:
-    hardware = machine(cores=threads, region_s=1e-6)
+    hardware = cpu({"cpu.region_s": 1e-6}, cores=threads)
     assert seconds(one_op("relu", (2**24,)), hardware) == pytest.approx(opened * 1e-6, rel=1e-6)
 
 
