@@ -159,6 +159,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         costs.weights = true;
         const int weight_bits = terms.weight_bits > 0 ? terms.weight_bits : terms.operand_bits;
         const double elements_per_byte = 8.0 / std::max(1, weight_bits);
+        costs.shares_per_byte = elements_per_byte / kGrainElements;
         costs.gemv_s_per_byte = cpu.gemv_s * elements_per_byte / hardware_.cores;
         if (weight_bits >= kPackedBits) {
             costs.packing_s_per_byte = cpu.packing_s * elements_per_byte / hardware_.cores;

@@ -7,8 +7,6 @@
 
 namespace infercost::INFERCOST_ISA {
 
-// torch's grain size: a loop over fewer elements is not split between threads.
-constexpr double kGrainElements = 32768;
 // Rows and windows are split earlier.
 constexpr double kRowGrainElements = 2048;
 
@@ -20,8 +18,8 @@ constexpr double kTileRows = 16;  // of a matrix unit such as AMX
 constexpr double kMostPadding = 16;
 
 // A product with at most this many rows reads weights where they are. Its arithmetic overlaps with the reads,
-// and any two columns can be on different cores. Measured with torch 2.13: fp32 2.6, 2.3, 5.2 and 7.2 ms with
-// 1, 2, 4 and 8 rows.
+// and panels may be as narrow as a vector if a thread still has kGrainElements of weights. Measured with
+// torch 2.13: fp32 2.6, 2.3, 5.2 and 7.2 ms with 1, 2, 4 and 8 rows.
 constexpr double kFewRows = 3;
 
 // Threads that share a cache open a parallel loop one by one; groups of them open it side by side. Decode on
@@ -63,11 +61,13 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         if (costs.shaped) {
             const Vec rows = max(m.at(i), one);
             const Vec cols = max(n.at(i), one);
-            const Vec panel_cols = costs.weights ? select(splat(kFewRows) < rows, splat(1.0 / kPanelCols),
-                                                          splat(1.0 / kVectorColumns))
-                                                 : splat(1.0 / kPanelCols);
-            const Vec panels =
-                max(one, batch.at(i) * ceil(rows * splat(1.0 / kPanelRows)) * ceil(cols * panel_cols));
+            Vec across = ceil(cols * splat(1.0 / kPanelCols));
+            if (costs.weights) {
+                const Vec shares = max(across, ceil(weights * splat(costs.shares_per_byte)));
+                const Vec narrow = min(shares, ceil(cols * splat(1.0 / kVectorColumns)));
+                across = select(splat(kFewRows) < rows, across, narrow);
+            }
+            const Vec panels = max(one, batch.at(i) * ceil(rows * splat(1.0 / kPanelRows)) * across);
             threads = min(cores, panels);
             // The longer side is along the vector registers.
             const Vec lanes = max(rows, cols);
