@@ -100,11 +100,11 @@ void register_hardware(py::module_& m) {
                                    for (const MemoryLevel& l : h.memory) {
                                        levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
                                    }
+                                   std::get<2>(levels.back()) = h.dram_byte_per_s();
                                    return levels;
                                })
         .def_property_readonly("memory_bytes", [](const Hardware& h) { return h.dram().capacity_bytes; })
-        .def_property_readonly("bandwidth_byte_per_s",
-                               [](const Hardware& h) { return h.dram().bandwidth_byte_per_s; })
+        .def_property_readonly("bandwidth_byte_per_s", [](const Hardware& h) { return h.dram_byte_per_s(); })
         .def_property_readonly("array",
                                [](const Hardware& h) -> std::optional<std::tuple<double, double, double>> {
                                    if (!h.array) return std::nullopt;

@@ -74,7 +74,8 @@ class Explainer {
                 without(kernel, [](BoundKernel& k) { std::fill_n(k.cpu.loop_s, kSlowLoopCount, 0.0); });
                 without(kernel, [](BoundKernel& k) { k.cpu.reorder_s = 0; });
                 without(kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
-                without(kernel, [](BoundKernel& k) { k.cpu.packing_s = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.packing_s_per_byte = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.gemv_s_per_byte = 0; });
                 return without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
             case MachineKind::systolic:
                 return;
@@ -182,9 +183,11 @@ class Explainer {
         const double reorder_s = now_->terms.compute - answers_[next_].compute;
         lost("reorder", &KernelSeconds::compute);
         lost("faults", &KernelSeconds::dram);
-        lost("packing", &KernelSeconds::cache);
+        const double packing_s = now_->terms.compute - answers_[next_].compute;
+        lost("packing", &KernelSeconds::compute);
+        lost("weights", &KernelSeconds::cache);
         lost("regions", &KernelSeconds::launch);
-        add_rest("idle", loops_s + reorder_s);
+        add_rest("idle", loops_s + reorder_s + packing_s);
     }
 
     void gpu(const GpuCosts& costs, const Work& work) {

@@ -36,7 +36,6 @@ inline constexpr Unit kMicrosecondsPerPage{"us/page", "s/byte", Conversion::scal
 inline constexpr Unit kClocks{"clocks", "s", Conversion::period};
 inline constexpr Unit kClocksPerElement{"clocks/element", "s/element", Conversion::period};
 inline constexpr Unit kOverheadClocks{"clocks", "s", Conversion::clocks};
-inline constexpr Unit kElementsPerClock{"elements/clock", "s/element", Conversion::inverse_rate};
 inline constexpr Unit kElementsPerClockPerCore{"elements/clock/core", "s/element", Conversion::inverse_rate};
 // Rates that a machine keeps per clock: a model multiplies them by its clock and by its cores.
 inline constexpr Unit kElementsAClock{"elements/clock", "elements/clock"};

@@ -106,11 +106,14 @@ inline constexpr ConstantField<ForwardConstants> kForwardRows[] = {
 static_assert(is_complete(kForwardRows));
 
 struct LimitConstants {
-    double threads_per_core;
+    double threads_per_core, dram_byte_per_s_per_core;
 };
 inline constexpr ConstantField<LimitConstants> kLimitRows[] = {
     ROW("threads_per_core", LimitConstants, threads_per_core, kThreads, kCount, 2048,
         "threads in flight per core, which limits the rows in flight"),
+    ROW("dram_gb_per_s_per_core", LimitConstants, dram_byte_per_s_per_core, kGigabytesPerSecondPerCore,
+        kPositive, kUnset,
+        "maximum DRAM bandwidth of one core: cache lines in flight divided by the latency; unset: no limit"),
 };
 static_assert(is_complete(kLimitRows));
 
@@ -324,10 +327,11 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("compiled_grain", CpuConstants, compiled_grain, kElements, kPositive, 512,
         "elements per thread below which compiled loops run on one thread; the default is "
         "cpp.min_chunk_size of torch._inductor.config in PyTorch 2.13"),
-    ROW("packing_per_clock", CpuConstants, packing_s, kElementsPerClock, kPositive, 0,
-        "elements of weights packed into panels by the whole machine; unset: by bytes"),
-    ROW("gemv_per_clock", CpuConstants, gemv_s, kElementsPerClock, kPositive, 0,
-        "elements of weights streamed by the whole machine, in a product with a single row"),
+    ROW("packing_per_clock_per_core", CpuConstants, packing_s, kElementsPerClockPerCore, kPositive, 0,
+        "elements of fp32 weights packed into panels before a product with more than three rows; unset: no "
+        "time"),
+    ROW("gemv_per_clock_per_core", CpuConstants, gemv_s, kElementsPerClockPerCore, kPositive, 0,
+        "elements of weights read, widened and multiplied in a product with few rows; unset: by bytes"),
     ROW("product", CpuConstants, product, kRatio, kPositive, 1,
         "compute rate of matrix products, as a multiple of [achieved]"),
     ROW("pixelwise", CpuConstants, pixelwise, kRatio, kPositive, 1, "the same for 1 x 1 convolutions"),
@@ -548,10 +552,6 @@ inline constexpr Constant kCacheRows[] = {
     LOADED("scratchpad_over_dram_bandwidth", "scratchpad_over_dram_bandwidth", kRatio, kOneOrMore, kUnset,
            "bandwidth of a scratchpad divided by that of DRAM, if no other figure is known"),
 };
-inline constexpr Constant kDramLimitRows[] = {
-    LOADED("dram_gb_per_s_per_core", "dram_byte_per_s_per_core", kGigabytesPerSecondPerCore, kPositive,
-           kUnset, "maximum DRAM bandwidth of one core, if few threads are used; unset: no limit"),
-};
 // Four of five measurements are between latency / (1 + spread) and latency x (1 + spread).
 inline constexpr Constant kMachineBandRows[] = {
     LOADED("spread", "spread", kRatio, kSpread, kUnset,
@@ -566,10 +566,9 @@ inline constexpr Constant kAssumedRows[] = {
     LOADED("idle_fraction_of_tdp", "idle_fraction_of_tdp", kRatio, kFraction, kUnset,
            "idle power as a share of the power limit, if the data sheet gives none; unset: unknown"),
 };
-static_assert(has_distinct_keys(kLimitRows, kDramLimitRows) && has_distinct_keys(kEnergyRows) &&
-              has_distinct_keys(kSustainedRows) && has_distinct_keys(kPowerRows) &&
-              has_distinct_keys(kOverheadRows) && has_distinct_keys(kCacheRows) &&
-              has_distinct_keys(kAssumedRows));
+static_assert(has_distinct_keys(kEnergyRows) && has_distinct_keys(kSustainedRows) &&
+              has_distinct_keys(kPowerRows) && has_distinct_keys(kOverheadRows) &&
+              has_distinct_keys(kCacheRows) && has_distinct_keys(kAssumedRows));
 
 #undef LOADED
 #undef DERIVED

@@ -298,7 +298,6 @@ class RowList {
         held({"achieved"}, kAchievedRows, machine);
         add({"achieved"}, kAchievedOfEngine, engine, true);
         loaded("cache", kCacheRows);
-        loaded("limits", kDramLimitRows);
         held({"limits"}, kLimitRows, machine);
         loaded("assumed", kAssumedRows);
         loaded("band", kMachineBandRows);

@@ -126,6 +126,9 @@ struct GpuCosts {
     WinogradCosts winograd;
 };
 
+// torch's grain size: a loop over fewer elements is not split between threads.
+inline constexpr double kGrainElements = 32768;
+
 struct CpuCosts {
     double cores = 0;
     bool shaped = false;
@@ -144,8 +147,10 @@ struct CpuCosts {
     double loop_s[kSlowLoopCount] = {};  // a hundredth of an element, on one core
     double copying_s = 0;                // an element into a library's layout, on one core; 0: by its bytes
     double reorder_s = 0;                // an element from one order of axes to another, on one core
-    double packing_s = 0;                // an element of weights into panels, on all cores; 0: unknown
-    double gemv_s = 0;                   // an element of weights in a product with a single row, on all cores
+    bool weights = false;                // a product with weights
+    double shares_per_byte = 0;          // of weights: parts that are worth a thread
+    double packing_s_per_byte = 0;       // of weights into panels, on all cores; 0: they are not packed
+    double gemv_s_per_byte = 0;          // of weights in a product with few rows, on all cores; 0: no limit
 };
 
 struct SystolicCosts {

@@ -1,6 +1,7 @@
 // A machine as data, in FLOP, byte, second, hertz, watt. No ops in it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <map>
@@ -64,11 +65,19 @@ struct Hardware {
 
     // Whether the machine is taken to be at work all the time, so that its power is a limit too.
     bool sustained() const { return is_set(constants.sustained.dram_s_per_byte); }
+    const MemoryLevel& dram() const { return memory.back(); }
+    // Byte/s that the cores can draw from dram, by the lines that each has in flight; infinite if unknown.
+    double drawn_byte_per_s() const {
+        return cores *
+               value_or(constants.limits.dram_byte_per_s_per_core, std::numeric_limits<double>::infinity());
+    }
+    // Byte/s of dram for these cores, by data sheet.
+    double dram_byte_per_s() const { return std::min(dram().bandwidth_byte_per_s, drawn_byte_per_s()); }
     // Byte/s that a stream from dram reaches.
     double stream_byte_per_s() const {
-        return dram().bandwidth_byte_per_s * value_or(constants.achieved.dram, 1.0);
+        return std::min(dram().bandwidth_byte_per_s * value_or(constants.achieved.dram, 1.0),
+                        drawn_byte_per_s());
     }
-    const MemoryLevel& dram() const { return memory.back(); }
     // The last level before dram, nullptr where there is none.
     const MemoryLevel* last_cache() const { return memory.size() > 1 ? &memory[memory.size() - 2] : nullptr; }
 

@@ -199,7 +199,7 @@ def core_arguments(
         "clock_hz": clock_hz,
         "matrix_flop_per_s": _rates(device.get("compute.matrix_tflop_per_s"), share),
         "vector_flop_per_s": vector,
-        "memory": _memory(device, values, cores=cores, clock_hz=clock_hz, limited=threads is not None),
+        "memory": _memory(device, values, cores=cores, clock_hz=clock_hz),
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {
@@ -264,7 +264,7 @@ def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, f
 
 
 def _memory(
-    device: DeviceFile, constants: Mapping[str, float], *, cores: int, clock_hz: float, limited: bool
+    device: DeviceFile, constants: Mapping[str, float], *, cores: int, clock_hz: float
 ) -> list[tuple[str, float, float]]:
     dram_byte_per_s = _dram_bandwidth(device)
     share = cores / int(device.get("compute.cores"))
@@ -283,9 +283,6 @@ def _memory(
             levels.append((level, capacity, per_clock * cores * clock_hz))
         elif multiple is not None:
             levels.append((level, capacity, multiple * dram_byte_per_s))
-    per_core = constants.get("limits.dram_byte_per_s_per_core")
-    if limited and per_core is not None:
-        dram_byte_per_s = min(dram_byte_per_s, per_core * cores)
     return [*levels, ("dram", _dram_capacity(device), dram_byte_per_s)]
 
 

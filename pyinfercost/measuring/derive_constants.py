@@ -16,6 +16,7 @@ COMPILED_LOOPS = ("special", "row", "softmax", "window")
 """Loops that a compiler generates itself, with speeds that differ from eager execution."""
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
 # The subtracted terms are measured too, so the remainder could be 0 or less: keep at least this share.
+_GROUP_THREADS, _GROUPS_AT_ONCE = 8, 64  # kGroupThreads and 1 / kOtherThreads of csrc/hardware/cpu_model.hpp
 _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
 
 
@@ -56,6 +57,10 @@ class Readings:
         """Return the seconds to open and close a parallel region."""
         return max(0.0, self.seconds["region.all"] - self.seconds["region.one"]) if self.threads > 1 else 0.0
 
+    def _opened_threads(self) -> float:
+        """Return the threads that open a region one by one; groups of others do so side by side."""
+        return min(self.threads, _GROUP_THREADS + (self.threads - _GROUP_THREADS) / _GROUPS_AT_ONCE)
+
     def page_fault_s_per_byte(self) -> float:
         """Return the seconds per byte of newly mapped memory."""
         fresh, used = self.seconds["pages.fresh"], self.seconds["pages.used"]
@@ -73,10 +78,10 @@ class Readings:
 
         return max(0.0, self.seconds["compiled.long"] - self.seconds["compiled.short"]) / (LONG_CHAIN - SHORT_CHAIN)
 
-    def _moving_s(self, byte_count: float) -> float:
-        """Return the modeled seconds to move bytes that are in cache."""
-        level = next(name for name in ("l2.add", "llc.add", "dram.add") if name in self.seconds)
-        return byte_count / self.rate(level)
+    def _moving_s(self, byte_count: float, *, shared: bool = False) -> float:
+        """Return the modeled seconds to move bytes that are in a cache: private, if there is one, or shared."""
+        levels = ("llc.add", "dram.add") if shared else ("l2.add", "llc.add", "dram.add")
+        return byte_count / self.rate(next(name for name in levels if name in self.seconds))
 
     def constants(self) -> dict[str, float]:
         """Return the constants of table `[cpu]` by name, in base units."""
@@ -85,8 +90,8 @@ class Readings:
         if copying_s > 0:  # otherwise no copy by the library is measurable
             elements = self.timed["copying.outermost"].elements
             found["copying_s"] = copying_s * self.cores / elements
-        for name in ("packing", "gemv"):
-            found[f"{name}_s"] = self._weights_s(name)
+        found["packing_s"] = self._packing_s()
+        found["gemv_s"] = self._gemv_s()
         if "compiled.long" in self.seconds:
             from .compiled import SHORT_CHAIN, shared_grain
 
@@ -98,7 +103,7 @@ class Readings:
             found[name] = self._product(name)
         found["product"] = self._linear(found["packing_s"])
         found["convolution_s"] = self.beyond_op_s("convolution")
-        found["region_s"] = self.region_s() / self.threads
+        found["region_s"] = self.region_s() / self._opened_threads()
         found["fault_s_per_byte"] = self.page_fault_s_per_byte()
         return found
 
@@ -112,21 +117,27 @@ class Readings:
         net_s = taken_s - call_s - self.region_s() - self._moving_s(one.moved_bytes)
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
-    def _weights_s(self, name: str) -> float:
+    def _packing_s(self) -> float:
         from .probes import PACKED_ROWS
 
-        elements, taken_s = self.timed[name].elements, self.seconds[name]
-        arithmetic_s = 2.0 * (PACKED_ROWS if name == "packing" else 1) * elements / self.flop_per_s()["fp32"]
-        net_s = taken_s - arithmetic_s - self.seconds["call.product"]
-        return max(net_s, _LEAST_OF_LOOP * taken_s) / elements
+        elements, taken_s = self.timed["packing"].elements, self.seconds["packing"]
+        arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()["fp32"]
+        net_s = taken_s - arithmetic_s - self.seconds["call.product"] - self.region_s()
+        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True)
+        return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / elements
+
+    def _gemv_s(self) -> float:
+        taken_s = self.seconds["gemv"]
+        net_s = taken_s - self.seconds["call.product"]
+        return max(net_s, _LEAST_OF_LOOP * taken_s) / self.timed["gemv"].elements
 
     def _linear(self, packing_element_s: float) -> float:
         from .probes import LINEAR_WEIGHTS
 
         one, taken_s = self.timed["linear"], self.seconds["linear"]
-        packing_s = LINEAR_WEIGHTS * packing_element_s
+        packing_s = LINEAR_WEIGHTS * packing_element_s / self.cores
         read_s = _FLOAT_BYTES * LINEAR_WEIGHTS / self.rate("dram.add")
-        net_s = taken_s - self.seconds["call.product"] - max(packing_s, read_s)
+        net_s = taken_s - self.seconds["call.product"] - packing_s - read_s
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
     def _product(self, name: str) -> float:

@@ -172,23 +172,23 @@ def loops(threads: int) -> dict[str, Timed]:
 
 
 def weights(threads: int) -> dict[str, Timed]:
-    """Products with few rows, whose time is nearly all for loading the weights (`elements`) from memory.
+    """Products whose time depends on their weights (`elements`).
 
-    With several rows, weights are first packed into the library's layout (`packing`); with a single row they are not
-    (`gemv`). `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are
-    FLOPs.
+    With several rows, threads first pack the weights into the library's layout (`packing`). With a single row they read
+    them in place (`gemv`): here one thread does, from its own cache, so that the core is the limit and not the memory.
+    `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are FLOPs.
     """
     rows, wide, narrow = 197, 3072, 768
     x = random(rows, narrow)
     layers = cycle([random(wide, narrow) for _ in range(_LAYERS)])
 
-    def product(rows: int, width: int) -> Timed:
+    def product(rows: int, width: int, threads: int) -> Timed:
         x, w = random(rows, width), random(width, width)
         return Timed(lambda: F.linear(x, w), threads, w.numel())
 
     return {
-        "packing": product(PACKED_ROWS, 2048),
-        "gemv": product(1, 4096),
+        "packing": product(PACKED_ROWS, 2048, threads),
+        "gemv": product(1, 512, 1),
         "linear": Timed(
             lambda: F.linear(x, next(layers)),
             threads,

@@ -273,6 +273,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "idle": "idle cores",
         "loops": "slow loops",
         "reorder": "layout copies",
+        "packing": "weight packing",
     },
     "dram": {
         "strided": "strided reads",
@@ -280,7 +281,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "transposes": "layout copies",
         "faults": "page faults",
     },
-    "cache": {"packing": "weight packing"},
+    "cache": {"weights": "weight reads"},
 }
 """Term -> the core's name of a part of it -> name of the effect. `docs/effects.md` explains each."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,24 +12,32 @@ import pyinfercost as ic
 ELEMENTS = 2**20
 CORES = 4
 
+Level: TypeAlias = tuple[str, float, float]
+FREE: Level = ("dram", 1e15, 1e30)
+
 
 def machine(**constants: float) -> ic.Hardware:
     """A CPU where arithmetic and bytes cost next to nothing: what is left is what a test sets."""
+    return cpu({f"cpu.{name}": value for name, value in constants.items()})
+
+
+def cpu(constants: Mapping[str, float], cores: int = CORES, dram: Level = FREE, achieved: float = 1.0) -> ic.Hardware:
+    """The same, with memory that is not free."""
     return ic.Hardware(
         id="toy",
         name="toy",
         kind="cpu",
         family="toy",
-        cores=CORES,
+        cores=cores,
         clock_hz=1e9,
         matrix_flop_per_s={},
         vector_flop_per_s={"float32": 1e30},
-        memory=[("llc", 1e12, 1e30), ("dram", 1e15, 1e30)],
+        memory=[("llc", 1e12 if dram is FREE else 2**20, 1e30), dram],
         overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
-        achieved={},
+        achieved={"dram": achieved},
         power_w={},
         links_byte_per_s={},
-        constants={f"cpu.{name}": value for name, value in constants.items()},
+        constants=dict(constants),
     )
 
 
@@ -149,17 +158,55 @@ def test_each_kind_of_convolution_has_its_share_of_the_peak() -> None:
         assert seconds(graph, state) < 2 * flops / 1e12 / shares[name]
 
 
-def test_a_lone_row_streams_weights_and_more_rows_pack_them() -> None:
+def linear(dtype: str = "float32", rows_default: int = 2, width: int = 256, results: int = 512) -> ic.Graph:
     builder = ic.GraphBuilder("linear")
-    rows = builder.size("rows", default=2)
-    x = builder.tensor("float32", (rows, 256), role="input", name="x")
-    w = builder.tensor("float32", (512, 256), role="parameter", name="w")
-    y = builder.tensor("float32", (rows, 512))
+    rows = builder.size("rows", default=rows_default)
+    x = builder.tensor(dtype, (rows, width), role="input", name="x")
+    w = builder.tensor(dtype, (results, width), role="parameter", name="w")
+    y = builder.tensor(dtype, (rows, results))
     builder.node("aten.linear.default", {"input": x, "weight": w}, [y])
-    graph = builder.build([x], [y])
+    return builder.build([x], [y])
+
+
+def test_few_rows_read_weights_in_place_and_more_rows_pack_them() -> None:
+    # 256 x 512 elements on 4 cores; 3 ns to pack one, 1 ns to read one.
     hardware = machine(packing_s=3e-9, gemv_s=1e-9)
-    assert ic.estimate(graph, hardware=hardware, rows=1).latency_s == pytest.approx(256 * 512 * 1e-9, rel=1e-6)
-    assert ic.estimate(graph, hardware=hardware, rows=8).latency_s == pytest.approx(256 * 512 * 3e-9, rel=1e-6)
+    for rows, element_s in ((1, 1e-9), (3, 1e-9), (4, 3e-9 + 1e-9), (64, 3e-9 + 1e-9)):
+        latency_s = ic.estimate(linear(), hardware=hardware, rows=rows).latency_s
+        assert latency_s == pytest.approx(256 * 512 * element_s / CORES, rel=1e-6)
+
+
+def test_narrow_weights_are_not_packed() -> None:
+    hardware = machine(packing_s=3e-9, gemv_s=1e-9)
+    latency_s = ic.estimate(linear("bfloat16"), hardware=hardware, rows=64).latency_s
+    assert latency_s == pytest.approx(256 * 512 * 1e-9 / CORES, rel=1e-6)
+
+
+def test_arithmetic_of_few_rows_overlaps_with_the_weights() -> None:
+    hardware = machine(gemv_s=1e-9).scaled(compute=1e-19)  # 1e11 FLOP/s
+    read_s = 256 * 512 * 1e-9 / CORES
+    arithmetic_s = 2 * 256 * 512 / 1e11
+    of = {rows: ic.estimate(linear(), hardware=hardware, rows=rows).latency_s for rows in (1, 4)}
+    assert of[1] == pytest.approx(max(read_s, arithmetic_s), rel=1e-6)
+    assert of[4] == pytest.approx(read_s + 4 * arithmetic_s, rel=1e-6)
+
+
+def test_a_core_draws_no_more_of_dram_than_its_lines_in_flight() -> None:
+    weights = 4 * 2**26  # bytes, beyond the caches
+    whole = cpu({"limits.dram_byte_per_s_per_core": 20e9}, cores=96, dram=("dram", 1e15, 400e9), achieved=0.5)
+    graph = linear(width=2**13, results=2**13)
+    # One core draws 20 GB/s, four draw 80, and 96 would draw 1,920, of which memory gives 0.5 x 400.
+    for cores, byte_per_s in ((1, 20e9), (4, 80e9), (10, 200e9), (96, 200e9)):
+        part = whole.scaled(cores=cores / 96)
+        latency_s = ic.estimate(graph, hardware=part, rows=1).latency_s
+        assert latency_s == pytest.approx(weights / byte_per_s, rel=1e-3)
+        assert part.bandwidth_byte_per_s == min(400e9, cores * 20e9)
+
+
+@pytest.mark.parametrize(("threads", "opened"), [(4, 4.0), (8, 8.0), (72, 9.0), (136, 10.0)])
+def test_groups_of_threads_open_a_loop_side_by_side(threads: int, opened: float) -> None:
+    hardware = cpu({"cpu.region_s": 1e-6}, cores=threads)
+    assert seconds(one_op("relu", (2**24,)), hardware) == pytest.approx(opened * 1e-6, rel=1e-6)
 
 
 def test_what_binds_is_the_longest_term_although_they_add_up() -> None:

@@ -233,7 +233,7 @@ def test_a_constant_that_is_not_set_has_the_default_of_its_row() -> None:
         ("tiles_matrix.operand_clocks_per_element", 3.0, "operand_s_per_element", 1.5e-9),
         ("tiles_vector.page_kib", 64.0, "page_bytes", 65536.0),
         ("cpu.row_per_clock_per_core", 0.25, "row_s", 2e-9),  # an element takes 4 clocks
-        ("cpu.packing_per_clock", 4.0, "packing_s", 0.125e-9),
+        ("cpu.packing_per_clock_per_core", 4.0, "packing_s", 0.125e-9),
         ("cpu.parallel_region_us_per_thread", 1.0, "region_s", 1e-6),
         ("cpu.page_fault_us", 0.4096, "fault_s_per_byte", 1e-10),  # 0.4096 us for 4096 bytes
         ("host_link.pageable_gb_per_s", 5.9, "pageable_byte_per_s", 5.9e9),

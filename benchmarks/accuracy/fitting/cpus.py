@@ -15,11 +15,11 @@ def _cpu(key: str, start: float, low: float, high: float, sd: float = _SD, famil
     return Parameter("cpu", key, start, low, high, _WHOLE, sd, family_sd)
 
 
+# The minimum of a product, parallel regions and the packing of weights are set by hand: on one CPU of 14 cores, the
+# rows do not tell them apart from the launch of a kernel and from memory.
 OVERHEADS = (
     _cpu("overheads.launch_gap_us", 2.0, 0.05, 20.0),
-    _cpu("overheads.kernel_minimum_us", 2.0, 0.05, 10.0),
     _cpu("cpu.convolution_us", 60.0, 0.1, 200.0),
-    _cpu("cpu.parallel_region_us_per_thread", 0.4, 0.01, 1.0),
     _cpu("cpu.page_fault_us", 0.5, 0.01, 3.0),
 )
 
@@ -30,8 +30,6 @@ PRODUCTS = (
     _cpu("cpu.grouped", 0.5, 0.01, 3.0),
     _cpu("cpu.depthwise", 0.2, 0.01, 1.5),
     _cpu("cpu.attention", 0.4, 0.05, 1.5),
-    _cpu("cpu.packing_per_clock", 2.0, 0.2, 40.0),
-    _cpu("cpu.gemv_per_clock", 4.0, 0.2, 40.0),
 )
 
 MEMORY = (
