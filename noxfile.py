@@ -121,7 +121,7 @@ def sanitize(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Give mutated inputs to every function that takes data of strangers: `nox -s fuzz -- --inputs 10000 --jobs 2`.
+    """Give mutated inputs to every function that takes untrusted data: `nox -s fuzz -- --inputs 10000 --jobs 2`.
 
     `--sanitize` runs them on a core with the sanitizers of the session `sanitize`; `--replay FILE` runs a failing input
     again. The other options are those of tests/fuzz/run.py.

@@ -1,6 +1,7 @@
 #include "evaluate/evaluate.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <exception>
 #include <limits>
@@ -182,16 +183,29 @@ class Walker {
     // The last door: machines and sizes are checked before, so this is a fault of a model or of a user's own
     // rule.
     void check_result(std::size_t count) const {
+        // Without branches, in lanes of their own: a test of each value would take a fiftieth of a sweep.
+        constexpr std::size_t kLanes = 4;
+        std::array<double, kLanes> lowest{};
+        std::array<double, kLanes> not_finite{};  // x - x is 0 for finite numbers alone
+        const auto look = [&](std::size_t i, std::size_t lane) {
+            const double latency = result_.latency[i];
+            const double footprint = result_.footprint[i];
+            lowest[lane] = std::min(lowest[lane], std::min(latency, footprint));
+            not_finite[lane] += (latency - latency) + (footprint - footprint);
+        };
+        std::size_t i = 0;
+        for (; i + kLanes <= count; i += kLanes) {
+            for (std::size_t lane = 0; lane < kLanes; ++lane) look(i + lane, lane);
+        }
+        for (; i < count; ++i) look(i, 0);
         bool good = true;
-        for (std::size_t i = 0; i < count; ++i) {
-            good &= result_.latency[i] >= 0 && result_.latency[i] <= std::numeric_limits<double>::max() &&
-                    result_.footprint[i] >= 0;
+        for (std::size_t lane = 0; lane < kLanes; ++lane) {
+            good = good && lowest[lane] >= 0 && not_finite[lane] == 0;
         }
         if (good) return;
         throw std::invalid_argument(
             "a point of this graph has a latency or a peak memory that is negative or not finite; expected "
-            "sizes, "
-            "rules and a machine that give finite numbers of zero or more");
+            "sizes, rules and a machine that give finite numbers of zero or more");
     }
 
     void write(std::size_t at, std::size_t count, const std::size_t* places) const {

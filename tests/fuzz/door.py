@@ -1,4 +1,4 @@
-"""Doors: functions of the package that take data of a stranger, each with the inputs to try on it."""
+"""Doors: functions of the package that take untrusted data, each with the inputs to try on it."""
 
 from __future__ import annotations
 

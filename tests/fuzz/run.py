@@ -62,7 +62,7 @@ def main(
     wall_seconds: float,
     module: str,
 ) -> None:
-    """Give mutated inputs to all functions that take data of strangers; report crashes, hangs and wrong figures."""
+    """Give mutated inputs to all functions that take untrusted data; report crashes, hangs and wrong figures."""
     rows: dict[str, str] = import_module(module).TABLE
     unknown = sorted(set(names) - set(rows))
     if unknown:

@@ -386,7 +386,7 @@ def test_a_file_that_is_no_profile_fails_with_a_message(files: list[str], tmp_pa
     assert "is not a profile; expected what `pyinfercost profile MODEL --format json` writes" in result.stderr
 
 
-# --- documents of strangers -----------------------------------------------------------------------------------------
+# --- untrusted documents --------------------------------------------------------------------------------------------
 
 HUGE = 10**400  # no float holds it
 WRONG_PARTS: list[tuple[dict[str, Any], str]] = [

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.tiny_configs import DIT
 
 import pyinfercost as ic
 from pyinfercost.errors import Error, MissingLibraryError, TooLargeError
@@ -26,17 +27,6 @@ LLAMA = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "vocab_size": 64,
-}
-DIT = {
-    "_class_name": "DiTTransformer2DModel",
-    "num_attention_heads": 2,
-    "attention_head_dim": 8,
-    "in_channels": 4,
-    "out_channels": 8,
-    "num_layers": 1,
-    "sample_size": 8,
-    "patch_size": 2,
-    "norm_num_groups": 4,
 }
 
 

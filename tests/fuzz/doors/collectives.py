@@ -1,4 +1,4 @@
-"""Collective operations: `collective` of names, sizes and devices of a stranger."""
+"""Collective operations: `collective` of untrusted names, sizes and devices."""
 
 from __future__ import annotations
 

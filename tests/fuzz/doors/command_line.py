@@ -1,4 +1,4 @@
-"""The command line: arguments of a stranger, on a model of ours and on a graph of theirs."""
+"""The command line: untrusted arguments, on a model of ours and on an untrusted graph."""
 
 from __future__ import annotations
 

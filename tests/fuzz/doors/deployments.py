@@ -1,4 +1,4 @@
-"""Deployments: devices, threads, prices, utilization, places and transfers of a stranger."""
+"""Deployments: untrusted devices, threads, prices, utilization, places and transfers."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.tiny_configs import DIT
+
 from ..values import Value
 from .model_configs import ModelConfigs
 
@@ -42,15 +44,5 @@ class DiffusionConfigs(ModelConfigs):
                 "latent_channels": 4,
                 "norm_num_groups": 8,
             },
-            {
-                "_class_name": "DiTTransformer2DModel",
-                "num_attention_heads": 2,
-                "attention_head_dim": 8,
-                "in_channels": 4,
-                "out_channels": 8,
-                "num_layers": 1,
-                "sample_size": 8,
-                "patch_size": 2,
-                "norm_num_groups": 4,
-            },
+            DIT,
         ]

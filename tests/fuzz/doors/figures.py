@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from support.toy_graphs import blocks, transformer
+
 import pyinfercost as ic
 from pyinfercost import _core
 
 from ..door import Figure, figures_in, hidden, require
+from ..values import Value
 
 MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
 """Machines of every kind, with and without known powers and links."""
@@ -22,6 +25,22 @@ _ROW = (
 )
 _SIGNED = frozenset({"index", "peak_node", "made_by", "held_until", "tensor", "lowest_octave"})
 """Keys of numbers and exponents."""
+
+
+def of_machine(machine: ic.Hardware, value: Value) -> Iterator[Figure]:
+    """Yield the figures of estimates of two models on a machine, in the precision, execution and batch of an input."""
+    for graph in _MODELS:
+        estimate = ic.estimate(
+            graph,
+            hardware=machine,
+            precision=value["precision"],
+            execution=value["execution"],
+            batch=value["batch"],
+        )
+        yield from of_estimate(estimate)
+
+
+_MODELS = (blocks(), transformer(layers=1))
 
 
 def of_counts(counts: ic.Counts) -> Iterator[Figure]:

@@ -1,4 +1,4 @@
-"""Graphs as JSON: read, counted, estimated and profiled at sizes of a stranger."""
+"""Graphs as JSON: read, counted, estimated and profiled at untrusted sizes."""
 
 from __future__ import annotations
 

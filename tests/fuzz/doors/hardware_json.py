@@ -6,14 +6,12 @@ import json
 from collections.abc import Iterator
 from random import Random
 
-from support.toy_graphs import blocks, transformer
-
 import pyinfercost as ic
 
 from ..door import Corpus, Door, Figure, require
 from ..mutate import broken_json, mutate, real
 from ..values import Value
-from .figures import EXECUTIONS, MACHINES, PRECISIONS, of_estimate
+from .figures import EXECUTIONS, MACHINES, PRECISIONS, of_machine
 from .hardware_toml import change_numbers
 
 
@@ -52,18 +50,6 @@ class HardwareJson(Door):
         machine = ic.Hardware.from_json(text)
         if value["scaled"]:
             machine = machine.scaled(**value["scaled"])
-        for graph in (_BLOCKS, _TRANSFORMER):
-            estimate = ic.estimate(
-                graph,
-                hardware=machine,
-                precision=value["precision"],
-                execution=value["execution"],
-                batch=value["batch"],
-            )
-            yield from of_estimate(estimate)
+        yield from of_machine(machine, value)
         again = ic.Hardware.from_json(machine.to_json())
         require(again.to_json() == machine.to_json(), "JSON gives the same machine")
-
-
-_BLOCKS = blocks()
-_TRANSFORMER = transformer(layers=1)

@@ -10,15 +10,13 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from support.toy_graphs import blocks, transformer
-
 import pyinfercost as ic
 
 from ..door import Corpus, Door, Figure, require
 from ..mutate import integer, mutate, mutated_bytes, real, text
 from ..toml import to_toml
 from ..values import Value
-from .figures import EXECUTIONS, PRECISIONS, of_estimate
+from .figures import EXECUTIONS, PRECISIONS, of_machine
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -102,21 +100,9 @@ class HardwareToml(Door):
         finally:
             path.unlink(missing_ok=True)
             shutil.rmtree(folder, ignore_errors=True)
-        for graph in (_BLOCKS, _TRANSFORMER):
-            estimate = ic.estimate(
-                graph,
-                hardware=machine,
-                precision=value["precision"],
-                execution=value["execution"],
-                batch=value["batch"],
-            )
-            yield from of_estimate(estimate)
+        yield from of_machine(machine, value)
         again = ic.Hardware.from_json(machine.to_json())
         require(json.loads(again.to_json()) == json.loads(machine.to_json()), "JSON gives the same machine")
-
-
-_BLOCKS = blocks()
-_TRANSFORMER = transformer(layers=1)
 
 
 def _toml(path: Path) -> Value:

@@ -1,4 +1,4 @@
-"""Reports on graphs with names of a stranger, in every form."""
+"""Reports on graphs with untrusted names, in every form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sweeps: axes, points, scales and conditions of a stranger."""
+"""Sweeps: untrusted axes, points, scales and conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transforms of graphs of a stranger: formats of a what-if, groups of channels, and the rewriter."""
+"""Transforms of untrusted graphs: formats of a what-if, groups of channels, and the rewriter."""
 
 from __future__ import annotations
 
