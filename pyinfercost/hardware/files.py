@@ -1,7 +1,7 @@
 """Files of devices and of calibration constants: read, checked against the schema and merged, in their own units.
 
-A family's calibration file `extends` the file of its kind, which has the keys that the family leaves out. So at most
-two calibration files are read for a device, and none belongs to a single device.
+A family's calibration file `extends` that of the nearest family, or of its kind, which has the keys that the family
+leaves out. No calibration file belongs to a single device.
 """
 
 from __future__ import annotations
@@ -382,7 +382,7 @@ def families(folder: Path = CALIBRATIONS) -> list[str]:
 
 
 def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
-    """Return the constants of a device: those of its own file, then of its family, then of its kind.
+    """Return the constants of a device: those of its own file, then of its family and what that extends.
 
     Args:
         device: The device.
@@ -394,13 +394,10 @@ def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
     layers: list[_Layer] = []
     if "calibration" in device.data:
         layers.append(_own_layer(device))
-    stem: str | None = device.family
-    while stem is not None and len(layers) <= len(KINDS):
-        path = folder / f"{stem}.toml"
-        if not is_file(path):
-            raise _unknown_family(path, device)
-        layers.append(_read_layer(path, file_version(path)))
-        stem = layers[-1].tables.get("extends")
+    path = folder / f"{device.family}.toml"
+    if not is_file(path):
+        raise _unknown_family(path, device)
+    layers += _family_layers(device.family, folder)
     kind = layers[-1].tables["family"]
     if kind != device.kind:
         raise HardwareFileError(
@@ -408,6 +405,35 @@ def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
             f"{device.kind!r}"
         )
     return _merge(*layers)
+
+
+def lineage(family: str, folder: Path = CALIBRATIONS) -> list[str]:
+    """Return a family, the families that it extends, nearest first, and its kind.
+
+    Args:
+        family: The family, or a kind, which has no others.
+        folder: The folder of the files of families and kinds.
+
+    Raises:
+        HardwareFileError: A file is missing or does not follow the schema, or families extend each other in a circle.
+    """
+    return [layer.path.stem for layer in _family_layers(family, folder)]
+
+
+def _family_layers(family: str, folder: Path) -> list[_Layer]:
+    layers: list[_Layer] = []
+    stem: str | None = family
+    while stem is not None:
+        path = folder / f"{stem}.toml"
+        if any(layer.path == path for layer in layers):
+            raise HardwareFileError(f"{layers[-1].path}: 'extends' is {stem!r}, which extends it; expected no circle")
+        if layers and not is_file(path):
+            raise HardwareFileError(
+                f"{layers[-1].path}: 'extends' is {shown(stem)}; expected one of {', '.join(families(folder))}"
+            )
+        layers.append(_read_layer(path, file_version(path)))
+        stem = layers[-1].tables.get("extends")
+    return layers
 
 
 @lru_cache(maxsize=1024)
@@ -424,7 +450,7 @@ def _read_layer(path: Path, _version: object) -> _Layer:
     if path.stem in KINDS and "extends" in content:
         raise HardwareFileError(f"{path}: 'extends' is {content['extends']!r}; expected none in the file of a kind")
     if path.stem not in KINDS and "extends" not in content:
-        raise HardwareFileError(f"{path}: 'extends' is missing; expected the kind of the family")
+        raise HardwareFileError(f"{path}: 'extends' is missing; expected the nearest family, or the kind")
     return _Layer(path, content)
 
 

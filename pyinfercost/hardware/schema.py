@@ -114,7 +114,7 @@ CALIBRATION = Table(
     {
         "schema_version": _VERSION,
         "family": _NEED_TEXT,
-        "extends": Field("text", choices=KINDS),
+        "extends": _TEXT,
         "fitted": Field("boolean", required=True),
         **_CALIBRATION_TABLES,
     }

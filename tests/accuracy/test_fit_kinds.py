@@ -17,9 +17,10 @@ from benchmarks.accuracy.fitting.parameters import Parameter
 from benchmarks.accuracy.fitting.solve import Block, Problem
 from benchmarks.accuracy.fitting.spreads import SPREADS
 from benchmarks.accuracy.fitting.write import write
+from benchmarks.accuracy.predict import predict
 from benchmarks.accuracy.tables import gemm
 from pyinfercost.hardware.constants import TABLES
-from pyinfercost.hardware.files import CALIBRATIONS
+from pyinfercost.hardware.files import CALIBRATIONS, lineage
 
 
 @pytest.fixture
@@ -33,8 +34,7 @@ def written(tmp_path: Path) -> Path:
 
 def test_a_fit_of_cpus_leaves_files_of_other_kinds_as_they_are(written: Path) -> None:
     for path in CALIBRATIONS.glob("*.toml"):
-        document = tomlkit.parse(path.read_text())
-        if document.get("extends", path.stem) != "cpu":
+        if lineage(path.stem)[-1] != "cpu":
             assert (written / path.name).read_bytes() == path.read_bytes(), path.name
 
 
@@ -93,3 +93,30 @@ def test_a_family_without_rows_takes_what_families_alike_share(tmp_path: Path) -
     assert reached("nvidia-ampere-ga10x") == pytest.approx(0.9 * np.exp(0.25), rel=1e-3)
     assert reached("nvidia-ada") == pytest.approx(0.9 * np.exp(0.2), rel=1e-3)
     assert reached("nvidia-ampere-ga100") == pytest.approx(0.9 * np.exp(-0.1), rel=1e-3)
+
+
+def test_one_family_starts_from_what_it_extends_and_writes_what_moved(tmp_path: Path) -> None:
+    """The rows are predictions with another constant, which the fit of the family finds; its parent's file stays."""
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    folder = tmp_path / "calibration"
+    shutil.copytree(CALIBRATIONS, folder)
+    product = gemm.product("bfloat16")
+    assert product is not None
+    sizes = {name: np.array([64, 256, 1024, 4096, 8192]) for name in ("m", "n", "k")}
+    group = Group("gemm", "b200-sxm-180gb", "", "bfloat16", "cuda_graph")
+    machine = Machine.find("b200-sxm-180gb", folder)
+    reached = machine.constants["achieved.matrix"]
+    case = Case(group, product, "native", "cuda_graph", sizes, np.ones(5), np.arange(5))
+    faster = predict([case], {case.hardware: machine.make({"achieved.matrix": reached * 1.1})}).latency_s
+    with (measured / "gemm.csv").open("w") as file:
+        file.write("device,software,dtype,m,n,k,latency_us\n")
+        for size, seconds in zip(sizes["m"], faster, strict=True):
+            file.write(f"b200-sxm-180gb,test,bfloat16,{size},{size},{size},{seconds * 1e6}\n")
+    before = (folder / "gpu.toml").read_bytes()
+    fit.fit_family(measured, folder, "nvidia-blackwell", tables=["gemm"])
+    assert (folder / "gpu.toml").read_bytes() == before
+    written = tomlkit.parse((folder / "nvidia-blackwell.toml").read_text())
+    after = predict([case], {case.hardware: Machine.find("b200-sxm-180gb", folder).make({})}).latency_s
+    assert after == pytest.approx(faster, rel=0.03)
+    assert "--family nvidia-blackwell" in written["achieved"]["source"]

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from pyinfercost import hardware
-from pyinfercost.hardware.files import CALIBRATIONS, CATALOG, check, lookup, read_device
+from pyinfercost.hardware.files import (
+    CALIBRATIONS,
+    CATALOG,
+    DeviceFile,
+    calibration,
+    check,
+    lineage,
+    lookup,
+    read_device,
+)
 from pyinfercost.hardware.schema import CALIBRATION
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
@@ -335,3 +344,30 @@ def test_lookup_of_an_absent_path_is_none() -> None:
     assert lookup({"a": {"b": 1}}, "a.b") == 1
     assert lookup({"a": {"b": 1}}, "a.b.c") is None
     assert lookup({"a": {"b": 1}}, "a.c") is None
+
+
+def test_a_family_extends_another_and_what_it_leaves_out_is_that_one_s(tmp_path: Path) -> None:
+    for name in ("gpu", "nvidia-hopper"):
+        shutil.copy(CALIBRATIONS / f"{name}.toml", tmp_path)
+    (tmp_path / "newer.toml").write_text(
+        'schema_version = 1\nfamily = "newer"\nextends = "nvidia-hopper"\nfitted = false\n'
+    )
+    assert lineage("newer", tmp_path) == ["newer", "nvidia-hopper", "gpu"]
+    of_newer, of_hopper = (
+        calibration(DeviceFile(Path("x.toml"), {"id": "x", "kind": "gpu", "family": family}), tmp_path)
+        for family in ("newer", "nvidia-hopper")
+    )
+    assert of_newer.data == of_hopper.data
+
+
+@pytest.mark.parametrize(
+    ("extends", "message"),
+    [("newer", "expected no circle"), ("older", "'extends' is 'older'; expected one of gpu, newer")],
+)
+def test_a_family_that_extends_itself_or_nothing_known_is_refused(tmp_path: Path, extends: str, message: str) -> None:
+    shutil.copy(CALIBRATIONS / "gpu.toml", tmp_path)
+    (tmp_path / "newer.toml").write_text(
+        f'schema_version = 1\nfamily = "newer"\nextends = "{extends}"\nfitted = false\n'
+    )
+    with pytest.raises(hardware.HardwareFileError, match=message):
+        lineage("newer", tmp_path)

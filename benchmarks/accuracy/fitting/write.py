@@ -10,6 +10,8 @@ import numpy as np
 import tomlkit
 from numpy.typing import NDArray
 
+from pyinfercost.hardware.files import lineage
+
 from .machines import GROUPS
 from .spreads import SPREADS
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _DIGITS = 4
 _MARK = "fitted: "
+_UNMOVED = 0.01  # of a logarithm: a family has no constant of its own that is nearer to what it extends
 
 
 def write(
@@ -42,7 +45,7 @@ def write(
     differing = {(u.parameter.key, u.family) for u in problem.unknowns if u.family}
     for path in folder.glob("*.toml"):
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
-        if document.get("extends", path.stem) not in kinds:
+        if lineage(path.stem, folder)[-1] not in kinds:
             continue
         if path.stem in kinds:
             values = {
@@ -77,6 +80,40 @@ def write(
         for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
             _set(document, dotted, value, source)
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def write_family(
+    folder: Path,
+    family: str,
+    problem: Problem,
+    x: NDArray[np.float64],
+    spreads: Mapping[str, tuple[float, int]],
+) -> None:
+    """Write the constants of one family to its file; those that equal what the family extends are left out.
+
+    Args:
+        folder: Folder of calibration files.
+        family: The family.
+        problem: The solved problem, whose start values are those that the family extends.
+        x: Its solution.
+        spreads: Spreads of the family by key, with rows.
+    """
+    path = folder / f"{family}.toml"
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    _forget(document, {*(unknown.parameter.key for unknown in problem.unknowns), *spreads})
+    source = (
+        f"{_MARK}{problem.total_rows} rows, python -m benchmarks.accuracy.fit --family {family}; tables and their "
+        "sources in benchmarks/README.md"
+    )
+    moved = np.abs(x - problem.start()) > _UNMOVED
+    values = {
+        unknown.parameter.key: float(np.exp(value))
+        for unknown, value, differs in zip(problem.unknowns, x, moved, strict=True)
+        if differs
+    }
+    for dotted, value in {**values, **{key: spread for key, (spread, _) in spreads.items()}}.items():
+        _set(document, dotted, value, source)
+    path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
 def _of_group(problem: Problem, x: NDArray[np.float64], group: str) -> dict[str, float]:
