@@ -729,6 +729,7 @@ class Hardware:
         links_byte_per_s: Mapping[str, float],
         spread: float = 0.0,
         constants: Mapping[str, float] = {},
+        evidence: Mapping[str, str] = {},
         provenance: Mapping[str, str] = {},
     ) -> None: ...
     @property
@@ -797,6 +798,9 @@ class Hardware:
     @property
     def spread(self) -> float:
         """Four of five measurements lie within a factor 1 + spread, where no class of kernels has its own."""
+    @property
+    def evidence(self) -> dict[str, str]:
+        """What the band of a class of kernels rests on, in words; `other` for classes without an entry."""
     @property
     def provenance(self) -> dict[str, str]:
         """Where the figures are from, in words."""
@@ -1025,6 +1029,9 @@ class KernelEstimate:
     @property
     def parts_s(self) -> dict[str, float]:
         """Seconds of the parts of its terms beyond what is ideal, such as `waves` or `split`."""
+    @property
+    def band(self) -> str:
+        """The class of kernels whose error band it has, such as `tiles_fp8`; `other` for that of the machine."""
     @property
     def note(self) -> str:
         """A remark for the reader, such as an engine that the machine lacks."""

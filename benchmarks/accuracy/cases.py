@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +85,16 @@ class Case:
     def __len__(self) -> int:
         return len(self.measured_s)
 
+    def only(self, chosen: NDArray[np.bool_]) -> Case:
+        """Return the case with some of its rows."""
+        return replace(
+            self,
+            sizes={name: column[chosen] for name, column in self.sizes.items()},
+            measured_s=self.measured_s[chosen],
+            rows=self.rows[chosen],
+            measured_w=None if self.measured_w is None else self.measured_w[chosen],
+        )
+
     @property
     def hardware(self) -> str:
         """Key of its machine."""
@@ -98,3 +109,25 @@ def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:
 def group_of_row(cases: Sequence[Case]) -> list[Group]:
     """Return the group of every row, in the same order."""
     return [case.group for case in cases for _ in range(len(case))]
+
+
+def halved(cases: Sequence[Case], half: int) -> list[Case]:
+    """Return one half of the rows: whole models are kept together, and rows of operators are split one by one.
+
+    Args:
+        cases: The cases.
+        half: 0 or 1.
+    """
+    found = []
+    for case in cases:
+        if case.subject:
+            chosen = np.full(len(case), _digit(case.subject) == half)
+        else:
+            chosen = np.array([_digit(str(row)) == half for row in case.rows.tolist()], dtype=bool)
+        if chosen.any():
+            found.append(case.only(chosen))
+    return found
+
+
+def _digit(text: str) -> int:
+    return hashlib.sha256(text.encode()).digest()[0] % 2

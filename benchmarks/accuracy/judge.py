@@ -110,7 +110,7 @@ def sampled_table(table: Table, sample: int | None) -> Table:
 def described(judged: Judged, machines: Mapping[str, Hardware]) -> Judged:
     """Return the rows with the kind of device and the evidence of its constants in their groups."""
     found = {
-        group: replace(group, kind=kind_of(group.device), evidence=evidence_of(machines[group.device]))
+        group: replace(group, kind=kind_of(group.device), evidence=evidence_of(machines[group.device], group))
         for group in set(judged.groups)
     }
     return replace(judged, groups=[found[group] for group in judged.groups])

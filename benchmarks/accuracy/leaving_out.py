@@ -10,22 +10,17 @@ from pathlib import Path
 
 import pyinfercost
 from pyinfercost import _core
-from pyinfercost.hardware.files import CALIBRATIONS
 
-from .fitting import cpus, gpus
-from .fitting.machines import Machine
 from .measured import MeasuredError
 
 _MODELS = 80  # number of whole models in the fit; more change errors little
-
-_FITTED_KINDS = {parameter.kind for parameter in (*gpus.PARAMETERS, *cpus.PARAMETERS)}
 
 
 def constants_without(device: str, measured: Path, cache: Path) -> Path:
     """Return a folder of calibration files that were fitted without a device's rows.
 
-    It is fitted once for the same measurements, package, fit and device, and cached. For a kind of machine without
-    fitted constants it is the package's own.
+    It is fitted once for the same measurements, package, fit and device, and cached. Constants that are not fitted
+    are the package's own.
 
     Args:
         device: The device to leave out.
@@ -39,22 +34,19 @@ def constants_without(device: str, measured: Path, cache: Path) -> Path:
         MeasuredError: There is no fit.
     """
     try:
-        from .fit import fit  # type: ignore[import-not-found, unused-ignore]
+        from .fit import fit_without  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise MeasuredError(
-            "leaving a device out needs benchmarks/accuracy/fit.py with `fit(measured, out, without)`, which writes a "
-            f"folder of calibration files, but it cannot be imported ({error})"
+            "leaving a device out needs benchmarks/accuracy/fit.py with `fit_without(measured, out, device)`, which "
+            f"writes a folder of calibration files, but it cannot be imported ({error})"
         ) from error
-    kind = Machine.find(device).kind
-    if kind not in _FITTED_KINDS:
-        return CALIBRATIONS
     folder = cache / "fitted" / digest(device, measured)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         # A folder under the final name is complete, even if this function is interrupted.
         unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
         try:
-            fit(measured, unfinished, device, sample=_MODELS, only=kind, cache=cache)
+            fit_without(measured, unfinished, device, sample=_MODELS, cache=cache)
             unfinished.rename(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

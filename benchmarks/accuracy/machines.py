@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import pyinfercost as ic
 from pyinfercost.hardware import MissingFactError, UnknownHardwareError
 from pyinfercost.hardware.files import CATALOG, read_device
+from pyinfercost.hardware.schema import OTHER
 
-from .cases import machine_key
+from .cases import Group, machine_key
+from .classes import classes_of
 from .measured import Problems, Table
 
 if TYPE_CHECKING:
@@ -61,10 +63,10 @@ def kind_of(device: str) -> str:
     return f"{data.get('vendor')} {data.kind}"
 
 
-def evidence_of(machine: Hardware) -> str:
-    """Return the machines whose measurements gave a machine its constants: `family`, `kind` or `this device`."""
-    origin = machine.provenance["constants"]
-    return origin if origin == "this device" else origin.split()[0]
+def evidence_of(machine: Hardware, group: Group) -> str:
+    """Return what the band of a group's kernels rests on, in the words of `hardware.schema.EVIDENCE`."""
+    known = [name for name in classes_of(group) if name in machine.evidence]
+    return machine.evidence[known[-1] if known else OTHER]
 
 
 def _threads(device: str, tables: Iterable[Table]) -> list[int]:

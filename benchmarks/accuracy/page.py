@@ -23,8 +23,8 @@ _COLUMNS = (
     ("in band", "share of rows whose measurement is in the error band of the estimate, which is meant to hold 80 %"),
     ("roofline", "the same figures of the plain roofline of the data sheet: max(FLOPs / dense peak, bytes / "
      "bandwidth), summed over the kernels of an eager run; for power, of a board that draws its limit"),
-    ("evidence", "the machines whose measurements gave a device its constants: `family`, those of its own family; "
-     "`kind`, all measured machines of its kind"),
+    ("evidence", "what the error band rests on: `family fitted`, rows of the device's family; `sibling family fitted`, "
+     "of another family of its vendor; `datasheet only`, neither"),
     ("worst", "the device with the largest mean error"),
 )  # fmt: skip
 _PAGE = """\

@@ -34,7 +34,7 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
                        double cores, double clock_hz, const Named& matrix, const Named& vector,
                        const std::vector<Level>& memory, std::optional<std::array<double, 3>> array,
                        double sparsity_2_4, const Named& overheads_s, const Named& achieved, Named power_w,
-                       Named links, double spread, const Named& constants, Texts provenance) {
+                       Named links, double spread, const Named& constants, Texts evidence, Texts provenance) {
     Hardware h;
     h.id = std::move(id);
     h.name = std::move(name);
@@ -54,6 +54,7 @@ Hardware make_hardware(std::string id, std::string name, std::string_view kind, 
     h.power_w = std::move(power_w);
     h.links_byte_per_s = std::move(links);
     h.spread = spread;
+    h.evidence = std::move(evidence);
     h.provenance = std::move(provenance);
     h.validate();
     return h;
@@ -78,14 +79,14 @@ void register_hardware(py::module_& m) {
         "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
         "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
         "and its like where a dtype differs; spread is the error band, as a\n"
-        "fraction of latency, where constants have none of a kernel's class. provenance says in words where\n"
-        "the figures are from.")
+        "fraction of latency, where constants have none of a kernel's class; evidence says what the band\n"
+        "of a class rests on, and provenance where the figures are from.")
         .def(py::init(&make_hardware), py::kw_only(), py::arg("id"), py::arg("name"), py::arg("kind"),
              py::arg("family"), py::arg("cores"), py::arg("clock_hz"), py::arg("matrix_flop_per_s"),
              py::arg("vector_flop_per_s"), py::arg("memory"), py::arg("array") = py::none(),
              py::arg("sparsity_2_4") = 1.0, py::arg("overheads_s"), py::arg("achieved"), py::arg("power_w"),
              py::arg("links_byte_per_s"), py::arg("spread") = 0.0, py::arg("constants") = Named{},
-             py::arg("provenance") = Texts{})
+             py::arg("evidence") = Texts{}, py::arg("provenance") = Texts{})
         .def_property_readonly("id", [](const Hardware& h) { return h.id; })
         .def_property_readonly("name", [](const Hardware& h) { return h.name; })
         .def_property_readonly("kind", [](const Hardware& h) { return std::string(name_of(h.kind)); })
@@ -120,6 +121,7 @@ void register_hardware(py::module_& m) {
         .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
         .def_property_readonly("sustained", &Hardware::sustained)
         .def_property_readonly("spread", [](const Hardware& h) { return h.spread; })
+        .def_property_readonly("evidence", [](const Hardware& h) { return h.evidence; })
         .def_property_readonly("provenance", [](const Hardware& h) { return h.provenance; })
         .def(
             "scaled",

@@ -6,6 +6,7 @@
 
 #include "evaluate/bound_plan.hpp"
 #include "hardware/gpu.hpp"
+#include "hardware/machine.hpp"
 
 namespace infercost {
 namespace {
@@ -40,6 +41,7 @@ class Explainer {
             now_->name = kernel.name;
             now_->kind = kernel.work.kind;
             now_->launches = kernel.launches;
+            now_->band = name_of_band(kernels[i].band);
             explain(kernels[i], kernel.work);
             add("host", wait.host_s);
             add("start", wait.start_s);

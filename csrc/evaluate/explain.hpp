@@ -43,6 +43,7 @@ struct KernelEstimate {
     double ideal_compute_s = 0;  // arithmetic alone, with all cores at their reachable rate
     double stream_s = 0;         // all bytes once, streamed from DRAM
     Engine engine;               // the engine of its arithmetic
+    std::string band;            // class of kernels whose error band it has, such as `tiles_fp8`
     std::string note;            // a remark for the reader, usually empty
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;

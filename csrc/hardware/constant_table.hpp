@@ -17,7 +17,8 @@
 
 namespace infercost {
 
-// A row for a field of a struct; the field gives the name in a machine.
+// A row for a field of a struct; the field gives the name in a machine. A row without a key is not in calibration
+// files: error bands depend on what was measured on machines alike (calibration/bands).
 #define ROW(key, group, field, unit, range, otherwise, ...)               \
     ConstantField<group> {                                                \
         {key, #field, unit, range, otherwise, __VA_ARGS__}, &group::field \
@@ -53,9 +54,9 @@ struct BandConstants {
     double spread;
 };
 inline constexpr ConstantField<BandConstants> kClassBandRows[] = {
-    ROW("spread", BandConstants, spread, kRatio, kSpread, kUnset,
+    ROW("", BandConstants, spread, kRatio, kSpread, kUnset,
         "error band of these kernels: four of five measurements are between latency / (1 + spread) "
-        "and latency x (1 + spread); unset: spread of [band]"),
+        "and latency x (1 + spread); unset: spread of the machine"),
 };
 static_assert(is_complete(kClassBandRows) && has_distinct_keys(kKernelRows, kClassBandRows));
 
@@ -159,7 +160,7 @@ inline constexpr ConstantField<TileConstants> kTileRows[] = {
         "minimum rows of a tile in batches of products, whose tiles have 128 columns; 0: any tile"),
     ROW("direct", TileConstants, direct, kRatio, kPositive, kUnset,
         "share of the vector unit's peak for kernels without tiles on few rows; unset: no such kernels"),
-    ROW("spread", TileConstants, spread, kRatio, kSpread, kUnset,
+    ROW("", TileConstants, spread, kRatio, kSpread, kUnset,
         "error band of these products; unset: spread of their class"),
 };
 // A table takes unset constants of this list from its general_table().
@@ -224,7 +225,7 @@ inline constexpr ConstantField<RowConstants> kRowRows[] = {
         "time of a block per element of its row"),
     ROW("issue_per_clock", RowConstants, issue_per_clock, kElementsAClock, kPositive, 1,
         "elements that a core reads or writes, if instructions are the limit"),
-    ROW("spread", RowConstants, spread, kRatio, kSpread, kUnset,
+    ROW("", RowConstants, spread, kRatio, kSpread, kUnset,
         "error band of these kernels; unset: spread of their class"),
 };
 static_assert(is_complete(kRowRows));
@@ -393,7 +394,7 @@ inline constexpr Constant kEnergyRows[] = {
            "energy of a byte from DRAM, including caches and wires; unset: energy is not estimated"),
     LOADED("cache_pj_per_byte", "cache_j_per_byte", kPicojoulesPerByte, kNotNegative, 0,
            "energy of a byte from the last cache, including the path to it; DRAM adds to it"),
-    LOADED("spread", "spread", kRatio, kSpread, 0, "error band of the power, as in [band]"),
+    LOADED("spread", "spread", kRatio, kSpread, 0, "error band of the power, as a fraction"),
     LOADED(
         "pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
         "energy of a FLOP at full clock; unset: scaled from another dtype, or power limit divided by peak"),
@@ -481,9 +482,9 @@ inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
     ROW("host_sharing", CollectiveConstants, host_sharing, kRatio, kNotNegative, kUnset,
         "exponent of rate ~ flows^-host_sharing: 0 for separate paths, 1 for one shared root complex"),
     ROW("spread", CollectiveConstants, spread, kRatio, kSpread, kUnset,
-        "error band of calls over the link between devices, as in [band]"),
+        "error band of calls over the link between devices, as a fraction"),
     ROW("host_spread", CollectiveConstants, host_spread, kRatio, kSpread, kUnset,
-        "error band of calls through the host, as in [band]"),
+        "error band of calls through the host, as a fraction"),
 };
 static_assert(is_complete(kCollectiveRows));
 
@@ -498,7 +499,7 @@ inline constexpr ConstantField<HostLinkConstants> kHostLinkRows[] = {
     ROW("pageable_gb_per_s", HostLinkConstants, pageable_byte_per_s, kGigabytesPerSecond, kPositive, kUnset,
         "maximum rate of copies from pageable memory, which the host copies first"),
     ROW("spread", HostLinkConstants, spread, kRatio, kSpread, kUnset,
-        "error band of copy times, as in [band]"),
+        "error band of copy times, as a fraction"),
 };
 static_assert(is_complete(kHostLinkRows));
 
@@ -551,11 +552,6 @@ inline constexpr Constant kCacheRows[] = {
            kUnset, "the same for the last cache"),
     LOADED("scratchpad_over_dram_bandwidth", "scratchpad_over_dram_bandwidth", kRatio, kOneOrMore, kUnset,
            "bandwidth of a scratchpad divided by that of DRAM, if no other figure is known"),
-};
-// Four of five measurements are between latency / (1 + spread) and latency x (1 + spread).
-inline constexpr Constant kMachineBandRows[] = {
-    LOADED("spread", "spread", kRatio, kSpread, kUnset,
-           "error band of latencies, for classes of kernels without a spread", kRequired),
 };
 inline constexpr Constant kAssumedRows[] = {
     LOADED("clock_ghz", "clock_hz", kGigahertz, kPositive, kUnset, "clock, if the data sheet gives none",

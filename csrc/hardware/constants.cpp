@@ -300,14 +300,12 @@ class RowList {
         loaded("cache", kCacheRows);
         held({"limits"}, kLimitRows, machine);
         loaded("assumed", kAssumedRows);
-        loaded("band", kMachineBandRows);
         held({"stream"}, kStreamRows, machine);
         held({"forward"}, kForwardRows, machine);
         std::vector<std::string> classes;
         for (std::size_t kind = 0; kind < kWorkKindCount; ++kind) {
             if (has_kernels(kind)) classes.push_back(kernel_table(kind));
         }
-        held(classes, kClassBandRows, kernel_class);
         classes.emplace_back(kDepthwiseTable);
         held(classes, kKernelRows, kernel_class);
         held({std::string(kDepthwiseTable)}, kDepthwiseRows, machine);
@@ -334,6 +332,7 @@ class RowList {
     void held(const std::vector<std::string>& tables, const Rows& some, ConstantScope scope,
               const char* fallback = "") {
         for (const Constant& row : some) {
+            if (row.key.empty()) continue;
             add(tables, row, scope, true);
             rows.back().fallback = fallback;
         }

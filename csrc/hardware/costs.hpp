@@ -183,6 +183,7 @@ struct EnergyCosts {
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
     double spread = 0;  // of its time, as a fraction
+    int band = 0;       // the class whose spread that is: name_of_band() of hardware/machine.hpp
     KernelTerms terms{};
     EnergyCosts energy;
     GpuCosts gpu;

@@ -146,13 +146,12 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     return costs;
 }
 
-double Binder::gpu_spread(const KernelTerms& terms, double of_class) {
-    const GpuCosts::Shape shape = shape_of(terms, execution_);
-    if (shape == GpuCosts::Shape::rows) return value_or(rows_of(terms, constants_).spread, of_class);
+int Binder::gpu_band(const KernelTerms& terms) {
+    if (shape_of(terms, execution_) == GpuCosts::Shape::rows) return band_of(row_table_of(terms));
     const Engine& engine = engines(terms.dtype).contraction;
     const bool direct = terms.kind == WorkKind::convolution && !engine.matrix;
-    if (terms.kind != WorkKind::gemm && !direct) return of_class;
-    return value_or(tiles_of(terms, engine, constants_).spread, of_class);
+    if (terms.kind != WorkKind::gemm && !direct) return band_of(terms.kind);
+    return band_of(table_of(terms, engine));
 }
 
 AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {

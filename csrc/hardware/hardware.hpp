@@ -60,6 +60,9 @@ struct Hardware {
     // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread), where a class
     // of kernels has no spread of its own among the constants.
     double spread = 0;
+    // What the band of a class of kernels rests on, in words: class -> evidence; "other" for classes without an
+    // entry.
+    std::map<std::string, std::string> evidence;
     // Where the figures are from, in words, for whoever reads results.
     std::map<std::string, std::string> provenance;
 

@@ -104,6 +104,20 @@ void write_memory(JsonWriter& out, const std::vector<MemoryLevel>& levels) {
     out.end_list();
 }
 
+std::map<std::string, std::string> texts_of(JsonEntry entry, std::string_view table) {
+    std::map<std::string, std::string> found;
+    for_each_named(entry, table, [&](std::string_view key, JsonEntry value, const JsonPlace& place) {
+        found.emplace(key, value.text(place));
+    });
+    return found;
+}
+
+void write_texts(JsonWriter& out, std::string_view name, const std::map<std::string, std::string>& texts) {
+    out.key(name).begin_object();
+    for (const auto& [key, words] : texts) out.key(key).text(words);
+    out.end_object();
+}
+
 }  // namespace
 
 Hardware hardware_from_json(std::string_view text) {
@@ -111,7 +125,7 @@ Hardware hardware_from_json(std::string_view text) {
     const JsonPlace whole("the document");
     const JsonEntry root = document.root();
     const auto [version, id, name, kind, family, cores, clock, matrix, vector, memory, array, sparsity,
-                overheads, achieved, constants, spread, power, links, provenance] =
+                overheads, achieved, constants, spread, evidence, power, links, provenance] =
         root.members(whole, std::array{
                                 JsonKey{"schema_version"},
                                 JsonKey{"id"},
@@ -129,6 +143,7 @@ Hardware hardware_from_json(std::string_view text) {
                                 JsonKey{"achieved"},
                                 JsonKey{"constants"},
                                 JsonKey{"spread"},
+                                JsonKey{"evidence"},
                                 JsonKey{"power_w"},
                                 JsonKey{"links_byte_per_s"},
                                 JsonKey{"provenance"}
@@ -160,10 +175,8 @@ Hardware hardware_from_json(std::string_view text) {
     h.spread = number_of(spread, "spread");
     h.power_w = numbers_of<decltype(h.power_w)>(power, "power_w");
     h.links_byte_per_s = numbers_of<decltype(h.links_byte_per_s)>(links, "links_byte_per_s");
-    for_each_named(provenance, "provenance",
-                   [&](std::string_view key, JsonEntry value, const JsonPlace& place) {
-                       h.provenance.emplace(key, value.text(place));
-                   });
+    h.evidence = texts_of(evidence, "evidence");
+    h.provenance = texts_of(provenance, "provenance");
     root.within(whole, [&] { h.validate(); });
     return h;
 }
@@ -191,11 +204,11 @@ std::string hardware_to_json(const Hardware& h) {
     write_numbers(out, "achieved", h.named_achieved());
     write_numbers(out, "constants", h.named_constants());
     out.key("spread").number(h.spread);
+    write_texts(out, "evidence", h.evidence);
     write_numbers(out, "power_w", h.power_w);
     write_numbers(out, "links_byte_per_s", h.links_byte_per_s);
-    out.key("provenance").begin_object();
-    for (const auto& [key, words] : h.provenance) out.key(key).text(words);
-    out.end_object().end_object();
+    write_texts(out, "provenance", h.provenance);
+    out.end_object();
     return out.take();
 }
 

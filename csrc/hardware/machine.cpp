@@ -82,16 +82,41 @@ const Binder::Engines& Binder::engines(DType dtype) {
     return *slot;
 }
 
+std::string name_of_band(int band) {
+    const auto at = [&](int first) { return static_cast<std::size_t>(band - first); };
+    if (band == kBandOfMachine) return "other";
+    if (band >= kFirstRowBand) return std::string(kRowTables[at(kFirstRowBand)]);
+    if (band >= kFirstTileBand) return std::string(kTileTables[at(kFirstTileBand)]);
+    return "kernel." + std::string(name_of(static_cast<WorkKind>(at(1))));
+}
+
+double Binder::spread_of(int band) const {
+    const auto at = [&](int first) { return static_cast<std::size_t>(band - first); };
+    if (band == kBandOfMachine) return hardware_.spread;
+    if (band >= kFirstRowBand) return constants_.rows[at(kFirstRowBand)].spread;
+    if (band >= kFirstTileBand) return constants_.tiles[at(kFirstTileBand)].spread;
+    return hardware_.constants.band[at(1)].spread;  // without the machine's spread as its default
+}
+
+int Binder::band(const KernelTerms& terms) {
+    if (hardware_.kind == MachineKind::gpu) {
+        const int own = gpu_band(terms);
+        if (is_set(spread_of(own))) return own;
+    }
+    const int of_kind = band_of(terms.kind);
+    return is_set(spread_of(of_kind)) ? of_kind : kBandOfMachine;
+}
+
 BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
     kernel.terms = terms;
     kernel.energy = energy(terms);
-    kernel.spread = constants_.band[static_cast<std::size_t>(terms.kind)].spread;
+    kernel.band = band(terms);
+    kernel.spread = spread_of(kernel.band);
     switch (hardware_.kind) {
         case MachineKind::gpu:
             kernel.gpu = gpu(terms);
-            kernel.spread = gpu_spread(terms, kernel.spread);
             break;
         case MachineKind::cpu:
             kernel.cpu = cpu(terms);

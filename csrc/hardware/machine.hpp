@@ -5,11 +5,29 @@
 
 #include <array>
 #include <optional>
+#include <string>
 
 #include "hardware/costs.hpp"
 #include "hardware/hardware.hpp"
 
 namespace infercost {
+
+// Classes of kernels that may have an error band of their own: kinds of work, tables of products and of row
+// kernels, by the names of these tables.
+inline constexpr int kBandOfMachine = 0;
+inline constexpr int kFirstTileBand = 1 + static_cast<int>(kWorkKindCount);
+inline constexpr int kFirstRowBand = kFirstTileBand + static_cast<int>(kTileTableCount);
+constexpr int band_of(WorkKind kind) {
+    return 1 + static_cast<int>(kind);
+}
+constexpr int band_of(TileTable table) {
+    return kFirstTileBand + static_cast<int>(table);
+}
+constexpr int band_of(RowTable table) {
+    return kFirstRowBand + static_cast<int>(table);
+}
+// `tiles_fp8`, `kernel.attention`, or `other`.
+std::string name_of_band(int band);
 
 // Looks up facts that the kernels of a plan share, once per dtype.
 class Binder {
@@ -40,7 +58,10 @@ class Binder {
     GpuCosts gpu(const KernelTerms& terms);
     RowCosts gpu_rows(const KernelTerms& terms) const;
     double direct_share(const KernelTerms& terms) const;
-    double gpu_spread(const KernelTerms& terms, double of_class);
+    // The class of kernels with a spread of its own that a kernel belongs to; 0 for the spread of the machine.
+    int band(const KernelTerms& terms);
+    int gpu_band(const KernelTerms& terms);
+    double spread_of(int band) const;
     AttentionCosts gpu_attention(double core_s_per_flop) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);

@@ -334,12 +334,16 @@ class Calibration:
     Attributes:
         data: Table -> key -> value, for each table of `constants.TABLES`.
         origin: Dotted key -> its file, and the source that the file cites.
-        fitted: Whether all files are fitted to measurements; constants of the others are from publications.
+        lineage: The family, the families that it extends, and the kind.
+        folder: The folder of the files.
+        measured: Whether the device's own file has constants, which were measured on it.
     """
 
     data: Mapping[str, Mapping[str, float]]
     origin: Mapping[str, tuple[Path, str]]
-    fitted: bool
+    lineage: tuple[str, ...]
+    folder: Path
+    measured: bool
 
     def get(self, dotted: str) -> float | None:
         """Return the value of a dotted key such as `overheads.dispatch_us`; None if there is none."""
@@ -404,7 +408,7 @@ def calibration(device: DeviceFile, folder: Path = CALIBRATIONS) -> Calibration:
             f"{device.path}: 'family' is {device.family!r}, a family of kind {kind!r}; expected one of kind "
             f"{device.kind!r}"
         )
-    return _merge(*layers)
+    return _merge(folder, *layers)
 
 
 def lineage(family: str, folder: Path = CALIBRATIONS) -> list[str]:
@@ -465,7 +469,7 @@ def _unknown_family(path: Path, device: DeviceFile) -> HardwareFileError:
 
 
 @lru_cache(maxsize=1024)
-def _merge(*layers: _Layer) -> Calibration:
+def _merge(folder: Path, *layers: _Layer) -> Calibration:
     data: dict[str, dict[str, float]] = {name: {} for name in TABLES}
     origin: dict[str, tuple[Path, str]] = {}
     for layer in reversed(layers):  # the kind first; more specific files override it
@@ -479,5 +483,5 @@ def _merge(*layers: _Layer) -> Calibration:
     for dotted in REQUIRED:
         if dotted not in origin:
             raise HardwareFileError(f"{layers[-1].path}: {dotted!r} is missing; expected it in the file of a kind")
-    fitted = all(layer.tables["fitted"] for layer in layers if "fitted" in layer.tables)
-    return Calibration(data, origin, fitted)
+    line = tuple(layer.path.stem for layer in layers if "family" in layer.tables)
+    return Calibration(data, origin, line, folder, measured=len(line) < len(layers))

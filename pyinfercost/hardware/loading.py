@@ -16,11 +16,12 @@ from typing import Any, TypeAlias
 from .. import _core
 from .._checks import Range, flag, is_file, shown, whole
 from ..errors import InputTypeError, UnknownNameError
+from .bands import Band, bands
 from .constants import HELD, in_base_units
 from .dtypes import CORE_DTYPES, VALUE_BITS
 from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
 from .files import calibration as constants_of
-from .schema import CACHE_LEVELS, KINDS, HardwareError
+from .schema import CACHE_LEVELS, OTHER, HardwareError
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -109,8 +110,9 @@ def describe(hardware: Source) -> dict[str, Any]:
         hardware: An id of the catalog, or a path that ends in `.toml`.
 
     Returns:
-        The content of the file, with three more keys: `path`; `missing`, the facts that estimates need and the file
-        lacks; and `calibration`, with `fitted`, the `values` by table and the `origin` of each key.
+        The content of the file, with four more keys: `path`; `missing`, the facts that estimates need and the file
+        lacks; `calibration`, with the `values` by table and the `origin` of each key; and `bands`, with the `spread`
+        and the `evidence` of each class of kernels.
     """
     device = _find(hardware)
     constants = constants_of(device)
@@ -118,9 +120,11 @@ def describe(hardware: Source) -> dict[str, Any]:
     described["path"] = str(device.path)
     described["missing"] = device.missing()
     described["calibration"] = {
-        "fitted": constants.fitted,
         "values": _plain(constants.data),
         "origin": {key: {"file": path.name, "source": source} for key, (path, source) in constants.origin.items()},
+    }
+    described["bands"] = {
+        name: {"spread": band.spread, "evidence": band.evidence} for name, band in _bands(device, constants).items()
     }
     return described
 
@@ -188,6 +192,7 @@ def core_arguments(
     array = device.get("compute.array")
     power = _power_shares(device, constants)
     values = constants.in_base_units(clock_hz)
+    of_classes = _bands(device, constants)
     return {
         "id": device.id,
         "name": device.get("name")
@@ -208,12 +213,14 @@ def core_arguments(
         "achieved": _achieved(constants, power),
         "constants": {
             **{name: value for name, value in values.items() if name in _HELD},
+            **{f"{name}.spread": band.spread for name, band in of_classes.items() if name != OTHER},
             **_link_facts(device),
             **{f"power.{key}": share for key, share in power.items()},
             **_energy_joules(device, values),
             **(_sustained_times(device, constants) if sustained else {}),
         },
-        "spread": constants["band.spread"],
+        "spread": of_classes[OTHER].spread,
+        "evidence": {name: band.evidence for name, band in of_classes.items()},
         "provenance": _provenance(device, constants),
         "power_w": _power_w(device, constants),
         "links_byte_per_s": {
@@ -222,6 +229,10 @@ def core_arguments(
             if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
         },
     }
+
+
+def _bands(device: DeviceFile, constants: Calibration) -> dict[str, Band]:
+    return bands(constants.lineage, constants.folder, measured=constants.measured)
 
 
 def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:
@@ -409,16 +420,13 @@ def _provenance(device: DeviceFile, constants: Calibration) -> dict[str, str]:
 
     Returns:
         `datasheet`, the source of its peaks; `verified`, `"yes"` or `"no"`; `unverified`, the facts that were not read
-        in their source; `constants`, `"this device"`, `"family NAME"` or `"kind NAME"`: the machines for which the
-        constant of the error band, and so most others, was found; `band`, the source of that constant.
+        in their source; `constants`, the calibration files that its constants are from: `"this device"`, then
+        families and the kind, nearest first.
     """
     source = device.get("source") or {}
-    file, band = constants.origin["band.spread"]
-    shared_by = f"{'kind' if file.stem in KINDS else 'family'} {file.stem}"
     return {
         "datasheet": str(source.get("text", "")),
         "verified": "yes" if device.get("verified") else "no",
         "unverified": ", ".join(source.get("unverified") or []),
-        "constants": "this device" if file == device.path else shared_by,
-        "band": band,
+        "constants": ", ".join([*(["this device"] if constants.measured else []), *constants.lineage]),
     }

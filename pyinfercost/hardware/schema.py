@@ -115,11 +115,57 @@ CALIBRATION = Table(
         "schema_version": _VERSION,
         "family": _NEED_TEXT,
         "extends": _TEXT,
-        "fitted": Field("boolean", required=True),
         **_CALIBRATION_TABLES,
     }
 )
 """A calibration file: the constants of a family of machines."""
+
+
+# ---- error bands -----------------------------------------------------------------------------------------------------
+
+EVIDENCE: Mapping[str, str] = {
+    "measured": "measured here",
+    "family": "family fitted",
+    "sibling": "sibling family fitted",
+    "datasheet": "datasheet only",
+}
+"""What a band may rest on, strongest first: key in files of bands -> words of reports."""
+
+OTHER = "other"
+"""The class of all kernels without a band of their own."""
+
+BAND_CLASSES = (
+    OTHER,
+    *(
+        table
+        for table in TABLES
+        if table.startswith("tiles_")
+        or table.endswith("_rows")
+        or (table.startswith("kernel.") and table != "kernel.depthwise")
+    ),
+)
+"""Classes of kernels that may have a band of their own, by their tables in calibration files."""
+
+
+def _band_tables() -> dict[str, Field | Table]:
+    one: dict[str, Field | Table] = {
+        "measured_on": Field("texts", required=True),  # FAMILY/DEVICE
+        **{step: Field("number", low=0, high=1e3) for step in EVIDENCE},
+    }
+    found: dict[str, Field | Table] = {}
+    classes: dict[str, Field | Table] = {}
+    for name in BAND_CLASSES:
+        outer, _, inner = name.partition(".")
+        if inner:
+            classes[inner] = Table(one)
+            found[outer] = Table(classes)
+        else:
+            found[outer] = Table(one)
+    return found
+
+
+BANDS = Table({"schema_version": _VERSION, "source": _NEED_TEXT, **_band_tables()})
+"""A file of error bands: the spreads of a kind or a family of machines by class of kernels and evidence."""
 
 
 # ---- device files ----------------------------------------------------------------------------------------------------

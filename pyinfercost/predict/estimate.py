@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
 from ..deployment import deployment_of
+from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
@@ -106,6 +107,7 @@ def estimate_on(
     low_s, high_s = band(latency_s, totals["spread_s"])
     known = isfinite(energy_j)
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
+    kernels = _core.evaluate_kernels(plan, point, machine)
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     return Estimate(
         hardware=machine.id,
@@ -118,6 +120,7 @@ def estimate_on(
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
+        evidence=evidence_shares(machine, kernels),
         throughput_per_s=_rate(at.items, latency_s),
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
@@ -126,7 +129,7 @@ def estimate_on(
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         machine=machine,
-        layers=_layers(plan.graph, machine, _core.evaluate_kernels(plan, point, machine)),
+        layers=_layers(plan.graph, machine, kernels),
         **derived_figures(at),
     )
 
@@ -179,6 +182,25 @@ def evaluate_on(
         items={**fixed, **sizes}.get(batch_name(graph), 1),
     )
     return Evaluation(plan, point, totals, at)
+
+
+def evidence_shares(machine: Hardware, kernels: Iterable[KernelEstimate]) -> dict[str, float]:
+    """Return what the bands of a machine's kernels rest on, strongest first, with the share of the latency of each.
+
+    Args:
+        machine: The machine.
+        kernels: The kernels of a forward on it.
+
+    Returns:
+        Evidence, one of the values of `hardware.schema.EVIDENCE`, -> share; empty if the machine states none.
+    """
+    evidence = machine.evidence
+    seconds: dict[str, float] = {}
+    for kernel in kernels:
+        word = evidence.get(kernel.band, evidence.get(OTHER))
+        if word is not None:
+            seconds[word] = seconds.get(word, 0.0) + len(kernel.launches) * kernel.latency_s
+    return _shares({word: seconds[word] for word in EVIDENCE.values() if word in seconds})
 
 
 def _rate(items: int, latency_s: float) -> float | None:

@@ -233,6 +233,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "transfer": asdict(estimate.transfer),
         "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
         "bound": dict(estimate.bound_shares),
+        "evidence": dict(estimate.evidence),
         "machine": machine_document(estimate.machine),
     }
 
@@ -256,6 +257,7 @@ def machine_document(machine: Hardware) -> dict[str, Any]:
             for level, capacity, bandwidth in machine.memory
         ],
         "spread": machine.spread,
+        "evidence": dict(machine.evidence),
         "provenance": dict(machine.provenance),
     }
 

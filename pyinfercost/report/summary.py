@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
 
 _MOST_SIZES = 12
+_LEAST_SHARE = 0.01
 _LAYERS = 20
 _STATED = frozenset(
     (
@@ -131,6 +132,7 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
             f"{quantity(estimate.latency_s, 's')} "
             f"({quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')})",
         ),
+        *_evidence(estimate),
         ("throughput", "not known" if rate is None else f"{quantity(rate, '')} per second"),
         ("energy", _energy(estimate)),
         *_transfer(estimate),
@@ -234,6 +236,13 @@ def _cold_start(estimate: Estimate) -> list[tuple[str, str]]:
     between = f"{quantity(start.low_s, 's')} to {quantity(start.high_s, 's')}"
     weights = f"{quantity(start.weight_bytes, 'B')} of weights from {start.weights_from}"
     return [("cold start", f"{quantity(start.seconds, 's')} ({between}): runtime, and {weights}")]
+
+
+def _evidence(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return what the band of the latency rests on; shares below 1 % are left out."""
+    shares = {word: share for word, share in estimate.evidence.items() if share >= _LEAST_SHARE}
+    parts = [f"{word} {percent(share)} %" if len(shares) > 1 else word for word, share in shares.items()]
+    return [("evidence", ", ".join(parts))] if parts else []
 
 
 def _carbon(estimate: Estimate) -> list[tuple[str, str]]:

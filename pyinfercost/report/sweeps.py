@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..results import figures
 from ..results.estimate import BOUNDS
 from ..results.units import Scale, amount, percent, quantity, scale_for, significant
-from ..sweeps.columns import TEXTS, GridColumns
+from ..sweeps.columns import EVIDENCE, TEXTS, GridColumns
 from ..sweeps.frames import known_values
 from ..sweeps.result import ROWS_OF_A_TABLE, joined
 from .delimited import csv_text
@@ -140,6 +140,9 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
             columns.append(Column(title, "x" if scale else "", cells, numeric=not text))
         elif cells:
             shared.append((title, f"x {cells[0]}" if scale else cells[0]))
+    words = set(shown[EVIDENCE].tolist()) - {""}
+    if len(words) == 1:  # else it is a column
+        shared.append(("evidence", words.pop()))
     return shared, columns
 
 
@@ -173,6 +176,9 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
     bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))
+    words = shown[EVIDENCE].tolist()
+    if len(set(words)) > 1:
+        columns.append(Column("evidence", "", words, numeric=False, spare=1))
     columns.append(Column("fits", "", _fits_cells(shown), numeric=False))
     return columns
 
@@ -222,6 +228,7 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
             f"{quantity(latency_s, 's')} "
             f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
         ),
+        *([("evidence", point[EVIDENCE])] if point[EVIDENCE] else []),
         ("throughput", "not known" if rate is None else f"{significant(rate)} per second"),
         ("energy", "not known" if point["energy_j"] is None else quantity(point["energy_j"], "J")),
         (

@@ -83,6 +83,8 @@ class Estimate(Result):
         latency_s: Seconds of the forward.
         latency_low_s: Lower end of its band.
         latency_high_s: Upper end of its band.
+        evidence: What the band rests on -> share of the latency, strongest first: `"measured here"`, `"family fitted"`,
+            `"sibling family fitted"`, `"datasheet only"`; empty for a machine that was built in Python.
         throughput_per_s: Items of the batch per second if the graph has a size `batch`, else forwards; None if the
             forward takes no time.
         energy_j: Joules of the forward on all devices; None, like the next three, if the machine's power is unknown.
@@ -118,6 +120,7 @@ class Estimate(Result):
     latency_s: float
     latency_low_s: float
     latency_high_s: float
+    evidence: Mapping[str, float]
     throughput_per_s: float | None
     energy_j: float | None
     energy_low_j: float | None

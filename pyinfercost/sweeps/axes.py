@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import isfinite, prod
 from os import PathLike
@@ -24,7 +24,7 @@ from ..sources.sizes import (
     matched,
     maximum,
 )
-from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
+from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, evidence_of, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +171,7 @@ def make_spec(
     )
     spec.check()
     check_corner(spec)
-    return spec
+    return replace(spec, facts=replace(spec.facts, evidence=evidence_of(spec)))
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:

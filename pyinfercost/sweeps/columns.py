@@ -12,7 +12,7 @@ from ..predict.plans import Boundary, boundary_of, column_of
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
-from .spec import COMPUTED, SCALES, WAY, scale_column
+from .spec import COMPUTED, EVIDENCE_WORDS, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,10 @@ IF_KNOWN = tuple(figure.key for figure in _FIGURES if not figure.needs <= _ALWAY
 
 _TOO_MANY_BYTES = 2.0**63
 
-TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer")
+EVIDENCE = "evidence"
+"""What the band of most of the latency rests on, in the words of `hardware.schema.EVIDENCE`."""
+
+TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer", EVIDENCE)
 """Columns of texts."""
 
 
@@ -56,7 +59,7 @@ def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
         (figures.TOKENS, boundary.tokens is not None),
         (figures.CACHE, boundary.kv_cache_bytes is not None),
     )
-    return (*ways, *sizes, *quantities(*(need for need, met in needs if met)))
+    return (*ways, *sizes, *quantities(*(need for need, met in needs if met)), EVIDENCE)
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -121,7 +124,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         return GridColumns(self.grid, self.facts, points, computed)
 
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
-        """Return a column of the grid as codes and the values that they index."""
+        """Return a column of texts as codes and the values that they index."""
+        if name == EVIDENCE:
+            return self._evidence_codes(), EVIDENCE_WORDS
         return self.grid.codes(name, self.points), self.grid.values(name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -130,6 +135,8 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         column: NDArray[Any]
         if name in self.grid.names:
             column = self.grid.column(name, self.points)
+        elif name == EVIDENCE:
+            column = np.asarray(EVIDENCE_WORDS, dtype=str)[self._evidence_codes()]
         elif name == "peak_memory_bytes":
             if (self.computed[name] >= _TOO_MANY_BYTES).any():
                 raise CountOverflowError(f"{name} does not fit 64 bits at some point; pass smaller sizes")
@@ -144,6 +151,13 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             raise UnknownNameError(unknown_column(name, self._names))
         column.flags.writeable = False
         return column
+
+    def _evidence_codes(self) -> NDArray[np.int64]:
+        import numpy as np
+
+        known = self.facts.evidence
+        codes = 0 if known is None else known.column(lambda name: self.grid.codes(name, self.points))
+        return np.array(np.broadcast_to(codes, (self.rows,)), dtype=np.int64)
 
     def _derived(self, name: str) -> NDArray[Any]:
         import numpy as np

@@ -22,7 +22,7 @@ from .choosing import (
     several,
     tradeoff_columns,
 )
-from .columns import IF_KNOWN, QUANTITIES, GridColumns
+from .columns import EVIDENCE, IF_KNOWN, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition
 from .files import as_path, file_errors
@@ -230,7 +230,7 @@ class Sweep(Result):
 
     def identity(self) -> tuple[str, ...]:
         """Return the columns that identify a point."""
-        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS))
+        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS, EVIDENCE))
 
     # ---- as something else ----
 

@@ -21,22 +21,21 @@ class Fit:
     """Stands for the fit: writes the package's constants, and remembers for whom."""
 
     def __init__(self) -> None:
-        self.without: list[str | None] = []
+        self.without: list[str] = []
         self.fails = False
 
-    def __call__(self, measured: Path, out: Path, without: str | None, **options: object) -> None:
+    def __call__(self, measured: Path, out: Path, device: str, **options: object) -> None:
         assert (measured / "gemm.csv").is_file()
-        self.without.append(without)
-        for path in shipped.CALIBRATIONS.glob("*.toml"):
-            shutil.copy(path, out)
-            if self.fails:
-                raise KeyboardInterrupt
+        self.without.append(device)
+        shutil.copytree(shipped.CALIBRATIONS, out, dirs_exist_ok=True)
+        if self.fails:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture
 def fit(monkeypatch: pytest.MonkeyPatch) -> Fit:
     module, found = ModuleType("benchmarks.accuracy.fit"), Fit()
-    module.fit = found  # type: ignore[attr-defined]
+    module.fit_without = found  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "benchmarks.accuracy.fit", module)
     return found
 
@@ -57,12 +56,6 @@ def test_each_device_is_left_out_once(judge: Judge, fit: Fit, measured: Path, ca
         file.write("l4,engine 1,context,1,256,256,32,8,128,bfloat16,bfloat16,60\n")
     assert judge("--leave-one-device-out", *ARGUMENTS) == 0
     assert len(fit.without) == 4, "other measurements, another fit"
-
-
-def test_kinds_without_fitted_constants_need_no_fit(judge: Judge, fit: Fit, capsys: Output) -> None:
-    assert judge("--leave-one-device-out", "--table", "tpu_layers", "--format", "json") == 0
-    assert json.loads(capsys.readouterr().out)["rows"][-1]["rows"] == 12
-    assert fit.without == []
 
 
 def test_a_fit_that_was_stopped_is_not_taken_for_a_whole_one(judge: Judge, fit: Fit, tmp_path: Path) -> None:

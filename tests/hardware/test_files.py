@@ -93,7 +93,6 @@ def test_describe_keeps_sources() -> None:
     assert "compute.matrix_tflop_per_s.fp64" in described["source"]["unverified"]
     assert described["missing"] == []
     constants = described["calibration"]
-    assert constants["fitted"] is False
     assert constants["origin"]["overheads.dispatch_us"]["file"] == "gpu.toml"
     assert constants["origin"]["achieved.matrix"]["file"] == "nvidia-ampere-ga100.toml"
     assert constants["values"]["overheads"]["dispatch_us"] == 6.6
@@ -287,7 +286,7 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [1e-320, 1e13, 10**400])
 def test_constants_without_a_range_of_their_own_are_plausible(tmp_path: Path, value: float) -> None:
-    data = {"schema_version": 1, "family": "x", "fitted": False, "forward": {"source": "a test", "start_us": value}}
+    data = {"schema_version": 1, "family": "x", "forward": {"source": "a test", "start_us": value}}
     with pytest.raises(
         hardware.HardwareFileError, match=r"start_us. is .*; expected 0 or a number from 1e-12 to 1e\+12$"
     ):
@@ -302,13 +301,13 @@ def test_constants_without_a_range_of_their_own_are_plausible(tmp_path: Path, va
     ],
 )
 def test_fraction_above_one_is_refused(tmp_path: Path, key: str, reached: float, message: str) -> None:
-    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", key: reached}}
+    data = {"schema_version": 1, "family": "x", "achieved": {"source": "a test", key: reached}}
     with pytest.raises(hardware.HardwareFileError, match=message + "$"):
         check(data, CALIBRATION, tmp_path / "x.toml")
 
 
 def test_a_board_that_clocks_above_its_sheet_may_say_so(tmp_path: Path) -> None:
-    data = {"schema_version": 1, "family": "x", "fitted": False, "achieved": {"source": "a test", "matrix": 1.2}}
+    data = {"schema_version": 1, "family": "x", "achieved": {"source": "a test", "matrix": 1.2}}
     check(data, CALIBRATION, tmp_path / "x.toml")
 
 
@@ -349,9 +348,7 @@ def test_lookup_of_an_absent_path_is_none() -> None:
 def test_a_family_extends_another_and_what_it_leaves_out_is_that_one_s(tmp_path: Path) -> None:
     for name in ("gpu", "nvidia-hopper"):
         shutil.copy(CALIBRATIONS / f"{name}.toml", tmp_path)
-    (tmp_path / "newer.toml").write_text(
-        'schema_version = 1\nfamily = "newer"\nextends = "nvidia-hopper"\nfitted = false\n'
-    )
+    (tmp_path / "newer.toml").write_text('schema_version = 1\nfamily = "newer"\nextends = "nvidia-hopper"\n')
     assert lineage("newer", tmp_path) == ["newer", "nvidia-hopper", "gpu"]
     of_newer, of_hopper = (
         calibration(DeviceFile(Path("x.toml"), {"id": "x", "kind": "gpu", "family": family}), tmp_path)
@@ -366,8 +363,6 @@ def test_a_family_extends_another_and_what_it_leaves_out_is_that_one_s(tmp_path:
 )
 def test_a_family_that_extends_itself_or_nothing_known_is_refused(tmp_path: Path, extends: str, message: str) -> None:
     shutil.copy(CALIBRATIONS / "gpu.toml", tmp_path)
-    (tmp_path / "newer.toml").write_text(
-        f'schema_version = 1\nfamily = "newer"\nextends = "{extends}"\nfitted = false\n'
-    )
+    (tmp_path / "newer.toml").write_text(f'schema_version = 1\nfamily = "newer"\nextends = "{extends}"\n')
     with pytest.raises(hardware.HardwareFileError, match=message):
         lineage("newer", tmp_path)

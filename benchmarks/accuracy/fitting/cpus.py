@@ -17,6 +17,8 @@ def _cpu(key: str, start: float, low: float, high: float, sd: float = _SD, famil
 
 # The minimum of a product, parallel regions and the packing of weights are set by hand: on one CPU of 14 cores, the
 # rows do not tell them apart from the launch of a kernel and from memory.
+SHARED = ("x86-avx512",)
+
 OVERHEADS = (
     _cpu("overheads.launch_gap_us", 2.0, 0.05, 20.0),
     _cpu("cpu.convolution_us", 60.0, 0.1, 200.0),

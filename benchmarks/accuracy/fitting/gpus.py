@@ -180,4 +180,14 @@ WHOLE_MODELS = (
     _gpu("kernel.pooling.dram", 0.8, 0.1, 1.2, ("models_vision",), 0.3),
 )
 
+SHARED = (
+    "nvidia-pascal",
+    "nvidia-volta",
+    "nvidia-turing",
+    "nvidia-ampere-ga100",
+    "nvidia-ampere-ga10x",
+    "nvidia-ada",
+    "nvidia-hopper",
+)
+
 PARAMETERS = (*STREAMS, *ROWS, *PRODUCTS, *ATTENTION, *CONVOLUTIONS, *WHOLE_MODELS)

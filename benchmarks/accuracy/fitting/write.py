@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableSequence, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,10 @@ import numpy as np
 import tomlkit
 from numpy.typing import NDArray
 
-from pyinfercost.hardware.files import lineage
+from pyinfercost.hardware.bands import FOLDER as BANDS
+from pyinfercost.hardware.constants import TABLES
 
 from .machines import GROUPS
-from .spreads import SPREADS
 
 if TYPE_CHECKING:
     from .solve import Problem
@@ -27,8 +27,7 @@ def write(
     folder: Path,
     problem: Problem,
     x: NDArray[np.float64],
-    spreads: Mapping[str | None, Mapping[str, tuple[float, int]]],
-    measured: Path,
+    shared: Collection[str],
 ) -> None:
     """Write a kind's constants to its file, and those of families to theirs if these differ and have rows.
 
@@ -36,16 +35,15 @@ def write(
         folder: Folder of calibration files.
         problem: The solved problem.
         x: Its solution.
-        spreads: Spreads by family and key, with rows, from `spreads.spreads`.
-        measured: Folder of measurements, named as source.
+        shared: Families that share in the fit; files of others do not change.
     """
     kinds = {unknown.parameter.kind for unknown in problem.unknowns}
     families = {machine.family: machine for machine in problem.machines.values()}
-    fitted = {*(unknown.parameter.key for unknown in problem.unknowns), *SPREADS}
+    fitted = {unknown.parameter.key for unknown in problem.unknowns}
     differing = {(u.parameter.key, u.family) for u in problem.unknowns if u.family}
     for path in folder.glob("*.toml"):
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
-        if lineage(path.stem, folder)[-1] not in kinds:
+        if path.stem not in {*kinds, *shared}:
             continue
         if path.stem in kinds:
             values = {
@@ -53,7 +51,7 @@ def write(
                 for u, v in zip(problem.unknowns, x, strict=True)
                 if u.parameter.kind == path.stem and u.family is None
             }
-            rows, of = problem.total_rows, spreads[None]
+            rows = problem.total_rows
         elif path.stem in families:
             machine = families[path.stem]
             values = {
@@ -64,10 +62,8 @@ def write(
                 for block in problem.blocks
                 if problem.machines[block.hardware].family == path.stem
             )
-            of = {key: value for key, value in spreads[path.stem].items() if key != "band.spread" or value[1]}
         elif path.stem in GROUPS and GROUPS[path.stem] in {unknown.family for unknown in problem.unknowns}:
             values, rows = _of_group(problem, x, GROUPS[path.stem]), problem.total_rows
-            of = {}
         else:
             # Values of an earlier fit are removed; published values are kept.
             if _forget(document, fitted):
@@ -77,7 +73,7 @@ def write(
         source = (
             f"{_MARK}{rows} rows, python -m benchmarks.accuracy.fit; tables and their sources in benchmarks/README.md"
         )
-        for dotted, value in {**values, **{key: spread for key, (spread, _) in of.items()}}.items():
+        for dotted, value in values.items():
             _set(document, dotted, value, source)
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
@@ -87,7 +83,6 @@ def write_family(
     family: str,
     problem: Problem,
     x: NDArray[np.float64],
-    spreads: Mapping[str, tuple[float, int]],
 ) -> None:
     """Write the constants of one family to its file; those that equal what the family extends are left out.
 
@@ -96,11 +91,10 @@ def write_family(
         family: The family.
         problem: The solved problem, whose start values are those that the family extends.
         x: Its solution.
-        spreads: Spreads of the family by key, with rows.
     """
     path = folder / f"{family}.toml"
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    _forget(document, {*(unknown.parameter.key for unknown in problem.unknowns), *spreads})
+    _forget(document, {unknown.parameter.key for unknown in problem.unknowns})
     source = (
         f"{_MARK}{problem.total_rows} rows, python -m benchmarks.accuracy.fit --family {family}; tables and their "
         "sources in benchmarks/README.md"
@@ -111,9 +105,42 @@ def write_family(
         for unknown, value, differs in zip(problem.unknowns, x, moved, strict=True)
         if differs
     }
-    for dotted, value in {**values, **{key: spread for key, (spread, _) in spreads.items()}}.items():
+    for dotted, value in values.items():
         _set(document, dotted, value, source)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def forget_family(folder: Path, family: str) -> None:
+    """Remove all fitted constants from the file of a family; published ones are kept."""
+    path = folder / f"{family}.toml"
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    every = {f"{table}.{key}" for table, keys in TABLES.items() for key in keys}
+    if _forget(document, every):
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+
+
+def forget_device(folder: Path, line: Sequence[str], device: str) -> bool:
+    """Remove a device from the evidence of bands; return whether no other device of its family is left there."""
+    mine, others = f"{line[0]}/{device}", False
+    for name in line:
+        path = folder / BANDS / f"{name}.toml"
+        if not path.is_file():
+            continue
+        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        for measured_on in _measured_on(document):
+            if mine in measured_on:
+                measured_on.remove(mine)
+            others |= any(str(one).startswith(f"{line[0]}/") for one in measured_on)
+        path.write_text(tomlkit.dumps(document), encoding="utf-8")
+    return not others
+
+
+def _measured_on(table: Mapping[str, object]) -> Iterator[MutableSequence[object]]:
+    for key, value in table.items():
+        if key == "measured_on" and isinstance(value, MutableSequence):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from _measured_on(value)
 
 
 def _of_group(problem: Problem, x: NDArray[np.float64], group: str) -> dict[str, float]:

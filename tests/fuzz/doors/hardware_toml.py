@@ -61,7 +61,7 @@ class HardwareToml(Door):
             name = random.choice(list(calibration))
             if random.random() < 0.3:  # as [calibration] of the device's own file
                 device["calibration"] = calibration[name]
-                for key in ("schema_version", "family", "extends", "fitted"):
+                for key in ("schema_version", "family", "extends"):
                     device["calibration"].pop(key, None)
                 change_numbers(random, device["calibration"])
             else:

@@ -83,7 +83,9 @@ function drawOrigin(view) {
   byId("origin-panel").hidden = !view.machine;
   if (!view.machine) return;
   const said = view.machine.provenance || {};
-  const band = `Band: four of five measurements are expected inside; constants of ${said.constants || "unknown origin"}.`;
+  const evidence = Object.entries(view.estimate.evidence || {}).filter(([, share]) => share >= 0.01)
+    .map(([word, share]) => (share > 0.99 ? word : `${word} ${percent(share)}`)).join(", ") || "not known";
+  const band = `Band: four of five measurements are expected inside. Evidence: ${evidence}.`;
   const peaks = said.verified === "yes" ? "Peaks are from the datasheet and were verified" : "Peaks are from the datasheet and NOT verified";
   byId("origin-summary").textContent = `${band} ${peaks}${said.verified === "yes" && said.unverified ? ", with exceptions" : ""}.`;
   const lines = [
@@ -91,7 +93,7 @@ function drawOrigin(view) {
     ["peaks and memory", said.datasheet || "no source is given"],
     ["not verified", said.unverified || (said.verified === "yes" ? "nothing" : "the whole file")],
     ["constants of time", said.constants || "not known"],
-    ["error band", `${said.band || "not known"}; ${percent(view.machine.spread)} where a kind of kernel has none of its own`],
+    ["error band", `evidence by time: ${evidence}; ${percent(view.machine.spread)} where a kind of kernel has no band of its own`],
     ["energy", "predicted from the same terms; its band is wider than that of the time"],
   ];
   if (view.estimate.cost) lines.push(["price", `${view.estimate.cost.price.text}${view.estimate.cost.price.dated ? `, of ${view.estimate.cost.price.dated}` : ""}`]);
