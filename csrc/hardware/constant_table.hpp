@@ -125,6 +125,7 @@ enum class TileTable : std::uint8_t {
     convolution,  // on the vector unit; on the matrix unit they are products
     int8,
     fp8,
+    fp4,
     grouped,  // several matrices of weights, as in mixtures of experts
     grouped8,
     weight8,  // weights that are widened to the dtype of activations while they are read
@@ -133,8 +134,8 @@ enum class TileTable : std::uint8_t {
 };
 inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
 inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
-    "tiles_matrix",  "tiles_vector",   "tiles_convolution", "tiles_int8",   "tiles_fp8",
-    "tiles_grouped", "tiles_grouped8", "tiles_weight8",     "tiles_weight4"};
+    "tiles_matrix", "tiles_vector",  "tiles_convolution", "tiles_int8",    "tiles_fp8",
+    "tiles_fp4",    "tiles_grouped", "tiles_grouped8",    "tiles_weight8", "tiles_weight4"};
 // The table that provides the mechanisms that a table does not set.
 constexpr TileTable general_table(TileTable table) {
     return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;
@@ -210,7 +211,7 @@ inline constexpr std::array<std::string_view, kRowTableCount> kRowTables = {
     "softmax_rows", "norm_rows", "quantize_rows", "plane_rows", "token_rows"};
 
 struct RowConstants {
-    double l1_share, l2_share, width, trip_s, element_s, issue_per_clock, spread;
+    double l1_share, l2_share, width, start_s, trip_s, element_s, issue_per_clock, spread;
 };
 inline constexpr ConstantField<RowConstants> kRowRows[] = {
     ROW("l1_share", RowConstants, l1_share, kRatio, kNotNegative, 1,
@@ -218,6 +219,8 @@ inline constexpr ConstantField<RowConstants> kRowRows[] = {
     ROW("l2_share", RowConstants, l2_share, kRatio, kPositive, 1, "the same for the L2 cache"),
     ROW("width", RowConstants, width, kRatio, kPositive, 1,
         "width of the transition at which a cache overflows: 1 is from 0.5 to 1.5 times its size"),
+    ROW("start_clocks", RowConstants, start_s, kClocks, kNotNegative, 0,
+        "time of a block before its first elements"),
     ROW("trip_clocks", RowConstants, trip_s, kClocks, kNotNegative, 0,
         "time of a block's threads for four elements each"),
     ROW("element_clocks", RowConstants, element_s, kClocks, kNotNegative, 0,

@@ -15,6 +15,7 @@ struct Tile {
     double rows;
     double cols;
     double most_rows = 0;  // most rows of a product for this tile, if a library selects by rows only
+    double sharing = 1;    // cores that compute it together
 };
 
 inline constexpr int kMostTiles = 6;
@@ -62,7 +63,7 @@ struct TileCosts {
 struct RowCosts {
     double issue_s = 0;  // of an element, if rows in flight wait for instructions; 0: they wait for latencies
     double element_bytes = 4;
-    double threads = 0;   // of one core
+    double threads = 0;   // of one core, or of the blocks that it holds at once
     double block = 0;     // threads per row; 0: as in softmax
     double held = 0;      // longest row that fits registers
     double passes = 0;    // additional reads of a row that does not fit
@@ -70,6 +71,7 @@ struct RowCosts {
     double l2_bytes = 0;
     double l1_in_l2 = 0;  // 1: both caches together hold the rows of all cores
     double width = 1;     // width of the transition at which a cache overflows
+    double start_s = 0;   // of a block before its first elements
     double trip_s = 0;    // of a block over its part of a row
     double element_s = 0;
 };

@@ -63,6 +63,7 @@ TileTable table_of(const KernelTerms& terms, const Engine& engine) {
     if (is_grouped(terms)) return terms.operand_bits <= 8 ? grouped8 : grouped;
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? weight4 : weight8;
     if (engine.dtype == DType::int8) return int8;
+    if (engine.dtype == DType::float4_e2m1fn_x2) return fp4;
     return engine.dtype == DType::float8_e4m3fn || engine.dtype == DType::float8_e5m2 ? fp8 : matrix;
 }
 
@@ -128,8 +129,10 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     };
     RowCosts costs;
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
-    costs.threads = constants_.limits.threads_per_core;
-    // Norms use blocks of 128 threads; quantizing kernels of serving engines use a whole core per row.
+    // Quantizing kernels of serving engines process one row per core, with blocks of 512 threads.
+    const bool quantizes = row_table_of(terms) == RowTable::quantize;
+    costs.threads = quantizes ? kQuantizingThreads : constants_.limits.threads_per_core;
+    // Norms use blocks of 128 threads.
     const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
     costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
@@ -141,6 +144,7 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.l2_bytes = rows.l2_share * capacity("l2");
     costs.l1_in_l2 = softmax ? 0 : 1;
     costs.width = rows.width;
+    costs.start_s = rows.start_s;
     costs.trip_s = rows.trip_s;
     costs.element_s = rows.element_s;
     return costs;
@@ -233,6 +237,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (engine.matrix) {
         costs.menu = is_grouped(terms)       ? &kExpertTiles
                      : terms.weight_bits > 0 ? &kWidenedTiles
+                     : table.by_rows > 1     ? &kSharedTilesByRows
                      : costs.tiles.by_rows   ? &kTilesByRows
                                              : &kMatrixTiles;
     } else {

@@ -16,6 +16,10 @@ inline constexpr TileMenu kMatrixTiles = {
 inline constexpr TileMenu kTilesByRows = {
     4, {{256, 128, 1e300}, {128, 128, 1024}, {64, 128, 128}, {64, 64, 64}}
 };
+// The same where pairs of cores share a tile.
+inline constexpr TileMenu kSharedTilesByRows = {
+    4, {{256, 128, 1e300, 2}, {128, 128, 256, 2}, {64, 128, 128}, {64, 64, 64}}
+};
 // Weights that are widened while they are read: down to the rows of one instruction.
 inline constexpr TileMenu kWidenedTiles = {
     6, {{64, 256}, {64, 128}, {32, 64}, {16, 256}, {16, 128}, {16, 64}}
@@ -44,6 +48,9 @@ inline constexpr double kNarrowGroup = 24;
 inline constexpr double kMostElements = 2147483647;
 // The largest window of a library's depthwise kernels.
 inline constexpr double kWidestDirect = 7 * 7;
+
+// Threads that quantize a row, four elements each at a time.
+inline constexpr double kQuantizingThreads = 512;
 
 // Attention: a tile holds this many query rows, of all heads that share keys; keys come in blocks.
 inline constexpr double kQueryRows = 128;
