@@ -55,7 +55,7 @@ ROWS = (
     _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
     _gpu("token_rows.element_clocks", 0.3, 0.015, 7.5, ("llm_layers",), 0.5),
     _gpu("plane_rows.element_clocks", 500.0, 50.0, 2000.0, ("models_vision",), 0.5),
-    _gpu("quantize_rows.element_clocks", 0.3, 0.015, 7.5, ("gemm",), 0.5),
+    _gpu("quantize_rows.start_clocks", 800, 15, 7500, ("gemm",), 0.5),
     _gpu("quantize_rows.trip_clocks", 450, 15, 7500, ("gemm",), 0.5),
 )
 
@@ -81,7 +81,7 @@ def _own(
     """Return the parameters of products with their own kernels, such as those of quantized operands."""
     start = {**_MATRIX, "compute": 0.95, "minimum": 4500.0, **(start or {})}
     return (
-        _gpu(f"{table}.compute", start["compute"], 0.1, 1.5, tables, 0.3),
+        _gpu(f"{table}.compute", start["compute"], 0.1, 2.5, tables, 0.3),
         _gpu(f"{table}.dram", 0.95, 0.1, 1.5, tables, 0.3),
         _gpu(f"{table}.minimum_clocks", start["minimum"], 15.0, 22500.0, tables, 1.0),
         *_tiles(table, tables, 0.0, start),
@@ -103,6 +103,7 @@ PRODUCTS = (
     _gpu("tiles_int8.direct", 0.3, 0.01, 2.0, ("gemm",), 1.0),
     *_own("tiles_int8"),
     *_own("tiles_fp8", start=_HALF),
+    *_own("tiles_fp4", start=_HALF),
     _gpu("tiles_weight8.split_clocks", 4500, 15, 2.25e04, ("gemm",), 1.0),
     _gpu("tiles_weight8.split_bytes", 1.0, 0.01, 20.0, ("gemm",), 0.7),
     _gpu("tiles_weight4.split_bytes", 1.0, 0.01, 20.0, ("gemm",), 0.7),
