@@ -143,6 +143,26 @@ def test_latencies_shrink_with_the_clock(tmp_path: Path) -> None:
     assert slow.constants["forward.start_s"] == fast.constants["forward.start_s"]  # the host's
 
 
+def quantized(length: int, dtype: str, values: int = 1) -> ic.Graph:
+    """Eight rows, quantized with a scale per row or per group."""
+    result = T((8, length // values), dtype)
+    return single_node("pyinfercost.quantize_rows", {"input": T((8, length), "float16")}, result)
+
+
+def test_a_core_quantizes_a_row_in_trips_of_2048_elements() -> None:
+    """Eight rows on four cores are two rounds; a trip is made twice, for the scale and for the result."""
+    hardware = machine(quantize_rows__start_s=3.0, quantize_rows__trip_s=1.0)
+    for length, trips in ((32, 1), (2048, 1), (2049, 2), (4097, 3)):
+        assert seconds(quantized(length, "float8_e4m3fn"), hardware) == pytest.approx(8 / CORES * (3 + 2 * trips))
+
+
+def test_a_scale_per_group_needs_one_pass() -> None:
+    """A format of 4 bits is quantized as a stream: 8 x 4,096 elements of 2 bytes are read, and 4 bits are written."""
+    hardware = machine(dram=BYTE_PER_S, quantize_rows__start_s=3.0, quantize_rows__trip_s=1.0)
+    found = seconds(quantized(4096, "float4_e2m1fn_x2", values=2), hardware)
+    assert found == pytest.approx(8 * 4096 * 2.5 / BYTE_PER_S)
+
+
 def product(dtype: str, side: int = 512) -> ic.Graph:
     """A product whose weight is given."""
     shape = (side, side)
@@ -151,13 +171,13 @@ def product(dtype: str, side: int = 512) -> ic.Graph:
 
 
 def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
-    bands = {}
-    for dtype in ("bfloat16", "float8_e4m3fn"):
-        estimate = ic.estimate(product(dtype), hardware="h100-sxm-80gb", execution="cuda_graph")
-        bands[dtype] = float(estimate.latency_high_s / estimate.latency_s - 1)
-    constants = ic.hardware.load("h100-sxm-80gb").constants
-    assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
-    assert bands["bfloat16"] == pytest.approx(constants["tiles_matrix.spread"])
+    tables = {"bfloat16": "tiles_matrix", "float8_e4m3fn": "tiles_fp8", "float4_e2m1fn_x2": "tiles_fp4"}
+    constants = ic.hardware.load("b200-sxm-180gb").constants
+    for dtype, table in tables.items():
+        estimate = ic.estimate(product(dtype), hardware="b200-sxm-180gb", execution="cuda_graph")
+        band = float(estimate.latency_high_s / estimate.latency_s - 1)
+        assert band == pytest.approx(constants[f"{table}.spread"])
+    assert len({constants[f"{table}.spread"] for table in tables.values()}) == len(tables)
 
 
 @pytest.mark.parametrize(("least", "narrow", "short"), [(0, 0.5, 0.5), (64, 1.0, 0.5), (128, 1.0, 1.0)])
