@@ -109,9 +109,7 @@ def fit_family(
             family_sd=0.0,
         )
         for parameter in PARAMETERS
-        if parameter.kind == kind
-        and parameter.key not in kept
-        and (not wanted or wanted & set(parameter.tables))
+        if parameter.kind == kind and parameter.key not in kept and (not wanted or wanted & set(parameter.tables))
     ]
     cases = load_cases(measured, without, parameters, cache, sample or _MODELS[kind], family=family, rows=rows)
     blocks = [block for block in blocks_of(cases) if not wanted or block.table in wanted]

@@ -192,7 +192,9 @@ inline constexpr ConstantField<TileConstants> kSharedTileRows[] = {
     ROW("edge", TileConstants, edge, kRatio, kNotNegative, 0,
         "extra time per result of a 64 x 64 tile over a 128 x 128 tile"),
     ROW("by_rows", TileConstants, by_rows, kRatio, kNotNegative, 0,
-        "above 0: the number of rows selects the tile; 0: the fastest tile is used"),
+        "0: the fastest tile is used; 1: the number of rows selects it; 2: the same, and pairs of cores "
+        "share "
+        "tiles of more than 128 rows"),
 };
 static_assert(is_complete(kTileRows, kSharedTileRows));
 

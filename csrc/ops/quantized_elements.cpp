@@ -41,8 +41,8 @@ void per_element(const Call& call, Work& work) {
     for (std::size_t i = 0; i < call.output_count(); ++i)
         work.pointwise_flops += call.numel(call.output(i)) * N;
 }
-// A block of threads traverses each row twice to find its scale. Formats of 4 bits have a scale per group of a
-// few elements, which one thread holds.
+// A block of threads traverses each row twice to find its scale. Formats of 4 bits have a scale per group of
+// a few elements, which one thread holds.
 void quantized_row(const Call& call, TensorIndex input, Work& work) {
     if (call.rank(input) == 0 || call.stored_dtype(call.output()) == DType::float4_e2m1fn_x2) return;
     work.dims.m = 1;

@@ -14,10 +14,9 @@ Decisions, with evidence in the data:
 - fp8 rows are of another kernel: they scale with a rank's own rows (predicted / measured is 0.21 to 0.23 above 1,024
   tokens at every number of ranks), so activation and sum process these only. They take four to five times the time for
   their FLOPs and bytes, and twice (median) the time of bf16 rows of equal sizes, which no data sheet explains.
-- From compute capability 10.0 on, vLLM calls fused kernels of another library for both dtypes: B200 rows follow a rank's
-  own rows (4,096 tokens of 22 experts, two experts on the rank, 90,112 rows in total, 352 of them its own: 115 us), and
-  a regression on the passes finds none over the activation. So these graphs have no activation, no zeros and no second
-  quantization.
+- On compute capability 10.x, vLLM calls fused kernels of another library for both dtypes. Rows of B200 follow the rows
+  of a rank: with 4,096 tokens of 22 experts and two experts on the rank, 352 of 90,112 rows take 115 us. A regression
+  on bytes finds no pass over the activation. Their graphs have no activation, no zeros and no second quantization.
 - fp8: `aten._scaled_grouped_mm`, and a kernel that quantizes rows before each product: the floor is 7 us above that of
   bf16.
 - Routing determines the number of rows of a rank and the number of its experts that are read, see `routing.py`. The
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from ..measured import Table
 
 _PLAIN = ("bfloat16", "float16")
-_FUSED = 10.0  # compute capability of devices with fused kernels
+_FUSED = 10  # major compute capability of devices with fused kernels
 
 
 def cases(table: Table) -> list[Case]:
@@ -77,7 +76,7 @@ def cases(table: Table) -> list[Case]:
 
 def _is_fused(device: str) -> bool:
     capability = read_device(CATALOG / f"{device}.toml", cataloged=True).get("compute.compute_capability")
-    return capability is not None and float(capability) >= _FUSED
+    return capability is not None and int(float(capability)) == _FUSED
 
 
 def _sizes(
