@@ -180,6 +180,16 @@ def test_experts_are_divided_among_ranks(measured: Path) -> None:
     assert (fp8["intermediate"], fp8["rows"]) == (384, 64 * 8)
 
 
+def test_rows_of_an_engine_contain_its_timer(measured: Path) -> None:
+    path = measured / "gemm.csv"
+    plain = cases_of(measured, "gemm")
+    path.write_text(path.read_text().replace("engine 1", "trtllm 1.0.0"))
+    timed = cases_of(measured, "gemm")
+    machines = machines_of(plain)
+    added = predict(timed, machines).latency_s - predict(plain, machines).latency_s
+    assert added == pytest.approx([4.6e-6] * 5 + [0.0] * 2, abs=1e-12)
+
+
 def test_fused_experts_process_their_own_rows_without_other_kernels(measured: Path) -> None:
     """One rank of eight on B200: no rows of other ranks, and no activation between the products."""
     path = measured / "moe.csv"
