@@ -64,7 +64,9 @@ def kind_of(device: str) -> str:
 def evidence_of(machine: Hardware) -> str:
     """Return the machines whose measurements gave a machine its constants: `family`, `kind` or `this device`."""
     origin = machine.provenance["constants"]
-    return origin if origin == "this device" else origin.split()[0]
+    if origin == "this device":
+        return origin
+    return "family" if origin == f"family {machine.family}" else "kind"
 
 
 def _threads(device: str, tables: Iterable[Table]) -> list[int]:
