@@ -143,10 +143,13 @@ def test_latencies_shrink_with_the_clock(tmp_path: Path) -> None:
     assert slow.constants["forward.start_s"] == fast.constants["forward.start_s"]  # the host's
 
 
-def quantized(length: int, dtype: str, values: int = 1) -> ic.Graph:
+def quantized(length: int, dtype: str, group: int | None = None) -> ic.Graph:
     """Eight rows, quantized with a scale per row or per group."""
-    result = T((8, length // values), dtype)
-    return single_node("pyinfercost.quantize_rows", {"input": T((8, length), "float16")}, result)
+    scales = 1 if group is None else length // group
+    values = 2 if dtype.startswith("float4") else 1
+    operands = {"input": T((8, length), "float16"), "scale": T((8, scales), "float8_e4m3fn")}
+    op = "torchao.quantize_affine_float8_non_decomposed"
+    return single_node(op, operands, T((8, length // values), dtype))
 
 
 def test_a_core_quantizes_a_row_in_trips_of_2048_elements() -> None:
@@ -157,10 +160,11 @@ def test_a_core_quantizes_a_row_in_trips_of_2048_elements() -> None:
 
 
 def test_a_scale_per_group_needs_one_pass() -> None:
-    """A format of 4 bits is quantized as a stream: 8 x 4,096 elements of 2 bytes are read, and 4 bits are written."""
+    """It is a stream: 8 x 4,096 elements of 2 bytes and the scales are read, and 4 or 8 bits are written."""
     hardware = machine(dram=BYTE_PER_S, quantize_rows__start_s=3.0, quantize_rows__trip_s=1.0)
-    found = seconds(quantized(4096, "float4_e2m1fn_x2", values=2), hardware)
-    assert found == pytest.approx(8 * 4096 * 2.5 / BYTE_PER_S)
+    for dtype, group, width in (("float4_e2m1fn_x2", 16, 0.5), ("float8_e4m3fn", 128, 1.0)):
+        moved = 8 * 4096 * (2 + 1 / group + width)
+        assert seconds(quantized(4096, dtype, group), hardware) == pytest.approx(moved / BYTE_PER_S)
 
 
 def product(dtype: str, side: int = 512) -> ic.Graph:
