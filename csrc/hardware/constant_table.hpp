@@ -237,8 +237,9 @@ static_assert(is_complete(kRowRows));
 // ---- attention and Winograd convolutions on GPUs -------------------------------------------------------
 
 struct AttentionConstants {
-    double matrix, exponential, tile_s, longest, exposed_memory;
-    double decode_s, decode_element_per_clock, decode_dram, narrow, narrow_s, wide_passes;
+    double matrix, exponential, wide, query_rows, packs, tile_s, longest, exposed_memory;
+    double decode_rows, key_block, decode_s, decode_dram, decode_results;
+    double narrow_element_per_clock, narrow_s, narrow_passes, wide_passes;
     double combine_s, combine_split_s;
 };
 inline constexpr ConstantField<AttentionConstants> kAttentionRows[] = {
@@ -246,22 +247,33 @@ inline constexpr ConstantField<AttentionConstants> kAttentionRows[] = {
         "time of the products relative to matrix products"),
     ROW("exponential", AttentionConstants, exponential, kRatio, kNotNegative, 0,
         "time of the exponentials relative to 16 per clock and core"),
-    ROW("tile_clocks", AttentionConstants, tile_s, kClocks, kNotNegative, 0,
+    ROW("wide", AttentionConstants, wide, kRatio, kPositive, 1,
+        "factor on the time of the products if heads are too wide for one kernel"),
+    ROW("query_rows", AttentionConstants, query_rows, kElements, kCount, 128, "queries of a tile"),
+    ROW("packs", AttentionConstants, packs, kRatio, kNotNegative, 1,
+        "1: heads that share keys share tiles of queries; 0: tiles of one head"),
+    ROW("tile_us", AttentionConstants, tile_s, kMicroseconds, kNotNegative, 0,
         "time to start a tile of queries"),
     ROW("longest", AttentionConstants, longest, kRatio, kNotNegative, 0,
         "share of the longest tile that is added to the mean of all tiles"),
     ROW("exposed_memory", AttentionConstants, exposed_memory, kRatio, kNotNegative, 0,
         "exposed share of the shorter of core time and DRAM time"),
+    ROW("decode_rows", AttentionConstants, decode_rows, kElements, kPositive, 64,
+        "rows that the matrix unit computes if there are fewer queries"),
+    ROW("key_block", AttentionConstants, key_block, kElements, kCount, 64,
+        "keys of a block, if there are few queries"),
     ROW("decode_clocks", AttentionConstants, decode_s, kClocks, kNotNegative, 0,
         "time to start a block of keys, if there are few queries"),
-    ROW("decode_element_per_clock", AttentionConstants, decode_element_per_clock, kElementsAClock, kPositive,
-        kUnset, "maximum rate of keys and values in one block; unset: no limit"),
     ROW("decode_dram", AttentionConstants, decode_dram, kRatio, kPositive, 1,
         "share of the DRAM bandwidth for streamed keys and values"),
-    ROW("narrow", AttentionConstants, narrow, kRatio, kNotNegative, 0,
-        "extra arithmetic time for keys that are narrower than queries"),
+    ROW("decode_results", AttentionConstants, decode_results, kRatio, kNotNegative, 0,
+        "time of few queries and their results relative to a stream of their bytes"),
+    ROW("narrow_element_per_clock", AttentionConstants, narrow_element_per_clock, kElementsAClock, kPositive,
+        kUnset, "rate of a core at turning keys and values that are narrower than queries; unset: no limit"),
     ROW("narrow_clocks", AttentionConstants, narrow_s, kClocks, kNotNegative, 0,
         "time of the kernel that converts queries to the dtype of keys"),
+    ROW("narrow_passes", AttentionConstants, narrow_passes, kRatio, kNotNegative, 0,
+        "time of that kernel per element relative to a stream of its bytes"),
     ROW("wide_passes", AttentionConstants, wide_passes, kRatio, kNotNegative, 0,
         "passes over partial results, if heads are too wide for one kernel"),
     ROW("combine_clocks", AttentionConstants, combine_s, kClocks, kNotNegative, 0,

@@ -159,22 +159,39 @@ double Binder::gpu_spread(const KernelTerms& terms, double of_class) {
     return value_or(tiles_of(terms, engine, constants_).spread, of_class);
 }
 
-AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
+AttentionCosts Binder::gpu_attention(const KernelTerms& terms, const Engine& engine) const {
     const AttentionConstants& attention = constants_.attention;
+    const MemoryCosts levels = memory();
     const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
-    const double share_s = hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * attention.decode_dram);
-    const double own = attention.decode_element_per_clock;
+    const double turned = attention.narrow_element_per_clock;
+    // Narrow keys are multiplied at the rate of their dtype, if the matrix unit has it.
+    const double rate = hardware_.matrix[static_cast<std::size_t>(engine.dtype)];
+    const double narrow_rate = hardware_.matrix[static_cast<std::size_t>(DType::float8_e4m3fn)];
+    const double narrower = engine.matrix && narrow_rate > rate ? rate / narrow_rate : 1.0;
     AttentionCosts costs;
-    costs.core_s_per_flop = core_s_per_flop * attention.matrix;
+    costs.core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s) * attention.matrix;
+    costs.narrow_core_s_per_flop = costs.core_s_per_flop * narrower;
     costs.exponential_s = attention.exponential / 16 * clock_s;
+    costs.wide = attention.wide;
+    costs.query_rows = attention.query_rows;
+    costs.packs = attention.packs > 0;
     costs.tile_s = attention.tile_s;
     costs.longest = attention.longest;
     costs.exposed_memory = attention.exposed_memory;
+    // The vector unit computes no more rows than there are queries.
+    costs.unit_rows = engine.matrix ? std::max(kInstructionRows, attention.decode_rows) : kInstructionRows;
+    costs.decode_rows = engine.matrix ? attention.decode_rows : 0.0;
+    costs.key_block = attention.key_block;
     costs.decode_start_s = attention.decode_s;
-    costs.decode_s_per_byte = share_s;
-    costs.decode_s_per_element = own > 0 ? clock_s / own : 0.0;
-    costs.narrow = attention.narrow;
+    costs.decode_s_per_byte =
+        hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * attention.decode_dram);
+    costs.cache_bytes = levels.last_capacity;
+    costs.cached_s_per_byte = hardware_.cores * levels.last_cache_s_per_byte;
+    costs.result_s_per_byte = levels.dram_s_per_byte * attention.decode_results;
+    costs.narrow_s_per_element = turned > 0 ? clock_s / turned : 0.0;
     costs.narrow_s = attention.narrow_s;
+    costs.narrow_s_per_query_element =
+        levels.dram_s_per_byte * attention.narrow_passes * (terms.operand_bits / 8.0 + 1);
     costs.wide_passes = attention.wide_passes;
     costs.combine_s = attention.combine_s;
     costs.combine_split_s = attention.combine_split_s;
@@ -268,7 +285,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.direct_s_per_flop = costs.vector_s_per_flop / of_tiles.direct;
     }
     if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
-    if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
+    if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(terms, engine);
     const double fused = constants_.winograd.fused;
     if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
         !is_zero(terms.winograd_tiles_4)) {

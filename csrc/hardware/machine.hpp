@@ -41,7 +41,7 @@ class Binder {
     RowCosts gpu_rows(const KernelTerms& terms) const;
     double direct_share(const KernelTerms& terms) const;
     double gpu_spread(const KernelTerms& terms, double of_class);
-    AttentionCosts gpu_attention(double core_s_per_flop) const;
+    AttentionCosts gpu_attention(const KernelTerms& terms, const Engine& engine) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 
