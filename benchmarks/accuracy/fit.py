@@ -1,7 +1,7 @@
 """Fit of the constants of machine families to a folder of measurements, written as calibration files.
 
     python -m benchmarks.accuracy.fit --measured DIR [--out FOLDER] [--without DEVICE ...] [--sample N] [--rows N]
-                                      [--kind gpu|cpu | --family FAMILY] [--table T ...]
+                                      [--kind gpu|cpu | --family FAMILY] [--table T ...] [--keep KEY ...]
 
 The fitted constants with their start values and limits are listed in `fitting/gpus.py` and `fitting/cpus.py`, by kind
 of machine; families deviate from their kind as far as their rows require. With `--family`, the constants of one family
@@ -84,6 +84,7 @@ def fit_family(
     rows: int | None = None,
     tables: Iterable[str] = (),
     half: int | None = None,
+    keep: Iterable[str] = (),
 ) -> None:
     """Fit the constants of one family to its rows, starting from those that its file extends.
 
@@ -97,6 +98,7 @@ def fit_family(
         rows: Number of rows to use of each group of other tables; default: all.
         tables: Tables whose constants are fitted; default: all that have rows of the family.
         half: The half of the rows to fit to, as in `cases.halved`; default: all rows.
+        keep: Dotted keys of constants that stay as they are, such as published peaks.
     """
     _copy_files(out)
     line = lineage(family, out)
@@ -104,7 +106,7 @@ def fit_family(
         return  # a device whose family is its kind: constants of a kind are shared
     parent, kind = line[1], line[-1]
     extended = calibration(DeviceFile(out / family, {"id": family, "kind": kind, "family": parent}), out)
-    wanted = frozenset(tables)
+    wanted, kept = frozenset(tables), frozenset(keep)
     parameters = [
         replace(
             parameter,
@@ -112,7 +114,7 @@ def fit_family(
             family_sd=0.0,
         )
         for parameter in PARAMETERS
-        if parameter.kind == kind and (not wanted or wanted & set(parameter.tables))
+        if parameter.kind == kind and parameter.key not in kept and (not wanted or wanted & set(parameter.tables))
     ]
     cases = load_cases(measured, without, parameters, (family,), cache, sample or _MODELS[kind], rows)
     blocks = [
@@ -209,6 +211,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, help="number of models of a table of whole models (default: by kind)")
     parser.add_argument("--rows", type=int, help="number of rows of a group of other tables")
     parser.add_argument("--table", action="append", default=[], help="a table to fit to, with --family; repeatable")
+    parser.add_argument("--keep", action="append", default=[], help="a constant that is not fitted, with --family")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--kind", choices=list(_MODELS), help="fit the constants of this kind of machine only")
     chosen.add_argument("--family", help="fit the constants of this family only")
@@ -223,6 +226,7 @@ def main() -> int:
             sample=options.sample,
             rows=options.rows,
             tables=options.table,
+            keep=options.keep,
         )
         return 0
     fit(

@@ -109,7 +109,7 @@ class Explainer {
             case Shape::attention:
                 without(kernel, [](BoundKernel& k) { k.gpu.attention.exponential_s = 0; });
                 without(kernel, [](BoundKernel& k) {
-                    k.gpu.attention.decode_s_per_byte = k.gpu.attention.decode_s_per_element = 0;
+                    k.gpu.attention.decode_s_per_byte = k.gpu.attention.cached_s_per_byte = 0;
                 });
                 return without(kernel, [](BoundKernel& k) {
                     AttentionCosts& a = k.gpu.attention;

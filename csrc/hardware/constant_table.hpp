@@ -126,6 +126,7 @@ enum class TileTable : std::uint8_t {
     convolution,  // on the vector unit; on the matrix unit they are products
     int8,
     fp8,
+    fp4,
     grouped,  // several matrices of weights, as in mixtures of experts
     grouped8,
     weight8,  // weights that are widened to the dtype of activations while they are read
@@ -134,8 +135,8 @@ enum class TileTable : std::uint8_t {
 };
 inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
 inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
-    "tiles_matrix",  "tiles_vector",   "tiles_convolution", "tiles_int8",   "tiles_fp8",
-    "tiles_grouped", "tiles_grouped8", "tiles_weight8",     "tiles_weight4"};
+    "tiles_matrix", "tiles_vector",  "tiles_convolution", "tiles_int8",    "tiles_fp8",
+    "tiles_fp4",    "tiles_grouped", "tiles_grouped8",    "tiles_weight8", "tiles_weight4"};
 // The table that provides the mechanisms that a table does not set.
 constexpr TileTable general_table(TileTable table) {
     return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;
@@ -192,7 +193,9 @@ inline constexpr ConstantField<TileConstants> kSharedTileRows[] = {
     ROW("edge", TileConstants, edge, kRatio, kNotNegative, 0,
         "extra time per result of a 64 x 64 tile over a 128 x 128 tile"),
     ROW("by_rows", TileConstants, by_rows, kRatio, kNotNegative, 0,
-        "above 0: the number of rows selects the tile; 0: the fastest tile is used"),
+        "0: the fastest tile is used; 1: the number of rows selects it; 2: the same, and pairs of cores "
+        "share "
+        "tiles of more than 128 rows"),
 };
 static_assert(is_complete(kTileRows, kSharedTileRows));
 
@@ -211,7 +214,7 @@ inline constexpr std::array<std::string_view, kRowTableCount> kRowTables = {
     "softmax_rows", "norm_rows", "quantize_rows", "plane_rows", "token_rows"};
 
 struct RowConstants {
-    double l1_share, l2_share, width, trip_s, element_s, issue_per_clock, spread;
+    double l1_share, l2_share, width, start_s, trip_s, element_s, issue_per_clock, spread;
 };
 inline constexpr ConstantField<RowConstants> kRowRows[] = {
     ROW("l1_share", RowConstants, l1_share, kRatio, kNotNegative, 1,
@@ -219,6 +222,8 @@ inline constexpr ConstantField<RowConstants> kRowRows[] = {
     ROW("l2_share", RowConstants, l2_share, kRatio, kPositive, 1, "the same for the L2 cache"),
     ROW("width", RowConstants, width, kRatio, kPositive, 1,
         "width of the transition at which a cache overflows: 1 is from 0.5 to 1.5 times its size"),
+    ROW("start_clocks", RowConstants, start_s, kClocks, kNotNegative, 0,
+        "time of a block before its first elements"),
     ROW("trip_clocks", RowConstants, trip_s, kClocks, kNotNegative, 0,
         "time of a block's threads for four elements each"),
     ROW("element_clocks", RowConstants, element_s, kClocks, kNotNegative, 0,
@@ -233,8 +238,9 @@ static_assert(is_complete(kRowRows));
 // ---- attention and Winograd convolutions on GPUs -------------------------------------------------------
 
 struct AttentionConstants {
-    double matrix, exponential, tile_s, longest, exposed_memory;
-    double decode_s, decode_element_per_clock, decode_dram, narrow, narrow_s, wide_passes;
+    double matrix, exponential, wide, query_rows, packs, tile_s, longest, exposed_memory;
+    double decode_rows, key_block, decode_s, decode_dram, decode_results;
+    double narrow_element_per_clock, narrow_s, narrow_passes, wide_passes;
     double combine_s, combine_split_s;
 };
 inline constexpr ConstantField<AttentionConstants> kAttentionRows[] = {
@@ -242,22 +248,33 @@ inline constexpr ConstantField<AttentionConstants> kAttentionRows[] = {
         "time of the products relative to matrix products"),
     ROW("exponential", AttentionConstants, exponential, kRatio, kNotNegative, 0,
         "time of the exponentials relative to 16 per clock and core"),
-    ROW("tile_clocks", AttentionConstants, tile_s, kClocks, kNotNegative, 0,
+    ROW("wide", AttentionConstants, wide, kRatio, kPositive, 1,
+        "factor on the time of the products if heads are too wide for one kernel"),
+    ROW("query_rows", AttentionConstants, query_rows, kElements, kCount, 128, "queries of a tile"),
+    ROW("packs", AttentionConstants, packs, kRatio, kNotNegative, 1,
+        "1: heads that share keys share tiles of queries; 0: tiles of one head"),
+    ROW("tile_us", AttentionConstants, tile_s, kMicroseconds, kNotNegative, 0,
         "time to start a tile of queries"),
     ROW("longest", AttentionConstants, longest, kRatio, kNotNegative, 0,
         "share of the longest tile that is added to the mean of all tiles"),
     ROW("exposed_memory", AttentionConstants, exposed_memory, kRatio, kNotNegative, 0,
         "exposed share of the shorter of core time and DRAM time"),
+    ROW("decode_rows", AttentionConstants, decode_rows, kElements, kPositive, 64,
+        "rows that the matrix unit computes if there are fewer queries"),
+    ROW("key_block", AttentionConstants, key_block, kElements, kCount, 64,
+        "keys of a block, if there are few queries"),
     ROW("decode_clocks", AttentionConstants, decode_s, kClocks, kNotNegative, 0,
         "time to start a block of keys, if there are few queries"),
-    ROW("decode_element_per_clock", AttentionConstants, decode_element_per_clock, kElementsAClock, kPositive,
-        kUnset, "maximum rate of keys and values in one block; unset: no limit"),
     ROW("decode_dram", AttentionConstants, decode_dram, kRatio, kPositive, 1,
         "share of the DRAM bandwidth for streamed keys and values"),
-    ROW("narrow", AttentionConstants, narrow, kRatio, kNotNegative, 0,
-        "extra arithmetic time for keys that are narrower than queries"),
+    ROW("decode_results", AttentionConstants, decode_results, kRatio, kNotNegative, 0,
+        "time of few queries and their results relative to a stream of their bytes"),
+    ROW("narrow_element_per_clock", AttentionConstants, narrow_element_per_clock, kElementsAClock, kPositive,
+        kUnset, "rate of a core at turning keys and values that are narrower than queries; unset: no limit"),
     ROW("narrow_clocks", AttentionConstants, narrow_s, kClocks, kNotNegative, 0,
         "time of the kernel that converts queries to the dtype of keys"),
+    ROW("narrow_passes", AttentionConstants, narrow_passes, kRatio, kNotNegative, 0,
+        "time of that kernel per element relative to a stream of its bytes"),
     ROW("wide_passes", AttentionConstants, wide_passes, kRatio, kNotNegative, 0,
         "passes over partial results, if heads are too wide for one kernel"),
     ROW("combine_clocks", AttentionConstants, combine_s, kClocks, kNotNegative, 0,

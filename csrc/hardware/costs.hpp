@@ -15,6 +15,7 @@ struct Tile {
     double rows;
     double cols;
     double most_rows = 0;  // most rows of a product for this tile, if a library selects by rows only
+    double sharing = 1;    // cores that compute it together
 };
 
 inline constexpr int kMostTiles = 6;
@@ -62,7 +63,7 @@ struct TileCosts {
 struct RowCosts {
     double issue_s = 0;  // of an element, if rows in flight wait for instructions; 0: they wait for latencies
     double element_bytes = 4;
-    double threads = 0;   // of one core
+    double threads = 0;   // of one core, or of the blocks that it holds at once
     double block = 0;     // threads per row; 0: as in softmax
     double held = 0;      // longest row that fits registers
     double passes = 0;    // additional reads of a row that does not fit
@@ -70,22 +71,33 @@ struct RowCosts {
     double l2_bytes = 0;
     double l1_in_l2 = 0;  // 1: both caches together hold the rows of all cores
     double width = 1;     // width of the transition at which a cache overflows
+    double start_s = 0;   // of a block before its first elements
     double trip_s = 0;    // of a block over its part of a row
     double element_s = 0;
 };
 
 struct AttentionCosts {
     double core_s_per_flop = 0;
-    double exponential_s = 0;  // on one core
-    double tile_s = 0;         // to start a tile of queries
-    double longest = 0;        // share of the longest tile that is added to the mean
+    double narrow_core_s_per_flop = 0;  // for keys narrower than queries
+    double exponential_s = 0;           // on one core
+    double wide = 1;                    // time of products of heads that exceed one kernel
+    double query_rows = 1;              // of a tile
+    bool packs = true;                  // heads that share keys share tiles of queries
+    double tile_s = 0;                  // to start a tile of queries
+    double longest = 0;                 // share of the longest tile that is added to the mean
     double exposed_memory = 0;
+    double unit_rows = 1;    // most queries that are held while keys are streamed
+    double decode_rows = 0;  // rows that are computed for any number of such queries
+    double key_block = 1;
     double decode_start_s = 0;
-    double decode_s_per_byte = 0;     // of one core: its share of DRAM bandwidth
-    double decode_s_per_element = 0;  // of one block of a core, by its elements in flight
-    double narrow = 0;                // extra arithmetic for keys narrower than queries
-    double narrow_s = 0;              // the kernel that converts queries to the dtype of keys
-    double wide_passes = 0;           // passes over partial results of heads that exceed one kernel
+    double decode_s_per_byte = 0;  // of one core: its share of DRAM bandwidth
+    double cache_bytes = 0;
+    double cached_s_per_byte = 0;           // of one core, if the last cache holds the keys
+    double result_s_per_byte = 0;           // queries and results, if keys are streamed
+    double narrow_s_per_element = 0;        // narrow keys and values that a core turns
+    double narrow_s = 0;                    // the kernel that converts queries to the dtype of keys
+    double narrow_s_per_query_element = 0;  // the same, for each element
+    double wide_passes = 0;                 // passes over partial results of heads that exceed one kernel
     double combine_s = 0;
     double combine_split_s = 0;
 };

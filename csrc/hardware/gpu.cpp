@@ -63,6 +63,7 @@ TileTable table_of(const KernelTerms& terms, const Engine& engine) {
     if (is_grouped(terms)) return terms.operand_bits <= 8 ? grouped8 : grouped;
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? weight4 : weight8;
     if (engine.dtype == DType::int8) return int8;
+    if (engine.dtype == DType::float4_e2m1fn_x2) return fp4;
     return engine.dtype == DType::float8_e4m3fn || engine.dtype == DType::float8_e5m2 ? fp8 : matrix;
 }
 
@@ -128,8 +129,10 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     };
     RowCosts costs;
     costs.element_bytes = std::max(1, terms.operand_bits / 8);
-    costs.threads = constants_.limits.threads_per_core;
-    // Norms use blocks of 128 threads; quantizing kernels of serving engines use a whole core per row.
+    // Quantizing kernels of serving engines process one row per core, with blocks of 512 threads.
+    const bool quantizes = row_table_of(terms) == RowTable::quantize;
+    costs.threads = quantizes ? kQuantizingThreads : constants_.limits.threads_per_core;
+    // Norms use blocks of 128 threads.
     const bool alone = terms.row_schedule == RowSchedule::thread_per_row;
     costs.block = fixed ? terms.threads_per_row : softmax ? 0 : norm ? 128 : alone ? 1 : costs.threads;
     costs.held = softmax ? 1024 : 0;
@@ -141,6 +144,7 @@ RowCosts Binder::gpu_rows(const KernelTerms& terms) const {
     costs.l2_bytes = rows.l2_share * capacity("l2");
     costs.l1_in_l2 = softmax ? 0 : 1;
     costs.width = rows.width;
+    costs.start_s = rows.start_s;
     costs.trip_s = rows.trip_s;
     costs.element_s = rows.element_s;
     return costs;
@@ -154,22 +158,39 @@ int Binder::gpu_band(const KernelTerms& terms) {
     return band_of(table_of(terms, engine));
 }
 
-AttentionCosts Binder::gpu_attention(double core_s_per_flop) const {
+AttentionCosts Binder::gpu_attention(const KernelTerms& terms, const Engine& engine) const {
     const AttentionConstants& attention = constants_.attention;
+    const MemoryCosts levels = memory();
     const double clock_s = hardware_.clock_hz > 0 ? 1.0 / hardware_.clock_hz : 0.0;
-    const double share_s = hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * attention.decode_dram);
-    const double own = attention.decode_element_per_clock;
+    const double turned = attention.narrow_element_per_clock;
+    // Narrow keys are multiplied at the rate of their dtype, if the matrix unit has it.
+    const double rate = hardware_.matrix[static_cast<std::size_t>(engine.dtype)];
+    const double narrow_rate = hardware_.matrix[static_cast<std::size_t>(DType::float8_e4m3fn)];
+    const double narrower = engine.matrix && narrow_rate > rate ? rate / narrow_rate : 1.0;
     AttentionCosts costs;
-    costs.core_s_per_flop = core_s_per_flop * attention.matrix;
+    costs.core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s) * attention.matrix;
+    costs.narrow_core_s_per_flop = costs.core_s_per_flop * narrower;
     costs.exponential_s = attention.exponential / 16 * clock_s;
+    costs.wide = attention.wide;
+    costs.query_rows = attention.query_rows;
+    costs.packs = attention.packs > 0;
     costs.tile_s = attention.tile_s;
     costs.longest = attention.longest;
     costs.exposed_memory = attention.exposed_memory;
+    // The vector unit computes no more rows than there are queries.
+    costs.unit_rows = engine.matrix ? std::max(kInstructionRows, attention.decode_rows) : kInstructionRows;
+    costs.decode_rows = engine.matrix ? attention.decode_rows : 0.0;
+    costs.key_block = attention.key_block;
     costs.decode_start_s = attention.decode_s;
-    costs.decode_s_per_byte = share_s;
-    costs.decode_s_per_element = own > 0 ? clock_s / own : 0.0;
-    costs.narrow = attention.narrow;
+    costs.decode_s_per_byte =
+        hardware_.cores / (hardware_.dram().bandwidth_byte_per_s * attention.decode_dram);
+    costs.cache_bytes = levels.last_capacity;
+    costs.cached_s_per_byte = hardware_.cores * levels.last_cache_s_per_byte;
+    costs.result_s_per_byte = levels.dram_s_per_byte * attention.decode_results;
+    costs.narrow_s_per_element = turned > 0 ? clock_s / turned : 0.0;
     costs.narrow_s = attention.narrow_s;
+    costs.narrow_s_per_query_element =
+        levels.dram_s_per_byte * attention.narrow_passes * (terms.operand_bits / 8.0 + 1);
     costs.wide_passes = attention.wide_passes;
     costs.combine_s = attention.combine_s;
     costs.combine_split_s = attention.combine_split_s;
@@ -232,6 +253,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (engine.matrix) {
         costs.menu = is_grouped(terms)       ? &kExpertTiles
                      : terms.weight_bits > 0 ? &kWidenedTiles
+                     : table.by_rows > 1     ? &kSharedTilesByRows
                      : costs.tiles.by_rows   ? &kTilesByRows
                                              : &kMatrixTiles;
     } else {
@@ -262,7 +284,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.direct_s_per_flop = costs.vector_s_per_flop / of_tiles.direct;
     }
     if (costs.shape == GpuCosts::Shape::rows) costs.rows = gpu_rows(terms);
-    if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(core_s_per_flop);
+    if (costs.shape == GpuCosts::Shape::attention) costs.attention = gpu_attention(terms, engine);
     const double fused = constants_.winograd.fused;
     if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
         !is_zero(terms.winograd_tiles_4)) {

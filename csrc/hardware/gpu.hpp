@@ -16,6 +16,10 @@ inline constexpr TileMenu kMatrixTiles = {
 inline constexpr TileMenu kTilesByRows = {
     4, {{256, 128, 1e300}, {128, 128, 1024}, {64, 128, 128}, {64, 64, 64}}
 };
+// The same where pairs of cores share a tile.
+inline constexpr TileMenu kSharedTilesByRows = {
+    4, {{256, 128, 1e300, 2}, {128, 128, 256, 2}, {64, 128, 128}, {64, 64, 64}}
+};
 // Weights that are widened while they are read: down to the rows of one instruction.
 inline constexpr TileMenu kWidenedTiles = {
     6, {{64, 256}, {64, 128}, {32, 64}, {16, 256}, {16, 128}, {16, 64}}
@@ -45,16 +49,20 @@ inline constexpr double kMostElements = 2147483647;
 // The largest window of a library's depthwise kernels.
 inline constexpr double kWidestDirect = 7 * 7;
 
-// Attention: a tile holds this many query rows, of all heads that share keys; keys come in blocks.
-inline constexpr double kQueryRows = 128;
+// Threads that quantize a row, four elements each at a time.
+inline constexpr double kQuantizingThreads = 512;
+
+// Attention: queries are padded to the rows of an instruction; under a mask, keys come in blocks.
 inline constexpr double kInstructionRows = 64;
 inline constexpr double kKeyBlock = 64;
 inline constexpr double kLeastSplitKeys = 128;
 inline constexpr double kMostSplits = 128;
+// A core that streams keys draws at most twice its share of DRAM.
+inline constexpr double kLeastShare = 0.5;
 // Keys are narrow below this share of the bytes that they would have in the queries' dtype.
 inline constexpr double kNarrow = 0.75;
-// Blocks per core that stream keys at the same time.
-inline constexpr double kDecodeBlocks = 2;
+// The widest heads with a full tile of queries, if narrow keys are turned.
+inline constexpr double kTurnedWidth = 128;
 // Wider heads are split into a fixed number of parts whose results are combined, unless there are many heads.
 inline constexpr double kWidestHeld = 256;
 inline constexpr double kWideParts = 32;

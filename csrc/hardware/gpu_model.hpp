@@ -106,7 +106,11 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
         }
         if constexpr (shape == Shape::attention) {
             times.compute = attention.seconds(i);
-            rest = splat(costs.attention.exposed_memory) * min(times.compute, times.dram);
+            // Streamed keys are part of the cores' time.
+            const Mask streamed = attention.few(i);
+            rest = select(streamed, splat(0.0),
+                          splat(costs.attention.exposed_memory) * min(times.compute, times.dram));
+            times.dram = select(streamed, min(times.compute, times.dram), times.dram);
         } else if constexpr (tiled) {
             if constexpr (!constant) tiles.prepare(i, product);
             times.compute = tiles.template seconds<easy>(i, product);

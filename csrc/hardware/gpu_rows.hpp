@@ -49,7 +49,7 @@ struct GpuRows {
         const Mask held = length < splat(row.held + 1);
         rows.again = select(held, zero, splat(row.passes) * l1_miss * l2_miss);
         const Vec trips = ceil(length / (splat(4.0) * block)) * splat((row.passes + 1) * row.trip_s);
-        rows.block_s = select(held, zero, trips) + length * splat(row.element_s);
+        rows.block_s = select(held, zero, trips) + length * splat(row.element_s) + splat(row.start_s);
         // Blocks that traverse a token element by element are bound by instruction issue, and single blocks
         // by their own latency.
         rows.row_s =

@@ -43,7 +43,7 @@ struct Products {
             tiles.per_row[t] = splat(1.0 / tile.rows);
             tiles.resident[t] = splat(resident);
             tiles.per_resident[t] = splat(1.0 / resident);
-            tiles.columns[t] = ceil(n * splat(1.0 / tile.cols)) * batch * splat(1.0 / cores);
+            tiles.columns[t] = ceil(n * splat(1.0 / tile.cols)) * batch * splat(tile.sharing / cores);
             tiles.busy[t] = depth * splat(work_of(tile));
             tiles.spent[t] = of_a_tile(tiles.busy[t], tiles.latency, tiles.per_resident[t]);
         }
@@ -128,11 +128,11 @@ struct Products {
     // rate of the engine refers to tiles of 128 x 128.
     INFERCOST_INLINE double work_of(const Tile& tile) const {
         const double edges = 64.0 / tile.rows + 64.0 / tile.cols - 1.0;
-        return tile.rows * tile.cols * (1.0 + costs.edge * edges);
+        return tile.rows * tile.cols * (1.0 + costs.edge * edges) / tile.sharing;
     }
 
     static INFERCOST_INLINE double resident_tiles(const Tile& tile) {
-        const double fit = kResidentElements / (tile.rows * tile.cols);
+        const double fit = kResidentElements * tile.sharing / (tile.rows * tile.cols);
         return fit > kMostResident ? kMostResident : fit;
     }
 };

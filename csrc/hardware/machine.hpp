@@ -62,7 +62,7 @@ class Binder {
     int band(const KernelTerms& terms);
     int gpu_band(const KernelTerms& terms);
     double spread_of(int band) const;
-    AttentionCosts gpu_attention(double core_s_per_flop) const;
+    AttentionCosts gpu_attention(const KernelTerms& terms, const Engine& engine) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 

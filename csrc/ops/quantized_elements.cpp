@@ -41,25 +41,29 @@ void per_element(const Call& call, Work& work) {
     for (std::size_t i = 0; i < call.output_count(); ++i)
         work.pointwise_flops += call.numel(call.output(i)) * N;
 }
-// A block of threads traverses each row twice to find its scale.
+// A block of threads traverses each row twice to find its scale. With a scale per group of a few elements,
+// which one thread holds, the kernel streams.
+void quantized_row(const Call& call, TensorIndex input, TensorIndex scale, Work& work) {
+    if (call.rank(input) == 0 || call.stored_dtype(call.output()) == DType::float4_e2m1fn_x2) return;
+    const bool by_axis = scale != kNoTensor && call.rank(scale) == call.rank(input);
+    if (by_axis && call.dim(scale, -1) != Expr(1)) return;
+    work.dims.m = 1;
+    for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
+    work.dims.n = call.dim(input, -1);
+}
 void to_float8(const Call& call, Work& work) {
     per_output<3>(call, work);
     const TensorIndex input = call.first_operand();
     const TensorIndex scale = call.tensor("scale");
-    if (scale == kNoTensor || call.rank(input) == 0 || call.numel(scale) == Expr(1)) return;
-    work.dims.m = 1;
-    for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
-    work.dims.n = call.dim(input, -1);
+    if (scale == kNoTensor || call.numel(scale) == Expr(1)) return;
+    quantized_row(call, input, scale, work);
 }
 // The same kernel, which also returns the scales; the width of a row is that of the input.
 void quantize_rows(const Call& call, Work& work) {
     const TensorIndex input = call.first_operand();
     per_output<kChoose + kQuantize>(call, work);
     work.pointwise_flops = call.numel(input) * (kChoose + kQuantize);
-    if (call.rank(input) == 0) return;
-    work.dims.m = 1;
-    for (int axis = 0; axis + 1 < call.rank(input); ++axis) work.dims.m *= call.dim(input, axis);
-    work.dims.n = call.dim(input, -1);
+    quantized_row(call, input, call.output_count() > 1 ? call.output(1) : kNoTensor, work);
 }
 constexpr WorkShape kToInteger = per_element<kQuantize>;
 constexpr WorkShape kToIntegerDynamic = per_element<kChoose + kQuantize>;

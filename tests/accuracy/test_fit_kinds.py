@@ -108,6 +108,8 @@ def test_one_family_starts_from_what_it_extends_and_writes_what_moved(tmp_path: 
         for size, seconds in zip(sizes["m"], faster, strict=True):
             file.write(f"b200-sxm-180gb,test,bfloat16,{size},{size},{size},{seconds * 1e6}\n")
     before = (folder / "gpu.toml").read_bytes()
+    fit.fit_family(measured, folder, "nvidia-blackwell", tables=["gemm"], keep=["achieved.matrix"])
+    assert Machine.find("b200-sxm-180gb", folder).constants["achieved.matrix"] == reached
     fit.fit_family(measured, folder, "nvidia-blackwell", tables=["gemm"])
     assert (folder / "gpu.toml").read_bytes() == before
     written = tomlkit.parse((folder / "nvidia-blackwell.toml").read_text())

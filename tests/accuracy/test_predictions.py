@@ -180,6 +180,29 @@ def test_experts_are_divided_among_ranks(measured: Path) -> None:
     assert (fp8["intermediate"], fp8["rows"]) == (384, 64 * 8)
 
 
+def test_rows_of_an_engine_contain_its_timer(measured: Path) -> None:
+    path = measured / "gemm.csv"
+    plain = cases_of(measured, "gemm")
+    path.write_text(path.read_text().replace("engine 1", "trtllm 1.0.0"))
+    timed = cases_of(measured, "gemm")
+    machines = machines_of(plain)
+    added = predict(timed, machines).latency_s - predict(plain, machines).latency_s
+    assert added == pytest.approx([4.6e-6] * 5 + [0.0] * 2, abs=1e-12)
+
+
+def test_fused_experts_process_their_own_rows_without_other_kernels(measured: Path) -> None:
+    """One rank of eight on B200: no rows of other ranks, and no activation between the products."""
+    path = measured / "moe.csv"
+    path.write_text(path.read_text().replace("h100-sxm-80gb", "b200-sxm-180gb"))
+    whole, shared, fp8 = cases_of(measured, "moe")
+    for case in (whole, shared, fp8):
+        assert "elsewhere" not in case.sizes
+        assert case.sizes["passed"] == case.sizes["rows"]
+        assert "aten.glu" not in {node.op for node in case.graph.nodes}
+    ops = [node.op for node in fp8.graph.nodes]
+    assert ops.count("torchao.quantize_affine_float8_non_decomposed") == 1
+
+
 def test_routing() -> None:
     assert routed("balanced", 64, 8, 128, 1) == (512, 128, 4)
     assert routed("balanced", 1, 8, 256, 64) == (1, 1, 1)

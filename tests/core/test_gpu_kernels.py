@@ -16,7 +16,14 @@ BYTE_PER_S = 1e9
 CORES = 4
 
 
-def machine(*, dram: float = FREE, vector: float = FREE, **constants: float) -> ic.Hardware:
+def machine(
+    *,
+    dram: float = FREE,
+    vector: float = FREE,
+    matrix: dict[str, float] | None = None,
+    cache: tuple[float, float] = (1.0, FREE),
+    **constants: float,
+) -> ic.Hardware:
     """A GPU whose constants are given as `plane_rows__element_s`."""
     return ic.Hardware(
         id="toy",
@@ -25,9 +32,9 @@ def machine(*, dram: float = FREE, vector: float = FREE, **constants: float) -> 
         family="toy",
         cores=CORES,
         clock_hz=1e9,
-        matrix_flop_per_s={"float16": FREE},
+        matrix_flop_per_s={"float16": FREE} if matrix is None else matrix,
         vector_flop_per_s={"float32": vector},
-        memory=[("l2", 1.0, FREE), ("dram", 1e15, dram)],
+        memory=[("l2", *cache), ("dram", 1e15, dram)],
         overheads_s=dict.fromkeys(("dispatch", "launch_gap", "replay_gap", "kernel_minimum"), 0.0),
         achieved={},
         constants={name.replace("__", "."): value for name, value in constants.items()},
@@ -91,11 +98,14 @@ def test_group_norms_bring_channels_into_their_order_and_back(last: bool, execut
     assert with_copies - without == pytest.approx(passes * bytes_of_image / BYTE_PER_S, abs=1e-12)
 
 
-def attention(rows: int, *, width: int = 64, keys: str = "float16", heads: int = 8) -> ic.Graph:
-    """Queries against 4096 keys, each head with its own."""
+def attention(
+    rows: int, *, width: int = 64, keys: str = "float16", heads: int = 8, shared: int = 1, length: int = 4096
+) -> ic.Graph:
+    """Queries against keys, which `shared` heads read together."""
     query = T((1, heads, rows, width), "float16")
-    key = T((1, heads, 4096, width), keys)
-    return single_node("aten.scaled_dot_product_attention", {"query": query, "key": key, "value": key}, query)
+    key = T((1, heads // shared, length, width), keys)
+    arguments = {"query": query, "key": key, "value": key, "enable_gqa": shared > 1}
+    return single_node("aten.scaled_dot_product_attention", arguments, query)
 
 
 @pytest.mark.parametrize("rows", [1, 512])
@@ -105,17 +115,83 @@ def test_queries_are_made_as_narrow_as_their_keys(rows: int) -> None:
     assert seconds(attention(rows, keys="float8_e4m3fn"), hardware) == pytest.approx(3.0)
 
 
-def test_narrow_keys_are_widened_for_products_of_many_rows() -> None:
-    costs = {"attention__exponential": 1e6, "attention__narrow": 0.25}
-    same, narrow = (seconds(attention(512, keys=dtype), machine(**costs)) for dtype in ("float16", "float8_e4m3fn"))
-    assert narrow == pytest.approx(1.25 * same)
+@pytest.mark.parametrize(("rates", "share"), [({}, 1.0), ({"float8_e4m3fn": 2 * BYTE_PER_S}, 0.5)])
+def test_narrow_keys_are_multiplied_at_their_own_rate_if_there_is_one(rates: dict[str, float], share: float) -> None:
+    hardware = machine(matrix={"float16": BYTE_PER_S, **rates})
+    same, narrow = (seconds(attention(512, keys=dtype), hardware) for dtype in ("float16", "float8_e4m3fn"))
+    assert narrow == pytest.approx(share * same)
 
 
-def test_a_block_has_as_many_elements_in_flight_whatever_their_width() -> None:
-    """Four cores stream four heads: 4096 keys and values of 64 elements each, one element a clock."""
-    hardware = machine(attention__decode_element_per_clock=1.0)
-    for dtype in ("float16", "float8_e4m3fn"):
-        assert seconds(attention(1, keys=dtype, heads=4), hardware) == pytest.approx(4096 * 2 * 64 / 1e9)
+@pytest.mark.parametrize(("width", "tiles"), [(64, 1), (128, 1), (256, 2)])
+def test_narrow_keys_are_turned_for_each_tile(width: int, tiles: int) -> None:
+    """Four cores, two rounds of one head each, 4096 keys and values, two elements a clock."""
+    hardware = machine(attention__narrow_element_per_clock=2.0)
+    turned = 2 * 4096 * 2 * width / 2 / 1e9
+    assert seconds(attention(1, keys="float8_e4m3fn", width=width), hardware) == pytest.approx(turned * tiles)
+    assert seconds(attention(1, width=width), hardware) < 1e-9
+
+
+def test_queries_become_narrow_at_the_rate_of_a_stream() -> None:
+    """Two bytes read and one written for each element, before the keys are read."""
+    free, paid = (
+        machine(dram=BYTE_PER_S, attention__exposed_memory=1.0, attention__narrow_passes=passes) for passes in (0, 2)
+    )
+    graph = attention(512, keys="float8_e4m3fn")
+    assert seconds(graph, paid) - seconds(graph, free) == pytest.approx(2 * 8 * 512 * 64 * 3 / BYTE_PER_S)
+
+
+@pytest.mark.parametrize(("shared", "rows"), [(1, 64), (8, 64), (128, 128)])
+def test_a_matrix_unit_computes_whole_tiles_for_few_queries(shared: int, rows: int) -> None:
+    """One core for each of four sets of 64 keys: products of keys and values of 64 elements for 64 rows at least."""
+    flops = 64 * rows * 2 * (64 + 64)
+    graph = attention(1, heads=4 * shared, shared=shared, length=64)
+    whole = machine(matrix={"float16": CORES * 1e9}, attention__decode_rows=64)
+    assert seconds(graph, whole) == pytest.approx(flops / 1e9)
+    vector = machine(matrix={}, vector=CORES * 1e9)
+    assert seconds(graph, vector) == pytest.approx(flops / 1e9 * shared / rows)
+
+
+def test_blocks_of_keys_are_computed_as_a_whole() -> None:
+    """100 keys in one block of 176."""
+    cut, whole = (machine(matrix={"float16": 1e9}, attention__key_block=block) for block in (1, 176))
+    graph = attention(1, length=100)
+    assert seconds(graph, whole) == pytest.approx(1.76 * seconds(graph, cut))
+
+
+def test_keys_stay_in_a_cache_that_holds_the_whole_forward() -> None:
+    """Keys and values of 8 heads: 8.4 MB, at the rate of the cache or of DRAM."""
+    key_bytes = 2 * 8 * 4096 * 64 * 2
+    for capacity, rate in ((2 * key_bytes, 2 * BYTE_PER_S), (0.9 * key_bytes, BYTE_PER_S)):
+        hardware = machine(dram=BYTE_PER_S, cache=(capacity, 2 * BYTE_PER_S))
+        assert seconds(attention(1), hardware) == pytest.approx(key_bytes / rate, rel=1e-3)
+
+
+@pytest.mark.parametrize("heads", [1, 4, 5])
+def test_cores_that_are_done_leave_dram_to_others(heads: int) -> None:
+    """Keys pass at the rate of DRAM, however the heads divide among four cores; one head is split in four."""
+    key_bytes = 2 * heads * 4096 * 64 * 2
+    expected_s = pytest.approx(key_bytes / BYTE_PER_S, rel=1e-3)
+    assert seconds(attention(1, heads=heads), machine(dram=BYTE_PER_S)) == expected_s
+
+
+@pytest.mark.parametrize(("packs", "rows", "rounds"), [(1, 128, 1), (0, 128, 8), (1, 256, 1), (0, 256, 8)])
+def test_heads_that_share_keys_may_share_tiles(packs: float, rows: float, rounds: int) -> None:
+    """32 heads of 16 queries over 4 sets of keys: four tiles of 128 queries, or 32 tiles on four cores."""
+    hardware = machine(attention__packs=packs, attention__query_rows=rows, attention__tile_s=1.0)
+    assert seconds(attention(16, heads=32, shared=8), hardware) == pytest.approx(rounds)
+
+
+@pytest.mark.parametrize(("width", "tiles"), [(256, 1), (512, 2)])
+def test_a_tile_of_wide_heads_holds_half_as_many_queries(width: int, tiles: int) -> None:
+    """128 queries of each of four heads on four cores."""
+    hardware = machine(attention__tile_s=1.0)
+    assert seconds(attention(128, heads=4, width=width), hardware) == pytest.approx(tiles)
+
+
+def test_products_of_heads_wider_than_kernels_hold_take_longer() -> None:
+    plain, slow = (machine(matrix={"float16": 1e9}, attention__wide=wide) for wide in (1.0, 1.7))
+    assert seconds(attention(512, width=512), slow) == pytest.approx(1.7 * seconds(attention(512, width=512), plain))
+    assert seconds(attention(512, width=256), slow) == seconds(attention(512, width=256), plain)
 
 
 def test_parts_of_heads_wider_than_kernels_hold_go_through_memory() -> None:
@@ -136,11 +212,35 @@ def test_latencies_shrink_with_the_clock(tmp_path: Path) -> None:
     ghz = float(clock.partition("=")[2])
     twice.write_text(text.replace(clock, f"clock_ghz = {2 * ghz}"), encoding="utf-8")
     slow, fast = ic.hardware.load("rtx-3090"), ic.hardware.load(twice)
-    for name in ("tiles_matrix.round_s", "kernel.softmax.minimum_s", "attention.tile_s"):
+    for name in ("tiles_matrix.round_s", "kernel.softmax.minimum_s", "attention.decode_s"):
         assert slow.constants[name] == pytest.approx(2 * fast.constants[name])
         assert slow.constants[name] > 0
     assert slow.overheads_s["kernel_minimum"] == pytest.approx(2 * fast.overheads_s["kernel_minimum"])
     assert slow.constants["forward.start_s"] == fast.constants["forward.start_s"]  # the host's
+
+
+def quantized(length: int, dtype: str, group: int | None = None) -> ic.Graph:
+    """Eight rows, quantized with a scale per row or per group."""
+    scales = 1 if group is None else length // group
+    values = 2 if dtype.startswith("float4") else 1
+    operands = {"input": T((8, length), "float16"), "scale": T((8, scales), "float8_e4m3fn")}
+    op = "torchao.quantize_affine_float8_non_decomposed"
+    return single_node(op, operands, T((8, length // values), dtype))
+
+
+def test_a_core_quantizes_a_row_in_trips_of_2048_elements() -> None:
+    """Eight rows on four cores are two rounds; a trip is made twice, for the scale and for the result."""
+    hardware = machine(quantize_rows__start_s=3.0, quantize_rows__trip_s=1.0)
+    for length, trips in ((32, 1), (2048, 1), (2049, 2), (4097, 3)):
+        assert seconds(quantized(length, "float8_e4m3fn"), hardware) == pytest.approx(8 / CORES * (3 + 2 * trips))
+
+
+def test_a_scale_per_group_needs_one_pass() -> None:
+    """It is a stream: 8 x 4,096 elements of 2 bytes and the scales are read, and 4 or 8 bits are written."""
+    hardware = machine(dram=BYTE_PER_S, quantize_rows__start_s=3.0, quantize_rows__trip_s=1.0)
+    for dtype, group, width in (("float4_e2m1fn_x2", 16, 0.5), ("float8_e4m3fn", 128, 1.0)):
+        moved = 8 * 4096 * (2 + 1 / group + width)
+        assert seconds(quantized(4096, dtype, group), hardware) == pytest.approx(moved / BYTE_PER_S)
 
 
 def product(dtype: str, side: int = 512) -> ic.Graph:
@@ -150,14 +250,41 @@ def product(dtype: str, side: int = 512) -> ic.Graph:
     return single_node("aten.mm", operands, T(shape, dtype))
 
 
+def experts(dtype: str) -> ic.Graph:
+    """Products of 64 experts with 4,096 rows in total."""
+    operands: dict[str, Any] = {
+        "self": T((4096, 2048), dtype),
+        "mat2": T((64, 2048, 1024), dtype, role="parameter"),
+        "offs": T((64,), "int32"),
+    }
+    op = "aten._grouped_mm"
+    if dtype.startswith("float8"):
+        op = "aten._scaled_grouped_mm"
+        operands |= {"scale_a": T((4096, 1)), "scale_b": T((64, 1, 1024), role="parameter")}
+    return single_node(op, operands, T((4096, 1024), "bfloat16"))
+
+
+@pytest.mark.parametrize("hardware", ["b200-sxm-180gb", "gb300", "l40s", "rtx-5090", "mi300x", "mi355x"])
+def test_experts_of_8_bits_are_faster_except_on_hopper(hardware: str) -> None:
+    """They have half of the bytes and twice the rate; the slow kernels of Hopper are a property of its family."""
+
+    def gain(device: str) -> float:
+        loaded = ic.hardware.load(device)
+        narrow, wide = experts("float8_e4m3fn"), experts("bfloat16")
+        return seconds(wide, loaded, "cuda_graph") / seconds(narrow, loaded, "cuda_graph")
+
+    assert 1.2 < gain(hardware) <= 2.2
+    assert gain("h100-sxm-80gb") < 0.8
+
+
 def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
-    bands = {}
-    for dtype in ("bfloat16", "float8_e4m3fn"):
-        estimate = ic.estimate(product(dtype), hardware="h100-sxm-80gb", execution="cuda_graph")
-        bands[dtype] = float(estimate.latency_high_s / estimate.latency_s - 1)
-    constants = ic.hardware.load("h100-sxm-80gb").constants
-    assert bands["float8_e4m3fn"] == pytest.approx(constants["tiles_fp8.spread"])
-    assert bands["bfloat16"] == pytest.approx(constants["tiles_matrix.spread"])
+    tables = {"bfloat16": "tiles_matrix", "float8_e4m3fn": "tiles_fp8", "float4_e2m1fn_x2": "tiles_fp4"}
+    constants = ic.hardware.load("b200-sxm-180gb").constants
+    for dtype, table in tables.items():
+        estimate = ic.estimate(product(dtype), hardware="b200-sxm-180gb", execution="cuda_graph")
+        band = float(estimate.latency_high_s / estimate.latency_s - 1)
+        assert band == pytest.approx(constants[f"{table}.spread"])
+    assert len({constants[f"{table}.spread"] for table in tables.values()}) == len(tables)
 
 
 @pytest.mark.parametrize(("least", "narrow", "short"), [(0, 0.5, 0.5), (64, 1.0, 0.5), (128, 1.0, 1.0)])

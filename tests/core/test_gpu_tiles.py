@@ -126,3 +126,13 @@ def test_rounds_are_whole_where_tiles_fill_the_cores_exactly(cores: int, unit: s
     found = _core.evaluate(plan, {"rows": rows}, machine(unit, cores), points=len(rows))["latency_s"]
     ideal = np.asarray([2 * prod((int(m), 128, 128)) / FLOP_PER_S for m in rows])
     np.testing.assert_allclose(found, ideal, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "alone", "shared"), [(2048, 256, 128), (200, 128, 64), (100, 64, 64)])
+def test_pairs_of_cores_share_a_tile(rows: int, alone: int, shared: int) -> None:
+    """With more cores than tiles, a product takes as long as the rows of a tile on one core, times 128 columns."""
+    plan = _core.plan(product_graph(128, 512), {})
+    for by_rows, own in ((1.0, alone), (2.0, shared)):
+        gpu = machine("matrix", 64, by_rows=by_rows, split_length=1e9)
+        (found,) = _core.evaluate(plan, {"rows": [rows]}, gpu, points=1)["latency_s"]
+        assert found == pytest.approx(2 * 512 * own * 128 * 64 / FLOP_PER_S)

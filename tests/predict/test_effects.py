@@ -227,7 +227,7 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
     ),
     "one query": (
         attention(1, 4096),
-        machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, FREE)], **with_(attention__decode_element_per_clock=1.0)),
+        machine(memory=[("l2", 1.0, FREE), ("dram", 1e15, BYTE_PER_S)], matrix_flop_per_s={"float32": FREE}),
         "key and value reads",
         100,
     ),

@@ -55,7 +55,7 @@ ROWS = (
     _gpu("token_rows.issue_per_clock", 3.5, 0.1, 20.0, ("llm_layers",), 0.5),
     _gpu("token_rows.element_clocks", 0.3, 0.015, 7.5, ("llm_layers",), 0.5),
     _gpu("plane_rows.element_clocks", 500.0, 50.0, 2000.0, ("models_vision",), 0.5),
-    _gpu("quantize_rows.element_clocks", 0.3, 0.015, 7.5, ("gemm",), 0.5),
+    _gpu("quantize_rows.start_clocks", 800, 15, 7500, ("gemm",), 0.5),
     _gpu("quantize_rows.trip_clocks", 450, 15, 7500, ("gemm",), 0.5),
 )
 
@@ -81,7 +81,7 @@ def _own(
     """Return the parameters of products with their own kernels, such as those of quantized operands."""
     start = {**_MATRIX, "compute": 0.95, "minimum": 4500.0, **(start or {})}
     return (
-        _gpu(f"{table}.compute", start["compute"], 0.1, 1.5, tables, 0.3),
+        _gpu(f"{table}.compute", start["compute"], 0.1, 2.5, tables, 0.3),
         _gpu(f"{table}.dram", 0.95, 0.1, 1.5, tables, 0.3),
         _gpu(f"{table}.minimum_clocks", start["minimum"], 15.0, 22500.0, tables, 1.0),
         *_tiles(table, tables, 0.0, start),
@@ -103,6 +103,7 @@ PRODUCTS = (
     _gpu("tiles_int8.direct", 0.3, 0.01, 2.0, ("gemm",), 1.0),
     *_own("tiles_int8"),
     *_own("tiles_fp8", start=_HALF),
+    *_own("tiles_fp4", start=_HALF),
     _gpu("tiles_weight8.split_clocks", 4500, 15, 2.25e04, ("gemm",), 1.0),
     _gpu("tiles_weight8.split_bytes", 1.0, 0.01, 20.0, ("gemm",), 0.7),
     _gpu("tiles_weight4.split_bytes", 1.0, 0.01, 20.0, ("gemm",), 0.7),
@@ -122,16 +123,19 @@ PRODUCTS = (
 ATTENTION = (
     _gpu("attention.matrix", 1.0, 0.3, 3.0, (*_ATTENTION, "models_vision"), 0.2, 0.1),
     _gpu("attention.exponential", 0.9, 0.05, 4.0, (*_ATTENTION, "models_vision"), 0.2, 0.1),
-    _gpu("attention.tile_clocks", 3500.0, 100.0, 2e4, (*_ATTENTION, "models_vision"), 0.5, 0.4),
-    _gpu("attention.longest", 0.45, 0.01, 2.0, _ATTENTION, 0.5, 0.3),
-    _gpu("attention.exposed_memory", 0.9, 0.01, 3.0, _ATTENTION, 0.5, 0.3),
-    _gpu("attention.decode_clocks", 3500.0, 100.0, 2e4, _ATTENTION, 0.5, 0.6),
-    _gpu("attention.decode_element_per_clock", 4.0, 0.5, 200.0, _ATTENTION, 0.5, 0.3),
-    _gpu("attention.narrow", 0.2, 0.001, 2.0, _ATTENTION, 1.0),
-    _gpu("attention.narrow_clocks", 2500.0, 100.0, 20000.0, _ATTENTION, 0.5),
-    _gpu("attention.combine_clocks", 2250, 75, 30000, _ATTENTION, 0.8, 0.8),
-    _gpu("attention.combine_split_clocks", 120, 1.5, 1500, _ATTENTION, 0.5),
-    _gpu("kernel.attention.minimum_clocks", 9000, 750, 30000, _ATTENTION, 0.5, 0.2),
+    _gpu("attention.wide", 1.7, 1.0, 4.0, _ATTENTION, 0.3),
+    _gpu("attention.tile_us", 2.6, 0.1, 20.0, (*_ATTENTION, "models_vision"), 0.5, 0.4),
+    _gpu("attention.longest", 0.4, 0.01, 2.0, _ATTENTION, 0.5),
+    _gpu("attention.exposed_memory", 0.4, 0.01, 3.0, _ATTENTION, 0.5),
+    _gpu("attention.decode_rows", 64.0, 16.0, 256.0, _ATTENTION, 0.1, 0.6),
+    _gpu("attention.decode_clocks", 2000.0, 100.0, 2e4, _ATTENTION, 0.5, 0.6),
+    _gpu("attention.decode_dram", 0.93, 0.6, 1.0, _ATTENTION, 0.05),
+    _gpu("attention.decode_results", 1.4, 0.1, 10.0, _ATTENTION, 0.5),
+    _gpu("attention.narrow_clocks", 2200.0, 100.0, 20000.0, _ATTENTION, 0.5),
+    _gpu("attention.narrow_passes", 2.5, 0.1, 10.0, _ATTENTION, 0.5),
+    _gpu("attention.combine_clocks", 2600, 75, 30000, _ATTENTION, 0.8, 0.8),
+    _gpu("attention.combine_split_clocks", 150, 1.5, 1500, _ATTENTION, 0.5),
+    _gpu("kernel.attention.minimum_clocks", 11000, 750, 30000, _ATTENTION, 0.5),
 )
 
 CONVOLUTIONS = (
