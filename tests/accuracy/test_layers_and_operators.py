@@ -32,6 +32,7 @@ def test_widths_of_layers_are_those_of_the_config(measured: Path) -> None:
     ("row", "reason"),
     [
         ("tpu-v6e,meta-llama/Llama-3.1-8B,rope,16,0.1", "fused into another kernel: rope"),
+        ("tpu-v6e,meta-llama/Llama-3.1-8B,final_layernorm,512,40", "fused into another kernel: final_layernorm"),
         ("tpu-v6e,meta-llama/Llama-3.1-8B,mlp,16,10", "layer unknown: mlp"),
         ("tpu-v6e,nobody/nothing,rope,16,10", "it has no config: nobody/nothing"),
     ],
