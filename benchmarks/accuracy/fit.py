@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy.fit --measured DIR [--out FOLDER] [--without DEVICE] [--sample N] [--rows N]
                                       [--kind gpu|cpu | --family FAMILY] [--table T ...]
 
-The fitted constants with their start values and limits are listed in `fitting/gpus.py` and `fitting/cpus.py`, by kind
-of machine; families deviate from their kind as far as their rows require. With `--family`, the constants of one family
-are fitted to its rows and start from those of the file that it extends, which do not change. Without `--out` the
-package's own files are rewritten.
+The fitted constants with their start values and limits are listed in `fitting/gpus.py`, `fitting/cpus.py` and
+`fitting/arrays.py`, by kind of machine; families deviate from their kind as far as their rows require. With `--family`,
+the constants of one family are fitted to its rows and start from those of the file that it extends, which do not
+change; arrays are fitted so only. Without `--out` the package's own files are rewritten.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pyinfercost.hardware.files import CALIBRATIONS, DeviceFile, calibration, li
 from . import judge as judging
 from .captures import Capturing, default_cache
 from .cases import Case
-from .fitting import cpus, gpus
+from .fitting import arrays, cpus, gpus
 from .fitting.machines import Machine
 from .fitting.parameters import Parameter
 from .fitting.solve import Problem, blocks_of
@@ -33,7 +33,7 @@ from .fitting.write import write, write_family
 from .measured import Problems, Table
 from .tables import KINDS
 
-PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS)
+PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS, *arrays.PARAMETERS)
 
 # Number of models of the table of vision models, by kind: on four tables of GPUs, more models add little information.
 _MODELS = {"gpu": 250, "cpu": 2000}
@@ -60,7 +60,7 @@ def fit(
     """
     if out.resolve() != CALIBRATIONS.resolve():
         shutil.copytree(CALIBRATIONS, out, dirs_exist_ok=True)
-    for kind in [only] if only else dict.fromkeys(parameter.kind for parameter in PARAMETERS):
+    for kind in [only] if only else _MODELS:
         parameters = [parameter for parameter in PARAMETERS if parameter.kind == kind]
         cases = load_cases(measured, without, parameters, cache, sample or _MODELS[kind])
         blocks = blocks_of(cases)
@@ -109,7 +109,7 @@ def fit_family(
         for parameter in PARAMETERS
         if parameter.kind == kind and (not wanted or wanted & set(parameter.tables))
     ]
-    cases = load_cases(measured, without, parameters, cache, sample or _MODELS[kind], family=family, rows=rows)
+    cases = load_cases(measured, without, parameters, cache, sample or _MODELS.get(kind, 0), family=family, rows=rows)
     blocks = [block for block in blocks_of(cases) if not wanted or block.table in wanted]
     machines = {block.hardware: Machine.find(block.hardware, out) for block in blocks}
     used = {block.table for block in blocks}

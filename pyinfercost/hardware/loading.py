@@ -291,7 +291,7 @@ def _memory(
             levels.append((level, capacity, multiple * dram_byte_per_s))
     assumed_bytes = constants.get("assumed.scratchpad_bytes_per_core")
     if not levels and assumed_bytes is not None:
-        multiple = constants["cache.scratchpad_over_dram_bandwidth"]
+        multiple = constants.get("cache.scratchpad_over_dram_bandwidth", 1.0)
         levels.append(("scratchpad", assumed_bytes * cores, multiple * dram_byte_per_s))
     return [*levels, ("dram", _dram_capacity(device), dram_byte_per_s)]
 
