@@ -288,7 +288,8 @@ inline constexpr ConstantField<ArrayConstants> kArrayRows[] = {
     ROW("load", ArrayConstants, load, kRatio, kNotNegative, 1,
         "time to load a tile of weights, relative to that of as many activations as the tile has rows"),
     ROW("resident", ArrayConstants, resident, kRatio, kNotNegative, 1,
-        "share of the scratchpad that weights and activations may fill for weights to stay until the next forward"),
+        "share of the scratchpad that weights and activations may fill for weights to stay until the next "
+        "forward"),
 };
 static_assert(is_complete(kArrayRows));
 

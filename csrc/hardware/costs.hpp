@@ -157,10 +157,10 @@ struct CpuCosts {
 struct SystolicCosts {
     bool shaped = false;
     bool attention = false;
-    bool direct = false;        // the vector unit computes products where it is faster
-    bool hosted = false;        // no DRAM: only weights pass the host link
-    double load_rows = 1;       // rows that stream through an array while a tile of weights is loaded
-    double dram_factor = 1;     // time of a byte relative to a stream
+    bool direct = false;     // the vector unit computes products where it is faster
+    bool hosted = false;     // no DRAM: only weights pass the host link
+    double load_rows = 1;    // rows that stream through an array while a tile of weights is loaded
+    double dram_factor = 1;  // time of a byte relative to a stream
     double rows = 1;
     double cols = 1;
     double units = 1;

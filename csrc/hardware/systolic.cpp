@@ -29,8 +29,8 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
     }
     if (terms.kind == WorkKind::free) return costs;
     // A compiled program is one launch, like a recorded graph.
-    const double gap = execution_ == Execution::eager ? std::max(over.dispatch_s, over.launch_gap_s)
-                                                      : over.replay_gap_s;
+    const double gap =
+        execution_ == Execution::eager ? std::max(over.dispatch_s, over.launch_gap_s) : over.replay_gap_s;
     costs.launch_s = gap + of_class.minimum_s;
     return costs;
 }
