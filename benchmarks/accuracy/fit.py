@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy.fit --measured DIR [--out FOLDER] [--without DEVICE ...] [--sample N] [--rows N]
                                       [--kind gpu|cpu | --family FAMILY] [--table T ...] [--keep KEY ...]
 
-The fitted constants with their start values and limits are listed in `fitting/gpus.py` and `fitting/cpus.py`, by kind
-of machine; families deviate from their kind as far as their rows require. With `--family`, the constants of one family
-are fitted to its rows and start from those of the file that it extends, which do not change. Without `--out` the
-package's own files are rewritten.
+The fitted constants with their start values and limits are listed in `fitting/gpus.py`, `fitting/cpus.py` and
+`fitting/arrays.py`, by kind of machine; families deviate from their kind as far as their rows require. With `--family`,
+the constants of one family are fitted to its rows and start from those of the file that it extends, which do not
+change; arrays are fitted so only. Without `--out` the package's own files are rewritten.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pyinfercost.hardware.files import CALIBRATIONS, DeviceFile, calibration, li
 from . import judge as judging
 from .captures import Capturing, default_cache
 from .cases import Case, halved
-from .fitting import cpus, gpus
+from .fitting import arrays, cpus, gpus
 from .fitting.machines import Machine
 from .fitting.parameters import Parameter
 from .fitting.solve import Problem, blocks_of
@@ -32,7 +32,7 @@ from .fitting.write import forget_device, forget_family, write, write_family
 from .measured import Problems, Table
 from .tables import KINDS
 
-PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS)
+PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS, *arrays.PARAMETERS)
 SHARED = {"gpu": gpus.SHARED, "cpu": cpus.SHARED}
 """Families whose rows determine the constants of their kind; others start from these."""
 
@@ -64,7 +64,7 @@ def fit(
         only: Kind of machine whose constants are fitted; default: all with fitted constants.
     """
     _copy_files(out)
-    for kind in [only] if only else dict.fromkeys(parameter.kind for parameter in PARAMETERS):
+    for kind in [only] if only else SHARED:
         parameters = [parameter for parameter in PARAMETERS if parameter.kind == kind]
         cases = load_cases(measured, without, parameters, SHARED[kind], cache, sample or _MODELS[kind], rows)
         blocks = blocks_of(cases)
@@ -116,7 +116,7 @@ def fit_family(
         for parameter in PARAMETERS
         if parameter.kind == kind and parameter.key not in kept and (not wanted or wanted & set(parameter.tables))
     ]
-    cases = load_cases(measured, without, parameters, (family,), cache, sample or _MODELS[kind], rows)
+    cases = load_cases(measured, without, parameters, (family,), cache, sample or _MODELS.get(kind, 0), rows)
     blocks = [
         block
         for block in blocks_of(cases if half is None else halved(cases, half))

@@ -62,7 +62,7 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
             for path in paths[1:]:
                 table = table.joined(read_table(path, problems))
             if len(table):
-                found.append(table)
+                found.append(kinds.KINDS[name].named(table))
             else:
                 problems.skip(name, "it has no rows")
     if not wanted:

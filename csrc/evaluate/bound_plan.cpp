@@ -87,6 +87,15 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     host_s_ = binder.host_s() * static_cast<double>(plan_->launch_count);
     kernels_.reserve(plan_->terms.size());
     for (const KernelTerms& terms : plan_->terms) kernels_.push_back(binder.bind(terms));
+    if (hardware.constants.link.host_weights > 0 && plan_->resident_bytes.is_constant()) {
+        // A scratchpad alone keeps weights as narrow as products read them, and half of the activations of
+        // the graph, whose operators after a product write its result in place.
+        double read = 0;
+        for (const BoundKernel& kernel : kernels_)
+            read += kernel.terms.launches * kernel.terms.weight_bytes.constant;
+        const double resident = static_cast<double>(plan_->resident_bytes.constant());
+        memory_.weight_capacity = resident + 2 * (memory_.weight_capacity - read);
+    }
 }
 
 BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch,

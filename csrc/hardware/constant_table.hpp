@@ -32,7 +32,7 @@ namespace infercost {
 #define DERIVED(group, field, unit, otherwise, meaning) \
     ROW("", group, field, unit, kNotNegative, otherwise, meaning)
 
-// ---- kernels of GPUs, by class: [kernel.CLASS] ---------------------------------------------------------
+// ---- kernels of GPUs and systolic arrays, by class: [kernel.CLASS] -------------------------------------
 
 struct KernelConstants {
     double dram, compute, minimum_s, issue_byte_per_clock;
@@ -297,6 +297,20 @@ inline constexpr ConstantField<WinogradConstants> kWinogradRows[] = {
 };
 static_assert(is_complete(kWinogradRows));
 
+// ---- systolic arrays: [array] --------------------------------------------------------------------------
+
+struct ArrayConstants {
+    double load, resident;
+};
+inline constexpr ConstantField<ArrayConstants> kArrayRows[] = {
+    ROW("load", ArrayConstants, load, kRatio, kNotNegative, 1,
+        "time to load a tile of weights, relative to that of as many activations as the tile has rows"),
+    ROW("resident", ArrayConstants, resident, kRatio, kNotNegative, 1,
+        "share of the scratchpad that weights and activations may fill for weights to stay until the next "
+        "forward"),
+};
+static_assert(is_complete(kArrayRows));
+
 // [sparsity]
 struct SparsityConstants {
     double gain_2_4;
@@ -533,11 +547,13 @@ static_assert(is_complete(kColdStartRows));
 
 // Topology of the links in a device's file.
 struct LinkConstants {
-    double host_shared, host_unified, device_peers, device_reduces;
+    double host_shared, host_unified, host_weights, device_peers, device_reduces;
 };
 inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
     DERIVED(LinkConstants, host_shared, kRatio, 0, "1: the host link is PCIe, and reaches other devices"),
     DERIVED(LinkConstants, host_unified, kRatio, 0, "1: host and device share one memory"),
+    DERIVED(LinkConstants, host_weights, kRatio, 0,
+            "1: the device has no DRAM, and reads weights over the host link"),
     DERIVED(LinkConstants, device_peers, kDevices, kUnset,
             "number of devices that share the link; unset: any device can use all of it"),
     DERIVED(LinkConstants, device_reduces, kRatio, 0, "1: the switch reduces data in transit"),
@@ -576,6 +592,8 @@ inline constexpr Constant kAssumedRows[] = {
     LOADED("vector_flop_per_clock_per_core", "vector_flop_per_clock_per_core", kFlopAClockPerCore, kPositive,
            kUnset,
            "fp32 rate of the vector unit, if the data sheet gives none; unset: there is no vector unit"),
+    LOADED("scratchpad_kib_per_core", "scratchpad_bytes_per_core", kKibibytes, kPositive, kUnset,
+           "scratchpad of one core, if the data sheet gives none; unset: there is none"),
     LOADED("idle_fraction_of_tdp", "idle_fraction_of_tdp", kRatio, kFraction, kUnset,
            "idle power as a share of the power limit, if the data sheet gives none; unset: unknown"),
 };

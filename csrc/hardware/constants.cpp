@@ -53,6 +53,7 @@ void visit_groups(AnyConstants& c, Visit&& visit) {
         visit(kRowTables[table], c.rows[table], kRowRows);
     visit("attention", c.attention, kAttentionRows);
     visit("winograd", c.winograd, kWinogradRows);
+    visit("array", c.array, kArrayRows);
     visit("sparsity", c.sparsity, kSparsityRows);
     visit("cpu", c.cpu, kCpuRows);
     visit("achieved", c.achieved, kAchievedRows);
@@ -315,6 +316,7 @@ class RowList {
         held({kRowTables.begin(), kRowTables.end()}, kRowRows, row_kernel);
         held({"attention"}, kAttentionRows, machine);
         held({"winograd"}, kWinogradRows, machine);
+        held({"array"}, kArrayRows, machine);
         held({"sparsity"}, kSparsityRows, machine);
         held({"cpu"}, kCpuRows, machine);
         loaded("energy", kEnergyRows);

@@ -25,6 +25,7 @@ struct Constants {
     std::array<RowConstants, kRowTableCount> rows;
     AttentionConstants attention;
     WinogradConstants winograd;
+    ArrayConstants array;
     SparsityConstants sparsity;
     CpuConstants cpu;
     AchievedConstants achieved;

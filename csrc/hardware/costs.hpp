@@ -31,7 +31,8 @@ inline constexpr double kCompiledWindow = 0.2;
 
 struct MemoryCosts {
     double dram_s_per_byte = 0;
-    double last_capacity = 0;  // of the last cache; 0 if there is none
+    double last_capacity = 0;    // of the last cache; 0 if there is none
+    double weight_capacity = 0;  // the same for weights until the next forward
     double last_cache_s_per_byte = 0;
     int caches = 0;  // levels that may serve a working set, inner to outer
     double capacity[kMaxCaches] = {};
@@ -168,7 +169,10 @@ struct CpuCosts {
 struct SystolicCosts {
     bool shaped = false;
     bool attention = false;
-    bool direct = false;
+    bool direct = false;     // the vector unit computes products where it is faster
+    bool hosted = false;     // no DRAM: only weights pass the host link
+    double load_rows = 1;    // rows that stream through an array while a tile of weights is loaded
+    double dram_factor = 1;  // time of a byte relative to a stream
     double rows = 1;
     double cols = 1;
     double units = 1;

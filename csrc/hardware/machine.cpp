@@ -4,6 +4,17 @@
 #include <stdexcept>
 
 namespace infercost {
+namespace {
+
+KernelTerms without_work(const KernelTerms& terms) {
+    KernelTerms none{};
+    none.kind = WorkKind::free;
+    none.dtype = terms.dtype;
+    none.launches = terms.launches;
+    return none;
+}
+
+}  // namespace
 
 MemoryCosts Binder::memory() const {
     const AchievedConstants& reached = constants_.achieved;
@@ -12,6 +23,8 @@ MemoryCosts Binder::memory() const {
     const MemoryLevel* last = hardware_.last_cache();
     if (!last) return costs;
     costs.last_capacity = last->capacity_bytes * constants_.stream.resident;
+    const bool array = hardware_.kind == MachineKind::systolic;
+    costs.weight_capacity = costs.last_capacity * (array ? constants_.array.resident : 1.0);
     costs.last_cache_s_per_byte = 1.0 / (last->bandwidth_byte_per_s * reached.cache);
     costs.caches = static_cast<int>(hardware_.memory.size()) - 1;
     if (costs.caches > kMaxCaches) {
@@ -107,11 +120,17 @@ int Binder::band(const KernelTerms& terms) {
     return is_set(spread_of(of_kind)) ? of_kind : kBandOfMachine;
 }
 
+// Compilers of programs for arrays lay out weights before any forward.
+bool Binder::is_prepared(const KernelTerms& terms) const {
+    return hardware_.kind == MachineKind::systolic && execution_ != Execution::eager &&
+           terms.kind == WorkKind::copy && !is_zero(terms.weight_bytes);
+}
+
 BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
-    kernel.terms = terms;
-    kernel.energy = energy(terms);
+    kernel.terms = is_prepared(terms) ? without_work(terms) : terms;
+    kernel.energy = energy(kernel.terms);
     kernel.band = band(terms);
     kernel.spread = spread_of(kernel.band);
     switch (hardware_.kind) {
@@ -122,7 +141,7 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
             kernel.cpu = cpu(terms);
             break;
         case MachineKind::systolic:
-            kernel.systolic = systolic(terms);
+            kernel.systolic = systolic(kernel.terms);
             break;
     }
     return kernel;

@@ -53,6 +53,7 @@ class Binder {
         Engine vector;
     };
     const Engines& engines(DType dtype);
+    bool is_prepared(const KernelTerms& terms) const;
     const EnergyCosts& energy_of(DType dtype);
     EnergyCosts energy(const KernelTerms& terms);
     GpuCosts gpu(const KernelTerms& terms);

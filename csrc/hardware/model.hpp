@@ -82,6 +82,11 @@ struct MemoryModel {
         cache = bytes * splat(costs.last_cache_s_per_byte);
     }
 
+    // Weights that no cache holds since the forward before.
+    INFERCOST_INLINE Vec cold_weights(int i) const {
+        return only(splat(costs.weight_capacity) < load(footprint + i), weights.at(i));
+    }
+
     INFERCOST_INLINE void time(int i, Vec& dram, Vec& cache) const {
         const Vec weight_bytes = weights.at(i);
         const Vec other_bytes = others.at(i);
@@ -89,9 +94,8 @@ struct MemoryModel {
         const Vec last = splat(costs.last_capacity);
         // Activations were just written: a working set that fits the last cache is still in it. Weights were
         // last read one forward ago: they stay only if everything fits.
-        const Vec cold_weights = only(last < load(footprint + i), weight_bytes);
         const Vec cold_others = only(last < bytes, other_bytes);
-        dram = (cold_weights + cold_others) * splat(costs.dram_s_per_byte);
+        dram = (cold_weights(i) + cold_others) * splat(costs.dram_s_per_byte);
         // The innermost level that holds the working set serves it; each pass through the last level costs
         // time as well.
         Vec s_per_byte = splat(costs.last_cache_s_per_byte);

@@ -11,21 +11,27 @@ SystolicCosts Binder::systolic(const KernelTerms& terms) {
     SystolicCosts costs;
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && hardware_.array.has_value();
     costs.attention = terms.kind == WorkKind::attention;
-    // Depthwise convolutions run on the vector unit if that is faster.
-    costs.direct = terms.kind == WorkKind::convolution && vector.flop_per_s > 0;
-    costs.engine_s_per_flop = seconds_per(engine.flop_per_s);
-    costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
+    // Depthwise convolutions, and products with a few rows.
+    costs.direct = vector.flop_per_s > 0;
+    costs.hosted = constants_.link.host_weights > 0;
+    const KernelConstants& of_class = constants_.kernel[static_cast<std::size_t>(terms.kind)];
+    costs.dram_factor = 1 / of_class.dram;
+    const bool contraction = is_contraction(terms.kind);
+    costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / (contraction ? of_class.compute : 1);
+    costs.vector_s_per_flop = seconds_per(vector.flop_per_s) / (contraction ? 1 : of_class.compute);
     if (costs.shaped) {
         costs.rows = hardware_.array->rows;
         costs.cols = hardware_.array->cols;
         costs.units = hardware_.array->units;
+        costs.load_rows = costs.rows * constants_.array.load;
         // One cycle of the whole machine computes 2 * rows * cols * units FLOPs at the rate of this dtype.
         costs.cycle_s = 2.0 * costs.rows * costs.cols * costs.units * costs.engine_s_per_flop;
     }
-    const double gap = execution_ == Execution::eager      ? std::max(over.dispatch_s, over.launch_gap_s)
-                       : execution_ == Execution::compiled ? over.launch_gap_s
-                                                           : over.replay_gap_s;
-    costs.launch_s = gap + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
+    if (terms.kind == WorkKind::free) return costs;
+    // A compiled program is one launch, like a recorded graph.
+    const double gap =
+        execution_ == Execution::eager ? std::max(over.dispatch_s, over.launch_gap_s) : over.replay_gap_s;
+    costs.launch_s = gap + of_class.minimum_s;
     return costs;
 }
 

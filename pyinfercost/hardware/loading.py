@@ -251,6 +251,8 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
         facts["link.host_shared"] = 1.0
     if device.kind == "cpu" or "memory" in kind:  # host and device share one memory: no copies
         facts["link.host_unified"] = 1.0
+    if device.kind == "systolic" and not _has_dram(device):
+        facts["link.host_weights"] = 1.0
     for key in ("peers", "reduces"):
         value = device.get(f"link.device.{key}")
         if value is not None:
@@ -292,9 +294,21 @@ def _memory(
             levels.append((level, capacity, cache["bandwidth_gb_per_s"] * _GIGA * share))
         elif per_clock is not None:
             levels.append((level, capacity, per_clock * cores * clock_hz))
+        elif not _has_dram(device) and device.get("compute.array"):
+            # A row of operands and a row of results in each clock; the host link says nothing about a scratchpad.
+            array = device.get("compute.array")
+            levels.append((level, capacity, (array["rows"] + array["cols"]) * array["units"] * clock_hz))
         elif multiple is not None:
             levels.append((level, capacity, multiple * dram_byte_per_s))
+    assumed_bytes = constants.get("assumed.scratchpad_bytes_per_core")
+    if not levels and assumed_bytes is not None:
+        multiple = constants.get("cache.scratchpad_over_dram_bandwidth", 1.0)
+        levels.append(("scratchpad", assumed_bytes * cores, multiple * dram_byte_per_s))
     return [*levels, ("dram", _dram_capacity(device), dram_byte_per_s)]
+
+
+def _has_dram(device: DeviceFile) -> bool:
+    return device.get("memory.dram.bandwidth_gb_per_s") is not None
 
 
 def _dram_bandwidth(device: DeviceFile) -> float:

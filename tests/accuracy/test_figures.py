@@ -51,12 +51,12 @@ def test_rows_are_divided_by_the_chosen_fields_only() -> None:
 
 
 def test_a_target_selects_its_rows() -> None:
-    target = Target("short", "gemm", {"precision": ("fp16",)}, in_sample=0.1, least_s=1.0)
-    groups = [ONE, ONE, OTHER, Group("gemm", "t4", "", "fp8"), Group("moe", "t4", "", "fp16")]
-    measured = np.array([0.5, 2.0, 4.0, 4.0, 4.0])
-    latency = np.array([5.0, 3.0, 4.4, 9.0, 9.0])
+    target = Target("short", "gemm", {"precision": ("fp16",)}, in_sample=0.1, least_floors=2.0)
+    groups = [ONE, ONE, OTHER, OTHER, Group("gemm", "t4", "", "fp8"), Group("moe", "t4", "", "fp16")]
+    measured = np.array([0.5, 2.0, 3.0, 6.0, 4.0, 4.0])
+    latency = np.array([5.0, 3.0, 9.0, 6.6, 9.0, 9.0])
     (found,) = reached(Judged(groups, measured, Predicted(latency, latency, latency), measured), [target])
-    assert found.errors.rows == 2, "not the row below a second, nor other dtypes and tables"
+    assert found.errors.rows == 2, "not the shortest of each device, nor other dtypes and tables"
     assert found.errors.mape == pytest.approx((0.5 + 0.1) / 2)
     assert (found.worst, found.worst_mape) == ("t4", pytest.approx(0.5))
     assert reached(Judged([], measured[:0], Predicted(*[measured[:0]] * 3), measured[:0]), [target]) == []

@@ -52,7 +52,7 @@ def test_parameters_are_constants_that_files_may_have_and_start_within_their_lim
         ValueError, match=r"achieved\.cache is fitted from 0\.1 to 1\.2; expected a range within 1e-06 to 1"
     ):
         Parameter("cpu", "achieved.cache", 0.6, 0.1, 1.2, ())
-    assert {parameter.kind for parameter in fit.PARAMETERS} == {"gpu", "cpu"}
+    assert {parameter.kind for parameter in fit.PARAMETERS} == {"gpu", "cpu", "systolic"}
     assert np.isfinite(Problem(cpus.PARAMETERS, [], {}).start()).all()
 
 

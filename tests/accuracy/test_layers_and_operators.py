@@ -47,6 +47,21 @@ def test_layers_that_are_left_out_are_counted(
     assert f"tpu_layers: 1 rows not predicted, {reason}" in captured.err
 
 
+def test_a_norm_that_is_much_faster_than_its_like_is_fused(tmp_path: Path) -> None:
+    path = tmp_path / "tpu_layers.csv"
+    times_us = {"input_layernorm": (100, 100, 100), "post_layernorm": (80, 80, 40), "final_layernorm": (80, 40, 40)}
+    lines = [
+        f"tpu-v6e,meta-llama/Llama-3.1-8B,{layer},{tokens},{time_us}"
+        for layer, of_layer in times_us.items()
+        for tokens, time_us in zip((256, 512, 1024), of_layer, strict=True)
+    ]
+    path.write_text("\n".join(["device,model,layer,tokens,latency_us", *lines, ""]), encoding="utf-8")
+    problems = Problems()
+    cases = KINDS["tpu_layers"].cases(read_table(path, problems), Capturing(tmp_path))
+    assert {case.subject: len(case) for case in cases} == {"input_layernorm": 3, "post_layernorm": 3}
+    assert list(problems.lines()) == ["tpu_layers: 3 rows not predicted, fused into another kernel: final_layernorm"]
+
+
 def test_shapes_of_operators_are_channels_last() -> None:
     graph = apple_ops.operator("mps", "Conv2d", "dim=100x28x28x3 dim=8x3x3x3")
     assert graph is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from . import (
@@ -36,6 +36,7 @@ class Kind:
         sample_by: Columns whose values are sampled together; without them rows are sampled.
         groups: Columns of which each combination is sampled.
         calls: Creates its calls, instead of cases, if its rows are communication.
+        named: Replaces its names of devices by those of the catalog.
     """
 
     cases: Callable[[Table, Capturing], list[Case]]
@@ -44,6 +45,7 @@ class Kind:
         "device", "software", "dtype", "op", "phase", "kv_dtype", "routing", "layer", "backend", "execution", "mode",
     )  # fmt: skip
     calls: Callable[[Table], list[Call]] | None = None
+    named: Callable[[Table], Table] = lambda table: table
 
 
 def _of_operators(cases: Callable[[Table], list[Case]]) -> Kind:
@@ -65,7 +67,7 @@ KINDS = {
         _of_operators(fp32_ops.cases),
     ),
     "tpu_layers": _of_operators(tpu_layers.cases),
-    "apple_ops": _of_operators(apple_ops.cases),
+    "apple_ops": replace(_of_operators(apple_ops.cases), named=apple_ops.named),
     "collectives": _of_calls(collectives.collectives),
     "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
     "expert_all_to_all": _of_calls(collectives.expert_all_to_all),

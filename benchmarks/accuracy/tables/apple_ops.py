@@ -18,21 +18,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+import pyinfercost as ic
 
 from ..cases import Case, Group
 from .graphs import OpGraph
 
 if TYPE_CHECKING:
-    import pyinfercost as ic
-
     from ..measured import Table
 
 _DTYPE = "float32"
 _GPU = ("mlx_gpu", "mps")
 _NOT_EVALUATED = ("ScatterSum", "ScatterMax")
 Shape = tuple[int, ...]
+
+
+def named(table: Table) -> Table:
+    """Return the table with the catalog's names of chips that were sold with different numbers of cores."""
+    known = set(ic.hardware.names())
+    ids = [
+        f"{device}-{cores}-core"
+        for device, cores in zip(table.text("device"), table.text("gpu_cores", ""), strict=True)
+    ]
+    devices = [own if own in known else device for own, device in zip(ids, table.text("device"), strict=True)]
+    return replace(table, columns={**table.columns, "device": devices})
 
 
 def cases(table: Table) -> list[Case]:

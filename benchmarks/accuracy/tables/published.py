@@ -9,7 +9,10 @@ Decisions:
   they are read; 4 bits have a scale and a zero point per 32, which is 5 bits per weight (4.5 to 4.9 in the files).
   `fp8` has fp8 operands of products with known scales, and `int8` 8-bit operands of products and convolutions, with
   all other tensors in bf16.
-- Engines fuse operators, so the execution is `compiled`; a GPU replays a `cuda_graph`.
+- Engines allocate a cache once and write keys and values into it; the cache of transformers appends them, which copies
+  it. The copy of every decode step is left out.
+- Engines fuse operators, so the execution is `compiled`; a GPU replays a `cuda_graph`. TensorRT folds batch norms into
+  convolutions, and adds residuals and applies ReLU in their kernels.
 - `batch` is of the whole device. Rows of several processes side by side are one forward of their joint batch on all
   cores, since estimates know one process.
 - `image` rows of diffusion models are `_STEPS` steps of the denoiser with guidance, which is a batch of two. The
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import pyinfercost as ic
+from pyinfercost._core import GraphRewriter
 from pyinfercost.hardware.files import CATALOG, read_device
 
 from ..captures import BATCH, Build, Capturing, Wanted, captured
@@ -37,6 +41,8 @@ from ..recipes import config_of, diffusers_models, timm_models, torchvision_mode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from pyinfercost._core import TensorInfo
 
     from ..measured import Rows, Table
 
@@ -54,6 +60,7 @@ _WEIGHTS = {"Q4_0": "int4_wo:32", "Q4_K_M": "int4_wo:32", "Q8_0": "int8_wo", "fp
 """Formats of `whatif` by the table's names."""
 _PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16", "int8": "int8"}
 """Precisions by the table's names: what is not an operand of an fp8 product is bf16."""
+_FOLDED = ("aten.batch_norm", "aten.relu", "aten.relu_", "aten.add_")
 _COLUMNS = (
     "kind", "device", "model", "precision", "quantisation", "kv_cache", "sequence_tokens", "context_tokens",
     "image_size", "threads", "phase", "engine", "confidence",
@@ -79,6 +86,10 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
                 continue
             try:
                 ran_graph = _quantized(graph, row)
+                if row["phase"] == "decode":
+                    ran_graph = _in_place(ran_graph)
+                if row["engine"] == "TensorRT":
+                    ran_graph = _folded(ran_graph)
             except ValueError as error:
                 table.problems.add(table.name, reason_of(error), f"{row['device']} {row['model']}", len(some))
                 continue
@@ -121,6 +132,32 @@ def _quantized(graph: ic.Graph, row: Mapping[str, str]) -> ic.Graph:
     if quantisation not in _WEIGHTS:
         raise ValueError(f"quantisation {quantisation} is unknown")
     return _rewritten(graph, _WEIGHTS[quantisation], kv_cache or None)
+
+
+@lru_cache(maxsize=64)
+def _folded(graph: ic.Graph) -> ic.Graph:
+    """Return the graph without the operators that TensorRT runs in the kernels of convolutions."""
+    rewriter = GraphRewriter(graph)
+    now: dict[int, TensorInfo] = {}
+    for node in graph.nodes:
+        if node.op in _FOLDED:
+            first = node.inputs[0]
+            now[node.outputs[0].index] = now.get(first.index, first)
+            rewriter.redirect(node.outputs[0], now[node.outputs[0].index])
+            rewriter.remove(node.index)
+    return rewriter.build()
+
+
+@lru_cache(maxsize=64)
+def _in_place(graph: ic.Graph) -> ic.Graph:
+    """Return the graph with keys and values written into caches instead of appended to copies of them."""
+    rewriter = GraphRewriter(graph)
+    for node in graph.nodes:
+        if node.op == "aten.cat" and node.inputs[0].role == "kv_cache":
+            cache, new = node.inputs
+            place = rewriter.tensor("int64", (1,), role="input", name=f"position_{node.index}")
+            rewriter.replace(node.index, "aten.index_copy_", {"self": cache, "dim": -2, "index": place, "source": new})
+    return rewriter.build()
 
 
 @lru_cache(maxsize=64)
