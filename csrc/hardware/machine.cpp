@@ -82,6 +82,20 @@ const Binder::Engines& Binder::engines(DType dtype) {
     return *slot;
 }
 
+namespace {
+
+KernelTerms without_work(const KernelTerms& terms) {
+    KernelTerms none{};
+    none.kind = terms.kind;
+    none.dtype = terms.dtype;
+    none.operand_bits = terms.operand_bits;
+    none.filter_elements = terms.filter_elements;
+    none.launches = terms.launches;
+    return none;
+}
+
+}  // namespace
+
 BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
@@ -94,7 +108,11 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
             kernel.spread = gpu_spread(terms, kernel.spread);
             break;
         case MachineKind::cpu:
-            kernel.cpu = cpu(terms);
+            if (is_folded(terms)) {
+                kernel.terms = without_work(terms);
+                kernel.energy = energy(kernel.terms);
+            }
+            kernel.cpu = cpu(kernel.terms);
             break;
         case MachineKind::systolic:
             kernel.systolic = systolic(terms);

@@ -42,6 +42,9 @@ class Binder {
     double direct_share(const KernelTerms& terms) const;
     double gpu_spread(const KernelTerms& terms, double of_class);
     AttentionCosts gpu_attention(double core_s_per_flop) const;
+    bool is_frozen(const KernelTerms& terms) const;
+    // Whether a compiler for CPUs computes the results when the graph is made.
+    bool is_folded(const KernelTerms& terms) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WAY = (
     "hardware",
     "threads",
+    "instances",
     "sustained",
     "precision",
     "execution",
