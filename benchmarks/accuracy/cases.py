@@ -18,9 +18,10 @@ SUSTAINED = ", sustained"
 """Suffix of a device's id for rows under continuous load."""
 
 
-def machine_key(device: str, *, sustained: bool = False, threads: int | None = None) -> str:
+def machine_key(device: str, *, sustained: bool = False, threads: int | None = None, instances: int = 1) -> str:
     """Return the key of a machine: the id of its device, and what is special about its use."""
-    return device + (f", {threads} threads" if threads else "") + (SUSTAINED if sustained else "")
+    used = (f", {threads} threads" if threads else "") + (f", {instances} instances" if instances > 1 else "")
+    return device + used + (SUSTAINED if sustained else "")
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Case:
         host_s: Seconds that the measurement added to every row.
         sustained: Whether the device was under continuous load, limited by its board's power.
         threads: Number of CPU threads; None for all.
+        instances: Copies of the model side by side on a CPU.
         runs: Number of forwards that a row is the sum of.
         measured_w: Watts of the board during the run; None if unknown.
         subject: Name of the model or operator; rows of one subject stay together when data is split.
@@ -78,6 +80,7 @@ class Case:
     subject: str = ""
     sustained: bool = False
     threads: int | None = None
+    instances: int = 1
     runs: int = 1
     host_s: float = 0.0
     measured_w: NDArray[np.float64] | None = None
@@ -98,7 +101,7 @@ class Case:
     @property
     def hardware(self) -> str:
         """Key of its machine."""
-        return machine_key(self.group.device, sustained=self.sustained, threads=self.threads)
+        return machine_key(self.group.device, sustained=self.sustained, threads=self.threads, instances=self.instances)
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:

@@ -62,7 +62,9 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
             for path in paths[1:]:
                 table = table.joined(read_table(path, problems))
             if len(table):
-                found.append(kinds.KINDS[name].named(table))
+                table = kinds.KINDS[name].named(table)
+                table.columns |= kinds.KINDS[name].columns(table)
+                found.append(table)
             else:
                 problems.skip(name, "it has no rows")
     if not wanted:

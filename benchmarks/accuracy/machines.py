@@ -32,7 +32,7 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
             and their rows no prediction.
 
     Returns:
-        The machines by `machine_key`. A number of threads that a device does not have has none.
+        The machines by `machine_key`. A number of threads or instances that a device does not have has none.
     """
     named: dict[str, list[Table]] = {}
     for table in tables:
@@ -47,9 +47,12 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
                 machines[machine_key(device, sustained=True)] = (
                     _special(device, folder, sustained=True) or machines[device]
                 )
-            for threads in _threads(device, places):
+            for threads in _numbers("threads", device, places):
                 if (machine := _special(device, folder, threads=threads)) is not None:
                     machines[machine_key(device, threads=threads)] = machine
+            for instances in _numbers("instances", device, places):
+                if (machine := _special(device, folder, instances=instances)) is not None:
+                    machines[machine_key(device, instances=instances)] = machine
         except UnknownHardwareError:
             _omit(places, device, "the catalog has no such device", problems)
         except MissingFactError as error:
@@ -69,9 +72,9 @@ def evidence_of(machine: Hardware, group: Group) -> str:
     return machine.evidence[known[-1] if known else OTHER]
 
 
-def _threads(device: str, tables: Iterable[Table]) -> list[int]:
-    found = {key for table in tables if "threads" in table.columns for key, _ in table.groups("device", "threads")}
-    return sorted(int(threads) for name, threads in found if name == device and threads)
+def _numbers(column: str, device: str, tables: Iterable[Table]) -> list[int]:
+    found = {key for table in tables if column in table.columns for key, _ in table.groups("device", column)}
+    return sorted(int(number) for name, number in found if name == device and number)
 
 
 def _omit(tables: Iterable[Table], device: str, reason: str, problems: Problems) -> None:
@@ -79,17 +82,19 @@ def _omit(tables: Iterable[Table], device: str, reason: str, problems: Problems)
         problems.add(table.name, reason, device, table.text("device").count(device))
 
 
-def load(device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None) -> Hardware:
+def load(
+    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None, instances: int = 1
+) -> Hardware:
     """Load a device of the catalog with the constants of a folder; None for the package's own."""
-    return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads)
+    return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads, instances=instances)
 
 
 def _special(
-    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None
+    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None, instances: int = 1
 ) -> Hardware | None:
     """Return the device in a special use; None if the catalog does not describe it in that use."""
     try:
-        return load(device, folder, sustained=sustained, threads=threads)
+        return load(device, folder, sustained=sustained, threads=threads, instances=instances)
     except ValueError:
         return None
 

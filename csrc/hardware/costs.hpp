@@ -156,7 +156,8 @@ struct CpuCosts {
     bool copies_results = false;         // and results out of it
     double least_shared = 0;             // with fewer elements, one thread runs the loop; 0: no minimum
     double region_s = 0;                 // of a parallel loop, per thread
-    double fault_s_per_byte = 0;         // of newly mapped memory
+    double fault_s_per_byte = 0;         // of newly mapped memory; 0: buffers are reused
+    double allocated_s_per_byte = 0;     // of results that no cache holds, read before they are overwritten
     double loop_s[kSlowLoopCount] = {};  // a hundredth of an element, on one core
     double copying_s = 0;                // an element into a library's layout, on one core; 0: by its bytes
     double reorder_s = 0;                // an element from one order of axes to another, on one core

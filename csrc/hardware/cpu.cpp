@@ -109,6 +109,22 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
 
 }  // namespace
 
+// Whether weights are constants of the compiled graph, whose copies and conversions are folded when it is made.
+// Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines);
+// torch.compile takes fp32 weights as arguments, and converts them in every call.
+bool Binder::is_frozen(const KernelTerms& terms) const {
+    return execution_ == Execution::compiled && bits_of(terms.dtype) < kPackedBits;
+}
+
+bool Binder::is_folded(const KernelTerms& terms) const {
+    const Affine& moved = terms.other_bytes;
+    const Affine& written = terms.written_bytes;
+    const bool reads_weights_alone = !is_zero(terms.weight_bytes) && moved.constant == written.constant &&
+                                     moved.coefficient == written.coefficient &&
+                                     moved.column == written.column;
+    return hardware_.kind == MachineKind::cpu && is_frozen(terms) && is_loop(terms.kind) && reads_weights_alone;
+}
+
 CpuCosts Binder::cpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
@@ -116,6 +132,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     const bool compiled = execution_ != Execution::eager;
     CpuCosts costs;
     costs.cores = hardware_.cores;
+    if (terms.kind == WorkKind::free) return costs;  // computed when the graph was made
     costs.depthwise = terms.kind == WorkKind::convolution && is_depthwise(terms);
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && !costs.depthwise;
     costs.matrix = engine.matrix;
@@ -128,7 +145,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     if (terms.kind == WorkKind::convolution) {
         double calls = 1;
-        if (!costs.depthwise) calls += kWeightCall;
+        if (!costs.depthwise && !is_frozen(terms)) calls += kWeightCall;
         if (!compiled && terms.channels_first) calls += kLayoutCalls;
         costs.launch_s += calls * cpu.convolution_s;
     }
@@ -144,7 +161,13 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     }
     costs.launch_s = terms.opened * costs.launch_s;
     costs.region_s = terms.opened * cpu.region_s + (1.0 - terms.opened) * cpu.region_s * kJoinShare;
-    costs.fault_s_per_byte = cpu.fault_s_per_byte;
+    // Eager results are allocated one by one. Compiled models reuse buffers that stay mapped, whose lines are
+    // read from memory before they are overwritten if no cache holds them.
+    if (compiled) {
+        costs.allocated_s_per_byte = memory().dram_s_per_byte;
+    } else {
+        costs.fault_s_per_byte = cpu.fault_s_per_byte;
+    }
 
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
         const SlowLoop loop = static_cast<SlowLoop>(i);
@@ -168,7 +191,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.copies_activations = !compiled;
     costs.copies_results = !compiled && terms.channels_first && terms.kind == WorkKind::convolution;
     costs.copying_s = cpu.copying_s * (has_broken_blocks(terms) ? kBrokenBlocks : 1.0);
-    costs.reorder_s = cpu.transpose_s;
+    costs.reorder_s = is_frozen(terms) && is_contraction(terms.kind) ? 0 : cpu.transpose_s;
     return costs;
 }
 

@@ -117,6 +117,8 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         const Vec mapped = only(splat(kMappedBytes) < written.at(i), written.at(i)) +
                            only(splat(kMappedBytes) < all_copied, all_copied);
         times.dram = times.dram + mapped * splat(costs.fault_s_per_byte);
+        const Vec large = only(splat(memory.last_capacity) < written.at(i), written.at(i));
+        times.dram = times.dram + large * splat(costs.allocated_s_per_byte);
         if (costs.weights) {
             times.cache = max(times.cache, weights * splat(costs.gemv_s_per_byte) * idle);
             const Vec moving = max(times.dram, times.cache);

@@ -129,7 +129,7 @@ bool Binder::is_prepared(const KernelTerms& terms) const {
 BoundKernel Binder::bind(const KernelTerms& terms) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
-    kernel.terms = is_prepared(terms) ? without_work(terms) : terms;
+    kernel.terms = is_prepared(terms) || is_folded(terms) ? without_work(terms) : terms;
     kernel.energy = energy(kernel.terms);
     kernel.band = band(terms);
     kernel.spread = spread_of(kernel.band);
@@ -138,7 +138,7 @@ BoundKernel Binder::bind(const KernelTerms& terms) {
             kernel.gpu = gpu(terms);
             break;
         case MachineKind::cpu:
-            kernel.cpu = cpu(terms);
+            kernel.cpu = cpu(kernel.terms);
             break;
         case MachineKind::systolic:
             kernel.systolic = systolic(kernel.terms);

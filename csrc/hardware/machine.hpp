@@ -64,6 +64,9 @@ class Binder {
     int gpu_band(const KernelTerms& terms);
     double spread_of(int band) const;
     AttentionCosts gpu_attention(const KernelTerms& terms, const Engine& engine) const;
+    bool is_frozen(const KernelTerms& terms) const;
+    // Whether a compiler for CPUs computes the results when the graph is made.
+    bool is_folded(const KernelTerms& terms) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
 

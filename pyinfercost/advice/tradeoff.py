@@ -37,6 +37,7 @@ def tradeoff(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -64,11 +65,12 @@ def tradeoff(
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
         on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next nine arguments are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next ten arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Number of threads of a CPU, and of measurements.
+        instances: Copies of the model side by side on one CPU; measurements run one.
         sustained: Whether the machine runs under continuous load.
         price: Price of a device-hour; gives `cost_usd`.
         utilization: Fraction of the paid time in which the devices are busy.
@@ -102,6 +104,7 @@ def tradeoff(
         devices=devices,
         precision=precision,
         execution=execution,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,

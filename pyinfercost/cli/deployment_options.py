@@ -25,6 +25,7 @@ DEPLOYMENT = (
     "precision",
     "execution",
     "threads",
+    "instances",
     "sustained",
     "price",
     "utilization",
@@ -36,6 +37,7 @@ DEPLOYMENT = (
 _NEED_HARDWARE = {
     "devices": "--devices needs --hardware; give a machine, such as --hardware l4",
     "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
+    "instances": "--instances needs --hardware; give a machine, such as --hardware xeon-8480+",
     "sustained": "--sustained needs --hardware; give a machine, such as --hardware l4",
     "price": "--price needs --hardware; give the machine that the price is for, such as --hardware l4",
     "region": "--region needs --hardware; give the machine in that region, such as --hardware l4",
@@ -75,6 +77,11 @@ def deployment_options(
             help="Numbers of devices that share the batch." if several else "Number of devices that share the batch.",
         ),
         click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
+        click.option(
+            "--instances",
+            type=click.IntRange(min=1, max=MOST),
+            help="Number of copies of the model side by side; CPUs only.",
+        ),
         click.option(
             "--sustained", is_flag=True, help="Continuous load: the board's power limit applies as well. GPUs only."
         ),

@@ -170,7 +170,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         click.UsageError: No hardware is given, or the value of an option is unknown.
     """
     shared: list[Deployment] = [] if options["on"] is None else read_deployments(options["on"])
-    common = {name: options[name] for name in ("threads", "utilization", "region", "transfer")}
+    common = {name: options[name] for name in ("threads", "instances", "utilization", "region", "transfer")}
     common["sustained"] = options["sustained"] or None
     if options["hardware"] is None:
         if not shared or any(each.hardware is None for each in shared):

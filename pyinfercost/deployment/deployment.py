@@ -48,7 +48,10 @@ class Deployment:
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
             launched from a recorded graph).
-        threads: Threads of a CPU, at least 1; None uses all cores.
+        threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.
+        instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
+            batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one
+            copy, and throughput that of all.
         sustained: Whether the machine runs without pause, so that the power limit bounds its clock
             (see `hardware.load`).
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
@@ -69,6 +72,7 @@ class Deployment:
     precision: str = "native"
     execution: str = "eager"
     threads: int | None = None
+    instances: int = 1
     sustained: bool = False
     price: PriceLike | None = None
     utilization: float = 1.0
@@ -85,6 +89,7 @@ class Deployment:
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
         if self.threads is not None:
             checked["threads"] = whole(self.threads, "threads", COUNT, DeploymentError)
+        checked["instances"] = whole(self.instances, "instances", COUNT, DeploymentError)
         if isinstance(self.price, Mapping):
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
         elif is_number(self.price) and not isinstance(self.price, (int, float)):
@@ -95,10 +100,11 @@ class Deployment:
                 if getattr(self, name) != getattr(Deployment, name):
                     raise DeploymentError(f"{name} is given without hardware: {why}")
         else:
-            machine = machine or _loaded(self.hardware, self.threads, sustained=self.sustained)
+            machine = machine or _loaded(self.hardware, self.threads, self.instances, sustained=self.sustained)
             checked["sustained"] = machine.sustained
             if self.price is not None:
-                price = parse_price(self.price, machine.id, threads=self.threads)
+                threads = None if self.threads is None else self.threads * checked["instances"]
+                price = parse_price(self.price, machine.id, threads=threads)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
         self.__dict__.pop("place", None)
         if self.region is not None or (price is not None and not price.cloud):
@@ -145,8 +151,8 @@ class Deployment:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other fields; the price and the place are resolved again.
 
-        Another machine uses all its cores unless `threads` is given too. If it is named by an id or a path, it is
-        sustained if this one is.
+        Another machine runs one copy on all its cores unless `threads` or `instances` is given too. If it is named by
+        an id or a path, it is sustained if this one is.
 
         Args:
             **changes: Fields and their new values.
@@ -160,6 +166,7 @@ class Deployment:
         machine = changes.get("hardware")
         if machine is not None:
             changes.setdefault("threads", None)
+            changes.setdefault("instances", 1)
         if isinstance(machine, _core.Hardware):
             changes.setdefault("sustained", machine.sustained)
         other = copy(self)
@@ -230,6 +237,7 @@ class Deployment:
             self.precision,
             self.execution,
             self.threads,
+            self.instances,
             self.device_price,
             self.utilization,
             self.place,
@@ -241,10 +249,11 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(Deployment))
 """Fields of a `Deployment`, which functions also accept as keywords."""
 
 _PLAIN = ("devices", "precision", "execution", "utilization")
-_OF_MACHINE = frozenset({"hardware", "threads", "sustained"})
+_OF_MACHINE = frozenset({"hardware", "threads", "instances", "sustained"})
 _NEED_HARDWARE = {
     "devices": "it is a number of machines",
     "threads": "they are threads of a machine",
+    "instances": "they are copies on a machine",
     "sustained": "it is the load of a machine",
     "price": "it is of an hour of a machine",
     "region": "it is the location of a machine",
@@ -297,6 +306,7 @@ def deployment_of(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -319,6 +329,7 @@ def deployment_of(
         "precision": precision,
         "execution": execution,
         "threads": threads,
+        "instances": instances,
         "sustained": sustained,
         "price": price,
         "utilization": utilization,
@@ -333,10 +344,10 @@ def deployment_of(
     return on.replace(**given) if given else on
 
 
-def _loaded(hardware: HardwareLike, threads: int | None, *, sustained: bool) -> _core.Hardware:
+def _loaded(hardware: HardwareLike, threads: int | None, instances: int, *, sustained: bool) -> _core.Hardware:
     """Return the machine; one that was loaded as sustained stays so."""
     already = isinstance(hardware, _core.Hardware) and hardware.sustained
-    return load(hardware, threads=threads, sustained=sustained and not already)
+    return load(hardware, threads=threads, instances=instances, sustained=sustained and not already)
 
 
 def _plain_price(price: Any) -> Any:

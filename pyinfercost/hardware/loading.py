@@ -54,6 +54,7 @@ def load(
     hardware: Source | _core.Hardware,
     *,
     threads: int | None = None,
+    instances: int = 1,
     sustained: bool = False,
     calibration: Source | None = None,
 ) -> _core.Hardware:
@@ -65,6 +66,9 @@ def load(
         threads: Threads of a CPU, one per core; by default all cores. Peaks, private caches and cache bandwidths shrink
             with the cores in use. A shared cache keeps its size. DRAM bandwidth is the smaller of the data sheet's and
             the family's `dram_gb_per_s_per_core` times the cores in use. Power is that of the whole package.
+        instances: Copies of a model side by side on a CPU, each in a process of its own. The machine is then the share
+            of one copy: `cores // instances` cores, and equal parts of shared caches, DRAM bandwidth, memory and power.
+            `threads` are those of one copy.
         sustained: Whether the device works without pause, as a server under load does. Kernels that would draw more
             than the power limit of the board then take as long as their energy does at that limit (`[sustained]` of
             the calibration files). By default estimates are of a single forward, which ends before the clock falls.
@@ -78,29 +82,37 @@ def load(
         UnknownHardwareError: The id is unknown; the message names the nearest ones.
         HardwareFileError: The file does not follow the schema.
         MissingFactError: A fact that estimates need is unknown; the message names it.
-        HardwareError: `threads` is out of range, or given for a loaded machine or one that is no CPU; or `sustained` is
-            set for a loaded machine, or one of unknown power or energy.
+        HardwareError: `threads` or `instances` is out of range, or given for a loaded machine or one that is no CPU; or
+            `sustained` is set for a loaded machine, or one of unknown power or energy.
         InputTypeError: `hardware` is none of these.
     """
     if threads is not None:
         threads = whole(threads, "threads", _ANY, HardwareError)
+    instances = whole(instances, "instances", _ANY, HardwareError)
     sustained = flag(sustained, "sustained", HardwareError)
     if isinstance(hardware, _core.Hardware):
         if threads is not None:
             raise HardwareError(
                 f"threads is {threads}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
             )
+        if instances != 1:
+            raise HardwareError(
+                f"instances is {instances}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
+            )
         if sustained:
             raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     device = _find(hardware)
     folder = CALIBRATIONS if calibration is None else Path(calibration)
-    return _hardware(device, constants_of(device, folder), threads, sustained)
+    return _hardware(device, constants_of(device, folder), threads, instances, sustained)
 
 
 @lru_cache(maxsize=1024)
-def _hardware(device: DeviceFile, constants: Calibration, threads: int | None, sustained: bool) -> _core.Hardware:
-    return _core.Hardware(**core_arguments(device, constants, threads=threads, sustained=sustained))
+def _hardware(
+    device: DeviceFile, constants: Calibration, threads: int | None, instances: int, sustained: bool
+) -> _core.Hardware:
+    arguments = core_arguments(device, constants, threads=threads, instances=instances, sustained=sustained)
+    return _core.Hardware(**arguments)
 
 
 def describe(hardware: Source) -> dict[str, Any]:
@@ -160,7 +172,12 @@ def _find(hardware: object) -> DeviceFile:
 
 
 def core_arguments(
-    device: DeviceFile, constants: Calibration, *, threads: int | None = None, sustained: bool = False
+    device: DeviceFile,
+    constants: Calibration,
+    *,
+    threads: int | None = None,
+    instances: int = 1,
+    sustained: bool = False,
 ) -> dict[str, Any]:
     """Return the keyword arguments of the core's `Hardware`.
 
@@ -168,12 +185,13 @@ def core_arguments(
         device: The device.
         constants: Its calibration constants.
         threads: As in `load`.
+        instances: As in `load`.
         sustained: As in `load`.
 
     Raises:
         MissingFactError: A fact that estimates need is unknown.
-        HardwareError: `threads` is out of range, or the device is no CPU; or `sustained` is set, and its power or
-            energy is unknown.
+        HardwareError: `threads` or `instances` is out of range, or the device is no CPU; or `sustained` is set, and its
+            power or energy is unknown.
     """
     gaps = device.missing()
     if gaps:
@@ -182,7 +200,7 @@ def core_arguments(
             "Copy the file, add the value with its source, and pass the path of the copy."
         )
     all_cores = int(device.get("compute.cores"))
-    cores = _cores_in_use(device, all_cores, threads)
+    cores = _cores_in_use(device, all_cores, threads, instances)
     share = cores / all_cores
     clock_hz = (device.get("compute.clock_ghz") or constants["assumed.clock_ghz"]) * _GIGA
     vector = _rates(device.get("compute.vector_tflop_per_s"), share)
@@ -196,7 +214,7 @@ def core_arguments(
     return {
         "id": device.id,
         "name": device.get("name")
-        + ("" if threads is None else f", {cores} of {all_cores} cores")
+        + ("" if threads is None and instances == 1 else f", {cores} of {all_cores} cores")
         + (", sustained" if sustained else ""),
         "kind": device.kind,
         "family": device.family,
@@ -204,7 +222,7 @@ def core_arguments(
         "clock_hz": clock_hz,
         "matrix_flop_per_s": _rates(device.get("compute.matrix_tflop_per_s"), share),
         "vector_flop_per_s": vector,
-        "memory": _memory(device, values, cores=cores, clock_hz=clock_hz),
+        "memory": _memory(device, values, cores=cores, instances=instances, clock_hz=clock_hz),
         "array": None if array is None else (array["rows"], array["cols"], array["units"]),
         "sparsity_2_4": float(device.get("sparsity.factor_2_4") or 1.0),
         "overheads_s": {
@@ -216,7 +234,7 @@ def core_arguments(
             **{f"{name}.spread": band.spread for name, band in of_classes.items() if name != OTHER},
             **_link_facts(device),
             **{f"power.{key}": share for key, share in power.items()},
-            **_energy_joules(device, values),
+            **_energy_joules(device, values, instances),
             **(_sustained_times(device, constants) if sustained else {}),
         },
         "spread": of_classes[OTHER].spread,
@@ -260,15 +278,16 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
     return facts
 
 
-def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:
+def _cores_in_use(device: DeviceFile, cores: int, threads: int | None, instances: int) -> int:
+    for name, value, default in (("threads", threads, None), ("instances", instances, 1)):
+        if value != default and device.kind != "cpu":
+            raise HardwareError(f"{name} is {value}, but {device.id!r} is of kind {device.kind!r}; expected a CPU")
+    each = cores // whole(instances, f"instances of {device.id!r}", Range(1, cores), HardwareError)
     if threads is None:
-        return cores
-    if device.kind != "cpu":
-        raise HardwareError(f"threads is {threads}, but {device.id!r} is of kind {device.kind!r}; expected a CPU")
-    most = cores * int(device.get("compute.threads_per_core") or 1)
-    return min(
-        whole(threads, f"threads of {device.id!r}", Range(1, most), HardwareError), cores
-    )  # the threads of a core share its units
+        return each
+    most = each * int(device.get("compute.threads_per_core") or 1)
+    # The threads of a core share its units.
+    return min(whole(threads, f"threads of {device.id!r}", Range(1, most), HardwareError), each)
 
 
 def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, float]:
@@ -277,9 +296,9 @@ def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, f
 
 
 def _memory(
-    device: DeviceFile, constants: Mapping[str, float], *, cores: int, clock_hz: float
+    device: DeviceFile, constants: Mapping[str, float], *, cores: int, instances: int, clock_hz: float
 ) -> list[tuple[str, float, float]]:
-    dram_byte_per_s = _dram_bandwidth(device)
+    dram_byte_per_s = _dram_bandwidth(device) / instances
     share = cores / int(device.get("compute.cores"))
     levels = []
     for level in CACHE_LEVELS:
@@ -287,7 +306,7 @@ def _memory(
         if cache is None:
             continue
         private = cache.get("capacity_kib_per_core")
-        capacity = cache["capacity_mib"] * _MEBI if private is None else private * _KIBI * cores
+        capacity = cache["capacity_mib"] * _MEBI / instances if private is None else private * _KIBI * cores
         per_clock = constants.get(f"cache.{level}_byte_per_clock_per_core")
         multiple = constants.get(f"cache.{level}_over_dram_bandwidth")
         if "bandwidth_gb_per_s" in cache:
@@ -304,7 +323,7 @@ def _memory(
     if not levels and assumed_bytes is not None:
         multiple = constants.get("cache.scratchpad_over_dram_bandwidth", 1.0)
         levels.append(("scratchpad", assumed_bytes * cores, multiple * dram_byte_per_s))
-    return [*levels, ("dram", _dram_capacity(device), dram_byte_per_s)]
+    return [*levels, ("dram", _dram_capacity(device) / instances, dram_byte_per_s)]
 
 
 def _has_dram(device: DeviceFile) -> bool:
@@ -390,7 +409,7 @@ def _sustained_times(device: DeviceFile, constants: Calibration) -> dict[str, fl
     return found
 
 
-def _energy_joules(device: DeviceFile, constants: Mapping[str, float]) -> dict[str, float]:
+def _energy_joules(device: DeviceFile, constants: Mapping[str, float], instances: int) -> dict[str, float]:
     """Return static power, the power limit, and the joules of a FLOP and of a byte; empty if unknown.
 
     A FLOP whose rate is limited by power ([power]) takes its energy at the limit. An engine of unknown energy is
@@ -399,6 +418,7 @@ def _energy_joules(device: DeviceFile, constants: Mapping[str, float]) -> dict[s
     Args:
         device: The device.
         constants: Its constants in base units.
+        instances: Copies that share the power of the device equally.
     """
     tdp_w, static = device.get("power.tdp_w"), constants.get("energy.static_fraction")
     dram_j = constants.get("energy.dram_j_per_byte")
@@ -406,8 +426,8 @@ def _energy_joules(device: DeviceFile, constants: Mapping[str, float]) -> dict[s
         return {}
     known = _per_flop(constants, "power.{engine}_{dtype}") | _per_flop(constants, "energy.{engine}_{dtype}")
     found = {
-        "energy.static_w": static * tdp_w,
-        "energy.most_w": float(tdp_w),
+        "energy.static_w": static * tdp_w / instances,
+        "energy.most_w": tdp_w / instances,
         "energy.dram_j_per_byte": dram_j,
         "energy.cache_j_per_byte": constants.get("energy.cache_j_per_byte", 0.0),
         "energy.spread": constants.get("energy.spread", 0.0),

@@ -35,6 +35,7 @@ def measure(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -59,11 +60,12 @@ def measure(
         on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
             keywords below override its fields.
         hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next nine arguments are the fields of `Deployment`, which describes them.
+            predicted. This and the next ten arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
         threads: Number of threads to run on; default: torch's setting.
+        instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
         sustained: Whether the predicted machine runs under continuous load.
         price: Price of a device-hour.
         utilization: Fraction of the paid time in which the devices are busy.
@@ -106,6 +108,7 @@ def measure(
         devices=devices,
         precision=precision,
         execution=execution,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,

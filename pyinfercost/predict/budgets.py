@@ -78,12 +78,13 @@ class CostBudget:
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them; they are
+        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them; they are
             part of `on` afterwards.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
@@ -111,6 +112,7 @@ class CostBudget:
     precision: InitVar[str | None] = None
     execution: InitVar[str | None] = None
     threads: InitVar[int | None] = None
+    instances: InitVar[SupportsIndex | None] = None
     sustained: InitVar[bool | None] = None
     price: InitVar[PriceLike | None] = None
     utilization: InitVar[float | None] = None
@@ -127,6 +129,7 @@ class CostBudget:
         precision: str | None,
         execution: str | None,
         threads: int | None,
+        instances: SupportsIndex | None,
         sustained: bool | None,
         price: PriceLike | None,
         utilization: float | None,
@@ -140,6 +143,7 @@ class CostBudget:
             precision=precision,
             execution=execution,
             threads=threads,
+            instances=instances,
             sustained=sustained,
             price=price,
             utilization=utilization,
@@ -253,6 +257,7 @@ def assert_cost(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -284,6 +289,7 @@ def assert_cost(
         precision: Dtype to serve in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
@@ -313,6 +319,7 @@ def assert_cost(
         precision=precision,
         execution=execution,
         threads=threads,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,

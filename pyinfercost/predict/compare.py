@@ -19,7 +19,7 @@ from .limits import broken_limits
 
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_TERMS = ("hardware", "precision", "execution", "threads", "sustained", "devices", "sizes")
+_TERMS = ("hardware", "precision", "execution", "threads", "instances", "sustained", "devices", "sizes")
 """Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)
@@ -126,6 +126,7 @@ def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
         execution=estimate.text("execution"),
         sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
         threads=estimate.whole("threads", COUNT),
+        instances=estimate.whole("instances", COUNT) or 1,
         sustained=estimate.flag("sustained"),
         devices=devices,
         price=cost.inner("price").text("text"),
@@ -220,6 +221,7 @@ _DIFFERING = (
     ("precision", "this changes bytes and times, too"),
     ("execution", "this changes times, too"),
     ("threads", "this changes times, too"),
+    ("instances", "this changes times, energy and memory, too"),
     ("sustained", "this changes times, too"),
     ("devices", "this changes times, energy and memory, too"),
     ("price", "this changes costs, too"),

@@ -86,7 +86,7 @@ def _or_nan(value: float | None) -> float:
     return nan if value is None else value
 
 
-_MACHINE = ("hardware", "threads", "sustained")
+_MACHINE = ("hardware", "threads", "instances", "sustained")
 _PRICE = (*_MACHINE, "price")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")
@@ -94,6 +94,7 @@ _MOVING = (*_MACHINE, "transfer")
 TERMS: Mapping[str, Term] = MappingProxyType(
     {
         "memory_bytes": Term(_MACHINE, lambda on: on.machine.memory_bytes),
+        "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
         "runtime_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).runtime_s),
         "weights_byte_per_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).byte_per_s),
@@ -213,8 +214,12 @@ class DerivedCosts:
     @cached_property
     def used_s(self) -> Numbers:
         """Device seconds of one item: the forward, and copies that do not overlap it."""
-        points = self._points
-        return (points.latency_s + self.waiting_s) * points.devices / points.items
+        return (self._points.latency_s + self.waiting_s) * self._devices_per_item
+
+    @cached_property
+    def _devices_per_item(self) -> Numbers:
+        """Part of the devices that an item occupies: instances of a model share one."""
+        return self._points.devices / (self._points.items * self._term("instances"))
 
     @cached_property
     def paid_s(self) -> Numbers:
@@ -231,7 +236,7 @@ class DerivedCosts:
 
         def owned() -> Numbers:
             points = self._points
-            idle_s = self.paid_s - points.latency_s * points.devices / points.items
+            idle_s = self.paid_s - points.latency_s * self._devices_per_item
             return (self.energy_per_item_j + idle_s * self._term("idle_w")) * usd_per_j
 
         return _where(usd_per_j, owned, lambda: 0.0)

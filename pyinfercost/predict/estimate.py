@@ -33,6 +33,7 @@ def estimate(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -47,11 +48,12 @@ def estimate(
     Args:
         graph: The graph of the model, as `capture` returns it.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
@@ -74,6 +76,7 @@ def estimate(
         precision=precision,
         execution=execution,
         threads=threads,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,
@@ -115,13 +118,14 @@ def estimate_on(
         execution=on.execution,
         sizes={**fixed, **at.sizes},
         threads=on.threads,
+        instances=on.instances,
         sustained=machine.sustained,
         devices=on.devices,
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
         evidence=evidence_shares(machine, kernels),
-        throughput_per_s=_rate(at.items, latency_s),
+        throughput_per_s=_rate(at.items * on.instances, latency_s),
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,

@@ -50,6 +50,7 @@ def profile(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -68,12 +69,13 @@ def profile(
             another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next nine are the fields of
+        hardware: The machine; without one the model is only counted. This and the next ten are the fields of
             `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
@@ -101,6 +103,7 @@ def profile(
         precision=precision,
         execution=execution,
         threads=threads,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,

@@ -35,6 +35,7 @@ def sparsity_speedup(
     precision: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
+    instances: SupportsIndex | None = None,
     sustained: bool | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
@@ -53,11 +54,12 @@ def sparsity_speedup(
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
@@ -79,6 +81,7 @@ def sparsity_speedup(
         precision=precision,
         execution=execution,
         threads=threads,
+        instances=instances,
         sustained=sustained,
         price=price,
         utilization=utilization,

@@ -155,9 +155,11 @@ def _side(side: Side) -> str:
     if side.hardware is None:
         return ", ".join([*parts, *([side.precision] if side.precision else []), "without hardware"])
     threads = [] if side.threads is None else [f"{side.threads} threads"]
+    instances = [f"{side.instances} instances"] if side.instances > 1 else []
     sustained = ["sustained"] if side.sustained else []
     devices = [f"{side.devices} devices"] if side.devices > 1 else []
-    return ", ".join([*parts, side.hardware, str(side.precision), str(side.execution), *threads, *sustained, *devices])
+    way = [side.hardware, str(side.precision), str(side.execution), *threads, *instances, *sustained, *devices]
+    return ", ".join([*parts, *way])
 
 
 def total_columns(comparison: Comparison) -> list[Column]:

@@ -69,6 +69,13 @@ def estimate_line(estimate: Estimate) -> str:
     return visible(f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}")
 
 
+def _machine(estimate: Estimate) -> str:
+    """Return the id of the machine, and how it is used."""
+    threads = "" if estimate.threads is None else f", {estimate.threads} threads"
+    instances = f", {estimate.instances} instances" if estimate.instances > 1 else ""
+    return estimate.hardware + threads + instances + (", continuous load" if estimate.sustained else "")
+
+
 def heading(profile: Profile) -> list[tuple[str, str]]:
     """Return the profiled model and its deployment, as names and values."""
     lines = [("model", profile.model or "(unnamed graph)")]
@@ -77,9 +84,7 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     lines.append(("precision", profile.precision))
     estimate = profile.estimate
     if estimate is not None:
-        threads = "" if estimate.threads is None else f", {estimate.threads} threads"
-        sustained = ", continuous load" if estimate.sustained else ""
-        lines += [("hardware", estimate.hardware + threads + sustained), ("execution", estimate.execution)]
+        lines += [("hardware", _machine(estimate)), ("execution", estimate.execution)]
     return lines
 
 
@@ -147,12 +152,11 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
 
 def estimate_layout(estimate: Estimate) -> Layout:
     """Return the machine, the figures of an estimate, and the layers that take most of its time."""
-    threads = "" if estimate.threads is None else f", {estimate.threads} threads"
     devices = f"{estimate.devices} x " if estimate.devices > 1 else ""
     sizes = sizes_text(estimate.sizes)
     pairs = [
         *([("sizes", sizes)] if sizes else []),
-        ("hardware", devices + estimate.hardware + threads + (", continuous load" if estimate.sustained else "")),
+        ("hardware", devices + _machine(estimate)),
         ("precision", estimate.precision),
         ("execution", estimate.execution),
     ]

@@ -83,6 +83,7 @@ class Side:
     execution: str | None
     sizes: Mapping[str, int]
     threads: int | None = None
+    instances: int = 1
     sustained: bool | None = None
     devices: int = 1
     price: str | None = None

@@ -77,7 +77,8 @@ class Estimate(Result):
         precision: The dtype that it runs in.
         execution: How it runs.
         sizes: Values of all named sizes.
-        threads: Threads of a CPU; None for all cores.
+        threads: Threads of a CPU, or of each copy on it; None for all cores.
+        instances: Copies of the model side by side on a CPU; latency, energy and memory are of one of them.
         sustained: Whether the machine runs without pause, so that its power limit bounds the clock.
         devices: Devices that share the batch.
         latency_s: Seconds of the forward.
@@ -85,8 +86,8 @@ class Estimate(Result):
         latency_high_s: Upper end of its band.
         evidence: What the band rests on -> share of the latency, strongest first: `"measured here"`, `"family fitted"`,
             `"sibling family fitted"`, `"datasheet only"`; empty for a machine that was built in Python.
-        throughput_per_s: Items of the batch per second if the graph has a size `batch`, else forwards; None if the
-            forward takes no time.
+        throughput_per_s: Items of the batch per second, over all instances, if the graph has a size `batch`, else
+            forwards; None if the forward takes no time.
         energy_j: Joules of the forward on all devices; None, like the next three, if the machine's power is unknown.
         energy_low_j: Lower end of its band.
         energy_high_j: Upper end of its band.
@@ -115,6 +116,7 @@ class Estimate(Result):
     execution: str
     sizes: Mapping[str, int]
     threads: int | None
+    instances: int
     sustained: bool
     devices: int
     latency_s: float

@@ -39,7 +39,7 @@ ON = "on"
 PLAIN = ("precision", "execution", "devices", "utilization")
 """Fields of a deployment that need no look-up."""
 
-RESOLVED = ("hardware", "threads", "sustained", "price", "region", "transfer")
+RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer")
 """Fields of a deployment that are resolved: to a machine, a price, a place, rates of links."""
 
 MOST_SETTINGS = 100_000
@@ -48,7 +48,7 @@ MOST_SETTINGS = 100_000
 MOST_POINTS = 2**63 - 1
 """Maximum number of points of a grid."""
 
-_MACHINE = ("hardware", "threads", "sustained")
+_MACHINE = ("hardware", "threads", "instances", "sustained")
 _ALWAYS = ("hardware", "precision", "execution")
 """Fields that are columns of every sweep."""
 

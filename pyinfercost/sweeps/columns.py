@@ -174,7 +174,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "throughput_per_s":
             timed = latency_s > 0
             rate: NDArray[np.float64] = np.divide(
-                points.items, latency_s, out=np.full(latency_s.shape, np.nan), where=timed
+                points.items * points.term("instances"), latency_s, out=np.full(latency_s.shape, np.nan), where=timed
             )
             return rate
         value = points.graph_figure(name) if name in OF_GRAPH else getattr(DerivedCosts(points), name)

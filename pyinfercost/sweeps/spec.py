@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 WAY = (
     "hardware",
     "threads",
+    "instances",
     "sustained",
     "precision",
     "execution",

@@ -37,6 +37,7 @@ def sweep(
     precision: str | Iterable[str] | None = None,
     execution: str | Iterable[str] | None = None,
     threads: int | Iterable[int] | None = None,
+    instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
     sustained: bool | Iterable[bool] | None = None,
     price: PriceLike | Iterable[PriceLike] | None = None,
     utilization: float | Iterable[float] | None = None,
@@ -67,6 +68,7 @@ def sweep(
         precision: Dtypes to run in.
         execution: Ways to run.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether machines run without pause.
         price: Prices of a device hour; a mapping gives them by machine. Adds the column `cost_usd`: USD of one item of
             the batch.
@@ -113,6 +115,7 @@ def sweep(
             precision=precision,
             execution=execution,
             threads=threads,
+            instances=instances,
             sustained=sustained,
             price=price,
             utilization=utilization,

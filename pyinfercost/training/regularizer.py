@@ -69,11 +69,12 @@ class CostRegularizer:
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
         on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next nine are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
         price: Price of a device hour, for `cost_usd`.
         utilization: Share of the paid time in which the machine works.
@@ -109,6 +110,7 @@ class CostRegularizer:
         precision: str | None = None,
         execution: str | None = None,
         threads: int | None = None,
+        instances: SupportsIndex | None = None,
         sustained: bool | None = None,
         price: PriceLike | None = None,
         utilization: float | None = None,
@@ -134,6 +136,7 @@ class CostRegularizer:
             precision=precision,
             execution=execution,
             threads=threads,
+            instances=instances,
             sustained=sustained,
             price=price,
             utilization=utilization,

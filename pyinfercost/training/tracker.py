@@ -52,12 +52,13 @@ class CostTracker:
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; the keywords below override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next nine are the fields of `Deployment`, which
+        hardware: Machines to serve on, one or several. This and the next ten are the fields of `Deployment`, which
             describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU to serve on.
+        instances: Copies of the model side by side on one CPU.
         sustained: Whether the machines run without pause.
         price: Price of a device hour, or a mapping from machine id to price.
         utilization: Share of the paid time in which the machines work.
@@ -102,6 +103,7 @@ class CostTracker:
         precision: str | None = None,
         execution: str | None = None,
         threads: int | None = None,
+        instances: SupportsIndex | None = None,
         sustained: bool | None = None,
         price: PriceLike | None = None,
         utilization: float | None = None,
@@ -151,6 +153,7 @@ class CostTracker:
             precision=precision,
             execution=execution,
             threads=threads,
+            instances=instances,
             sustained=sustained,
             price=price,
             utilization=utilization,

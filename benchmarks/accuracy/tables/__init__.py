@@ -37,6 +37,7 @@ class Kind:
         groups: Columns of which each combination is sampled.
         calls: Creates its calls, instead of cases, if its rows are communication.
         named: Replaces its names of devices by those of the catalog.
+        columns: Returns columns that follow from others.
     """
 
     cases: Callable[[Table, Capturing], list[Case]]
@@ -46,6 +47,7 @@ class Kind:
     )  # fmt: skip
     calls: Callable[[Table], list[Call]] | None = None
     named: Callable[[Table], Table] = lambda table: table
+    columns: Callable[[Table], dict[str, list[str]]] = lambda _: {}
 
 
 def _of_operators(cases: Callable[[Table], list[Case]]) -> Kind:
@@ -72,7 +74,7 @@ KINDS = {
     "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
     "expert_all_to_all": _of_calls(collectives.expert_all_to_all),
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),
-    "published_models": Kind(published.cases, sample_by=("model",)),
+    "published_models": Kind(published.cases, sample_by=("model",), columns=published.columns),
     "models_vision": Kind(vision.cases, sample_by=("model",)),
 }
 """Readers of all tables, in order of their cost."""

@@ -13,8 +13,8 @@ Decisions:
   it. The copy of every decode step is left out.
 - Engines fuse operators, so the execution is `compiled`; a GPU replays a `cuda_graph`. TensorRT folds batch norms into
   convolutions, and adds residuals and applies ReLU in their kernels.
-- `batch` is of the whole device. Rows of several processes side by side are one forward of their joint batch on all
-  cores, since estimates know one process.
+- `batch` is of the whole device. Where `note` tells of processes side by side, they are instances of the model on equal
+  parts of a CPU, and `batch` is shared between them.
 - `image` rows of diffusion models are `_STEPS` steps of the denoiser with guidance, which is a batch of two. The
   decoder and the text encoders, a small part of the FLOPs, are left out.
 - `part` is the table's own kind of device. Rows of `confidence` recalled, which nobody read again in their source, are
@@ -24,6 +24,7 @@ Decisions:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -63,8 +64,17 @@ _PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16", "i
 _FOLDED = ("aten.batch_norm", "aten.relu", "aten.relu_", "aten.add_")
 _COLUMNS = (
     "kind", "device", "model", "precision", "quantisation", "kv_cache", "sequence_tokens", "context_tokens",
-    "image_size", "threads", "phase", "engine", "confidence",
+    "image_size", "threads", "instances", "phase", "engine", "confidence",
 )  # fmt: skip
+
+
+_PROCESSES = re.compile(r"(\d+) processes of \d+ cores")
+
+
+def columns(table: Table) -> dict[str, list[str]]:
+    """Return the number of processes side by side; empty for one."""
+    found = [_PROCESSES.search(note) for note in table.text("note", "")]
+    return {"instances": ["" if processes is None else processes[1] for processes in found]}
 
 
 def cases(table: Table, capturing: Capturing) -> list[Case]:
@@ -99,8 +109,8 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
 
 
 def _batches(row: Mapping[str, str], batches: Rows) -> Rows:
-    """Return the batches of the graph: guidance runs two samples for each."""
-    return batches * _GUIDED if row["phase"] == "image" else batches
+    """Return the batches of the graph: those of one instance; guidance runs two samples for each."""
+    return (batches * _GUIDED if row["phase"] == "image" else batches) // int(row["instances"] or 1)
 
 
 def _wanted(row: Mapping[str, str], batches: list[int]) -> Wanted:
@@ -189,5 +199,6 @@ def _case(
         rows,
         row["model"],
         threads=int(row["threads"]) if row["threads"] and kind == "cpu" else None,
+        instances=int(row["instances"] or 1),
         runs=_STEPS if row["phase"] == "image" else 1,
     )

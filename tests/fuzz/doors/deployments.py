@@ -50,7 +50,18 @@ _TRANSFERS = (
 )
 _WORDS = ("=", ",", "/", ":", "@", "e", "1e999", "nan", "inf", "-", "9" * 400, "\0", "\u0663", "_", ".toml", "$")
 _OWNED = {"usd": 30000.0, "devices": 8, "lifetime_years": 4, "usd_per_kwh": 0.2, "pue": 1.2, "region": "deu"}
-_FIELDS = ("devices", "threads", "utilization", "price", "region", "transfer", "sustained", "precision", "execution")
+_FIELDS = (
+    "devices",
+    "threads",
+    "instances",
+    "utilization",
+    "price",
+    "region",
+    "transfer",
+    "sustained",
+    "precision",
+    "execution",
+)
 
 
 class Deployments(Door):
@@ -65,6 +76,7 @@ class Deployments(Door):
         fields: dict[str, Callable[[], Value]] = {
             "devices": lambda: random.choice((1, 2, integer(random), integer(random))),
             "threads": lambda: random.choice((1, 4, integer(random))),
+            "instances": lambda: random.choice((1, 4, integer(random))),
             "utilization": lambda: random.choice((0.5, 1, real(random))),
             "price": lambda: random.choice(
                 (_text(random, _PRICES), _text(random, _PRICES), real(random), integer(random))

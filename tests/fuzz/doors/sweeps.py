@@ -25,6 +25,7 @@ _FIELDS: dict[str, tuple[Value, ...]] = {
     "region": ("deu", "world"),
     "transfer": ("pinned", "pageable,overlapped"),
     "threads": (1, 4),
+    "instances": (1, 4),
 }
 _WHERE = ("latency_s < 0.05", "batch > 3 and fits_in_memory", "cost_usd < 1e-9", "hardware == 'l4'", "energy_j >= 0")
 
