@@ -86,7 +86,7 @@ class Explainer {
 
     void ask_gpu(const BoundKernel& limited) {
         BoundKernel kernel = limited;
-        kernel.gpu.sustained_s_per_flop = kernel.gpu.sustained_s_per_byte = 0;
+        kernel.gpu.power_s_per_flop = kernel.gpu.power_s_per_byte = 0;
         asked_.push_back(kernel);
         switch (kernel.gpu.shape) {
             case Shape::tiles:
@@ -161,11 +161,6 @@ class Explainer {
                                                  others * kernel.systolic.vector_s_per_flop);
                 add_rest("padding", 0);
                 break;
-        }
-        // Part of the arithmetic that a higher clock would save, if the board had the power.
-        const double rate = power_share(hardware_, contraction_engine(hardware_, work.dtype));
-        if (flops > 0 && now_->algorithm != Algorithm::direct) {
-            add("power", std::min(now_->terms.compute, now_->ideal_compute_s) * (1 - rate));
         }
     }
 

@@ -17,8 +17,8 @@
 
 namespace infercost {
 
-// A row for a field of a struct; the field gives the name in a machine. A row without a key is not in calibration
-// files: error bands depend on what was measured on machines alike (calibration/bands).
+// A row for a field of a struct; the field gives the name in a machine. A row without a key is not in
+// calibration files: error bands depend on what was measured on machines alike (calibration/bands).
 #define ROW(key, group, field, unit, range, otherwise, ...)               \
     ConstantField<group> {                                                \
         {key, #field, unit, range, otherwise, __VA_ARGS__}, &group::field \
@@ -94,6 +94,11 @@ inline constexpr ConstantField<StreamConstants> kStreamRows[] = {
         "passes over the bytes of a convolution with channels outermost, to change the layout"),
 };
 static_assert(is_complete(kStreamRows));
+inline constexpr Constant kEccRows[] = {
+    LOADED("inline_ecc", "inline_ecc", kRatio, kFraction, 1,
+           "DRAM bandwidth with ECC that is stored among the data, as a multiple of that without ECC"),
+};
+static_assert(has_distinct_keys(kStreamRows, kEccRows));
 
 struct ForwardConstants {
     double start_s, compiled_dispatch_s;
@@ -415,7 +420,7 @@ inline constexpr Constant kAchievedOfEngine{"{engine}_{dtype}",
                                             "the same for one dtype; unset: the share of the engine"};
 static_assert(is_complete(kAchievedRows));
 
-// ---- energy: [energy], [sustained], [power] ------------------------------------------------------------
+// ---- energy: [energy], [power] ---------------------------------------------------------------------------
 
 // In a file; the loader combines these with the power limit of the board.
 inline constexpr Constant kEnergyRows[] = {
@@ -430,21 +435,22 @@ inline constexpr Constant kEnergyRows[] = {
         "pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
         "energy of a FLOP at full clock; unset: scaled from another dtype, or power limit divided by peak"),
 };
-inline constexpr Constant kSustainedRows[] = {
-    LOADED("static_fraction", "static_fraction", kRatio, kFraction, 0,
-           "static power as a share of the board's power limit, under constant load"),
-    LOADED("dram_pj_per_byte", "dram_j_per_byte", kPicojoulesPerByte, kPositive, kUnset,
-           "energy of a byte from DRAM under constant load; unset: no sustained limit is modelled"),
-    LOADED("pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
-           "energy of a FLOP under constant load, at the lower voltage of a board at its power limit"),
-};
 inline constexpr Constant kPowerRows[] = {
     LOADED("static_fraction", "static_fraction", kRatio, kNotNegative, 0,
-           "share of the board's power limit that is not available to arithmetic"),
+           "share of the board's power limit that is not available to kernels"),
     LOADED("static_w", "static_w", kWatts, kNotNegative, 0,
-           "additional power that is not available to arithmetic"),
+           "additional power that is not available to kernels"),
+    LOADED("burst", "burst", kRatio, kOneOrMore, 1,
+           "power that a board with its own supply may draw for a short forward, over its limit"),
+    LOADED("lowest_voltage_ghz", "lowest_voltage_hz", kGigahertz, kPositive, kUnset,
+           "clock up to which the lowest voltage suffices; unset: one voltage"),
+    LOADED("voltage_rise", "voltage_rise", kRatio, kNotNegative, 0,
+           "relative rise of the voltage divided by that of the clock, above lowest_voltage_ghz"),
+    LOADED("dram_pj_per_byte", "dram_j_per_byte", kPicojoulesPerByte, kNotNegative, kUnset,
+           "energy of a byte from DRAM at the power limit; unset: no power limit is modelled"),
     LOADED("pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
-           "energy of a FLOP, which caps the rate at the available power; unset: no cap"),
+           "energy of a FLOP at the lowest voltage; unset: scaled from another dtype, or such that a board "
+           "holds its clock in a short forward"),
 };
 
 // In a machine.
@@ -458,22 +464,19 @@ inline constexpr ConstantField<EnergyConstants> kEnergyDerived[] = {
     DERIVED(EnergyConstants, dram_j_per_byte, kJoulesPerByte, 0, "additional energy of a byte from DRAM"),
     ROW("", EnergyConstants, spread, kRatio, kSpread, 0, "error band of the power"),
 };
-struct SustainedConstants {
-    double dram_s_per_byte;
+struct PowerConstants {
+    double sustained, dram_s_per_byte;
 };
-inline constexpr ConstantField<SustainedConstants> kSustainedDerived[] = {
-    DERIVED(SustainedConstants, dram_s_per_byte, kSecondsPerByte, kUnset,
+inline constexpr ConstantField<PowerConstants> kPowerDerived[] = {
+    DERIVED(PowerConstants, sustained, kRatio, 0, "1: the machine runs without pause, at its power limit"),
+    DERIVED(PowerConstants, dram_s_per_byte, kSecondsPerByte, kUnset,
             "energy of a byte from DRAM divided by the available power; unset: no limit"),
 };
-static_assert(is_complete(kEnergyDerived) && is_complete(kSustainedDerived));
+static_assert(is_complete(kEnergyDerived) && is_complete(kPowerDerived));
 inline constexpr Constant kEnergyOfEngine{"", kEngineAndDtype,   kJoulesPerFlop, kNotNegative,
                                           0,  "energy of a FLOP"};
-inline constexpr Constant kSustainedOfEngine{
-    "", kEngineAndDtype, kSecondsPerFlop, kNotNegative, 0, "energy of a FLOP divided by the available power"};
 inline constexpr Constant kPowerOfEngine{
-    "",     kEngineAndDtype,
-    kRatio, kNotNegative,
-    1,      "share of an engine's reachable rate within the power limit of the board"};
+    "", kEngineAndDtype, kSecondsPerFlop, kNotNegative, 0, "energy of a FLOP divided by the available power"};
 
 // ---- links: [collectives], [host_link], [cold_start] ---------------------------------------------------
 
@@ -597,9 +600,9 @@ inline constexpr Constant kAssumedRows[] = {
     LOADED("idle_fraction_of_tdp", "idle_fraction_of_tdp", kRatio, kFraction, kUnset,
            "idle power as a share of the power limit, if the data sheet gives none; unset: unknown"),
 };
-static_assert(has_distinct_keys(kEnergyRows) && has_distinct_keys(kSustainedRows) &&
-              has_distinct_keys(kPowerRows) && has_distinct_keys(kOverheadRows) &&
-              has_distinct_keys(kCacheRows) && has_distinct_keys(kAssumedRows));
+static_assert(has_distinct_keys(kEnergyRows) && has_distinct_keys(kPowerRows) &&
+              has_distinct_keys(kOverheadRows) && has_distinct_keys(kCacheRows) &&
+              has_distinct_keys(kAssumedRows));
 
 #undef LOADED
 #undef DERIVED

@@ -58,7 +58,7 @@ void visit_groups(AnyConstants& c, Visit&& visit) {
     visit("cpu", c.cpu, kCpuRows);
     visit("achieved", c.achieved, kAchievedRows);
     visit("energy", c.energy, kEnergyDerived);
-    visit("sustained", c.sustained, kSustainedDerived);
+    visit("power", c.power, kPowerDerived);
     visit("collectives", c.collectives, kCollectiveRows);
     visit("host_link", c.host_link, kHostLinkRows);
     visit("cold_start", c.cold_start, kColdStartRows);
@@ -70,7 +70,6 @@ template <class AnyConstants, class Visit>
 void visit_engines(AnyConstants& c, Visit&& visit) {
     visit("achieved", c.achieved_of, kAchievedOfEngine);
     visit("energy", c.energy_of, kEnergyOfEngine);
-    visit("sustained", c.sustained_of, kSustainedOfEngine);
     visit("power", c.power_of, kPowerOfEngine);
 }
 
@@ -302,6 +301,7 @@ class RowList {
         held({"limits"}, kLimitRows, machine);
         loaded("assumed", kAssumedRows);
         held({"stream"}, kStreamRows, machine);
+        loaded("stream", kEccRows);
         held({"forward"}, kForwardRows, machine);
         std::vector<std::string> classes;
         for (std::size_t kind = 0; kind < kWorkKindCount; ++kind) {
@@ -320,7 +320,6 @@ class RowList {
         held({"sparsity"}, kSparsityRows, machine);
         held({"cpu"}, kCpuRows, machine);
         loaded("energy", kEnergyRows);
-        loaded("sustained", kSustainedRows);
         loaded("power", kPowerRows);
         held({"collectives"}, kCollectiveRows, machine);
         held({"host_link"}, kHostLinkRows, machine);

@@ -32,8 +32,7 @@ struct Constants {
     EngineFigures achieved_of;
     EnergyConstants energy;
     EngineFigures energy_of;
-    SustainedConstants sustained;
-    EngineFigures sustained_of;
+    PowerConstants power;
     EngineFigures power_of;
     CollectiveConstants collectives;
     HostLinkConstants host_link;

@@ -129,9 +129,9 @@ struct GpuCosts {
     double direct_s_per_flop = 0;
     double most_bytes = 0;  // largest operand of kernels with 32-bit indices; 0: no limit
     double large_s_per_flop = 0;
-    // A board under constant load is limited by its power; 0: no limit.
-    double sustained_s_per_flop = 0;
-    double sustained_s_per_byte = 0;
+    // Energy divided by the power of the board; 0: no limit.
+    double power_s_per_flop = 0;
+    double power_s_per_byte = 0;
     const TileMenu* menu = nullptr;
     TileCosts tiles;
     RowCosts rows;

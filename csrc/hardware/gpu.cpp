@@ -259,8 +259,9 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     } else {
         costs.menu = batched <= 0 ? &kVectorTiles : batched < 128 ? &kBatchedTiles : &kBatchedTile;
     }
-    costs.sustained_s_per_byte = value_or(constants_.sustained.dram_s_per_byte, 0);
-    costs.sustained_s_per_flop = sustained_s_per_flop(hardware_, engine);
+    // Zeros that are skipped draw no power.
+    costs.power_s_per_flop = power_s_per_flop(hardware_, engine) / skipped;
+    costs.power_s_per_byte = value_or(constants_.power.dram_s_per_byte, 0);
     // Depthwise and narrow grouped convolutions have direct kernels on the vector unit, without padding to
     // tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
@@ -289,8 +290,14 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
         !is_zero(terms.winograd_tiles_4)) {
         costs.shape = GpuCosts::Shape::winograd;
-        costs.winograd.fused_s_per_flop = core_s_per_flop / fused;
-        costs.winograd.product_s_per_flop = core_s_per_flop / constants_.winograd.products;
+        // These algorithms save FLOPs, so that their energy does not follow from the number of FLOPs: the
+        // clock of all of them falls to the available power.
+        const double slower = std::max(1.0, kWinogradPower * costs.power_s_per_flop * engine.flop_per_s);
+        const double limited_s_per_flop = core_s_per_flop * slower;
+        costs.power_s_per_flop = 0;
+        costs.tiles.core_s_per_flop *= slower;
+        costs.winograd.fused_s_per_flop = limited_s_per_flop / fused;
+        costs.winograd.product_s_per_flop = limited_s_per_flop / constants_.winograd.products;
         costs.winograd.pass_s_per_byte = memory().dram_s_per_byte * constants_.winograd.passes;
         costs.winograd.element_bytes = terms.operand_bits / 8.0;
         costs.winograd.launch_s = gap;

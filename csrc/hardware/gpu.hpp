@@ -44,6 +44,8 @@ inline constexpr double kMostResident = 8;
 // the vector unit.
 inline constexpr double kWideGroup = 64;
 inline constexpr double kNarrowGroup = 24;
+// Power of convolutions by Winograd's algorithms at full clock, divided by that of products (T4).
+inline constexpr double kWinogradPower = 0.8;
 // Elements of a 32-bit index.
 inline constexpr double kMostElements = 2147483647;
 // The largest window of a library's depthwise kernels.

@@ -142,10 +142,10 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
         if (costs.issue_s_per_byte > 0) {
             times.compute = max(times.compute, bytes.written.at(i) * splat(costs.issue_s_per_byte));
         }
-        if (costs.sustained_s_per_byte > 0) {
-            const Vec moved = bytes.weights.at(i) + bytes.others.at(i) + again;
-            times.compute = max(times.compute, contraction.at(i) * splat(costs.sustained_s_per_flop) +
-                                                   moved * splat(costs.sustained_s_per_byte));
+        if ((tiled || shape == Shape::attention || shape == Shape::unshaped) && costs.power_s_per_flop > 0) {
+            const Vec moved = bytes.weights.at(i) + bytes.others.at(i);
+            times.compute = max(times.compute, contraction.at(i) * splat(costs.power_s_per_flop) +
+                                                   moved * splat(costs.power_s_per_byte));
         }
         times.busy = max(times.compute, times.dram);
         if (!behind_dram) times.busy = max(times.busy, times.cache);

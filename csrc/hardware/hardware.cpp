@@ -183,6 +183,11 @@ Hardware scaled(const Hardware& hardware, const ScaleFactors& factors) {
         for (double& rate : *rates) rate *= cores * factors.compute;
     }
     if (result.array) result.array->units *= cores;
+    // A board with more cores or bandwidth has the power for them.
+    for (auto* figures : {&result.constants.power_of.matrix, &result.constants.power_of.vector}) {
+        for (double& s_per_flop : *figures) s_per_flop /= cores * factors.compute;
+    }
+    result.constants.power.dram_s_per_byte /= factors.dram_bandwidth;
     for (std::size_t i = 0; i < result.memory.size(); ++i) {
         const bool is_dram = i + 1 == result.memory.size();
         result.memory[i].bandwidth_byte_per_s *= is_dram ? factors.dram_bandwidth : cores;
@@ -204,13 +209,8 @@ Engine vector_engine(const Hardware& hardware, DType dtype) {
     return {};
 }
 
-double power_share(const Hardware& hardware, const Engine& engine) {
+double power_s_per_flop(const Hardware& hardware, const Engine& engine) {
     return value_or(hardware.constants.power_of.of(engine.matrix, engine.dtype), kPowerOfEngine.otherwise);
-}
-
-double sustained_s_per_flop(const Hardware& hardware, const Engine& engine) {
-    return value_or(hardware.constants.sustained_of.of(engine.matrix, engine.dtype),
-                    kSustainedOfEngine.otherwise);
 }
 
 double energy_j_per_flop(const Hardware& hardware, const Engine& engine) {

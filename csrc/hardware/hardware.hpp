@@ -60,14 +60,14 @@ struct Hardware {
     // Four of five measurements lie between latency / (1 + spread) and latency x (1 + spread), where a class
     // of kernels has no spread of its own among the constants.
     double spread = 0;
-    // What the band of a class of kernels rests on, in words: class -> evidence; "other" for classes without an
-    // entry.
+    // What the band of a class of kernels rests on, in words: class -> evidence; "other" for classes without
+    // an entry.
     std::map<std::string, std::string> evidence;
     // Where the figures are from, in words, for whoever reads results.
     std::map<std::string, std::string> provenance;
 
-    // Whether the machine is taken to be at work all the time, so that its power is a limit too.
-    bool sustained() const { return is_set(constants.sustained.dram_s_per_byte); }
+    // Whether the machine works without pause, at most at its power limit.
+    bool sustained() const { return value_or(constants.power.sustained, 0) > 0; }
     const MemoryLevel& dram() const { return memory.back(); }
     // Byte/s that the cores can draw from dram, by the lines that each has in flight; infinite if unknown.
     double drawn_byte_per_s() const {
@@ -120,10 +120,8 @@ struct Engine {
 // The fastest engine for contractions of this dtype; narrower types fall back to wider ones.
 Engine contraction_engine(const Hardware& hardware, DType dtype);
 Engine vector_engine(const Hardware& hardware, DType dtype);
-// What the board's power leaves of what this engine would reach: 1 where it leaves all.
-double power_share(const Hardware& hardware, const Engine& engine);
-// Of a device that is at work all the time: a FLOP's energy at the power that the board has for it.
-double sustained_s_per_flop(const Hardware& hardware, const Engine& engine);
+// Energy of a FLOP divided by the power that the board has for it; 0 without a limit.
+double power_s_per_flop(const Hardware& hardware, const Engine& engine);
 // What a FLOP draws; 0 where that is not known.
 double energy_j_per_flop(const Hardware& hardware, const Engine& engine);
 

@@ -59,7 +59,8 @@ class Binder {
     GpuCosts gpu(const KernelTerms& terms);
     RowCosts gpu_rows(const KernelTerms& terms) const;
     double direct_share(const KernelTerms& terms) const;
-    // The class of kernels with a spread of its own that a kernel belongs to; 0 for the spread of the machine.
+    // The class of kernels with a spread of its own that a kernel belongs to; 0 for the spread of the
+    // machine.
     int band(const KernelTerms& terms);
     int gpu_band(const KernelTerms& terms);
     double spread_of(int band) const;

@@ -9,6 +9,7 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from .. import _core
 from .._checks import Range, flag, is_file, shown, whole
 from ..errors import InputTypeError, UnknownNameError
 from .bands import Band, bands
-from .constants import HELD, in_base_units
+from .constants import HELD
 from .dtypes import CORE_DTYPES, VALUE_BITS
 from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
 from .files import calibration as constants_of
@@ -32,6 +33,9 @@ _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
 
 _OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 _ENGINES = ("matrix", "vector")
+_SLOT_W = 75.0  # power of a PCIe slot
+_LEAST_SHARE = 0.1  # of the limit that is available to kernels
+_HALVINGS = 50
 _ANY = Range(-(2**63), 2**63)
 _KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
 """Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
@@ -208,9 +212,16 @@ def core_arguments(
     if not vector and per_clock is not None:
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
-    power = _power_shares(device, constants)
     values = constants.in_base_units(clock_hz)
     of_classes = _bands(device, constants)
+    power = _power(device, values, clock_hz, sustained=sustained)
+    if sustained and power is None:
+        lacking = "it has no power.tdp_w" if device.get("power.tdp_w") is None else f"{device.family!r} has no [power]"
+        raise HardwareError(
+            f"sustained is set, but the power of {device.id!r} under load is unknown: {lacking}; expected a GPU of known "
+            "power limit and energy, or sustained=False"
+        )
+    joules = {} if power is None else _engine_joules(device, constants, values, power)
     return {
         "id": device.id,
         "name": device.get("name")
@@ -228,14 +239,13 @@ def core_arguments(
         "overheads_s": {
             key: values[f"overheads.{key}_s"] + values.get(f"overheads.{key}_core_s", 0.0) for key in _OVERHEADS
         },
-        "achieved": _achieved(constants, power),
+        "achieved": _achieved(device, constants, values),
         "constants": {
             **{name: value for name, value in values.items() if name in _HELD},
             **{f"{name}.spread": band.spread for name, band in of_classes.items() if name != OTHER},
             **_link_facts(device),
-            **{f"power.{key}": share for key, share in power.items()},
-            **_energy_joules(device, values, instances),
-            **(_sustained_times(device, constants) if sustained else {}),
+            **({} if power is None else _power_times(power, joules, sustained=sustained)),
+            **_energy_joules(device, values, joules, instances),
         },
         "spread": of_classes[OTHER].spread,
         "evidence": {name: band.evidence for name, band in of_classes.items()},
@@ -253,11 +263,11 @@ def _bands(device: DeviceFile, constants: Calibration) -> dict[str, Band]:
     return bands(constants.lineage, constants.folder, measured=constants.measured)
 
 
-def _achieved(constants: Calibration, power: Mapping[str, float]) -> dict[str, float]:
-    """Return the achieved share of each peak, limited by power."""
+def _achieved(device: DeviceFile, constants: Calibration, values: Mapping[str, float]) -> dict[str, float]:
+    """Return the reachable share of each peak; ECC that is stored among the data takes bandwidth."""
     achieved = dict(constants.data["achieved"])
-    for key, share in power.items():
-        achieved[key] = share * achieved.get(key, achieved[key.partition("_")[0]])
+    if device.get("memory.dram.inline_ecc"):
+        achieved["dram"] *= values.get("stream.inline_ecc", 1.0)
     return achieved
 
 
@@ -346,28 +356,96 @@ def _dram_capacity(device: DeviceFile) -> float:
 # ---- power -----------------------------------------------------------------------------------------------------------
 
 
-def _power_shares(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """Return the shares of achieved rates that the power limit leaves, by engine and dtype (`matrix_fp16`).
+@dataclass(frozen=True)
+class _Power:
+    """Power of a board under load, and the law of its clock.
 
-    A board sustains the clock at which its static power and the energy of arithmetic add up to its limit. Energy per
-    FLOP depends on the process and the engine, so that it is a constant of a family.
+    Dynamic power is proportional to C V^2 f. The voltage is constant up to a clock of the process, and rises with the
+    clock above it, so that a FLOP takes least energy on a board that is limited to a low clock.
+
+    Attributes:
+        dynamic_w: Power that is available to kernels: the limit, or for a short forward what the board may draw for
+            some milliseconds, less static power.
+        burst_w: The same for a short forward.
+        clock_hz: Clock of the data sheet.
+        lowest_voltage_hz: Clock up to which the lowest voltage suffices.
+        rise: Relative rise of the voltage divided by that of the clock, above it.
+        dram_j_per_byte: Energy of a byte from DRAM.
     """
-    shares: dict[str, float] = {}
-    tdp_w = device.get("power.tdp_w")
-    if tdp_w is None:
-        return shares
-    dynamic_w = (1 - (constants.get("power.static_fraction") or 0)) * tdp_w - (constants.get("power.static_w") or 0)
+
+    dynamic_w: float
+    burst_w: float
+    clock_hz: float
+    lowest_voltage_hz: float
+    rise: float
+    dram_j_per_byte: float
+
+    def energy(self, share: float) -> float:
+        """Return the energy of a FLOP at a share of the clock, relative to that at the lowest voltage."""
+        voltage = 1 + self.rise * max(0.0, share * self.clock_hz / self.lowest_voltage_hz - 1)
+        return voltage * voltage
+
+    def held(self, lowest_w: float) -> float:
+        """Return the share of the clock at which arithmetic draws the available power.
+
+        Args:
+            lowest_w: Power of the arithmetic at the full clock and the lowest voltage.
+        """
+        if lowest_w * self.energy(1.0) <= self.dynamic_w:
+            return 1.0
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            share = (low + high) / 2
+            low, high = (share, high) if lowest_w * share * self.energy(share) <= self.dynamic_w else (low, share)
+        return low
+
+
+def _power(device: DeviceFile, values: Mapping[str, float], clock_hz: float, *, sustained: bool) -> _Power | None:
+    """Return the power of a board; None if it is unknown.
+
+    Args:
+        device: The device.
+        values: Its constants in base units.
+        clock_hz: Its clock.
+        sustained: As in `load`.
+    """
+    tdp_w, dram_j = device.get("power.tdp_w"), values.get("power.dram_j_per_byte")
+    if device.kind != "gpu" or tdp_w is None or dram_j is None:
+        return None
+    static_w = values.get("power.static_fraction", 0.0) * tdp_w + values.get("power.static_w", 0.0)
+    # The slot of a board without a supply of its own cuts off at its limit.
+    most_w = tdp_w * (values.get("power.burst", 1.0) if tdp_w > _SLOT_W else 1.0)
+    burst_w = max(most_w - static_w, _LEAST_SHARE * tdp_w)
+    return _Power(
+        dynamic_w=max(tdp_w - static_w, _LEAST_SHARE * tdp_w) if sustained else burst_w,
+        burst_w=burst_w,
+        clock_hz=clock_hz,
+        lowest_voltage_hz=values.get("power.lowest_voltage_hz", math.inf),
+        rise=values.get("power.voltage_rise", 0.0),
+        dram_j_per_byte=dram_j,
+    )
+
+
+def _engine_joules(
+    device: DeviceFile, constants: Calibration, values: Mapping[str, float], power: _Power
+) -> dict[str, float]:
+    """Return the energy of a FLOP by engine and dtype (`matrix_fp16`), at the clock that the board holds.
+
+    An engine of unknown energy is assumed to draw all power of a short forward at its reachable rate: vendors choose
+    limits near the needs of their chips.
+    """
+    known = _per_flop(values, "power.{engine}_{dtype}")
+    found = {}
     for engine in _ENGINES:
-        for dtype, peak in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
-            pj_per_flop = constants.get(f"power.pj_per_flop_{engine}_{dtype}")
-            if dtype not in CORE_DTYPES or pj_per_flop is None:
+        for dtype, tflop_per_s in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
+            if dtype not in CORE_DTYPES or tflop_per_s <= 0:
                 continue
             key = f"{engine}_{dtype}"
             reached = constants.get(f"achieved.{key}") or constants[f"achieved.{engine}"]
-            affordable = dynamic_w / (pj_per_flop * peak)  # W / (pJ x TFLOP/s) is a fraction
-            if affordable < reached:
-                shares[key] = affordable / reached
-    return shares
+            flop_per_s = reached * tflop_per_s * _TERA
+            lowest_j = known.get(key, power.burst_w / (flop_per_s * power.energy(1.0)))
+            found[key] = lowest_j * power.energy(power.held(lowest_j * flop_per_s))
+    return found
 
 
 def _per_flop(constants: Mapping[str, float], pattern: str) -> dict[str, float]:
@@ -391,40 +469,34 @@ def _per_flop(constants: Mapping[str, float], pattern: str) -> dict[str, float]:
     return found
 
 
-def _sustained_times(device: DeviceFile, constants: Calibration) -> dict[str, float]:
-    """Return the seconds of a FLOP and of a byte at the power limit, less static power."""
-    tdp_w, dram_pj = device.get("power.tdp_w"), constants.get("sustained.dram_pj_per_byte")
-    if tdp_w is None or dram_pj is None:
-        lacking = f"{device.path} has no power.tdp_w" if tdp_w is None else f"{device.family!r} has no [sustained]"
-        raise HardwareError(
-            f"sustained is set, but the sustained rates of {device.id!r} are unknown: {lacking}; expected a board of "
-            "known power limit and energy, or sustained=False"
-        )
-    limit_w = (1 - (constants.get("sustained.static_fraction") or 0)) * tdp_w
-    pj_in_s = in_base_units("sustained.dram_pj_per_byte", 1.0) / limit_w
-    found = {"sustained.dram_s_per_byte": dram_pj * pj_in_s}
-    written = constants.data["sustained"]
-    for key, pj in _per_flop(written, "pj_per_flop_{engine}_{dtype}").items():
-        found[f"sustained.{key}"] = pj * pj_in_s
-    return found
+def _power_times(power: _Power, joules: Mapping[str, float], *, sustained: bool) -> dict[str, float]:
+    """Return the seconds of a FLOP and of a byte at the available power."""
+    return {
+        "power.sustained": float(sustained),
+        "power.dram_s_per_byte": power.dram_j_per_byte / power.dynamic_w,
+        **{f"power.{key}": energy_j / power.dynamic_w for key, energy_j in joules.items()},
+    }
 
 
-def _energy_joules(device: DeviceFile, constants: Mapping[str, float], instances: int) -> dict[str, float]:
+def _energy_joules(
+    device: DeviceFile, constants: Mapping[str, float], at_clock: Mapping[str, float], instances: int
+) -> dict[str, float]:
     """Return static power, the power limit, and the joules of a FLOP and of a byte; empty if unknown.
 
-    A FLOP whose rate is limited by power ([power]) takes its energy at the limit. An engine of unknown energy is
-    assumed to draw all dynamic power at its dense peak: vendors choose limits near the needs of their chips.
+    An engine of unknown energy is assumed to draw all dynamic power at its dense peak: vendors choose limits near the
+    needs of their chips.
 
     Args:
         device: The device.
         constants: Its constants in base units.
+        at_clock: Energy of a FLOP by engine and dtype, at the clock that the board holds; [energy] precedes it.
         instances: Copies that share the power of the device equally.
     """
     tdp_w, static = device.get("power.tdp_w"), constants.get("energy.static_fraction")
     dram_j = constants.get("energy.dram_j_per_byte")
     if tdp_w is None or static is None or dram_j is None:
         return {}
-    known = _per_flop(constants, "power.{engine}_{dtype}") | _per_flop(constants, "energy.{engine}_{dtype}")
+    known = {**at_clock, **_per_flop(constants, "energy.{engine}_{dtype}")}
     found = {
         "energy.static_w": static * tdp_w / instances,
         "energy.most_w": tdp_w / instances,

@@ -240,6 +240,7 @@ DEVICE = Table(
                         "kind": _TEXT,
                         "capacity_gib": _CAPACITY,
                         "usable_gib": _CAPACITY,  # memory that the driver reports
+                        "inline_ecc": Field("boolean"),  # whether ECC is on by default and stored among the data
                         "usable_share": _SHARE,  # of unified memory: what a GPU may use of it
                         "bandwidth_gb_per_s": _GB_PER_S,
                         "channels": _COUNT,

@@ -320,11 +320,12 @@ def test_a_board_at_work_all_the_time_has_no_more_power_than_its_limit() -> None
     )
     assert 1.1 < sustained.latency_s / alone.latency_s < 1.3
     # What it takes longer is what the board has no power for.
-    assert sustained.parts_s["power"] == pytest.approx(sustained.compute_s - alone.compute_s)
-    assert "power" not in alone.parts_s
+    longer_s = sustained.parts_s["power"] - alone.parts_s.get("power", 0)
+    assert longer_s == pytest.approx(sustained.compute_s - alone.compute_s)
+    assert alone.parts_s.get("power", 0) < 0.03 * alone.compute_s
     with pytest.raises(ValueError, match="already loaded"):
         ic.hardware.load(ic.hardware.load("h200-sxm-141gb"), sustained=True)
-    with pytest.raises(ValueError, match=r"has no \[sustained\]"):
+    with pytest.raises(ValueError, match=r"has no \[power\]"):
         ic.hardware.load("tpu-v4", sustained=True)
 
 

@@ -46,7 +46,7 @@ l1 = {{ capacity_kib_per_core = 128 }}
 l2 = {{ capacity_mib = 8 }}
 scratchpad = {{ capacity_mib = 16 }}
 llc = {{ capacity_mib = 32 }}
-dram = {{ capacity_gib = 16, bandwidth_gb_per_s = 500 }}
+dram = {{ capacity_gib = 16, bandwidth_gb_per_s = 500, inline_ecc = true }}
 [power]
 tdp_w = 100
 idle_w = 10
@@ -212,7 +212,8 @@ def test_a_constant_that_is_not_set_has_the_default_of_its_row() -> None:
         "achieved.matrix_fp8": 0.6,
         "achieved.matrix_bf16": 0.9,
         "achieved.vector_fp32": 1.0,
-        "power.matrix_bf16": 1.0,
+        "power.matrix_bf16": 0.0,
+        "power.sustained": 0.0,
         "energy.spread": 0.0,
         "cold_start.runtime_high_s": 0.0,
     }

@@ -321,22 +321,64 @@ def test_own_file_may_carry_measured_constants_and_the_catalog_may_not(tmp_path:
         read_device(path, cataloged=True)
 
 
-def test_power_limits_a_rate_and_says_by_how_much(tmp_path: Path) -> None:
-    # 400 W pay for 1 TFLOP/s at 400 pJ: for 124.8 of 312 TFLOP/s at 3.2051 pJ, which is 40 % of the peak.
-    power = "\n".join(
+def test_a_board_holds_the_clock_whose_voltage_its_power_pays_for(tmp_path: Path) -> None:
+    # A clock of 1.41 GHz and the lowest voltage up to half of it, above which the voltage rises as the clock does: at
+    # 0.8 of the clock it is 1.6 times the lowest. 312 TFLOP/s at 0.8 of the clock and e pJ x 1.6^2 draw the 400 W of
+    # the board if e is 400 / (312 x 0.8 x 2.56), so that a FLOP takes 1 / (0.8 x 312 TFLOP/s) at the power limit.
+    text = "\n".join(
         (
+            "[calibration.achieved]",
+            "source = 'a test'",
+            "matrix_bf16 = 1.0",
             "[calibration.power]",
             "source = 'a test'",
             "static_fraction = 0",
             "static_w = 0",
+            "burst = 1.0",
+            "lowest_voltage_ghz = 0.705",
+            "voltage_rise = 1.0",
+            "dram_pj_per_byte = 40",
             "pj_per_flop_matrix_bf16 = {}\n\n[sparsity]",
         )
     )
-    free, limited = (hardware.load(edited(tmp_path, ("[sparsity]", power.format(pj)))) for pj in (1e-3, 400 / 124.8))
-    reached = free.achieved.get("matrix_bf16", free.achieved["matrix"])
-    assert "power.matrix_bf16" not in free.constants
-    assert limited.achieved["matrix_bf16"] == pytest.approx(0.4)
-    assert limited.constants["power.matrix_bf16"] == pytest.approx(0.4 / reached)
+    lowest_pj = 400 / (312 * 0.8 * 1.6**2)
+    limited = hardware.load(edited(tmp_path, ("[sparsity]", text.format(lowest_pj))))
+    assert limited.constants["power.matrix_bf16"] == pytest.approx(1 / (0.8 * 312e12))
+    assert limited.constants["power.dram_s_per_byte"] == pytest.approx(40e-12 / 400)
+    # A third of this energy is affordable at the full clock, at twice the lowest voltage.
+    free = hardware.load(edited(tmp_path, ("[sparsity]", text.format(lowest_pj / 3))))
+    assert free.constants["power.matrix_bf16"] == pytest.approx(lowest_pj / 3 * 1e-12 * 2**2 / 400)
+
+
+def test_a_short_forward_may_draw_more_than_the_limit_unless_a_slot_supplies_the_board() -> None:
+    def power(device: str, *, sustained: bool) -> dict[str, float]:
+        constants = hardware.load(device, sustained=sustained).constants
+        return {name: constants[f"power.{name}"] for name in ("vector_fp32", "dram_s_per_byte")}
+
+    for device in ("h100-sxm-80gb", "rtx-4090"):
+        short, always = (power(device, sustained=sustained) for sustained in (False, True))
+        assert all(short[name] < always[name] for name in short)
+    for device in ("t4", "l4"):  # 70 and 72 W
+        assert power(device, sustained=False) == power(device, sustained=True)
+    assert hardware.load("t4", sustained=True).sustained
+    assert not hardware.load("t4").sustained
+
+
+def test_boards_of_one_die_take_less_energy_for_a_flop_at_half_the_power() -> None:
+    # The same die, at 600 and at 300 W: less than twice as slow in products, because the voltage falls, too.
+    server, max_q = (
+        hardware.load(f"rtx-pro-6000-{board}", sustained=True).constants["power.matrix_bf16"]
+        for board in ("server", "max-q")
+    )
+    assert 1.2 < max_q / server < 2
+
+
+def test_ecc_among_the_data_takes_bandwidth(tmp_path: Path) -> None:
+    plain = hardware.load(edited(tmp_path)).achieved["dram"]
+    checked = hardware.load(edited(tmp_path, ("usable_gib = 80", "usable_gib = 80\ninline_ecc = true"))).achieved[
+        "dram"
+    ]
+    assert checked == pytest.approx(0.88 * plain)
 
 
 def test_lookup_of_an_absent_path_is_none() -> None:

@@ -115,9 +115,9 @@ PRODUCTS = (
     _gpu("achieved.vector", 0.93, 0.4, 1.3, (*_FP32, "fp32_conv2d"), 0.05, 0.07),
     _gpu("tiles_vector.with_weights", 0.95, 0.5, 1.2, _FP32, 0.03, 0.3),
     *_tiles("tiles_vector", _FP32, 0.4, _VECTOR),
-    _gpu("sustained.pj_per_flop_matrix_bf16", 0.8, 0.1, 5.0, ("gemm_power",), 0.3, 0.3),
-    _gpu("sustained.dram_pj_per_byte", 47.0, 10.0, 300.0, ("gemm_power",), 0.3),
-    _gpu("power.pj_per_flop_vector_fp32", 11.2, 2.0, 30.0, (*_FP32, "fp32_conv2d"), 0.2),
+    _gpu("power.pj_per_flop_matrix_bf16", 0.6, 0.1, 5.0, ("gemm_power",), 0.3, 0.3),
+    _gpu("power.dram_pj_per_byte", 38.0, 10.0, 300.0, (*_FP32, "gemm_power"), 0.3, 0.3),
+    _gpu("power.pj_per_flop_vector_fp32", 6.5, 2.0, 30.0, (*_FP32, "fp32_conv2d"), 0.2, 0.5),
 )
 
 ATTENTION = (
