@@ -218,8 +218,8 @@ def core_arguments(
     if sustained and power is None:
         lacking = "it has no power.tdp_w" if device.get("power.tdp_w") is None else f"{device.family!r} has no [power]"
         raise HardwareError(
-            f"sustained is set, but the power of {device.id!r} under load is unknown: {lacking}; expected a GPU of known "
-            "power limit and energy, or sustained=False"
+            f"sustained is set, but the power of {device.id!r} under load is unknown: {lacking}; expected a GPU of "
+            "known power limit and energy, or sustained=False"
         )
     joules = {} if power is None else _engine_joules(device, constants, values, power)
     return {
