@@ -14,6 +14,7 @@
 #include "core/dtype.hpp"
 #include "core/kinds.hpp"
 #include "hardware/constant.hpp"
+#include "hardware/kernel_tables.hpp"
 
 namespace infercost {
 
@@ -125,28 +126,6 @@ static_assert(is_complete(kLimitRows));
 
 // ---- products on GPUs, by operands: [tiles_NAME] -------------------------------------------------------
 
-enum class TileTable : std::uint8_t {
-    matrix,
-    vector,
-    convolution,  // on the vector unit; on the matrix unit they are products
-    int8,
-    fp8,
-    fp4,
-    grouped,  // several matrices of weights, as in mixtures of experts
-    grouped8,
-    weight8,  // weights that are widened to the dtype of activations while they are read
-    weight4,
-    count_
-};
-inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
-inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
-    "tiles_matrix", "tiles_vector",  "tiles_convolution", "tiles_int8",    "tiles_fp8",
-    "tiles_fp4",    "tiles_grouped", "tiles_grouped8",    "tiles_weight8", "tiles_weight4"};
-// The table that provides the mechanisms that a table does not set.
-constexpr TileTable general_table(TileTable table) {
-    return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;
-}
-
 struct TileConstants {
     double compute, with_weights, dram, minimum_s, batched_rows, direct, spread;
     double operand_s_per_element, exposed_operands, round_s, exposed_memory;
@@ -205,18 +184,6 @@ inline constexpr ConstantField<TileConstants> kSharedTileRows[] = {
 static_assert(is_complete(kTileRows, kSharedTileRows));
 
 // ---- row kernels of GPUs, by function: [NAME_rows] -----------------------------------------------------
-
-enum class RowTable : std::uint8_t {
-    softmax,
-    norm,
-    quantize,
-    plane,  // interpolation, one thread per position of a plane
-    token,  // of serving engines, one block of threads per token
-    count_
-};
-inline constexpr std::size_t kRowTableCount = static_cast<std::size_t>(RowTable::count_);
-inline constexpr std::array<std::string_view, kRowTableCount> kRowTables = {
-    "softmax_rows", "norm_rows", "quantize_rows", "plane_rows", "token_rows"};
 
 struct RowConstants {
     double l1_share, l2_share, width, start_s, trip_s, element_s, issue_per_clock, spread;

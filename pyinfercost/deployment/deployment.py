@@ -278,6 +278,7 @@ _HARDWARE_FIELDS = (
     "links_byte_per_s",
     "spread",
     "constants",
+    "evidence",
     "provenance",
 )
 

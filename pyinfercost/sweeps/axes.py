@@ -24,7 +24,8 @@ from ..sources.sizes import (
     matched,
     maximum,
 )
-from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, evidence_of, scale_column
+from .evidence import evidence_of
+from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
     import numpy as np

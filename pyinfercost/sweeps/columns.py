@@ -12,7 +12,8 @@ from ..predict.plans import Boundary, boundary_of, column_of
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
-from .spec import COMPUTED, EVIDENCE_WORDS, SCALES, WAY, scale_column
+from .evidence import WORDS
+from .spec import COMPUTED, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +60,9 @@ def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
         (figures.TOKENS, boundary.tokens is not None),
         (figures.CACHE, boundary.kv_cache_bytes is not None),
     )
-    return (*ways, *sizes, *quantities(*(need for need, met in needs if met)), EVIDENCE)
+    results = quantities(*(need for need, met in needs if met))
+    at = results.index("latency_high_s") + 1
+    return (*ways, *sizes, *results[:at], EVIDENCE, *results[at:])
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -126,7 +129,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """Return a column of texts as codes and the values that they index."""
         if name == EVIDENCE:
-            return self._evidence_codes(), EVIDENCE_WORDS
+            return self._evidence_codes(), WORDS
         return self.grid.codes(name, self.points), self.grid.values(name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -136,7 +139,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name in self.grid.names:
             column = self.grid.column(name, self.points)
         elif name == EVIDENCE:
-            column = np.asarray(EVIDENCE_WORDS, dtype=str)[self._evidence_codes()]
+            column = np.asarray(WORDS, dtype=str)[self._evidence_codes()]
         elif name == "peak_memory_bytes":
             if (self.computed[name] >= _TOO_MANY_BYTES).any():
                 raise CountOverflowError(f"{name} does not fit 64 bits at some point; pass smaller sizes")

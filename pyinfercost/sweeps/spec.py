@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
-from ..hardware.schema import EVIDENCE
-from ..predict.estimate import evidence_shares
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, boundary_of, family_of, value_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
@@ -191,7 +189,7 @@ class SweepFacts:
         utilization: Share of the paid time in which devices work, for a grid without such an axis.
         priced: Whether a price is known at some point.
         placed: Whether a region is known at some point.
-        evidence: The position in `EVIDENCE_WORDS` of what the band of most of the latency rests on; None before it is
+        evidence: The position in `evidence.WORDS` of what the band of most of the latency rests on; None before it is
             known.
     """
 
@@ -207,10 +205,6 @@ class SweepFacts:
         terms = [(name, lookup.content()) for name, lookup in self.terms.items()]
         evidence = None if self.evidence is None else self.evidence.content()
         return terms, self.utilization, self.priced, self.placed, evidence
-
-
-EVIDENCE_WORDS = ("", *EVIDENCE.values())
-"""What a band may rest on, after the empty text of machines that state nothing."""
 
 
 # ---- spec ------------------------------------------------------------------------------------------------------------
@@ -473,53 +467,6 @@ def _hashed(column: Any) -> Any:
     if isinstance(column, Ranges):
         return [(part.start, part.stop, part.step) for part in column.parts]
     return column.tobytes() if hasattr(column, "tobytes") else list(column)
-
-
-# ---- evidence --------------------------------------------------------------------------------------------------------
-
-
-def evidence_of(spec: SweepSpec) -> Lookup:
-    """Return what the bands of a sweep rest on, by machine, precision and execution.
-
-    It is that of the kernels that take most of the latency at the greatest sizes. Machines with equal evidence are
-    evaluated once.
-
-    Returns:
-        Positions in `EVIDENCE_WORDS`.
-    """
-    import numpy as np
-
-    share = {name: int(maximum(spec.grid.values(name))) for name in spec.open_sizes}
-    ways = [_numbered(spec.grid.values(name)) for name in ("precision", "execution")]
-    found: dict[Any, int] = {}
-    codes = np.zeros((len(spec.machines), *(len(known) for known, _ in ways)), dtype=np.int64)
-    for number, machine in enumerate(spec.machines):
-        stated = tuple(sorted(machine.evidence.items()))
-        for (p, precision), (e, execution) in product(*(enumerate(known) for known, _ in ways)):
-            key = stated, machine.kind, precision, execution
-            if key not in found:
-                found[key] = _evidence_at(spec, machine, precision, execution, share)
-            codes[number, p, e] = found[key]
-    axes = tuple((name, numbers) for name, (_, numbers) in zip(("precision", "execution"), ways, strict=True))
-    return Lookup((*spec.machine_number.axes, *axes), codes[spec.machine_number.values])
-
-
-def _numbered(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
-    """Return distinct values, and the number of each value among them."""
-    import numpy as np
-
-    number_of: dict[str, int] = {}
-    numbers = [number_of.setdefault(value, len(number_of)) for value in values]
-    return list(number_of), np.asarray(numbers, dtype=np.int64)
-
-
-def _evidence_at(spec: SweepSpec, machine: Hardware, precision: str, execution: str, share: Mapping[str, int]) -> int:
-    try:
-        plan = spec.family(precision, execution).plan_for(share)
-        shares = evidence_shares(machine, _core.evaluate_kernels(plan, share, machine))
-    except InputError:
-        return 0  # the point is refused when the sweep reaches it
-    return EVIDENCE_WORDS.index(max(shares, key=lambda word: shares[word])) if shares else 0
 
 
 # ---- the greatest sizes ----------------------------------------------------------------------------------------------

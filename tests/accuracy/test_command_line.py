@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,9 @@ def test_kinds_and_evidence_are_those_of_the_catalog(judge: Judge, capsys: Captu
     assert judge("--table", "gemm", "--table", "fp32_bmm", "--format", "json") == 0
     found = {row["device"]: (row["kind"], row["evidence"]) for row in rows_of(capsys)}
     assert found == {
-        "a100-sxm-80gb": ("NVIDIA gpu", "family"),
-        "mi300x": ("AMD gpu", "kind"),
-        "xeon-8380": ("Intel cpu", "kind"),
+        "a100-sxm-80gb": ("NVIDIA gpu", "family fitted"),
+        "mi300x": ("AMD gpu", "sibling family fitted"),
+        "xeon-8380": ("Intel cpu", "family fitted"),
         "all": ("all", "all"),
     }
 
@@ -194,7 +195,7 @@ def test_another_folder_of_constants(judge: Judge, tmp_path: Path, capsys: Captu
     import pyinfercost.hardware.files as shipped
 
     folder = tmp_path / "constants"
-    folder.mkdir()
+    shutil.copytree(shipped.CALIBRATIONS, folder)
     for path in shipped.CALIBRATIONS.glob("*.toml"):
         text = path.read_text(encoding="utf-8")
         (folder / path.name).write_text(text.replace("\ndram = 0.", "\ndram = 0.0"), encoding="utf-8")

@@ -28,6 +28,7 @@ FIELDS = (
     "spread",
     "power_w",
     "links_byte_per_s",
+    "evidence",
     "provenance",
 )
 
