@@ -192,7 +192,7 @@ def test_bars_are_as_long_as_shares() -> None:
     assert bars.heading(8) == "0     50"
 
 
-@pytest.mark.parametrize("width", [60, 72, 80, 100, 160])
+@pytest.mark.parametrize("width", [60, 72, 80, 90, 160])
 def test_lines_fit_the_page_and_bars_line_up(profile: ic.Profile, width: int) -> None:
     text = profile.to_text(width=width, sort="latency")
     assert text.isascii()

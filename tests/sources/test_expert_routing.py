@@ -80,7 +80,7 @@ def test_a_pattern_says_it_of_all_layers_and_leaves_it_open() -> None:
     assert weights_read(again, **{"layers.*.groups": 4}) == [4 * ONE_EXPERT] * 4
     axis: dict[str, Any] = {"layers.0.groups": [1, 8]}
     few, all_of_them = ic.sweep(graph, hardware="l4", **axis)["latency_s"]
-    assert few <= all_of_them
+    assert few <= all_of_them * (1 + 1e-12)
 
 
 def test_no_more_experts_get_rows_than_there_are() -> None:

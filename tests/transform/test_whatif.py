@@ -217,7 +217,8 @@ def test_weight_only_buys_what_measured_products_say(decode: Callable[[int], ic.
         for row in csv.DictReader(file):
             shape = (int(row["n"]), int(row["k"]))
             if row["device"] == "a100-sxm-80gb" and shape in shapes.values():
-                here = (int(row["m"]), float(row["latency_us"]))
+                timer_us = 4.6 if "trtllm" in row["software"] else 0.0  # of events around a single launch
+                here = (int(row["m"]), float(row["latency_us"]) - timer_us)
                 measured[row["dtype"], shape] = min(measured.get((row["dtype"], shape), here), here)
     expected = sum(measured["int8_wo", shape][1] for shape in shapes.values()) / sum(
         measured["bfloat16", shape][1] for shape in shapes.values()
