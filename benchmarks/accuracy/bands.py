@@ -200,7 +200,7 @@ def write_bands(
             document[outer][inner] = table  # type: ignore[index]
         else:
             document[outer] = table
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
