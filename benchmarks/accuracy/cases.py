@@ -90,9 +90,7 @@ class Case:
     @property
     def hardware(self) -> str:
         """Key of its machine."""
-        return machine_key(
-            self.group.device, sustained=self.sustained, threads=self.threads, instances=self.instances
-        )
+        return machine_key(self.group.device, sustained=self.sustained, threads=self.threads, instances=self.instances)
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:

@@ -84,9 +84,7 @@ def load(
     device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None, instances: int = 1
 ) -> Hardware:
     """Load a device of the catalog with the constants of a folder; None for the package's own."""
-    return ic.hardware.load(
-        device, calibration=folder, sustained=sustained, threads=threads, instances=instances
-    )
+    return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads, instances=instances)
 
 
 def _special(

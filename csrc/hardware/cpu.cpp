@@ -109,8 +109,8 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
 
 }  // namespace
 
-// Whether weights are constants of the compiled graph, whose copies and conversions are folded when it is made.
-// Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines);
+// Whether weights are constants of the compiled graph, whose copies and conversions are folded when it is
+// made. Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines);
 // torch.compile takes fp32 weights as arguments, and converts them in every call.
 bool Binder::is_frozen(const KernelTerms& terms) const {
     return execution_ == Execution::compiled && bits_of(terms.dtype) < kPackedBits;

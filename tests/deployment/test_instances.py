@@ -73,11 +73,17 @@ def test_electricity_of_copies_is_that_of_the_machine() -> None:
     ("fields", "message"),
     [
         ({"hardware": "l4", "instances": 2}, "instances is 2, but 'l4' is of kind 'gpu'; expected a CPU"),
-        ({"hardware": XEON, "instances": 57}, r"instances of 'xeon-8480\+' is 57; expected a whole number from 1 to 56"),
+        (
+            {"hardware": XEON, "instances": 57},
+            r"instances of 'xeon-8480\+' is 57; expected a whole number from 1 to 56",
+        ),
         ({"hardware": XEON, "instances": 0}, "instances is 0; expected a whole number"),
         ({"hardware": XEON, "instances": 28, "threads": 5}, r"threads of 'xeon-8480\+' is 5; expected .* from 1 to 4"),
         ({"instances": 2}, "instances is given without hardware: they are copies on a machine"),
-        ({"hardware": ic.hardware.load(XEON), "instances": 2}, "is already loaded; expected the id or the path of a CPU"),
+        (
+            {"hardware": ic.hardware.load(XEON), "instances": 2},
+            "is already loaded; expected the id or the path of a CPU",
+        ),
     ],
 )
 def test_impossible_instances_are_refused(fields: dict[str, object], message: str) -> None:
