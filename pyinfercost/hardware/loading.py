@@ -205,7 +205,7 @@ def core_arguments(
         )
     all_cores = int(device.get("compute.cores"))
     cores = _cores_in_use(device, all_cores, threads, instances)
-    share = cores / all_cores
+    share = _share_of_peak(device, cores * instances) / instances
     clock_hz = (device.get("compute.clock_ghz") or constants["assumed.clock_ghz"]) * _GIGA
     vector = _rates(device.get("compute.vector_tflop_per_s"), share)
     per_clock = constants.get("assumed.vector_flop_per_clock_per_core")
@@ -298,6 +298,19 @@ def _cores_in_use(device: DeviceFile, cores: int, threads: int | None, instances
     most = each * int(device.get("compute.threads_per_core") or 1)
     # The threads of a core share its units.
     return min(whole(threads, f"threads of {device.id!r}", Range(1, most), HardwareError), each)
+
+
+def _share_of_peak(device: DeviceFile, cores: int) -> float:
+    """Return the share of the peak that some cores reach together.
+
+    Loops are split into equal parts, so that the slowest core determines their duration: with efficiency cores in use,
+    all cores are as fast as these, unless the performance cores alone are faster.
+    """
+    all_cores = int(device.get("compute.cores"))
+    fast = min(int(device.get("compute.performance_cores") or all_cores), all_cores)
+    rate = float(device.get("compute.efficiency_core_rate") or 1.0)
+    reached = cores if cores <= fast else max(fast, cores * rate)
+    return reached / (fast + (all_cores - fast) * rate)
 
 
 def _rates(tflop_per_s: Mapping[str, float] | None, share: float) -> dict[str, float]:

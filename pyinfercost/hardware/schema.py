@@ -213,6 +213,8 @@ DEVICE = Table(
                 "cores": _CORES,
                 "core_name": _TEXT,
                 "threads_per_core": _COUNT,
+                "performance_cores": _CORES,  # of a CPU with two kinds of cores; the others are efficiency cores
+                "efficiency_core_rate": _SHARE,  # FLOP/s of an efficiency core, relative to a performance core
                 "clock_ghz": _GHZ,  # GPU: boost; CPU: all cores busy with the widest vectors
                 "base_clock_ghz": _GHZ,
                 "matrix_clock_ghz": _GHZ,

@@ -84,6 +84,20 @@ def test_a_number_of_threads_that_a_device_does_not_have(
     }
 
 
+def test_processes_side_by_side_are_instances(
+    judge: Callable[..., int], measured: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torchvision")
+    note = '"14 processes of 4 cores, one sample each: 14 / samples per second of the socket"'
+    row = f"x86 CPU,xeon-8480+,resnet18,fp32,,,28,,,224,,forward,40,IPEX,,read,{note}\n"
+    (measured / "published_models.csv").write_text(HEADER + row, encoding="utf-8")
+    assert judge("--table", "published_models", "--format", "json") == 0
+    (line, _) = json.loads(capsys.readouterr().out)["rows"]
+    graph = ic.capture("torchvision:resnet18", batch=2)
+    one = ic.estimate(graph, hardware="xeon-8480+", instances=14, execution="compiled", precision="fp32")
+    assert line["bias"] == pytest.approx(one.latency_s / 40e-3, rel=1e-6)
+
+
 def test_an_image_is_twenty_guided_steps(measured: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     path = measured / "published_models.csv"

@@ -114,6 +114,17 @@ def test_threads_scale_a_cpu() -> None:
     assert hardware.load("core-i9-10940x", threads=7).bandwidth_byte_per_s == 93.9e9  # 7 x 14 = 98 > 93.9
 
 
+def test_the_slowest_core_decides_where_cores_differ() -> None:
+    # 6 x 32 FLOP x 3.8 GHz + 8 x 16 FLOP x 3.0 GHz = 1.114 TFLOP/s: an efficiency core has 0.395 of a performance core.
+    whole = 1.12e12
+    per_fast = whole / (6 + 8 * 0.395)
+    for threads, fast_cores in ((1, 1), (6, 6), (7, 6), (14, 6)):  # 14 x 0.395 = 5.5 are less than 6
+        loaded = hardware.load("core-i7-12700h", threads=threads)
+        assert loaded.vector_flop_per_s["float32"] == pytest.approx(fast_cores * per_fast, rel=1e-12)
+    halves = hardware.load("core-i7-12700h", instances=2)
+    assert (halves.cores, halves.vector_flop_per_s["float32"]) == (7, pytest.approx(3 * per_fast, rel=1e-12))
+
+
 @pytest.mark.parametrize("threads", [14, 28])
 def test_all_threads_are_the_whole_cpu(threads: int) -> None:
     whole, loaded = hardware.load("core-i9-10940x"), hardware.load("core-i9-10940x", threads=threads)
