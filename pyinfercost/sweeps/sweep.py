@@ -67,7 +67,7 @@ def sweep(
         precision: Dtypes to run in.
         execution: Ways to run.
         threads: Threads of a CPU.
-        sustained: Whether machines run without pause.
+        sustained: Whether machines run without pause; by default, where their power under load is known.
         price: Prices of a device hour; a mapping gives them by machine. Adds the column `cost_usd`: USD of one item of
             the batch.
         utilization: Shares of the paid time in which devices work.
