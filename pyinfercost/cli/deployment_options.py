@@ -83,7 +83,10 @@ def deployment_options(
             help="Number of copies of the model side by side; CPUs only.",
         ),
         click.option(
-            "--sustained", is_flag=True, help="Continuous load: the board's power limit applies as well. GPUs only."
+            "--sustained/--short",
+            default=None,
+            help="Continuous load, at the board's power limit (GPUs only), or a short forward; default: continuous load "
+            "where the throughput is asked, as in sweeps.",
         ),
         click.option(
             "--price",
@@ -136,7 +139,7 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
                 raise click.UsageError(message)
     fields = {name: options[name] for name in DEPLOYMENT[1:]}
     with usage_errors():
-        return deployment_of(on or Deployment(), **{**fields, "sustained": fields["sustained"] or None})
+        return deployment_of(on or Deployment(), **fields)
 
 
 def read_deployments(path: str) -> list[Deployment]:

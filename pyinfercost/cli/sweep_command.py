@@ -159,7 +159,11 @@ def sweep(
         except MemoryError as error:
             told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
             raise click.ClickException(told or "not enough memory; reduce the grid, or use --out FOLDER") from error
-        answer = Answer(choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped)
+        loaded = dict.fromkeys(each.machine.id for each in on if each.for_throughput().machine.sustained)
+        answer = Answer(
+            choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped,
+            loaded=tuple(loaded),
+        )  # fmt: skip
         show_answer(answer, form, output, limit)
 
 
@@ -170,8 +174,8 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         click.UsageError: No hardware is given, or the value of an option is unknown.
     """
     shared: list[Deployment] = [] if options["on"] is None else read_deployments(options["on"])
-    common = {name: options[name] for name in ("threads", "instances", "utilization", "region", "transfer")}
-    common["sustained"] = options["sustained"] or None
+    wanted = ("threads", "instances", "sustained", "utilization", "region", "transfer")
+    common = {name: options[name] for name in wanted}
     if options["hardware"] is None:
         if not shared or any(each.hardware is None for each in shared):
             raise click.UsageError("Missing option '--hardware' / '-H'.")

@@ -35,6 +35,7 @@ class Answer:
         prices: Price of a device-hour by machine.
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
+        loaded: Machines under continuous load, by id.
     """
 
     choice: Choice
@@ -44,6 +45,7 @@ class Answer:
     prices: dict[str, Price] | None = None
     folder: str | None = None
     stopped: str = ""
+    loaded: tuple[str, ...] = ()
 
 
 def show_answer(answer: Answer, form: str, output: str | None, limit: int | None) -> None:
@@ -118,6 +120,8 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         lines.append(("where", f"{answer.choice.where} ({found:,} point{'' if found == 1 else 's'})"))
     if words := answer.choice.words():
         lines.append(("best" if answer.choice.best else "chosen", words))
+    if answer.loaded:
+        lines.append(("load", f"continuous on {', '.join(answer.loaded)}"))
     lines += _price_lines(answer.prices or {})
     if answer.folder:
         lines.append(("kept in", answer.folder))

@@ -52,8 +52,9 @@ class Deployment:
         instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
             batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one
             copy, and throughput that of all.
-        sustained: Whether the machine runs without pause, so that the power limit bounds its clock
-            (see `hardware.load`).
+        sustained: Whether the machine runs without pause, so that its power limit bounds the clock
+            (see `hardware.load`). None, the default, depends on the question: a short forward for one estimate,
+            continuous load where the throughput is asked, as in sweeps and trackers (see `for_throughput`).
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
             cheapest known offer) or what else `parse_price` accepts. None leaves costs out.
         utilization: Share of the paid time in which the devices work, 1e-6 to 1.
@@ -73,7 +74,7 @@ class Deployment:
     execution: str = "eager"
     threads: int | None = None
     instances: int = 1
-    sustained: bool = False
+    sustained: bool | None = None
     price: PriceLike | None = None
     utilization: float = 1.0
     region: str | None = None
@@ -85,7 +86,8 @@ class Deployment:
     def _settle(self, machine: _core.Hardware | None) -> None:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
         checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
-        checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
+        if self.sustained is not None:
+            checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
         if self.threads is not None:
             checked["threads"] = whole(self.threads, "threads", COUNT, DeploymentError)
@@ -100,8 +102,9 @@ class Deployment:
                 if getattr(self, name) != getattr(Deployment, name):
                     raise DeploymentError(f"{name} is given without hardware: {why}")
         else:
-            machine = machine or _loaded(self.hardware, self.threads, self.instances, sustained=self.sustained)
-            checked["sustained"] = machine.sustained
+            machine = machine or _loaded(self.hardware, self.threads, self.instances, sustained=bool(self.sustained))
+            if machine.sustained:  # also one that was loaded so
+                checked["sustained"] = True
             if self.price is not None:
                 threads = None if self.threads is None else self.threads * checked["instances"]
                 price = parse_price(self.price, machine.id, threads=threads)
@@ -174,6 +177,20 @@ class Deployment:
         other.__dict__.update(changes)
         other._settle(self.__dict__["_machine"] if _OF_MACHINE.isdisjoint(changes) else None)
         return other
+
+    def for_throughput(self) -> Self:
+        """Return the deployment of a machine that runs without pause.
+
+        Returns:
+            The deployment with `sustained`, if that is not decided, the machine is given by name, and its power under
+            load is known; otherwise this one.
+        """
+        machine: _core.Hardware | None = self.__dict__["_machine"]
+        if self.sustained is not None or machine is None or isinstance(self.hardware, _core.Hardware):
+            return self
+        if "power.dram_s_per_byte" not in machine.constants:
+            return self
+        return self.replace(sustained=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the deployment as JSON values: names as they were given, and objects by their content."""

@@ -195,7 +195,7 @@ def deployment_and_threads(
     machine = hardware if hardware is not None or on is None else on.hardware
     named = machine is not None and not isinstance(machine, Hardware)
     deployment = deployment_of(on, hardware=hardware, threads=threads if named else None, **fields)
-    return deployment, deployment.threads if threads is None else threads
+    return deployment.for_throughput(), deployment.threads if threads is None else threads
 
 
 def _prediction(on: Deployment, graph: Graph, name: str) -> Profile:

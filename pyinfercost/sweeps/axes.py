@@ -555,7 +555,8 @@ class GridDeployments:
 
     def _with_machine(self, settings: Sequence[Settings]) -> Deployment:
         on = next((each.on for each in settings if each.on is not None), self._shared)
-        return deployment_of(on, **{**{n: v for each in settings for n, v in each.fields.items()}, **self._fields})
+        fields = {**{n: v for each in settings for n, v in each.fields.items()}, **self._fields}
+        return deployment_of(on, **fields).for_throughput()
 
 
 class _Terms(Mapping[str, Lookup]):

@@ -69,7 +69,7 @@ def sweep(
         execution: Ways to run.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
-        sustained: Whether machines run without pause.
+        sustained: Whether machines run without pause; by default, where their power under load is known.
         price: Prices of a device hour; a mapping gives them by machine. Adds the column `cost_usd`: USD of one item of
             the batch.
         utilization: Shares of the paid time in which devices work.

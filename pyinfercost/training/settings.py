@@ -68,8 +68,10 @@ def serving_deployments(
             raise InputError(
                 f"price has {', '.join(unknown)}, which is not in hardware; expected {', '.join(names) or 'no price'}"
             )
-        return tuple(each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found)
-    return tuple(deployment_of(each, price=price) for each in found)
+        found = [each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found]
+    else:
+        found = [deployment_of(each, price=price) for each in found]
+    return tuple(each.for_throughput() for each in found)
 
 
 # Operands of a matrix unit are fetched in pieces of this many bytes. Rows that are no multiple of it take slower paths

@@ -59,7 +59,7 @@ class CostTracker:
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machines run without pause.
+        sustained: Whether the machines run without pause; by default, where their power under load is known.
         price: Price of a device hour, or a mapping from machine id to price.
         utilization: Share of the paid time in which the machines work.
         region: Location of the machines.

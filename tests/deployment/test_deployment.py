@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from support.single_node import T, single_node
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
@@ -299,6 +300,22 @@ def test_every_field_may_be_an_axis() -> None:
         for name in ("latency_s", "cost_usd", "carbon_g", "transfer_s", "cold_start_s", "energy_per_item_j"):
             assert row[name] == getattr(estimate, name), (name, fields)
     assert set(ic.sweep(blocks(), hardware="l4", sustained=[False, True])["sustained"].tolist()) == {False, True}
+
+
+def test_throughput_is_of_a_machine_at_its_power_limit() -> None:
+    # A product of 8192 x 8192 x 8192 in bf16 on an H100: a short one may draw more than the 700 W of the board.
+    weight = T((8192, 8192), "bfloat16", role="parameter")
+    operands = {"self": T((8192, 8192), "bfloat16"), "mat2": weight}
+    graph = single_node("aten.mm", operands, T((8192, 8192), "bfloat16"))
+    short, always = (ic.estimate(graph, hardware="h100-sxm-80gb", sustained=way) for way in (None, True))
+    assert (short.sustained, always.sustained) == (False, True)
+    assert 1.1 * short.latency_s < always.latency_s
+    assert ic.sweep(graph, hardware="h100-sxm-80gb")["latency_s"].tolist() == [always.latency_s]
+    assert ic.sweep(graph, hardware="h100-sxm-80gb", sustained=False)["latency_s"].tolist() == [short.latency_s]
+    # A machine of unknown power, and one that was loaded for a short forward, stay as they are.
+    for hardware in ("xeon-8380", load("h100-sxm-80gb")):
+        assert Deployment(hardware=hardware).for_throughput().sustained is None
+    assert not Deployment(hardware="l4", sustained=False).for_throughput().machine.sustained
 
 
 def test_deployments_are_an_axis() -> None:

@@ -34,7 +34,7 @@ WRONG_FIELDS = {
         {"overlapped": 1},
         {"overlapped": []},
     ],
-    "sustained": [1, "yes", [], None, {}],
+    "sustained": [1, "yes", [], {}],
     "precision": [1, [], {}, "fp3\x1b"],
     "execution": [1, [], {}, "lazy"],
 }
@@ -82,6 +82,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
         threads=4,
         utilization=0.5,
         price=2.5,
+        sustained=False,
         transfer={"network_gbit_per_s": 8, "request_bytes": 100},
     )
     assert on == plain
