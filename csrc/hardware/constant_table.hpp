@@ -569,8 +569,9 @@ inline constexpr Constant kAssumedRows[] = {
     LOADED("idle_fraction_of_tdp", "idle_fraction_of_tdp", kRatio, kFraction, kUnset,
            "idle power as a share of the power limit, if the data sheet gives none; unset: unknown"),
 };
-static_assert(has_distinct_keys(kEnergyRows) && has_distinct_keys(kPowerRows) && has_distinct_keys(kOverheadRows) &&
-              has_distinct_keys(kCacheRows) && has_distinct_keys(kAssumedRows));
+static_assert(has_distinct_keys(kEnergyRows) && has_distinct_keys(kPowerRows) &&
+              has_distinct_keys(kOverheadRows) && has_distinct_keys(kCacheRows) &&
+              has_distinct_keys(kAssumedRows));
 
 #undef LOADED
 #undef DERIVED

@@ -269,8 +269,8 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     if (costs.shape == GpuCosts::Shape::tiles && !engine.matrix && fused > 0 &&
         !is_zero(terms.winograd_tiles_4)) {
         costs.shape = GpuCosts::Shape::winograd;
-        // These algorithms save FLOPs, so that their energy does not follow from the number of FLOPs: the clock
-        // of all of them falls to the available power.
+        // These algorithms save FLOPs, so that their energy does not follow from the number of FLOPs: the
+        // clock of all of them falls to the available power.
         const double slower = std::max(1.0, kWinogradPower * costs.power_s_per_flop * engine.flop_per_s);
         const double limited_s_per_flop = core_s_per_flop * slower;
         costs.power_s_per_flop = 0;

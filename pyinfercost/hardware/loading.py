@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from .. import _core
 from .._checks import Range, flag, is_file, shown, whole
 from ..errors import InputTypeError, UnknownNameError
-from .constants import HELD, in_base_units
+from .constants import HELD
 from .dtypes import CORE_DTYPES, VALUE_BITS
 from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
 from .files import calibration as constants_of
@@ -195,8 +195,8 @@ def core_arguments(
     if sustained and power is None:
         lacking = "it has no power.tdp_w" if device.get("power.tdp_w") is None else f"{device.family!r} has no [power]"
         raise HardwareError(
-            f"sustained is set, but the power of {device.id!r} under load is unknown: {lacking}; expected a GPU of known "
-            "power limit and energy, or sustained=False"
+            f"sustained is set, but the power of {device.id!r} under load is unknown: {lacking}; expected a GPU of "
+            "known power limit and energy, or sustained=False"
         )
     joules = {} if power is None else _engine_joules(device, constants, values, power)
     return {

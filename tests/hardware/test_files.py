@@ -376,7 +376,9 @@ def test_boards_of_one_die_take_less_energy_for_a_flop_at_half_the_power() -> No
 
 def test_ecc_among_the_data_takes_bandwidth(tmp_path: Path) -> None:
     plain = hardware.load(edited(tmp_path)).achieved["dram"]
-    checked = hardware.load(edited(tmp_path, ("usable_gib = 80", "usable_gib = 80\ninline_ecc = true"))).achieved["dram"]
+    checked = hardware.load(edited(tmp_path, ("usable_gib = 80", "usable_gib = 80\ninline_ecc = true"))).achieved[
+        "dram"
+    ]
     assert checked == pytest.approx(0.88 * plain)
 
 

@@ -120,7 +120,7 @@ GPU_CASES: dict[str, tuple[ic.Graph, ic.Hardware, str, float]] = {
         "split-K",
         50,
     ),
-    "power": (product(108 * 64, 64, 256), machine(**with_(power__matrix_fp32=1 / (0.6 * FLOP_PER_S))), "power-limited", 40),
+    "power": (product(108 * 64, 64, 256), machine(**with_(power__matrix_fp32=1 / 64.8e9)), "power-limited", 40),
     "emulated": (
         product(108 * 64, 64, 256),
         machine(matrix_flop_per_s={"bfloat16": FLOP_PER_S}),
