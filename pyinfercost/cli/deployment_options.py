@@ -85,8 +85,8 @@ def deployment_options(
         click.option(
             "--sustained/--short",
             default=None,
-            help="Continuous load, at the board's power limit (GPUs only), or a short forward; default: continuous load "
-            "where the throughput is asked, as in sweeps.",
+            help="Continuous load, at the power limit of the board (GPUs only), or a short forward; default: a short "
+            "forward, and continuous load in sweeps.",
         ),
         click.option(
             "--price",
