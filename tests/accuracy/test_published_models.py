@@ -67,6 +67,9 @@ def test_a_row_is_a_model_in_a_format_on_a_machine(table: Path, tmp_path: Path) 
     embedding = 2 * 4096 * 32000
     bits = 4 + 2 * 16 / 32  # a scale and a zero point of 16 bits for 32 weights
     assert decode.parameter_bytes == pytest.approx(layers * bits / 8 + embedding, rel=0.001)
+    ops = [node.op for node in cases[2].graph.nodes if any(tensor.role == "kv_cache" for tensor in node.inputs)]
+    assert ops.count("aten.index_copy_") == 2 * 32, "keys and values of each layer, written into their caches"
+    assert "aten.cat" not in ops
     blocks = layers - 4096 * 32000
     assert prefill.contraction_flops == pytest.approx(2 * 512 * blocks, rel=0.03), "logits of the last token only"
 

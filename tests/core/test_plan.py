@@ -231,6 +231,11 @@ WAITS = ("host", "start")
 """Parts of a launch in which the device does nothing."""
 
 
+def laid_out_before(hardware: ic.Hardware, execution: str, kernel: _core.KernelEstimate) -> bool:
+    """Whether a copy of weights into another layout happens before the forward, in a compiler for arrays."""
+    return hardware.kind == "systolic" and execution != "eager" and kernel.kind == "copy" and kernel.latency_s == 0
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("execution", EXECUTIONS)
 def test_a_kernel_takes_its_launch_and_the_longest_of_its_terms(graph: ic.Graph, machine: str, execution: str) -> None:
@@ -245,12 +250,12 @@ def test_a_kernel_takes_its_launch_and_the_longest_of_its_terms(graph: ic.Graph,
             assert busy_s == pytest.approx(k.compute_s + memory_s, abs=rounding_s)
         elif hardware.kind == "gpu":  # of the shorter of cores and dram, a part is not hidden
             assert longest_s - rounding_s <= busy_s <= longest_s + hidden_s + rounding_s
-        else:
-            assert busy_s == pytest.approx(longest_s, abs=rounding_s)
+        else:  # arithmetic and bytes from memory: at most their 4-norm
+            assert longest_s - rounding_s <= busy_s <= 2**0.25 * longest_s + rounding_s
         assert k.bound in _core.bounds()
-        # A loop of a compiler goes on where another ended; what reads weights only ran before the forward.
-        joined = hardware.kind != "gpu" and execution != "eager"
-        assert k.launch_s > 0 or (joined and k.launch_s == 0)
+        joined = hardware.kind == "cpu" and execution != "eager"  # a loop that goes on where another ended
+        prepared = laid_out_before(hardware, execution, k)
+        assert k.launch_s > 0 or ((joined or prepared) and k.launch_s == 0)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -263,6 +268,8 @@ def test_no_kernel_beats_the_roofline(graph: ic.Graph, machine: str, execution: 
     bandwidth = max(level[2] for level in hardware.memory)
     plan = _core.plan(graph, sizes_of(graph, 256), execution=execution, precision=precision)
     for kernel, estimate in zip(plan.kernels(), _core.evaluate_kernels(plan, {}, hardware), strict=True):
+        if laid_out_before(hardware, execution, estimate):
+            continue
         work = kernel["work"]
         if estimate.latency_s == 0:  # prepared from weights before any forward
             assert execution == "compiled"

@@ -113,3 +113,13 @@ def test_a_class_of_kernels_has_its_own_rates() -> None:
     assert plain_s == pytest.approx(12e6 / DRAM_BYTE_PER_S)
     slower = array(constants={"kernel.pointwise.dram": 0.5, "kernel.pointwise.minimum_s": 1e-6})
     assert latency_s(copy, slower) == pytest.approx(2 * plain_s + 1e-6)
+
+
+def test_weights_are_laid_out_before_a_compiled_forward() -> None:
+    weight = T((64, 64, 3, 3), role="parameter")
+    graph = single_node("aten.conv2d", {"input": T((1, 64, 32, 32)), "weight": weight}, T((1, 64, 30, 30)))
+    gaps = dict.fromkeys(("dispatch", "launch_gap", "replay_gap", "kernel_minimum"), 1e-6)
+    kernels = _core.evaluate_kernels(_core.plan(graph, {}, execution="compiled"), {}, array(overheads_s=gaps))
+    copies = [kernel.latency_s for kernel in kernels if kernel.kind == "copy"]
+    assert len(copies) == 2, "of weights, and of activations"
+    assert min(copies) == 0
