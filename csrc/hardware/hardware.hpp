@@ -116,6 +116,8 @@ struct Engine {
 
 // The fastest engine for contractions of this dtype; narrower types fall back to wider ones.
 Engine contraction_engine(const Hardware& hardware, DType dtype);
+// The dtype that a library computes float32 in where it may round to TF32: the faster of the two.
+DType dtype_with_tf32(const Hardware& hardware, DType dtype);
 Engine vector_engine(const Hardware& hardware, DType dtype);
 // What the board's power leaves of what this engine would reach: 1 where it leaves all.
 double power_share(const Hardware& hardware, const Engine& engine);

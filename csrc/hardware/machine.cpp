@@ -82,10 +82,12 @@ const Binder::Engines& Binder::engines(DType dtype) {
     return *slot;
 }
 
-BoundKernel Binder::bind(const KernelTerms& terms) {
+BoundKernel Binder::bind(const KernelTerms& unbound) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
-    kernel.terms = terms;
+    kernel.terms = unbound;
+    KernelTerms& terms = kernel.terms;
+    if (terms.may_round_to_tf32) terms.dtype = dtype_with_tf32(hardware_, terms.dtype);
     kernel.energy = energy(terms);
     kernel.spread = constants_.band[static_cast<std::size_t>(terms.kind)].spread;
     switch (hardware_.kind) {

@@ -209,6 +209,7 @@ def core_arguments(
         "constants": {
             **{name: value for name, value in values.items() if name in _HELD},
             **_link_facts(device),
+            **_library_facts(device),
             **{f"power.{key}": share for key, share in power.items()},
             **_energy_joules(device, values),
             **(_sustained_times(device, constants) if sustained else {}),
@@ -245,6 +246,13 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
         if value is not None:
             facts[f"link.device_{key}"] = float(value)
     return facts
+
+
+def _library_facts(device: DeviceFile) -> dict[str, float]:
+    """Return the defaults of the libraries that torch calls: cuDNN rounds to TF32 where a GPU of NVIDIA has it."""
+    has_tf32 = bool((device.get("compute.matrix_tflop_per_s") or {}).get("tf32"))
+    rounds = device.kind == "gpu" and device.get("vendor") == "NVIDIA" and has_tf32
+    return {"library.rounds_to_tf32": 1.0} if rounds else {}
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None) -> int:
