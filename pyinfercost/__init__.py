@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .predict.estimate import estimate as estimate
     from .predict.profile import profile as profile
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
+    from .predict.training_memory import training_memory as training_memory
     from .results.collective import CollectiveEstimate as CollectiveEstimate
     from .results.comparison import Comparison as Comparison
     from .results.estimate import Estimate as Estimate
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
     from .results.tradeoff import Tradeoff as Tradeoff
+    from .results.training_memory import TrainingMemory as TrainingMemory
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
     from .sources.capture import capture as capture
@@ -88,6 +90,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.estimate": ("estimate",),
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
+    ".predict.training_memory": ("training_memory",),
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),
     ".results.estimate": ("Estimate", "LayerEstimate"),
@@ -96,6 +99,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.record": ("CostRecord",),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.tradeoff": ("Tradeoff",),
+    ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
     ".sources.capture": ("capture",),
     ".sources.inputs": ("Inputs",),

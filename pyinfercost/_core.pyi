@@ -610,6 +610,7 @@ def count(
     *,
     precision: str = "native",
     overrides: Mapping[int, Work] | None = None,
+    on_cpu: bool = True,
 ) -> Counts: ...
 def boundary(graph: Graph, *, precision: str = "native") -> dict[str, Any]: ...
 

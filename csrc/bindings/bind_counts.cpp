@@ -294,16 +294,18 @@ void register_counts(py::module_& m) {
     m.def(
         "count",
         [](const std::shared_ptr<const Graph>& graph, const py::dict& sizes, const std::string& precision,
-           const py::object& overrides) {
+           const py::object& overrides, bool on_cpu) {
             const Precision way = parse_precision(precision);
             const Overrides own = to_overrides(overrides);
             const Sizes values = to_sizes(sizes);
             const CoreCall core;
-            return count(graph, values, way, own);
+            return count(graph, values, way, own, on_cpu ? MemoryOf::cpu : MemoryOf::accelerator);
         },
         py::arg("graph"), py::arg("sizes"), py::kw_only(), py::arg("precision") = "native",
-        py::arg("overrides") = py::none(),
-        "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work.");
+        py::arg("overrides") = py::none(), py::arg("on_cpu") = true,
+        "Counts a graph. Sizes that are not given stay symbolic; overrides maps node indices to Work; memory "
+        "is "
+        "that of a CPU or of an accelerator.");
     m.def(
         "boundary",
         [](const std::shared_ptr<const Graph>& graph, const std::string& precision) {

@@ -61,6 +61,7 @@ struct KernelTerms {
     bool needs_layout_change;           // group norm on NHWC input; the kernel needs NCHW
     Affine slow_loops[kSlowLoopCount];  // CPU: in hundredths of an element
     Affine copied_bytes;                // CPU: into the layout of a library and out of it
+    bool may_round_to_tf32;             // float32 that a library may compute in TF32
 };
 
 }  // namespace infercost

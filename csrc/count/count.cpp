@@ -58,7 +58,8 @@ Expr CountRow::bytes_written() const {
     return sum_of(written);
 }
 
-Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered)), sizes_(std::move(sizes)) {
+Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
+    : lowered_(std::move(lowered)), sizes_(std::move(sizes)) {
     Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
     const Workspaces workspaces(graph());
     SavedForBackward saved(graph());
@@ -72,6 +73,7 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered))
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
             workspace.push_back(workspaces.bytes(analyzer, i));
+            if (device == MemoryOf::cpu) workspace.back() += cpu_workspace(analyzer.call(i));
             analyzer.call(i).require_nonnegative(workspace.back());
         });
         if (work.modelled) {
@@ -80,8 +82,9 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes) : lowered_(std::move(lowered))
             ++unmodelled_[graph().ops()[graph().nodes()[static_cast<std::size_t>(i)].op].name];
         }
     }
-    memory_ = measure_memory(analyzer.pass(), std::move(workspace));
-    memory_.saved_for_backward_bytes = saved.bytes();
+    const StorageBytes forms(analyzer.pass(), device);
+    memory_ = measure_memory(analyzer.pass(), std::move(workspace), forms);
+    memory_.saved_for_backward_bytes = saved.bytes(analyzer.pass(), forms);
     const Node none{};
     const Call any(analyzer.pass(), none);
     for (std::size_t i = 0; i < graph().tensors().size(); ++i) {
@@ -206,8 +209,8 @@ std::map<std::string, CountRow> Counts::by_module(int depth) const {
 }
 
 Counts count(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
-             const Overrides& overrides) {
-    return {lower_precision(graph, precision, overrides), sizes};
+             const Overrides& overrides, MemoryOf device) {
+    return {lower_precision(graph, precision, overrides), sizes, device};
 }
 
 }  // namespace infercost

@@ -47,7 +47,7 @@ struct LayerRow {
 // The constructor computes totals; rows by layer, module and op are computed on demand.
 class Counts {
   public:
-    Counts(LoweredGraph lowered, Sizes sizes);
+    Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device = MemoryOf::cpu);
 
     const CountRow& total() const { return total_; }
     const MemoryUse& memory() const { return memory_; }
@@ -77,7 +77,8 @@ class Counts {
 };
 
 // Counts a captured graph in a precision. Sizes without a value stay open; `overrides` refer to its nodes.
+// Memory is that of a CPU or of an accelerator.
 Counts count(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
-             const Overrides& overrides = {});
+             const Overrides& overrides = {}, MemoryOf device = MemoryOf::cpu);
 
 }  // namespace infercost

@@ -52,14 +52,17 @@ class Endings {
 
 }  // namespace
 
-MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace) {
+MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const StorageBytes& forms) {
     const Graph& graph = pass.graph;
     const std::size_t tensors = graph.tensors().size();
     const std::size_t nodes = graph.nodes().size();
     const std::vector<NodeIndex> ends = ends_of(pass);
     const Node none{};
     const Call any(pass, none);
-    const auto bytes_of = [&](std::size_t root) { return any.storage_bytes(static_cast<TensorIndex>(root)); };
+    const auto bytes_of = [&](std::size_t root) {
+        const Expr* form = forms.form_of(static_cast<TensorIndex>(root));
+        return form ? *form : any.storage_bytes(static_cast<TensorIndex>(root));
+    };
     const auto role_of = [&](std::size_t t) { return graph.tensors()[t].role; };
 
     MemoryUse use;

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "ops/call.hpp"
+#include "count/cpu_forms.hpp"
 
 namespace infercost {
 
@@ -39,6 +39,6 @@ struct MemoryUse {
 // A storage lives from the node that creates it until it is released, and to the end if it is a result of the
 // graph. A KV cache whose release was observed is free afterwards. `pass` must have seen all nodes;
 // `workspace` has one entry per node.
-MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace);
+MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const StorageBytes& forms);
 
 }  // namespace infercost

@@ -21,8 +21,20 @@ void SavedForBackward::visit(NodeIndex index, const Work& work, const Pass& pass
         const std::size_t root = root_of(t);
         if (!made_[root] || saved_[root]) return;
         saved_[root] = true;
-        bytes_ += call.bytes(static_cast<TensorIndex>(root));
     });
+}
+
+Expr SavedForBackward::bytes(const Pass& pass, const StorageBytes& forms) const {
+    const Node none{};
+    const Call any(pass, none);
+    Expr total;
+    for (std::size_t root = 0; root < saved_.size(); ++root) {
+        if (!saved_[root]) continue;
+        const auto t = static_cast<TensorIndex>(root);
+        const Expr* form = forms.form_of(t);
+        total += form ? *form : any.bytes(t);
+    }
+    return total;
 }
 
 }  // namespace infercost

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "ops/call.hpp"
+#include "count/cpu_forms.hpp"
 
 namespace infercost {
 
@@ -15,12 +15,12 @@ class SavedForBackward {
 
     // Must be called in node order, after the node's work is known.
     void visit(NodeIndex index, const Work& work, const Pass& pass);
-    const Expr& bytes() const { return bytes_; }
+    // After all nodes.
+    Expr bytes(const Pass& pass, const StorageBytes& forms) const;
 
   private:
     std::vector<bool> made_;  // storages that a forward node created
     std::vector<bool> saved_;
-    Expr bytes_;
 };
 
 }  // namespace infercost

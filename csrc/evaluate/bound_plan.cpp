@@ -81,6 +81,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     }
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
+    footprint_ = hardware.kind == MachineKind::cpu ? plan_->cpu_footprint : plan_->footprint;
     start_s_ = binder.start_s();
     static_w_ = binder.static_w();
     spread_ = hardware.spread;
@@ -117,9 +118,9 @@ BlockInput BoundPlan::fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scra
                           inputs.data(), static_cast<int>(kBlock)};
     loops(isa).run_tape(steps, static_cast<int>(points), scratch.data(), least);
     check_guards(sizes, scratch.data());
-    double least_footprint = at(plan_->footprint, scratch.data(), 0);
+    double least_footprint = at(footprint_, scratch.data(), 0);
     for (std::size_t i = 0; i < points; ++i) {
-        footprint[i] = at(plan_->footprint, scratch.data(), i);
+        footprint[i] = at(footprint_, scratch.data(), i);
         least_footprint = std::min(least_footprint, footprint[i]);
     }
     return {kernels_.data(),

@@ -79,6 +79,7 @@ class BoundPlan {
     std::shared_ptr<const Plan> plan_;
     std::vector<BoundKernel> kernels_;
     MemoryCosts memory_;
+    Affine footprint_;  // peak memory on this kind of machine
     double start_s_ = 0;
     double static_w_ = 0;
     double spread_ = 0;                // of the host time

@@ -49,7 +49,7 @@ class Explainer {
             now_->terms.launch += wait.host_s + wait.start_s;
             now_->bound = bound_of(now_->terms);
             now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
-            name_engine(kernel.work);
+            name_engine(kernels[i].terms);
         }
         return result;
     }
@@ -164,13 +164,13 @@ class Explainer {
         }
     }
 
-    void name_engine(const Work& work) {
-        const bool contraction = is_contraction(work.kind);
-        const Engine engine = contraction_engine(hardware_, work.dtype);
+    void name_engine(const KernelTerms& kernel) {
+        const bool contraction = is_contraction(kernel.kind);
+        const Engine engine = contraction_engine(hardware_, kernel.dtype);
         const bool direct = now_->algorithm == Algorithm::direct;
-        now_->engine = contraction && !direct ? engine : vector_engine(hardware_, work.dtype);
+        now_->engine = contraction && !direct ? engine : vector_engine(hardware_, kernel.dtype);
         if (!contraction || !engine.emulated) return;
-        now_->note = "no " + std::string(name_of(work.dtype)) + " engine: computed as " +
+        now_->note = "no " + std::string(name_of(kernel.dtype)) + " engine: computed as " +
                      std::string(name_of(engine.dtype));
     }
 

@@ -530,6 +530,16 @@ inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
 };
 static_assert(is_complete(kLinkDerived));
 
+// Defaults of the libraries that torch calls on a device.
+struct LibraryConstants {
+    double rounds_to_tf32;
+};
+inline constexpr ConstantField<LibraryConstants> kLibraryDerived[] = {
+    DERIVED(LibraryConstants, rounds_to_tf32, kRatio, 0,
+            "1: cuDNN, which computes float32 convolutions and recurrent layers in TF32 if torch allows it"),
+};
+static_assert(is_complete(kLibraryDerived));
+
 // ---- constants from which the loader derives other figures of a machine --------------------------------
 
 inline constexpr Constant kOverheadRows[] = {

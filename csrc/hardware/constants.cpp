@@ -63,6 +63,7 @@ void visit_groups(AnyConstants& c, Visit&& visit) {
     visit("host_link", c.host_link, kHostLinkRows);
     visit("cold_start", c.cold_start, kColdStartRows);
     visit("link", c.link, kLinkDerived);
+    visit("library", c.library, kLibraryDerived);
 }
 
 // Call visit(table, figures, row) for every figure that each engine has per dtype.

@@ -38,6 +38,7 @@ struct Constants {
     HostLinkConstants host_link;
     ColdStartConstants cold_start;
     LinkConstants link;
+    LibraryConstants library;
 
     Constants();  // all fields unset
 

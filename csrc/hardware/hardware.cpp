@@ -230,4 +230,11 @@ Engine contraction_engine(const Hardware& hardware, DType dtype) {
     return vector_engine(hardware, dtype);
 }
 
+DType dtype_with_tf32(const Hardware& hardware, DType dtype) {
+    const bool rounds = value_or(hardware.constants.library.rounds_to_tf32, 0) > 0;
+    if (dtype != float32 || !rounds || rate_of(hardware.matrix, tfloat32) <= 0) return dtype;
+    const double rounded = contraction_engine(hardware, tfloat32).flop_per_s;
+    return rounded > contraction_engine(hardware, float32).flop_per_s ? tfloat32 : float32;
+}
+
 }  // namespace infercost

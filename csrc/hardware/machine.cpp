@@ -126,11 +126,13 @@ bool Binder::is_prepared(const KernelTerms& terms) const {
            terms.kind == WorkKind::copy && !is_zero(terms.weight_bytes);
 }
 
-BoundKernel Binder::bind(const KernelTerms& terms) {
+BoundKernel Binder::bind(const KernelTerms& unbound) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
-    kernel.terms = is_prepared(terms) || is_folded(terms) ? without_work(terms) : terms;
-    kernel.energy = energy(kernel.terms);
+    kernel.terms = is_prepared(unbound) || is_folded(unbound) ? without_work(unbound) : unbound;
+    KernelTerms& terms = kernel.terms;
+    if (terms.may_round_to_tf32) terms.dtype = dtype_with_tf32(hardware_, terms.dtype);
+    kernel.energy = energy(terms);
     kernel.band = band(terms);
     kernel.spread = spread_of(kernel.band);
     switch (hardware_.kind) {

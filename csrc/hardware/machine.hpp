@@ -45,7 +45,7 @@ class Binder {
     // Static power of the machine; NaN if its energy is unknown.
     double static_w() const;
     // The only dispatch on the kind of machine, except for the loop that runs the models.
-    BoundKernel bind(const KernelTerms& terms);
+    BoundKernel bind(const KernelTerms& unbound);
 
   private:
     struct Engines {

@@ -8,6 +8,7 @@ namespace infercost {
 namespace {
 
 constexpr std::int64_t kBlock = 16;  // channels in a block, with AVX-512
+constexpr std::int64_t kWidestDepthwise = 3 * 3;
 
 Expr padded(const Expr& channels) {
     return Expr::ceil_div(channels, kBlock) * kBlock;
@@ -31,8 +32,7 @@ Expr positions(const Call& call, TensorIndex t, int spatial) {
     return product;
 }
 
-Lengths sizes_of(const Call& call, bool transposed) {
-    const TensorIndex input = call.first_operand();
+Lengths lengths_of(const Call& call, TensorIndex input, TensorIndex result, bool transposed) {
     const TensorIndex weight = call.require_tensor("weight");
     Lengths s;
     s.groups = call.integer("groups", 1);
@@ -43,8 +43,12 @@ Lengths sizes_of(const Call& call, bool transposed) {
     s.in_channels = transposed ? call.dim(weight, 0) : call.dim(weight, 1) * s.groups;
     s.out_channels = transposed ? call.dim(weight, 1) * s.groups : call.dim(weight, 0);
     s.in_positions = positions(call, input, s.spatial);
-    s.out_positions = positions(call, call.output(), s.spatial);
+    s.out_positions = positions(call, result, s.spatial);
     return s;
+}
+
+bool is_depthwise(const Lengths& s) {
+    return !(s.groups == Expr(1)) && s.in_channels == s.groups && s.out_channels == s.groups;
 }
 
 bool all_are(const List<Expr>& values, std::int64_t wanted) {
@@ -55,8 +59,7 @@ bool all_are(const List<Expr>& values, std::int64_t wanted) {
 }
 
 // torch has its own kernel for small float32 convolutions of one image. Open sizes count as large.
-bool is_native(const Call& call, const Lengths& s) {
-    const TensorIndex input = call.first_operand();
+bool is_native(const Call& call, const Lengths& s, TensorIndex input) {
     const TensorIndex weight = call.require_tensor("weight");
     if (call.stored_dtype(input) != DType::float32 || !(s.groups == Expr(1)) || !(s.batch == Expr(1)))
         return false;
@@ -116,7 +119,7 @@ Expr blocked(const Call& call, const Lengths& s, bool transposed) {
     const TensorIndex input = call.first_operand();
     const TensorIndex result = call.output();
     const auto bytes = [&](const Expr& numbers) { return call.bytes(input, numbers); };
-    const bool depthwise = !(s.groups == Expr(1)) && s.in_channels == s.groups && s.out_channels == s.groups;
+    const bool depthwise = is_depthwise(s);
     const bool pads = s.groups == Expr(1) || depthwise;
     const Expr in = pads ? padded(s.in_channels) : s.in_channels;
     const Expr out = pads ? padded(s.out_channels) : s.out_channels;
@@ -156,14 +159,72 @@ Expr convolution_workspace(const Call& call) {
     const bool transposed =
         call.flag("transposed", false) || call.op().name.find("conv_transpose") != std::string::npos;
     const TensorIndex input = call.first_operand();
-    const Lengths s = sizes_of(call, transposed);
+    const Lengths s = lengths_of(call, input, call.output(), transposed);
     const bool last =
         has_channels_last(call, input) || has_channels_last(call, call.require_tensor("weight"));
     const bool copied = !last && !call.is_contiguous(input);
     const Expr copy = copied ? call.bytes(input, call.numel(input)) : Expr(0);
-    if (is_native(call, s)) return copy + columns(call, s, transposed);
+    if (is_native(call, s, input)) return copy + columns(call, s, transposed);
     if (last && !transposed) return channels_last(call, s);
     return copy + blocked(call, s, transposed);
+}
+
+Expr convolution_backward_workspace(const Call& call) {
+    const TensorIndex grad = call.require_tensor("grad_output");
+    const TensorIndex input = call.require_tensor("input");
+    const TensorIndex weight = call.require_tensor("weight");
+    const bool transposed = call.flag("transposed", false);
+    Lengths s = lengths_of(call, input, grad, transposed);
+    const auto bytes = [&](const Expr& numbers) { return call.bytes(input, numbers); };
+    const List<Expr> wanted = call.integers("output_mask");
+    const bool of_input = wanted.size() < 2 || !(wanted[0] == Expr(0));
+    const bool of_weight = wanted.size() < 2 || !(wanted[1] == Expr(0));
+    const Expr input_bytes = bytes(call.numel(input));
+    const Expr weight_bytes = bytes(call.numel(weight));
+    const bool depthwise = is_depthwise(s);
+    const bool strided = !all_are(call.integers("stride"), 1);
+    if (is_native(call, s, input)) {
+        return bytes(transposed ? s.out_channels * s.window * s.in_positions
+                                : s.in_channels * s.window * s.out_positions);
+    }
+    // Windows wider than 3 have no depthwise kernel for the gradient of the weight.
+    const bool wide = depthwise && s.window.is_constant() && s.window.constant() > kWidestDepthwise;
+    if (has_channels_last(call, input) && !transposed) {
+        // Filters of one channel are padded to blocks on both sides.
+        if (wide && of_weight) return bytes(s.groups * s.window * kBlock * kBlock) + weight_bytes;
+        return weight_bytes * (strided && !(s.window == Expr(1)) ? 3 : 2);
+    }
+    const bool pads = s.groups == Expr(1) || depthwise;
+    const Expr in = pads ? padded(s.in_channels) : s.in_channels;
+    const Expr out = pads ? padded(s.out_channels) : s.out_channels;
+    const Expr grad_blocks = bytes(s.batch * out * s.out_positions);
+    const Expr input_blocks = bytes(s.batch * in * s.in_positions);
+    const Expr weight_blocks =
+        depthwise ? bytes(out * s.window) : bytes(out * ratio(in, s.groups) * s.window);
+    Expr peak;
+    Expr results;
+    if (of_input) {
+        results += input_bytes;
+        // Windows with a step leave out positions, whose gradient is set to zero in a copy.
+        const Expr written = strided && !depthwise ? input_bytes * 2 : input_bytes;
+        peak = Expr::maximum(grad_blocks + weight_blocks + input_blocks, input_blocks + written);
+    }
+    if (of_weight) {
+        const bool plain = layout_of(s) == Layout::plain_input;
+        Expr during = results;
+        if (plain) {
+            during += grad_blocks + weight_bytes;
+        } else if (wide) {
+            during += weight_bytes;
+        } else {
+            during += grad_blocks + input_blocks + weight_blocks;
+            // Parts of a pointwise filter by thread.
+            if (s.window == Expr(1)) during += weight_blocks * kWorkspaceThreads;
+        }
+        peak = Expr::maximum(peak, during);
+        results += weight_bytes;
+    }
+    return Expr::maximum(peak - results, 0);
 }
 
 }  // namespace infercost

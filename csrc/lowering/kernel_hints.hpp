@@ -53,7 +53,8 @@ struct KernelHints {
     WinogradTiles winograd_tiles = {};
     RowHints rows = {};
     SlowLoops slow_loops = {};
-    Expr copied_bytes = 0;  // convolution on a CPU: operands copied into the library's layout
+    Expr copied_bytes = 0;           // convolution on a CPU: operands copied into the library's layout
+    bool may_round_to_tf32 = false;  // the library may use TF32 for float32 (library_precision.hpp)
     bool operator==(const KernelHints&) const = default;
     std::size_t hash() const;
 };

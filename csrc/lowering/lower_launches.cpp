@@ -2,6 +2,7 @@
 
 #include "core/threads.hpp"
 #include "lowering/fusion.hpp"
+#include "lowering/library_precision.hpp"
 #include "lowering/memory_access.hpp"
 #include "lowering/operand_copies.hpp"
 #include "lowering/row_hints.hpp"
@@ -19,12 +20,16 @@ bool runs(const Work& work) {
              work.contraction_flops == Expr(0) && work.pointwise_flops == Expr(0));
 }
 
+bool is_backward(const Call& call) {
+    return call.op().name == "aten.convolution_backward";
+}
+
 // A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
 // a layout that the library accepts; weights are copied once, and once more if the filter becomes the outer
 // axis.
 Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
                   Execution execution) {
-    if (work.kind != WorkKind::convolution) return {0};
+    if (work.kind != WorkKind::convolution || is_backward(analyzer.call(node))) return {0};
     if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
 }
@@ -38,7 +43,8 @@ KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, Nod
             .winograd_tiles = opaque ? WinogradTiles{} : winograd_tiles(call, work),
             .rows = opaque ? RowHints{} : row_hints(call, work),
             .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
-            .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution)};
+            .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution),
+            .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work)};
 }
 
 void check(const Call& call, const KernelHints& hints) {

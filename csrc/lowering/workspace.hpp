@@ -31,6 +31,16 @@ class Workspaces {
 // convolutions unfold their windows into columns instead.
 Expr convolution_workspace(const Call& call);
 
+// The same for the backward of a convolution: first the gradient of the input, then that of the weight, each
+// in that layout and out of it.
+Expr convolution_backward_workspace(const Call& call);
+
+// The layers of LSTM, GRU and RNN in inference: the gates of all steps, weights in the layout of the kernel,
+// results of two layers.
+Expr recurrent_workspace(const Call& call);
+// One layer of oneDNN in training, and its backward: weights in the layout of the kernel, and the gates.
+Expr library_layer_workspace(const Call& call);
+
 // Blocks of scores per thread, the log-sum-exp of every row, and a boolean mask as numbers. If the fused
 // kernel does not apply, two copies of all scores. With AMX, bfloat16 keys and values are copied as well.
 Expr attention_workspace(const Call& call);

@@ -1,4 +1,5 @@
 // Backward of convolutions and attention. Each gradient of a product is a product of the same size.
+#include "ops/convolution.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -39,7 +40,12 @@ void convolution_bytes(const Call& call, Work& work) {
     const std::vector<bool> mask = wanted(call, "output_mask", 3);
     call.read_operand(work, call.require_tensor("grad_output"));
     if (mask[0]) call.read_operand(work, call.require_tensor("weight"));
-    if (mask[1]) call.read_operand(work, call.require_tensor("input"));
+    if (mask[1]) {
+        const TensorIndex input = call.require_tensor("input");
+        const TensorIndex weight = call.require_tensor("weight");
+        const TensorIndex grad = call.require_tensor("grad_output");
+        call.read_operand(work, input, elements_in_windows(call, input, weight, grad));
+    }
     write_all(call, work);
 }
 constexpr TrafficShape convolution_once{convolution_bytes, never};

@@ -63,6 +63,7 @@ class Call {
     Call(const Pass& pass, const Node& node) : pass_(pass), node_(node) {}
 
     const Graph& graph() const { return pass_.graph; }
+    const Precision& precision() const { return pass_.precision; }
     const Node& node() const { return node_; }
     const OpName& op() const { return graph().ops()[node_.op]; }
 

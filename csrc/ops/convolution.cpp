@@ -1,6 +1,8 @@
 // Convolutions as implicit matrix products: every output element is a dot product over one group's window.
 #include "ops/convolution.hpp"
 
+#include <algorithm>
+
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -20,6 +22,27 @@ void convolve(const Call& call, Work& work, TensorIndex input, TensorIndex weigh
     if (window.is_constant()) work.dims.filter_elements = window.constant();
     if (call.rank(call.output()) == call.rank(weight)) work.dims.images = call.dim(call.output(), 0);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+}
+
+Expr elements_in_windows(const Call& call, TensorIndex input, TensorIndex weight, TensorIndex result) {
+    const List<Expr> steps = call.integers("stride");
+    const int spatial = call.rank(weight) - 2;
+    const Expr all = call.distinct(input);
+    if (!(all == call.numel(input)) || call.flag("transposed", false)) return all;
+    Expr elements = 1;
+    for (int axis = 0; axis < call.rank(input) - spatial; ++axis) elements = elements * call.dim(input, axis);
+    bool leaves_out = false;
+    for (int axis = 0; axis < spatial; ++axis) {
+        const Expr step =
+            steps.empty() ? Expr(1) : steps[std::min(static_cast<std::size_t>(axis), steps.size() - 1)];
+        const Expr window = call.dim(weight, axis + 2);
+        const Expr length = call.dim(input, axis - spatial);
+        const bool skips = step.is_constant() && window.is_constant() && window.constant() < step.constant();
+        leaves_out = leaves_out || skips;
+        const Expr covered = call.dim(result, axis - spatial) * window;
+        elements = elements * (skips ? Expr::minimum(length, covered) : length);
+    }
+    return leaves_out ? elements : all;
 }
 
 namespace {
@@ -89,48 +112,59 @@ void deformed_operands(const Call& call, Work& work) {
 }
 constexpr TrafficShape deformed_once{deformed_operands, never};
 
-void operands_and_result(const Call& call, Work& work) {
-    call.read_operand(work, input_of(call));
+void read_weight_and_write(const Call& call, Work& work) {
     call.read_operand(work, call.require_tensor("weight"));
     if (const TensorIndex added = call.tensor("z"); added != kNoTensor) call.read(work, added);
     if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
     write_all(call, work);
 }
+void windows_and_result(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    const TensorIndex weight = call.require_tensor("weight");
+    call.read_operand(work, input, elements_in_windows(call, input, weight, call.output()));
+    read_weight_and_write(call, work);
+}
+constexpr TrafficShape windows_once{windows_and_result, never};
+
+void operands_and_result(const Call& call, Work& work) {
+    call.read_operand(work, input_of(call));
+    read_weight_and_write(call, work);
+}
 constexpr TrafficShape operands_once{operands_and_result, never};
 
 constexpr OpRule kRows[] = {
-    {"aten.conv1d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv2d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.conv3d",                       direct,     operands_once, "2 * outputs * in/groups * window; bias add is pointwise"},
-    {"aten.convolution",                  either,     operands_once, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution",                 either,     operands_once, "as conv, or as conv_transpose when transposed"          },
-    {"aten._convolution_mode",            direct,     operands_once, "as conv; padding given in words"                        },
-    {"aten.cudnn_convolution",            direct,     operands_once, "as conv"                                                },
-    {"aten.mkldnn_convolution",           direct,     operands_once, "as conv"                                                },
+    {"aten.conv1d",                       direct,     windows_once,  "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv2d",                       direct,     windows_once,  "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.conv3d",                       direct,     windows_once,  "2 * outputs * in/groups * window; bias add is pointwise"},
+    {"aten.convolution",                  either,     windows_once,  "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution",                 either,     windows_once,  "as conv, or as conv_transpose when transposed"          },
+    {"aten._convolution_mode",            direct,     windows_once,  "as conv; padding given in words"                        },
+    {"aten.cudnn_convolution",            direct,     windows_once,  "as conv"                                                },
+    {"aten.mkldnn_convolution",           direct,     windows_once,  "as conv"                                                },
     {"aten.conv_transpose1d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
     {"aten.conv_transpose2d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
     {"aten.conv_transpose3d",             transposed, operands_once, "2 * inputs * out/groups * window"                       },
     {"torchvision.deform_conv2d",         deformed,   deformed_once, "as conv2d; 7 per sampled element, 8 with a mask"        },
-    {"aten.convolution_overrideable",     either,     operands_once, "as convolution"                                         },
+    {"aten.convolution_overrideable",     either,     windows_once,  "as convolution"                                         },
     {"aten.conv_tbc",                     time_first, operands_once, "2 * outputs * in * window; bias add is pointwise"       },
-    {"aten.thnn_conv2d",                  direct,     operands_once, "as conv"                                                },
-    {"aten._slow_conv2d_forward",         direct,     operands_once, "as conv"                                                },
-    {"aten.slow_conv3d",                  direct,     operands_once, "as conv"                                                },
-    {"aten.slow_conv3d_forward",          direct,     operands_once, "as conv"                                                },
-    {"aten.slow_conv_dilated2d",          direct,     operands_once, "as conv"                                                },
-    {"aten.slow_conv_dilated3d",          direct,     operands_once, "as conv"                                                },
+    {"aten.thnn_conv2d",                  direct,     windows_once,  "as conv"                                                },
+    {"aten._slow_conv2d_forward",         direct,     windows_once,  "as conv"                                                },
+    {"aten.slow_conv3d",                  direct,     windows_once,  "as conv"                                                },
+    {"aten.slow_conv3d_forward",          direct,     windows_once,  "as conv"                                                },
+    {"aten.slow_conv_dilated2d",          direct,     windows_once,  "as conv"                                                },
+    {"aten.slow_conv_dilated3d",          direct,     windows_once,  "as conv"                                                },
     {"aten.slow_conv_transpose2d",        transposed, operands_once, "as conv_transpose"                                      },
     {"aten.slow_conv_transpose3d",        transposed, operands_once, "as conv_transpose"                                      },
-    {"aten._conv_depthwise2d",            depthwise,  operands_once, "2 * outputs * window"                                   },
-    {"aten.conv_depthwise3d",             depthwise,  operands_once, "2 * outputs * window"                                   },
+    {"aten._conv_depthwise2d",            depthwise,  windows_once,  "2 * outputs * window"                                   },
+    {"aten.conv_depthwise3d",             depthwise,  windows_once,  "2 * outputs * window"                                   },
     {"aten.cudnn_convolution_transpose",  transposed, operands_once, "as conv_transpose"                                      },
-    {"aten.cudnn_convolution_relu",       rectified,  operands_once, "as conv, then 1 per result"                             },
-    {"aten.cudnn_convolution_add_relu",   rectified,  operands_once, "as conv, then 2 per result"                             },
-    {"aten.miopen_convolution",           direct,     operands_once, "as conv"                                                },
-    {"aten.miopen_convolution_relu",      rectified,  operands_once, "as conv, then 1 per result"                             },
-    {"aten.miopen_convolution_add_relu",  rectified,  operands_once, "as conv, then 2 per result"                             },
+    {"aten.cudnn_convolution_relu",       rectified,  windows_once,  "as conv, then 1 per result"                             },
+    {"aten.cudnn_convolution_add_relu",   rectified,  windows_once,  "as conv, then 2 per result"                             },
+    {"aten.miopen_convolution",           direct,     windows_once,  "as conv"                                                },
+    {"aten.miopen_convolution_relu",      rectified,  windows_once,  "as conv, then 1 per result"                             },
+    {"aten.miopen_convolution_add_relu",  rectified,  windows_once,  "as conv, then 2 per result"                             },
     {"aten.miopen_convolution_transpose", transposed, operands_once, "as conv_transpose"                                      },
-    {"aten.miopen_depthwise_convolution", direct,     operands_once, "as conv"                                                },
+    {"aten.miopen_depthwise_convolution", direct,     windows_once,  "as conv"                                                },
 };
 static_assert(each_op_once(kRows));
 

@@ -68,6 +68,16 @@ Expr places(const Call& call) {
     return ratio(call.numel(table), call.dim(table, static_cast<int>(dim.constant()))) * call.numel(index);
 }
 
+// Whether values are combined with the elements at their positions, which are read for that. Without
+// `include_self`, they are combined with each other only.
+bool accumulates(const Call& call) {
+    const std::string_view name = call.op().name;
+    const auto is = [&](const char* part) { return name.find(part) != std::string_view::npos; };
+    if (is("_reduce") && !call.flag("include_self", true)) return false;
+    return is("_add") || is("_reduce") || is("_accumulate") || call.flag("accumulate", false) ||
+           (!is("_reduce") && !call.text("reduce").empty());
+}
+
 // Values are read, and written to their positions. The functional form first copies the whole operand.
 void scattered(const Call& call, Work& work) {
     const TensorIndex table = call.first_operand();
@@ -77,7 +87,9 @@ void scattered(const Call& call, Work& work) {
         first = false;
     });
     if (call.in_place()) {
-        call.write(work, call.output(), Expr::minimum(places(call), call.numel(table)));
+        const Expr touched = Expr::minimum(places(call), call.numel(table));
+        if (accumulates(call)) call.read(work, table, touched);
+        call.write(work, call.output(), touched);
     } else {
         call.read(work, table);
         call.write(work, call.output());
@@ -131,7 +143,9 @@ constexpr TrafficShape finds{found_bytes, never};
 
 constexpr std::string_view kBag = "1 per element looked up, 1 more with weights; a mean is 1 more per result";
 constexpr std::string_view kRowsRead = "reads the selected elements and the indices";
-constexpr std::string_view kPlaces = "reads values and indices, writes their places";
+constexpr std::string_view kPlaces =
+    "reads values and indices, writes their places, which accumulation reads";
+constexpr std::string_view kCombined = "1 per value; reads values, indices and the places, writes the places";
 
 constexpr OpRule kRows[] = {
     {"aten.embedding",                           kGather,        gathers,       kRowsRead                                       },
@@ -153,10 +167,10 @@ constexpr OpRule kRows[] = {
     {"aten.scatter",                             kScatter,       scatters,      kPlaces                                         },
     {"aten.slice_scatter",                       kScatter,       scatters,      kPlaces                                         },
     {"aten.select_scatter",                      kScatter,       scatters,      kPlaces                                         },
-    {"aten.scatter_add",                         scatter_adding, scatters,      "1 per value; reads values and indices"         },
-    {"aten.scatter_reduce",                      scatter_adding, scatters,      "1 per value; reads values and indices"         },
-    {"aten.index_add",                           scatter_adding, scatters,      "1 per value; reads values and indices"         },
-    {"aten.index_reduce",                        scatter_adding, scatters,      "1 per value; reads values and indices"         },
+    {"aten.scatter_add",                         scatter_adding, scatters,      kCombined                                       },
+    {"aten.scatter_reduce",                      scatter_adding, scatters,      kCombined                                       },
+    {"aten.index_add",                           scatter_adding, scatters,      kCombined                                       },
+    {"aten.index_reduce",                        scatter_adding, scatters,      kCombined                                       },
     {"aten.put",                                 kScatter,       scatters,      kPlaces                                         },
     {"aten._unsafe_index_put",                   kScatter,       scatters,      kPlaces                                         },
     {"aten._unsafe_masked_index",                kGather,        gathers,       kRowsRead                                       },

@@ -14,7 +14,7 @@ namespace infercost {
 
 struct Precision {
     std::string_view name = "native";
-    bool native = true;              // keep the captured dtypes
+    bool native = true;              // keep the captured dtypes, and torch's default arithmetic on them
     DType stored = DType::float32;   // floating tensors between ops
     DType operand = DType::float32;  // floating operands of contractions, in memory
     DType engine = DType::float32;   // the arithmetic of contractions
@@ -31,7 +31,8 @@ struct Precision {
 };
 
 // native, fp64, fp32, tf32, fp16, bf16, amp_fp16, amp_bf16, fp8 or int8. Throws std::invalid_argument for any
-// other name.
+// other name. "fp32" is strict: nothing is rounded to TF32, which "native" leaves to torch's defaults
+// (lowering/library_precision.hpp) and "tf32" allows everywhere.
 Precision parse_precision(std::string_view name);
 std::vector<std::string> precision_names();
 

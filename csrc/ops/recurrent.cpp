@@ -202,6 +202,24 @@ void mkldnn_layer(const Call& call, Work& work) {
     recur(call, work, numbered(call), r);
 }
 
+// Each gradient of a product is a product of the same size: those of input, state and weights. Activations
+// and gates are differentiated with as many operations as they have.
+void mkldnn_layer_backward(const Call& call, Work& work) {
+    Recurrence r;
+    r.input = call.require_tensor("input");
+    for (const char* name : {"weight1", "weight2"}) r.weights.push_back(call.require_tensor(name));
+    if (call.flag("has_biases", true)) {
+        for (const char* name : {"weight3", "weight4"}) r.weights.push_back(call.tensor(name));
+    }
+    r.rows = ratio(call.numel(r.input), call.dim(r.input, -1));
+    r.steps = call.dim(r.input, 0);
+    recur(call, work, numbered(call), r);
+    work.dims.batch = work.dims.batch * 2;
+    work.contraction_flops = work.contraction_flops * 2;
+    work.causal_flops = work.contraction_flops;
+    work.pointwise_flops = work.pointwise_flops * 2;
+}
+
 void cudnn_layers(const Call& call, Work& work) {
     Recurrence r;
     r.input = call.require_tensor("input");
@@ -216,7 +234,7 @@ void cudnn_layers(const Call& call, Work& work) {
 }
 
 // The flat buffer shares the memory of the weights; the result that is saved for backward is empty at
-// inference.
+// inference, and the last of a layer of oneDNN.
 template <bool kBetween>
 void library_bytes(const Call& call, Work& work) {
     const TensorIndex flat = call.tensor("weight_buf");
@@ -229,7 +247,8 @@ void library_bytes(const Call& call, Work& work) {
             call.read(work, t);
         }
     });
-    for (std::size_t i = 0; i < call.output_count() && i < 3; ++i) call.write(work, call.output(i));
+    const std::size_t results = kBetween ? 3 : 4;
+    for (std::size_t i = 0; i < call.output_count() && i < results; ++i) call.write(work, call.output(i));
     if constexpr (kBetween) {
         const Expr between = call.numel(call.output()) * (call.integer("num_layers", 1) - 1);
         call.write(work, call.output(), between);
@@ -247,6 +266,8 @@ constexpr std::string_view kSimpleWords = "2 * rows * weights; per unit 2: add, 
 constexpr std::string_view kQuantizedWords =
     "as the float layer; on int8 also 7 per element of input and state, and 1 per sum";
 constexpr std::string_view kNumbered = "as the layer of the cell that `mode` names";
+
+constexpr std::string_view kNumberedBackward = "twice the forward, which is as the layer that `mode` names";
 
 constexpr OpRule kRows[] = {
     {"aten.lstm",                                 lstm,                  layer_traffic,   kLstmWords                  },
@@ -266,6 +287,7 @@ constexpr OpRule kRows[] = {
     {"quantized.quantized_rnn_tanh_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
     {"quantized.quantized_rnn_relu_cell_dynamic", quantized_simple_cell, stream_operands, kQuantizedWords             },
     {"aten.mkldnn_rnn_layer",                     mkldnn_layer,          library_layer,   kNumbered                   },
+    {"aten.mkldnn_rnn_layer_backward",            mkldnn_layer_backward, stream_operands, kNumberedBackward           },
     {"aten._cudnn_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
     {"aten.miopen_rnn",                           cudnn_layers,          library_layers,  kNumbered                   },
 };

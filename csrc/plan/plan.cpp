@@ -69,6 +69,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .needs_layout_change = hints.access.needs_layout_change,
         .slow_loops = {},
         .copied_bytes = tape.add(hints.copied_bytes),
+        .may_round_to_tf32 = hints.may_round_to_tf32,
     };
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
         terms.slow_loops[i] = tape.add(hints.slow_loops.elements[i]);
@@ -106,6 +107,7 @@ void lower(Plan& plan) {
     plan.terms.reserve(plan.kernels.size());
     for (const Kernel& kernel : plan.kernels) plan.terms.push_back(terms_of(kernel, plan.tape));
     plan.footprint = plan.tape.add(plan.peak_memory_bytes);
+    plan.cpu_footprint = plan.tape.add(plan.cpu_peak_memory_bytes);
     plan.guards = open_guards(plan, plan.tape);
     plan.names = plan.tape.size_names();
     std::sort(plan.names.begin(), plan.names.end());
@@ -162,9 +164,13 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
     const bool planned = execution == Execution::compiled && !graph->held_until().empty();
     LoweredGraph counted = lowered;
     if (planned) counted.graph = graph->without_lifetimes();
-    const Counts counts(std::move(counted), sizes);
+    const Counts counts(counted, sizes, MemoryOf::accelerator);
     plan.resident_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
-    plan.peak_memory_bytes = counts.total().peak_memory_bytes;
+    plan.peak_memory_bytes = plan.cpu_peak_memory_bytes = counts.total().peak_memory_bytes;
+    if (has_cpu_forms(*graph)) {
+        plan.cpu_peak_memory_bytes =
+            Counts(std::move(counted), sizes, MemoryOf::cpu).total().peak_memory_bytes;
+    }
 
     lower(plan);
     return plan;

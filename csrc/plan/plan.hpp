@@ -39,15 +39,18 @@ struct Plan {
     std::vector<Kernel> kernels;
     std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
-    Expr resident_bytes;             // weights and buffers
-    Expr peak_memory_bytes;          // weights, buffers, inputs and the peak of activations
+    Expr resident_bytes;  // weights and buffers
+    // Weights, buffers, inputs and the peak of activations: on an accelerator, and on a CPU.
+    Expr peak_memory_bytes;
+    Expr cpu_peak_memory_bytes;
     Sizes bound;                     // sizes that the plan fixes
     std::vector<std::string> names;  // open sizes, sorted
     // Size-dependent data: the columns, and the quantities of the kernels in terms of them, in the order of
     // `kernels`.
     Tape tape;
     std::vector<KernelTerms> terms;
-    Affine footprint;  // peak_memory_bytes
+    Affine footprint;      // peak_memory_bytes
+    Affine cpu_footprint;  // cpu_peak_memory_bytes
     std::vector<PlanGuard> guards;
 };
 

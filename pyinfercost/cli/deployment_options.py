@@ -68,7 +68,9 @@ def deployment_options(
             "--hardware", "-H", help=hardware or "A catalog id or a TOML file; without it, times are not predicted."
         ),
         click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
-        click.option("--precision", type=known, help=f"{helps}default: native."),
+        click.option(
+            "--precision", type=known, help=f"{helps}default: native, torch's own defaults; fp32 never uses TF32."
+        ),
         click.option("--execution", type=ways, help=f"{helps}default: eager; cuda_graph launches a recorded graph."),
         click.option(
             "--devices",

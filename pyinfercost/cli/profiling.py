@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .._checks import MOST
 from .arguments import named_settings, whole_number
-from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options
+from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import changed, whatif_options
 from .output import progress
 from .report_options import captured_for
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
+    from ..predict.training_memory import TrainingSetup
     from ..results.profile import Profile
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-POINT = (*DEPLOYMENT, "batch", "settings", "training", "quantize", "kv_cache")
+TRAINING = ("optimizer", "zero_stage", "shards", "master_weights")
+"""Names of the options of an optimizer."""
+
+POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, "quantize", "kv_cache")
 """Names of the options of a point."""
 
 
@@ -42,16 +47,35 @@ def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
     return {name: whole_number(name, value) for name, value in settings.items()}
 
 
+def _training_options() -> tuple[Callable[[Any], Any], ...]:
+    return (
+        click.option("--master-weights", is_flag=True, help="Weights in fp32 beside narrower ones; with --optimizer."),
+        click.option("--shards", type=click.IntRange(min=1, max=MOST), metavar="N", help="Devices of --zero-stage."),
+        click.option(
+            "--zero-stage",
+            type=click.IntRange(min=0, max=3),
+            help="What devices share in training: 1 states of the optimizer, 2 also gradients, 3 also weights.",
+        ),
+        click.option(
+            "--optimizer",
+            metavar="NAME",
+            help="Add its memory to that of --training: sgd, sgd_momentum, adam, adamw, adamw_8bit or adafactor.",
+        ),
+        click.option(
+            "--training", is_flag=True, help="Count a training step: forward and backward; --optimizer adds memory."
+        ),
+    )
+
+
 def point_options(command: _Command) -> _Command:
     """Add the options for the point at which a model is profiled: deployment, sizes, training and formats."""
-    for option in (
+    options: tuple[Callable[[Any], Any], ...] = (
         whatif_options,
-        click.option(
-            "--training", is_flag=True, help="Count a training step without its optimizer: forward and backward."
-        ),
+        *_training_options(),
         size_options,
         deployment_options(),
-    ):
+    )
+    for option in options:
         command = option(command)
     return command
 
@@ -66,6 +90,7 @@ class Profiler:
         training: Whether to profile a training step.
         quantize: Formats of weights, in the notation of `--quantize`.
         kv_cache: Format of keys and values, in the notation of `--kv-cache`.
+        setup: Optimizer and sharding of the training step.
     """
 
     on: Deployment
@@ -73,6 +98,7 @@ class Profiler:
     training: bool
     quantize: str | None
     kv_cache: str | None
+    setup: TrainingSetup | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Profiler:
@@ -83,7 +109,7 @@ class Profiler:
         """
         sizes = sizes_of_options(options)
         others = {name: options[name] for name in ("training", "quantize", "kv_cache")}
-        return cls(deployment_of_options(options), sizes, **others)
+        return cls(deployment_of_options(options), sizes, **others, setup=_setup_of(options))
 
     def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
         """Return the profile of a model.
@@ -98,4 +124,22 @@ class Profiler:
         with progress(model, quiet=quiet):
             captured = captured_for(model, self.sizes, varied, training=self.training)
             captured = changed(captured, self.quantize, self.kv_cache)
-        return profile_on(self.on, captured)
+        return profile_on(self.on, captured, training=self.setup)
+
+
+def _setup_of(options: Mapping[str, Any]) -> TrainingSetup | None:
+    """Return the optimizer that the options describe.
+
+    Raises:
+        click.UsageError: An option is given without the one that it needs, or they contradict each other.
+    """
+    from ..predict.training_memory import setup_of
+
+    given = {name: options[name] for name in TRAINING}
+    given["master_weights"] = given["master_weights"] or None
+    if given["optimizer"] is None and any(value is not None for value in given.values()):
+        raise click.UsageError("--zero-stage, --shards and --master-weights need --optimizer, such as adamw")
+    if given["optimizer"] is not None and not options["training"]:
+        raise click.UsageError("--optimizer needs --training; give both")
+    with usage_errors():
+        return setup_of(None, **given)

@@ -45,7 +45,8 @@ class Deployment:
             With None the model is only counted, at `precision`.
         devices: Number of these machines that share the batch, 1 to 1,000,000. Each holds the whole model and they
             exchange nothing; the largest share, ceil(batch / devices), sets latency and memory.
-        precision: Dtype to run in; `"native"` keeps the dtypes of the graph.
+        precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
+            convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
             launched from a recorded graph).
         threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.

@@ -244,6 +244,7 @@ def core_arguments(
             **{name: value for name, value in values.items() if name in _HELD},
             **{f"{name}.spread": band.spread for name, band in of_classes.items() if name != OTHER},
             **_link_facts(device),
+            **_library_facts(device),
             **({} if power is None else _power_times(power, joules, sustained=sustained)),
             **_energy_joules(device, values, joules, instances),
         },
@@ -286,6 +287,13 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
         if value is not None:
             facts[f"link.device_{key}"] = float(value)
     return facts
+
+
+def _library_facts(device: DeviceFile) -> dict[str, float]:
+    """Return the defaults of the libraries that torch calls: cuDNN rounds to TF32 where a GPU of NVIDIA has it."""
+    has_tf32 = bool((device.get("compute.matrix_tflop_per_s") or {}).get("tf32"))
+    rounds = device.kind == "gpu" and device.get("vendor") == "NVIDIA" and has_tf32
+    return {"library.rounds_to_tf32": 1.0} if rounds else {}
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None, instances: int) -> int:

@@ -17,6 +17,7 @@ from ..sources.sizes import bind_sizes, call_sizes
 from .estimate import estimate_on
 from .model_figures import model_figures
 from .plans import Rules, work_overrides
+from .training_memory import TrainingSetup, setup_of, training_memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +34,13 @@ class ProfileRequest:
         captured: The graph and the sizes that were given.
         on: Where and how the model runs.
         rules: Work of the caller's own ops.
+        training: Optimizer and sharding of a training step; None without one.
     """
 
     captured: Captured
     on: Deployment
     rules: Rules | None
+    training: TrainingSetup | None = None
 
 
 def profile(
@@ -56,6 +59,10 @@ def profile(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    optimizer: str | None = None,
+    zero_stage: SupportsIndex | None = None,
+    shards: SupportsIndex | None = None,
+    master_weights: bool | None = None,
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
@@ -81,6 +88,11 @@ def profile(
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        optimizer: For the graph of a training step: the optimizer, whose memory `training_memory` of the result
+            includes. This and the next three are as in `training_memory`.
+        zero_stage: Stage of ZeRO.
+        shards: Devices among which it shards.
+        master_weights: Whether the optimizer keeps weights in float32.
         dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
@@ -110,6 +122,7 @@ def profile(
         region=region,
         transfer=transfer,
     )
+    training = setup_of(None if request is None else request.training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:
         if request is not None:
             _refuse_inputs("a Profile", inputs, dynamic)
@@ -117,17 +130,20 @@ def profile(
             rules = request.rules if rules is None else rules
         else:
             captured = _captured(model, inputs, dynamic, named)
-        return profile_on(deployment, captured, rules=rules)
+        return profile_on(deployment, captured, rules=rules, training=training)
 
 
-def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None) -> Profile:
+def profile_on(
+    on: Deployment, captured: Captured, *, rules: Rules | None = None, training: TrainingSetup | None = None
+) -> Profile:
     """Profile a captured graph."""
     graph = captured.graph
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)
-    counts = _core.count(graph, bound_sizes, precision=on.precision, overrides=overrides)
     timed = on.hardware is not None
+    on_cpu = not timed or on.machine.kind == "cpu"
+    counts = _core.count(graph, bound_sizes, precision=on.precision, overrides=overrides, on_cpu=on_cpu)
     return Profile(
         graph=graph,
         counts=counts,
@@ -136,7 +152,10 @@ def profile_on(on: Deployment, captured: Captured, *, rules: Rules | None = None
         precision=on.precision,
         model=captured.name,
         figures=model_figures(graph, counts, on.precision, bound_sizes),
-        request=ProfileRequest(captured, on, rules),
+        training_memory=None
+        if training is None
+        else training_memory_of(graph, bound_sizes, training, on.precision, on.machine if timed else None),
+        request=ProfileRequest(captured, on, rules, training),
     )
 
 

@@ -70,6 +70,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "layers": profile_layers(profile),
         "modules": _modules(profile),
         "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
+        "training_memory": None if profile.training_memory is None else profile.training_memory.to_dict(),
     }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..results.estimate import Estimate
     from ..results.figures import Figure
     from ..results.profile import Profile
+    from ..results.training_memory import TrainingMemory
 
 _MOST_SIZES = 12
 _LEAST_SHARE = 0.01
@@ -115,6 +116,8 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         parts = ", ".join(f"{name} {quantity(row.flops, 'FLOP')}" for name, row in phases.items())
         saved = quantity(profile.counts.memory.saved_for_backward_bytes, "B")
         lines.append(("training step", f"{parts}; {saved} of activations saved for backward"))
+    if profile.training_memory is not None:
+        lines += _training_lines(profile.training_memory)
     estimate = profile.estimate
     if estimate is None:
         return lines
@@ -125,6 +128,24 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         fits = "fits" if estimate.fits_in_memory else "DOES NOT FIT"
         memory = f"{fits}: {memory} of {quantity(estimate.machine_memory_bytes, 'B')}"
     return [*lines, *estimate_lines(estimate), ("memory", memory)]
+
+
+def _training_lines(memory: TrainingMemory) -> list[tuple[str, str]]:
+    """Return the parts of the memory of training, and whether it fits."""
+    sharded = f", ZeRO {memory.zero_stage} on {memory.shards} devices" if memory.zero_stage else ""
+    parts = [
+        ("weights", memory.parameter_bytes),
+        ("gradients", memory.gradient_bytes),
+        ("optimizer", memory.optimizer_bytes),
+        ("master weights", memory.master_bytes),
+        ("activations", memory.activation_bytes),
+    ]
+    text = ", ".join(f"{name} {quantity(size, 'B')}" for name, size in parts if size)
+    fits = {None: "", True: "fits: ", False: "DOES NOT FIT: "}[memory.fits_in_memory]
+    of = "" if memory.machine_memory_bytes is None else f" of {quantity(memory.machine_memory_bytes, 'B')}"
+    return [
+        ("training memory", f"{fits}{quantity(memory.peak_bytes, 'B')}{of} with {memory.optimizer}{sharded}: {text}")
+    ]
 
 
 def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._core import Counts, Graph, Quantity
     from .estimate import Estimate
+    from .training_memory import TrainingMemory
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +34,7 @@ class Profile(Result):
         model: Name of the model.
         figures: Figures of the model that need no machine, by key: those of `counts.total` and others, such as
             `traffic_bytes`.
+        training_memory: Memory of training with an optimizer; None if none was given.
         request: Resolved arguments of the call of `profile`, which `profile(profile, ...)` reuses.
     """
 
@@ -43,6 +45,7 @@ class Profile(Result):
     precision: str
     model: str
     figures: Mapping[str, Quantity | None]
+    training_memory: TrainingMemory | None
     request: object = field(repr=False, compare=False)
 
     def __repr__(self) -> str:

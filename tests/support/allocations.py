@@ -49,6 +49,25 @@ def measure(prepare: Callable[[], Callable[[], Any]]) -> Measured:
         del kept
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+    return _peak_of(profiler)
+
+
+def measure_step(step: Callable[[], Any]) -> Measured:
+    """Run a training step under the profiler; what it returns is held to its end."""
+    import torch
+
+    with (
+        torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+        ) as profiler,
+        torch.profiler.record_function(_FORWARD),
+    ):
+        kept = step()
+    del kept
+    return _peak_of(profiler)
+
+
+def _peak_of(profiler: Any) -> Measured:
     records = list(_records(profiler))
     level, peak, op = 0, 0, ""
     for record in records:

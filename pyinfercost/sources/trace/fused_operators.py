@@ -81,11 +81,53 @@ def _first_derivative(op: Any) -> Any:
     return kernel
 
 
+def _lstm(
+    input: torch.Tensor,
+    hx: list[torch.Tensor],
+    params: list[torch.Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> Any:
+    """Run the layers of an LSTM as oneDNN does, each direction as one kernel. It has none with a projection."""
+    hidden, cells = hx
+    plain = hidden.shape[-1] == cells.shape[-1] and input.dtype is torch.float32
+    if not (plain and torch._C._get_mkldnn_enabled()):
+        return torch.ops.aten.lstm.input._op_dk(
+            _COMPOSITE, input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first
+        )
+    x = (input.transpose(0, 1) if batch_first else input).contiguous()
+    directions, each = 2 if bidirectional else 1, 4 if has_biases else 2
+    states: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for layer in range(num_layers):
+        results = []
+        for direction in range(directions):
+            at = layer * directions + direction
+            weights = list(params[at * each : (at + 1) * each])
+            weights += [weights[0].new_zeros(weights[0].shape[0]) for _ in range(4 - each)]
+            result, *state, _ = torch.ops.aten.mkldnn_rnn_layer.default(
+                x, *weights, hidden[at], cells[at], direction > 0, [], _LSTM_MODE, hidden.shape[-1], num_layers,
+                has_biases, bidirectional, batch_first, train,
+            )  # fmt: skip
+            results.append(result)
+            states.append((state[0], state[1]))
+        x = results[0] if directions == 1 else torch.cat(results, -1)
+        if dropout and train and layer < num_layers - 1:
+            x = torch.dropout(x, dropout, train)
+    last = [torch.stack([state[i].reshape(hidden.shape[1:]) for state in states]) for i in range(2)]
+    return (x.transpose(0, 1) if batch_first else x), last[0], last[1]
+
+
+_LSTM_MODE = 2
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd  # torch's own decomposition of an operator
 _FUSED = {
     "scaled_dot_product_attention": _attention,
     "dropout": _dropout,
     "rms_norm": _rms_norm,
+    "lstm.input": _lstm,
     "silu_backward": _first_derivative(torch.ops.aten.silu_backward.default),
     "mish_backward": _first_derivative(torch.ops.aten.mish_backward.default),
 }
@@ -112,7 +154,8 @@ def _forget() -> None:
 def _look_up_anew() -> None:
     """Clear the kernel cache of torch's Python dispatcher, which may hold kernels from before the registration."""
     for name in _FUSED:
-        getattr(torch.ops.aten, name).default._dispatch_cache.clear()
+        op, _, overload = name.partition(".")
+        getattr(getattr(torch.ops.aten, op), overload or "default")._dispatch_cache.clear()
 
 
 _WHOLE = SharedChange(_register, _forget)
