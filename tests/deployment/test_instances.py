@@ -34,7 +34,9 @@ def test_throughput_is_of_all_copies_and_latency_of_one() -> None:
     alone = ic.estimate(graph, hardware=XEON, price=2.0, batch=4)
     each = ic.estimate(graph, hardware=XEON, instances=14, price=2.0, batch=4)
     assert each.instances == 14
+    assert each.throughput_per_s is not None
     assert each.throughput_per_s == pytest.approx(14 * 4 / each.latency_s, rel=1e-12)
+    assert alone.throughput_per_s is not None
     assert each.throughput_per_s > alone.throughput_per_s  # small batches do not fill 56 cores
     # 2 USD an hour for all that 14 copies of a batch of 4 do in it.
     assert each.cost_usd == pytest.approx(2.0 / 3600 * each.latency_s / (14 * 4), rel=1e-12)
@@ -63,6 +65,7 @@ def test_electricity_of_copies_is_that_of_the_machine() -> None:
     for instances in (1, 8):
         estimate = ic.estimate(graph, hardware=XEON, instances=instances, price=owned, utilization=0.5, batch=2)
         assert estimate.cost is not None
+        assert estimate.energy_per_item_j is not None
         device_s = estimate.latency_s / (2 * instances)  # of an item
         idle_w = ic.hardware.load(XEON).power_w["idle"]
         joules = estimate.energy_per_item_j + device_s * idle_w  # half of the time
