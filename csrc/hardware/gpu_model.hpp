@@ -74,6 +74,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
     const GpuAttention attention(costs, terms, block);
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
+    // FLOPs that draw power: attention skips blocks of keys that a mask hides.
+    const Quantity powered = shape == Shape::attention ? block[terms.causal_flops] : contraction;
     // If all bytes come from DRAM, a faster cache does not bind.
     const bool behind_dram = (tiled || easy) && costs.cache_hidden;
     TilesOfProduct product;
@@ -144,7 +146,7 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
         }
         if ((tiled || shape == Shape::attention || shape == Shape::unshaped) && costs.power_s_per_flop > 0) {
             const Vec moved = bytes.weights.at(i) + bytes.others.at(i);
-            times.compute = max(times.compute, contraction.at(i) * splat(costs.power_s_per_flop) +
+            times.compute = max(times.compute, powered.at(i) * splat(costs.power_s_per_flop) +
                                                    moved * splat(costs.power_s_per_byte));
         }
         times.busy = max(times.compute, times.dram);
