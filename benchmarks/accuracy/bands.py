@@ -5,9 +5,10 @@
 For each device with rows, calibration files are made without its rows: with the constants of the other devices of its
 family if there are any, else with those that its family extends, fitted without that family. The device is predicted
 with these, and its rows count for the step of evidence that it then has (`pyinfercost.hardware.bands`). Families with
-one device are also fitted to one half of their rows, and the other half counts for the step `family`. A spread is the
-quantile that holds 80 % of the rows of a class, where each device has the same weight. Steps without rows are assumed:
-the spread of the step before it times the mean factor between these two steps in classes that have both.
+one device are also fitted to one half of their rows, and the other half counts for the step `family`, as do rows of
+devices whose constants were set by hand, since these cannot be left out. A spread is the quantile that holds 80 % of
+the rows of a class, where each device has the same weight. Steps without rows are assumed: the spread of the step
+before it, as a logarithm, times the factor that is enough in four of five classes that have both.
 """
 
 from __future__ import annotations
@@ -46,7 +47,11 @@ _SHARE = 0.8
 _LEAST = 0.05
 """Variation of the same device and software from day to day, and the least spread."""
 _LEAST_FACTOR = 1.25
-"""Least factor from one step of evidence to the next."""
+"""Least factor from one step of evidence to the next, of logarithms."""
+_UNKNOWN_FACTOR = 1.5
+"""The same if no class has rows for both steps."""
+_FLOORS = 2.0
+"""Rows of Apple's operators that take less than so many times the shortest measure the dispatch of an operator."""
 
 
 OWN_FILES = ("apple-gpu", "google-tpu")
@@ -77,6 +82,10 @@ class _Measurer:
             used = judging.sampled_table(used, models if KINDS[table.name].sample_by else rows)
             for case in KINDS[table.name].cases(used, capturing) if len(used) else []:
                 self.cases[case.group.device].append(case)
+        self.floors: dict[tuple[str, str], float] = {}
+        for case in [case for cases in self.cases.values() for case in cases if case.group.table == "apple_ops"]:
+            key = (case.group.device, case.group.software)
+            self.floors[key] = min(self.floors.get(key, np.inf), float(case.measured_s.min()))
         self.family = {device: Machine.find(device).family for device in self.cases}
         self.devices: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
         for device, cases in self.cases.items():
@@ -91,10 +100,11 @@ class _Measurer:
             out = Path(folder)
             fit_without(self.measured, out, device, cache=self.cache, sample=self.models, rows=self.rows)
             logs = self._logs(device, out)
+            changed = Machine.find(device, out).constants.data != Machine.find(device).constants.data
         found = []
         for name, of_class in logs.items():
             families = {other for other, devices in self.devices[name].items() if set(devices) - {device}}
-            found.append(LeftOut(name, step_of(families, line), device, of_class))
+            found.append(LeftOut(name, step_of(families, line) if changed else "family", device, of_class))
         return found
 
     def halves(self, device: str) -> list[LeftOut]:
@@ -125,6 +135,7 @@ class _Measurer:
         for case in cases:
             with np.errstate(divide="ignore", invalid="ignore"):
                 logs = np.log(predict([case], machines).latency_s / case.measured_s)
+            logs = logs[case.measured_s >= _FLOORS * self.floors.get((case.group.device, case.group.software), 0.0)]
             for name in classes_of(case.group):
                 found[name].append(logs[np.isfinite(logs)])
         return {name: np.concatenate(parts) for name, parts in found.items()}
@@ -150,7 +161,7 @@ def spreads(rows: Iterable[LeftOut]) -> dict[str, dict[str, float]]:
     steps = [step for step in EVIDENCE if step != "measured"]
     for before, after in pairwise(steps):
         both = [np.log1p(of[after]) / np.log1p(of[before]) for of in known.values() if before in of and after in of]
-        factor = max(_LEAST_FACTOR, float(np.exp(np.mean(np.log(both))))) if both else _LEAST_FACTOR
+        factor = max(_LEAST_FACTOR, float(np.quantile(both, _SHARE))) if both else _UNKNOWN_FACTOR
         for of in known.values():
             if before in of:
                 assumed = float(np.expm1(np.log1p(of[before]) * factor))

@@ -28,7 +28,7 @@ from .fitting import arrays, cpus, gpus
 from .fitting.machines import Machine
 from .fitting.parameters import Parameter
 from .fitting.solve import Problem, blocks_of
-from .fitting.write import forget_device, forget_family, write, write_family
+from .fitting.write import forget_device, forget_family, published_keys, write, write_family
 from .measured import Problems, Table
 from .tables import KINDS
 
@@ -98,7 +98,7 @@ def fit_family(
         rows: Number of rows to use of each group of other tables; default: all.
         tables: Tables whose constants are fitted; default: all that have rows of the family.
         half: The half of the rows to fit to, as in `cases.halved`; default: all rows.
-        keep: Dotted keys of constants that stay as they are, such as published peaks.
+        keep: Dotted keys of constants that stay as they are, beside published ones in the family's file.
     """
     _copy_files(out)
     line = lineage(family, out)
@@ -106,7 +106,7 @@ def fit_family(
         return  # a device whose family is its kind: constants of a kind are shared
     parent, kind = line[1], line[-1]
     extended = calibration(DeviceFile(out / family, {"id": family, "kind": kind, "family": parent}), out)
-    wanted, kept = frozenset(tables), frozenset(keep)
+    wanted, kept = frozenset(tables), {*keep, *published_keys(out, family)}
     parameters = [
         replace(
             parameter,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DIGITS = 4
 _MARK = "fitted: "
+_MARKS = (_MARK, "set to ")  # by a fit, or by a search for the least error
 _UNMOVED = 0.01  # of a logarithm: a family has no constant of its own that is nearer to what it extends
 
 
@@ -119,6 +120,17 @@ def forget_family(folder: Path, family: str) -> None:
         path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
+def published_keys(folder: Path, family: str) -> set[str]:
+    """Return the dotted keys of constants in a family's file that no fit wrote."""
+    document = tomlkit.parse((folder / f"{family}.toml").read_text(encoding="utf-8"))
+    found = set()
+    for name, keys in TABLES.items():
+        table = _table(document, name, make=False)
+        if table is not None and not any(mark in str(table.get("source", "")) for mark in _MARKS):
+            found |= {f"{name}.{key}" for key in table if key in keys}
+    return found
+
+
 def forget_device(folder: Path, line: Sequence[str], device: str) -> bool:
     """Remove a device from the evidence of bands; return whether no other device of its family is left there."""
     mine, others = f"{line[0]}/{device}", False
@@ -179,7 +191,8 @@ def _forget(document: tomlkit.TOMLDocument, fitted: set[str]) -> bool:
     for dotted in fitted:
         name, _, key = dotted.rpartition(".")
         table = _table(document, name, make=False)
-        if table is not None and key in table and _MARK in str(table.get("source", "")):
+        source = str(table.get("source", "")) if table is not None else ""
+        if table is not None and key in table and any(mark in source for mark in _MARKS):
             del table[key]
             found = True
     return found
