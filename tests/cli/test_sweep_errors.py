@@ -50,7 +50,8 @@ def test_the_table_of_a_folder_is_that_of_memory_and_names_the_folder(toy: str, 
     arguments = (toy, *TWO, *BATCHES, "--precision", "fp16", "--limit", "4")
     text = sweep(*arguments, "--out", str(folder)).stdout
     lines = text.splitlines()
-    assert lines.pop(4).split() == ["kept", "in", str(folder)]
+    assert lines[4].split() == ["load", "continuous", "on", "l4,", "a100-sxm-80gb"]
+    assert lines.pop(5).split() == ["kept", "in", str(folder)]
     assert [line.split() for line in lines] == [line.split() for line in sweep(*arguments).stdout.splitlines()]
     assert {row["hardware"] for row in table(text)} == {"l4"}, "a column, since points that are not shown differ"
 
