@@ -52,6 +52,7 @@ def test_the_table_of_a_folder_is_that_of_memory_and_names_the_folder(toy: str, 
     lines = text.splitlines()
     kept = next(number for number, line in enumerate(lines) if line.startswith("kept in"))
     assert lines.pop(kept).split() == ["kept", "in", str(folder)]
+    assert any(line.split() == ["load", "continuous", "on", "l4,", "a100-sxm-80gb"] for line in lines)
     assert [line.split() for line in lines] == [line.split() for line in sweep(*arguments).stdout.splitlines()]
     assert {row["hardware"] for row in table(text)} == {"l4"}, "a column, since points that are not shown differ"
 
