@@ -14,8 +14,8 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 12,
-    "one priced sweep point": 15,
+    "priced estimate": 13,
+    "one priced sweep point": 16,
     "profile.to_text()": 8,
     "tracker.step(), after a structure change": 35,
 }
