@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from math import isfinite, prod
 from os import PathLike
@@ -24,7 +24,7 @@ from ..sources.sizes import (
     matched,
     maximum,
 )
-from .evidence import evidence_of
+from .evidence import SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
@@ -154,15 +154,19 @@ def make_spec(
     utilization = given.scalars.get("utilization")
     if utilization is None:
         utilization = 1.0 if given.shared is None else given.shared.utilization
+    where: dict[str, Any] = {
+        "graph": graph,
+        "overrides": overrides,
+        "grid": grid,
+        "open_sizes": tuple(name for name in grid.names if name in graph.sizes),
+        "machine_number": deployments.lookup(_MACHINE, number_of),
+        "machines": tuple(machines.values()),
+    }
     spec = SweepSpec(
         model=called,
-        graph=graph,
-        overrides=overrides,
-        grid=grid,
-        open_sizes=tuple(name for name in grid.names if name in graph.sizes),
-        machine_number=deployments.lookup(_MACHINE, number_of),
-        machines=tuple(machines.values()),
+        **where,
         facts=SweepFacts(
+            evidence=SweepEvidence(**where),
             graph=graph,
             terms=_Terms(deployments),
             utilization=utilization,
@@ -172,7 +176,7 @@ def make_spec(
     )
     spec.check()
     check_corner(spec)
-    return replace(spec, facts=replace(spec.facts, evidence=evidence_of(spec)))
+    return spec
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:

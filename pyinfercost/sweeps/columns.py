@@ -158,8 +158,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     def _evidence_codes(self) -> NDArray[np.int64]:
         import numpy as np
 
-        known = self.facts.evidence
-        codes = 0 if known is None else known.column(lambda name: self.grid.codes(name, self.points))
+        codes = self.facts.evidence.codes.column(lambda name: self.grid.codes(name, self.points))
         return np.array(np.broadcast_to(codes, (self.rows,)), dtype=np.int64)
 
     def _derived(self, name: str) -> NDArray[Any]:

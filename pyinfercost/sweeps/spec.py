@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from .._lazy import cached_property
@@ -179,6 +179,14 @@ class Lookup:
         return axes, self.values.shape, self.values.tobytes()
 
 
+class Coded(Protocol):
+    """Texts of a column, as positions in a list; computed when it is asked for."""
+
+    @property
+    def codes(self) -> Lookup:
+        """The positions."""
+
+
 @dataclass(frozen=True)
 class SweepFacts:
     """Inputs of the columns of results, beside the points.
@@ -189,8 +197,7 @@ class SweepFacts:
         utilization: Share of the paid time in which devices work, for a grid without such an axis.
         priced: Whether a price is known at some point.
         placed: Whether a region is known at some point.
-        evidence: The position in `evidence.WORDS` of what the band of most of the latency rests on; None before it is
-            known.
+        evidence: What the bands rest on.
     """
 
     graph: Graph = field(repr=False)
@@ -198,13 +205,12 @@ class SweepFacts:
     utilization: float
     priced: bool
     placed: bool
-    evidence: Lookup | None = None
+    evidence: Coded
 
     def content(self) -> tuple[Any, ...]:
         """Return all but the graph as plain values, for a hash."""
         terms = [(name, lookup.content()) for name, lookup in self.terms.items()]
-        evidence = None if self.evidence is None else self.evidence.content()
-        return terms, self.utilization, self.priced, self.placed, evidence
+        return terms, self.utilization, self.priced, self.placed  # evidence follows from the rest of a spec
 
 
 # ---- spec ------------------------------------------------------------------------------------------------------------
