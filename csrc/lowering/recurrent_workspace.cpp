@@ -1,5 +1,5 @@
 // Recurrent layers in torch on a CPU: oneDNN runs LSTM layers without a projection; torch's own steps run the
-// others. Allocations were read from records of its allocator, with the formulas of oneDNN's scratchpad.
+// others. Sizes were read from records of its allocator, at eight sizes of layers.
 #include "lowering/workspace.hpp"
 #include "ops/shapes.hpp"
 

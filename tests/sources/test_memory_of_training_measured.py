@@ -1,6 +1,6 @@
 """Memory peaks of training steps compared with the records of torch's CPU allocator, in bytes.
 
-Ten models, written down before their errors were known, and recurrent layers; each step is a forward, a loss and its
+Ten models and recurrent layers; each step is a forward, a loss and its
 backward, without an optimizer.
 """
 
