@@ -35,7 +35,7 @@ from . import judge as judging
 from .captures import Capturing, default_cache
 from .cases import Case, halved
 from .classes import classes_of
-from .fit import fit_family, fit_without, of_families
+from .fit import WHOLE, fit_family, fit_without, of_families
 from .fitting.machines import Machine
 from .machines import load
 from .measured import Problems
@@ -127,7 +127,7 @@ class _Measurer:
         return [LeftOut(name, "family", device, np.concatenate(logs)) for name, logs in found.items()]
 
     def _logs(self, device: str, folder: Path, half: int | None = None) -> dict[str, NDArray[np.float64]]:
-        cases = self.cases[device] if half is None else halved(self.cases[device], half)
+        cases = self.cases[device] if half is None else halved(self.cases[device], half, whole=WHOLE)
         machines = {
             case.hardware: load(device, folder, sustained=case.sustained, threads=case.threads) for case in cases
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -114,16 +114,17 @@ def group_of_row(cases: Sequence[Case]) -> list[Group]:
     return [case.group for case in cases for _ in range(len(case))]
 
 
-def halved(cases: Sequence[Case], half: int) -> list[Case]:
+def halved(cases: Sequence[Case], half: int, *, whole: Collection[str]) -> list[Case]:
     """Return one half of the rows: whole models are kept together, and rows of operators are split one by one.
 
     Args:
         cases: The cases.
         half: 0 or 1.
+        whole: Tables of whole models.
     """
     found = []
     for case in cases:
-        if case.subject:
+        if case.group.table in whole:
             chosen = np.full(len(case), _digit(case.subject) == half)
         else:
             chosen = np.array([_digit(str(row)) == half for row in case.rows.tolist()], dtype=bool)

@@ -36,6 +36,9 @@ PARAMETERS = (*gpus.PARAMETERS, *cpus.PARAMETERS, *arrays.PARAMETERS)
 SHARED = {"gpu": gpus.SHARED, "cpu": cpus.SHARED}
 """Families whose rows determine the constants of their kind; others start from these."""
 
+WHOLE = frozenset(name for name, kind in KINDS.items() if kind.sample_by)
+"""Tables of whole models, whose rows are not split."""
+
 # Number of models of the table of vision models, by kind: on four tables of GPUs, more models add little information.
 _MODELS = {"gpu": 250, "cpu": 2000}
 
@@ -119,7 +122,7 @@ def fit_family(
     cases = load_cases(measured, without, parameters, (family,), cache, sample or _MODELS.get(kind, 0), rows)
     blocks = [
         block
-        for block in blocks_of(cases if half is None else halved(cases, half))
+        for block in blocks_of(cases if half is None else halved(cases, half, whole=WHOLE))
         if not wanted or block.table in wanted
     ]
     machines = {block.hardware: Machine.find(block.hardware, out) for block in blocks}

@@ -75,9 +75,10 @@ def test_halves_keep_whole_models_together_and_miss_no_row() -> None:
     rows = np.arange(100)
     sizes = {name: rows + 1 for name in ("m", "n", "k")}
     case = Case(Group("gemm", "l4"), graph, "native", "cuda_graph", sizes, rows + 1.0, rows)
-    first, second = (halved([case], half) for half in (0, 1))
+    whole = {"models_vision"}
+    first, second = (halved([case], half, whole=whole) for half in (0, 1))
     assert sorted([*first[0].rows, *second[0].rows]) == rows.tolist()
     assert 25 < len(first[0]) < 75
     assert (first[0].measured_s == first[0].rows + 1.0).all()
-    model = replace(case, subject="resnet50")
-    assert sorted(len(part) for part in (halved([model], 0), halved([model], 1))) == [0, 1]
+    model = replace(case, group=Group("models_vision", "l4"), subject="resnet50")
+    assert sorted(len(halved([model], half, whole=whole)) for half in (0, 1)) == [0, 1]
