@@ -50,6 +50,8 @@ _LEAST_FACTOR = 1.25
 """Least factor from one step of evidence to the next, of logarithms."""
 _UNKNOWN_FACTOR = 1.5
 """The same if no class has rows for both steps."""
+_MOST_ASSUMED = 2.0
+"""Greatest assumed spread, a factor of three."""
 _FLOORS = 2.0
 """Rows of Apple's operators that take less than so many times the shortest measure the dispatch of an operator."""
 
@@ -164,7 +166,7 @@ def spreads(rows: Iterable[LeftOut]) -> dict[str, dict[str, float]]:
         factor = max(_LEAST_FACTOR, float(np.quantile(both, _SHARE))) if both else _UNKNOWN_FACTOR
         for of in known.values():
             if before in of:
-                assumed = float(np.expm1(np.log1p(of[before]) * factor))
+                assumed = min(float(np.expm1(np.log1p(of[before]) * factor)), _MOST_ASSUMED)
                 of[after] = max(of[before], of.get(after, assumed))
     return {name: {step: of[step] for step in steps if step in of} for name, of in known.items()}
 
@@ -230,6 +232,8 @@ def write_all(measurer: _Measurer, rows: Sequence[LeftOut], out: Path) -> None:
     for owner, devices in owners.items():
         some = [row for row in rows if row.device in devices]
         of_classes = spreads(some)
+        if owner in OWN_FILES:  # its machines have no weaker evidence
+            of_classes = {name: {"family": steps["family"]} for name, steps in of_classes.items() if "family" in steps}
         if not of_classes:
             continue
         named = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..hardware.schema import EVIDENCE as WORDS_OF_EVIDENCE
 from ..results import figures
 from ..results.estimate import BOUNDS
 from ..results.units import Scale, amount, percent, quantity, scale_for, significant
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _ROWS_OF_A_SNIPPET = 20
 _POINTS_AT_ONCE = 2**14
 _SCALE = "_scale"
+_SHORT = {words: key for key, words in WORDS_OF_EVIDENCE.items()}
+"""Evidence in the words of results -> in a table."""
 
 
 def sweep_names(sweep: Sweep | StoredSweep) -> tuple[str, ...]:
@@ -178,7 +181,7 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))
     words = shown[EVIDENCE].tolist()
     if len(set(words)) > 1:
-        columns.append(Column("evidence", "", words, numeric=False, spare=1))
+        columns.append(Column("evidence", "", [_SHORT.get(word, "") for word in words], numeric=False, spare=1))
     columns.append(Column("fits", "", _fits_cells(shown), numeric=False))
     return columns
 
