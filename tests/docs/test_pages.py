@@ -69,11 +69,11 @@ def test_a_block_that_is_a_file() -> None:
 
 
 def keys_of(value: object, path: str = "") -> Iterator[str]:
-    """The dotted keys of a document, those of all elements of lists together; names of sizes are NAME."""
+    """The dotted keys of a document, those of all elements of lists together; names of sizes and evidence are NAME."""
     if isinstance(value, dict):
         for key, inner in value.items():
             name = f"{path}.{key}" if path else key
-            name = f"{path}.NAME" if path.endswith("sizes") and path != "data_sizes[]" else name
+            name = f"{path}.NAME" if path.endswith(("sizes", "evidence")) and path != "data_sizes[]" else name
             yield name
             yield from keys_of(inner, name)
     elif isinstance(value, list):
