@@ -181,7 +181,7 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     columns.append(Column("bound", "", bounds, numeric=False, spare=3))
     words = shown[EVIDENCE].tolist()
     if len(set(words)) > 1:
-        columns.append(Column("evidence", "", [_SHORT.get(word, "") for word in words], numeric=False, spare=5))
+        columns.append(Column("evidence", "", [_SHORT.get(word, "") for word in words], numeric=False, spare=3))
     columns.append(Column("fits", "", _fits_cells(shown), numeric=False))
     return columns
 

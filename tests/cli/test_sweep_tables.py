@@ -116,7 +116,7 @@ def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
         ("l4", "fp16", "compiled", "1"),
     ]
     assert {"latency", "cost", "fits"} <= rows[0].keys()
-    assert ("low" in rows[0]) == (width >= 100)
+    assert ("low" in rows[0]) == (width >= 140)
 
 
 def test_a_time_and_its_band_have_one_unit(toy: str) -> None:
