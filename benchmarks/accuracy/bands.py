@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pyinfercost import hardware
 from pyinfercost.hardware.bands import FOLDER, step_of
 from pyinfercost.hardware.files import CALIBRATIONS, lineage
-from pyinfercost.hardware.schema import BAND_CLASSES, EVIDENCE
+from pyinfercost.hardware.schema import BAND_CLASSES, EVIDENCE, OTHER
 
 from . import judge as judging
 from .captures import Capturing, default_cache
@@ -58,6 +58,10 @@ _FLOORS = 2.0
 
 OWN_FILES = ("apple-gpu", "google-tpu")
 """Families with spreads of their own: their rows, of single operators of other software, count for no other family."""
+
+
+WHOLE_MODELS = ("cpu", "systolic")
+"""Kinds whose rows are of whole models, which give one band for all kernels."""
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,8 @@ def write_all(measurer: _Measurer, rows: Sequence[LeftOut], out: Path) -> None:
     for owner, devices in owners.items():
         some = [row for row in rows if row.device in devices]
         of_classes = spreads(some)
+        if owner in WHOLE_MODELS:
+            of_classes = {name: steps for name, steps in of_classes.items() if name == OTHER}
         if owner in OWN_FILES:  # its machines have no weaker evidence
             of_classes = {name: {"family": steps["family"]} for name, steps in of_classes.items() if "family" in steps}
         if not of_classes:
