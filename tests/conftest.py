@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from support.toy_graphs import blocks
 
 # No test may depend on a model hub: a configuration is read from a file or built in the test.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Timing belongs to the benchmarks. In CI the same examples are drawn every time, so a red run can be repeated.
 hypothesis.settings.register_profile("default", deadline=None)
