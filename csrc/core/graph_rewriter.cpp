@@ -388,6 +388,56 @@ void GraphRewriter::order_nodes() {
     graph.nodes_ = std::move(ordered);
 }
 
+// Stable: a node moves only behind a node whose result it reads. Each tensor has one maker here, or is written
+// in place by nodes that keep their order.
+void GraphRewriter::sort_by_results() {
+    Graph& graph = *builder_.graph_;
+    const std::size_t count = graph.nodes_.size();
+    constexpr std::size_t kNoNode = static_cast<std::size_t>(-1);
+    std::vector<std::size_t> maker(graph.tensors_.size(), kNoNode);
+    for (std::size_t i = 0; i < count; ++i) {
+        for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
+            bool in_place = false;
+            graph.for_each_input(graph.nodes_[i], [&](TensorIndex read) { in_place = in_place || read == t; });
+            std::size_t& first = maker[static_cast<std::size_t>(t)];
+            if (first == kNoNode && !in_place) first = i;
+        }
+    }
+    std::vector<Node> ordered;
+    ordered.reserve(count);
+    std::vector<NodeIndex> place(count, 0);
+    std::vector<char> state(count, 0);  // 0: not placed, 1: its operands are being placed, 2: placed
+    std::vector<std::size_t> open;
+    for (std::size_t start = 0; start < count; ++start) {
+        open.push_back(start);
+        while (!open.empty()) {
+            const std::size_t i = open.back();
+            if (state[i] == 2) {
+                open.pop_back();
+                continue;
+            }
+            state[i] = 1;
+            bool waits = false;
+            graph.for_each_input(graph.nodes_[i], [&](TensorIndex t) {
+                const std::size_t before = maker[static_cast<std::size_t>(t)];
+                if (before == kNoNode || before == i || state[before] == 2) return;
+                if (state[before] == 1) {
+                    throw std::logic_error("nodes of a rewritten graph need each other's results");
+                }
+                open.push_back(before);
+                waits = true;
+            });
+            if (waits) continue;
+            open.pop_back();
+            state[i] = 2;
+            place[i] = static_cast<NodeIndex>(ordered.size());
+            ordered.push_back(graph.nodes_[i]);
+        }
+    }
+    graph.nodes_ = std::move(ordered);
+    for (NodeIndex& node : place_of_) node = place[static_cast<std::size_t>(node)];
+}
+
 void GraphRewriter::set_lifetimes() {
     Graph& graph = *builder_.graph_;
     std::vector<NodeIndex>& held = graph.held_until_;
@@ -446,6 +496,7 @@ Rewritten GraphRewriter::build() {
     require_open();
     const std::vector<bool> gone = drop_unread();
     order_nodes();
+    if (sorted_) sort_by_results();
     set_lifetimes();
     remove_tensors(gone);
     builder_.graph_->validate();

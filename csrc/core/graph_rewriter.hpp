@@ -75,6 +75,8 @@ class GraphRewriter {
     void redirect(TensorIndex old, TensorIndex now);
     // Its results must have another maker, or no reader; without either they are removed too.
     void remove(NodeIndex node);
+    // At build(), nodes that read results of later ones move behind those.
+    void sort_nodes() { sorted_ = true; }
 
     // Validates the graph. A lifetime that was observed ends where it did, or at the last node that uses the
     // tensor now.
@@ -96,6 +98,7 @@ class GraphRewriter {
     void for_each_running(Visit&& visit);
     std::vector<bool> drop_unread();
     void order_nodes();
+    void sort_by_results();
     void set_lifetimes();
     void remove_tensors(const std::vector<bool>& gone);
 
@@ -106,6 +109,7 @@ class GraphRewriter {
     std::vector<TensorIndex> held_;
     std::vector<TensorIndex> droppable_;
     std::vector<NodeIndex> place_of_;
+    bool sorted_ = false;
 };
 
 }  // namespace infercost

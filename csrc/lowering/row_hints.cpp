@@ -64,6 +64,28 @@ RowHints vllm_rows(const Call& call) {
     return op == "_C.rotary_embedding" ? rotary_rows(call) : RowHints{};
 }
 
+// ---- engines ------------------------------------------------------------------------------------------
+// Kernels of the graphs that lowering/engines makes: one block per row, and some accesses per element of it.
+
+RowHints engine_rows(const Call& call, const Work& work) {
+    if (call.output_count() == 0 && !call.has("values")) return {};
+    const std::int64_t accesses = call.integer("accesses", 2).constant();
+    if (work.kind == WorkKind::normalization) return token_rows(work.dims.m, work.dims.n * accesses);
+    // One row per token: of the first operand, whose last dimension is the features.
+    const List<TensorIndex> inputs = call.tensors(call.has("values") ? "values" : "inputs");
+    if (inputs.size() == 0) return {};
+    const Expr tokens = ratio(call.numel(inputs[0]), call.dim(inputs[0], -1));
+    Expr elements = 0;
+    if (call.has("values")) {
+        for (const TensorIndex t : inputs) elements += call.numel(t);
+    }
+    for (std::size_t i = 0; i < call.output_count() && !call.has("values"); ++i) {
+        elements += call.numel(call.output(i));
+    }
+    if (call.op().name == "engine.sample") elements = call.numel(inputs[0]);
+    return token_rows(tokens, Expr::ceil_div(elements, tokens) * accesses);
+}
+
 // ---- torch ------------------------------------------------------------------------------------------
 
 // torch assigns 512 threads to a group of group_norm and 128 to a row of layer_norm: a group is modelled as
@@ -97,6 +119,7 @@ bool interpolates(std::string_view op) {
 RowHints row_hints(const Call& call, const Work& work) {
     const std::string_view op = call.op().name;
     if (op.starts_with("_C.")) return vllm_rows(call);
+    if (op.starts_with("engine.")) return engine_rows(call, work);
     if (work.kind == WorkKind::pooling && interpolates(op)) return interpolation_rows(call);
     const bool group_norm =
         work.kind == WorkKind::normalization && op.find("group_norm") != std::string_view::npos;

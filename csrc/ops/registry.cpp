@@ -26,6 +26,7 @@ const std::vector<Family>& families() {
         {"fourier",              fourier_rules()             },
         {"linalg",               linalg_rules()              },
         {"vllm_kernels",         vllm_kernel_rules()         },
+        {"engine_kernels",       engine_kernel_rules()       },
         {"quantized",            quantized_rules()           },
         {"quantized elements",   quantized_element_rules()   },
         {"backward_contraction", backward_contraction_rules()},

@@ -10,7 +10,12 @@ namespace infercost {
 namespace {
 
 // Name a kernel after the op that determines it, unless it only copies the operands of that op.
-std::string name_of(const Work& work, const std::string& op) {
+std::string name_of(const Work& work, const Call& call) {
+    const std::string& op = call.op().name;
+    if (op.starts_with("engine.")) {  // its name in the engine
+        const std::string_view kernel = call.text("kernel");
+        if (!kernel.empty()) return std::string(kernel);
+    }
     const bool product = op == "aten.linear" || op == "aten.matmul" || op.find("conv") != std::string::npos;
     return work.kind == WorkKind::copy && product ? op + ".operand" : op;
 }
@@ -142,8 +147,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (index < 0) {
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
-            const Node& lead = graph->nodes()[static_cast<std::size_t>(launch.nodes.front())];
-            plan.kernels.push_back({.name = name_of(launch.work, graph->ops()[lead.op].name),
+            plan.kernels.push_back({.name = name_of(launch.work, analyzer.call(launch.nodes.front())),
                                     .work = launch.work,
                                     .hints = launch.hints,
                                     .launches = {}});

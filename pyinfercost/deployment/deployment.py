@@ -47,8 +47,11 @@ class Deployment:
             exchange nothing; the largest share, ceil(batch / devices), sets latency and memory.
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
+        engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
+            `"trtllm"`) its own kernels for a language model, see `engine_graph`.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
-            launched from a recorded graph).
+            launched from a recorded graph). None stands for the engine's own way: eager in torch, a recorded graph in
+            serving engines, whose kernels are fused already.
         threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.
         instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
             batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one
@@ -72,7 +75,8 @@ class Deployment:
     hardware: HardwareLike | None = None
     devices: int = 1
     precision: str = "native"
-    execution: str = "eager"
+    engine: str = "torch"
+    execution: str | None = None
     threads: int | None = None
     instances: int = 1
     sustained: bool | None = None
@@ -86,7 +90,12 @@ class Deployment:
 
     def _settle(self, machine: _core.Hardware | None) -> None:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
-        checked: dict[str, Any] = {name: checked_field(name, getattr(self, name)) for name in _PLAIN}
+        asked = self.execution
+        checked: dict[str, Any] = {
+            name: checked_field(name, value) for name in _PLAIN if (value := getattr(self, name)) is not None
+        }
+        checked["execution"] = execution_of(checked["engine"], asked)
+        checked["_asked_execution"] = asked
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
@@ -175,7 +184,7 @@ class Deployment:
             changes.setdefault("sustained", machine.sustained)
         other = copy(self)
         other.__dict__.pop("_identity", None)
-        other.__dict__.update(changes)
+        other.__dict__.update({"execution": self.__dict__["_asked_execution"], **changes})
         other._settle(self.__dict__["_machine"] if _OF_MACHINE.isdisjoint(changes) else None)
         return other
 
@@ -203,6 +212,7 @@ class Deployment:
         return {
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in OPTIONS},
+            "execution": self.__dict__["_asked_execution"],
             "hardware": hardware,
             "price": _plain_price(self.price),
             "transfer": None if self.transfer is None else _plain_transfer(self.data_transfer),
@@ -239,6 +249,8 @@ class Deployment:
     def __repr__(self) -> str:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         given = {name: value for name in OPTIONS if (value := getattr(self, name)) != defaults[name]}
+        if self.__dict__["_asked_execution"] is None:
+            given.pop("execution", None)
         if isinstance(self.hardware, _core.Hardware):
             given["hardware"] = self.hardware.id
         if self.transfer is not None:
@@ -253,6 +265,7 @@ class Deployment:
             None if machine is None else _frozen(machine.__getstate__()),
             self.devices,
             self.precision,
+            self.engine,
             self.execution,
             self.threads,
             self.instances,
@@ -266,7 +279,7 @@ class Deployment:
 OPTIONS = tuple(field.name for field in dataclasses.fields(Deployment))
 """Fields of a `Deployment`, which functions also accept as keywords."""
 
-_PLAIN = ("devices", "precision", "execution", "utilization")
+_PLAIN = ("devices", "precision", "engine", "execution", "utilization")
 _OF_MACHINE = frozenset({"hardware", "threads", "instances", "sustained"})
 _NEED_HARDWARE = {
     "devices": "it is a number of machines",
@@ -302,7 +315,7 @@ _HARDWARE_FIELDS = (
 
 
 def checked_field(name: str, value: Any) -> Any:
-    """Return the value of `precision`, `execution`, `devices` or `utilization`.
+    """Return the value of `precision`, `engine`, `execution`, `devices` or `utilization`.
 
     Raises:
         DeploymentError: The value is unknown or out of range.
@@ -311,10 +324,37 @@ def checked_field(name: str, value: Any) -> Any:
         return whole(value, name, COUNT, DeploymentError)
     if name == "utilization":
         return number(value, name, UTILIZATION, DeploymentError)
-    known = _core.precisions() if name == "precision" else _core.executions()
+    known = _NAMES[name]()
     if value not in known:
         raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
     return value
+
+
+def execution_of(engine: str, execution: str | None) -> str:
+    """Return how an engine runs its kernels.
+
+    Args:
+        engine: The engine.
+        execution: As asked for; None for the engine's own way.
+
+    Raises:
+        DeploymentError: The engine has no such execution.
+    """
+    if engine == TORCH:
+        return "eager" if execution is None else execution
+    if execution not in (None, *_OF_ENGINES):
+        raise DeploymentError(
+            f"execution is {shown(execution)}, and the kernels of engine {engine} are fused already; expected "
+            f"{' or '.join(_OF_ENGINES)}, or none for the recorded graphs that the engine makes itself"
+        )
+    return "cuda_graph" if execution is None else execution
+
+
+TORCH = "torch"
+"""The engine that runs a graph as it was captured."""
+
+_OF_ENGINES = ("cuda_graph", "eager")
+_NAMES = {"precision": _core.precisions, "engine": _core.engines, "execution": _core.executions}
 
 
 def deployment_of(
@@ -323,6 +363,7 @@ def deployment_of(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -346,6 +387,7 @@ def deployment_of(
         "hardware": hardware,
         "devices": devices,
         "precision": precision,
+        "engine": engine,
         "execution": execution,
         "threads": threads,
         "instances": instances,

@@ -15,7 +15,7 @@ from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
-from .plans import Rules, family_of, work_overrides
+from .plans import Rules, engine_graph, family_of, work_overrides
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
@@ -31,6 +31,7 @@ def estimate(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -48,9 +49,10 @@ def estimate(
     Args:
         graph: The graph of the model, as `capture` returns it.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -74,6 +76,7 @@ def estimate(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         threads=threads,
         instances=instances,
@@ -84,7 +87,9 @@ def estimate(
         transfer=transfer,
     )
     with call_sizes(estimate, sizes, named_sizes) as named:
-        return estimate_on(deployment, graph, bind_sizes(graph, named), overrides=work_overrides(graph, rules))
+        launched = engine_graph(graph, deployment.engine)
+        given = bind_sizes(graph, named)
+        return estimate_on(deployment, launched, given, overrides=work_overrides(launched, rules))
 
 
 def estimate_on(
@@ -99,10 +104,10 @@ def estimate_on(
 
     Args:
         on: Where and how the model runs.
-        graph: The graph of the model.
+        graph: The graph of the model, captured or of the deployment's engine.
         given: Sizes as `bind_sizes` returns them.
         fixed: Sizes that the capture fixed.
-        overrides: Work by node.
+        overrides: Work by node of the engine's graph.
     """
     machine = on.machine
     plan, point, totals, at = evaluate_on(on, graph, given, overrides=overrides, fixed=fixed)
@@ -115,6 +120,7 @@ def estimate_on(
     return Estimate(
         hardware=machine.id,
         precision=on.precision,
+        engine=on.engine,
         execution=on.execution,
         sizes={**fixed, **at.sizes},
         threads=on.threads,
@@ -163,6 +169,7 @@ def evaluate_on(
     overrides: Mapping[int, Work] | None = None,
 ) -> Evaluation:
     """Evaluate one point, with the arguments of `estimate_on`."""
+    graph = engine_graph(graph, on.engine)
     sizes = graph.size_values(given)
     # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
+from ..deployment.deployment import TORCH
 from ..errors import InputTypeError
 
 if TYPE_CHECKING:
@@ -88,6 +89,41 @@ def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
 
 
 # ---- plans -----------------------------------------------------------------------------------------------------------
+
+
+def engine_graph(graph: Graph, engine: str) -> Graph:
+    """Return the graph that an engine launches for a captured graph.
+
+    A serving engine writes keys and values into a paged cache in place, joins products of one input, multiplies the
+    weights of latent attention into the queries of a decode step, chooses the next token on the device, and runs all
+    else in fused kernels. Contraction FLOPs and bytes of weights stay the same, except in latent attention.
+
+    Args:
+        graph: A graph of `capture` or `whatif`, or of this function.
+        engine: `"torch"` for the graph itself, or a serving engine.
+
+    Raises:
+        InputError: The engine is unknown, or does not run such a graph.
+    """
+    kept = graph_cache(graph)
+    if engine == TORCH or kept.get(_MADE_BY) == engine:
+        return graph
+    key = ("engine", engine)
+    if key not in kept:
+        made, as_captured = _core.engine_graph(graph, engine)
+        graph_cache(made).update({_MADE_BY: engine, _AS_CAPTURED: tuple(as_captured)})
+        kept[key] = made
+    found: Graph = kept[key]
+    return found
+
+
+def as_captured(graph: Graph) -> tuple[int, ...]:
+    """Return the nodes of an engine's graph that the engine has no kernel for: they run as captured."""
+    nodes: tuple[int, ...] = graph_cache(graph).get(_AS_CAPTURED, ())
+    return nodes
+
+
+_MADE_BY, _AS_CAPTURED = "made by", "as captured"
 
 
 def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:

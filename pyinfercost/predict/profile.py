@@ -16,7 +16,7 @@ from ..sources.inputs import parse_inputs
 from ..sources.sizes import bind_sizes, call_sizes
 from .estimate import estimate_on
 from .model_figures import model_figures
-from .plans import Rules, work_overrides
+from .plans import Rules, engine_graph, work_overrides
 from .training_memory import TrainingSetup, setup_of, training_memory_of
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def profile(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -76,7 +77,7 @@ def profile(
             another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next ten are the fields of
+        hardware: The machine; without one the model is only counted. This and the next eleven are the fields of
             `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
@@ -113,6 +114,7 @@ def profile(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         threads=threads,
         instances=instances,
@@ -136,8 +138,8 @@ def profile(
 def profile_on(
     on: Deployment, captured: Captured, *, rules: Rules | None = None, training: TrainingSetup | None = None
 ) -> Profile:
-    """Profile a captured graph."""
-    graph = captured.graph
+    """Profile a captured graph, as the deployment's engine runs it."""
+    graph = engine_graph(captured.graph, on.engine)
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)

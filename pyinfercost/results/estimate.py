@@ -75,6 +75,7 @@ class Estimate(Result):
     Attributes:
         hardware: Id of the machine.
         precision: The dtype that it runs in.
+        engine: What runs the model: `"torch"`, or a serving engine.
         execution: How it runs.
         sizes: Values of all named sizes.
         threads: Threads of a CPU, or of each copy on it; None for all cores.
@@ -113,6 +114,7 @@ class Estimate(Result):
 
     hardware: str
     precision: str
+    engine: str
     execution: str
     sizes: Mapping[str, int]
     threads: int | None

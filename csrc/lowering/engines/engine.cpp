@@ -1,0 +1,96 @@
+#include "lowering/engines/engine.hpp"
+
+#include <array>
+#include <stdexcept>
+
+#include "lowering/engines/flow.hpp"
+#include "lowering/engines/kernel_rows.hpp"
+#include "lowering/engines/passes.hpp"
+
+namespace infercost {
+namespace {
+
+const std::array<const EngineRows*, 3>& engines() {
+    static const std::array<const EngineRows*, 3> kEngines = {&vllm_rows(), &sglang_rows(), &trtllm_rows()};
+    return kEngines;
+}
+
+const EngineRows* rows_of(ServingEngine engine) {
+    for (const EngineRows* rows : engines()) {
+        if (rows->engine == engine) return rows;
+    }
+    return nullptr;
+}
+
+constexpr std::string_view kTorch = "torch";
+
+constexpr std::array<std::string_view, kPatternCount> kOps = {
+    "engine.norm.default",       "engine.add_norm.default", "engine.rotary.default", "engine.cache_write.default",
+    "engine.activation.default", "engine.route.default",    "engine.align.default",  "engine.combine.default",
+    "engine.pointwise.default",  "engine.sample.default"};
+
+void require_inference_of_language(const Graph& graph) {
+    bool embeds = false;
+    bool attends = false;
+    for (const Node& node : graph.nodes()) {
+        if (node.phase == Phase::backward) {
+            throw std::invalid_argument(
+                "a serving engine runs forwards only, and this graph is of a training step; expected engine "
+                "torch, or a graph captured without training");
+        }
+        const std::string& op = graph.ops()[node.op].name;
+        embeds = embeds || op == "aten.embedding";
+        attends = attends || op.find("attention") != std::string::npos || op.find("softmax") != std::string::npos;
+    }
+    if (!embeds && !attends) {
+        throw std::invalid_argument(
+            "this graph has neither embeddings nor attention, and engines for language models do not run it; "
+            "expected engine torch, or the graph of a language model such as hf:config.json#decode");
+    }
+}
+
+}  // namespace
+
+std::string_view op_of(Pattern pattern) {
+    return kOps[static_cast<std::size_t>(pattern)];
+}
+
+std::string_view name_of(ServingEngine engine) {
+    const EngineRows* rows = rows_of(engine);
+    return rows ? rows->name : kTorch;
+}
+
+ServingEngine parse_engine(std::string_view name) {
+    if (name == kTorch) return ServingEngine::torch;
+    std::string known(kTorch);
+    for (const EngineRows* rows : engines()) {
+        if (rows->name == name) return rows->engine;
+        known += ", " + std::string(rows->name);
+    }
+    throw std::invalid_argument("unknown engine '" + std::string(name) + "'; expected one of " + known);
+}
+
+std::vector<std::string> engine_names() {
+    std::vector<std::string> names = {std::string(kTorch)};
+    for (const EngineRows* rows : engines()) names.emplace_back(rows->name);
+    return names;
+}
+
+std::string_view version_of(ServingEngine engine) {
+    const EngineRows* rows = rows_of(engine);
+    return rows ? rows->version : "";
+}
+
+EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngine engine) {
+    const EngineRows* rows = rows_of(engine);
+    if (!rows) return {graph, {}};
+    require_inference_of_language(*graph);
+    GraphPtr now = fold_attention(graph);
+    now = absorb_latents(now);
+    now = page_cache(now);
+    now = merge_products(now);
+    now = sample_tokens(now);
+    return fuse_between(now, *rows);
+}
+
+}  // namespace infercost

@@ -1,0 +1,109 @@
+#include "lowering/engines/flow.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/threads.hpp"
+
+namespace infercost {
+namespace {
+
+bool is_kernel_of_engine(std::string_view op) {
+    return op.starts_with("engine.") || op.starts_with("pyinfercost.");
+}
+
+}  // namespace
+
+Flow::Flow(const std::shared_ptr<const Graph>& graph)
+    : graph_(graph),
+      analyzer_(graph, {}, parse_precision("native")),
+      kinds_(graph->nodes().size(), WorkKind::unknown),
+      flops_(graph->nodes().size()),
+      anchor_(graph->nodes().size(), false),
+      live_(graph->nodes().size(), false),
+      stage_(graph->nodes().size(), 0),
+      operands_(graph->nodes().size()),
+      uses_(graph->nodes().size()),
+      maker_(graph->tensors().size(), kNoNode),
+      first_maker_(graph->tensors().size(), kNoNode),
+      output_(graph->tensors().size(), false) {
+    for (const TensorIndex t : graph->outputs()) output_[static_cast<std::size_t>(t)] = true;
+    Work work;
+    for (NodeIndex i = 0; i < count(); ++i) {
+        check_interrupt();
+        analyzer_.analyze(i, work);
+        kinds_[at(i)] = work.modelled ? work.kind : WorkKind::unknown;
+        flops_[at(i)] = work.pointwise_flops;
+        link(i);
+        classify(i);
+    }
+}
+
+void Flow::link(NodeIndex node) {
+    graph_->for_each_input(at_node(node), [&](TensorIndex t) {
+        const NodeIndex producer = maker(t);
+        operands_[at(node)].push_back({t, producer});
+        if (producer != kNoNode) uses_[at(producer)].push_back({node, t});
+    });
+    for (const std::int64_t output : graph_->node_outputs(at_node(node))) {
+        const auto t = static_cast<TensorIndex>(output);
+        const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
+        if (before == kNoNode) {
+            first_maker_[static_cast<std::size_t>(t)] = node;
+            continue;
+        }
+        // Written in place: so is what it is a view of.
+        const TensorIndex root = analyzer_.pass().storage.root(t);
+        if (root != t) maker_[static_cast<std::size_t>(root)] = node;
+    }
+}
+
+void Flow::classify(NodeIndex node) {
+    const WorkKind kind = kinds_[at(node)];
+    const std::string_view name = op(node);
+    bool live = name == "aten.embedding";
+    int stage = 0;
+    for (const Operand& operand : operands(node)) {
+        const Tensor& read = tensor(operand.tensor);
+        if (operand.producer == kNoNode) {
+            live = live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));
+            continue;
+        }
+        if (!is_live(operand.producer)) continue;
+        live = true;
+        stage = std::max(stage, this->stage(operand.producer) + (is_anchor(operand.producer) ? 1 : 0));
+    }
+    live_[at(node)] = live;
+    stage_[at(node)] = stage;
+    anchor_[at(node)] = live && (is_contraction(kind) || kind == WorkKind::library ||
+                                 kind == WorkKind::unknown || name == "aten.embedding" ||
+                                 (is_kernel_of_engine(name) && kind != WorkKind::free));
+}
+
+TensorIndex Flow::weight_of(NodeIndex node) const {
+    if (kind(node) != WorkKind::gemm) return kNoTensor;
+    for (const Operand& operand : operands(node)) {
+        TensorIndex t = operand.tensor;
+        for (NodeIndex made = operand.producer; made != kNoNode && !is_live(made);) {
+            if (operands(made).empty()) break;
+            t = operands(made).front().tensor;  // a transposed or converted weight
+            made = operands(made).front().producer;
+        }
+        if (tensor(t).role == Role::parameter && tensor(t).shape.count >= 2) return t;
+    }
+    return kNoTensor;
+}
+
+std::vector<Expr> Flow::shape(TensorIndex t) const {
+    std::vector<Expr> lengths;
+    for (const Dim d : graph_->dims(tensor(t).shape)) lengths.push_back(graph_->expr(d));
+    return lengths;
+}
+
+Expr Flow::numel(TensorIndex t) const {
+    Expr total = 1;
+    for (const Dim d : graph_->dims(tensor(t).shape)) total = total * graph_->expr(d);
+    return total;
+}
+
+}  // namespace infercost

@@ -1,0 +1,95 @@
+// How values flow through a graph: what passes on this page need to find groups of nodes.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "ops/rule.hpp"
+
+namespace infercost {
+
+inline constexpr NodeIndex kNoNode = -1;
+
+// One value that a node reads: its tensor, and the node that wrote it last before; kNoNode for inputs.
+struct Operand {
+    TensorIndex tensor;
+    NodeIndex producer;
+};
+struct Use {
+    NodeIndex consumer;
+    TensorIndex tensor;
+};
+
+class Flow {
+  public:
+    explicit Flow(const std::shared_ptr<const Graph>& graph);
+
+    const Graph& graph() const { return *graph_; }
+    NodeIndex count() const { return static_cast<NodeIndex>(kinds_.size()); }
+    Call call(NodeIndex node) const { return analyzer_.call(node); }
+    std::string_view op(NodeIndex node) const { return call(node).op().name; }
+    const std::string& module(NodeIndex node) const { return graph_->name(at_node(node).module); }
+
+    WorkKind kind(NodeIndex node) const { return kinds_[at(node)]; }
+    const Expr& pointwise_flops(NodeIndex node) const { return flops_[at(node)]; }
+    // A view: it moves nothing.
+    bool is_free(NodeIndex node) const { return kinds_[at(node)] == WorkKind::free; }
+    // A kernel that no fusion takes in: a product, attention, a lookup of embeddings, an engine's kernel.
+    bool is_anchor(NodeIndex node) const { return anchor_[at(node)]; }
+    // Whether its results depend on the tokens' values. Others (tables of positions, masks) are known before
+    // the forward.
+    bool is_live(NodeIndex node) const { return live_[at(node)]; }
+    // Live, and neither an anchor nor a view.
+    bool is_glue(NodeIndex node) const { return is_live(node) && !is_anchor(node) && !is_free(node); }
+    // The most anchors on a path to the node. Nodes of one stage can share a kernel.
+    int stage(NodeIndex node) const { return stage_[at(node)]; }
+
+    std::span<const Operand> operands(NodeIndex node) const { return operands_[at(node)]; }
+    std::span<const Use> uses(NodeIndex node) const { return uses_[at(node)]; }
+    // The node that last wrote a tensor; kNoNode for inputs.
+    NodeIndex maker(TensorIndex t) const { return maker_[static_cast<std::size_t>(t)]; }
+    // The node that made it first.
+    NodeIndex first_maker(TensorIndex t) const { return first_maker_[static_cast<std::size_t>(t)]; }
+    bool is_output(TensorIndex t) const { return output_[static_cast<std::size_t>(t)]; }
+    const Tensor& tensor(TensorIndex t) const { return graph_->tensors()[static_cast<std::size_t>(t)]; }
+
+    // A product of an activation with a parameter: its weight, or kNoTensor.
+    TensorIndex weight_of(NodeIndex node) const;
+    std::vector<Expr> shape(TensorIndex t) const;
+    Expr numel(TensorIndex t) const;
+
+    // Visits the consumers of a node that are no views, through views.
+    template <class Visit>
+    void for_each_reader(NodeIndex node, Visit&& visit) const {
+        for (const Use& use : uses(node)) {
+            if (is_free(use.consumer)) {
+                for_each_reader(use.consumer, visit);
+            } else {
+                visit(use.consumer);
+            }
+        }
+    }
+
+  private:
+    static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
+    const Node& at_node(NodeIndex node) const { return graph_->nodes()[at(node)]; }
+    void link(NodeIndex node);
+    void classify(NodeIndex node);
+
+    std::shared_ptr<const Graph> graph_;
+    Analyzer analyzer_;
+    std::vector<WorkKind> kinds_;
+    std::vector<Expr> flops_;
+    std::vector<bool> anchor_;
+    std::vector<bool> live_;
+    std::vector<int> stage_;
+    std::vector<std::vector<Operand>> operands_;
+    std::vector<std::vector<Use>> uses_;
+    std::vector<NodeIndex> maker_;
+    std::vector<NodeIndex> first_maker_;
+    std::vector<bool> output_;
+};
+
+}  // namespace infercost

@@ -1,0 +1,46 @@
+// The kernels of an engine, one row each.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "lowering/engines/engine.hpp"
+
+namespace infercost {
+
+// What a fused kernel does, apart from the name that an engine gives it.
+enum class Pattern : std::uint8_t {
+    norm,         // of one tensor
+    add_norm,     // of a sum, which is also written
+    rotary,       // queries and keys of attention, rotated by their positions
+    cache_write,  // new keys and values into the cache
+    activation,   // between two products: an activation, a gate
+    route,        // logits of a router -> experts and weights of each token
+    align,        // experts of tokens -> tokens of experts, in blocks
+    combine,      // results of a token's experts -> their weighted sum
+    pointwise,    // what a compiler fuses between kernels
+    sample,       // logits -> token
+    count_
+};
+inline constexpr std::size_t kPatternCount = static_cast<std::size_t>(Pattern::count_);
+// "engine.add_norm": the op of a pattern's nodes. ops/engine_kernels.cpp counts it.
+std::string_view op_of(Pattern pattern);
+
+struct KernelRow {
+    Pattern pattern;
+    std::string_view kernel;  // name of the engine's kernel
+    int accesses;             // memory accesses per element of a row: a block of threads goes along one
+};
+
+struct EngineRows {
+    ServingEngine engine;
+    std::string_view name;
+    std::string_view version;
+    std::span<const KernelRow> rows;
+};
+
+const EngineRows& vllm_rows();
+const EngineRows& sglang_rows();
+const EngineRows& trtllm_rows();
+
+}  // namespace infercost

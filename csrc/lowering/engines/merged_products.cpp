@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
+
+#include "core/graph_rewriter.hpp"
+#include "lowering/engines/flow.hpp"
+#include "lowering/engines/passes.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kProducts[] = {"aten.linear", "pyinfercost.linear_weight_only",
+                                          "pyinfercost.linear_quantized"};
+constexpr const char* kWeights[] = {"weight", "weight_scale", "weight_zero_point", "bias"};
+
+std::string parent_of(const std::string& module) {
+    const std::size_t dot = module.rfind('.');
+    return dot == std::string::npos ? "" : module.substr(0, dot);
+}
+
+class MergePass {
+  public:
+    explicit MergePass(const GraphPtr& graph) : flow_(graph), rewriter_(*graph) {}
+
+    GraphPtr run() {
+        share_quantized();
+        using Key = std::tuple<TensorIndex, NodeIndex, std::string, std::string>;
+        std::map<Key, std::vector<NodeIndex>> groups;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!is_product(i)) continue;
+            const Operand& input = flow_.operands(i).front();
+            const TensorIndex read = now(input.tensor);
+            groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(i);
+        }
+        for (const auto& [key, products] : groups) {
+            if (products.size() > 1 && fit(products)) merge(std::get<0>(key), std::get<2>(key), products);
+        }
+        return changed_ ? rewriter_.build().graph : nullptr;
+    }
+
+  private:
+    bool is_product(NodeIndex node) const {
+        const std::string_view op = flow_.op(node);
+        return flow_.is_live(node) &&
+               std::find(std::begin(kProducts), std::end(kProducts), op) != std::end(kProducts) &&
+               is_matrix(flow_.call(node).tensor("weight"));
+    }
+
+    bool is_matrix(TensorIndex t) const {
+        if (t == kNoTensor) return false;
+        const Tensor& weight = flow_.tensor(t);
+        return weight.role == Role::parameter && weight.shape.count == 2;
+    }
+
+    TensorIndex now(TensorIndex t) const {
+        const auto found = shared_.find(t);
+        return found == shared_.end() ? t : found->second;
+    }
+
+    // An activation that several products read in a narrow format is quantized once.
+    void share_quantized() {
+        std::map<std::pair<std::string, TensorIndex>, NodeIndex> known;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            const std::string_view op = flow_.op(i);
+            if (op != "pyinfercost.quantize_rows" && op != "aten.quantize_per_tensor") continue;
+            const auto [first, fresh] =
+                known.emplace(std::pair(flow_.call(i).op().full, flow_.operands(i).front().tensor), i);
+            if (fresh) continue;
+            const Call one = flow_.call(first->second);
+            const Call other = flow_.call(i);
+            if (one.output_count() != other.output_count() ||
+                flow_.tensor(one.output()).dtype != flow_.tensor(other.output()).dtype ||
+                !(flow_.shape(one.output(one.output_count() - 1)) ==
+                  flow_.shape(other.output(other.output_count() - 1)))) {
+                continue;
+            }
+            for (std::size_t r = 0; r < one.output_count(); ++r) {
+                rewriter_.redirect(other.output(r), one.output(r));
+                shared_.emplace(other.output(r), one.output(r));
+            }
+            rewriter_.remove(i);
+            changed_ = true;
+        }
+    }
+
+    // Weights of the same row length and dtypes, with the same arguments apart from weights.
+    bool fit(const std::vector<NodeIndex>& products) const {
+        const Call first = flow_.call(products.front());
+        return std::all_of(products.begin(), products.end(), [&](NodeIndex node) {
+            const Call call = flow_.call(node);
+            for (const char* name : kWeights) {
+                const TensorIndex one = first.tensor(name);
+                const TensorIndex other = call.tensor(name);
+                if (std::string_view(name) == "bias") continue;
+                if ((one == kNoTensor) != (other == kNoTensor)) return false;
+                if (one == kNoTensor) continue;
+                const std::vector<Expr> a = flow_.shape(one);
+                const std::vector<Expr> b = flow_.shape(other);
+                if (flow_.tensor(one).dtype != flow_.tensor(other).dtype || a.size() != b.size()) return false;
+                if (a.size() == 2 && !(a[1] == b[1])) return false;
+            }
+            return first.integer("group_size", 0) == call.integer("group_size", 0);
+        });
+    }
+
+    void merge(TensorIndex input, const std::string& parent, const std::vector<NodeIndex>& products) {
+        const NodeIndex first = products.front();
+        const Call call = flow_.call(first);
+        std::vector<NamedArgument> arguments = {{"input", input}};
+        std::string names;
+        std::vector<Expr> widths;
+        std::vector<TensorIndex> outputs;
+        for (const NodeIndex node : products) {
+            const std::string& module = flow_.module(node);
+            names += (names.empty() ? "" : "+") + (parent.empty() ? module : module.substr(parent.size() + 1));
+            outputs.push_back(flow_.call(node).output());
+            widths.push_back(flow_.shape(outputs.back()).back());
+        }
+        const std::string name = parent.empty() ? names : parent + "." + names;
+        for (const char* kind : kWeights) {
+            if (const TensorIndex joined = join(products, kind, name); joined != kNoTensor) {
+                arguments.push_back({kind, joined});
+            }
+        }
+        if (call.has("group_size")) arguments.push_back({"group_size", call.integer("group_size", 0)});
+        std::vector<Expr> shape = flow_.shape(outputs.front());
+        shape.back() = 0;
+        for (const Expr& width : widths) shape.back() += width;
+        const TensorIndex whole = rewriter_.add_tensor(flow_.tensor(outputs.front()).dtype, shape, std::nullopt,
+                                                       Role::activation, "");
+        rewriter_.insert_before(first, call.op().full, arguments, {&whole, 1});
+        const NamedArgument parts[] = {
+            {"self", whole},
+            {"split_sizes", widths},
+            {"dim", Expr(-1)},
+        };
+        rewriter_.insert_before(first, "engine.parts.default", parts, outputs);
+        for (const NodeIndex node : products) rewriter_.remove(node);
+        changed_ = true;
+    }
+
+    // One parameter of all rows; a bias where one product has one.
+    TensorIndex join(const std::vector<NodeIndex>& products, const char* kind, const std::string& name) {
+        TensorIndex model = kNoTensor;
+        Expr rows = 0;
+        std::int64_t logical = 0;
+        bool counted = false;
+        for (const NodeIndex node : products) {
+            const TensorIndex t = flow_.call(node).tensor(kind);
+            if (t == kNoTensor) continue;
+            model = t;
+            const Tensor& part = flow_.tensor(t);
+            rows += flow_.shape(t).front();
+            counted = counted || part.logical_numel >= 0;
+            const Expr own = flow_.numel(t);
+            logical += part.logical_numel >= 0 ? part.logical_numel : own.is_constant() ? own.constant() : 0;
+            rewriter_.drop_if_unread(t);
+        }
+        if (model == kNoTensor) return kNoTensor;
+        std::vector<Expr> shape = flow_.shape(model);
+        shape.front() = rows;
+        return rewriter_.add_tensor(flow_.tensor(model).dtype, shape, std::nullopt, flow_.tensor(model).role,
+                                    name + "." + kind, counted ? std::optional(logical) : std::nullopt);
+    }
+
+    Flow flow_;
+    GraphRewriter rewriter_;
+    std::map<TensorIndex, TensorIndex> shared_;
+    bool changed_ = false;
+};
+
+}  // namespace
+
+GraphPtr merge_products(const GraphPtr& graph) {
+    const GraphPtr merged = MergePass(graph).run();
+    return merged ? merged : graph;
+}
+
+}  // namespace infercost

@@ -1,0 +1,106 @@
+#include <map>
+
+#include "core/graph_rewriter.hpp"
+#include "lowering/engines/flow.hpp"
+#include "lowering/engines/passes.hpp"
+
+namespace infercost {
+namespace {
+
+class CachePass {
+  public:
+    explicit CachePass(const GraphPtr& graph) : flow_(graph), rewriter_(*graph) {}
+
+    GraphPtr run() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (flow_.op(i) == "aten.cat") find(i);
+        }
+        if (appended_.empty()) return nullptr;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (flow_.kind(i) == WorkKind::attention) write_before(i);
+        }
+        // Caches that no attention reads directly: of an indexer, or of latents that are expanded.
+        for (const auto& [cat, appended] : appended_) {
+            if (!written_.contains(cat)) write({cat}, cat);
+        }
+        return rewriter_.build().graph;
+    }
+
+  private:
+    // A concatenation of a cache with what a step appends to it.
+    struct Appended {
+        TensorIndex cache = kNoTensor;  // kNoTensor: it was empty before
+        std::vector<TensorIndex> values;
+        TensorIndex result = kNoTensor;
+    };
+
+    bool is_empty(TensorIndex t) const {
+        for (const Expr& length : flow_.shape(t)) {
+            if (length == Expr(0)) return true;
+        }
+        return false;
+    }
+
+    void find(NodeIndex cat) {
+        const std::span<const Operand> operands = flow_.operands(cat);
+        if (operands.size() < 2) return;
+        Appended found;
+        const Operand& first = operands.front();
+        const bool given = first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
+        if (!given && !is_empty(first.tensor)) return;
+        if (given) found.cache = first.tensor;
+        for (const Operand& operand : operands.subspan(1)) found.values.push_back(operand.tensor);
+        found.result = flow_.call(cat).output();
+        appended_.emplace(cat, found);
+        of_result_.emplace(found.result, cat);
+    }
+
+    void write_before(NodeIndex attention) {
+        std::vector<NodeIndex> cats;
+        for (const Operand& operand : flow_.operands(attention)) {
+            const auto found = of_result_.find(operand.tensor);
+            if (found != of_result_.end() && !written_.contains(found->second)) cats.push_back(found->second);
+        }
+        if (!cats.empty()) write(cats, cats.back());
+    }
+
+    void write(const std::vector<NodeIndex>& cats, NodeIndex after) {
+        std::vector<TensorIndex> values;
+        std::vector<TensorIndex> caches;
+        std::vector<TensorIndex> results;
+        for (const NodeIndex cat : cats) {
+            const Appended& appended = appended_.at(cat);
+            values.insert(values.end(), appended.values.begin(), appended.values.end());
+            written_.emplace(cat, true);
+            if (appended.cache == kNoTensor) {
+                results.push_back(appended.result);
+            } else {
+                // The pages of the cache hold the new position, too.
+                rewriter_.set_shape(appended.cache, flow_.shape(appended.result), std::nullopt);
+                rewriter_.redirect(appended.result, appended.cache);
+                caches.push_back(appended.cache);
+            }
+            rewriter_.remove(cat);
+        }
+        const NamedArgument arguments[] = {
+            {"values", values},
+            {"caches", caches},
+        };
+        rewriter_.insert_after(after, op_of(Pattern::cache_write), arguments, results);
+    }
+
+    Flow flow_;
+    GraphRewriter rewriter_;
+    std::map<NodeIndex, Appended> appended_;
+    std::map<TensorIndex, NodeIndex> of_result_;
+    std::map<NodeIndex, bool> written_;
+};
+
+}  // namespace
+
+GraphPtr page_cache(const GraphPtr& graph) {
+    const GraphPtr paged = CachePass(graph).run();
+    return paged ? paged : graph;
+}
+
+}  // namespace infercost

@@ -1,0 +1,32 @@
+// The passes behind engine_graph(), in the order in which they run. Each takes a graph and returns another.
+#pragma once
+
+#include <memory>
+
+#include "lowering/engines/kernel_rows.hpp"
+
+namespace infercost {
+
+using GraphPtr = std::shared_ptr<const Graph>;
+
+// Attention as one node that reads keys and values as they lie in the cache: products around a softmax become
+// one, keys are not repeated for groups of queries, and masks that follow from positions are not read.
+GraphPtr fold_attention(const GraphPtr& graph);
+
+// Latent attention of one new token: queries are multiplied by the weights that would expand the latents, and
+// attention reads the latents themselves.
+GraphPtr absorb_latents(const GraphPtr& graph);
+
+// New keys and values are written into the cache; nothing is concatenated.
+GraphPtr page_cache(const GraphPtr& graph);
+
+// Products of one input in one module are one product.
+GraphPtr merge_products(const GraphPtr& graph);
+
+// The token that follows is chosen on the device.
+GraphPtr sample_tokens(const GraphPtr& graph);
+
+// All other work is in the engine's fused kernels.
+EngineGraph fuse_between(const GraphPtr& graph, const EngineRows& rows);
+
+}  // namespace infercost

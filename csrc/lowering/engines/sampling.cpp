@@ -1,0 +1,50 @@
+#include "core/graph_rewriter.hpp"
+#include "lowering/engines/flow.hpp"
+#include "lowering/engines/passes.hpp"
+
+namespace infercost {
+namespace {
+
+// The logits: a result of the graph with one column per row of the table of embeddings.
+TensorIndex logits_of(const Flow& flow) {
+    Expr words = 0;
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        if (flow.op(i) != "aten.embedding") continue;
+        const Expr rows = flow.shape(flow.call(i).require_tensor("weight")).front();
+        if (rows.is_constant() && (!words.is_constant() || rows.constant() > words.constant())) words = rows;
+    }
+    for (const TensorIndex t : flow.graph().outputs()) {
+        const std::vector<Expr> shape = flow.shape(t);
+        if (shape.size() < 2 || !is_floating(flow.tensor(t).dtype) || flow.maker(t) == kNoNode) continue;
+        const Expr& columns = shape.back();
+        // Heads may have a few columns more or fewer than there are embeddings.
+        if (columns.is_constant() && words.is_constant() && columns.constant() > 0 &&
+            2 * columns.constant() > words.constant() && columns.constant() < 2 * words.constant()) {
+            return t;
+        }
+    }
+    return kNoTensor;
+}
+
+}  // namespace
+
+GraphPtr sample_tokens(const GraphPtr& graph) {
+    const Flow flow(graph);
+    const TensorIndex logits = logits_of(flow);
+    if (logits == kNoTensor) return graph;
+    GraphRewriter rewriter(*graph);
+    std::vector<Expr> shape = flow.shape(logits);
+    shape.pop_back();
+    const TensorIndex token = rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "");
+    rewriter.redirect(logits, token);
+    const NamedArgument arguments[] = {
+        {"kernel", std::string("sample")},
+        {"inputs", std::vector<TensorIndex>{logits}},
+        {"flops", flow.numel(logits) * 5},
+        {"accesses", Expr(3)},
+    };
+    rewriter.insert_after(flow.maker(logits), op_of(Pattern::sample), arguments, {&token, 1});
+    return rewriter.build().graph;
+}
+
+}  // namespace infercost

@@ -1,0 +1,27 @@
+// TensorRT-LLM with its PyTorch flow. Source: cpp/tensorrt_llm/kernels and tensorrt_llm/_torch/modules of
+// version 1.0. Its attention operator rotates queries and keys and writes the cache in one kernel.
+#include "lowering/engines/kernel_rows.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr KernelRow kRows[] = {
+    {Pattern::norm,        "flashinfer_rmsnorm",           4},
+    {Pattern::add_norm,    "flashinfer_fused_add_rmsnorm", 5},
+    {Pattern::rotary,      "applyBiasRopeUpdateKVCache",   3},
+    {Pattern::activation,  "silu_and_mul",                 4},
+    {Pattern::route,       "customMoeRouting",             2},
+    {Pattern::align,       "moePermute",                   2},
+    {Pattern::combine,     "finalizeMoeRouting",           2},
+    {Pattern::pointwise,   "elementwise",                  2},
+    {Pattern::sample,      "sampler",                      3},
+};
+
+}  // namespace
+
+const EngineRows& trtllm_rows() {
+    static constexpr EngineRows kEngine{ServingEngine::trtllm, "trtllm", "1.0", kRows};
+    return kEngine;
+}
+
+}  // namespace infercost

@@ -1,0 +1,28 @@
+// vLLM. Source: csrc/ and vllm/model_executor/layers of vLLM 0.11 (V1). Work between custom kernels is fused
+// by torch's compiler.
+#include "lowering/engines/kernel_rows.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr KernelRow kRows[] = {
+    {Pattern::norm,        "rms_norm",                4},
+    {Pattern::add_norm,    "fused_add_rms_norm",      5},
+    {Pattern::rotary,      "rotary_embedding",        3},
+    {Pattern::cache_write, "reshape_and_cache_flash", 2},
+    {Pattern::activation,  "silu_and_mul",            4},
+    {Pattern::route,       "topk_softmax",            2},
+    {Pattern::align,       "moe_align_block_size",    2},
+    {Pattern::combine,     "moe_sum",                 2},
+    {Pattern::pointwise,   "triton_fused",            2},
+    {Pattern::sample,      "sample",                  3},
+};
+
+}  // namespace
+
+const EngineRows& vllm_rows() {
+    static constexpr EngineRows kEngine{ServingEngine::vllm, "vllm", "0.11", kRows};
+    return kEngine;
+}
+
+}  // namespace infercost

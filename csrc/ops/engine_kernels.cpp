@@ -1,0 +1,102 @@
+// Fused kernels of serving engines, in graphs that lowering/engines makes. A kernel reads each operand once
+// and writes each result once; what it computes is the sum of the operators that it stands for.
+// lowering/row_hints.cpp describes how its blocks of threads traverse tokens.
+#include "ops/shapes.hpp"
+
+namespace infercost {
+namespace {
+
+template <WorkKind kKind>
+void fused(const Call& call, Work& work) {
+    work.kind = kKind;
+    work.pointwise_flops = call.integer("flops", 0);
+    for (const TensorIndex t : call.tensors("inputs")) {
+        if (is_floating(call.stored_dtype(t))) {
+            work.dtype = call.operand_dtype(t);
+            break;
+        }
+    }
+    if (kKind != WorkKind::normalization || call.output_count() == 0) return;
+    const TensorIndex result = call.output(call.output_count() - 1);
+    work.dims.n = call.dim(result, -1);
+    work.dims.m = ratio(call.numel(result), work.dims.n);
+}
+
+void operands_once(const Call& call, Work& work) {
+    for (const TensorIndex t : call.tensors("inputs")) call.read(work, t);
+    write_all(call, work);
+}
+constexpr TrafficShape kStream{operands_once, never};
+
+// Values are copied to their places in the pages.
+void placed(const Call& call, Work& work) {
+    work.kind = WorkKind::scatter;
+    work.dtype = call.operand_dtype(call.first_operand());
+}
+void pages(const Call& call, Work& work) {
+    const List<TensorIndex> values = call.tensors("values");
+    Expr elements = 0;
+    for (const TensorIndex t : values) {
+        call.read(work, t);
+        elements += call.numel(t);
+    }
+    const List<TensorIndex> caches = call.tensors("caches");
+    if (caches.size() > 0) {
+        call.write(work, caches[0], elements);
+    } else {
+        write_all(call, work);
+    }
+}
+constexpr TrafficShape kPages{pages, never};
+
+// All heads attend to one set of latents, of which a part holds the values as well. query
+// [B, H, L, E], latents [B, 1, S, part] each.
+void latent_attention(const Call& call, Work& work) {
+    const TensorIndex query = call.require_tensor("query");
+    const List<TensorIndex> latents = call.tensors("latents");
+    const Expr rows = call.dim(query, -2);
+    const Expr columns = call.dim(latents[0], -2);
+    const Expr width = call.dim(query, -1);
+    const Expr value_width = call.integer("value_width", 0);
+    const Expr heads = ratio(call.numel(query), rows * width);
+    const Expr scores = heads * rows * columns;
+    work.kind = WorkKind::attention;
+    work.dtype = call.engine_dtype(query);
+    work.dims = {.batch = heads, .m = rows, .n = columns, .k = width, .n_value = value_width};
+    work.dims.shared = call.dim(query, 0);
+    work.contraction_flops = scores * 2 * (width + value_width);
+    work.causal_flops = work.contraction_flops;
+    work.pointwise_flops = scores * 6;
+}
+void query_and_latents(const Call& call, Work& work) {
+    call.read_operand(work, call.require_tensor("query"));
+    for (const TensorIndex t : call.tensors("latents")) call.read_operand(work, t);
+    call.write(work, call.output());
+}
+constexpr TrafficShape kLatents{query_and_latents, never};
+
+constexpr std::string_view kSum = "the sum of the operators in it; operands and results once";
+
+constexpr OpRule kRows[] = {
+    {"engine.norm",        fused<WorkKind::normalization>, kStream,       kSum                                   },
+    {"engine.add_norm",    fused<WorkKind::normalization>, kStream,       kSum                                   },
+    {"engine.rotary",      fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.activation",  fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.route",       fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.align",       fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.combine",     fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.pointwise",   fused<WorkKind::pointwise>,     kStream,       kSum                                   },
+    {"engine.sample",      fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"},
+    {"engine.cache_write", placed,                         kPages,        "moves new keys and values"            },
+    {"engine.latent_attention", latent_attention, kLatents, "2*b*L*S*(E+Ev); keys and values are one cache"},
+    {"engine.parts",       no_work,                        view_of_first, "metadata only"                        },
+};
+static_assert(each_op_once(kRows));
+
+}  // namespace
+
+std::span<const OpRule> engine_kernel_rules() {
+    return kRows;
+}
+
+}  // namespace infercost
