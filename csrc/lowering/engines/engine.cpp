@@ -3,6 +3,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "lowering/engines/passes.hpp"
@@ -49,6 +50,18 @@ void require_inference_of_language(const Graph& graph) {
     }
 }
 
+// Conversions that return their operand do nothing, and would stand between a value and its readers.
+GraphPtr without_conversions(const GraphPtr& graph) {
+    const Flow flow(graph);
+    GraphRewriter rewriter(*graph);
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        const Node& node = graph->nodes()[static_cast<std::size_t>(i)];
+        if (!flow.is_free(i) || node.outputs.count != 1 || flow.operands(i).empty()) continue;
+        if (flow.operands(i).front().tensor == flow.call(i).output()) rewriter.remove(i);
+    }
+    return rewriter.build().graph;
+}
+
 }  // namespace
 
 std::string_view op_of(Pattern pattern) {
@@ -85,7 +98,7 @@ EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngin
     const EngineRows* rows = rows_of(engine);
     if (!rows) return {graph, {}};
     require_inference_of_language(*graph);
-    GraphPtr now = fold_attention(graph);
+    GraphPtr now = fold_attention(without_conversions(graph));
     now = absorb_latents(now);
     now = page_cache(now);
     now = merge_products(now);

@@ -48,8 +48,11 @@ void Flow::link(NodeIndex node) {
     for (const std::int64_t output : graph_->node_outputs(at_node(node))) {
         const auto t = static_cast<TensorIndex>(output);
         const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
-        if (before == kNoNode) {
-            first_maker_[static_cast<std::size_t>(t)] = node;
+        const std::vector<Operand>& read = operands_[at(node)];
+        const bool in_place =
+            std::any_of(read.begin(), read.end(), [&](const Operand& operand) { return operand.tensor == t; });
+        if (!in_place) {
+            if (before == kNoNode) first_maker_[static_cast<std::size_t>(t)] = node;
             continue;
         }
         // Written in place: so is what it is a view of.

@@ -47,7 +47,6 @@ class Regions {
         name_writes();
         fix_static();
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (flow_.is_free(i) && returns_operand(i)) rewriter_.remove(i);
             for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(i)])) {
                 if (flow_.tensor(static_cast<TensorIndex>(t)).role == Role::activation) {
                     rewriter_.drop_if_unread(static_cast<TensorIndex>(t));
@@ -71,14 +70,6 @@ class Regions {
     static bool is_left(const Flow& flow, NodeIndex node) {
         const WorkKind kind = flow.kind(node);
         return kind == WorkKind::library || kind == WorkKind::unknown || kind == WorkKind::convolution;
-    }
-
-    // A conversion that converts nothing.
-    bool returns_operand(NodeIndex node) const {
-        const std::span<const Operand> operands = flow_.operands(node);
-        const Node& captured = flow_.graph().nodes()[at(node)];
-        return captured.outputs.count == 1 && !operands.empty() &&
-               operands.front().tensor == flow_.call(node).output();
     }
 
     // ---- regions ----
@@ -468,10 +459,15 @@ class Regions {
         }
         for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
         if (outputs.empty()) return;
-        // In-place results have the tensor of their operand.
+        // A result that was computed in place has the tensor of its operand; a state that is given is read, too.
         std::erase_if(inputs, [&](TensorIndex t) {
-            return std::find(outputs.begin(), outputs.end(), t) != outputs.end();
+            return flow_.first_maker(t) != kNoNode && std::find(outputs.begin(), outputs.end(), t) != outputs.end();
         });
+        for (const TensorIndex t : outputs) {
+            if (flow_.first_maker(t) == kNoNode && std::find(inputs.begin(), inputs.end(), t) == inputs.end()) {
+                inputs.push_back(t);
+            }
+        }
         const NodeIndex place = place_of(unit);
         if (unit.layout) {
             for (const TensorIndex output : outputs) {

@@ -48,6 +48,10 @@ class CachePass {
         const Operand& first = operands.front();
         const bool given = first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
         if (!given && !is_empty(first.tensor)) return;
+        // Positions are appended: the last axis, the features, stays.
+        const std::vector<Expr> after = flow_.shape(flow_.call(cat).output());
+        const std::vector<Expr> added = flow_.shape(operands.back().tensor);
+        if (after.size() < 3 || added.size() != after.size() || !(added.back() == after.back())) return;
         if (given) found.cache = first.tensor;
         for (const Operand& operand : operands.subspan(1)) found.values.push_back(operand.tensor);
         found.result = flow_.call(cat).output();
