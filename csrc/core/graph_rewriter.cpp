@@ -285,6 +285,13 @@ void GraphRewriter::redirect(TensorIndex old, TensorIndex now) {
     std::replace(graph.outputs_.begin(), graph.outputs_.end(), old, now);
 }
 
+void GraphRewriter::return_instead(TensorIndex old, TensorIndex now) {
+    static_cast<void>(checked(old));
+    static_cast<void>(checked(now));
+    std::vector<TensorIndex>& outputs = builder_.graph_->outputs_;
+    std::replace(outputs.begin(), outputs.end(), old, now);
+}
+
 void GraphRewriter::remove(NodeIndex at) {
     static_cast<void>(node(at));
     removed_[static_cast<std::size_t>(at)] = true;
@@ -422,7 +429,12 @@ void GraphRewriter::sort_by_results() {
                 const std::size_t before = maker[static_cast<std::size_t>(t)];
                 if (before == kNoNode || before == i || state[before] == 2) return;
                 if (state[before] == 1) {
-                    throw std::logic_error("nodes of a rewritten graph need each other's results");
+                    const auto name = [&](std::size_t node) {
+                        return graph.ops_[graph.nodes_[node].op].full + " in '" +
+                               graph.names_[graph.nodes_[node].module] + "'";
+                    };
+                    throw std::logic_error("nodes of a rewritten graph need each other's results: " + name(before) +
+                                           " and " + name(i));
                 }
                 open.push_back(before);
                 waits = true;

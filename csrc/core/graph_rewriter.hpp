@@ -73,6 +73,8 @@ class GraphRewriter {
     // Every node of the first graph reads `now` in the place of `old`, and the graph returns it. Inserted
     // nodes still read what they were given.
     void redirect(TensorIndex old, TensorIndex now);
+    // The graph returns `now` in the place of `old`.
+    void return_instead(TensorIndex old, TensorIndex now);
     // Its results must have another maker, or no reader; without either they are removed too.
     void remove(NodeIndex node);
     // At build(), nodes that read results of later ones move behind those.

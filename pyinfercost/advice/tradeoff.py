@@ -35,6 +35,7 @@ def tradeoff(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -65,9 +66,10 @@ def tradeoff(
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
         on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next ten arguments are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next eleven arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
@@ -103,6 +105,7 @@ def tradeoff(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         instances=instances,
         sustained=sustained,

@@ -23,6 +23,7 @@ DEPLOYMENT = (
     "hardware",
     "devices",
     "precision",
+    "engine",
     "execution",
     "threads",
     "instances",
@@ -63,6 +64,7 @@ def deployment_options(
     helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions())
     ways = None if several else click.Choice(_core.executions())
+    engines = None if several else click.Choice(_core.engines())
     options = (
         click.option(
             "--hardware", "-H", help=hardware or "A catalog id or a TOML file; without it, times are not predicted."
@@ -71,7 +73,12 @@ def deployment_options(
         click.option(
             "--precision", type=known, help=f"{helps}default: native, torch's own defaults; fp32 never uses TF32."
         ),
-        click.option("--execution", type=ways, help=f"{helps}default: eager; cuda_graph launches a recorded graph."),
+        click.option(
+            "--engine",
+            type=engines,
+            help=f"{helps}what runs the model; default: torch. Serving engines run language models in their own kernels.",
+        ),
+        click.option("--execution", type=ways, help=f"{helps}default: eager, and cuda_graph in serving engines: a recorded graph."),
         click.option(
             "--devices",
             type=None if several else click.IntRange(min=1, max=MOST),

@@ -136,6 +136,12 @@ class Deployment:
         return machine
 
     @property
+    def asked_execution(self) -> str | None:
+        """The execution as it was given; None for the engine's own way."""
+        asked: str | None = self.__dict__["_asked_execution"]
+        return asked
+
+    @property
     def device_price(self) -> Price | None:
         """The resolved price of one device hour, with its source; None without a price."""
         price: Price | None = self.__dict__["_price"]
@@ -184,7 +190,7 @@ class Deployment:
             changes.setdefault("sustained", machine.sustained)
         other = copy(self)
         other.__dict__.pop("_identity", None)
-        other.__dict__.update({"execution": self.__dict__["_asked_execution"], **changes})
+        other.__dict__.update({"execution": self.asked_execution, **changes})
         other._settle(self.__dict__["_machine"] if _OF_MACHINE.isdisjoint(changes) else None)
         return other
 
@@ -212,7 +218,7 @@ class Deployment:
         return {
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in OPTIONS},
-            "execution": self.__dict__["_asked_execution"],
+            "execution": self.asked_execution,
             "hardware": hardware,
             "price": _plain_price(self.price),
             "transfer": None if self.transfer is None else _plain_transfer(self.data_transfer),
@@ -249,7 +255,7 @@ class Deployment:
     def __repr__(self) -> str:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         given = {name: value for name in OPTIONS if (value := getattr(self, name)) != defaults[name]}
-        if self.__dict__["_asked_execution"] is None:
+        if self.asked_execution is None:
             given.pop("execution", None)
         if isinstance(self.hardware, _core.Hardware):
             given["hardware"] = self.hardware.id

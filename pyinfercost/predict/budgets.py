@@ -78,10 +78,11 @@ class CostBudget:
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them; they are
+        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them; they are
             part of `on` afterwards.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -110,6 +111,7 @@ class CostBudget:
     hardware: InitVar[HardwareLike | None] = None
     devices: InitVar[SupportsIndex | None] = None
     precision: InitVar[str | None] = None
+    engine: InitVar[str | None] = None
     execution: InitVar[str | None] = None
     threads: InitVar[int | None] = None
     instances: InitVar[SupportsIndex | None] = None
@@ -127,6 +129,7 @@ class CostBudget:
         hardware: HardwareLike | None,
         devices: SupportsIndex | None,
         precision: str | None,
+        engine: str | None,
         execution: str | None,
         threads: int | None,
         instances: SupportsIndex | None,
@@ -141,6 +144,7 @@ class CostBudget:
             hardware=hardware,
             devices=devices,
             precision=precision,
+            engine=engine,
             execution=execution,
             threads=threads,
             instances=instances,
@@ -255,6 +259,7 @@ def assert_cost(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -287,6 +292,7 @@ def assert_cost(
         hardware: The machine.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -317,6 +323,7 @@ def assert_cost(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         threads=threads,
         instances=instances,

@@ -33,6 +33,7 @@ def sparsity_speedup(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -54,9 +55,10 @@ def sparsity_speedup(
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -79,6 +81,7 @@ def sparsity_speedup(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         threads=threads,
         instances=instances,

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..errors import InputError, InputTypeError, TooLargeError
+from ..deployment.deployment import TORCH, execution_of
 from ..predict.derived_costs import TERMS
+from ..predict.plans import Rules, engine_graph, work_overrides
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 ON = "on"
 """Key of the deployment in a list of points."""
 
-PLAIN = ("precision", "execution", "devices", "utilization")
+PLAIN = ("precision", "engine", "execution", "devices", "utilization")
 """Fields of a deployment that need no look-up."""
 
 RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer")
@@ -88,6 +90,7 @@ class _Given:
     several_on: Sequence[Deployment] = ()
     scalars: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, Sequence[Any]] = field(default_factory=dict)
+    paired: tuple[str, ...] = ()  # names that share one axis
 
 
 def make_spec(
@@ -96,7 +99,7 @@ def make_spec(
     on: Deployment | Iterable[Deployment] | None = None,
     scale: Mapping[str, Any] | None = None,
     points: Any = None,
-    overrides: Mapping[int, Work] | None = None,
+    rules: Rules | None = None,
     **fields: Any,
 ) -> SweepSpec:
     """Return the spec of a sweep.
@@ -106,7 +109,7 @@ def make_spec(
         on: One deployment for all points, or several as an axis.
         scale: As in `sweep`.
         points: As in `sweep`.
-        overrides: Work by node.
+        rules: Work of the caller's own ops.
         **fields: Fields of deployments, each with one value or several; None leaves a field to `on`.
 
     Raises:
@@ -156,7 +159,7 @@ def make_spec(
         utilization = 1.0 if given.shared is None else given.shared.utilization
     where: dict[str, Any] = {
         "graph": graph,
-        "overrides": overrides,
+        "overrides": _overrides(graph, grid, rules),
         "grid": grid,
         "open_sizes": tuple(name for name in grid.names if name in graph.sizes),
         "machine_number": deployments.lookup(_MACHINE, number_of),
@@ -177,6 +180,15 @@ def make_spec(
     spec.check()
     check_corner(spec)
     return spec
+
+
+def _overrides(graph: Graph, grid: Grid, rules: Rules | None) -> dict[str, dict[int, Work]]:
+    """Return the work of the nodes whose ops have a rule, for the graph of each engine."""
+    found = {}
+    for engine in dict.fromkeys(way.engine for way in grid.ways()):
+        if works := work_overrides(engine_graph(graph, engine), rules):
+            found[engine] = works
+    return found
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
@@ -200,7 +212,7 @@ def as_axis(name: str, values: Any) -> Sequence[Any]:
     if isinstance(values, (str, PathLike, _core.Hardware)):
         return [values]
     if not isinstance(values, Iterable):
-        if name not in ("hardware", "precision", "execution"):
+        if name not in ("hardware", "precision", "engine", "execution"):
             return [values]
         raise InputTypeError(f"{name} is {values!r}; expected one or several names")
     ranges = as_ranges(values)
@@ -234,7 +246,7 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         if value is None:
             continue
         is_axis = isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping))
-        if is_axis or name in (*_ALWAYS, "devices"):
+        if is_axis or name in (*_ALWAYS, "engine", "devices"):
             given.axes[name] = as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
@@ -254,6 +266,11 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     for name in ("precision", "execution"):
         if name not in named:
             given.axes[name] = [getattr(shared, name)]
+    if "engine" not in named and shared.engine != TORCH:
+        given.axes["engine"] = [shared.engine]
+    elif "execution" not in named and "engine" in given.axes and shared.asked_execution is None:  # each engine's own way
+        given.axes["execution"] = [execution_of(checked_field("engine", each), None) for each in given.axes["engine"]]
+        given.paired = ("engine", "execution")
     if "devices" not in named and shared.devices != 1:
         given.axes["devices"] = [shared.devices]
     return given
@@ -281,7 +298,10 @@ def _drafts(
     for name in WAY:
         if name in given.axes:
             values = given.axes[name]
-            if name in PLAIN:
+            if name in given.paired:
+                if name == given.paired[0]:
+                    drafts.append(_Draft({each: _plain(each, given.axes[each]) for each in given.paired}))
+            elif name in PLAIN:
                 drafts.append(_Draft({name: _plain(name, values)}))
             else:
                 _check_settings(name, len(values))
@@ -333,11 +353,15 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
         elif name not in (*RESOLVED, ON):
             known = () if graph is None else graph.sizes
             raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
+    if "engine" in points and "execution" not in elsewhere:
+        columns["execution"] = tuple(execution_of(engine, None) for engine in columns["engine"])
     if ON in points:
         for name in WAY:
             values = [getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
-            if name in elsewhere or (constant and name not in _ALWAYS and not (name == "devices" and values[0] != 1)):
+            plain = {"devices": 1, "engine": TORCH}
+            told = name in _ALWAYS or (name in plain and values[0] != plain[name])
+            if name in elsewhere or (constant and not told):
                 continue
             if name in PLAIN:
                 columns[name] = tuple(values)

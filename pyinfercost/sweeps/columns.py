@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, boundary_of, column_of
+from ..deployment.deployment import TORCH
+from ..predict.plans import Boundary, boundary_of, column_of, engine_graph
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
@@ -18,6 +19,8 @@ from .spec import COMPUTED, SCALES, WAY, scale_column
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from .._core import Graph
 
     from .spec import Grid, SweepFacts
 
@@ -35,7 +38,7 @@ _TOO_MANY_BYTES = 2.0**63
 EVIDENCE = "evidence"
 """What the band of most of the latency rests on, in the words of `hardware.schema.EVIDENCE`."""
 
-TEXTS = ("hardware", "precision", "execution", "price", "region", "transfer", EVIDENCE)
+TEXTS = ("hardware", "precision", "engine", "execution", "price", "region", "transfer", EVIDENCE)
 """Columns of texts."""
 
 
@@ -224,32 +227,38 @@ class GridPoints:
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:
         """Return a quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
-        graph = self._data.facts.graph
-        return self._of_precision(lambda precision: of(boundary_of(graph, precision)), share=share)
+        return self._of_way(lambda graph, precision: of(boundary_of(graph, precision)), share=share)
 
     def graph_figure(self, key: str) -> Numbers:
         """Return a figure that follows from the graph, for the largest share of the batch on one device."""
-        graph = self._data.facts.graph
-        return self._of_precision(lambda precision: graph_figure(key, graph, precision) or 0, share=True)
+        return self._of_way(lambda graph, precision: graph_figure(key, graph, precision) or 0, share=True)
 
-    def _of_precision(self, of: Callable[[str], Any], *, share: bool) -> Numbers:
-        """Return a quantity of the graph in the precision of each point."""
+    def _of_way(self, of: Callable[[Graph, str], Any], *, share: bool) -> Numbers:
+        """Return a quantity of the graph of each point's engine, in its precision."""
         import numpy as np
 
-        precisions = self._data.grid.values("precision")
-        by_precision = {precision: of(precision) for precision in precisions}
-        if all(isinstance(quantity, int) for quantity in by_precision.values()):
-            numbers = np.asarray([float(by_precision[precision]) for precision in precisions])
-            return float(numbers[0]) if (numbers == numbers[0]).all() else numbers[self._position("precision")]
-        if len(by_precision) == 1:
-            return self._quantity(by_precision[precisions[0]], slice(None), share=share)
-        numbered = list(by_precision)
-        codes = np.asarray([numbered.index(precision) for precision in precisions])[self._position("precision")]
-        found = np.empty(self._data.rows)
-        for number, quantity in enumerate(by_precision.values()):
-            rows = np.flatnonzero(codes == number)
-            found[rows] = self._quantity(quantity, rows, share=share)
-        return found
+        graph, grid = self._data.facts.graph, self._data.grid
+        names = [name for name in ("precision", "engine") if name in grid.names]
+        known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
+        found = {
+            (precision, engine): of(engine_graph(graph, engine), precision)
+            for precision in known["precision"]
+            for engine in known.get("engine", [TORCH])
+        }
+        if len(found) == 1:
+            return self._quantity(next(iter(found.values())), slice(None), share=share)
+        code: Any = 0
+        for name in names:
+            numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
+            code = code * len(known[name]) + numbers[self._position(name)]
+        if all(isinstance(quantity, int) for quantity in found.values()):
+            values = np.asarray([float(quantity) for quantity in found.values()])
+            return float(values[0]) if (values == values[0]).all() else values[code]
+        rows_of = np.empty(self._data.rows)
+        for number, quantity in enumerate(found.values()):
+            rows = np.flatnonzero(code == number)
+            rows_of[rows] = self._quantity(quantity, rows, share=share)
+        return rows_of
 
     def _quantity(self, quantity: Any, rows: Any, *, share: bool) -> NDArray[np.float64]:
         """Return a quantity at some rows."""

@@ -1,10 +1,9 @@
-"""What the error bands of a sweep rest on, by machine, precision and execution."""
+"""What the error bands of a sweep rest on, by machine and way to run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -12,15 +11,14 @@ from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..hardware.schema import EVIDENCE
 from ..predict.estimate import evidence_shares
-from ..predict.plans import family_of
 from ..sources.sizes import batch_name
-from .spec import Grid, Lookup
+from .spec import EngineOverrides, Grid, Lookup, Way, way_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware, Work
+    from .._core import Graph, Hardware
 
 WORDS = ("", *EVIDENCE.values())
 """What a band may rest on, after the empty text of machines that state nothing."""
@@ -32,7 +30,7 @@ class SweepEvidence:
 
     Attributes:
         graph: The model.
-        overrides: Work by node, of the caller's rules.
+        overrides: Work by node of the caller's rules, for each engine's graph.
         grid: The points.
         open_sizes: Names of the grid that are sizes of the graph.
         machines: The machines.
@@ -40,7 +38,7 @@ class SweepEvidence:
     """
 
     graph: Graph = field(repr=False)
-    overrides: Mapping[int, Work] | None
+    overrides: EngineOverrides
     grid: Grid
     open_sizes: tuple[str, ...]
     machines: tuple[Hardware, ...]
@@ -48,7 +46,7 @@ class SweepEvidence:
 
     @cached_property
     def codes(self) -> Lookup:
-        """Positions in `WORDS`, by machine, precision and execution.
+        """Positions in `WORDS`, by machine and way to run.
 
         The evidence is that of the kernels that take most of the latency at the sizes of the last point, which are
         usually the greatest. Machines with equal evidence are evaluated once.
@@ -60,22 +58,24 @@ class SweepEvidence:
         batch = batch_name(self.graph)
         if batch in share and "devices" in self.grid.names:
             share[batch] = -(-share[batch] // int(self.grid.at("devices", last)))
-        ways = [_numbered(self.grid.values(name)) for name in ("precision", "execution")]
+        names = [name for name in Way._fields if name in self.grid.names]
+        known = [_numbered(self.grid.values(name)) for name in names]
         found: dict[Any, int] = {}
-        codes = np.zeros((len(self.machines), *(len(known) for known, _ in ways)), dtype=np.int64)
+        codes = np.zeros((len(self.machines), *(len(values) for values, _ in known)), dtype=np.int64)
         for number, machine in enumerate(self.machines):
             stated = tuple(sorted(machine.evidence.items()))
-            for (p, precision), (e, execution) in product(*(enumerate(known) for known, _ in ways)):
-                key = stated, machine.kind, precision, execution
+            for places in np.ndindex(*(len(values) for values, _ in known)):
+                named = {name: values[place] for name, (values, _), place in zip(names, known, places, strict=True)}
+                key = stated, machine.kind, way_of(named)
                 if key not in found:
-                    found[key] = self._at(machine, precision, execution, share)
-                codes[number, p, e] = found[key]
-        axes = tuple((name, numbers) for name, (_, numbers) in zip(("precision", "execution"), ways, strict=True))
+                    found[key] = self._at(machine, way_of(named), share)
+                codes[(number, *places)] = found[key]
+        axes = tuple((name, numbers) for name, (_, numbers) in zip(names, known, strict=True))
         return Lookup((*self.machine_number.axes, *axes), codes[self.machine_number.values])
 
-    def _at(self, machine: Hardware, precision: str, execution: str, share: Mapping[str, int]) -> int:
+    def _at(self, machine: Hardware, way: Way, share: Mapping[str, int]) -> int:
         try:
-            plan = family_of(self.graph, precision, execution, self.overrides).plan_for(share)
+            plan = way.family(self.graph, self.overrides).plan_for(share)
             shares = evidence_shares(machine, _core.evaluate_kernels(plan, share, machine))
         except (InputError, CountOverflowError):
             return 0  # the point is refused when the sweep reaches it

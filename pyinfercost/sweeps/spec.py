@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from .. import _core
 from .._lazy import cached_property
+from ..deployment.deployment import TORCH, execution_of
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, boundary_of, family_of, value_of
+from ..predict.plans import Boundary, boundary_of, engine_graph, family_of, value_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ WAY = (
     "instances",
     "sustained",
     "precision",
+    "engine",
     "execution",
     "devices",
     "price",
@@ -40,6 +42,34 @@ WAY = (
     "transfer",
 )
 """The fields of a deployment, in the order of their columns."""
+
+EngineOverrides: TypeAlias = "Mapping[str, Mapping[int, Work]]"
+"""Engine -> work by node of its graph; empty without rules of the caller."""
+
+
+class Way(NamedTuple):
+    """How a graph is run: what its plans depend on."""
+
+    precision: str
+    engine: str
+    execution: str
+
+    def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
+        """Return the plans of a captured graph.
+
+        Raises:
+            InputError: The engine has no such execution, or does not run the graph.
+        """
+        execution_of(self.engine, self.execution)
+        return family_of(
+            engine_graph(graph, self.engine), self.precision, self.execution, overrides.get(self.engine)
+        )
+
+
+def way_of(named: Mapping[str, Any]) -> Way:
+    """Return the way of a point from its values by name."""
+    return Way(named["precision"], named.get("engine", TORCH), named["execution"])
+
 
 SCALES = ("cores", "compute", "bandwidth")
 """Factors of `Hardware.scaled`; their columns are `cores_scale` and so on."""
@@ -140,6 +170,17 @@ class Grid:
         """Return the values of a name at some points."""
         return taken(self.values(name), self.codes(name, points))
 
+    def ways(self) -> list[Way]:
+        """Return the ways to run that the grid has."""
+        parts: list[list[dict[str, Any]]] = []
+        for axis in self.axes:
+            own = [name for name in axis.names if name in Way._fields]
+            if own:
+                rows = dict.fromkeys(zip(*(self.values(name) for name in own), strict=True))
+                parts.append([dict(zip(own, row, strict=True)) for row in rows])
+        ways = ({name: value for part in parts_of for name, value in part.items()} for parts_of in product(*parts))
+        return [way_of(named) for named in ways]
+
 
 # ---- values at the points of a grid ----------------------------------------------------------------------------------
 
@@ -223,7 +264,7 @@ class SweepSpec:
     Attributes:
         model: Name of the model.
         graph: The graph.
-        overrides: Work by node, of the caller's rules.
+        overrides: Work by node of the caller's rules, for each engine's graph.
         grid: The points.
         open_sizes: Names of the grid that are sizes of the graph; the capture fixed the others.
         machines: The machines.
@@ -233,7 +274,7 @@ class SweepSpec:
 
     model: str
     graph: Graph
-    overrides: Mapping[int, Work] | None
+    overrides: EngineOverrides
     grid: Grid
     open_sizes: tuple[str, ...]
     machines: tuple[Hardware, ...]
@@ -247,7 +288,11 @@ class SweepSpec:
     def key(self) -> str:
         """A hash of all values that the results depend on, and of the version of the package."""
         axes = [(axis.names, [_hashed(column) for column in axis.columns]) for axis in self.grid.axes]
-        works = sorted((node, work.__getstate__()) for node, work in (self.overrides or {}).items())
+        works = sorted(
+            (engine, node, work.__getstate__())
+            for engine, of_node in self.overrides.items()
+            for node, work in of_node.items()
+        )
         parts = (
             _core.__version__,
             self.model,
@@ -342,7 +387,7 @@ class SweepSpec:
                 (name, self._shares(name, values(name), devices), self.grid.repeat(name)) for name in self.open_sizes
             ]
         _core.evaluate_grid(
-            self.family(named["precision"], named["execution"]),
+            self.family(way_of(named)),
             axes,
             self._machine(self.machine_number.at(self.grid, first), named),
             first=offset,
@@ -413,7 +458,7 @@ class SweepSpec:
                 axes.append((name, self._shares(name, values, named.get("devices", 1)), 1))
             part = {name: np.empty(len(rows)) for name in out}
             _core.evaluate_grid(
-                self.family(named["precision"], named["execution"]),
+                self.family(way_of(named)),
                 axes,
                 self._machine(self.machine_number.at(self.grid, at), named),
                 first=0,
@@ -431,12 +476,12 @@ class SweepSpec:
         sizes = np.asarray(values, dtype=np.int64)
         return -(-sizes // devices) if name == batch_name(self.graph) and devices > 1 else sizes
 
-    def family(self, precision: str, execution: str) -> PlanFamily:
-        """Return the plans of the graph in one precision and execution."""
-        families: dict[tuple[str, str], PlanFamily] = self.__dict__.setdefault("_families", {})
-        if (precision, execution) not in families:
-            families[precision, execution] = family_of(self.graph, precision, execution, self.overrides)
-        return families[precision, execution]
+    def family(self, way: Way) -> PlanFamily:
+        """Return the plans of the graph for one precision, engine and execution."""
+        families: dict[Way, PlanFamily] = self.__dict__.setdefault("_families", {})
+        if way not in families:
+            families[way] = way.family(self.graph, self.overrides)
+        return families[way]
 
     def _machine(self, number: int, named: Mapping[str, Any]) -> Hardware:
         machine: Hardware = self.machines[number]
@@ -444,14 +489,13 @@ class SweepSpec:
         return machine.scaled(**scales) if scales else machine
 
     def check(self) -> None:
-        """Plan each precision and execution once, so that an unknown one fails before anything is computed.
+        """Plan each way to run once, so that an unknown one fails before anything is computed.
 
         Raises:
-            InputError: A precision or an execution is unknown.
+            InputError: A precision, an engine or an execution is unknown, or an engine does not run the graph.
         """
-        values = [dict.fromkeys(self.grid.values(name)) for name in ("precision", "execution")]
-        for precision, execution in product(*values):
-            self.family(precision, execution)
+        for way in self.grid.ways():
+            self.family(way)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""
@@ -534,8 +578,8 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
     if batch in share:
         share[batch] = -(-share[batch] // int(corner.get(_DEVICES, 1)))
     try:
-        for precision, execution in product(*(dict.fromkeys(spec.grid.values(n)) for n in ("precision", "execution"))):
-            _check(spec, precision, execution, sizes, share)
+        for way in spec.grid.ways():
+            _check(spec, way, sizes, share)
     except CountOverflowError as error:
         return str(error)
     except InputError:
@@ -543,19 +587,19 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
     return None
 
 
-def _check(spec: SweepSpec, precision: str, execution: str, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
-    graph = spec.graph
+def _check(spec: SweepSpec, way: Way, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
+    graph = engine_graph(spec.graph, way.engine)
     machine = spec.machines[spec.machine_number.at(spec.grid, 0)]
-    plan = spec.family(precision, execution).plan_for(share)
+    plan = spec.family(way).plan_for(share)
     peak = _core.evaluate_point(plan, share, machine)["peak_memory_bytes"]
     if peak >= 2**63:
         raise CountOverflowError(f"the peak memory is {peak:.3g} bytes")
     _core.evaluate_kernels(plan, share, machine)
     at = graph.size_values(sizes)
-    boundary = boundary_of(graph, precision)
+    boundary = boundary_of(graph, way.precision)
     quantities: list[Any] = [getattr(boundary, each.name) for each in fields(Boundary)]
     if boundary.kv_cache_bytes is not None:  # else the graph has none of these figures
-        quantities += [graph_figure(key, graph, precision) for key in OF_GRAPH]
+        quantities += [graph_figure(key, graph, way.precision) for key in OF_GRAPH]
     for quantity in quantities:
         if quantity is not None:
             value_of(quantity, at)

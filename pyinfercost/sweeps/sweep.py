@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
 from ..errors import InputTypeError
-from ..predict.plans import Rules, work_overrides
+from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import call_sizes
 from .axes import as_axis, make_spec
@@ -35,6 +35,7 @@ def sweep(
     hardware: HardwareLike | Iterable[HardwareLike] | None = None,
     devices: SupportsIndex | Iterable[SupportsIndex] | None = None,
     precision: str | Iterable[str] | None = None,
+    engine: str | Iterable[str] | None = None,
     execution: str | Iterable[str] | None = None,
     threads: int | Iterable[int] | None = None,
     instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
@@ -62,11 +63,12 @@ def sweep(
         model: A graph with the swept sizes open; or a file or spec as `capture` accepts it (`"torchvision:resnet50"`),
             which is captured with those sizes open that have several values.
         on: The deployment, or several as one axis; the keywords below override its fields.
-        hardware: One machine or several, as in `Deployment`. Several values of this or the next nine are an axis,
+        hardware: One machine or several, as in `Deployment`. Several values of this or the next ten are an axis,
             with a column of its own.
         devices: Numbers of machines that share the batch.
         precision: Dtypes to run in.
-        execution: Ways to run.
+        engine: What runs the model: `"torch"`, serving engines.
+        execution: Ways to run; by default each engine's own.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether machines run without pause; by default, where their power under load is known.
@@ -113,6 +115,7 @@ def sweep(
             hardware=hardware,
             devices=devices,
             precision=precision,
+            engine=engine,
             execution=execution,
             threads=threads,
             instances=instances,
@@ -163,7 +166,7 @@ def sweep_over(
     """Sweep over a captured graph, whose fixed sizes are columns, too; `axes` are arguments of `make_spec`."""
     from .execute import Run, run_in_memory
 
-    spec = make_spec(captured, overrides=work_overrides(captured.graph, rules), **axes)
+    spec = make_spec(captured, rules=rules, **axes)
     condition = None if where is None else Condition.all_of(where)
     if condition is not None:
         condition.mask(GridColumns.empty(spec.grid, spec.facts), rows=0)  # an unknown column fails before the work

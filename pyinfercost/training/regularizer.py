@@ -69,9 +69,10 @@ class CostRegularizer:
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
         on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -108,6 +109,7 @@ class CostRegularizer:
         hardware: HardwareLike | None = None,
         devices: SupportsIndex | None = None,
         precision: str | None = None,
+        engine: str | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -134,6 +136,7 @@ class CostRegularizer:
             hardware=hardware,
             devices=devices,
             precision=precision,
+            engine=engine,
             execution=execution,
             threads=threads,
             instances=instances,

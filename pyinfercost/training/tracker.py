@@ -52,10 +52,11 @@ class CostTracker:
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; the keywords below override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next ten are the fields of `Deployment`, which
+        hardware: Machines to serve on, one or several. This and the next eleven are the fields of `Deployment`, which
             describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
+        engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
@@ -101,6 +102,7 @@ class CostTracker:
         hardware: HardwareLike | Sequence[HardwareLike] | None = None,
         devices: SupportsIndex | None = None,
         precision: str | None = None,
+        engine: str | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -151,6 +153,7 @@ class CostTracker:
             hardware=hardware,
             devices=devices,
             precision=precision,
+            engine=engine,
             execution=execution,
             threads=threads,
             instances=instances,

@@ -12,6 +12,11 @@ bool is_kernel_of_engine(std::string_view op) {
     return op.starts_with("engine.") || op.starts_with("pyinfercost.");
 }
 
+// Reads shapes and dtypes of its operand only.
+bool reads_metadata(std::string_view op) {
+    return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
+}
+
 }  // namespace
 
 Flow::Flow(const std::shared_ptr<const Graph>& graph)
@@ -67,6 +72,7 @@ void Flow::classify(NodeIndex node) {
     bool live = name == "aten.embedding";
     int stage = 0;
     for (const Operand& operand : operands(node)) {
+        if (reads_metadata(name)) break;
         const Tensor& read = tensor(operand.tensor);
         if (operand.producer == kNoNode) {
             live = live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));

@@ -19,6 +19,9 @@ constexpr std::string_view kLayouts[] = {
 constexpr std::string_view kParts[] = {"aten.split", "aten.split_with_sizes", "aten.chunk", "aten.slice",
                                        "aten.select", "aten.narrow",           "aten.unbind", "engine.parts"};
 
+constexpr std::string_view kEmpty[] = {"aten.empty", "aten.new_empty", "aten.empty_like", "aten.empty_strided",
+                                       "aten.new_empty_strided", "aten.zeros", "aten.new_zeros", "aten.zeros_like"};
+
 template <std::size_t N>
 bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
     return std::find(std::begin(names), std::end(names), op) != std::end(names);
@@ -166,7 +169,7 @@ class Regions {
     }
 
     NodeIndex through_views(NodeIndex node) const {
-        while (node != kNoNode && flow_.is_free(node) && !flow_.operands(node).empty()) {
+        while (node != kNoNode && flow_.is_free(node) && !makes_buffer(node) && !flow_.operands(node).empty()) {
             node = flow_.operands(node).front().producer;
         }
         return node;
@@ -374,7 +377,7 @@ class Regions {
         Source source{operand.tensor, operand.tensor};
         NodeIndex made = operand.producer;
         bool is_part = false;
-        while (made != kNoNode && flow_.is_free(made) && !flow_.operands(made).empty()) {
+        while (made != kNoNode && flow_.is_free(made) && !makes_buffer(made) && !flow_.operands(made).empty()) {
             const Operand& from = flow_.operands(made).front();
             if (is_one_of(flow_.op(made), kParts)) {
                 source.part = source.whole;
@@ -387,6 +390,17 @@ class Regions {
         return source;
     }
 
+    // What nodes that only move data make a result from.
+    TensorIndex source_of_layout(TensorIndex result, std::size_t unit) const {
+        const Operand* operand = &flow_.operands(flow_.maker(result)).front();
+        for (NodeIndex made = through_views(operand->producer);
+             made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit);
+             made = through_views(operand->producer)) {
+            operand = &flow_.operands(made).front();
+        }
+        return source_of(*operand).part;
+    }
+
     void add_inputs(const Nodes& nodes, std::size_t unit, std::vector<TensorIndex>& inputs) {
         std::map<TensorIndex, std::set<TensorIndex>> parts;  // of each whole
         std::vector<TensorIndex> order;
@@ -395,6 +409,7 @@ class Regions {
                 const NodeIndex made = through_views(operand.producer);
                 if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit)) continue;
                 const Source source = source_of(operand);
+                if (is_empty_buffer(source.whole)) continue;
                 if (!parts.contains(source.whole)) order.push_back(source.whole);
                 parts[source.whole].insert(source.part);
             }
@@ -414,6 +429,13 @@ class Regions {
             }
         }
     }
+
+    // Memory without contents, which the nodes of a unit fill.
+    bool is_empty_buffer(TensorIndex t) const {
+        const NodeIndex first = flow_.first_maker(t);
+        return first != kNoNode && makes_buffer(first);
+    }
+    bool makes_buffer(NodeIndex node) const { return is_one_of(flow_.op(node), kEmpty); }
 
     // A table in the place of a value that is known before the forward.
     TensorIndex known(TensorIndex t) {
@@ -459,20 +481,20 @@ class Regions {
         }
         for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
         if (outputs.empty()) return;
-        // A result that was computed in place has the tensor of its operand; a state that is given is read, too.
-        std::erase_if(inputs, [&](TensorIndex t) {
-            return flow_.first_maker(t) != kNoNode && std::find(outputs.begin(), outputs.end(), t) != outputs.end();
-        });
+        // A result that was computed in place has the tensor of its operand. What another kernel made, or what
+        // is given to the graph, is read as well.
         for (const TensorIndex t : outputs) {
-            if (flow_.first_maker(t) == kNoNode && std::find(inputs.begin(), inputs.end(), t) == inputs.end()) {
-                inputs.push_back(t);
-            }
+            const NodeIndex first = flow_.first_maker(t);
+            const bool own = first != kNoNode && unit_of_[at(first)] == static_cast<int>(number);
+            const bool buffer = first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first);
+            std::erase(inputs, t);
+            if (!own && !buffer) inputs.push_back(t);
         }
         const NodeIndex place = place_of(unit);
         if (unit.layout) {
             for (const TensorIndex output : outputs) {
                 const NamedArgument view[] = {
-                    {"self", source_of(flow_.operands(flow_.maker(output)).front()).part}
+                    {"self", source_of_layout(output, number)}
                 };
                 rewriter_.insert_after(place, "engine.parts.default", view, {&output, 1});
             }

@@ -146,10 +146,12 @@ class MergePass {
         Expr rows = 0;
         std::int64_t logical = 0;
         bool counted = false;
+        std::vector<TensorIndex> parts;
         for (const NodeIndex node : products) {
             const TensorIndex t = flow_.call(node).tensor(kind);
             if (t == kNoTensor) continue;
             model = t;
+            parts.push_back(t);
             const Tensor& part = flow_.tensor(t);
             rows += flow_.shape(t).front();
             counted = counted || part.logical_numel >= 0;
@@ -158,15 +160,19 @@ class MergePass {
             rewriter_.drop_if_unread(t);
         }
         if (model == kNoTensor) return kNoTensor;
+        // Layers that run again read the same weights.
+        const auto [known, fresh] = joined_.emplace(parts, kNoTensor);
+        if (!fresh) return known->second;
         std::vector<Expr> shape = flow_.shape(model);
         shape.front() = rows;
-        return rewriter_.add_tensor(flow_.tensor(model).dtype, shape, std::nullopt, flow_.tensor(model).role,
+        return known->second = rewriter_.add_tensor(flow_.tensor(model).dtype, shape, std::nullopt, flow_.tensor(model).role,
                                     name + "." + kind, counted ? std::optional(logical) : std::nullopt);
     }
 
     Flow flow_;
     GraphRewriter rewriter_;
     std::map<TensorIndex, TensorIndex> shared_;
+    std::map<std::vector<TensorIndex>, TensorIndex> joined_;
     bool changed_ = false;
 };
 

@@ -36,7 +36,7 @@ GraphPtr sample_tokens(const GraphPtr& graph) {
     std::vector<Expr> shape = flow.shape(logits);
     shape.pop_back();
     const TensorIndex token = rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "");
-    rewriter.redirect(logits, token);
+    rewriter.return_instead(logits, token);
     const NamedArgument arguments[] = {
         {"kernel", std::string("sample")},
         {"inputs", std::vector<TensorIndex>{logits}},
