@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .predict.compare import compare as compare
     from .predict.count import count as count
     from .predict.estimate import estimate as estimate
+    from .predict.plans import engine_graph as engine_graph
     from .predict.profile import profile as profile
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
     from .predict.training_memory import training_memory as training_memory
@@ -88,6 +89,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
+    ".predict.plans": ("engine_graph",),
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.training_memory": ("training_memory",),

@@ -8,7 +8,8 @@ namespace infercost {
 void register_engines(py::module_& m) {
     m.def("engines", &engine_names, "The names of all engines.");
     m.def(
-        "engine_version", [](const std::string& engine) { return std::string(version_of(parse_engine(engine))); },
+        "engine_version",
+        [](const std::string& engine) { return std::string(version_of(parse_engine(engine))); },
         py::arg("engine"), "The version whose behavior an engine's rows describe; empty for torch.");
     m.def(
         "engine_graph",

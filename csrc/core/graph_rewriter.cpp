@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <stdexcept>
+#include <unordered_map>
 
 #include "core/checked_int.hpp"
 
@@ -323,16 +324,24 @@ std::vector<bool> GraphRewriter::drop_unread() {
     }
     if (droppable_.empty() && orphans.empty()) return gone;
 
+    // A node that writes in place reads its tensor: it stays, since it may write a part of another one.
     std::vector<std::int64_t> reads(tensors, 0);
     std::vector<std::size_t> maker(tensors, kNoNode);
+    std::unordered_map<std::size_t, std::vector<std::size_t>> more_makers;
     const auto count = [&](const Node& node, std::int64_t times) {
         graph.for_each_input(node, [&](TensorIndex t) { reads[static_cast<std::size_t>(t)] += times; });
     };
     for (std::size_t i = 0; i < graph.nodes_.size(); ++i) {
         if (removed_[i]) continue;
         count(graph.nodes_[i], 1);
-        for (const std::int64_t t : graph.node_outputs(graph.nodes_[i]))
-            maker[static_cast<std::size_t>(t)] = i;
+        for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
+            std::size_t& first = maker[static_cast<std::size_t>(t)];
+            if (first == kNoNode) {
+                first = i;
+            } else {
+                more_makers[static_cast<std::size_t>(t)].push_back(i);
+            }
+        }
     }
     for (const std::vector<TensorIndex>& ends : {graph.inputs_, graph.outputs_}) {
         for (const TensorIndex t : ends) ++reads[static_cast<std::size_t>(t)];
@@ -356,12 +365,23 @@ std::vector<bool> GraphRewriter::drop_unread() {
                 gone[at] = true;
                 continue;
             }
-            const Node& node = graph.nodes_[maker[at]];
-            const auto results = graph.node_outputs(node);
-            if (!std::all_of(results.begin(), results.end(), unread)) continue;
-            for (const std::int64_t result : results) gone[static_cast<std::size_t>(result)] = true;
-            removed_[maker[at]] = true;
-            count(node, -1);
+            std::vector<std::size_t> makers = {maker[at]};
+            if (const auto found = more_makers.find(at); found != more_makers.end()) {
+                makers.insert(makers.end(), found->second.begin(), found->second.end());
+            }
+            const bool all = std::all_of(makers.begin(), makers.end(), [&](std::size_t node) {
+                if (removed_[node]) return true;
+                const auto results = graph.node_outputs(graph.nodes_[node]);
+                return std::all_of(results.begin(), results.end(), unread);
+            });
+            if (!all) continue;
+            for (const std::size_t node : makers) {
+                if (removed_[node]) continue;
+                removed_[node] = true;
+                count(graph.nodes_[node], -1);
+            }
+            // Results of these nodes that have other makers go when it is their turn.
+            gone[at] = true;
             changed = true;
         }
     }
@@ -395,8 +415,8 @@ void GraphRewriter::order_nodes() {
     graph.nodes_ = std::move(ordered);
 }
 
-// Stable: a node moves only behind a node whose result it reads. Each tensor has one maker here, or is written
-// in place by nodes that keep their order.
+// Stable: a node moves only behind a node whose result it reads. Each tensor has one maker here, or is
+// written in place by nodes that keep their order.
 void GraphRewriter::sort_by_results() {
     Graph& graph = *builder_.graph_;
     const std::size_t count = graph.nodes_.size();
@@ -405,7 +425,8 @@ void GraphRewriter::sort_by_results() {
     for (std::size_t i = 0; i < count; ++i) {
         for (const std::int64_t t : graph.node_outputs(graph.nodes_[i])) {
             bool in_place = false;
-            graph.for_each_input(graph.nodes_[i], [&](TensorIndex read) { in_place = in_place || read == t; });
+            graph.for_each_input(graph.nodes_[i],
+                                 [&](TensorIndex read) { in_place = in_place || read == t; });
             std::size_t& first = maker[static_cast<std::size_t>(t)];
             if (first == kNoNode && !in_place) first = i;
         }
@@ -433,8 +454,8 @@ void GraphRewriter::sort_by_results() {
                         return graph.ops_[graph.nodes_[node].op].full + " in '" +
                                graph.names_[graph.nodes_[node].module] + "'";
                     };
-                    throw std::logic_error("nodes of a rewritten graph need each other's results: " + name(before) +
-                                           " and " + name(i));
+                    throw std::logic_error("nodes of a rewritten graph need each other's results: " +
+                                           name(before) + " and " + name(i));
                 }
                 open.push_back(before);
                 waits = true;

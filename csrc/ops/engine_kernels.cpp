@@ -78,18 +78,18 @@ constexpr TrafficShape kLatents{query_and_latents, never};
 constexpr std::string_view kSum = "the sum of the operators in it; operands and results once";
 
 constexpr OpRule kRows[] = {
-    {"engine.norm",        fused<WorkKind::normalization>, kStream,       kSum                                   },
-    {"engine.add_norm",    fused<WorkKind::normalization>, kStream,       kSum                                   },
-    {"engine.rotary",      fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.activation",  fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.route",       fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.align",       fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.combine",     fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.pointwise",   fused<WorkKind::pointwise>,     kStream,       kSum                                   },
-    {"engine.sample",      fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"},
-    {"engine.cache_write", placed,                         kPages,        "moves new keys and values"            },
-    {"engine.latent_attention", latent_attention, kLatents, "2*b*L*S*(E+Ev); keys and values are one cache"},
-    {"engine.parts",       no_work,                        view_of_first, "metadata only"                        },
+    {"engine.norm",             fused<WorkKind::normalization>, kStream,       kSum                                           },
+    {"engine.add_norm",         fused<WorkKind::normalization>, kStream,       kSum                                           },
+    {"engine.rotary",           fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.activation",       fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.route",            fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.align",            fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.combine",          fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.pointwise",        fused<WorkKind::pointwise>,     kStream,       kSum                                           },
+    {"engine.sample",           fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"        },
+    {"engine.cache_write",      placed,                         kPages,        "moves new keys and values"                    },
+    {"engine.latent_attention", latent_attention,               kLatents,      "2*b*L*S*(E+Ev); keys and values are one cache"},
+    {"engine.parts",            no_work,                        view_of_first, "metadata only"                                },
 };
 static_assert(each_op_once(kRows));
 

@@ -76,9 +76,13 @@ def deployment_options(
         click.option(
             "--engine",
             type=engines,
-            help=f"{helps}what runs the model; default: torch. Serving engines run language models in their own kernels.",
+            help=f"{helps}default: torch, as captured; serving engines run language models in kernels of their own.",
         ),
-        click.option("--execution", type=ways, help=f"{helps}default: eager, and cuda_graph in serving engines: a recorded graph."),
+        click.option(
+            "--execution",
+            type=ways,
+            help=f"{helps}default: eager, and cuda_graph in serving engines: a recorded graph.",
+        ),
         click.option(
             "--devices",
             type=None if several else click.IntRange(min=1, max=MOST),

@@ -50,8 +50,8 @@ class Deployment:
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
             `"trtllm"`) its own kernels for a language model, see `engine_graph`.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
-            launched from a recorded graph). None stands for the engine's own way: eager in torch, a recorded graph in
-            serving engines, whose kernels are fused already.
+            launched from a recorded graph). The empty text, the default, stands for the engine's own way: eager in
+            torch, a recorded graph in serving engines, whose kernels are fused already.
         threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.
         instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
             batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one
@@ -76,7 +76,7 @@ class Deployment:
     devices: int = 1
     precision: str = "native"
     engine: str = "torch"
-    execution: str | None = None
+    execution: str = ""
     threads: int | None = None
     instances: int = 1
     sustained: bool | None = None
@@ -92,7 +92,7 @@ class Deployment:
         """Check all fields and resolve names; the machine is loaded unless it is given."""
         asked = self.execution
         checked: dict[str, Any] = {
-            name: checked_field(name, value) for name in _PLAIN if (value := getattr(self, name)) is not None
+            name: checked_field(name, value) for name in _PLAIN if (value := getattr(self, name)) != ""
         }
         checked["execution"] = execution_of(checked["engine"], asked)
         checked["_asked_execution"] = asked
@@ -136,9 +136,9 @@ class Deployment:
         return machine
 
     @property
-    def asked_execution(self) -> str | None:
-        """The execution as it was given; None for the engine's own way."""
-        asked: str | None = self.__dict__["_asked_execution"]
+    def asked_execution(self) -> str:
+        """The execution as it was given; empty for the engine's own way."""
+        asked: str = self.__dict__["_asked_execution"]
         return asked
 
     @property
@@ -255,7 +255,7 @@ class Deployment:
     def __repr__(self) -> str:
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         given = {name: value for name in OPTIONS if (value := getattr(self, name)) != defaults[name]}
-        if self.asked_execution is None:
+        if not self.asked_execution:
             given.pop("execution", None)
         if isinstance(self.hardware, _core.Hardware):
             given["hardware"] = self.hardware.id
@@ -336,24 +336,24 @@ def checked_field(name: str, value: Any) -> Any:
     return value
 
 
-def execution_of(engine: str, execution: str | None) -> str:
+def execution_of(engine: str, execution: str) -> str:
     """Return how an engine runs its kernels.
 
     Args:
         engine: The engine.
-        execution: As asked for; None for the engine's own way.
+        execution: As asked for; empty for the engine's own way.
 
     Raises:
         DeploymentError: The engine has no such execution.
     """
     if engine == TORCH:
-        return "eager" if execution is None else execution
-    if execution not in (None, *_OF_ENGINES):
+        return execution or "eager"
+    if execution not in ("", *_OF_ENGINES):
         raise DeploymentError(
             f"execution is {shown(execution)}, and the kernels of engine {engine} are fused already; expected "
             f"{' or '.join(_OF_ENGINES)}, or none for the recorded graphs that the engine makes itself"
         )
-    return "cuda_graph" if execution is None else execution
+    return execution or "cuda_graph"
 
 
 TORCH = "torch"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import Hardware
 from ..deployment import deployment_of
-from ..errors import MissingLibraryError
+from ..deployment.deployment import TORCH
+from ..errors import InputError, MissingLibraryError
 from ..results.measurement import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def measure(
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
     precision: str | None = None,
+    engine: str | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -60,9 +62,10 @@ def measure(
         on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
             keywords below override its fields.
         hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next ten arguments are the fields of `Deployment`, which describes them.
+            predicted. This and the next eleven arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
+        engine: `"torch"`: serving engines are measured as servers, not by their forwards.
         execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
         threads: Number of threads to run on; default: torch's setting.
         instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
@@ -107,6 +110,7 @@ def measure(
         hardware=hardware,
         devices=devices,
         precision=precision,
+        engine=engine,
         execution=execution,
         instances=instances,
         sustained=sustained,
@@ -116,6 +120,11 @@ def measure(
         transfer=transfer,
     )
     precision, execution = deployment.precision, deployment.execution
+    if deployment.engine != TORCH:
+        raise InputError(
+            f"engine is {deployment.engine!r}, and measure runs the module in torch; pass engine='torch', and time a "
+            "serving engine as a server"
+        )
     with call_sizes(measure, sizes, named_sizes) as named:
         given = {name: int(value) for name, value in named.items()}
         if isinstance(model, (str, PathLike)):

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
-from ..errors import InputError, InputTypeError, TooLargeError
 from ..deployment.deployment import TORCH, execution_of
+from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
-from ..predict.plans import Rules, engine_graph, work_overrides
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
@@ -28,12 +27,14 @@ from ..sources.sizes import (
 )
 from .evidence import SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
+from .ways import overrides_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware, Work
+    from .._core import Graph, Hardware
+    from ..predict.plans import Rules
     from ..sources.captured import Captured
 
 ON = "on"
@@ -159,7 +160,7 @@ def make_spec(
         utilization = 1.0 if given.shared is None else given.shared.utilization
     where: dict[str, Any] = {
         "graph": graph,
-        "overrides": _overrides(graph, grid, rules),
+        "overrides": overrides_of(graph, grid.ways(), rules),
         "grid": grid,
         "open_sizes": tuple(name for name in grid.names if name in graph.sizes),
         "machine_number": deployments.lookup(_MACHINE, number_of),
@@ -180,15 +181,6 @@ def make_spec(
     spec.check()
     check_corner(spec)
     return spec
-
-
-def _overrides(graph: Graph, grid: Grid, rules: Rules | None) -> dict[str, dict[int, Work]]:
-    """Return the work of the nodes whose ops have a rule, for the graph of each engine."""
-    found = {}
-    for engine in dict.fromkeys(way.engine for way in grid.ways()):
-        if works := work_overrides(engine_graph(graph, engine), rules):
-            found[engine] = works
-    return found
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
@@ -268,8 +260,9 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.axes[name] = [getattr(shared, name)]
     if "engine" not in named and shared.engine != TORCH:
         given.axes["engine"] = [shared.engine]
-    elif "execution" not in named and "engine" in given.axes and shared.asked_execution is None:  # each engine's own way
-        given.axes["execution"] = [execution_of(checked_field("engine", each), None) for each in given.axes["engine"]]
+    elif "execution" not in named and "engine" in given.axes and not shared.asked_execution:
+        # Each engine's own way.
+        given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in given.axes["engine"]]
         given.paired = ("engine", "execution")
     if "devices" not in named and shared.devices != 1:
         given.axes["devices"] = [shared.devices]
@@ -354,7 +347,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
             known = () if graph is None else graph.sizes
             raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
     if "engine" in points and "execution" not in elsewhere:
-        columns["execution"] = tuple(execution_of(engine, None) for engine in columns["engine"])
+        columns["execution"] = tuple(execution_of(engine, "") for engine in columns["engine"])
     if ON in points:
         for name in WAY:
             values = [getattr(each, name) for each in points[ON]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..deployment.deployment import TORCH
 from ..predict.plans import Boundary, boundary_of, column_of, engine_graph
 from ..results import figures
 from ..sources.sizes import batch_name
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph
-
     from .spec import Grid, SweepFacts
 
 _ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})

@@ -12,7 +12,8 @@ from ..errors import CountOverflowError, InputError
 from ..hardware.schema import EVIDENCE
 from ..predict.estimate import evidence_shares
 from ..sources.sizes import batch_name
-from .spec import EngineOverrides, Grid, Lookup, Way, way_of
+from .spec import Grid, Lookup
+from .ways import EngineOverrides, Way, way_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +70,7 @@ class SweepEvidence:
                 key = stated, machine.kind, way_of(named)
                 if key not in found:
                     found[key] = self._at(machine, way_of(named), share)
-                codes[(number, *places)] = found[key]
+                codes[number][places] = found[key]
         axes = tuple((name, numbers) for name, (_, numbers) in zip(names, known, strict=True))
         return Lookup((*self.machine_number.axes, *axes), codes[self.machine_number.values])
 

@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import product
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment.deployment import TORCH, execution_of
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, boundary_of, engine_graph, family_of, value_of
+from ..predict.plans import Boundary, boundary_of, engine_graph, value_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
+from .ways import EngineOverrides, Way, way_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware, PlanFamily, Work
+    from .._core import Graph, Hardware, PlanFamily
 
 WAY = (
     "hardware",
@@ -42,34 +42,6 @@ WAY = (
     "transfer",
 )
 """The fields of a deployment, in the order of their columns."""
-
-EngineOverrides: TypeAlias = "Mapping[str, Mapping[int, Work]]"
-"""Engine -> work by node of its graph; empty without rules of the caller."""
-
-
-class Way(NamedTuple):
-    """How a graph is run: what its plans depend on."""
-
-    precision: str
-    engine: str
-    execution: str
-
-    def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
-        """Return the plans of a captured graph.
-
-        Raises:
-            InputError: The engine has no such execution, or does not run the graph.
-        """
-        execution_of(self.engine, self.execution)
-        return family_of(
-            engine_graph(graph, self.engine), self.precision, self.execution, overrides.get(self.engine)
-        )
-
-
-def way_of(named: Mapping[str, Any]) -> Way:
-    """Return the way of a point from its values by name."""
-    return Way(named["precision"], named.get("engine", TORCH), named["execution"])
-
 
 SCALES = ("cores", "compute", "bandwidth")
 """Factors of `Hardware.scaled`; their columns are `cores_scale` and so on."""

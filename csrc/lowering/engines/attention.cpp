@@ -9,12 +9,13 @@ namespace infercost {
 namespace {
 
 constexpr std::string_view kRepeats[] = {
-    "aten.expand",     "aten.reshape", "aten.view",  "aten.unsqueeze",         "aten.slice",
-    "aten.contiguous", "aten.clone",   "aten.index", "aten.repeat_interleave", "aten.repeat",
+    "aten.expand",     "aten.reshape", "aten.view",        "aten.unsqueeze",         "aten.slice",
+    "aten.contiguous", "aten.clone",   "aten.index",       "aten.repeat_interleave", "aten.repeat",
     "aten.to",         "aten.flatten", "aten._unsafe_view"};
 constexpr std::string_view kTransposes[] = {"aten.transpose", "aten.permute", "aten.t", "aten.mT",
                                             "aten.swapaxes"};
-constexpr std::string_view kOfPositions[] = {"aten.le", "aten.lt", "aten.ge", "aten.gt", "aten.tril", "aten.triu"};
+constexpr std::string_view kOfPositions[] = {"aten.le", "aten.lt",   "aten.ge",
+                                             "aten.gt", "aten.tril", "aten.triu"};
 constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
 
 template <std::size_t N>
@@ -76,9 +77,8 @@ class AttentionPass {
     bool compares_positions(NodeIndex node, int depth = 0) const {
         if (node == kNoNode || depth > 64) return false;
         if (is_one_of(flow_.op(node), kOfPositions)) return true;
-        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(), [&](const Operand& read) {
-            return compares_positions(read.producer, depth + 1);
-        });
+        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(),
+                           [&](const Operand& read) { return compares_positions(read.producer, depth + 1); });
     }
 
     bool is_one_query(TensorIndex query) const {
@@ -128,22 +128,43 @@ class AttentionPass {
         return true;
     }
 
-    // The only product of two activations that a softmax depends on through work between products.
-    NodeIndex scores_of(NodeIndex node, int depth = 0) const {
-        if (depth > 24) return kNoNode;
+    // What a softmax is taken of: a product of two activations, and tensors that are added to it.
+    struct Scores {
+        NodeIndex product = kNoNode;
+        std::vector<TensorIndex> added;
+        bool plain = true;  // nothing else that depends on tokens changes them
+    };
+
+    bool is_product_of_activations(NodeIndex node) const {
+        return flow_.kind(node) == WorkKind::gemm && flow_.weight_of(node) == kNoTensor &&
+               flow_.call(node).op().name != "aten._grouped_mm";
+    }
+
+    Scores scores_of(NodeIndex node, int depth = 0) const {
+        Scores found;
+        if (depth > 24) return found;
+        std::vector<TensorIndex> others;
         for (const Operand& operand : flow_.operands(node)) {
             const NodeIndex made = operand.producer;
             if (made == kNoNode || !flow_.is_live(made)) continue;
-            if (flow_.kind(made) == WorkKind::gemm) {
-                if (flow_.weight_of(made) == kNoTensor && flow_.call(made).op().name != "aten._grouped_mm") {
-                    return made;
-                }
-                continue;
+            Scores up;
+            if (is_product_of_activations(made)) {
+                up.product = made;
+            } else if (!flow_.is_anchor(made)) {
+                up = scores_of(made, depth + 1);
             }
-            if (flow_.is_anchor(made)) continue;
-            if (const NodeIndex found = scores_of(made, depth + 1); found != kNoNode) return found;
+            if (up.product == kNoNode || found.product != kNoNode) {
+                if (up.product != found.product) others.push_back(operand.tensor);
+            } else {
+                found = up;
+            }
         }
-        return kNoNode;
+        if (!others.empty() && flow_.op(node).starts_with("aten.add")) {
+            found.added.insert(found.added.end(), others.begin(), others.end());
+        } else if (!others.empty()) {
+            found.plain = false;
+        }
+        return found;
     }
 
     // The product whose left operand is the result of a softmax.
@@ -164,10 +185,11 @@ class AttentionPass {
 
     // Scores, softmax and the weighted sum of values.
     bool fold(NodeIndex softmax) {
-        const NodeIndex scores = scores_of(softmax);
+        const Scores found = scores_of(softmax);
+        const NodeIndex scores = found.product;
         const NodeIndex sum = weighted_by(softmax);
-        if (scores == kNoNode || sum == kNoNode || flow_.operands(scores).size() < 2 ||
-            flow_.operands(sum).size() < 2) {
+        if (scores == kNoNode || sum == kNoNode || !found.plain || found.added.size() > 1 ||
+            flow_.operands(scores).size() < 2 || flow_.operands(sum).size() < 2) {
             return false;
         }
         const Operand& query = operand_of(scores, 0);
@@ -185,7 +207,11 @@ class AttentionPass {
         const std::vector<Expr> v = flow_.shape(value);
         if (k.size() < 3 || v.size() < 3 || !(k[k.size() - 2] == v[v.size() - 2])) return false;
         std::vector<NamedArgument> arguments = {
-            {"query", query.tensor}, {"key", key}, {"value", value}};
+            {"query", query.tensor},
+            {"key",   key         },
+            {"value", value       }
+        };
+        if (!found.added.empty()) arguments.push_back({"attn_mask", found.added.front()});
         if (!is_one_query(query.tensor)) arguments.push_back({"is_causal", true});
         rewriter_.replace(sum, "aten.scaled_dot_product_attention.default", arguments);
         return true;

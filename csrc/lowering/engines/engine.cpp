@@ -26,9 +26,10 @@ const EngineRows* rows_of(ServingEngine engine) {
 constexpr std::string_view kTorch = "torch";
 
 constexpr std::array<std::string_view, kPatternCount> kOps = {
-    "engine.norm.default",       "engine.add_norm.default", "engine.rotary.default", "engine.cache_write.default",
-    "engine.activation.default", "engine.route.default",    "engine.align.default",  "engine.combine.default",
-    "engine.pointwise.default",  "engine.sample.default"};
+    "engine.norm.default",        "engine.add_norm.default",   "engine.rotary.default",
+    "engine.cache_write.default", "engine.activation.default", "engine.route.default",
+    "engine.align.default",       "engine.combine.default",    "engine.pointwise.default",
+    "engine.sample.default"};
 
 void require_inference_of_language(const Graph& graph) {
     bool embeds = false;
@@ -41,7 +42,8 @@ void require_inference_of_language(const Graph& graph) {
         }
         const std::string& op = graph.ops()[node.op].name;
         embeds = embeds || op == "aten.embedding";
-        attends = attends || op.find("attention") != std::string::npos || op.find("softmax") != std::string::npos;
+        attends =
+            attends || op.find("attention") != std::string::npos || op.find("softmax") != std::string::npos;
     }
     if (!embeds && !attends) {
         throw std::invalid_argument(

@@ -54,8 +54,8 @@ void Flow::link(NodeIndex node) {
         const auto t = static_cast<TensorIndex>(output);
         const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
         const std::vector<Operand>& read = operands_[at(node)];
-        const bool in_place =
-            std::any_of(read.begin(), read.end(), [&](const Operand& operand) { return operand.tensor == t; });
+        const bool in_place = std::any_of(read.begin(), read.end(),
+                                          [&](const Operand& operand) { return operand.tensor == t; });
         if (!in_place) {
             if (before == kNoNode) first_maker_[static_cast<std::size_t>(t)] = node;
             continue;
@@ -75,7 +75,8 @@ void Flow::classify(NodeIndex node) {
         if (reads_metadata(name)) break;
         const Tensor& read = tensor(operand.tensor);
         if (operand.producer == kNoNode) {
-            live = live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));
+            live =
+                live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));
             continue;
         }
         if (!is_live(operand.producer)) continue;
@@ -84,9 +85,9 @@ void Flow::classify(NodeIndex node) {
     }
     live_[at(node)] = live;
     stage_[at(node)] = stage;
-    anchor_[at(node)] = live && (is_contraction(kind) || kind == WorkKind::library ||
-                                 kind == WorkKind::unknown || name == "aten.embedding" ||
-                                 (is_kernel_of_engine(name) && kind != WorkKind::free));
+    anchor_[at(node)] =
+        live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
+                 name == "aten.embedding" || (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 
 TensorIndex Flow::weight_of(NodeIndex node) const {

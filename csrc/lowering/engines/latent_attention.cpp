@@ -22,7 +22,8 @@ class LatentPass {
         }
         if (!changed) return nullptr;
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[static_cast<std::size_t>(i)])) {
+            for (const std::int64_t t :
+                 flow_.graph().node_outputs(flow_.graph().nodes()[static_cast<std::size_t>(i)])) {
                 if (flow_.tensor(static_cast<TensorIndex>(t)).role == Role::activation) {
                     rewriter_.drop_if_unread(static_cast<TensorIndex>(t));
                 }
@@ -99,25 +100,55 @@ class LatentPass {
         };
         const TensorIndex plain = made(dtype, {heads, rows, key_width});
         const TensorIndex turned = made(dtype, {of_query[0], heads, of_query[2], rotated});
-        before(attention, "engine.parts.default", {{"self", query}}, {plain, turned});
+        before(attention, "engine.parts.default",
+               {
+                   {"self", query}
+        },
+               {plain, turned});
         const TensorIndex up_keys = made(of_weights, {heads, key_width, rank});
         const TensorIndex up_values = made(of_weights, {heads, rank, value_width});
-        before(attention, "engine.parts.default", {{"self", weight}}, {up_keys, up_values});
+        before(attention, "engine.parts.default",
+               {
+                   {"self", weight}
+        },
+               {up_keys, up_values});
 
         const TensorIndex absorbed = made(dtype, {heads, rows, rank});
-        before(attention, "aten.bmm.default", {{"self", plain}, {"mat2", up_keys}}, {absorbed});
+        before(attention, "aten.bmm.default",
+               {
+                   {"self", plain  },
+                   {"mat2", up_keys}
+        },
+               {absorbed});
         const TensorIndex wide = made(dtype, {of_query[0], heads, of_query[2], rank + rotated});
         before(attention, "aten.cat.default",
-               {{"tensors", std::vector<TensorIndex>{absorbed, turned}}, {"dim", Expr(-1)}}, {wide});
+               {
+                   {"tensors", std::vector<TensorIndex>{absorbed, turned}},
+                   {"dim",     Expr(-1)                                  }
+        },
+               {wide});
 
         std::vector<TensorIndex> caches = {flow_.call(*latents.caches.begin()).output()};
         for (const NodeIndex cat : key.caches) caches.push_back(flow_.call(cat).output());
         const TensorIndex mixed = made(dtype, {heads, rows, rank});
         before(attention, "engine.latent_attention.default",
-               {{"query", wide}, {"latents", caches}, {"value_width", rank}}, {mixed});
+               {
+                   {"query",       wide  },
+                   {"latents",     caches},
+                   {"value_width", rank  }
+        },
+               {mixed});
         const TensorIndex values = made(dtype, {heads, rows, value_width});
-        before(attention, "aten.bmm.default", {{"self", mixed}, {"mat2", up_values}}, {values});
-        rewriter_.replace(attention, "engine.parts.default", std::vector<NamedArgument>{{"self", values}});
+        before(attention, "aten.bmm.default",
+               {
+                   {"self", mixed    },
+                   {"mat2", up_values}
+        },
+               {values});
+        rewriter_.replace(attention, "engine.parts.default",
+                          std::vector<NamedArgument>{
+                              {"self", values}
+        });
         return true;
     }
 

@@ -31,7 +31,8 @@ class MergePass {
             if (!is_product(i)) continue;
             const Operand& input = flow_.operands(i).front();
             const TensorIndex read = now(input.tensor);
-            groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(i);
+            groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(
+                i);
         }
         for (const auto& [key, products] : groups) {
             if (products.size() > 1 && fit(products)) merge(std::get<0>(key), std::get<2>(key), products);
@@ -97,7 +98,8 @@ class MergePass {
                 if (one == kNoTensor) continue;
                 const std::vector<Expr> a = flow_.shape(one);
                 const std::vector<Expr> b = flow_.shape(other);
-                if (flow_.tensor(one).dtype != flow_.tensor(other).dtype || a.size() != b.size()) return false;
+                if (flow_.tensor(one).dtype != flow_.tensor(other).dtype || a.size() != b.size())
+                    return false;
                 if (a.size() == 2 && !(a[1] == b[1])) return false;
             }
             return first.integer("group_size", 0) == call.integer("group_size", 0);
@@ -107,13 +109,16 @@ class MergePass {
     void merge(TensorIndex input, const std::string& parent, const std::vector<NodeIndex>& products) {
         const NodeIndex first = products.front();
         const Call call = flow_.call(first);
-        std::vector<NamedArgument> arguments = {{"input", input}};
+        std::vector<NamedArgument> arguments = {
+            {"input", input}
+        };
         std::string names;
         std::vector<Expr> widths;
         std::vector<TensorIndex> outputs;
         for (const NodeIndex node : products) {
             const std::string& module = flow_.module(node);
-            names += (names.empty() ? "" : "+") + (parent.empty() ? module : module.substr(parent.size() + 1));
+            names +=
+                (names.empty() ? "" : "+") + (parent.empty() ? module : module.substr(parent.size() + 1));
             outputs.push_back(flow_.call(node).output());
             widths.push_back(flow_.shape(outputs.back()).back());
         }
@@ -127,13 +132,13 @@ class MergePass {
         std::vector<Expr> shape = flow_.shape(outputs.front());
         shape.back() = 0;
         for (const Expr& width : widths) shape.back() += width;
-        const TensorIndex whole = rewriter_.add_tensor(flow_.tensor(outputs.front()).dtype, shape, std::nullopt,
-                                                       Role::activation, "");
+        const TensorIndex whole = rewriter_.add_tensor(flow_.tensor(outputs.front()).dtype, shape,
+                                                       std::nullopt, Role::activation, "");
         rewriter_.insert_before(first, call.op().full, arguments, {&whole, 1});
         const NamedArgument parts[] = {
-            {"self", whole},
-            {"split_sizes", widths},
-            {"dim", Expr(-1)},
+            {"self",        whole   },
+            {"split_sizes", widths  },
+            {"dim",         Expr(-1)},
         };
         rewriter_.insert_before(first, "engine.parts.default", parts, outputs);
         for (const NodeIndex node : products) rewriter_.remove(node);
@@ -165,8 +170,9 @@ class MergePass {
         if (!fresh) return known->second;
         std::vector<Expr> shape = flow_.shape(model);
         shape.front() = rows;
-        return known->second = rewriter_.add_tensor(flow_.tensor(model).dtype, shape, std::nullopt, flow_.tensor(model).role,
-                                    name + "." + kind, counted ? std::optional(logical) : std::nullopt);
+        return known->second = rewriter_.add_tensor(flow_.tensor(model).dtype, shape, std::nullopt,
+                                                    flow_.tensor(model).role, name + "." + kind,
+                                                    counted ? std::optional(logical) : std::nullopt);
     }
 
     Flow flow_;

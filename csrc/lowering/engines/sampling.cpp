@@ -38,10 +38,10 @@ GraphPtr sample_tokens(const GraphPtr& graph) {
     const TensorIndex token = rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "");
     rewriter.return_instead(logits, token);
     const NamedArgument arguments[] = {
-        {"kernel", std::string("sample")},
-        {"inputs", std::vector<TensorIndex>{logits}},
-        {"flops", flow.numel(logits) * 5},
-        {"accesses", Expr(3)},
+        {"kernel",   std::string("sample")           },
+        {"inputs",   std::vector<TensorIndex>{logits}},
+        {"flops",    flow.numel(logits) * 5          },
+        {"accesses", Expr(3)                         },
     };
     rewriter.insert_after(flow.maker(logits), op_of(Pattern::sample), arguments, {&token, 1});
     return rewriter.build().graph;

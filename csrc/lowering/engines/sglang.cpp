@@ -6,16 +6,16 @@ namespace infercost {
 namespace {
 
 constexpr KernelRow kRows[] = {
-    {Pattern::norm,        "rmsnorm",                    4},
-    {Pattern::add_norm,    "fused_add_rmsnorm",          5},
-    {Pattern::rotary,      "apply_rope_with_cos_sin",    3},
-    {Pattern::cache_write, "store_kv_cache",             2},
-    {Pattern::activation,  "silu_and_mul",               4},
-    {Pattern::route,       "topk_softmax",               2},
-    {Pattern::align,       "moe_align_block_size",       2},
-    {Pattern::combine,     "moe_sum_reduce",             2},
-    {Pattern::pointwise,   "elementwise",                2},
-    {Pattern::sample,      "top_k_top_p_sampling",       3},
+    {Pattern::norm,        "rmsnorm",                 4},
+    {Pattern::add_norm,    "fused_add_rmsnorm",       5},
+    {Pattern::rotary,      "apply_rope_with_cos_sin", 3},
+    {Pattern::cache_write, "store_kv_cache",          2},
+    {Pattern::activation,  "silu_and_mul",            4},
+    {Pattern::route,       "topk_softmax",            2},
+    {Pattern::align,       "moe_align_block_size",    2},
+    {Pattern::combine,     "moe_sum_reduce",          2},
+    {Pattern::pointwise,   "elementwise",             2},
+    {Pattern::sample,      "top_k_top_p_sampling",    3},
 };
 
 }  // namespace

@@ -6,15 +6,15 @@ namespace infercost {
 namespace {
 
 constexpr KernelRow kRows[] = {
-    {Pattern::norm,        "flashinfer_rmsnorm",           4},
-    {Pattern::add_norm,    "flashinfer_fused_add_rmsnorm", 5},
-    {Pattern::rotary,      "applyBiasRopeUpdateKVCache",   3},
-    {Pattern::activation,  "silu_and_mul",                 4},
-    {Pattern::route,       "customMoeRouting",             2},
-    {Pattern::align,       "moePermute",                   2},
-    {Pattern::combine,     "finalizeMoeRouting",           2},
-    {Pattern::pointwise,   "elementwise",                  2},
-    {Pattern::sample,      "sampler",                      3},
+    {Pattern::norm,       "flashinfer_rmsnorm",           4},
+    {Pattern::add_norm,   "flashinfer_fused_add_rmsnorm", 5},
+    {Pattern::rotary,     "applyBiasRopeUpdateKVCache",   3},
+    {Pattern::activation, "silu_and_mul",                 4},
+    {Pattern::route,      "customMoeRouting",             2},
+    {Pattern::align,      "moePermute",                   2},
+    {Pattern::combine,    "finalizeMoeRouting",           2},
+    {Pattern::pointwise,  "elementwise",                  2},
+    {Pattern::sample,     "sampler",                      3},
 };
 
 }  // namespace

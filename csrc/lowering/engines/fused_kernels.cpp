@@ -1,0 +1,300 @@
+// What lies between products becomes an engine's fused kernels.
+#include <algorithm>
+#include <array>
+#include <map>
+#include <set>
+
+#include "core/graph_rewriter.hpp"
+#include "lowering/engines/passes.hpp"
+#include "lowering/engines/units.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kParts[] = {"aten.split",  "aten.split_with_sizes", "aten.chunk",  "aten.slice",
+                                       "aten.select", "aten.narrow",           "aten.unbind", "engine.parts"};
+
+class Writer {
+  public:
+    Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph) {
+        for (const KernelRow& row : rows.rows) row_of_[static_cast<std::size_t>(row.pattern)] = &row;
+        Units found = find_units(flow_);
+        units_ = std::move(found.units);
+        unit_of_ = std::move(found.of_node);
+    }
+
+    EngineGraph run() {
+        for (std::size_t u = 0; u < units_.size(); ++u) emit(u);
+        name_writes();
+        fix_static();
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(i)])) {
+                if (flow_.tensor(static_cast<TensorIndex>(t)).role == Role::activation) {
+                    rewriter_.drop_if_unread(static_cast<TensorIndex>(t));
+                }
+            }
+        }
+        rewriter_.sort_nodes();
+        EngineGraph result;
+        result.graph = rewriter_.build().graph;
+        const Flow flow(result.graph);
+        for (NodeIndex i = 0; i < flow.count(); ++i) {
+            if (flow.is_glue(i) || (flow.is_anchor(i) && is_left(flow, i))) result.as_captured.push_back(i);
+        }
+        return result;
+    }
+
+  private:
+    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+    // Anchors that are no kernels of an engine: library routines and unknown operators.
+    static bool is_left(const Flow& flow, NodeIndex node) {
+        const WorkKind kind = flow.kind(node);
+        return kind == WorkKind::library || kind == WorkKind::unknown || kind == WorkKind::convolution;
+    }
+
+    // ---- kernels ----
+    struct Source {
+        TensorIndex whole;  // result of the kernel that made it, or an input of the graph
+        TensorIndex part;   // the first part of it on the way, or the whole
+    };
+
+    // Where a value comes from, through views.
+    Source source_of(const Operand& operand) const {
+        Source source{operand.tensor, operand.tensor};
+        NodeIndex made = operand.producer;
+        bool is_part = false;
+        while (made != kNoNode && flow_.is_free(made) && !makes_buffer(flow_, made) &&
+               !flow_.operands(made).empty()) {
+            const Operand& from = flow_.operands(made).front();
+            if (is_one_of(flow_.op(made), kParts)) {
+                source.part = source.whole;
+                is_part = true;
+            }
+            source.whole = from.tensor;
+            if (!is_part) source.part = from.tensor;
+            made = from.producer;
+        }
+        return source;
+    }
+
+    // What nodes that only move data make a result from.
+    TensorIndex source_of_layout(TensorIndex result, std::size_t unit) const {
+        const Operand* operand = &flow_.operands(flow_.maker(result)).front();
+        for (NodeIndex made = through_views(flow_, operand->producer);
+             made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit);
+             made = through_views(flow_, operand->producer)) {
+            operand = &flow_.operands(made).front();
+        }
+        return source_of(*operand).part;
+    }
+
+    void add_inputs(const Nodes& nodes, std::size_t unit, std::vector<TensorIndex>& inputs) {
+        std::map<TensorIndex, std::set<TensorIndex>> parts;  // of each whole
+        std::vector<TensorIndex> order;
+        for (const NodeIndex node : nodes) {
+            for (const Operand& operand : flow_.operands(node)) {
+                const NodeIndex made = through_views(flow_, operand.producer);
+                if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit)) continue;
+                const Source source = source_of(operand);
+                if (is_empty_buffer(source.whole)) continue;
+                if (!parts.contains(source.whole)) order.push_back(source.whole);
+                parts[source.whole].insert(source.part);
+            }
+        }
+        for (const TensorIndex whole : order) {
+            const std::set<TensorIndex>& read = parts[whole];
+            if (read.contains(whole)) {
+                inputs.push_back(known(whole));
+                continue;
+            }
+            Expr sum = 0;
+            for (const TensorIndex part : read) sum += flow_.numel(part);
+            if (sum == flow_.numel(whole)) {
+                inputs.push_back(known(whole));
+            } else {
+                for (const TensorIndex part : read) inputs.push_back(known(part));
+            }
+        }
+    }
+
+    // Memory without contents, which the nodes of a unit fill.
+    bool is_empty_buffer(TensorIndex t) const {
+        const NodeIndex first = flow_.first_maker(t);
+        return first != kNoNode && makes_buffer(flow_, first);
+    }
+    // A table in the place of a value that is known before the forward.
+    TensorIndex known(TensorIndex t) {
+        const NodeIndex made = flow_.maker(t);
+        if (made == kNoNode || flow_.is_live(made)) return t;
+        const auto found = tables_.find(t);
+        if (found != tables_.end()) return found->second;
+        const TensorIndex table =
+            rewriter_.add_tensor(flow_.tensor(t).dtype, flow_.shape(t), std::nullopt, Role::constant, "");
+        tables_.emplace(t, table);
+        return table;
+    }
+
+    bool is_read_outside(NodeIndex node, std::size_t unit) const {
+        bool outside = false;
+        for (const Use& use : flow_.uses(node)) outside = outside || is_view_read_outside(use, unit);
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+            outside = outside || flow_.is_output(static_cast<TensorIndex>(t));
+        }
+        return outside;
+    }
+    bool is_view_read_outside(const Use& use, std::size_t unit) const {
+        if (flow_.is_free(use.consumer)) return is_read_outside(use.consumer, unit);
+        return unit_of_[at(use.consumer)] != static_cast<int>(unit);
+    }
+
+    void emit(std::size_t number) {
+        const Unit& unit = units_[number];
+        if (unit.nodes.empty()) return;
+        std::vector<TensorIndex> inputs;
+        add_inputs(unit.nodes, number, inputs);
+        std::vector<TensorIndex> outputs;
+        Expr flops = 0;
+        for (const NodeIndex node : unit.nodes) {
+            flops += flow_.pointwise_flops(node);
+            for (const Use& use : flow_.uses(node)) {
+                if (is_view_read_outside(use, number)) add_output(use.tensor, outputs);
+            }
+            for (const std::int64_t output : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+                const auto t = static_cast<TensorIndex>(output);
+                if (flow_.is_output(t) && flow_.maker(t) == node) add_output(t, outputs);
+            }
+        }
+        for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
+        if (outputs.empty()) return;
+        // A result that was computed in place has the tensor of its operand. What another kernel made, or
+        // what is given to the graph, is read as well.
+        for (const TensorIndex t : outputs) {
+            const NodeIndex first = flow_.first_maker(t);
+            const bool own = first != kNoNode && unit_of_[at(first)] == static_cast<int>(number);
+            const bool buffer = first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first);
+            std::erase(inputs, t);
+            if (!own && !buffer) inputs.push_back(t);
+        }
+        const NodeIndex place = place_of(unit);
+        if (unit.layout) {
+            for (const TensorIndex output : outputs) {
+                const NamedArgument view[] = {
+                    {"self", source_of_layout(output, number)}
+                };
+                rewriter_.insert_after(place, "engine.parts.default", view, {&output, 1});
+            }
+            return;
+        }
+        if (unit.pattern == Pattern::rotary && flops == Expr(0)) {
+            return insert(Pattern::pointwise, place, inputs, outputs, flops);
+        }
+        if (unit.pattern == Pattern::route) return emit_router(unit, place, inputs, outputs, flops);
+        insert(unit.pattern, place, inputs, outputs, flops);
+    }
+
+    // A buffer that nodes of a unit fill part by part has another maker.
+    void add_output(TensorIndex t, std::vector<TensorIndex>& outputs) {
+        if (std::find(outputs.begin(), outputs.end(), t) != outputs.end()) return;
+        outputs.push_back(t);
+        const NodeIndex first = flow_.first_maker(t);
+        if (first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first)) rewriter_.remove(first);
+    }
+
+    // The module of a norm or of an activation names the kernel.
+    NodeIndex place_of(const Unit& unit) const {
+        for (const NodeIndex node : unit.nodes) {
+            if (is_statistic(flow_, node)) return node;
+        }
+        return unit.nodes.back();
+    }
+
+    void insert(Pattern pattern, NodeIndex place, const std::vector<TensorIndex>& inputs,
+                const std::vector<TensorIndex>& outputs, const Expr& flops) {
+        const KernelRow* row = row_of_[static_cast<std::size_t>(pattern)];
+        const NamedArgument arguments[] = {
+            {"kernel",   std::string(row->kernel)},
+            {"inputs",   inputs                  },
+            {"flops",    flops                   },
+            {"accesses", Expr(row->accesses)     },
+        };
+        rewriter_.insert_after(place, op_of(pattern), arguments, outputs);
+    }
+
+    // Logits -> the experts of each token; then tokens by expert. The gathered tokens are read where they
+    // lie.
+    void emit_router(const Unit& unit, NodeIndex place, const std::vector<TensorIndex>& inputs,
+                     const std::vector<TensorIndex>& outputs, const Expr& flops) {
+        std::vector<TensorIndex> small;
+        std::vector<TensorIndex> logits;
+        TensorIndex chosen = kNoTensor;
+        for (const NodeIndex node : unit.nodes) {
+            if (is_top(flow_, node)) chosen = flow_.call(node).output(1);
+        }
+        for (const TensorIndex output : outputs) {
+            const NodeIndex made = flow_.maker(output);
+            if (is_floating(flow_.tensor(output).dtype) && flow_.kind(made) == WorkKind::gather &&
+                flow_.shape(output).size() == 2) {
+                const TensorIndex tokens = source_of(flow_.operands(made).front()).part;
+                const NamedArgument view[] = {
+                    {"self", tokens}
+                };
+                rewriter_.insert_after(place, "engine.parts.default", view, {&output, 1});
+                gathered_.insert(tokens);
+            } else {
+                small.push_back(output);
+            }
+        }
+        for (const TensorIndex t : inputs) {
+            if (!gathered_.contains(t)) logits.push_back(t);
+        }
+        const TensorIndex experts =
+            rewriter_.add_tensor(DType::int32, flow_.shape(chosen), std::nullopt, Role::activation, "");
+        insert(Pattern::route, place, logits, {experts}, flops);
+        insert(Pattern::align, place, {experts}, small, 0);
+    }
+
+    // The kernel that writes into the cache has the engine's name; an engine without such a kernel writes as
+    // it rotates.
+    void name_writes() {
+        const KernelRow* row = row_of_[static_cast<std::size_t>(Pattern::cache_write)];
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (flow_.op(i) != op_name(Pattern::cache_write)) continue;
+            rewriter_.set_argument(i, {"kernel", std::string(row ? row->kernel : "attention")});
+            rewriter_.set_argument(i, {"accesses", Expr(row ? row->accesses : 2)});
+        }
+    }
+
+    // Nodes that stay read tables instead of what was computed from positions.
+    void fix_static() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!flow_.is_live(i) || unit_of_[at(i)] >= 0) continue;
+            GraphRewriter::Replaced replaced;
+            for (const Operand& operand : flow_.operands(i)) {
+                if (operand.producer == kNoNode || flow_.is_live(operand.producer)) continue;
+                const Source source = source_of(operand);
+                const Tensor& root = flow_.tensor(source.whole);
+                if (root.role == Role::parameter || root.role == Role::buffer)
+                    continue;  // a transposed weight
+                replaced.emplace_back(operand.tensor, known(operand.tensor));
+            }
+            rewriter_.replace_operands(i, replaced);
+        }
+    }
+
+    Flow flow_;
+    GraphRewriter rewriter_;
+    std::array<const KernelRow*, kPatternCount> row_of_{};
+    std::vector<Unit> units_;
+    std::vector<int> unit_of_;
+    std::map<TensorIndex, TensorIndex> tables_;
+    std::set<TensorIndex> gathered_;
+};
+
+}  // namespace
+
+EngineGraph fuse_between(const GraphPtr& graph, const EngineRows& rows) {
+    return Writer(graph, rows).run();
+}
+
+}  // namespace infercost

@@ -1,0 +1,342 @@
+#include "lowering/engines/units.hpp"
+
+#include <map>
+#include <numeric>
+#include <set>
+#include <string>
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kLayouts[] = {"aten.reshape", "aten.contiguous", "aten.clone",
+                                         "aten.to",      "aten._to_copy",   "aten.flatten",
+                                         "aten.type_as", "aten.repeat",     "aten.repeat_interleave"};
+constexpr std::string_view kEmpty[] = {"aten.empty",         "aten.new_empty",         "aten.empty_like",
+                                       "aten.empty_strided", "aten.new_empty_strided", "aten.zeros",
+                                       "aten.new_zeros",     "aten.zeros_like"};
+
+class Finder {
+  public:
+    explicit Finder(const Flow& flow)
+        : flow_(flow),
+          region_(static_cast<std::size_t>(flow.count())),
+          unit_of_(static_cast<std::size_t>(flow.count()), -1) {}
+
+    Units run() {
+        connect();
+        for (const Nodes& region : regions()) split(region);
+        merge_rotations();
+        return {std::move(units_), std::move(unit_of_)};
+    }
+
+  private:
+    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+    // ---- regions ----
+    NodeIndex root(NodeIndex node) {
+        while (region_[at(node)] != node) node = region_[at(node)] = region_[at(region_[at(node)])];
+        return node;
+    }
+
+    void connect() {
+        std::iota(region_.begin(), region_.end(), 0);
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!flow_.is_glue(i)) continue;
+            flow_.for_each_reader(i, [&](NodeIndex reader) {
+                if (flow_.is_glue(reader) && flow_.stage(reader) == flow_.stage(i))
+                    region_[at(root(reader))] = root(i);
+            });
+        }
+    }
+
+    std::vector<Nodes> regions() {
+        std::map<NodeIndex, Nodes> found;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (flow_.is_glue(i)) found[root(i)].push_back(i);
+        }
+        std::vector<Nodes> result;
+        for (auto& [first, nodes] : found) result.push_back(std::move(nodes));
+        return result;
+    }
+
+    // ---- units of a region ----
+    void split(const Nodes& region) {
+        std::map<NodeIndex, int> owner;  // number of a norm
+        std::vector<Unit> norms;
+        std::map<std::string, int> of_module;
+        for (const NodeIndex node : region) {
+            if (!is_statistic(flow_, node) || of_module.contains(flow_.module(node))) continue;
+            of_module.emplace(flow_.module(node), static_cast<int>(norms.size()));
+            norms.push_back({.nodes = {}, .pattern = Pattern::norm});
+        }
+        for (const NodeIndex node : region) {
+            if (const auto found = of_module.find(flow_.module(node)); found != of_module.end()) {
+                owner.emplace(node, found->second);
+            }
+        }
+        const std::set<NodeIndex> inside(region.begin(), region.end());
+        // Sums and scales that only a norm reads, and the residual stream, belong to its kernel.
+        for (auto it = region.rbegin(); it != region.rend(); ++it) {
+            if (owner.contains(*it) || !is_elementwise(*it)) continue;
+            int norm = -1;
+            bool other = false;
+            flow_.for_each_reader(*it, [&](NodeIndex reader) {
+                if (!inside.contains(reader)) return;
+                const auto found = owner.find(reader);
+                if (found == owner.end()) {
+                    other = true;
+                } else if (norm < 0) {
+                    norm = found->second;
+                }
+            });
+            if (norm >= 0 && !other) {
+                owner.emplace(*it, norm);
+                if (is_sum(*it)) norms[at(norm)].pattern = Pattern::add_norm;
+            }
+        }
+        // A residual that is added after a norm.
+        for (const NodeIndex node : region) {
+            if (owner.contains(node) || !is_sum(node)) continue;
+            for (const Operand& operand : flow_.operands(node)) {
+                const auto found = owner.find(through_views(flow_, operand.producer));
+                if (found == owner.end()) continue;
+                norms[at(found->second)].pattern = Pattern::add_norm;
+                owner.emplace(node, found->second);
+                break;
+            }
+        }
+        for (const auto& [node, norm] : owner) norms[at(norm)].nodes.push_back(node);
+        std::vector<Unit> units;
+        for (Unit& norm : norms) {
+            std::sort(norm.nodes.begin(), norm.nodes.end());
+            units.push_back(std::move(norm));
+        }
+        rest(region, owner, units);
+        if (!is_ordered(units)) return;  // stays as captured
+        for (Unit& unit : units) {
+            for (const NodeIndex node : unit.nodes) unit_of_[at(node)] = static_cast<int>(units_.size());
+            units_.push_back(std::move(unit));
+        }
+    }
+
+    bool is_elementwise(NodeIndex node) const {
+        const WorkKind kind = flow_.kind(node);
+        return kind == WorkKind::pointwise || (kind == WorkKind::copy && is_one_of(flow_.op(node), kLayouts));
+    }
+
+    // A sum of two activations.
+    bool is_sum(NodeIndex node) const {
+        if (!flow_.op(node).starts_with("aten.add")) return false;
+        int live = 0;
+        for (const Operand& operand : flow_.operands(node)) {
+            live += operand.producer != kNoNode && flow_.is_live(operand.producer);
+        }
+        return live == 2;
+    }
+
+    // Connected nodes that no norm owns.
+    void rest(const Nodes& region, const std::map<NodeIndex, int>& owner, std::vector<Unit>& units) {
+        std::map<NodeIndex, std::set<NodeIndex>> near;
+        const std::set<NodeIndex> inside(region.begin(), region.end());
+        for (const NodeIndex node : region) {
+            if (owner.contains(node)) continue;
+            near[node];
+            flow_.for_each_reader(node, [&](NodeIndex reader) {
+                if (!inside.contains(reader) || owner.contains(reader)) return;
+                near[node].insert(reader);
+                near[reader].insert(node);
+            });
+        }
+        std::set<NodeIndex> seen;
+        for (const auto& [start, edges] : near) {
+            if (seen.contains(start)) continue;
+            Nodes part;
+            Nodes open = {start};
+            seen.insert(start);
+            while (!open.empty()) {
+                const NodeIndex node = open.back();
+                open.pop_back();
+                part.push_back(node);
+                for (const NodeIndex next : near[node]) {
+                    if (seen.insert(next).second) open.push_back(next);
+                }
+            }
+            std::sort(part.begin(), part.end());
+            Unit unit{.nodes = part};
+            if (classify(unit)) units.push_back(std::move(unit));
+        }
+    }
+
+    // Whether a row of the engine covers the nodes.
+    bool classify(Unit& unit) const {
+        bool top = false;
+        bool moves = true;
+        bool fusible = true;
+        for (const NodeIndex node : unit.nodes) {
+            const WorkKind kind = flow_.kind(node);
+            top = top || is_top(flow_, node);
+            moves = moves && kind == WorkKind::copy && is_one_of(flow_.op(node), kLayouts);
+            fusible = fusible && kind != WorkKind::sort && kind != WorkKind::scan &&
+                      kind != WorkKind::scatter && kind != WorkKind::pooling;
+        }
+        unit.layout = moves;
+        if (moves) return true;
+        bool to_experts = false;
+        bool to_attention = false;
+        bool to_product = false;
+        bool from_experts = false;
+        bool from_product = false;
+        for (const NodeIndex node : unit.nodes) {
+            flow_.for_each_reader(node, [&](NodeIndex reader) {
+                to_experts = to_experts || is_of_experts(reader);
+                to_attention = to_attention || flow_.kind(reader) == WorkKind::attention ||
+                               flow_.op(reader) == op_name(Pattern::cache_write);
+                to_product = to_product || flow_.weight_of(reader) != kNoTensor;
+            });
+            for (const Operand& operand : flow_.operands(node)) {
+                const NodeIndex made = through_views(flow_, operand.producer);
+                if (made == kNoNode) continue;
+                from_experts = from_experts || is_of_experts(made);
+                from_product = from_product || flow_.weight_of(made) != kNoTensor;
+            }
+        }
+        if (top && to_experts) {
+            unit.pattern = Pattern::route;
+            return true;
+        }
+        if (from_experts && !to_experts) {
+            unit.pattern = Pattern::combine;
+            return true;
+        }
+        if (!fusible) return false;
+        if (to_attention) {
+            unit.pattern = Pattern::rotary;
+        } else if (from_product && to_product) {
+            unit.pattern = Pattern::activation;
+        }
+        return true;
+    }
+
+    bool is_of_experts(NodeIndex node) const {
+        return flow_.op(node) == "aten._grouped_mm" || flow_.op(node).starts_with("pyinfercost.grouped");
+    }
+
+    // Whether the units of a region can run one after another.
+    bool is_ordered(const std::vector<Unit>& units) const {
+        std::map<NodeIndex, std::size_t> of;
+        for (std::size_t u = 0; u < units.size(); ++u) {
+            for (const NodeIndex node : units[u].nodes) of.emplace(node, u);
+        }
+        std::vector<std::set<std::size_t>> after(units.size());
+        std::vector<int> waits(units.size(), 0);
+        for (const auto& [node, unit] : of) {
+            const std::size_t from = unit;
+            flow_.for_each_reader(node, [&](NodeIndex reader) {
+                const auto found = of.find(reader);
+                if (found == of.end() || found->second == from) return;
+                if (after[from].insert(found->second).second) ++waits[found->second];
+            });
+        }
+        std::vector<std::size_t> open;
+        for (std::size_t u = 0; u < units.size(); ++u) {
+            if (waits[u] == 0) open.push_back(u);
+        }
+        std::size_t done = 0;
+        while (!open.empty()) {
+            const std::size_t unit = open.back();
+            open.pop_back();
+            ++done;
+            for (const std::size_t next : after[unit]) {
+                if (--waits[next] == 0) open.push_back(next);
+            }
+        }
+        return done == units.size();
+    }
+
+    // Queries and keys of one attention are rotated by one kernel.
+    void merge_rotations() {
+        std::map<NodeIndex, std::size_t> of_attention;
+        for (std::size_t u = 0; u < units_.size(); ++u) {
+            if (units_[u].pattern != Pattern::rotary || units_[u].layout) continue;
+            const NodeIndex attention = attention_after(units_[u]);
+            if (attention == kNoNode) continue;
+            const auto [first, fresh] = of_attention.emplace(attention, u);
+            if (fresh) continue;
+            Unit& target = units_[first->second];
+            if (flow_.stage(target.nodes.front()) != flow_.stage(units_[u].nodes.front())) continue;
+            for (const NodeIndex node : units_[u].nodes) {
+                unit_of_[at(node)] = static_cast<int>(first->second);
+                target.nodes.push_back(node);
+            }
+            std::sort(target.nodes.begin(), target.nodes.end());
+            units_[u].nodes.clear();
+        }
+    }
+
+    // The attention that reads queries or keys of a unit, past the write into the cache.
+    NodeIndex attention_after(const Unit& unit) const {
+        NodeIndex found = kNoNode;
+        for (const NodeIndex node : unit.nodes) {
+            flow_.for_each_reader(node, [&](NodeIndex reader) {
+                if (flow_.kind(reader) == WorkKind::attention) found = std::max(found, reader);
+                if (flow_.op(reader) == op_name(Pattern::cache_write)) {
+                    found = std::max(found, attention_of_write(reader));
+                }
+            });
+        }
+        return found;
+    }
+
+    // A write into a cache has no readers in a decode step: the attention that reads the cache.
+    NodeIndex attention_of_write(NodeIndex write) const {
+        const Call call = flow_.call(write);
+        List<TensorIndex> caches = call.tensors("caches");
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(write)])) {
+            caches.push_back(static_cast<TensorIndex>(t));
+        }
+        for (NodeIndex i = write + 1; i < flow_.count(); ++i) {
+            if (flow_.kind(i) != WorkKind::attention) continue;
+            for (const Operand& operand : flow_.operands(i)) {
+                for (std::size_t c = 0; c < caches.size(); ++c) {
+                    if (operand.tensor == caches[c]) return i;
+                }
+            }
+        }
+        return kNoNode;
+    }
+
+    const Flow& flow_;
+    std::vector<NodeIndex> region_;
+    std::vector<int> unit_of_;
+    std::vector<Unit> units_;
+};
+
+}  // namespace
+
+bool is_statistic(const Flow& flow, NodeIndex node) {
+    const std::string_view op = flow.op(node);
+    return flow.kind(node) == WorkKind::normalization || op == "aten.mean" || op == "aten.var" ||
+           op == "aten.var_mean" || op == "aten.linalg_vector_norm" || op == "aten.norm";
+}
+
+bool is_top(const Flow& flow, NodeIndex node) {
+    return flow.op(node) == "aten.topk";
+}
+
+bool makes_buffer(const Flow& flow, NodeIndex node) {
+    return is_one_of(flow.op(node), kEmpty);
+}
+
+NodeIndex through_views(const Flow& flow, NodeIndex node) {
+    while (node != kNoNode && flow.is_free(node) && !makes_buffer(flow, node) &&
+           !flow.operands(node).empty()) {
+        node = flow.operands(node).front().producer;
+    }
+    return node;
+}
+
+Units find_units(const Flow& flow) {
+    return Finder(flow).run();
+}
+
+}  // namespace infercost

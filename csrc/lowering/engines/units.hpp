@@ -1,0 +1,50 @@
+// Units: groups of nodes between products that one kernel of an engine runs.
+#pragma once
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "lowering/engines/flow.hpp"
+#include "lowering/engines/kernel_rows.hpp"
+
+namespace infercost {
+
+using Nodes = std::vector<NodeIndex>;
+
+struct Unit {
+    Nodes nodes;
+    Pattern pattern = Pattern::pointwise;
+    bool layout = false;  // moves nothing: an engine's kernels write where the next one reads
+};
+
+struct Units {
+    std::vector<Unit> units;
+    std::vector<int>
+        of_node;  // the unit of each node; -1: it stays as captured, or is no work between products
+};
+
+// Nodes of one stage that are connected form a region; norms, routers and rotations in it are units of their
+// own, and what is left is one unit.
+Units find_units(const Flow& flow);
+
+// "engine.add_norm", without the overload.
+inline std::string_view op_name(Pattern pattern) {
+    const std::string_view full = op_of(pattern);
+    return full.substr(0, full.rfind('.'));
+}
+
+template <std::size_t N>
+bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
+    return std::find(std::begin(names), std::end(names), op) != std::end(names);
+}
+
+// Sums over a row: of a norm.
+bool is_statistic(const Flow& flow, NodeIndex node);
+bool is_top(const Flow& flow, NodeIndex node);
+// Memory that later nodes fill.
+bool makes_buffer(const Flow& flow, NodeIndex node);
+// The node that computed what a view shows.
+NodeIndex through_views(const Flow& flow, NodeIndex node);
+
+}  // namespace infercost

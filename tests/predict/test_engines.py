@@ -1,0 +1,221 @@
+"""Serving engines: which kernels run a captured language model, what they move, and what stays the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.paths import CONFIGS
+
+import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.predict.plans import as_captured, family_of
+from pyinfercost.sources.captured import graph_over
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+
+ENGINES = [name for name in _core.engines() if name != "torch"]
+LLAMA = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8")) | {"num_hidden_layers": 2}
+CONFIG_OF: dict[str, dict[str, Any]] = {
+    "llama": LLAMA,
+    "mixtral": json.loads((CONFIGS / "mixtral-8x7b.json").read_text(encoding="utf-8")) | {"num_hidden_layers": 2},
+    "gpt_oss": {"model_type": "gpt_oss", "num_hidden_layers": 2},
+    "qwen3_moe": {"model_type": "qwen3_moe", "num_hidden_layers": 2},
+    "deepseek_v3": {"model_type": "deepseek_v3", "num_hidden_layers": 2, "first_k_dense_replace": 1},
+    "gemma2": {"model_type": "gemma2", "num_hidden_layers": 2},
+    "gpt2": {"model_type": "gpt2", "n_layer": 2},
+    "falcon": {"model_type": "falcon", "num_hidden_layers": 2},
+    "mamba": {"model_type": "mamba", "num_hidden_layers": 2},
+}
+DENSE = [
+    ("vllm", ["fused_add_rms_norm", "rotary_embedding", "reshape_and_cache_flash", "silu_and_mul"]),
+    ("sglang", ["fused_add_rmsnorm", "apply_rope_with_cos_sin", "store_kv_cache", "silu_and_mul"]),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("configs")
+
+
+@cache
+def _captured(folder: Path, name: str, phase: str, sizes: tuple[tuple[str, int], ...]) -> ic.Graph:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(CONFIG_OF[name]), encoding="utf-8")
+    return ic.capture(f"hf:{path}#{phase}", sizes=dict(sizes))
+
+
+def captured(folder: Path, name: str, phase: str = "decode", **sizes: int) -> ic.Graph:
+    return _captured(folder, name, phase, tuple(sorted(sizes.items())))
+
+
+def kernels(graph: ic.Graph, module: str = "") -> list[str]:
+    """Names of the kernels whose first node is in a module, in the order of launches."""
+    plan = family_of(graph, "native", "cuda_graph").plan_for({})
+    launches = [(launch[0], kernel["name"]) for kernel in plan.kernels() for launch in kernel["launches"]]
+    return [name for node, name in sorted(launches) if module in graph.node(node).module]
+
+
+def work_of(graph: ic.Graph, op: str) -> ic.Work:
+    """The work of the first node of an op."""
+    counts = ic.count(graph)
+    return next(row.work for row in counts.layers if row.op == op)
+
+
+@pytest.mark.parametrize(("engine", "names"), DENSE)
+def test_a_dense_layer_is_ten_kernels(folder: Path, engine: str, names: list[str]) -> None:
+    add_norm, rotary, write, activation = names
+    graph = ic.engine_graph(captured(folder, "llama"), engine)
+    assert kernels(graph, ".layers.1") == [
+        add_norm, "aten.linear", rotary, write, "aten.scaled_dot_product_attention", "aten.linear",
+        add_norm, "aten.linear", activation, "aten.linear",
+    ]  # fmt: skip
+    assert as_captured(graph) == ()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("llama", 10), ("gemma2", 12), ("gpt2", 10), ("falcon", 10), ("mixtral", 20), ("gpt_oss", 20), ("qwen3_moe", 20),
+     ("deepseek_v3", 24)],
+)  # fmt: skip
+def test_layers_are_few_kernels_and_nothing_is_lost(
+    folder: Path, engine: str, phase: str, name: str, most: int
+) -> None:
+    before = captured(folder, name, phase)
+    after = ic.engine_graph(before, engine)
+    layer = ".h.1." if name in ("gpt2", "falcon") else ".layers.1"
+    assert 0 < len(kernels(after, layer)) <= most
+    assert as_captured(after) == ()
+    assert not any(node.op == "aten.cat" and node.operand("tensors") is not None for node in after.nodes)
+    was, now = ic.count(before).total, ic.count(after).total
+    assert (now.parameters, now.parameter_bytes) == (was.parameters, was.parameter_bytes)
+    absorbed = name == "deepseek_v3" and phase == "decode"
+    assert (now.contraction_flops == was.contraction_flops) != absorbed
+    assert now.bytes_read < was.bytes_read
+
+
+def test_the_cache_is_read_where_it_lies_and_written_in_place(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "llama", batch=4, context=1000), "vllm")
+    # 8 heads of 128 in bf16: keys and values of 1,001 positions of 4 sequences are read, of one position written.
+    attention, write = work_of(graph, "aten.scaled_dot_product_attention"), work_of(graph, "engine.cache_write")
+    assert attention.bytes_by_role["kv_cache_read"] == 2 * 4 * 8 * 1001 * 128 * 2
+    assert write.bytes_by_role["kv_cache_written"] == write.bytes_read == 2 * 4 * 8 * 128 * 2
+    cached = ic.engine_graph(captured(folder, "llama", "prefill", batch=4, sequence=100), "vllm")
+    assert work_of(cached, "engine.cache_write").bytes_written == 2 * 4 * 8 * 100 * 128 * 2
+
+
+def test_products_of_one_input_are_one(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "llama"), "vllm")
+    shapes = [graph.tensor(node.operand("weight")).shape for node in graph.nodes if node.op == "aten.linear"]
+    # 32 query and 2 x 8 key and value heads of 128; gate and up of 14,336.
+    assert shapes[:4] == [(48 * 128, 4096), (4096, 4096), (2 * 14336, 4096), (4096, 14336)]
+
+
+def test_fused_kernels_move_operands_and_results_once(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "llama", batch=3), "vllm")
+    hidden = 3 * 4096 * 2  # bytes of three tokens
+    norm, activation = work_of(graph, "engine.add_norm"), work_of(graph, "engine.activation")
+    assert norm.bytes_read == 2 * hidden + 4096 * 2  # residual and projection, and the norm's weight
+    assert norm.bytes_written == 2 * hidden  # their sum, and the normalized sum
+    assert (activation.bytes_read, activation.bytes_written) == (3 * 2 * 14336 * 2, 3 * 14336 * 2)
+
+
+def test_latents_are_multiplied_into_queries_in_a_decode_step(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "deepseek_v3", context=999), "vllm")
+    attention = work_of(graph, "engine.latent_attention")
+    # 128 heads, 1,000 positions; keys have 512 + 64 elements and values are the first 512 of them.
+    assert attention.contraction_flops == 2 * 128 * 1000 * (576 + 512)
+    assert attention.bytes_by_role["kv_cache_read"] == 1000 * 576 * 4  # in float32; one set for all heads
+    products = [row.work for row in ic.count(graph).layers if row.op == "aten.bmm"]
+    # The expansion of keys (128 elements of a head) and of values, once per token instead of per position.
+    assert [work.contraction_flops for work in products] == [2 * 128 * 128 * 512] * 4
+    prefill = ic.engine_graph(captured(folder, "deepseek_v3", "prefill"), "vllm")
+    assert all(node.op != "engine.latent_attention" for node in prefill.nodes)
+
+
+def test_the_next_token_leaves_the_device_instead_of_logits(folder: Path) -> None:
+    before = captured(folder, "llama", batch=2)
+    after = ic.engine_graph(before, "vllm")
+    on = {"hardware": "h100-sxm-80gb", "transfer": "pinned"}
+    assert kernels(after)[-1] == "sample"
+    assert ic.estimate(after, **on).transfer.output_bytes == 2 * 8  # int64
+    assert ic.estimate(before, **on).transfer.output_bytes == 2 * 128256 * 2
+
+
+def test_what_no_kernel_covers_is_listed(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "mamba"), "vllm")
+    assert {graph.node(node).op for node in as_captured(graph)} == {"aten.conv1d"}
+
+
+@pytest.mark.parametrize("form", ["int8_wo", "int4_wo", "fp8_dynamic"])
+def test_quantized_products_merge_with_their_scales(folder: Path, form: str) -> None:
+    narrow = ic.whatif(captured(folder, "llama"), quantize=form)
+    graph = ic.engine_graph(narrow, "vllm")
+    assert ic.count(graph).total.parameter_bytes == ic.count(narrow).total.parameter_bytes
+    assert ic.count(graph).total.parameters == ic.count(narrow).total.parameters
+    names = kernels(graph, ".layers.1")
+    assert sum(name.startswith("pyinfercost.linear") for name in names) == 4
+    # One activation, quantized once, for queries, keys and values.
+    assert sum(name == "pyinfercost.quantize_rows" for name in names) == (4 if form == "fp8_dynamic" else 0)
+
+
+def test_an_engine_graph_is_made_once(folder: Path) -> None:
+    graph = captured(folder, "llama")
+    made = ic.engine_graph(graph, "vllm")
+    assert ic.engine_graph(graph, "vllm") is made
+    assert ic.engine_graph(made, "vllm") is made
+    assert ic.engine_graph(graph, "torch") is graph
+
+
+def test_engines_are_an_axis_of_sweeps(folder: Path) -> None:
+    captured(folder, "llama")
+    graph = graph_over(f"hf:{folder / 'llama.json'}#decode", {"batch": [2, 3]}).graph
+    batches = [1, 7, 64]
+    on: Mapping[str, Any] = {"hardware": ["h100-sxm-80gb", "l4"], "price": 2.0}
+    grid = ic.sweep(graph, engine=["torch", "vllm"], **on, batch=batches, sustained=False)
+    assert len(grid) == 2 * 2 * 3
+    for point in grid.to_rows():
+        assert point["execution"] == ("eager" if point["engine"] == "torch" else "cuda_graph")
+        one = ic.estimate(
+            graph, hardware=point["hardware"], engine=point["engine"], batch=point["batch"], price=2.0, sustained=False
+        )
+        for name in ("latency_s", "latency_high_s", "energy_j", "usd_per_million_tokens", "fits_in_memory"):
+            assert point[name] == getattr(one, name), name
+        assert point["evidence"] == max(one.evidence, key=lambda word: one.evidence[word])
+
+
+def test_errors_name_what_an_engine_runs() -> None:
+    with pytest.raises(ic.errors.InputError, match="expected one of torch, vllm, sglang, trtllm"):
+        ic.Deployment(engine="vlm")
+    with pytest.raises(ic.errors.InputError, match="fused already; expected cuda_graph or eager"):
+        ic.Deployment(engine="vllm", execution="compiled")
+    builder = ic.GraphBuilder("net")
+    x = builder.tensor("float32", [1, 3, 8, 8], role="input", name="x")
+    weight = builder.tensor("float32", [4, 3, 3, 3], role="parameter", name="weight")
+    y = builder.tensor("float32", [1, 4, 6, 6])
+    builder.node("aten.conv2d.default", {"input": x, "weight": weight}, [y])
+    with pytest.raises(ic.errors.InputError, match="neither embeddings nor attention"):
+        ic.engine_graph(builder.build([x], [y]), "vllm")
+    step = ic.GraphBuilder("step")
+    x = step.tensor("float32", [4], role="input", name="x")
+    y = step.tensor("float32", [4])
+    step.node("aten.relu.default", {"self": x}, [y], phase="backward")
+    with pytest.raises(ic.errors.InputError, match="of a training step"):
+        ic.engine_graph(step.build([x], [y]), "vllm")
+
+
+def test_a_deployment_keeps_what_was_asked_for() -> None:
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    assert (on.engine, on.execution) == ("vllm", "cuda_graph")
+    assert on.replace(engine="torch").execution == "eager"
+    assert ic.Deployment.from_dict(on.to_dict()) == on
+    assert on.replace(execution="eager").replace(engine="sglang").execution == "eager"
+    assert repr(on) == "Deployment(hardware='l4', engine='vllm')"
+    assert on != ic.Deployment(hardware="l4", execution="cuda_graph")
