@@ -346,20 +346,23 @@ def execution_of(engine: str, execution: str) -> str:
     Raises:
         DeploymentError: The engine has no such execution.
     """
-    if engine == TORCH:
-        return execution or "eager"
-    if execution not in ("", *_OF_ENGINES):
+    known = executions_of(engine)
+    if execution not in ("", *known):
         raise DeploymentError(
             f"execution is {shown(execution)}, and the kernels of engine {engine} are fused already; expected "
-            f"{' or '.join(_OF_ENGINES)}, or none for the recorded graphs that the engine makes itself"
+            f"{' or '.join(known)}, or none for the recorded graphs that the engine makes itself"
         )
-    return execution or "cuda_graph"
+    return execution or known[0]
+
+
+def executions_of(engine: str) -> tuple[str, ...]:
+    """Return the ways in which an engine runs its kernels, its own way first."""
+    return tuple(_core.executions()) if engine == TORCH else ("cuda_graph", "eager")
 
 
 TORCH = "torch"
 """The engine that runs a graph as it was captured."""
 
-_OF_ENGINES = ("cuda_graph", "eager")
 _NAMES = {"precision": _core.precisions, "engine": _core.engines, "execution": _core.executions}
 
 

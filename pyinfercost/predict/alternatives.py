@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import shown
+from ..deployment.deployment import TORCH, executions_of
 from ..errors import InputError
 from ..sources.sizes import SizeError, bind_sizes
 from .profile import profile as profile_at
@@ -103,7 +104,7 @@ def _own(profile: Profile) -> dict[str, Any]:
 def _usual(profile: Profile, own: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """Return the default axes, as far as the size of the model allows."""
     wanted: dict[str, Iterable[Any]] = {
-        EXECUTION: _core.executions(),
+        EXECUTION: executions_of(profile.estimate.engine if profile.estimate is not None else TORCH),
         PRECISION: (own[PRECISION], "native", _LOW_PRECISION),
     }
     if "batch" in own:

@@ -19,7 +19,7 @@ from .limits import broken_limits
 
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_TERMS = ("hardware", "precision", "execution", "threads", "instances", "sustained", "devices", "sizes")
+_TERMS = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices", "sizes")
 """Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)
@@ -123,6 +123,7 @@ def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
         model=fields.text("model") or "",
         hardware=estimate.text("hardware"),
         precision=estimate.text("precision") or fields.text("precision"),
+        engine=estimate.text("engine"),
         execution=estimate.text("execution"),
         sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
         threads=estimate.whole("threads", COUNT),
@@ -219,6 +220,7 @@ def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 _DIFFERING = (
     ("hardware", "this changes times, energy and cost, too"),
     ("precision", "this changes bytes and times, too"),
+    ("engine", "this changes kernels, bytes and times, too"),
     ("execution", "this changes times, too"),
     ("threads", "this changes times, too"),
     ("instances", "this changes times, energy and memory, too"),

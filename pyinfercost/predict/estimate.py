@@ -15,7 +15,7 @@ from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
-from .plans import Rules, engine_graph, family_of, work_overrides
+from .plans import Rules, as_captured, engine_graph, family_of, work_overrides
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
@@ -138,6 +138,7 @@ def estimate_on(
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes if isfinite(machine.memory_bytes) else None,
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
+        as_captured=Counter(graph.node(node).op for node in as_captured(engine_graph(graph, on.engine))),
         machine=machine,
         layers=_layers(plan.graph, machine, kernels),
         **derived_figures(at),

@@ -39,7 +39,7 @@ MOST_BYTES = 60_000
 
 _TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
 _COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
-_TERMS = ("hardware", "precision", "execution")
+_TERMS = ("hardware", "precision", "engine", "execution")
 _OPEN_ROWS = 12
 _MOST_LINES = 12
 _LONGEST_LINE = 300

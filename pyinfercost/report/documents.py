@@ -34,7 +34,7 @@ LAYER_KEYS = (
     "note",
 )
 """Keys of `layers`, which are also the columns of a profile's CSV."""
-_WAY = ("hardware", "precision", "execution", "threads", "instances", "sustained")
+_WAY = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained")
 ESTIMATE = (*_WAY, *figures.keys(figures.ESTIMATE))
 LAYER_TIMES = tuple(
     figure.key for figure in figures.of_scope(figures.LAYER) if figures.HARDWARE in figure.needs and figure.unit == "s"
@@ -235,6 +235,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
         "bound": dict(estimate.bound_shares),
         "evidence": dict(estimate.evidence),
+        "as_captured": dict(estimate.as_captured),
         "machine": machine_document(estimate.machine),
     }
 

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from .._core import Expr
 from .._escapes import visible
+from ..deployment.deployment import TORCH
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
@@ -66,7 +68,8 @@ def profile_line(profile: Profile) -> str:
 def estimate_line(estimate: Estimate) -> str:
     """Return an estimate in one line, for `repr`."""
     band = f"{quantity(estimate.latency_low_s, 's')} to {quantity(estimate.latency_high_s, 's')}"
-    way = ", ".join(filter(None, (estimate.precision, estimate.execution, sizes_text(estimate.sizes))))
+    engine = "" if estimate.engine == TORCH else estimate.engine
+    way = ", ".join(filter(None, (estimate.precision, engine, estimate.execution, sizes_text(estimate.sizes))))
     return visible(f"{quantity(estimate.latency_s, 's')} ({band}) on {estimate.hardware}, {way}")
 
 
@@ -85,7 +88,19 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     lines.append(("precision", profile.precision))
     estimate = profile.estimate
     if estimate is not None:
-        lines += [("hardware", _machine(estimate)), ("execution", estimate.execution)]
+        lines += [("hardware", _machine(estimate)), *_execution(estimate)]
+    return lines
+
+
+def _execution(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return what runs the model and how, and the operators that an engine has no kernel for."""
+    if estimate.engine == TORCH:
+        return [("execution", estimate.execution)]
+    version = _core.engine_version(estimate.engine)
+    lines = [("engine", f"{estimate.engine} {version}"), ("execution", estimate.execution)]
+    if estimate.as_captured:
+        ops = ", ".join(f"{count} x {op.removeprefix('aten.')}" for op, count in estimate.as_captured.items())
+        lines.append(("as captured", f"{ops}: {estimate.engine} has other kernels for them, which are not modelled"))
     return lines
 
 
@@ -179,7 +194,7 @@ def estimate_layout(estimate: Estimate) -> Layout:
         *([("sizes", sizes)] if sizes else []),
         ("hardware", devices + _machine(estimate)),
         ("precision", estimate.precision),
-        ("execution", estimate.execution),
+        *_execution(estimate),
     ]
     timed = sorted((layer for layer in estimate.layers if layer.latency_s > 0), key=lambda layer: -layer.latency_s)
     shown = timed[:_LAYERS]

@@ -108,6 +108,7 @@ class Estimate(Result):
         fits_in_memory: Whether the peak fits the machine's memory; None if its size is the owner's choice.
         machine_memory_bytes: Memory of the machine; None if its size is the owner's choice.
         bound_shares: Term -> share of the latency that it binds; the shares sum to 1.
+        as_captured: Operators that the engine has no kernel for and that run as captured -> their number.
         machine: The machine.
         layers: One per node that a kernel covers.
     """
@@ -143,6 +144,7 @@ class Estimate(Result):
     fits_in_memory: bool | None
     machine_memory_bytes: int | None
     bound_shares: Mapping[str, float]
+    as_captured: Mapping[str, int]
     machine: Hardware = field(compare=False)
     layers: tuple[LayerEstimate, ...]
 
