@@ -9,11 +9,11 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
-from ..deployment.deployment import TORCH
+from ..deployment.deployment import TORCH, execution_of
 from ..errors import InputTypeError
 
 if TYPE_CHECKING:
@@ -146,6 +146,41 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
         kept[key] = _core.PlanFamily(graph, precision=precision, execution=execution)
     family: PlanFamily = kept[key]
     return family
+
+
+EngineOverrides: TypeAlias = "Mapping[str, Mapping[int, Work]]"
+"""Engine -> work by node of its graph; empty without rules of the caller."""
+
+
+class Way(NamedTuple):
+    """How a graph is run: what its plans depend on."""
+
+    precision: str
+    engine: str
+    execution: str
+
+    def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
+        """Return the plans of a captured graph.
+
+        Raises:
+            InputError: The engine has no such execution, or does not run the graph.
+        """
+        execution_of(self.engine, self.execution)
+        return family_of(engine_graph(graph, self.engine), self.precision, self.execution, overrides.get(self.engine))
+
+
+def way_of(named: Mapping[str, Any]) -> Way:
+    """Return the way of a point from its values by name."""
+    return Way(named["precision"], named.get("engine", TORCH), named["execution"])
+
+
+def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[str, dict[int, Work]]:
+    """Return the work of the nodes whose ops have a rule, for the graph of each engine."""
+    found = {}
+    for engine in dict.fromkeys(way.engine for way in ways):
+        if works := work_overrides(engine_graph(graph, engine), rules):
+            found[engine] = works
+    return found
 
 
 # ---- the boundary of a forward ---------------------------------------------------------------------------------------

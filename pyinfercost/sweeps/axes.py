@@ -14,6 +14,7 @@ from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..deployment.deployment import TORCH, execution_of
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
+from ..predict.plans import overrides_of
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
@@ -27,7 +28,6 @@ from ..sources.sizes import (
 )
 from .evidence import SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
-from .ways import overrides_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,9 +155,7 @@ def make_spec(
         machines[id(machine)] = machine
         return numbers.setdefault(id(machine), len(numbers))
 
-    utilization = given.scalars.get("utilization")
-    if utilization is None:
-        utilization = 1.0 if given.shared is None else given.shared.utilization
+    utilization = given.scalars.get("utilization", 1.0 if given.shared is None else given.shared.utilization)
     where: dict[str, Any] = {
         "graph": graph,
         "overrides": overrides_of(graph, grid.ways(), rules),
@@ -221,11 +219,7 @@ def as_axis(name: str, values: Any) -> Sequence[Any]:
 
 def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any]]) -> _Given:
     """Return the deployment arguments by kind: shared by all points, or an axis."""
-    given = _Given(None)
-    if on is None or isinstance(on, Deployment):
-        given.shared = on
-    else:
-        given.several_on = as_axis(ON, on)
+    given = _Given(on) if on is None or isinstance(on, Deployment) else _Given(None, as_axis(ON, on))
     for each in (*given.several_on, *points.get(ON, ())):
         if not isinstance(each, Deployment):
             raise InputTypeError(f"on has {each!r}; expected one or several Deployments")
@@ -255,14 +249,15 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
                 "hardware is missing; pass one or several ids, files or Hardware as hardware=, in on= or in points"
             )
         given.axes["hardware"] = [shared.hardware]
-    for name in ("precision", "execution"):
-        if name not in named:
-            given.axes[name] = [getattr(shared, name)]
+    if "precision" not in named:
+        given.axes["precision"] = [shared.precision]
     if "engine" not in named and shared.engine != TORCH:
         given.axes["engine"] = [shared.engine]
-    elif "execution" not in named and "engine" in given.axes and not shared.asked_execution:
-        # Each engine's own way.
-        given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in given.axes["engine"]]
+    engines = given.axes.get("engine", ())
+    if "execution" not in named and (shared.asked_execution or not engines) and "engine" not in points:
+        given.axes["execution"] = [shared.execution]
+    elif "execution" not in named and engines:  # each engine's own way
+        given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in engines]
         given.paired = ("engine", "execution")
     if "devices" not in named and shared.devices != 1:
         given.axes["devices"] = [shared.devices]
@@ -292,8 +287,8 @@ def _drafts(
         if name in given.axes:
             values = given.axes[name]
             if name in given.paired:
-                if name == given.paired[0]:
-                    drafts.append(_Draft({each: _plain(each, given.axes[each]) for each in given.paired}))
+                paired = given.paired if name == given.paired[0] else ()
+                drafts += [_Draft({each: _plain(each, given.axes[each]) for each in paired})] if paired else []
             elif name in PLAIN:
                 drafts.append(_Draft({name: _plain(name, values)}))
             else:
@@ -352,8 +347,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
         for name in WAY:
             values = [getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
-            plain = {"devices": 1, "engine": TORCH}
-            told = name in _ALWAYS or (name in plain and values[0] != plain[name])
+            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH}.get(name, values[0])
             if name in elsewhere or (constant and not told):
                 continue
             if name in PLAIN:

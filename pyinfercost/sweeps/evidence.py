@@ -11,9 +11,9 @@ from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..hardware.schema import EVIDENCE
 from ..predict.estimate import evidence_shares
+from ..predict.plans import EngineOverrides, Way, way_of
 from ..sources.sizes import batch_name
 from .spec import Grid, Lookup
-from .ways import EngineOverrides, Way, way_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,9 +17,8 @@ from .. import _core
 from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, boundary_of, engine_graph, value_of
+from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, engine_graph, value_of, way_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
-from .ways import EngineOverrides, Way, way_of
 
 if TYPE_CHECKING:
     import numpy as np

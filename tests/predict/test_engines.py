@@ -191,6 +191,18 @@ def test_engines_are_an_axis_of_sweeps(folder: Path) -> None:
         assert point["evidence"] == max(one.evidence, key=lambda word: one.evidence[word])
 
 
+def test_engines_of_a_list_of_points_run_in_their_own_way(folder: Path) -> None:
+    captured(folder, "llama")
+    graph = graph_over(f"hf:{folder / 'llama.json'}#decode", {"batch": [2, 3]}).graph
+    points = [{"engine": engine, "batch": 2} for engine in ("sglang", "torch")]
+    rows = ic.sweep(graph, hardware="l4", points=points).to_rows()
+    assert [(row["engine"], row["execution"]) for row in rows] == [("sglang", "cuda_graph"), ("torch", "eager")]
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    for rows in (ic.sweep(graph, on=on, batch=2), ic.sweep(graph, on=[on, on.replace(engine="torch")], batch=2)):
+        first = rows.to_rows()[0]
+        assert (first["engine"], first["execution"]) == ("vllm", "cuda_graph")
+
+
 def test_errors_name_what_an_engine_runs() -> None:
     with pytest.raises(ic.errors.InputError, match="expected one of torch, vllm, sglang, trtllm"):
         ic.Deployment(engine="vlm")
