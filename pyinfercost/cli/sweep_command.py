@@ -185,8 +185,9 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:
         on = deployments_of(options["hardware"], shared[0] if shared else None, **common)
-    fields: dict[str, Any] = dict.fromkeys(("precision", "execution", "devices", "price"))
-    for name, known in (("precision", _core.precisions()), ("execution", _core.executions())):
+    fields: dict[str, Any] = dict.fromkeys(("precision", "engine", "execution", "devices", "price"))
+    named = (("precision", _core.precisions()), ("engine", _core.engines()), ("execution", _core.executions()))
+    for name, known in named:
         if options[name] is not None:
             fields[name] = known_names(name, options[name], known)
     if options["devices"] is not None:

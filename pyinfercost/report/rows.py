@@ -284,10 +284,15 @@ class _Rows:
         )
 
 
+def short_op(op: str) -> str:
+    """Return the name of an operator without the namespace of torch or of kernels of serving engines."""
+    return op.removeprefix("aten.").removeprefix("engine.")
+
+
 def _op_name(layers: list[LayerRow]) -> str:
     missing = sum(not layer.modelled for layer in layers)
     if len(layers) == 1:
-        return layers[0].op.removeprefix("aten.")
+        return short_op(layers[0].op)
     return f"{len(layers)} ops" + (f", {missing} unknown" if missing else "")
 
 

@@ -14,7 +14,7 @@ from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
 from .layout import ALARM, GAP, Column, Layout, Note, Pairs, Part, Table
-from .rows import effects_text
+from .rows import effects_text, short_op
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def _execution(estimate: Estimate) -> list[tuple[str, str]]:
     version = _core.engine_version(estimate.engine)
     lines = [("engine", f"{estimate.engine} {version}"), ("execution", estimate.execution)]
     if estimate.as_captured:
-        ops = ", ".join(f"{count} x {op.removeprefix('aten.')}" for op, count in estimate.as_captured.items())
+        ops = ", ".join(f"{count} x {short_op(op)}" for op, count in estimate.as_captured.items())
         lines.append(("as captured", f"{ops}: {estimate.engine} has other kernels for them, which are not modelled"))
     return lines
 
@@ -201,7 +201,7 @@ def estimate_layout(estimate: Estimate) -> Layout:
     time = scale_for(shown[0].latency_s if shown else 0.0, "s", decimals=2)
     columns = [
         Column("module", "", [layer.module or "(itself)" for layer in shown], numeric=False, flexible=True),
-        Column("op", "", [layer.op.removeprefix("aten.") for layer in shown], numeric=False, flexible=True),
+        Column("op", "", [short_op(layer.op) for layer in shown], numeric=False, flexible=True),
         Column("latency", time.unit, [time.show(layer.latency_s) for layer in shown]),
         Column("share", "%", [percent(layer.latency_s / estimate.latency_s) for layer in shown]),
         Column("bound", "", [layer.bound for layer in shown], numeric=False, spare=1),

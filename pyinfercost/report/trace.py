@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .rows import short_op
 
 if TYPE_CHECKING:
     from ..results.estimate import Estimate, LayerEstimate
@@ -146,7 +147,7 @@ def _estimated(profile: Profile, estimate: Estimate) -> list[dict[str, Any]]:
     for kernel in kernels:
         events.slice(
             tracks[kernel.track],
-            kernel.layer.op.removeprefix("aten."),
+            short_op(kernel.layer.op),
             kernel.started_us,
             kernel.ended_us,
             _arguments(kernel),

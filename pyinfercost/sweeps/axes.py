@@ -237,28 +237,29 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
     _check_prices(given.axes.get("price", ()))
+    several = [*given.several_on, *points.get(ON, ())]
+    shared = given.shared or Deployment()
+    engines = given.axes.get("engine", ())
+    is_asked = "execution" in {*given.axes, *points} or any(each.asked_execution for each in (*several, shared))
+    if engines and not is_asked:  # each engine's own way
+        given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in engines]
+        given.paired = ("engine", "execution")
     named = {*given.axes, *points}
-    if several := [*given.several_on, *points.get(ON, ())]:
+    if several:
         if "utilization" not in named and len({each.utilization for each in several}) == 1:
             given.scalars.setdefault("utilization", several[0].utilization)
         return given
-    shared = given.shared or Deployment()
     if "hardware" not in named:
         if shared.hardware is None:
             raise InputError(
                 "hardware is missing; pass one or several ids, files or Hardware as hardware=, in on= or in points"
             )
         given.axes["hardware"] = [shared.hardware]
-    if "precision" not in named:
-        given.axes["precision"] = [shared.precision]
+    for name in ("precision", "execution"):
+        if name not in named and not (name == "execution" and "engine" in points):
+            given.axes[name] = [getattr(shared, name)]
     if "engine" not in named and shared.engine != TORCH:
         given.axes["engine"] = [shared.engine]
-    engines = given.axes.get("engine", ())
-    if "execution" not in named and (shared.asked_execution or not engines) and "engine" not in points:
-        given.axes["execution"] = [shared.execution]
-    elif "execution" not in named and engines:  # each engine's own way
-        given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in engines]
-        given.paired = ("engine", "execution")
     if "devices" not in named and shared.devices != 1:
         given.axes["devices"] = [shared.devices]
     return given
