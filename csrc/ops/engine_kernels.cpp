@@ -25,6 +25,9 @@ void fused(const Call& call, Work& work) {
 void operands_once(const Call& call, Work& work) {
     for (const TensorIndex t : call.tensors("inputs")) call.read(work, t);
     write_all(call, work);
+    if (const List<TensorIndex> caches = call.tensors("caches"); caches.size() > 0) {
+        call.write(work, caches[0], call.integer("written", 0));
+    }
 }
 constexpr TrafficShape kStream{operands_once, never};
 

@@ -111,6 +111,18 @@ def test_the_cache_is_read_where_it_lies_and_written_in_place(folder: Path) -> N
     assert work_of(cached, "engine.cache_write").bytes_written == 2 * 4 * 8 * 100 * 128 * 2
 
 
+def test_an_engine_without_a_kernel_for_it_writes_the_cache_as_it_rotates(folder: Path) -> None:
+    graph = ic.engine_graph(captured(folder, "llama", batch=4, context=1000), "trtllm")
+    assert "engine.cache_write" not in {node.op for node in graph.nodes}
+    rotary = work_of(graph, "engine.rotary")
+    tokens = 4 * 128 * 2  # bytes of a head of four tokens
+    assert rotary.bytes_by_role["kv_cache_written"] == 2 * 8 * tokens
+    assert rotary.bytes_by_role["activation_written"] == 32 * tokens  # queries; keys are in the cache alone
+    assert rotary.bytes_by_role["activation_read"] >= (32 + 2 * 8) * tokens
+    cached = ic.engine_graph(captured(folder, "llama", "prefill", batch=4, sequence=100), "trtllm")
+    assert work_of(cached, "engine.rotary").bytes_written == (32 + 2 * 8) * 100 * tokens
+
+
 def test_products_of_one_input_are_one(folder: Path) -> None:
     graph = ic.engine_graph(captured(folder, "llama"), "vllm")
     shapes = [graph.tensor(node.operand("weight")).shape for node in graph.nodes if node.op == "aten.linear"]

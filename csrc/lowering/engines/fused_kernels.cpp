@@ -24,6 +24,7 @@ class Writer {
     }
 
     EngineGraph run() {
+        join_writes();
         for (std::size_t u = 0; u < units_.size(); ++u) emit(u);
         name_writes();
         fix_static();
@@ -190,7 +191,11 @@ class Writer {
             return insert(Pattern::pointwise, place, inputs, outputs, flops);
         }
         if (unit.pattern == Pattern::route) return emit_router(unit, place, inputs, outputs, flops);
-        insert(unit.pattern, place, inputs, outputs, flops);
+        std::vector<NamedArgument> more;
+        if (const auto found = write_of_.find(number); found != write_of_.end()) {
+            take_write(number, found->second, inputs, outputs, more);
+        }
+        insert(unit.pattern, place, inputs, outputs, flops, more);
     }
 
     // A buffer that nodes of a unit fill part by part has another maker.
@@ -199,6 +204,55 @@ class Writer {
         outputs.push_back(t);
         const NodeIndex first = flow_.first_maker(t);
         if (first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first)) rewriter_.remove(first);
+    }
+
+    // An engine without a kernel that writes into the cache writes as it rotates.
+    void join_writes() {
+        if (row_of_[static_cast<std::size_t>(Pattern::cache_write)]) return;
+        for (std::size_t u = 0; u < units_.size(); ++u) {
+            if (units_[u].pattern != Pattern::rotary || units_[u].layout) continue;
+            for (const NodeIndex node : units_[u].nodes) {
+                flow_.for_each_reader(node, [&](NodeIndex reader) {
+                    if (flow_.op(reader) == op_name(Pattern::cache_write)) write_of_.emplace(u, reader);
+                });
+            }
+        }
+    }
+
+    // The operands and results of the write that a unit takes in.
+    void take_write(std::size_t unit, NodeIndex write, std::vector<TensorIndex>& inputs,
+                    std::vector<TensorIndex>& outputs, std::vector<NamedArgument>& more) {
+        Expr written = 0;
+        for (const Operand& operand : flow_.operands(write)) {
+            if (flow_.tensor(operand.tensor).role == Role::kv_cache) continue;
+            written += flow_.numel(operand.tensor);
+            const NodeIndex made = through_views(flow_, operand.producer);
+            if (made == kNoNode || unit_of_[at(made)] != static_cast<int>(unit)) {
+                inputs.push_back(source_of(operand).part);
+                continue;
+            }
+            std::erase_if(outputs, [&](TensorIndex t) { return is_read_only_by(t, made, write); });
+        }
+        const List<TensorIndex> caches = flow_.call(write).tensors("caches");
+        std::vector<TensorIndex> given;
+        for (std::size_t i = 0; i < caches.size(); ++i) given.push_back(caches[i]);
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(write)])) {
+            outputs.push_back(static_cast<TensorIndex>(t));
+        }
+        if (!given.empty()) {
+            more.push_back({"caches", given});
+            more.push_back({"written", written});
+        }
+        rewriter_.remove(write);
+        taken_.insert(write);
+    }
+
+    bool is_read_only_by(TensorIndex t, NodeIndex maker, NodeIndex reader) const {
+        bool only = !flow_.is_output(t) && flow_.maker(t) == maker;
+        flow_.for_each_reader(maker, [&](NodeIndex other) {
+            only = only && (other == reader || unit_of_[at(other)] == unit_of_[at(maker)]);
+        });
+        return only;
     }
 
     // The module of a norm or of an activation names the kernel.
@@ -210,14 +264,16 @@ class Writer {
     }
 
     void insert(Pattern pattern, NodeIndex place, const std::vector<TensorIndex>& inputs,
-                const std::vector<TensorIndex>& outputs, const Expr& flops) {
+                const std::vector<TensorIndex>& outputs, const Expr& flops,
+                const std::vector<NamedArgument>& more = {}) {
         const KernelRow* row = row_of_[static_cast<std::size_t>(pattern)];
-        const NamedArgument arguments[] = {
+        std::vector<NamedArgument> arguments = {
             {"kernel",   std::string(row->kernel)},
             {"inputs",   inputs                  },
             {"flops",    flops                   },
             {"accesses", Expr(row->accesses)     },
         };
+        arguments.insert(arguments.end(), more.begin(), more.end());
         rewriter_.insert_after(place, op_of(pattern), arguments, outputs);
     }
 
@@ -259,7 +315,7 @@ class Writer {
     void name_writes() {
         const KernelRow* row = row_of_[static_cast<std::size_t>(Pattern::cache_write)];
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (flow_.op(i) != op_name(Pattern::cache_write)) continue;
+            if (flow_.op(i) != op_name(Pattern::cache_write) || taken_.contains(i)) continue;
             rewriter_.set_argument(i, {"kernel", std::string(row ? row->kernel : "attention")});
             rewriter_.set_argument(i, {"accesses", Expr(row ? row->accesses : 2)});
         }
@@ -289,6 +345,8 @@ class Writer {
     std::vector<int> unit_of_;
     std::map<TensorIndex, TensorIndex> tables_;
     std::set<TensorIndex> gathered_;
+    std::map<std::size_t, NodeIndex> write_of_;  // of a unit
+    std::set<NodeIndex> taken_;                  // writes that are part of another kernel
 };
 
 }  // namespace
