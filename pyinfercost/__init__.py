@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
     from .sources.capture import capture as capture
+    from .sources.checkpoints.reading import CheckpointSizeWarning as CheckpointSizeWarning
     from .sources.inputs import Inputs as Inputs
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
     from .sweeps.result import Sweep as Sweep
@@ -104,6 +105,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
     ".sources.capture": ("capture",),
+    ".sources.checkpoints.reading": ("CheckpointSizeWarning",),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.execute": ("SweepInterrupted",),

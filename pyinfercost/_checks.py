@@ -12,10 +12,11 @@ from numbers import Integral, Real
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .errors import Error, FileAccessError, InputError, MissingFileError
 
+_Item = TypeVar("_Item")
 _LONGEST = 200  # characters of a value in a message
 _MOST_DIGITS = 40  # of a whole number there
 _LOG10_2 = 0.30103
@@ -325,6 +326,26 @@ class Fields:
         if not isinstance(value, (list, tuple)):
             raise self._error(f"{self.name(key)} is {shown(value)}; expected a list of objects")
         return [Fields(item, self.name(f"{key}[{place}]"), self._error) for place, item in enumerate(value)]
+
+    def texts(self, key: str) -> list[str] | None:
+        """Return the texts of a list; None if it is null or absent."""
+        return self._list(key, "texts", lambda item, name: text(item, name, self._error))
+
+    def wholes(self, key: str, within: Range) -> list[int] | None:
+        """Return the whole numbers of a list; None if it is null or absent."""
+        return self._list(key, "whole numbers", lambda item, name: whole(item, name, within, self._error))
+
+    def _list(self, key: str, of: str, check: Callable[[Any, str], _Item]) -> list[_Item] | None:
+        value = self._document.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, (list, tuple)):
+            raise self._error(f"{self.name(key)} is {shown(value)}; expected a list of {of}")
+        return [check(item, self.name(f"{key}[{place}]")) for place, item in enumerate(value)]
+
+    def has(self, key: str) -> bool:
+        """Return whether a key has a value other than null."""
+        return self._document.get(key) is not None
 
     def items(self) -> list[tuple[str, Any]]:
         """Return the keys and values.

@@ -120,7 +120,7 @@ Grouped grouped_pair(const Call& call) {
 void grouped_product(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     const Expr k = call.dim(pair.left, -1);
-    const Expr n = call.dim(pair.right, -1);
+    const Expr n = call.dim(call.output(), -1);
     // If both operands are matrices, the groups split the reduction; otherwise each row has one product.
     const bool split = call.rank(pair.left) == 2 && call.rank(pair.right) == 2;
     const Expr rows = split ? call.dim(pair.left, 0) : ratio(call.numel(call.output()), n);
@@ -130,11 +130,21 @@ void grouped_product(const Call& call, Work& work) {
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
 }
 
+// Weights of experts without rows are not read.
+Expr grouped_elements(const Call& call, TensorIndex stack) {
+    const Grouped pair = grouped_pair(call);
+    return call.distinct(stack) / pair.groups * pair.used;
+}
+
+Expr groups_used(const Call& call) {
+    return grouped_pair(call).used;
+}
+
 void grouped_traffic(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     call.read_operand(work, pair.left);
-    if (call.rank(pair.right) == 3) {  // weights of experts without rows are not read
-        call.read_operand(work, pair.right, call.distinct(pair.right) / pair.groups * pair.used);
+    if (call.rank(pair.right) == 3) {
+        call.read_operand(work, pair.right, grouped_elements(call, pair.right));
     } else {
         call.read_operand(work, pair.right);
     }

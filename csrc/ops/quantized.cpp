@@ -56,6 +56,10 @@ int values_in_element(const Call& call, TensorIndex t) {
     return call.stored_dtype(t) == DType::float4_e2m1fn_x2 ? 2 : 1;
 }
 
+int bits_in_memory(const Call& call, TensorIndex t) {
+    return bits_of(call.stored_dtype(t)) / values_in_element(call, t);
+}
+
 void scaled_mm(const Call& call, Work& work) {
     const TensorIndex a = call.require_tensor("self");
     product(call, work, call.engine_dtype(a), call.dim(a, 1) * values_in_element(call, a));
@@ -65,7 +69,7 @@ void scaled_mm(const Call& call, Work& work) {
 
 void scaled_grouped_mm(const Call& call, Work& work) {
     grouped_product(call, work);
-    const int values = values_in_element(call, call.require_tensor("self"));
+    const int values = values_in_element(call, input_of(call));
     work.contraction_flops = work.contraction_flops * values;
     work.causal_flops = work.contraction_flops;
     work.dims.k = work.dims.k * values;
@@ -94,6 +98,19 @@ void grouped_and_scales(const Call& call, Work& work) {
     }
 }
 constexpr TrafficShape grouped{grouped_and_scales, never};
+
+// Weights of experts in a narrow format, stored as [experts, outputs, inputs], with scales for each expert.
+void grouped_and_stored(const Call& call, Work& work) {
+    const TensorIndex input = input_of(call);
+    call.for_each_input([&](TensorIndex t) {
+        const Traffic role = call.traffic(t);
+        const bool is_stacked =
+            t != input && role == Traffic::weight && call.rank(t) >= 2 && t != call.tensor("bias");
+        call.read(work, t, is_stacked ? grouped_elements(call, t) : call.distinct(t));
+    });
+    write_all(call, work);
+}
+constexpr TrafficShape of_experts{grouped_and_stored, never};
 
 // A linear layer with an int8 input.
 void linear(const Call& call, Work& work) {
@@ -171,11 +188,18 @@ void linear_weight_only(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr k = call.dim(input, -1);
     product(call, work, call.engine_dtype(input), k);
-    const bool packed = call.stored_dtype(weight) == DType::float4_e2m1fn_x2;
-    work.dims.weight_bits = packed ? 4 : bits_of(call.stored_dtype(weight));
+    work.dims.weight_bits = bits_in_memory(call, weight);
     const Expr results = call.numel(call.output());
     const Expr scaled = call.has("group_size") ? work.dims.n * k : results;
     work.pointwise_flops = scaled + (call.has("bias") ? results : Expr(0));
+}
+// The same for tokens sorted by expert.
+void grouped_weight_only(const Call& call, Work& work) {
+    grouped_product(call, work);
+    const TensorIndex weight = call.require_tensor("weight");
+    work.dims.weight_bits = bits_in_memory(call, weight);
+    const Expr results = call.numel(call.output());
+    work.pointwise_flops += call.has("group_size") ? groups_used(call) * work.dims.n * work.dims.k : results;
 }
 // Two of four weights are zero; the others are stored contiguously, with two bits each for their position.
 void linear_semi_structured(const Call& call, Work& work) {
@@ -265,6 +289,11 @@ constexpr OpRule kRows[] = {
     {"pyinfercost.linear_weight_only",                               linear_weight_only,     stream_all,
      "2*m*n*k in the activation's dtype; 1 per result to scale it, or per weight where groups have scales; "
      "bias 1"                                                                                                                                                 },
+    {"pyinfercost.grouped_quantized",                                scaled_grouped_mm,      of_experts,
+     "as _grouped_mm in the operands' dtype; 1 per result to scale it; bias 1"                                                                                },
+    {"pyinfercost.grouped_weight_only",                              grouped_weight_only,    of_experts,
+     "as _grouped_mm in the activation's dtype; 1 per result to scale it, or per weight read where groups "
+     "have scales; bias 1"                                                                                                                                    },
     {"aten._mixed_dtypes_linear",                                    weight_only,            stream_all,
      "2*m*n*k in the activation's dtype; scale and bias 1 per result"                                                                                         },
     {"aten._weight_int4pack_mm",                                     weight_only_groups,     stream_all, kGroups                                              },

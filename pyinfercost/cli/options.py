@@ -39,8 +39,8 @@ def whatif_options(command: _Command) -> _Command:
     return click.option(
         "--quantize",
         metavar="FORMATS",
-        help="What if weights were in another format: int8_wo, int4_wo:64, fp8_dynamic, ...; for all, or by module "
-        "pattern: '*.mlp.*=int4_wo,*=int8_wo'.",
+        help="What if weights were in another format: int8_wo, int4_wo:64, fp8_dynamic, ...; for all, or by pattern of "
+        "modules or of weights of experts: '*.mlp.*=int4_wo,*=int8_wo'.",
     )(command)
 
 
@@ -96,7 +96,7 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
     """Return the captured model in other formats, if any are given; an impossible format is a usage error."""
     if quantize is None and kv_cache is None:
         return captured
-    from ..transform.formats import WhatIfError
+    from ..formats.table import FormatError
     from ..transform.whatif import whatif
 
     policy: str | dict[str, str | None] | None = quantize
@@ -109,7 +109,7 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
         asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
         graph = whatif(captured.graph, quantize=policy, kv_cache=kv_cache)
         return captured._replace(graph=graph, name=f"{captured.name}, what if {', '.join(asked)}")
-    except WhatIfError as error:
+    except FormatError as error:
         raise click.UsageError(str(error)) from error
 
 

@@ -10,7 +10,7 @@ import torch
 from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 from ..sources.loaded_model import LoadedModel, building_on
-from ..sources.models import load_model
+from ..sources.models import load_model, require_unquantized
 
 Forward = Callable[[], Any]
 
@@ -34,6 +34,7 @@ def real_model(spec: str, sizes: Mapping[str, int], device: str = "cpu") -> Load
     """
     with building_on("cpu"):
         loaded = load_model(spec, sizes)
+    require_unquantized(spec, loaded, "a measurement")
     return real_inputs(loaded, device)
 
 
@@ -81,7 +82,7 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
     Raises:
         ValueError: The execution or the precision is not supported.
     """
-    module, args, kwargs, _ = loaded
+    module, args, kwargs, *_ = loaded
     if precision != "native":
         if precision not in _DTYPES:
             raise InputError(f"precision is {precision!r}; expected one of {', '.join(PRECISIONS)}")

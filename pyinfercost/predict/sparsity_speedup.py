@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from ..deployment import deployment_of
 from ..errors import InputError
+from ..formats.products import find_products, has_2_4_kernel
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
 from ..sources.sizes import bind_sizes, call_sizes
-from ..transform.products import find_products, has_2_4_kernel
 from ..transform.whatif import whatif
 from .estimate import estimate_on
 from .plans import value_of

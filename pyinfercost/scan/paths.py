@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from ..errors import MissingFileError
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from ..sources.registry import CALLABLE, source_of
+from ..sources.safetensors_headers import is_safetensors
 from . import SparsityError
 from .arrays import Layout, form_of_dtype, is_scanned, packed_bytes, scan_memory
-from .safetensors import is_safetensors, scan_safetensors
+from .safetensors import scan_safetensors
 from .summary import sparsity_of
 from .weights_file import WeightsFile
 

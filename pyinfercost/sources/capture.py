@@ -37,6 +37,9 @@ def capture(
 ) -> Graph:
     """Capture one forward pass, or with `training` one training step without its optimizer.
 
+    The weights of a Hugging Face spec are stored as its checkpoint stores them: `quantization_config` of its config and
+    safetensors files beside it decide their formats and the kernels that read them.
+
     Args:
         model: A module, which is run once on meta tensors; a `torch.export` program, which is converted; the path of a
             `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
-from .models import load_model
+from .models import load_model, stored
 from .registry import is_graph, is_library_model
 from .sizes import BATCH, SizeError
 
@@ -92,7 +92,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     }
     of_data: dict[str, Any] = {n: value for n, value in first.items() if is_data_name(n) and len(axes[n]) == 1}
     with size_errors():
-        graph = capture(loaded.module, loaded.inputs, dynamic=dynamic, sizes=of_data)
+        graph = stored(model, capture(loaded.module, loaded.inputs, dynamic=dynamic, sizes=of_data), loaded)
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:

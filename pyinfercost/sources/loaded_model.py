@@ -16,6 +16,8 @@ from .inputs import Inputs
 if TYPE_CHECKING:
     import torch
 
+    from ..formats.checkpoints import Checkpoint
+
 _DEVICE: ContextVar[str] = ContextVar("build_device", default="meta")
 
 
@@ -47,12 +49,14 @@ class LoadedModel(NamedTuple):
         args: Positional inputs.
         kwargs: Named inputs. Tensors named `past_key_values_*` are a KV cache.
         dynamic: Input position or name -> dimension -> name of the size, for a capture with symbolic sizes.
+        checkpoint: How the weights are stored; None if they are those of the module.
     """
 
     module: torch.nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     dynamic: dict[int | str, dict[int, str]]
+    checkpoint: Checkpoint | None = None
 
     @property
     def inputs(self) -> Inputs:

@@ -80,7 +80,47 @@ def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Grap
     from .trace.trace import trace_graph
 
     of_data = {name: value for name, value in sizes.items() if "." in name}
-    return trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data)
+    return stored(spec, trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data), loaded)
+
+
+def stored(spec: str, graph: Graph, loaded: LoadedModel) -> Graph:
+    """Return the graph of a loaded model with its weights as the checkpoint stores them.
+
+    Args:
+        spec: The spec, for error messages.
+        graph: The graph of its module.
+        loaded: The model.
+
+    Raises:
+        SpecError: A format has no kernel for a product.
+    """
+    if loaded.checkpoint is None:
+        return graph
+    from ..formats.checkpoints import with_formats
+    from ..formats.table import FormatError
+
+    try:
+        return with_formats(graph, loaded.checkpoint)
+    except FormatError as error:
+        raise SpecError(f"{spec}: its weights are quantized by {loaded.checkpoint.method}, but {error}") from error
+
+
+def require_unquantized(spec: str, loaded: LoadedModel, use: str) -> None:
+    """Reject a quantized checkpoint, whose module is built without its formats.
+
+    Args:
+        spec: The spec, for the error message.
+        loaded: The model.
+        use: What is to be done with the module, in words.
+
+    Raises:
+        SpecError: The checkpoint is quantized.
+    """
+    if loaded.checkpoint is not None:
+        raise SpecError(
+            f"{spec} is quantized by {loaded.checkpoint.method}, and {use} would use full-precision weights; pass a "
+            "config without its quantization_config"
+        )
 
 
 def load_training_graph(spec: str, sizes: Mapping[str, int], loss: Callable[[Any], Any] | None = None) -> Graph:
@@ -100,6 +140,7 @@ def load_training_graph(spec: str, sizes: Mapping[str, int], loss: Callable[[Any
     if is_graph(spec):
         raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
     loaded = load_model(spec, sizes)
+    require_unquantized(spec, loaded, "a training step")
     from .trace.trace import trace_graph
 
     return trace_graph(loaded.module.train(), loaded.args, loaded.kwargs, model=spec, training=True, loss=loss)

@@ -212,8 +212,8 @@ def structure_of(module: torch.nn.Module, *, gradients: bool = True) -> Any:
 
 def products_of(graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, int], dict[str, str]]:
     """Return for each weight that products read their FLOPs in a forward, and the module of the first."""
+    from ..formats.products import find_products
     from ..predict.plans import value_of
-    from ..transform.products import find_products
 
     bound = _all_sizes(graph, sizes)
     rows = {layer.index: layer.row for layer in _core.count(graph, bound).layers}

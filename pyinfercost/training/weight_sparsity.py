@@ -75,7 +75,7 @@ def zeros_of(module: torch.nn.Module, names: Mapping[str, str], *, threads: int)
 
 
 def _of_scan(found: Sparsity, names: Mapping[str, str]) -> Zeros:
-    from ..transform.products import has_2_4_kernel
+    from ..formats.products import has_2_4_kernel
 
     total = found.total
     shares = {names[name]: weight.zero_share for weight in found.weights for name in (weight.name, *weight.aliases)}
@@ -133,7 +133,7 @@ def _weights(module: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor, str]]
 
 def _breaks_2_4(weight: torch.Tensor) -> torch.Tensor:
     """Count the groups of four along the inputs with more than two nonzeros; at least 1 if there are no groups."""
-    from ..transform.products import METADATA_COLUMNS
+    from ..formats.products import METADATA_COLUMNS
 
     if weight.dim() != _MATRIX or weight.shape[1] % METADATA_COLUMNS or weight.numel() == 0:
         return torch.ones((), dtype=torch.int64, device=weight.device)

@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .._core import TensorId
-from .formats import Format, WhatIfError
-from .products import Product, StoredWeights
+from ..formats.products import Product
+from ..formats.stored_weights import StoredWeights
+from ..formats.table import Format, FormatError
 
 if TYPE_CHECKING:
     from .._core import GraphRewriter, Quantity
@@ -35,10 +36,10 @@ class TorchaoKernels:
         """Replace one product.
 
         Raises:
-            WhatIfError: The product is not a linear layer, or torchao has no such format.
+            FormatError: The product is not a linear layer, or torchao has no such format.
         """
-        if product.spatial_dims or product.transposed or form.name not in _CHAINS:
-            raise WhatIfError(f"kernels='torchao' supports {', '.join(_CHAINS)} of linear layers; got {form.name}")
+        if product.spatial_dims or product.transposed or product.stacked or form.name not in _CHAINS:
+            raise FormatError(f"kernels='torchao' supports {', '.join(_CHAINS)} of linear layers; got {form.name}")
         _CHAINS[form.name](_Chain(self._rewriter, product, self._weights.arguments(product, form)))
 
 

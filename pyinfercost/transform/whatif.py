@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .engine_kernels import EngineKernels
-from .formats import CACHE_DTYPES, Format, WhatIfError, format_of, pruned_format
+from ..formats.kernels import EngineKernels
+from ..formats.products import Product, find_products
+from ..formats.stored_weights import StoredWeights
+from ..formats.table import CACHE_DTYPES, Format, FormatError, format_of, pruned_format
 from .kv_cache import CacheFormat
-from .products import Product, StoredWeights, find_products
 from .torchao_kernels import TorchaoKernels
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def whatif(
         graph: A graph from `capture`. Other dtypes stay as captured, or follow the precision of the estimate.
         quantize: A format for all products with weights, or formats by patterns of module paths
             (`{"*.mlp.*": "int4_wo", "lm_head": None}`); the first matching pattern applies, and None keeps a layer
-            unchanged. `"int4_wo:64"` has groups of 64.
+            unchanged. Patterns of experts match the path of their module (`*.mlp.experts`) or the name of one of
+            their weights (`*.experts.down_proj`). `"int4_wo:64"` has groups of 64. Products whose weights are narrow
+            already, as in a quantized checkpoint, stay as they are.
         prune: Structure of pruned weights of matrix products, for all or by patterns: `"2:4"`, two of four consecutive
             inputs. Machines without a unit for it multiply the zeros.
         kv_cache: Dtype of keys and values of attention: `int8`, `fp8`, `fp16` or `bf16`.
@@ -53,25 +56,27 @@ def whatif(
 
     Returns:
         A new graph. Convolutions support `int8_dynamic`, `int8_static` and casts only, and are unchanged for other
-        formats. Weights that no node reads are removed.
+        formats; so are experts for `prune` and for torchao's kernels. Weights that no node reads are removed.
 
     Raises:
-        WhatIfError: A format is unknown, or applies to nothing in the graph.
+        FormatError: A format is unknown, or applies to nothing in the graph.
     """
     if quantize is None and prune is None and kv_cache is None:
-        raise WhatIfError(
+        raise FormatError(
             "nothing to change; pass quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
         )
     products = [] if quantize is None and prune is None else list(find_products(graph))
+    if kernels == "torchao":  # it converts linear layers only
+        products = [product for product in products if not product.stacked]
     chosen = _chosen(products, quantize, layers, format_of)
     pruned = _chosen(products, prune, layers, pruned_format)
     if both := [product for node, (product, _) in chosen.items() if node in pruned]:
-        raise WhatIfError(
+        raise FormatError(
             f"{both[0].node.module!r} is both quantized and pruned, which no kernel supports; give each layer one of "
             "them, by patterns"
         )
     if kernels not in ("engine", "torchao"):
-        raise WhatIfError(f"kernels is {kernels!r}; expected 'engine' or 'torchao'")
+        raise FormatError(f"kernels is {kernels!r}; expected 'engine' or 'torchao'")
     rewriter = _core.GraphRewriter(graph)
     cache = _cache(graph, rewriter, kv_cache)
     weights = StoredWeights(graph, rewriter)
@@ -98,29 +103,31 @@ def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Calla
     patterns = policy if isinstance(policy, Mapping) else {"*": policy}
     forms = {pattern: None if name is None else by_name(name) for pattern, name in patterns.items()}
     wanted = _selector(layers)
-    modules = list(dict.fromkeys(product.node.module for product in products))
-    _check_patterns([*patterns, *_patterns(layers)], modules)
+    names = list(dict.fromkeys(name for product in products for name in product.names))
+    _check_patterns([*patterns, *_patterns(layers)], names)
     chosen: Chosen = {}
     for product in products:
-        module = product.node.module
-        form = next((form for pattern, form in forms.items() if _fits(module, pattern)), None)
-        if form is None or not wanted(module) or (product.spatial_dims and not _is_of_convolutions(form)):
+        form = next((form for pattern, form in forms.items() if _fits(product.names, pattern)), None)
+        if form is None or not wanted(product) or not _applies(form, product):
             continue
         chosen[product.node.index] = (product, form)
     if not chosen:
-        names = ", ".join(str(name) for name in patterns.values())
-        raise WhatIfError(
-            f"{names} applies to no layer; " + (_some(modules) if modules else "there is no product with a weight")
+        given = ", ".join(str(name) for name in patterns.values())
+        raise FormatError(
+            f"{given} applies to no layer; " + (_some(names) if names else "there is no product with a weight")
         )
     return chosen
 
 
-def _is_of_convolutions(form: Format) -> bool:
-    return form.is_cast or (form.dtype == "int8" and form.activation is not None)
+def _applies(form: Format, product: Product) -> bool:
+    """Return whether there are kernels of a format for a kind of product."""
+    if product.spatial_dims:
+        return form.is_cast or (form.dtype == "int8" and form.activation is not None)
+    return not (product.stacked and form.semi_structured)
 
 
-def _fits(module: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(module, pattern)
+def _fits(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
 def _patterns(layers: Layers) -> list[str]:
@@ -129,35 +136,35 @@ def _patterns(layers: Layers) -> list[str]:
     return [layers] if isinstance(layers, str) else list(layers)
 
 
-def _selector(layers: Layers) -> Callable[[str], bool]:
+def _selector(layers: Layers) -> Callable[[Product], bool]:
     if layers is None:
         return lambda _: True
     if callable(layers):
-        return layers
+        return lambda product: layers(product.node.module)
     patterns = _patterns(layers)
-    return lambda module: any(_fits(module, pattern) for pattern in patterns)
+    return lambda product: any(_fits(product.names, pattern) for pattern in patterns)
 
 
-def _check_patterns(patterns: list[str], modules: list[str]) -> None:
+def _check_patterns(patterns: list[str], names: list[str]) -> None:
     """Reject a pattern that matches no layer."""
     for pattern in patterns:
-        if not any(_fits(module, pattern) for module in modules):
-            near = difflib.get_close_matches(pattern, modules, n=3, cutoff=0.4)
-            hint = f"; similar ones are {', '.join(near)}" if near else f"; {_some(modules)}"
-            raise WhatIfError(f"no layer with a weight matches {pattern!r}{hint}")
+        if not _fits(names, pattern):
+            near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4)
+            hint = f"; similar ones are {', '.join(near)}" if near else f"; {_some(names)}"
+            raise FormatError(f"no layer with a weight matches {pattern!r}{hint}")
 
 
-def _some(modules: list[str], most: int = 5) -> str:
-    more = f" and {len(modules) - most} more" if len(modules) > most else ""
-    return f"there are {', '.join(modules[:most])}{more}"
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"there are {', '.join(names[:most])}{more}"
 
 
 def _cache(graph: Graph, rewriter: _core.GraphRewriter, kv_cache: str | None) -> CacheFormat | None:
     if kv_cache is None:
         return None
     if kv_cache not in CACHE_DTYPES:
-        raise WhatIfError(f"kv_cache is {kv_cache!r}; expected {', '.join(CACHE_DTYPES)}")
+        raise FormatError(f"kv_cache is {kv_cache!r}; expected {', '.join(CACHE_DTYPES)}")
     cache = CacheFormat(graph, rewriter, CACHE_DTYPES[kv_cache])
     if not cache.found:
-        raise WhatIfError("the graph has no KV cache; capture a decode step, such as hf:model#decode")
+        raise FormatError("the graph has no KV cache; capture a decode step, such as hf:model#decode")
     return cache

@@ -277,6 +277,26 @@ def test_experts_of_8_bits_are_faster_except_on_hopper(hardware: str) -> None:
     assert gain("h100-sxm-80gb") < 0.8
 
 
+@pytest.mark.parametrize(("dtype", "values"), [("int4", 1), ("float4_e2m1fn_x2", 2)])
+def test_experts_of_4_bits_are_limited_by_their_bytes_in_memory(dtype: str, values: int) -> None:
+    """With few rows the weights take the time: a quarter of the bytes, less the fixed cost of a kernel."""
+
+    def of(name: str, elements: int, op: str, operands: tuple[str, str]) -> float:
+        shape = (64, 1024, 2048 // elements) if op.startswith("pyinfercost") else (64, 2048, 1024)
+        given: dict[str, Any] = {
+            operands[0]: T((64, 2048), "bfloat16"),
+            operands[1]: T(shape, name, role="parameter"),
+            "offs": T((64,), "int32"),
+        }
+        return seconds(
+            single_node(op, given, T((64, 1024), "bfloat16")), ic.hardware.load("h100-sxm-80gb"), "cuda_graph"
+        )
+
+    wide = of("bfloat16", 1, "aten._grouped_mm", ("self", "mat2"))
+    narrow = of(dtype, values, "pyinfercost.grouped_weight_only", ("input", "weight"))
+    assert 2 < wide / narrow <= 4
+
+
 def test_kernels_with_a_table_of_their_own_have_its_spread() -> None:
     tables = {"bfloat16": "tiles_matrix", "float8_e4m3fn": "tiles_fp8", "float4_e2m1fn_x2": "tiles_fp4"}
     constants = ic.hardware.load("b200-sxm-180gb").constants

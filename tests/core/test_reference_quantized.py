@@ -251,6 +251,66 @@ def test_grouped_products(op: str) -> None:
     assert work.bytes_read == 5 * K + 3 * K * N + 4 * 3 + FLOAT32 * (5 + 3 * N)
 
 
+GROUPED_WEIGHTS = [
+    # dtype, elements in memory per weight, scales per row, bits
+    ("int8", 1, 1, 8),
+    ("float8_e4m3fn", 1, 3, 8),
+    ("int4", 1, 3, 4),
+    ("float4_e2m1fn_x2", 2, 3, 4),
+]
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("dtype", "values", "scales", "bits"), GROUPED_WEIGHTS)
+@pytest.mark.parametrize("rows", [2, 5])
+def test_experts_with_narrow_weights(rows: int, dtype: str, values: int, scales: int, bits: int, bias: bool) -> None:
+    """Rows for 3 experts: each row meets one of them, and an expert without rows is not read."""
+    tally = Tally("contraction")
+    used = min(rows, 3)
+    for expert in range(used):
+        np.matmul(numbers(tally, (rows // used + (expert < rows % used), K), expert), numbers(tally, (K, N)))
+    operands: dict[str, Any] = {
+        "input": T((rows, K), "bfloat16"),
+        "weight": T((3, N, K // values), dtype, role="parameter"),
+        "weight_scale": T((3, N, scales), role="parameter"),
+        "offs": T((3,), "int32"),
+    }
+    if scales > 1:
+        operands["group_size"] = K // scales
+    if bias:
+        operands["bias"] = T((3, N), "bfloat16")
+    work = work_of("pyinfercost.grouped_weight_only", operands, T((rows, N), "bfloat16"))
+    assert work.contraction_flops == 2 * tally.multiplications
+    scaled = used * N * K if scales > 1 else rows * N
+    assert work.pointwise_flops == scaled * SCALE + rows * N * bias
+    assert work.dtype == "bfloat16"
+    weights = used * N * K * bits // 8 + FLOAT32 * used * N * scales
+    assert work.bytes_by_role["weight_read"] == weights
+    assert work.bytes_read == weights + 2 * rows * K + 4 * 3 + (2 * 3 * N if bias else 0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"), [("int8", 1), ("float8_e4m3fn", 1), ("float4_e2m1fn_x2", 2)], ids=["int8", "fp8", "fp4"]
+)
+def test_experts_of_narrow_operands(dtype: str, values: int) -> None:
+    """5 rows for 3 experts, and the same for one matrix per batch."""
+    operands = {
+        "input": T((5, K // values), dtype),
+        "weight": T((3, N, K // values), dtype, role="parameter"),
+        "weight_scale": T((3, N, 1), role="parameter"),
+        "offs": T((3,), "int32"),
+    }
+    work = work_of("pyinfercost.grouped_quantized", operands, T((5, N), "bfloat16"))
+    assert work.contraction_flops == 2 * 5 * N * K
+    assert work.pointwise_flops == 5 * N * SCALE
+    assert work.dtype == dtype
+    assert work.bytes_read == 5 * K // values + 3 * N * K // values + FLOAT32 * 3 * N + 4 * 3
+    batch = {**operands, "input": T((3, 5, K // values), dtype)}
+    del batch["offs"]
+    work = work_of("pyinfercost.grouped_quantized", batch, T((3, 5, N), "bfloat16"))
+    assert work.contraction_flops == 2 * 3 * 5 * N * K
+
+
 # ---- convolutions ----------------------------------------------------------------------------------------------------
 
 CONVOLUTIONS = sorted(op for op in rows_of("quantized") if "conv" in op and "_convert" not in op)
@@ -312,6 +372,7 @@ def test_packing_moves_bytes(op: str) -> None:
 
 def test_every_product_has_a_definition() -> None:
     grouped = {"aten._scaled_grouped_mm", "aten._scaled_grouped_mm_v2"}
+    grouped |= {"pyinfercost.grouped_weight_only", "pyinfercost.grouped_quantized"}
     tested = {p.op for p in PRODUCTS} | set(CONVOLUTIONS) | PACKS | grouped
     assert rows_of("quantized") == tested
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.transform.formats import WhatIfError
+from pyinfercost.formats.table import FormatError
 
 pytestmark = pytest.mark.torch
 
@@ -106,7 +106,7 @@ def test_masks_are_zeros_that_save_nothing() -> None:
     ],
 )
 def test_what_cannot_be_pruned_says_why(graph: ic.Graph, options: dict[str, object], message: str) -> None:
-    with pytest.raises(WhatIfError, match=message):
+    with pytest.raises(FormatError, match=message):
         ic.whatif(graph, **options)
     both = ic.whatif(graph, prune={"0": "2:4"}, quantize={"1": "int8_wo"})
     assert [both.node(i).op.partition(".")[2] for i in range(2)] == ["linear_semi_structured", "linear_weight_only"]

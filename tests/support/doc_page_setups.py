@@ -5,6 +5,7 @@ A function returns names for the page, and may write files into the page's folde
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,6 +76,16 @@ def language_model() -> Names:
         vocab_size=1000,
     )
     config.to_json_file("config.json")
+    return {}
+
+
+def quantized_model() -> Names:
+    """Write `config.json` of a small Llama that AWQ has quantized."""
+    language_model()
+    config = json.loads(Path("config.json").read_text(encoding="utf-8"))
+    config |= {"dtype": "float16", "num_hidden_layers": 1}
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}
+    Path("config.json").write_text(json.dumps(config), encoding="utf-8")
     return {}
 
 

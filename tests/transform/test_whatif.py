@@ -13,7 +13,7 @@ from support.paths import SHARED
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.transform.formats import FORMATS, WhatIfError
+from pyinfercost.formats.table import FORMATS, FormatError
 
 pytestmark = pytest.mark.torch
 
@@ -79,10 +79,20 @@ def test_every_format_keeps_the_work_and_the_parameters(form: str) -> None:
     bits = {"int8": 8, "float8_e4m3fn": 8, "int4": 4, "float4_e2m1fn_x2": 4}.get(FORMATS[form].dtype, 16)
     narrow = (256 * 512 + 512 * 128) * bits // 8
     beside = after.total.parameter_bytes - narrow - 512 * 2  # less the bias in bf16: scales and zero points
-    group, scale = FORMATS[form].group, FORMATS[form].scale
-    scales = 0 if scale is None else 512 + 128 if group is None else 256 * 512 // group + 512 * 128 // group
-    widths = {"float32": 4, "bfloat16": 2, "float8_e4m3fn": 1, "uint8": 1, "int8": 1, None: 0}
-    assert beside == scales * (widths[scale] + widths[FORMATS[form].zero])
+    group, rows, scale = FORMATS[form].group, FORMATS[form].rows or 1, FORMATS[form].scale
+    scales = 0 if scale is None else 512 + 128 if group is None else (256 * 512 + 512 * 128) // (group * rows)
+    widths = {
+        "float32": 4,
+        "bfloat16": 2,
+        "float16": 2,
+        "float8_e4m3fn": 1,
+        "uint8": 1,
+        "int8": 1,
+        "int4": 0.5,
+        None: 0,
+    }
+    index = 4 * (256 + 512) if FORMATS[form].index else 0  # of each input
+    assert beside == scales * (widths[scale] + widths[FORMATS[form].zero]) + index
     for execution in ("eager", "compiled", "cuda_graph"):
         assert ic.estimate(ic.whatif(graph, quantize=form), hardware="h100-sxm-80gb", execution=execution).latency_s > 0
 
@@ -131,7 +141,7 @@ def test_policies_are_by_layer() -> None:
     ],
 )
 def test_what_cannot_be_asked_says_why(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(WhatIfError, match=message):
+    with pytest.raises(FormatError, match=message):
         ic.whatif(captured(layers(), 4, 256), **options)
 
 
@@ -166,7 +176,7 @@ def test_convolutions_have_int8() -> None:
         assert after.total.contraction_flops == before.contraction_flops
         assert after.unmodelled == {}
         assert after.total.parameter_bytes < before.parameter_bytes
-    with pytest.raises(WhatIfError, match="int8_wo applies to no layer"):
+    with pytest.raises(FormatError, match="int8_wo applies to no layer"):
         ic.whatif(graph, quantize="int8_wo")
 
 

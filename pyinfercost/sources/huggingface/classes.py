@@ -70,6 +70,20 @@ def check_config(spec: str, config: Any) -> None:
     check_counts(spec, config)
 
 
+def set_dtype(config: Any, dtype: str | None) -> None:
+    """Set the dtype of a config that names none.
+
+    Args:
+        config: The config.
+        dtype: Name of the dtype; None for the library's default, float32.
+    """
+    import torch
+
+    key = "dtype" if hasattr(config, "dtype") else "torch_dtype"
+    if dtype is not None and getattr(config, key, None) is None:
+        setattr(config, key, getattr(torch, dtype))
+
+
 def build_model(name: str, config: Any) -> Any:
     """Build the model of a config, without weights, in evaluation mode.
 

@@ -11,6 +11,8 @@ No weight is created or downloaded: the model is built on the meta device. Assum
 A model with image, audio or video input gets one image of `image_size`, `seconds` of audio, or a clip of `frames` per
 sample; their placeholder tokens are added to `sequence`.
 
+The checkpoint of a config (`checkpoints/`) says how its weights are stored.
+
 No attention mask is passed: a call without padding does not use one, and attention stays causal through SDPA's own
 flag.
 """
@@ -21,7 +23,7 @@ from collections.abc import Mapping
 
 from ..library_configs import FAULTS_OF_CONFIGS, words_of
 from ..loaded_model import LoadedModel, SpecError
-from .classes import build_model, load_config
+from .classes import build_model, load_config, set_dtype
 
 PHASES = ("", "prefill", "decode")
 
@@ -45,21 +47,26 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         The module and its inputs.
 
     Raises:
-        SpecError: The config does not exist or is not supported, or the model does not have a size or a phase.
+        SpecError: The config does not exist or is not supported, its quantization method is unknown, or the model does
+            not have a size or a phase.
     """
     if phase not in PHASES:
         raise SpecError(
             f"phase {phase!r} of hf:{name} is unknown; expected {' or '.join(p for p in PHASES if p)} or none"
         )
+    from ..checkpoints.reading import StoredModel, folder_of, of_part
     from . import media
 
     config = load_config(name)
+    stored = StoredModel(f"hf:{name}", config, folder_of(name))
+    set_dtype(config, stored.dtype)
     if "image_size" in sizes and getattr(config, "image_size", None) is not None:
         config.image_size = sizes["image_size"]
     for part in media.part_configs(config, ("",)):  # the number of frames may be in any part
         if "frames" in sizes and isinstance(getattr(part, "num_frames", None), int):
             part.num_frames = sizes["frames"]
-    model = build_model(name, config)
+    model = whole = build_model(name, config)
+    checkpoint = stored.checkpoint(whole)
     if phase and not model.can_generate():
         raise SpecError(
             f"hf:{name} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}"
@@ -82,4 +89,4 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
-    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic)
+    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model))

@@ -23,6 +23,23 @@ _DEEP = re.compile(r"layer|depth|block|stage|repeat|level|expert")
 _SIZES = ("batch", "sequence", "context", "image_size", "seconds", "frames")
 _POSITIONS = ("sequence", "context", "seconds", "frames")
 _LONGEST = 64
+_QUANTIZATIONS = (
+    {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head", "layers.0"]},
+    {"quant_method": "gptq", "bits": 4, "group_size": 32, "dynamic": {"-:.*up_proj": {}}},
+    {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_use_double_quant": True},
+    {
+        "quant_method": "compressed-tensors",
+        "config_groups": {
+            "a": {"targets": ["re:.*mlp"], "weights": {"num_bits": 4, "strategy": "group", "group_size": 8}}
+        },
+        "ignore": ["lm_head"],
+    },
+    {
+        "quant_method": "torchao",
+        "quant_type": {"default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 32}}},
+    },
+    {"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16, "ignore": ["lm_head", "*.self_attn.*"]},
+)
 _REFUSED = 2**53
 
 
@@ -50,7 +67,8 @@ class ModelConfigs(Door):
         for name, (architecture, fields) in MODELS.items():
             config = getattr(transformers, f"{name}Config")(**fields)
             configs.append({**json.loads(config.to_json_string()), "architectures": [architecture]})
-        return configs
+        quantized = next(config for config in configs if config["model_type"] == "llama")
+        return [*configs, *({**quantized, "quantization_config": settings} for settings in _QUANTIZATIONS)]
 
     def draw(self, random: Random) -> Value:
         """Return a changed config, a phase and sizes."""

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._core import TensorId
-from .formats import Format, WhatIfError
-from .products import Product, StoredWeights, ceil_div
+from .._core import TensorId, TensorInfo
+from .products import Product
+from .stored_weights import StoredWeights, ceil_div
+from .table import Format, FormatError
 
 if TYPE_CHECKING:
     from .._core import Graph, GraphRewriter
+
+
+_ROUTING = ("offs", "groups_used")
+"""Arguments of a grouped product that assign rows to matrices."""
 
 
 class EngineKernels:
@@ -32,7 +37,7 @@ class EngineKernels:
         """Replace one product.
 
         Raises:
-            WhatIfError: The format has no kernel for this product.
+            FormatError: The format has no kernel for this product.
         """
         node = product.node.index
         if form.is_cast:
@@ -40,6 +45,8 @@ class EngineKernels:
         elif form.semi_structured:
             args = {"input": TensorId(product.input), **self._weights.arguments(product, form)}
             self._rewriter.replace(node, "pyinfercost.linear_semi_structured.default", args)
+        elif product.stacked:
+            self._grouped(product, form)
         elif product.spatial_dims:
             self._convolution(product, form)
         elif form.activation is None:
@@ -49,6 +56,18 @@ class EngineKernels:
         else:
             args = {"input": self._activation(product, form), **self._weights.arguments(product, form)}
             self._rewriter.replace(node, "pyinfercost.linear_quantized.default", args)
+
+    def _grouped(self, product: Product, form: Format) -> None:
+        """Replace a product with a stack of matrices; rows are assigned to matrices as before."""
+        args = self._weights.arguments(product, form)
+        routing = {name: value for name, value in product.node.args.items() if name in _ROUTING}
+        if form.activation is None:
+            group = {} if form.group is None else {"group_size": form.group}
+            given = {"input": TensorId(product.input), **args, **routing, **group}
+            self._rewriter.replace(product.node.index, "pyinfercost.grouped_weight_only.default", given)
+        else:
+            given = {"input": self._activation(product, form), **args, **routing}
+            self._rewriter.replace(product.node.index, "pyinfercost.grouped_quantized.default", given)
 
     def _activation(self, product: Product, form: Format) -> TensorId:
         """Quantize the activation before the product, row by row or with a known scale."""
@@ -66,7 +85,7 @@ class EngineKernels:
 
     def _convolution(self, product: Product, form: Format) -> None:
         if form.dtype != "int8" or form.activation is None:
-            raise WhatIfError(
+            raise FormatError(
                 f"{form.name} applies to matrix products; convolutions support int8_dynamic and int8_static"
             )
         node = product.node
@@ -94,7 +113,25 @@ class EngineKernels:
         op = "aten.linear.default"
         if product.spatial_dims:
             op, args = f"{node.op}.{node.overload}", {**node.args, **args}
+        elif product.stacked:
+            op, args = f"{node.op}.{node.overload}", self._cast_stack(product, narrow, stored["weight"])
         elif product.transposed:
             op, args = "aten.matmul.default", {"self": narrow, "other": stored["weight"]}
         rewriter.insert_before(node.index, op, args, [result])
         rewriter.replace(node.index, "aten._to_copy.default", {"self": result})
+
+    def _cast_stack(self, product: Product, narrow: TensorId, weight: TensorId) -> dict[str, Any]:
+        """Return the arguments of a product with a stack of matrices in a narrower float."""
+        node, rewriter = product.node, self._rewriter
+        matrices = weight
+        if product.view is not None:
+            shape, strides = rewriter.shape(product.view), rewriter.strides(product.view)
+            matrices = rewriter.tensor(rewriter.dtype(weight), shape, strides=strides)
+            turn = {"self": weight, "dim0": -2, "dim1": -1}
+            rewriter.insert_before(node.index, "aten.transpose.int", turn, [matrices])
+        read = product.weight if product.view is None else product.view
+        moved = {product.input: narrow, read: matrices}
+        return {
+            name: moved.get(value.index, value) if isinstance(value, TensorInfo) else value
+            for name, value in node.args.items()
+        }

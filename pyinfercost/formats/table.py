@@ -1,4 +1,4 @@
-"""Formats of weights and activations: dtypes, groups, scales and zero points."""
+"""The table of formats of weights and activations: dtypes, groups, scales and zero points."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 
 
-class WhatIfError(InputError):
-    """The format does not apply to the graph; the message states what was given and what is expected."""
+class FormatError(InputError):
+    """A format is unknown, or does not apply to a graph; the message states what was given and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,11 @@ class Format:
         dtype: Dtype of the weight's elements.
         values: Number of weights packed into one element of that dtype.
         group: Number of consecutive elements of a row that share a scale; None for the whole row.
+        rows: Number of rows that share a scale, for blocks; None for all rows of the matrix.
         scale: Dtype of scales; None for a plain cast.
         zero: Dtype of zero points; None for a symmetric format.
+        outer: Number of scales that share a float32 scale of their own; None if scales are not quantized.
+        index: Dtype of the group of each input, for groups in another order than the inputs; None for consecutive ones.
         semi_structured: Whether two of four weights along a row are zero and not stored; dtypes are unchanged.
         activation: None for unchanged activations, `"dynamic"` if a kernel computes a scale per row before the product,
             `"static"` if scales are known and the kernel only quantizes.
@@ -34,8 +37,11 @@ class Format:
     dtype: str
     values: int = 1
     group: int | None = None
+    rows: int | None = 1
     scale: str | None = "float32"
     zero: str | None = None
+    outer: int | None = None
+    index: str | None = None
     activation: str | None = None
     semi_structured: bool = False
 
@@ -50,8 +56,9 @@ def _table(*formats: Format) -> Mapping[str, Format]:
 
 
 # Scales and zero points as stored by torchao for int8 and fp8 (one of each per row of the weight), as taken by the
-# tinygemm kernels for int4, as in the QLoRA paper for nf4 (without its second quantization), and as defined by NVIDIA
-# and the OCP for nvfp4 and mxfp4.
+# tinygemm kernels for int4, by GPTQ (with the group of each input) and AWQ, as in the QLoRA paper for nf4 (without its
+# second quantization), in blocks of 128 x 128 as by DeepSeek-V3, and as defined by NVIDIA and the OCP for nvfp4, mxfp4
+# and mxfp8.
 FORMATS = _table(
     Format("fp16", "float16", scale=None),
     Format("bf16", "bfloat16", scale=None),
@@ -61,7 +68,11 @@ FORMATS = _table(
     Format("fp8_wo", "float8_e4m3fn"),
     Format("fp8_dynamic", "float8_e4m3fn", activation="dynamic"),
     Format("fp8_static", "float8_e4m3fn", activation="static"),
+    Format("fp8_block", "float8_e4m3fn", group=128, rows=128, activation="dynamic"),
+    Format("mxfp8_dynamic", "float8_e4m3fn", group=32, scale="uint8", activation="dynamic"),
     Format("int4_wo", "int4", group=128, scale="bfloat16", zero="bfloat16"),
+    Format("int4_gptq", "int4", group=128, scale="float16", zero="int4", index="int32"),
+    Format("int4_awq", "int4", group=128, scale="float16", zero="int4"),
     Format("nf4_wo", "int4", group=64),
     Format("nvfp4_wo", "float4_e2m1fn_x2", values=2, group=16, scale="float8_e4m3fn"),
     Format("nvfp4_dynamic", "float4_e2m1fn_x2", values=2, group=16, scale="float8_e4m3fn", activation="dynamic"),
@@ -86,20 +97,20 @@ def format_of(name: str | Format) -> Format:
         The format.
 
     Raises:
-        WhatIfError: The format is unknown, or has no groups.
+        FormatError: The format is unknown, or has no groups.
     """
     if isinstance(name, Format):
         return name
     base, colon, group = name.partition(":")
     if base not in FORMATS:
-        raise WhatIfError(
+        raise FormatError(
             f"unknown format {name!r}; expected one of {', '.join(FORMATS)}, with a group such as int4_wo:64"
         )
     found = FORMATS[base]
     if not colon:
         return found
     if found.group is None or not group.isdigit() or int(group) < 1:
-        raise WhatIfError(f"{name!r} has no group of {group!r}; {base} has one scale per {found.group or 'row'}")
+        raise FormatError(f"{name!r} has no group of {group!r}; {base} has one scale per {found.group or 'row'}")
     return replace(found, group=int(group))
 
 
@@ -107,12 +118,12 @@ def pruned_format(name: str | Format) -> Format:
     """Return the structure of pruned weights, by name.
 
     Raises:
-        WhatIfError: No kernel skips zeros of this structure.
+        FormatError: No kernel skips zeros of this structure.
     """
     if isinstance(name, Format):
         return name
     if name not in PRUNED:
-        raise WhatIfError(
+        raise FormatError(
             f"prune is {name!r}; expected {', '.join(PRUNED)}. Dense kernels multiply all other zeros, so the graph "
             "would be unchanged (1.0x); `ic.sparsity_speedup` predicts the speedup from a model's zeros"
         )

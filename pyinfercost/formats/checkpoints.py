@@ -1,0 +1,84 @@
+"""Weights in the formats of a checkpoint: a graph whose parameters are those that the checkpoint stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .kernels import EngineKernels
+from .products import find_products
+from .stored_weights import Beside, StoredWeights
+
+if TYPE_CHECKING:
+    from .._core import Graph
+    from .table import Format
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Storage of the weights of a model.
+
+    Attributes:
+        method: Name of the method that quantized them.
+        formats: Name of a parameter -> its format; parameters without one are stored in their dtype.
+        beside: Name of a parameter -> what the files store beside its elements, in place of what its format defines.
+    """
+
+    method: str
+    formats: Mapping[str, Format]
+    beside: Mapping[str, tuple[Beside, ...]] = field(default_factory=dict)
+
+
+def with_formats(graph: Graph, checkpoint: Checkpoint) -> Graph:
+    """Return the graph of the same model with weights in the formats of a checkpoint.
+
+    Products get the kernels of serving engines for the format of their weight, as in `whatif`. For any other operator
+    that reads a narrow weight, a kernel widens the whole weight first.
+
+    Args:
+        graph: The graph with the weights of the model.
+        checkpoint: Their storage. Names that the graph does not have are ignored: a part of a model has a part of its
+            weights.
+
+    Returns:
+        A new graph.
+
+    Raises:
+        FormatError: A format has no kernel for a product, or does not fit the shape of a weight.
+    """
+    forms = checkpoint.formats
+    narrow = {t.index: forms[t.name] for t in graph.tensors if t.role == "parameter" and t.name in forms}
+    if not narrow:
+        return graph
+    rewriter = _core.GraphRewriter(graph)
+    weights = StoredWeights(graph, rewriter, checkpoint.beside)
+    kernels = EngineKernels(graph, rewriter, weights)
+    found = (product for product in find_products(graph) if product.weight in narrow and not product.spatial_dims)
+    products = {product.node.index: product for product in found}
+    views = {product.view for product in products.values()}
+    for node in graph.nodes:
+        if node.index in products:
+            product = products[node.index]
+            kernels.replace(product, narrow[product.weight])
+            if product.view is not None:
+                rewriter.drop_if_unread(product.view)
+            continue
+        if not views.isdisjoint(node.results):  # a transposed weight, which only products read
+            continue
+        widened = {}
+        for t in narrow.keys() & set(node.operands):
+            stored = weights.parameters(t, narrow[t])
+            widened[t] = rewriter.tensor(graph.tensor(t).dtype, graph.tensor(t).shape)
+            op = "quantized_decomposed.dequantize_per_channel_group.default"
+            rewriter.insert_before(node.index, op, {"input": stored["weight"], **_beside(stored)}, [widened[t]])
+        if widened:
+            rewriter.replace_operands(node.index, widened)
+    for t in narrow:
+        rewriter.drop_if_unread(t)
+    return rewriter.build()
+
+
+def _beside(stored: Mapping[str, _core.TensorId]) -> dict[str, _core.TensorId]:
+    return {name: part for name, part in stored.items() if name != "weight"}
