@@ -1,5 +1,6 @@
 #include <optional>
 #include <set>
+#include <string>
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
@@ -45,6 +46,10 @@ class LatentPass {
         return first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
     }
 
+    bool quantizes(NodeIndex node) const {
+        return flow_.op(node) == "pyinfercost.quantize_rows" || flow_.op(node) == "aten.quantize_per_tensor";
+    }
+
     void trace(NodeIndex node, Origin& origin, std::set<NodeIndex>& seen) const {
         if (node == kNoNode || !seen.insert(node).second) return;
         if (appends_to_cache(node)) {
@@ -55,7 +60,7 @@ class LatentPass {
             origin.products.insert(node);
             return;
         }
-        if (flow_.is_anchor(node)) return;
+        if (flow_.is_anchor(node) && !quantizes(node)) return;
         for (const Operand& operand : flow_.operands(node)) trace(operand.producer, origin, seen);
     }
     Origin origin_of(TensorIndex t, NodeIndex reader) const {
@@ -94,7 +99,15 @@ class LatentPass {
         const Expr rotated = of_query[3] - key_width;
 
         const DType dtype = flow_.tensor(query).dtype;
-        const DType of_weights = flow_.tensor(weight).dtype;
+        // Engines keep a copy of a quantized weight in the dtype of queries, for products by head.
+        TensorIndex factors = weight;
+        DType of_weights = flow_.tensor(weight).dtype;
+        if (bits_of(of_weights) <= 8) {
+            of_weights = dtype;
+            const std::string name = flow_.graph().name(flow_.tensor(weight).name);
+            factors =
+                rewriter_.add_tensor(dtype, of_weight, std::nullopt, Role::parameter, name + ".absorbed", 0);
+        }
         const auto made = [&](DType type, std::vector<Expr> shape) {
             return rewriter_.add_tensor(type, shape, std::nullopt, Role::activation, "");
         };
@@ -109,7 +122,7 @@ class LatentPass {
         const TensorIndex up_values = made(of_weights, {heads, rank, value_width});
         before(attention, "engine.parts.default",
                {
-                   {"self", weight}
+                   {"self", factors}
         },
                {up_keys, up_values});
 
