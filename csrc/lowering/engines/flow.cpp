@@ -31,6 +31,7 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
       uses_(graph->nodes().size()),
       maker_(graph->tensors().size(), kNoNode),
       first_maker_(graph->tensors().size(), kNoNode),
+      first_writer_(graph->tensors().size(), kNoNode),
       output_(graph->tensors().size(), false) {
     for (const TensorIndex t : graph->outputs()) output_[static_cast<std::size_t>(t)] = true;
     Work work;
@@ -61,8 +62,11 @@ void Flow::link(NodeIndex node) {
             continue;
         }
         // Written in place: so is what it is a view of.
-        const TensorIndex root = analyzer_.pass().storage.root(t);
-        if (root != t) maker_[static_cast<std::size_t>(root)] = node;
+        for (const TensorIndex written : {t, analyzer_.pass().storage.root(t)}) {
+            maker_[static_cast<std::size_t>(written)] = node;
+            NodeIndex& first = first_writer_[static_cast<std::size_t>(written)];
+            if (first == kNoNode) first = node;
+        }
     }
 }
 

@@ -52,6 +52,8 @@ class Flow {
     NodeIndex maker(TensorIndex t) const { return maker_[static_cast<std::size_t>(t)]; }
     // The node that made it first.
     NodeIndex first_maker(TensorIndex t) const { return first_maker_[static_cast<std::size_t>(t)]; }
+    // The first node that wrote it in place, itself or through a view of it; kNoNode if none did.
+    NodeIndex first_writer(TensorIndex t) const { return first_writer_[static_cast<std::size_t>(t)]; }
     bool is_output(TensorIndex t) const { return output_[static_cast<std::size_t>(t)]; }
     const Tensor& tensor(TensorIndex t) const { return graph_->tensors()[static_cast<std::size_t>(t)]; }
 
@@ -89,6 +91,7 @@ class Flow {
     std::vector<std::vector<Use>> uses_;
     std::vector<NodeIndex> maker_;
     std::vector<NodeIndex> first_maker_;
+    std::vector<NodeIndex> first_writer_;
     std::vector<bool> output_;
 };
 

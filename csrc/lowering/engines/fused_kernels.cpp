@@ -173,9 +173,10 @@ class Writer {
         for (const TensorIndex t : outputs) {
             const NodeIndex first = flow_.first_maker(t);
             const bool own = first != kNoNode && unit_of_[at(first)] == static_cast<int>(number);
-            const bool buffer = first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first);
+            const bool fills = is_filled_by(t, number);
+            if (fills && !own) rewriter_.remove(first);
             std::erase(inputs, t);
-            if (!own && !buffer) inputs.push_back(t);
+            if (!own && !fills) inputs.push_back(t);
         }
         const NodeIndex place = place_of(unit);
         if (unit.layout) {
@@ -198,12 +199,17 @@ class Writer {
         insert(unit.pattern, place, inputs, outputs, flops, more);
     }
 
-    // A buffer that nodes of a unit fill part by part has another maker.
-    void add_output(TensorIndex t, std::vector<TensorIndex>& outputs) {
-        if (std::find(outputs.begin(), outputs.end(), t) != outputs.end()) return;
-        outputs.push_back(t);
+    static void add_output(TensorIndex t, std::vector<TensorIndex>& outputs) {
+        if (std::find(outputs.begin(), outputs.end(), t) == outputs.end()) outputs.push_back(t);
+    }
+
+    // A buffer that nodes of a unit fill part by part: its maker computes nothing, and they are the first to
+    // write it.
+    bool is_filled_by(TensorIndex t, std::size_t unit) const {
         const NodeIndex first = flow_.first_maker(t);
-        if (first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first)) rewriter_.remove(first);
+        const NodeIndex writer = flow_.first_writer(t);
+        return first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first) && writer != kNoNode &&
+               unit_of_[at(writer)] == static_cast<int>(unit);
     }
 
     // An engine without a kernel that writes into the cache writes as it rotates.
