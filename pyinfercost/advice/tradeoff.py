@@ -68,7 +68,7 @@ def tradeoff(
         hardware: The machine. This and the next ten arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
         sustained: Whether the machine runs under continuous load.

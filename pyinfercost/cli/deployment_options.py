@@ -71,7 +71,11 @@ def deployment_options(
         click.option(
             "--precision", type=known, help=f"{helps}default: native, torch's own defaults; fp32 never uses TF32."
         ),
-        click.option("--execution", type=ways, help=f"{helps}default: eager; cuda_graph launches a recorded graph."),
+        click.option(
+            "--execution",
+            type=ways,
+            help=f"{helps}default: eager; cuda_graph replays eager kernels, reduce-overhead compiled ones.",
+        ),
         click.option(
             "--devices",
             type=None if several else click.IntRange(min=1, max=MOST),

@@ -47,8 +47,9 @@ class Deployment:
             exchange nothing; the largest share, ceil(batch / devices), sets latency and memory.
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
-        execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
-            launched from a recorded graph).
+        execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
+            from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
+            recorded graph).
         threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.
         instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
             batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one

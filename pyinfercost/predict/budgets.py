@@ -82,7 +82,7 @@ class CostBudget:
             part of `on` afterwards.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
@@ -287,7 +287,7 @@ def assert_cost(
         hardware: The machine.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import isfinite, prod
 from os import PathLike
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment import Deployment, checked_field, deployment_of, transfer_text
+from ..deployment import Deployment, UnpricedError, checked_field, deployment_of, transfer_text
+from ..deployment.prices import TERMS as TERMS_OF_OFFERS
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import (
@@ -24,7 +27,7 @@ from ..sources.sizes import (
     matched,
     maximum,
 )
-from .evidence import SweepEvidence
+from .evidence import SweepEmulation, SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
@@ -115,7 +118,7 @@ def make_spec(
         CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
     """
     graph, sizes, fixed, called = captured
-    points = _columns_of(points)
+    points = columns_of(points)
     given = _split(on, fields, points)
     for name in points:
         if name in given.axes or name in given.scalars or name in sizes:
@@ -138,10 +141,11 @@ def make_spec(
     grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
     if grid.size > MOST_POINTS:
         raise TooLargeError(f"the grid has {grid.size:,} points; pass fewer values, so that it has 2^63 at the most")
-    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in grid.names:
+    open_sizes = tuple(name for name in grid.names if name in graph.sizes)
+    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in open_sizes:
         raise SizeError(
             "devices share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
-            "or leave devices out"
+            "pass batch= with a spec, or leave devices out"
         )
     machines: dict[int, Hardware] = {}
     numbers: dict[int, int] = {}
@@ -158,7 +162,7 @@ def make_spec(
         "graph": graph,
         "overrides": overrides,
         "grid": grid,
-        "open_sizes": tuple(name for name in grid.names if name in graph.sizes),
+        "open_sizes": open_sizes,
         "machine_number": deployments.lookup(_MACHINE, number_of),
         "machines": tuple(machines.values()),
     }
@@ -167,6 +171,7 @@ def make_spec(
         **where,
         facts=SweepFacts(
             evidence=SweepEvidence(**where),
+            emulation=SweepEmulation(**where),
             graph=graph,
             terms=_Terms(deployments),
             utilization=utilization,
@@ -245,6 +250,8 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.scalars.setdefault("utilization", several[0].utilization)
         return given
     shared = given.shared or Deployment()
+    if "hardware" in given.axes:
+        given.axes["hardware"] = _priced(given)
     if "hardware" not in named:
         if shared.hardware is None:
             raise InputError(
@@ -270,6 +277,57 @@ def deployment_axes(
         scale: As in `make_spec`.
     """
     return [draft.shape for draft in _drafts(None, _split(on, fields, {}), {}, scale)]
+
+
+def _priced(given: _Given) -> Sequence[Any]:
+    """Return the machines whose price is known; others are left out with a warning. A lone machine stays."""
+    machines = given.axes["hardware"]
+    prices = given.axes.get("price", [given.scalars.get("price")])
+    terms = [price for price in prices if isinstance(price, str) and price in TERMS_OF_OFFERS]
+    if not terms or len(machines) == 1:
+        return machines
+    fields = {name: given.scalars[name] for name in ("threads", "instances") if name in given.scalars}
+    found, left_out = [], []
+    for machine in machines:
+        on = deployment_of(given.shared, **fields, hardware=machine)
+        try:
+            for price in terms:
+                on.replace(price=price)
+            found.append(machine)
+        except UnpricedError:
+            left_out.append(on.machine.id)
+    if not found or not left_out:
+        return machines
+    warnings.warn(
+        f"left out because no {' or '.join(terms)} price is known: {', '.join(left_out)}; pass price= by machine, with "
+        "USD per hour for these",
+        UserWarning,
+        stacklevel=6,
+    )
+    return found
+
+
+def shares_batch(
+    on: Deployment | Sequence[Deployment] | None,
+    devices: Sequence[int] | None,
+    points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+) -> bool:
+    """Return whether several devices share the batch at some point of a sweep.
+
+    Args:
+        on: One deployment or several.
+        devices: Values of the field, which override those of `on`; None leaves it to them.
+        points: Columns of a list of points.
+
+    Raises:
+        DeploymentError: A number of devices is out of range.
+    """
+    if devices is None:
+        devices = points.get("devices")
+    if devices is None:
+        several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
+        devices = [each.devices for each in several if isinstance(each, Deployment)] or [1]
+    return maximum(_plain("devices", devices)) > 1
 
 
 def _drafts(
@@ -431,8 +489,12 @@ def _factors(name: str, values: Any) -> tuple[float, ...]:
         raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None
 
 
-def _columns_of(points: Any) -> dict[str, Sequence[Any]]:
-    """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame."""
+def columns_of(points: Any) -> dict[str, Sequence[Any]]:
+    """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame.
+
+    Raises:
+        InputError: It is none of these, or the columns differ in length.
+    """
     if points is None:
         return {}
     columns: dict[str, Sequence[Any]]

@@ -72,7 +72,7 @@ class CostRegularizer:
         hardware: The machine. This and the next ten are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.

@@ -56,7 +56,7 @@ class CostTracker:
             describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machines run without pause; by default, where their power under load is known.

@@ -220,6 +220,7 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
         "eager": hardware.overheads_s["dispatch"],
         "compiled": hardware.constants.get("forward.compiled_dispatch_s", 0.0),
         "cuda_graph": 0.0,
+        "reduce-overhead": 0.0,
     }
     host_s = issue_s[execution] * plan.launch_count if hardware.kind == "gpu" else 0.0
     start_s = 0.0 if execution == "cuda_graph" else hardware.constants.get("forward.start_s", 0.0)
