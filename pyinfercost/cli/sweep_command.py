@@ -114,7 +114,8 @@ def sweep(
         if (knee or batch_tradeoff) and not is_graph(model):
             _check_curve(choice, sizes)
         from ..results import figures
-        from ..sweeps.axes import deployment_axes, shares_batch
+        from ..sweeps.arguments import shares_batch
+        from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
 
         with usage_errors():

@@ -121,7 +121,7 @@ def _recorded(module: torch.nn.Module, args: Any, kwargs: Any) -> Forward:
         raise InputError("execution is 'cuda_graph', which records CUDA kernels; pass device='cuda', or 'compiled'")
     with torch.inference_mode():
         # A few forwards on a side stream come first, as libraries set themselves up in their first calls.
-        side = torch.cuda.Stream()
+        side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(_BEFORE_RECORDING):

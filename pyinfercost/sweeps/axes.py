@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import isfinite, prod
 from os import PathLike
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from ..deployment import Deployment, UnpricedError, checked_field, deployment_of, transfer_text
-from ..deployment.prices import TERMS as TERMS_OF_OFFERS
+from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
     SizeError,
-    as_ranges,
     batch_name,
     bind_axis,
-    listed,
     matched,
     maximum,
 )
+from .arguments import ON, as_axis, columns_of, plain_values, priced_machines
 from .evidence import SweepEmulation, SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
@@ -36,9 +31,6 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware, Work
     from ..sources.captured import Captured
-
-ON = "on"
-"""Key of the deployment in a list of points."""
 
 PLAIN = ("precision", "execution", "devices", "utilization")
 """Fields of a deployment that need no look-up."""
@@ -194,32 +186,6 @@ def _is_placed(deployment: Deployment) -> bool:
     return deployment.region is not None or (price is not None and bool(price.region))
 
 
-def as_axis(name: str, values: Any) -> Sequence[Any]:
-    """Return one or several values as a sequence; a long range is not filled in.
-
-    Raises:
-        InputTypeError: It is neither a name nor several values.
-        InputError: There are no values.
-        TooLargeError: There are too many.
-    """
-    if isinstance(values, (str, PathLike, _core.Hardware)):
-        return [values]
-    if not isinstance(values, Iterable):
-        if name not in ("hardware", "precision", "execution"):
-            return [values]
-        raise InputTypeError(f"{name} is {values!r}; expected one or several names")
-    ranges = as_ranges(values)
-    if ranges is not None and len(ranges) > FILLED_IN:
-        return ranges
-    try:
-        axis = listed(name, values)
-    except TypeError as error:  # an iterable that cannot be iterated, such as an array of no dimension
-        raise InputTypeError(f"{name} is {values!r}; expected one or several values ({error})") from None
-    if not axis:
-        raise InputError(f"{name} has no values; pass one or several")
-    return axis
-
-
 def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any]]) -> _Given:
     """Return the deployment arguments by kind: shared by all points, or an axis."""
     given = _Given(None)
@@ -251,7 +217,9 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         return given
     shared = given.shared or Deployment()
     if "hardware" in given.axes:
-        given.axes["hardware"] = _priced(given)
+        prices = given.axes.get("price", [given.scalars.get("price")])
+        parts = {name: value for name, value in given.scalars.items() if name in ("threads", "instances")}
+        given.axes["hardware"] = priced_machines(given.axes["hardware"], prices, given.shared, parts)
     if "hardware" not in named:
         if shared.hardware is None:
             raise InputError(
@@ -279,57 +247,6 @@ def deployment_axes(
     return [draft.shape for draft in _drafts(None, _split(on, fields, {}), {}, scale)]
 
 
-def _priced(given: _Given) -> Sequence[Any]:
-    """Return the machines whose price is known; others are left out with a warning. A lone machine stays."""
-    machines = given.axes["hardware"]
-    prices = given.axes.get("price", [given.scalars.get("price")])
-    terms = [price for price in prices if isinstance(price, str) and price in TERMS_OF_OFFERS]
-    if not terms or len(machines) == 1:
-        return machines
-    fields = {name: given.scalars[name] for name in ("threads", "instances") if name in given.scalars}
-    found, left_out = [], []
-    for machine in machines:
-        on = deployment_of(given.shared, **fields, hardware=machine)
-        try:
-            for price in terms:
-                on.replace(price=price)
-            found.append(machine)
-        except UnpricedError:
-            left_out.append(on.machine.id)
-    if not found or not left_out:
-        return machines
-    warnings.warn(
-        f"left out because no {' or '.join(terms)} price is known: {', '.join(left_out)}; pass price= by machine, with "
-        "USD per hour for these",
-        UserWarning,
-        stacklevel=6,
-    )
-    return found
-
-
-def shares_batch(
-    on: Deployment | Sequence[Deployment] | None,
-    devices: Sequence[int] | None,
-    points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
-) -> bool:
-    """Return whether several devices share the batch at some point of a sweep.
-
-    Args:
-        on: One deployment or several.
-        devices: Values of the field, which override those of `on`; None leaves it to them.
-        points: Columns of a list of points.
-
-    Raises:
-        DeploymentError: A number of devices is out of range.
-    """
-    if devices is None:
-        devices = points.get("devices")
-    if devices is None:
-        several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
-        devices = [each.devices for each in several if isinstance(each, Deployment)] or [1]
-    return maximum(_plain("devices", devices)) > 1
-
-
 def _drafts(
     graph: Graph | None, given: _Given, points: Mapping[str, Sequence[Any]], scale: Mapping[str, Any]
 ) -> list[_Draft]:
@@ -340,7 +257,7 @@ def _drafts(
         if name in given.axes:
             values = given.axes[name]
             if name in PLAIN:
-                drafts.append(_Draft({name: _plain(name, values)}))
+                drafts.append(_Draft({name: plain_values(name, values)}))
             else:
                 _check_settings(name, len(values))
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
@@ -348,15 +265,6 @@ def _drafts(
         if name == "sustained":  # scales are part of the machine
             drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
     return drafts
-
-
-def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
-    """Return the checked values of a field that needs no look-up."""
-    if isinstance(values, Ranges):  # in range as a whole if both ends are
-        for end in (values.minimum, values.maximum):
-            checked_field(name, end)
-        return values
-    return tuple(checked_field(name, value) for value in values)
 
 
 def _check_settings(what: str, count: int) -> None:
@@ -385,7 +293,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
     elsewhere = {*points, *given.axes, *given.scalars}
     for name, values in points.items():
         if name in PLAIN:
-            columns[name] = _plain(name, values)
+            columns[name] = plain_values(name, values)
         elif graph is not None and name in graph.sizes:
             columns[name] = bind_axis(graph, name, values)
         elif name not in (*RESOLVED, ON):
@@ -487,38 +395,6 @@ def _factors(name: str, values: Any) -> tuple[float, ...]:
         return tuple(float(value) for value in factors)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None
-
-
-def columns_of(points: Any) -> dict[str, Sequence[Any]]:
-    """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame.
-
-    Raises:
-        InputError: It is none of these, or the columns differ in length.
-    """
-    if points is None:
-        return {}
-    columns: dict[str, Sequence[Any]]
-    if hasattr(points, "columns") and hasattr(points, "__getitem__"):
-        try:
-            columns = {str(name): list(points[name]) for name in points.columns}
-        except (TypeError, KeyError, IndexError) as error:
-            raise InputTypeError(f"points is {points!r}; expected a data frame or columns by name ({error})") from None
-    elif isinstance(points, Mapping):
-        columns = {str(name): as_axis(name, values) for name, values in points.items()}
-    elif isinstance(points, Sequence) and points and all(isinstance(point, Mapping) for point in points):
-        names = list(points[0])
-        for number, point in enumerate(points):
-            if set(point) != set(names):
-                raise InputError(f"point {number} has {[*point]}, and point 0 has {names}; expected the same names")
-        columns = {name: [point[name] for point in points] for name in names}
-    else:
-        raise InputError(
-            f"points is {points!r}; expected a list of {{name: value}}, or columns of one length by name, not empty"
-        )
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-        raise InputError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
-    return columns
 
 
 # ---- deployments of a grid -------------------------------------------------------------------------------------------

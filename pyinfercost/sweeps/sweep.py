@@ -13,7 +13,8 @@ from ..errors import InputTypeError
 from ..predict.plans import Rules, work_overrides
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import call_sizes
-from .axes import ON, as_axis, columns_of, make_spec, shares_batch
+from .arguments import ON, as_axis, columns_of, shares_batch
+from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
 

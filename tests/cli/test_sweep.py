@@ -135,11 +135,10 @@ def test_of_several_machines_those_without_a_known_price_are_left_out(toy: str) 
     assert names == priced
     left_out = [name for name in usable if name not in priced]
     assert f"Left out because no on-demand price is known: {', '.join(left_out)}\n" in result.stderr
-    named = sweep(toy, "-H", "a100-pcie-40gb,l4,t4", "--price", "on-demand,reserved", "--format", "csv")
+    named = sweep(toy, "-H", "a100-pcie-40gb,l4,t4", "--price", "on-demand,spot", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(named.stdout)))
-    reserved = [name for name in ("l4", "t4") if any("reserved" in each.usd_per_h for each in offers(device=name))]
-    assert list(dict.fromkeys(row["hardware"] for row in rows)) == reserved
-    assert "no on-demand or reserved price is known: a100-pcie-40gb" in named.stderr
+    assert list(dict.fromkeys(row["hardware"] for row in rows)) == ["l4", "t4"]
+    assert "no on-demand or spot price is known: a100-pcie-40gb" in named.stderr
 
 
 @pytest.mark.parametrize(
