@@ -10,18 +10,20 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
+from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
     SizeError,
+    as_axis,
     batch_name,
     bind_axis,
     matched,
     maximum,
 )
-from .arguments import ON, as_axis, columns_of, plain_values, priced_machines
+from .arguments import ON, columns_of, priced_machines
 from .evidence import SweepEmulation, SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
@@ -110,7 +112,7 @@ def make_spec(
         CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
     """
     graph, sizes, fixed, called = captured
-    points = columns_of(points)
+    points = {} if points is None else columns_of(points)
     given = _split(on, fields, points)
     for name in points:
         if name in given.axes or name in given.scalars or name in sizes:
@@ -216,10 +218,11 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.scalars.setdefault("utilization", several[0].utilization)
         return given
     shared = given.shared or Deployment()
-    if "hardware" in given.axes:
-        prices = given.axes.get("price", [given.scalars.get("price")])
+    prices = given.axes.get("price", [given.scalars.get("price")])
+    terms = [price for price in prices if isinstance(price, str) and price in TERMS_OF_PRICES]
+    if terms and len(given.axes.get("hardware", ())) > 1:
         parts = {name: value for name, value in given.scalars.items() if name in ("threads", "instances")}
-        given.axes["hardware"] = priced_machines(given.axes["hardware"], prices, given.shared, parts)
+        given.axes["hardware"] = priced_machines(given.axes["hardware"], terms, given.shared, parts)
     if "hardware" not in named:
         if shared.hardware is None:
             raise InputError(
@@ -257,7 +260,7 @@ def _drafts(
         if name in given.axes:
             values = given.axes[name]
             if name in PLAIN:
-                drafts.append(_Draft({name: plain_values(name, values)}))
+                drafts.append(_Draft({name: _plain(name, values)}))
             else:
                 _check_settings(name, len(values))
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
@@ -265,6 +268,15 @@ def _drafts(
         if name == "sustained":  # scales are part of the machine
             drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
     return drafts
+
+
+def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    """Return the checked values of a field that needs no look-up."""
+    if isinstance(values, Ranges):  # in range as a whole if both ends are
+        for end in (values.minimum, values.maximum):
+            checked_field(name, end)
+        return values
+    return tuple(checked_field(name, value) for value in values)
 
 
 def _check_settings(what: str, count: int) -> None:
@@ -293,7 +305,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
     elsewhere = {*points, *given.axes, *given.scalars}
     for name, values in points.items():
         if name in PLAIN:
-            columns[name] = plain_values(name, values)
+            columns[name] = _plain(name, values)
         elif graph is not None and name in graph.sizes:
             columns[name] = bind_axis(graph, name, values)
         elif name not in (*RESOLVED, ON):

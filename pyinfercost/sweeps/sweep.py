@@ -12,8 +12,8 @@ from ..deployment import Deployment
 from ..errors import InputTypeError
 from ..predict.plans import Rules, work_overrides
 from ..sources.captured import Captured, graph_over
-from ..sources.sizes import call_sizes
-from .arguments import ON, as_axis, columns_of, shares_batch
+from ..sources.sizes import as_axis, call_sizes
+from .arguments import ON, columns_of, shares_batch
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
@@ -110,7 +110,7 @@ def sweep(
     """
     several_on = on if on is None or isinstance(on, Deployment) else as_axis(ON, on)
     shared_by = None if devices is None else as_axis("devices", devices)
-    columns = columns_of(points)
+    columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
         shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, columns)
         return sweep_over(
@@ -128,7 +128,7 @@ def sweep(
             region=region,
             transfer=transfer,
             scale=scale,
-            points=columns or None,
+            points=points if points is None else columns,
             where=where,
             rules=rules,
             out=out,
