@@ -92,7 +92,10 @@ def main() -> None:
     parser.add_argument("--models", type=Path, help="file with one spec per line; default: a list in this script")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument(
-        "--execution", nargs="+", default=["eager", "compiled"], choices=["eager", "compiled", "cuda_graph"]
+        "--execution",
+        nargs="+",
+        default=["eager", "compiled"],
+        choices=["eager", "compiled", "cuda_graph", "reduce-overhead"],
     )
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--threads", type=int)

@@ -872,6 +872,9 @@ class KernelHints:
     @property
     def copied_bytes(self) -> Quantity:
         """Bytes that a CPU library copies into its own layout before a convolution."""
+    @property
+    def copies_input(self) -> bool:
+        """Whether the kernel copies an input into the memory of a recorded graph, as on GPUs."""
 
 @final
 class Plan:
@@ -882,7 +885,7 @@ class Plan:
         """The dtype that it runs in."""
     @property
     def execution(self) -> str:
-        """`eager`, `compiled` or `cuda_graph`."""
+        """`eager`, `compiled`, `cuda_graph` or `reduce-overhead`."""
     @property
     def graph(self) -> Graph:
         """What is run: the captured graph with the nodes that the precision adds to it."""
@@ -1033,6 +1036,9 @@ class KernelEstimate:
     @property
     def parts_s(self) -> dict[str, float]:
         """Seconds of the parts of its terms beyond what is ideal, such as `waves` or `split`."""
+    @property
+    def copies_input(self) -> bool:
+        """Whether it copies an input into the memory of a recorded graph."""
     @property
     def band(self) -> str:
         """The class of kernels whose error band it has, such as `tiles_fp8`; `other` for that of the machine."""

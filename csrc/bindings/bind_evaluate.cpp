@@ -152,6 +152,7 @@ void register_kernel_estimate(py::module_& m) {
                                        parts[to_python(part.name)] = part.seconds;
                                    return parts;
                                })
+        .def_property_readonly("copies_input", [](const K& k) { return k.copies_input; })
         .def_property_readonly("band", [](const K& k) { return k.band; })
         .def_property_readonly("note", [](const K& k) { return k.note; });
 }

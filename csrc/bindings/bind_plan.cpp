@@ -54,7 +54,8 @@ void register_hints(py::module_& m) {
         .def_property_readonly("row_length", quantity([](const KernelHints& h) { return h.rows.length; }))
         .def_property_readonly("threads_per_row", [](const KernelHints& h) { return h.rows.threads_per_row; })
         .def_property_readonly("slow_loops", &slow_loops_of)
-        .def_property_readonly("copied_bytes", quantity([](const KernelHints& h) { return h.copied_bytes; }));
+        .def_property_readonly("copied_bytes", quantity([](const KernelHints& h) { return h.copied_bytes; }))
+        .def_property_readonly("copies_input", [](const KernelHints& h) { return h.copies_input; });
 }
 
 }  // namespace

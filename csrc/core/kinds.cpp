@@ -10,7 +10,8 @@ constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
     "free",    "gemm",          "convolution", "attention", "pointwise", "reduction",
     "softmax", "normalization", "pooling",     "gather",    "scatter",   "copy",
     "fill",    "sort",          "scan",        "library",   "unknown"};
-constexpr std::array<std::string_view, 3> kExecutionNames = {"eager", "compiled", "cuda_graph"};
+constexpr std::array<std::string_view, 4> kExecutionNames = {"eager", "compiled", "cuda_graph",
+                                                             "reduce-overhead"};
 constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "launch"};
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
                                                                          "softmax", "window",  "scattered"};

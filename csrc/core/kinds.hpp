@@ -52,9 +52,18 @@ std::string_view name_of(SlowLoop loop);
 // a whole row.
 enum class RowSchedule : std::uint8_t { by_kind, block_per_row, thread_per_row };
 
-// eager: one kernel per op, issued by the host. compiled: ops are fused. cuda_graph: a recorded graph of
-// launches.
-enum class Execution : std::uint8_t { eager, compiled, cuda_graph };
+// eager: one kernel per op, issued by the host. compiled: ops are fused. cuda_graph: the kernels of eager,
+// launched from a recorded graph. reduce_overhead: the kernels of compiled, launched from a recorded graph,
+// as by this mode of torch.compile.
+enum class Execution : std::uint8_t { eager, compiled, cuda_graph, reduce_overhead };
+// Whether a compiler fuses ops and generates kernels.
+constexpr bool is_fused(Execution execution) {
+    return execution == Execution::compiled || execution == Execution::reduce_overhead;
+}
+// Whether kernels are launched from a recorded graph.
+constexpr bool is_replayed(Execution execution) {
+    return execution == Execution::cuda_graph || execution == Execution::reduce_overhead;
+}
 std::string_view name_of(Execution execution);
 Execution parse_execution(std::string_view name);
 std::vector<std::string> execution_names();

@@ -64,6 +64,11 @@ const Loops& loops([[maybe_unused]] Isa isa) {
     return kBaseline;
 }
 
+const Affine& footprint_on(MachineKind kind, const Plan& plan) {
+    if (kind == MachineKind::cpu) return plan.cpu_footprint;
+    return kind == MachineKind::gpu ? plan.gpu_footprint : plan.footprint;
+}
+
 std::size_t padded(std::size_t points) {
     return (points + kLanes - 1) / kLanes * kLanes;
 }
@@ -81,13 +86,17 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     }
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
-    footprint_ = hardware.kind == MachineKind::cpu ? plan_->cpu_footprint : plan_->footprint;
+    footprint_ = footprint_on(hardware.kind, *plan_);
     start_s_ = binder.start_s();
     static_w_ = binder.static_w();
     spread_ = hardware.spread;
-    host_s_ = binder.host_s() * static_cast<double>(plan_->launch_count);
     kernels_.reserve(plan_->terms.size());
-    for (const KernelTerms& terms : plan_->terms) kernels_.push_back(binder.bind(terms));
+    for (const KernelTerms& terms : plan_->terms) {
+        if (binder.runs(terms)) launches_ += terms.launches;
+        runs_.push_back(binder.runs(terms));
+        kernels_.push_back(binder.bind(terms));
+    }
+    host_s_ = binder.host_s() * launches_;
     if (hardware.constants.link.host_weights > 0 && plan_->resident_bytes.is_constant()) {
         // A scratchpad alone keeps weights as narrow as products read them, and half of the activations of
         // the graph, whose operators after a product write its result in place.
@@ -186,12 +195,11 @@ std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels
 }
 
 LaunchWait BoundPlan::wait(std::span<const KernelSeconds> device) const {
-    if (plan_->launch_count == 0) return {};
+    if (launches_ == 0) return {};
     double device_s = 0;
     for (std::size_t k = 0; k < device.size(); ++k)
         device_s += kernels_[k].terms.launches * device[k].latency;
-    const double launches = static_cast<double>(plan_->launch_count);
-    return {std::max(0.0, host_s_ - device_s) / launches, start_s_ / launches};
+    return {std::max(0.0, host_s_ - device_s) / launches_, start_s_ / launches_};
 }
 
 }  // namespace infercost

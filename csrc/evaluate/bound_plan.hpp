@@ -63,6 +63,8 @@ class BoundPlan {
     // `scratch` grows to the size of the plan's columns, and may be reused for other plans.
     void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
     const std::vector<BoundKernel>& kernels() const { return kernels_; }
+    // Whether a kernel runs on this machine.
+    bool runs(std::size_t kernel) const { return runs_[kernel]; }
     // Static power of the machine; NaN if its energy is unknown.
     double static_w() const { return static_w_; }
     // Device time of one launch of each of these kernels at the first point. The kernels belong to this plan,
@@ -78,6 +80,8 @@ class BoundPlan {
 
     std::shared_ptr<const Plan> plan_;
     std::vector<BoundKernel> kernels_;
+    std::vector<bool> runs_;
+    double launches_ = 0;  // of kernels that run
     MemoryCosts memory_;
     Affine footprint_;  // peak memory on this kind of machine
     double start_s_ = 0;

@@ -40,6 +40,7 @@ class Explainer {
             const Kernel& kernel = bound_.plan().kernels[i];
             now_->name = kernel.name;
             now_->kind = kernel.work.kind;
+            now_->copies_input = kernel.hints.copies_input;
             now_->launches = kernel.launches;
             now_->band = name_of_band(kernels[i].band);
             explain(kernels[i], kernel.work);
@@ -51,6 +52,8 @@ class Explainer {
             now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
             name_engine(kernels[i].terms);
         }
+        std::size_t i = 0;
+        std::erase_if(result, [&](const KernelEstimate&) { return !bound_.runs(i++); });
         return result;
     }
 

@@ -34,6 +34,7 @@ struct Part {
 struct KernelEstimate {
     std::string name;  // of the op that determines the kernel
     WorkKind kind = WorkKind::unknown;
+    bool copies_input = false;                     // into the memory of a recorded graph
     std::vector<std::vector<NodeIndex>> launches;  // the nodes of each launch
     KernelSeconds terms{};                         // of one launch
     Bound bound = Bound::compute;
@@ -56,7 +57,8 @@ struct KernelEstimate {
 // The longest term, or launch if starting a kernel takes longer than running it.
 Bound bound_of(const KernelSeconds& terms);
 
-// One estimate per kernel, in the plan's order. Sums over all launches equal the columns of evaluate().
+// One estimate per kernel that runs on the machine, in the plan's order. Sums over all launches equal the
+// columns of evaluate().
 std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
 
 }  // namespace infercost

@@ -113,7 +113,7 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
 // made. Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines);
 // torch.compile takes fp32 weights as arguments, and converts them in every call.
 bool Binder::is_frozen(const KernelTerms& terms) const {
-    return execution_ == Execution::compiled && bits_of(terms.dtype) < kPackedBits;
+    return is_fused(execution_) && bits_of(terms.dtype) < kPackedBits;
 }
 
 bool Binder::is_folded(const KernelTerms& terms) const {
@@ -140,9 +140,9 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / share_of(terms, cpu);
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
-    const double per_op = execution_ == Execution::eager      ? over.dispatch_s
-                          : execution_ == Execution::compiled ? over.launch_gap_s
-                                                              : over.replay_gap_s;
+    const double per_op = !compiled                 ? over.dispatch_s
+                          : is_replayed(execution_) ? over.replay_gap_s
+                                                    : over.launch_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     if (terms.kind == WorkKind::convolution) {
         double calls = 1;

@@ -13,7 +13,7 @@ namespace {
 GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
     using Shape = GpuCosts::Shape;
     // Interpolation with one thread per position of a plane; a compiler uses one per result.
-    if (terms.kind == WorkKind::pooling && (!terms.channels_first || execution == Execution::compiled)) {
+    if (terms.kind == WorkKind::pooling && (!terms.channels_first || is_fused(execution))) {
         return Shape::none;
     }
     if (is_zero(terms.contraction_flops)) {
@@ -227,7 +227,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.cores = hardware_.cores;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
-    const double gap = execution_ == Execution::cuda_graph ? over.replay_gap_s : over.launch_gap_s;
+    const double gap = is_replayed(execution_) ? over.replay_gap_s : over.launch_gap_s;
     costs.floor_s = gap + of_class.minimum_s + of_tiles.minimum_s;
     costs.dram_factor = 1 / (of_class.dram * of_tiles.dram);
     costs.pointwise = costs.vector_s_per_flop > 0 && !is_zero(terms.pointwise_flops);
@@ -239,11 +239,11 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
         costs.transposed_factor = constants_.stream.transposed;
     }
     // Kernels of a norm need NCHW; the next convolution needs channels innermost again.
-    if (terms.needs_layout_change && execution_ != Execution::compiled) {
+    if (terms.needs_layout_change && !is_fused(execution_)) {
         costs.transposed_factor = constants_.stream.turned;
     }
     // A compiler generates its own kernels.
-    const double per_clock = execution_ == Execution::compiled ? 0 : of_class.issue_byte_per_clock;
+    const double per_clock = is_fused(execution_) ? 0 : of_class.issue_byte_per_clock;
     if (per_clock > 0 && hardware_.clock_hz > 0) {
         costs.issue_s_per_byte = 1 / (per_clock * hardware_.clock_hz * hardware_.cores);
     }
@@ -266,7 +266,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     // tiles.
     costs.direct = terms.kind == WorkKind::convolution && is_batched(terms) && vector.flop_per_s > 0;
     costs.direct_s_per_flop = costs.vector_s_per_flop / direct_share(terms);
-    const bool innermost = !terms.channels_first || execution_ == Execution::compiled;
+    const bool innermost = !terms.channels_first || is_fused(execution_);
     const bool odd = engine.matrix && innermost && !is_depthwise(terms) && is_in_odd_groups(terms);
     if (odd || (is_depthwise(terms) && terms.filter_elements > kWidestDirect)) {
         costs.shape = GpuCosts::Shape::unshaped;  // a general kernel without tiles

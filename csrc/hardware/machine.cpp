@@ -14,7 +14,18 @@ KernelTerms without_work(const KernelTerms& terms) {
     return none;
 }
 
+// torch records CUDA graphs on GPUs alone; on other machines the mode runs what `compiled` does.
+Execution execution_on(MachineKind kind, Execution execution) {
+    const bool skipped = execution == Execution::reduce_overhead && kind != MachineKind::gpu;
+    return skipped ? Execution::compiled : execution;
+}
+
 }  // namespace
+
+Binder::Binder(const Hardware& hardware, Execution execution)
+    : hardware_(hardware),
+      constants_(hardware.constants.complete(hardware.overheads.kernel_minimum_s, hardware.spread)),
+      execution_(execution_on(hardware.kind, execution)) {}
 
 MemoryCosts Binder::memory() const {
     const AchievedConstants& reached = constants_.achieved;
@@ -41,12 +52,14 @@ MemoryCosts Binder::memory() const {
 }
 
 double Binder::host_s() const {
-    if (hardware_.kind != MachineKind::gpu || execution_ == Execution::cuda_graph) return 0.0;
+    if (hardware_.kind != MachineKind::gpu || is_replayed(execution_)) return 0.0;
     // Compiled code still issues its kernels one by one.
     return execution_ == Execution::eager ? hardware_.overheads.dispatch_s
                                           : constants_.forward.compiled_dispatch_s;
 }
 
+// A graph that the caller replays is timed on the device. torch's mode runs inside of a call of the module,
+// which checks guards and copies inputs before it launches the graph.
 double Binder::start_s() const {
     return execution_ == Execution::cuda_graph ? 0.0 : constants_.forward.start_s;
 }
@@ -120,6 +133,10 @@ int Binder::band(const KernelTerms& terms) {
     return is_set(spread_of(of_kind)) ? of_kind : kBandOfMachine;
 }
 
+bool Binder::runs(const KernelTerms& terms) const {
+    return !terms.copies_input || is_replayed(execution_);
+}
+
 // Compilers of programs for arrays lay out weights before any forward.
 bool Binder::is_prepared(const KernelTerms& terms) const {
     return hardware_.kind == MachineKind::systolic && execution_ != Execution::eager &&
@@ -129,7 +146,8 @@ bool Binder::is_prepared(const KernelTerms& terms) const {
 BoundKernel Binder::bind(const KernelTerms& unbound) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
-    kernel.terms = is_prepared(unbound) || is_folded(unbound) ? without_work(unbound) : unbound;
+    const bool nothing = !runs(unbound) || is_prepared(unbound) || is_folded(unbound);
+    kernel.terms = nothing ? without_work(unbound) : unbound;
     KernelTerms& terms = kernel.terms;
     if (terms.may_round_to_tf32) terms.dtype = dtype_with_tf32(hardware_, terms.dtype);
     kernel.energy = energy(terms);

@@ -32,10 +32,7 @@ std::string name_of_band(int band);
 // Looks up facts that the kernels of a plan share, once per dtype.
 class Binder {
   public:
-    Binder(const Hardware& hardware, Execution execution)
-        : hardware_(hardware),
-          constants_(hardware.constants.complete(hardware.overheads.kernel_minimum_s, hardware.spread)),
-          execution_(execution) {}
+    Binder(const Hardware& hardware, Execution execution);
 
     MemoryCosts memory() const;
     // Host time to issue one op while the device runs preceding ops; 0 if the host waits for each op.
@@ -44,6 +41,9 @@ class Binder {
     double start_s() const;
     // Static power of the machine; NaN if its energy is unknown.
     double static_w() const;
+    // Whether a kernel of the plan runs on this machine: recorded graphs, and the copies of inputs into them,
+    // exist on GPUs.
+    bool runs(const KernelTerms& terms) const;
     // The only dispatch on the kind of machine, except for the loop that runs the models.
     BoundKernel bind(const KernelTerms& unbound);
 
@@ -73,7 +73,7 @@ class Binder {
 
     const Hardware& hardware_;
     const Constants constants_;  // with defaults
-    Execution execution_;
+    const Execution execution_;  // on this machine
     std::array<std::optional<Engines>, kDTypeCount> engines_;
     std::array<std::optional<EnergyCosts>, kDTypeCount> energies_;
 };

@@ -1,4 +1,4 @@
-// Compiled execution: launches as in torch's inductor.
+// Fused execution: launches as in torch's inductor.
 #pragma once
 
 #include <vector>

@@ -1,7 +1,11 @@
 #include "lowering/lower_launches.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/threads.hpp"
 #include "lowering/fusion.hpp"
+#include "lowering/input_copies.hpp"
 #include "lowering/library_precision.hpp"
 #include "lowering/memory_access.hpp"
 #include "lowering/operand_copies.hpp"
@@ -78,14 +82,18 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
         if (!runs(work)) continue;
         const bool opaque = analyzer.has_override(i);
         analyzer.call(i).within([&] {
-            if (!opaque && execution != Execution::compiled) add_copies(analyzer.call(i), i, launches);
+            if (!opaque && !is_fused(execution)) add_copies(analyzer.call(i), i, launches);
             KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
             check(analyzer.call(i), hints);
             launches.push_back(
                 {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
         });
     }
-    if (execution == Execution::compiled) return fuse(analyzer.pass(), std::move(launches));
+    if (!is_fused(execution)) return launches;
+    std::vector<Launch> fused = fuse(analyzer.pass(), std::move(launches));
+    if (!is_replayed(execution)) return fused;
+    launches = input_copies(analyzer, fused);
+    std::move(fused.begin(), fused.end(), std::back_inserter(launches));
     return launches;
 }
 

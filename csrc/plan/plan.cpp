@@ -10,8 +10,9 @@ namespace infercost {
 namespace {
 
 // Name a kernel after the op that determines it, unless it only copies the operands of that op.
-std::string name_of(const Work& work, const Call& call) {
+std::string name_of(const Work& work, const KernelHints& hints, const Call& call) {
     const std::string& op = call.op().name;
+    if (hints.copies_input) return op + ".input";
     if (op.starts_with("engine.")) {  // its name in the engine
         const std::string_view kernel = call.text("kernel");
         if (!kernel.empty()) return std::string(kernel);
@@ -75,6 +76,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .slow_loops = {},
         .copied_bytes = tape.add(hints.copied_bytes),
         .may_round_to_tf32 = hints.may_round_to_tf32,
+        .copies_input = hints.copies_input,
     };
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
         terms.slow_loops[i] = tape.add(hints.slow_loops.elements[i]);
@@ -112,6 +114,8 @@ void lower(Plan& plan) {
     plan.terms.reserve(plan.kernels.size());
     for (const Kernel& kernel : plan.kernels) plan.terms.push_back(terms_of(kernel, plan.tape));
     plan.footprint = plan.tape.add(plan.peak_memory_bytes);
+    const bool copied = !(plan.gpu_peak_memory_bytes == plan.peak_memory_bytes);
+    plan.gpu_footprint = copied ? plan.tape.add(plan.gpu_peak_memory_bytes) : plan.footprint;
     plan.cpu_footprint = plan.tape.add(plan.cpu_peak_memory_bytes);
     plan.guards = open_guards(plan, plan.tape);
     plan.names = plan.tape.size_names();
@@ -136,6 +140,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
     std::unordered_multimap<std::size_t, std::int32_t> known;
     NodeIndex last_node = -1;
     bool after_loop = false;
+    Expr copied_input_bytes;
     for (Launch& launch : launches) {
         const std::size_t hash = launch.work.hash() * 31 + launch.hints.hash();
         std::int32_t index = -1;
@@ -147,13 +152,18 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (index < 0) {
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
-            plan.kernels.push_back({.name = name_of(launch.work, analyzer.call(launch.nodes.front())),
+            plan.kernels.push_back({.name = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front())),
                                     .work = launch.work,
                                     .hints = launch.hints,
                                     .launches = {}});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
         Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];
+        if (launch.hints.copies_input) {  // outside of the compiled code
+            copied_input_bytes += launch.work.bytes_written();
+            kernel.launches.push_back(std::move(launch.nodes));
+            continue;
+        }
         if (execution == Execution::eager) {
             const NodeIndex node = launch.nodes.front();
             kernel.views += std::max(0, node - last_node - 1);
@@ -165,12 +175,14 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
     }
 
     // A compiled run frees a tensor after its last use; only eager frames hold it longer.
-    const bool planned = execution == Execution::compiled && !graph->held_until().empty();
+    const bool planned = is_fused(execution) && !graph->held_until().empty();
     LoweredGraph counted = lowered;
     if (planned) counted.graph = graph->without_lifetimes();
     const Counts counts(counted, sizes, MemoryOf::accelerator);
     plan.resident_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
     plan.peak_memory_bytes = plan.cpu_peak_memory_bytes = counts.total().peak_memory_bytes;
+    // A recorded graph keeps its copies of the inputs beside those of the caller.
+    plan.gpu_peak_memory_bytes = plan.peak_memory_bytes + copied_input_bytes;
     if (has_cpu_forms(*graph)) {
         plan.cpu_peak_memory_bytes =
             Counts(std::move(counted), sizes, MemoryOf::cpu).total().peak_memory_bytes;

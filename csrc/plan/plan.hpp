@@ -40,8 +40,10 @@ struct Plan {
     std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
     Expr resident_bytes;  // weights and buffers
-    // Weights, buffers, inputs and the peak of activations: on an accelerator, and on a CPU.
+    // Weights, buffers, inputs and the peak of activations: on an accelerator, on a GPU (with what a recorded
+    // graph holds), and on a CPU.
     Expr peak_memory_bytes;
+    Expr gpu_peak_memory_bytes;
     Expr cpu_peak_memory_bytes;
     Sizes bound;                     // sizes that the plan fixes
     std::vector<std::string> names;  // open sizes, sorted
@@ -50,6 +52,7 @@ struct Plan {
     Tape tape;
     std::vector<KernelTerms> terms;
     Affine footprint;      // peak_memory_bytes
+    Affine gpu_footprint;  // gpu_peak_memory_bytes
     Affine cpu_footprint;  // cpu_peak_memory_bytes
     std::vector<PlanGuard> guards;
 };

@@ -70,7 +70,7 @@ def tradeoff(
         devices: Number of machines that share the batch.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         engine: What runs the model: `"torch"` or a serving engine.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
         sustained: Whether the machine runs under continuous load.

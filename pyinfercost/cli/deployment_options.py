@@ -81,7 +81,8 @@ def deployment_options(
         click.option(
             "--execution",
             type=ways,
-            help=f"{helps}default: eager, and cuda_graph in serving engines: a recorded graph.",
+            help=f"{helps}default: eager, and cuda_graph in serving engines; cuda_graph replays eager kernels, "
+            "reduce-overhead compiled ones.",
         ),
         click.option(
             "--devices",

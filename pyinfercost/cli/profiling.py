@@ -122,7 +122,7 @@ class Profiler:
         from ..predict.profile import profile_on
 
         with progress(model, quiet=quiet):
-            captured = captured_for(model, self.sizes, varied, training=self.training)
+            captured = captured_for(model, self.sizes, varied, training=self.training, shared=self.on.devices > 1)
             captured = changed(captured, self.quantize, self.kv_cache)
         return profile_on(self.on, captured, training=self.setup)
 

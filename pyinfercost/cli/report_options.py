@@ -61,14 +61,19 @@ def varied_axes(given: Sequence[str], *, html: str | None, timed: bool) -> dict[
     return axes
 
 
-def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool) -> Captured:
-    """Return the graph of a model at its sizes; the sizes that a report varies stay symbolic."""
+def captured_for(
+    model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool, shared: bool
+) -> Captured:
+    """Return the graph of a model at its sizes.
+
+    The sizes that a report varies stay symbolic, and the batch if devices share it.
+    """
     from ..sources.captured import graph_at, graph_over
     from ..sources.registry import is_graph
 
     varied = [name for name in axes or () if name not in _WORDS]
     if not varied or is_graph(model) or training:
-        return graph_at(model, sizes, training=training)
+        return graph_at(model, sizes, training=training, shared=shared)
     own = {name: sizes.get(name, 1 if name == BATCH else None) for name in varied}
     unknown = [name for name, value in own.items() if value is None]
     if unknown:
@@ -77,6 +82,7 @@ def captured_for(model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] |
     found = graph_over(
         model,
         {name: [value, *(axes or {}).get(name, ())] if name in varied else [value] for name, value in asked.items()},
+        shared=shared,
     )
     return found._replace(sizes={name: asked[name] for name in found.sizes})
 

@@ -18,7 +18,7 @@ from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
 from .machines import deployments_of
 from .options import EPILOG, changed, model_options, whatif_options
-from .output import check_writable, messages_for_people, progress
+from .output import check_writable, messages_for_people, progress, say
 from .sweep_output import FORMATS, Answer, show_answer
 
 if TYPE_CHECKING:
@@ -107,13 +107,14 @@ def sweep(
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         on, fields, prices = _deployments(options)
-        _check_devices(fields["devices"], model, sizes)
+        _check_devices(on, fields["devices"], model, sizes)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, batch_tradeoff=batch_tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
         if (knee or batch_tradeoff) and not is_graph(model):
             _check_curve(choice, sizes)
         from ..results import figures
+        from ..sweeps.arguments import shares_batch
         from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
 
@@ -131,7 +132,8 @@ def sweep(
         from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
-            captured = changed(graph_over(model, sizes), quantize, kv_cache)
+            shared = shares_batch(on, fields["devices"])
+            captured = changed(graph_over(model, sizes, shared=shared), quantize, kv_cache)
         size_axes = _size_axes(captured)
         boundary = boundary_of(captured.graph, "native")
         of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
@@ -196,6 +198,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         return on, fields, {each.machine.id: each.device_price for each in on if each.device_price is not None}
     names = price_options(options["price"])
     by_option: dict[str, dict[str, Price]] = {}
+    on = _priced(on, names)
     for name in names:
         by_id = prices_by_id(name, [each.machine.id for each in on])
         with usage_errors():
@@ -208,17 +211,44 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
     return on, fields, {f"{machine} {name}": price for name in names for machine, price in by_option[name].items()}
 
 
+def _priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:
+    """Return the deployments whose price is known, and report others on stderr.
+
+    A price by machine is asked for each of them, and a lone machine is asked for by name: these are not left out.
+    """
+    from ..deployment.prices import TERMS, UnpricedError
+
+    terms = [price for price in prices if price in TERMS]
+    found: list[Deployment] = []
+    left_out: list[str] = []
+    for each in on:
+        try:
+            for price in terms:
+                each.replace(price=price)
+            found.append(each)
+        except UnpricedError:
+            left_out.append(each.machine.id)
+        except ValueError:
+            found.append(each)  # another error, which is raised with its option
+    if not found or not left_out:
+        return on
+    say(f"Left out because no {' or '.join(terms)} price is known: {', '.join(dict.fromkeys(left_out))}")
+    return found
+
+
 def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
     if len(sizes.get(choice.along, ())) < 3:  # noqa: PLR2004 - a knee needs three points
         curve = "--knee" if choice.knee else "--batch-tradeoff"
         raise click.UsageError(f"{curve} needs at least 3 values of {choice.along}; give, for example, --batch 1:256")
 
 
-def _check_devices(devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]) -> None:
+def _check_devices(
+    on: Sequence[Deployment], devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]
+) -> None:
     from ..sources.sizes import maximum, minimum
 
     if devices is None:
-        return
+        devices = [each.devices for each in on]
     if minimum(devices) < 1:
         raise click.UsageError(f"--devices must be at least 1, got {minimum(devices)}")
     if maximum(devices) > 1 and BATCH not in sizes and not is_graph(model):

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json", "parquet")
 ROWS_OF_A_TABLE = 40
+_MIDDLE, _UPPER_END = "latency_s", "latency_high_s"
+_HINT = (
+    f"Note: a limit on {_MIDDLE} holds for the estimate, which a measurement exceeds as often as not. About 9 of 10 "
+    f"measurements are below {_UPPER_END}: the band is meant to hold 8 of 10, and 1 of 10 is above it."
+)
 
 
 @dataclass
@@ -90,6 +95,9 @@ def _show(
     answer: Answer, chosen: Sweep | StoredSweep, found: int, form: str, output: str | None, limit: int | None
 ) -> None:
     if form == "table":
+        where = answer.choice.where
+        if where is not None and where.limits(_MIDDLE) and _UPPER_END not in where.names:
+            say(_HINT)
         _show_table(answer, chosen, found, output, limit or ROWS_OF_A_TABLE)
     else:
         points = chosen if limit is None else _first(chosen, limit)

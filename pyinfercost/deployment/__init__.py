@@ -3,7 +3,7 @@
 from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Transfer, TransferError
 from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
 from .places import UnknownPlaceError, place, places
-from .prices import Offer, PriceLike, UnknownOfferError, clouds, offer, offers, parse_price
+from .prices import Offer, PriceLike, UnknownOfferError, UnpricedError, clouds, offer, offers, parse_price
 from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "TransferLike",
     "UnknownOfferError",
     "UnknownPlaceError",
+    "UnpricedError",
     "checked_field",
     "clouds",
     "cold_start",

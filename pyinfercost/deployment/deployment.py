@@ -49,9 +49,10 @@ class Deployment:
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
             `"trtllm"`) its own kernels for a language model, see `engine_graph`.
-        execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused) or `"cuda_graph"` (eager kernels,
-            launched from a recorded graph). The empty text, the default, stands for the engine's own way: eager in
-            torch, a recorded graph in serving engines, whose kernels are fused already.
+        execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
+            from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
+            recorded graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded
+            graph in serving engines, whose kernels are fused already.
         threads: Threads of a CPU, or of each copy on it, at least 1; None uses all cores.
         instances: Copies of the model side by side on one CPU, each in a process of its own with its own weights and a
             batch of its own. They share cores, caches, DRAM bandwidth, memory and power equally. Latency is that of one

@@ -47,6 +47,10 @@ class UnknownOfferError(UnknownNameError):
     """The catalog has no such instance; the message names the nearest ones."""
 
 
+class UnpricedError(UnknownOfferError):
+    """The catalog has no price of a device on the given terms."""
+
+
 @dataclass(frozen=True)
 class Offer:
     """A whole instance for rent.
@@ -213,6 +217,7 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
     Raises:
         PriceError: The value is none of these, or an instance with another device or too few threads.
         UnknownOfferError: The instance is unknown; the message names the nearest.
+        UnpricedError: No offer of the device on these terms is known.
     """
     if isinstance(value, Price):
         return value
@@ -243,7 +248,7 @@ def _cheapest(device: str, terms: str, threads: int | None) -> Price:
     known = [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
     if not known:
         others = sorted({each.device for each in offers()})
-        raise UnknownOfferError(
+        raise UnpricedError(
             f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
             f"{', '.join(others)}"
         )

@@ -66,7 +66,7 @@ def measure(
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         engine: `"torch"`: serving engines are measured as servers, not by their forwards.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"` (CUDA).
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` (CUDA only) or `"reduce-overhead"`.
         threads: Number of threads to run on; default: torch's setting.
         instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
         sustained: Whether the predicted machine runs under continuous load.

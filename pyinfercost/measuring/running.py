@@ -16,6 +16,10 @@ Forward = Callable[[], Any]
 
 _DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("fp32", "bf16", "fp16")}
 PRECISIONS = ("native", *_DTYPES)
+_MODES: dict[str, str | None] = {"compiled": None, "reduce-overhead": "reduce-overhead"}
+"""Execution -> mode of `torch.compile`."""
+_BEFORE_RECORDING = 3
+"""Forwards before a CUDA graph is recorded, the number of torch's own examples."""
 
 
 def real_model(spec: str, sizes: Mapping[str, int], device: str = "cpu") -> LoadedModel:
@@ -73,7 +77,8 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
 
     Args:
         loaded: A model with real weights and inputs; cast in place if a precision is given.
-        execution: `"eager"`, `"compiled"` (`torch.compile`), or `"cuda_graph"` (compiled into CUDA graphs).
+        execution: `"eager"`, `"compiled"` (`torch.compile`), `"cuda_graph"` (the eager kernels, replayed on a CUDA
+            device) or `"reduce-overhead"` (this mode of `torch.compile`).
         precision: One of `PRECISIONS`.
 
     Returns:
@@ -91,15 +96,45 @@ def forward_of(loaded: LoadedModel, *, execution: str = "eager", precision: str 
         args, kwargs = torch.utils._pytree.tree_map_only(
             torch.Tensor, lambda t: t.to(dtype) if t.is_floating_point() else t, (args, kwargs)
         )
+    if execution == "cuda_graph":
+        return _recorded(module, args, kwargs)
     called: Any = module
-    if execution in ("compiled", "cuda_graph"):
-        called = torch.compile(module, mode="reduce-overhead" if execution == "cuda_graph" else None)
+    if execution in _MODES:
+        called = torch.compile(module, mode=_MODES[execution])
     elif execution != "eager":
-        raise InputError(f"execution is {execution!r}; expected 'eager', 'compiled' or 'cuda_graph'")
+        raise InputError(f"execution is {execution!r}; expected 'eager', 'cuda_graph' or one of {', '.join(_MODES)}")
 
     def forward() -> Any:
         with torch.inference_mode():
             return called(*args, **kwargs)
+
+    return forward
+
+
+def _recorded(module: torch.nn.Module, args: Any, kwargs: Any) -> Forward:
+    """Record an eager forward as a CUDA graph, and return a function that replays it.
+
+    Raises:
+        InputError: The inputs are not on a CUDA device.
+    """
+    tensors = [leaf for leaf in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    if not any(tensor.is_cuda for tensor in tensors):
+        raise InputError("execution is 'cuda_graph', which records CUDA kernels; pass device='cuda', or 'compiled'")
+    with torch.inference_mode():
+        # A few forwards on a side stream come first, as libraries set themselves up in their first calls.
+        side: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(_BEFORE_RECORDING):
+                module(*args, **kwargs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            results = module(*args, **kwargs)
+
+    def forward() -> Any:
+        graph.replay()
+        return results
 
     return forward
 

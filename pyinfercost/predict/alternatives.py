@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HARDWARE, PRECISION, EXECUTION = "hardware", "precision", "execution"
 
-LAYERS_OF_ALL = 12_000
+LAYERS_OF_ALL = 16_000
 """Maximum number of layers over all points of the default grid; a large model has fewer alternatives."""
 
 MOST_VALUES = 1_000

@@ -16,6 +16,7 @@ from ..results.estimate import Estimate
 from ..results.profile import Profile
 from .diff_tree import status_of, whole_modules
 from .limits import broken_limits
+from .slower_execution import LayerTime, why_slower
 
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
@@ -66,7 +67,7 @@ def compare(before: Comparable, after: Comparable, *, limits: Iterable[str] = ()
     found = Comparison(
         before=first.side,
         after=second.side,
-        warnings=tuple(_warnings(first.side, second.side)),
+        warnings=(*_warnings(first.side, second.side), *_reasons(first, second)),
         totals={name: Change(first.totals[name], second.totals[name]) for name in TOTALS},
         modules=tuple(rows),
         added=whole_modules(rows, "added"),
@@ -77,12 +78,13 @@ def compare(before: Comparable, after: Comparable, *, limits: Iterable[str] = ()
 
 @dataclass(frozen=True)
 class _Read:
-    """One side: its terms, figures of the whole, figures of each module in the order of the graph, and its calls."""
+    """One side: its terms, figures of the whole, figures of each module in the order of the graph, calls and times."""
 
     side: Side
     totals: Mapping[str, float | None]
     modules: Mapping[str, Mapping[str, float | None]]
     work: Mapping[str, list[tuple[Any, ...]] | None]
+    times: tuple[LayerTime, ...]
 
     def works_as(self, other: _Read, path: str) -> bool:
         """Return whether a module runs the same operators with the same known counts on both sides."""
@@ -104,7 +106,7 @@ def _read(given: Comparable, which: str) -> _Read:
         return _side(given.to_dict(), which)
     if isinstance(given, Estimate):
         document = {"model": "", "totals": {}, **given.to_dict()}  # an estimate has times and no counts
-        return _side(document, which, devices=given.devices)
+        return _side(document, which)
     if isinstance(given, (str, PathLike)):
         return _side(profile_document_from(given), str(given))
     if isinstance(given, Mapping):
@@ -114,7 +116,7 @@ def _read(given: Comparable, which: str) -> _Read:
     )
 
 
-def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
+def _side(document: Any, which: str) -> _Read:
     fields = Fields(checked_profile(document, which), which, ComparisonError)
     estimate = fields.inner("estimate")
     cost = estimate.inner("cost")
@@ -129,7 +131,7 @@ def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
         threads=estimate.whole("threads", COUNT),
         instances=estimate.whole("instances", COUNT) or 1,
         sustained=estimate.flag("sustained"),
-        devices=devices,
+        devices=estimate.whole("devices", COUNT) or 1,
         price=cost.inner("price").text("text"),
         utilization=cost.number("utilization", _SHARE),
         unmodelled=unmodelled,
@@ -139,7 +141,24 @@ def _side(document: Any, which: str, *, devices: int = 1) -> _Read:
     known = {**_counted(totals), **of_machine}
     figures = {name: known[name] if name in known else totals.number(name) for name in TOTALS}
     layers = [layer.require("module", "latency_s") for layer in fields.each("layers") or ()]
-    return _Read(side, figures, _modules(fields, layers, figures, unmodelled), _work(layers, unmodelled))
+    modules = _modules(fields, layers, figures, unmodelled)
+    return _Read(side, figures, modules, _work(layers, unmodelled), _times(layers))
+
+
+def _times(layers: list[Fields]) -> tuple[LayerTime, ...]:
+    known = ((layer.text("op"), layer.number("latency_s"), layer.text("effect")) for layer in layers)
+    return tuple(
+        LayerTime(op, float(latency_s), effect) for op, latency_s, effect in known if op and latency_s and effect
+    )
+
+
+def _reasons(before: _Read, after: _Read) -> list[str]:
+    """Return why the fused one of two executions is slower, where they differ in nothing else."""
+    terms = [name for name in _TERMS if name != "execution"]
+    if any(getattr(before.side, name) != getattr(after.side, name) for name in terms):
+        return []
+    reason = why_slower((before.side.execution, after.side.execution), (before.times, after.times))
+    return [] if reason is None else [reason]
 
 
 def _unmodelled(fields: Fields) -> dict[str, int]:

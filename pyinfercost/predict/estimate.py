@@ -53,7 +53,7 @@ def estimate(
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
@@ -232,7 +232,9 @@ def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> t
     """
     layers: dict[int, LayerEstimate] = {}
     launched = [(kernel, kernel.launches) for kernel in kernels]
-    computed = Counter(node for _, launches in launched for launch in launches for node in launch)
+    computed = Counter(
+        node for kernel, launches in launched if not kernel.copies_input for launch in launches for node in launch
+    )
     for kernel, launches in launched:
         effect = effect_of(kernel, machine)
         energy_j = kernel.energy_j if isfinite(kernel.energy_j) else None

@@ -132,7 +132,7 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
     Args:
         graph: The graph.
         precision: Dtype to run in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         overrides: Work by node, of the caller's rules; such plans are not kept.
 
     Raises:

@@ -81,7 +81,7 @@ def profile(
             `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
@@ -131,7 +131,7 @@ def profile(
             captured = request.captured._replace(sizes={**request.captured.sizes, **named})
             rules = request.rules if rules is None else rules
         else:
-            captured = _captured(model, inputs, dynamic, named)
+            captured = _captured(model, inputs, dynamic, named, shared=deployment.devices > 1)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 
@@ -167,7 +167,7 @@ def _request_of(known: Profile) -> ProfileRequest:
     return known.request
 
 
-def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -> Captured:
+def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
     """Return the graph of a model with the sizes to analyze it at."""
     from ..sources.capture import capture, is_program
     from ..sources.data_names import is_data_name
@@ -175,7 +175,7 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any]) -
     if isinstance(model, (str, PathLike)):
         if any(parse_inputs(inputs)):
             raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
-        return graph_at(fspath(model), sizes, dynamic)
+        return graph_at(fspath(model), sizes, dynamic, shared=shared)
     if isinstance(model, _core.Graph):
         _refuse_inputs("a Graph", inputs, dynamic)
         return Captured(model, sizes, {}, model.model)

@@ -157,7 +157,7 @@ def _side(side: Side) -> str:
     threads = [] if side.threads is None else [f"{side.threads} threads"]
     instances = [f"{side.instances} instances"] if side.instances > 1 else []
     sustained = ["sustained"] if side.sustained else []
-    devices = [f"{side.devices} devices"] if side.devices > 1 else []
+    devices = [f"{side.devices} devices, data parallel"] if side.devices > 1 else []
     way = [side.hardware, str(side.precision), str(side.execution), *threads, *instances, *sustained, *devices]
     return ", ".join([*parts, *way])
 

@@ -34,7 +34,7 @@ LAYER_KEYS = (
     "note",
 )
 """Keys of `layers`, which are also the columns of a profile's CSV."""
-_WAY = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained")
+_WAY = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices")
 ESTIMATE = (*_WAY, *figures.keys(figures.ESTIMATE))
 LAYER_TIMES = tuple(
     figure.key for figure in figures.of_scope(figures.LAYER) if figures.HARDWARE in figure.needs and figure.unit == "s"

@@ -74,10 +74,13 @@ def estimate_line(estimate: Estimate) -> str:
 
 
 def _machine(estimate: Estimate) -> str:
-    """Return the id of the machine, and how it is used."""
+    """Return the id of the machine, the number of devices, and how they are used."""
     threads = "" if estimate.threads is None else f", {estimate.threads} threads"
     instances = f", {estimate.instances} instances" if estimate.instances > 1 else ""
-    return estimate.hardware + threads + instances + (", continuous load" if estimate.sustained else "")
+    devices = f"{estimate.devices} x " if estimate.devices > 1 else ""
+    shared = ", data parallel: they share the batch" if estimate.devices > 1 else ""
+    load = ", continuous load" if estimate.sustained else ""
+    return devices + estimate.hardware + shared + threads + instances + load
 
 
 def heading(profile: Profile) -> list[tuple[str, str]]:
@@ -136,7 +139,8 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     estimate = profile.estimate
     if estimate is None:
         return lines
-    memory = quantity(total.peak_memory_bytes, "B")
+    # The counts are of the whole batch, and a device holds its share.
+    memory = quantity(total.peak_memory_bytes, "B") if estimate.devices == 1 else "the largest share of the batch"
     if estimate.machine_memory_bytes is None:
         memory = f"{memory}; the machine's memory size is configurable"
     else:
@@ -188,11 +192,10 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
 
 def estimate_layout(estimate: Estimate) -> Layout:
     """Return the machine, the figures of an estimate, and the layers that take most of its time."""
-    devices = f"{estimate.devices} x " if estimate.devices > 1 else ""
     sizes = sizes_text(estimate.sizes)
     pairs = [
         *([("sizes", sizes)] if sizes else []),
-        ("hardware", devices + _machine(estimate)),
+        ("hardware", _machine(estimate)),
         ("precision", estimate.precision),
         *_execution(estimate),
     ]

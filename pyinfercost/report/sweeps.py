@@ -9,7 +9,8 @@ from ..hardware.schema import EVIDENCE as WORDS_OF_EVIDENCE
 from ..results import figures
 from ..results.estimate import BOUNDS
 from ..results.units import Scale, amount, percent, quantity, scale_for, significant
-from ..sweeps.columns import EVIDENCE, TEXTS, GridColumns
+from ..sources.sizes import maximum
+from ..sweeps.columns import EMULATED_BY, EVIDENCE, TEXTS, GridColumns
 from ..sweeps.frames import known_values
 from ..sweeps.result import ROWS_OF_A_TABLE, joined
 from .delimited import csv_text
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _ROWS_OF_A_SNIPPET = 20
 _POINTS_AT_ONCE = 2**14
 _SCALE = "_scale"
+_DATA_PARALLEL = "data parallel: devices share the batch"
 _SHORT = {words: key for key, words in WORDS_OF_EVIDENCE.items()}
 """Evidence in the words of results -> in a table."""
 
@@ -143,10 +145,20 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
             columns.append(Column(title, "x" if scale else "", cells, numeric=not text))
         elif cells:
             shared.append((title, f"x {cells[0]}" if scale else cells[0]))
+    if _shares_batch(sweep):
+        shared.append(("layout", _DATA_PARALLEL))
     words = set(shown[EVIDENCE].tolist()) - {""}
     if len(words) == 1:  # else it is a column
         shared.append(("evidence", words.pop()))
     return shared, columns
+
+
+def _shares_batch(sweep: Sweep) -> bool:
+    """Return whether devices share the batch at some point; the column is not computed if the grid has the answer."""
+    if "devices" not in sweep or not len(sweep):
+        return False
+    known = isinstance(sweep.data, GridColumns)
+    return maximum(sweep.data.grid.values("devices") if known else sweep["devices"]) > 1  # type: ignore[attr-defined]
 
 
 def _varies(sweep: Sweep, name: str, cells: Sequence[str]) -> bool:
@@ -182,6 +194,9 @@ def sweep_columns(shown: Sweep) -> list[Column]:
     words = shown[EVIDENCE].tolist()
     if len(set(words)) > 1:
         columns.append(Column("evidence", "", [_SHORT.get(word, "") for word in words], numeric=False, spare=3))
+    emulators = shown[EMULATED_BY].tolist()
+    if any(emulators):
+        columns.append(Column("emulated", "", [f"by {dtype}" if dtype else "" for dtype in emulators], numeric=False))
     columns.append(Column("fits", "", _fits_cells(shown), numeric=False))
     return columns
 
@@ -219,8 +234,10 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
     point = sweep.row(0)
     identity = [(name, point[name]) for name in sweep.identity()]
     lines = [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in identity]
+    lines += [("layout", _DATA_PARALLEL)] if point.get("devices", 1) > 1 else []
     latency_s, rate = point["latency_s"], point["throughput_per_s"]
     shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
+    emulator = point[EMULATED_BY]
     memory = quantity(point["peak_memory_bytes"], "B")
     fits = "which fits" if point["fits_in_memory"] else "which DOES NOT FIT"
     if point["machine_memory_bytes"] is None:
@@ -232,6 +249,7 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
             f"({quantity(point['latency_low_s'], 's')} to {quantity(point['latency_high_s'], 's')})",
         ),
         *([("evidence", point[EVIDENCE])] if point[EVIDENCE] else []),
+        *([("emulated", f"no engine for this precision: computed as {emulator}")] if emulator else []),
         ("throughput", "not known" if rate is None else f"{significant(rate)} per second"),
         ("energy", "not known" if point["energy_j"] is None else quantity(point["energy_j"], "J")),
         (

@@ -123,7 +123,7 @@ class Comparison(Result):
     Attributes:
         before: Model and deployment of the first profile.
         after: Model and deployment of the second profile.
-        warnings: Differences other than the model, and operators that no figure includes.
+        warnings: Differences other than the model, operators that no figure includes, and why fused kernels are slower.
         totals: Key -> change of the figure of the whole model.
         modules: Modules of both profiles, in graph order.
         added: Paths of new modules: `layer3.6` if everything below it is new, instead of each submodule.

@@ -36,7 +36,14 @@ class Captured(NamedTuple):
     name: str
 
 
-def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, training: bool = False) -> Captured:
+def graph_at(
+    model: str,
+    sizes: Mapping[str, Any],
+    dynamic: Any = None,
+    *,
+    training: bool = False,
+    shared: bool = False,
+) -> Captured:
     """Return the graph of a model for one point.
 
     Args:
@@ -44,6 +51,7 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
         sizes: Size name -> value.
         dynamic: As in `capture`; for a `.pt2` file only.
         training: As in `capture`.
+        shared: Whether devices share the batch, which then stays a named size.
 
     Returns:
         The graph with its sizes.
@@ -56,6 +64,9 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
+    if shared and BATCH in sizes and not training:
+        found = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=True)
+        return found._replace(sizes={name: values[0] for name, values in found.sizes.items()})
     with size_errors():
         graph = capture(model, dynamic=dynamic, training=training, sizes=sizes)
     # The batch of a library's model is known without being given: it is 1 by default.
@@ -64,12 +75,13 @@ def graph_at(model: str, sizes: Mapping[str, Any], dynamic: Any = None, *, train
     return Captured(graph, *_split(graph, known), model)
 
 
-def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
+def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: bool = False) -> Captured:
     """Return the graph of a model for a grid of points, with as many symbolic sizes as its capture allows.
 
     Args:
         model: A file or a spec, as in `capture`.
         axes: Size name -> values.
+        shared: Whether devices share the batch, which then stays a named size.
 
     Returns:
         The graph with its sizes.
@@ -86,7 +98,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]]) -> Captured:
     with size_errors():
         loaded = load_model(model, {name: value for name, value in first.items() if not is_data_name(name)})
     # Some models cannot keep every size symbolic, so only sizes that vary are.
-    varied = {name for name, values in axes.items() if len(values) > 1}
+    varied = {name for name, values in axes.items() if len(values) > 1 or (shared and name == BATCH)}
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from itertools import accumulate, islice
 from operator import index
+from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
-from .._core import Expr, Graph
+from .._core import Expr, Graph, Hardware
 from ..errors import InputError, InputIndexError, InputTypeError, TooLargeError
 
 if TYPE_CHECKING:
@@ -272,6 +273,32 @@ def listed(name: str, values: Iterable[Any]) -> list[Any]:
             f"{name} has more than {MOST_LISTED:,} values; pass fewer, or a range or an array of numpy for a size"
         )
     return found
+
+
+def as_axis(name: str, values: Any) -> Sequence[Any]:
+    """Return one or several values as a sequence; a long range is not filled in.
+
+    Raises:
+        InputTypeError: It is neither a name nor several values.
+        InputError: There are no values.
+        TooLargeError: There are too many.
+    """
+    if isinstance(values, (str, PathLike, Hardware)):
+        return [values]
+    if not isinstance(values, Iterable):
+        if name not in ("hardware", "precision", "engine", "execution"):
+            return [values]
+        raise InputTypeError(f"{name} is {values!r}; expected one or several names")
+    ranges = as_ranges(values)
+    if ranges is not None and len(ranges) > FILLED_IN:
+        return ranges
+    try:
+        axis = listed(name, values)
+    except TypeError as error:  # an iterable that cannot be iterated, such as an array of no dimension
+        raise InputTypeError(f"{name} is {values!r}; expected one or several values ({error})") from None
+    if not axis:
+        raise InputError(f"{name} has no values; pass one or several")
+    return axis
 
 
 def bind_axis(graph: Graph, name: str, values: SupportsIndex | Iterable[SupportsIndex]) -> NDArray[np.int64] | Ranges:

@@ -9,9 +9,9 @@ from math import isfinite, prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
 from ..deployment import Deployment, checked_field, deployment_of, transfer_text
 from ..deployment.deployment import TORCH, execution_of
+from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..predict.plans import overrides_of
@@ -19,14 +19,14 @@ from ..sources.sizes import (
     FILLED_IN,
     Ranges,
     SizeError,
-    as_ranges,
+    as_axis,
     batch_name,
     bind_axis,
-    listed,
     matched,
     maximum,
 )
-from .evidence import SweepEvidence
+from .arguments import ON, columns_of, priced_machines
+from .evidence import SweepEmulation, SweepEvidence
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..predict.plans import Rules
     from ..sources.captured import Captured
-
-ON = "on"
-"""Key of the deployment in a list of points."""
 
 PLAIN = ("precision", "engine", "execution", "devices", "utilization")
 """Fields of a deployment that need no look-up."""
@@ -119,7 +116,7 @@ def make_spec(
         CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
     """
     graph, sizes, fixed, called = captured
-    points = _columns_of(points)
+    points = {} if points is None else columns_of(points)
     given = _split(on, fields, points)
     for name in points:
         if name in given.axes or name in given.scalars or name in sizes:
@@ -142,10 +139,11 @@ def make_spec(
     grid = Grid([*axes, *(Axis((name,), (values,)) for name, values in named.items())])
     if grid.size > MOST_POINTS:
         raise TooLargeError(f"the grid has {grid.size:,} points; pass fewer values, so that it has 2^63 at the most")
-    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in grid.names:
+    open_sizes = tuple(name for name in grid.names if name in graph.sizes)
+    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in open_sizes:
         raise SizeError(
             "devices share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
-            "or leave devices out"
+            "pass batch= with a spec, or leave devices out"
         )
     machines: dict[int, Hardware] = {}
     numbers: dict[int, int] = {}
@@ -160,7 +158,7 @@ def make_spec(
         "graph": graph,
         "overrides": overrides_of(graph, grid.ways(), rules),
         "grid": grid,
-        "open_sizes": tuple(name for name in grid.names if name in graph.sizes),
+        "open_sizes": open_sizes,
         "machine_number": deployments.lookup(_MACHINE, number_of),
         "machines": tuple(machines.values()),
     }
@@ -169,6 +167,7 @@ def make_spec(
         **where,
         facts=SweepFacts(
             evidence=SweepEvidence(**where),
+            emulation=SweepEmulation(**where),
             graph=graph,
             terms=_Terms(deployments),
             utilization=utilization,
@@ -189,32 +188,6 @@ def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], boo
 def _is_placed(deployment: Deployment) -> bool:
     price = deployment.device_price
     return deployment.region is not None or (price is not None and bool(price.region))
-
-
-def as_axis(name: str, values: Any) -> Sequence[Any]:
-    """Return one or several values as a sequence; a long range is not filled in.
-
-    Raises:
-        InputTypeError: It is neither a name nor several values.
-        InputError: There are no values.
-        TooLargeError: There are too many.
-    """
-    if isinstance(values, (str, PathLike, _core.Hardware)):
-        return [values]
-    if not isinstance(values, Iterable):
-        if name not in ("hardware", "precision", "engine", "execution"):
-            return [values]
-        raise InputTypeError(f"{name} is {values!r}; expected one or several names")
-    ranges = as_ranges(values)
-    if ranges is not None and len(ranges) > FILLED_IN:
-        return ranges
-    try:
-        axis = listed(name, values)
-    except TypeError as error:  # an iterable that cannot be iterated, such as an array of no dimension
-        raise InputTypeError(f"{name} is {values!r}; expected one or several values ({error})") from None
-    if not axis:
-        raise InputError(f"{name} has no values; pass one or several")
-    return axis
 
 
 def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any]]) -> _Given:
@@ -249,6 +222,11 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         if "utilization" not in named and len({each.utilization for each in several}) == 1:
             given.scalars.setdefault("utilization", several[0].utilization)
         return given
+    prices = given.axes.get("price", [given.scalars.get("price")])
+    terms = [price for price in prices if isinstance(price, str) and price in TERMS_OF_PRICES]
+    if terms and len(given.axes.get("hardware", ())) > 1:
+        parts = {name: value for name, value in given.scalars.items() if name in ("threads", "instances")}
+        given.axes["hardware"] = priced_machines(given.axes["hardware"], terms, given.shared, parts)
     if "hardware" not in named:
         if shared.hardware is None:
             raise InputError(
@@ -441,34 +419,6 @@ def _factors(name: str, values: Any) -> tuple[float, ...]:
         return tuple(float(value) for value in factors)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None
-
-
-def _columns_of(points: Any) -> dict[str, Sequence[Any]]:
-    """Return the columns of `points`: mappings of names to values, a mapping of columns, or a data frame."""
-    if points is None:
-        return {}
-    columns: dict[str, Sequence[Any]]
-    if hasattr(points, "columns") and hasattr(points, "__getitem__"):
-        try:
-            columns = {str(name): list(points[name]) for name in points.columns}
-        except (TypeError, KeyError, IndexError) as error:
-            raise InputTypeError(f"points is {points!r}; expected a data frame or columns by name ({error})") from None
-    elif isinstance(points, Mapping):
-        columns = {str(name): as_axis(name, values) for name, values in points.items()}
-    elif isinstance(points, Sequence) and points and all(isinstance(point, Mapping) for point in points):
-        names = list(points[0])
-        for number, point in enumerate(points):
-            if set(point) != set(names):
-                raise InputError(f"point {number} has {[*point]}, and point 0 has {names}; expected the same names")
-        columns = {name: [point[name] for point in points] for name in names}
-    else:
-        raise InputError(
-            f"points is {points!r}; expected a list of {{name: value}}, or columns of one length by name, not empty"
-        )
-    lengths = {name: len(column) for name, column in columns.items()}
-    if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
-        raise InputError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
-    return columns
 
 
 # ---- deployments of a grid -------------------------------------------------------------------------------------------

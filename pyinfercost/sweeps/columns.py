@@ -13,7 +13,6 @@ from ..predict.plans import Boundary, boundary_of, column_of, engine_graph
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
-from .evidence import WORDS
 from .spec import COMPUTED, SCALES, WAY, scale_column
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph
-    from .spec import Grid, SweepFacts
+    from .spec import Coded, Grid, SweepFacts
 
 _ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})
 _FIGURES = figures.of_scope(figures.SWEEP)
@@ -37,7 +36,13 @@ _TOO_MANY_BYTES = 2.0**63
 EVIDENCE = "evidence"
 """What the band of most of the latency rests on, in the words of `hardware.schema.EVIDENCE`."""
 
-TEXTS = ("hardware", "precision", "engine", "execution", "price", "region", "transfer", EVIDENCE)
+EMULATED_BY = "emulated_by"
+"""The dtype that computes products for which the machine has no engine; empty if there are none."""
+
+OF_KERNELS = (EVIDENCE, EMULATED_BY)
+"""Columns of texts that follow from the kernels of a point."""
+
+TEXTS = ("hardware", "precision", "engine", "execution", "price", "region", "transfer", *OF_KERNELS)
 """Columns of texts."""
 
 
@@ -64,7 +69,7 @@ def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
     )
     results = quantities(*(need for need, met in needs if met))
     at = results.index("latency_high_s") + 1
-    return (*ways, *sizes, *results[:at], EVIDENCE, *results[at:])
+    return (*ways, *sizes, *results[:at], *OF_KERNELS, *results[at:])
 
 
 class GridColumns(Mapping[str, "NDArray[Any]"]):
@@ -130,8 +135,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
 
     def labels(self, name: str) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
         """Return a column of texts as codes and the values that they index."""
-        if name == EVIDENCE:
-            return self._evidence_codes(), WORDS
+        if name in OF_KERNELS:
+            texts = self._texts(name)
+            return self._codes(texts), texts.words
         return self.grid.codes(name, self.points), self.grid.values(name)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
@@ -140,8 +146,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         column: NDArray[Any]
         if name in self.grid.names:
             column = self.grid.column(name, self.points)
-        elif name == EVIDENCE:
-            column = np.asarray(WORDS, dtype=str)[self._evidence_codes()]
+        elif name in OF_KERNELS:
+            texts = self._texts(name)
+            column = np.asarray(texts.words, dtype=str)[self._codes(texts)]
         elif name == "peak_memory_bytes":
             if (self.computed[name] >= _TOO_MANY_BYTES).any():
                 raise CountOverflowError(f"{name} does not fit 64 bits at some point; pass smaller sizes")
@@ -157,10 +164,13 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         column.flags.writeable = False
         return column
 
-    def _evidence_codes(self) -> NDArray[np.int64]:
+    def _texts(self, name: str) -> Coded:
+        return self.facts.evidence if name == EVIDENCE else self.facts.emulation
+
+    def _codes(self, texts: Coded) -> NDArray[np.int64]:
         import numpy as np
 
-        codes = self.facts.evidence.codes.column(lambda name: self.grid.codes(name, self.points))
+        codes = texts.codes.column(lambda name: self.grid.codes(name, self.points))
         return np.array(np.broadcast_to(codes, (self.rows,)), dtype=np.int64)
 
     def _derived(self, name: str) -> NDArray[Any]:

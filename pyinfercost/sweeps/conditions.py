@@ -118,6 +118,21 @@ class Condition:
         evaluation = Evaluation(self._syntax, columns)
         return self._spread(evaluation.truth(self._syntax.body), columns, rows)
 
+    def limits(self, name: str) -> bool:
+        """Return whether the condition holds only where a column is below some value.
+
+        Args:
+            name: The column.
+        """
+        pairs = [
+            (left, type(op), right)
+            for part in terms(self._syntax.body)
+            if isinstance(part, ast.Compare)
+            for left, op, right in zip([part.left, *part.comparators], part.ops, part.comparators, strict=False)
+        ]
+        pairs += [(right, _MIRRORED[op], left) for left, op, right in pairs if op in _MIRRORED]
+        return any(op in (ast.Lt, ast.LtE) and _names(smaller, name) for smaller, op, _ in pairs)
+
     def shortfall(self, columns: Mapping[str, NDArray[Any]], *, rows: int | None = None) -> str:
         """Explain why no row satisfies the condition, with a line for each term that `and` joins.
 
@@ -158,6 +173,10 @@ class Condition:
         if rows is None:
             rows = len(columns[self.names[0]]) if self.names else row_count(columns)
         return np.full(rows, bool(truth))
+
+
+def _names(expression: ast.expr, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and column_of(node) == name for node in ast.walk(expression))
 
 
 def row_count(columns: Mapping[str, NDArray[Any]]) -> int:

@@ -1,14 +1,15 @@
-"""What the error bands of a sweep rest on, by machine and way to run."""
+"""What kernels say about the points of a sweep: what bands rest on, and what emulates a precision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
+from ..hardware.dtypes import CORE_DTYPES, short_dtype
 from ..hardware.schema import EVIDENCE
 from ..predict.estimate import evidence_shares
 from ..predict.plans import EngineOverrides, Way, way_of
@@ -19,15 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware
+    from .._core import Graph, Hardware, KernelEstimate
 
 WORDS = ("", *EVIDENCE.values())
 """What a band may rest on, after the empty text of machines that state nothing."""
 
 
+EMULATORS = ("", *CORE_DTYPES)
+"""What may emulate a precision, after the empty text of machines with an engine for it."""
+
+
 @dataclass(frozen=True)
 class SweepEvidence:
     """What the bands of a sweep rest on, computed when it is asked for.
+
+    The evidence is that of the kernels that take most of the latency.
 
     Attributes:
         graph: The model.
@@ -45,12 +52,26 @@ class SweepEvidence:
     machines: tuple[Hardware, ...]
     machine_number: Lookup
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All texts."""
+        return WORDS
+
+    def stated(self, machine: Hardware) -> Hashable:
+        """Return the facts of a machine that the text depends on, beside its kind."""
+        return tuple(sorted(machine.evidence.items()))
+
+    def text_of(self, machine: Hardware, kernels: Sequence[KernelEstimate]) -> str:
+        """Return the text of the kernels of a forward."""
+        shares = evidence_shares(machine, kernels)
+        return max(shares, key=lambda word: shares[word]) if shares else ""
+
     @cached_property
     def codes(self) -> Lookup:
-        """Positions in `WORDS`, by machine and way to run.
+        """Positions in `words`, by machine and way to run.
 
-        The evidence is that of the kernels that take most of the latency at the sizes of the last point, which are
-        usually the greatest. Machines with equal evidence are evaluated once.
+        Kernels are those at the sizes of the last point, which are usually the greatest. Machines that state the same
+        are evaluated once.
         """
         import numpy as np
 
@@ -64,7 +85,7 @@ class SweepEvidence:
         found: dict[Any, int] = {}
         codes = np.zeros((len(self.machines), *(len(values) for values, _ in known)), dtype=np.int64)
         for number, machine in enumerate(self.machines):
-            stated = tuple(sorted(machine.evidence.items()))
+            stated = self.stated(machine)
             for places in np.ndindex(*(len(values) for values, _ in known)):
                 named = {name: values[place] for name, (values, _), place in zip(names, known, places, strict=True)}
                 key = stated, machine.kind, way_of(named)
@@ -77,10 +98,31 @@ class SweepEvidence:
     def _at(self, machine: Hardware, way: Way, share: Mapping[str, int]) -> int:
         try:
             plan = way.family(self.graph, self.overrides).plan_for(share)
-            shares = evidence_shares(machine, _core.evaluate_kernels(plan, share, machine))
+            kernels = _core.evaluate_kernels(plan, share, machine)
         except (InputError, CountOverflowError):
             return 0  # the point is refused when the sweep reaches it
-        return WORDS.index(max(shares, key=lambda word: shares[word])) if shares else 0
+        return self.words.index(self.text_of(machine, kernels))
+
+
+class SweepEmulation(SweepEvidence):
+    """The dtype that computes products for which a machine has no engine; of several, the one that takes longest."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All texts."""
+        return EMULATORS
+
+    def stated(self, machine: Hardware) -> Hashable:
+        """Return the dtypes of the engines of a machine."""
+        return tuple(machine.matrix_flop_per_s), tuple(machine.vector_flop_per_s)
+
+    def text_of(self, machine: Hardware, kernels: Sequence[KernelEstimate]) -> str:
+        """Return the short name of the dtype; empty if each product has an engine."""
+        emulated = [kernel for kernel in kernels if kernel.note]
+        if not emulated:
+            return ""
+        longest = max(emulated, key=lambda kernel: len(kernel.launches) * kernel.latency_s)
+        return short_dtype(longest.engine_dtype)
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

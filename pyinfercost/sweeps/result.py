@@ -22,7 +22,7 @@ from .choosing import (
     several,
     tradeoff_columns,
 )
-from .columns import EVIDENCE, IF_KNOWN, QUANTITIES, GridColumns
+from .columns import IF_KNOWN, OF_KERNELS, QUANTITIES, GridColumns
 from .condition_syntax import unknown_column
 from .conditions import Condition
 from .files import as_path, file_errors
@@ -50,7 +50,8 @@ class Sweep(Result):
     `len` is the number of points.
 
     `fits_in_memory` also holds on machines whose owner chooses the size of the memory; `machine_memory_bytes` is nan
-    there. Columns that follow from others, such as throughput and bands, are computed when they are requested.
+    there. `emulated_by` marks points whose precision the machine has no engine for: it is the dtype that computes
+    their products. Columns that follow from others, such as throughput and bands, are computed when they are requested.
 
     Attributes:
         model: Name of the model.
@@ -230,7 +231,8 @@ class Sweep(Result):
 
     def identity(self) -> tuple[str, ...]:
         """Return the columns that identify a point."""
-        return tuple(name for name in self.data if name not in (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS, EVIDENCE))
+        results = (*QUANTITIES, *IF_KNOWN, *TRADEOFF_COLUMNS, *OF_KERNELS)
+        return tuple(name for name in self.data if name not in results)
 
     # ---- as something else ----
 

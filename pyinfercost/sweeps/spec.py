@@ -195,6 +195,10 @@ class Coded(Protocol):
     """Texts of a column, as positions in a list; computed when it is asked for."""
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The list."""
+
+    @property
     def codes(self) -> Lookup:
         """The positions."""
 
@@ -210,6 +214,7 @@ class SweepFacts:
         priced: Whether a price is known at some point.
         placed: Whether a region is known at some point.
         evidence: What the bands rest on.
+        emulation: What computes precisions for which a machine has no engine.
     """
 
     graph: Graph = field(repr=False)
@@ -218,11 +223,12 @@ class SweepFacts:
     priced: bool
     placed: bool
     evidence: Coded
+    emulation: Coded
 
     def content(self) -> tuple[Any, ...]:
         """Return all but the graph as plain values, for a hash."""
         terms = [(name, lookup.content()) for name, lookup in self.terms.items()]
-        return terms, self.utilization, self.priced, self.placed  # evidence follows from the rest of a spec
+        return terms, self.utilization, self.priced, self.placed  # texts of kernels follow from the rest of a spec
 
 
 # ---- spec ------------------------------------------------------------------------------------------------------------

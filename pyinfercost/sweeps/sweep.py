@@ -8,17 +8,19 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
+from ..deployment import Deployment
 from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
-from ..sources.sizes import call_sizes
-from .axes import as_axis, make_spec
+from ..sources.sizes import as_axis, call_sizes
+from .arguments import ON, columns_of, shares_batch
+from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, PriceLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -108,12 +110,16 @@ def sweep(
         FileAccessError: `out` cannot be written; the finished parts are kept.
         TooLargeError: The points do not fit into memory, and `out` is left out.
     """
+    several_on = on if on is None or isinstance(on, Deployment) else as_axis(ON, on)
+    shared_by = None if devices is None else as_axis("devices", devices)
+    columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
+        shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, columns)
         return sweep_over(
-            _captured(model, named),
-            on=on,
+            _captured(model, named, shared=shared),
+            on=several_on,
             hardware=hardware,
-            devices=devices,
+            devices=shared_by,
             precision=precision,
             engine=engine,
             execution=execution,
@@ -125,7 +131,7 @@ def sweep(
             region=region,
             transfer=transfer,
             scale=scale,
-            points=points,
+            points=points if points is None else columns,
             where=where,
             rules=rules,
             out=out,
@@ -135,7 +141,7 @@ def sweep(
         )
 
 
-def _captured(model: Any, sizes: Mapping[str, Any]) -> Captured:
+def _captured(model: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
     if isinstance(model, _core.Graph):
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):
@@ -143,7 +149,7 @@ def _captured(model: Any, sizes: Mapping[str, Any]) -> Captured:
             f"model is of type {type(model).__name__}; expected a Graph, a file or a model spec. Make a graph with "
             "capture(model, inputs, dynamic={0: {0: 'batch'}})"
         )
-    return graph_over(fspath(model), {name: as_axis(name, value) for name, value in sizes.items()})
+    return graph_over(fspath(model), {name: as_axis(name, value) for name, value in sizes.items()}, shared=shared)
 
 
 @overload

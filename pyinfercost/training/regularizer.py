@@ -73,7 +73,7 @@ class CostRegularizer:
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
-        execution: `"eager"`, `"compiled"` or `"cuda_graph"`.
+        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.

@@ -28,6 +28,7 @@ from support.toy_graphs import blocks
 
 import pyinfercost as ic
 from pyinfercost.cli.arguments import prices_by_id, scale_axes
+from pyinfercost.deployment import offers
 
 # --- axes ----------------------------------------------------------------------------------------------------------
 
@@ -121,6 +122,50 @@ def test_wrong_factors_are_a_usage_error(text: str, message: str) -> None:
 def test_a_scale_given_twice_is_a_usage_error() -> None:
     with pytest.raises(click.UsageError, match="given twice"):
         scale_axes(("compute=1", "compute=2"), SCALES)
+
+
+def test_of_several_machines_those_without_a_known_price_are_left_out(toy: str) -> None:
+    result = sweep(toy, "-H", "gpu", "--price", "on-demand", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    names = [row["hardware"] for row in csv.DictReader(io.StringIO(result.stdout))]
+    usable = [
+        m["id"] for m in map(ic.hardware.describe, ic.hardware.names()) if m["kind"] == "gpu" and not m["missing"]
+    ]
+    priced = [name for name in usable if offers(device=name)]
+    assert names == priced
+    left_out = [name for name in usable if name not in priced]
+    assert f"Left out because no on-demand price is known: {', '.join(left_out)}\n" in result.stderr
+    named = sweep(toy, "-H", "a100-pcie-40gb,l4,t4", "--price", "on-demand,spot", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(named.stdout)))
+    assert list(dict.fromkeys(row["hardware"] for row in rows)) == ["l4", "t4"]
+    assert "no on-demand or spot price is known: a100-pcie-40gb" in named.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("-H", "a100-pcie-40gb", "--price", "on-demand"), "the catalog has no on-demand price of a100-pcie-40gb"),
+        (("-H", "a100-pcie-40gb,t4", "--price", "a100-pcie-40gb=spot,t4=1"), "no spot price of a100-pcie-40gb"),
+        (("-H", "a100-pcie-40gb,rtx-4090", "--price", "reserved"), "no reserved price of a100-pcie-40gb"),
+        (("-H", "l4,t4", "--price", "g6.4xlarge"), "aws/g6.4xlarge@us-east-1 has l4, not t4"),
+    ],
+)
+def test_a_price_that_was_asked_for_by_name_is_refused(toy: str, options: tuple[str, ...], message: str) -> None:
+    result = sweep(toy, *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
+def test_a_limit_on_the_estimate_is_followed_by_a_note(toy: str) -> None:
+    note = "About 9 of 10 measurements are below latency_high_s: the band is meant to hold 8 of 10"
+    limited = sweep(toy, *TWO, "--batch", "1,8", "--where", "latency_s < 1", "--where", "batch > 1")
+    assert limited.stderr.count(note) == 1
+    assert note not in limited.stdout
+    for conditions in (("batch > 1",), ("latency_high_s < 1",), ("latency_s < 1 and latency_high_s < 2",)):
+        where = [part for condition in conditions for part in ("--where", condition)]
+        assert sweep(toy, *TWO, "--batch", "1,8", *where).stderr == ""
+    for form in ("json", "csv"):
+        assert sweep(toy, *TWO, "--batch", "1,8", "--where", "latency_s < 1", "--format", form).stderr == ""
 
 
 def test_prices() -> None:

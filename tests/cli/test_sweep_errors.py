@@ -298,7 +298,7 @@ def test_after_ctrl_c_without_a_point_there_is_only_the_message(toy: str, stop: 
 
 
 def test_ctrl_c_before_the_sweep(toy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", interrupted)

@@ -267,6 +267,23 @@ def test_several_prices_are_an_axis(tmp_path: Path) -> None:
         assert listed["cost_usd"][number] == ic.estimate(blocks(), hardware=machine, price=price, batch=8).cost_usd
 
 
+def test_machines_without_a_known_price_are_left_out_of_a_sweep() -> None:
+    machines = ["l4", "a100-pcie-40gb", ic.hardware.load("t4")]
+    with pytest.warns(UserWarning, match="left out because no on-demand price is known: a100-pcie-40gb; pass price="):
+        grid = ic.sweep(blocks(), hardware=machines, price="on-demand", batch=[1, 8])
+    assert list(dict.fromkeys(grid["hardware"].tolist())) == ["l4", "t4"]
+    wanted = ic.sweep(blocks(), hardware=["l4", "t4"], price="on-demand", batch=[1, 8])
+    assert grid["hardware"].tolist() == wanted["hardware"].tolist()
+    assert grid["cost_usd"][:2].tolist() == wanted["cost_usd"][:2].tolist()
+    with pytest.warns(UserWarning, match="no on-demand or spot price is known: a100-pcie-40gb"):
+        assert len(ic.sweep(blocks(), hardware=machines, price=["on-demand", "spot", 2.0], batch=8)) == 6
+    # A lone machine, and machines that are all without a price, are errors; a number is a price of any machine.
+    for asked in ("a100-pcie-40gb", ["a100-pcie-40gb", "rtx-3080"]):
+        with pytest.raises(money.UnpricedError, match="the catalog has no on-demand price of a100-pcie-40gb"):
+            ic.sweep(blocks(), hardware=asked, price="on-demand")
+    assert len(ic.sweep(blocks(), hardware=machines, price=2.0)) == 3
+
+
 def test_several_prices_on_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "toy.json"
     file.write_text(blocks().to_json())

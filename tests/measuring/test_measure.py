@@ -100,6 +100,28 @@ def test_a_precision_casts_weights_and_inputs() -> None:
     assert forward_of(real, precision="bf16")().dtype is torch.bfloat16
 
 
+@pytest.mark.parametrize(("execution", "mode"), [("compiled", None), ("reduce-overhead", "reduce-overhead")])
+def test_compiled_executions_are_modes_of_torch(
+    execution: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes = []
+
+    def compiled(module: nn.Module, *, mode: str | None) -> nn.Module:
+        modes.append(mode)
+        return module
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    result = ic.measure(Residual(), torch.randn(1, 32), execution=execution, energy=False, **QUICK)
+    assert modes == [mode]
+    assert result.execution == execution
+    assert result.layers == ()
+
+
+def test_a_cuda_graph_needs_a_cuda_device() -> None:
+    with pytest.raises(ValueError, match="records CUDA kernels; pass device='cuda'"):
+        ic.measure(Residual(), torch.randn(1, 32), execution="cuda_graph", energy=False, **QUICK)
+
+
 @pytest.mark.parametrize(("argument", "value"), [("execution", "fast"), ("precision", "fp8")])
 def test_ways_of_running_are_known(argument: str, value: str) -> None:
     with pytest.raises(ValueError, match=value):

@@ -18,6 +18,7 @@ from pyinfercost.predict.compare import TOTALS, ComparisonError
 from pyinfercost.predict.diff_tree import collapsed
 from pyinfercost.predict.limits import LimitError
 from pyinfercost.results.comparison import FIGURES, Change
+from pyinfercost.results.units import quantity, significant
 
 PRICED = {"hardware": "epyc-7742", "threads": 8, "price": 1.0}
 """With it some times of blocks that did not change differ by a little: a model's start is shared out among layers."""
@@ -230,6 +231,36 @@ def test_a_profile_its_document_and_its_file_are_the_same(
     assert ic.compare(before.to_dict(), after) == wanted
     assert ic.compare(path, after.to_dict()) == wanted
     assert ic.compare(str(path), after) == wanted
+
+
+def test_a_slower_fused_execution_has_its_reason() -> None:
+    # 18.1 us of host time for each kernel of compiled code, and 6.6 us for each eager one.
+    eager, compiled, recorded = (
+        ic.profile(transformer(), hardware="h100-sxm-80gb", execution=execution, precision="fp16")
+        for execution in ("eager", "compiled", "reduce-overhead")
+    )
+    ratio = compiled.estimate.latency_s / eager.estimate.latency_s
+    assert ratio > 1.01
+    layers = [layer for layer in compiled.estimate.layers if layer.effect == "host-bound (dispatch)"]
+    added_s = sum(layer.latency_s for layer in layers) - sum(
+        layer.latency_s for layer in eager.estimate.layers if layer.effect == "host-bound (dispatch)"
+    )
+    by_op: dict[str, float] = {}
+    for layer in layers:
+        by_op[layer.op] = by_op.get(layer.op, 0.0) + layer.latency_s
+    most = max(by_op, key=lambda op: by_op[op]).removeprefix("aten.")
+    for comparison in (
+        ic.compare(eager, compiled),
+        ic.compare(compiled, eager),
+        ic.compare(eager.estimate, compiled.estimate),
+    ):
+        reason = comparison.warnings[-1]
+        assert reason.startswith(f"compiled takes {significant(ratio)} times as long as eager: kernels with the effect")
+        assert f"'host-bound (dispatch)' take {quantity(added_s, 's')} more, foremost those of {most} (" in reason
+    assert len(ic.compare(eager, recorded).warnings) == 1  # a recorded graph is faster
+    assert len(ic.compare(compiled, recorded).warnings) == 1  # both are fused
+    other = ic.profile(compiled, hardware="l4")
+    assert not any("as long as" in text for text in ic.compare(eager, other).warnings)
 
 
 def test_estimates_have_times_and_no_counts(before: ic.Profile, after: ic.Profile) -> None:

@@ -12,6 +12,7 @@ import pytest
 from support.toy_graphs import BLOCKS, WIDTH, blocks
 
 import pyinfercost as ic
+from pyinfercost import _core
 
 A100 = "a100-sxm-80gb"
 LINEAR_FLOPS = 2 * WIDTH * WIDTH  # per row of the batch
@@ -162,7 +163,7 @@ def test_a_rule_with_a_misspelt_field_is_refused() -> None:
 # --- estimates -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("execution", ["eager", "compiled", "cuda_graph"])
+@pytest.mark.parametrize("execution", _core.executions())
 @pytest.mark.parametrize("precision", ["native", "fp16"])
 def test_the_layers_of_an_estimate_add_up(graph: ic.Graph, execution: str, precision: str) -> None:
     estimate = ic.estimate(graph, hardware=A100, execution=execution, precision=precision, batch=64)

@@ -74,7 +74,7 @@ def test_each_point_is_what_a_profile_of_it_says(profile: ic.Profile, page_text:
 def test_what_is_varied_by_default(profile: ic.Profile) -> None:
     assert alternatives(profile).axes == {
         "precision": ("fp16", "native"),
-        "execution": ("eager", "compiled", "cuda_graph"),
+        "execution": ("eager", "compiled", "cuda_graph", "reduce-overhead"),
         "batch": (1, 8, 32, 128),
     }
     assert "batch" not in alternatives(ic.profile(blocks(fixed_batch=3), hardware="t4")).axes

@@ -17,7 +17,7 @@ from pyinfercost.cli import main
 from pyinfercost.results.measurement import MeasuredLayer, Measurement
 
 MACHINES = ("a100-sxm-80gb", "epyc-7763", "tpu-v4", "coral-edge-tpu")
-EXECUTIONS = ("eager", "compiled", "cuda_graph")
+EXECUTIONS = ("eager", "compiled", "cuda_graph", "reduce-overhead")
 FIELDS = {
     "M": {"ph", "pid", "tid", "name", "ts", "args"},
     "B": {"ph", "pid", "tid", "name", "ts", "args"},

@@ -84,7 +84,7 @@ def test_figures_are_attributes(profile: ic.Profile) -> None:
 def test_a_sweep_has_the_figures_whose_needs_are_given() -> None:
     graph = transformer()
     always = {key for key in figures.keys(figures.SWEEP) if not figures.FIGURES[key].needs & _GIVEN}
-    identity = {"hardware", "precision", "execution", "batch", "sequence", "evidence"}
+    identity = {"hardware", "precision", "execution", "batch", "sequence", "evidence", "emulated_by"}
     bare = ic.sweep(graph, hardware="l4", batch=[1, 2])
     assert set(bare.columns) - identity == always
     priced = ic.sweep(graph, hardware="l4", batch=[1, 2], price=1.0)

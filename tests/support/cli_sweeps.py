@@ -49,5 +49,5 @@ def heading(text: str) -> dict[str, str]:
     return {name: value for name, value in (pair for pair in pairs if len(pair) == 2)}
 
 
-def never(*_: object) -> None:
+def never(*_: object, **__: object) -> None:
     raise AssertionError("the model is captured")

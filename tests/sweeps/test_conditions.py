@@ -423,3 +423,25 @@ def test_a_name_that_is_no_column_is_quoted_in_part() -> None:
     with pytest.raises(ConditionError, match="unknown column 'aaa") as caught:
         Condition(f"{'a' * 50_000} > 1").mask(COLUMNS)
     assert len(str(caught.value)) < 2000
+
+
+# ---- limits ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("latency_s < 0.02", True),
+        ("fits_in_memory and latency_s <= 0.02", True),
+        ("0.02 > latency_s", True),
+        ("0.001 < latency_s < 0.02", True),
+        ("1000 * latency_s < 20", True),
+        ("latency_s > 0.02", False),
+        ("0.02 <= latency_s", False),
+        ("latency_s < 0.02 or batch > 1", False),
+        ("latency_high_s < 0.02", False),
+        ("batch < 8", False),
+    ],
+)
+def test_a_condition_limits_a_column_from_above(text: str, limits: bool) -> None:
+    assert Condition.parse(text).limits("latency_s") is limits

@@ -14,7 +14,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.sweeps import result
 
-TEXTS = ("hardware", "precision", "execution", "evidence")
+TEXTS = ("hardware", "precision", "execution", "evidence", "emulated_by")
 
 
 @pytest.fixture(scope="module")

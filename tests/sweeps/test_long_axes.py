@@ -19,7 +19,6 @@ from pyinfercost.errors import CountOverflowError, InputError, InputTypeError, T
 from pyinfercost.sources import sizes
 from pyinfercost.sources.captured import Captured
 from pyinfercost.sources.sizes import Ranges
-from pyinfercost.sweeps import axes
 from pyinfercost.sweeps.axes import make_spec
 from pyinfercost.sweeps.execute import Run, run_in_memory
 
@@ -28,7 +27,6 @@ from pyinfercost.sweeps.execute import Run, run_in_memory
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges of more than 5 values are not filled in."""
     monkeypatch.setattr(sizes, "FILLED_IN", 5)
-    monkeypatch.setattr(axes, "FILLED_IN", 5)
 
 
 # ---- values ----

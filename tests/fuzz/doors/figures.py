@@ -17,7 +17,7 @@ MACHINES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x")
 """Machines of every kind, with and without known powers and links."""
 
 PRECISIONS = ("native", "native", *_core.precisions())
-EXECUTIONS = ("eager", "compiled", "cuda_graph")
+EXECUTIONS = ("eager", "compiled", "cuda_graph", "reduce-overhead")
 
 _ROW = (
     *("contraction_flops", "pointwise_flops", "causal_flops", "flops", "macs", "parameters", "parameter_bytes"),

@@ -18,7 +18,7 @@ from ..values import Value
 _FIELDS: dict[str, tuple[Value, ...]] = {
     "hardware": ("l4", "t4", "xeon-8380", "tpu-v5e"),
     "precision": ("native", "fp16", "int8", "fp8"),
-    "execution": ("eager", "compiled", "cuda_graph"),
+    "execution": ("eager", "compiled", "cuda_graph", "reduce-overhead"),
     "devices": (1, 2, 8),
     "price": ("on-demand", 0.5, "spot", 1e-320),
     "utilization": (0.1, 1.0, 1e-320),
