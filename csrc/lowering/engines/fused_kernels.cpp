@@ -3,6 +3,7 @@
 #include <array>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/passes.hpp"
@@ -91,30 +92,28 @@ class Writer {
     }
 
     void add_inputs(const Nodes& nodes, std::size_t unit, std::vector<TensorIndex>& inputs) {
-        std::map<TensorIndex, std::set<TensorIndex>> parts;  // of each whole
-        std::vector<TensorIndex> order;
+        using Whole = std::pair<TensorIndex, bool>;  // and whether its value is known before the forward
+        std::map<Whole, std::set<TensorIndex>> parts;
+        std::vector<Whole> order;
         for (const NodeIndex node : nodes) {
             for (const Operand& operand : flow_.operands(node)) {
                 const NodeIndex made = through_views(flow_, operand.producer);
                 if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit)) continue;
                 const Source source = source_of(operand);
                 if (is_empty_buffer(source.whole)) continue;
-                if (!parts.contains(source.whole)) order.push_back(source.whole);
-                parts[source.whole].insert(source.part);
+                const Whole whole{source.whole, made != kNoNode && !flow_.is_live(made)};
+                if (!parts.contains(whole)) order.push_back(whole);
+                parts[whole].insert(source.part);
             }
         }
-        for (const TensorIndex whole : order) {
+        for (const Whole& whole : order) {
+            const auto [t, known] = whole;
             const std::set<TensorIndex>& read = parts[whole];
-            if (read.contains(whole)) {
-                inputs.push_back(known(whole));
-                continue;
-            }
             Expr sum = 0;
             for (const TensorIndex part : read) sum += flow_.numel(part);
-            if (sum == flow_.numel(whole)) {
-                inputs.push_back(known(whole));
-            } else {
-                for (const TensorIndex part : read) inputs.push_back(known(part));
+            const bool all = read.contains(t) || sum == flow_.numel(t);
+            for (const TensorIndex part : all ? std::set<TensorIndex>{t} : read) {
+                inputs.push_back(known ? table_of(part) : part);
             }
         }
     }
@@ -125,9 +124,7 @@ class Writer {
         return first != kNoNode && makes_buffer(flow_, first);
     }
     // A table in the place of a value that is known before the forward.
-    TensorIndex known(TensorIndex t) {
-        const NodeIndex made = flow_.maker(t);
-        if (made == kNoNode || flow_.is_live(made)) return t;
+    TensorIndex table_of(TensorIndex t) {
         const auto found = tables_.find(t);
         if (found != tables_.end()) return found->second;
         const TensorIndex table =
@@ -327,6 +324,11 @@ class Writer {
         }
     }
 
+    bool writes(NodeIndex node, TensorIndex t) const {
+        const auto results = flow_.graph().node_outputs(flow_.graph().nodes()[at(node)]);
+        return std::find(results.begin(), results.end(), t) != results.end();
+    }
+
     // Nodes that stay read tables instead of what was computed from positions.
     void fix_static() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
@@ -334,11 +336,12 @@ class Writer {
             GraphRewriter::Replaced replaced;
             for (const Operand& operand : flow_.operands(i)) {
                 if (operand.producer == kNoNode || flow_.is_live(operand.producer)) continue;
+                if (writes(i, operand.tensor)) continue;  // a buffer that it fills
                 const Source source = source_of(operand);
                 const Tensor& root = flow_.tensor(source.whole);
                 if (root.role == Role::parameter || root.role == Role::buffer)
                     continue;  // a transposed weight
-                replaced.emplace_back(operand.tensor, known(operand.tensor));
+                replaced.emplace_back(operand.tensor, table_of(operand.tensor));
             }
             rewriter_.replace_operands(i, replaced);
         }

@@ -46,7 +46,8 @@ class CachePass {
         if (operands.size() < 2) return;
         Appended found;
         const Operand& first = operands.front();
-        const bool given = first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
+        const bool given = first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache &&
+                           !is_empty(first.tensor);
         if (!given && !is_empty(first.tensor)) return;
         // Positions are appended: the last axis, the features, stays.
         const std::vector<Expr> after = flow_.shape(flow_.call(cat).output());
