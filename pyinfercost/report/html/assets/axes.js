@@ -51,4 +51,4 @@ function showTip(lines, x, y) {
   tip.style.top = `${Math.max(4, y + 14 + height > window.innerHeight ? y - height - 10 : y + 14)}px`;
 }
 const hideTip = () => { tip.hidden = true; };
-const nameOf = (layer) => `${layer.module || "(model)"} · ${layer.op.replace(/^aten\./, "")}`;
+const nameOf = (layer) => `${layer.module || "(model)"} · ${layer.op.replace(/^(aten|engine)\./, "")}`;

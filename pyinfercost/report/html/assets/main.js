@@ -24,7 +24,7 @@ function drawAll(layer = null) {
   const { estimate } = view;
   byId("model").textContent = profile.model || "(unnamed graph)";
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
-    estimate.execution, `on ${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
+    estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
   ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
   drawHeadline(view);
   drawOrigin(view);

@@ -52,7 +52,7 @@ function makeTree(pick) {
   const opOf = (node) => {
     const layers = node.layers.filter((index) => !isIdle(profile.layers[index]));
     const missing = layers.filter((index) => unmodelled.has(profile.layers[index].op)).length;
-    if (layers.length === 1) return profile.layers[layers[0]].op.replace(/^aten\./, "") + (missing ? ", unknown" : "");
+    if (layers.length === 1) return profile.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
     return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
   };
   const texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node) }]));
