@@ -53,7 +53,11 @@ if TYPE_CHECKING:
     from .results.comparison import Comparison as Comparison
     from .results.estimate import Estimate as Estimate
     from .results.estimate import LayerEstimate as LayerEstimate
+    from .results.kv_cache import CacheLayers as CacheLayers
+    from .results.kv_cache import KVCache as KVCache
+    from .results.language_profile import LanguageProfile as LanguageProfile
     from .results.measurement import Measurement as Measurement
+    from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile
     from .results.record import CostRecord as CostRecord
     from .results.sparsity import ActivationSparsity as ActivationSparsity
@@ -97,7 +101,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),
     ".results.estimate": ("Estimate", "LayerEstimate"),
+    ".results.kv_cache": ("CacheLayers", "KVCache"),
+    ".results.language_profile": ("LanguageProfile",),
     ".results.measurement": ("Measurement",),
+    ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),

@@ -315,7 +315,10 @@ class GraphRewriter:
     def replace_operands(self, node: int, replaced: Mapping[int, int | TensorId | TensorInfo]) -> None:
         """Read other tensors in one node: old -> new."""
     def redirect(self, old: int | TensorId | TensorInfo, now: int | TensorId | TensorInfo) -> None:
-        """Read another tensor in all nodes of the first graph, and among the results of the graph."""
+        """Read another tensor in all nodes of the first graph, and among the results of the graph.
+
+        A tensor that is no result anymore lives until its last use.
+        """
     def remove(self, node: int) -> None:
         """Remove a node. Inserted nodes may make its results; results without maker and reader go too."""
     def build(self) -> Graph:

@@ -323,14 +323,30 @@ void register_counts(py::module_& m) {
             result["tokens"] = found.tokens ? to_python(*found.tokens) : py::object(py::none());
             result["kv_cache_bytes"] =
                 found.kv_cache_bytes ? to_python(*found.kv_cache_bytes) : py::object(py::none());
-            result["kv_cache_growth_bytes"] = to_python(found.kv_cache_growth_bytes);
+            result["reads_cache"] = found.reads_cache;
+            py::list caches;
+            for (const Cache& cache : found.caches) {
+                py::dict row;
+                row["name"] = cache.name;
+                row["tensor"] = cache.tensor;
+                row["kind"] = name_of(cache.kind);
+                row["dtype"] = name_of(parse_precision(precision).storage_of(
+                    graph->tensors()[static_cast<std::size_t>(cache.tensor)].dtype));
+                row["bytes"] = to_python(cache.bytes);
+                row["sequence_bytes"] = to_python(cache.sequence_bytes);
+                row["token_bytes"] = to_python(cache.token_bytes);
+                row["positions"] = to_python(cache.positions);
+                row["grows"] = cache.grows;
+                caches.append(row);
+            }
+            result["caches"] = caches;
             return result;
         },
         py::arg("graph"), py::kw_only(), py::arg("precision") = "native",
         "What passes the boundary of a forward, in all sizes of the graph: tensors and bytes of its inputs "
         "and "
-        "results\n(caches stay where they are), bytes of its weights, and its tokens, None where it reads "
-        "none.");
+        "results\n(caches stay where they are), bytes of its weights, its tokens, None where it reads "
+        "none, and the caches that it leaves, one by one.");
 }
 
 }  // namespace infercost

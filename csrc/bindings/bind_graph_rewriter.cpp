@@ -123,7 +123,8 @@ void register_graph_rewriter(py::module_& m) {
                 r.redirect(to_tensor(old), to_tensor(now));
             },
             py::arg("old"), py::arg("now"),
-            "Reads another tensor in all nodes of the first graph, and among the results of the graph.")
+            "Reads another tensor in all nodes of the first graph, and among the results of the graph. A "
+            "tensor that is no result anymore lives until its last use.")
         .def(
             "remove", [](GraphRewriter& r, const NodeParameter& node) { r.remove(node); }, py::arg("node"),
             "Removes a node. Inserted nodes may make its results; results without maker and reader go too.")

@@ -48,7 +48,7 @@ struct Range {
 struct Tensor {
     DType dtype;
     Role role;
-    std::uint32_t name;  // of a parameter, buffer or input; 0 (empty) for activations
+    std::uint32_t name;  // of a parameter, buffer, input or returned cache; 0 (empty) for other activations
     Range shape;         // in dims
     Range strides;       // in dims, in elements
     // Elements of the user's weight that are stored in it: of a packed weight more than it has, of a scale 0.

@@ -71,7 +71,7 @@ class GraphRewriter {
     // Reads other tensors in the place of some.
     void replace_operands(NodeIndex node, const Replaced& replaced);
     // Every node of the first graph reads `now` in the place of `old`, and the graph returns it. Inserted
-    // nodes still read what they were given.
+    // nodes still read what they were given. A tensor that is no result anymore lives until its last use.
     void redirect(TensorIndex old, TensorIndex now);
     // The graph returns `now` in the place of `old`.
     void return_instead(TensorIndex old, TensorIndex now);

@@ -1,7 +1,10 @@
 #include "count/boundary.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "count/count.hpp"
@@ -10,28 +13,58 @@ namespace infercost {
 namespace {
 
 constexpr int kSequenceRank = 2;  // dimensions of ids: batch, sequence
+constexpr int kStateRank = 2;     // minimum dimensions of a cache: batch, element
 constexpr int kKeyRank = 3;       // minimum dimensions of keys and values: batch, position, element
+constexpr int kHeadsRank = 4;     // dimensions of keys with heads: batch, head, position, element
+
+constexpr std::array<std::string_view, 5> kCacheKinds = {"full", "sliding", "latent", "cross", "state"};
+
+// Prefix of the names of caches among inputs and results.
+constexpr std::string_view kCacheName = "past_key_value";
+
+// Ops that change the format of a cache and not its contents.
+bool is_conversion(std::string_view op) {
+    return op == "aten._to_copy" || op == "pyinfercost.quantize_rows" ||
+           op.starts_with("quantized_decomposed.dequantize");
+}
 
 // Tracks the contents of tensors through views and copies, in one pass in node order.
 class Followed {
   public:
     explicit Followed(const Graph& graph)
-        : origin_(graph.tensors().size()), kept_(graph.tensors().size(), false) {
-        for (std::size_t i = 0; i < origin_.size(); ++i) origin_[i] = static_cast<TensorIndex>(i);
+        : origin_(graph.tensors().size()),
+          kept_(graph.tensors().size(), false),
+          cache_(graph.tensors().size(), kNoTensor) {
+        for (std::size_t i = 0; i < origin_.size(); ++i) {
+            origin_[i] = static_cast<TensorIndex>(i);
+            if (graph.tensors()[i].role == Role::kv_cache) cache_[i] = origin_[i];
+        }
     }
 
     // The tensor that first held the contents.
     TensorIndex origin(const Pass& pass, TensorIndex t) const { return origin_[at(pass.storage.root(t))]; }
-    // Whether an attention reads it as keys or values.
-    bool kept(const Pass& pass, TensorIndex t) const { return kept_[at(origin(pass, t))]; }
+    // Whether an attention reads it, or the cache that it continues, as keys or values.
+    bool kept(const Pass& pass, TensorIndex t) const {
+        const TensorIndex given = cache(pass, t);
+        return kept_[at(origin(pass, t))] || (given != kNoTensor && kept_[at(given)]);
+    }
+    // The given cache whose contents it holds, alone or with others; kNoTensor if there is none.
+    TensorIndex cache(const Pass& pass, TensorIndex t) const { return cache_[at(pass.storage.root(t))]; }
 
     void visit(const Call& call, const Work& work, const Pass& pass) {
-        if (work.kind == WorkKind::copy) {
+        if (work.kind == WorkKind::copy || is_conversion(call.op().name)) {
             std::set<TensorIndex> from;
-            call.for_each_input([&](TensorIndex t) { from.insert(origin(pass, t)); });
-            if (from.size() != 1) return;
+            std::set<TensorIndex> caches;
+            call.for_each_input([&](TensorIndex t) {
+                from.insert(origin(pass, t));
+                if (const TensorIndex given = cache(pass, t); given != kNoTensor) caches.insert(given);
+            });
             for (const std::int64_t t : pass.graph.node_outputs(call.node())) {
-                origin_[at(pass.storage.root(static_cast<TensorIndex>(t)))] = *from.begin();
+                const std::size_t root = at(pass.storage.root(static_cast<TensorIndex>(t)));
+                if (from.size() == 1) origin_[root] = *from.begin();
+                // What is copied into a part of another tensor does not continue the cache.
+                const bool whole = caches.size() == 1 && !call.in_place();
+                if (whole && cache_[root] == kNoTensor) cache_[root] = *caches.begin();
             }
         } else if (work.kind == WorkKind::attention || work.kind == WorkKind::gemm) {
             std::vector<TensorIndex> operands;
@@ -40,6 +73,9 @@ class Followed {
             const std::size_t first = work.kind == WorkKind::attention ? 1 : operands.size() - 1;
             for (std::size_t i = std::max<std::size_t>(1, first); i < operands.size(); ++i) {
                 kept_[at(origin(pass, operands[i]))] = true;
+                if (const TensorIndex given = cache(pass, operands[i]); given != kNoTensor) {
+                    kept_[at(given)] = true;
+                }
             }
         }
     }
@@ -48,6 +84,7 @@ class Followed {
     static std::size_t at(TensorIndex t) { return static_cast<std::size_t>(t); }
     std::vector<TensorIndex> origin_;  // origin of the contents of a storage, at the index of its root
     std::vector<bool> kept_;
+    std::vector<TensorIndex> cache_;  // at the index of a root
 };
 
 // Finds the inputs that index the largest embedding table.
@@ -74,7 +111,204 @@ bool hands_over(Role role) {
     return role == Role::activation || role == Role::constant;
 }
 
+// Finds the caches that a forward leaves, and pairs them with those that it was given.
+class Caches {
+  public:
+    Caches(const Call& any, const Pass& pass, const Followed& followed, const std::set<TensorIndex>& ids,
+           const std::vector<Expr>& written)
+        : any_(any), pass_(pass), graph_(pass.graph), followed_(followed), written_(written) {
+        for (const TensorIndex t : ids) lengths_.push_back(any.dim(t, 1));
+        for (const TensorIndex t : graph_.inputs()) {
+            note_window(t);
+            if (role_of(t) == Role::kv_cache && holds_elements(t)) given_.push_back(t);
+        }
+        std::set<TensorIndex> seen;
+        for (const TensorIndex t : graph_.outputs()) {
+            note_window(t);
+            const TensorIndex root = pass_.storage.root(t);
+            const bool stays = role_of(root) == Role::kv_cache;
+            if (!stays && !is_new(t)) continue;
+            const TensorIndex held = stays ? root : t;
+            if (holds_elements(held) && seen.insert(held).second) returned_.push_back(held);
+        }
+    }
+
+    bool reads() const { return !given_.empty(); }
+    bool is_returned(TensorIndex t) const {
+        return std::find(returned_.begin(), returned_.end(), t) != returned_.end();
+    }
+
+    std::vector<Cache> all() const {
+        std::vector<Cache> found;
+        if (returned_.empty()) {
+            for (const TensorIndex t : given_) found.push_back(cache_of(t, t));
+            return found;
+        }
+        const std::vector<TensorIndex> before = pairs();
+        for (std::size_t i = 0; i < returned_.size(); ++i) {
+            found.push_back(cache_of(returned_[i], before[i]));
+        }
+        return found;
+    }
+
+  private:
+    const Tensor& tensor(TensorIndex t) const { return graph_.tensors()[static_cast<std::size_t>(t)]; }
+    Role role_of(TensorIndex t) const { return tensor(t).role; }
+    std::string_view name(TensorIndex t) const { return graph_.name(tensor(t).name); }
+
+    // Counters and indices of a cache object are none of its contents.
+    bool holds_elements(TensorIndex t) const {
+        const DType dtype = tensor(t).dtype;
+        return any_.rank(t) >= kStateRank && dtype != DType::int64 && dtype != DType::int32 &&
+               dtype != DType::boolean;
+    }
+    // A result that the forward made: one that its source names as a cache, that holds the contents of a
+    // given one, or that an attention reads as keys or values.
+    bool is_new(TensorIndex t) const {
+        if (!hands_over(role_of(pass_.storage.root(t)))) return false;
+        if (name(t).starts_with(kCacheName)) return true;
+        return any_.rank(t) >= kKeyRank &&
+               (followed_.cache(pass_, t) != kNoTensor || followed_.kept(pass_, t));
+    }
+    // Layers whose cache object has a window, by the beginning of the names of their tensors.
+    void note_window(TensorIndex t) {
+        const std::string_view text = name(t);
+        if (const std::size_t end = text.find("_sliding"); end != std::string_view::npos) {
+            windows_.insert(std::string(text.substr(0, end)));
+        }
+    }
+    bool has_window(std::string_view text) const {
+        const std::size_t end = text.rfind('_');
+        return end != std::string_view::npos && windows_.contains(std::string(text.substr(0, end)));
+    }
+
+    // The given cache of each returned one: the one whose contents it holds, else the next one in order.
+    std::vector<TensorIndex> pairs() const {
+        std::vector<TensorIndex> before(returned_.size(), kNoTensor);
+        std::set<TensorIndex> taken;
+        for (std::size_t i = 0; i < returned_.size(); ++i) {
+            const TensorIndex given = followed_.cache(pass_, returned_[i]);
+            if (given != kNoTensor && taken.insert(given).second) before[i] = given;
+        }
+        std::vector<TensorIndex> left;
+        std::copy_if(given_.begin(), given_.end(), std::back_inserter(left),
+                     [&](TensorIndex t) { return !taken.contains(t); });
+        if (std::count(before.begin(), before.end(), kNoTensor) != std::ssize(left)) return before;
+        auto next = left.begin();
+        for (TensorIndex& given : before) {
+            if (given == kNoTensor) given = *next++;
+        }
+        return before;
+    }
+
+    // The axis of tokens: the one that differs from the given cache, the one as long as the ids, or the one
+    // before the elements.
+    int position_axis(TensorIndex held, TensorIndex given) const {
+        const int rank = any_.rank(held);
+        const int usual = std::max(rank - 2, 0);
+        if (given != kNoTensor) {
+            if (any_.rank(given) != rank) return usual;
+            for (int axis = rank - 1; axis > 0; --axis) {
+                if (!(any_.dim(held, axis) == any_.dim(given, axis))) return axis;
+            }
+            return usual;
+        }
+        if (is_length(any_.dim(held, usual))) return usual;
+        for (int axis = rank - 1; axis > 0; --axis) {
+            if (is_length(any_.dim(held, axis))) return axis;
+        }
+        return usual;
+    }
+    bool is_length(const Expr& dim) const {
+        return std::find(lengths_.begin(), lengths_.end(), dim) != lengths_.end();
+    }
+
+    Cache cache_of(TensorIndex held, TensorIndex given) const {
+        Cache cache;
+        const int axis = position_axis(held, given);
+        cache.name = name(held).empty() && given != kNoTensor ? name(given) : name(held);
+        cache.tensor = held;
+        cache.bytes = any_.bytes(held, any_.numel(held));
+        cache.positions = any_.dim(held, axis);
+        bool longer = true;  // than the given one
+        if (given == kNoTensor) {
+            cache.grows = lengths_.empty() || is_length(cache.positions) || is_whole(cache);
+        } else {
+            longer = !(cache.bytes == any_.bytes(given, any_.numel(given)));
+            cache.grows = longer || !(written_[static_cast<std::size_t>(given)] == Expr());
+        }
+        cache.kind = kind_of(cache, held, given, longer);
+        const bool of_tokens = cache.kind != CacheKind::state;
+        cache.grows = cache.grows && of_tokens && cache.kind != CacheKind::cross;
+        if (!of_tokens) cache.positions = Expr();
+        Expr of_sequence(1);
+        Expr of_token(of_tokens ? 1 : 0);
+        for (int each = 1; each < any_.rank(held); ++each) {
+            of_sequence *= any_.dim(held, each);
+            if (each != axis) of_token *= any_.dim(held, each);
+        }
+        cache.sequence_bytes = any_.bytes(held, of_sequence);
+        cache.token_bytes = any_.bytes(held, of_token);
+        return cache;
+    }
+
+    // Whether a named cache without a window holds at least the tokens of the ids: those of images come on
+    // top.
+    bool is_whole(const Cache& cache) const {
+        if (cache.name.empty() || has_window(cache.name)) return false;
+        return std::any_of(lengths_.begin(), lengths_.end(),
+                           [&](const Expr& length) { return (cache.positions - length).is_nonnegative(); });
+    }
+
+    CacheKind kind_of(const Cache& cache, TensorIndex held, TensorIndex given, bool longer) const {
+        const std::string_view text = cache.name;
+        const auto has = [&](std::string_view part) { return text.find(part) != std::string_view::npos; };
+        if (has("state") || has("linear") || any_.rank(held) < kKeyRank) return CacheKind::state;
+        if (has("cross")) return CacheKind::cross;
+        const bool attended = followed_.kept(pass_, held);
+        const bool of_tokens = attended || text.ends_with("keys") || text.ends_with("values");
+        // What is rewritten as a whole and attended to by nothing is a state.
+        if (!of_tokens && !(cache.grows && longer)) return CacheKind::state;
+        if (!cache.grows) {
+            return held == given && !returned_.empty() ? CacheKind::cross : CacheKind::sliding;
+        }
+        const bool one_head = any_.rank(held) < kHeadsRank || any_.dim(held, 1) == Expr(1);
+        if (!attended && one_head) return CacheKind::latent;
+        return has_window(text) ? CacheKind::sliding : CacheKind::full;
+    }
+
+    const Call& any_;  // with open sizes
+    const Pass& pass_;
+    const Graph& graph_;
+    const Followed& followed_;
+    const std::vector<Expr>& written_;  // bytes written in place, at the index of a given cache
+    std::vector<Expr> lengths_;         // of the token ids
+    std::vector<TensorIndex> given_;
+    std::vector<TensorIndex> returned_;
+    std::set<std::string> windows_;
+};
+
+// Adds the bytes that a node writes into caches in place to the first cache among its results, or its
+// operands.
+void add_written(const Call& call, const Work& work, const Pass& pass, std::vector<Expr>& written) {
+    const Expr& bytes = work.written[static_cast<std::size_t>(Traffic::kv_cache)];
+    if (bytes == Expr()) return;
+    TensorIndex target = kNoTensor;
+    const auto consider = [&](TensorIndex t) {
+        const TensorIndex root = pass.storage.root(t);
+        const bool is_cache = pass.graph.tensors()[static_cast<std::size_t>(root)].role == Role::kv_cache;
+        if (target == kNoTensor && is_cache) target = root;
+    };
+    for (const std::int64_t t : pass.graph.node_outputs(call.node())) consider(static_cast<TensorIndex>(t));
+    call.for_each_input(consider);
+    if (target != kNoTensor) written[static_cast<std::size_t>(target)] += bytes;
+}
+
 }  // namespace
+
+std::string_view name_of(CacheKind kind) {
+    return kCacheKinds[static_cast<std::size_t>(kind)];
+}
 
 Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision& precision) {
     Boundary boundary;
@@ -83,11 +317,13 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     Followed followed(*graph);
     Lookups lookups;
     Work work;
-    Expr cached_bytes;  // written into caches in place
+    bool trains = false;
+    std::vector<Expr> written(graph->tensors().size());
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
-        cached_bytes += work.written[static_cast<std::size_t>(Traffic::kv_cache)];
         const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
+        trains = trains || call.node().phase == Phase::backward;
+        add_written(call, work, pass, written);
         followed.visit(call, work, pass);
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
     }
@@ -109,36 +345,18 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         ++boundary.input_tensors;
         boundary.input_bytes += any.bytes(t, any.numel(t));
     }
-    const auto role_of = [&](TensorIndex t) { return graph->tensors()[static_cast<std::size_t>(t)].role; };
+    const Caches caches(any, pass, followed, lookups.ids(), written);
     const std::set<TensorIndex> results(graph->outputs().begin(), graph->outputs().end());
-    const auto is_cache = [&](TensorIndex t) {
-        return role_of(t) == Role::kv_cache && any.rank(t) >= kKeyRank;
-    };
-    std::set<TensorIndex> returned;  // keys and values, each storage once
     for (const TensorIndex t : results) {
-        const TensorIndex root = pass.storage.root(t);
-        if (is_cache(root)) returned.insert(root);
-        if (!hands_over(role_of(root))) continue;
-        if (any.rank(t) >= kKeyRank && followed.kept(pass, t)) {
-            returned.insert(t);
-            continue;
-        }
+        const Role role = graph->tensors()[static_cast<std::size_t>(pass.storage.root(t))].role;
+        if (!hands_over(role) || caches.is_returned(t)) continue;
         ++boundary.output_tensors;
         boundary.output_bytes += any.bytes(t, any.numel(t));
     }
-    std::set<TensorIndex> given;
-    for (const TensorIndex t : graph->inputs()) {
-        if (is_cache(t)) given.insert(t);
-    }
-    const auto bytes_of = [&](const std::set<TensorIndex>& tensors) {
-        Expr bytes;
-        for (const TensorIndex t : tensors) bytes += any.bytes(t, any.numel(t));
-        return bytes;
-    };
-    if (!returned.empty() || !given.empty()) {
-        boundary.kv_cache_bytes = bytes_of(returned.empty() ? given : returned);
-        boundary.kv_cache_growth_bytes = cached_bytes;
-        if (!returned.empty()) boundary.kv_cache_growth_bytes += bytes_of(returned) - bytes_of(given);
+    if (!trains) boundary.caches = caches.all();  // a training step generates nothing
+    boundary.reads_cache = caches.reads();
+    for (const Cache& cache : boundary.caches) {
+        boundary.kv_cache_bytes = boundary.kv_cache_bytes.value_or(Expr()) + cache.bytes;
     }
     for (const TensorIndex t : lookups.ids()) {
         boundary.tokens = boundary.tokens.value_or(Expr(0)) + any.numel(t);

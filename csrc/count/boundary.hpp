@@ -4,11 +4,36 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/graph.hpp"
 #include "ops/precision.hpp"
 
 namespace infercost {
+
+// How a cache grows with the tokens of a sequence.
+enum class CacheKind : std::uint8_t {
+    full,     // keys or values of every token
+    sliding,  // of the tokens in a window
+    latent,   // a vector per token from which products make the keys and values of all heads
+    cross,    // of the tokens of an encoder
+    state     // of a fixed size: the state of a recurrent layer, or the window of a convolution
+};
+std::string_view name_of(CacheKind kind);
+
+// A tensor that a forward leaves for the next one: keys, values or a state of one layer.
+struct Cache {
+    std::string name;    // of the input or the result; empty if its source gave none
+    TensorIndex tensor;  // as it is held after the forward
+    CacheKind kind;
+    Expr bytes;
+    Expr sequence_bytes;  // of one sequence: an element of its first axis
+    Expr token_bytes;     // of one position of one sequence; 0 for a state
+    Expr positions;       // tokens that it holds of each sequence; 0 for a state
+    bool grows = false;   // the next token adds a position
+};
 
 // Quantities are expressions in all sizes of the graph, including those that depend on data.
 struct Boundary {
@@ -22,12 +47,12 @@ struct Boundary {
     // Elements of the integer inputs that index the largest embedding table and have at least two axes
     // (batch, sequence); none if there is no such input.
     std::optional<Expr> tokens;
-    // Keys and values that are held after the forward: those that it returns, or, if it returns none, its
-    // input caches. None if there are neither.
+    // Keys, values and states that are held after the forward: those that it returns, or, if it returns none,
+    // its input caches.
+    std::vector<Cache> caches;
+    bool reads_cache = false;  // some of them were given to the forward
+    // Their bytes; none if there are none.
     std::optional<Expr> kv_cache_bytes;
-    // Bytes that the forward adds to them: the difference between returned and given caches, plus in-place
-    // writes to caches.
-    Expr kv_cache_growth_bytes;
 };
 
 // Of the captured forward; casts that a precision adds are internal.

@@ -106,11 +106,16 @@ def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> C
             raise click.UsageError(f"--quantize takes FORMAT or a list of PATTERN=FORMAT; got {quantize!r}")
         policy = {pattern: None if form == "none" else form for pattern, _, form in pairs}
     try:
-        asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
         graph = whatif(captured.graph, quantize=policy, kv_cache=kv_cache)
-        return captured._replace(graph=graph, name=f"{captured.name}, what if {', '.join(asked)}")
+        return captured._replace(graph=graph, name=changed_name(captured.name, quantize, kv_cache))
     except FormatError as error:
         raise click.UsageError(str(error)) from error
+
+
+def changed_name(name: str, quantize: str | None, kv_cache: str | None) -> str:
+    """Return the name of a model with the formats that `changed` gives it."""
+    asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
+    return f"{name}, what if {', '.join(asked)}" if asked else name
 
 
 def format_option(*formats: str) -> Callable[[_Command], _Command]:

@@ -8,8 +8,8 @@ import click
 
 from .measure_command import check_measurable, write_both
 from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
-from .output import check_writable, messages_for_people, write_result, write_trace
-from .profiling import Profiler, point_options
+from .output import check_writable, messages_for_people, write, write_result, write_trace
+from .profiling import Profiler, phase_options, point_options
 from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _DATA_FORMATS = ("json", "csv")
 
 @click.command(epilog=EPILOG)
 @point_options
+@phase_options
 @layout_options
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
 @vary_option
@@ -46,6 +47,16 @@ def profile(
     with messages_for_people():
         profiler = Profiler.from_options(options)
         timed = profiler.on.hardware is not None
+        if profiler.has_phases(model):
+            of_one = {"sort": sort, "top": top, "roofline": roofline, "vary": vary, "trace": trace, "measure": measured}
+            _check_phases(model, {**of_one, "training": profiler.training})
+            if html is not None:
+                check_writable(html)
+            both = profiler.phases(model, quiet=form in _DATA_FORMATS)
+            if html is not None:
+                write(both.to_html(), html)
+            write_result(both, form, output, layout={"depth": depth})
+            return
         if trace is not None and not timed and not measured:
             raise click.UsageError("--trace needs --hardware or --measure; give one of them, such as --hardware l4")
         check_layout(form, sort, top, timed=timed, roofline=roofline)
@@ -72,3 +83,17 @@ def profile(
             write_result(result, form, output, layout=rows, table={"roofline": roofline})
         if trace is not None:
             write_trace(result.to_trace(measured=ran), trace)
+
+
+def _check_phases(model: str, options: dict[str, Any]) -> None:
+    """Reject options that show, run or train one forward.
+
+    Raises:
+        click.UsageError: The message names the option, and the specs of one phase.
+    """
+    for name, value in options.items():
+        if value:
+            raise click.UsageError(
+                f"--{name} is for one forward, and --prompt and --context ask for both phases; give {model}#prefill or "
+                f"{model}#decode, or leave out --{name}"
+            )

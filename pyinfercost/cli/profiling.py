@@ -11,13 +11,14 @@ import click
 from .._checks import MOST
 from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
-from .options import changed, whatif_options
+from .options import changed, changed_name, whatif_options
 from .output import progress
 from .report_options import captured_for
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..predict.training_memory import TrainingSetup
+    from ..results.language_profile import LanguageProfile
     from ..results.profile import Profile
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -27,6 +28,9 @@ TRAINING = ("optimizer", "zero_stage", "shards", "master_weights")
 
 POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, "quantize", "kv_cache")
 """Names of the options of a point."""
+
+
+_PHASE_SIZES = ("prompt", "context")
 
 
 def size_options(command: _Command) -> _Command:
@@ -43,7 +47,8 @@ def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         click.UsageError: A value is not a whole number.
     """
-    settings = named_settings(options["settings"], options["batch"])
+    given = tuple(f"{name}={options[name]}" for name in _PHASE_SIZES if options.get(name) is not None)
+    settings = named_settings((*options["settings"], *given), options["batch"])
     return {name: whole_number(name, value) for name, value in settings.items()}
 
 
@@ -80,6 +85,16 @@ def point_options(command: _Command) -> _Command:
     return command
 
 
+def phase_options(command: _Command) -> _Command:
+    """Add the sizes of a language model with both phases."""
+    for name, words in (
+        ("context", "Tokens in the cache before the decode step; default: those of the prompt."),
+        ("prompt", "Tokens of a prompt. With --prompt or --context, an hf: config is profiled in both phases."),
+    ):
+        command = click.option(f"--{name}", metavar="N", help=words)(command)
+    return command
+
+
 @dataclass(frozen=True)
 class Profiler:
     """Profile models at one point.
@@ -111,8 +126,30 @@ class Profiler:
         others = {name: options[name] for name in ("training", "quantize", "kv_cache")}
         return cls(deployment_of_options(options), sizes, **others, setup=_setup_of(options))
 
+    def has_phases(self, model: str) -> bool:
+        """Return whether the sizes ask for both phases of a language model."""
+        from ..sources.captured import has_phases
+
+        return has_phases(model, self.sizes)
+
+    def phases(self, model: str, *, quiet: bool) -> LanguageProfile:
+        """Return the profile of both phases of a language model.
+
+        Args:
+            model: Its spec, without a phase.
+            quiet: Show progress without importing rich.
+        """
+        from ..predict.profile import phases_on
+        from ..sources.captured import phases_at
+
+        with progress(model, quiet=quiet):
+            captured = phases_at(model, self.sizes, shared=self.on.devices > 1)
+            prefill, decode = (changed(at, self.quantize, self.kv_cache) for at in (captured.prefill, captured.decode))
+            name = changed_name(model, self.quantize, self.kv_cache)
+        return phases_on(self.on, captured._replace(prefill=prefill, decode=decode, name=name))
+
     def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
-        """Return the profile of a model.
+        """Return the profile of a model in one forward.
 
         Args:
             model: Path of a file, or a spec.

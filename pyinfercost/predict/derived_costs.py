@@ -253,6 +253,16 @@ class DerivedCosts:
         return self._points.boundary(lambda at: at.tokens or 0)
 
     @property
+    def tokens_per_s(self) -> Numbers:
+        """Tokens per second, over all sequences and instances."""
+        return self.tokens * self._term("instances") / self._points.latency_s
+
+    @property
+    def tokens_per_s_per_sequence(self) -> Numbers:
+        """Tokens per second and sequence of the batch."""
+        return self.tokens / self._points.items / self._points.latency_s
+
+    @property
     def usd_per_million_tokens(self) -> Numbers:
         """USD per million tokens that are read."""
         return _MILLION * self.cost_usd * self._points.items / self.tokens
@@ -346,8 +356,10 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     moved = _moved(point, derived)
     cost = None if on.device_price is None else _cost(point, derived, on.device_price)
     start = cold_start(on.machine, point.count(lambda at: at.weight_bytes), on.data_transfer)
-    reads_tokens = boundary_of(point.graph, on.precision).tokens is not None
-    tokens = point.count(lambda at: at.tokens) if reads_tokens else None
+    boundary = boundary_of(point.graph, on.precision)
+    tokens = None if boundary.tokens is None else point.count(lambda at: at.tokens)
+    timed = tokens is not None and point.latency_s > 0
+    generates = tokens is not None and boundary.kv_cache_bytes is not None
     energy_known = isfinite(point.energy_j)
     return {
         "energy_per_item_j": derived.energy_per_item_j if energy_known else None,
@@ -356,6 +368,10 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
         "cold_start_s": None if start is None else start.seconds,
         "cold_start": start,
         "tokens": tokens,
+        "tokens_per_s": derived.tokens_per_s if timed else None,
+        "tokens_per_s_per_sequence": derived.tokens_per_s_per_sequence if timed else None,
+        "ttft_s": point.latency_s if generates and not boundary.reads_cache else None,
+        "tpot_s": point.latency_s if generates and boundary.reads_cache else None,
         "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
         "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,

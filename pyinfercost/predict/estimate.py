@@ -15,7 +15,8 @@ from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
-from .plans import Rules, as_captured, engine_graph, family_of, work_overrides
+from .memory_use import memory_use_of
+from .plans import Rules, as_captured, boundary_of, engine_graph, family_of, work_overrides
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
@@ -116,6 +117,7 @@ def estimate_on(
     known = isfinite(energy_j)
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
     kernels = _core.evaluate_kernels(plan, point, machine)
+    caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     return Estimate(
         hardware=machine.id,
@@ -137,6 +139,7 @@ def estimate_on(
         energy_high_j=high_j if known else None,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes if isfinite(machine.memory_bytes) else None,
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
+        memory=memory_use_of(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         as_captured=Counter(graph.node(node).op for node in as_captured(engine_graph(graph, on.engine))),
         machine=machine,

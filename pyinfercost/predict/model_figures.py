@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from .._core import Expr
 from ..results import figures
-from .plans import boundary_of, graph_cache, value_of
+from .plans import boundary_of, caches_of, graph_cache, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .._core import Counts, Graph, Quantity
+    from .plans import CacheTensor
 
 OF_GRAPH: dict[str, Callable[[Graph, str], Quantity | None]] = {}
 """Key of a figure -> its quantity for a graph and a precision, in all sizes of the graph; None if it has none."""
@@ -61,18 +62,31 @@ def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mappin
 
 @of_graph
 def kv_cache_bytes(graph: Graph, precision: str) -> Quantity | None:
-    """Return the bytes of keys and values that are held after the forward."""
+    """Return the bytes of keys, values and states that are held after the forward."""
     return boundary_of(graph, precision).kv_cache_bytes
 
 
 @of_graph
 def kv_cache_bytes_per_token(graph: Graph, precision: str) -> Quantity | None:
-    """Return the bytes that one token adds to the keys and values, rounded down.
+    """Return the bytes that the next token of a sequence adds to the keys and values.
 
-    2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; 0 once a
-    sliding window is full.
+    2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; states and full
+    sliding windows add nothing.
     """
-    boundary = boundary_of(graph, precision)
-    if boundary.kv_cache_bytes is None or boundary.tokens is None:
+    return _sum_over_caches(graph, precision, lambda cache: cache.token_bytes if cache.grows else 0)
+
+
+@of_graph
+def kv_cache_bytes_per_sequence(graph: Graph, precision: str) -> Quantity | None:
+    """Return the bytes of keys, values and states of one sequence after the forward."""
+    return _sum_over_caches(graph, precision, lambda cache: cache.sequence_bytes)
+
+
+def _sum_over_caches(graph: Graph, precision: str, of: Callable[[CacheTensor], Quantity]) -> Quantity | None:
+    caches = caches_of(graph, precision)
+    if not caches:
         return None
-    return boundary.kv_cache_growth_bytes // boundary.tokens
+    total: Quantity = 0
+    for cache in caches:
+        total = total + of(cache)
+    return total

@@ -187,6 +187,33 @@ def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict
 
 
 @dataclass(frozen=True)
+class CacheTensor:
+    """Keys, values or a state of one layer that a forward leaves for the next one, symbolic in the sizes of the graph.
+
+    Attributes:
+        name: Name of the input or the result; empty if its source gave none.
+        tensor: Its index in the graph.
+        kind: `"full"`, `"sliding"`, `"latent"`, `"cross"` or `"state"`, as in `results.kv_cache.CacheLayers`.
+        dtype: Dtype of its elements.
+        bytes: Its bytes.
+        sequence_bytes: Bytes of one sequence.
+        token_bytes: Bytes of one token of one sequence; 0 for a state.
+        positions: Tokens that it holds of each sequence; 0 for a state.
+        grows: Whether the next token adds a position.
+    """
+
+    name: str
+    tensor: int
+    kind: str
+    dtype: str
+    bytes: Quantity
+    sequence_bytes: Quantity
+    token_bytes: Quantity
+    positions: Quantity
+    grows: bool
+
+
+@dataclass(frozen=True)
 class Boundary:
     """Data at the boundary of a forward, symbolic in the sizes of the graph.
 
@@ -197,10 +224,8 @@ class Boundary:
         output_bytes: Bytes of the results.
         weight_bytes: Bytes of weights and buffers.
         tokens: Ids that are looked up in the largest embedding table; None if the forward looks up none.
-        kv_cache_bytes: Bytes of keys and values that are held after the forward: those that it returns, or the caches
-            that it is given if it returns none; None if there are neither.
-        kv_cache_growth_bytes: Bytes that the forward adds to them: returned minus given ones, and those written into
-            caches in place.
+        kv_cache_bytes: Bytes of keys, values and states that are held after the forward; None if there are none.
+        reads_cache: Whether caches are given to the forward, as in a decode step.
     """
 
     input_tensors: int
@@ -210,16 +235,27 @@ class Boundary:
     weight_bytes: Quantity
     tokens: Quantity | None
     kv_cache_bytes: Quantity | None
-    kv_cache_growth_bytes: Quantity
+    reads_cache: bool
 
 
 def boundary_of(graph: Graph, precision: str) -> Boundary:
     """Return the boundary of a graph in a precision."""
+    return _boundary_and_caches(graph, precision)[0]
+
+
+def caches_of(graph: Graph, precision: str) -> tuple[CacheTensor, ...]:
+    """Return the caches after a forward: those that it returns, or those that it is given if it returns none."""
+    return _boundary_and_caches(graph, precision)[1]
+
+
+def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[CacheTensor, ...]]:
     kept = graph_cache(graph)
     key = ("boundary", precision)
     if key not in kept:
-        kept[key] = Boundary(**_core.boundary(graph, precision=precision))
-    found: Boundary = kept[key]
+        fields = _core.boundary(graph, precision=precision)
+        caches = tuple(CacheTensor(**cache) for cache in fields.pop("caches"))
+        kept[key] = Boundary(**fields), caches
+    found: tuple[Boundary, tuple[CacheTensor, ...]] = kept[key]
     return found
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from operator import index
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
 from ..deployment import Deployment, deployment_of
 from ..errors import InputTypeError
+from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
-from ..sources.captured import Captured, graph_at
+from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
 from ..sources.inputs import parse_inputs
-from ..sources.sizes import bind_sizes, call_sizes
+from ..sources.sizes import SizeError, bind_sizes, call_sizes
 from .estimate import estimate_on
+from .kv_cache import kv_cache_of
+from .language import language_profile
 from .model_figures import model_figures
 from .plans import Rules, engine_graph, work_overrides
 from .training_memory import TrainingSetup, setup_of, training_memory_of
@@ -43,8 +46,38 @@ class ProfileRequest:
     training: TrainingSetup | None = None
 
 
+@overload
+def profile(model: LanguageProfile, inputs: Any = ..., **options: Any) -> LanguageProfile: ...
+@overload
+def profile(model: str, inputs: Any = ..., *, prompt: SupportsIndex, **options: Any) -> LanguageProfile: ...
+@overload
 def profile(
     model: Capturable | Profile,
+    inputs: Any = ...,
+    *,
+    on: Deployment | None = ...,
+    hardware: HardwareLike | None = ...,
+    devices: SupportsIndex | None = ...,
+    precision: str | None = ...,
+    execution: str | None = ...,
+    threads: int | None = ...,
+    instances: SupportsIndex | None = ...,
+    sustained: bool | None = ...,
+    price: PriceLike | None = ...,
+    utilization: float | None = ...,
+    region: str | None = ...,
+    transfer: TransferLike | None = ...,
+    optimizer: str | None = ...,
+    zero_stage: SupportsIndex | None = ...,
+    shards: SupportsIndex | None = ...,
+    master_weights: bool | None = ...,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = ...,
+    rules: Rules | None = ...,
+    sizes: Mapping[str, SupportsIndex] | None = ...,
+    **named_sizes: SupportsIndex,
+) -> Profile: ...
+def profile(
+    model: Capturable | Profile | LanguageProfile,
     inputs: Any = (),
     *,
     on: Deployment | None = None,
@@ -68,13 +101,13 @@ def profile(
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
     **named_sizes: SupportsIndex,
-) -> Profile:
+) -> Profile | LanguageProfile:
     """Capture a model, count it, and on a machine predict latency, energy and, with a price, cost.
 
     Args:
         model: A `Graph`, or anything that `capture` accepts: a module, an exported program, a file, a spec. A `Profile`
-            is profiled again at another point: arguments left out keep its values, and its price is looked up again for
-            another machine.
+            or a `LanguageProfile` is profiled again at another point: arguments left out keep its values, and its price
+            is looked up again for another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
         hardware: The machine; without one the model is only counted. This and the next eleven are the fields of
@@ -98,16 +131,19 @@ def profile(
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
         **named_sizes: The same by keyword; a size left out takes the graph's default. For a spec, the sizes to capture
-            it at.
+            it at. The config of a language model without a phase (`"hf:config.json"`) that is given `prompt` (tokens of
+            a prompt) or `context` (tokens in the cache before a decode step) is profiled in both phases; each of these
+            sizes has the other one as default.
 
     Returns:
-        The counts, and the estimate if there is hardware.
+        The counts, and the estimate if there is hardware; of both phases, a `LanguageProfile`.
 
     Raises:
         InputError: A machine, precision, execution, price, place or size is unknown.
         InputTypeError: Inputs or `dynamic` are given with a captured graph or a profile.
     """
-    request = _request_of(model) if isinstance(model, Profile) else None
+    known = model.decode if isinstance(model, LanguageProfile) else model
+    request = _request_of(known) if isinstance(known, Profile) else None
     # Before the capture, which may take long, so that an unknown name fails at once.
     deployment = deployment_of(
         on if on is not None or request is None else request.on,
@@ -126,13 +162,28 @@ def profile(
     )
     training = setup_of(None if request is None else request.training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:
+        if isinstance(model, LanguageProfile):
+            _refuse_inputs("a LanguageProfile", inputs, dynamic)
+            return phases_on(deployment, _phases_of(model, named), rules=rules)
         if request is not None:
             _refuse_inputs("a Profile", inputs, dynamic)
             captured = request.captured._replace(sizes={**request.captured.sizes, **named})
             rules = request.rules if rules is None else rules
+        elif isinstance(model, (str, PathLike)) and has_phases(fspath(model), named):
+            _refuse_own_inputs(model, inputs)
+            if dynamic is not None or training is not None:
+                raise InputTypeError("dynamic and optimizer go with one forward; leave out prompt and context")
+            captured_phases = phases_at(fspath(model), named, shared=deployment.devices > 1)
+            return phases_on(deployment, captured_phases, rules=rules)
         else:
             captured = _captured(model, inputs, dynamic, named, shared=deployment.devices > 1)
         return profile_on(deployment, captured, rules=rules, training=training)
+
+
+def phases_on(on: Deployment, captured: CapturedPhases, *, rules: Rules | None = None) -> LanguageProfile:
+    """Profile both phases of a captured language model."""
+    prefill, decode = (profile_on(on, phase, rules=rules) for phase in (captured.prefill, captured.decode))
+    return language_profile(on, captured.name, captured.sizes, prefill, decode)
 
 
 def profile_on(
@@ -154,6 +205,7 @@ def profile_on(
         precision=on.precision,
         model=captured.name,
         figures=model_figures(graph, counts, on.precision, bound_sizes),
+        kv_cache=kv_cache_of(graph, on.precision, bound_sizes),
         training_memory=None
         if training is None
         else training_memory_of(graph, bound_sizes, training, on.precision, on.machine if timed else None),
@@ -167,14 +219,22 @@ def _request_of(known: Profile) -> ProfileRequest:
     return known.request
 
 
+def _phases_of(known: LanguageProfile, sizes: Mapping[str, Any]) -> CapturedPhases:
+    if sizes:
+        raise SizeError(
+            f"{', '.join(map(repr, sizes))}: both phases are captured at their sizes; profile the model's spec again"
+        )
+    prefill, decode = (_request_of(phase).captured for phase in (known.prefill, known.decode))
+    return CapturedPhases(prefill, decode, known.sizes, known.model)
+
+
 def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
     """Return the graph of a model with the sizes to analyze it at."""
     from ..sources.capture import capture, is_program
     from ..sources.data_names import is_data_name
 
     if isinstance(model, (str, PathLike)):
-        if any(parse_inputs(inputs)):
-            raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
+        _refuse_own_inputs(model, inputs)
         return graph_at(fspath(model), sizes, dynamic, shared=shared)
     if isinstance(model, _core.Graph):
         _refuse_inputs("a Graph", inputs, dynamic)
@@ -185,6 +245,11 @@ def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *
         of_data = {name: index(value) for name, value in sizes.items() if is_data_name(name)}
     graph = capture(model, inputs, dynamic=dynamic, sizes=of_data)
     return Captured(graph, {n: v for n, v in sizes.items() if n not in of_data}, {}, graph.model)
+
+
+def _refuse_own_inputs(model: Any, inputs: Any) -> None:
+    if any(parse_inputs(inputs)):
+        raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
 
 
 def _refuse_inputs(what: str, inputs: Any, dynamic: Any) -> None:

@@ -70,6 +70,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "layers": profile_layers(profile),
         "modules": _modules(profile),
         "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
+        "kv_cache": None if profile.kv_cache is None else profile.kv_cache.to_dict(),
         "training_memory": None if profile.training_memory is None else profile.training_memory.to_dict(),
     }
 
@@ -233,6 +234,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),
         "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
+        "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
         "evidence": dict(estimate.evidence),
         "as_captured": dict(estimate.as_captured),

@@ -44,6 +44,13 @@ _RENDERERS = {
         "plot_memory": "plots.draw_memory.plot_memory",
         "vega": "plots.vega.profile_vega",
     },
+    "LanguageProfile": {
+        "dict": "language.language_document",
+        "rows": "language.language_rows",
+        "columns": "language.COLUMNS",
+        "line": "language.language_line",
+        "layout": "language.language_layout",
+    },
     "Estimate": {
         "dict": "documents.whole_estimate_document",
         "rows": "documents.estimate_layers",

@@ -13,6 +13,7 @@ from ..deployment.deployment import TORCH
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
+from .language_lines import cache_lines, memory_lines, phase_lines
 from .layout import ALARM, GAP, Column, Layout, Note, Pairs, Part, Table
 from .rows import effects_text, short_op
 
@@ -37,6 +38,10 @@ _STATED = frozenset(
         "peak_memory_bytes",
         "latency_s",
         "throughput_per_s",
+        "ttft_s",
+        "tpot_s",
+        "tokens_per_s",
+        "max_sequences",
         "energy_j",
         "cost_usd",
     )
@@ -128,6 +133,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
             f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile.counts)}",
         ),
         *(line for figure in _MODEL_LINES for line in _line(figure, profile.figures[figure.key])),
+        *([] if profile.kv_cache is None else cache_lines(profile.kv_cache)),
     ]
     phases = profile.counts.by_phase()
     if "backward" in phases:
@@ -139,6 +145,8 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     estimate = profile.estimate
     if estimate is None:
         return lines
+    if estimate.memory is not None:
+        return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
     # The counts are of the whole batch, and a device holds its share.
     memory = quantity(total.peak_memory_bytes, "B") if estimate.devices == 1 else "the largest share of the batch"
     if estimate.machine_memory_bytes is None:
@@ -179,6 +187,7 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         ),
         *_evidence(estimate),
         ("throughput", "not known" if rate is None else f"{quantity(rate, '')} per second"),
+        *([] if estimate.tokens is None else phase_lines(estimate)),
         ("energy", _energy(estimate)),
         *_transfer(estimate),
         *_cold_start(estimate),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
     from .costs import ColdStart, Cost, Moved, Place
+    from .memory_use import MemoryUse
 
 BOUNDS = tuple(_core.bounds())
 """The terms that can bind a kernel, in the order of reports."""
@@ -100,6 +101,10 @@ class Estimate(Result):
             host link.
         cold_start: Its parts.
         tokens: Tokens that a forward reads; None for a model that reads none.
+        tokens_per_s: Tokens per second, over all sequences and instances.
+        tokens_per_s_per_sequence: Tokens per second and sequence of the batch.
+        ttft_s: Time to first token of an idle server: the latency of a prefill; None for another forward.
+        tpot_s: Time per output token: the latency of a decode step; None for another forward.
         cost_usd: USD per item of the batch; None without a price.
         cost: How the cost comes about.
         usd_per_million_tokens: USD per 10^6 tokens.
@@ -107,6 +112,7 @@ class Estimate(Result):
         place: Location of the machine.
         fits_in_memory: Whether the peak fits the machine's memory; None if its size is the owner's choice.
         machine_memory_bytes: Memory of the machine; None if its size is the owner's choice.
+        memory: Weights, KV cache, activations and what is left of the memory; None for a model without a KV cache.
         bound_shares: Term -> share of the latency that it binds; the shares sum to 1.
         as_captured: Operators that the engine has no kernel for and that run as captured -> their number.
         machine: The machine.
@@ -136,6 +142,10 @@ class Estimate(Result):
     cold_start_s: float | None
     cold_start: ColdStart | None
     tokens: int | None
+    tokens_per_s: float | None
+    tokens_per_s_per_sequence: float | None
+    ttft_s: float | None
+    tpot_s: float | None
     cost_usd: float | None
     cost: Cost | None
     usd_per_million_tokens: float | None
@@ -143,10 +153,21 @@ class Estimate(Result):
     place: Place | None
     fits_in_memory: bool | None
     machine_memory_bytes: int | None
+    memory: MemoryUse | None
     bound_shares: Mapping[str, float]
     as_captured: Mapping[str, int]
     machine: Hardware = field(compare=False)
     layers: tuple[LayerEstimate, ...]
+
+    @property
+    def max_sequences(self) -> int | None:
+        """Sequences of as many tokens whose caches fit; None if it is unknown, or the model has no KV cache."""
+        return None if self.memory is None else self.memory.max_sequences
+
+    @property
+    def memory_left_bytes(self) -> int | None:
+        """Memory that weights, caches and activations leave; None if unknown, or the model has no KV cache."""
+        return None if self.memory is None else self.memory.left_bytes
 
     def __repr__(self) -> str:
         return f"<Estimate {render(self, 'line')}>"

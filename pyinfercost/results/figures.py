@@ -49,6 +49,9 @@ RECORD = "record"
 CARD = "card"
 """A card of the HTML page, and a line of text below a profile's table."""
 
+PHASES = "phases"
+"""A figure of a language model that reads prompts and generates, as its users ask for it."""
+
 HARDWARE, POWER, LINK, PRICE, PLACE, TOKENS, CACHE = "hardware", "power", "link", "price", "place", "tokens", "cache"
 """Needs: a machine, its power, its host link, a price, a place, tokens that the model reads, a KV cache."""
 
@@ -152,10 +155,12 @@ CATALOG: tuple[Figure, ...] = (
     _row("peak_memory_bytes", "peak memory", "B", TOTAL, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD,
          better=LESS, short="memory", spare=2, after={SWEEP: "energy_per_item_j", GRID: "throughput_per_s"},
          words="activations at the peak with weights, buffers and inputs"),
-    _row("kv_cache_bytes", "KV cache", "B", TOTAL, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD, better=LESS,
-         needs=(CACHE,), spare=5, words="keys and values held after the forward, on one device"),
-    _row("kv_cache_bytes_per_token", "KV cache of a token", "B", TOTAL, CHANGE, SWEEP, BUDGET, RECORD, CARD,
+    _row("kv_cache_bytes", "KV cache", "B", TOTAL, PHASES, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, CARD, better=LESS,
+         needs=(CACHE,), spare=5, words="keys, values and states held after the forward, on one device"),
+    _row("kv_cache_bytes_per_token", "KV cache of a token", "B", TOTAL, PHASES, CHANGE, SWEEP, BUDGET, RECORD, CARD,
          better=LESS, needs=(CACHE,), words="bytes that one token adds to the keys and values"),
+    _row("kv_cache_bytes_per_sequence", "KV cache of a sequence", "B", TOTAL, PHASES, CHANGE, SWEEP, better=LESS,
+         needs=(CACHE,), words="bytes of keys, values and states of one sequence after the forward"),
     # Time and energy on a machine.
     _row("latency_s", "latency", "s", LAYER, PART, SORT, MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD,
          CARD, better=LESS, needs=_TIMED, sort="latency", words="seconds of one forward"),
@@ -165,6 +170,16 @@ CATALOG: tuple[Figure, ...] = (
          short="high", spare=4, words="upper end of the latency's band"),
     _row("throughput_per_s", "throughput", "per s", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, RECORD, CARD, better=MORE,
          needs=_TIMED, spare=1, words="items of the batch per second, one forward after another"),
+    _row("ttft_s", "time to first token", "s", ESTIMATE, PHASES, CARD, better=LESS, needs=(HARDWARE, TOKENS, CACHE),
+         words="seconds until an idle server has read the prompts of a batch: the latency of their prefill"),
+    _row("tpot_s", "time per output token", "s", ESTIMATE, PHASES, CARD, better=LESS, needs=(HARDWARE, TOKENS, CACHE),
+         words="seconds between tokens of a sequence: the latency of a decode step"),
+    _row("prefill_tokens_per_s", "prefill tokens per second", "per s", PHASES, better=MORE, needs=(HARDWARE, TOKENS),
+         words="tokens of prompts read per second"),
+    _row("tokens_per_s", "tokens per second", "per s", ESTIMATE, PHASES, CARD, better=MORE, needs=(HARDWARE, TOKENS),
+         words="tokens per second, over all sequences: read in a prefill, generated in a decode step"),
+    _row("tokens_per_s_per_sequence", "tokens per second of a sequence", "per s", ESTIMATE, PHASES, better=MORE,
+         needs=(HARDWARE, TOKENS), words="tokens per second and sequence of the batch"),
     _row("live_activation_bytes", "live activations", "B", LAYER, better=LESS,
          words="bytes held while the layer runs, its workspace included"),
     _row("compute_s", "bound by compute", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
@@ -182,6 +197,10 @@ CATALOG: tuple[Figure, ...] = (
          words="upper end of the energy's band"),
     _row("energy_per_item_j", "energy of an item", "J", ESTIMATE, CHANGE, SWEEP, GRID, BUDGET, RECORD, better=LESS,
          needs=_DRAWN, short="energy/item", spare=5, words="joules per item of the batch"),
+    _row("energy_per_input_token_j", "energy of an input token", "J", PHASES, better=LESS, needs=(*_DRAWN, TOKENS),
+         words="joules per token of a prompt"),
+    _row("energy_per_output_token_j", "energy of an output token", "J", PHASES, better=LESS, needs=(*_DRAWN, TOKENS),
+         words="joules per generated token"),
     _row("kernel_flops", "FLOPs of the kernel", "FLOP", LAYER, needs=_TIMED, words="FLOPs that its kernel computes"),
     _row("kernel_bytes", "bytes of the kernel", "B", LAYER, needs=_TIMED, words="bytes that its kernel moves"),
     # Use of the machine.
@@ -195,11 +214,19 @@ CATALOG: tuple[Figure, ...] = (
     _row("usd_per_million_tokens", "cost of a million tokens", "USD", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET,
          RECORD, CARD, better=LESS, needs=(HARDWARE, PRICE, TOKENS), short="tokens", per="tokens",
          words="USD per 10^6 tokens"),
+    _row("usd_per_million_input_tokens", "cost of a million input tokens", "USD", PHASES, better=LESS,
+         needs=(HARDWARE, PRICE, TOKENS), per="tokens", words="USD per 10^6 tokens of prompts"),
+    _row("usd_per_million_output_tokens", "cost of a million output tokens", "USD", PHASES, better=LESS,
+         needs=(HARDWARE, PRICE, TOKENS), per="tokens", words="USD per 10^6 generated tokens"),
     _row("carbon_g", "carbon", "g", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET, RECORD, better=LESS,
          needs=(HARDWARE, POWER, PLACE), per=_ITEMS, items=MILLION, spare=7,
          words="grams of CO2 equivalent per item of the batch"),
     _row("fits_in_memory", "fits", "", ESTIMATE, SWEEP, needs=_TIMED, after={SWEEP: "peak_memory_bytes"},
          words="whether the peak fits the machine's memory; unknown if its owner chooses the size"),
+    _row("max_sequences", "sequences that fit", "", ESTIMATE, PHASES, CARD, better=MORE, needs=(HARDWARE, CACHE),
+         words="sequences of as many tokens whose caches fit beside weights and what the engine keeps for itself"),
+    _row("memory_left_bytes", "memory left", "B", ESTIMATE, PHASES, better=MORE, needs=(HARDWARE, CACHE),
+         words="memory of the machine that weights, caches and activations leave; below 0 if it does not suffice"),
     _row("machine_memory_bytes", "memory of the machine", "B", SWEEP, better=MORE, needs=_TIMED,
          after={SWEEP: "fits_in_memory"}, words="memory of the machine; unknown if its owner chooses the size"),
 )  # fmt: skip

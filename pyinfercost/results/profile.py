@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._core import Counts, Graph, Quantity
     from .estimate import Estimate
+    from .kv_cache import KVCache
     from .training_memory import TrainingMemory
 
 
@@ -34,6 +35,7 @@ class Profile(Result):
         model: Name of the model.
         figures: Figures of the model that need no machine, by key: those of `counts.total` and others, such as
             `traffic_bytes`.
+        kv_cache: Keys, values and states that the forward leaves, by kind of layer; None for a model without them.
         training_memory: Memory of training with an optimizer; None if none was given.
         request: Resolved arguments of the call of `profile`, which `profile(profile, ...)` reuses.
     """
@@ -45,6 +47,7 @@ class Profile(Result):
     precision: str
     model: str
     figures: Mapping[str, Quantity | None]
+    kv_cache: KVCache | None
     training_memory: TrainingMemory | None
     request: object = field(repr=False, compare=False)
 

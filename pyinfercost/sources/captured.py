@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
-from .models import load_model, stored
-from .registry import is_graph, is_library_model
+from .models import load_model, open_graph, stored
+from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from .._core import Graph
+
+
+PROMPT, CONTEXT = "prompt", "context"
+"""Sizes of a language model with both phases: tokens of a prompt, and tokens in the cache before a decode step."""
+
+_GENERATES = "huggingface"  # the source whose models have phases
 
 
 class Captured(NamedTuple):
@@ -67,10 +73,14 @@ def graph_at(
     if shared and BATCH in sizes and not training:
         found = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=True)
         return found._replace(sizes={name: values[0] for name, values in found.sizes.items()})
+    stated: Mapping[str, int] = {}
     with size_errors():
-        graph = capture(model, dynamic=dynamic, training=training, sizes=sizes)
+        if training:
+            graph = capture(model, dynamic=dynamic, training=True, sizes=sizes)
+        else:
+            graph, stated = open_graph(model, sizes, dynamic)
     # The batch of a library's model is known without being given: it is 1 by default.
-    known = {BATCH: 1, **sizes} if is_library_model(model) else sizes
+    known = {BATCH: 1, **(stated or sizes)} if is_library_model(model) else sizes
     known = {name: value for name, value in known.items() if not is_data_name(name)}  # these are defaults of the graph
     return Captured(graph, *_split(graph, known), model)
 
@@ -111,6 +121,66 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: bool = 
             names = " and ".join(graph.sizes) or "nothing"
             raise SizeError(f"{model} is captured at one {name!r}; give it one value (it can be swept over {names})")
     return Captured(graph, free, {name: values[0] for name, values in fixed.items()}, model)
+
+
+class CapturedPhases(NamedTuple):
+    """The two phases of a language model that answers prompts.
+
+    Attributes:
+        prefill: The forward that reads the prompts.
+        decode: The forward that generates a token of each sequence.
+        sizes: `batch`, `prompt` (tokens of a prompt), `context` (tokens in the cache before the decode step), and
+            further sizes that were given.
+        name: Name under which the model was requested.
+    """
+
+    prefill: Captured
+    decode: Captured
+    sizes: Mapping[str, int]
+    name: str
+
+
+def has_phases(model: object, sizes: Mapping[str, Any]) -> bool:
+    """Return whether a call asks for both phases: a config without a phase, with the size of a prompt or a context."""
+    if not isinstance(model, str) or "#" in model:
+        return False
+    source = source_of(model)
+    return source is not None and source.name == _GENERATES and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
+
+
+def phases_at(model: str, sizes: Mapping[str, Any], *, shared: bool = False) -> CapturedPhases:
+    """Return the graphs of both phases of a language model.
+
+    Args:
+        model: A spec without a phase.
+        sizes: `prompt` and `context`, each by default the other one (an encoder has its own default); `batch`, and
+            further sizes of the prefill.
+        shared: As in `graph_at`.
+
+    Returns:
+        The graphs with their sizes.
+
+    Raises:
+        SizeError: The model does not have a size, or a value is out of range.
+        SpecError: The model does not generate.
+    """
+    from .huggingface.classes import is_encoder_decoder
+
+    if "sequence" in sizes:
+        raise SizeError(f"{model} is given sequence beside prompt or context; the prompt is the sequence: give one")
+    others = {name: value for name, value in sizes.items() if name not in (PROMPT, CONTEXT)}
+    pairs = is_encoder_decoder(model.partition(":")[2])
+    given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
+    read = {PROMPT: given[PROMPT]} if PROMPT in given else {} if pairs else {PROMPT: given[CONTEXT]}
+    context = sizes.get(CONTEXT, sizes.get(PROMPT))
+    # A decode step of an encoder-decoder also takes the encoder's result, others have the prompt in their cache.
+    kept = {**others, **read} if pairs else {name: value for name, value in others.items() if name == BATCH}
+    prefill = graph_at(f"{model}#prefill", {**others, **read}, shared=shared)
+    decode = graph_at(f"{model}#decode", {**kept, CONTEXT: context}, shared=shared)
+    known = {
+        PROMPT if name == "sequence" else name: value for name, value in {**prefill.fixed, **prefill.sizes}.items()
+    }
+    return CapturedPhases(prefill, decode, {**known, CONTEXT: context}, model)
 
 
 @contextmanager

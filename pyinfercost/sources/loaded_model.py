@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import Range, excerpt, shown, whole
@@ -50,6 +51,7 @@ class LoadedModel(NamedTuple):
         kwargs: Named inputs. Tensors named `past_key_values_*` are a KV cache.
         dynamic: Input position or name -> dimension -> name of the size, for a capture with symbolic sizes.
         checkpoint: How the weights are stored; None if they are those of the module.
+        sizes: Values of the sizes of the inputs, defaults included, as far as the source states them.
     """
 
     module: torch.nn.Module
@@ -57,6 +59,7 @@ class LoadedModel(NamedTuple):
     kwargs: dict[str, Any]
     dynamic: dict[int | str, dict[int, str]]
     checkpoint: Checkpoint | None = None
+    sizes: Mapping[str, int] = MappingProxyType({})
 
     @property
     def inputs(self) -> Inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import is_file
 from ..errors import MissingLibraryError
@@ -50,8 +50,25 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         ) from error
 
 
+class LoadedGraph(NamedTuple):
+    """A captured model.
+
+    Attributes:
+        graph: Its graph.
+        sizes: Values of the sizes of its inputs, defaults included, as far as the source states them.
+    """
+
+    graph: Graph
+    sizes: Mapping[str, int]
+
+
 def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:
-    """Return the graph of a model at the given sizes.
+    """Return the graph of `open_graph`."""
+    return open_graph(spec, sizes, dynamic).graph
+
+
+def open_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> LoadedGraph:
+    """Capture a model at the given sizes, or read its graph.
 
     Args:
         spec: As for `load_model`, or a file that holds a graph.
@@ -60,7 +77,7 @@ def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Grap
         dynamic: As in `capture`; for files only.
 
     Returns:
-        The graph.
+        The graph with its sizes.
 
     Raises:
         SpecError: As for `load_model`, or there is no such file.
@@ -75,12 +92,13 @@ def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Grap
         if unknown:
             known = " or ".join(graph.sizes) or "none: all its sizes are fixed"
             raise SpecError(f"{spec} has no size {unknown[0]!r}; expected {known}")
-        return graph
+        return LoadedGraph(graph, {})
     loaded = load_model(spec, {name: value for name, value in sizes.items() if "." not in name})
     from .trace.trace import trace_graph
 
     of_data = {name: value for name, value in sizes.items() if "." in name}
-    return stored(spec, trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data), loaded)
+    graph = trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data)
+    return LoadedGraph(stored(spec, graph, loaded), loaded.sizes)
 
 
 def stored(spec: str, graph: Graph, loaded: LoadedModel) -> Graph:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from .. import _core
 from .._core import TensorId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._core import Graph, GraphRewriter, NodeInfo
 
 # Operators whose results hold elements of their operands unchanged: views, copies, and concatenations.
@@ -31,6 +35,7 @@ _PASSES_ON = frozenset(
         "narrow",
     )
 )
+_FLOATS = ("float32", "float16", "bfloat16")
 _FUSED_ATTENTION = ("aten.scaled_dot_product_attention", "aten._scaled_dot_product")
 
 
@@ -38,7 +43,8 @@ class CacheFormat:
     """Stores keys and values in another dtype.
 
     Fused attention reads narrow keys and values and dequantizes them itself. For any other consumer, a kernel
-    dequantizes them first. New keys and values are quantized before they are appended to the cache.
+    dequantizes them first. New keys and values are quantized before they are appended to the cache. A prefill, which
+    has no cache to append to, quantizes those that it returns and attends to its own. States stay as they are.
 
     Args:
         graph: The captured graph.
@@ -52,10 +58,18 @@ class CacheFormat:
     def __init__(self, graph: Graph, rewriter: GraphRewriter, dtype: str) -> None:
         self._rewriter = rewriter
         self._dtype = dtype
-        self._wide = {t.index: t.dtype for t in graph.tensors if t.role == "kv_cache"}
+        held = _core.boundary(graph)["caches"]
+        states = {cache["name"] for cache in held if cache["kind"] == "state"} - {""}
+        self._wide = {
+            t.index: t.dtype
+            for t in graph.tensors
+            if t.role == "kv_cache" and t.dtype in _FLOATS and t.name not in states
+        }
         for t in self._wide:
             rewriter.set_dtype(t, dtype)
         self.found = len(self._wide)
+        if not self.found:
+            self.found = self._store(graph, {cache["tensor"] for cache in held if cache["kind"] != "state"})
 
     def visit(self, node: NodeInfo) -> None:
         """Change the operands of a node. Nodes must be visited in execution order."""
@@ -66,8 +80,9 @@ class CacheFormat:
         if node.op.rstrip("_") not in _PASSES_ON:
             self._rewriter.replace_operands(node.index, {t: self._widened(node, t) for t in narrow})
             return
+        insert = partial(self._rewriter.insert_before, node.index)
         self._rewriter.replace_operands(
-            node.index, {t: self._quantized(node, t) for t in operands if self._is_appended(t)}
+            node.index, {t: self._quantized(t, insert) for t in operands if self._is_appended(t)}
         )
         for t in node.results:
             self._wide[t] = self._rewriter.dtype(t)
@@ -75,19 +90,36 @@ class CacheFormat:
 
     def _is_appended(self, t: int) -> bool:
         """Return whether elements of a wide tensor are appended to a cache."""
-        is_wide = t not in self._wide and self._rewriter.dtype(t) in ("float32", "float16", "bfloat16")
+        is_wide = t not in self._wide and self._rewriter.dtype(t) in _FLOATS
         return is_wide and 0 not in self._rewriter.shape(t)
 
-    def _quantized(self, node: NodeInfo, t: int) -> TensorId:
+    def _store(self, graph: Graph, returned: set[int]) -> int:
+        """Quantize keys and values that a prefill returns; return their number."""
+        made: dict[int, int] = {}
+        readers: dict[int, list[int]] = {}
+        for node in graph.nodes:
+            results = node.results
+            for t in returned.intersection(results):
+                made[t] = node.index
+            for t in returned.intersection(node.operands) - set(results):
+                readers.setdefault(t, []).append(node.index)
+        stored = [t for t in sorted(made) if graph.tensor(t).dtype in _FLOATS]
+        for t in stored:
+            narrow = self._quantized(t, partial(self._rewriter.insert_after, made[t]), name=graph.tensor(t).name)
+            self._rewriter.redirect(t, narrow)
+            for reader in readers.get(t, ()):
+                self._rewriter.replace_operands(reader, {narrow.index: TensorId(t)})
+        return len(stored)
+
+    def _quantized(self, t: int, insert: Callable[..., None], *, name: str = "") -> TensorId:
         rewriter = self._rewriter
         shape = rewriter.shape(t)
-        narrow = rewriter.tensor(self._dtype, shape)
+        narrow = rewriter.tensor(self._dtype, shape, name=name)
         if self._dtype in ("float16", "bfloat16"):
-            rewriter.insert_before(node.index, "aten._to_copy.default", {"self": TensorId(t)}, [narrow])
+            insert("aten._to_copy.default", {"self": TensorId(t)}, [narrow])
             return narrow
         scale = rewriter.tensor("float32", [*shape[:-1], 1])
-        args = {"input": TensorId(t)}
-        rewriter.insert_before(node.index, "pyinfercost.quantize_rows.default", args, [narrow, scale])
+        insert("pyinfercost.quantize_rows.default", {"input": TensorId(t)}, [narrow, scale])
         return narrow
 
     def _widened(self, node: NodeInfo, t: int) -> TensorId:

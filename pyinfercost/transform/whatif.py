@@ -166,5 +166,5 @@ def _cache(graph: Graph, rewriter: _core.GraphRewriter, kv_cache: str | None) ->
         raise FormatError(f"kv_cache is {kv_cache!r}; expected {', '.join(CACHE_DTYPES)}")
     cache = CacheFormat(graph, rewriter, CACHE_DTYPES[kv_cache])
     if not cache.found:
-        raise FormatError("the graph has no KV cache; capture a decode step, such as hf:model#decode")
+        raise FormatError("the graph has no KV cache; capture a phase of a language model, such as hf:model#decode")
     return cache

@@ -189,6 +189,16 @@ def test_a_tensor_that_goes_takes_its_lifetime_along() -> None:
     assert rewriter.build().held_until == [0, 1, 1, None]
 
 
+def test_a_tensor_that_is_no_result_anymore_lives_until_its_last_use() -> None:
+    rewriter = GraphRewriter(small(held_until=[0, None, 1, 1]))
+    narrow = rewriter.tensor("float16", rewriter.shape(RESULT))
+    rewriter.insert_after(RELU, "aten._to_copy.default", {"self": TensorId(RESULT)}, [narrow])
+    rewriter.redirect(RESULT, narrow)
+    graph = rewriter.build()
+    assert [t.index for t in graph.outputs] == [narrow.index]
+    assert graph.held_until == [0, None, 1, None, None]
+
+
 # ---- what goes -------------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
+from support.language_configs import LLAMA, spec_of
 from support.paths import ROOT
 
 import pyinfercost as ic
@@ -81,7 +82,7 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
             yield from keys_of(inner, f"{path}[]")
 
 
-def test_the_page_on_json_names_every_key() -> None:
+def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
     class Chosen(torch.nn.Module):
@@ -102,6 +103,9 @@ def test_the_page_on_json_names_every_key() -> None:
     step = ic.capture(torch.nn.Linear(8, 8).train(), x, training=True)
     trained = ic.profile(step, optimizer="adamw").to_dict()["training_memory"]
     document = json.loads(json.dumps({**profile.to_dict(), "training_memory": trained, "measured": measured.to_dict()}))
+    both = ic.profile(spec_of(tmp_path, LLAMA), prompt=8, hardware="l4").to_dict()
+    document |= {"figures": both["figures"], "kv_cache": both["kv_cache"], "prefill": {}, "decode": {}}
+    document["estimate"]["memory"] = both["memory"]
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

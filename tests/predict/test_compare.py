@@ -54,6 +54,7 @@ def test_a_profile_and_itself_have_zero_differences_only(before: ic.Profile) -> 
     assert [name for name, total in same.totals.items() if total.before is None] == [
         "kv_cache_bytes",  # no keys and values are kept
         "kv_cache_bytes_per_token",
+        "kv_cache_bytes_per_sequence",
         "usd_per_million_tokens",  # no ids are looked up in a table of embeddings
         "carbon_g",  # nothing says where the machine stands
     ]

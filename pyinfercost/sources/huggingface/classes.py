@@ -49,6 +49,11 @@ def load_config(name: str) -> Any:
             ) from error
 
 
+def is_encoder_decoder(name: str) -> bool:
+    """Return whether a model has an encoder and a decoder; arguments and errors are those of `load_config`."""
+    return bool(getattr(load_config(name), "is_encoder_decoder", False))
+
+
 def check_config(spec: str, config: Any) -> None:
     """Reject a config whose keys of classes or counts `transformers` would read without a check.
 

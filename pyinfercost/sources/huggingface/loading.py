@@ -40,8 +40,9 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     Args:
         name: Path of a `config.json` or of a folder that holds one, or an id in the local cache. Nothing is downloaded.
         phase: One of `PHASES`.
-        sizes: `batch` and, for text, `sequence` (default 128) or for decode `context` (default 2048, limited by the
-            model's positions); for images `image_size`, for audio `seconds` (default 10), for video `frames`.
+        sizes: `batch` and, for text, `sequence` (default 128; `prompt` in a phase is the same) or for decode `context`
+            (default 2048, limited by the model's positions); for images `image_size`, for audio `seconds` (default 10),
+            for video `frames`.
 
     Returns:
         The module and its inputs.
@@ -60,6 +61,10 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     config = load_config(name)
     stored = StoredModel(f"hf:{name}", config, folder_of(name))
     set_dtype(config, stored.dtype)
+    if "prompt" in sizes and (phase == "prefill" or (phase and config.is_encoder_decoder)):
+        if "sequence" in sizes:
+            raise SpecError(f"hf:{name}#{phase} is given prompt and sequence, which are one size; give one of them")
+        sizes = {"sequence" if size == "prompt" else size: value for size, value in sizes.items()}
     if "image_size" in sizes and getattr(config, "image_size", None) is not None:
         config.image_size = sizes["image_size"]
     for part in media.part_configs(config, ("",)):  # the number of frames may be in any part
@@ -69,7 +74,8 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     checkpoint = stored.checkpoint(whole)
     if phase and not model.can_generate():
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}"
+            f"hf:{name} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}, "
+            "prompt and context"
         )
     from .decoding import decode_inputs
     from .generation import decoding_part
@@ -89,4 +95,6 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
-    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model))
+    return LoadedModel(
+        model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model), request.sizes()
+    )

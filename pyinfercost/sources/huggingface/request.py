@@ -57,6 +57,10 @@ class Request:
         """Reject given sizes that no input has."""
         checked_sizes(self.spec, self.asked, self.used)
 
+    def sizes(self) -> dict[str, int]:
+        """Return the values of all sizes that the inputs have."""
+        return {name: self.asked.get(name, default) for name, default in self.used.items()}
+
     @property
     def batch(self) -> int:
         return self.size("batch", 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Expr, Graph, GraphBuilder, TensorId
@@ -42,6 +42,7 @@ class GraphWriter:
         self._last_node: list[int] = []  # per call, the last node so far
         self._declared = 0
         self._names: dict[Any, list[str]] = {}
+        self._cache_names: dict[int, str] = {}  # by id of a tensor in a cache among the results
         self._metadata: dict[Any, tuple[str, list[Any], list[Any] | None]] = {}
 
     def graph(
@@ -72,6 +73,8 @@ class GraphWriter:
             for held in [inputs.storage_elements.get(id(tensor))]
             for part in parts_of(name, tensor)
         ]
+        for name, tensor in _cached(output):
+            self._cache_names[id(self._recorder.handed.twin(tensor))] = name
         backward_from = self._recorder.backward_from
         for index, call in enumerate(self._recorder.calls):
             self.node(call, "forward" if backward_from is None or index < backward_from else "backward")
@@ -171,7 +174,9 @@ class GraphWriter:
     def _tensor(self, tensor: torch.Tensor, role: str) -> TensorId:
         tensor = self._recorder.handed.twin(tensor)
         known = self._tensors.get(id(tensor))
-        return known if known is not None else self._declare(tensor, role, "")
+        if known is not None:
+            return known
+        return self._declare(tensor, role, self._cache_names.get(id(tensor), ""))
 
     def _declare(
         self,
@@ -221,5 +226,41 @@ def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[
     return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
 
 
+def _cached(output: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of caches among the results of a forward, with the names that they have as inputs."""
+    if isinstance(output, Mapping):
+        for key, value in output.items():
+            if str(key).startswith(_CACHES):
+                yield from _leaves(_CACHE_NAME, value)
+            else:
+                yield from _cached(value)
+    elif isinstance(output, list | tuple):
+        for value in output:
+            yield from _cached(value)
+    elif "Cache" in type(output).__name__:
+        yield from _leaves(_CACHE_NAME, output)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        yield name, value
+        return
+    if isinstance(value, Mapping):
+        parts: Any = value.items()
+    elif isinstance(value, list | tuple):
+        parts = enumerate(value)
+    elif type(value).__module__.partition(".")[0] in _NOT_CONTAINERS or not hasattr(value, "__dict__"):
+        return
+    else:
+        parts = vars(value).items()
+    for key, part in parts:
+        word = str(key).lstrip("_")
+        yield from _leaves(name if word == "layers" else f"{name}_{word}", part)
+
+
+_CACHE_NAME = "past_key_values"
+_CACHES = ("past_key_value", "cache")  # names of results
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 _NOT_CONTAINERS = frozenset({"builtins", "torch", "sympy"})

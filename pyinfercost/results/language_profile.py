@@ -1,0 +1,76 @@
+"""Language profiles: both phases of a model that reads prompts and generates, at one point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..report.render import render
+from .figures import WithFigures
+from .result import Result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._core import Quantity
+    from .kv_cache import KVCache
+    from .memory_use import MemoryUse
+    from .profile import Profile
+
+
+@dataclass(frozen=True, repr=False)
+class LanguageProfile(WithFigures, Result):
+    """The cost of a language model that reads a batch of prompts and then generates, on an idle server.
+
+    Figures are also attributes: `result.ttft_s`, `result.tpot_s`, `result.tokens_per_s`. Those that need a machine, a
+    price or its power are None without one. `print(result)` shows both phases in one table; the profile of a phase has
+    its module tree.
+
+    Attributes:
+        model: Name of the model.
+        precision: Dtype of the run.
+        sizes: `batch`, `prompt` (tokens of each prompt) and `context` (tokens in the cache before the decode step).
+        prefill: Profile of the forward that reads the prompts, with logits for their last tokens.
+        decode: Profile of the forward that generates one token of each sequence.
+        kv_cache: Keys, values and states after the decode step; None for a model without them.
+        memory: Memory of the decode step on one device, and the sequences of this context that fit beside a prefill;
+            None without hardware.
+        figures: Figures by key, in the order of reports.
+    """
+
+    model: str
+    precision: str
+    sizes: Mapping[str, int]
+    prefill: Profile
+    decode: Profile
+    kv_cache: KVCache | None
+    memory: MemoryUse | None
+    figures: Mapping[str, float | Quantity | None]
+
+    def __repr__(self) -> str:
+        return f"<LanguageProfile {render(self, 'line')}>"
+
+    def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
+        """Return the tables as plain text.
+
+        Args:
+            depth: Modules below this depth are collapsed in the table of modules; None picks a moderate depth.
+            width: Width of a line in characters.
+
+        Returns:
+            The text.
+        """
+        text: str = render(self, "text", depth=depth, width=width)
+        return text
+
+    def to_markdown(self, *, depth: int | None = None) -> str:
+        """Return the tables as Markdown.
+
+        Args:
+            depth: As in `to_text`.
+
+        Returns:
+            The Markdown text.
+        """
+        text: str = render(self, "markdown", depth=depth)
+        return text

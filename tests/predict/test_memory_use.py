@@ -1,0 +1,124 @@
+"""Memory of language models: weights, caches, activations, what is left, and the sequences that engines can hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.language_configs import LLAMA, spec_of
+
+import pyinfercost as ic
+from pyinfercost.predict.memory_use import ENGINES, Demand, Prompt
+
+pytestmark = pytest.mark.torch
+
+GIB = 2**30
+MIB = 2**20
+PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, bytes
+
+
+def demand(memory_bytes: float, *, prompt: Prompt | None = None, machine: str = "any", **fields: Any) -> Demand:
+    known = {"weight_bytes": 16 * 10**9, "sequence_bytes": 10**9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
+    return Demand(machine=SimpleNamespace(id=machine, memory_bytes=memory_bytes), prompt=prompt, **known)
+
+
+# ---- the memory of a forward -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("phase", "sizes"), [("prefill", {"sequence": 32}), ("decode", {"context": 31})])
+def test_the_parts_add_up_to_the_peak(tmp_path: Path, phase: str, sizes: dict[str, int]) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, phase), batch=4, hardware="l4", **sizes)
+    use, total = profile.estimate.memory, profile.counts.total
+    assert use.weight_bytes == total.parameter_bytes + total.buffer_bytes
+    assert (use.kv_cache_bytes, use.tokens) == (4 * 32 * PER_TOKEN, 32)
+    estimate = profile.estimate
+    peak = use.weight_bytes + use.kv_cache_bytes + use.activation_bytes
+    assert use.left_bytes == use.machine_memory_bytes - peak
+    assert use.machine_memory_bytes == estimate.machine_memory_bytes
+    assert estimate.fits_in_memory
+    assert (estimate.max_sequences, estimate.memory_left_bytes) == (use.max_sequences, use.left_bytes)
+    assert use.pool_bytes + use.reserved_bytes + use.weight_bytes == use.machine_memory_bytes
+    assert f"{use.max_sequences:,} of 32 tokens fit" in profile.to_text()
+    assert profile.to_dict()["estimate"]["memory"] == use.to_dict()
+
+
+def test_torch_holds_caches_and_the_activations_of_a_step(tmp_path: Path) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, "decode"), batch=4, context=31, hardware="l4")
+    use = profile.estimate.memory
+    each = 32 * PER_TOKEN + use.activation_bytes / 4
+    assert use.max_sequences == pytest.approx((use.machine_memory_bytes - use.weight_bytes) / each, rel=1e-5)
+
+
+def test_a_prefill_holds_the_activations_of_one_prompt(tmp_path: Path) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, "prefill"), batch=4, sequence=32, hardware="l4")
+    use = profile.estimate.memory
+    free = use.machine_memory_bytes - use.weight_bytes - use.activation_bytes / 4
+    assert use.max_sequences == int(free / (32 * PER_TOKEN))
+
+
+def test_a_machine_of_unknown_memory_says_so(tmp_path: Path) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, "decode"), batch=1, context=31, hardware="xeon-8480+")
+    use = profile.estimate.memory
+    assert (use.machine_memory_bytes, use.left_bytes, use.pool_bytes, use.max_sequences) == (None, None, None, None)
+    assert "the machine's memory size is configurable" in profile.to_text(width=200)
+
+
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, "decode"), batch=10**6, context=63, hardware="t4")
+    use = profile.estimate.memory
+    assert use.left_bytes < 0
+    assert not profile.estimate.fits_in_memory
+    assert "DOES NOT FIT: " in profile.to_text()
+    assert " too much" in profile.to_text()
+
+
+def test_other_models_have_none() -> None:
+    import torch
+
+    estimate = ic.profile(torch.nn.Linear(4, 4), (torch.zeros(2, 4),), hardware="l4").estimate
+    assert (estimate.memory, estimate.max_sequences, estimate.memory_left_bytes) == (None, None, None)
+
+
+# ---- pools of engines ------------------------------------------------------------------------------------------------
+
+
+def test_vllm_reports_the_pool_of_llama_3_8b_on_an_rtx_4090() -> None:
+    # vLLM 0.19 with its defaults reports 41,408 tokens on a card of 25,250,627,584 bytes.
+    known = {"weight_bytes": 16_060_522_496, "vocabulary": 128_256, "sequence_bytes": 131_072}
+    pool = ENGINES["vllm"].pool(demand(25_250_627_584, **known))
+    assert pool == pytest.approx(0.9 * 25_250_627_584 - 16_060_522_496 - 256 * 128_256 * 18 - 0.65e9)
+    assert pool / 131_072 == pytest.approx(41_408, rel=0.002)
+
+
+def test_vllm_plans_larger_steps_on_larger_cards() -> None:
+    pool = ENGINES["vllm"].pool
+    of_256, of_1024 = 256 * 100_000 * 18, 1024 * 100_000 * 18
+    context = 0.65e9
+    assert pool(demand(69 * GIB)) == pytest.approx(0.9 * 69 * GIB - 16e9 - of_256 - context)
+    assert pool(demand(80 * GIB)) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_1024 - context)
+    assert pool(demand(80 * GIB, machine="a100-sxm-80gb")) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_256 - context)
+
+
+def test_vllm_reads_a_prompt_in_chunks() -> None:
+    # 16,384 tokens take 8 GB, so the 2,048 of a step take 1 GB, more than the sampler.
+    long = Prompt(activation_bytes=8e9, sequences=1, tokens=16_384)
+    assert ENGINES["vllm"].pool(demand(24 * GIB, prompt=long)) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+    short = Prompt(activation_bytes=1e9, sequences=1, tokens=512)  # shorter than a step
+    assert ENGINES["vllm"].pool(demand(24 * GIB, prompt=short)) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+
+
+def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
+    # 80 GiB: chunks of 8,192 tokens and graphs of up to 256 sequences.
+    reserve = (512 + 1.5 * 8192 + 2 * 256 + 128) * MIB
+    share = round(1 - reserve / (80 * GIB), 3)
+    assert share == 0.836
+    assert ENGINES["sglang"].pool(demand(80 * GIB)) == pytest.approx(0.836 * 80 * GIB - 16e9)
+
+
+def test_tensorrt_llm_takes_a_share_of_what_is_free() -> None:
+    prompt = Prompt(activation_bytes=2e9, sequences=1, tokens=16_384)  # half of it at a time
+    assert ENGINES["trtllm"].pool(demand(80 * GIB, prompt=prompt)) == pytest.approx(
+        0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9)
+    )
