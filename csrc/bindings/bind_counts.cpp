@@ -321,6 +321,7 @@ void register_counts(py::module_& m) {
             result["output_bytes"] = to_python(found.output_bytes);
             result["weight_bytes"] = to_python(found.weight_bytes);
             result["tokens"] = found.tokens ? to_python(*found.tokens) : py::object(py::none());
+            result["vocabulary"] = found.vocabulary;
             result["kv_cache_bytes"] =
                 found.kv_cache_bytes ? to_python(*found.kv_cache_bytes) : py::object(py::none());
             result["reads_cache"] = found.reads_cache;

@@ -101,6 +101,7 @@ class Lookups {
         ids_.insert(ids);
     }
     const std::set<TensorIndex>& ids() const { return ids_; }
+    std::int64_t rows() const { return rows_; }
 
   private:
     std::int64_t rows_ = 0;
@@ -115,7 +116,7 @@ bool hands_over(Role role) {
 class Caches {
   public:
     Caches(const Call& any, const Pass& pass, const Followed& followed, const std::set<TensorIndex>& ids,
-           const std::vector<Expr>& written)
+           const std::vector<bool>& written)
         : any_(any), pass_(pass), graph_(pass.graph), followed_(followed), written_(written) {
         for (const TensorIndex t : ids) lengths_.push_back(any.dim(t, 1));
         for (const TensorIndex t : graph_.inputs()) {
@@ -235,7 +236,7 @@ class Caches {
             cache.grows = lengths_.empty() || is_length(cache.positions) || is_whole(cache);
         } else {
             longer = !(cache.bytes == any_.bytes(given, any_.numel(given)));
-            cache.grows = longer || !(written_[static_cast<std::size_t>(given)] == Expr());
+            cache.grows = longer || written_[static_cast<std::size_t>(given)];
         }
         cache.kind = kind_of(cache, held, given, longer);
         const bool of_tokens = cache.kind != CacheKind::state;
@@ -281,27 +282,24 @@ class Caches {
     const Pass& pass_;
     const Graph& graph_;
     const Followed& followed_;
-    const std::vector<Expr>& written_;  // bytes written in place, at the index of a given cache
+    const std::vector<bool>& written_;  // in place, at the index of a given cache
     std::vector<Expr> lengths_;         // of the token ids
     std::vector<TensorIndex> given_;
     std::vector<TensorIndex> returned_;
     std::set<std::string> windows_;
 };
 
-// Adds the bytes that a node writes into caches in place to the first cache among its results, or its
-// operands.
-void add_written(const Call& call, const Work& work, const Pass& pass, std::vector<Expr>& written) {
-    const Expr& bytes = work.written[static_cast<std::size_t>(Traffic::kv_cache)];
-    if (bytes == Expr()) return;
-    TensorIndex target = kNoTensor;
+// Marks the caches that a node writes in place: those among its results, or else among its operands.
+void mark_written(const Call& call, const Work& work, const Pass& pass, std::vector<bool>& written) {
+    if (work.written[static_cast<std::size_t>(Traffic::kv_cache)] == Expr()) return;
+    bool found = false;
     const auto consider = [&](TensorIndex t) {
-        const TensorIndex root = pass.storage.root(t);
-        const bool is_cache = pass.graph.tensors()[static_cast<std::size_t>(root)].role == Role::kv_cache;
-        if (target == kNoTensor && is_cache) target = root;
+        const auto root = static_cast<std::size_t>(pass.storage.root(t));
+        if (pass.graph.tensors()[root].role != Role::kv_cache) return;
+        written[root] = found = true;
     };
     for (const std::int64_t t : pass.graph.node_outputs(call.node())) consider(static_cast<TensorIndex>(t));
-    call.for_each_input(consider);
-    if (target != kNoTensor) written[static_cast<std::size_t>(target)] += bytes;
+    if (!found) call.for_each_input(consider);
 }
 
 }  // namespace
@@ -318,12 +316,12 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     Lookups lookups;
     Work work;
     bool trains = false;
-    std::vector<Expr> written(graph->tensors().size());
+    std::vector<bool> written(graph->tensors().size(), false);
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         analyzer.analyze(i, work);
         const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
         trains = trains || call.node().phase == Phase::backward;
-        add_written(call, work, pass, written);
+        mark_written(call, work, pass, written);
         followed.visit(call, work, pass);
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
     }
@@ -358,6 +356,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     for (const Cache& cache : boundary.caches) {
         boundary.kv_cache_bytes = boundary.kv_cache_bytes.value_or(Expr()) + cache.bytes;
     }
+    boundary.vocabulary = lookups.rows();
     for (const TensorIndex t : lookups.ids()) {
         boundary.tokens = boundary.tokens.value_or(Expr(0)) + any.numel(t);
     }

@@ -47,6 +47,7 @@ struct Boundary {
     // Elements of the integer inputs that index the largest embedding table and have at least two axes
     // (batch, sequence); none if there is no such input.
     std::optional<Expr> tokens;
+    std::int64_t vocabulary = 0;  // rows of that table
     // Keys, values and states that are held after the forward: those that it returns, or, if it returns none,
     // its input caches.
     std::vector<Cache> caches;

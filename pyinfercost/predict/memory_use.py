@@ -184,7 +184,7 @@ def memory_use_of(
     pool = most = None
     if memory is not None:
         taken = _paged(cache, engine.block)
-        demand = Demand(on.machine, weights, taken, step, prompt, _vocabulary(graph))
+        demand = Demand(on.machine, weights, taken, step, prompt, boundary.vocabulary)
         pool = max(0, int(engine.pool(demand)))
         most = pool // taken if taken else None
     return MemoryUse(
@@ -200,14 +200,8 @@ def memory_use_of(
     )
 
 
-def prompt_of(use: MemoryUse | None, sequences: int, tokens: int) -> Prompt | None:
-    """Return what the memory of a prefill means for the decode steps after it."""
-    return None if use is None else Prompt(use.activation_bytes, sequences, tokens)
-
-
 def _engine_memory(on: Deployment) -> EngineMemory:
-    name = getattr(on, "engine", _EVERYTHING)
-    return ENGINES.get(name, ENGINES[_EVERYTHING]) if on.machine.kind == "gpu" else ENGINES[_EVERYTHING]
+    return ENGINES.get(on.engine, ENGINES[_EVERYTHING]) if on.machine.kind == "gpu" else ENGINES[_EVERYTHING]
 
 
 def _paged(cache: KVCache, block: int) -> int:
@@ -216,9 +210,3 @@ def _paged(cache: KVCache, block: int) -> int:
         (-each.positions % block) * each.bytes_per_token for each in cache.layers if each.grows and each.positions
     )
     return cache.bytes_per_sequence + added
-
-
-def _vocabulary(graph: Graph) -> int:
-    """Return the number of logits of a token: the length of the first result."""
-    shape = graph.outputs[0].shape if graph.outputs else ()
-    return shape[-1] if shape and isinstance(shape[-1], int) else 0

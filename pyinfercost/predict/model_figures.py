@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .._core import Expr
 from ..results import figures
-from .plans import boundary_of, caches_of, graph_cache, value_of
+from .plans import caches_of, graph_cache, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,7 +63,7 @@ def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mappin
 @of_graph
 def kv_cache_bytes(graph: Graph, precision: str) -> Quantity | None:
     """Return the bytes of keys, values and states that are held after the forward."""
-    return boundary_of(graph, precision).kv_cache_bytes
+    return _sum_over_caches(graph, precision, lambda cache: cache.bytes)
 
 
 @of_graph

@@ -111,7 +111,8 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
     key = ("engine", engine)
     if key not in kept:
         made, as_captured = _core.engine_graph(graph, engine)
-        graph_cache(made).update({_MADE_BY: engine, _AS_CAPTURED: tuple(as_captured)})
+        known = {_MADE_BY: engine, _AS_CAPTURED: tuple(as_captured), _CAPTURED: weakref.ref(graph)}
+        graph_cache(made).update(known)
         kept[key] = made
     found: Graph = kept[key]
     return found
@@ -123,7 +124,7 @@ def as_captured(graph: Graph) -> tuple[int, ...]:
     return nodes
 
 
-_MADE_BY, _AS_CAPTURED = "made by", "as captured"
+_MADE_BY, _AS_CAPTURED, _CAPTURED = "made by", "as captured", "captured"
 
 
 def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
@@ -224,6 +225,7 @@ class Boundary:
         output_bytes: Bytes of the results.
         weight_bytes: Bytes of weights and buffers.
         tokens: Ids that are looked up in the largest embedding table; None if the forward looks up none.
+        vocabulary: Rows of that table; 0 without one.
         kv_cache_bytes: Bytes of keys, values and states that are held after the forward; None if there are none.
         reads_cache: Whether caches are given to the forward, as in a decode step.
     """
@@ -234,6 +236,7 @@ class Boundary:
     output_bytes: Quantity
     weight_bytes: Quantity
     tokens: Quantity | None
+    vocabulary: int
     kv_cache_bytes: Quantity | None
     reads_cache: bool
 
@@ -244,8 +247,12 @@ def boundary_of(graph: Graph, precision: str) -> Boundary:
 
 
 def caches_of(graph: Graph, precision: str) -> tuple[CacheTensor, ...]:
-    """Return the caches after a forward: those that it returns, or those that it is given if it returns none."""
-    return _boundary_and_caches(graph, precision)[1]
+    """Return the caches after a forward: those that it returns, or those that it is given if it returns none.
+
+    An engine writes caches in place, with room for the next token; those of the captured graph say what it holds.
+    """
+    captured = graph_cache(graph).get(_CAPTURED, lambda: None)()
+    return _boundary_and_caches(graph if captured is None else captured, precision)[1]
 
 
 def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[CacheTensor, ...]]:

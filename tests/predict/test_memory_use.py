@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from support.language_configs import LLAMA, spec_of
+from support.language_configs import DEEPSEEK, GPT_OSS, LLAMA, QWEN_NEXT, spec_of
 
 import pyinfercost as ic
 from pyinfercost.predict.memory_use import ENGINES, Demand, Prompt
@@ -79,6 +79,25 @@ def test_other_models_have_none() -> None:
 
     estimate = ic.profile(torch.nn.Linear(4, 4), (torch.zeros(2, 4),), hardware="l4").estimate
     assert (estimate.memory, estimate.max_sequences, estimate.memory_left_bytes) == (None, None, None)
+
+
+def test_an_engine_holds_whole_pages_in_its_pool(tmp_path: Path) -> None:
+    profile = ic.profile(spec_of(tmp_path, LLAMA, "decode"), batch=4, context=40, hardware="l4", engine="vllm")
+    use = profile.estimate.memory
+    assert (use.kv_cache_bytes, use.tokens) == (4 * 41 * PER_TOKEN, 41)
+    logits = 256 * 128 * 18  # sequences, vocabulary, bytes
+    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - logits - 0.65e9
+    assert use.pool_bytes == pytest.approx(pool, rel=1e-6)
+    assert use.max_sequences == use.pool_bytes // (48 * PER_TOKEN)  # three pages of 16 tokens
+
+
+@pytest.mark.parametrize(("phase", "sizes"), [("prefill", {"sequence": 40}), ("decode", {"context": 40})])
+@pytest.mark.parametrize("config", [GPT_OSS, QWEN_NEXT, DEEPSEEK | {"num_hidden_layers": 2}])
+def test_an_engine_keeps_what_the_model_keeps(
+    tmp_path: Path, config: dict[str, Any], phase: str, sizes: dict[str, int]
+) -> None:
+    graph = ic.capture(spec_of(tmp_path, config, phase), batch=2, **sizes)
+    assert ic.profile(graph, hardware="l4", engine="vllm").kv_cache == ic.profile(graph).kv_cache
 
 
 # ---- pools of engines ------------------------------------------------------------------------------------------------

@@ -95,6 +95,4 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
-    return LoadedModel(
-        model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model), request.sizes()
-    )
+    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model), request.sizes())
