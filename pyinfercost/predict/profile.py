@@ -59,6 +59,7 @@ def profile(
     hardware: HardwareLike | None = ...,
     devices: SupportsIndex | None = ...,
     precision: str | None = ...,
+    engine: str | None = ...,
     execution: str | None = ...,
     threads: int | None = ...,
     instances: SupportsIndex | None = ...,
