@@ -160,3 +160,13 @@ def test_calls_that_have_no_two_phases(tmp_path: Path) -> None:
     bert |= {"num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 64}
     with pytest.raises(ic.Error, match="does not generate"):
         ic.profile(spec_of(tmp_path, bert), prompt=8)
+
+
+def test_devices_share_the_batch_of_both_phases(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, LLAMA)
+    both = ic.profile(spec, batch=5, prompt=24, context=40, hardware="l4", devices=2)
+    one = ic.profile(spec, batch=3, prompt=24, context=40, hardware="l4")  # the largest share
+    assert both.tpot_s == one.tpot_s
+    assert both.tokens_per_s == pytest.approx(5 / one.tpot_s)
+    assert both.memory.kv_cache_bytes == one.memory.kv_cache_bytes == 3 * 41 * PER_TOKEN
+    assert both.max_sequences == pytest.approx(one.max_sequences, rel=0.01)
