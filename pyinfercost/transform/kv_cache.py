@@ -105,7 +105,9 @@ class CacheFormat:
                 readers.setdefault(t, []).append(node.index)
         stored = [t for t in sorted(made) if graph.tensor(t).dtype in _FLOATS]
         for t in stored:
-            narrow = self._quantized(t, partial(self._rewriter.insert_after, made[t]), name=graph.tensor(t).name)
+            # After its attention, since an engine's kernels may make keys and values together.
+            last = max((made[t], *readers.get(t, ())))
+            narrow = self._quantized(t, partial(self._rewriter.insert_after, last), name=graph.tensor(t).name)
             self._rewriter.redirect(t, narrow)
             for reader in readers.get(t, ()):
                 self._rewriter.replace_operands(reader, {narrow.index: TensorId(t)})

@@ -98,6 +98,10 @@ def test_an_engine_keeps_what_the_model_keeps(
 ) -> None:
     graph = ic.capture(spec_of(tmp_path, config, phase), batch=2, **sizes)
     assert ic.profile(graph, hardware="l4", engine="vllm").kv_cache == ic.profile(graph).kv_cache
+    narrow = ic.whatif(graph, kv_cache="fp8")
+    cache = ic.profile(narrow, hardware="l4", engine="vllm").kv_cache
+    assert cache == ic.profile(narrow).kv_cache
+    assert cache.bytes_per_token == ic.profile(graph).kv_cache.bytes_per_token // 2
 
 
 # ---- pools of engines ------------------------------------------------------------------------------------------------
