@@ -78,12 +78,14 @@ def _plain_pool(demand: Demand) -> float:
 
 _VLLM_SHARE = 0.9  # gpu_memory_utilization
 _VLLM_LARGE = 70 * _GIB  # from here on, and except on A100, servers have larger steps
-_VLLM_LOGIT_BYTES = 18  # bfloat16 and float32 logits, and float32 values and int64 places of their sort
-_CONTEXT_BYTES = 0.65e9  # CUDA context, libraries and communication, from the pools that vLLM reports on three cards
+# Logits in bfloat16 and float32, and their sorted values and places. CUDA context, libraries and communication. Both are
+# set so that the rule gives the pool that a server of Llama-3.1-8B reported on one RTX 4090; no other pool was compared.
+_VLLM_LOGIT_BYTES = 18
+_CONTEXT_BYTES = 0.65e9
 
 
 def _vllm_pool(demand: Demand) -> float:
-    """Return the pool of vLLM 0.19: its share of the memory, less weights, the peak of a trial run, and its context.
+    """Return the pool of vLLM (V1): its share of the memory, less weights, the peak of a trial run, and its context.
 
     The trial run reads as many tokens as a step may have, and samples for as many sequences as may run. CUDA graphs
     lie in the rest of the memory.

@@ -107,8 +107,8 @@ def test_an_engine_keeps_what_the_model_keeps(
 # ---- pools of engines ------------------------------------------------------------------------------------------------
 
 
-def test_vllm_reports_the_pool_of_llama_3_8b_on_an_rtx_4090() -> None:
-    # vLLM 0.19 with its defaults reports 41,408 tokens on a card of 25,250,627,584 bytes.
+def test_the_rule_of_vllm_gives_the_pool_that_its_constants_were_set_to() -> None:
+    # A server with its defaults, Llama-3.1-8B on an RTX 4090, reports 41,408 tokens on a card of 25,250,627,584 bytes.
     known = {"weight_bytes": 16_060_522_496, "vocabulary": 128_256, "sequence_bytes": 131_072}
     pool = ENGINES["vllm"].pool(demand(25_250_627_584, **known))
     assert pool == pytest.approx(0.9 * 25_250_627_584 - 16_060_522_496 - 256 * 128_256 * 18 - 0.65e9)

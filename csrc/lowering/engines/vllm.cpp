@@ -1,5 +1,5 @@
-// vLLM. Source: csrc/ and vllm/model_executor/layers of vLLM 0.11 (V1). Work between custom kernels is fused
-// by torch's compiler.
+// vLLM with its V1 engine. Names of kernels as in csrc/ and vllm/model_executor/layers. Work between custom
+// kernels is fused by torch's compiler.
 #include "lowering/engines/kernel_rows.hpp"
 
 namespace infercost {
@@ -21,7 +21,7 @@ constexpr KernelRow kRows[] = {
 }  // namespace
 
 const EngineRows& vllm_rows() {
-    static constexpr EngineRows kEngine{ServingEngine::vllm, "vllm", "0.11", kRows};
+    static constexpr EngineRows kEngine{ServingEngine::vllm, "vllm", "V1", kRows};
     return kEngine;
 }
 
