@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, Fields, Range, whole
+from ..deployment.deployment import TORCH
 from ..errors import InputTypeError
 from ..results import figures
 from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
@@ -125,7 +126,7 @@ def _side(document: Any, which: str) -> _Read:
         model=fields.text("model") or "",
         hardware=estimate.text("hardware"),
         precision=estimate.text("precision") or fields.text("precision"),
-        engine=estimate.text("engine"),
+        engine=estimate.text("engine") or TORCH,
         execution=estimate.text("execution"),
         sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
         threads=estimate.whole("threads", COUNT),

@@ -78,8 +78,8 @@ def _plain_pool(demand: Demand) -> float:
 
 _VLLM_SHARE = 0.9  # gpu_memory_utilization
 _VLLM_LARGE = 70 * _GIB  # from here on, and except on A100, servers have larger steps
-# Logits in bfloat16 and float32, and their sorted values and places. CUDA context, libraries and communication. Both are
-# set so that the rule gives the pool that a server of Llama-3.1-8B reported on one RTX 4090; no other pool was compared.
+# Logits in bfloat16 and float32, and their sorted values and places; CUDA context, libraries and communication. Both
+# are set so that the rule gives the pool that one server reported: Llama-3.1-8B on an RTX 4090.
 _VLLM_LOGIT_BYTES = 18
 _CONTEXT_BYTES = 0.65e9
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ..deployment.deployment import TORCH
 from ..predict.diff_tree import outline
 from ..results import figures
 from ..results.comparison import FIGURES
@@ -158,7 +159,8 @@ def _side(side: Side) -> str:
     instances = [f"{side.instances} instances"] if side.instances > 1 else []
     sustained = ["sustained"] if side.sustained else []
     devices = [f"{side.devices} devices, data parallel"] if side.devices > 1 else []
-    way = [side.hardware, str(side.precision), str(side.execution), *threads, *instances, *sustained, *devices]
+    engine = [] if side.engine == TORCH else [side.engine]
+    way = [side.hardware, str(side.precision), *engine, str(side.execution), *threads, *instances, *sustained, *devices]
     return ", ".join([*parts, *way])
 
 
@@ -341,7 +343,7 @@ def _percent(change: Change) -> str:
 def _terms(comparison: Comparison) -> str:
     before, after = comparison.before, comparison.after
     pairs = [(getattr(before, name), getattr(after, name)) for name in _TERMS]
-    parts = [_both(one, other) for one, other in pairs if one is not None or other is not None]
+    parts = [_both(one, other) for one, other in pairs if {one, other} not in ({None}, {TORCH})]
     for name in dict.fromkeys((*before.sizes, *after.sizes)):
         parts.append(f"{name} {_both(before.sizes.get(name), after.sizes.get(name))}")
     return ", ".join(parts)

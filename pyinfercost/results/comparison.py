@@ -80,7 +80,7 @@ class Side:
     model: str
     hardware: str | None
     precision: str | None
-    engine: str | None
+    engine: str
     execution: str | None
     sizes: Mapping[str, int]
     threads: int | None = None
