@@ -152,10 +152,11 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (index < 0) {
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
-            plan.kernels.push_back({.name = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front())),
-                                    .work = launch.work,
-                                    .hints = launch.hints,
-                                    .launches = {}});
+            plan.kernels.push_back(
+                {.name = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front())),
+                 .work = launch.work,
+                 .hints = launch.hints,
+                 .launches = {}});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
         Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];
