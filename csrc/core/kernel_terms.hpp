@@ -62,6 +62,7 @@ struct KernelTerms {
     Affine slow_loops[kSlowLoopCount];  // CPU: in hundredths of an element
     Affine copied_bytes;                // CPU: into the layout of a library and out of it
     bool may_round_to_tf32;             // float32 that a library may compute in TF32
+    Affine host_ns;                     // that the device waits for an engine's host
     bool copies_input;                  // into the memory of a recorded graph, which only GPUs have
 };
 

@@ -7,6 +7,8 @@
 namespace infercost {
 namespace {
 
+constexpr double kSecondsPerNs = 1e-9;
+
 double at(const Affine& a, const double* columns, std::size_t i) {
     return a.constant + a.coefficient * columns[static_cast<std::size_t>(a.column) * kBlock + i];
 }
@@ -175,6 +177,17 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
             sums.spread[i] += wait * spread_;
         }
     }
+    // An engine's host works between steps, while the device waits.
+    for (const BoundKernel& kernel : kernels_) {
+        if (is_zero(kernel.terms.host_ns)) continue;
+        for (int i = 0; i < input.points; ++i) {
+            const double wait = kernel.terms.launches * kSecondsPerNs *
+                                at(kernel.terms.host_ns, input.columns, static_cast<std::size_t>(i));
+            sums.latency[i] += wait;
+            sums.launch[i] += wait;
+            sums.spread[i] += wait * spread_;
+        }
+    }
     for (int i = 0; i < input.points; ++i) {
         double& energy = result.energy[i];
         energy += static_w_ * result.latency[i];
@@ -192,6 +205,14 @@ std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels
     std::vector<KernelSeconds> terms(kernels.size());
     loops(isa).run_terms(input, terms.data());
     return terms;
+}
+
+double BoundPlan::engine_s(std::size_t kernel, const SizeBlock& sizes, Isa isa) const {
+    const Affine& host_ns = kernels_[kernel].terms.host_ns;
+    if (is_zero(host_ns)) return 0;
+    AlignedColumns scratch;
+    alignas(64) std::array<double, kBlock> footprint;
+    return kSecondsPerNs * at(host_ns, fill(sizes, isa, scratch, footprint.data()).columns, 0);
 }
 
 LaunchWait BoundPlan::wait(std::span<const KernelSeconds> device) const {

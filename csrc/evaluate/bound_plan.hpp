@@ -71,6 +71,8 @@ class BoundPlan {
     // or have their quantities in its columns.
     std::vector<KernelSeconds> terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
                                      Isa isa) const;
+    // Seconds that the device waits for an engine's host in a launch of a kernel, at the first point.
+    double engine_s(std::size_t kernel, const SizeBlock& sizes, Isa isa) const;
     // Seconds in addition to device time; `device` holds the terms of all kernels.
     LaunchWait wait(std::span<const KernelSeconds> device) const;
 

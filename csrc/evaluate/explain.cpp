@@ -46,8 +46,10 @@ class Explainer {
             explain(kernels[i], kernel.work);
             add("host", wait.host_s);
             add("start", wait.start_s);
-            now_->terms.latency += wait.host_s + wait.start_s;
-            now_->terms.launch += wait.host_s + wait.start_s;
+            const double engine_s = bound_.engine_s(i, block_, best_isa());
+            add("engine", engine_s);
+            now_->terms.latency += wait.host_s + wait.start_s + engine_s;
+            now_->terms.launch += wait.host_s + wait.start_s + engine_s;
             now_->bound = bound_of(now_->terms);
             now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
             name_engine(kernels[i].terms);

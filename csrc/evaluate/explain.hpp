@@ -48,7 +48,7 @@ struct KernelEstimate {
     std::string note;            // a remark for the reader, usually empty
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
-    // Losses of each term: host, start, regions (launch); power, edges, padding, waves, depth, pages,
+    // Losses of each term: host, start, engine, regions (launch); power, edges, padding, waves, depth, pages,
     // operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute); strided,
     // again, transposes, faults (dram); packing (cache).
     std::vector<Part> parts;

@@ -55,7 +55,9 @@ struct KernelHints {
     SlowLoops slow_loops = {};
     Expr copied_bytes = 0;           // convolution on a CPU: operands copied into the library's layout
     bool may_round_to_tf32 = false;  // the library may use TF32 for float32 (library_precision.hpp)
-    bool copies_input = false;       // into the memory of a recorded graph, on a GPU (input_copies.hpp)
+    // Nanoseconds that the device waits for an engine's host: scheduling, inputs and results of a step.
+    Expr host_ns = 0;
+    bool copies_input = false;  // into the memory of a recorded graph, on a GPU (input_copies.hpp)
     bool operator==(const KernelHints&) const = default;
     std::size_t hash() const;
 };

@@ -48,13 +48,14 @@ KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, Nod
             .rows = opaque ? RowHints{} : row_hints(call, work),
             .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
             .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution),
-            .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work)};
+            .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work),
+            .host_ns = call.integer("host_ns", 0)};
 }
 
 void check(const Call& call, const KernelHints& hints) {
     for (const Expr* quantity :
          {&hints.access.strided_bytes, &hints.winograd_tiles.of_2, &hints.winograd_tiles.of_4,
-          &hints.rows.count, &hints.rows.length, &hints.copied_bytes}) {
+          &hints.rows.count, &hints.rows.length, &hints.copied_bytes, &hints.host_ns}) {
         call.require_nonnegative(*quantity);
     }
     for (const Expr& elements : hints.slow_loops.elements) call.require_nonnegative(elements);

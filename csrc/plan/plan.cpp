@@ -76,6 +76,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .slow_loops = {},
         .copied_bytes = tape.add(hints.copied_bytes),
         .may_round_to_tf32 = hints.may_round_to_tf32,
+        .host_ns = tape.add(hints.host_ns),
         .copies_input = hints.copies_input,
     };
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {

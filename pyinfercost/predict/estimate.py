@@ -294,6 +294,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
     "launch": {
         "host": "host-bound (dispatch)",
         "start": "start of the forward",
+        "engine": "host of the engine",
         "regions": "parallel regions",
     },
     "compute": {

@@ -161,6 +161,22 @@ def test_the_next_token_leaves_the_device_instead_of_logits(folder: Path) -> Non
     assert ic.estimate(before, **on).transfer.output_bytes == 2 * 128256 * 2
 
 
+def test_the_device_waits_for_the_host_of_an_engine(folder: Path) -> None:
+    captured(folder, "llama")
+    graph = graph_over(f"hf:{folder / 'llama.json'}#decode", {"batch": [2, 3]}).graph
+    prefill = captured(folder, "llama", "prefill", batch=4)
+    for engine, step_s in (("vllm", 0.97e-3), ("sglang", 0.33e-3), ("trtllm", 0.49e-3)):
+        for given, batch, prompt_s in ((graph, 4, 0.0), (graph, 100, 0.0), (prefill, 4, 1e-3)):
+            sizes = {"batch": batch} if given is graph else {}
+            estimate = ic.estimate(given, hardware="h100-sxm-80gb", engine=engine, **sizes)
+            sample = next(layer for layer in estimate.layers if layer.op == "engine.sample")
+            kernels_s = sum(layer.latency_s for layer in estimate.layers) - sample.latency_s
+            host_s = step_s + batch * 16e-6 + prompt_s
+            assert estimate.latency_s - kernels_s > host_s
+            assert sample.launch_s == pytest.approx(host_s, abs=5e-6)  # and its own launch
+            assert sample.effect == "host of the engine"
+
+
 def test_what_no_kernel_covers_is_listed(folder: Path) -> None:
     graph = ic.engine_graph(captured(folder, "mamba"), "vllm")
     assert {graph.node(node).op for node in as_captured(graph)} == {"aten.conv1d"}

@@ -104,7 +104,7 @@ EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngin
     now = absorb_latents(now);
     now = page_cache(now);
     now = merge_products(now);
-    now = sample_tokens(now);
+    now = sample_tokens(now, rows->host);
     return fuse_between(now, *rows);
 }
 

@@ -32,11 +32,20 @@ struct KernelRow {
     int accesses;             // memory accesses per element of a row: a block of threads goes along one
 };
 
+// What the host does between steps, while the device waits: scheduling, inputs of the step, tokens of the
+// last one. `sequence` is per sequence of the step, and `prompt` for a step that reads prompts.
+struct HostRow {
+    std::int64_t step_ns;
+    std::int64_t sequence_ns;
+    std::int64_t prompt_ns;
+};
+
 struct EngineRows {
     ServingEngine engine;
     std::string_view name;
     std::string_view version;
     std::span<const KernelRow> rows;
+    HostRow host;
 };
 
 const EngineRows& vllm_rows();

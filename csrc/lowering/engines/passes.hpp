@@ -23,8 +23,8 @@ GraphPtr page_cache(const GraphPtr& graph);
 // Products of one input in one module are one product.
 GraphPtr merge_products(const GraphPtr& graph);
 
-// The token that follows is chosen on the device.
-GraphPtr sample_tokens(const GraphPtr& graph);
+// The token that follows is chosen on the device; the host prepares the step.
+GraphPtr sample_tokens(const GraphPtr& graph, const HostRow& host);
 
 // All other work is in the engine's fused kernels.
 EngineGraph fuse_between(const GraphPtr& graph, const EngineRows& rows);

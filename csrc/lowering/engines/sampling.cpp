@@ -26,15 +26,29 @@ TensorIndex logits_of(const Flow& flow) {
     return kNoTensor;
 }
 
+// Whether some attention has several queries of a sequence.
+bool reads_prompt(const Flow& flow) {
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        if (flow.kind(i) != WorkKind::attention || !flow.call(i).has("query")) continue;
+        const std::vector<Expr> query = flow.shape(flow.call(i).require_tensor("query"));
+        if (query.size() >= 2 && !(query[query.size() - 2] == Expr(1))) return true;
+    }
+    return false;
+}
+
 }  // namespace
 
-GraphPtr sample_tokens(const GraphPtr& graph) {
+GraphPtr sample_tokens(const GraphPtr& graph, const HostRow& host) {
     const Flow flow(graph);
     const TensorIndex logits = logits_of(flow);
     if (logits == kNoTensor) return graph;
     GraphRewriter rewriter(*graph);
     std::vector<Expr> shape = flow.shape(logits);
     shape.pop_back();
+    Expr host_ns = host.step_ns + (reads_prompt(flow) ? host.prompt_ns : 0);
+    Expr sequences = 1;
+    for (const Expr& length : shape) sequences = sequences * length;
+    host_ns += sequences * host.sequence_ns;
     const TensorIndex token = rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "");
     rewriter.return_instead(logits, token);
     const NamedArgument arguments[] = {
@@ -42,6 +56,7 @@ GraphPtr sample_tokens(const GraphPtr& graph) {
         {"inputs",   std::vector<TensorIndex>{logits}},
         {"flops",    flow.numel(logits) * 5          },
         {"accesses", Expr(3)                         },
+        {"host_ns",  host_ns                         },
     };
     rewriter.insert_after(flow.maker(logits), op_of(Pattern::sample), arguments, {&token, 1});
     return rewriter.build().graph;
