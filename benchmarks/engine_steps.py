@@ -3,9 +3,11 @@
     python -m benchmarks.engine_steps --measured DIR [--engine vllm] [--rows]
 
 For Llama-2-7B, Llama-3-8B and 70B on an A100, the layers of `llm_layers.csv` and the attention of `attention.csv` are
-added up to the layers of a decode step. Rows of layers at the batch are interpolated between the nearest measured
-numbers of tokens; below the least of them they are constant. Then the rate of a Llama-2-7B in three formats is compared
-with figures that were published for compiled graphs at batch 1.
+added up to the layers of a decode step, and compared with the engine's. Rows of layers at the batch are interpolated
+between the nearest measured numbers of tokens; below the least of them they are constant. Then the rate of a Llama-2-7B
+in three formats is compared with figures that were published for compiled graphs at batch 1. Last, the time per output
+token of one-GPU servers of Llama-3.1-8B in `serving.csv` is compared with a decode step at the concurrency and the mean
+context; with more clients, prefills between decode steps make a server slower than that.
 """
 
 from __future__ import annotations
@@ -79,6 +81,9 @@ def main() -> None:
     for form, published in PUBLISHED.items():
         predicted = rate_of(form, arguments.engine)
         print(f"| {form or 'fp16'} | {predicted:.0f} | {published} | {predicted / published:.2f} |")
+    print("\n| server | concurrency | rows | step / time per output token, median |\n|---|---|---|---|")
+    for (server, concurrency), ratios in sorted(of_servers(arguments.measured).items()):
+        print(f"| {server} | {concurrency} | {len(ratios)} | {np.median(ratios):.2f} |")
 
 
 def decode_steps(folder: Path, engine: str) -> Iterator[Step]:
@@ -120,6 +125,27 @@ def rate_of(form: str | None, engine: str) -> float:
     estimate = ic.estimate(graph, hardware=DEVICE, engine=engine)
     # Published for torch.compile: without the host of a server.
     return 1 / sum(layer.latency_s for layer in estimate.layers if layer.op != "engine.sample")
+
+
+def of_servers(folder: Path) -> dict[tuple[str, int], list[float]]:
+    """Return predicted step / measured time per output token, by server and concurrency."""
+    graph = graph_over(f"hf:{CONFIGS / 'llama-3-8b'}.json#decode", {"batch": [2, 3], "context": [128, 256]}).graph
+    found: dict[tuple[str, int], list[float]] = defaultdict(list)
+    with (folder / "serving.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["tensor_parallel"] != "1" or row["model"] != "meta-llama/Llama-3.1-8B-Instruct":
+                continue
+            concurrency = int(row["concurrency"])
+            step = ic.estimate(
+                graph,
+                hardware=row["device"],
+                engine=row["server"],
+                sustained=True,
+                batch=concurrency,
+                context=int(row["input_tokens"]) + int(row["output_tokens"]) // 2,
+            )
+            found[row["server"], concurrency].append(step.latency_s * 1e3 / float(row["tpot_ms"]))
+    return found
 
 
 def _layer_times(path: Path) -> dict[str, dict[str, dict[int, float]]]:
