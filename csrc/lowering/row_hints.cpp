@@ -73,7 +73,7 @@ RowHints engine_rows(const Call& call, const Work& work) {
     if (work.kind == WorkKind::normalization) return token_rows(work.dims.m, work.dims.n * accesses);
     // One row per token: of the first operand, whose last dimension is the features.
     const List<TensorIndex> inputs = call.tensors(call.has("values") ? "values" : "inputs");
-    if (inputs.size() == 0) return {};
+    if (inputs.size() == 0 || call.rank(inputs[0]) == 0) return {};
     const Expr tokens = ratio(call.numel(inputs[0]), call.dim(inputs[0], -1));
     Expr elements = 0;
     if (call.has("values")) {

@@ -130,6 +130,24 @@ def test_products_of_one_input_are_one(folder: Path) -> None:
     assert shapes[:4] == [(48 * 128, 4096), (4096, 4096), (2 * 14336, 4096), (4096, 14336)]
 
 
+@pytest.mark.parametrize(("shared", "products"), [(False, 2), (True, 3)])
+def test_a_weight_that_others_read_is_not_stored_twice(shared: bool, products: int) -> None:
+    builder = ic.GraphBuilder("net")
+    ids = builder.tensor("int64", [1, 4], role="input", name="ids")
+    table = builder.tensor("float32", [10, 8], role="parameter", name="table")
+    first, second, third = (builder.tensor("float32", [8, 8], role="parameter", name=f"w{i}") for i in range(3))
+    x, a, b, c, d = (builder.tensor("float32", [1, 4, 8]) for _ in range(5))
+    builder.node("aten.embedding.default", {"weight": table, "indices": ids}, [x])
+    builder.node("aten.linear.default", {"input": x, "weight": first}, [a], module="m.a")
+    builder.node("aten.linear.default", {"input": x, "weight": second}, [b], module="m.b")
+    builder.node("aten.mul.Tensor", {"self": a, "other": b}, [c], module="m")
+    builder.node("aten.linear.default", {"input": c, "weight": first if shared else third}, [d], module="n.c")
+    before = builder.build([ids], [d])
+    after = ic.engine_graph(before, "vllm")
+    assert sum(node.op == "aten.linear" for node in after.nodes) == products
+    assert ic.count(after).total.parameter_bytes == ic.count(before).total.parameter_bytes
+
+
 def test_fused_kernels_move_operands_and_results_once(folder: Path) -> None:
     graph = ic.engine_graph(captured(folder, "llama", batch=3), "vllm")
     hidden = 3 * 4096 * 2  # bytes of three tokens

@@ -34,13 +34,39 @@ class MergePass {
             groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(
                 i);
         }
+        // A weight that something else reads, too, would be stored twice.
+        std::map<std::vector<TensorIndex>, std::size_t> times;
+        for (const auto& [key, products] : groups) ++times[weights_of(products)];
         for (const auto& [key, products] : groups) {
-            if (products.size() > 1 && fit(products)) merge(std::get<0>(key), std::get<2>(key), products);
+            const std::vector<TensorIndex> weights = weights_of(products);
+            const bool alone = std::all_of(weights.begin(), weights.end(),
+                                           [&](TensorIndex t) { return readers_of(t) == times[weights]; });
+            if (products.size() > 1 && alone && fit(products)) {
+                merge(std::get<0>(key), std::get<2>(key), products);
+            }
         }
         return changed_ ? rewriter_.build().graph : nullptr;
     }
 
   private:
+    std::vector<TensorIndex> weights_of(const std::vector<NodeIndex>& products) const {
+        std::vector<TensorIndex> weights;
+        for (const NodeIndex node : products) weights.push_back(flow_.call(node).tensor("weight"));
+        return weights;
+    }
+
+    std::size_t readers_of(TensorIndex weight) {
+        if (readers_.empty()) {
+            readers_.resize(flow_.graph().tensors().size(), 0);
+            for (NodeIndex i = 0; i < flow_.count(); ++i) {
+                for (const Operand& operand : flow_.operands(i)) {
+                    ++readers_[static_cast<std::size_t>(operand.tensor)];
+                }
+            }
+        }
+        return readers_[static_cast<std::size_t>(weight)];
+    }
+
     bool is_product(NodeIndex node) const {
         const std::string_view op = flow_.op(node);
         return flow_.is_live(node) &&
@@ -179,6 +205,7 @@ class MergePass {
     GraphRewriter rewriter_;
     std::map<TensorIndex, TensorIndex> shared_;
     std::map<std::vector<TensorIndex>, TensorIndex> joined_;
+    std::vector<std::size_t> readers_;
     bool changed_ = false;
 };
 
