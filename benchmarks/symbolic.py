@@ -22,7 +22,8 @@ class LargeModel:
     def __init__(self, config: str) -> None:
         from pyinfercost.sources.models import load_model
 
-        self.module, self.args, self.kwargs, self._dynamic = load_model(f"hf:{config}#prefill", {"sequence": SEQUENCE})
+        loaded = load_model(f"hf:{config}#prefill", {"sequence": SEQUENCE})
+        self.module, self.args, self.kwargs, self._dynamic = loaded.module, loaded.args, loaded.kwargs, loaded.dynamic
         # Lazily imported modules are imported before anything is timed, as in a running process.
         import pyinfercost.sources.trace.trace  # noqa: F401
 
