@@ -424,6 +424,7 @@ void GraphRewriter::order_nodes() {
 void GraphRewriter::sort_by_results() {
     Graph& graph = *builder_.graph_;
     const std::size_t count = graph.nodes_.size();
+    if (count == 0) return;
     constexpr std::size_t kNoNode = static_cast<std::size_t>(-1);
     std::vector<std::size_t> maker(graph.tensors_.size(), kNoNode);
     for (std::size_t i = 0; i < count; ++i) {

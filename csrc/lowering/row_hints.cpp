@@ -75,6 +75,7 @@ RowHints engine_rows(const Call& call, const Work& work) {
     const List<TensorIndex> inputs = call.tensors(call.has("values") ? "values" : "inputs");
     if (inputs.size() == 0 || call.rank(inputs[0]) == 0) return {};
     const Expr tokens = ratio(call.numel(inputs[0]), call.dim(inputs[0], -1));
+    if (tokens == Expr(0)) return {};
     Expr elements = 0;
     if (call.has("values")) {
         for (const TensorIndex t : inputs) elements += call.numel(t);

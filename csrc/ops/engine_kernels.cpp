@@ -57,6 +57,7 @@ constexpr TrafficShape kPages{pages, never};
 void latent_attention(const Call& call, Work& work) {
     const TensorIndex query = call.require_tensor("query");
     const List<TensorIndex> latents = call.tensors("latents");
+    if (latents.size() == 0) call.fail("has no latents; expected the caches that it reads");
     const Expr rows = call.dim(query, -2);
     const Expr columns = call.dim(latents[0], -2);
     const Expr width = call.dim(query, -1);

@@ -52,7 +52,9 @@ class AttentionPass {
     TensorIndex unrepeated(TensorIndex t, NodeIndex producer) const {
         TensorIndex best = t;
         const std::vector<Expr> wanted = flow_.shape(t);
-        while (producer != kNoNode && is_one_of(flow_.op(producer), kRepeats)) {
+        if (wanted.size() < 2) return t;
+        while (producer != kNoNode && is_one_of(flow_.op(producer), kRepeats) &&
+               !flow_.operands(producer).empty()) {
             const Operand& source = flow_.operands(producer).front();
             const std::vector<Expr> lengths = flow_.shape(source.tensor);
             const std::size_t rank = lengths.size();
@@ -196,10 +198,14 @@ class AttentionPass {
         const Operand& keys = operand_of(scores, 1);
         const Operand& values = operand_of(sum, 1);
         NodeIndex turned = keys.producer;
-        while (turned != kNoNode && is_one_of(flow_.op(turned), kRepeats)) {
+        while (turned != kNoNode && is_one_of(flow_.op(turned), kRepeats) &&
+               !flow_.operands(turned).empty()) {
             turned = flow_.operands(turned).front().producer;
         }
-        if (turned == kNoNode || !is_one_of(flow_.op(turned), kTransposes)) return false;
+        if (turned == kNoNode || !is_one_of(flow_.op(turned), kTransposes) ||
+            flow_.operands(turned).empty()) {
+            return false;
+        }
         const Operand& upright = flow_.operands(turned).front();
         const TensorIndex key = unrepeated(upright.tensor, upright.producer);
         const TensorIndex value = unrepeated(values.tensor, values.producer);

@@ -41,7 +41,7 @@ class LatentPass {
     };
 
     bool appends_to_cache(NodeIndex node) const {
-        if (flow_.op(node) != "aten.cat") return false;
+        if (flow_.op(node) != "aten.cat" || flow_.operands(node).empty()) return false;
         const Operand& first = flow_.operands(node).front();
         return first.producer == kNoNode && flow_.tensor(first.tensor).role == Role::kv_cache;
     }

@@ -116,6 +116,8 @@ class MergePass {
         const Call first = flow_.call(products.front());
         return std::all_of(products.begin(), products.end(), [&](NodeIndex node) {
             const Call call = flow_.call(node);
+            const TensorIndex bias = call.tensor("bias");
+            if (call.rank(call.output()) == 0 || (bias != kNoTensor && call.rank(bias) != 1)) return false;
             for (const char* name : kWeights) {
                 const TensorIndex one = first.tensor(name);
                 const TensorIndex other = call.tensor(name);

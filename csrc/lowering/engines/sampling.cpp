@@ -10,7 +10,9 @@ TensorIndex logits_of(const Flow& flow) {
     Expr words = 0;
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         if (flow.op(i) != "aten.embedding") continue;
-        const Expr rows = flow.shape(flow.call(i).require_tensor("weight")).front();
+        const std::vector<Expr> table = flow.shape(flow.call(i).require_tensor("weight"));
+        if (table.empty()) continue;
+        const Expr& rows = table.front();
         if (rows.is_constant() && (!words.is_constant() || rows.constant() > words.constant())) words = rows;
     }
     for (const TensorIndex t : flow.graph().outputs()) {
