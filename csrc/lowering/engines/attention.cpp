@@ -35,13 +35,7 @@ class AttentionPass {
             if (flow_.kind(i) == WorkKind::softmax) changed |= fold(i);
         }
         if (!changed) return nullptr;
-        for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(i)])) {
-                if (flow_.tensor(static_cast<TensorIndex>(t)).role == Role::activation) {
-                    rewriter_.drop_if_unread(static_cast<TensorIndex>(t));
-                }
-            }
-        }
+        drop_unread_activations(flow_, rewriter_);
         return rewriter_.build().graph;
     }
 

@@ -66,6 +66,15 @@ GraphPtr without_conversions(const GraphPtr& graph) {
 
 }  // namespace
 
+void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter) {
+    for (const Node& node : flow.graph().nodes()) {
+        for (const std::int64_t output : flow.graph().node_outputs(node)) {
+            const auto t = static_cast<TensorIndex>(output);
+            if (flow.tensor(t).role == Role::activation) rewriter.drop_if_unread(t);
+        }
+    }
+}
+
 std::string_view op_of(Pattern pattern) {
     return kOps[static_cast<std::size_t>(pattern)];
 }

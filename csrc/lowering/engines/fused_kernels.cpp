@@ -29,13 +29,7 @@ class Writer {
         for (std::size_t u = 0; u < units_.size(); ++u) emit(u);
         name_writes();
         fix_static();
-        for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(i)])) {
-                if (flow_.tensor(static_cast<TensorIndex>(t)).role == Role::activation) {
-                    rewriter_.drop_if_unread(static_cast<TensorIndex>(t));
-                }
-            }
-        }
+        drop_unread_activations(flow_, rewriter_);
         rewriter_.sort_nodes();
         EngineGraph result;
         result.graph = rewriter_.build().graph;

@@ -9,6 +9,11 @@ namespace infercost {
 
 using GraphPtr = std::shared_ptr<const Graph>;
 
+class Flow;
+
+// Lets build() remove each activation that nothing reads, and its node.
+void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter);
+
 // Attention as one node that reads keys and values as they lie in the cache: products around a softmax become
 // one, keys are not repeated for groups of queries, and masks that follow from positions are not read.
 GraphPtr fold_attention(const GraphPtr& graph);

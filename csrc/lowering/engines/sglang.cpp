@@ -1,7 +1,6 @@
-// SGLang. Source: sgl-kernel and python/sglang/srt/layers of SGLang 0.5; norms, activations and rotations are
-// FlashInfer's.
-// Host: fitted to the time per output token of servers on H100 (aiconfigurator's dump, half of its rows)
-// beside a model of kernels; the other half was met within 9 %.
+// SGLang. Names of kernels as in sgl-kernel and python/sglang/srt/layers of SGLang 0.5; norms, activations
+// and rotations are FlashInfer's. Host: fitted to the time per output token of servers on H100
+// (aiconfigurator's dump, half of its rows) beside a model of kernels; the other half was met within 9 %.
 #include "lowering/engines/kernel_rows.hpp"
 
 namespace infercost {

@@ -1,7 +1,7 @@
-// TensorRT-LLM with its PyTorch flow. Source: cpp/tensorrt_llm/kernels and tensorrt_llm/_torch/modules of
-// version 1.0. Its attention operator rotates queries and keys and writes the cache in one kernel.
-// Host: fitted to the time per output token of servers on H100 (aiconfigurator's dump, half of its rows)
-// beside a model of kernels; the other half was met within 9 %.
+// TensorRT-LLM with its PyTorch flow. Names of kernels as in cpp/tensorrt_llm/kernels and
+// tensorrt_llm/_torch/modules of version 1.0. Its attention operator rotates queries and keys and writes the
+// cache in one kernel. Host: fitted to the time per output token of servers on H100 (aiconfigurator's dump,
+// half of its rows) beside a model of kernels; the other half was met within 9 %.
 #include "lowering/engines/kernel_rows.hpp"
 
 namespace infercost {
