@@ -63,6 +63,7 @@ struct KernelTerms {
     Affine copied_bytes;                // CPU: into the layout of a library and out of it
     bool may_round_to_tf32;             // float32 that a library may compute in TF32
     Affine host_ns;                     // that the device waits for an engine's host
+    bool prepared;                      // of a compiled model: weights and the call were prepared at loading
     bool copies_input;                  // into the memory of a recorded graph, which only GPUs have
 };
 

@@ -125,6 +125,8 @@ struct GpuCosts {
     bool pointwise = false;        // has pointwise FLOPs, and there is a unit for them
     bool cache_hidden = false;     // the last cache is at least as fast as DRAM
     double issue_s_per_byte = 0;   // of results, if instructions are the limit; 0: never
+    bool chained = false;          // a product reads what the kernel before it left in the cache
+    double dram_byte_per_s = 0;    // that a chained product reaches
     bool direct = false;           // a convolution may run on the vector unit instead
     double direct_s_per_flop = 0;
     double most_bytes = 0;  // largest operand of kernels with 32-bit indices; 0: no limit

@@ -110,10 +110,11 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
 }  // namespace
 
 // Whether weights are constants of the compiled graph, whose copies and conversions are folded when it is
-// made. Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines);
+// made. Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines),
+// and compilers of whole models prepare all weights;
 // torch.compile takes fp32 weights as arguments, and converts them in every call.
 bool Binder::is_frozen(const KernelTerms& terms) const {
-    return is_fused(execution_) && bits_of(terms.dtype) < kPackedBits;
+    return terms.prepared || (is_fused(execution_) && bits_of(terms.dtype) < kPackedBits);
 }
 
 bool Binder::is_folded(const KernelTerms& terms) const {
@@ -130,7 +131,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
     const CpuConstants& cpu = constants_.cpu;
-    const bool compiled = execution_ != Execution::eager;
+    const bool compiled = execution_ != Execution::eager || terms.prepared;
     CpuCosts costs;
     costs.cores = hardware_.cores;
     if (terms.kind == WorkKind::free) return costs;  // computed when the graph was made
@@ -140,9 +141,9 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / share_of(terms, cpu);
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
-    const double per_op = !compiled                 ? over.dispatch_s
-                          : is_replayed(execution_) ? over.replay_gap_s
-                                                    : over.launch_gap_s;
+    const double per_op = !compiled                                   ? over.dispatch_s
+                          : is_replayed(execution_) || terms.prepared ? over.replay_gap_s
+                                                                      : over.launch_gap_s;
     costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
     if (terms.kind == WorkKind::convolution) {
         double calls = 1;

@@ -61,6 +61,7 @@ TileTable table_of(const KernelTerms& terms, const Engine& engine) {
     using enum TileTable;
     if (!engine.matrix) return terms.kind == WorkKind::convolution ? convolution : vector;
     if (is_grouped(terms)) return terms.operand_bits <= 8 ? grouped8 : grouped;
+    if (terms.prepared) return tuned;
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? weight4 : weight8;
     if (engine.dtype == DType::int8) return int8;
     if (engine.dtype == DType::float4_e2m1fn_x2) return fp4;
@@ -155,6 +156,7 @@ int Binder::gpu_band(const KernelTerms& terms) {
     const Engine& engine = engines(terms.dtype).contraction;
     const bool direct = terms.kind == WorkKind::convolution && !engine.matrix;
     if (terms.kind != WorkKind::gemm && !direct) return band_of(terms.kind);
+    if (terms.prepared && engine.matrix) return band_of(WorkKind::convolution);
     return band_of(table_of(terms, engine));
 }
 
@@ -209,10 +211,13 @@ double Binder::direct_share(const KernelTerms& terms) const {
 GpuCosts Binder::gpu(const KernelTerms& terms) {
     const auto& [engine, vector] = engines(terms.dtype);
     const Overheads& over = hardware_.overheads;
-    const KernelConstants& of_class = class_of(terms, constants_);
+    const KernelConstants& of_class = terms.prepared && terms.kind == WorkKind::convolution && engine.matrix
+                                          ? constants_.kernel[static_cast<std::size_t>(WorkKind::gemm)]
+                                          : class_of(terms, constants_);
     const TileConstants& table = tiles_of(terms, engine, constants_);
     const bool product = terms.kind == WorkKind::gemm;
-    const bool tabled = product || (terms.kind == WorkKind::convolution && !engine.matrix);
+    const bool tuned = terms.prepared && engine.matrix;
+    const bool tabled = product || (terms.kind == WorkKind::convolution && (!engine.matrix || tuned));
     const TileConstants& of_tiles = tabled ? table : kPlainTiles;
     const double stored = is_zero(terms.weight_bytes) ? 1 : of_tiles.with_weights;
     // A matrix unit with 2:4 support skips the zeros, and a library reaches a share of that factor; other
@@ -224,6 +229,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     const double core_s_per_flop = hardware_.cores * seconds_per(engine.flop_per_s);
     GpuCosts costs;
     costs.shape = shape_of(terms, execution_);
+    costs.chained = tuned;
     costs.cores = hardware_.cores;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / compute;
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
@@ -231,6 +237,7 @@ GpuCosts Binder::gpu(const KernelTerms& terms) {
     costs.floor_s = gap + of_class.minimum_s + of_tiles.minimum_s;
     costs.dram_factor = 1 / (of_class.dram * of_tiles.dram);
     costs.pointwise = costs.vector_s_per_flop > 0 && !is_zero(terms.pointwise_flops);
+    costs.dram_byte_per_s = 1 / (memory().dram_s_per_byte * costs.dram_factor);
     costs.cache_hidden = memory().dram_s_per_byte * costs.dram_factor >= memory().last_cache_s_per_byte;
     costs.turnaround = constants_.stream.turnaround;
     if (!is_zero(terms.strided_bytes)) costs.strided_factor = constants_.stream.strided;

@@ -102,7 +102,11 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
             again = rows.again(i, length);
         }
         if constexpr (tiled) {
-            bytes.time_products(i, times.dram, times.cache);
+            if (costs.chained) {
+                bytes.template time<easy>(i, again, times.dram, times.cache);
+            } else {
+                bytes.time_products(i, times.dram, times.cache);
+            }
         } else {
             bytes.template time<easy>(i, again, times.dram, times.cache);
         }
@@ -145,7 +149,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
             times.compute = max(times.compute, bytes.written.at(i) * splat(costs.issue_s_per_byte));
         }
         if ((tiled || shape == Shape::attention || shape == Shape::unshaped) && costs.power_s_per_flop > 0) {
-            const Vec moved = bytes.weights.at(i) + bytes.others.at(i);
+            const Vec moved = costs.chained ? times.dram * splat(costs.dram_byte_per_s)
+                                            : bytes.weights.at(i) + bytes.others.at(i);
             times.compute = max(times.compute, powered.at(i) * splat(costs.power_s_per_flop) +
                                                    moved * splat(costs.power_s_per_byte));
         }

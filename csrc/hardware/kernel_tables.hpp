@@ -20,12 +20,13 @@ enum class TileTable : std::uint8_t {
     grouped8,
     weight8,  // weights that are widened to the dtype of activations while they are read
     weight4,
+    tuned,  // of a compiler that times many kernels for each shape and keeps the fastest
     count_
 };
 inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
 inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
-    "tiles_matrix", "tiles_vector",  "tiles_convolution", "tiles_int8",    "tiles_fp8",
-    "tiles_fp4",    "tiles_grouped", "tiles_grouped8",    "tiles_weight8", "tiles_weight4"};
+    "tiles_matrix",  "tiles_vector",   "tiles_convolution", "tiles_int8",    "tiles_fp8",  "tiles_fp4",
+    "tiles_grouped", "tiles_grouped8", "tiles_weight8",     "tiles_weight4", "tiles_tuned"};
 // The table that provides the mechanisms that a table does not set.
 constexpr TileTable general_table(TileTable table) {
     return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;

@@ -57,6 +57,9 @@ struct KernelHints {
     bool may_round_to_tf32 = false;  // the library may use TF32 for float32 (library_precision.hpp)
     // Nanoseconds that the device waits for an engine's host: scheduling, inputs and results of a step.
     Expr host_ns = 0;
+    // A kernel of a compiled model: its call was prepared when the model was loaded, and its weights lie as
+    // it reads them.
+    bool prepared = false;
     bool copies_input = false;  // into the memory of a recorded graph, on a GPU (input_copies.hpp)
     bool operator==(const KernelHints&) const = default;
     std::size_t hash() const;

@@ -28,12 +28,17 @@ bool is_backward(const Call& call) {
     return call.op().name == "aten.convolution_backward";
 }
 
+bool is_prepared(const Call& call) {
+    return call.op().name.starts_with("engine.");
+}
+
 // A CPU library copies the operands of a convolution into its own layout. A compiler produces activations in
 // a layout that the library accepts; weights are copied once, and once more if the filter becomes the outer
 // axis.
 Expr copied_bytes(const Analyzer& analyzer, const Workspaces& workspaces, NodeIndex node, const Work& work,
                   Execution execution) {
-    if (work.kind != WorkKind::convolution || is_backward(analyzer.call(node))) return {0};
+    const Call call = analyzer.call(node);
+    if (work.kind != WorkKind::convolution || is_backward(call) || is_prepared(call)) return {0};
     if (execution == Execution::eager) return workspaces.bytes(analyzer, node);
     return work.read[static_cast<std::size_t>(Traffic::weight)] * (work.dims.filter_elements > 1 ? 2 : 1);
 }
@@ -49,7 +54,8 @@ KernelHints hints_of(const Analyzer& analyzer, const Workspaces& workspaces, Nod
             .slow_loops = opaque ? SlowLoops{} : slow_loops(call, work),
             .copied_bytes = copied_bytes(analyzer, workspaces, node, work, execution),
             .may_round_to_tf32 = !opaque && may_round_to_tf32(call, work),
-            .host_ns = call.integer("host_ns", 0)};
+            .host_ns = call.integer("host_ns", 0),
+            .prepared = is_prepared(call)};
 }
 
 void check(const Call& call, const KernelHints& hints) {

@@ -1,12 +1,16 @@
 #include "lowering/lowered_graph.hpp"
 
 #include "lowering/autocast.hpp"
+#include "lowering/narrow_chains.hpp"
 
 namespace infercost {
 
 LoweredGraph lower_precision(const std::shared_ptr<const Graph>& graph, const Precision& precision,
                              const Overrides& overrides) {
-    if (!precision.autocast) return {graph, precision, overrides};
+    if (!precision.autocast) {
+        const bool narrows = !precision.native && bits_of(precision.operand) < bits_of(precision.stored);
+        return {narrows ? narrow_chains(graph, precision.operand) : graph, precision, overrides};
+    }
     Rewritten rewritten = autocast(*graph, *precision.autocast);
     LoweredGraph lowered{std::move(rewritten.graph), precision, overrides};
     for (auto& [node, work] : lowered.overrides) {

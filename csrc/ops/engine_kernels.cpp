@@ -1,6 +1,7 @@
-// Fused kernels of serving engines, in graphs that lowering/engines makes. A kernel reads each operand once
+// Fused kernels of engines, in graphs that lowering/engines makes. A kernel reads each operand once
 // and writes each result once; what it computes is the sum of the operators that it stands for.
 // lowering/row_hints.cpp describes how its blocks of threads traverse tokens.
+#include "ops/convolution.hpp"
 #include "ops/shapes.hpp"
 
 namespace infercost {
@@ -52,6 +53,52 @@ void pages(const Call& call, Work& work) {
 }
 constexpr TrafficShape kPages{pages, never};
 
+// ---- of compilers of whole models ----
+// A convolution or a product with the elementwise work that follows it; `inputs` are tensors that it adds.
+void fused_convolution(const Call& call, Work& work) {
+    convolve(call, work, call.require_tensor("input"), call.require_tensor("weight"),
+             call.flag("transposed", false));
+    work.pointwise_flops += call.integer("flops", 0);
+}
+
+// [..., k] times a matrix of n * k elements, in either order of its dimensions.
+void fused_product(const Call& call, Work& work) {
+    const TensorIndex input = call.require_tensor("input");
+    const Expr k = call.dim(input, -1);
+    set_contraction(work, WorkKind::gemm, call.engine_dtype(input), 1, ratio(call.numel(input), k),
+                    call.dim(call.output(), -1), k);
+    if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
+    work.pointwise_flops += call.integer("flops", 0);
+}
+
+void read_others(const Call& call, Work& work) {
+    call.read_operand(work, call.require_tensor("weight"));
+    if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) call.read(work, bias);
+    for (const TensorIndex t : call.tensors("inputs")) call.read(work, t);
+    write_all(call, work);
+}
+void windows_once(const Call& call, Work& work) {
+    const TensorIndex input = call.require_tensor("input");
+    call.read_operand(work, input,
+                      elements_in_windows(call, input, call.require_tensor("weight"), call.output()));
+    read_others(call, work);
+}
+void rows_once(const Call& call, Work& work) {
+    call.read_operand(work, call.require_tensor("input"));
+    read_others(call, work);
+}
+constexpr TrafficShape kWindows{windows_once, never};
+constexpr TrafficShape kRowsOnce{rows_once, never};
+
+// Parts that other kernels cannot write where they belong are copied.
+void copied_parts(const Call& call, Work& work) {
+    for (const TensorIndex t : call.tensors("copied")) {
+        call.read(work, t);
+        call.write(work, call.output(), call.numel(t));
+    }
+}
+constexpr TrafficShape kCopied{copied_parts, never};
+
 // All heads attend to one set of latents, of which a part holds the values as well. query
 // [B, H, L, E], latents [B, 1, S, part] each.
 void latent_attention(const Call& call, Work& work) {
@@ -82,18 +129,21 @@ constexpr TrafficShape kLatents{query_and_latents, never};
 constexpr std::string_view kSum = "the sum of the operators in it; operands and results once";
 
 constexpr OpRule kRows[] = {
-    {"engine.norm",             fused<WorkKind::normalization>, kStream,       kSum                                           },
-    {"engine.add_norm",         fused<WorkKind::normalization>, kStream,       kSum                                           },
-    {"engine.rotary",           fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.activation",       fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.route",            fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.align",            fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.combine",          fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.pointwise",        fused<WorkKind::pointwise>,     kStream,       kSum                                           },
-    {"engine.sample",           fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"        },
-    {"engine.cache_write",      placed,                         kPages,        "moves new keys and values"                    },
-    {"engine.latent_attention", latent_attention,               kLatents,      "2*b*L*S*(E+Ev); keys and values are one cache"},
-    {"engine.parts",            no_work,                        view_of_first, "metadata only"                                },
+    {"engine.norm",             fused<WorkKind::normalization>, kStream,       kSum                                              },
+    {"engine.add_norm",         fused<WorkKind::normalization>, kStream,       kSum                                              },
+    {"engine.rotary",           fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.activation",       fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.route",            fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.align",            fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.combine",          fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.pointwise",        fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.sample",           fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"           },
+    {"engine.cache_write",      placed,                         kPages,        "moves new keys and values"                       },
+    {"engine.latent_attention", latent_attention,               kLatents,      "2*b*L*S*(E+Ev); keys and values are one cache"   },
+    {"engine.convolution",      fused_convolution,              kWindows,      "as conv, and the sum of the operators after it"  },
+    {"engine.product",          fused_product,                  kRowsOnce,     "as linear, and the sum of the operators after it"},
+    {"engine.join",             moves<WorkKind::copy>,          kCopied,       "moves the parts that no kernel writes in place"  },
+    {"engine.parts",            no_work,                        view_of_first, "metadata only"                                   },
 };
 static_assert(each_op_once(kRows));
 

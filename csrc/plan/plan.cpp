@@ -77,6 +77,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .copied_bytes = tape.add(hints.copied_bytes),
         .may_round_to_tf32 = hints.may_round_to_tf32,
         .host_ns = tape.add(hints.host_ns),
+        .prepared = hints.prepared,
         .copies_input = hints.copies_input,
     };
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {

@@ -48,7 +48,8 @@ class Deployment:
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
-            `"trtllm"`) its own kernels for a language model, see `engine_graph`.
+            `"trtllm"`) its own kernels for a language model, and a compiler of whole models (`"tensorrt"`,
+            `"onnxruntime"`) its own for any model, see `engine_graph`.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
             from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
             recorded graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded

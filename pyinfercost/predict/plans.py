@@ -96,11 +96,13 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
 
     A serving engine writes keys and values into a paged cache in place, joins products of one input, multiplies the
     weights of latent attention into the queries of a decode step, chooses the next token on the device, and runs all
-    else in fused kernels. Contraction FLOPs and bytes of weights stay the same, except in latent attention.
+    else in fused kernels. A compiler of whole models runs elementwise work in the kernel of the convolution or product
+    before it; norms with known statistics become part of its weights. Contraction FLOPs and bytes of other weights stay
+    the same, except in latent attention.
 
     Args:
         graph: A graph of `capture` or `whatif`, or of this function.
-        engine: `"torch"` for the graph itself, or a serving engine.
+        engine: `"torch"` for the graph itself, a serving engine, or a compiler of whole models.
 
     Raises:
         InputError: The engine is unknown, or does not run such a graph.

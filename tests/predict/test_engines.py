@@ -19,7 +19,7 @@ from pyinfercost.sources.captured import graph_over
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
-ENGINES = [name for name in _core.engines() if name != "torch"]
+ENGINES = [name for name in _core.engines() if name not in ("torch", "tensorrt", "onnxruntime")]
 LLAMA = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8")) | {"num_hidden_layers": 2}
 CONFIG_OF: dict[str, dict[str, Any]] = {
     "llama": LLAMA,

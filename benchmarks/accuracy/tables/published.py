@@ -43,8 +43,6 @@ from ..recipes import config_of, diffusers_models, timm_models, torchvision_mode
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pyinfercost._core import TensorInfo
-
     from ..measured import Rows, Table
 
 _STEPS, _GUIDED = 20, 2
@@ -61,7 +59,6 @@ _WEIGHTS = {"Q4_0": "int4_wo:32", "Q4_K_M": "int4_wo:32", "Q8_0": "int8_wo", "fp
 """Formats of `whatif` by the table's names."""
 _PRECISIONS = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16", "int8": "int8"}
 """Precisions by the table's names: what is not an operand of an fp8 product is bf16."""
-_FOLDED = ("aten.batch_norm", "aten.relu", "aten.relu_", "aten.add_")
 _COLUMNS = (
     "kind", "device", "model", "precision", "quantisation", "kv_cache", "sequence_tokens", "context_tokens",
     "image_size", "threads", "instances", "phase", "engine", "confidence",
@@ -99,7 +96,7 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
                 if row["phase"] == "decode":
                     ran_graph = _in_place(ran_graph)
                 if row["engine"] == "TensorRT":
-                    ran_graph = _folded(ran_graph)
+                    ran_graph = ic.engine_graph(ran_graph, "tensorrt")
             except ValueError as error:
                 table.problems.add(table.name, reason_of(error), f"{row['device']} {row['model']}", len(some))
                 continue
@@ -142,20 +139,6 @@ def _quantized(graph: ic.Graph, row: Mapping[str, str]) -> ic.Graph:
     if quantisation not in _WEIGHTS:
         raise ValueError(f"quantisation {quantisation} is unknown")
     return _rewritten(graph, _WEIGHTS[quantisation], kv_cache or None)
-
-
-@lru_cache(maxsize=64)
-def _folded(graph: ic.Graph) -> ic.Graph:
-    """Return the graph without the operators that TensorRT runs in the kernels of convolutions."""
-    rewriter = GraphRewriter(graph)
-    now: dict[int, TensorInfo] = {}
-    for node in graph.nodes:
-        if node.op in _FOLDED:
-            first = node.inputs[0]
-            now[node.outputs[0].index] = now.get(first.index, first)
-            rewriter.redirect(node.outputs[0], now[node.outputs[0].index])
-            rewriter.remove(node.index)
-    return rewriter.build()
 
 
 @lru_cache(maxsize=64)

@@ -25,7 +25,8 @@ bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
 
 class AttentionPass {
   public:
-    explicit AttentionPass(const GraphPtr& graph) : flow_(graph), rewriter_(*graph) {}
+    AttentionPass(const GraphPtr& graph, bool language)
+        : flow_(graph), rewriter_(*graph), language_(language) {}
 
     GraphPtr run() {
         bool changed = false;
@@ -212,7 +213,7 @@ class AttentionPass {
             {"value", value       }
         };
         if (!found.added.empty()) arguments.push_back({"attn_mask", found.added.front()});
-        if (!is_one_query(query.tensor)) arguments.push_back({"is_causal", true});
+        if (language_ && !is_one_query(query.tensor)) arguments.push_back({"is_causal", true});
         rewriter_.replace(sum, "aten.scaled_dot_product_attention.default", arguments);
         return true;
     }
@@ -225,12 +226,13 @@ class AttentionPass {
 
     Flow flow_;
     GraphRewriter rewriter_;
+    bool language_;
 };
 
 }  // namespace
 
-GraphPtr fold_attention(const GraphPtr& graph) {
-    const GraphPtr folded = AttentionPass(graph).run();
+GraphPtr fold_attention(const GraphPtr& graph, bool language) {
+    const GraphPtr folded = AttentionPass(graph, language).run();
     return folded ? folded : graph;
 }
 

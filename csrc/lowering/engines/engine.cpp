@@ -11,8 +11,9 @@
 namespace infercost {
 namespace {
 
-const std::array<const EngineRows*, 3>& engines() {
-    static const std::array<const EngineRows*, 3> kEngines = {&vllm_rows(), &sglang_rows(), &trtllm_rows()};
+const std::array<const EngineRows*, 5>& engines() {
+    static const std::array<const EngineRows*, 5> kEngines = {&vllm_rows(), &sglang_rows(), &trtllm_rows(),
+                                                              &tensorrt_rows(), &onnxruntime_rows()};
     return kEngines;
 }
 
@@ -31,15 +32,20 @@ constexpr std::array<std::string_view, kPatternCount> kOps = {
     "engine.align.default",       "engine.combine.default",    "engine.pointwise.default",
     "engine.sample.default"};
 
-void require_inference_of_language(const Graph& graph) {
-    bool embeds = false;
-    bool attends = false;
+void require_inference(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         if (node.phase == Phase::backward) {
             throw std::invalid_argument(
                 "a serving engine runs forwards only, and this graph is of a training step; expected engine "
                 "torch, or a graph captured without training");
         }
+    }
+}
+
+void require_language(const Graph& graph) {
+    bool embeds = false;
+    bool attends = false;
+    for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
         embeds = embeds || op == "aten.embedding";
         attends =
@@ -48,7 +54,8 @@ void require_inference_of_language(const Graph& graph) {
     if (!embeds && !attends) {
         throw std::invalid_argument(
             "this graph has neither embeddings nor attention, and engines for language models do not run it; "
-            "expected engine torch, or the graph of a language model such as hf:config.json#decode");
+            "expected engine torch, tensorrt or onnxruntime, or the graph of a language model such as "
+            "hf:config.json#decode");
     }
 }
 
@@ -62,6 +69,21 @@ GraphPtr without_conversions(const GraphPtr& graph) {
         if (flow.operands(i).front().tensor == flow.call(i).output()) rewriter.remove(i);
     }
     return rewriter.build().graph;
+}
+
+EngineGraph served(GraphPtr now, const EngineRows& rows) {
+    now = absorb_latents(fold_attention(now, true));
+    now = merge_products(page_cache(now));
+    return fuse_between(sample_tokens(now, rows.host), rows);
+}
+
+// What a compiler of whole models makes of a forward.
+EngineGraph compiled(GraphPtr now, const EngineRows& rows) {
+    const CompilerRow& row = *rows.compiler;
+    now = fuse_epilogues(merge_products(fold_attention(now, false)), row);
+    if (row.joins_parts) now = join_parts(now);
+    if (row.channels_last) now = put_channels_last(now);
+    return fuse_between(now, rows);
 }
 
 }  // namespace
@@ -108,13 +130,10 @@ std::string_view version_of(ServingEngine engine) {
 EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngine engine) {
     const EngineRows* rows = rows_of(engine);
     if (!rows) return {graph, {}};
-    require_inference_of_language(*graph);
-    GraphPtr now = fold_attention(without_conversions(graph));
-    now = absorb_latents(now);
-    now = page_cache(now);
-    now = merge_products(now);
-    now = sample_tokens(now, rows->host);
-    return fuse_between(now, *rows);
+    require_inference(*graph);
+    if (!rows->compiler) require_language(*graph);
+    const GraphPtr plain = without_conversions(graph);
+    return rows->compiler ? compiled(plain, *rows) : served(plain, *rows);
 }
 
 }  // namespace infercost

@@ -13,7 +13,7 @@
 
 namespace infercost {
 
-enum class ServingEngine : std::uint8_t { torch, vllm, sglang, trtllm };
+enum class ServingEngine : std::uint8_t { torch, vllm, sglang, trtllm, tensorrt, onnxruntime };
 std::string_view name_of(ServingEngine engine);
 ServingEngine parse_engine(std::string_view name);
 std::vector<std::string> engine_names();
@@ -26,11 +26,13 @@ struct EngineGraph {
     std::vector<NodeIndex> as_captured;
 };
 
-// Rewrite a captured forward of a language model into the kernels of an engine. Keys and values are written
-// into a paged cache where they lie, products with the same input are one product, and the work between
-// products is in the engine's fused kernels. Contraction FLOPs and the bytes of weights stay the same, except
-// that latent attention multiplies its weights with queries instead of the whole context in a decode step.
-// Throws std::invalid_argument for a training step, and for a graph without attention and embeddings.
+// Rewrite a captured forward into the kernels of an engine. Contraction FLOPs and the bytes of weights stay
+// the same, except as stated. Engines of language models write keys and values into a paged cache where they
+// lie, join products with the same input, and run the work between products in fused kernels; latent
+// attention multiplies its weights with queries instead of the whole context in a decode step. Compilers of
+// whole models run elementwise work in the kernel of the convolution or product before it; the parameters of
+// norms with known statistics become part of its weights.
+// Throws std::invalid_argument for a training step, and for a graph that the engine does not run.
 EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngine engine);
 
 }  // namespace infercost

@@ -91,7 +91,8 @@ void Flow::classify(NodeIndex node) {
     stage_[at(node)] = stage;
     anchor_[at(node)] =
         live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
-                 name == "aten.embedding" || (is_kernel_of_engine(name) && kind != WorkKind::free));
+                 kind == WorkKind::pooling || name == "aten.embedding" ||
+                 (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 
 TensorIndex Flow::weight_of(NodeIndex node) const {

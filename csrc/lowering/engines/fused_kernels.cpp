@@ -17,11 +17,12 @@ constexpr std::string_view kParts[] = {"aten.split",  "aten.split_with_sizes", "
 
 class Writer {
   public:
-    Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph) {
+    Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph), rows_(rows) {
         for (const KernelRow& row : rows.rows) row_of_[static_cast<std::size_t>(row.pattern)] = &row;
         Units found = find_units(flow_);
         units_ = std::move(found.units);
         unit_of_ = std::move(found.of_node);
+        if (rows.compiler) leave_single_ops();
     }
 
     EngineGraph run() {
@@ -35,7 +36,7 @@ class Writer {
         result.graph = rewriter_.build().graph;
         const Flow flow(result.graph);
         for (NodeIndex i = 0; i < flow.count(); ++i) {
-            if (flow.is_glue(i) || (flow.is_anchor(i) && is_left(flow, i))) result.as_captured.push_back(i);
+            if (is_left(flow, i)) result.as_captured.push_back(i);
         }
         return result;
     }
@@ -43,10 +44,26 @@ class Writer {
   private:
     static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
-    // Anchors that are no kernels of an engine: library routines and unknown operators.
-    static bool is_left(const Flow& flow, NodeIndex node) {
+    // Nodes that no row of the engine covers. Compilers of whole models have kernels for convolutions and for
+    // every operator of their exchange format.
+    bool is_left(const Flow& flow, NodeIndex node) const {
         const WorkKind kind = flow.kind(node);
-        return kind == WorkKind::library || kind == WorkKind::unknown || kind == WorkKind::convolution;
+        const bool strange = kind == WorkKind::library || kind == WorkKind::unknown;
+        if (rows_.compiler) return flow.is_live(node) && (strange || kind == WorkKind::scan);
+        return flow.is_glue(node) || (flow.is_anchor(node) && (strange || kind == WorkKind::convolution));
+    }
+
+    // A compiler has kernels for reductions, and an engine that joins nothing runs elementwise operators one
+    // by one.
+    void leave_single_ops() {
+        for (Unit& unit : units_) {
+            const bool plain = unit.pattern == Pattern::pointwise || unit.pattern == Pattern::rotary;
+            const bool single = !rows_.compiler->joins_pointwise && plain && !unit.layout;
+            const bool mean = unit.nodes.size() == 1 && flow_.op(unit.nodes.front()) == "aten.mean";
+            if (!single && !mean) continue;
+            for (const NodeIndex node : unit.nodes) unit_of_[at(node)] = -1;
+            unit.nodes.clear();
+        }
     }
 
     // ---- kernels ----
@@ -343,6 +360,7 @@ class Writer {
 
     Flow flow_;
     GraphRewriter rewriter_;
+    const EngineRows& rows_;
     std::array<const KernelRow*, kPatternCount> row_of_{};
     std::vector<Unit> units_;
     std::vector<int> unit_of_;

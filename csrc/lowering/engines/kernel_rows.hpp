@@ -40,16 +40,29 @@ struct HostRow {
     std::int64_t prompt_ns;
 };
 
+// What a compiler of whole models fuses before the model runs. Names of ops are those of functional ones.
+struct CompilerRow {
+    // Elementwise ops that run inside the kernel of the convolution (the product) before them.
+    std::span<const std::string_view> after_convolution;
+    std::span<const std::string_view> after_product;
+    bool joins_pointwise;  // neighboring elementwise ops are one kernel, whatever they are
+    bool joins_parts;      // kernels write their part of a concatenation where it belongs
+    bool channels_last;    // one layout for all convolutions; the model's inputs are copied into it
+};
+
 struct EngineRows {
     ServingEngine engine;
     std::string_view name;
     std::string_view version;
     std::span<const KernelRow> rows;
     HostRow host;
+    const CompilerRow* compiler = nullptr;  // null: the engine serves language models
 };
 
 const EngineRows& vllm_rows();
 const EngineRows& sglang_rows();
 const EngineRows& trtllm_rows();
+const EngineRows& tensorrt_rows();
+const EngineRows& onnxruntime_rows();
 
 }  // namespace infercost

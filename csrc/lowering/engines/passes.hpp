@@ -16,7 +16,8 @@ void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter);
 
 // Attention as one node that reads keys and values as they lie in the cache: products around a softmax become
 // one, keys are not repeated for groups of queries, and masks that follow from positions are not read.
-GraphPtr fold_attention(const GraphPtr& graph);
+// Products around a softmax without a mask are of causal attention where `language` says so.
+GraphPtr fold_attention(const GraphPtr& graph, bool language);
 
 // Latent attention of one new token: queries are multiplied by the weights that would expand the latents, and
 // attention reads the latents themselves.
@@ -30,6 +31,15 @@ GraphPtr merge_products(const GraphPtr& graph);
 
 // The token that follows is chosen on the device; the host prepares the step.
 GraphPtr sample_tokens(const GraphPtr& graph, const HostRow& host);
+
+// Convolutions and products with the elementwise work that follows them are one kernel each.
+GraphPtr fuse_epilogues(const GraphPtr& graph, const CompilerRow& row);
+
+// Kernels write their part of a concatenation where it belongs; what cannot be written so is copied.
+GraphPtr join_parts(const GraphPtr& graph);
+
+// Convolutions and what follows them read and write channels last; the inputs of the model are copied.
+GraphPtr put_channels_last(const GraphPtr& graph);
 
 // All other work is in the engine's fused kernels.
 EngineGraph fuse_between(const GraphPtr& graph, const EngineRows& rows);

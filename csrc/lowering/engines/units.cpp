@@ -15,6 +15,10 @@ constexpr std::string_view kEmpty[] = {"aten.empty",         "aten.new_empty",  
                                        "aten.empty_strided", "aten.new_empty_strided", "aten.zeros",
                                        "aten.new_zeros",     "aten.zeros_like"};
 
+constexpr std::string_view kStatistics[] = {"aten.mean", "aten.var", "aten.var_mean",
+                                            "aten.linalg_vector_norm", "aten.norm"};
+constexpr int kMostBetween = 5;  // nodes between a statistic and what it scales
+
 class Finder {
   public:
     explicit Finder(const Flow& flow)
@@ -129,7 +133,8 @@ class Finder {
         if (!flow_.op(node).starts_with("aten.add")) return false;
         int live = 0;
         for (const Operand& operand : flow_.operands(node)) {
-            live += operand.producer != kNoNode && flow_.is_live(operand.producer);
+            live += operand.producer == kNoNode ? flow_.tensor(operand.tensor).role == Role::input
+                                                : flow_.is_live(operand.producer);
         }
         return live == 2;
     }
@@ -311,12 +316,24 @@ class Finder {
     std::vector<Unit> units_;
 };
 
+// Whether elements are computed from a value, through some nodes: a pooling ends in the value.
+bool scales(const Flow& flow, NodeIndex node, const Expr& elements, int depth) {
+    if (depth == 0) return false;
+    bool found = false;
+    flow.for_each_reader(node, [&](NodeIndex reader) {
+        if (found || !flow.is_glue(reader) || flow.call(reader).output_count() == 0) return;
+        found =
+            flow.numel(flow.call(reader).output()) == elements || scales(flow, reader, elements, depth - 1);
+    });
+    return found;
+}
+
 }  // namespace
 
 bool is_statistic(const Flow& flow, NodeIndex node) {
-    const std::string_view op = flow.op(node);
-    return flow.kind(node) == WorkKind::normalization || op == "aten.mean" || op == "aten.var" ||
-           op == "aten.var_mean" || op == "aten.linalg_vector_norm" || op == "aten.norm";
+    if (flow.kind(node) == WorkKind::normalization) return true;
+    if (!is_one_of(flow.op(node), kStatistics) || flow.operands(node).empty()) return false;
+    return scales(flow, node, flow.numel(flow.operands(node).front().tensor), kMostBetween);
 }
 
 bool is_top(const Flow& flow, NodeIndex node) {
