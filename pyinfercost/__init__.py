@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .predict.budgets import CostBudget as CostBudget
     from .predict.budgets import CostBudgetExceededError as CostBudgetExceededError
     from .predict.budgets import assert_cost as assert_cost
+    from .predict.collectives import ExpertTokens as ExpertTokens
     from .predict.collectives import collective as collective
     from .predict.compare import compare as compare
     from .predict.count import count as count
@@ -90,7 +91,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".measuring.measure": ("measure",),
     ".plots": (),
     ".predict.budgets": ("CostBudget", "CostBudgetExceededError", "assert_cost"),
-    ".predict.collectives": ("collective",),
+    ".predict.collectives": ("ExpertTokens", "collective"),
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),

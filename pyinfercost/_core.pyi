@@ -437,6 +437,9 @@ class Work:
     def bytes_by_role(self) -> dict[str, Quantity]:
         """The same by role, such as `weight` or `kv_cache`, and direction."""
     @property
+    def bytes_sent(self) -> Quantity:
+        """Bytes that leave the device over its links, of a collective."""
+    @property
     def dimensions(self) -> dict[str, Quantity]:
         """Lengths of a product, a convolution, an attention or of rows, as far as it has them."""
     def __getstate__(self) -> tuple[Any, ...]: ...
@@ -481,6 +484,9 @@ class CountRow:
     @property
     def bytes_by_role(self) -> dict[str, Quantity]:
         """The same by role and direction."""
+    @property
+    def bytes_sent(self) -> Quantity:
+        """Bytes that collectives send to other devices."""
     @property
     def peak_activation_bytes(self) -> Quantity:
         """Activations and workspaces at the worst moment."""
@@ -827,11 +833,27 @@ class Hardware:
 def collectives() -> list[str]:
     """Return the operations that `collective_times` knows."""
 
+def collective_kernels() -> list[str]:
+    """Return the kernels that `collective_times` knows."""
+
 def collective_words() -> dict[str, list[str]]:
     """Return the words that the columns of `collective_times` hold places of."""
 
 def collective_times(
-    op: str, size_bytes: NDArray[Any], hardware: Hardware, *, devices: int, dtype: str
+    op: str,
+    size_bytes: NDArray[Any],
+    hardware: Hardware,
+    *,
+    devices: int,
+    nodes: int,
+    dtype: str,
+    kernel: str,
+    execution: str,
+    share: int,
+    top_k: int,
+    experts: int,
+    token_bytes: int,
+    cores: int,
 ) -> dict[str, Any]:
     """Estimate a collective operation for each size: `link`, and columns of seconds, byte/s and words."""
 
@@ -1004,6 +1026,9 @@ class KernelEstimate:
     def cache_s(self) -> float:
         """Seconds of traffic with the last cache."""
     @property
+    def link_s(self) -> float:
+        """Seconds of bytes between devices, of a collective."""
+    @property
     def launch_s(self) -> float:
         """Seconds of starting the kernel."""
     @property
@@ -1018,6 +1043,9 @@ class KernelEstimate:
     @property
     def traffic_bytes(self) -> float:
         """Bytes that one launch reads and writes."""
+    @property
+    def sent_bytes(self) -> float:
+        """Bytes of one launch that leave the device over its links."""
     @property
     def ideal_compute_s(self) -> float:
         """Seconds of the arithmetic alone, on all cores at the rate that they reach."""

@@ -13,6 +13,7 @@ from .figures import Errors, Judged, errors, lines
 _NVIDIA, _AMD = ("NVIDIA gpu",), ("AMD gpu",)
 _FIRST_FP32 = ("v100-pcie-32gb", "t4", "p100-pcie-16gb", "a100-pcie-40gb")
 _TPU_PRODUCTS = ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
+_GRAPHS, _EAGER = (tuple(f"{way} x{n}" for n in (2, 4, 8)) for way in ("graph", "eager"))
 _FIRST_SERVING = ("a100-sxm-80gb", "h100-sxm-80gb")
 
 
@@ -98,6 +99,10 @@ CURRENT = (
         "vision, RTX 5090 compiled", "models_vision", {"device": ("rtx-5090",), "execution": ("compiled",)}, 0.08, 0.12
     ),
     Target("power, readings of 50 us and more", "gemm_power: settled power", {}, 0.10, 0.20),
+    Target("collectives of a library", "collectives", {}, 0.08),
+    Target("all-reduce of engines, CUDA graph", "all_reduce_engines", {"part": _GRAPHS}, 0.12),
+    Target("all-reduce of engines, eager", "all_reduce_engines", {"part": _EAGER}, 0.12),
+    Target("tokens of experts", "expert_all_to_all", {}, 0.12),
     Target("TPU layers", "tpu_layers", {}, 0.15, 0.20),
     Target("TPU layers, products only", "tpu_layers", {"part": _TPU_PRODUCTS}),
     Target(
@@ -127,7 +132,6 @@ KEPT = (
     Target("attention, decode", "attention", {"part": ("generation",), "device": _FIRST_SERVING}, 0.114),
     Target("LLM layers", "llm_layers", {}, 0.103),
     Target("mixtures of experts", "moe", {"device": _FIRST_SERVING}, 0.194),
-    Target("collectives", "collectives", {}, 0.082),
     Target(
         "vision, RTX 3090 eager, NCHW",
         "models_vision",

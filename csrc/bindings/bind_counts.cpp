@@ -41,6 +41,11 @@ Work make_work(const py::object& contraction, const py::object& pointwise, const
                const py::object& written, std::string_view kind, std::string_view dtype) {
     Work work;
     work.kind = parse_work_kind(kind);
+    if (work.kind == WorkKind::collective) {
+        throw std::invalid_argument(
+            "kind is 'collective', whose group is not part of these figures; expected another kind, or a "
+            "node of an op 'collective.*' in the graph");
+    }
     work.dtype = parse_dtype(dtype);
     const auto amount = [](const py::object& value, const char* what) {
         const Expr e = to_expr(value, what);
@@ -144,13 +149,32 @@ void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Member
     }
 }
 
+py::tuple group_state(const ExchangeGroup& g) {
+    return py::make_tuple(std::string(kCollectives[static_cast<std::size_t>(g.op)]),
+                          std::string(kExchangeKernels[static_cast<std::size_t>(g.kernel)]), g.devices,
+                          g.nodes, g.share, g.top_k, g.experts, g.token_bytes, g.cores);
+}
+
+ExchangeGroup group_from_state(const py::tuple& state) {
+    return {.op = parse_collective(state[0].cast<std::string>()),
+            .kernel = parse_exchange_kernel(state[1].cast<std::string>()),
+            .devices = state[2].cast<std::int64_t>(),
+            .nodes = state[3].cast<std::int64_t>(),
+            .share = state[4].cast<std::int64_t>(),
+            .top_k = state[5].cast<std::int64_t>(),
+            .experts = state[6].cast<std::int64_t>(),
+            .token_bytes = state[7].cast<std::int64_t>(),
+            .cores = state[8].cast<std::int64_t>()};
+}
+
 // Quantities travel as text, since atoms are interned in each process.
 py::tuple work_state(const Work& work) {
     Work copy = work;
     std::vector<std::string> texts;
     for (const Expr* e : copy.quantities()) texts.push_back(e->text());
     return py::make_tuple(std::string(name_of(work.kind)), std::string(name_of(work.dtype)), work.modelled,
-                          work.dims.filter_elements, work.dims.weight_bits, texts);
+                          work.dims.filter_elements, work.dims.weight_bits, texts,
+                          group_state(work.exchange.group));
 }
 
 Work work_from_state(const py::tuple& state) {
@@ -163,6 +187,7 @@ Work work_from_state(const py::tuple& state) {
     const auto texts = state[5].cast<std::vector<std::string>>();
     const std::vector<Expr*> quantities = work.quantities();
     for (std::size_t i = 0; i < quantities.size(); ++i) *quantities[i] = Expr::parse(texts.at(i));
+    work.exchange.group = group_from_state(state[6]);
     return work;
 }
 
@@ -189,6 +214,7 @@ void register_counts(py::module_& m) {
         .def_property_readonly("bytes_written", [](const Work& w) { return to_python(w.bytes_written()); })
         .def_property_readonly("bytes_by_role",
                                [](const Work& w) { return bytes_by_role(w.read, w.written); })
+        .def_property_readonly("bytes_sent", [](const Work& w) { return to_python(w.exchange.sent_bytes); })
         .def_property_readonly("dimensions", &dimensions_of)
         .def(py::pickle(&work_state, &work_from_state));
     bind_quantities(work, {
@@ -216,6 +242,7 @@ void register_counts(py::module_& m) {
                              {"parameters",            &CountRow::parameters           },
                              {"parameter_bytes",       &CountRow::parameter_bytes      },
                              {"buffer_bytes",          &CountRow::buffer_bytes         },
+                             {"bytes_sent",            &CountRow::bytes_sent           },
                              {"peak_activation_bytes", &CountRow::peak_activation_bytes},
                              {"peak_memory_bytes",     &CountRow::peak_memory_bytes    }
     });

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "core/dtype.hpp"
+#include "core/exchange.hpp"
 #include "core/kinds.hpp"
 
 namespace infercost {
@@ -65,6 +66,9 @@ struct KernelTerms {
     Affine host_ns;                     // that the device waits for an engine's host
     bool prepared;                      // of a compiled model: weights and the call were prepared at loading
     bool copies_input;                  // into the memory of a recorded graph, which only GPUs have
+    ExchangeGroup exchange;             // of a collective
+    Affine message_bytes;
+    Affine sent_bytes;
 };
 
 }  // namespace infercost

@@ -7,12 +7,13 @@ namespace infercost {
 namespace {
 
 constexpr std::array<std::string_view, kWorkKindCount> kKindNames = {
-    "free",    "gemm",          "convolution", "attention", "pointwise", "reduction",
-    "softmax", "normalization", "pooling",     "gather",    "scatter",   "copy",
-    "fill",    "sort",          "scan",        "library",   "unknown"};
+    "free",    "gemm",          "convolution", "attention", "pointwise",  "reduction",
+    "softmax", "normalization", "pooling",     "gather",    "scatter",    "copy",
+    "fill",    "sort",          "scan",        "library",   "collective", "unknown"};
 constexpr std::array<std::string_view, 4> kExecutionNames = {"eager", "compiled", "cuda_graph",
                                                              "reduce-overhead"};
-constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "launch"};
+constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "link",
+                                                                   "launch"};
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
                                                                          "softmax", "window",  "scattered"};
 

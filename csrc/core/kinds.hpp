@@ -26,7 +26,8 @@ enum class WorkKind : std::uint8_t {
     fill,
     sort,
     scan,
-    library,  // an algorithm of a vendor library: Fourier transforms, factorisations
+    library,     // an algorithm of a vendor library: Fourier transforms, factorisations
+    collective,  // an exchange between the ranks of a group (core/exchange.hpp)
     unknown,
     count_
 };
@@ -69,7 +70,7 @@ Execution parse_execution(std::string_view name);
 std::vector<std::string> execution_names();
 
 // The term of a kernel's time that the others wait for.
-enum class Bound : std::uint8_t { compute, dram, cache, launch, count_ };
+enum class Bound : std::uint8_t { compute, dram, cache, link, launch, count_ };
 inline constexpr std::size_t kBoundCount = static_cast<std::size_t>(Bound::count_);
 std::string_view name_of(Bound bound);
 std::vector<std::string> bound_names();

@@ -35,6 +35,7 @@ void CountRow::add(const Work& work) {
     contraction_flops += work.contraction_flops;
     causal_flops += work.causal_flops;
     pointwise_flops += work.pointwise_flops;
+    bytes_sent += work.exchange.sent_bytes;
     for (std::size_t i = 0; i < kTrafficCount; ++i) {
         read[i] += work.read[i];
         written[i] += work.written[i];
@@ -147,6 +148,7 @@ void merge(CountRow& into, const CountRow& row) {
     into.contraction_flops += row.contraction_flops;
     into.causal_flops += row.causal_flops;
     into.pointwise_flops += row.pointwise_flops;
+    into.bytes_sent += row.bytes_sent;
     for (std::size_t i = 0; i < kTrafficCount; ++i) {
         into.read[i] += row.read[i];
         into.written[i] += row.written[i];

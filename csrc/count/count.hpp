@@ -23,6 +23,7 @@ struct CountRow {
     Expr buffer_bytes;
     std::array<Expr, kTrafficCount> read;
     std::array<Expr, kTrafficCount> written;
+    Expr bytes_sent;  // to other devices of the group
     Expr peak_activation_bytes;
     Expr peak_memory_bytes;
 

@@ -99,6 +99,7 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
         kernels_.push_back(binder.bind(terms));
     }
     host_s_ = binder.host_s() * launches_;
+    for (const BoundKernel& kernel : kernels_) host_s_ += kernel.terms.launches * kernel.exchange.host_s;
     if (hardware.constants.link.host_weights > 0 && plan_->resident_bytes.is_constant()) {
         // A scratchpad alone keeps weights as narrow as products read them, and half of the activations of
         // the graph, whose operators after a product write its result in place.
@@ -162,10 +163,10 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
 void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
     const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
-                         result.cache.data(),   result.launch.data(),  result.spread.data(),
-                         result.energy.data()};
-    for (double* sum :
-         {sums.latency, sums.compute, sums.dram, sums.cache, sums.launch, sums.spread, sums.dynamic})
+                         result.cache.data(),   result.link.data(),    result.launch.data(),
+                         result.spread.data(),  result.energy.data()};
+    for (double* sum : {sums.latency, sums.compute, sums.dram, sums.cache, sums.link, sums.launch,
+                        sums.spread, sums.dynamic})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
     if (host_s_ > 0 || start_s_ > 0) {

@@ -43,7 +43,7 @@ struct SizeBlock {
 // One cache line longer than a block: columns half a page apart share the low address bits, and a load would
 // wait for the store to another column.
 struct BlockResult {
-    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, launch, spread, energy,
+    alignas(64) std::array<double, kBlock + 8> latency, compute, dram, cache, link, launch, spread, energy,
         footprint;
 };
 

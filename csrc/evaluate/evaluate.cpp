@@ -222,6 +222,7 @@ class Walker {
         put(out_.compute_s, result_.compute);
         put(out_.dram_s, result_.dram);
         put(out_.cache_s, result_.cache);
+        put(out_.link_s, result_.link);
         put(out_.launch_s, result_.launch);
         put(out_.spread_s, result_.spread);
         put(out_.energy_j, result_.energy);

@@ -33,6 +33,7 @@ struct Columns {
     std::span<double> compute_s;
     std::span<double> dram_s;
     std::span<double> cache_s;
+    std::span<double> link_s;
     std::span<double> launch_s;
     std::span<double> spread_s;  // the error band is latency / (1 + spread) to latency x (1 + spread)
     std::span<double> energy_j;  // NaN if the energy of the machine is unknown
@@ -45,6 +46,7 @@ struct PointEstimate {
     double compute_s = 0;
     double dram_s = 0;
     double cache_s = 0;
+    double link_s = 0;
     double launch_s = 0;
     double spread_s = 0;
     double energy_j = 0;
@@ -57,12 +59,13 @@ struct ColumnRow {
     double PointEstimate::* value;
 };
 // Every column of the evaluator, in the order of reports.
-inline constexpr std::array<ColumnRow, 8> kColumns = {
+inline constexpr std::array<ColumnRow, 9> kColumns = {
     {
      {"latency_s", &Columns::latency_s, &PointEstimate::latency_s},
      {"compute_s", &Columns::compute_s, &PointEstimate::compute_s},
      {"dram_s", &Columns::dram_s, &PointEstimate::dram_s},
      {"cache_s", &Columns::cache_s, &PointEstimate::cache_s},
+     {"link_s", &Columns::link_s, &PointEstimate::link_s},
      {"launch_s", &Columns::launch_s, &PointEstimate::launch_s},
      {"spread_s", &Columns::spread_s, &PointEstimate::spread_s},
      {"energy_j", &Columns::energy_j, &PointEstimate::energy_j},

@@ -74,6 +74,7 @@ class Explainer {
     void lost(std::string_view part, Term term) { add(part, unlimited_.*term - answer().*term); }
 
     void ask(const BoundKernel& kernel) {
+        if (kernel.terms.kind == WorkKind::collective) return ask_collective(kernel);
         switch (kernel.machine) {
             case MachineKind::gpu:
                 return ask_gpu(kernel);
@@ -87,6 +88,15 @@ class Explainer {
             case MachineKind::systolic:
                 return;
         }
+    }
+
+    void ask_collective(const BoundKernel& kernel) {
+        without(kernel, [](BoundKernel& k) {
+            for (ExchangeWay& way : k.exchange.ways) way.start_s -= way.steps_s;
+        });
+        without(kernel, [](BoundKernel& k) {
+            for (ExchangeWay& way : k.exchange.ways) way.s_per_byte = way.link_s_per_byte;
+        });
     }
 
     void ask_gpu(const BoundKernel& limited) {
@@ -148,6 +158,11 @@ class Explainer {
         const double flops = value(work.contraction_flops);
         const double others = value(work.pointwise_flops);
         now_->flops = flops + others;
+        now_->sent_bytes = value(work.exchange.sent_bytes);
+        if (kernel.terms.kind == WorkKind::collective) {
+            lost("steps", &KernelSeconds::launch);
+            return lost("network", &KernelSeconds::link);
+        }
         switch (kernel.machine) {
             case MachineKind::gpu:
                 now_->ideal_compute_s =
@@ -311,8 +326,9 @@ std::string_view name_of(Algorithm algorithm) {
 }
 
 Bound bound_of(const KernelSeconds& terms) {
-    const double longest = std::max({terms.compute, terms.dram, terms.cache});
+    const double longest = std::max({terms.compute, terms.dram, terms.cache, terms.link});
     if (terms.launch > longest) return Bound::launch;
+    if (terms.link > 0 && terms.link == longest) return Bound::link;
     if (terms.compute == longest) return Bound::compute;
     return terms.dram == longest ? Bound::dram : Bound::cache;
 }

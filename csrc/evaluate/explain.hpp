@@ -41,6 +41,7 @@ struct KernelEstimate {
     double energy_j = 0;         // of one launch; NaN if the machine's power is unknown
     double flops = 0;            // of one launch, dense
     double traffic_bytes = 0;    // bytes that one launch reads and writes after fusion
+    double sent_bytes = 0;       // bytes of one launch that leave the device over its links
     double ideal_compute_s = 0;  // arithmetic alone, with all cores at their reachable rate
     double stream_s = 0;         // all bytes once, streamed from DRAM
     Engine engine;               // the engine of its arithmetic
@@ -48,9 +49,9 @@ struct KernelEstimate {
     std::string note;            // a remark for the reader, usually empty
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
-    // Losses of each term: host, start, engine, regions (launch); power, edges, padding, waves, depth, pages,
-    // operands, split, exponentials, keys, starts, rows, issue, idle, loops, reorder (compute); strided,
-    // again, transposes, faults (dram); packing (cache).
+    // Losses of each term: host, start, engine, regions, steps (launch); network (link); power, edges,
+    // padding, waves, depth, pages, operands, split, exponentials, keys, starts, rows, issue, idle, loops,
+    // reorder (compute); strided, again, transposes, faults (dram); packing (cache).
     std::vector<Part> parts;
 };
 

@@ -2,6 +2,7 @@
 
 #include "evaluate/tape_run.hpp"
 #include "hardware/cpu_model.hpp"
+#include "hardware/exchange_model.hpp"
 #include "hardware/gpu_model.hpp"
 #include "hardware/systolic_model.hpp"
 
@@ -9,7 +10,7 @@ namespace infercost::INFERCOST_ISA {
 namespace {
 
 // Energy of a kernel above static power, limited by the board: its arithmetic, its bytes at the last cache
-// and, if the cache does not hold them, at DRAM.
+// and, if the cache does not hold them, at DRAM; of a collective also its bytes on the links.
 struct Energy {
     // A cache holds a working set of up to half of its size in full, and nothing of a working set of 1.5
     // times its size.
@@ -17,7 +18,7 @@ struct Energy {
     EnergyCosts costs;  // copies, as in run_gpu
     const double* footprint;
     Vec most;
-    Quantity contraction, pointwise, weights, others, together;
+    Quantity contraction, pointwise, weights, others, together, sent;
     bool weights_miss, others_miss;  // at all points of the block; joules are the same either way
 
     INFERCOST_INLINE Energy(const BoundKernel& kernel, const BlockColumns& block)
@@ -29,6 +30,7 @@ struct Energy {
           weights(block[kernel.terms.weight_bytes]),
           others(block[kernel.terms.other_bytes]),
           together(block[kernel.energy.together]),
+          sent(block[kernel.terms.sent_bytes]),
           weights_miss(block.lowest_footprint * kernel.energy.per_cache >= kMissed),
           others_miss((block.least(kernel.terms.weight_bytes) + block.least(kernel.terms.other_bytes)) *
                           kernel.energy.per_cache >=
@@ -56,6 +58,7 @@ struct Energy {
         Vec cold_others = other_bytes;
         if (!others_miss) cold_others = other_bytes * missed(weight_bytes + other_bytes);
         wanted = wanted + (cold_weights + cold_others) * splat(costs.dram_j_per_byte);
+        if (costs.link_j_per_byte > 0) wanted = wanted + sent.at(i) * splat(costs.link_j_per_byte);
         return min(wanted, times.total * most);
     }
 };
@@ -91,6 +94,15 @@ struct Accumulate {
         add_rest(i, times);
     }
 
+    // A collective.
+    INFERCOST_INLINE void over_link(int i, const Times& times) const {
+        const Vec spent = launches * times.busy;
+        const Mask link = times.link >= times.dram;
+        add(sums.link, i, only(link, spent));
+        add(sums.dram, i, only(neither(link, link), spent));
+        add_rest(i, times);
+    }
+
   private:
     static INFERCOST_INLINE void add(double* sum, int i, Vec more) { store(sum + i, load(sum + i) + more); }
 
@@ -107,22 +119,28 @@ struct Keep {
     KernelSeconds* terms;
     Energy energy;
 
-    INFERCOST_INLINE void operator()(int i, const Times& times) const {
+    INFERCOST_INLINE void operator()(int i, const Times& times) const { keep(i, times, splat(0.0)); }
+    INFERCOST_INLINE void behind_dram(int i, const Times& times) const { (*this)(i, times); }
+    INFERCOST_INLINE void over_link(int i, const Times& times) const { keep(i, times, times.link); }
+
+  private:
+    INFERCOST_INLINE void keep(int i, const Times& times, Vec link) const {
         if (i != 0) return;
-        double lanes[6][Vec::lanes];
+        double lanes[7][Vec::lanes];
         store(lanes[0], times.total);
         store(lanes[1], times.compute);
         store(lanes[2], times.dram);
         store(lanes[3], times.cache);
-        store(lanes[4], times.launch);
-        store(lanes[5], energy.joules(i, times));
-        *terms = {lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0], lanes[4][0], lanes[5][0]};
+        store(lanes[4], link);
+        store(lanes[5], times.launch);
+        store(lanes[6], energy.joules(i, times));
+        *terms = {lanes[0][0], lanes[1][0], lanes[2][0], lanes[3][0], lanes[4][0], lanes[5][0], lanes[6][0]};
     }
-    INFERCOST_INLINE void behind_dram(int i, const Times& times) const { (*this)(i, times); }
 };
 
 // The launch of a kernel if it is equal at all points; 0 if it varies.
 double launch_of(const BoundKernel& kernel) {
+    if (kernel.terms.kind == WorkKind::collective) return 0.0;
     switch (kernel.machine) {
         case MachineKind::gpu:
             return kernel.gpu.floor_s;
@@ -138,6 +156,7 @@ double launch_of(const BoundKernel& kernel) {
 template <class Sink, class VaryingSink>
 void run_kernel(const BoundKernel& kernel, const BlockInput& input, const BlockColumns& block,
                 const Sink& sink, const VaryingSink& varying) {
+    if (kernel.terms.kind == WorkKind::collective) return run_exchange(kernel, block, input.points, varying);
     switch (kernel.machine) {
         case MachineKind::gpu:
             return run_gpu(kernel, input.memory, block, input.points, sink);
@@ -169,10 +188,9 @@ void run_block(const BlockInput& input, const BlockSums& sums) {
                    Accumulate<true>{sums, launches, kernel.spread, energy});
         launch_s += kernel.terms.launches * launch_of(kernel);
     }
-    // All kernels of a plan are on one machine: either all launches are in `launch_s`, or all are in the
-    // sums.
     if (launch_s > 0) {
-        for (int i = 0; i < input.points; i += Vec::lanes) store(sums.launch + i, splat(launch_s));
+        for (int i = 0; i < input.points; i += Vec::lanes)
+            store(sums.launch + i, load(sums.launch + i) + splat(launch_s));
     }
 }
 
@@ -181,6 +199,16 @@ void run_terms(const BlockInput& input, KernelSeconds* terms) {
     for (int k = 0; k < input.kernel_count; ++k) {
         const Keep keep{terms + k, Energy(input.kernels[k], block)};
         run_kernel(input.kernels[k], input, block, keep, keep);
+    }
+}
+
+void run_messages(const ExchangeCosts& costs, const double* bytes, int points, const ExchangeTimes& times) {
+    for (int i = 0; i < points; i += Vec::lanes) {
+        const FastestWay way = fastest_way(costs, load(bytes + i));
+        store(times.start_s + i, way.start);
+        store(times.link_s + i, way.link);
+        store(times.copy_s + i, way.copy);
+        store(times.way + i, way.way);
     }
 }
 

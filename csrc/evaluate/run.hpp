@@ -36,6 +36,7 @@ struct BlockSums {
     double* compute;
     double* dram;
     double* cache;
+    double* link;
     double* launch;
     double* spread;   // error band of the latency
     double* dynamic;  // joules above static power
@@ -47,8 +48,17 @@ struct KernelSeconds {
     double compute;
     double dram;
     double cache;
+    double link;
     double launch;
     double dynamic_j;  // above static power
+};
+
+// Times of one collective for messages of some sizes, and the place of the way that it takes.
+struct ExchangeTimes {
+    double* start_s;
+    double* link_s;
+    double* copy_s;
+    double* way;
 };
 
 // run_tape fills the columns at `points` points, rounded up to kLanes, and `least` of each.
@@ -57,6 +67,8 @@ struct KernelSeconds {
     void run_tape(const TapeInput& tape, int points, double* columns, double* least); \
     void run_block(const BlockInput& input, const BlockSums& sums);                   \
     void run_terms(const BlockInput& input, KernelSeconds* terms);                    \
+    void run_messages(const ExchangeCosts& costs, const double* bytes, int points,    \
+                      const ExchangeTimes& times);                                    \
     }
 INFERCOST_DECLARE_RUN(baseline)
 INFERCOST_DECLARE_RUN(avx2)

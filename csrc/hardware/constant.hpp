@@ -33,6 +33,7 @@ inline constexpr Unit kWatts{"W", "W"};
 inline constexpr Unit kSeconds{"s", "s"};
 inline constexpr Unit kMicroseconds{"us", "s", Conversion::scale, 1e-6};
 inline constexpr Unit kMicrosecondsPerPage{"us/page", "s/byte", Conversion::scale, 1e-6 / 4096};
+inline constexpr Unit kMicrosecondsPerKibibyte{"us/KiB", "s/byte", Conversion::scale, 1e-6 / 1024};
 inline constexpr Unit kClocks{"clocks", "s", Conversion::period};
 inline constexpr Unit kClocksPerElement{"clocks/element", "s/element", Conversion::period};
 inline constexpr Unit kOverheadClocks{"clocks", "s", Conversion::clocks};

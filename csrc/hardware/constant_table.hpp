@@ -15,23 +15,11 @@
 #include "core/kinds.hpp"
 #include "hardware/constant.hpp"
 #include "hardware/kernel_tables.hpp"
+#include "hardware/link_constants.hpp"
 
 namespace infercost {
 
-// A row for a field of a struct; the field gives the name in a machine. A row without a key is not in
-// calibration files: error bands depend on what was measured on machines alike (calibration/bands).
-#define ROW(key, group, field, unit, range, otherwise, ...)               \
-    ConstantField<group> {                                                \
-        {key, #field, unit, range, otherwise, __VA_ARGS__}, &group::field \
-    }
-// A constant from which the loader derives other figures of a machine.
-#define LOADED(key, name, unit, range, otherwise, ...) \
-    Constant {                                         \
-        key, name, unit, range, otherwise, __VA_ARGS__ \
-    }
-// A value that the loader derives from constants and from facts of a device.
-#define DERIVED(group, field, unit, otherwise, meaning) \
-    ROW("", group, field, unit, kNotNegative, otherwise, meaning)
+#include "hardware/constant_rows.hpp"
 
 // ---- kernels of GPUs and systolic arrays, by class: [kernel.CLASS] -------------------------------------
 
@@ -397,6 +385,8 @@ inline constexpr Constant kEnergyRows[] = {
            "energy of a byte from DRAM, including caches and wires; unset: energy is not estimated"),
     LOADED("cache_pj_per_byte", "cache_j_per_byte", kPicojoulesPerByte, kNotNegative, 0,
            "energy of a byte from the last cache, including the path to it; DRAM adds to it"),
+    LOADED("link_pj_per_byte", "link_j_per_byte", kPicojoulesPerByte, kPositive, kUnset,
+           "energy of a byte on the links of a collective; unset: it is not counted"),
     LOADED("spread", "spread", kRatio, kSpread, 0, "error band of the power, as a fraction"),
     LOADED(
         "pj_per_flop_{engine}_{dtype}", "{engine}_{dtype}", kPicojoulesPerFlop, kPositive, kUnset,
@@ -422,13 +412,14 @@ inline constexpr Constant kPowerRows[] = {
 
 // In a machine.
 struct EnergyConstants {
-    double static_w, most_w, cache_j_per_byte, dram_j_per_byte, spread;
+    double static_w, most_w, cache_j_per_byte, dram_j_per_byte, link_j_per_byte, spread;
 };
 inline constexpr ConstantField<EnergyConstants> kEnergyDerived[] = {
     DERIVED(EnergyConstants, static_w, kWatts, kUnset, "static power of the machine"),
     DERIVED(EnergyConstants, most_w, kWatts, 0, "power limit of the board"),
     DERIVED(EnergyConstants, cache_j_per_byte, kJoulesPerByte, 0, "energy of a byte from the last cache"),
     DERIVED(EnergyConstants, dram_j_per_byte, kJoulesPerByte, 0, "additional energy of a byte from DRAM"),
+    DERIVED(EnergyConstants, link_j_per_byte, kJoulesPerByte, 0, "energy of a byte on links; 0: unknown"),
     ROW("", EnergyConstants, spread, kRatio, kSpread, 0, "error band of the power"),
 };
 struct PowerConstants {
@@ -444,91 +435,6 @@ inline constexpr Constant kEnergyOfEngine{"", kEngineAndDtype,   kJoulesPerFlop,
                                           0,  "energy of a FLOP"};
 inline constexpr Constant kPowerOfEngine{
     "", kEngineAndDtype, kSecondsPerFlop, kNotNegative, 0, "energy of a FLOP divided by the available power"};
-
-// ---- links: [collectives], [host_link], [cold_start] ---------------------------------------------------
-
-struct CollectiveConstants {
-    double base_s, hop_s, host_hop_s, ll_share, ll128_s, ll128_share, simple_s, simple_share;
-    double own_copy, alltoall_step, switch_s, switch_share, switch_devices, host_share, host_sharing;
-    double spread, host_spread;
-};
-inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
-    ROW("base_us", CollectiveConstants, base_s, kMicroseconds, kPositive, kUnset, "startup time of a call"),
-    ROW("hop_us", CollectiveConstants, hop_s, kMicroseconds, kPositive, kUnset,
-        "time of a step between devices over their link"),
-    ROW("host_hop_us", CollectiveConstants, host_hop_s, kMicroseconds, kPositive, kUnset,
-        "time of a step through the host"),
-    ROW("ll_share", CollectiveConstants, ll_share, kRatio, kFraction, kUnset,
-        "share of the link for protocol LL: half of its bytes are flags, few in flight"),
-    ROW("ll128_us", CollectiveConstants, ll128_s, kMicroseconds, kNotNegative, kUnset,
-        "additional startup time of protocol LL128"),
-    ROW("ll128_share", CollectiveConstants, ll128_share, kRatio, kFraction, kUnset,
-        "share of the link for LL128: 120 of 128 bytes are data"),
-    ROW("simple_us", CollectiveConstants, simple_s, kMicroseconds, kNotNegative, kUnset,
-        "additional startup time of protocol Simple: whole buffers, then a fence"),
-    ROW("simple_share", CollectiveConstants, simple_share, kRatio, kFraction, kUnset,
-        "share of the link for Simple"),
-    ROW("own_copy", CollectiveConstants, own_copy, kRatio, kNotNegative, kUnset,
-        "time to copy a byte of the device's own part, in bytes over the link"),
-    ROW("alltoall_step", CollectiveConstants, alltoall_step, kRatio, kNotNegative, kUnset,
-        "time per additional peer of an all-to-all, in steps"),
-    ROW("switch_us", CollectiveConstants, switch_s, kMicroseconds, kNotNegative, kUnset,
-        "additional startup time of a reduction in the switch"),
-    ROW("switch_share", CollectiveConstants, switch_share, kRatio, kPositive, kUnset,
-        "share of the link for a reduction in the switch, counting both directions"),
-    ROW("switch_devices", CollectiveConstants, switch_devices, kDevices, kCount, kUnset,
-        "minimum number of devices for a reduction in the switch"),
-    ROW("host_share", CollectiveConstants, host_share, kRatio, kFraction, kUnset,
-        "share of the host link for two devices with Simple; LL reaches half of it"),
-    ROW("host_sharing", CollectiveConstants, host_sharing, kRatio, kNotNegative, kUnset,
-        "exponent of rate ~ flows^-host_sharing: 0 for separate paths, 1 for one shared root complex"),
-    ROW("spread", CollectiveConstants, spread, kRatio, kSpread, kUnset,
-        "error band of calls over the link between devices, as a fraction"),
-    ROW("host_spread", CollectiveConstants, host_spread, kRatio, kSpread, kUnset,
-        "error band of calls through the host, as a fraction"),
-};
-static_assert(is_complete(kCollectiveRows));
-
-struct HostLinkConstants {
-    double latency_s, pinned_share, pageable_byte_per_s, spread;
-};
-inline constexpr ConstantField<HostLinkConstants> kHostLinkRows[] = {
-    ROW("latency_us", HostLinkConstants, latency_s, kMicroseconds, kNotNegative, kUnset,
-        "latency of one copy between host and device"),
-    ROW("pinned_share", HostLinkConstants, pinned_share, kRatio, kFraction, kUnset,
-        "share of the link's bandwidth for copies from pinned memory"),
-    ROW("pageable_gb_per_s", HostLinkConstants, pageable_byte_per_s, kGigabytesPerSecond, kPositive, kUnset,
-        "maximum rate of copies from pageable memory, which the host copies first"),
-    ROW("spread", HostLinkConstants, spread, kRatio, kSpread, kUnset,
-        "error band of copy times, as a fraction"),
-};
-static_assert(is_complete(kHostLinkRows));
-
-struct ColdStartConstants {
-    double runtime_low_s, runtime_high_s;
-};
-inline constexpr ConstantField<ColdStartConstants> kColdStartRows[] = {
-    ROW("runtime_low_s", ColdStartConstants, runtime_low_s, kSeconds, kNotNegative, 0,
-        "minimum time from the start of a process to the first kernel, without weights"),
-    ROW("runtime_high_s", ColdStartConstants, runtime_high_s, kSeconds, kNotNegative, 0,
-        "maximum time from the start of a process to the first kernel, without weights"),
-};
-static_assert(is_complete(kColdStartRows));
-
-// Topology of the links in a device's file.
-struct LinkConstants {
-    double host_shared, host_unified, host_weights, device_peers, device_reduces;
-};
-inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
-    DERIVED(LinkConstants, host_shared, kRatio, 0, "1: the host link is PCIe, and reaches other devices"),
-    DERIVED(LinkConstants, host_unified, kRatio, 0, "1: host and device share one memory"),
-    DERIVED(LinkConstants, host_weights, kRatio, 0,
-            "1: the device has no DRAM, and reads weights over the host link"),
-    DERIVED(LinkConstants, device_peers, kDevices, kUnset,
-            "number of devices that share the link; unset: any device can use all of it"),
-    DERIVED(LinkConstants, device_reduces, kRatio, 0, "1: the switch reduces data in transit"),
-};
-static_assert(is_complete(kLinkDerived));
 
 // Defaults of the libraries that torch calls on a device.
 struct LibraryConstants {

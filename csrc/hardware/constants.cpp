@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, 2> kEngines = {"matrix", "vector"};
 // Kinds of work with their own kernel constants.
 bool has_kernels(std::size_t kind) {
     return kind != static_cast<std::size_t>(WorkKind::free) &&
+           kind != static_cast<std::size_t>(WorkKind::collective) &&
            kind != static_cast<std::size_t>(WorkKind::unknown);
 }
 
@@ -60,6 +61,9 @@ void visit_groups(AnyConstants& c, Visit&& visit) {
     visit("energy", c.energy, kEnergyDerived);
     visit("power", c.power, kPowerDerived);
     visit("collectives", c.collectives, kCollectiveRows);
+    visit("engine_all_reduce", c.engine_all_reduce, kEngineReduceRows);
+    for (std::size_t table = 0; table < kExpertTables.size(); ++table)
+        visit(kExpertTables[table], c.experts[table], kExpertRows);
     visit("host_link", c.host_link, kHostLinkRows);
     visit("cold_start", c.cold_start, kColdStartRows);
     visit("link", c.link, kLinkDerived);
@@ -323,6 +327,8 @@ class RowList {
         loaded("energy", kEnergyRows);
         loaded("power", kPowerRows);
         held({"collectives"}, kCollectiveRows, machine);
+        held({"engine_all_reduce"}, kEngineReduceRows, machine);
+        held({kExpertTables.begin(), kExpertTables.end()}, kExpertRows, machine);
         held({"host_link"}, kHostLinkRows, machine);
         held({"cold_start"}, kColdStartRows, machine);
     }

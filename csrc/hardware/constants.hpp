@@ -35,6 +35,8 @@ struct Constants {
     PowerConstants power;
     EngineFigures power_of;
     CollectiveConstants collectives;
+    EngineReduceConstants engine_all_reduce;
+    std::array<ExpertConstants, kExpertTables.size()> experts;  // dispatch, combine
     HostLinkConstants host_link;
     ColdStartConstants cold_start;
     LinkConstants link;

@@ -185,6 +185,27 @@ struct SystolicCosts {
     double launch_s = 0;
 };
 
+// One way to run a collective: start_s + max(least_s, bytes * s_per_byte), for messages up to most_bytes.
+struct ExchangeWay {
+    double start_s = 0;
+    double steps_s = 0;  // part of start_s: steps between devices and between nodes
+    double s_per_byte = 0;
+    double link_s_per_byte = 0;  // the same if the network between nodes were free
+    double least_s = 0;
+    double most_bytes = 0;
+};
+
+inline constexpr int kMostWays = 8;
+
+// The fastest way is used. `bytes` are those of the whole message.
+struct ExchangeCosts {
+    int count = 0;  // 0: nothing is exchanged
+    ExchangeWay ways[kMostWays];
+    double copy_s = 0;  // eager execution by an engine: the copy of the message into a buffer of its own
+    double copy_s_per_byte = 0;
+    double host_s = 0;  // host time of the call beyond that of another op, while the device runs
+};
+
 // Energy of a kernel above static power.
 struct EnergyCosts {
     double engine_j_per_flop = 0;
@@ -195,10 +216,12 @@ struct EnergyCosts {
     double cache_j_per_byte = 0;  // of the last cache and the path to it
     double dram_j_per_byte = 0;   // in addition to the cache
     double per_cache = 0;         // 1 / bytes of the cache
+    double link_j_per_byte = 0;   // of a collective
     double most_w = 0;            // dynamic power within the board's limit
 };
 
-// A kernel with the costs of its kind and dtype on one machine; one of the three is set.
+// A kernel with the costs of its kind and dtype on one machine; one of the four is set. A collective has the
+// last, on every machine.
 struct BoundKernel {
     MachineKind machine = MachineKind::gpu;
     double spread = 0;  // of its time, as a fraction
@@ -208,6 +231,7 @@ struct BoundKernel {
     GpuCosts gpu;
     CpuCosts cpu;
     SystolicCosts systolic;
+    ExchangeCosts exchange;
 };
 
 }  // namespace infercost

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "hardware/collectives.hpp"
+
 namespace infercost {
 namespace {
 
@@ -143,6 +145,15 @@ bool Binder::is_prepared(const KernelTerms& terms) const {
            terms.kind == WorkKind::copy && !is_zero(terms.weight_bytes);
 }
 
+// Collectives take the same time on machines of every kind, as far as these have links.
+void Binder::bind_exchange(BoundKernel& kernel) const {
+    const CollectiveModel model(hardware_, kernel.terms.exchange, kernel.terms.dtype, execution_);
+    kernel.exchange = model.costs();
+    kernel.spread = model.spread();
+    kernel.band = band_of(WorkKind::collective);
+    kernel.energy.link_j_per_byte = constants_.energy.link_j_per_byte;
+}
+
 BoundKernel Binder::bind(const KernelTerms& unbound) {
     BoundKernel kernel;
     kernel.machine = hardware_.kind;
@@ -151,6 +162,10 @@ BoundKernel Binder::bind(const KernelTerms& unbound) {
     KernelTerms& terms = kernel.terms;
     if (terms.may_round_to_tf32) terms.dtype = dtype_with_tf32(hardware_, terms.dtype);
     kernel.energy = energy(terms);
+    if (terms.kind == WorkKind::collective) {
+        bind_exchange(kernel);
+        return kernel;
+    }
     kernel.band = band(terms);
     kernel.spread = spread_of(kernel.band);
     switch (hardware_.kind) {

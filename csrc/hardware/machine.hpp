@@ -70,6 +70,7 @@ class Binder {
     bool is_folded(const KernelTerms& terms) const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
+    void bind_exchange(BoundKernel& kernel) const;
 
     const Hardware& hardware_;
     const Constants constants_;  // with defaults

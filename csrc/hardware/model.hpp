@@ -12,6 +12,7 @@ struct Times {
     Vec compute;
     Vec dram;
     Vec cache;
+    Vec link;  // of collectives alone
     Vec launch;
     Vec busy;   // the longest of compute, dram and cache
     Vec total;  // launch + busy, rounded once, so that it is monotonic in busy

@@ -27,6 +27,7 @@ const std::vector<Family>& families() {
         {"linalg",               linalg_rules()              },
         {"vllm_kernels",         vllm_kernel_rules()         },
         {"engine_kernels",       engine_kernel_rules()       },
+        {"collective",           collective_rules()          },
         {"quantized",            quantized_rules()           },
         {"quantized elements",   quantized_element_rules()   },
         {"backward_contraction", backward_contraction_rules()},

@@ -68,6 +68,7 @@ std::span<const OpRule> sparse_rules();
 std::span<const OpRule> transformer_rules();
 std::span<const OpRule> vllm_kernel_rules();
 std::span<const OpRule> engine_kernel_rules();
+std::span<const OpRule> collective_rules();
 std::span<const OpRule> quantized_rules();
 std::span<const OpRule> quantized_element_rules();
 std::span<const OpRule> backward_contraction_rules();

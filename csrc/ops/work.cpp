@@ -26,9 +26,18 @@ Expr Work::bytes_written() const {
 }
 
 std::vector<Expr*> Work::quantities() {
-    std::vector<Expr*> all = {
-        &contraction_flops, &causal_flops, &pointwise_flops, &dims.batch, &dims.m, &dims.n, &dims.k,
-        &dims.n_value,      &dims.shared,  &dims.images};
+    std::vector<Expr*> all = {&contraction_flops,
+                              &causal_flops,
+                              &pointwise_flops,
+                              &dims.batch,
+                              &dims.m,
+                              &dims.n,
+                              &dims.k,
+                              &dims.n_value,
+                              &dims.shared,
+                              &dims.images,
+                              &exchange.message_bytes,
+                              &exchange.sent_bytes};
     for (Expr& e : read) all.push_back(&e);
     for (Expr& e : written) all.push_back(&e);
     return all;
@@ -49,7 +58,8 @@ std::size_t Work::hash() const {
     mix(pointwise_flops);
     for (const Expr& e : read) mix(e);
     for (const Expr& e : written) mix(e);
-    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value}) mix(*e);
+    for (const Expr* e : {&dims.batch, &dims.m, &dims.n, &dims.k, &dims.n_value, &exchange.message_bytes})
+        mix(*e);
     return seed;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/dtype.hpp"
+#include "core/exchange.hpp"
 #include "core/expr.hpp"
 #include "core/kinds.hpp"
 
@@ -35,6 +36,14 @@ struct Dimensions {
     bool operator==(const Dimensions&) const = default;
 };
 
+// What the ranks of a group exchange.
+struct Exchange {
+    ExchangeGroup group;
+    Expr message_bytes = 0;  // as nccl-tests counts it; of tokens of experts: the tokens of a rank, each once
+    Expr sent_bytes = 0;     // that leave one device over its links, with the ring's share for reductions
+    bool operator==(const Exchange&) const = default;
+};
+
 struct Work {
     WorkKind kind = WorkKind::unknown;
     DType dtype = DType::float32;  // dtype of the arithmetic's operands
@@ -45,6 +54,7 @@ struct Work {
     std::array<Expr, kTrafficCount> read;
     std::array<Expr, kTrafficCount> written;
     Dimensions dims;
+    Exchange exchange;
 
     Expr bytes_read() const;
     Expr bytes_written() const;

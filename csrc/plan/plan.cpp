@@ -31,6 +31,7 @@ bool is_call(const Launch& launch) {
         case WorkKind::sort:
         case WorkKind::scan:
         case WorkKind::library:
+        case WorkKind::collective:
         case WorkKind::unknown:
             return true;
         default:
@@ -79,6 +80,9 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .host_ns = tape.add(hints.host_ns),
         .prepared = hints.prepared,
         .copies_input = hints.copies_input,
+        .exchange = work.exchange.group,
+        .message_bytes = tape.add(work.exchange.message_bytes),
+        .sent_bytes = tape.add(work.exchange.sent_bytes),
     };
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
         terms.slow_loops[i] = tape.add(hints.slow_loops.elements[i]);

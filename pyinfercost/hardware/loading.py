@@ -27,7 +27,7 @@ from .schema import CACHE_LEVELS, OTHER, HardwareError
 Source: TypeAlias = "str | os.PathLike[str]"
 
 _KIBI, _MEBI, _GIBI = 2.0**10, 2.0**20, 2.0**30
-_GIGA, _TERA = 1e9, 1e12
+_GIGA, _TERA, _MICRO = 1e9, 1e12, 1e-6
 _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
 """Constants of the argument `constants`; those of [achieved] have an argument of their own."""
 
@@ -252,11 +252,7 @@ def core_arguments(
         "evidence": {name: band.evidence for name, band in of_classes.items()},
         "provenance": _provenance(device, constants),
         "power_w": _power_w(device, constants),
-        "links_byte_per_s": {
-            link: bandwidth * _GIGA
-            for link in ("host", "device")
-            if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
-        },
+        "links_byte_per_s": _links(device),
     }
 
 
@@ -272,6 +268,19 @@ def _achieved(device: DeviceFile, constants: Calibration, values: Mapping[str, f
     return achieved
 
 
+def _links(device: DeviceFile) -> dict[str, float]:
+    """Return the bandwidths of a device's links, in one direction: host, device, and all its NICs together."""
+    links = {
+        link: bandwidth * _GIGA
+        for link in ("host", "device")
+        if (bandwidth := device.get(f"link.{link}.bandwidth_gb_per_s")) is not None
+    }
+    nic = device.get("link.network.nic_gb_per_s")
+    if nic is not None:
+        links["network"] = nic * float(device.get("link.network.nics_per_device") or 1.0) * _GIGA
+    return links
+
+
 def _link_facts(device: DeviceFile) -> dict[str, float]:
     """Return the topology of the links; only a PCIe link reaches other devices through the host."""
     facts = {}
@@ -282,7 +291,12 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
         facts["link.host_unified"] = 1.0
     if device.kind == "systolic" and not _has_dram(device):
         facts["link.host_weights"] = 1.0
-    for key in ("peers", "reduces"):
+    if device.get("link.host.direct"):
+        facts["link.host_direct"] = 1.0
+    latency_us = device.get("link.network.latency_us")
+    if latency_us is not None:
+        facts["link.network_latency_s"] = latency_us * _MICRO
+    for key in ("peers", "domain", "reduces"):
         value = device.get(f"link.device.{key}")
         if value is not None:
             facts[f"link.device_{key}"] = float(value)
@@ -525,6 +539,8 @@ def _energy_joules(
         "energy.cache_j_per_byte": constants.get("energy.cache_j_per_byte", 0.0),
         "energy.spread": constants.get("energy.spread", 0.0),
     }
+    if "energy.link_j_per_byte" in constants:
+        found["energy.link_j_per_byte"] = constants["energy.link_j_per_byte"]
     for engine in _ENGINES:
         for dtype, tflop_per_s in (device.get(f"compute.{engine}_tflop_per_s") or {}).items():
             if dtype in CORE_DTYPES and tflop_per_s > 0:

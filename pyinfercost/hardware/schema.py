@@ -180,11 +180,26 @@ _CACHE = {
 }
 _LINK_KEYS = {"kind": _NEED_TEXT, "bandwidth_gb_per_s": _GB_PER_S}
 _LINK = Table(_LINK_KEYS)
+_HOST_LINK = Table(
+    {
+        **_LINK_KEYS,
+        "direct": Field("boolean"),  # whether each device reaches every other at this rate (PCIe switches)
+    }
+)
 _DEVICE_LINK = Table(
     {
         **_LINK_KEYS,
         "peers": _COUNT,  # number of devices that share the bandwidth; absent: each of them is reached at all of it
+        "domain": _COUNT,  # number of devices that the link connects across nodes (NVL72); absent: those of one node
         "reduces": Field("boolean"),  # whether the switch adds up the data of devices (NVLink SHARP)
+    }
+)
+_NETWORK_LINK = Table(  # between nodes, one direction
+    {
+        "kind": _NEED_TEXT,
+        "nics_per_device": Field("number", low=1e-3, high=1e3),
+        "nic_gb_per_s": _GB_PER_S,
+        "latency_us": Field("number", low=0, high=1e9),  # of a message; absent: that of the family
     }
 )
 
@@ -252,7 +267,7 @@ DEVICE = Table(
                 ),
             }
         ),
-        "link": Table({"host": _LINK, "pcie": _LINK, "device": _DEVICE_LINK}),
+        "link": Table({"host": _HOST_LINK, "pcie": _LINK, "device": _DEVICE_LINK, "network": _NETWORK_LINK}),
         "power": Table(dict.fromkeys(("tdp_w", "max_turbo_w", "mean_w", "idle_w"), _WATTS)),
         "calibration": Table(_CALIBRATION_TABLES),  # measured on this machine; refused in the catalog
     }

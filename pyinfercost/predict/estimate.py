@@ -296,6 +296,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "start": "start of the forward",
         "engine": "host of the engine",
         "regions": "parallel regions",
+        "steps": "steps between devices",
     },
     "compute": {
         "power": "power-limited",
@@ -322,6 +323,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "faults": "page faults",
     },
     "cache": {"weights": "weight reads"},
+    "link": {"network": "network between nodes"},
 }
 """Term -> the core's name of a part of it -> name of the effect. `docs/effects.md` explains each."""
 
@@ -337,6 +339,7 @@ EFFECTS = tuple(
             "key and value reads",
             "dram bandwidth",
             "cache-resident",
+            "link bandwidth",
             "launch floor",
             "none",
             *(effect for losses in _LOSSES.values() for effect in losses.values()),
@@ -376,6 +379,8 @@ def _resource(kernel: KernelEstimate, machine: Hardware) -> str:
         return "dram bandwidth"
     if kernel.bound == "cache":
         return "cache-resident"
+    if kernel.bound == "link":
+        return "link bandwidth"
     if kernel.parts_s.get("keys", 0.0) >= DECIDES * kernel.latency_s:
         return "key and value reads"
     if kernel.note:

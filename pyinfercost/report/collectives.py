@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .layout import Layout
 
 SCHEMA_VERSION = 1
-_SHARED = ("op", "hardware", "devices", "dtype", "link")
+_SHARED = ("op", "hardware", "devices", "nodes", "dtype", "kernel", "link")
 COLUMNS = (*_SHARED, *EACH)
 
 

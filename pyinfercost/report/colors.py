@@ -15,6 +15,7 @@ BOUND: Mapping[str, str] = MappingProxyType(
         "compute": "#1b9a5a",
         "dram": "#c96a00",
         "cache": "#1f5fbf",
+        "link": "#7a5c00",
         "launch": "#a8327f",
         "fused": "#8a8a8a",
     }

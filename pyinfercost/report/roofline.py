@@ -67,7 +67,7 @@ class Dot:
         traffic_bytes: Bytes that the kernel reads and writes.
         latency_s: Time of the kernel.
         share: Share of the time of all layers.
-        bound: `"compute"`, `"dram"`, `"cache"` or `"launch"`.
+        bound: `"compute"`, `"dram"`, `"cache"`, `"link"` or `"launch"`.
     """
 
     layer: int

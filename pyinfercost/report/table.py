@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
     from .rows import Shown
 
-BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "launch": "magenta"}
+BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
 """Colors of bounds."""
 _READABLE = 10
 """Minimum width of names while spare columns remain."""

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MEMORY_TRACK = "memory"
 """Track of kernels without FLOPs, which are limited by memory."""
+LINK_TRACK = "links"
+"""Track of collectives."""
 
 _ESTIMATED, _MEASURED = 1, 2  # process ids
 _MODULES = 1  # id of the first thread of each process
-_TERMS = ("launch_s", "compute_s", "dram_s", "cache_s")
+_TERMS = ("launch_s", "compute_s", "dram_s", "cache_s", "link_s")
 _US = 1e6
 _MEDIANS = "medians per module, laid end to end"
 
@@ -47,6 +49,8 @@ class _Kernel:
 
     @property
     def track(self) -> str:
+        if self.layer.link_s > 0:
+            return LINK_TRACK
         return self.layer.engine if self.layer.kernel_flops else MEMORY_TRACK
 
 

@@ -31,15 +31,20 @@ class CollectiveEstimate(Result, Generic[Number, Word]):
         op: The operation.
         hardware: Id of the machine.
         devices: Number of participating devices.
+        nodes: Number of nodes that they are in.
         dtype: Dtype of the messages.
-        link: The link: `"device"` (between devices), `"host"` (PCIe), or `"none"` for one device.
+        kernel: `"library"`, or a kernel of engines.
+        link: The link: `"device"` (between devices), `"host"` (PCIe), `"network"` (between nodes), or `"none"` for one
+            device.
         size_bytes: Message size in bytes, as defined by `collective`.
-        latency_s: Seconds from the call to its end on all devices, launched from a captured graph or a queue.
+        latency_s: Seconds from the call to its end on all devices.
         latency_low_s: Lower end of the band that is expected to contain four of five measurements.
         latency_high_s: Upper end of the band.
         bus_bandwidth_byte_per_s: Bus bandwidth per device as defined by nccl-tests: `size / latency` times
-            `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts, 1 for others; 0 for one device.
-        algorithm: `"ring"`, `"direct"` (to all peers at once), `"switch"` (the switch reduces) or `"none"`.
+            `2 (n - 1) / n` for an all-reduce, `(n - 1) / n` for operations on parts (times the experts of a token), 1
+            for others; 0 for one device.
+        algorithm: `"ring"`, `"direct"` (to all peers at once), `"switch"` (the switch reduces) or `"none"`; of engines
+            `"one-shot"`, `"two-shot"`, `"low latency"` or `"normal"`.
         protocol: The fastest protocol: `"LL"`, `"LL128"`, `"Simple"`, or `"none"`.
         bound: The larger term: `"latency"` (start and steps) or `"link"` (bytes).
     """
@@ -47,7 +52,9 @@ class CollectiveEstimate(Result, Generic[Number, Word]):
     op: str
     hardware: str
     devices: int
+    nodes: int
     dtype: str
+    kernel: str
     link: str
     size_bytes: Number
     latency_s: Number

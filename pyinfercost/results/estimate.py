@@ -40,6 +40,7 @@ class LayerEstimate:
         compute_s: Seconds of arithmetic.
         dram_s: Seconds of DRAM traffic.
         cache_s: Seconds of cache traffic.
+        link_s: Seconds of bytes between devices.
         launch_s: Seconds of launches.
         energy_j: Joules; None if the machine's power is unknown.
         effect: The effect that decided the time.
@@ -59,6 +60,7 @@ class LayerEstimate:
     compute_s: float
     dram_s: float
     cache_s: float
+    link_s: float
     launch_s: float
     energy_j: float | None
     effect: str

@@ -187,6 +187,8 @@ CATALOG: tuple[Figure, ...] = (
     _row("dram_s", "bound by dram", "s", LAYER, SWEEP, better=LESS, needs=_TIMED, words="seconds that DRAM binds"),
     _row("cache_s", "bound by caches", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
          words="seconds that caches bind"),
+    _row("link_s", "bound by links", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
+         words="seconds that links between devices bind"),
     _row("launch_s", "bound by launches", "s", LAYER, SWEEP, better=LESS, needs=_TIMED,
          words="seconds that launches bind"),
     _row("energy_j", "energy", "J", LAYER, PART, SORT, MODULE, ESTIMATE, CHANGE, DIFF, SWEEP, CARD, better=LESS,

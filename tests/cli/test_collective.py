@@ -32,7 +32,15 @@ def test_json_and_csv_are_what_the_api_says() -> None:
         assert {*point, *document} == {*estimate.columns, "schema_version", "points"}
         assert float(rows[row]["latency_s"]) == estimate.latency_s[row]
         assert int(rows[row]["size_bytes"]) == estimate.size_bytes[row]
-    shared = {"op": "all_gather", "hardware": "h100-sxm-80gb", "devices": 2, "dtype": "int8", "link": "device"}
+    shared = {
+        "op": "all_gather",
+        "hardware": "h100-sxm-80gb",
+        "devices": 2,
+        "nodes": 1,
+        "dtype": "int8",
+        "kernel": "library",
+        "link": "device",
+    }
     assert {name: document[name] for name in shared} == shared
     assert {name: rows[1][name] for name in shared} == {name: str(value) for name, value in shared.items()}
 
@@ -44,6 +52,38 @@ def test_table_has_a_line_for_each_size() -> None:
         ("4.096", ["ring", "LL", "latency"]),
         ("1.074", ["ring", "Simple", "link"]),
     ]
+
+
+def test_options_are_arguments_of_the_api() -> None:
+    options = ("--nodes", "2", "--kernel", "normal", "--share", "1.5", "--token-bytes", "14336", "--top-k", "6")
+    result = invoke(
+        "combine",
+        "64MiB",
+        "-H",
+        "h100-sxm-80gb",
+        "-n",
+        "16",
+        *options,
+        "--experts",
+        "64",
+        "--sms",
+        "24",
+        "--format",
+        "json",
+    )
+    expected = ic.collective(
+        "combine",
+        2**26,
+        hardware="h100-sxm-80gb",
+        devices=16,
+        nodes=2,
+        kernel="normal",
+        share=1.5,
+        tokens=ic.ExpertTokens(14336, 6, 64, 24),
+    )
+    assert json.loads(result.stdout)["points"][0]["latency_s"] == expected.latency_s
+    eager = invoke("all_reduce", "1", *TWO, "--kernel", "engine", "--execution", "eager", "--format", "json")
+    assert json.loads(eager.stdout)["points"][0]["latency_s"] > 10e-6
 
 
 def test_output_goes_to_a_file(tmp_path: Path) -> None:
@@ -76,6 +116,8 @@ def test_a_wrong_size_is_a_usage_error(text: str) -> None:
         (("all_reduce", "1", "-H", "h100", "-n", "2"), 2, "h100-sxm-80gb"),
         (("all_reduce", "1", "-H", "h100-sxm-80gb", "-n", "0"), 2, "0"),
         (("all_reduce", "1", "-H", "apple-m1", "-n", "2"), 1, "has no link to other devices"),
+        (("all_reduce", "1", *TWO, "--nodes", "3"), 2, "nodes is 3"),
+        (("dispatch", "1", *TWO), 2, "expected an ExpertTokens"),
     ],
 )
 def test_exit_codes(arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -188,7 +188,7 @@ def points(values: list[int]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array(values, dtype=np.int64)
 
 
-COLUMNS = {"latency_s", "compute_s", "dram_s", "cache_s", "launch_s", "peak_memory_bytes"}
+COLUMNS = {"latency_s", "compute_s", "dram_s", "cache_s", "link_s", "launch_s", "peak_memory_bytes"}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -220,7 +220,7 @@ def test_kernels_sum_to_the_latency(graph: ic.Graph, machine: str, execution: st
     whole = {name: column[0] for name, column in _core.evaluate(plan, {}, hardware, points=1).items()}
     kernels = _core.evaluate_kernels(plan, {}, hardware)
     assert sum(k.latency_s * len(k.launches) for k in kernels) == pytest.approx(whole["latency_s"], rel=1e-12)
-    spent = whole["compute_s"] + whole["dram_s"] + whole["cache_s"] + whole["launch_s"]
+    spent = sum(whole[f"{bound}_s"] for bound in _core.bounds())
     assert spent == pytest.approx(whole["latency_s"], rel=1e-12)
     # A host that issues kernels runs ahead of a GPU: the slower of the two is seen, after the start of the forward.
     waits_s = {name: sum(k.parts_s.get(name, 0.0) * len(k.launches) for k in kernels) for name in WAITS}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pyinfercost as ic
 from pyinfercost.hardware.files import CATALOG
-from pyinfercost.predict.collectives import OPERATIONS, CollectiveError, UnknownCollectiveError
+from pyinfercost.predict.collectives import KERNELS, OF_TOKENS, OPERATIONS, CollectiveError, UnknownCollectiveError
 
 H100 = ic.hardware.load("h100-sxm-80gb")
 SIZES = [0, 1, 512, 2**14, 2**20, 2**24, 2**30]
@@ -24,14 +24,21 @@ def known(machine: ic.Hardware, key: str) -> float:
     return machine.constants[f"collectives.{key}"]
 
 
+def tokens_of(op: str) -> ic.ExpertTokens | None:
+    return ic.ExpertTokens(token_bytes=7424) if op in OF_TOKENS else None
+
+
 @given(
     op=st.sampled_from(sorted(OPERATIONS)),
     hardware=SPREAD_OVER_A_MACHINE,
     devices=st.integers(2, 8),
     sizes=st.lists(st.integers(0, 2**36), min_size=2, max_size=20),
+    kernel=st.sampled_from(["library", "engine"]),
 )
-def test_a_larger_message_takes_no_less_time(op: str, hardware: str, devices: int, sizes: list[int]) -> None:
-    found = ic.collective(op, sorted(sizes), hardware=hardware, devices=devices)
+def test_a_larger_message_takes_no_less_time(
+    op: str, hardware: str, devices: int, sizes: list[int], kernel: str
+) -> None:
+    found = ic.collective(op, sorted(sizes), hardware=hardware, devices=devices, kernel=kernel, tokens=tokens_of(op))
     assert (np.diff(found.latency_s) >= 0).all()
     assert (found.latency_s > 0).all()
     assert (found.latency_low_s < found.latency_s).all()
@@ -92,7 +99,7 @@ def test_a_switch_adds_up_floats_of_enough_devices() -> None:
 @pytest.mark.parametrize("hardware", ["h100-sxm-80gb", "tpu-v5e", "apple-m1", "epyc-9654"])
 @pytest.mark.parametrize("op", sorted(OPERATIONS))
 def test_one_device_costs_nothing(op: str, hardware: str) -> None:
-    found = ic.collective(op, [0, 2**30], hardware=hardware, devices=1)
+    found = ic.collective(op, [0, 2**30], hardware=hardware, devices=1, tokens=tokens_of(op))
     for column in (found.latency_s, found.latency_low_s, found.latency_high_s, found.bus_bandwidth_byte_per_s):
         assert column.tolist() == [0, 0]
     assert (found.link, found.algorithm.tolist()) == ("none", ["none", "none"])
@@ -115,9 +122,21 @@ def test_more_than_a_pair_goes_through_the_host() -> None:
     rtx_3090 = ic.hardware.load("rtx-3090")  # a bridge joins two
     two, four, eight = (ic.collective("broadcast", 1e15, hardware=rtx_3090, devices=n) for n in (2, 4, 8))
     assert [found.link for found in (two, four, eight)] == ["device", "host", "host"]
-    rate = 31.5e9 * known(rtx_3090, "host_share")
+    rate = 31.5e9 * known(rtx_3090, "host_share") * known(rtx_3090, "host_through")
     assert four.latency_s == pytest.approx(1e15 / rate, rel=1e-6)  # two flows, one from each pair
     assert eight.latency_s == pytest.approx(1e15 / rate / 0.5 ** known(rtx_3090, "host_sharing"), rel=1e-6)
+
+
+def test_switches_of_pcie_give_each_card_its_link(tmp_path: Path) -> None:
+    text = (CATALOG / "l40s.toml").read_text(encoding="utf-8")
+    path = tmp_path / "switched.toml"
+    path.write_text(
+        text.replace("bandwidth_gb_per_s = 31.5", "bandwidth_gb_per_s = 31.5\ndirect = true"), encoding="utf-8"
+    )
+    l40s = ic.hardware.load(path)
+    for n in (2, 4, 8):
+        found = ic.collective("broadcast", 1e15, hardware=l40s, devices=n)
+        assert found.latency_s == pytest.approx(1e15 / (31.5e9 * known(l40s, "host_share")), rel=1e-6)
 
 
 def test_cards_on_pcie_share_the_host() -> None:
@@ -130,7 +149,8 @@ def test_cards_on_pcie_share_the_host() -> None:
         for n in (2, 4, 8)
     ]
     first, halved = 15.75e9 * known(t4, "host_share"), 0.5 ** known(t4, "host_sharing")
-    assert rates == pytest.approx([first, first, first * halved, first * halved**2], rel=1e-6)
+    through = first * known(t4, "host_through")
+    assert rates == pytest.approx([first, first, through * halved, through * halved**2], rel=1e-6)
     assert halved == pytest.approx(0.5, rel=0.05)  # of a family without rows: one root complex for all
     assert set(ic.collective("all_reduce", SIZES, hardware=t4, devices=4).protocol) == {"LL", "Simple"}
 
@@ -169,6 +189,104 @@ def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
     assert 0.7 < np.mean(inside) < 0.9  # four of five
 
 
+# Kernels of engines
+
+
+def test_an_engine_takes_the_fastest_of_its_kernels_and_the_library() -> None:
+    sizes = [2**power for power in range(8, 31)]
+    for machine in ("h100-sxm-80gb", "a100-sxm-80gb", "b200-sxm-180gb"):
+        for n in (2, 4, 8):
+            library = ic.collective("all_reduce", sizes, hardware=machine, devices=n)
+            engine = ic.collective("all_reduce", sizes, hardware=machine, devices=n, kernel="engine")
+            own = np.isin(engine.algorithm, ["one-shot", "two-shot"])
+            assert (engine.latency_s <= library.latency_s).all()
+            assert (engine.latency_s[own] < library.latency_s[own]).all()
+            assert own[0]
+            assert not own[-1]
+            assert ("two-shot" in engine.algorithm) == (n > 2)
+
+
+def test_one_shot_reads_the_data_of_all_others() -> None:
+    start_s, hop_s, share = (H100.constants[f"engine_all_reduce.{key}"] for key in ("start_s", "hop_s", "share"))
+    for n, doublings in ((2, 1), (4, 2), (8, 3)):
+        found = ic.collective("all_reduce", 4096, hardware=H100, devices=n, kernel="engine")
+        assert found.algorithm == "one-shot"
+        expected_s = start_s + doublings * hop_s + (n - 1) * 4096 / (share * 450e9)
+        assert found.latency_s == pytest.approx(expected_s, rel=1e-12)
+
+
+def test_engines_call_the_library_where_their_kernels_cannot_run() -> None:
+    for arguments in (
+        {"hardware": "l40s", "devices": 4},  # through the host, in pairs alone
+        {"hardware": H100, "devices": 16, "nodes": 2},
+        {"hardware": "gb200", "devices": 16},
+    ):
+        library = ic.collective("all_reduce", SIZES, **arguments)
+        for kernel in ("engine", "push"):
+            engine = ic.collective("all_reduce", SIZES, kernel=kernel, **arguments)
+            assert engine.latency_s.tolist() == library.latency_s.tolist()
+    assert ic.collective("all_reduce", 256, hardware="l40s", devices=2, kernel="engine").algorithm == "one-shot"
+
+
+def test_the_faster_mode_moves_tokens() -> None:
+    tokens = ic.ExpertTokens(7168 + 224 + 16, 8, 256)
+    sizes = [n * tokens.token_bytes for n in (1, 16, 128, 1024, 8192)]
+    for op in OF_TOKENS:
+        for nodes in (1, 2, 4):
+            any_mode, low_latency, normal = (
+                ic.collective(
+                    op, sizes, hardware=H100, devices=8 * nodes, nodes=nodes, kernel=kernel, tokens=tokens
+                ).latency_s
+                for kernel in (None, "low_latency", "normal")
+            )
+            assert any_mode.tolist() == np.minimum(low_latency, normal).tolist()
+            assert low_latency[0] < normal[0]
+            assert normal[-1] < low_latency[-1]  # a token goes once to each rank
+
+
+def test_more_cores_and_fewer_experts_of_a_token_take_less_time() -> None:
+    def seconds(top_k: int, sms: int) -> float:
+        tokens = ic.ExpertTokens(8192, top_k, 256, sms)
+        return ic.collective("dispatch", 2**30, hardware=H100, devices=8, kernel="normal", tokens=tokens).latency_s
+
+    assert seconds(8, 4) > seconds(8, 8) > seconds(8, 12)
+    assert seconds(1, 4) < seconds(2, 4) < seconds(8, 4)
+
+
+def test_the_busiest_device_decides() -> None:
+    tokens = ic.ExpertTokens(14336)
+    arguments = {"hardware": H100, "devices": 8, "tokens": tokens, "kernel": "low_latency"}
+    start_s = ic.collective("combine", 0, **arguments).latency_s
+    even, twice = (ic.collective("combine", 2**28, share=share, **arguments).latency_s for share in (1.0, 2.0))
+    assert twice - start_s == pytest.approx(2 * (even - start_s), rel=1e-12)
+
+
+# Between nodes
+
+
+def test_devices_of_a_node_share_the_work_between_nodes() -> None:
+    nic = 50e9 * known(H100, "network_share")
+    for nodes in (2, 4, 8):
+        found = ic.collective("all_reduce", 1e15, hardware=H100, devices=8 * nodes, nodes=nodes)
+        near_s = 2e15 / (450e9 * known(H100, "switch_share"))
+        far_s = 1e15 / 8 * 2 * (nodes - 1) / nodes / nic
+        assert found.latency_s == pytest.approx(max(near_s, far_s), rel=1e-6)
+        assert found.link == "network"
+    sent = ic.collective("send", 1e15, hardware=H100, devices=16, nodes=2)
+    assert sent.latency_s == pytest.approx(1e15 / nic, rel=1e-6)
+    exchanged = ic.collective("alltoall", 1e15, hardware=H100, devices=16, nodes=2)
+    assert exchanged.latency_s == pytest.approx(1e15 / 2 / nic, rel=1e-6)
+
+
+def test_a_file_gives_the_latency_of_its_network(tmp_path: Path) -> None:
+    text = (CATALOG / "h100-sxm-80gb.toml").read_text(encoding="utf-8")
+    path = tmp_path / "slow.toml"
+    path.write_text(text.replace("nic_gb_per_s = 50.0", "nic_gb_per_s = 50.0\nlatency_us = 100"), encoding="utf-8")
+    for op, steps in (("all_reduce", 4), ("all_gather", 2), ("send", 1)):  # twice, or once, log2 of four nodes
+        slow, usual = (ic.collective(op, 0, hardware=machine, devices=32, nodes=4) for machine in (path, H100))
+        assert slow.latency_s - usual.latency_s == pytest.approx(steps * (100e-6 - known(H100, "network_hop_s")))
+
+
 # What is refused
 
 
@@ -193,6 +311,14 @@ def test_measured_calls_are_met(shared: Path, hardware: str) -> None:
         ({"size_bytes": [1.0, math.nan]}, r"size_bytes has nan"),
         ({"size_bytes": "64MiB"}, r"size_bytes is '64MiB'; expected a number of bytes"),
         ({"size_bytes": [[1]]}, r"size_bytes is \[\[1\]\]; expected"),
+        ({"nodes": 3}, r"nodes is 3; expected a whole number from 1 to 2"),
+        ({"kernel": "nccl"}, r"kernel is 'nccl' for 'all_reduce'; expected one of library, engine, push"),
+        ({"kernel": "normal"}, r"kernel is 'normal' for 'all_reduce'"),
+        ({"op": "all_gather", "kernel": "push"}, r"kernel is 'push' for 'all_gather'; expected one of library, engine"),
+        ({"execution": "compiled"}, r"execution is 'compiled'; expected one of cuda_graph, eager"),
+        ({"share": 0.5}, r"share is 0\.5; expected a number from 1 to 1000000"),
+        ({"op": "dispatch"}, r"tokens is None for 'dispatch'; expected an ExpertTokens"),
+        ({"tokens": ic.ExpertTokens(1)}, r"for 'all_reduce'; expected an ExpertTokens for dispatch and combine alone"),
     ],
 )
 def test_a_wrong_argument_is_named(wrong: dict[str, object], message: str) -> None:

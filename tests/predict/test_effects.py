@@ -323,9 +323,10 @@ def test_parts_are_parts_of_their_term(hardware: str, precision: str, execution:
 
 
 PARTS = {
-    "launch_s": {"host", "start", "regions"},
+    "launch_s": {"host", "start", "regions", "steps"},
     "dram_s": {"strided", "again", "transposes", "faults"},
     "cache_s": {"weights"},
+    "link_s": {"network"},
     "compute_s": {
         *(
             "power",

@@ -142,6 +142,7 @@ def test_each_engine_has_a_track_and_copies_have_one_of_their_own() -> None:
         "compute_s",
         "dram_s",
         "cache_s",
+        "link_s",
         "launch_s",
         "energy_j",
     ):

@@ -35,8 +35,8 @@ class Part:
         value: Sum over its layers.
         share: Share of the whole.
         layers: Number of layers.
-        segments: The value by bound of the layers: `"compute"`, `"dram"`, `"cache"`, `"launch"`, `"fused"` (layers that
-            run in another layer's kernel), or `"unbound"` without an estimate. Segments of 0 are omitted.
+        segments: The value by bound of the layers: `"compute"`, `"dram"`, `"cache"`, `"link"`, `"launch"`, `"fused"`
+            (layers that run in another layer's kernel), or `"unbound"` without an estimate. Segments of 0 are omitted.
     """
 
     name: str

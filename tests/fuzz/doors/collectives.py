@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 
 import pyinfercost as ic
-from pyinfercost.predict.collectives import OPERATIONS
+from pyinfercost.predict.collectives import EXECUTIONS, KERNELS, OPERATIONS
 
 from ..door import Door, Figure
 from ..mutate import INTEGERS, REALS, integer, real, text
@@ -41,11 +41,21 @@ class Collectives(Door):
             "hardware": random.choice(_MACHINES),
             "devices": random.choice((1, 2, 8, 8, integer(random))) if random.random() < 0.95 else any_value(random),
             "dtype": random.choice(_DTYPES) if random.random() < 0.95 else text(random),
+            "nodes": random.choice((1, 1, 2, 8, integer(random))) if random.random() < 0.95 else any_value(random),
+            "kernel": random.choice((None, *KERNELS)) if random.random() < 0.95 else text(random),
+            "execution": random.choice(EXECUTIONS) if random.random() < 0.95 else text(random),
+            "share": random.choice((1.0, 1.5, real(random))),
+            "tokens": [random.choice((1, 8, 256, 7424, integer(random))) for _ in range(4)]
+            if random.random() < 0.4
+            else None,
         }
 
     def run(self, value: Value) -> Iterator[Figure]:
         """Estimate the operation."""
         arguments = dict(value)
+        tokens = arguments["tokens"]
+        if isinstance(tokens, list):
+            arguments["tokens"] = ic.ExpertTokens(*tokens)
         kind = arguments.pop("array")
         if kind is not None:
             try:
