@@ -97,7 +97,7 @@ def fit_calls(
     rows = {device: some for device, some in by_device(calls).items() if device != without}
     machines = {device: Machine.find(device) for device in rows}
     blocks = [
-        CallBlock(table, device, (), np.concatenate([call.measured_s for call in some]), tuple(some))
+        CallBlock(table, device, (), np.concatenate([call.measured_s for call in some]), calls=tuple(some))
         for device, some in rows.items()
     ]
     problem = CallProblem(parameters, blocks, machines)

@@ -7,8 +7,8 @@ Decisions, with evidence in the data:
   1,401 us, seven eighths arrive at each of them, at 335 of its link's 450 GB/s.
 - `all_reduce_engines`: the all-reduce of a serving engine, which is often its own kernel instead of NCCL's.
   TensorRT-LLM, and SGLang from 0.5.14, push data with flags: two H100 exchange 256 bytes in 2.4 to 2.7 us; vLLM and
-  earlier versions of SGLang have barriers (4.2 to 4.5 us). Eager rows end no earlier than the host (20 us on H100, 41 to
-  49 on A100) and copy the message first: 1 GiB takes 0.73 ms more than in a graph on H100 and 1.2 ms more on A100,
+  earlier versions of SGLang have barriers (4.2 to 4.5 us). Eager rows end no earlier than the host (20 us on H100, 41
+  to 49 on A100) and copy the message first: 1 GiB takes 0.73 ms more than in a graph on H100 and 1.2 ms more on A100,
   which is the time to read and write it once.
 - L40S, SGLang 0.5.12: another server than that of the other rows. With eight cards each sends 20 GB/s instead of 2, as
   two do: it has PCIe switches.
