@@ -153,7 +153,9 @@ CollectiveModel::CollectiveModel(const Hardware& hardware, const ExchangeGroup& 
     const LinkPath path = path_between(hardware, taking_part);
     link_ = taking_part.nodes > 1 ? "network" : path.over_host ? "host" : "device";
     using C = CollectiveConstants;
-    spread_ = known(hardware, path.over_host ? &C::host_spread : &C::spread);
+    spread_ = known(hardware, taking_part.nodes > 1 ? &C::network_spread
+                              : path.over_host      ? &C::host_spread
+                                                    : &C::spread);
     if (exchanges_tokens(group.op) && group.kernel != ExchangeKernel::library) {
         add_experts(hardware, group, taking_part, path);
     } else {

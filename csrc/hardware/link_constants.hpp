@@ -18,7 +18,7 @@ struct CollectiveConstants {
     double base_s, hop_s, host_hop_s, ll_share, ll128_s, ll128_share, simple_s, simple_share;
     double own_copy, alltoall_step, switch_s, switch_share, switch_devices;
     double host_share, host_through, host_sharing, network_hop_s, network_share;
-    double spread, host_spread;
+    double spread, host_spread, network_spread;
 };
 inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
     ROW("base_us", CollectiveConstants, base_s, kMicroseconds, kPositive, kUnset, "startup time of a call"),
@@ -60,6 +60,8 @@ inline constexpr ConstantField<CollectiveConstants> kCollectiveRows[] = {
         "error band of calls over the link between devices, as a fraction"),
     ROW("host_spread", CollectiveConstants, host_spread, kRatio, kSpread, kUnset,
         "error band of calls through the host, as a fraction"),
+    ROW("network_spread", CollectiveConstants, network_spread, kRatio, kSpread, kUnset,
+        "error band of calls of a library between nodes, as a fraction"),
 };
 static_assert(is_complete(kCollectiveRows));
 

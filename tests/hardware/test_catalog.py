@@ -137,7 +137,7 @@ def test_units_of_a_gpu() -> None:
     assert levels["l2"] == (40 * 2**20, pytest.approx(31 * 108 * 1.41e9))
     assert levels["dram"] == (80 * 2**30, 2039e9)
     assert a100.overheads_s["launch_gap"] == pytest.approx(2.65e-6)
-    assert a100.links_byte_per_s == {"host": 31.5e9, "device": 300e9}
+    assert a100.links_byte_per_s == {"host": 31.5e9, "device": 300e9, "network": 25e9}
     assert a100.power_w == {"tdp": 400.0, "idle": 57.0}
 
 
