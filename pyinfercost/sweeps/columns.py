@@ -76,7 +76,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
     The sizes and the deployment of a point follow from its number, and other results from the columns of the
-    evaluator. So a point takes 64 bytes, and 8 more if some points of the grid are left out.
+    evaluator. So a point takes 72 bytes, and 8 more if some points of the grid are left out.
     """
 
     def __init__(
