@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     from .predict.compare import compare as compare
     from .predict.count import count as count
     from .predict.estimate import estimate as estimate
+    from .predict.plans import WeightShare as WeightShare
     from .predict.plans import engine_graph as engine_graph
+    from .predict.plans import parallel as parallel
+    from .predict.plans import weight_shares as weight_shares
     from .predict.profile import profile as profile
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
     from .predict.training_memory import training_memory as training_memory
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from .results.estimate import LayerEstimate as LayerEstimate
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
+    from .results.layout import Layout as Layout
     from .results.language_profile import LanguageProfile as LanguageProfile
     from .results.measurement import Measurement as Measurement
     from .results.memory_use import MemoryUse as MemoryUse
@@ -95,7 +99,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
-    ".predict.plans": ("engine_graph",),
+    ".predict.plans": ("WeightShare", "engine_graph", "parallel", "weight_shares"),
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.training_memory": ("training_memory",),
@@ -104,6 +108,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.estimate": ("Estimate", "LayerEstimate"),
     ".results.kv_cache": ("CacheLayers", "KVCache"),
     ".results.language_profile": ("LanguageProfile",),
+    ".results.layout": ("Layout",),
     ".results.measurement": ("Measurement",),
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),

@@ -955,6 +955,18 @@ def executions() -> list[str]: ...
 def engines() -> list[str]: ...
 def engine_version(engine: str) -> str: ...
 def engine_graph(graph: Graph, engine: str) -> tuple[Graph, list[int]]: ...
+def parallel_graph(
+    graph: Graph,
+    *,
+    tensor: int = 1,
+    pipeline: int = 1,
+    expert: int = 1,
+    data: int = 1,
+    sequence: bool = False,
+    context: int = 1,
+    attention_data: int = 1,
+    nodes: int = 1,
+) -> tuple[Graph, list[tuple[str, int, int]]]: ...
 def evaluate(
     plan: Plan,
     sizes: Mapping[str, NDArray[np.int64]],

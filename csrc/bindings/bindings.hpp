@@ -93,6 +93,7 @@ void register_collectives(py::module_& m);
 void register_hardware(py::module_& m);
 void register_plan(py::module_& m);
 void register_engines(py::module_& m);
+void register_parallel(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);

@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_collectives(m);
     infercost::register_plan(m);
     infercost::register_engines(m);
+    infercost::register_parallel(m);
     infercost::register_evaluate(m);
     infercost::register_select(m);
     infercost::register_sparsity(m);

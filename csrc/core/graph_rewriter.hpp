@@ -41,6 +41,13 @@ class GraphRewriter {
     // ---- tensors ----
     DType dtype(TensorIndex t) const { return builder_.graph_->tensors_[checked(t)].dtype; }
     void set_dtype(TensorIndex t, DType dtype) { builder_.graph_->tensors_[checked(t)].dtype = dtype; }
+    // As in add_tensor.
+    void set_logical_numel(TensorIndex t, std::int64_t elements) {
+        builder_.graph_->tensors_[checked(t)].logical_numel = elements;
+    }
+    void set_storage_elements(TensorIndex t, std::int64_t elements) {
+        builder_.graph_->tensors_[checked(t)].storage_elements = elements;
+    }
     // Without strides the tensor is row-major.
     void set_shape(TensorIndex t, std::span<const Expr> shape, std::optional<std::span<const Expr>> strides);
     TensorIndex add_tensor(DType dtype, std::span<const Expr> shape,

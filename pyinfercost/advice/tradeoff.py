@@ -19,7 +19,7 @@ from .steps import Saying, Steps, said, takes
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
@@ -34,6 +34,7 @@ def tradeoff(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -66,8 +67,9 @@ def tradeoff(
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
         on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next eleven arguments are the fields of `Deployment`, which describes them.
-        devices: Number of machines that share the batch.
+        hardware: The machine. This and the next twelve arguments are the fields of `Deployment`, which describes them.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -104,6 +106,7 @@ def tradeoff(
         threads,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,

@@ -22,6 +22,7 @@ DEPLOYMENT = (
     "on",
     "hardware",
     "devices",
+    "layout",
     "precision",
     "engine",
     "execution",
@@ -37,6 +38,7 @@ DEPLOYMENT = (
 
 _NEED_HARDWARE = {
     "devices": "--devices needs --hardware; give a machine, such as --hardware l4",
+    "layout": "--layout needs --hardware; give a machine, such as --hardware h100-sxm-80gb",
     "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
     "instances": "--instances needs --hardware; give a machine, such as --hardware xeon-8480+",
     "sustained": "--sustained needs --hardware; give a machine, such as --hardware l4",
@@ -88,7 +90,14 @@ def deployment_options(
             "--devices",
             type=None if several else click.IntRange(min=1, max=MOST),
             metavar="AXIS" if several else "N",
-            help="Numbers of devices that share the batch." if several else "Number of devices that share the batch.",
+            help="Numbers of devices." if several else "Number of devices; default: those of --layout.",
+        ),
+        click.option(
+            "--layout",
+            metavar="LAYOUT",
+            multiple=several,
+            help="How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all of "
+            "it, and they share the batch." + (" Several: give it again." if several else ""),
         ),
         click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
         click.option(

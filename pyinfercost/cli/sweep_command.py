@@ -107,7 +107,7 @@ def sweep(
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         on, fields, prices = _deployments(options)
-        _check_devices(on, fields["devices"], model, sizes)
+        _check_devices(on, fields, model, sizes)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, batch_tradeoff=batch_tradeoff)
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
@@ -132,7 +132,7 @@ def sweep(
         from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
-            shared = shares_batch(on, fields["devices"])
+            shared = shares_batch(on, fields["devices"], fields["layout"])
             captured = changed(graph_over(model, sizes, shared=shared), quantize, kv_cache)
         size_axes = _size_axes(captured)
         boundary = boundary_of(captured.graph, "native")
@@ -187,13 +187,15 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:
         on = deployments_of(options["hardware"], shared[0] if shared else None, **common)
-    fields: dict[str, Any] = dict.fromkeys(("precision", "engine", "execution", "devices", "price"))
+    fields: dict[str, Any] = dict.fromkeys(("precision", "engine", "execution", "devices", "layout", "price"))
     named = (("precision", _core.precisions()), ("engine", _core.engines()), ("execution", _core.executions()))
     for name, known in named:
         if options[name] is not None:
             fields[name] = known_names(name, options[name], known)
     if options["devices"] is not None:
         fields["devices"] = axis_values("--devices", options["devices"])
+    if options["layout"]:
+        fields["layout"] = list(options["layout"])
     if options["price"] is None:
         return on, fields, {each.machine.id: each.device_price for each in on if each.device_price is not None}
     names = price_options(options["price"])
@@ -243,15 +245,14 @@ def _check_curve(choice: Choice, sizes: Mapping[str, Sequence[int]]) -> None:
 
 
 def _check_devices(
-    on: Sequence[Deployment], devices: Sequence[int] | None, model: str, sizes: Mapping[str, Sequence[int]]
+    on: Sequence[Deployment], fields: Mapping[str, Any], model: str, sizes: Mapping[str, Sequence[int]]
 ) -> None:
-    from ..sources.sizes import maximum, minimum
+    from ..sources.sizes import minimum
+    from ..sweeps.arguments import shares_batch
 
-    if devices is None:
-        devices = [each.devices for each in on]
-    if minimum(devices) < 1:
-        raise click.UsageError(f"--devices must be at least 1, got {minimum(devices)}")
-    if maximum(devices) > 1 and BATCH not in sizes and not is_graph(model):
+    if fields["devices"] is not None and minimum(fields["devices"]) < 1:
+        raise click.UsageError(f"--devices must be at least 1, got {minimum(fields['devices'])}")
+    if shares_batch(on, fields["devices"], fields["layout"]) and BATCH not in sizes and not is_graph(model):
         raise click.UsageError("--devices split the batch, which is not given; give it, such as --batch 1,8,64")
 
 

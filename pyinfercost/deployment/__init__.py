@@ -1,7 +1,9 @@
 """Where and how a model runs: machine, precision, execution, price, place and data transfer."""
 
 from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Transfer, TransferError
+from ..results.layout import Layout, LayoutError
 from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
+from .layout import LayoutLike, parse_layout
 from .places import UnknownPlaceError, place, places
 from .prices import Offer, PriceLike, UnknownOfferError, UnpricedError, clouds, offer, offers, parse_price
 from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
@@ -14,6 +16,9 @@ __all__ = [
     "DeploymentError",
     "HardwareLike",
     "HostLink",
+    "Layout",
+    "LayoutError",
+    "LayoutLike",
     "Moved",
     "Offer",
     "Place",
@@ -33,6 +38,7 @@ __all__ = [
     "host_link",
     "offer",
     "offers",
+    "parse_layout",
     "parse_price",
     "parse_transfer",
     "place",

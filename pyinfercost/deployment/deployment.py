@@ -15,6 +15,8 @@ from .._lazy import cached_property
 from ..errors import InputError, InputTypeError
 from ..hardware import load
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
+from ..results.layout import Layout
+from .layout import LayoutLike, parse_layout
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
 from .transfer import TransferLike, parse_transfer, transfer_text
@@ -43,8 +45,11 @@ class Deployment:
     Attributes:
         hardware: The machine: an id of the catalog (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
             With None the model is only counted, at `precision`.
-        devices: Number of these machines that share the batch, 1 to 1,000,000. Each holds the whole model and they
-            exchange nothing; the largest share, ceil(batch / devices), sets latency and memory.
+        devices: Number of these machines, 1 to 1,000,000; a multiple of those of `layout`, which is repeated on them. 1,
+            the default, stands for the devices of the layout.
+        layout: How the model lies on the devices, as a `Layout` or its text, such as `"tensor=4,data=2"`. Without one,
+            each holds the whole model and they exchange nothing. Copies of the model share the batch; the largest
+            share, ceil(batch / copies), sets latency and memory.
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
@@ -76,6 +81,7 @@ class Deployment:
 
     hardware: HardwareLike | None = None
     devices: int = 1
+    layout: LayoutLike | None = None
     precision: str = "native"
     engine: str = "torch"
     execution: str = ""
@@ -98,6 +104,11 @@ class Deployment:
         }
         checked["execution"] = execution_of(checked["engine"], asked)
         checked["_asked_execution"] = asked
+        checked["_asked_devices"], checked["_asked_layout"] = checked["devices"], self.layout
+        layout = Layout() if self.layout is None else parse_layout(self.layout)
+        checked["_layout"] = layout if checked["devices"] == 1 else layout.on(checked["devices"])
+        checked["devices"] = checked["_layout"].devices
+        checked["layout"] = None if self.layout is None else checked["_layout"]
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
@@ -142,6 +153,12 @@ class Deployment:
         """The execution as it was given; empty for the engine's own way."""
         asked: str = self.__dict__["_asked_execution"]
         return asked
+
+    @property
+    def rank_layout(self) -> Layout:
+        """The resolved `layout`, repeated on all devices; copies of the whole model if it is None."""
+        layout: Layout = self.__dict__["_layout"]
+        return layout
 
     @property
     def device_price(self) -> Price | None:
@@ -192,7 +209,8 @@ class Deployment:
             changes.setdefault("sustained", machine.sustained)
         other = copy(self)
         other.__dict__.pop("_identity", None)
-        other.__dict__.update({"execution": self.asked_execution, **changes})
+        asked = {name: self.__dict__[f"_asked_{name}"] for name in ("execution", "devices", "layout")}
+        other.__dict__.update({**asked, **changes})
         other._settle(self.__dict__["_machine"] if _OF_MACHINE.isdisjoint(changes) else None)
         return other
 
@@ -221,6 +239,7 @@ class Deployment:
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in OPTIONS},
             "execution": self.asked_execution,
+            "layout": None if self.layout is None else self.rank_layout.to_dict(),
             "hardware": hardware,
             "price": _plain_price(self.price),
             "transfer": None if self.transfer is None else _plain_transfer(self.data_transfer),
@@ -259,6 +278,9 @@ class Deployment:
         given = {name: value for name in OPTIONS if (value := getattr(self, name)) != defaults[name]}
         if not self.asked_execution:
             given.pop("execution", None)
+        if self.layout is not None:
+            given["layout"] = str(self.rank_layout)
+            given.pop("devices", None)
         if isinstance(self.hardware, _core.Hardware):
             given["hardware"] = self.hardware.id
         if self.transfer is not None:
@@ -271,7 +293,7 @@ class Deployment:
         machine = self.__dict__["_machine"]
         return (
             None if machine is None else _frozen(machine.__getstate__()),
-            self.devices,
+            self.rank_layout,
             self.precision,
             self.engine,
             self.execution,
@@ -291,6 +313,7 @@ _PLAIN = ("devices", "precision", "engine", "execution", "utilization")
 _OF_MACHINE = frozenset({"hardware", "threads", "instances", "sustained"})
 _NEED_HARDWARE = {
     "devices": "it is a number of machines",
+    "layout": "it is of several machines",
     "threads": "they are threads of a machine",
     "instances": "they are copies on a machine",
     "sustained": "it is the load of a machine",
@@ -323,7 +346,9 @@ _HARDWARE_FIELDS = (
 
 
 def checked_field(name: str, value: Any) -> Any:
-    """Return the value of `precision`, `engine`, `execution`, `devices` or `utilization`.
+    """Return the value of `precision`, `engine`, `execution`, `devices`, `layout` or `utilization`.
+
+    That of `layout` is its text.
 
     Raises:
         DeploymentError: The value is unknown or out of range.
@@ -332,6 +357,8 @@ def checked_field(name: str, value: Any) -> Any:
         return whole(value, name, COUNT, DeploymentError)
     if name == "utilization":
         return number(value, name, UTILIZATION, DeploymentError)
+    if name == "layout":
+        return str(parse_layout(value))
     known = _NAMES[name]()
     if value not in known:
         raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
@@ -373,6 +400,7 @@ def deployment_of(
     *,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -397,6 +425,7 @@ def deployment_of(
     keywords = {
         "hardware": hardware,
         "devices": devices,
+        "layout": layout,
         "precision": precision,
         "engine": engine,
         "execution": execution,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -33,6 +33,7 @@ def measure(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -62,7 +63,7 @@ def measure(
         on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
             keywords below override its fields.
         hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next eleven arguments are the fields of `Deployment`, which describes them.
+            predicted. This and the next twelve arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         engine: `"torch"`: serving engines are measured as servers, not by their forwards.
@@ -109,6 +110,7 @@ def measure(
         threads,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,

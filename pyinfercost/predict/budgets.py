@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike, deployment_of
+from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike, deployment_of
 from ..errors import Error, InputError
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
@@ -78,9 +78,10 @@ class CostBudget:
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them; they are
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them; they are
             part of `on` afterwards.
-        devices: Number of machines that share the batch.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -110,6 +111,7 @@ class CostBudget:
     on: Deployment = _COUNTED_ONLY
     hardware: InitVar[HardwareLike | None] = None
     devices: InitVar[SupportsIndex | None] = None
+    layout: InitVar[LayoutLike | None] = None
     precision: InitVar[str | None] = None
     engine: InitVar[str | None] = None
     execution: InitVar[str | None] = None
@@ -128,6 +130,7 @@ class CostBudget:
         self,
         hardware: HardwareLike | None,
         devices: SupportsIndex | None,
+        layout: LayoutLike | None,
         precision: str | None,
         engine: str | None,
         execution: str | None,
@@ -143,6 +146,7 @@ class CostBudget:
             self.on,
             hardware=hardware,
             devices=devices,
+            layout=layout,
             precision=precision,
             engine=engine,
             execution=execution,
@@ -258,6 +262,7 @@ def assert_cost(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -290,7 +295,8 @@ def assert_cost(
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs.
         hardware: The machine.
-        devices: Number of machines that share the batch.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -322,6 +328,7 @@ def assert_cost(
         on=on or _COUNTED_ONLY,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,

@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 
 from .._checks import COUNT, Fields, Range, whole
 from ..deployment.deployment import TORCH
+from ..deployment.layout import FIELDS
 from ..errors import InputTypeError
 from ..results import figures
 from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
 from ..results.documents import ComparisonError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
+from ..results.layout import Layout
 from ..results.profile import Profile
 from .diff_tree import status_of, whole_modules
 from .limits import broken_limits
@@ -21,7 +23,7 @@ from .slower_execution import LayerTime, why_slower
 
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_TERMS = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices", "sizes")
+_TERMS = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices", "layout", "sizes")
 """Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)
@@ -133,6 +135,7 @@ def _side(document: Any, which: str) -> _Read:
         instances=estimate.whole("instances", COUNT) or 1,
         sustained=estimate.flag("sustained"),
         devices=estimate.whole("devices", COUNT) or 1,
+        layout=_layout(estimate.inner("layout")),
         price=cost.inner("price").text("text"),
         utilization=cost.number("utilization", _SHARE),
         unmodelled=unmodelled,
@@ -144,6 +147,13 @@ def _side(document: Any, which: str) -> _Read:
     layers = [layer.require("module", "latency_s") for layer in fields.each("layers") or ()]
     modules = _modules(fields, layers, figures, unmodelled)
     return _Read(side, figures, modules, _work(layers, unmodelled), _times(layers))
+
+
+def _layout(given: Fields) -> str:
+    """Return the text of a layout; empty for copies of the whole model."""
+    found = {name: given.whole(name, COUNT) for name in FIELDS if name != "sequence"}
+    layout = Layout(**{name: value for name, value in found.items() if value}, sequence=bool(given.flag("sequence")))
+    return str(layout) if layout.ranks > 1 else ""
 
 
 def _times(layers: list[Fields]) -> tuple[LayerTime, ...]:
@@ -246,6 +256,7 @@ _DIFFERING = (
     ("instances", "this changes times, energy and memory, too"),
     ("sustained", "this changes times, too"),
     ("devices", "this changes times, energy and memory, too"),
+    ("layout", "this changes kernels, times, energy and memory, too"),
     ("price", "this changes costs, too"),
     ("utilization", "this changes costs, too"),
 )

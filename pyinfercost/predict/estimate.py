@@ -16,11 +16,11 @@ from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
 from .memory_use import memory_use_of
-from .plans import Rules, as_captured, boundary_of, engine_graph, family_of, work_overrides
+from .plans import Rules, as_captured, boundary_of, family_of, launched_graph, work_overrides
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
 
 _SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
 
@@ -31,6 +31,7 @@ def estimate(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -50,8 +51,9 @@ def estimate(
     Args:
         graph: The graph of the model, as `capture` returns it.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
-        devices: Number of machines that share the batch.
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -76,6 +78,7 @@ def estimate(
         on,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,
@@ -88,7 +91,7 @@ def estimate(
         transfer=transfer,
     )
     with call_sizes(estimate, sizes, named_sizes) as named:
-        launched = engine_graph(graph, deployment.engine)
+        launched = launched_graph(graph, deployment.engine, deployment.rank_layout)
         given = bind_sizes(graph, named)
         return estimate_on(deployment, launched, given, overrides=work_overrides(launched, rules))
 
@@ -129,6 +132,7 @@ def estimate_on(
         instances=on.instances,
         sustained=machine.sustained,
         devices=on.devices,
+        layout=on.rank_layout,
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
@@ -141,7 +145,7 @@ def estimate_on(
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         memory=memory_use_of(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
-        as_captured=Counter(graph.node(node).op for node in as_captured(engine_graph(graph, on.engine))),
+        as_captured=Counter(graph.node(node).op for node in as_captured(launched_graph(graph, on.engine, on.rank_layout))),
         machine=machine,
         layers=_layers(plan.graph, machine, kernels),
         **derived_figures(at),
@@ -173,18 +177,19 @@ def evaluate_on(
     overrides: Mapping[int, Work] | None = None,
 ) -> Evaluation:
     """Evaluate one point, with the arguments of `estimate_on`."""
-    graph = engine_graph(graph, on.engine)
+    graph = launched_graph(graph, on.engine, on.rank_layout)
     sizes = graph.size_values(given)
     # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
-    if on.devices > 1:
+    copies = on.rank_layout.data
+    if copies > 1:
         batch = graph.size_of_role("batch")
         if batch is None:
             raise SizeError(
-                f"devices is {on.devices}, and this graph has no size 'batch' to share; capture it with "
-                "dynamic={0: {0: 'batch'}}, or pass devices=1"
+                f"{copies} copies of the model share the batch, and this graph has no size 'batch'; capture it with "
+                "dynamic={0: {0: 'batch'}}, or pass fewer devices"
             )
-        point[batch] = -(-point[batch] // on.devices)
+        point[batch] = -(-point[batch] // copies)
     plan = family_of(graph, on.precision, on.execution, overrides).plan_for(point)
     totals = _core.evaluate_point(plan, point, on.machine)
     at = OnePoint(

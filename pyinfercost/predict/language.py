@@ -51,13 +51,14 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
     if prefill.estimate is None or reading is None or use is None:
         return use
     # The largest share of the batch on one device.
+    copies = on.rank_layout.data
     sequences, tokens = (
-        -(-whole // on.devices) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0)
+        -(-whole // copies) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0)
     )
     share = dict(decode.sizes)
-    if on.devices > 1:
+    if copies > 1:
         batch = batch_name(decode.graph)
-        share[batch] = -(-share[batch] // on.devices)
+        share[batch] = -(-share[batch] // copies)
     prompt = Prompt(reading.activation_bytes, sequences, tokens)
     peak = use.weight_bytes + use.kv_cache_bytes + use.activation_bytes
     return memory_use_of(on, decode.graph, share, peak, prompt=prompt)

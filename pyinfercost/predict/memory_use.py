@@ -186,7 +186,8 @@ def memory_use_of(
     pool = most = None
     if memory is not None:
         taken = _paged(cache, engine.block)
-        demand = Demand(on.machine, weights, taken, step, prompt, boundary.vocabulary)
+        words = boundary.vocabulary * on.rank_layout.tensor  # of which a device looks up its share
+        demand = Demand(on.machine, weights, taken, step, prompt, words)
         pool = max(0, int(engine.pool(demand)))
         most = pool // taken if taken else None
     return MemoryUse(

@@ -8,13 +8,15 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
 from ..deployment.deployment import TORCH, execution_of
-from ..errors import InputTypeError
+from ..deployment.layout import LayoutLike, parse_layout
+from ..errors import InputError, InputTypeError
+from ..results.layout import Layout, LayoutError
 
 if TYPE_CHECKING:
     from .._core import PlanFamily, Quantity, TensorInfo
@@ -114,6 +116,7 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
     if key not in kept:
         made, as_captured = _core.engine_graph(graph, engine)
         known = {_MADE_BY: engine, _AS_CAPTURED: tuple(as_captured), _CAPTURED: weakref.ref(graph)}
+        known |= {name: kept[name] for name in (_LAYOUT, _SHARES) if name in kept}
         graph_cache(made).update(known)
         kept[key] = made
     found: Graph = kept[key]
@@ -126,7 +129,79 @@ def as_captured(graph: Graph) -> tuple[int, ...]:
     return nodes
 
 
-_MADE_BY, _AS_CAPTURED, _CAPTURED = "made by", "as captured", "captured"
+def parallel(graph: Graph, layout: LayoutLike) -> Graph:
+    """Return the graph of one device of a layout.
+
+    Products whose columns are divided among the `tensor` devices, and those after them whose rows are, follow from the
+    operators between them; so do the heads of attention, the caches, and the rows of embeddings and columns of logits.
+    Collective operations (`collective.all_reduce` and others) are nodes of the graph. Heads of keys and values are
+    replicated beyond their number. Norms, and what no product sums over, stay whole.
+
+    Args:
+        graph: A graph of `capture` or `whatif`, or of `engine_graph` for one of these that is still in use.
+        layout: The layout. Copies of the model (`data`) share the batch: the graph is of one share.
+
+    Returns:
+        The graph, with the same named sizes.
+
+    Raises:
+        LayoutError: The layout does not fit the model; the message has the reason, and the layouts that do.
+    """
+    wanted = of_rank(parse_layout(layout))
+    kept = graph_cache(graph)
+    if kept.get(_LAYOUT, Layout()) == wanted:
+        return graph
+    if _MADE_BY in kept and _LAYOUT not in kept:
+        captured = kept[_CAPTURED]()
+        if captured is None:
+            raise LayoutError(
+                "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph of "
+                "the engine from the result"
+            )
+        return engine_graph(parallel(captured, wanted), kept[_MADE_BY])
+    key = ("layout", wanted)
+    if key not in kept:
+        try:
+            made, shares = _core.parallel_graph(graph, **{f.name: getattr(wanted, f.name) for f in fields(wanted)})
+        except InputError as error:
+            raise LayoutError(str(error)) from None
+        graph_cache(made).update({_LAYOUT: wanted, _SHARES: tuple(WeightShare(*share) for share in shares)})
+        kept[key] = made
+    found: Graph = kept[key]
+    return found
+
+
+def of_rank(layout: Layout) -> Layout:
+    """Return what the graph of one device depends on: copies matter only if they share experts."""
+    return layout if layout.expert > layout.tensor or layout.nodes > 1 else replace(layout, data=1)
+
+
+class WeightShare(NamedTuple):
+    """What one device keeps of a weight or buffer.
+
+    Attributes:
+        name: Name of the weight.
+        elements: Elements on the device.
+        of: Elements of the whole weight.
+    """
+
+    name: str
+    elements: int
+    of: int
+
+
+def weight_shares(graph: Graph) -> tuple[WeightShare, ...]:
+    """Return the shares of all weights and buffers on the device of a graph of `parallel`; empty for another graph."""
+    found: tuple[WeightShare, ...] = graph_cache(graph).get(_SHARES, ())
+    return found
+
+
+def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
+    """Return the graph that one device of a layout launches, in the kernels of an engine."""
+    return engine_graph(parallel(graph, layout), engine)
+
+
+_MADE_BY, _AS_CAPTURED, _CAPTURED, _LAYOUT, _SHARES = "made by", "as captured", "captured", "layout", "shares"
 
 
 def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
@@ -151,8 +226,8 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
     return family
 
 
-EngineOverrides: TypeAlias = "Mapping[str, Mapping[int, Work]]"
-"""Engine -> work by node of its graph; empty without rules of the caller."""
+EngineOverrides: TypeAlias = "Mapping[tuple[str, str], Mapping[int, Work]]"
+"""Engine and layout -> work by node of their graph; empty without rules of the caller."""
 
 
 class Way(NamedTuple):
@@ -161,6 +236,16 @@ class Way(NamedTuple):
     precision: str
     engine: str
     execution: str
+    layout: str
+
+    @property
+    def launched(self) -> tuple[str, str]:
+        """What the launched graph depends on."""
+        return self.engine, self.layout
+
+    def graph(self, graph: Graph) -> Graph:
+        """Return the graph that is launched for a captured graph."""
+        return launched_graph(graph, self.engine, parse_layout(self.layout))
 
     def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
         """Return the plans of a captured graph.
@@ -169,20 +254,26 @@ class Way(NamedTuple):
             InputError: The engine has no such execution, or does not run the graph.
         """
         execution_of(self.engine, self.execution)
-        return family_of(engine_graph(graph, self.engine), self.precision, self.execution, overrides.get(self.engine))
+        return family_of(self.graph(graph), self.precision, self.execution, overrides.get(self.launched))
 
 
 def way_of(named: Mapping[str, Any]) -> Way:
     """Return the way of a point from its values by name."""
-    return Way(named["precision"], named.get("engine", TORCH), named["execution"])
+    return Way(named["precision"], named.get("engine", TORCH), named["execution"], named.get("layout", ONE_DEVICE))
 
 
-def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[str, dict[int, Work]]:
-    """Return the work of the nodes whose ops have a rule, for the graph of each engine."""
-    found = {}
-    for engine in dict.fromkeys(way.engine for way in ways):
-        if works := work_overrides(engine_graph(graph, engine), rules):
-            found[engine] = works
+ONE_DEVICE = str(Layout())
+"""The text of the layout of a whole model on each device."""
+
+
+def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[tuple[str, str], dict[int, Work]]:
+    """Return the work of the nodes whose ops have a rule, for the graph of each engine and layout."""
+    found: dict[tuple[str, str], dict[int, Work]] = {}
+    if not rules:
+        return found
+    for way in {way.launched: way for way in ways}.values():
+        if works := work_overrides(way.graph(graph), rules):
+            found[way.launched] = works
     return found
 
 

@@ -19,13 +19,13 @@ from .estimate import estimate_on
 from .kv_cache import kv_cache_of
 from .language import language_profile
 from .model_figures import model_figures
-from .plans import Rules, engine_graph, work_overrides
+from .plans import Rules, launched_graph, work_overrides
 from .training_memory import TrainingSetup, setup_of, training_memory_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..deployment import HardwareLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, TransferLike
     from ..sources.capture import Capturable
 
 
@@ -58,6 +58,7 @@ def profile(
     on: Deployment | None = ...,
     hardware: HardwareLike | None = ...,
     devices: SupportsIndex | None = ...,
+    layout: LayoutLike | None = ...,
     precision: str | None = ...,
     engine: str | None = ...,
     execution: str | None = ...,
@@ -84,6 +85,7 @@ def profile(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -111,9 +113,10 @@ def profile(
             is looked up again for another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next eleven are the fields of
+        hardware: The machine; without one the model is only counted. This and the next twelve are the fields of
             `Deployment`, which describes them.
-        devices: Number of machines that share the batch.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
@@ -150,6 +153,7 @@ def profile(
         on if on is not None or request is None else request.on,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,
@@ -174,10 +178,10 @@ def profile(
             _refuse_own_inputs(model, inputs)
             if dynamic is not None or training is not None:
                 raise InputTypeError("dynamic and optimizer go with one forward; leave out prompt and context")
-            captured_phases = phases_at(fspath(model), named, shared=deployment.devices > 1)
+            captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.data > 1)
             return phases_on(deployment, captured_phases, rules=rules)
         else:
-            captured = _captured(model, inputs, dynamic, named, shared=deployment.devices > 1)
+            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.data > 1)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 
@@ -191,7 +195,7 @@ def profile_on(
     on: Deployment, captured: Captured, *, rules: Rules | None = None, training: TrainingSetup | None = None
 ) -> Profile:
     """Profile a captured graph, as the deployment's engine runs it."""
-    graph = engine_graph(captured.graph, on.engine)
+    graph = launched_graph(captured.graph, on.engine, on.rank_layout)
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)

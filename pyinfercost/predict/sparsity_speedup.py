@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -32,6 +32,7 @@ def sparsity_speedup(
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
     execution: str | None = None,
@@ -55,8 +56,9 @@ def sparsity_speedup(
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
-        devices: Number of machines that share the batch.
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -80,6 +82,7 @@ def sparsity_speedup(
         on,
         hardware=hardware,
         devices=devices,
+        layout=layout,
         precision=precision,
         engine=engine,
         execution=execution,

@@ -158,7 +158,8 @@ def _side(side: Side) -> str:
     threads = [] if side.threads is None else [f"{side.threads} threads"]
     instances = [f"{side.instances} instances"] if side.instances > 1 else []
     sustained = ["sustained"] if side.sustained else []
-    devices = [f"{side.devices} devices, data parallel"] if side.devices > 1 else []
+    shared = f"layout {side.layout}" if side.layout else "data parallel"
+    devices = [f"{side.devices} devices, {shared}"] if side.devices > 1 else []
     engine = [] if side.engine == TORCH else [side.engine]
     way = [side.hardware, str(side.precision), *engine, str(side.execution), *threads, *instances, *sustained, *devices]
     return ", ".join([*parts, *way])

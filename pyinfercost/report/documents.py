@@ -230,6 +230,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     """Return the JSON object of an estimate without its layers."""
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
+        "layout": estimate.layout.to_dict(),
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),

@@ -83,9 +83,18 @@ def _machine(estimate: Estimate) -> str:
     threads = "" if estimate.threads is None else f", {estimate.threads} threads"
     instances = f", {estimate.instances} instances" if estimate.instances > 1 else ""
     devices = f"{estimate.devices} x " if estimate.devices > 1 else ""
-    shared = ", data parallel: they share the batch" if estimate.devices > 1 else ""
+    shared = _shared(estimate)
     load = ", continuous load" if estimate.sustained else ""
     return devices + estimate.hardware + shared + threads + instances + load
+
+
+def _shared(estimate: Estimate) -> str:
+    """Return how devices share a model."""
+    layout = estimate.layout
+    if layout.ranks == 1:
+        return ", data parallel: they share the batch" if layout.data > 1 else ""
+    copies = f"; {layout.data} copies share the batch" if layout.data > 1 else ""
+    return f", layout {layout}: figures are of one device, except throughput, energy and cost{copies}"
 
 
 def heading(profile: Profile) -> list[tuple[str, str]]:
@@ -148,7 +157,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     if estimate.memory is not None:
         return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
     # The counts are of the whole batch, and a device holds its share.
-    memory = quantity(total.peak_memory_bytes, "B") if estimate.devices == 1 else "the largest share of the batch"
+    memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.data == 1 else "the largest share of the batch"
     if estimate.machine_memory_bytes is None:
         memory = f"{memory}; the machine's memory size is configurable"
     else:

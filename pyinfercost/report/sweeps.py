@@ -155,7 +155,7 @@ def sweep_axes(sweep: Sweep, shown: Sweep) -> tuple[list[tuple[str, str]], list[
 
 def _shares_batch(sweep: Sweep) -> bool:
     """Return whether devices share the batch at some point; the column is not computed if the grid has the answer."""
-    if "devices" not in sweep or not len(sweep):
+    if "devices" not in sweep or "layout" in sweep or not len(sweep):
         return False
     known = isinstance(sweep.data, GridColumns)
     return maximum(sweep.data.grid.values("devices") if known else sweep["devices"]) > 1  # type: ignore[attr-defined]
@@ -234,7 +234,7 @@ def point_lines(sweep: Sweep) -> list[tuple[str, str]]:
     point = sweep.row(0)
     identity = [(name, point[name]) for name in sweep.identity()]
     lines = [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in identity]
-    lines += [("layout", _DATA_PARALLEL)] if point.get("devices", 1) > 1 else []
+    lines += [("layout", _DATA_PARALLEL)] if point.get("devices", 1) > 1 and "layout" not in point else []
     latency_s, rate = point["latency_s"], point["throughput_per_s"]
     shares = sorted(((point[f"{name}_s"], name) for name in BOUNDS), reverse=True)
     emulator = point[EMULATED_BY]

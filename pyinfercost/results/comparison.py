@@ -74,7 +74,7 @@ class Side:
     """Model and deployment of one of the two profiles.
 
     `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
-    state it. `price` is a description of the price of an hour; `utilization` the fraction of the paid time in use.
+    state it. `layout` is the text of the layout, empty for one device. `price` is a description of the price of an hour; `utilization` the fraction of the paid time in use.
     """
 
     model: str
@@ -87,6 +87,7 @@ class Side:
     instances: int = 1
     sustained: bool | None = None
     devices: int = 1
+    layout: str = ""
     price: str | None = None
     utilization: float | None = None
     unmodelled: Mapping[str, int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
     from .costs import ColdStart, Cost, Moved, Place
+    from .layout import Layout
     from .memory_use import MemoryUse
 
 BOUNDS = tuple(_core.bounds())
@@ -84,7 +85,8 @@ class Estimate(Result):
         threads: Threads of a CPU, or of each copy on it; None for all cores.
         instances: Copies of the model side by side on a CPU; latency, energy and memory are of one of them.
         sustained: Whether the machine runs without pause, so that its power limit bounds the clock.
-        devices: Devices that share the batch.
+        devices: Number of devices.
+        layout: How the model lies on them; latency, memory and kernels are those of one device.
         latency_s: Seconds of the forward.
         latency_low_s: Lower end of its band.
         latency_high_s: Upper end of its band.
@@ -130,6 +132,7 @@ class Estimate(Result):
     instances: int
     sustained: bool
     devices: int
+    layout: Layout
     latency_s: float
     latency_low_s: float
     latency_high_s: float

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from ..deployment import Deployment, UnpricedError, deployment_of
+from ..deployment import Deployment, Layout, UnpricedError, deployment_of, parse_layout
 from ..errors import InputError, InputTypeError
 from ..sources.sizes import as_axis, maximum
 
@@ -18,24 +18,30 @@ ON = "on"
 def shares_batch(
     on: Deployment | Sequence[Deployment] | None,
     devices: Sequence[int] | None,
+    layout: Any = None,
     points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
 ) -> bool:
-    """Return whether several devices share the batch at some point of a sweep.
+    """Return whether several copies of the model share the batch at some point of a sweep.
 
-    Values that are no numbers of devices are refused with the spec of the sweep.
+    Values that are no numbers of devices, and no layouts, are refused with the spec of the sweep.
 
     Args:
         on: One deployment or several.
         devices: Values of the field, which override those of `on`; None leaves it to them.
+        layout: One value of the field or several, which override those of `on`; None leaves it to them.
         points: Columns of a list of points.
     """
+    single = isinstance(layout, (Layout, str, Mapping))
+    layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
     if devices is None:
         devices = points.get("devices")
-    if devices is None:
-        several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
-        devices = [each.devices for each in several if isinstance(each, Deployment)] or [1]
+    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
+    known = [each for each in several if isinstance(each, Deployment)]
     try:
-        return maximum(devices) > 1
+        ranks = [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()]
+        if devices is None:
+            return any(each.data > 1 for each in ranks) or (bool(layouts) and any(each.devices > 1 for each in known))
+        return maximum(devices) > min(each.ranks for each in ranks)
     except (TypeError, ValueError):
         return False
 

@@ -9,12 +9,12 @@ from math import isfinite, prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..deployment import Deployment, checked_field, deployment_of, transfer_text
+from ..deployment import Deployment, checked_field, deployment_of, parse_layout, transfer_text
 from ..deployment.deployment import TORCH, execution_of
 from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
-from ..predict.plans import overrides_of
+from ..predict.plans import ONE_DEVICE, overrides_of
 from ..sources.sizes import (
     FILLED_IN,
     Ranges,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..predict.plans import Rules
     from ..sources.captured import Captured
 
-PLAIN = ("precision", "engine", "execution", "devices", "utilization")
+PLAIN = ("precision", "engine", "execution", "devices", "layout", "utilization")
 """Fields of a deployment that need no look-up."""
 
 RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer")
@@ -88,7 +88,7 @@ class _Given:
     several_on: Sequence[Deployment] = ()
     scalars: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, Sequence[Any]] = field(default_factory=dict)
-    paired: tuple[str, ...] = ()  # names that share one axis
+    paired: list[tuple[str, ...]] = field(default_factory=list)  # names that share one axis
 
 
 def make_spec(
@@ -140,9 +140,10 @@ def make_spec(
     if grid.size > MOST_POINTS:
         raise TooLargeError(f"the grid has {grid.size:,} points; pass fewer values, so that it has 2^63 at the most")
     open_sizes = tuple(name for name in grid.names if name in graph.sizes)
-    if "devices" in grid.names and maximum(grid.values("devices")) > 1 and batch_name(graph) not in open_sizes:
+    _check_layouts(grid)
+    if _most_copies(grid) > 1 and batch_name(graph) not in open_sizes:
         raise SizeError(
-            "devices share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
+            "copies of the model share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
             "pass batch= with a spec, or leave devices out"
         )
     machines: dict[int, Hardware] = {}
@@ -180,6 +181,19 @@ def make_spec(
     return spec
 
 
+def _most_copies(grid: Grid) -> int:
+    """Return the most copies of the model at some point."""
+    if "devices" not in grid.names:
+        return 1
+    devices = grid.values("devices")
+    if "layout" not in grid.names:
+        return maximum(devices)
+    ranks = [parse_layout(each).ranks for each in grid.values("layout")]
+    paired = grid.repeat("layout") == grid.repeat("devices") and len(ranks) == len(devices)
+    pairs = zip(devices, ranks, strict=True) if paired else product([maximum(devices)], ranks)
+    return max(count // each for count, each in pairs)
+
+
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:
     """Return whether something holds for the price or the place at some point."""
     return bool(deployments.lookup((*_MACHINE, "price", "region"), of).values.any())
@@ -205,8 +219,8 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         if value is None:
             continue
         is_axis = isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping))
-        if is_axis or name in (*_ALWAYS, "engine", "devices"):
-            given.axes[name] = as_axis(name, value)
+        if is_axis or name in (*_ALWAYS, "engine", "devices", "layout"):
+            given.axes[name] = [value] if name == "layout" and not is_axis else as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
     _check_prices(given.axes.get("price", ()))
@@ -216,7 +230,13 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     is_asked = "execution" in {*given.axes, *points} or any(each.asked_execution for each in (*several, shared))
     if engines and not is_asked:  # each engine's own way
         given.axes["execution"] = [execution_of(checked_field("engine", each), "") for each in engines]
-        given.paired = ("engine", "execution")
+        given.paired.append(("engine", "execution"))
+    layouts = given.axes.get("layout", ())
+    if not layouts and shared.layout is not None:
+        layouts = given.axes["layout"] = [shared.rank_layout]
+    if layouts and "devices" not in {*given.axes, *points} and len({each.devices for each in several}) <= 1:
+        given.axes["layout"], given.axes["devices"] = _devices_of(layouts, shared)
+        given.paired.append(("devices", "layout"))
     named = {*given.axes, *points}
     if several:
         if "utilization" not in named and len({each.utilization for each in several}) == 1:
@@ -243,6 +263,28 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     return given
 
 
+def _devices_of(layouts: Sequence[Any], shared: Deployment) -> tuple[list[str], list[int]]:
+    """Return the texts of layouts and the devices of each: its own, or those of the shared deployment."""
+    devices = shared.devices if shared.layout is None else 1
+    found = [parse_layout(each) for each in layouts]
+    return [str(each) for each in found], [each.devices if devices == 1 else each.on(devices).devices for each in found]
+
+
+def _check_layouts(grid: Grid) -> None:
+    """Check that each layout fits each number of devices that it meets.
+
+    Raises:
+        LayoutError: Devices are no multiple of those of a layout.
+    """
+    if "layout" not in grid.names:
+        return
+    apart = grid.repeat("layout") != grid.repeat("devices")
+    layouts, devices = grid.values("layout"), grid.values("devices")
+    pairs = product(dict.fromkeys(layouts), devices) if apart else zip(layouts, devices, strict=True)
+    for layout, count in dict.fromkeys(pairs):
+        parse_layout(layout).on(count)
+
+
 def deployment_axes(
     on: Deployment | Iterable[Deployment] | None, fields: Mapping[str, Any], scale: Mapping[str, Any]
 ) -> list[tuple[tuple[str, ...], int]]:
@@ -265,9 +307,10 @@ def _drafts(
     for name in WAY:
         if name in given.axes:
             values = given.axes[name]
-            if name in given.paired:
-                paired = given.paired if name == given.paired[0] else ()
-                drafts += [_Draft({each: _plain(each, given.axes[each]) for each in paired})] if paired else []
+            together = next((names for names in given.paired if name in names), ())
+            if together:
+                columns = {each: _plain(each, given.axes[each]) for each in together}
+                drafts += [_Draft(columns)] if name == together[0] else []
             elif name in PLAIN:
                 drafts.append(_Draft({name: _plain(name, values)}))
             else:
@@ -322,11 +365,13 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
             raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
     if "engine" in points and "execution" not in elsewhere:
         columns["execution"] = tuple(execution_of(engine, "") for engine in columns["engine"])
+    if "layout" in points and "devices" not in elsewhere:
+        columns["devices"] = tuple(parse_layout(each).devices for each in columns["layout"])
     if ON in points:
         for name in WAY:
-            values = [getattr(each, name) for each in points[ON]]
+            values = [str(each.rank_layout) if name == "layout" else getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
-            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH}.get(name, values[0])
+            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE}.get(name, values[0])
             if name in elsewhere or (constant and not told):
                 continue
             if name in PLAIN:

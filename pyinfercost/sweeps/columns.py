@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..deployment import parse_layout
 from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, boundary_of, column_of, engine_graph
+from ..predict.plans import ONE_DEVICE, Boundary, boundary_of, column_of, launched_graph
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
@@ -42,7 +43,7 @@ EMULATED_BY = "emulated_by"
 OF_KERNELS = (EVIDENCE, EMULATED_BY)
 """Columns of texts that follow from the kernels of a point."""
 
-TEXTS = ("hardware", "precision", "engine", "execution", "price", "region", "transfer", *OF_KERNELS)
+TEXTS = ("hardware", "precision", "engine", "execution", "layout", "price", "region", "transfer", *OF_KERNELS)
 """Columns of texts."""
 
 
@@ -220,8 +221,20 @@ class GridPoints:
 
     @property
     def devices(self) -> Numbers:
-        """Devices that share the batch."""
+        """Number of devices."""
         return self._data["devices"] if "devices" in self._data.grid.names else 1.0
+
+    @property
+    def copies(self) -> NDArray[np.int64]:
+        """Copies of the model that share the batch."""
+        import numpy as np
+
+        grid = self._data.grid
+        devices: NDArray[np.int64] = self._data["devices"]
+        if "layout" not in grid.names:
+            return devices
+        ranks = np.asarray([parse_layout(each).ranks for each in grid.values("layout")], dtype=np.int64)
+        return devices // ranks[self._position("layout")]
 
     @property
     def utilization(self) -> Numbers:
@@ -243,16 +256,17 @@ class GridPoints:
         return self._of_way(lambda graph, precision: graph_figure(key, graph, precision) or 0, share=True)
 
     def _of_way(self, of: Callable[[Graph, str], Any], *, share: bool) -> Numbers:
-        """Return a quantity of the graph of each point's engine, in its precision."""
+        """Return a quantity of the graph of each point's engine and layout, in its precision."""
         import numpy as np
 
         graph, grid = self._data.facts.graph, self._data.grid
-        names = [name for name in ("precision", "engine") if name in grid.names]
+        names = [name for name in ("precision", "engine", "layout") if name in grid.names]
         known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
         found = {
-            (precision, engine): of(engine_graph(graph, engine), precision)
+            (precision, engine, layout): of(launched_graph(graph, engine, parse_layout(layout)), precision)
             for precision in known["precision"]
             for engine in known.get("engine", [TORCH])
+            for layout in known.get("layout", [ONE_DEVICE])
         }
         if len(found) == 1:
             return self._quantity(next(iter(found.values())), slice(None), share=share)
@@ -277,7 +291,7 @@ class GridPoints:
         def column(name: str) -> NDArray[np.int64]:
             whole: NDArray[np.int64] = data[name]
             if share and name == batch_name(data.facts.graph) and "devices" in data.grid.names:
-                whole = -(-whole // data["devices"])
+                whole = -(-whole // self.copies)
             chosen: NDArray[np.int64] = whole[rows]
             return chosen
 

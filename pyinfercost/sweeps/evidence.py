@@ -14,7 +14,7 @@ from ..hardware.schema import EVIDENCE
 from ..predict.estimate import evidence_shares
 from ..predict.plans import EngineOverrides, Way, way_of
 from ..sources.sizes import batch_name
-from .spec import Grid, Lookup
+from .spec import Grid, Lookup, copies_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,8 +78,9 @@ class SweepEvidence:
         last = len(self.grid) - 1
         share = {name: int(self.grid.at(name, last)) for name in self.open_sizes}
         batch = batch_name(self.graph)
-        if batch in share and "devices" in self.grid.names:
-            share[batch] = -(-share[batch] // int(self.grid.at("devices", last)))
+        if batch in share:
+            named = {name: self.grid.at(name, last) for name in ("devices", "layout") if name in self.grid.names}
+            share[batch] = -(-share[batch] // copies_of(named))
         names = [name for name in Way._fields if name in self.grid.names]
         known = [_numbered(self.grid.values(name)) for name in names]
         found: dict[Any, int] = {}

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from .._lazy import cached_property
+from ..deployment import parse_layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, engine_graph, value_of, way_of
+from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, value_of, way_of
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ WAY = (
     "engine",
     "execution",
     "devices",
+    "layout",
     "price",
     "utilization",
     "region",
@@ -47,6 +49,12 @@ SCALES = ("cores", "compute", "bandwidth")
 
 COMPUTED = tuple(_core.evaluator_columns())
 """The columns of the evaluator; other columns follow from these and from the point."""
+
+
+def copies_of(named: Mapping[str, Any]) -> int:
+    """Return the copies of the model that share the batch at a point with these values."""
+    devices: int = named.get("devices", 1)
+    return devices // parse_layout(named["layout"]).ranks if "layout" in named else devices
 
 
 def scale_column(scale: str) -> str:
@@ -241,7 +249,7 @@ class SweepSpec:
     Attributes:
         model: Name of the model.
         graph: The graph.
-        overrides: Work by node of the caller's rules, for each engine's graph.
+        overrides: Work by node of the caller's rules, for the graph of each engine and layout.
         grid: The points.
         open_sizes: Names of the grid that are sizes of the graph; the capture fixed the others.
         machines: The machines.
@@ -266,8 +274,8 @@ class SweepSpec:
         """A hash of all values that the results depend on, and of the version of the package."""
         axes = [(axis.names, [_hashed(column) for column in axis.columns]) for axis in self.grid.axes]
         works = sorted(
-            (engine, node, work.__getstate__())
-            for engine, of_node in self.overrides.items()
+            (launched, node, work.__getstate__())
+            for launched, of_node in self.overrides.items()
             for node, work in of_node.items()
         )
         parts = (
@@ -355,13 +363,13 @@ class SweepSpec:
             threads: Threads of this process.
         """
         named = {name: self.grid.at(name, first) for name in self.way_names}
-        points, devices = len(next(iter(out.values()))), named.get("devices", 1)
+        points, copies = len(next(iter(out.values()))), copies_of(named)
         if self._has_ranges:
-            offset, axes = self._axes_of(first, offset, points, devices)
+            offset, axes = self._axes_of(first, offset, points, copies)
         else:
             values = self.grid.values
             axes = [
-                (name, self._shares(name, values(name), devices), self.grid.repeat(name)) for name in self.open_sizes
+                (name, self._shares(name, values(name), copies), self.grid.repeat(name)) for name in self.open_sizes
             ]
         _core.evaluate_grid(
             self.family(way_of(named)),
@@ -374,7 +382,7 @@ class SweepSpec:
         )
 
     def _axes_of(
-        self, first: int, offset: int, points: int, devices: int
+        self, first: int, offset: int, points: int, copies: int
     ) -> tuple[int, list[tuple[str, NDArray[np.int64], int]]]:
         """Return the axes of some points, of ranges only the values at these points, and the offset on these axes."""
         import numpy as np
@@ -388,7 +396,7 @@ class SweepSpec:
             elif isinstance(values, Ranges):
                 start = offset % repeat  # `repeat` is a multiple of the periods of the inner axes
                 values = values.at(np.arange(offset // repeat, (offset + points - 1) // repeat + 1))
-            axes.append((name, self._shares(name, values, devices), repeat))
+            axes.append((name, self._shares(name, values, copies), repeat))
         return start, axes
 
     @cached_property
@@ -432,7 +440,7 @@ class SweepSpec:
             axes = []
             for name in self.open_sizes:
                 values = self.grid.column(name, first + rows)
-                axes.append((name, self._shares(name, values, named.get("devices", 1)), 1))
+                axes.append((name, self._shares(name, values, copies_of(named)), 1))
             part = {name: np.empty(len(rows)) for name in out}
             _core.evaluate_grid(
                 self.family(way_of(named)),
@@ -446,15 +454,15 @@ class SweepSpec:
             for name, column in part.items():
                 out[name][rows] = column
 
-    def _shares(self, name: str, values: Any, devices: int) -> NDArray[np.int64]:
-        """Return values of a size on the device with the largest share of the batch."""
+    def _shares(self, name: str, values: Any, copies: int) -> NDArray[np.int64]:
+        """Return values of a size on the copy with the largest share of the batch."""
         import numpy as np
 
         sizes = np.asarray(values, dtype=np.int64)
-        return -(-sizes // devices) if name == batch_name(self.graph) and devices > 1 else sizes
+        return -(-sizes // copies) if name == batch_name(self.graph) and copies > 1 else sizes
 
     def family(self, way: Way) -> PlanFamily:
-        """Return the plans of the graph for one precision, engine and execution."""
+        """Return the plans of the graph for one way to run."""
         families: dict[Way, PlanFamily] = self.__dict__.setdefault("_families", {})
         if way not in families:
             families[way] = way.family(self.graph, self.overrides)
@@ -553,7 +561,7 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
     share = dict(sizes)
     batch = batch_name(spec.graph)
     if batch in share:
-        share[batch] = -(-share[batch] // int(corner.get(_DEVICES, 1)))
+        share[batch] = -(-share[batch] // _least_copies(spec, int(corner.get(_DEVICES, 1))))
     try:
         for way in spec.grid.ways():
             _check(spec, way, sizes, share)
@@ -564,8 +572,14 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
     return None
 
 
+def _least_copies(spec: SweepSpec, devices: int) -> int:
+    if "layout" not in spec.grid.names:
+        return devices
+    return max(1, devices // max(parse_layout(each).ranks for each in spec.grid.values("layout")))
+
+
 def _check(spec: SweepSpec, way: Way, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:
-    graph = engine_graph(spec.graph, way.engine)
+    graph = way.graph(spec.graph)
     machine = spec.machines[spec.machine_number.at(spec.grid, 0)]
     plan = spec.family(way).plan_for(share)
     peak = _core.evaluate_point(plan, share, machine)["peak_memory_bytes"]

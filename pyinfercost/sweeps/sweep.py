@@ -20,7 +20,7 @@ from .conditions import Condition
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -36,6 +36,7 @@ def sweep(
     on: Deployment | Iterable[Deployment] | None = None,
     hardware: HardwareLike | Iterable[HardwareLike] | None = None,
     devices: SupportsIndex | Iterable[SupportsIndex] | None = None,
+    layout: LayoutLike | Iterable[LayoutLike] | None = None,
     precision: str | Iterable[str] | None = None,
     engine: str | Iterable[str] | None = None,
     execution: str | Iterable[str] | None = None,
@@ -67,7 +68,8 @@ def sweep(
         on: The deployment, or several as one axis; the keywords below override its fields.
         hardware: One machine or several, as in `Deployment`. Several values of this or the next ten are an axis,
             with a column of its own.
-        devices: Numbers of machines that share the batch.
+        devices: Numbers of machines; by default those of each layout.
+        layout: Layouts of the model on them: `Layout`s, or texts such as `"tensor=4"`.
         precision: Dtypes to run in.
         engine: What runs the model: `"torch"`, serving engines.
         execution: Ways to run; by default each engine's own.
@@ -114,12 +116,13 @@ def sweep(
     shared_by = None if devices is None else as_axis("devices", devices)
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
-        shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, columns)
+        shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, layout, columns)
         return sweep_over(
             _captured(model, named, shared=shared),
             on=several_on,
             hardware=hardware,
             devices=shared_by,
+            layout=layout,
             precision=precision,
             engine=engine,
             execution=execution,

@@ -20,7 +20,7 @@ from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -69,8 +69,9 @@ class CostRegularizer:
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
         on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
-        devices: Number of machines that share the batch.
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -108,6 +109,7 @@ class CostRegularizer:
         on: Deployment | None = None,
         hardware: HardwareLike | None = None,
         devices: SupportsIndex | None = None,
+        layout: LayoutLike | None = None,
         precision: str | None = None,
         engine: str | None = None,
         execution: str | None = None,
@@ -135,6 +137,7 @@ class CostRegularizer:
             on,
             hardware=hardware,
             devices=devices,
+            layout=layout,
             precision=precision,
             engine=engine,
             execution=execution,

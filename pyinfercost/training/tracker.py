@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
 
 _SCHEMA_VERSION = 1
 
@@ -52,9 +52,10 @@ class CostTracker:
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; the keywords below override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next eleven are the fields of `Deployment`, which
+        hardware: Machines to serve on, one or several. This and the next twelve are the fields of `Deployment`, which
             describes them.
-        devices: Number of machines that share the batch.
+        devices: Number of machines.
+        layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
@@ -101,6 +102,7 @@ class CostTracker:
         on: Deployment | Sequence[Deployment] | None = None,
         hardware: HardwareLike | Sequence[HardwareLike] | None = None,
         devices: SupportsIndex | None = None,
+        layout: LayoutLike | None = None,
         precision: str | None = None,
         engine: str | None = None,
         execution: str | None = None,
@@ -152,6 +154,7 @@ class CostTracker:
             on,
             hardware=hardware,
             devices=devices,
+            layout=layout,
             precision=precision,
             engine=engine,
             execution=execution,

@@ -9,7 +9,7 @@ namespace infercost {
 namespace {
 
 bool is_kernel_of_engine(std::string_view op) {
-    return op.starts_with("engine.") || op.starts_with("pyinfercost.");
+    return op.starts_with("engine.") || op.starts_with("pyinfercost.") || op.starts_with("collective.");
 }
 
 // Reads shapes and dtypes of its operand only.

@@ -5,6 +5,20 @@
 namespace infercost {
 namespace {
 
+// Ranks whose columns of logits are gathered before a result of the graph; 1 if none are.
+std::int64_t ranks_of(const Flow& flow, TensorIndex result) {
+    NodeIndex node = flow.maker(result);
+    for (int steps = 0; node != kNoNode && steps < 8; ++steps) {
+        if (flow.op(node) == "collective.all_gather") {
+            const Expr devices = flow.call(node).integer("devices", 1);
+            return devices.is_constant() ? devices.constant() : 1;
+        }
+        if (flow.is_anchor(node) || flow.operands(node).empty()) break;
+        node = flow.operands(node).front().producer;
+    }
+    return 1;
+}
+
 // The logits: a result of the graph with one column per row of the table of embeddings.
 TensorIndex logits_of(const Flow& flow) {
     Expr words = 0;
@@ -19,10 +33,11 @@ TensorIndex logits_of(const Flow& flow) {
         const std::vector<Expr> shape = flow.shape(t);
         if (shape.size() < 2 || !is_floating(flow.tensor(t).dtype) || flow.maker(t) == kNoNode) continue;
         const Expr& columns = shape.back();
-        // Heads may have a few columns more or fewer than there are embeddings.
-        if (columns.is_constant() && words.is_constant() && columns.constant() > 0 &&
-            2 * columns.constant() > words.constant() && columns.constant() < 2 * words.constant()) {
-            return t;
+        if (!columns.is_constant() || !words.is_constant() || columns.constant() <= 0) continue;
+        // Heads may have a few columns more or fewer than there are embeddings. A rank has its share of both.
+        for (const std::int64_t ranks : {std::int64_t{1}, ranks_of(flow, t)}) {
+            const std::int64_t own = columns.constant() / ranks;
+            if (2 * own > words.constant() && own < 2 * words.constant()) return t;
         }
     }
     return kNoTensor;

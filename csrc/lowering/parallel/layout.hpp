@@ -1,0 +1,48 @@
+// Layouts: how a model lies on several devices.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/graph.hpp"
+
+namespace infercost {
+
+struct Layout {
+    std::int64_t tensor = 1;          // ranks that share each product
+    std::int64_t pipeline = 1;        // stages of layers
+    std::int64_t expert = 1;          // groups of experts
+    std::int64_t data = 1;            // copies of the model, each with a share of the batch
+    std::int64_t context = 1;         // shares of a prompt
+    std::int64_t attention_data = 1;  // shares of the batch in attention, inside the ranks of `tensor`
+    std::int64_t nodes = 1;           // machines that the devices are in
+    bool sequence = false;            // norms and sums on a share of the tokens, between products
+
+    std::int64_t devices() const { return tensor * pipeline * data * context; }
+    // Machines that a group of neighboring ranks spans.
+    std::int64_t nodes_of(std::int64_t ranks) const;
+    // Throws std::invalid_argument for numbers that do not fit each other.
+    void check() const;
+};
+
+// What one rank keeps of a weight.
+struct Share {
+    std::string name;
+    std::int64_t elements;
+    std::int64_t of;  // elements of the whole weight
+};
+
+struct RankGraph {
+    std::shared_ptr<const Graph> graph;
+    std::vector<Share> shares;  // of all weights and buffers that it reads
+};
+
+// The graph of one rank: its parts of weights, activations and caches, and the collective operations that join
+// them. Products whose columns are divided, and those after them whose rows are, follow from the operators
+// between them. Of several pipeline stages it is the one with most work.
+// Throws std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
+RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout);
+
+}  // namespace infercost

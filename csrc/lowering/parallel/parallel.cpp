@@ -1,0 +1,68 @@
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "lowering/parallel/layout.hpp"
+#include "lowering/parallel/partial_sums.hpp"
+#include "lowering/parallel/rank_writer.hpp"
+#include "lowering/parallel/relations.hpp"
+#include "lowering/parallel/splits.hpp"
+
+namespace infercost {
+namespace {
+
+void require(bool fits, const std::string& what) {
+    if (!fits) throw std::invalid_argument(what);
+}
+
+std::string text(std::int64_t value) {
+    return std::to_string(value);
+}
+
+// Graphs of kernels cannot be divided, since their operands are whole.
+void require_captured(const Graph& graph) {
+    for (const Node& node : graph.nodes()) {
+        const std::string& op = graph.ops()[node.op].name;
+        require(node.phase == Phase::forward,
+                "this graph is of a training step, which no layout divides yet; expected a graph captured without "
+                "training");
+        require(!op.starts_with("engine."),
+                "this graph has kernels of an engine already; expected the captured graph, divided before the engine "
+                "makes its kernels");
+        require(!op.starts_with("collective."), "this graph is of one rank already; expected the captured graph");
+    }
+}
+
+}  // namespace
+
+std::int64_t Layout::nodes_of(std::int64_t ranks) const {
+    const std::int64_t in_node = std::max<std::int64_t>(1, devices() / nodes);
+    return std::max<std::int64_t>(1, (ranks + in_node - 1) / in_node);
+}
+
+void Layout::check() const {
+    for (const auto& [name, value] :
+         {std::pair("tensor", tensor), std::pair("pipeline", pipeline), std::pair("expert", expert),
+          std::pair("data", data), std::pair("context", context), std::pair("attention_data", attention_data),
+          std::pair("nodes", nodes)}) {
+        require(value >= 1, std::string(name) + "=" + text(value) + " is no number of parts; expected at least 1");
+    }
+    require(devices() % nodes == 0, text(devices()) + " devices cannot lie in nodes=" + text(nodes) +
+                                        " machines of equal size; expected a divisor of the devices");
+    require(tensor % attention_data == 0, "attention_data=" + text(attention_data) + " does not divide tensor=" +
+                                              text(tensor) + "; expected a divisor of it");
+    const bool inside = tensor % expert == 0;
+    require(inside || expert == tensor * data,
+            "expert=" + text(expert) + " neither divides tensor=" + text(tensor) + " nor is tensor x data = " +
+                text(tensor * data) + "; expected one of these, so that all ranks have as many experts");
+}
+
+RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout) {
+    layout.check();
+    require_captured(*graph);
+    Relations relations(graph);
+    split_axes(relations, layout);
+    return write_rank(graph, relations, layout, joins_of(relations, layout));
+}
+
+}  // namespace infercost

@@ -1,0 +1,231 @@
+#include "lowering/parallel/partial_sums.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kSums[] = {"aten.sum", "aten.mean", "aten.var", "aten.var_mean", "aten.linalg_vector_norm",
+                                      "aten.norm"};
+constexpr std::string_view kLookUps[] = {"aten.index", "aten._unsafe_index", "aten.index_select"};
+constexpr std::string_view kPlacing[] = {"aten.index_add", "aten.scatter_add", "aten.index_put"};
+constexpr std::string_view kScaled[] = {"aten.mul", "aten.div", "aten.multiply", "aten.divide"};
+constexpr std::string_view kAdded[] = {"aten.add", "aten.sub"};
+constexpr std::string_view kKept[] = {"aten.neg", "aten.masked_fill", "aten.dropout"};
+
+template <std::size_t N>
+bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
+    return std::find(std::begin(names), std::end(names), op) != std::end(names);
+}
+
+// Without the underscore of an operator that works in place.
+std::string_view plain(const Call& call) {
+    std::string_view name = call.op().name;
+    if (call.in_place()) name.remove_suffix(1);
+    return name;
+}
+
+bool moves_elements(const Call& call) {
+    const OpRule* rule = find_rule(call.op());
+    const std::span<const OpRule> rows = movement_rules();
+    return rule >= rows.data() && rule < rows.data() + rows.size();
+}
+
+class Finder {
+  public:
+    Finder(Relations& relations, const Layout& layout) : relations_(relations), layout_(layout) {
+        for (const Summed& each : relations.products()) {
+            if (relations.axes().is_split(each.inner)) products_.insert(each.node);
+        }
+        for (const Experts& each : relations.experts()) rows_.insert(relations.axes().root(each.rows));
+    }
+
+    std::vector<Joined> run() {
+        while (pass()) {
+        }
+        std::vector<Joined> found;
+        for (const auto& [tensor, joined] : joined_) found.push_back(joined);
+        std::sort(found.begin(), found.end(), [](const Joined& a, const Joined& b) { return a.after < b.after; });
+        return found;
+    }
+
+  private:
+    struct State {
+        Parts parts = Parts::none;
+        NodeIndex writer = kNoNode;
+        TensorIndex rows = kNoTensor;
+    };
+
+    const Flow& flow() const { return relations_.flow(); }
+    State& at(TensorIndex t) { return states_[static_cast<std::size_t>(t)]; }
+
+    bool is_split(TensorIndex t, std::size_t dim) const {
+        const AxisList& axes = relations_.known(t);
+        return dim < axes.size() && relations_.axes().is_split(axes[dim]);
+    }
+
+    // One pass over all nodes with the joins that are known; true if it found another one.
+    bool pass() {
+        states_.assign(flow().graph().tensors().size(), {});
+        changed_ = false;
+        for (NodeIndex i = 0; i < flow().count(); ++i) visit(i);
+        for (const TensorIndex t : flow().graph().outputs()) {
+            if (at(t).parts != Parts::none) join(t);
+        }
+        return changed_;
+    }
+
+    void visit(NodeIndex node) {
+        const Call call = flow().call(node);
+        std::vector<TensorIndex> partial;
+        for (const Operand& operand : flow().operands(node)) {
+            if (at(operand.tensor).parts != Parts::none) partial.push_back(operand.tensor);
+        }
+        State now{Parts::none, node, kNoTensor};
+        if (!partial.empty()) {
+            if (keeps(call, partial)) {
+                now.parts = at(partial.front()).parts;
+                now.rows = at(partial.front()).rows;
+            } else {
+                for (const TensorIndex t : partial) join(t);
+            }
+        }
+        if (now.parts == Parts::none) make(node, call, now);
+        for (std::size_t i = 0; i < call.output_count(); ++i) {
+            const TensorIndex t = call.output(i);
+            at(t) = now;
+            const auto found = joined_.find(t);
+            if (found != joined_.end() && found->second.after == node) at(t).parts = Parts::none;
+        }
+    }
+
+    void join(TensorIndex t) {
+        const State& state = at(t);
+        changed_ |= joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows}).second;
+    }
+
+    // Where a value becomes a partial sum.
+    void make(NodeIndex node, const Call& call, State& now) const {
+        const std::string_view op = plain(call);
+        const TensorIndex first = call.first_operand();
+        if (products_.contains(node)) {
+            now.parts = Parts::sum;
+        } else if (op == "aten.embedding") {
+            if (is_split(call.require_tensor("weight"), 0)) now.parts = Parts::sum;
+        } else if (is_one_of(op, kSums)) {
+            if (sums_split(call, first)) now.parts = Parts::sum;
+        } else if (is_one_of(op, kLookUps)) {
+            read_rows(call, first, now);
+        } else if (op == "aten.index_add") {
+            const TensorIndex source = call.tensor("source");
+            if (source == kNoTensor) return;
+            const int dim = dim_of(call, "dim", call.rank(source), 0);
+            if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
+        }
+    }
+
+    bool sums_split(const Call& call, TensorIndex source) const {
+        const AxisList& axes = relations_.known(source);
+        const List<Expr> dims = call.integers("dim");
+        for (std::size_t i = 0; i < axes.size(); ++i) {
+            bool gone = dims.empty();
+            for (const Expr& each : dims) {
+                const std::int64_t dim = each.constant() < 0 ? each.constant() + call.rank(source) : each.constant();
+                gone = gone || dim == static_cast<std::int64_t>(i);
+            }
+            if (gone && relations_.axes().is_split(axes[i])) return true;
+        }
+        return false;
+    }
+
+    void read_rows(const Call& call, TensorIndex source, State& now) const {
+        if (call.op().name == "aten.index_select") {
+            const int dim = dim_of(call, "dim", call.rank(source), 0);
+            if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
+            return;
+        }
+        const List<TensorIndex> indices = call.tensors("indices");
+        for (std::size_t i = 0; i < indices.size(); ++i) {
+            if (indices[i] != kNoTensor) of_rows(source, i, now);
+        }
+    }
+
+    void of_rows(TensorIndex source, std::size_t dim, State& now) const {
+        const AxisList& axes = relations_.known(source);
+        if (dim >= axes.size()) return;
+        const bool of_experts = rows_.contains(relations_.axes().root(axes[dim])) && relations_.is_live(source) &&
+                                relations_.axes().length(axes[dim]) > 1;
+        if (of_experts && sends_tokens(layout_)) {
+            now.parts = Parts::experts;
+            now.rows = source;
+        } else if (relations_.axes().is_split(axes[dim])) {
+            now.parts = Parts::sum;
+        }
+    }
+
+    // Whether the result of an operator is the sum over ranks of its results.
+    bool keeps(const Call& call, const std::vector<TensorIndex>& partial) {
+        const std::string_view op = plain(call);
+        const Parts kind = at(partial.front()).parts;
+        const auto is_partial = [&](TensorIndex t) { return at(t).parts == kind; };
+        if (!std::all_of(partial.begin(), partial.end(), is_partial)) return false;
+        std::size_t operands = 0;
+        std::size_t live = 0;
+        call.for_each_input([&](TensorIndex t) {
+            ++operands;
+            live += relations_.is_live(t) && is_floating(flow().tensor(t).dtype) ? 1 : 0;
+        });
+        const TensorIndex first = call.first_operand();
+        if (op == "aten.copy") return call.tensor("src") == partial.front();
+        if (moves_elements(call)) return live <= partial.size();
+        if (op == "aten.sum") return !sums_split(call, first);
+        if (is_one_of(op, kAdded)) return operands == 2 && partial.size() == 2;
+        if (is_one_of(op, kScaled)) return partial.size() == 1 && (op.starts_with("aten.mul") || is_partial(first));
+        if (is_one_of(op, kKept)) return is_partial(first);
+        if (is_one_of(op, kLookUps)) return is_partial(first) && partial.size() == 1;
+        if (is_one_of(op, kPlacing)) return is_partial(first) || is_empty(first);
+        return false;
+    }
+
+    // Memory that nodes fill.
+    bool is_empty(TensorIndex t) const {
+        const NodeIndex first = flow().first_maker(t);
+        if (first == kNoNode) return false;
+        const std::string_view op = flow().op(first);
+        return op.find("zeros") != std::string_view::npos || op.find("empty") != std::string_view::npos;
+    }
+
+    Relations& relations_;
+    const Layout& layout_;
+    std::set<NodeIndex> products_;
+    std::set<AxisId> rows_;
+    std::map<TensorIndex, Joined> joined_;
+    std::vector<State> states_;
+    bool changed_ = false;
+};
+
+}  // namespace
+
+bool sends_tokens(const Layout& layout) {
+    return layout.expert > layout.tensor;
+}
+
+bool makes_expert_rows(const Relations& relations, NodeIndex node) {
+    const Call call = relations.flow().call(node);
+    if (!is_one_of(call.op().name, kLookUps) || call.output_count() != 1) return false;
+    if (!is_floating(relations.flow().tensor(call.output()).dtype) || call.rank(call.output()) != 2) return false;
+    const AxisList& axes = relations.known(call.output());
+    const AxisList& from = relations.known(call.first_operand());
+    return std::any_of(relations.experts().begin(), relations.experts().end(), [&](const Experts& each) {
+        const AxisId rows = relations.axes().root(each.rows);
+        return rows != Axes::kOne && relations.axes().root(axes.front()) == rows && from.size() == 2 &&
+               relations.axes().root(from.front()) != rows;
+    });
+}
+
+std::vector<Joined> joins_of(Relations& relations, const Layout& layout) {
+    return Finder(relations, layout).run();
+}
+
+}  // namespace infercost

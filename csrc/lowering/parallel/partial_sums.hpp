@@ -1,0 +1,35 @@
+// Partial sums: values of which each rank has a part, until a collective operation adds the parts up.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "lowering/parallel/layout.hpp"
+#include "lowering/parallel/relations.hpp"
+
+namespace infercost {
+
+enum class Parts : std::uint8_t {
+    none,
+    sum,     // the ranks of `tensor` have a part each
+    experts  // results of experts are on the ranks of the experts
+};
+
+// A value that is added up right after a node has made it.
+struct Joined {
+    TensorIndex tensor;
+    NodeIndex after;
+    Parts parts;
+    TensorIndex rows;  // of experts: their results, before they are put in the order of tokens
+};
+
+// Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial sums
+// are joined once.
+std::vector<Joined> joins_of(Relations& relations, const Layout& layout);
+
+// Whether experts lie on more ranks than those that share the tokens, which are sent to them.
+bool sends_tokens(const Layout& layout);
+// Whether a node makes rows of experts from tokens.
+bool makes_expert_rows(const Relations& relations, NodeIndex node);
+
+}  // namespace infercost

@@ -1,0 +1,368 @@
+// Products and attention.
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "lowering/parallel/relations.hpp"
+
+namespace infercost {
+namespace {
+
+// Axes of the leading dimensions of two tensors, right-aligned before their last `inner` ones, are equal.
+void equal_leading(Relations& relations, TensorIndex a, std::size_t inner_a, TensorIndex b, std::size_t inner_b) {
+    const AxisList one = relations.of(a);
+    const AxisList other = relations.of(b);
+    if (one.size() < inner_a || other.size() < inner_b) return;
+    const std::size_t count = std::min(one.size() - inner_a, other.size() - inner_b);
+    for (std::size_t i = 1; i <= count; ++i) {
+        const AxisId x = one[one.size() - inner_a - i];
+        const AxisId y = other[other.size() - inner_b - i];
+        if (relations.axes().length(x) == relations.axes().length(y)) relations.axes().equal(x, y);
+    }
+}
+
+// The result of a product has the leading dimensions of `left`, and `last`. Results of a head are gathered.
+void set_result(Relations& relations, const Call& call, TensorIndex left, AxisId last) {
+    AxisList axes = relations.of(left);
+    axes.back() = last;
+    if (relations.is_head(relations.node())) {
+        relations.add_vocabulary(last);
+        axes.back() = relations.axes().leaf(relations.axes().length(last));
+    }
+    relations.set(call.output(), axes);
+}
+
+TensorIndex named(const Call& call, std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+        if (const TensorIndex t = call.tensor(name); t != kNoTensor) return t;
+    }
+    return call.require_tensor(*names.begin());
+}
+
+void relate_bias(Relations& relations, const Call& call, const char* name, AxisId last) {
+    const TensorIndex bias = call.tensor(name);
+    if (bias == kNoTensor || relations.of(bias).empty()) return;
+    const AxisId axis = relations.axis(bias, -1);
+    if (relations.axes().length(axis) == relations.axes().length(last)) relations.axes().equal(axis, last);
+}
+
+// Scales and zero points lie along the rows of a weight, and in groups or blocks along its columns.
+void relate_scales(Relations& relations, const Call& call, const AxisList& of_weight) {
+    for (const char* name : {"weight_scale", "weight_zero_point"}) {
+        const TensorIndex scale = call.tensor(name);
+        if (scale == kNoTensor) continue;
+        const std::vector<Axes::Length> lengths = relations.lengths(scale);
+        AxisList axes;
+        for (std::size_t i = 0; i < lengths.size(); ++i) {
+            const bool along = i < of_weight.size() && lengths[i] > 1;
+            axes.push_back(along ? of_weight[i] : relations.axes().leaf(lengths[i]));
+        }
+        relations.set(scale, axes);
+    }
+}
+
+// [..., k] x [n, k]; a packed weight has fewer columns than k.
+bool linear(Relations& relations, const Call& call) {
+    const TensorIndex input = named(call, {"input", "self"});
+    const TensorIndex weight = call.require_tensor("weight");
+    if (relations.lengths(weight).size() != 2 || relations.of(input).empty()) return false;
+    const AxisId inner = relations.axis(input, -1);
+    const AxisId outer = relations.axis(weight, 0);
+    if (relations.lengths(weight)[1] == relations.axes().length(inner)) {
+        relations.axes().equal(inner, relations.axis(weight, 1));
+    }
+    relate_bias(relations, call, "bias", outer);
+    set_result(relations, call, input, outer);
+    relations.sums(call, weight, inner, outer);
+    return true;
+}
+
+// The same with a weight in a narrow format, which may be packed along its columns.
+bool linear_narrow(Relations& relations, const Call& call) {
+    const TensorIndex input = named(call, {"input", "self"});
+    const TensorIndex weight = call.require_tensor("weight");
+    const std::vector<Axes::Length> lengths = relations.lengths(weight);
+    if (lengths.size() != 2 || relations.of(input).empty()) return false;
+    const AxisId inner = relations.axis(input, -1);
+    const Axes::Length columns = relations.axes().length(inner);
+    if (lengths[1] != columns && columns % lengths[1] != 0) return false;
+    const AxisId outer = relations.axes().leaf(lengths[0]);
+    relations.set(weight, {outer, inner});
+    const AxisId rows = relations.axis(weight, 0);
+    relate_scales(relations, call, {rows, inner});
+    relate_bias(relations, call, "bias", rows);
+    set_result(relations, call, input, rows);
+    relations.sums(call, weight, inner, rows);
+    return true;
+}
+
+bool product(Relations& relations, const Call& call, TensorIndex left, TensorIndex right, const char* added) {
+    if (relations.of(left).empty() || relations.of(right).empty()) return false;
+    const std::size_t rank_left = relations.of(left).size();
+    const std::size_t rank_right = relations.of(right).size();
+    if (rank_left < 2 || rank_right < 2) return false;
+    const AxisId inner = relations.axis(left, -1);
+    relations.axes().equal(inner, relations.axis(right, -2));
+    const AxisId outer = relations.axis(right, -1);
+    if (rank_left > 2 && rank_right > 2) {
+        equal_leading(relations, left, 2, right, 2);
+        if (!relations.is_weight(right)) {
+            for (std::size_t i = 0; i + 2 < rank_left; ++i) relations.axes().mark_heads(relations.of(left)[i]);
+        }
+    }
+    if (rank_right > rank_left) {  // the result has the leading dimensions of the right one
+        AxisList axes = relations.of(right);
+        axes[axes.size() - 2] = relations.axis(left, -2);
+        relations.set(call.output(), axes);
+    } else {
+        AxisList axes = relations.of(left);
+        const AxisList other = relations.of(right);
+        for (std::size_t i = 3; i <= rank_right; ++i) {
+            if (axes[rank_left - i] == Axes::kOne) axes[rank_left - i] = other[rank_right - i];
+        }
+        axes.back() = outer;
+        if (relations.is_head(relations.node())) {
+            set_result(relations, call, left, outer);
+        } else {
+            relations.set(call.output(), axes);
+        }
+    }
+    if (added && call.tensor(added) != kNoTensor) {
+        const TensorIndex more = call.tensor(added);
+        if (relations.is_head(relations.node())) {
+            relate_bias(relations, call, added, outer);
+        } else {
+            equal_leading(relations, more, 0, call.output(), 0);
+        }
+    }
+    relations.sums(call, right, inner, outer);
+    if (rank_right == 3 && relations.is_weight(right)) {
+        relations.add_experts({relations.node(), relations.axis(right, 0), Axes::kOne});
+    }
+    return true;
+}
+
+bool mm(Relations& relations, const Call& call) {
+    return product(relations, call, call.require_tensor("self"), call.require_tensor("mat2"), nullptr);
+}
+bool addmm(Relations& relations, const Call& call) {
+    return product(relations, call, call.require_tensor("mat1"), call.require_tensor("mat2"), "self");
+}
+bool baddbmm(Relations& relations, const Call& call) {
+    return product(relations, call, call.require_tensor("batch1"), call.require_tensor("batch2"), "self");
+}
+bool matmul(Relations& relations, const Call& call) {
+    return product(relations, call, call.require_tensor("self"), call.require_tensor("other"), nullptr);
+}
+
+// Rows that are sorted by expert, [rows, k] x [experts, k, n]; or rows of each expert, [experts, rows, k].
+bool grouped(Relations& relations, const Call& call) {
+    const bool aten = call.tensor("mat2") != kNoTensor;
+    const TensorIndex left = call.require_tensor(aten ? "self" : "input");
+    const TensorIndex right = call.require_tensor(aten ? "mat2" : "weight");
+    const std::vector<Axes::Length> lengths = relations.lengths(right);
+    const std::size_t rank = relations.lengths(left).size();
+    if (lengths.size() != 3 || (rank != 2 && rank != 3)) return false;
+    const AxisId inner = relations.axis(left, -1);
+    const Axes::Length k = relations.axes().length(inner);
+    const AxisId experts = relations.axis(right, 0);
+    AxisId outer = Axes::kOne;
+    const std::string_view op = call.op().name;
+    if (op.starts_with("pyinfercost.")) {  // [experts, n, k], which may be packed along k
+        if (k % std::max<Axes::Length>(1, lengths[2]) != 0) return false;
+        relations.set(right, {experts, relations.axes().leaf(lengths[1]), inner});
+        outer = relations.axis(right, 1);
+        relate_scales(relations, call, {experts, outer, inner});
+    } else {
+        outer = relations.axis(right, 2);
+        if (lengths[1] != k) return false;
+        relations.axes().equal(inner, relations.axis(right, 1));
+    }
+    if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) {
+        const AxisList axes = relations.of(bias);
+        if (axes.size() == 2) {
+            relations.axes().equal(axes[0], experts);
+            relations.axes().equal(axes[1], outer);
+        }
+    }
+    AxisList axes = relations.of(left);
+    if (rank == 3) relations.axes().equal(axes[0], experts);
+    axes.back() = outer;
+    relations.set(call.output(), axes);
+    relations.sums(call, right, inner, outer);
+    relations.add_experts({relations.node(), experts, rank == 2 ? relations.axis(left, 0) : Axes::kOne});
+    return true;
+}
+
+// Queries and keys of each head; a head of keys may have several of queries. query [..., L, E], key
+// [..., S, E], value [..., S, Ev].
+bool attention(Relations& relations, const Call& call) {
+    Axes& axes = relations.axes();
+    const TensorIndex query = call.require_tensor("query");
+    const TensorIndex key = call.require_tensor("key");
+    const TensorIndex value = call.require_tensor("value");
+    const AxisList q = relations.of(query);
+    const AxisList k = relations.of(key);
+    const AxisList v = relations.of(value);
+    const std::size_t rank = q.size();
+    if (rank < 3 || k.size() != rank || v.size() != rank) return false;
+    const std::size_t heads = rank - 3;
+    const auto of_keys = [&](const AxisList& other) {
+        const Axes::Length all = axes.length(q[heads]);
+        const Axes::Length own = axes.length(other[heads]);
+        if (own == all) {
+            axes.equal(q[heads], other[heads]);
+        } else if (own > 0 && all % own == 0) {
+            const AxisId parts[] = {other[heads], axes.leaf(all / own)};
+            axes.equal(q[heads], axes.product(parts));
+        } else {
+            axes.fix(q[heads], "queries and keys have heads that do not fit");
+        }
+        for (std::size_t i = 0; i < heads; ++i) {
+            if (axes.length(other[i]) == axes.length(q[i])) axes.equal(other[i], q[i]);
+        }
+    };
+    of_keys(k);
+    of_keys(v);
+    for (const AxisList* each : {&q, &k, &v}) axes.mark_heads((*each)[heads]);
+    axes.equal(q[rank - 1], k[rank - 1]);
+    axes.equal(k[rank - 2], v[rank - 2]);
+    axes.fix(q[rank - 1], "attention sums over the width of a head");
+    axes.fix(v[rank - 1], "attention reads whole heads");
+    axes.fix(k[rank - 2], "attention reads all keys");
+    AxisList result = q;
+    result[rank - 1] = v[rank - 1];
+    if (call.rank(call.output()) != static_cast<int>(rank)) return false;
+    relations.set(call.output(), result);
+    for (std::size_t i = 1; i < call.output_count(); ++i) {
+        AxisList statistics = relations.fresh(call.output(i));
+        for (std::size_t d = 0; d < std::min(statistics.size(), rank - 1); ++d) {
+            if (axes.length(statistics[d]) == axes.length(q[d])) statistics[d] = q[d];
+        }
+        relations.set(call.output(i), statistics);
+    }
+    for (const char* name : {"attn_mask", "attn_bias", "bias"}) {
+        const TensorIndex mask = call.tensor(name);
+        if (mask == kNoTensor) continue;
+        const AxisList own = relations.of(mask);
+        AxisList scores = q;
+        scores[rank - 1] = k[rank - 2];
+        for (std::size_t i = 1; i <= std::min(own.size(), rank); ++i) {
+            const AxisId x = own[own.size() - i];
+            const AxisId y = scores[rank - i];
+            if (axes.length(x) == axes.length(y)) axes.equal(x, y);
+        }
+    }
+    return true;
+}
+
+// Letters of an equation are axes.
+bool einsum(Relations& relations, const Call& call) {
+    std::string equation(call.text("equation"));
+    std::erase(equation, ' ');
+    const std::size_t arrow = equation.find("->");
+    const List<TensorIndex> operands = call.tensors("tensors");
+    if (arrow == std::string::npos || equation.find('.') != std::string::npos || operands.size() != 2) return false;
+    const std::size_t comma = equation.find(',');
+    if (comma == std::string::npos) return false;
+    const std::string terms[] = {equation.substr(0, comma), equation.substr(comma + 1, arrow - comma - 1)};
+    const std::string result = equation.substr(arrow + 2);
+    std::map<char, AxisId> letters;
+    for (std::size_t i = 0; i < 2; ++i) {
+        const AxisList axes = relations.of(operands[i]);
+        if (axes.size() != terms[i].size()) return false;
+        for (std::size_t d = 0; d < axes.size(); ++d) {
+            const auto [known, fresh] = letters.emplace(terms[i][d], axes[d]);
+            if (!fresh) relations.axes().equal(known->second, axes[d]);
+        }
+    }
+    AxisList axes;
+    for (const char letter : result) axes.push_back(letters.at(letter));
+    relations.set(call.output(), axes);
+    for (const auto& [letter, axis] : letters) {
+        if (result.find(letter) != std::string::npos) continue;
+        const bool both = terms[0].find(letter) != std::string::npos && terms[1].find(letter) != std::string::npos;
+        const bool right = relations.is_weight(operands[1]);
+        const std::string& own = terms[right ? 1 : 0];
+        AxisId outer = Axes::kOne;
+        for (const char other : result) {
+            const bool of_weight = own.find(other) != std::string::npos;
+            if (of_weight && terms[right ? 0 : 1].find(other) == std::string::npos) outer = letters.at(other);
+        }
+        if (both) {
+            relations.sums(call, operands[right ? 1 : 0], axis, outer);
+        } else {
+            relations.axes().fix(axis, "a product sums over them");
+        }
+    }
+    return true;
+}
+
+// One filter for each channel; other convolutions read all channels.
+bool convolution(Relations& relations, const Call& call) {
+    Axes& axes = relations.axes();
+    const TensorIndex input = named(call, {"input", "self"});
+    const TensorIndex weight = call.require_tensor("weight");
+    const std::vector<Axes::Length> of_weight = relations.lengths(weight);
+    const AxisList in = relations.of(input);
+    if (of_weight.size() < 3 || in.size() < of_weight.size() - 1) return false;
+    const std::size_t channels = in.size() - of_weight.size() + 1;
+    const Axes::Length groups = relations.number(call.integer("groups", 1));
+    AxisList result = relations.fresh(call.output());
+    for (std::size_t i = 0; i < channels; ++i) result[i] = in[i];
+    const bool by_channel = groups == axes.length(in[channels]) && of_weight[0] == groups && of_weight[1] == 1;
+    const AxisId outer = relations.axis(weight, 0);
+    if (by_channel) {
+        axes.equal(in[channels], outer);
+    } else {
+        axes.fix(in[channels], "a convolution reads all channels");
+        axes.fix(outer, "they are channels of a convolution");
+    }
+    result[channels] = outer;
+    relate_bias(relations, call, "bias", outer);
+    for (std::size_t i = channels + 1; i < in.size(); ++i) {
+        axes.fix(in[i], "a convolution goes along them");
+        axes.fix(result[i], "a convolution goes along them");
+    }
+    relations.set(call.output(), result);
+    return true;
+}
+
+constexpr RelationRow kRows[] = {
+    {"aten.linear",                                           linear       },
+    {"pyinfercost.linear_weight_only",                        linear_narrow},
+    {"pyinfercost.linear_quantized",                          linear_narrow},
+    {"pyinfercost.linear_semi_structured",                    linear_narrow},
+    {"aten.mm",                                               mm           },
+    {"aten.bmm",                                              mm           },
+    {"aten.addmm",                                            addmm        },
+    {"aten._addmm_activation",                                addmm        },
+    {"aten.baddbmm",                                          baddbmm      },
+    {"aten.matmul",                                           matmul       },
+    {"aten.linalg_matmul",                                    matmul       },
+    {"aten._grouped_mm",                                      grouped      },
+    {"transformers.grouped_mm_fallback",                      grouped      },
+    {"pyinfercost.grouped_weight_only",                       grouped      },
+    {"pyinfercost.grouped_quantized",                         grouped      },
+    {"aten.einsum",                                           einsum       },
+    {"aten.conv1d",                                           convolution  },
+    {"aten.conv2d",                                           convolution  },
+    {"aten.conv3d",                                           convolution  },
+    {"aten.convolution",                                      convolution  },
+    {"aten.scaled_dot_product_attention",                     attention    },
+    {"aten._scaled_dot_product_flash_attention",              attention    },
+    {"aten._scaled_dot_product_flash_attention_for_cpu",      attention    },
+    {"aten._scaled_dot_product_efficient_attention",          attention    },
+    {"aten._scaled_dot_product_cudnn_attention",              attention    },
+    {"aten._scaled_dot_product_attention_math",               attention    },
+    {"aten._scaled_dot_product_fused_attention_overrideable", attention    },
+    {"higher_order.flex_attention",                           attention    },
+};
+
+}  // namespace
+
+std::span<const RelationRow> product_relations() {
+    return kRows;
+}
+
+}  // namespace infercost

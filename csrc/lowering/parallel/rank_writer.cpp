@@ -1,0 +1,472 @@
+#include "lowering/parallel/rank_writer.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+#include <stdexcept>
+
+#include "core/graph_rewriter.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kAllReduce = "collective.all_reduce.default";
+constexpr std::string_view kAllGather = "collective.all_gather.default";
+constexpr std::string_view kDispatch = "collective.dispatch.default";
+constexpr std::string_view kCombine = "collective.combine.default";
+constexpr const char* kLengths[] = {"size", "shape", "sizes"};
+
+// The arguments of a node, for another node.
+std::vector<NamedArgument> arguments_of(const Graph& graph, const Node& node) {
+    std::vector<NamedArgument> found;
+    for (const Argument& argument : graph.arguments(node)) {
+        const std::string& name = graph.name(argument.name);
+        switch (argument.kind) {
+            case ArgKind::none: found.push_back({name, std::monostate{}}); break;
+            case ArgKind::tensor: found.push_back({name, static_cast<TensorIndex>(argument.value)}); break;
+            case ArgKind::integer:
+            case ArgKind::expression: found.push_back({name, graph.expr(argument.value)}); break;
+            case ArgKind::boolean: found.push_back({name, argument.value != 0}); break;
+            case ArgKind::real: found.push_back({name, argument.real}); break;
+            case ArgKind::text: found.push_back({name, graph.name(static_cast<std::uint32_t>(argument.value))}); break;
+            case ArgKind::tensor_list: {
+                std::vector<TensorIndex> list;
+                for (const std::int64_t t : graph.integers(argument.range)) list.push_back(static_cast<TensorIndex>(t));
+                found.push_back({name, list});
+                break;
+            }
+            case ArgKind::integer_list: {
+                std::vector<Expr> list;
+                for (const std::int64_t value : graph.integers(argument.range)) list.emplace_back(value);
+                found.push_back({name, list});
+                break;
+            }
+            case ArgKind::expression_list: {
+                std::vector<Expr> list;
+                for (const std::int64_t value : graph.integers(argument.range)) list.push_back(graph.expr(value));
+                found.push_back({name, list});
+                break;
+            }
+            case ArgKind::real_list: {
+                const std::span<const double> reals = graph.reals(argument.range);
+                found.push_back({name, std::vector<double>(reals.begin(), reals.end())});
+                break;
+            }
+        }
+    }
+    return found;
+}
+
+class RankWriter {
+  public:
+    RankWriter(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout)
+        : graph_(*graph), relations_(relations), layout_(layout), rewriter_(*graph) {}
+
+    RankGraph run(const std::vector<Joined>& joins) {
+        find_whole_norms();
+        for (std::size_t t = 0; t < graph_.tensors().size(); ++t) narrow(static_cast<TensorIndex>(t));
+        for (NodeIndex i = 0; i < flow().count(); ++i) fix_arguments(i);
+        for (const Joined& joined : joins) join(joined);
+        for (NodeIndex i = 0; i < flow().count(); ++i) {
+            if (relations_.is_head(i)) gather_logits(i);
+            if (whole_norms_.contains(i)) gather_norm(i);
+            if (sends_tokens(layout_) && makes_expert_rows(relations_, i)) dispatch(i);
+        }
+        if (sends_tokens(layout_)) drop_unread();
+        RankGraph made;
+        made.shares = shares();
+        made.graph = rewriter_.build().graph;
+        return made;
+    }
+
+  private:
+    const Flow& flow() const { return relations_.flow(); }
+    const Axes& axes() const { return relations_.axes(); }
+    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+    bool is_split(TensorIndex t, std::size_t dim) const {
+        const AxisList& known = relations_.known(t);
+        return dim < known.size() && axes().is_split(known[dim]) && !whole_.contains(t);
+    }
+    bool is_split(TensorIndex t) const {
+        for (std::size_t i = 0; i < relations_.known(t).size(); ++i) {
+            if (is_split(t, i)) return true;
+        }
+        return false;
+    }
+
+    // ---- lengths ----
+
+    Expr local(TensorIndex t, std::size_t dim) const {
+        const Expr whole = graph_.expr(graph_.dims(flow().tensor(t).shape)[dim]);
+        if (!is_split(t, dim)) return whole;
+        const AxisId axis = relations_.known(t)[dim];
+        if (axes().is_leaf(axis)) return Expr::ceil_div(whole, axes().info(axis).splits);
+        return scaled(whole, axes().local(axis), axes().length(axis));
+    }
+    std::vector<Expr> local_shape(TensorIndex t) const {
+        std::vector<Expr> shape;
+        for (std::size_t i = 0; i < flow().tensor(t).shape.count; ++i) shape.push_back(local(t, i));
+        return shape;
+    }
+    static Expr scaled(const Expr& whole, std::int64_t now, std::int64_t before) {
+        const std::int64_t common = std::gcd(now, before);
+        return whole * (now / common) / (before / common);
+    }
+    std::int64_t number(const Expr& value) const { return relations_.number(value); }
+
+    // A stride grows with the lengths of the dimensions inside it.
+    std::vector<Expr> local_strides(TensorIndex t) const {
+        const std::span<const Dim> shape = graph_.dims(flow().tensor(t).shape);
+        const std::span<const Dim> strides = graph_.dims(flow().tensor(t).strides);
+        std::vector<Expr> found;
+        for (std::size_t i = 0; i < strides.size(); ++i) {
+            const Expr stride = graph_.expr(strides[i]);
+            std::int64_t now = 1;
+            std::int64_t before = 1;
+            for (std::size_t j = 0; j < strides.size(); ++j) {
+                if (j == i || !is_split(t, j) || number(graph_.expr(strides[j])) >= number(stride)) continue;
+                const std::int64_t all = number(graph_.expr(shape[j]));
+                const std::int64_t own = number(local(t, j));
+                const std::int64_t common = std::gcd(own, all);
+                now *= own / common;
+                before *= all / common;
+            }
+            found.push_back(scaled(stride, now, before));
+        }
+        return found;
+    }
+
+    void narrow(TensorIndex t) {
+        if (!is_split(t)) return;
+        const std::vector<Expr> shape = local_shape(t);
+        const Tensor& tensor = flow().tensor(t);
+        const std::int64_t all = number(flow().numel(t));
+        std::int64_t own = 1;
+        for (const Expr& length : shape) own *= number(length);
+        rewriter_.set_shape(t, shape, local_strides(t));
+        const auto part = [&](std::int64_t elements) {
+            return static_cast<std::int64_t>(static_cast<double>(elements) * static_cast<double>(own) / static_cast<double>(all));
+        };
+        if (tensor.logical_numel >= 0) rewriter_.set_logical_numel(t, part(tensor.logical_numel));
+        if (tensor.storage_elements >= 0) rewriter_.set_storage_elements(t, part(tensor.storage_elements));
+    }
+
+    std::vector<Share> shares() const {
+        std::vector<Share> found;
+        for (std::size_t i = 0; i < graph_.tensors().size(); ++i) {
+            const auto t = static_cast<TensorIndex>(i);
+            const Tensor& tensor = flow().tensor(t);
+            if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
+            std::int64_t own = 1;
+            for (const Expr& length : local_shape(t)) own *= number(length);
+            found.push_back({graph_.name(tensor.name), own, number(flow().numel(t))});
+        }
+        return found;
+    }
+
+    // ---- arguments ----
+
+    void fix_arguments(NodeIndex node) {
+        const Call call = flow().call(node);
+        if (call.output_count() == 0) return;
+        const TensorIndex result = call.output();
+        const std::string_view op = call.op().name;
+        if (op == "aten.split" || op == "aten.split_with_sizes" || op == "aten.unsafe_split" ||
+            op == "aten.unsafe_split_with_sizes") {
+            return fix_parts(node, call);
+        }
+        if (op == "aten.slice" || op == "aten.narrow") return fix_bounds(node, call);
+        if (op == "aten.unflatten") return fix_unflatten(node, call);
+        for (const char* name : kLengths) {
+            const List<Expr> given = call.integers(name);
+            if (given.empty() || given.size() != flow().tensor(result).shape.count || !is_split(result)) continue;
+            std::vector<Expr> now;
+            for (std::size_t i = 0; i < given.size(); ++i) {
+                now.push_back(given[i] == Expr(-1) || !is_split(result, i) ? given[i] : local(result, i));
+            }
+            rewriter_.set_argument(node, {name, now});
+        }
+        if (call.has("repeats") && call.tensor("repeats") == kNoTensor) fix_repeats(node, call);
+        if (call.has("groups") && is_split(call.first_operand())) {
+            const TensorIndex input = call.first_operand();
+            const std::size_t channels = flow().tensor(input).shape.count -
+                                         flow().tensor(call.require_tensor("weight")).shape.count + 1;
+            if (is_split(input, channels)) rewriter_.set_argument(node, {"groups", local(input, channels)});
+        }
+        if (call.has("groups_used") && layout_.expert > 1) {
+            const Expr used = Expr::ceil_div(call.integer("groups_used", 1), layout_.expert);
+            rewriter_.set_argument(node, {"groups_used", used});
+        }
+        if (op == "aten.arange" && call.has("end") && is_split(result, 0)) {
+            rewriter_.set_argument(node, {"end", local(result, 0)});
+        }
+    }
+
+    void fix_parts(NodeIndex node, const Call& call) {
+        const int dim = dim_of(call, "dim", call.rank(call.first_operand()), 0);
+        if (dim < 0 || !is_split(call.first_operand(), at(dim))) return;
+        std::vector<Expr> lengths;
+        for (std::size_t i = 0; i < call.output_count(); ++i) lengths.push_back(local(call.output(i), at(dim)));
+        if (call.has("split_sizes")) rewriter_.set_argument(node, {"split_sizes", lengths});
+        if (call.has("split_size")) {
+            const List<Expr> given = call.integers("split_size");
+            if (given.size() > 1) {
+                rewriter_.set_argument(node, {"split_size", lengths});
+            } else {
+                rewriter_.set_argument(node, {"split_size", lengths.front()});
+            }
+        }
+    }
+
+    // A part begins after the sections before it.
+    void fix_bounds(NodeIndex node, const Call& call) {
+        const TensorIndex source = call.first_operand();
+        const int dim = dim_of(call, "dim", call.rank(source), 0);
+        if (dim < 0 || !is_split(source, at(dim))) return;
+        const AxisId axis = relations_.known(source)[at(dim)];
+        std::int64_t start = number(call.integer("start", 0));
+        if (start < 0) start += axes().length(axis);
+        std::int64_t from = 0;
+        std::int64_t seen = 0;
+        for (const AxisId section : axes().sections(axis)) {
+            if (seen >= start) break;
+            seen += axes().length(section);
+            from += axes().local(section);
+        }
+        const Expr length = local(call.output(), at(dim));
+        rewriter_.set_argument(node, {"start", Expr(from)});
+        if (call.has("length")) rewriter_.set_argument(node, {"length", length});
+        if (call.has("end")) rewriter_.set_argument(node, {"end", Expr(from) + length});
+    }
+
+    void fix_unflatten(NodeIndex node, const Call& call) {
+        const int dim = dim_of(call, "dim", call.rank(call.first_operand()), 0);
+        const List<Expr> given = call.integers("sizes");
+        if (dim < 0 || given.empty()) return;
+        std::vector<Expr> now;
+        for (std::size_t i = 0; i < given.size(); ++i) {
+            const std::size_t place = at(dim) + i;
+            now.push_back(given[i] == Expr(-1) || !is_split(call.output(), place) ? given[i]
+                                                                                  : local(call.output(), place));
+        }
+        rewriter_.set_argument(node, {"sizes", now});
+    }
+
+    void fix_repeats(NodeIndex node, const Call& call) {
+        const TensorIndex source = call.first_operand();
+        const TensorIndex result = call.output();
+        if (!is_split(result)) return;
+        const List<Expr> given = call.integers("repeats");
+        const std::size_t after = flow().tensor(result).shape.count;
+        const std::size_t before = flow().tensor(source).shape.count;
+        if (call.has("dim")) {
+            const int dim = dim_of(call, "dim", call.rank(source), 0);
+            if (dim < 0) return;
+            rewriter_.set_argument(node, {"repeats", local(result, at(dim)) / local(source, at(dim))});
+            return;
+        }
+        if (given.size() != after || after < before) return;
+        std::vector<Expr> now;
+        for (std::size_t i = 0; i < after; ++i) {
+            const Expr own = i < after - before ? Expr(1) : local(source, i - (after - before));
+            now.push_back(is_split(result, i) ? local(result, i) / own : given[i]);
+        }
+        rewriter_.set_argument(node, {"repeats", now});
+    }
+
+    // ---- collectives ----
+
+    std::vector<NamedArgument> group(TensorIndex input, std::int64_t devices) const {
+        return {
+            {"input",   input                         },
+            {"devices", Expr(devices)                 },
+            {"nodes",   Expr(layout_.nodes_of(devices))},
+        };
+    }
+
+    std::vector<NamedArgument> arguments_now(NodeIndex node) const {
+        return arguments_of(rewriter_.graph(), rewriter_.graph().nodes()[at(node)]);
+    }
+
+    TensorIndex made_like(TensorIndex t, const std::vector<Expr>& shape) {
+        return rewriter_.add_tensor(flow().tensor(t).dtype, shape, std::nullopt, Role::activation, "");
+    }
+
+    // Columns of logits are gathered.
+    void gather_logits(NodeIndex node) {
+        const Call call = flow().call(node);
+        const AxisId columns = head_axis(call);
+        if (columns == Axes::kOne || !axes().is_split(columns)) return;
+        const TensorIndex result = call.output();
+        std::vector<Expr> shape = local_shape(result);
+        shape.back() = Expr::ceil_div(shape.back(), axes().info(columns).splits);
+        const TensorIndex part = made_like(result, shape);
+        // The product of this rank, with its own result.
+        rewriter_.insert_before(node, call.op().full, arguments_now(node), {&part, 1});
+        rewriter_.replace(node, kAllGather, group(part, layout_.tensor));
+    }
+    AxisId head_axis(const Call& call) const {
+        for (const Summed& each : relations_.products()) {
+            if (&flow().graph().nodes()[at(each.node)] == &call.node()) return axes().root(each.outer);
+        }
+        return Axes::kOne;
+    }
+
+    // A norm of all heads together needs all of them.
+    void find_whole_norms() {
+        for (NodeIndex i = 0; i < flow().count(); ++i) {
+            const Call call = flow().call(i);
+            if (flow().kind(i) != WorkKind::normalization || !call.has("normalized_shape")) continue;
+            const AxisList& known = relations_.known(call.first_operand());
+            if (known.empty() || !axes().is_split(known.back())) continue;
+            if (call.output_count() != 1) {
+                throw std::invalid_argument("a norm of all heads of '" + flow().module(i) +
+                                            "' has several results, and cannot be divided; expected tensor=1");
+            }
+            whole_norms_.insert(i);
+            for (const char* name : {"weight", "bias"}) {
+                if (const TensorIndex t = call.tensor(name); t != kNoTensor) whole_.insert(t);
+            }
+        }
+    }
+    void gather_norm(NodeIndex node) {
+        const Call call = flow().call(node);
+        const TensorIndex result = call.output();
+        std::vector<Expr> shape = local_shape(result);
+        shape.back() = flow().shape(result).back();
+        const TensorIndex whole = made_like(call.first_operand(), shape);
+        const TensorIndex normed = made_like(result, shape);
+        std::vector<NamedArgument> arguments = arguments_now(node);
+        for (NamedArgument& argument : arguments) {
+            const TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
+            if (!operand) continue;
+            rewriter_.insert_before(node, kAllGather, group(*operand, layout_.tensor), {&whole, 1});
+            argument.value = whole;
+            break;
+        }
+        rewriter_.insert_before(node, call.op().full, arguments, {&normed, 1});
+        rewriter_.replace(node, "aten.slice.Tensor",
+                          std::vector<NamedArgument>{
+                              {"self",  normed               },
+                              {"dim",   Expr(-1)             },
+                              {"start", Expr(0)              },
+                              {"end",   local_shape(result).back()},
+        });
+    }
+
+    // Tokens are sent to the ranks of their experts, each rank of a copy with its share of them.
+    void dispatch(NodeIndex node) {
+        const Call call = flow().call(node);
+        TensorIndex tokens = kNoTensor;
+        for (const NamedArgument& argument : arguments_now(node)) {
+            const TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
+            if (operand && tokens == kNoTensor) tokens = *operand;
+        }
+        if (layout_.tensor > 1) {
+            std::vector<Expr> shape = local_shape(call.first_operand());
+            shape.front() = Expr::ceil_div(shape.front(), layout_.tensor);
+            const TensorIndex own = made_like(call.first_operand(), shape);
+            const NamedArgument part[] = {
+                {"self",  tokens       },
+                {"dim",   Expr(0)      },
+                {"start", Expr(0)      },
+                {"end",   shape.front()},
+            };
+            rewriter_.insert_before(node, "aten.slice.Tensor", part, {&own, 1});
+            tokens = own;
+        }
+        std::vector<NamedArgument> arguments = group(tokens, layout_.expert);
+        add_experts(arguments, call.output());
+        rewriter_.replace(node, kDispatch, arguments);
+    }
+    void add_experts(std::vector<NamedArgument>& arguments, TensorIndex rows) const {
+        const AxisId axis = axes().root(relations_.known(rows).front());
+        for (const Experts& each : relations_.experts()) {
+            if (axes().root(each.rows) != axis) continue;
+            arguments.push_back({"experts", Expr(axes().length(each.experts))});
+            break;
+        }
+    }
+
+    void join(const Joined& joined) {
+        const TensorIndex t = joined.tensor;
+        const std::vector<Expr> shape = local_shape(t);
+        const TensorIndex sum = made_like(t, shape);
+        if (joined.parts == Parts::sum) {
+            rewriter_.insert_after(joined.after, kAllReduce, group(t, layout_.tensor), {&sum, 1});
+        } else {
+            combine(joined, shape, sum);
+        }
+        read_instead(joined, sum);
+    }
+
+    // Results of experts return to the ranks of their tokens, which add them up.
+    void combine(const Joined& joined, const std::vector<Expr>& shape, TensorIndex sum) {
+        const TensorIndex t = joined.tensor;
+        std::vector<NamedArgument> arguments = group(joined.rows, layout_.expert);
+        add_experts(arguments, joined.rows);
+        if (layout_.tensor == 1) {
+            rewriter_.insert_after(joined.after, kCombine, arguments, {&sum, 1});
+            return;
+        }
+        Expr tokens = 1;
+        for (std::size_t i = 0; i + 1 < shape.size(); ++i) tokens = tokens * shape[i];
+        const TensorIndex part = made_like(t, {Expr::ceil_div(tokens, layout_.tensor), shape.back()});
+        rewriter_.insert_after(joined.after, kCombine, arguments, {&part, 1});
+        rewriter_.insert_after(joined.after, kAllGather, group(part, layout_.tensor), {&sum, 1});
+    }
+
+    // Nodes after a join read the sum, up to one that writes the tensor again.
+    void read_instead(const Joined& joined, TensorIndex sum) {
+        bool written = false;
+        for (const NodeIndex node : readers_of(joined.tensor)) {
+            if (node <= joined.after || written) continue;
+            rewriter_.replace_operands(node, {
+                                                 {joined.tensor, sum}
+            });
+            const auto results = graph_.node_outputs(graph_.nodes()[at(node)]);
+            written = std::find(results.begin(), results.end(), joined.tensor) != results.end();
+        }
+        if (!written) rewriter_.return_instead(joined.tensor, sum);
+    }
+    const std::vector<NodeIndex>& readers_of(TensorIndex t) {
+        if (readers_.empty()) {
+            readers_.resize(graph_.tensors().size());
+            for (NodeIndex i = 0; i < flow().count(); ++i) {
+                for (const Operand& operand : flow().operands(i)) {
+                    std::vector<NodeIndex>& list = readers_[at(operand.tensor)];
+                    if (list.empty() || list.back() != i) list.push_back(i);
+                }
+            }
+        }
+        return readers_[at(t)];
+    }
+
+    // What experts' results went through before a combine does it.
+    void drop_unread() {
+        for (const Node& node : graph_.nodes()) {
+            for (const std::int64_t output : graph_.node_outputs(node)) {
+                const auto t = static_cast<TensorIndex>(output);
+                if (flow().tensor(t).role == Role::activation) rewriter_.drop_if_unread(t);
+            }
+        }
+    }
+
+    const Graph& graph_;
+    Relations& relations_;
+    const Layout& layout_;
+    GraphRewriter rewriter_;
+    std::set<NodeIndex> whole_norms_;
+    std::set<TensorIndex> whole_;  // weights that stay whole
+    std::vector<std::vector<NodeIndex>> readers_;
+};
+
+}  // namespace
+
+RankGraph write_rank(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout,
+                     const std::vector<Joined>& joins) {
+    return RankWriter(graph, relations, layout).run(joins);
+}
+
+}  // namespace infercost

@@ -1,0 +1,253 @@
+#include "lowering/parallel/relations.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "core/threads.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::string_view kCacheName = "past_key_value";
+constexpr std::int64_t kFirstPrime = 1009;  // beyond the usual factors of lengths
+
+bool is_prime(std::int64_t n) {
+    for (std::int64_t d = 2; d * d <= n; ++d) {
+        if (n % d == 0) return false;
+    }
+    return true;
+}
+
+Sizes primes_of(const Graph& graph) {
+    Sizes primes;
+    std::int64_t next = kFirstPrime;
+    for (const std::string& name : graph.size_names()) {
+        while (!is_prime(next)) ++next;
+        primes.emplace(name, next++);
+    }
+    return primes;
+}
+
+bool is_row_of(const OpRule* rule, std::span<const OpRule> rows) {
+    return rule >= rows.data() && rule < rows.data() + rows.size();
+}
+
+const std::unordered_map<std::string_view, RelationRule>& table() {
+    static const auto rows = [] {
+        std::unordered_map<std::string_view, RelationRule> map;
+        for (const std::span<const RelationRow> family :
+             {view_relations(), product_relations(), row_relations()}) {
+            for (const RelationRow& row : family) map.emplace(row.op, row.rule);
+        }
+        return map;
+    }();
+    return rows;
+}
+
+// Memory or numbers made from nothing: their axes follow from their readers.
+bool relate_made(Relations& relations, const Call& call) {
+    for (std::size_t i = 0; i < call.output_count(); ++i) {
+        relations.set(call.output(i), relations.fresh(call.output(i)));
+    }
+    return true;
+}
+
+}  // namespace
+
+RelationRule relation_of(const Call& call) {
+    std::string_view name = call.op().name;
+    if (const auto found = table().find(name); found != table().end()) return found->second;
+    if (call.in_place()) name.remove_suffix(1);
+    if (const auto found = table().find(name); found != table().end()) return found->second;
+    const OpRule* rule = find_rule(call.op());
+    if (!rule) return nullptr;
+    if (is_row_of(rule, creation_rules())) return relate_made;
+    if (is_row_of(rule, pointwise_rules()) || is_row_of(rule, special_rules())) return relate_elements;
+    return nullptr;
+}
+
+int dim_of(const Call& call, std::string_view name, int rank, std::int64_t otherwise) {
+    const Expr given = call.integer(name, otherwise);
+    if (!given.is_constant()) return -1;
+    const std::int64_t dim = given.constant() < 0 ? given.constant() + rank : given.constant();
+    return dim >= 0 && dim < rank ? static_cast<int>(dim) : -1;
+}
+
+Relations::Relations(const std::shared_ptr<const Graph>& graph)
+    : flow_(graph),
+      primes_(primes_of(*graph)),
+      axes_of_(graph->tensors().size()),
+      lengths_(graph->tensors().size()),
+      head_(graph->nodes().size(), false) {
+    find_heads();
+    for (node_ = 0; node_ < flow_.count(); ++node_) {
+        check_interrupt();
+        relate(node_);
+    }
+    fix_ends();
+    weigh();
+}
+
+const std::vector<Axes::Length>& Relations::lengths(TensorIndex t) {
+    std::vector<Axes::Length>& known = lengths_[static_cast<std::size_t>(t)];
+    if (known.empty() && flow_.tensor(t).shape.count > 0) {
+        for (const Expr& length : flow_.shape(t)) known.push_back(number(length));
+    }
+    return known;
+}
+
+bool Relations::is_live(TensorIndex t) const {
+    const NodeIndex maker = flow_.maker(t);
+    if (maker != kNoNode) return flow_.is_live(maker);
+    const Role role = flow_.tensor(t).role;
+    return role == Role::input || role == Role::kv_cache;
+}
+
+// A parameter, or what is made of parameters alone.
+bool Relations::is_weight(TensorIndex t) const {
+    for (NodeIndex made = flow_.maker(t); made != kNoNode; made = flow_.maker(t)) {
+        if (flow_.is_live(made) || flow_.operands(made).empty()) return false;
+        t = flow_.operands(made).front().tensor;
+    }
+    return flow_.tensor(t).role == Role::parameter;
+}
+
+AxisList Relations::fresh(TensorIndex t) {
+    AxisList axes;
+    for (const Axes::Length length : lengths(t)) axes.push_back(axes_.leaf(length));
+    return axes;
+}
+
+const AxisList& Relations::of(TensorIndex t) {
+    AxisList& known = axes_of_[static_cast<std::size_t>(t)];
+    if (known.empty() && flow_.tensor(t).shape.count > 0) {
+        known = fresh(t);
+        const Tensor& tensor = flow_.tensor(t);
+        if (tensor.role == Role::input) {
+            for (const AxisId axis : known) axes_.fix(axis, "they are of an input of the model");
+        }
+    }
+    return known;
+}
+
+AxisId Relations::axis(TensorIndex t, int dim) {
+    const AxisList& axes = of(t);
+    const int rank = static_cast<int>(axes.size());
+    const int place = dim < 0 ? dim + rank : dim;
+    if (place < 0 || place >= rank) throw std::invalid_argument("has a dimension that its tensor lacks");
+    return axes[static_cast<std::size_t>(place)];
+}
+
+void Relations::set(TensorIndex t, AxisList axes) {
+    AxisList& known = axes_of_[static_cast<std::size_t>(t)];
+    if (axes.size() != flow_.tensor(t).shape.count) {
+        throw std::invalid_argument("has a result of another rank than its operator gives");
+    }
+    if (known.empty()) {
+        known = std::move(axes);
+        return;
+    }
+    for (std::size_t i = 0; i < known.size(); ++i) {  // written in place
+        if (axes_.length(known[i]) > 1 || axes_.length(axes[i]) > 1) axes_.equal(known[i], axes[i]);
+    }
+}
+
+void Relations::sums(const Call& call, TensorIndex weight, AxisId inner, AxisId outer) {
+    if (!is_weight(weight)) {
+        axes_.fix(inner, "a product of activations sums over them");
+        return;
+    }
+    std::int64_t elements = 1;
+    for (const Axes::Length length : lengths(weight)) elements *= length;
+    products_.push_back({node_, inner, outer, weight, elements});
+    static_cast<void>(call);
+}
+
+void Relations::relate(NodeIndex node) {
+    const Call call = flow_.call(node);
+    const std::string& module = flow_.module(node);
+    const std::string place = std::string(call.op().name) + (module.empty() ? "" : " of " + module);
+    const RelationRule rule = relation_of(call);
+    if (!rule) return lock(call, place + " may need them all");
+    try {
+        if (!rule(*this, call)) lock(call, place + " has arguments that are not followed");
+    } catch (const std::invalid_argument&) {
+        lock(call, place + " is called in a way that is not followed");
+    } catch (const OverflowError&) {
+        lock(call, place + " has tensors that are too large to be followed");
+    }
+}
+
+// An operator that is not known may need all of every axis.
+void Relations::lock(const Call& call, const std::string& why) {
+    call.for_each_input([&](TensorIndex t) {
+        for (const AxisId axis : of(t)) axes_.fix(axis, why);
+    });
+    for (std::size_t i = 0; i < call.output_count(); ++i) {
+        for (const AxisId axis : of(call.output(i))) axes_.fix(axis, why);
+    }
+}
+
+// Products whose results are logits over the words of a table of embeddings: what follows has one operand that
+// depends on tokens, up to a result of the graph.
+void Relations::find_heads() {
+    Axes::Length words = 0;
+    for (NodeIndex i = 0; i < flow_.count(); ++i) {
+        if (flow_.op(i) != "aten.embedding") continue;
+        const std::vector<Axes::Length>& table = lengths(flow_.call(i).require_tensor("weight"));
+        if (!table.empty()) words = std::max(words, table.front());
+    }
+    for (const TensorIndex result : flow_.graph().outputs()) {
+        NodeIndex node = flow_.maker(result);
+        for (int steps = 0; node != kNoNode && steps < 16; ++steps) {
+            if (flow_.weight_of(node) != kNoTensor) {
+                const std::vector<Axes::Length>& made = lengths(flow_.call(node).output());
+                // Heads may have a few columns more or fewer than there are embeddings.
+                head_[static_cast<std::size_t>(node)] =
+                    !made.empty() && 2 * made.back() > words && made.back() < 2 * words;
+                break;
+            }
+            if (flow_.is_anchor(node)) break;
+            NodeIndex next = kNoNode;
+            int live = 0;
+            for (const Operand& operand : flow_.operands(node)) {
+                if (!is_live(operand.tensor)) continue;
+                next = operand.producer;
+                ++live;
+            }
+            node = live == 1 ? next : kNoNode;
+        }
+    }
+}
+
+// Results of the graph are whole, except caches, of which each device keeps its part.
+void Relations::fix_ends() {
+    for (const TensorIndex t : flow_.graph().outputs()) {
+        const Tensor& tensor = flow_.tensor(t);
+        if (tensor.role == Role::kv_cache || tensor.role == Role::input) continue;
+        if (flow_.graph().name(tensor.name).starts_with(kCacheName)) continue;
+        const NodeIndex maker = flow_.maker(t);
+        if (maker == kNoNode) continue;
+        const auto appended = flow_.operands(maker);
+        const bool continues = std::any_of(appended.begin(), appended.end(), [&](const Operand& operand) {
+            return flow_.tensor(operand.tensor).role == Role::kv_cache;
+        });
+        if (continues) continue;
+        for (const AxisId axis : of(t)) axes_.fix(axis, "they are a result of the model");
+    }
+}
+
+void Relations::weigh() {
+    for (std::size_t i = 0; i < axes_of_.size(); ++i) {
+        const auto t = static_cast<TensorIndex>(i);
+        if (flow_.tensor(t).role != Role::parameter) continue;
+        std::int64_t elements = 1;
+        for (const Axes::Length length : lengths(t)) elements *= length;
+        for (const AxisId axis : of(t)) {
+            for (const AxisId leaf : axes_.leaves(axis)) axes_.info(leaf).weights += elements;
+        }
+    }
+}
+
+}  // namespace infercost

@@ -1,0 +1,106 @@
+// Relations: the axes of all tensors of a graph, which its operators make equal, and the places where a value
+// depends on all of an axis.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lowering/engines/flow.hpp"
+#include "lowering/parallel/axes.hpp"
+
+namespace infercost {
+
+using AxisList = std::vector<AxisId>;
+
+// A product that sums over an axis: of a weight with an activation.
+struct Summed {
+    NodeIndex node;
+    AxisId inner;         // the axis that it sums over
+    AxisId outer;         // the axis of the weight that the result has
+    TensorIndex weight;   // a parameter, or a view of one
+    std::int64_t elements;
+};
+
+// Products of tokens that are sorted by expert.
+struct Experts {
+    NodeIndex node;
+    AxisId experts;
+    AxisId rows;  // one for each token and expert that it is sent to
+};
+
+class Relations {
+  public:
+    explicit Relations(const std::shared_ptr<const Graph>& graph);
+
+    const Flow& flow() const { return flow_; }
+    Axes& axes() { return axes_; }
+    const Axes& axes() const { return axes_; }
+    // Axes of a tensor. Of a packed or scaled weight they may be longer than its dimensions, in proportion.
+    const AxisList& of(TensorIndex t);
+    const AxisList& known(TensorIndex t) const { return axes_of_[static_cast<std::size_t>(t)]; }
+    std::span<const Summed> products() const { return products_; }
+    std::span<const Experts> experts() const { return experts_; }
+    // Axes that a table of embeddings is looked up along, and those of products that end in logits over them.
+    std::span<const AxisId> vocabularies() const { return vocabularies_; }
+    bool is_head(NodeIndex node) const { return head_[static_cast<std::size_t>(node)]; }
+
+    // Lengths of a tensor as numbers: each named size is replaced by a prime of its own.
+    const std::vector<Axes::Length>& lengths(TensorIndex t);
+    Axes::Length number(const Expr& value) const { return value.evaluate(primes_); }
+    // Tensors that do not depend on tokens: weights, and what is computed from them.
+    bool is_live(TensorIndex t) const;
+    bool is_weight(TensorIndex t) const;
+
+    // ---- for rules ----
+    AxisId axis(TensorIndex t, int dim);
+    void set(TensorIndex t, AxisList axes);
+    void fix(TensorIndex t, int dim, std::string_view why) { axes_.fix(axis(t, dim), why); }
+    // New axes of the lengths of a tensor.
+    AxisList fresh(TensorIndex t);
+    // A product of an activation with a weight, if `weight` is one; otherwise the axis stays whole.
+    void sums(const Call& call, TensorIndex weight, AxisId inner, AxisId outer);
+    void add_experts(Experts found) { experts_.push_back(found); }
+    void add_vocabulary(AxisId axis) { vocabularies_.push_back(axis); }
+    NodeIndex node() const { return node_; }
+
+  private:
+    void relate(NodeIndex node);
+    void lock(const Call& call, const std::string& why);
+    void find_heads();
+    void fix_ends();
+    void weigh();
+
+    Flow flow_;
+    Axes axes_;
+    Sizes primes_;
+    std::vector<AxisList> axes_of_;
+    std::vector<std::vector<Axes::Length>> lengths_;
+    std::vector<Summed> products_;
+    std::vector<Experts> experts_;
+    std::vector<AxisId> vocabularies_;
+    std::vector<bool> head_;
+    NodeIndex node_ = kNoNode;
+};
+
+// How an operator relates the dimensions of its operands and results. It returns false for arguments that it
+// does not know.
+using RelationRule = bool (*)(Relations&, const Call&);
+struct RelationRow {
+    std::string_view op;
+    RelationRule rule;
+};
+std::span<const RelationRow> view_relations();
+std::span<const RelationRow> product_relations();
+std::span<const RelationRow> row_relations();
+// Of the operator of a call; nullptr if there is none.
+RelationRule relation_of(const Call& call);
+
+// A dimension given by an argument, counted from the front; -1 if it is not a number in range.
+int dim_of(const Call& call, std::string_view name, int rank, std::int64_t otherwise);
+// Results of the length of an operand's dimension, right-aligned, have its axes.
+bool relate_elements(Relations& relations, const Call& call);
+
+}  // namespace infercost

@@ -1,0 +1,430 @@
+// Operators that move elements and compute nothing.
+#include <algorithm>
+#include <numeric>
+
+#include "lowering/parallel/relations.hpp"
+
+namespace infercost {
+namespace {
+
+using Lengths = std::vector<Axes::Length>;
+
+TensorIndex source_of(const Call& call) {
+    return call.first_operand();
+}
+
+// ---- dimensions that are merged and divided ----
+
+// Walks along the factors of all dimensions before a view, and the lengths after it. Both products of lengths
+// are equal; each step takes their common part.
+bool regroup(Relations& relations, const Call& call) {
+    Axes& axes = relations.axes();
+    const TensorIndex source = source_of(call);
+    const TensorIndex result = call.output();
+    const Lengths before = relations.lengths(source);
+    const Lengths after = relations.lengths(result);
+    if (std::find(before.begin(), before.end(), 0) != before.end()) {
+        relations.set(result, relations.fresh(result));
+        return true;
+    }
+    AxisList items;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        const AxisId axis = relations.of(source)[i];
+        if (axes.length(axis) != before[i]) return false;  // packed
+        for (const AxisId factor : axes.factors(axis)) {
+            if (axes.length(factor) > 1) items.push_back(factor);
+        }
+    }
+    struct Part {
+        std::size_t item;
+        std::size_t place;  // among the parts of its item
+    };
+    std::vector<Lengths> parts(items.size());
+    std::vector<std::vector<Part>> made(after.size());
+    std::size_t item = 0;
+    Axes::Length left = items.empty() ? 1 : axes.length(items[0]);
+    for (std::size_t dim = 0; dim < after.size(); ++dim) {
+        Axes::Length open = after[dim];
+        while (open > 1) {
+            if (item == items.size()) return false;
+            const Axes::Length step = std::min(open, left);
+            if (step == 0 || open % step != 0 || left % step != 0) return false;
+            made[dim].push_back({item, parts[item].size()});
+            parts[item].push_back(step);
+            open /= step;
+            left /= step;
+            if (left == 1 && ++item < items.size()) left = axes.length(items[item]);
+        }
+    }
+    if (item != items.size()) return false;
+    std::vector<AxisList> pieces(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        if (parts[i].size() == 1) {
+            pieces[i] = {items[i]};
+            continue;
+        }
+        if (!axes.divide(items[i], parts[i])) return false;
+        pieces[i] = axes.factors(items[i]);
+        if (pieces[i].size() != parts[i].size()) return false;
+    }
+    AxisList now;
+    for (const std::vector<Part>& own : made) {
+        AxisList factors;
+        for (const Part& part : own) factors.push_back(pieces[part.item][part.place]);
+        now.push_back(axes.product(factors));
+    }
+    relations.set(result, now);
+    return true;
+}
+
+// ---- dimensions that change places ----
+
+bool permute(Relations& relations, const Call& call) {
+    AxisList axes;
+    const AxisList from = relations.of(source_of(call));
+    const int rank = static_cast<int>(from.size());
+    for (const Expr& each : call.integers("dims")) {
+        if (!each.is_constant()) return false;
+        const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
+        if (dim < 0 || dim >= rank) return false;
+        axes.push_back(from[static_cast<std::size_t>(dim)]);
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool swap_dims(Relations& relations, const Call& call) {
+    AxisList axes = relations.of(source_of(call));
+    const int rank = static_cast<int>(axes.size());
+    const std::string_view name = call.op().name;
+    const bool named = name == "aten.transpose" || name == "aten.transpose_copy" || name == "aten.swapdims";
+    const bool swapaxes = name == "aten.swapaxes";
+    if (rank >= 2) {
+        int one = rank - 2;
+        int other = rank - 1;
+        if (named || swapaxes) {
+            one = dim_of(call, swapaxes ? "axis0" : "dim0", rank, 0);
+            other = dim_of(call, swapaxes ? "axis1" : "dim1", rank, 1);
+        }
+        if (one < 0 || other < 0) return false;
+        std::swap(axes[static_cast<std::size_t>(one)], axes[static_cast<std::size_t>(other)]);
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool unsqueeze(Relations& relations, const Call& call) {
+    AxisList axes = relations.of(source_of(call));
+    const int dim = dim_of(call, "dim", static_cast<int>(axes.size()) + 1, 0);
+    if (dim < 0) return false;
+    axes.insert(axes.begin() + dim, Axes::kOne);
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool squeeze(Relations& relations, const Call& call) {
+    const AxisList from = relations.of(source_of(call));
+    const Lengths lengths = relations.lengths(source_of(call));
+    const int rank = static_cast<int>(from.size());
+    std::vector<bool> gone(from.size(), !call.has("dim"));
+    for (const Expr& each : call.integers("dim")) {
+        if (!each.is_constant()) return false;
+        const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
+        if (dim < 0 || dim >= rank) return false;
+        gone[static_cast<std::size_t>(dim)] = true;
+    }
+    AxisList axes;
+    for (std::size_t i = 0; i < from.size(); ++i) {
+        if (!gone[i] || lengths[i] != 1) axes.push_back(from[i]);
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+// ---- parts of a dimension ----
+
+bool split(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    const AxisList from = relations.of(source);
+    const int dim = dim_of(call, "dim", static_cast<int>(from.size()), 0);
+    if (dim < 0) return false;
+    const auto at = static_cast<std::size_t>(dim);
+    Lengths lengths;
+    for (std::size_t i = 0; i < call.output_count(); ++i) {
+        lengths.push_back(relations.lengths(call.output(i)).at(at));
+    }
+    if (std::find(lengths.begin(), lengths.end(), 0) != lengths.end()) return false;
+    const AxisList parts = relations.axes().cut(from[at], lengths);
+    if (parts.size() != lengths.size()) return false;
+    for (std::size_t i = 0; i < call.output_count(); ++i) {
+        AxisList axes = from;
+        axes[at] = parts[i];
+        relations.set(call.output(i), axes);
+    }
+    return true;
+}
+
+bool cut(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    const TensorIndex result = call.output();
+    AxisList axes = relations.of(source);
+    const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
+    if (dim < 0) return false;
+    const auto at = static_cast<std::size_t>(dim);
+    const Axes::Length whole = relations.lengths(source)[at];
+    const Axes::Length part = relations.lengths(result).at(at);
+    if (part != whole) {
+        Axes::Length start = relations.number(call.integer("start", 0));
+        if (start < 0) start += whole;
+        const bool dense = call.integer("step", 1) == Expr(1);
+        Lengths lengths;
+        if (start > 0) lengths.push_back(start);
+        const std::size_t place = lengths.size();
+        lengths.push_back(part);
+        if (whole > start + part) lengths.push_back(whole - start - part);
+        const Axes::Length total = std::accumulate(lengths.begin(), lengths.end(), Axes::Length{0});
+        const bool fits = dense && part > 0 && start >= 0 && total == whole &&
+                          relations.axes().length(axes[at]) == whole;
+        const AxisList parts = fits ? relations.axes().cut(axes[at], lengths) : AxisList{};
+        if (parts.size() == lengths.size()) {
+            axes[at] = parts[place];
+        } else {
+            relations.axes().fix(axes[at], "a part of them is read");
+            axes[at] = relations.axes().leaf(part);
+            relations.axes().fix(axes[at], "they are a part of others");
+        }
+    }
+    relations.set(result, axes);
+    return true;
+}
+
+bool take_out(Relations& relations, const Call& call) {
+    AxisList axes = relations.of(source_of(call));
+    const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
+    if (dim < 0) return false;
+    relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they are read one by one");
+    axes.erase(axes.begin() + dim);
+    for (std::size_t i = 0; i < call.output_count(); ++i) relations.set(call.output(i), axes);
+    return true;
+}
+
+bool concatenate(Relations& relations, const Call& call) {
+    const TensorIndex result = call.output();
+    const std::size_t rank = relations.lengths(result).size();
+    const int dim = dim_of(call, "dim", static_cast<int>(rank), 0);
+    if (dim < 0) return false;
+    const auto at = static_cast<std::size_t>(dim);
+    AxisList axes(rank, Axes::kOne);
+    AxisList sections;
+    for (const TensorIndex t : call.tensors("tensors")) {
+        const AxisList own = relations.of(t);
+        const Lengths lengths = relations.lengths(t);
+        if (std::find(lengths.begin(), lengths.end(), 0) != lengths.end()) continue;
+        if (own.size() != rank) return false;
+        sections.push_back(own[at]);
+        for (std::size_t i = 0; i < rank; ++i) {
+            if (i == at) continue;
+            if (axes[i] == Axes::kOne) {
+                axes[i] = own[i];
+            } else {
+                relations.axes().equal(axes[i], own[i]);
+            }
+        }
+    }
+    if (sections.empty()) axes = relations.fresh(result);
+    if (!sections.empty()) axes[at] = relations.axes().sequence(sections);
+    relations.set(result, axes);
+    return true;
+}
+
+bool stack(Relations& relations, const Call& call) {
+    const TensorIndex result = call.output();
+    AxisList axes = relations.fresh(result);
+    const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
+    if (dim < 0) return false;
+    for (const TensorIndex t : call.tensors("tensors")) {
+        AxisList own = relations.of(t);
+        if (own.size() + 1 != axes.size()) return false;
+        own.insert(own.begin() + dim, axes[static_cast<std::size_t>(dim)]);
+        for (std::size_t i = 0; i < axes.size(); ++i) {
+            if (relations.axes().length(axes[i]) > 1) relations.axes().equal(axes[i], own[i]);
+        }
+    }
+    relations.set(result, axes);
+    return true;
+}
+
+// ---- more elements ----
+
+bool expand(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    const AxisList from = relations.of(source);
+    const Lengths before = relations.lengths(source);
+    const Lengths after = relations.lengths(call.output());
+    if (after.size() < before.size()) return false;
+    const std::size_t more = after.size() - before.size();
+    AxisList axes;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        const bool same = i >= more && before[i - more] == after[i];
+        axes.push_back(same ? from[i - more] : relations.axes().leaf(after[i]));
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool repeat(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    const AxisList from = relations.of(source);
+    const Lengths before = relations.lengths(source);
+    const Lengths after = relations.lengths(call.output());
+    if (after.size() < before.size()) return false;
+    const std::size_t more = after.size() - before.size();
+    AxisList axes;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        const Axes::Length own = i < more ? 1 : before[i - more];
+        if (own == 0 || after[i] % own != 0) return false;
+        const AxisId parts[] = {relations.axes().leaf(after[i] / own), i < more ? Axes::kOne : from[i - more]};
+        axes.push_back(relations.axes().product(parts));
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool repeat_each(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    AxisList axes = relations.of(source);
+    if (!call.has("dim") || call.tensor("repeats") != kNoTensor) return false;
+    const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
+    if (dim < 0) return false;
+    const auto at = static_cast<std::size_t>(dim);
+    const Axes::Length own = relations.lengths(source)[at];
+    const Axes::Length now = relations.lengths(call.output()).at(at);
+    if (own == 0 || now % own != 0) return false;
+    const AxisId parts[] = {axes[at], relations.axes().leaf(now / own)};
+    axes[at] = relations.axes().product(parts);
+    relations.set(call.output(), axes);
+    return true;
+}
+
+// Dimensions that change their length need all of it; the others stay.
+bool pad(Relations& relations, const Call& call) {
+    const TensorIndex source = source_of(call);
+    const Lengths before = relations.lengths(source);
+    const Lengths after = relations.lengths(call.output());
+    if (before.size() != after.size()) return false;
+    AxisList axes = relations.of(source);
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+        if (before[i] == after[i]) continue;
+        relations.axes().fix(axes[i], "a pad goes around them");
+        axes[i] = relations.axes().leaf(after[i]);
+        relations.axes().fix(axes[i], "a pad goes around them");
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool along_dims(Relations& relations, const Call& call) {
+    const AxisList axes = relations.of(source_of(call));
+    const int rank = static_cast<int>(axes.size());
+    for (const Expr& each : call.integers("dims")) {
+        if (!each.is_constant()) return false;
+        const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
+        if (dim >= 0 && dim < rank) relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places");
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+bool triangle(Relations& relations, const Call& call) {
+    const AxisList axes = relations.of(source_of(call));
+    if (axes.size() < 2) return false;
+    for (std::size_t i = axes.size() - 2; i < axes.size(); ++i) {
+        relations.axes().fix(axes[i], "a triangle of them is kept");
+    }
+    relations.set(call.output(), axes);
+    return true;
+}
+
+// Pairs of numbers are complex ones.
+bool to_complex(Relations& relations, const Call& call) {
+    AxisList axes = relations.of(source_of(call));
+    if (axes.empty()) return false;
+    axes.pop_back();
+    relations.set(call.output(), axes);
+    return true;
+}
+bool to_pairs(Relations& relations, const Call& call) {
+    AxisList axes = relations.of(source_of(call));
+    axes.push_back(relations.axes().leaf(2));
+    relations.set(call.output(), axes);
+    return true;
+}
+
+constexpr RelationRow kRows[] = {
+    {"aten.view",                    regroup    },
+    {"aten._unsafe_view",            regroup    },
+    {"aten.view_as",                 regroup    },
+    {"aten._reshape_alias",          regroup    },
+    {"aten.reshape",                 regroup    },
+    {"aten.reshape_as",              regroup    },
+    {"aten.flatten",                 regroup    },
+    {"aten.unflatten",               regroup    },
+    {"aten.ravel",                   regroup    },
+    {"aten.view_copy",               regroup    },
+    {"aten.permute",                 permute    },
+    {"aten.permute_copy",            permute    },
+    {"aten.transpose",               swap_dims  },
+    {"aten.transpose_copy",          swap_dims  },
+    {"aten.swapdims",                swap_dims  },
+    {"aten.swapaxes",                swap_dims  },
+    {"aten.t",                       swap_dims  },
+    {"aten.t_copy",                  swap_dims  },
+    {"aten.numpy_T",                 swap_dims  },
+    {"aten.mT",                      swap_dims  },
+    {"aten.unsqueeze",               unsqueeze  },
+    {"aten.unsqueeze_copy",          unsqueeze  },
+    {"aten.squeeze",                 squeeze    },
+    {"aten.squeeze_copy",            squeeze    },
+    {"aten.split",                   split      },
+    {"aten.split_with_sizes",        split      },
+    {"aten.unsafe_split",            split      },
+    {"aten.unsafe_split_with_sizes", split      },
+    {"aten.chunk",                   split      },
+    {"aten.unsafe_chunk",            split      },
+    {"aten.tensor_split",            split      },
+    {"aten.slice",                   cut        },
+    {"aten.slice_copy",              cut        },
+    {"aten.narrow",                  cut        },
+    {"aten.narrow_copy",             cut        },
+    {"aten.select",                  take_out   },
+    {"aten.select_copy",             take_out   },
+    {"aten.unbind",                  take_out   },
+    {"aten.unbind_copy",             take_out   },
+    {"aten.cat",                     concatenate},
+    {"aten.concat",                  concatenate},
+    {"aten.concatenate",             concatenate},
+    {"aten.stack",                   stack      },
+    {"aten.expand",                  expand     },
+    {"aten.expand_as",               expand     },
+    {"aten.expand_copy",             expand     },
+    {"aten.broadcast_to",            expand     },
+    {"aten.repeat",                  repeat     },
+    {"aten.tile",                    repeat     },
+    {"aten.repeat_interleave",       repeat_each},
+    {"aten.pad",                     pad        },
+    {"aten.constant_pad_nd",         pad        },
+    {"aten.roll",                    along_dims },
+    {"aten.flip",                    along_dims },
+    {"aten.tril",                    triangle   },
+    {"aten.triu",                    triangle   },
+    {"aten.view_as_complex",         to_complex },
+    {"aten.view_as_real",            to_pairs   },
+};
+
+}  // namespace
+
+std::span<const RelationRow> view_relations() {
+    return kRows;
+}
+
+}  // namespace infercost

@@ -1,0 +1,96 @@
+"""Result type: how a model lies on several devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from .._checks import COUNT, flag, whole
+from ..errors import InputError
+
+
+class LayoutError(InputError):
+    """A layout whose numbers do not fit each other, or the model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a model lies on several devices: `tensor` x `pipeline` x `context` x `data` of them.
+
+    Attributes:
+        tensor: Devices that share each product: heads, columns of feed-forward layers, words of the vocabulary.
+        pipeline: Stages of consecutive layers, each on devices of its own.
+        expert: Groups of experts, each on devices of its own: a divisor of `tensor`, or `tensor` x `data`, where tokens
+            are sent to their experts.
+        data: Copies of the model (of its attention, with `expert` = `tensor` x `data`), each with a share of the batch.
+        sequence: Whether the `tensor` devices also share the tokens of norms and sums between products.
+        context: Devices that share the tokens of a prompt.
+        attention_data: Shares of the batch in attention, among the `tensor` devices.
+        nodes: Machines that the devices are in.
+
+    Raises:
+        LayoutError: A number is below 1, or does not fit the others.
+    """
+
+    tensor: int = 1
+    pipeline: int = 1
+    expert: int = 1
+    data: int = 1
+    sequence: bool = False
+    context: int = 1
+    attention_data: int = 1
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            checked: int | bool = (
+                flag(value, each.name, LayoutError)
+                if each.name == "sequence"
+                else whole(value, each.name, COUNT, LayoutError)
+            )
+            object.__setattr__(self, each.name, checked)
+        if self.tensor % self.expert and self.expert != self.tensor * self.data:
+            raise LayoutError(
+                f"expert is {self.expert}; expected a divisor of tensor={self.tensor}, or tensor x data = "
+                f"{self.tensor * self.data}, so that all devices have as many experts"
+            )
+        if self.tensor % self.attention_data:
+            raise LayoutError(
+                f"attention_data is {self.attention_data}; expected a divisor of tensor={self.tensor}, whose devices "
+                "share the batch in attention"
+            )
+        if self.devices % self.nodes:
+            raise LayoutError(f"nodes is {self.nodes}; expected a divisor of the {self.devices} devices")
+
+    @property
+    def ranks(self) -> int:
+        """Devices that one copy of the model lies on."""
+        return self.tensor * self.pipeline * self.context
+
+    @property
+    def devices(self) -> int:
+        """Devices in all."""
+        return self.ranks * self.data
+
+    def on(self, devices: int) -> Layout:
+        """Return the layout repeated on a number of devices, which share the batch.
+
+        Raises:
+            LayoutError: The number is no multiple of the layout's devices.
+        """
+        if devices % self.devices:
+            raise LayoutError(
+                f"devices is {devices}, and layout {self} is of {self.devices}; expected a multiple of it, or no devices"
+            )
+        return replace(self, data=self.data * devices // self.devices)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that differ from those of one device."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in found.items() if value != getattr(Layout, name)}
+
+    def __str__(self) -> str:
+        """Return the text that `parse_layout` reads: `tensor=4,data=2`."""
+        given = self.to_dict() or {"tensor": 1}
+        return ",".join(f"{name}={int(value)}" for name, value in given.items())
