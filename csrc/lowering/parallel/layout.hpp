@@ -20,6 +20,7 @@ struct Layout {
     std::int64_t nodes = 1;           // machines that the devices are in
     bool sequence = false;            // norms and sums on a share of the tokens, between products
 
+    std::int64_t of_attention() const { return tensor / attention_data; }
     std::int64_t devices() const { return tensor * pipeline * data * context; }
     // Machines that a group of neighboring ranks spans.
     std::int64_t nodes_of(std::int64_t ranks) const;

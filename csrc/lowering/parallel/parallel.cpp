@@ -62,7 +62,8 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     require_captured(*graph);
     Relations relations(graph);
     split_axes(relations, layout);
-    return write_rank(graph, relations, layout, joins_of(relations, layout));
+    const PartialSums sums = partial_sums(relations, layout);
+    return write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
 }
 
 }  // namespace infercost

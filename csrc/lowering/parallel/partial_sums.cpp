@@ -36,17 +36,24 @@ class Finder {
   public:
     Finder(Relations& relations, const Layout& layout) : relations_(relations), layout_(layout) {
         for (const Summed& each : relations.products()) {
-            if (relations.axes().is_split(each.inner)) products_.insert(each.node);
+            if (!relations.axes().is_split(each.inner)) continue;
+            std::int64_t devices = 1;
+            for (const AxisId leaf : relations.axes().leaves(relations.axes().sections(each.inner).front())) {
+                devices *= relations.axes().info(leaf).splits;
+            }
+            products_.emplace(each.node, devices);
         }
         for (const Experts& each : relations.experts()) rows_.insert(relations.axes().root(each.rows));
     }
 
-    std::vector<Joined> run() {
+    PartialSums run() {
         while (pass()) {
         }
-        std::vector<Joined> found;
-        for (const auto& [tensor, joined] : joined_) found.push_back(joined);
-        std::sort(found.begin(), found.end(), [](const Joined& a, const Joined& b) { return a.after < b.after; });
+        PartialSums found;
+        for (const auto& [tensor, joined] : joined_) found.joins.push_back(joined);
+        std::sort(found.joins.begin(), found.joins.end(),
+                  [](const Joined& a, const Joined& b) { return a.after < b.after; });
+        found.partial = made_;
         return found;
     }
 
@@ -55,6 +62,7 @@ class Finder {
         Parts parts = Parts::none;
         NodeIndex writer = kNoNode;
         TensorIndex rows = kNoTensor;
+        std::int64_t devices = 1;
     };
 
     const Flow& flow() const { return relations_.flow(); }
@@ -68,6 +76,7 @@ class Finder {
     // One pass over all nodes with the joins that are known; true if it found another one.
     bool pass() {
         states_.assign(flow().graph().tensors().size(), {});
+        made_.assign(states_.size(), false);
         changed_ = false;
         for (NodeIndex i = 0; i < flow().count(); ++i) visit(i);
         for (const TensorIndex t : flow().graph().outputs()) {
@@ -82,11 +91,15 @@ class Finder {
         for (const Operand& operand : flow().operands(node)) {
             if (at(operand.tensor).parts != Parts::none) partial.push_back(operand.tensor);
         }
-        State now{Parts::none, node, kNoTensor};
+        State now{Parts::none, node, kNoTensor, layout_.tensor};
         if (!partial.empty()) {
             if (keeps(call, partial)) {
                 now.parts = at(partial.front()).parts;
                 now.rows = at(partial.front()).rows;
+                now.devices = at(partial.front()).devices;
+                State more{Parts::none, node, kNoTensor, 1};
+                make(node, call, more);
+                if (more.parts == now.parts) now.devices = std::max(now.devices, more.devices);
             } else {
                 for (const TensorIndex t : partial) join(t);
             }
@@ -95,6 +108,7 @@ class Finder {
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
             at(t) = now;
+            made_[static_cast<std::size_t>(t)] = now.parts != Parts::none;
             const auto found = joined_.find(t);
             if (found != joined_.end() && found->second.after == node) at(t).parts = Parts::none;
         }
@@ -102,19 +116,25 @@ class Finder {
 
     void join(TensorIndex t) {
         const State& state = at(t);
-        changed_ |= joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows}).second;
+        changed_ |= joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
     }
 
     // Where a value becomes a partial sum.
     void make(NodeIndex node, const Call& call, State& now) const {
+        if (flow().operands(node).empty()) return;
         const std::string_view op = plain(call);
         const TensorIndex first = call.first_operand();
-        if (products_.contains(node)) {
+        if (const auto found = products_.find(node); found != products_.end()) {
             now.parts = Parts::sum;
+            now.devices = found->second;
         } else if (op == "aten.embedding") {
-            if (is_split(call.require_tensor("weight"), 0)) now.parts = Parts::sum;
+            if (!is_split(call.require_tensor("weight"), 0)) return;
+            now.parts = Parts::sum;
+            now.devices = layout_.of_attention();
         } else if (is_one_of(op, kSums)) {
-            if (sums_split(call, first)) now.parts = Parts::sum;
+            if (!sums_split(call, first)) return;
+            now.parts = Parts::sum;
+            now.devices = has_heads(first) ? layout_.of_attention() : layout_.tensor;
         } else if (is_one_of(op, kLookUps)) {
             read_rows(call, first, now);
         } else if (op == "aten.index_add") {
@@ -123,6 +143,16 @@ class Finder {
             const int dim = dim_of(call, "dim", call.rank(source), 0);
             if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
         }
+    }
+
+    bool has_heads(TensorIndex t) const {
+        const AxisList& axes = relations_.known(t);
+        return std::any_of(axes.begin(), axes.end(), [&](AxisId axis) {
+            const std::vector<AxisId> leaves = relations_.axes().leaves(axis);
+            return std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) {
+                return relations_.axes().info(leaf).heads && relations_.axes().info(leaf).splits > 1;
+            });
+        });
     }
 
     bool sums_split(const Call& call, TensorIndex source) const {
@@ -161,6 +191,7 @@ class Finder {
             now.rows = source;
         } else if (relations_.axes().is_split(axes[dim])) {
             now.parts = Parts::sum;
+            now.devices = layout_.tensor;
         }
     }
 
@@ -168,7 +199,8 @@ class Finder {
     bool keeps(const Call& call, const std::vector<TensorIndex>& partial) {
         const std::string_view op = plain(call);
         const Parts kind = at(partial.front()).parts;
-        const auto is_partial = [&](TensorIndex t) { return at(t).parts == kind; };
+        const std::int64_t devices = at(partial.front()).devices;
+        const auto is_partial = [&](TensorIndex t) { return at(t).parts == kind && at(t).devices == devices; };
         if (!std::all_of(partial.begin(), partial.end(), is_partial)) return false;
         std::size_t operands = 0;
         std::size_t live = 0;
@@ -198,10 +230,11 @@ class Finder {
 
     Relations& relations_;
     const Layout& layout_;
-    std::set<NodeIndex> products_;
+    std::map<NodeIndex, std::int64_t> products_;  // and the ranks that each is divided among
     std::set<AxisId> rows_;
     std::map<TensorIndex, Joined> joined_;
     std::vector<State> states_;
+    std::vector<bool> made_;  // of each tensor: whether its last writer made a part of it
     bool changed_ = false;
 };
 
@@ -224,7 +257,7 @@ bool makes_expert_rows(const Relations& relations, NodeIndex node) {
     });
 }
 
-std::vector<Joined> joins_of(Relations& relations, const Layout& layout) {
+PartialSums partial_sums(Relations& relations, const Layout& layout) {
     return Finder(relations, layout).run();
 }
 

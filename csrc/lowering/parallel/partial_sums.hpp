@@ -20,12 +20,18 @@ struct Joined {
     TensorIndex tensor;
     NodeIndex after;
     Parts parts;
-    TensorIndex rows;  // of experts: their results, before they are put in the order of tokens
+    TensorIndex rows;      // of experts: their results, before they are put in the order of tokens
+    std::int64_t devices;  // ranks that have a part
+};
+
+struct PartialSums {
+    std::vector<Joined> joins;  // in order
+    std::vector<bool> partial;  // of each tensor: whether some node makes a part of it
 };
 
 // Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial sums
 // are joined once.
-std::vector<Joined> joins_of(Relations& relations, const Layout& layout);
+PartialSums partial_sums(Relations& relations, const Layout& layout);
 
 // Whether experts lie on more ranks than those that share the tokens, which are sent to them.
 bool sends_tokens(const Layout& layout);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kAllReduce = "collective.all_reduce.default";
 constexpr std::string_view kAllGather = "collective.all_gather.default";
+constexpr std::string_view kReduceScatter = "collective.reduce_scatter.default";
 constexpr std::string_view kDispatch = "collective.dispatch.default";
 constexpr std::string_view kCombine = "collective.combine.default";
 constexpr const char* kLengths[] = {"size", "shape", "sizes"};
@@ -59,14 +60,18 @@ std::vector<NamedArgument> arguments_of(const Graph& graph, const Node& node) {
 
 class RankWriter {
   public:
-    RankWriter(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout)
-        : graph_(*graph), relations_(relations), layout_(layout), rewriter_(*graph) {}
+    RankWriter(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout,
+               const TokenShares& tokens)
+        : graph_(*graph), relations_(relations), layout_(layout), tokens_(tokens), rewriter_(*graph) {}
 
     RankGraph run(const std::vector<Joined>& joins) {
         find_whole_norms();
         for (std::size_t t = 0; t < graph_.tensors().size(); ++t) narrow(static_cast<TensorIndex>(t));
         for (NodeIndex i = 0; i < flow().count(); ++i) fix_arguments(i);
+        for (const NodeIndex node : tokens_.nodes) replace_sizes(node);
         for (const Joined& joined : joins) join(joined);
+        for (const Gathered& gathered : tokens_.gathered) gather(gathered);
+        for (const TensorIndex t : tokens_.returned) gather_result(t);
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (relations_.is_head(i)) gather_logits(i);
             if (whole_norms_.contains(i)) gather_norm(i);
@@ -98,15 +103,21 @@ class RankWriter {
     // ---- lengths ----
 
     Expr local(TensorIndex t, std::size_t dim) const {
-        const Expr whole = graph_.expr(graph_.dims(flow().tensor(t).shape)[dim]);
+        return local(t, dim, tokens_.tensors.contains(t));
+    }
+    Expr local(TensorIndex t, std::size_t dim, bool shared) const {
+        Expr whole = graph_.expr(graph_.dims(flow().tensor(t).shape)[dim]);
+        if (shared) whole = whole.substitute(tokens_.replaced);
         if (!is_split(t, dim)) return whole;
         const AxisId axis = relations_.known(t)[dim];
         if (axes().is_leaf(axis)) return Expr::ceil_div(whole, axes().info(axis).splits);
         return scaled(whole, axes().local(axis), axes().length(axis));
     }
-    std::vector<Expr> local_shape(TensorIndex t) const {
+    std::vector<Expr> local_shape(TensorIndex t) const { return local_shape(t, tokens_.tensors.contains(t)); }
+    // With the tokens that a rank has where they are shared, or with the others.
+    std::vector<Expr> local_shape(TensorIndex t, bool shared) const {
         std::vector<Expr> shape;
-        for (std::size_t i = 0; i < flow().tensor(t).shape.count; ++i) shape.push_back(local(t, i));
+        for (std::size_t i = 0; i < flow().tensor(t).shape.count; ++i) shape.push_back(local(t, i, shared));
         return shape;
     }
     static Expr scaled(const Expr& whole, std::int64_t now, std::int64_t before) {
@@ -127,18 +138,19 @@ class RankWriter {
             for (std::size_t j = 0; j < strides.size(); ++j) {
                 if (j == i || !is_split(t, j) || number(graph_.expr(strides[j])) >= number(stride)) continue;
                 const std::int64_t all = number(graph_.expr(shape[j]));
-                const std::int64_t own = number(local(t, j));
+                const std::int64_t own = number(local(t, j, false));
                 const std::int64_t common = std::gcd(own, all);
                 now *= own / common;
                 before *= all / common;
             }
-            found.push_back(scaled(stride, now, before));
+            const Expr own = tokens_.tensors.contains(t) ? stride.substitute(tokens_.replaced) : stride;
+            found.push_back(scaled(own, now, before));
         }
         return found;
     }
 
     void narrow(TensorIndex t) {
-        if (!is_split(t)) return;
+        if (!is_split(t) && !tokens_.tensors.contains(t)) return;
         const std::vector<Expr> shape = local_shape(t);
         const Tensor& tensor = flow().tensor(t);
         const std::int64_t all = number(flow().numel(t));
@@ -304,7 +316,7 @@ class RankWriter {
         const TensorIndex part = made_like(result, shape);
         // The product of this rank, with its own result.
         rewriter_.insert_before(node, call.op().full, arguments_now(node), {&part, 1});
-        rewriter_.replace(node, kAllGather, group(part, layout_.tensor));
+        rewriter_.replace(node, kAllGather, group(part, axes().info(columns).splits));
     }
     AxisId head_axis(const Call& call) const {
         for (const Summed& each : relations_.products()) {
@@ -341,7 +353,7 @@ class RankWriter {
         for (NamedArgument& argument : arguments) {
             const TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
             if (!operand) continue;
-            rewriter_.insert_before(node, kAllGather, group(*operand, layout_.tensor), {&whole, 1});
+            rewriter_.insert_before(node, kAllGather, group(*operand, layout_.of_attention()), {&whole, 1});
             argument.value = whole;
             break;
         }
@@ -389,12 +401,41 @@ class RankWriter {
         }
     }
 
+    // Named sizes in the arguments of nodes with a share of the tokens.
+    void replace_sizes(NodeIndex node) {
+        for (NamedArgument& argument : arguments_now(node)) {
+            if (Expr* value = std::get_if<Expr>(&argument.value); value && !value->is_constant()) {
+                *value = value->substitute(tokens_.replaced);
+                rewriter_.set_argument(node, argument);
+            } else if (auto* list = std::get_if<std::vector<Expr>>(&argument.value)) {
+                for (Expr& each : *list) each = each.substitute(tokens_.replaced);
+                rewriter_.set_argument(node, argument);
+            }
+        }
+    }
+    void gather(const Gathered& gathered) {
+        const TensorIndex t = gathered.tensor;
+        const TensorIndex now = summed_.contains(t) ? summed_.at(t) : t;
+        const TensorIndex all = made_like(t, local_shape(t, !tokens_.tensors.contains(t)));
+        rewriter_.insert_after(gathered.after, kAllGather, group(now, tokens_.devices), {&all, 1});
+        for (const NodeIndex node : gathered.readers) rewriter_.replace_operands(node, {{now, all}});
+    }
+    void gather_result(TensorIndex t) {
+        const TensorIndex now = summed_.contains(t) ? summed_.at(t) : t;
+        const TensorIndex all = made_like(t, local_shape(t, false));
+        rewriter_.insert_after(flow().maker(t), kAllGather, group(now, tokens_.devices), {&all, 1});
+        rewriter_.return_instead(now, all);
+    }
+
     void join(const Joined& joined) {
         const TensorIndex t = joined.tensor;
-        const std::vector<Expr> shape = local_shape(t);
+        const bool scattered = tokens_.scattered.contains(t);
+        const std::vector<Expr> shape = local_shape(t, tokens_.tensors.contains(t) != scattered);
         const TensorIndex sum = made_like(t, shape);
+        summed_.emplace(t, sum);
         if (joined.parts == Parts::sum) {
-            rewriter_.insert_after(joined.after, kAllReduce, group(t, layout_.tensor), {&sum, 1});
+            const std::string_view op = scattered ? kReduceScatter : kAllReduce;
+            rewriter_.insert_after(joined.after, op, group(t, joined.devices), {&sum, 1});
         } else {
             combine(joined, shape, sum);
         }
@@ -456,7 +497,9 @@ class RankWriter {
     const Graph& graph_;
     Relations& relations_;
     const Layout& layout_;
+    const TokenShares& tokens_;
     GraphRewriter rewriter_;
+    std::map<TensorIndex, TensorIndex> summed_;  // partial sum -> what it is added up to
     std::set<NodeIndex> whole_norms_;
     std::set<TensorIndex> whole_;  // weights that stay whole
     std::vector<std::vector<NodeIndex>> readers_;
@@ -465,8 +508,8 @@ class RankWriter {
 }  // namespace
 
 RankGraph write_rank(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout,
-                     const std::vector<Joined>& joins) {
-    return RankWriter(graph, relations, layout).run(joins);
+                     const PartialSums& sums, const TokenShares& tokens) {
+    return RankWriter(graph, relations, layout, tokens).run(sums.joins);
 }
 
 }  // namespace infercost

@@ -3,10 +3,11 @@
 
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/partial_sums.hpp"
+#include "lowering/parallel/token_shares.hpp"
 
 namespace infercost {
 
 RankGraph write_rank(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout,
-                     const std::vector<Joined>& joins);
+                     const PartialSums& sums, const TokenShares& tokens);
 
 }  // namespace infercost

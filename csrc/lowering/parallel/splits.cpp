@@ -159,9 +159,6 @@ class Splitter {
         std::vector<Candidate> candidates;
         for (const Summed& product : relations_.products()) {
             if (!is_candidate(product.inner)) continue;
-            const bool shared = experts_of(product.node) != nullptr;
-            const std::int64_t parts = shared ? std::max<std::int64_t>(1, layout_.tensor / layout_.expert) : layout_.tensor;
-            if (parts == 1) continue;
             std::int64_t weights = 0;
             bool heads = false;
             for (const AxisId leaf : axes_.leaves(product.inner)) {
@@ -169,6 +166,10 @@ class Splitter {
                 weights = std::max(weights, axes_.info(leaf).weights);
                 heads = heads || axes_.info(leaf).heads;
             }
+            const std::int64_t parts = experts_of(product.node) ? std::max<std::int64_t>(1, layout_.tensor / layout_.expert)
+                                       : heads                  ? layout_.of_attention()
+                                                                : layout_.tensor;
+            if (parts == 1) continue;
             candidates.push_back({&product, parts, heads, weights});
         }
         std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
@@ -226,13 +227,13 @@ class Splitter {
 
     // Rows of embeddings and columns of logits; the last rank has fewer.
     void split_vocabularies() {
-        if (layout_.tensor == 1) return;
+        const std::int64_t parts = layout_.of_attention();
+        if (parts == 1) return;
         Axes::Length words = 0;
         for (const AxisId axis : relations_.vocabularies()) words = std::max(words, axes_.length(axis));
         for (const AxisId axis : relations_.vocabularies()) {
             if (2 * axes_.length(axis) <= words || !axes_.is_leaf(axis) || axes_.is_fixed(axis)) continue;
-            if (axes_.length(axis) < layout_.tensor) continue;
-            split_rounded(axis, layout_.tensor);
+            if (axes_.length(axis) >= parts) split_rounded(axis, parts);
         }
     }
 

@@ -60,7 +60,7 @@ bool regroup(Relations& relations, const Call& call) {
     std::vector<AxisList> pieces(items.size());
     for (std::size_t i = 0; i < items.size(); ++i) {
         if (parts[i].size() == 1) {
-            pieces[i] = {items[i]};
+            pieces[i].push_back(items[i]);
             continue;
         }
         if (!axes.divide(items[i], parts[i])) return false;

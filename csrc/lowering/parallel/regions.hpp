@@ -1,0 +1,21 @@
+// Regions: the nodes between the tokens that products read and the sums of these products. Inside and outside of them
+// a rank may have different shares of the tokens, which collectives gather and scatter.
+#pragma once
+
+#include <vector>
+
+#include "lowering/parallel/partial_sums.hpp"
+
+namespace infercost {
+
+struct Region {
+    std::vector<NodeIndex> nodes;
+    std::vector<TensorIndex> entries;  // tokens that it reads
+    NodeIndex last;                    // makes the sum
+    bool attends = false;              // its products have heads
+};
+
+// The regions that end in these sums. Throws std::invalid_argument for a region that reads tokens elsewhere, too.
+std::vector<Region> regions_of(Relations& relations, const PartialSums& sums);
+
+}  // namespace infercost
