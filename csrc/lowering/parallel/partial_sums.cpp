@@ -47,8 +47,9 @@ class Finder {
     }
 
     PartialSums run() {
-        while (pass()) {
-        }
+        states_.assign(flow().graph().tensors().size(), {});
+        made_.assign(states_.size(), false);
+        for (NodeIndex start = 0; start != kNoNode;) start = pass(start);
         PartialSums found;
         for (const auto& [tensor, joined] : joined_) found.joins.push_back(joined);
         std::sort(found.joins.begin(), found.joins.end(),
@@ -73,16 +74,18 @@ class Finder {
         return dim < axes.size() && relations_.axes().is_split(axes[dim]);
     }
 
-    // One pass over all nodes with the joins that are known; true if it found another one.
-    bool pass() {
-        states_.assign(flow().graph().tensors().size(), {});
-        made_.assign(states_.size(), false);
-        changed_ = false;
-        for (NodeIndex i = 0; i < flow().count(); ++i) visit(i);
+    // A pass over the nodes from `start` on, with the joins that are known, up to a node that needs another one: then
+    // it returns where to start again, else kNoNode.
+    NodeIndex pass(NodeIndex start) {
+        again_ = kNoNode;
+        for (NodeIndex i = start; i < flow().count(); ++i) {
+            visit(i);
+            if (again_ != kNoNode) return again_;
+        }
         for (const TensorIndex t : flow().graph().outputs()) {
             if (at(t).parts != Parts::none) join(t);
         }
-        return changed_;
+        return again_;
     }
 
     void visit(NodeIndex node) {
@@ -116,7 +119,8 @@ class Finder {
 
     void join(TensorIndex t) {
         const State& state = at(t);
-        changed_ |= joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
+        const bool fresh = joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
+        if (fresh) again_ = again_ == kNoNode ? state.writer : std::min(again_, state.writer);
     }
 
     // Where a value becomes a partial sum.
@@ -235,7 +239,7 @@ class Finder {
     std::map<TensorIndex, Joined> joined_;
     std::vector<State> states_;
     std::vector<bool> made_;  // of each tensor: whether its last writer made a part of it
-    bool changed_ = false;
+    NodeIndex again_ = kNoNode;
 };
 
 }  // namespace

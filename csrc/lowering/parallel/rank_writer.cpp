@@ -235,7 +235,7 @@ class RankWriter {
     void fix_bounds(NodeIndex node, const Call& call) {
         const TensorIndex source = call.first_operand();
         const int dim = dim_of(call, "dim", call.rank(source), 0);
-        if (dim < 0 || !is_split(source, at(dim))) return;
+        if (dim < 0 || !is_split(source, at(dim)) || !(call.integer("step", 1) == Expr(1))) return;
         const AxisId axis = relations_.known(source)[at(dim)];
         std::int64_t start = number(call.integer("start", 0));
         if (start < 0) start += axes().length(axis);

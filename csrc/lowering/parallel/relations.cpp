@@ -113,6 +113,16 @@ bool Relations::is_weight(TensorIndex t) const {
     return flow_.tensor(t).role == Role::parameter;
 }
 
+bool Relations::looks_up_words(NodeIndex node) const {
+    if (flow_.op(node) != "aten.embedding") return false;
+    TensorIndex ids = flow_.call(node).require_tensor("indices");
+    for (NodeIndex made = flow_.maker(ids); made != kNoNode; made = flow_.maker(ids)) {
+        if (flow_.operands(made).empty()) return false;
+        ids = flow_.operands(made).front().tensor;
+    }
+    return flow_.tensor(ids).role == Role::input;
+}
+
 AxisList Relations::fresh(TensorIndex t) {
     AxisList axes;
     for (const Axes::Length length : lengths(t)) axes.push_back(axes_.leaf(length));
@@ -194,7 +204,7 @@ void Relations::lock(const Call& call, const std::string& why) {
 void Relations::find_heads() {
     Axes::Length words = 0;
     for (NodeIndex i = 0; i < flow_.count(); ++i) {
-        if (flow_.op(i) != "aten.embedding") continue;
+        if (!looks_up_words(i)) continue;
         const std::vector<Axes::Length>& table = lengths(flow_.call(i).require_tensor("weight"));
         if (!table.empty()) words = std::max(words, table.front());
     }

@@ -53,6 +53,8 @@ class Relations {
     // Tensors that do not depend on tokens: weights, and what is computed from them.
     bool is_live(TensorIndex t) const;
     bool is_weight(TensorIndex t) const;
+    // Whether a node looks up words that are given to the graph.
+    bool looks_up_words(NodeIndex node) const;
 
     // ---- for rules ----
     AxisId axis(TensorIndex t, int dim);

@@ -173,10 +173,22 @@ bool cut(Relations& relations, const Call& call) {
     const auto at = static_cast<std::size_t>(dim);
     const Axes::Length whole = relations.lengths(source)[at];
     const Axes::Length part = relations.lengths(result).at(at);
-    if (part != whole) {
+    const Axes::Length step = relations.number(call.integer("step", 1));
+    if (part != whole && step > 1 && part * step == whole && relations.axes().length(axes[at]) == whole) {
+        // One of each group of neighbors: gates and values that lie in turn.
+        const AxisList factors = relations.axes().factors(axes[at]);
+        const Axes::Length lengths[] = {part, step};
+        if (factors.size() == 1 && relations.axes().divide(factors[0], lengths)) {
+            axes[at] = relations.axes().factors(axes[at]).front();
+        } else if (factors.size() == 2 && relations.axes().length(factors[0]) == part) {
+            axes[at] = factors[0];
+        } else {
+            return false;
+        }
+    } else if (part != whole) {
         Axes::Length start = relations.number(call.integer("start", 0));
         if (start < 0) start += whole;
-        const bool dense = call.integer("step", 1) == Expr(1);
+        const bool dense = step == 1;
         Lengths lengths;
         if (start > 0) lengths.push_back(start);
         const std::size_t place = lengths.size();

@@ -1,0 +1,88 @@
+"""`Layout`: a value with checks, its texts, and how it meets `devices` in a deployment."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+from pyinfercost import Deployment, Layout
+from pyinfercost.deployment import LayoutError, parse_layout
+
+H100 = "h100-sxm-80gb"
+
+
+@pytest.mark.parametrize(
+    ("layout", "text", "ranks", "devices"),
+    [
+        (Layout(), "tensor=1", 1, 1),
+        (Layout(tensor=4), "tensor=4", 4, 4),
+        (Layout(tensor=4, data=2), "tensor=4,data=2", 4, 8),
+        (Layout(tensor=8, expert=8, nodes=2), "tensor=8,expert=8,nodes=2", 8, 8),
+        (Layout(expert=8, data=8), "expert=8,data=8", 1, 8),
+        (Layout(tensor=2, sequence=True), "tensor=2,sequence=1", 2, 2),
+    ],
+)
+def test_a_layout_is_its_text(layout: Layout, text: str, ranks: int, devices: int) -> None:
+    assert (str(layout), layout.ranks, layout.devices) == (text, ranks, devices)
+    assert parse_layout(text) == parse_layout(layout) == parse_layout(layout.to_dict()) == layout
+    assert pickle.loads(pickle.dumps(layout)) == layout
+    assert hash(parse_layout(text)) == hash(layout)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"tensor": 0}, "tensor is 0"),
+        ({"tensor": 2.5}, "tensor is 2.5"),
+        ({"tensor": 4, "expert": 3}, "expert is 3; expected a divisor of tensor=4, or tensor x data = 4"),
+        ({"tensor": 4, "attention_data": 3}, "attention_data is 3"),
+        ({"tensor": 4, "nodes": 3}, "nodes is 3; expected a divisor of the 4 devices"),
+        ({"sequence": 2}, "sequence"),
+        ({"tensors": 4}, "layout has 'tensors'; expected some of tensor, pipeline"),
+        ("tensor=four", "expected a whole number"),
+        ("tensor=4,depth=2", "layout has 'depth'"),
+        (4, "expected a Layout"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(value: Any, message: str) -> None:
+    with pytest.raises(LayoutError, match=message.replace("(", r"\(")):
+        parse_layout(value)
+
+
+def test_devices_are_those_of_the_layout() -> None:
+    assert Deployment(hardware=H100, layout="tensor=4").devices == 4
+    assert Deployment(hardware=H100, layout="tensor=4,data=2").devices == 8
+    assert Deployment(hardware=H100, devices=8).rank_layout == Layout(data=8)
+    assert Deployment(hardware=H100).rank_layout == Layout()
+
+
+def test_a_layout_is_repeated_on_more_devices() -> None:
+    on = Deployment(hardware=H100, devices=8, layout=Layout(tensor=4))
+    assert (on.devices, on.rank_layout) == (8, Layout(tensor=4, data=2))
+    assert on == Deployment(hardware=H100, layout="tensor=4,data=2")
+    with pytest.raises(LayoutError, match="devices is 6, and layout tensor=4 is of 4; expected a multiple"):
+        Deployment(hardware=H100, devices=6, layout="tensor=4")
+
+
+def test_other_fields_are_resolved_again() -> None:
+    on = Deployment(hardware=H100, layout="tensor=4")
+    assert on.replace(layout="tensor=8").devices == 8
+    assert on.replace(devices=8).rank_layout == Layout(tensor=4, data=2)
+    assert on.replace(precision="bf16").rank_layout == Layout(tensor=4)
+
+
+def test_a_deployment_with_a_layout_survives_json() -> None:
+    on = Deployment(hardware=H100, devices=8, layout=Layout(tensor=4))
+    document = json.loads(json.dumps(on.to_dict()))
+    assert document["layout"] == {"tensor": 4, "data": 2}
+    assert Deployment.from_dict(document) == on
+    assert repr(on) == "Deployment(hardware='h100-sxm-80gb', layout='tensor=4,data=2')"
+
+
+def test_a_layout_needs_hardware() -> None:
+    with pytest.raises(ic.errors.InputError, match="layout is given without hardware: it is of several machines"):
+        Deployment(layout="tensor=2")
