@@ -181,7 +181,7 @@ def evaluate_on(
     sizes = graph.size_values(given)
     # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
-    copies = on.rank_layout.data
+    copies = on.rank_layout.copies
     if copies > 1:
         batch = graph.size_of_role("batch")
         if batch is None:

@@ -51,7 +51,7 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
     if prefill.estimate is None or reading is None or use is None:
         return use
     # The largest share of the batch on one device.
-    copies = on.rank_layout.data
+    copies = on.rank_layout.copies
     sequences, tokens = (
         -(-whole // copies) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0)
     )

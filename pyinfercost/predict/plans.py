@@ -172,7 +172,7 @@ def parallel(graph: Graph, layout: LayoutLike) -> Graph:
 
 
 def of_rank(layout: Layout) -> Layout:
-    """Return what the graph of one device depends on: copies matter only if they share experts."""
+    """Return what the graph of one device depends on: copies matter only if they share experts, or nodes."""
     return layout if layout.expert > layout.tensor or layout.nodes > 1 else replace(layout, data=1)
 
 

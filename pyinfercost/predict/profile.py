@@ -178,10 +178,10 @@ def profile(
             _refuse_own_inputs(model, inputs)
             if dynamic is not None or training is not None:
                 raise InputTypeError("dynamic and optimizer go with one forward; leave out prompt and context")
-            captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.data > 1)
+            captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.copies > 1)
             return phases_on(deployment, captured_phases, rules=rules)
         else:
-            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.data > 1)
+            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.copies > 1)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 

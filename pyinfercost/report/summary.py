@@ -93,7 +93,7 @@ def _shared(estimate: Estimate) -> str:
     layout = estimate.layout
     if layout.ranks == 1:
         return ", data parallel: they share the batch" if layout.data > 1 else ""
-    copies = f"; {layout.data} copies share the batch" if layout.data > 1 else ""
+    copies = f"; {layout.copies} copies share the batch" if layout.copies > 1 else ""
     return f", layout {layout}: figures are of one device, except throughput, energy and cost{copies}"
 
 
@@ -157,7 +157,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
     if estimate.memory is not None:
         return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
     # The counts are of the whole batch, and a device holds its share.
-    memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.data == 1 else "the largest share of the batch"
+    memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.copies == 1 else "the largest share of the batch"
     if estimate.machine_memory_bytes is None:
         memory = f"{memory}; the machine's memory size is configurable"
     else:

@@ -73,6 +73,11 @@ class Layout:
         """Devices in all."""
         return self.ranks * self.data
 
+    @property
+    def copies(self) -> int:
+        """Shares of the batch: copies of the model, or of its attention."""
+        return self.data * self.attention_data
+
     def on(self, devices: int) -> Layout:
         """Return the layout repeated on a number of devices, which share the batch.
 

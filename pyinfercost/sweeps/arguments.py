@@ -40,8 +40,8 @@ def shares_batch(
     try:
         ranks = [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()]
         if devices is None:
-            return any(each.data > 1 for each in ranks) or (bool(layouts) and any(each.devices > 1 for each in known))
-        return maximum(devices) > min(each.ranks for each in ranks)
+            return any(each.copies > 1 for each in ranks) or (bool(layouts) and any(each.devices > 1 for each in known))
+        return any(maximum(devices) // each.ranks * each.attention_data > 1 for each in ranks)
     except (TypeError, ValueError):
         return False
 

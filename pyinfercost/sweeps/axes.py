@@ -188,10 +188,10 @@ def _most_copies(grid: Grid) -> int:
     devices = grid.values("devices")
     if "layout" not in grid.names:
         return maximum(devices)
-    ranks = [parse_layout(each).ranks for each in grid.values("layout")]
-    paired = grid.repeat("layout") == grid.repeat("devices") and len(ranks) == len(devices)
-    pairs = zip(devices, ranks, strict=True) if paired else product([maximum(devices)], ranks)
-    return max(count // each for count, each in pairs)
+    layouts = [parse_layout(each) for each in grid.values("layout")]
+    paired = grid.repeat("layout") == grid.repeat("devices") and len(layouts) == len(devices)
+    pairs = zip(devices, layouts, strict=True) if paired else product([maximum(devices)], layouts)
+    return max(count // each.ranks * each.attention_data for count, each in pairs)
 
 
 def _holds_anywhere(deployments: GridDeployments, of: Callable[[Deployment], bool]) -> bool:

@@ -233,8 +233,10 @@ class GridPoints:
         devices: NDArray[np.int64] = self._data["devices"]
         if "layout" not in grid.names:
             return devices
-        ranks = np.asarray([parse_layout(each).ranks for each in grid.values("layout")], dtype=np.int64)
-        return devices // ranks[self._position("layout")]
+        layouts = [parse_layout(each) for each in grid.values("layout")]
+        ranks, shares = (np.asarray(each) for each in zip(*((x.ranks, x.attention_data) for x in layouts), strict=True))
+        place = self._position("layout")
+        return devices // ranks[place] * shares[place]
 
     @property
     def utilization(self) -> Numbers:

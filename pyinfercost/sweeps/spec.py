@@ -54,7 +54,7 @@ COMPUTED = tuple(_core.evaluator_columns())
 def copies_of(named: Mapping[str, Any]) -> int:
     """Return the copies of the model that share the batch at a point with these values."""
     devices: int = named.get("devices", 1)
-    return devices // parse_layout(named["layout"]).ranks if "layout" in named else devices
+    return parse_layout(named["layout"]).on(devices).copies if "layout" in named else devices
 
 
 def scale_column(scale: str) -> str:
@@ -575,7 +575,8 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
 def _least_copies(spec: SweepSpec, devices: int) -> int:
     if "layout" not in spec.grid.names:
         return devices
-    return max(1, devices // max(parse_layout(each).ranks for each in spec.grid.values("layout")))
+    layouts = [parse_layout(each) for each in spec.grid.values("layout")]
+    return min(max(1, devices // each.ranks * each.attention_data) for each in layouts)
 
 
 def _check(spec: SweepSpec, way: Way, sizes: Mapping[str, int], share: Mapping[str, int]) -> None:

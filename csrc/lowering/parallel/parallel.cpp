@@ -59,6 +59,12 @@ void Layout::check() const {
 
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout) {
     layout.check();
+    require(layout.pipeline == 1, "pipeline=" + text(layout.pipeline) +
+                                      " is not predicted: a graph of one rank has all layers; expected pipeline=1, "
+                                      "with tensor, expert and data parallelism");
+    require(layout.context == 1, "context=" + text(layout.context) +
+                                     " is not predicted: attention reads all keys on one rank; expected context=1, "
+                                     "and sequence=1 to share tokens between products");
     require_captured(*graph);
     Relations relations(graph);
     split_axes(relations, layout);

@@ -216,12 +216,27 @@ class Finder {
         if (op == "aten.copy") return call.tensor("src") == partial.front();
         if (moves_elements(call)) return live <= partial.size();
         if (op == "aten.sum") return !sums_split(call, first);
-        if (is_one_of(op, kAdded)) return operands == 2 && partial.size() == 2;
+        if (is_one_of(op, kAdded)) return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
         if (is_one_of(op, kScaled)) return partial.size() == 1 && (op.starts_with("aten.mul") || is_partial(first));
         if (is_one_of(op, kKept)) return is_partial(first);
         if (is_one_of(op, kLookUps)) return is_partial(first) && partial.size() == 1;
         if (is_one_of(op, kPlacing)) return is_partial(first) || is_empty(first);
         return false;
+    }
+
+    // A sum with rows of a weight, which one of the ranks adds.
+    bool adds_bias(const Call& call, TensorIndex partial) const {
+        bool bias = false;
+        for (const Operand& operand : flow().operands(relations_.node_of(call))) {
+            if (operand.tensor == partial) continue;
+            Operand source = operand;
+            while (source.producer != kNoNode && !flow().operands(source.producer).empty() &&
+                   (flow().is_free(source.producer) || is_one_of(flow().op(source.producer), kLookUps))) {
+                source = flow().operands(source.producer).front();
+            }
+            bias = source.producer == kNoNode && flow().tensor(source.tensor).role == Role::parameter;
+        }
+        return bias;
     }
 
     // Memory that nodes fill.
@@ -251,6 +266,7 @@ bool sends_tokens(const Layout& layout) {
 bool makes_expert_rows(const Relations& relations, NodeIndex node) {
     const Call call = relations.flow().call(node);
     if (!is_one_of(call.op().name, kLookUps) || call.output_count() != 1) return false;
+    if (!relations.is_live(call.first_operand())) return false;
     if (!is_floating(relations.flow().tensor(call.output()).dtype) || call.rank(call.output()) != 2) return false;
     const AxisList& axes = relations.known(call.output());
     const AxisList& from = relations.known(call.first_operand());

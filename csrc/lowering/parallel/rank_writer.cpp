@@ -320,7 +320,7 @@ class RankWriter {
     }
     AxisId head_axis(const Call& call) const {
         for (const Summed& each : relations_.products()) {
-            if (&flow().graph().nodes()[at(each.node)] == &call.node()) return axes().root(each.outer);
+            if (each.node == relations_.node_of(call)) return axes().root(each.outer);
         }
         return Axes::kOne;
     }
@@ -460,8 +460,13 @@ class RankWriter {
 
     // Nodes after a join read the sum, up to one that writes the tensor again.
     void read_instead(const Joined& joined, TensorIndex sum) {
+        const std::vector<NodeIndex>& readers = readers_of(joined.tensor);
+        if (std::all_of(readers.begin(), readers.end(), [&](NodeIndex node) { return node > joined.after; })) {
+            rewriter_.redirect(joined.tensor, sum);  // and what is written in place
+            return;
+        }
         bool written = false;
-        for (const NodeIndex node : readers_of(joined.tensor)) {
+        for (const NodeIndex node : readers) {
             if (node <= joined.after || written) continue;
             rewriter_.replace_operands(node, {
                                                  {joined.tensor, sum}

@@ -85,6 +85,7 @@ class Finder {
         if (!inside.insert(node).second) return;
         for (const Operand& operand : flow().operands(node)) {
             if (entries.contains(operand.tensor) || !relations_.is_live(operand.tensor)) continue;
+            if (operand.producer == kNoNode && !is_floating(flow().tensor(operand.tensor).dtype)) continue;
             const Role role = flow().tensor(operand.tensor).role;
             const bool elsewhere = operand.producer == kNoNode ? role != Role::kv_cache
                                                                : operand.tensor != sum && joined_.contains(operand.tensor);

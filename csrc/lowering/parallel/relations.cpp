@@ -106,9 +106,10 @@ bool Relations::is_live(TensorIndex t) const {
 
 // A parameter, or what is made of parameters alone.
 bool Relations::is_weight(TensorIndex t) const {
-    for (NodeIndex made = flow_.maker(t); made != kNoNode; made = flow_.maker(t)) {
+    for (NodeIndex made = flow_.maker(t); made != kNoNode;) {
         if (flow_.is_live(made) || flow_.operands(made).empty()) return false;
         t = flow_.operands(made).front().tensor;
+        made = flow_.operands(made).front().producer;
     }
     return flow_.tensor(t).role == Role::parameter;
 }
@@ -116,9 +117,10 @@ bool Relations::is_weight(TensorIndex t) const {
 bool Relations::looks_up_words(NodeIndex node) const {
     if (flow_.op(node) != "aten.embedding") return false;
     TensorIndex ids = flow_.call(node).require_tensor("indices");
-    for (NodeIndex made = flow_.maker(ids); made != kNoNode; made = flow_.maker(ids)) {
+    for (NodeIndex made = flow_.maker(ids); made != kNoNode;) {
         if (flow_.operands(made).empty()) return false;
         ids = flow_.operands(made).front().tensor;
+        made = flow_.operands(made).front().producer;
     }
     return flow_.tensor(ids).role == Role::input;
 }

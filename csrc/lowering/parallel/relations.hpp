@@ -45,6 +45,9 @@ class Relations {
     std::span<const Experts> experts() const { return experts_; }
     // Axes that a table of embeddings is looked up along, and those of products that end in logits over them.
     std::span<const AxisId> vocabularies() const { return vocabularies_; }
+    NodeIndex node_of(const Call& call) const {
+        return static_cast<NodeIndex>(&call.node() - flow_.graph().nodes().data());
+    }
     bool is_head(NodeIndex node) const { return head_[static_cast<std::size_t>(node)]; }
 
     // Lengths of a tensor as numbers: each named size is replaced by a prime of its own.

@@ -1,0 +1,138 @@
+"""The ranks of a layout together have the weights, contractions and caches of the whole model, of many architectures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+from pyinfercost import Layout
+from pyinfercost.predict.plans import as_captured, boundary_of
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+
+_BASE: dict[str, Any] = {"num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 512, "pad_token_id": 0}
+_HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
+_EXPERTS = {"moe_intermediate_size": 48, "num_experts_per_tok": 2}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": {**_HEADS, "intermediate_size": 160, **_BASE},
+    "qwen3": {**_HEADS, "head_dim": 16, "intermediate_size": 160, **_BASE},
+    "gemma2": {**_HEADS, "head_dim": 16, "intermediate_size": 160, **_BASE},
+    "phi3": {**_HEADS, "intermediate_size": 160, **_BASE},
+    "olmo2": {**_HEADS, "intermediate_size": 160, **_BASE},
+    "gpt2": {"n_layer": 2, "n_embd": 64, "n_head": 8, "vocab_size": 512},
+    "gpt_neox": {"num_attention_heads": 8, "intermediate_size": 160, **_BASE},
+    "falcon": {"num_attention_heads": 8, "new_decoder_architecture": True, "num_kv_heads": 4, **_BASE},
+    "bloom": {"n_layer": 2, "hidden_size": 64, "n_head": 8, "vocab_size": 512},
+    "mixtral": {**_HEADS, "intermediate_size": 96, "num_local_experts": 8, **_BASE},
+    "qwen3_moe": {**_HEADS, "head_dim": 16, "intermediate_size": 96, "num_experts": 8, **_EXPERTS, **_BASE},
+    "gpt_oss": {**_HEADS, "head_dim": 16, "intermediate_size": 96, "num_local_experts": 8, **_BASE},
+    "deepseek_v3": {
+        "num_attention_heads": 8, "num_key_value_heads": 8, "intermediate_size": 96, "n_routed_experts": 8, "n_group": 2,
+        "topk_group": 1, "first_k_dense_replace": 1, "q_lora_rank": 32, "kv_lora_rank": 32, "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 16, "v_head_dim": 16, **_EXPERTS, **_BASE,
+    },
+    "bert": {"num_attention_heads": 8, "intermediate_size": 160, **_BASE},
+    "vit": {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 8, "intermediate_size": 160},
+}  # fmt: skip
+ENCODERS = ("bert", "vit")
+MIXTURES = ("mixtral", "qwen3_moe", "gpt_oss", "deepseek_v3")
+CASES = [(name, phase) for name in CONFIGS for phase in (("",) if name in ENCODERS else ("prefill", "decode"))]
+# Weights that are on every rank, by the last parts of their names.
+WHOLE = (
+    "norm", "ln_", "layernorm", "LayerNorm", "layer_norm", "norm.weight", "bias", "gate.weight", "router.weight", "wpe.weight",
+    "q_a_proj.weight", "kv_a_proj_with_mqa.weight", "position_embeddings", "token_type_embeddings", "pooler", "cls_token",
+    "patch_embeddings", "classifier", "sinks", "inv_freq", "predictions.transform", "seq_relationship",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("configs")
+
+
+@cache
+def captured(folder: Path, name: str, phase: str) -> ic.Graph:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"model_type": name, **CONFIGS[name]}), encoding="utf-8")
+    return ic.capture(f"hf:{path}#{phase}" if phase else f"hf:{path}")
+
+
+def contractions(graph: ic.Graph) -> Counter[str]:
+    """Contraction FLOPs by module."""
+    found: Counter[str] = Counter()
+    for row in ic.count(graph).layers:
+        found[row.module] += row.work.contraction_flops
+    return found
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize(("name", "phase"), CASES)
+def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, ranks: int) -> None:
+    whole = captured(folder, name, phase)
+    rank = ic.parallel(whole, Layout(tensor=ranks))
+    one, all_of_it = ic.count(rank).total, ic.count(whole).total
+
+    shares = ic.weight_shares(rank)
+    buffers = {made.name for made in whole.tensors if made.role == "buffer"}
+    again = sum(ranks * share.elements - share.of for share in shares if share.name not in buffers)
+    assert ranks * one.parameters == all_of_it.parameters + again
+    for share in shares:
+        copies = ranks * share.elements / share.of
+        keys = copies == max(1, ranks // 4)  # of four heads of keys and values
+        padded = share.of % ranks != 0 and share.elements == -(-share.of // ranks)
+        assert copies == 1 or keys or padded or any(part in share.name for part in WHOLE), share
+
+    before, after = contractions(whole), contractions(rank)
+    for module, flops in before.items():
+        own = after[module]
+        is_whole = any(part in f"{module}.weight" for part in WHOLE)
+        replicated = any(part in module for part in ("k_proj", "v_proj")) and ranks == 8
+        merged = any(part in module for part in ("qkv", "query_key_value")) and own * ranks > flops
+        assert own * ranks == flops or (is_whole and own == flops) or (replicated and own * 4 == flops) or merged, module
+
+    cache_of = boundary_of(whole, "native").kv_cache_bytes
+    if cache_of is not None:
+        own_cache = boundary_of(rank, "native").kv_cache_bytes
+        sizes = whole.size_values({})
+        total = cache_of if isinstance(cache_of, int) else cache_of.evaluate(sizes)
+        own = own_cache if isinstance(own_cache, int) else own_cache.evaluate(sizes)
+        heads = 8 if name in ("gpt2", "gpt_neox", "bloom", "deepseek_v3") else 4
+        assert own * min(ranks, heads) == total
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ENCODERS])
+def test_engines_run_the_part_of_a_rank(folder: Path, name: str, phase: str) -> None:
+    whole = captured(folder, name, phase)
+    rank = ic.parallel(whole, Layout(tensor=2))
+    launched = ic.engine_graph(rank, "vllm")
+    kinds = Counter(node.op for node in launched.nodes)
+    of_rank = Counter(node.op for node in rank.nodes)
+    assert kinds["collective.all_reduce"] == of_rank["collective.all_reduce"] > 0
+    assert kinds["engine.sample"] == Counter(node.op for node in ic.engine_graph(whole, "vllm").nodes)["engine.sample"]
+    assert [launched.node(node).op for node in as_captured(launched)] == []
+    assert ic.parallel(ic.engine_graph(whole, "vllm"), "tensor=2") is launched
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+@pytest.mark.parametrize("name", MIXTURES)
+def test_experts_are_divided(folder: Path, name: str, phase: str) -> None:
+    whole = captured(folder, name, phase)
+    inside = ic.parallel(whole, Layout(tensor=4, expert=4))
+    stacks = [made.shape for made in inside.tensors if made.role == "parameter" and len(made.shape) == 3]
+    assert stacks
+    assert {shape[0] for shape in stacks} == {2}  # of 8
+    sent = ic.parallel(whole, Layout(expert=8, data=8))
+    kinds = Counter(node.op for node in sent.nodes)
+    layers = 1 if name == "deepseek_v3" else 2
+    assert (kinds["collective.dispatch"], kinds["collective.combine"]) == (layers, layers)
+    assert kinds["collective.all_reduce"] == 0
+    stacks = [made.shape for made in sent.tensors if made.role == "parameter" and len(made.shape) == 3]
+    assert {shape[0] for shape in stacks} == {1}

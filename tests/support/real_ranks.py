@@ -1,0 +1,75 @@
+"""Run a small model on several processes with torch's tensor parallelism, and print the products and collectives of one.
+
+`python tests/support/real_ranks.py RANK RANKS PORT CONFIG.json PLAN.json`: the processes join through gloo. The first one
+prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of their operands.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.utils._python_dispatch import TorchDispatchMode
+
+PRODUCTS = ("aten.mm", "aten.addmm", "aten.bmm", "aten.linear")
+STYLES = {
+    "columns": lambda: ColwiseParallel(),
+    "rows": lambda: RowwiseParallel(),
+    "words": lambda: RowwiseParallel(input_layouts=Replicate()),
+    "logits": lambda: ColwiseParallel(output_layouts=Replicate()),
+}
+
+
+class Recorder(TorchDispatchMode):
+    """Records products and collectives of one process, below the tensors that are spread over several."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[list[list[int]]] = []
+        self.collectives: list[tuple[str, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(issubclass(each, DTensor) for each in types):
+            return NotImplemented
+        name = str(func).removesuffix(".default")
+        if name in PRODUCTS:
+            tensors = [each for each in args if isinstance(each, torch.Tensor) and each.dim() >= 2]
+            self.products.append([list(each.shape) for each in tensors])
+        elif "all_reduce" in name or "all_gather_into_tensor" in name:
+            self.collectives.append((name.rpartition(".")[2], args[0].numel() * args[0].element_size()))
+        return func(*args, **(kwargs or {}))
+
+
+def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> None:
+    """Run one process."""
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
+    with open(config_path, encoding="utf-8") as file:
+        document = json.load(file)
+    with open(plan_path, encoding="utf-8") as file:
+        plan = json.load(file)
+    config = AutoConfig.for_model(**document)
+    maker = AutoModelForCausalLM if plan.pop("causal") else AutoModel
+    model = maker.from_config(config, attn_implementation="sdpa").eval()
+    mesh = dist.init_device_mesh("cpu", (ranks,))
+    parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
+    recorder = Recorder()
+    with torch.no_grad(), recorder:
+        model(torch.zeros(1, 128, dtype=torch.int64), use_cache=False) if maker is AutoModelForCausalLM else model(
+            torch.zeros(1, 128, dtype=torch.int64)
+        )
+    if rank == 0:
+        print(json.dumps({"products": recorder.products, "collectives": recorder.collectives}))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
