@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from .results.estimate import LayerEstimate as LayerEstimate
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
-    from .results.layout import Layout as Layout
     from .results.language_profile import LanguageProfile as LanguageProfile
+    from .results.layout import Layout as Layout
     from .results.measurement import Measurement as Measurement
     from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile

@@ -33,7 +33,8 @@ void register_parallel(py::module_& m) {
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
         py::arg("attention_data") = 1, py::arg("nodes") = 1,
-        "Returns the graph of one rank of a layout, and of each weight or buffer its name, the elements of the "
+        "Returns the graph of one rank of a layout, and of each weight or buffer its name, the elements of "
+        "the "
         "rank and those of the whole.");
 }
 

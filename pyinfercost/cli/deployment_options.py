@@ -96,8 +96,8 @@ def deployment_options(
             "--layout",
             metavar="LAYOUT",
             multiple=several,
-            help="How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all of "
-            "it, and they share the batch." + (" Several: give it again." if several else ""),
+            help="How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all "
+            "of it, and they share the batch." + (" Several: give it again." if several else ""),
         ),
         click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
         click.option(

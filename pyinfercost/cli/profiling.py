@@ -159,7 +159,9 @@ class Profiler:
         from ..predict.profile import profile_on
 
         with progress(model, quiet=quiet):
-            captured = captured_for(model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.copies > 1)
+            captured = captured_for(
+                model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.copies > 1
+            )
             captured = changed(captured, self.quantize, self.kv_cache)
         return profile_on(self.on, captured, training=self.setup)
 

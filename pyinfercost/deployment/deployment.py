@@ -45,8 +45,8 @@ class Deployment:
     Attributes:
         hardware: The machine: an id of the catalog (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
             With None the model is only counted, at `precision`.
-        devices: Number of these machines, 1 to 1,000,000; a multiple of those of `layout`, which is repeated on them. 1,
-            the default, stands for the devices of the layout.
+        devices: Number of these machines, 1 to 1,000,000; a multiple of those of `layout`, which is repeated on them.
+            1, the default, stands for the devices of the layout.
         layout: How the model lies on the devices, as a `Layout` or its text, such as `"tensor=4,data=2"`. Without one,
             each holds the whole model and they exchange nothing. Copies of the model share the batch; the largest
             share, ceil(batch / copies), sets latency and memory.

@@ -23,7 +23,18 @@ from .slower_execution import LayerTime, why_slower
 
 _ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
 _LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_TERMS = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices", "layout", "sizes")
+_TERMS = (
+    "hardware",
+    "precision",
+    "engine",
+    "execution",
+    "threads",
+    "instances",
+    "sustained",
+    "devices",
+    "layout",
+    "sizes",
+)
 """Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)

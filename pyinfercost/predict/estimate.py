@@ -145,7 +145,9 @@ def estimate_on(
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
         memory=memory_use_of(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
-        as_captured=Counter(graph.node(node).op for node in as_captured(launched_graph(graph, on.engine, on.rank_layout))),
+        as_captured=Counter(
+            graph.node(node).op for node in as_captured(launched_graph(graph, on.engine, on.rank_layout))
+        ),
         machine=machine,
         layers=_layers(plan.graph, machine, kernels),
         **derived_figures(at),

@@ -52,9 +52,7 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
         return use
     # The largest share of the batch on one device.
     copies = on.rank_layout.copies
-    sequences, tokens = (
-        -(-whole // copies) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0)
-    )
+    sequences, tokens = (-(-whole // copies) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0))
     share = dict(decode.sizes)
     if copies > 1:
         batch = batch_name(decode.graph)

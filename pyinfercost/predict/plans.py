@@ -155,8 +155,8 @@ def parallel(graph: Graph, layout: LayoutLike) -> Graph:
         captured = kept[_CAPTURED]()
         if captured is None:
             raise LayoutError(
-                "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph of "
-                "the engine from the result"
+                "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph "
+                "of the engine from the result"
             )
         return engine_graph(parallel(captured, wanted), kept[_MADE_BY])
     key = ("layout", wanted)

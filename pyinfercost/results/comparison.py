@@ -74,7 +74,8 @@ class Side:
     """Model and deployment of one of the two profiles.
 
     `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
-    state it. `layout` is the text of the layout, empty for one device. `price` is a description of the price of an hour; `utilization` the fraction of the paid time in use.
+    state it. `layout` is the text of the layout, empty if each device has the whole model. `price` is a description of
+    the price of an hour; `utilization` the fraction of the paid time in use.
     """
 
     model: str

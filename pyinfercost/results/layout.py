@@ -86,7 +86,7 @@ class Layout:
         """
         if devices % self.devices:
             raise LayoutError(
-                f"devices is {devices}, and layout {self} is of {self.devices}; expected a multiple of it, or no devices"
+                f"devices is {devices}, and layout {self} is of {self.devices}; expected a multiple of these"
             )
         return replace(self, data=self.data * devices // self.devices)
 

@@ -143,8 +143,8 @@ def make_spec(
     _check_layouts(grid)
     if _most_copies(grid) > 1 and batch_name(graph) not in open_sizes:
         raise SizeError(
-            "copies of the model share the batch, and this graph has no size 'batch'; capture it with dynamic={0: {0: 'batch'}}, "
-            "pass batch= with a spec, or leave devices out"
+            "devices share the batch, and this graph has no size 'batch'; capture it with "
+            "dynamic={0: {0: 'batch'}}, pass batch= with a spec, or leave devices out"
         )
     machines: dict[int, Hardware] = {}
     numbers: dict[int, int] = {}
@@ -371,7 +371,9 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
         for name in WAY:
             values = [str(each.rank_layout) if name == "layout" else getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
-            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE}.get(name, values[0])
+            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE}.get(
+                name, values[0]
+            )
             if name in elsewhere or (constant and not told):
                 continue
             if name in PLAIN:

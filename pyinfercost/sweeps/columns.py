@@ -236,7 +236,8 @@ class GridPoints:
         layouts = [parse_layout(each) for each in grid.values("layout")]
         ranks, shares = (np.asarray(each) for each in zip(*((x.ranks, x.attention_data) for x in layouts), strict=True))
         place = self._position("layout")
-        return devices // ranks[place] * shares[place]
+        found: NDArray[np.int64] = devices // ranks[place] * shares[place]
+        return found
 
     @property
     def utilization(self) -> Numbers:

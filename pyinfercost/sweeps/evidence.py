@@ -79,8 +79,8 @@ class SweepEvidence:
         share = {name: int(self.grid.at(name, last)) for name in self.open_sizes}
         batch = batch_name(self.graph)
         if batch in share:
-            named = {name: self.grid.at(name, last) for name in ("devices", "layout") if name in self.grid.names}
-            share[batch] = -(-share[batch] // copies_of(named))
+            shared_by = {name: self.grid.at(name, last) for name in self.grid.names if name in ("devices", "layout")}
+            share[batch] = -(-share[batch] // copies_of(shared_by))
         names = [name for name in Way._fields if name in self.grid.names]
         known = [_numbered(self.grid.values(name)) for name in names]
         found: dict[Any, int] = {}

@@ -1,4 +1,4 @@
-"""`parallel`: products that are divided, found through the operators between them; what cannot be divided is refused."""
+"""`parallel`: products that are divided, found through the operators between them, and refusals of others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Net:
         else:
             widths = {"q": wide, "k": narrow, "v": narrow}
             parts = [self.linear(x, f"attn.{name}", width, WIDTH) for name, width in widths.items()]
-        q, k, v = (self.heads_of(part, heads) for part, heads in zip(parts, (self.heads, *[self.keys] * 2), strict=True))
+        q, k, v = (
+            self.heads_of(part, heads) for part, heads in zip(parts, (self.heads, *[self.keys] * 2), strict=True)
+        )
         shape = [BATCH, self.heads, LENGTH, self.head]
         mixed = self.op("aten.scaled_dot_product_attention.default", shape, "attn", query=q, key=k, value=v)
         turned = self.op("aten.transpose.int", [BATCH, LENGTH, self.heads, self.head], "", self=mixed, dim0=1, dim1=2)
@@ -145,8 +147,8 @@ def test_arguments_give_the_lengths_of_the_rank() -> None:
 @pytest.mark.parametrize(
     ("net", "layout", "message"),
     [
-        (Net(heads=4, keys=4), "tensor=8", "tensor=8 does not divide the 4 heads before attn.o; expected tensor to be one of 1, 2, 4"),
-        (Net(inner=150), "tensor=4", "tensor=4 does not divide the 150 columns before mlp.down; expected tensor to be one of 1, 2"),
+        (Net(heads=4, keys=4), "tensor=8", "the 4 heads before attn.o; expected tensor to be one of 1, 2, 4"),
+        (Net(inner=150), "tensor=4", "the 150 columns before mlp.down; expected tensor to be one of 1, 2"),
         (Net(), "tensor=2,expert=2", "expert=2, and this model has no experts; expected expert=1"),
     ],
 )  # fmt: skip

@@ -1,25 +1,28 @@
-"""Run a small model on several processes with torch's tensor parallelism, and print the products and collectives of one.
+"""Run a small model on several processes with torch's tensor parallelism, and print what one of them ran.
 
-`python tests/support/real_ranks.py RANK RANKS PORT CONFIG.json PLAN.json`: the processes join through gloo. The first one
-prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of their operands.
+`python tests/support/real_ranks.py RANK RANKS PORT CONFIG.json PLAN.json`: the processes join through gloo. The first
+one prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of theirs.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.tensor import DTensor, Replicate
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.utils._python_dispatch import TorchDispatchMode
 
+LENGTH = 128
 PRODUCTS = ("aten.mm", "aten.addmm", "aten.bmm", "aten.linear")
 STYLES = {
-    "columns": lambda: ColwiseParallel(),
-    "rows": lambda: RowwiseParallel(),
+    "columns": ColwiseParallel,
+    "rows": RowwiseParallel,
     "words": lambda: RowwiseParallel(input_layouts=Replicate()),
     "logits": lambda: ColwiseParallel(output_layouts=Replicate()),
 }
@@ -37,6 +40,8 @@ class Recorder(TorchDispatchMode):
         if any(issubclass(each, DTensor) for each in types):
             return NotImplemented
         name = str(func).removesuffix(".default")
+        if any(isinstance(each, FakeTensor) for each in args):
+            return func(*args, **(kwargs or {}))  # torch derives the shapes of results from whole operands
         if name in PRODUCTS:
             tensors = [each for each in args if isinstance(each, torch.Tensor) and each.dim() >= 2]
             self.products.append([list(each.shape) for each in tensors])
@@ -52,22 +57,19 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
     torch.manual_seed(0)
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=ranks)
-    with open(config_path, encoding="utf-8") as file:
-        document = json.load(file)
-    with open(plan_path, encoding="utf-8") as file:
-        plan = json.load(file)
+    document = json.loads(Path(config_path).read_text(encoding="utf-8"))
+    plan = json.loads(Path(plan_path).read_text(encoding="utf-8"))
     config = AutoConfig.for_model(**document)
     maker = AutoModelForCausalLM if plan.pop("causal") else AutoModel
     model = maker.from_config(config, attn_implementation="sdpa").eval()
     mesh = dist.init_device_mesh("cpu", (ranks,))
     parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
     recorder = Recorder()
+    keywords = {"use_cache": False} if maker is AutoModelForCausalLM else {}
     with torch.no_grad(), recorder:
-        model(torch.zeros(1, 128, dtype=torch.int64), use_cache=False) if maker is AutoModelForCausalLM else model(
-            torch.zeros(1, 128, dtype=torch.int64)
-        )
+        model(torch.zeros(1, LENGTH, dtype=torch.int64), **keywords)
     if rank == 0:
-        print(json.dumps({"products": recorder.products, "collectives": recorder.collectives}))
+        sys.stdout.write(json.dumps({"products": recorder.products, "collectives": recorder.collectives}) + "\n")
     dist.destroy_process_group()
 
 

@@ -21,7 +21,8 @@ Axes::Axes() : reasons_{""} {
 }
 
 AxisId Axes::root(AxisId axis) const {
-    while (nodes_[static_cast<std::size_t>(axis)].up != axis) axis = nodes_[static_cast<std::size_t>(axis)].up;
+    while (nodes_[static_cast<std::size_t>(axis)].up != axis)
+        axis = nodes_[static_cast<std::size_t>(axis)].up;
     return axis;
 }
 
@@ -218,7 +219,9 @@ void Axes::equal_sequences(AxisId a, AxisId b) {
     for (std::size_t i = 0, j = 0; i < one.size() || j < other.size();) {
         const Length to_left = i < one.size() ? left + length(one[i]) : left;
         const Length to_right = j < other.size() ? right + length(other[j]) : right;
-        const Length end = i == one.size() ? to_right : j == other.size() ? to_left : std::min(to_left, to_right);
+        const Length end = i == one.size()     ? to_right
+                           : j == other.size() ? to_left
+                                               : std::min(to_left, to_right);
         lengths.push_back(end - std::accumulate(lengths.begin(), lengths.end(), Length{0}));
         if (to_left == end) left = end, ++i;
         if (to_right == end) right = end, ++j;

@@ -1,6 +1,6 @@
-// Axes: what the dimensions of tensors are made of. A dimension is one axis, a product of axes (heads x width), or
-// a sequence of axes (queries, then keys, then values). Operators relate the dimensions of their operands and
-// results; axes that are equal become one, and are divided as finely as any operator needs them.
+// Axes: what the dimensions of tensors are made of. A dimension is one axis, a product of axes (heads x
+// width), or a sequence of axes (queries, then keys, then values). Operators relate the dimensions of their
+// operands and results; axes that are equal become one, and are divided as finely as any operator needs them.
 #pragma once
 
 #include <cstdint>

@@ -40,10 +40,10 @@ struct RankGraph {
     std::vector<Share> shares;  // of all weights and buffers that it reads
 };
 
-// The graph of one rank: its parts of weights, activations and caches, and the collective operations that join
-// them. Products whose columns are divided, and those after them whose rows are, follow from the operators
-// between them. Of several pipeline stages it is the one with most work.
-// Throws std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
+// The graph of one rank: its parts of weights, activations and caches, and the collective operations that
+// join them. Products whose columns are divided, and those after them whose rows are, follow from the
+// operators between them. Of several pipeline stages it is the one with most work. Throws
+// std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout);
 
 }  // namespace infercost

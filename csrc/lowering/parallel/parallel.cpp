@@ -24,12 +24,15 @@ void require_captured(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
         require(node.phase == Phase::forward,
-                "this graph is of a training step, which no layout divides yet; expected a graph captured without "
+                "this graph is of a training step, which no layout divides yet; expected a graph captured "
+                "without "
                 "training");
         require(!op.starts_with("engine."),
-                "this graph has kernels of an engine already; expected the captured graph, divided before the engine "
+                "this graph has kernels of an engine already; expected the captured graph, divided before "
+                "the engine "
                 "makes its kernels");
-        require(!op.starts_with("collective."), "this graph is of one rank already; expected the captured graph");
+        require(!op.starts_with("collective."),
+                "this graph is of one rank already; expected the captured graph");
     }
 }
 
@@ -45,26 +48,31 @@ void Layout::check() const {
          {std::pair("tensor", tensor), std::pair("pipeline", pipeline), std::pair("expert", expert),
           std::pair("data", data), std::pair("context", context), std::pair("attention_data", attention_data),
           std::pair("nodes", nodes)}) {
-        require(value >= 1, std::string(name) + "=" + text(value) + " is no number of parts; expected at least 1");
+        require(value >= 1,
+                std::string(name) + "=" + text(value) + " is no number of parts; expected at least 1");
     }
     require(devices() % nodes == 0, text(devices()) + " devices cannot lie in nodes=" + text(nodes) +
                                         " machines of equal size; expected a divisor of the devices");
-    require(tensor % attention_data == 0, "attention_data=" + text(attention_data) + " does not divide tensor=" +
-                                              text(tensor) + "; expected a divisor of it");
+    require(tensor % attention_data == 0, "attention_data=" + text(attention_data) +
+                                              " does not divide tensor=" + text(tensor) +
+                                              "; expected a divisor of it");
     const bool inside = tensor % expert == 0;
     require(inside || expert == tensor * data,
-            "expert=" + text(expert) + " neither divides tensor=" + text(tensor) + " nor is tensor x data = " +
-                text(tensor * data) + "; expected one of these, so that all ranks have as many experts");
+            "expert=" + text(expert) + " neither divides tensor=" + text(tensor) +
+                " nor is tensor x data = " + text(tensor * data) +
+                "; expected one of these, so that all ranks have as many experts");
 }
 
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout) {
     layout.check();
-    require(layout.pipeline == 1, "pipeline=" + text(layout.pipeline) +
-                                      " is not predicted: a graph of one rank has all layers; expected pipeline=1, "
-                                      "with tensor, expert and data parallelism");
-    require(layout.context == 1, "context=" + text(layout.context) +
-                                     " is not predicted: attention reads all keys on one rank; expected context=1, "
-                                     "and sequence=1 to share tokens between products");
+    require(layout.pipeline == 1,
+            "pipeline=" + text(layout.pipeline) +
+                " is not predicted: a graph of one rank has all layers; expected pipeline=1, "
+                "with tensor, expert and data parallelism");
+    require(layout.context == 1,
+            "context=" + text(layout.context) +
+                " is not predicted: attention reads all keys on one rank; expected context=1, "
+                "and sequence=1 to share tokens between products");
     require_captured(*graph);
     Relations relations(graph);
     split_axes(relations, layout);

@@ -6,8 +6,8 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kSums[] = {"aten.sum", "aten.mean", "aten.var", "aten.var_mean", "aten.linalg_vector_norm",
-                                      "aten.norm"};
+constexpr std::string_view kSums[] = {
+    "aten.sum", "aten.mean", "aten.var", "aten.var_mean", "aten.linalg_vector_norm", "aten.norm"};
 constexpr std::string_view kLookUps[] = {"aten.index", "aten._unsafe_index", "aten.index_select"};
 constexpr std::string_view kPlacing[] = {"aten.index_add", "aten.scatter_add", "aten.index_put"};
 constexpr std::string_view kScaled[] = {"aten.mul", "aten.div", "aten.multiply", "aten.divide"};
@@ -74,8 +74,8 @@ class Finder {
         return dim < axes.size() && relations_.axes().is_split(axes[dim]);
     }
 
-    // A pass over the nodes from `start` on, with the joins that are known, up to a node that needs another one: then
-    // it returns where to start again, else kNoNode.
+    // A pass over the nodes from `start` on, with the joins that are known, up to a node that needs another
+    // one: then it returns where to start again, else kNoNode.
     NodeIndex pass(NodeIndex start) {
         again_ = kNoNode;
         for (NodeIndex i = start; i < flow().count(); ++i) {
@@ -119,7 +119,8 @@ class Finder {
 
     void join(TensorIndex t) {
         const State& state = at(t);
-        const bool fresh = joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
+        const bool fresh =
+            joined_.emplace(t, Joined{t, state.writer, state.parts, state.rows, state.devices}).second;
         if (fresh) again_ = again_ == kNoNode ? state.writer : std::min(again_, state.writer);
     }
 
@@ -165,7 +166,8 @@ class Finder {
         for (std::size_t i = 0; i < axes.size(); ++i) {
             bool gone = dims.empty();
             for (const Expr& each : dims) {
-                const std::int64_t dim = each.constant() < 0 ? each.constant() + call.rank(source) : each.constant();
+                const std::int64_t dim =
+                    each.constant() < 0 ? each.constant() + call.rank(source) : each.constant();
                 gone = gone || dim == static_cast<std::int64_t>(i);
             }
             if (gone && relations_.axes().is_split(axes[i])) return true;
@@ -188,8 +190,8 @@ class Finder {
     void of_rows(TensorIndex source, std::size_t dim, State& now) const {
         const AxisList& axes = relations_.known(source);
         if (dim >= axes.size()) return;
-        const bool of_experts = rows_.contains(relations_.axes().root(axes[dim])) && relations_.is_live(source) &&
-                                relations_.axes().length(axes[dim]) > 1;
+        const bool of_experts = rows_.contains(relations_.axes().root(axes[dim])) &&
+                                relations_.is_live(source) && relations_.axes().length(axes[dim]) > 1;
         if (of_experts && sends_tokens(layout_)) {
             now.parts = Parts::experts;
             now.rows = source;
@@ -204,7 +206,9 @@ class Finder {
         const std::string_view op = plain(call);
         const Parts kind = at(partial.front()).parts;
         const std::int64_t devices = at(partial.front()).devices;
-        const auto is_partial = [&](TensorIndex t) { return at(t).parts == kind && at(t).devices == devices; };
+        const auto is_partial = [&](TensorIndex t) {
+            return at(t).parts == kind && at(t).devices == devices;
+        };
         if (!std::all_of(partial.begin(), partial.end(), is_partial)) return false;
         std::size_t operands = 0;
         std::size_t live = 0;
@@ -216,8 +220,10 @@ class Finder {
         if (op == "aten.copy") return call.tensor("src") == partial.front();
         if (moves_elements(call)) return live <= partial.size();
         if (op == "aten.sum") return !sums_split(call, first);
-        if (is_one_of(op, kAdded)) return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
-        if (is_one_of(op, kScaled)) return partial.size() == 1 && (op.starts_with("aten.mul") || is_partial(first));
+        if (is_one_of(op, kAdded))
+            return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
+        if (is_one_of(op, kScaled))
+            return partial.size() == 1 && (op.starts_with("aten.mul") || is_partial(first));
         if (is_one_of(op, kKept)) return is_partial(first);
         if (is_one_of(op, kLookUps)) return is_partial(first) && partial.size() == 1;
         if (is_one_of(op, kPlacing)) return is_partial(first) || is_empty(first);
@@ -267,7 +273,8 @@ bool makes_expert_rows(const Relations& relations, NodeIndex node) {
     const Call call = relations.flow().call(node);
     if (!is_one_of(call.op().name, kLookUps) || call.output_count() != 1) return false;
     if (!relations.is_live(call.first_operand())) return false;
-    if (!is_floating(relations.flow().tensor(call.output()).dtype) || call.rank(call.output()) != 2) return false;
+    if (!is_floating(relations.flow().tensor(call.output()).dtype) || call.rank(call.output()) != 2)
+        return false;
     const AxisList& axes = relations.known(call.output());
     const AxisList& from = relations.known(call.first_operand());
     return std::any_of(relations.experts().begin(), relations.experts().end(), [&](const Experts& each) {

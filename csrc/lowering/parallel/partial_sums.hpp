@@ -29,8 +29,8 @@ struct PartialSums {
     std::vector<bool> partial;  // of each tensor: whether some node makes a part of it
 };
 
-// Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial sums
-// are joined once.
+// Where partial sums must be joined: before the first operator that is not linear in them. Sums of partial
+// sums are joined once.
 PartialSums partial_sums(Relations& relations, const Layout& layout);
 
 // Whether experts lie on more ranks than those that share the tokens, which are sent to them.

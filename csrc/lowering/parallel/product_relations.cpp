@@ -9,7 +9,8 @@ namespace infercost {
 namespace {
 
 // Axes of the leading dimensions of two tensors, right-aligned before their last `inner` ones, are equal.
-void equal_leading(Relations& relations, TensorIndex a, std::size_t inner_a, TensorIndex b, std::size_t inner_b) {
+void equal_leading(Relations& relations, TensorIndex a, std::size_t inner_a, TensorIndex b,
+                   std::size_t inner_b) {
     const AxisList one = relations.of(a);
     const AxisList other = relations.of(b);
     if (one.size() < inner_a || other.size() < inner_b) return;
@@ -107,7 +108,8 @@ bool product(Relations& relations, const Call& call, TensorIndex left, TensorInd
     if (rank_left > 2 && rank_right > 2) {
         equal_leading(relations, left, 2, right, 2);
         if (!relations.is_weight(right)) {
-            for (std::size_t i = 0; i + 2 < rank_left; ++i) relations.axes().mark_heads(relations.of(left)[i]);
+            for (std::size_t i = 0; i + 2 < rank_left; ++i)
+                relations.axes().mark_heads(relations.of(left)[i]);
         }
     }
     if (rank_right > rank_left) {  // the result has the leading dimensions of the right one
@@ -262,7 +264,8 @@ bool einsum(Relations& relations, const Call& call) {
     std::erase(equation, ' ');
     const std::size_t arrow = equation.find("->");
     const List<TensorIndex> operands = call.tensors("tensors");
-    if (arrow == std::string::npos || equation.find('.') != std::string::npos || operands.size() != 2) return false;
+    if (arrow == std::string::npos || equation.find('.') != std::string::npos || operands.size() != 2)
+        return false;
     const std::size_t comma = equation.find(',');
     if (comma == std::string::npos) return false;
     const std::string terms[] = {equation.substr(0, comma), equation.substr(comma + 1, arrow - comma - 1)};
@@ -281,7 +284,8 @@ bool einsum(Relations& relations, const Call& call) {
     relations.set(call.output(), axes);
     for (const auto& [letter, axis] : letters) {
         if (result.find(letter) != std::string::npos) continue;
-        const bool both = terms[0].find(letter) != std::string::npos && terms[1].find(letter) != std::string::npos;
+        const bool both =
+            terms[0].find(letter) != std::string::npos && terms[1].find(letter) != std::string::npos;
         const bool right = relations.is_weight(operands[1]);
         const std::string& own = terms[right ? 1 : 0];
         AxisId outer = Axes::kOne;
@@ -310,7 +314,8 @@ bool convolution(Relations& relations, const Call& call) {
     const Axes::Length groups = relations.number(call.integer("groups", 1));
     AxisList result = relations.fresh(call.output());
     for (std::size_t i = 0; i < channels; ++i) result[i] = in[i];
-    const bool by_channel = groups == axes.length(in[channels]) && of_weight[0] == groups && of_weight[1] == 1;
+    const bool by_channel =
+        groups == axes.length(in[channels]) && of_weight[0] == groups && of_weight[1] == 1;
     const AxisId outer = relations.axis(weight, 0);
     if (by_channel) {
         axes.equal(in[channels], outer);

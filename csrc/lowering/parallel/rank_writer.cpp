@@ -23,16 +23,29 @@ std::vector<NamedArgument> arguments_of(const Graph& graph, const Node& node) {
     for (const Argument& argument : graph.arguments(node)) {
         const std::string& name = graph.name(argument.name);
         switch (argument.kind) {
-            case ArgKind::none: found.push_back({name, std::monostate{}}); break;
-            case ArgKind::tensor: found.push_back({name, static_cast<TensorIndex>(argument.value)}); break;
+            case ArgKind::none:
+                found.push_back({name, std::monostate{}});
+                break;
+            case ArgKind::tensor:
+                found.push_back({name, static_cast<TensorIndex>(argument.value)});
+                break;
             case ArgKind::integer:
-            case ArgKind::expression: found.push_back({name, graph.expr(argument.value)}); break;
-            case ArgKind::boolean: found.push_back({name, argument.value != 0}); break;
-            case ArgKind::real: found.push_back({name, argument.real}); break;
-            case ArgKind::text: found.push_back({name, graph.name(static_cast<std::uint32_t>(argument.value))}); break;
+            case ArgKind::expression:
+                found.push_back({name, graph.expr(argument.value)});
+                break;
+            case ArgKind::boolean:
+                found.push_back({name, argument.value != 0});
+                break;
+            case ArgKind::real:
+                found.push_back({name, argument.real});
+                break;
+            case ArgKind::text:
+                found.push_back({name, graph.name(static_cast<std::uint32_t>(argument.value))});
+                break;
             case ArgKind::tensor_list: {
                 std::vector<TensorIndex> list;
-                for (const std::int64_t t : graph.integers(argument.range)) list.push_back(static_cast<TensorIndex>(t));
+                for (const std::int64_t t : graph.integers(argument.range))
+                    list.push_back(static_cast<TensorIndex>(t));
                 found.push_back({name, list});
                 break;
             }
@@ -44,7 +57,8 @@ std::vector<NamedArgument> arguments_of(const Graph& graph, const Node& node) {
             }
             case ArgKind::expression_list: {
                 std::vector<Expr> list;
-                for (const std::int64_t value : graph.integers(argument.range)) list.push_back(graph.expr(value));
+                for (const std::int64_t value : graph.integers(argument.range))
+                    list.push_back(graph.expr(value));
                 found.push_back({name, list});
                 break;
             }
@@ -102,9 +116,7 @@ class RankWriter {
 
     // ---- lengths ----
 
-    Expr local(TensorIndex t, std::size_t dim) const {
-        return local(t, dim, tokens_.tensors.contains(t));
-    }
+    Expr local(TensorIndex t, std::size_t dim) const { return local(t, dim, tokens_.tensors.contains(t)); }
     Expr local(TensorIndex t, std::size_t dim, bool shared) const {
         Expr whole = graph_.expr(graph_.dims(flow().tensor(t).shape)[dim]);
         if (shared) whole = whole.substitute(tokens_.replaced);
@@ -158,7 +170,8 @@ class RankWriter {
         for (const Expr& length : shape) own *= number(length);
         rewriter_.set_shape(t, shape, local_strides(t));
         const auto part = [&](std::int64_t elements) {
-            return static_cast<std::int64_t>(static_cast<double>(elements) * static_cast<double>(own) / static_cast<double>(all));
+            return static_cast<std::int64_t>(static_cast<double>(elements) * static_cast<double>(own) /
+                                             static_cast<double>(all));
         };
         if (tensor.logical_numel >= 0) rewriter_.set_logical_numel(t, part(tensor.logical_numel));
         if (tensor.storage_elements >= 0) rewriter_.set_storage_elements(t, part(tensor.storage_elements));
@@ -192,7 +205,8 @@ class RankWriter {
         if (op == "aten.unflatten") return fix_unflatten(node, call);
         for (const char* name : kLengths) {
             const List<Expr> given = call.integers(name);
-            if (given.empty() || given.size() != flow().tensor(result).shape.count || !is_split(result)) continue;
+            if (given.empty() || given.size() != flow().tensor(result).shape.count || !is_split(result))
+                continue;
             std::vector<Expr> now;
             for (std::size_t i = 0; i < given.size(); ++i) {
                 now.push_back(given[i] == Expr(-1) || !is_split(result, i) ? given[i] : local(result, i));
@@ -219,7 +233,8 @@ class RankWriter {
         const int dim = dim_of(call, "dim", call.rank(call.first_operand()), 0);
         if (dim < 0 || !is_split(call.first_operand(), at(dim))) return;
         std::vector<Expr> lengths;
-        for (std::size_t i = 0; i < call.output_count(); ++i) lengths.push_back(local(call.output(i), at(dim)));
+        for (std::size_t i = 0; i < call.output_count(); ++i)
+            lengths.push_back(local(call.output(i), at(dim)));
         if (call.has("split_sizes")) rewriter_.set_argument(node, {"split_sizes", lengths});
         if (call.has("split_size")) {
             const List<Expr> given = call.integers("split_size");
@@ -259,8 +274,9 @@ class RankWriter {
         std::vector<Expr> now;
         for (std::size_t i = 0; i < given.size(); ++i) {
             const std::size_t place = at(dim) + i;
-            now.push_back(given[i] == Expr(-1) || !is_split(call.output(), place) ? given[i]
-                                                                                  : local(call.output(), place));
+            now.push_back(given[i] == Expr(-1) || !is_split(call.output(), place)
+                              ? given[i]
+                              : local(call.output(), place));
         }
         rewriter_.set_argument(node, {"sizes", now});
     }
@@ -291,8 +307,8 @@ class RankWriter {
 
     std::vector<NamedArgument> group(TensorIndex input, std::int64_t devices) const {
         return {
-            {"input",   input                         },
-            {"devices", Expr(devices)                 },
+            {"input",   input                          },
+            {"devices", Expr(devices)                  },
             {"nodes",   Expr(layout_.nodes_of(devices))},
         };
     }
@@ -333,8 +349,9 @@ class RankWriter {
             const AxisList& known = relations_.known(call.first_operand());
             if (known.empty() || !axes().is_split(known.back())) continue;
             if (call.output_count() != 1) {
-                throw std::invalid_argument("a norm of all heads of '" + flow().module(i) +
-                                            "' has several results, and cannot be divided; expected tensor=1");
+                throw std::invalid_argument(
+                    "a norm of all heads of '" + flow().module(i) +
+                    "' has several results, and cannot be divided; expected tensor=1");
             }
             whole_norms_.insert(i);
             for (const char* name : {"weight", "bias"}) {
@@ -360,9 +377,9 @@ class RankWriter {
         rewriter_.insert_before(node, call.op().full, arguments, {&normed, 1});
         rewriter_.replace(node, "aten.slice.Tensor",
                           std::vector<NamedArgument>{
-                              {"self",  normed               },
-                              {"dim",   Expr(-1)             },
-                              {"start", Expr(0)              },
+                              {"self",  normed                    },
+                              {"dim",   Expr(-1)                  },
+                              {"start", Expr(0)                   },
                               {"end",   local_shape(result).back()},
         });
     }
@@ -418,7 +435,10 @@ class RankWriter {
         const TensorIndex now = summed_.contains(t) ? summed_.at(t) : t;
         const TensorIndex all = made_like(t, local_shape(t, !tokens_.tensors.contains(t)));
         rewriter_.insert_after(gathered.after, kAllGather, group(now, tokens_.devices), {&all, 1});
-        for (const NodeIndex node : gathered.readers) rewriter_.replace_operands(node, {{now, all}});
+        for (const NodeIndex node : gathered.readers)
+            rewriter_.replace_operands(node, {
+                                                 {now, all}
+            });
     }
     void gather_result(TensorIndex t) {
         const TensorIndex now = summed_.contains(t) ? summed_.at(t) : t;
@@ -461,7 +481,8 @@ class RankWriter {
     // Nodes after a join read the sum, up to one that writes the tensor again.
     void read_instead(const Joined& joined, TensorIndex sum) {
         const std::vector<NodeIndex>& readers = readers_of(joined.tensor);
-        if (std::all_of(readers.begin(), readers.end(), [&](NodeIndex node) { return node > joined.after; })) {
+        if (std::all_of(readers.begin(), readers.end(),
+                        [&](NodeIndex node) { return node > joined.after; })) {
             rewriter_.redirect(joined.tensor, sum);  // and what is written in place
             return;
         }

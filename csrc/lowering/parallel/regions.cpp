@@ -46,7 +46,8 @@ class Finder {
 
     bool is_split(TensorIndex t) const {
         const AxisList& axes = relations_.known(t);
-        return std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return relations_.axes().is_split(axis); });
+        return std::any_of(axes.begin(), axes.end(),
+                           [&](AxisId axis) { return relations_.axes().is_split(axis); });
     }
 
     // From a sum back to the products whose columns are divided, and to what they read.
@@ -72,27 +73,31 @@ class Finder {
         while (operand.producer != kNoNode) {
             const NodeIndex made = operand.producer;
             const std::string_view op = flow().op(made);
-            const bool passes = flow().is_free(made) || op == "pyinfercost.quantize_rows" || op == "aten.clone" ||
-                                op == "aten.contiguous" || op == "aten._to_copy" || op == "aten.reshape" ||
-                                op == "aten.to" || makes_expert_rows(relations_, made);
+            const bool passes = flow().is_free(made) || op == "pyinfercost.quantize_rows" ||
+                                op == "aten.clone" || op == "aten.contiguous" || op == "aten._to_copy" ||
+                                op == "aten.reshape" || op == "aten.to" ||
+                                makes_expert_rows(relations_, made);
             if (!passes || flow().operands(made).empty()) break;
             operand = flow().operands(made).front();
         }
         return operand.tensor;
     }
 
-    void collect(NodeIndex node, TensorIndex sum, const std::set<TensorIndex>& entries, std::set<NodeIndex>& inside) const {
+    void collect(NodeIndex node, TensorIndex sum, const std::set<TensorIndex>& entries,
+                 std::set<NodeIndex>& inside) const {
         if (!inside.insert(node).second) return;
         for (const Operand& operand : flow().operands(node)) {
             if (entries.contains(operand.tensor) || !relations_.is_live(operand.tensor)) continue;
             if (operand.producer == kNoNode && !is_floating(flow().tensor(operand.tensor).dtype)) continue;
             const Role role = flow().tensor(operand.tensor).role;
-            const bool elsewhere = operand.producer == kNoNode ? role != Role::kv_cache
-                                                               : operand.tensor != sum && joined_.contains(operand.tensor);
+            const bool elsewhere = operand.producer == kNoNode
+                                       ? role != Role::kv_cache
+                                       : operand.tensor != sum && joined_.contains(operand.tensor);
             if (elsewhere) {
-                throw std::invalid_argument("the products of '" + flow().module(node) +
-                                            "' read tokens that are not theirs alone, which cannot be gathered for "
-                                            "them; expected attention_data=1 and sequence=0");
+                throw std::invalid_argument(
+                    "the products of '" + flow().module(node) +
+                    "' read tokens that are not theirs alone, which cannot be gathered for "
+                    "them; expected attention_data=1 and sequence=0");
             }
             if (operand.producer != kNoNode) collect(operand.producer, sum, entries, inside);
         }
@@ -103,7 +108,8 @@ class Finder {
         for (NodeIndex i = flow().count() - 1; i >= 0; --i) {
             if (inside.contains(i) || flow().is_live(i) || flow().uses(i).empty()) continue;
             const auto uses = flow().uses(i);
-            if (std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return inside.contains(use.consumer); })) {
+            if (std::all_of(uses.begin(), uses.end(),
+                            [&](const Use& use) { return inside.contains(use.consumer); })) {
                 inside.insert(i);
             }
         }

@@ -1,5 +1,5 @@
-// Regions: the nodes between the tokens that products read and the sums of these products. Inside and outside of them
-// a rank may have different shares of the tokens, which collectives gather and scatter.
+// Regions: the nodes between the tokens that products read and the sums of these products. Inside and outside
+// of them a rank may have different shares of the tokens, which collectives gather and scatter.
 #pragma once
 
 #include <vector>
@@ -15,7 +15,8 @@ struct Region {
     bool attends = false;              // its products have heads
 };
 
-// The regions that end in these sums. Throws std::invalid_argument for a region that reads tokens elsewhere, too.
+// The regions that end in these sums. Throws std::invalid_argument for a region that reads tokens elsewhere,
+// too.
 std::vector<Region> regions_of(Relations& relations, const PartialSums& sums);
 
 }  // namespace infercost

@@ -201,8 +201,8 @@ void Relations::lock(const Call& call, const std::string& why) {
     }
 }
 
-// Products whose results are logits over the words of a table of embeddings: what follows has one operand that
-// depends on tokens, up to a result of the graph.
+// Products whose results are logits over the words of a table of embeddings: what follows has one operand
+// that depends on tokens, up to a result of the graph.
 void Relations::find_heads() {
     Axes::Length words = 0;
     for (NodeIndex i = 0; i < flow_.count(); ++i) {

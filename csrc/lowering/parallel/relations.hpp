@@ -18,9 +18,9 @@ using AxisList = std::vector<AxisId>;
 // A product that sums over an axis: of a weight with an activation.
 struct Summed {
     NodeIndex node;
-    AxisId inner;         // the axis that it sums over
-    AxisId outer;         // the axis of the weight that the result has
-    TensorIndex weight;   // a parameter, or a view of one
+    AxisId inner;        // the axis that it sums over
+    AxisId outer;        // the axis of the weight that the result has
+    TensorIndex weight;  // a parameter, or a view of one
     std::int64_t elements;
 };
 

@@ -22,7 +22,8 @@ std::vector<bool> listed(const Call& call, std::string_view name, std::size_t ra
     const List<Expr> given = call.integers(name);
     if (given.empty()) return std::vector<bool>(rank, otherwise);
     for (const Expr& each : given) {
-        const std::int64_t dim = each.constant() < 0 ? each.constant() + static_cast<std::int64_t>(rank) : each.constant();
+        const std::int64_t dim =
+            each.constant() < 0 ? each.constant() + static_cast<std::int64_t>(rank) : each.constant();
         if (dim >= 0 && dim < static_cast<std::int64_t>(rank)) found[static_cast<std::size_t>(dim)] = true;
     }
     return found;
@@ -137,12 +138,14 @@ bool channel_norm(Relations& relations, const Call& call) {
     if (axes.size() < 2) return false;
     call.for_each_input([&](TensorIndex t) {
         const AxisList own = relations.of(t);
-        if (t != source && own.size() == 1 && relations.axes().length(own[0]) == relations.axes().length(axes[1])) {
+        if (t != source && own.size() == 1 &&
+            relations.axes().length(own[0]) == relations.axes().length(axes[1])) {
             relations.axes().equal(own[0], axes[1]);
         }
     });
     relations.set(call.output(), axes);
-    for (std::size_t r = 1; r < call.output_count(); ++r) relations.set(call.output(r), relations.fresh(call.output(r)));
+    for (std::size_t r = 1; r < call.output_count(); ++r)
+        relations.set(call.output(r), relations.fresh(call.output(r)));
     return true;
 }
 
@@ -162,7 +165,8 @@ bool embedding(Relations& relations, const Call& call) {
     AxisList axes = relations.of(ids);
     axes.push_back(table[1]);
     relations.set(call.output(), axes);
-    if (relations.flow().tensor(weight).role == Role::parameter && relations.looks_up_words(relations.node())) {
+    if (relations.flow().tensor(weight).role == Role::parameter &&
+        relations.looks_up_words(relations.node())) {
         relations.add_vocabulary(table[0]);
     } else {
         relations.axes().fix(table[0], kRead);
@@ -170,8 +174,8 @@ bool embedding(Relations& relations, const Call& call) {
     return true;
 }
 
-// Positions that tensors of indices name. Rows that are looked up have axes of their own: a device may have some
-// of them.
+// Positions that tensors of indices name. Rows that are looked up have axes of their own: a device may have
+// some of them.
 bool index(Relations& relations, const Call& call) {
     const TensorIndex source = call.first_operand();
     const AxisList axes = relations.of(source);
@@ -217,12 +221,14 @@ bool index_select(Relations& relations, const Call& call) {
 // Adds rows of a source to rows of the result.
 bool index_add(Relations& relations, const Call& call) {
     const AxisList axes = relations.of(call.first_operand());
-    const TensorIndex source = call.tensor("source") != kNoTensor ? call.tensor("source") : call.require_tensor("src");
+    const TensorIndex source =
+        call.tensor("source") != kNoTensor ? call.tensor("source") : call.require_tensor("src");
     const AxisList rows = relations.of(source);
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0 || rows.size() != axes.size()) return false;
     for (std::size_t i = 0; i < axes.size(); ++i) {
-        if (static_cast<int>(i) != dim && relations.axes().length(axes[i]) == relations.axes().length(rows[i])) {
+        if (static_cast<int>(i) != dim &&
+            relations.axes().length(axes[i]) == relations.axes().length(rows[i])) {
             relations.axes().equal(axes[i], rows[i]);
         }
     }
@@ -259,7 +265,8 @@ bool scatter(Relations& relations, const Call& call) {
         if (t == kNoTensor || relations.of(t).size() != axes.size()) continue;
         for (std::size_t i = 0; i < axes.size(); ++i) {
             const AxisId own = relations.of(t)[i];
-            if (static_cast<int>(i) != dim && relations.axes().length(own) == relations.axes().length(axes[i])) {
+            if (static_cast<int>(i) != dim &&
+                relations.axes().length(own) == relations.axes().length(axes[i])) {
                 relations.axes().equal(own, axes[i]);
             }
         }
@@ -282,7 +289,8 @@ bool index_put(Relations& relations, const Call& call) {
             const bool named = axes.size() - i < indices.size() && indices[axes.size() - i] != kNoTensor;
             const AxisId x = own[own.size() - i];
             const AxisId y = axes[axes.size() - i];
-            if (!named && relations.axes().length(x) == relations.axes().length(y)) relations.axes().equal(x, y);
+            if (!named && relations.axes().length(x) == relations.axes().length(y))
+                relations.axes().equal(x, y);
         }
     }
     relations.set(call.output(), axes);
@@ -327,72 +335,72 @@ bool like_first(Relations& relations, const Call& call) {
 }
 
 constexpr RelationRow kRows[] = {
-    {"aten.to",                          like_first     },
-    {"aten.type_as",                     like_first     },
-    {"aten._to_copy",                    like_first     },
-    {"aten.clone",                       like_first     },
-    {"aten.contiguous",                  like_first     },
-    {"aten.copy",                        relate_elements},
-    {"aten.alias",                       like_first     },
-    {"aten.detach",                      like_first     },
-    {"aten.lift_fresh",                  like_first     },
-    {"aten.lift_fresh_copy",             like_first     },
-    {"aten.positive",                    like_first     },
-    {"aten.conj",                        like_first     },
-    {"aten._conj",                       like_first     },
-    {"aten.real",                        like_first     },
-    {"aten.imag",                        like_first     },
-    {"aten.fill",                        like_first     },
-    {"aten.zero",                        like_first     },
-    {"aten.complex",                     relate_elements},
-    {"aten.quantize_per_tensor",         like_first     },
-    {"aten.glu",                         gated          },
-    {"aten.sum",                         sum            },
-    {"aten.mean",                        statistic      },
-    {"aten.var",                         statistic      },
-    {"aten.var_mean",                    statistic      },
-    {"aten.std",                         statistic      },
-    {"aten.norm",                        statistic      },
-    {"aten.linalg_vector_norm",          statistic      },
-    {"aten.max",                         extreme        },
-    {"aten.min",                         extreme        },
-    {"aten.amax",                        extreme        },
-    {"aten.amin",                        extreme        },
-    {"aten.argmax",                      extreme        },
-    {"aten.argmin",                      extreme        },
-    {"aten.any",                         extreme        },
-    {"aten.all",                         extreme        },
-    {"aten.logsumexp",                   extreme        },
-    {"aten.prod",                        extreme        },
-    {"aten.softmax",                     along          },
-    {"aten._softmax",                    along          },
-    {"aten._safe_softmax",               along          },
-    {"aten.log_softmax",                 along          },
-    {"aten._log_softmax",                along          },
-    {"aten.cumsum",                      along          },
-    {"aten.cumprod",                     along          },
-    {"aten.sort",                        along_last     },
-    {"aten.argsort",                     along_last     },
-    {"aten.topk",                        along_last     },
-    {"aten.layer_norm",                  row_norm       },
-    {"aten.native_layer_norm",           row_norm       },
-    {"aten.rms_norm",                    row_norm       },
-    {"aten._fused_rms_norm",             row_norm       },
-    {"aten.batch_norm",                  channel_norm   },
-    {"aten.group_norm",                  group_norm     },
-    {"aten.native_group_norm",           group_norm     },
-    {"aten.embedding",                   embedding      },
-    {"aten.index",                       index          },
-    {"aten._unsafe_index",               index          },
-    {"aten.index_select",                index_select   },
-    {"aten.index_add",                   index_add      },
-    {"aten.gather",                      gather         },
-    {"aten.scatter",                     scatter        },
-    {"aten.scatter_add",                 scatter        },
-    {"aten.index_copy",                  scatter        },
-    {"aten.index_put",                   index_put      },
-    {"aten._index_put_impl",             index_put      },
-    {"pyinfercost.quantize_rows",        quantize_rows  },
+    {"aten.to",                   like_first     },
+    {"aten.type_as",              like_first     },
+    {"aten._to_copy",             like_first     },
+    {"aten.clone",                like_first     },
+    {"aten.contiguous",           like_first     },
+    {"aten.copy",                 relate_elements},
+    {"aten.alias",                like_first     },
+    {"aten.detach",               like_first     },
+    {"aten.lift_fresh",           like_first     },
+    {"aten.lift_fresh_copy",      like_first     },
+    {"aten.positive",             like_first     },
+    {"aten.conj",                 like_first     },
+    {"aten._conj",                like_first     },
+    {"aten.real",                 like_first     },
+    {"aten.imag",                 like_first     },
+    {"aten.fill",                 like_first     },
+    {"aten.zero",                 like_first     },
+    {"aten.complex",              relate_elements},
+    {"aten.quantize_per_tensor",  like_first     },
+    {"aten.glu",                  gated          },
+    {"aten.sum",                  sum            },
+    {"aten.mean",                 statistic      },
+    {"aten.var",                  statistic      },
+    {"aten.var_mean",             statistic      },
+    {"aten.std",                  statistic      },
+    {"aten.norm",                 statistic      },
+    {"aten.linalg_vector_norm",   statistic      },
+    {"aten.max",                  extreme        },
+    {"aten.min",                  extreme        },
+    {"aten.amax",                 extreme        },
+    {"aten.amin",                 extreme        },
+    {"aten.argmax",               extreme        },
+    {"aten.argmin",               extreme        },
+    {"aten.any",                  extreme        },
+    {"aten.all",                  extreme        },
+    {"aten.logsumexp",            extreme        },
+    {"aten.prod",                 extreme        },
+    {"aten.softmax",              along          },
+    {"aten._softmax",             along          },
+    {"aten._safe_softmax",        along          },
+    {"aten.log_softmax",          along          },
+    {"aten._log_softmax",         along          },
+    {"aten.cumsum",               along          },
+    {"aten.cumprod",              along          },
+    {"aten.sort",                 along_last     },
+    {"aten.argsort",              along_last     },
+    {"aten.topk",                 along_last     },
+    {"aten.layer_norm",           row_norm       },
+    {"aten.native_layer_norm",    row_norm       },
+    {"aten.rms_norm",             row_norm       },
+    {"aten._fused_rms_norm",      row_norm       },
+    {"aten.batch_norm",           channel_norm   },
+    {"aten.group_norm",           group_norm     },
+    {"aten.native_group_norm",    group_norm     },
+    {"aten.embedding",            embedding      },
+    {"aten.index",                index          },
+    {"aten._unsafe_index",        index          },
+    {"aten.index_select",         index_select   },
+    {"aten.index_add",            index_add      },
+    {"aten.gather",               gather         },
+    {"aten.scatter",              scatter        },
+    {"aten.scatter_add",          scatter        },
+    {"aten.index_copy",           scatter        },
+    {"aten.index_put",            index_put      },
+    {"aten._index_put_impl",      index_put      },
+    {"pyinfercost.quantize_rows", quantize_rows  },
 };
 
 }  // namespace

@@ -11,8 +11,9 @@
 namespace infercost {
 namespace {
 
-constexpr std::int64_t kMost = 64;         // devices of a group that messages try
-constexpr std::int64_t kSmallShare = 100;  // products with less than a hundredth of the weights may stay whole
+constexpr std::int64_t kMost = 64;  // devices of a group that messages try
+constexpr std::int64_t kSmallShare =
+    100;  // products with less than a hundredth of the weights may stay whole
 
 class Splitter {
   public:
@@ -62,7 +63,8 @@ class Splitter {
                            [&](AxisId section) { return has_eligible(section); });
     }
 
-    // Parts that an axis can be split into: outer factors first. `take` gets leaves and their numbers of parts.
+    // Parts that an axis can be split into: outer factors first. `take` gets leaves and their numbers of
+    // parts.
     template <class Take>
     bool fits(AxisId axis, std::int64_t parts, Take&& take) const {
         for (const AxisId section : axes_.sections(axis)) {
@@ -97,12 +99,13 @@ class Splitter {
             const std::vector<AxisId> own = axes_.leaves(axis);
             return std::any_of(own.begin(), own.end(), [&](AxisId leaf) { return leaves.contains(leaf); });
         };
-        return std::any_of(relations_.products().begin(), relations_.products().end(), [&](const Summed& each) {
-            const bool inner = has(each.inner);
-            const bool outer = has(each.outer);
-            return (inner && outer) || (inner && axes_.is_split(each.outer)) ||
-                   (outer && axes_.is_split(each.inner));
-        });
+        return std::any_of(relations_.products().begin(), relations_.products().end(),
+                           [&](const Summed& each) {
+                               const bool inner = has(each.inner);
+                               const bool outer = has(each.outer);
+                               return (inner && outer) || (inner && axes_.is_split(each.outer)) ||
+                                      (outer && axes_.is_split(each.inner));
+                           });
     }
 
     const Experts* experts_of(NodeIndex node) const {
@@ -129,8 +132,9 @@ class Splitter {
             if (is_of_heads(each.experts)) continue;
             if (!axes_.is_leaf(each.experts) || axes_.is_fixed(each.experts) ||
                 (axes_.length(each.rows) > 1 && (!axes_.is_leaf(each.rows) || axes_.is_fixed(each.rows)))) {
-                throw std::invalid_argument("expert=" + std::to_string(layout_.expert) + " cannot divide the experts of " +
-                                            place_of(each.node) + ": " + why_whole(each) + "; expected expert=1");
+                throw std::invalid_argument("expert=" + std::to_string(layout_.expert) +
+                                            " cannot divide the experts of " + place_of(each.node) + ": " +
+                                            why_whole(each) + "; expected expert=1");
             }
             split_rounded(each.experts, layout_.expert);
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
@@ -166,9 +170,10 @@ class Splitter {
                 weights = std::max(weights, axes_.info(leaf).weights);
                 heads = heads || axes_.info(leaf).heads;
             }
-            const std::int64_t parts = experts_of(product.node) ? std::max<std::int64_t>(1, layout_.tensor / layout_.expert)
-                                       : heads                  ? layout_.of_attention()
-                                                                : layout_.tensor;
+            const std::int64_t parts = experts_of(product.node)
+                                           ? std::max<std::int64_t>(1, layout_.tensor / layout_.expert)
+                                       : heads ? layout_.of_attention()
+                                               : layout_.tensor;
             if (parts == 1) continue;
             candidates.push_back({&product, parts, heads, weights});
         }
@@ -207,8 +212,9 @@ class Splitter {
             if (fit) fitting += (fitting.empty() ? "" : ", ") + std::to_string(parts);
         }
         throw std::invalid_argument("tensor=" + std::to_string(layout_.tensor) + " does not divide the " +
-                                    std::to_string(units) + (candidate.heads ? " heads" : " columns") + " before " +
-                                    place_of(candidate.product->node) + "; expected tensor to be one of " + fitting);
+                                    std::to_string(units) + (candidate.heads ? " heads" : " columns") +
+                                    " before " + place_of(candidate.product->node) +
+                                    "; expected tensor to be one of " + fitting);
     }
     // As fits(), of axes that nothing has split yet.
     bool is_divisible(AxisId axis, std::int64_t parts) const {

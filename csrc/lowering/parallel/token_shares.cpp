@@ -18,7 +18,8 @@ class Sharer {
         if (layout_.attention_data == 1 && !layout_.sequence) return {};
         if (layout_.attention_data > 1 && layout_.sequence) {
             throw std::invalid_argument(
-                "attention_data and sequence both share tokens, in different parts of a model; expected one of them");
+                "attention_data and sequence both share tokens, in different parts of a model; expected one "
+                "of them");
         }
         const std::vector<Region> regions = regions_of(relations_, sums_);
         if (layout_.sequence) {
@@ -63,7 +64,8 @@ class Sharer {
     // Products other than those of attention read the tokens of all ranks.
     void in_products(const std::vector<Region>& regions) {
         const std::string batch =
-            size_of(SizeRole::batch, "attention_data=" + std::to_string(layout_.attention_data) + " shares the batch");
+            size_of(SizeRole::batch,
+                    "attention_data=" + std::to_string(layout_.attention_data) + " shares the batch");
         shares_.devices = layout_.attention_data;
         shares_.replaced.emplace(batch, Expr::size(batch) * layout_.attention_data);
         for (const Region& region : regions) {
@@ -82,15 +84,15 @@ class Sharer {
         }
     }
     bool has_attention(const Region& region) const {
-        return std::any_of(region.nodes.begin(), region.nodes.end(), [&](NodeIndex node) {
-            return flow().kind(node) == WorkKind::attention;
-        });
+        return std::any_of(region.nodes.begin(), region.nodes.end(),
+                           [&](NodeIndex node) { return flow().kind(node) == WorkKind::attention; });
     }
 
     // Nodes between products are on a share of the tokens: of a prompt, or of the sequences of a decode step.
     void between_products(const std::vector<Region>& regions) {
         const bool prompt = graph().size_of_role(SizeRole::sequence).has_value();
-        const std::string size = size_of(prompt ? SizeRole::sequence : SizeRole::batch, "sequence=1 shares the tokens");
+        const std::string size =
+            size_of(prompt ? SizeRole::sequence : SizeRole::batch, "sequence=1 shares the tokens");
         shares_.devices = layout_.tensor;
         shares_.replaced.emplace(size, Expr::ceil_div(Expr::size(size), layout_.tensor));
         std::set<NodeIndex> inside;

@@ -1,6 +1,6 @@
-// Shares of the tokens: ranks of one group may have different tokens in some parts of a model. With `attention_data`
-// they attend to sequences of their own, and the other products read the tokens of all; with `sequence` norms and
-// sums between products are on a share of the tokens.
+// Shares of the tokens: ranks of one group may have different tokens in some parts of a model. With
+// `attention_data` they attend to sequences of their own, and the other products read the tokens of all; with
+// `sequence` norms and sums between products are on a share of the tokens.
 #pragma once
 
 #include <map>
@@ -23,9 +23,9 @@ struct TokenShares {
     std::set<NodeIndex> nodes;      // that make them
     Replacements replaced;          // their number of tokens
     std::vector<Gathered> gathered;
-    std::set<TensorIndex> scattered;  // sums of which each rank gets its tokens
+    std::set<TensorIndex> scattered;    // sums of which each rank gets its tokens
     std::vector<TensorIndex> returned;  // results of the graph that are gathered
-    std::int64_t devices = 1;         // ranks with different tokens
+    std::int64_t devices = 1;           // ranks with different tokens
 };
 
 // Throws std::invalid_argument as parallel_graph does.

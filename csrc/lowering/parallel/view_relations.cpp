@@ -195,8 +195,8 @@ bool cut(Relations& relations, const Call& call) {
         lengths.push_back(part);
         if (whole > start + part) lengths.push_back(whole - start - part);
         const Axes::Length total = std::accumulate(lengths.begin(), lengths.end(), Axes::Length{0});
-        const bool fits = dense && part > 0 && start >= 0 && total == whole &&
-                          relations.axes().length(axes[at]) == whole;
+        const bool fits =
+            dense && part > 0 && start >= 0 && total == whole && relations.axes().length(axes[at]) == whole;
         const AxisList parts = fits ? relations.axes().cut(axes[at], lengths) : AxisList{};
         if (parts.size() == lengths.size()) {
             axes[at] = parts[place];
@@ -295,7 +295,8 @@ bool repeat(Relations& relations, const Call& call) {
     for (std::size_t i = 0; i < after.size(); ++i) {
         const Axes::Length own = i < more ? 1 : before[i - more];
         if (own == 0 || after[i] % own != 0) return false;
-        const AxisId parts[] = {relations.axes().leaf(after[i] / own), i < more ? Axes::kOne : from[i - more]};
+        const AxisId parts[] = {relations.axes().leaf(after[i] / own),
+                                i < more ? Axes::kOne : from[i - more]};
         axes.push_back(relations.axes().product(parts));
     }
     relations.set(call.output(), axes);
@@ -341,7 +342,8 @@ bool along_dims(Relations& relations, const Call& call) {
     for (const Expr& each : call.integers("dims")) {
         if (!each.is_constant()) return false;
         const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
-        if (dim >= 0 && dim < rank) relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places");
+        if (dim >= 0 && dim < rank)
+            relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places");
     }
     relations.set(call.output(), axes);
     return true;
