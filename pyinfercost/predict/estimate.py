@@ -188,7 +188,7 @@ def evaluate_on(
         batch = graph.size_of_role("batch")
         if batch is None:
             raise SizeError(
-                f"{copies} copies of the model share the batch, and this graph has no size 'batch'; capture it with "
+                f"layout is {on.rank_layout}, and this graph has no size 'batch' to share; capture it with "
                 "dynamic={0: {0: 'batch'}}, or pass fewer devices"
             )
         point[batch] = -(-point[batch] // copies)
