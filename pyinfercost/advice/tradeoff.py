@@ -19,7 +19,7 @@ from .steps import Saying, Steps, said, takes
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
@@ -36,6 +36,7 @@ def tradeoff(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -66,10 +67,11 @@ def tradeoff(
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
         on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next eleven arguments are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next twelve arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
@@ -106,6 +108,7 @@ def tradeoff(
         devices=devices,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         instances=instances,
         sustained=sustained,

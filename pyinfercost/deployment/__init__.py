@@ -4,6 +4,7 @@ from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Tr
 from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
 from .places import UnknownPlaceError, place, places
 from .prices import Offer, PriceLike, UnknownOfferError, UnpricedError, clouds, offer, offers, parse_price
+from .serving import Serving, ServingError, ServingLike, parse_serving, serving_text
 from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
 
 __all__ = [
@@ -20,6 +21,9 @@ __all__ = [
     "Price",
     "PriceError",
     "PriceLike",
+    "Serving",
+    "ServingError",
+    "ServingLike",
     "Transfer",
     "TransferError",
     "TransferLike",
@@ -34,8 +38,10 @@ __all__ = [
     "offer",
     "offers",
     "parse_price",
+    "parse_serving",
     "parse_transfer",
     "place",
     "places",
+    "serving_text",
     "transfer_text",
 ]

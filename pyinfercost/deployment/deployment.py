@@ -17,6 +17,7 @@ from ..hardware import load
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
+from .serving import Serving, ServingLike, parse_serving, serving_text
 from .transfer import TransferLike, parse_transfer, transfer_text
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ class Deployment:
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
-            `"trtllm"`) its own kernels for a language model, and a compiler of whole models (`"tensorrt"`,
+            `"trtllm"`, `"llamacpp"`) its own kernels for a language model, and a compiler of whole models (`"tensorrt"`,
             `"onnxruntime"`) its own for any model, see `engine_graph`.
+        serving: How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `parse_serving`
+            accepts; the field holds the text. Empty for the engine's own settings.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
             from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
             recorded graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded
@@ -78,6 +81,7 @@ class Deployment:
     devices: int = 1
     precision: str = "native"
     engine: str = "torch"
+    serving: ServingLike = ""
     execution: str = ""
     threads: int | None = None
     instances: int = 1
@@ -98,6 +102,12 @@ class Deployment:
         }
         checked["execution"] = execution_of(checked["engine"], asked)
         checked["_asked_execution"] = asked
+        checked["serving"] = checked_field("serving", self.serving) if self.serving else ""
+        if checked["serving"] and checked["engine"] == TORCH:
+            raise DeploymentError(
+                f"serving is {shown(self.serving)}, and engine torch forms no steps; pass a serving engine, such as "
+                "engine='vllm', or leave serving out"
+            )
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
@@ -142,6 +152,11 @@ class Deployment:
         """The execution as it was given; empty for the engine's own way."""
         asked: str = self.__dict__["_asked_execution"]
         return asked
+
+    @property
+    def settings(self) -> Serving:
+        """How the engine forms its steps."""
+        return parse_serving(self.serving)
 
     @property
     def device_price(self) -> Price | None:
@@ -274,6 +289,7 @@ class Deployment:
             self.devices,
             self.precision,
             self.engine,
+            self.serving,
             self.execution,
             self.threads,
             self.instances,
@@ -323,7 +339,7 @@ _HARDWARE_FIELDS = (
 
 
 def checked_field(name: str, value: Any) -> Any:
-    """Return the value of `precision`, `engine`, `execution`, `devices` or `utilization`.
+    """Return the value of a field that needs no look-up; of `serving` as text.
 
     Raises:
         DeploymentError: The value is unknown or out of range.
@@ -332,6 +348,8 @@ def checked_field(name: str, value: Any) -> Any:
         return whole(value, name, COUNT, DeploymentError)
     if name == "utilization":
         return number(value, name, UTILIZATION, DeploymentError)
+    if name == "serving":
+        return serving_text(parse_serving(value))
     known = _NAMES[name]()
     if value not in known:
         raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
@@ -375,6 +393,7 @@ def deployment_of(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -399,6 +418,7 @@ def deployment_of(
         "devices": devices,
         "precision": precision,
         "engine": engine,
+        "serving": serving,
         "execution": execution,
         "threads": threads,
         "instances": instances,

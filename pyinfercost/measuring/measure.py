@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -35,6 +35,7 @@ def measure(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -62,10 +63,11 @@ def measure(
         on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
             keywords below override its fields.
         hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next eleven arguments are the fields of `Deployment`, which describes them.
+            predicted. This and the next twelve arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         engine: `"torch"`: serving engines are measured as servers, not by their forwards.
+        serving: None: torch forms no steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` (CUDA only) or `"reduce-overhead"`.
         threads: Number of threads to run on; default: torch's setting.
         instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
@@ -111,6 +113,7 @@ def measure(
         devices=devices,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         instances=instances,
         sustained=sustained,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike, deployment_of
+from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike, deployment_of
 from ..errors import Error, InputError
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
@@ -78,11 +78,12 @@ class CostBudget:
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them; they are
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them; they are
             part of `on` afterwards.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -112,6 +113,7 @@ class CostBudget:
     devices: InitVar[SupportsIndex | None] = None
     precision: InitVar[str | None] = None
     engine: InitVar[str | None] = None
+    serving: InitVar[ServingLike | None] = None
     execution: InitVar[str | None] = None
     threads: InitVar[int | None] = None
     instances: InitVar[SupportsIndex | None] = None
@@ -130,6 +132,7 @@ class CostBudget:
         devices: SupportsIndex | None,
         precision: str | None,
         engine: str | None,
+        serving: ServingLike | None,
         execution: str | None,
         threads: int | None,
         instances: SupportsIndex | None,
@@ -145,6 +148,7 @@ class CostBudget:
             devices=devices,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,
@@ -260,6 +264,7 @@ def assert_cost(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -293,6 +298,7 @@ def assert_cost(
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -324,6 +330,7 @@ def assert_cost(
         devices=devices,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

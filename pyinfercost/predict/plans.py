@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
+from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of
 from ..errors import InputTypeError
 
@@ -129,7 +130,9 @@ def as_captured(graph: Graph) -> tuple[int, ...]:
 _MADE_BY, _AS_CAPTURED, _CAPTURED = "made by", "as captured", "captured"
 
 
-def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
+def family_of(
+    graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None, serving: str = ""
+) -> PlanFamily:
     """Return the plans of a graph in one precision and execution.
 
     Args:
@@ -137,16 +140,20 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         overrides: Work by node, of the caller's rules; such plans are not kept.
+        serving: Settings of an engine's steps, as text.
 
     Raises:
         InputError: The precision or the execution is unknown.
     """
+    way: dict[str, Any] = {"precision": precision, "execution": execution}
+    if serving:
+        way["step"] = parse_serving(serving).for_plans()
     if overrides:
-        return _core.PlanFamily(graph, precision=precision, execution=execution, overrides=overrides)
+        return _core.PlanFamily(graph, **way, overrides=overrides)
     kept = graph_cache(graph)
-    key = ("plans", precision, execution)
+    key = ("plans", precision, execution, serving)
     if key not in kept:
-        kept[key] = _core.PlanFamily(graph, precision=precision, execution=execution)
+        kept[key] = _core.PlanFamily(graph, **way)
     family: PlanFamily = kept[key]
     return family
 
@@ -161,6 +168,7 @@ class Way(NamedTuple):
     precision: str
     engine: str
     execution: str
+    serving: str = ""
 
     def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
         """Return the plans of a captured graph.
@@ -169,12 +177,13 @@ class Way(NamedTuple):
             InputError: The engine has no such execution, or does not run the graph.
         """
         execution_of(self.engine, self.execution)
-        return family_of(engine_graph(graph, self.engine), self.precision, self.execution, overrides.get(self.engine))
+        launched = engine_graph(graph, self.engine)
+        return family_of(launched, self.precision, self.execution, overrides.get(self.engine), self.serving)
 
 
 def way_of(named: Mapping[str, Any]) -> Way:
     """Return the way of a point from its values by name."""
-    return Way(named["precision"], named.get("engine", TORCH), named["execution"])
+    return Way(named["precision"], named.get("engine", TORCH), named["execution"], named.get("serving", ""))
 
 
 def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[str, dict[int, Work]]:

@@ -25,7 +25,7 @@ from .training_memory import TrainingSetup, setup_of, training_memory_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..deployment import HardwareLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, PriceLike, ServingLike, TransferLike
     from ..sources.capture import Capturable
 
 
@@ -60,6 +60,7 @@ def profile(
     devices: SupportsIndex | None = ...,
     precision: str | None = ...,
     engine: str | None = ...,
+    serving: ServingLike | None = ...,
     execution: str | None = ...,
     threads: int | None = ...,
     instances: SupportsIndex | None = ...,
@@ -86,6 +87,7 @@ def profile(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -111,7 +113,7 @@ def profile(
             is looked up again for another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next eleven are the fields of
+        hardware: The machine; without one the model is only counted. This and the next twelve are the fields of
             `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
@@ -152,6 +154,7 @@ def profile(
         devices=devices,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -34,6 +34,7 @@ def sparsity_speedup(
     devices: SupportsIndex | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -55,10 +56,11 @@ def sparsity_speedup(
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -82,6 +84,7 @@ def sparsity_speedup(
         devices=devices,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

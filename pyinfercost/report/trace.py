@@ -47,7 +47,7 @@ class _Kernel:
 
     @property
     def track(self) -> str:
-        return self.layer.engine if self.layer.kernel_flops else MEMORY_TRACK
+        return self.layer.unit if self.layer.kernel_flops else MEMORY_TRACK
 
 
 def trace_of(profile: Profile | None, measured: Measurement | None = None) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def _arguments(kernel: _Kernel) -> dict[str, Any]:
         "op": layer.op,
         "phase": kernel.phase,
         "kernel": layer.kernel,
-        "engine": layer.engine,
+        "unit": layer.unit,
         "bound": layer.bound,
         "effect": layer.effect,
         "effect_share": layer.effect_share,

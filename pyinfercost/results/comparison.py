@@ -89,6 +89,7 @@ class Side:
     devices: int = 1
     price: str | None = None
     utilization: float | None = None
+    serving: str = ""
     unmodelled: Mapping[str, int] = field(default_factory=dict)
 
 

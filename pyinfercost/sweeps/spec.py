@@ -33,6 +33,7 @@ WAY = (
     "sustained",
     "precision",
     "engine",
+    "serving",
     "execution",
     "devices",
     "price",

@@ -20,7 +20,7 @@ from .conditions import Condition
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, PriceLike, ServingLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -38,6 +38,7 @@ def sweep(
     devices: SupportsIndex | Iterable[SupportsIndex] | None = None,
     precision: str | Iterable[str] | None = None,
     engine: str | Iterable[str] | None = None,
+    serving: ServingLike | Iterable[ServingLike] | None = None,
     execution: str | Iterable[str] | None = None,
     threads: int | Iterable[int] | None = None,
     instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
@@ -70,6 +71,7 @@ def sweep(
         devices: Numbers of machines that share the batch.
         precision: Dtypes to run in.
         engine: What runs the model: `"torch"`, serving engines.
+        serving: How serving engines form their steps.
         execution: Ways to run; by default each engine's own.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -122,6 +124,7 @@ def sweep(
             devices=shared_by,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,

@@ -20,7 +20,7 @@ from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -69,10 +69,11 @@ class CostRegularizer:
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
         on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next eleven are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -110,6 +111,7 @@ class CostRegularizer:
         devices: SupportsIndex | None = None,
         precision: str | None = None,
         engine: str | None = None,
+        serving: ServingLike | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -137,6 +139,7 @@ class CostRegularizer:
             devices=devices,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,

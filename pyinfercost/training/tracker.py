@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..deployment import Deployment, HardwareLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, PriceLike, ServingLike, TransferLike
 
 _SCHEMA_VERSION = 1
 
@@ -52,11 +52,12 @@ class CostTracker:
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; the keywords below override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next eleven are the fields of `Deployment`, which
+        hardware: Machines to serve on, one or several. This and the next twelve are the fields of `Deployment`, which
             describes them.
         devices: Number of machines that share the batch.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
@@ -103,6 +104,7 @@ class CostTracker:
         devices: SupportsIndex | None = None,
         precision: str | None = None,
         engine: str | None = None,
+        serving: ServingLike | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -154,6 +156,7 @@ class CostTracker:
             devices=devices,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,
