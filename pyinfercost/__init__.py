@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from . import plots as plots
     from .advice.tradeoff import tradeoff as tradeoff
     from .deployment.deployment import Deployment as Deployment
+    from .deployment.serving import Serving as Serving
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
 _EXPORTS: dict[str, tuple[str, ...]] = {
     ".advice.tradeoff": ("tradeoff",),
     ".deployment.deployment": ("Deployment",),
+    ".deployment.serving": ("Serving",),
     ".errors": (),
     ".hardware": (),
     ".measuring.calibration": ("calibrate",),

@@ -939,6 +939,7 @@ class PlanFamily:
         precision: str = "native",
         execution: str = "eager",
         overrides: Mapping[int, Work] | None = None,
+        step: Mapping[str, Any] = {},
     ) -> None: ...
     def plan_for(self, sizes: Mapping[str, int]) -> Plan: ...
 
@@ -1065,10 +1066,10 @@ class KernelEstimate:
     def stream_s(self) -> float:
         """Seconds of all bytes once, from dram as a stream."""
     @property
-    def engine(self) -> Literal["matrix", "vector"]:
+    def unit(self) -> Literal["matrix", "vector"]:
         """The unit that does its arithmetic."""
     @property
-    def engine_dtype(self) -> str:
+    def unit_dtype(self) -> str:
         """The dtype that the unit computes in."""
     @property
     def algorithm(self) -> str:

@@ -143,8 +143,8 @@ void register_kernel_estimate(py::module_& m) {
         .def_property_readonly("sent_bytes", [](const K& k) { return k.sent_bytes; })
         .def_property_readonly("ideal_compute_s", [](const K& k) { return k.ideal_compute_s; })
         .def_property_readonly("stream_s", [](const K& k) { return k.stream_s; })
-        .def_property_readonly("engine", [](const K& k) { return k.engine.matrix ? "matrix" : "vector"; })
-        .def_property_readonly("engine_dtype", [](const K& k) { return to_python(name_of(k.engine.dtype)); })
+        .def_property_readonly("unit", [](const K& k) { return k.engine.matrix ? "matrix" : "vector"; })
+        .def_property_readonly("unit_dtype", [](const K& k) { return to_python(name_of(k.engine.dtype)); })
         .def_property_readonly("algorithm", [](const K& k) { return to_python(name_of(k.algorithm)); })
         .def_property_readonly("tiling", [](const K& k) { return k.tiling; })
         .def_property_readonly("parts_s",

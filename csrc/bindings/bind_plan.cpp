@@ -34,6 +34,31 @@ py::dict slow_loops_of(const KernelHints& hints) {
     return result;
 }
 
+// Settings of a serving engine's steps; those that are left out have their defaults.
+StepSettings to_step(const py::dict& given) {
+    StepSettings step;
+    for (const auto& [key, value] : given) {
+        const std::string name = to_text(key, "a setting of a step");
+        if (name == "graph_sizes") {
+            for (const py::handle size : value) step.graph_sizes.push_back(to_number(size, "a graph size"));
+        } else if (name == "hides_host") {
+            step.hides_host = py::cast<bool>(value);
+        } else if (name == "draft_tokens") {
+            step.draft_tokens = to_number(value, "draft_tokens");
+        } else if (name == "draft_layers") {
+            step.draft_layers = to_number(value, "draft_layers");
+        } else if (name == "cached_thousandths") {
+            step.cached_thousandths = to_number(value, "cached_thousandths");
+        } else if (name == "chunk_tokens") {
+            step.chunk_tokens = to_number(value, "chunk_tokens");
+        } else {
+            throw std::invalid_argument("a step has no setting '" + name + "'");
+        }
+    }
+    check_settings(step);
+    return step;
+}
+
 void register_hints(py::module_& m) {
     const auto quantity = [](auto get) { return [get](const KernelHints& h) { return to_python(get(h)); }; };
     py::class_<KernelHints>(
@@ -89,14 +114,15 @@ void register_plan(py::module_& m) {
         "The plans of a graph for one way of running it. Sizes of 1 and sizes that depend on data are bound\n"
         "before planning, all others stay open: a single estimate and a grid share this rule, and the plans.")
         .def(py::init([](const std::shared_ptr<const Graph>& graph, const std::string& precision,
-                         const std::string& execution, const py::object& overrides) {
+                         const std::string& execution, const py::object& overrides, const py::dict& step) {
                  const Overrides own = to_overrides(overrides);
+                 const StepSettings settings = to_step(step);
                  const CoreCall core;
                  return std::make_shared<PlanFamily>(graph, parse_precision(precision),
-                                                     parse_execution(execution), own);
+                                                     parse_execution(execution), own, settings);
              }),
              py::arg("graph"), py::kw_only(), py::arg("precision") = "native", py::arg("execution") = "eager",
-             py::arg("overrides") = py::none())
+             py::arg("overrides") = py::none(), py::arg("step") = py::dict())
         .def(
             "plan_for",
             [](PlanFamily& family, const py::dict& sizes) {

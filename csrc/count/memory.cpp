@@ -1,6 +1,7 @@
 #include "count/memory.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace infercost {
 namespace {
@@ -70,10 +71,13 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
     use.workspace = std::move(workspace);
     use.timeline.reserve(nodes);
     Endings endings(nodes, tensors);
-    // The caches that a step replaces. Results of the graph end with the last node, after which nothing is
-    // measured.
+    // The caches that a step is given and replaces. Results of the graph end with the last node, after which
+    // nothing is measured.
+    const std::set<TensorIndex> inputs(graph.inputs().begin(), graph.inputs().end());
     for (std::size_t t = 0; t < graph.held_until().size(); ++t) {
-        if (role_of(t) == Role::kv_cache && graph.held_until()[t] != kNotObserved) endings.add(ends[t], t);
+        const bool given = inputs.contains(static_cast<TensorIndex>(t));
+        if (given && role_of(t) == Role::kv_cache && graph.held_until()[t] != kNotObserved)
+            endings.add(ends[t], t);
     }
     std::vector<bool> made(tensors, false);
     Expr live;
@@ -88,7 +92,9 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
             use.storages.push_back(
                 {static_cast<TensorIndex>(root), static_cast<NodeIndex>(i), ends[root], bytes});
         }
-        const Expr needed = live + use.workspace[i];
+        // What a step is given is part of its inputs: without it, less than nothing may be live.
+        const Expr held = live.is_constant() && live.constant() < 0 ? Expr(0) : live;
+        const Expr needed = held + use.workspace[i];
         use.timeline.push_back(needed);
         const Expr peak = Expr::maximum(use.peak_activation_bytes, needed);
         if (!(peak == use.peak_activation_bytes)) {

@@ -98,8 +98,14 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
         runs_.push_back(binder.runs(terms));
         kernels_.push_back(binder.bind(terms));
     }
-    host_s_ = binder.host_s() * launches_;
+    const double own_s = kSecondsPerNs * static_cast<double>(plan_->step.launch_ns);
+    host_s_ = (binder.host_s() > 0 && own_s > 0 ? own_s : binder.host_s()) * launches_;
     for (const BoundKernel& kernel : kernels_) host_s_ += kernel.terms.launches * kernel.exchange.host_s;
+    if (hardware.kind == MachineKind::gpu && plan_->step.largest_graph > 0) {
+        const Overheads& over = hardware.overheads;
+        unrecorded_host_s_ = (own_s > 0 ? own_s : over.dispatch_s) * launches_;
+        unrecorded_gap_s_ = std::max(0.0, over.launch_gap_s - over.replay_gap_s) * launches_;
+    }
     if (hardware.constants.link.host_weights > 0 && plan_->resident_bytes.is_constant()) {
         // A scratchpad alone keeps weights as narrow as products read them, and half of the activations of
         // the graph, whose operators after a product write its result in place.
@@ -169,24 +175,29 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
                         sums.spread, sums.dynamic})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
+    const auto add_wait = [&](int i, double wait_s) {
+        sums.latency[i] += wait_s;
+        sums.launch[i] += wait_s;
+        sums.spread[i] += wait_s * spread_;
+    };
     if (host_s_ > 0 || start_s_ > 0) {
         // The host runs ahead of the device: the slower of the two determines the latency.
         for (int i = 0; i < input.points; ++i) {
-            const double wait = start_s_ + std::max(0.0, host_s_ - sums.latency[i]);
-            sums.latency[i] += wait;
-            sums.launch[i] += wait;
-            sums.spread[i] += wait * spread_;
+            add_wait(i, start_s_ + std::max(0.0, host_s_ - sums.latency[i]));
         }
     }
-    // An engine's host works between steps, while the device waits.
-    for (const BoundKernel& kernel : kernels_) {
-        if (is_zero(kernel.terms.host_ns)) continue;
+    if (unrecorded_host_s_ > 0) {
         for (int i = 0; i < input.points; ++i) {
-            const double wait = kernel.terms.launches * kSecondsPerNs *
-                                at(kernel.terms.host_ns, input.columns, static_cast<std::size_t>(i));
-            sums.latency[i] += wait;
-            sums.launch[i] += wait;
-            sums.spread[i] += wait * spread_;
+            add_wait(i, unrecorded_s(input.columns, static_cast<std::size_t>(i), sums.latency[i]));
+        }
+    }
+    // An engine's host works between steps, while the device waits, or while it works on the step before.
+    for (std::size_t k = 0; k < kernels_.size(); ++k) {
+        if (is_zero(kernels_[k].terms.host_ns)) continue;
+        for (int i = 0; i < input.points; ++i) {
+            const double each_s =
+                host_of_engine_s(k, input.columns, static_cast<std::size_t>(i), sums.latency[i]);
+            add_wait(i, kernels_[k].terms.launches * each_s);
         }
     }
     for (int i = 0; i < input.points; ++i) {
@@ -208,20 +219,45 @@ std::vector<KernelSeconds> BoundPlan::terms(std::span<const BoundKernel> kernels
     return terms;
 }
 
-double BoundPlan::engine_s(std::size_t kernel, const SizeBlock& sizes, Isa isa) const {
-    const Affine& host_ns = kernels_[kernel].terms.host_ns;
-    if (is_zero(host_ns)) return 0;
-    AlignedColumns scratch;
-    alignas(64) std::array<double, kBlock> footprint;
-    return kSecondsPerNs * at(host_ns, fill(sizes, isa, scratch, footprint.data()).columns, 0);
+double BoundPlan::unrecorded_s(const double* columns, std::size_t point, double device_s) const {
+    if (at(plan_->step_tokens, columns, point) <= static_cast<double>(plan_->step.largest_graph)) return 0;
+    return unrecorded_gap_s_ + std::max(0.0, unrecorded_host_s_ - device_s - unrecorded_gap_s_);
 }
 
-LaunchWait BoundPlan::wait(std::span<const KernelSeconds> device) const {
+double BoundPlan::host_of_engine_s(std::size_t kernel, const double* columns, std::size_t point,
+                                   double device_s) const {
+    const KernelTerms& terms = kernels_[kernel].terms;
+    const double host_s = kSecondsPerNs * at(terms.host_ns, columns, point);
+    return plan_->step.hides_host ? std::max(0.0, host_s - device_s / terms.launches) : host_s;
+}
+
+double BoundPlan::engine_s(std::size_t kernel, std::span<const KernelSeconds> device, const SizeBlock& sizes,
+                           Isa isa) const {
+    if (is_zero(kernels_[kernel].terms.host_ns)) return 0;
+    AlignedColumns scratch;
+    alignas(64) std::array<double, kBlock> footprint;
+    const BlockInput input = fill(sizes, isa, scratch, footprint.data());
+    const LaunchWait waited = wait(device, sizes, isa);
+    const double before_s = device_s(device) + launches_ * (waited.host_s + waited.start_s);
+    return host_of_engine_s(kernel, input.columns, 0, before_s);
+}
+
+double BoundPlan::device_s(std::span<const KernelSeconds> device) const {
+    double seconds = 0;
+    for (std::size_t k = 0; k < device.size(); ++k) seconds += kernels_[k].terms.launches * device[k].latency;
+    return seconds;
+}
+
+LaunchWait BoundPlan::wait(std::span<const KernelSeconds> device, const SizeBlock& sizes, Isa isa) const {
     if (launches_ == 0) return {};
-    double device_s = 0;
-    for (std::size_t k = 0; k < device.size(); ++k)
-        device_s += kernels_[k].terms.launches * device[k].latency;
-    return {std::max(0.0, host_s_ - device_s) / launches_, start_s_ / launches_};
+    const double known_s = device_s(device);
+    double host_s = std::max(0.0, host_s_ - known_s);
+    if (unrecorded_host_s_ > 0) {
+        AlignedColumns scratch;
+        alignas(64) std::array<double, kBlock> footprint;
+        host_s += unrecorded_s(fill(sizes, isa, scratch, footprint.data()).columns, 0, known_s);
+    }
+    return {host_s / launches_, start_s_ / launches_};
 }
 
 }  // namespace infercost

@@ -72,13 +72,21 @@ class BoundPlan {
     std::vector<KernelSeconds> terms(std::span<const BoundKernel> kernels, const SizeBlock& sizes,
                                      Isa isa) const;
     // Seconds that the device waits for an engine's host in a launch of a kernel, at the first point.
-    double engine_s(std::size_t kernel, const SizeBlock& sizes, Isa isa) const;
-    // Seconds in addition to device time; `device` holds the terms of all kernels.
-    LaunchWait wait(std::span<const KernelSeconds> device) const;
+    // `device` holds the terms of all kernels.
+    double engine_s(std::size_t kernel, std::span<const KernelSeconds> device, const SizeBlock& sizes,
+                    Isa isa) const;
+    // Seconds in addition to device time.
+    LaunchWait wait(std::span<const KernelSeconds> device, const SizeBlock& sizes, Isa isa) const;
 
   private:
     BlockInput fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, double* footprint) const;
     void check_guards(const SizeBlock& sizes, const double* columns) const;
+    double device_s(std::span<const KernelSeconds> device) const;
+    // Seconds at a point for which no graph of an engine is recorded, beside device time: of the host's calls
+    // and of the gaps between kernels.
+    double unrecorded_s(const double* columns, std::size_t point, double device_s) const;
+    double host_of_engine_s(std::size_t kernel, const double* columns, std::size_t point,
+                            double device_s) const;
 
     std::shared_ptr<const Plan> plan_;
     std::vector<BoundKernel> kernels_;
@@ -90,6 +98,8 @@ class BoundPlan {
     double static_w_ = 0;
     double spread_ = 0;                // of the host time
     double host_s_ = 0;                // host time to issue all ops while the device runs
+    double unrecorded_host_s_ = 0;     // the same for a step that no recorded graph runs
+    double unrecorded_gap_s_ = 0;      // what the gaps between its kernels are longer
     std::vector<std::size_t> inputs_;  // inputs of the tape, as indices into the names
 };
 

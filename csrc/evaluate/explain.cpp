@@ -31,7 +31,7 @@ class Explainer {
         }
         answers_ = bound_.terms(asked_, block_, best_isa());
         const std::vector<KernelSeconds> device = bound_.terms(kernels, block_, best_isa());
-        const LaunchWait wait = bound_.wait(device);
+        const LaunchWait wait = bound_.wait(device, block_, best_isa());
         std::vector<KernelEstimate> result(kernels.size());
         for (std::size_t i = 0; i < kernels.size(); ++i) {
             next_ = first_[i];
@@ -46,7 +46,7 @@ class Explainer {
             explain(kernels[i], kernel.work);
             add("host", wait.host_s);
             add("start", wait.start_s);
-            const double engine_s = bound_.engine_s(i, block_, best_isa());
+            const double engine_s = bound_.engine_s(i, device, block_, best_isa());
             add("engine", engine_s);
             now_->terms.latency += wait.host_s + wait.start_s + engine_s;
             now_->terms.launch += wait.host_s + wait.start_s + engine_s;

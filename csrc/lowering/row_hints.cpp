@@ -69,6 +69,8 @@ RowHints vllm_rows(const Call& call) {
 
 RowHints engine_rows(const Call& call, const Work& work) {
     if (call.output_count() == 0 && !call.has("values")) return {};
+    // Their blocks of threads go along tokens.
+    if (call.op().name == "engine.recurrence" || call.op().name == "engine.causal_conv") return {};
     const std::int64_t accesses = call.integer("accesses", 2).constant();
     if (work.kind == WorkKind::normalization) return token_rows(work.dims.m, work.dims.n * accesses);
     // One row per token: of the first operand, whose last dimension is the features.

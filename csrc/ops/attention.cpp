@@ -43,8 +43,13 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     if (causal != Causal::no) {
         // A triangle over min(L, S) rows; the other rows attend to all keys or to none.
         const Expr corner = Expr::minimum(rows, columns);
-        const Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (rows - corner) * columns
-                                                       : corner * columns - corner * (corner - 1) / 2;
+        Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (rows - corner) * columns
+                                                 : corner * columns - corner * (corner - 1) / 2;
+        // Graphs of serving engines: row i attends to the last `window` of its keys.
+        if (call.has("window")) {
+            const Expr window = Expr::minimum(corner, call.integer("window", 0));
+            seen = window * (window + 1) / 2 + (rows - window) * window;
+        }
         work.causal_flops = batch * seen * 2 * (width + value_width);
     }
 }

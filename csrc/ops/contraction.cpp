@@ -140,6 +140,10 @@ Expr groups_used(const Call& call) {
     return grouped_pair(call).used;
 }
 
+Expr group_count(const Call& call) {
+    return grouped_pair(call).groups;
+}
+
 void grouped_traffic(const Call& call, Work& work) {
     const Grouped pair = grouped_pair(call);
     call.read_operand(work, pair.left);

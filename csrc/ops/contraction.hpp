@@ -16,6 +16,7 @@ void grouped_product(const Call& call, Work& work);
 void grouped_traffic(const Call& call, Work& work);
 // The number of matrices with rows, and the elements of these in a stack with one part for each matrix.
 Expr groups_used(const Call& call);
+Expr group_count(const Call& call);
 Expr grouped_elements(const Call& call, TensorIndex stack);
 
 }  // namespace infercost

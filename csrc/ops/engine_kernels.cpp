@@ -99,6 +99,22 @@ void copied_parts(const Call& call, Work& work) {
 }
 constexpr TrafficShape kCopied{copied_parts, never};
 
+// A scan over tokens or an update of states, and the convolution before it. What its products multiply are
+// intermediate results; its operands and results alone lie in memory.
+void scanned(const Call& call, Work& work) {
+    fused<WorkKind::pointwise>(call, work);
+    work.contraction_flops = call.integer("contraction_flops", 0);
+    work.causal_flops = work.contraction_flops;
+    if (work.contraction_flops == Expr(0)) return;
+    work.kind = WorkKind::gemm;
+    work.dims.batch = 1;
+}
+void convolved(const Call& call, Work& work) {
+    fused<WorkKind::pointwise>(call, work);
+    work.contraction_flops = call.integer("contraction_flops", 0);
+    work.causal_flops = work.contraction_flops;
+}
+
 // All heads attend to one set of latents, of which a part holds the values as well. query
 // [B, H, L, E], latents [B, 1, S, part] each.
 void latent_attention(const Call& call, Work& work) {
@@ -136,6 +152,8 @@ constexpr OpRule kRows[] = {
     {"engine.route",            fused<WorkKind::pointwise>,     kStream,       kSum                                              },
     {"engine.align",            fused<WorkKind::pointwise>,     kStream,       kSum                                              },
     {"engine.combine",          fused<WorkKind::pointwise>,     kStream,       kSum                                              },
+    {"engine.causal_conv",      convolved,                      kStream,       kSum                                              },
+    {"engine.recurrence",       scanned,                        kStream,       kSum                                              },
     {"engine.pointwise",        fused<WorkKind::pointwise>,     kStream,       kSum                                              },
     {"engine.sample",           fused<WorkKind::pointwise>,     kStream,       "5 per logit: a softmax, then a choice"           },
     {"engine.cache_write",      placed,                         kPages,        "moves new keys and values"                       },

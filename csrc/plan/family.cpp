@@ -13,9 +13,10 @@ constexpr std::size_t kKeptPlans = 512;
 }  // namespace
 
 PlanFamily::PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision,
-                       Execution execution, const Overrides& overrides)
+                       Execution execution, const Overrides& overrides, StepSettings step)
     : lowered_(lower_precision(graph, precision, overrides)),
       execution_(execution),
+      step_(std::move(step)),
       making_since_(fork_generation()) {}
 
 std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
@@ -28,7 +29,7 @@ std::shared_ptr<const Plan> PlanFamily::plan_for(const Sizes& point) {
     const std::shared_ptr<std::mutex> one_at_a_time = making();
     const std::scoped_lock lock(*one_at_a_time);
     if (auto plan = kept(bound)) return plan;
-    auto plan = std::make_shared<const Plan>(make_plan(lowered_, bound, execution_));
+    auto plan = std::make_shared<const Plan>(make_plan(lowered_, bound, execution_, step_));
     keep(bound, plan);
     return plan;
 }

@@ -1,6 +1,6 @@
-// All plans of a graph for one precision and execution. With a length of 1, torch makes views instead of
-// copies, so such a size is bound before planning; so is a size that depends on data. All others stay open.
-// Single points and grids get their plans here, by the same rule, and therefore agree.
+// All plans of a graph for one precision, execution and kind of step. With a length of 1, torch makes views
+// instead of copies, so such a size is bound before planning; so is a size that depends on data. All others
+// stay open. Single points and grids get their plans here, by the same rule, and therefore agree.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace infercost {
 class PlanFamily {
   public:
     PlanFamily(const std::shared_ptr<const Graph>& graph, const Precision& precision, Execution execution,
-               const Overrides& overrides);
+               const Overrides& overrides, StepSettings step = {});
 
     // Includes the nodes that the precision adds.
     const std::shared_ptr<const Graph>& graph() const { return lowered_.graph; }
@@ -31,6 +31,7 @@ class PlanFamily {
 
     LoweredGraph lowered_;
     Execution execution_;
+    StepSettings step_;
     // The members below change under fork_safe_mutex().
     std::map<Sizes, std::shared_ptr<const Plan>> plans_;
     std::shared_ptr<std::mutex> making_ = std::make_shared<std::mutex>();

@@ -124,13 +124,15 @@ void lower(Plan& plan) {
     plan.gpu_footprint = copied ? plan.tape.add(plan.gpu_peak_memory_bytes) : plan.footprint;
     plan.cpu_footprint = plan.tape.add(plan.cpu_peak_memory_bytes);
     plan.guards = open_guards(plan, plan.tape);
+    plan.step_tokens = plan.tape.add(plan.step.tokens);
     plan.names = plan.tape.size_names();
     std::sort(plan.names.begin(), plan.names.end());
 }
 
 }  // namespace
 
-Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution) {
+Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution,
+               const StepSettings& step) {
     const std::shared_ptr<const Graph>& graph = lowered.graph;
     Plan plan;
     plan.graph = graph;
@@ -140,6 +142,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
 
     Analyzer analyzer(graph, sizes, lowered.precision, &lowered.overrides);
     std::vector<Launch> launches = lower_launches(analyzer, execution);
+    plan.step = shape_steps(analyzer, execution, step, launches);
 
     plan.kernel_of_node.assign(graph->nodes().size(), -1);
     plan.launch_count = static_cast<std::int64_t>(launches.size());
@@ -200,8 +203,8 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
 }
 
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
-               Execution execution, const Overrides& overrides) {
-    return make_plan(lower_precision(graph, precision, overrides), sizes, execution);
+               Execution execution, const Overrides& overrides, const StepSettings& step) {
+    return make_plan(lower_precision(graph, precision, overrides), sizes, execution, step);
 }
 
 }  // namespace infercost

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/kinds.hpp"
+#include "lowering/engines/steps.hpp"
 #include "lowering/kernel_hints.hpp"
 #include "lowering/lowered_graph.hpp"
 #include "plan/tape.hpp"
@@ -55,14 +56,17 @@ struct Plan {
     Affine gpu_footprint;  // gpu_peak_memory_bytes
     Affine cpu_footprint;  // cpu_peak_memory_bytes
     std::vector<PlanGuard> guards;
+    StepTerms step;      // of a serving engine
+    Affine step_tokens;  // of it
 };
 
 // Plan a captured graph for one precision and execution. `sizes` may bind some or all sizes; the others
 // become columns of an evaluation. `overrides` refer to nodes of the captured graph.
 Plan make_plan(const std::shared_ptr<const Graph>& graph, const Sizes& sizes, const Precision& precision,
-               Execution execution, const Overrides& overrides = {});
+               Execution execution, const Overrides& overrides = {}, const StepSettings& step = {});
 
 // The same for a lowered graph.
-Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution);
+Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution,
+               const StepSettings& step = {});
 
 }  // namespace infercost

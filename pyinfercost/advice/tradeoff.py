@@ -19,7 +19,7 @@ from .steps import Saying, Steps, said, takes
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
@@ -37,6 +37,7 @@ def tradeoff(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -72,6 +73,7 @@ def tradeoff(
         layout: How the model lies on them.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
@@ -109,6 +111,7 @@ def tradeoff(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         instances=instances,
         sustained=sustained,

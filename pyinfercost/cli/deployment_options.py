@@ -25,6 +25,7 @@ DEPLOYMENT = (
     "layout",
     "precision",
     "engine",
+    "serving",
     "execution",
     "threads",
     "instances",
@@ -79,6 +80,12 @@ def deployment_options(
             "--engine",
             type=engines,
             help=f"{helps}default: torch, as captured; serving engines run language models in kernels of their own.",
+        ),
+        click.option(
+            "--serving",
+            metavar="SETTINGS",
+            help="How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
+            "draft_layers=1, prefix_hit=0.5, chunk_tokens=2048, async_scheduling, graph_batches=1:2:4:8.",
         ),
         click.option(
             "--execution",

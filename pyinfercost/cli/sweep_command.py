@@ -187,7 +187,10 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:
         on = deployments_of(options["hardware"], shared[0] if shared else None, **common)
-    fields: dict[str, Any] = dict.fromkeys(("precision", "engine", "execution", "devices", "layout", "price"))
+    fields: dict[str, Any] = dict.fromkeys(
+        ("precision", "engine", "serving", "execution", "devices", "layout", "price")
+    )
+    fields["serving"] = options["serving"]
     named = (("precision", _core.precisions()), ("engine", _core.engines()), ("execution", _core.executions()))
     for name, known in named:
         if options[name] is not None:

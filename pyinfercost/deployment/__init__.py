@@ -6,6 +6,7 @@ from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, chec
 from .layout import LayoutLike, parse_layout
 from .places import UnknownPlaceError, place, places
 from .prices import Offer, PriceLike, UnknownOfferError, UnpricedError, clouds, offer, offers, parse_price
+from .serving import Serving, ServingError, ServingLike, parse_serving, serving_text
 from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
 
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "Price",
     "PriceError",
     "PriceLike",
+    "Serving",
+    "ServingError",
+    "ServingLike",
     "Transfer",
     "TransferError",
     "TransferLike",
@@ -40,8 +44,10 @@ __all__ = [
     "offers",
     "parse_layout",
     "parse_price",
+    "parse_serving",
     "parse_transfer",
     "place",
     "places",
+    "serving_text",
     "transfer_text",
 ]

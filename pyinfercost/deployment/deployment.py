@@ -19,6 +19,7 @@ from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
+from .serving import Serving, ServingLike, parse_serving, serving_text
 from .transfer import TransferLike, parse_transfer, transfer_text
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ class Deployment:
         precision: Dtype to run in; `"native"` keeps the dtypes of the graph and torch's defaults for them: cuDNN's
             convolutions and recurrent layers of float32 in TF32. `"fp32"` is strict, `"tf32"` allows it everywhere.
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
-            `"trtllm"`) its own kernels for a language model, and a compiler of whole models (`"tensorrt"`,
-            `"onnxruntime"`) its own for any model, see `engine_graph`.
+            `"trtllm"`, `"llamacpp"`) its own kernels for a language model, and a compiler of whole models
+            (`"tensorrt"`, `"onnxruntime"`) its own for any model, see `engine_graph`.
+        serving: How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `parse_serving`
+            accepts; the field holds the text. Empty for the engine's own settings.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
             from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
             recorded graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded
@@ -84,6 +87,7 @@ class Deployment:
     layout: LayoutLike | None = None
     precision: str = "native"
     engine: str = "torch"
+    serving: ServingLike = ""
     execution: str = ""
     threads: int | None = None
     instances: int = 1
@@ -109,6 +113,12 @@ class Deployment:
         checked["_layout"] = layout if checked["devices"] == 1 else layout.on(checked["devices"])
         checked["devices"] = checked["_layout"].devices
         checked["layout"] = None if self.layout is None else checked["_layout"]
+        checked["serving"] = checked_field("serving", self.serving) if self.serving else ""
+        if checked["serving"] and checked["engine"] == TORCH:
+            raise DeploymentError(
+                f"serving is {shown(self.serving)}, and engine torch forms no steps; pass a serving engine, such as "
+                "engine='vllm', or leave serving out"
+            )
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
@@ -159,6 +169,11 @@ class Deployment:
         """The resolved `layout`, repeated on all devices; copies of the whole model if it is None."""
         layout: Layout = self.__dict__["_layout"]
         return layout
+
+    @property
+    def settings(self) -> Serving:
+        """How the engine forms its steps."""
+        return parse_serving(self.serving)
 
     @property
     def device_price(self) -> Price | None:
@@ -296,6 +311,7 @@ class Deployment:
             self.rank_layout,
             self.precision,
             self.engine,
+            self.serving,
             self.execution,
             self.threads,
             self.instances,
@@ -346,9 +362,7 @@ _HARDWARE_FIELDS = (
 
 
 def checked_field(name: str, value: Any) -> Any:
-    """Return the value of `precision`, `engine`, `execution`, `devices`, `layout` or `utilization`.
-
-    That of `layout` is its text.
+    """Return the value of a field that needs no look-up; of `layout` and `serving` as text.
 
     Raises:
         DeploymentError: The value is unknown or out of range.
@@ -359,6 +373,8 @@ def checked_field(name: str, value: Any) -> Any:
         return number(value, name, UTILIZATION, DeploymentError)
     if name == "layout":
         return str(parse_layout(value))
+    if name == "serving":
+        return serving_text(parse_serving(value))
     known = _NAMES[name]()
     if value not in known:
         raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
@@ -403,6 +419,7 @@ def deployment_of(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -428,6 +445,7 @@ def deployment_of(
         "layout": layout,
         "precision": precision,
         "engine": engine,
+        "serving": serving,
         "execution": execution,
         "threads": threads,
         "instances": instances,

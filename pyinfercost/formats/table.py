@@ -57,8 +57,8 @@ def _table(*formats: Format) -> Mapping[str, Format]:
 
 # Scales and zero points as stored by torchao for int8 and fp8 (one of each per row of the weight), as taken by the
 # tinygemm kernels for int4, by GPTQ (with the group of each input) and AWQ, as in the QLoRA paper for nf4 (without its
-# second quantization), in blocks of 128 x 128 as by DeepSeek-V3, and as defined by NVIDIA and the OCP for nvfp4, mxfp4
-# and mxfp8.
+# second quantization), as stored by ggml for q8_0 and q4_0 (8.5 and 4.5 bits a weight), in blocks of 128 x 128 as by
+# DeepSeek-V3, and as defined by NVIDIA and the OCP for nvfp4, mxfp4 and mxfp8.
 FORMATS = _table(
     Format("fp16", "float16", scale=None),
     Format("bf16", "bfloat16", scale=None),
@@ -74,6 +74,8 @@ FORMATS = _table(
     Format("int4_gptq", "int4", group=128, scale="float16", zero="int4", index="int32"),
     Format("int4_awq", "int4", group=128, scale="float16", zero="int4"),
     Format("nf4_wo", "int4", group=64),
+    Format("q8_0", "int8", group=32, scale="float16"),
+    Format("q4_0", "int4", group=32, scale="float16"),
     Format("nvfp4_wo", "float4_e2m1fn_x2", values=2, group=16, scale="float8_e4m3fn"),
     Format("nvfp4_dynamic", "float4_e2m1fn_x2", values=2, group=16, scale="float8_e4m3fn", activation="dynamic"),
     Format("mxfp4_wo", "float4_e2m1fn_x2", values=2, group=32, scale="uint8"),

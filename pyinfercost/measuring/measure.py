@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -36,6 +36,7 @@ def measure(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -67,6 +68,7 @@ def measure(
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         engine: `"torch"`: serving engines are measured as servers, not by their forwards.
+        serving: None: torch forms no steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` (CUDA only) or `"reduce-overhead"`.
         threads: Number of threads to run on; default: torch's setting.
         instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
@@ -113,6 +115,7 @@ def measure(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         instances=instances,
         sustained=sustained,

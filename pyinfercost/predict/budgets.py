@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike, deployment_of
+from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike, deployment_of
 from ..errors import Error, InputError
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
@@ -84,6 +84,7 @@ class CostBudget:
         layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -114,6 +115,7 @@ class CostBudget:
     layout: InitVar[LayoutLike | None] = None
     precision: InitVar[str | None] = None
     engine: InitVar[str | None] = None
+    serving: InitVar[ServingLike | None] = None
     execution: InitVar[str | None] = None
     threads: InitVar[int | None] = None
     instances: InitVar[SupportsIndex | None] = None
@@ -133,6 +135,7 @@ class CostBudget:
         layout: LayoutLike | None,
         precision: str | None,
         engine: str | None,
+        serving: ServingLike | None,
         execution: str | None,
         threads: int | None,
         instances: SupportsIndex | None,
@@ -149,6 +152,7 @@ class CostBudget:
             layout=layout,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,
@@ -265,6 +269,7 @@ def assert_cost(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -299,6 +304,7 @@ def assert_cost(
         layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -331,6 +337,7 @@ def assert_cost(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

@@ -27,6 +27,7 @@ _TERMS = (
     "hardware",
     "precision",
     "engine",
+    "serving",
     "execution",
     "threads",
     "instances",
@@ -140,6 +141,7 @@ def _side(document: Any, which: str) -> _Read:
         hardware=estimate.text("hardware"),
         precision=estimate.text("precision") or fields.text("precision"),
         engine=estimate.text("engine") or TORCH,
+        serving=estimate.text("serving") or "",
         execution=estimate.text("execution"),
         sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
         threads=estimate.whole("threads", COUNT),
@@ -262,6 +264,7 @@ _DIFFERING = (
     ("hardware", "this changes times, energy and cost, too"),
     ("precision", "this changes bytes and times, too"),
     ("engine", "this changes kernels, bytes and times, too"),
+    ("serving", "this changes times and tokens, too"),
     ("execution", "this changes times, too"),
     ("threads", "this changes times, too"),
     ("instances", "this changes times, energy and memory, too"),
@@ -292,4 +295,4 @@ def _warnings(before: Side, after: Side) -> list[str]:
 
 
 def _said(value: Any) -> str:
-    return "not given" if value is None else str(value)
+    return "not given" if value in (None, "") else str(value)

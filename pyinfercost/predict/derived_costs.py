@@ -94,6 +94,8 @@ _MOVING = (*_MACHINE, "transfer")
 TERMS: Mapping[str, Term] = MappingProxyType(
     {
         "memory_bytes": Term(_MACHINE, lambda on: on.machine.memory_bytes),
+        "is_gpu": Term(_MACHINE, lambda on: float(on.machine.kind == "gpu")),
+        "is_a100": Term(_MACHINE, lambda on: float("a100" in on.machine.id)),
         "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
         "runtime_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).runtime_s),
@@ -138,6 +140,10 @@ class Points(Protocol):
     @property
     def utilization(self) -> Numbers:
         """Share of the paid time in which the devices work."""
+
+    @property
+    def tokens_per_step(self) -> Numbers:
+        """Tokens of a sequence that a decode step yields."""
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""
@@ -249,8 +255,14 @@ class DerivedCosts:
 
     @property
     def tokens(self) -> Numbers:
-        """Tokens that a forward reads; 0 for a model without tokens."""
-        return self._points.boundary(lambda at: at.tokens or 0)
+        """Tokens that a forward reads or, with drafts in a decode step, yields; 0 for a model without tokens."""
+        return self._points.boundary(lambda at: at.tokens or 0) * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> Numbers:
+        """Tokens of a sequence that a decode step yields; 1 for other forwards."""
+        reads_cache = self._points.boundary(lambda at: int(at.reads_cache))
+        return 1 + reads_cache * (self._points.tokens_per_step - 1)
 
     @property
     def tokens_per_s(self) -> Numbers:
@@ -333,6 +345,11 @@ class OnePoint:
         """Share of the paid time in which the devices work."""
         return self.on.utilization
 
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens of a sequence that a decode step yields."""
+        return self.on.settings.tokens_per_step if self.on.serving else 1.0
+
     def term(self, name: str) -> float:
         """Return a number of the deployment, by its name in `TERMS`."""
         return TERMS[name].of(self.on)
@@ -371,7 +388,7 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
         "tokens_per_s": derived.tokens_per_s if timed else None,
         "tokens_per_s_per_sequence": derived.tokens_per_s_per_sequence if timed else None,
         "ttft_s": point.latency_s if generates and not boundary.reads_cache else None,
-        "tpot_s": point.latency_s if generates and boundary.reads_cache else None,
+        "tpot_s": point.latency_s / float(derived.tokens_per_step) if generates and boundary.reads_cache else None,
         "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
         "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,

@@ -20,7 +20,7 @@ from .plans import Rules, as_captured, boundary_of, family_of, launched_graph, w
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
 
 _SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
 
@@ -34,6 +34,7 @@ def estimate(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -56,6 +57,7 @@ def estimate(
         layout: How the model lies on them.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -81,6 +83,7 @@ def estimate(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,
@@ -126,6 +129,7 @@ def estimate_on(
         hardware=machine.id,
         precision=on.precision,
         engine=on.engine,
+        serving=str(on.serving),
         execution=on.execution,
         sizes={**fixed, **at.sizes},
         threads=on.threads,
@@ -192,7 +196,7 @@ def evaluate_on(
                 "dynamic={0: {0: 'batch'}}, or pass fewer devices"
             )
         point[batch] = -(-point[batch] // copies)
-    plan = family_of(graph, on.precision, on.execution, overrides).plan_for(point)
+    plan = family_of(graph, on.precision, on.execution, overrides, str(on.serving)).plan_for(point)
     totals = _core.evaluate_point(plan, point, on.machine)
     at = OnePoint(
         on=on,
@@ -237,7 +241,7 @@ def _shares(parts: Mapping[str, float]) -> dict[str, float]:
 def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> tuple[LayerEstimate, ...]:
     """One LayerEstimate per node that a kernel covers, in the order of the graph.
 
-    A node that several kernels run has their times together, and is named and bound by the longest of them; its engine
+    A node that several kernels run has their times together, and is named and bound by the longest of them; its unit
     is that of the one that computes most.
     """
     layers: dict[int, LayerEstimate] = {}
@@ -248,7 +252,7 @@ def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> t
     for kernel, launches in launched:
         effect = effect_of(kernel, machine)
         energy_j = kernel.energy_j if isfinite(kernel.energy_j) else None
-        engine = f"{kernel.engine} {kernel.engine_dtype}"
+        unit = f"{kernel.unit} {kernel.unit_dtype}"
         times = {name: getattr(kernel, name) for name in TIMES}
         no_times = dict.fromkeys(TIMES, 0.0)
         for launch in launches:
@@ -266,7 +270,7 @@ def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> t
                     energy_j=energy_j if carries or energy_j is None else 0.0,
                     effect=effect.name,
                     effect_share=effect.share if carries else 0.0,
-                    engine=engine,
+                    unit=unit,
                     kernel_flops=kernel.flops if carries else 0.0,
                     kernel_bytes=kernel.traffic_bytes if carries else 0.0,
                     note=kernel.note if carries else f"in the kernel of node {carrier}",
@@ -283,8 +287,8 @@ def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
     energy_j = None if one.energy_j is None or other.energy_j is None else one.energy_j + other.energy_j
     taken_s = sum(x.effect_share * x.latency_s for x in (longest, shorter) if x.effect == longest.effect)
     share = taken_s / times["latency_s"] if times["latency_s"] > 0 else 0.0
-    engine = max((longest, shorter), key=lambda layer: layer.kernel_flops).engine
-    return replace(longest, effect_share=share, energy_j=energy_j, engine=engine, **times)
+    unit = max((longest, shorter), key=lambda layer: layer.kernel_flops).unit
+    return replace(longest, effect_share=share, energy_j=energy_j, unit=unit, **times)
 
 
 # ---- effects ---------------------------------------------------------------------------------------------------------
@@ -396,7 +400,7 @@ def _resource(kernel: KernelEstimate, machine: Hardware) -> str:
         return "Winograd"
     if kernel.algorithm == "direct":
         return "direct kernel"
-    if kernel.engine == "matrix":
+    if kernel.unit == "matrix":
         return "matrix unit"
     is_product = kernel.kind in ("gemm", "convolution", "attention")
     return "vector unit only" if is_product and machine.matrix_flop_per_s else "vector unit"

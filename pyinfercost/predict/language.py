@@ -31,7 +31,8 @@ def language_profile(
         decode: Profile of a decode step.
     """
     memory = _memory(on, prefill, decode)
-    known = {**decode.figures, **_timed(prefill.estimate, decode.estimate), **_of_memory(memory)}
+    timed = _timed(prefill.estimate, decode.estimate, on.settings.tokens_per_step)
+    known = {**decode.figures, **timed, **_of_memory(memory)}
     return LanguageProfile(
         model=model,
         precision=on.precision,
@@ -62,25 +63,27 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
     return memory_use_of(on, decode.graph, share, peak, prompt=prompt)
 
 
-def _timed(reads: Estimate | None, generates: Estimate | None) -> dict[str, float | None]:
+def _timed(reads: Estimate | None, generates: Estimate | None, tokens_per_step: float) -> dict[str, float | None]:
     """Return the figures that need a machine."""
     if reads is None or generates is None:
         return {}
     return {
         "ttft_s": reads.latency_s,
-        "tpot_s": generates.latency_s,
+        "tpot_s": generates.tpot_s,
         "prefill_tokens_per_s": reads.tokens_per_s,
         "tokens_per_s": generates.tokens_per_s,
         "tokens_per_s_per_sequence": generates.tokens_per_s_per_sequence,
-        "energy_per_input_token_j": _energy_per_token_j(reads),
-        "energy_per_output_token_j": _energy_per_token_j(generates),
+        "energy_per_input_token_j": _energy_per_token_j(reads, 1.0),
+        "energy_per_output_token_j": _energy_per_token_j(generates, tokens_per_step),
         "usd_per_million_input_tokens": reads.usd_per_million_tokens,
         "usd_per_million_output_tokens": generates.usd_per_million_tokens,
     }
 
 
-def _energy_per_token_j(estimate: Estimate) -> float | None:
-    return estimate.energy_j / estimate.tokens if estimate.energy_j is not None and estimate.tokens else None
+def _energy_per_token_j(estimate: Estimate, tokens_per_step: float) -> float | None:
+    if estimate.energy_j is None or not estimate.tokens:
+        return None
+    return estimate.energy_j / (estimate.tokens * tokens_per_step)
 
 
 def _of_memory(memory: MemoryUse | None) -> dict[str, int | None]:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..results.memory_use import MemoryUse
 from .kv_cache import kv_cache_of
-from .plans import boundary_of, value_of
+from .plans import boundary_of, caches_of, value_of
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware
+    from .._core import Graph, Hardware, Quantity
     from ..deployment import Deployment
-    from ..results.kv_cache import KVCache
+    from .derived_costs import Numbers
 
 _MIB = 2**20
 _GIB = 2**30
@@ -32,17 +32,18 @@ class Prompt:
         tokens: Number of their tokens.
     """
 
-    activation_bytes: float
-    sequences: int
-    tokens: int
+    activation_bytes: Numbers
+    sequences: Numbers
+    tokens: Numbers
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What an engine's share of the memory for caches depends on.
+    """What an engine's share of the memory for caches depends on: numbers of one point, or columns of a sweep.
 
     Attributes:
-        machine: The machine.
+        memory_bytes: Memory of the machine.
+        is_a100: Whether it is an A100, for which vLLM has smaller steps; 1 or 0.
         weight_bytes: Weights and buffers.
         sequence_bytes: Cache of a sequence.
         step_bytes: Activations of a decode step, per sequence.
@@ -50,83 +51,106 @@ class Demand:
         vocabulary: Number of logits of a token.
     """
 
-    machine: Hardware
-    weight_bytes: int
-    sequence_bytes: int
-    step_bytes: float
+    memory_bytes: Numbers
+    is_a100: Numbers
+    weight_bytes: Numbers
+    sequence_bytes: Numbers
+    step_bytes: Numbers
     prompt: Prompt | None
-    vocabulary: int
+    vocabulary: Numbers
 
-    def prompt_bytes(self, most_tokens: int) -> float:
+    def prompt_bytes(self, most_tokens: Numbers) -> Numbers:
         """Return the activations of a prefill that is computed in chunks."""
-        if self.prompt is None or not self.prompt.tokens:
+        if self.prompt is None:
             return 0.0
-        return self.prompt.activation_bytes * min(1.0, most_tokens / self.prompt.tokens)
+        tokens = _most(self.prompt.tokens, 1)
+        return self.prompt.activation_bytes * _least(_least(1.0, self.prompt.tokens), most_tokens / tokens)
 
 
-def _plain_pool(demand: Demand) -> float:
+def _least(one: Any, other: Any) -> Numbers:
+    if isinstance(one, (int, float)) and isinstance(other, (int, float)):
+        return min(one, other)
+    import numpy as np
+
+    least: Numbers = np.minimum(one, other)
+    return least
+
+
+def _most(one: Any, other: Any) -> Numbers:
+    return -_least(-one, -other)
+
+
+def _plain_pool(demand: Demand) -> Numbers:
     """Return the pool of a program that fills the memory with sequences.
 
     One prompt at a time is read; in a decode step the activations of all sequences are held beside their caches.
     """
     prompt = demand.prompt
-    reading = prompt.activation_bytes / max(1, prompt.sequences) if prompt is not None else 0.0
-    free = demand.machine.memory_bytes - demand.weight_bytes - reading
-    held = demand.sequence_bytes + demand.step_bytes
-    return free * demand.sequence_bytes / held if held else free
+    reading = prompt.activation_bytes / _most(1, prompt.sequences) if prompt is not None else 0.0
+    free = demand.memory_bytes - demand.weight_bytes - reading
+    held = _most(1, demand.sequence_bytes + demand.step_bytes)
+    return free * _most(1, demand.sequence_bytes) / held
 
 
 _VLLM_SHARE = 0.9  # gpu_memory_utilization
 _VLLM_LARGE = 70 * _GIB  # from here on, and except on A100, servers have larger steps
+_VLLM_TOKENS, _VLLM_MORE_TOKENS = 2048, 8192
+_VLLM_SEQUENCES, _VLLM_MORE_SEQUENCES = 256, 1024
 # Logits in bfloat16 and float32, and their sorted values and places; CUDA context, libraries and communication. Both
 # are set so that the rule gives the pool that one server reported: Llama-3.1-8B on an RTX 4090.
 _VLLM_LOGIT_BYTES = 18
 _CONTEXT_BYTES = 0.65e9
 
 
-def _vllm_pool(demand: Demand) -> float:
+def _vllm_pool(demand: Demand) -> Numbers:
     """Return the pool of vLLM (V1): its share of the memory, less weights, the peak of a trial run, and its context.
 
     The trial run reads as many tokens as a step may have, and samples for as many sequences as may run. CUDA graphs
     lie in the rest of the memory.
     """
-    memory = demand.machine.memory_bytes
-    large = memory >= _VLLM_LARGE and "a100" not in demand.machine.id
-    tokens, sequences = (8192, 1024) if large else (2048, 256)
-    trial = max(demand.prompt_bytes(tokens), sequences * demand.vocabulary * _VLLM_LOGIT_BYTES)
+    memory = demand.memory_bytes
+    large: Any = (memory >= _VLLM_LARGE) * (1 - demand.is_a100)
+    tokens: Any = _VLLM_TOKENS + large * (_VLLM_MORE_TOKENS - _VLLM_TOKENS)
+    sequences: Any = _VLLM_SEQUENCES + large * (_VLLM_MORE_SEQUENCES - _VLLM_SEQUENCES)
+    trial = _most(demand.prompt_bytes(tokens), sequences * demand.vocabulary * _VLLM_LOGIT_BYTES)
     return _VLLM_SHARE * memory - demand.weight_bytes - trial - _CONTEXT_BYTES
 
 
-# Memory below which a machine is of a row, tokens of a chunk of a prefill, largest batch of a CUDA graph.
+# Memory from which on a machine is of a row, tokens of a chunk of a prefill, largest batch of a CUDA graph.
 _SGLANG_STEPS = (
-    (20 * _GIB, 2048, 8),
-    (35 * _GIB, 2048, 24),
-    (60 * _GIB, 4096, 32),
+    (0, 2048, 8),
+    (20 * _GIB, 2048, 24),
+    (35 * _GIB, 4096, 32),
+    (60 * _GIB, 8192, 256),
     (90 * _GIB, 8192, 256),
-    (160 * _GIB, 8192, 256),
-    (float("inf"), 16384, 512),
+    (160 * _GIB, 16384, 512),
 )
 
 
-def _sglang_pool(demand: Demand) -> float:
+def _sglang_pool(demand: Demand) -> Numbers:
     """Return the pool of SGLang 0.5: the memory less weights and a reserve that depends on the size of the memory.
 
     The reserve in MiB is 512, 1.5 for each token of a chunk, 2 for each sequence of the largest CUDA graph, and 128.
     """
-    memory = demand.machine.memory_bytes
-    _, tokens, graph = next(step for step in _SGLANG_STEPS if memory < step[0])
-    reserve = (512 + 1.5 * tokens + 2 * graph + 128) * _MIB
-    share = round(1 - reserve / memory, 3)  # mem_fraction_static
-    return share * memory - demand.weight_bytes
+    memory = demand.memory_bytes
+    reserve: Any = 0.0
+    before = 0.0
+    for bound, tokens, graph in _SGLANG_STEPS:
+        of_row = (512 + 1.5 * tokens + 2 * graph + 128) * _MIB
+        reserve = reserve + (memory >= bound) * (of_row - before)
+        before = of_row
+    share = (1000 * (1 - reserve / memory) + 0.5) // 1 / 1000  # mem_fraction_static, of three digits
+    pool: Numbers = share * memory - demand.weight_bytes
+    return pool
 
 
 _TRTLLM_SHARE = 0.9  # free_gpu_memory_fraction
 _TRTLLM_TOKENS = 8192  # max_num_tokens
 
 
-def _trtllm_pool(demand: Demand) -> float:
+def _trtllm_pool(demand: Demand) -> Numbers:
     """Return the pool of TensorRT-LLM 1.0: a share of what weights, activations and the context leave."""
-    free = demand.machine.memory_bytes - demand.weight_bytes - demand.prompt_bytes(_TRTLLM_TOKENS) - _CONTEXT_BYTES
+    free = demand.memory_bytes - demand.weight_bytes - demand.prompt_bytes(_TRTLLM_TOKENS) - _CONTEXT_BYTES
     return _TRTLLM_SHARE * free
 
 
@@ -139,7 +163,7 @@ class EngineMemory:
         block: Tokens that a page of the cache holds; a sequence takes whole pages.
     """
 
-    pool: Callable[[Demand], float]
+    pool: Callable[[Demand], Numbers]
     block: int = 1
 
 
@@ -152,6 +176,114 @@ ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
     }
 )
 """Engine -> its division of the memory; other engines keep nothing back."""
+
+
+def engine_memory(engine: str, *, gpu: bool) -> EngineMemory:
+    """Return how an engine divides the memory of a machine."""
+    return ENGINES.get(engine, ENGINES[_EVERYTHING]) if gpu else ENGINES[_EVERYTHING]
+
+
+def is_a100(machine: Hardware) -> bool:
+    """Return whether engines take a machine for an A100."""
+    return "a100" in machine.id
+
+
+def paged_bytes(graph: Graph, precision: str, block: int, value: Callable[[Quantity], Any]) -> Any:
+    """Return the bytes of a sequence in whole pages.
+
+    Args:
+        graph: The graph.
+        precision: Dtype to run in.
+        block: Tokens that a page holds.
+        value: Returns the value of a quantity: a number, or a column of a sweep.
+    """
+    total = 0
+    for cache in caches_of(graph, precision):
+        total = total + value(cache.sequence_bytes)
+        if cache.grows and block > 1:
+            total = total + (-value(cache.positions) % block) * value(cache.token_bytes)
+    return total
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a forward holds on one device, in bytes, and what an engine needs for each sequence."""
+
+    weights: Numbers
+    caches: Numbers
+    activations: Numbers
+    demand: Demand
+
+
+def _held(
+    graph: Graph,
+    precision: str,
+    block: int,
+    machine: tuple[Numbers, Numbers],
+    peak_bytes: Numbers,
+    value: Callable[[Quantity], Any],
+    prompt: Prompt | None,
+    parts: int,
+) -> _Held:
+    """Return what a forward holds: at one point, or at the rows of a sweep.
+
+    Args:
+        graph: The model, with a KV cache.
+        precision: Dtype to run in.
+        block: Tokens that a page of the cache holds.
+        machine: Its memory, and whether it is an A100.
+        peak_bytes: Peak memory of the forward.
+        value: Returns the value of a quantity, for the largest share of the batch on one device.
+        prompt: The prefill before this decode step; a prefill is its own.
+        parts: Ranks that share the vocabulary: each looks up its part of the words, and samples from all.
+    """
+    boundary = boundary_of(graph, precision)
+    caches = sum(value(cache.bytes) for cache in caches_of(graph, precision))
+    weights = value(boundary.weight_bytes)
+    activations = _most(0, peak_bytes // 1 - weights - caches)
+    of_sequence = paged_bytes(graph, precision, 1, value)
+    sequences = _most(1, caches // _most(1, of_sequence))
+    step: Numbers = activations / sequences
+    if prompt is None and not boundary.reads_cache:
+        tokens = 0 if boundary.tokens is None else value(boundary.tokens)
+        prompt, step = Prompt(activations, sequences, tokens), 0.0
+    taken = paged_bytes(graph, precision, block, value)
+    demand = Demand(*machine, weights, taken, step, prompt, boundary.vocabulary * parts)
+    return _Held(weights, caches, activations, demand)
+
+
+def sequences_that_fit(
+    graph: Graph,
+    precision: str,
+    engine: str,
+    machine: tuple[Numbers, Numbers, Numbers],
+    peak_bytes: Numbers,
+    value: Callable[[Quantity], Any],
+    parts: int,
+) -> Numbers:
+    """Return how many sequences fit in the memory at the rows of a sweep; not a number where the memory is unknown.
+
+    Args:
+        graph: The graph that the engine launches, with a KV cache.
+        precision: Dtype to run in.
+        engine: The engine.
+        machine: Its memory, whether it is a GPU, and whether it is an A100.
+        peak_bytes: Peak memory of the forward.
+        value: Returns the column of a quantity, for the largest share of the batch on one device.
+        parts: Ranks that share the vocabulary.
+    """
+    import numpy as np
+
+    memory_bytes, gpu, a100 = (np.asarray(each, dtype=np.float64) for each in machine)
+    known = np.isfinite(memory_bytes)
+    size = np.floor(np.where(known, memory_bytes, 0.0))
+    fitting = []
+    for on_gpu in (True, False):
+        of_engine = engine_memory(engine, gpu=on_gpu)
+        demand = _held(graph, precision, of_engine.block, (_most(1, size), a100), peak_bytes, value, None, parts).demand
+        fitting.append(_most(0, of_engine.pool(demand) // 1) // _most(1, demand.sequence_bytes))
+    found: Numbers = np.where(known, np.where(gpu > 0, *fitting), np.nan)
+    return found
 
 
 def memory_use_of(
@@ -172,23 +304,25 @@ def memory_use_of(
     cache = kv_cache_of(graph, on.precision, sizes)
     if cache is None:
         return None
-    boundary = boundary_of(graph, on.precision)
-    weights = value_of(boundary.weight_bytes, sizes)
-    activations = max(0, int(peak_bytes) - weights - cache.bytes)
-    sequences = max(1, cache.bytes // max(1, cache.bytes_per_sequence))
-    step = activations / sequences
-    if prompt is None and not boundary.reads_cache:
-        tokens = 0 if boundary.tokens is None else value_of(boundary.tokens, sizes)
-        prompt, step = Prompt(activations, sequences, tokens), 0.0
     known = isfinite(on.machine.memory_bytes)
     memory = int(on.machine.memory_bytes) if known else None
-    engine = _engine_memory(on)
+    engine = engine_memory(on.engine, gpu=on.machine.kind == "gpu")
+    machine = (memory or 0, int(is_a100(on.machine)))
+    held = _held(
+        graph,
+        on.precision,
+        engine.block,
+        machine,
+        peak_bytes,
+        lambda quantity: value_of(quantity, sizes),
+        prompt,
+        on.rank_layout.tensor,
+    )
+    weights, activations = int(held.weights), int(held.activations)
     pool = most = None
     if memory is not None:
-        taken = _paged(cache, engine.block)
-        words = boundary.vocabulary * on.rank_layout.tensor  # of which a device looks up its share
-        demand = Demand(on.machine, weights, taken, step, prompt, words)
-        pool = max(0, int(engine.pool(demand)))
+        taken = int(held.demand.sequence_bytes)
+        pool = max(0, int(engine.pool(held.demand)))
         most = pool // taken if taken else None
     return MemoryUse(
         weight_bytes=weights,
@@ -201,15 +335,3 @@ def memory_use_of(
         max_sequences=most,
         tokens=cache.tokens,
     )
-
-
-def _engine_memory(on: Deployment) -> EngineMemory:
-    return ENGINES.get(on.engine, ENGINES[_EVERYTHING]) if on.machine.kind == "gpu" else ENGINES[_EVERYTHING]
-
-
-def _paged(cache: KVCache, block: int) -> int:
-    """Return the bytes of a sequence in whole pages."""
-    added = sum(
-        (-each.positions % block) * each.bytes_per_token for each in cache.layers if each.grows and each.positions
-    )
-    return cache.bytes_per_sequence + added

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
+from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of
 from ..deployment.layout import LayoutLike, parse_layout
 from ..errors import InputError, InputTypeError
@@ -204,7 +205,9 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
 _MADE_BY, _AS_CAPTURED, _CAPTURED, _LAYOUT, _SHARES = "made by", "as captured", "captured", "layout", "shares"
 
 
-def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None) -> PlanFamily:
+def family_of(
+    graph: Graph, precision: str, execution: str, overrides: Mapping[int, Work] | None = None, serving: str = ""
+) -> PlanFamily:
     """Return the plans of a graph in one precision and execution.
 
     Args:
@@ -212,16 +215,20 @@ def family_of(graph: Graph, precision: str, execution: str, overrides: Mapping[i
         precision: Dtype to run in.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         overrides: Work by node, of the caller's rules; such plans are not kept.
+        serving: Settings of an engine's steps, as text.
 
     Raises:
         InputError: The precision or the execution is unknown.
     """
+    way: dict[str, Any] = {"precision": precision, "execution": execution}
+    if serving:
+        way["step"] = parse_serving(serving).for_plans()
     if overrides:
-        return _core.PlanFamily(graph, precision=precision, execution=execution, overrides=overrides)
+        return _core.PlanFamily(graph, **way, overrides=overrides)
     kept = graph_cache(graph)
-    key = ("plans", precision, execution)
+    key = ("plans", precision, execution, serving)
     if key not in kept:
-        kept[key] = _core.PlanFamily(graph, precision=precision, execution=execution)
+        kept[key] = _core.PlanFamily(graph, **way)
     family: PlanFamily = kept[key]
     return family
 
@@ -230,13 +237,18 @@ EngineOverrides: TypeAlias = "Mapping[tuple[str, str], Mapping[int, Work]]"
 """Engine and layout -> work by node of their graph; empty without rules of the caller."""
 
 
+ONE_DEVICE = str(Layout())
+"""The text of the layout of a whole model on each device."""
+
+
 class Way(NamedTuple):
     """How a graph is run: what its plans depend on."""
 
     precision: str
     engine: str
     execution: str
-    layout: str
+    layout: str = ONE_DEVICE
+    serving: str = ""
 
     @property
     def launched(self) -> tuple[str, str]:
@@ -254,16 +266,19 @@ class Way(NamedTuple):
             InputError: The engine has no such execution, or does not run the graph.
         """
         execution_of(self.engine, self.execution)
-        return family_of(self.graph(graph), self.precision, self.execution, overrides.get(self.launched))
+        launched = self.graph(graph)
+        return family_of(launched, self.precision, self.execution, overrides.get(self.launched), self.serving)
 
 
 def way_of(named: Mapping[str, Any]) -> Way:
     """Return the way of a point from its values by name."""
-    return Way(named["precision"], named.get("engine", TORCH), named["execution"], named.get("layout", ONE_DEVICE))
-
-
-ONE_DEVICE = str(Layout())
-"""The text of the layout of a whole model on each device."""
+    return Way(
+        named["precision"],
+        named.get("engine", TORCH),
+        named["execution"],
+        named.get("layout", ONE_DEVICE),
+        named.get("serving", ""),
+    )
 
 
 def overrides_of(graph: Graph, ways: Iterable[Way], rules: Rules | None) -> dict[tuple[str, str], dict[int, Work]]:

@@ -25,7 +25,7 @@ from .training_memory import TrainingSetup, setup_of, training_memory_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..sources.capture import Capturable
 
 
@@ -61,6 +61,7 @@ def profile(
     layout: LayoutLike | None = ...,
     precision: str | None = ...,
     engine: str | None = ...,
+    serving: ServingLike | None = ...,
     execution: str | None = ...,
     threads: int | None = ...,
     instances: SupportsIndex | None = ...,
@@ -88,6 +89,7 @@ def profile(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -156,6 +158,7 @@ def profile(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -35,6 +35,7 @@ def sparsity_speedup(
     layout: LayoutLike | None = None,
     precision: str | None = None,
     engine: str | None = None,
+    serving: ServingLike | None = None,
     execution: str | None = None,
     threads: int | None = None,
     instances: SupportsIndex | None = None,
@@ -61,6 +62,7 @@ def sparsity_speedup(
         layout: How the model lies on them.
         precision: Dtype to run in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -85,6 +87,7 @@ def sparsity_speedup(
         layout=layout,
         precision=precision,
         engine=engine,
+        serving=serving,
         execution=execution,
         threads=threads,
         instances=instances,

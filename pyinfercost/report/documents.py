@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 
 TOTALS = figures.keys(figures.TOTAL)
 LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_LABELS = {"latency_s": ("bound", "phase"), "energy_j": ("effect", "effect_share", "engine")}
+_LABELS = {"latency_s": ("bound", "phase"), "energy_j": ("effect", "effect_share", "unit")}
 """Figure of a layer -> the descriptive keys after it."""
 LAYER_KEYS = (
     "module",
@@ -34,12 +34,12 @@ LAYER_KEYS = (
     "note",
 )
 """Keys of `layers`, which are also the columns of a profile's CSV."""
-_WAY = ("hardware", "precision", "engine", "execution", "threads", "instances", "sustained", "devices")
+_WAY = ("hardware", "precision", "engine", "serving", "execution", "threads", "instances", "sustained", "devices")
 ESTIMATE = (*_WAY, *figures.keys(figures.ESTIMATE))
 LAYER_TIMES = tuple(
     figure.key for figure in figures.of_scope(figures.LAYER) if figures.HARDWARE in figure.needs and figure.unit == "s"
 )
-_KERNEL = ("effect", "effect_share", "engine", "kernel_flops", "kernel_bytes")
+_KERNEL = ("effect", "effect_share", "unit", "kernel_flops", "kernel_bytes")
 
 COST = (
     "usd",
@@ -140,7 +140,7 @@ def profile_layers(profile: Profile) -> list[dict[str, Any]]:
 
     `latency_s` and its terms are 0 for nodes that run no kernel (views), and null if unknown: without hardware, or for
     an operator that is not modeled. `bound` and `effect` are null if there is no time; `effect_share` is the share of
-    the latency due to the effect. `engine`, `kernel_flops` and `kernel_bytes` describe the kernel attributed to the
+    the latency due to the effect. `unit`, `kernel_flops` and `kernel_bytes` describe the kernel attributed to the
     node, and are 0 if it is attributed to another node, which `note` names. `live_activation_bytes` is the memory in
     use while the node runs, including its workspace.
     """
@@ -244,18 +244,16 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
 
 
 def machine_document(machine: Hardware) -> dict[str, Any]:
-    """Return the JSON object of a machine: its dense peaks by engine and dtype, its memory, and sources."""
-    engines = (("matrix", machine.matrix_flop_per_s), ("vector", machine.vector_flop_per_s))
+    """Return the JSON object of a machine: its dense peaks by arithmetic unit and dtype, its memory, and sources."""
+    units = (("matrix", machine.matrix_flop_per_s), ("vector", machine.vector_flop_per_s))
     return {
         "id": machine.id,
         "name": machine.name,
         "kind": machine.kind,
         "family": machine.family,
         "cores": machine.cores,
-        "engines": [
-            {"engine": engine, "dtype": dtype, "flop_per_s": rate}
-            for engine, rates in engines
-            for dtype, rate in rates.items()
+        "units": [
+            {"unit": unit, "dtype": dtype, "flop_per_s": rate} for unit, rates in units for dtype, rate in rates.items()
         ],
         "memory": [
             {"level": level, "capacity_bytes": _finite(capacity), "bandwidth_byte_per_s": bandwidth}

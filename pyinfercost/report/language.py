@@ -139,9 +139,11 @@ def _timed(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
     def each(text: Callable[[Estimate], str]) -> tuple[str, str]:
         return text(reads), text(generates)
 
+    drafts = _tpot_s(generates) < generates.latency_s
     return [
         ("time to first token", quantity(reads.latency_s, "s"), ""),
-        ("time per output token", "", quantity(generates.latency_s, "s")),
+        ("time per output token", "", quantity(_tpot_s(generates), "s")),
+        *([("latency", *each(lambda at: quantity(at.latency_s, "s")))] if drafts else []),
         ("latency, low end", *each(lambda at: quantity(at.latency_low_s, "s"))),
         ("latency, high end", *each(lambda at: quantity(at.latency_high_s, "s"))),
         ("tokens in the forward", *each(lambda at: "" if at.tokens is None else f"{at.tokens:,}")),
@@ -154,7 +156,11 @@ def _spent(reads: Estimate, generates: Estimate) -> list[tuple[str, str, str]]:
     """Return energy and money of tokens, as far as they are known, and what bounds the phases."""
     rows = []
     if reads.energy_j is not None and generates.energy_j is not None and reads.tokens and generates.tokens:
-        each = [amount(at.energy_j / at.tokens, "J") for at in (reads, generates) if at.energy_j and at.tokens]
+        yielded = (reads.tokens, generates.tokens * generates.latency_s / _tpot_s(generates))
+        each = [
+            amount(joules / tokens, "J")
+            for joules, tokens in zip((reads.energy_j, generates.energy_j), yielded, strict=True)
+        ]
         rows.append(("energy of a token", each[0], each[1]))
     prices = [at.usd_per_million_tokens for at in (reads, generates)]
     if prices[0] is not None and prices[1] is not None:
@@ -243,3 +249,8 @@ def _phase_of_modules(name: str, spent: list[float], unit: str) -> list[Column]:
         Column(name, scale.unit, [scale.show(value) for value in (*spent, total)]),
         Column("share", "%", [*shares, "100" if total else ""]),
     ]
+
+
+def _tpot_s(generates: Estimate) -> float:
+    """Return the seconds between tokens; a step with drafts yields several."""
+    return generates.latency_s if generates.tpot_s is None else float(generates.tpot_s)

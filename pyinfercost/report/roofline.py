@@ -16,16 +16,16 @@ from ..hardware.dtypes import short_dtype
 
 @dataclass(frozen=True)
 class Roof:
-    """A peak rate of an engine, shared by one or several dtypes.
+    """A peak rate of an arithmetic unit, shared by one or several dtypes.
 
     Attributes:
-        engine: `"matrix"` or `"vector"`.
+        unit: `"matrix"` or `"vector"`.
         dtypes: Short names of the dtypes, such as `("fp16", "bf16")`.
         flop_per_s: The dense peak.
         used: Whether a kernel of the profile uses it.
     """
 
-    engine: str
+    unit: str
     dtypes: tuple[str, ...]
     flop_per_s: float
     used: bool
@@ -33,7 +33,7 @@ class Roof:
     @property
     def label(self) -> str:
         """`"matrix fp16, bf16"`."""
-        return f"{self.engine} {', '.join(self.dtypes)}"
+        return f"{self.unit} {', '.join(self.dtypes)}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Dot:
         layer: Index in the document's `layers`.
         module: Path of the module.
         op: The operator.
-        engine: Engine and dtype of the kernel, such as `"matrix float16"`.
+        unit: Arithmetic unit and dtype of the kernel, such as `"matrix float16"`.
         flops: FLOPs of the kernel.
         traffic_bytes: Bytes that the kernel reads and writes.
         latency_s: Time of the kernel.
@@ -73,7 +73,7 @@ class Dot:
     layer: int
     module: str
     op: str
-    engine: str
+    unit: str
     flops: float
     traffic_bytes: float
     latency_s: float
@@ -141,9 +141,9 @@ def roofline_of(document: Mapping[str, Any]) -> Roofline:
             without, without_s = without + 1, without_s + seconds
             continue
         share = seconds / whole_s
-        names = (layer["module"], layer["op"], layer["engine"])
+        names = (layer["module"], layer["op"], layer["unit"])
         dots.append(Dot(place, *names, flops, moved, seconds, share, layer["bound"]))
-    roofs = _roofs(estimate["machine"]["engines"], {dot.engine for dot in dots})
+    roofs = _roofs(estimate["machine"]["units"], {dot.unit for dot in dots})
     slopes = tuple(Slope(level["level"], level["bandwidth_byte_per_s"]) for level in estimate["machine"]["memory"])
     ridges = tuple(
         Ridge(slope.level, roof.label, roof.flop_per_s / slope.byte_per_s, roof.flop_per_s)
@@ -155,14 +155,14 @@ def roofline_of(document: Mapping[str, Any]) -> Roofline:
     return Roofline(estimate["machine"]["id"], roofs, slopes, ridges, tuple(dots), without, without_share)
 
 
-def _roofs(engines: list[Mapping[str, Any]], used: set[str]) -> tuple[Roof, ...]:
-    """Return the roofs; engines with equal rates share one, but used and unused ones are separate."""
+def _roofs(units: list[Mapping[str, Any]], used: set[str]) -> tuple[Roof, ...]:
+    """Return the roofs; units with equal rates share one, but used and unused ones are separate."""
     together: dict[tuple[float, str, bool], list[str]] = {}
-    for engine in engines:
-        is_used = f"{engine['engine']} {engine['dtype']}" in used
-        dtypes = together.setdefault((engine["flop_per_s"], engine["engine"], is_used), [])
-        dtypes.append(short_dtype(engine["dtype"]))
+    for each in units:
+        is_used = f"{each['unit']} {each['dtype']}" in used
+        dtypes = together.setdefault((each["flop_per_s"], each["unit"], is_used), [])
+        dtypes.append(short_dtype(each["dtype"]))
     return tuple(
-        Roof(engine, tuple(dtypes), rate, is_used)
-        for (rate, engine, is_used), dtypes in sorted(together.items(), key=lambda item: -item[0][0])
+        Roof(unit, tuple(dtypes), rate, is_used)
+        for (rate, unit, is_used), dtypes in sorted(together.items(), key=lambda item: -item[0][0])
     )

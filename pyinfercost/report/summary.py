@@ -115,6 +115,8 @@ def _execution(estimate: Estimate) -> list[tuple[str, str]]:
         return [("execution", estimate.execution)]
     version = _core.engine_version(estimate.engine)
     lines = [("engine", f"{estimate.engine} {version}"), ("execution", estimate.execution)]
+    if estimate.serving:
+        lines.insert(1, ("serving", estimate.serving.replace(",", ", ")))
     if estimate.as_captured:
         ops = ", ".join(f"{count} x {short_op(op)}" for op, count in estimate.as_captured.items())
         lines.append(("as captured", f"{ops}: {estimate.engine} has other kernels for them, which are not modelled"))

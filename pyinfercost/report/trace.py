@@ -51,7 +51,7 @@ class _Kernel:
     def track(self) -> str:
         if self.layer.link_s > 0:
             return LINK_TRACK
-        return self.layer.engine if self.layer.kernel_flops else MEMORY_TRACK
+        return self.layer.unit if self.layer.kernel_flops else MEMORY_TRACK
 
 
 def trace_of(profile: Profile | None, measured: Measurement | None = None) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def _arguments(kernel: _Kernel) -> dict[str, Any]:
         "op": layer.op,
         "phase": kernel.phase,
         "kernel": layer.kernel,
-        "engine": layer.engine,
+        "unit": layer.unit,
         "bound": layer.bound,
         "effect": layer.effect,
         "effect_share": layer.effect_share,

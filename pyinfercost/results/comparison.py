@@ -91,6 +91,7 @@ class Side:
     layout: str = ""
     price: str | None = None
     utilization: float | None = None
+    serving: str = ""
     unmodelled: Mapping[str, int] = field(default_factory=dict)
 
 

@@ -46,10 +46,10 @@ class LayerEstimate:
         energy_j: Joules; None if the machine's power is unknown.
         effect: The effect that decided the time.
         effect_share: Share of the latency that the effect takes.
-        engine: Engine and dtype of the arithmetic (`"matrix float16"`).
+        unit: Arithmetic unit and dtype (`"matrix float16"`).
         kernel_flops: FLOPs of the kernel.
         kernel_bytes: Bytes that the kernel moves; a fused kernel moves less than its nodes would on their own.
-        note: The node that carries the kernel's time, or the engine that lacks the dtype.
+        note: The node that carries the kernel's time, or the unit that lacks the dtype.
     """
 
     index: int
@@ -66,7 +66,7 @@ class LayerEstimate:
     energy_j: float | None
     effect: str
     effect_share: float
-    engine: str
+    unit: str
     kernel_flops: float
     kernel_bytes: float
     note: str = ""
@@ -80,6 +80,7 @@ class Estimate(Result):
         hardware: Id of the machine.
         precision: The dtype that it runs in.
         engine: What runs the model: `"torch"`, or a serving engine.
+        serving: How the engine forms its steps, as text; empty for its own settings.
         execution: How it runs.
         sizes: Values of all named sizes.
         threads: Threads of a CPU, or of each copy on it; None for all cores.
@@ -108,7 +109,8 @@ class Estimate(Result):
         tokens_per_s: Tokens per second, over all sequences and instances.
         tokens_per_s_per_sequence: Tokens per second and sequence of the batch.
         ttft_s: Time to first token of an idle server: the latency of a prefill; None for another forward.
-        tpot_s: Time per output token: the latency of a decode step; None for another forward.
+        tpot_s: Time per output token: the latency of a decode step by the tokens of a sequence that it yields; None for
+            another forward.
         cost_usd: USD per item of the batch; None without a price.
         cost: How the cost comes about.
         usd_per_million_tokens: USD per 10^6 tokens.
@@ -126,6 +128,7 @@ class Estimate(Result):
     hardware: str
     precision: str
     engine: str
+    serving: str
     execution: str
     sizes: Mapping[str, int]
     threads: int | None

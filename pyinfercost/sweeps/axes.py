@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..predict.plans import Rules
     from ..sources.captured import Captured
 
-PLAIN = ("precision", "engine", "execution", "devices", "layout", "utilization")
+PLAIN = ("precision", "engine", "serving", "execution", "devices", "layout", "utilization")
 """Fields of a deployment that need no look-up."""
 
 RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer")
@@ -219,7 +219,7 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
         if value is None:
             continue
         is_axis = isinstance(value, Iterable) and not isinstance(value, (str, PathLike, Mapping))
-        if is_axis or name in (*_ALWAYS, "engine", "devices", "layout"):
+        if is_axis or name in (*_ALWAYS, "engine", "serving", "devices", "layout"):
             given.axes[name] = [value] if name == "layout" and not is_axis else as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
@@ -258,6 +258,8 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.axes[name] = [getattr(shared, name)]
     if "engine" not in named and shared.engine != TORCH:
         given.axes["engine"] = [shared.engine]
+    if "serving" not in named and shared.serving:
+        given.axes["serving"] = [shared.serving]
     if "devices" not in named and shared.devices != 1:
         given.axes["devices"] = [shared.devices]
     return given
@@ -371,9 +373,8 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
         for name in WAY:
             values = [str(each.rank_layout) if name == "layout" else getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
-            told = name in _ALWAYS or values[0] != {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE}.get(
-                name, values[0]
-            )
+            plain = {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE, "serving": ""}
+            told = name in _ALWAYS or values[0] != plain.get(name, values[0])
             if name in elsewhere or (constant and not told):
                 continue
             if name in PLAIN:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from ..deployment import parse_layout
+from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
+from ..predict.memory_use import sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import ONE_DEVICE, Boundary, boundary_of, column_of, launched_graph
 from ..results import figures
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph
+    from ..results.layout import Layout
     from .spec import Coded, Grid, SweepFacts
 
 _ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})
@@ -43,7 +47,9 @@ EMULATED_BY = "emulated_by"
 OF_KERNELS = (EVIDENCE, EMULATED_BY)
 """Columns of texts that follow from the kernels of a point."""
 
-TEXTS = ("hardware", "precision", "engine", "execution", "layout", "price", "region", "transfer", *OF_KERNELS)
+TEXTS = (
+    "hardware", "precision", "engine", "serving", "execution", "layout", "price", "region", "transfer", *OF_KERNELS,
+)  # fmt: skip
 """Columns of texts."""
 
 
@@ -186,6 +192,9 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
         if name == "machine_memory_bytes":
             size = np.broadcast_to(np.asarray(points.term("memory_bytes"), dtype=np.float64), latency_s.shape)
             return np.where(np.isfinite(size), np.floor(size), np.nan)
+        if name == "max_sequences":
+            fitting: NDArray[np.float64] = points.max_sequences
+            return fitting
         if name == "throughput_per_s":
             timed = latency_s > 0
             rate: NDArray[np.float64] = np.divide(
@@ -244,6 +253,60 @@ class GridPoints:
         """Share of the paid time in which devices work."""
         in_grid = "utilization" in self._data.grid.names
         return self._data["utilization"] if in_grid else self._data.facts.utilization
+
+    @property
+    def tokens_per_step(self) -> Numbers:
+        """Tokens of a sequence that a decode step yields."""
+        import numpy as np
+
+        grid = self._data.grid
+        if "serving" not in grid.names:
+            return 1.0
+        of_text = np.asarray([parse_serving(text).tokens_per_step for text in grid.values("serving")])
+        found: NDArray[np.float64] = of_text[self._position("serving")]
+        if "engine" in grid.names:
+            of_torch = np.asarray([engine == TORCH for engine in grid.values("engine")])
+            found = np.where(of_torch[self._position("engine")], 1.0, found)
+        return found
+
+    @property
+    def max_sequences(self) -> NDArray[np.float64]:
+        """Sequences that fit in the memory of one device; not a number where its owner chooses the size."""
+        import numpy as np
+
+        machine = [
+            np.broadcast_to(np.asarray(self.term(name), dtype=np.float64), (self._data.rows,))
+            for name in ("memory_bytes", "is_gpu", "is_a100")
+        ]
+        peak_bytes = self._data.computed["peak_memory_bytes"]
+        found = np.empty(self._data.rows)
+        for layout, precision, engine, rows in self._ways():
+            memory_bytes, gpu, a100 = (column[rows] for column in machine)
+            found[rows] = sequences_that_fit(
+                launched_graph(self._data.facts.graph, engine, layout),
+                precision,
+                engine,
+                (memory_bytes, gpu, a100),
+                peak_bytes[rows],
+                partial(self._quantity, rows=rows, share=True),
+                layout.tensor,
+            )
+        return found
+
+    def _ways(self) -> Iterator[tuple[Layout, str, str, NDArray[np.int64]]]:
+        """Yield the layout, the precision and the engine of each way to run, with its rows."""
+        import numpy as np
+
+        grid, rows = self._data.grid, self._data.rows
+        names = [name for name in ("precision", "engine", "layout") if name in grid.names]
+        known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
+        code: Any = np.zeros(rows, dtype=np.int64)
+        for name in names:
+            numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
+            code = code * len(known[name]) + numbers[self._position(name)]
+        ways = product(known["precision"], known.get("engine", [TORCH]), known.get("layout", [ONE_DEVICE]))
+        for number, (precision, engine, layout) in enumerate(ways):
+            yield parse_layout(layout), precision, engine, np.flatnonzero(code == number)
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""

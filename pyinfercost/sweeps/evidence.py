@@ -123,7 +123,7 @@ class SweepEmulation(SweepEvidence):
         if not emulated:
             return ""
         longest = max(emulated, key=lambda kernel: len(kernel.launches) * kernel.latency_s)
-        return short_dtype(longest.engine_dtype)
+        return short_dtype(longest.unit_dtype)
 
 
 def _numbered(values: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:

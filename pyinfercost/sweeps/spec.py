@@ -34,6 +34,7 @@ WAY = (
     "sustained",
     "precision",
     "engine",
+    "serving",
     "execution",
     "devices",
     "layout",

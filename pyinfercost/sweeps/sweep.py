@@ -20,7 +20,7 @@ from .conditions import Condition
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -39,6 +39,7 @@ def sweep(
     layout: LayoutLike | Iterable[LayoutLike] | None = None,
     precision: str | Iterable[str] | None = None,
     engine: str | Iterable[str] | None = None,
+    serving: ServingLike | Iterable[ServingLike] | None = None,
     execution: str | Iterable[str] | None = None,
     threads: int | Iterable[int] | None = None,
     instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
@@ -72,6 +73,7 @@ def sweep(
         layout: Layouts of the model on them: `Layout`s, or texts such as `"tensor=4"`.
         precision: Dtypes to run in.
         engine: What runs the model: `"torch"`, serving engines.
+        serving: How serving engines form their steps.
         execution: Ways to run; by default each engine's own.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -125,6 +127,7 @@ def sweep(
             layout=layout,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,

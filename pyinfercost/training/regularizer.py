@@ -20,7 +20,7 @@ from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -74,6 +74,7 @@ class CostRegularizer:
         layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
@@ -112,6 +113,7 @@ class CostRegularizer:
         layout: LayoutLike | None = None,
         precision: str | None = None,
         engine: str | None = None,
+        serving: ServingLike | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -140,6 +142,7 @@ class CostRegularizer:
             layout=layout,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
 
 _SCHEMA_VERSION = 1
 
@@ -58,6 +58,7 @@ class CostTracker:
         layout: How the model lies on them.
         precision: Dtype to serve in.
         engine: What runs the model: `"torch"` or a serving engine.
+        serving: How a serving engine forms its steps.
         execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
@@ -105,6 +106,7 @@ class CostTracker:
         layout: LayoutLike | None = None,
         precision: str | None = None,
         engine: str | None = None,
+        serving: ServingLike | None = None,
         execution: str | None = None,
         threads: int | None = None,
         instances: SupportsIndex | None = None,
@@ -157,6 +159,7 @@ class CostTracker:
             layout=layout,
             precision=precision,
             engine=engine,
+            serving=serving,
             execution=execution,
             threads=threads,
             instances=instances,

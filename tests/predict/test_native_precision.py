@@ -64,9 +64,9 @@ def test_nothing_changes_without_tf32_or_without_cudnn(machine: str) -> None:
 
 def test_the_report_names_the_engine() -> None:
     (layer,) = ic.estimate(CONVOLUTION, hardware="a100-sxm-80gb").layers
-    assert (layer.engine, layer.note) == ("matrix tf32", "")
+    assert (layer.unit, layer.note) == ("matrix tf32", "")
     (layer,) = ic.estimate(CONVOLUTION, hardware="a100-sxm-80gb", precision="fp32").layers
-    assert layer.engine == "vector float32"
+    assert layer.unit == "vector float32"
 
 
 def test_only_gpus_of_nvidia_with_tf32_round() -> None:

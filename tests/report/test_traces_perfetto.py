@@ -98,7 +98,7 @@ def test_perfetto_adds_up_to_the_estimate(hardware: str, execution: str) -> None
     assert sum(row["ns"] for row in engines) == pytest.approx(1e9 * estimate.latency_s, abs=timed)
     by_engine: dict[str, float] = {}
     for layer in estimate.layers:
-        track = layer.engine if layer.kernel_flops else "memory"
+        track = layer.unit if layer.kernel_flops else "memory"
         by_engine[track] = by_engine.get(track, 0.0) + 1e9 * layer.latency_s
     for row in engines:
         assert row["ns"] == pytest.approx(by_engine[row["track"].removesuffix(" (estimated)")], abs=row["slices"])

@@ -26,7 +26,7 @@ def test_it_is_what_the_kernels_of_an_estimate_say(grid: ic.Sweep) -> None:
         way = {name: row[name] for name in ("precision", "execution")}
         machine = ic.hardware.load(row["hardware"])
         kernels = _core.evaluate_kernels(_core.plan(blocks(), {}, **way), {"batch": row["batch"]}, machine)
-        dtypes = {kernel.engine_dtype for kernel in kernels if kernel.note}
+        dtypes = {kernel.unit_dtype for kernel in kernels if kernel.note}
         assert {ic.hardware.dtypes.CORE_DTYPES[row["emulated_by"]]} == dtypes if row["emulated_by"] else not dtypes
 
 

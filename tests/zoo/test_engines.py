@@ -16,13 +16,17 @@ SERVED = (
     "bloom", "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "ernie4_5", "exaone4", "falcon", "gemma", "gemma2",
     "gemma3_text", "glm4", "glm4_moe", "gpt2", "gpt_neox", "gpt_oss", "gptj", "granite", "granitemoe", "llama",
     "mistral", "mixtral", "mpt", "nemotron", "olmo2", "olmoe", "opt", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3",
-    "qwen3_moe", "smollm3", "stablelm", "starcoder2",
+    "granite_swa", "qwen3_moe", "smollm3", "stablelm", "starcoder2",
+)  # fmt: skip
+RECURRENT = (
+    "bamba", "falcon_h1", "falcon_mamba", "granitemoehybrid", "jamba", "lfm2", "mamba", "mamba2", "minimax",
+    "nemotron_h", "olmo_hybrid", "qwen3_next", "recurrent_gemma", "rwkv", "xlstm", "zamba", "zamba2",
 )  # fmt: skip
 LATENT = ("deepseek_v2", "deepseek_v3")
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-@pytest.mark.parametrize("kind", SERVED)
+@pytest.mark.parametrize("kind", SERVED + RECURRENT)
 def test_a_served_family_runs_in_kernels_of_an_engine(kind: str, phase: str) -> None:
     module, args, kwargs = transformers_models.build(kind, phase)
     before = ic.capture(module, ic.Inputs(args, kwargs))

@@ -1,9 +1,12 @@
 #include <algorithm>
-#include <optional>
+#include <set>
+#include <span>
+#include <vector>
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/engines/units.hpp"
 
 namespace infercost {
 namespace {
@@ -16,12 +19,9 @@ constexpr std::string_view kTransposes[] = {"aten.transpose", "aten.permute", "a
                                             "aten.swapaxes"};
 constexpr std::string_view kOfPositions[] = {"aten.le", "aten.lt",   "aten.ge",
                                              "aten.gt", "aten.tril", "aten.triu"};
+constexpr std::string_view kShifts[] = {"aten.sub", "aten.add", "aten.rsub"};
+constexpr int kDepth = 64;  // of the operators that make a mask
 constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
-
-template <std::size_t N>
-bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
-    return std::find(std::begin(names), std::end(names), op) != std::end(names);
-}
 
 class AttentionPass {
   public:
@@ -37,10 +37,17 @@ class AttentionPass {
         }
         if (!changed) return nullptr;
         drop_unread_activations(flow_, rewriter_);
+        if (moved_) rewriter_.sort_nodes();
         return rewriter_.build().graph;
     }
 
   private:
+    // What a mask that is known before the forward says of its scores.
+    struct Mask {
+        bool causal = false;
+        Expr window = 0;  // keys that a query attends to, itself included; 0: all before it
+    };
+
     static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
 
     // The tensor of fewest heads that holds the same keys or values.
@@ -70,12 +77,42 @@ class AttentionPass {
                flow_.tensor(flow_.call(node).output()).dtype;
     }
 
-    // Whether a mask compares positions: of causal attention.
-    bool compares_positions(NodeIndex node, int depth = 0) const {
-        if (node == kNoNode || depth > 64) return false;
-        if (is_one_of(flow_.op(node), kOfPositions)) return true;
-        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(),
-                           [&](const Operand& read) { return compares_positions(read.producer, depth + 1); });
+    // Whether a mask compares positions: of causal attention. The same comparison with a number added to a
+    // side, or of a distance with a number, is that of a window: key > query - window.
+    void read_mask(NodeIndex node, Mask& mask, int depth = 0) const {
+        if (node == kNoNode || depth > kDepth) return;
+        if (is_one_of(flow_.op(node), kOfPositions)) {
+            mask.causal = true;
+            const Expr window = compared_number(node);
+            const bool narrower = mask.window == Expr(0) || !window.is_constant() ||
+                                  !mask.window.is_constant() || window.constant() < mask.window.constant();
+            if (!(window == Expr(0)) && narrower) mask.window = window;
+        }
+        for (const Operand& read : flow_.operands(node)) read_mask(read.producer, mask, depth + 1);
+    }
+
+    // The number by which a comparison of positions is shifted; 0 if there is none.
+    Expr compared_number(NodeIndex node) const {
+        const Call call = flow_.call(node);
+        if (flow_.op(node) == "aten.tril" || flow_.op(node) == "aten.triu") {
+            // tril(-window) is what a window hides; triu(1) hides what follows a query.
+            const Expr diagonal = call.integer("diagonal", 0);
+            return diagonal.is_constant() && diagonal.constant() < 0 ? Expr(-diagonal.constant()) : Expr(0);
+        }
+        const std::span<const Operand> sides = flow_.operands(node);
+        for (const Operand& side : sides) {
+            const NodeIndex made = through_views(flow_, side.producer);
+            if (made == kNoNode) continue;
+            if (sides.size() == 1 && flow_.op(made) == "aten.sub") return magnitude(call.integer("other", 0));
+            if (!is_one_of(flow_.op(made), kShifts) || flow_.operands(made).size() > 1) continue;
+            const Expr number = magnitude(flow_.call(made).integer("other", 0));
+            if (!(number == Expr(0))) return number;
+        }
+        return 0;
+    }
+    static Expr magnitude(const Expr& number) {
+        if (!number.is_constant()) return number;
+        return number.constant() < 0 ? Expr(-number.constant()) : number;
     }
 
     bool is_one_query(TensorIndex query) const {
@@ -83,12 +120,23 @@ class AttentionPass {
         return lengths.size() >= 2 && lengths[lengths.size() - 2] == Expr(1);
     }
 
+    bool is_known(const Operand& mask) const {
+        return mask.producer == kNoNode || !flow_.is_live(mask.producer);
+    }
+
+    // Arguments that state which keys a query attends to.
+    void add_mask(const Mask& mask, TensorIndex query, std::vector<NamedArgument>& arguments) const {
+        if (!mask.causal || is_one_query(query)) return;
+        arguments.push_back({"is_causal", true});
+        if (!(mask.window == Expr(0))) arguments.push_back({"window", mask.window});
+    }
+
     // Keys and values as they lie, and no mask of positions.
     bool narrow(NodeIndex node) {
         const Call call = flow_.call(node);
         GraphRewriter::Replaced replaced;
         bool masked = false;
-        bool causal = call.flag("is_causal", false);
+        Mask mask{.causal = call.flag("is_causal", false), .window = 0};
         std::vector<NamedArgument> arguments;
         const TensorIndex query = call.require_tensor("query");
         for (const Operand& operand : flow_.operands(node)) {
@@ -98,11 +146,9 @@ class AttentionPass {
                 if (source != operand.tensor) replaced.emplace_back(operand.tensor, source);
             }
             for (const char* name : kMasks) {
-                if (call.tensor(name) != operand.tensor) continue;
-                const bool known = operand.producer == kNoNode || !flow_.is_live(operand.producer);
-                if (!known) continue;
+                if (call.tensor(name) != operand.tensor || !is_known(operand)) continue;
                 masked = true;
-                causal = causal || (!is_one_query(query) && compares_positions(operand.producer));
+                read_mask(operand.producer, mask);
             }
         }
         if (!masked && replaced.empty()) return false;
@@ -120,7 +166,7 @@ class AttentionPass {
                 if (const TensorIndex t = call.tensor(name); t != kNoTensor) arguments.push_back({name, t});
             }
         }
-        if (causal) arguments.push_back({"is_causal", true});
+        add_mask(mask, query, arguments);
         rewriter_.replace(node, call.op().full, arguments);
         return true;
     }
@@ -212,9 +258,57 @@ class AttentionPass {
             {"key",   key         },
             {"value", value       }
         };
-        if (!found.added.empty()) arguments.push_back({"attn_mask", found.added.front()});
-        if (language_ && !is_one_query(query.tensor)) arguments.push_back({"is_causal", true});
-        rewriter_.replace(sum, "aten.scaled_dot_product_attention.default", arguments);
+        Mask mask{.causal = language_, .window = 0};
+        if (!found.added.empty()) {
+            const Operand added{found.added.front(), flow_.maker(found.added.front())};
+            if (is_known(added)) {
+                read_mask(added.producer, mask);
+            } else {
+                arguments.push_back({"attn_mask", added.tensor});
+            }
+        }
+        add_mask(mask, query.tensor, arguments);
+        std::vector<NodeIndex> logarithms;
+        if (!find_logarithms(scores, sum, logarithms)) return false;
+        if (logarithms.empty()) {
+            rewriter_.replace(sum, "aten.scaled_dot_product_attention.default", arguments);
+            return true;
+        }
+        // A kernel has the logarithm of the sum of a row's exponentials at hand, and returns it.
+        std::vector<TensorIndex> results = {flow_.call(sum).output()};
+        for (const NodeIndex node : logarithms) {
+            results.push_back(flow_.call(node).output());
+            rewriter_.remove(node);
+        }
+        rewriter_.insert_after(sum, "aten._scaled_dot_product_flash_attention.default", arguments, results);
+        rewriter_.remove(sum);
+        moved_ = true;
+        return true;
+    }
+
+    // Nodes between the scores and the sum must have no other readers, or the scores would be computed twice;
+    // a logarithm of their sum is a result of the kernel.
+    bool find_logarithms(NodeIndex scores, NodeIndex sum, std::vector<NodeIndex>& logarithms) const {
+        std::vector<NodeIndex> open = {scores};
+        std::set<NodeIndex> seen = {scores};
+        while (!open.empty()) {
+            const NodeIndex node = open.back();
+            open.pop_back();
+            for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+                if (flow_.is_output(static_cast<TensorIndex>(t))) return false;
+            }
+            for (const Use& use : flow_.uses(node)) {
+                const NodeIndex next = use.consumer;
+                if (next == sum || !seen.insert(next).second) continue;
+                if (flow_.op(next) == "aten.logsumexp") {
+                    logarithms.push_back(next);
+                } else if (flow_.is_anchor(next) || next > sum) {
+                    return false;
+                } else {
+                    open.push_back(next);
+                }
+            }
+        }
         return true;
     }
 
@@ -227,6 +321,7 @@ class AttentionPass {
     Flow flow_;
     GraphRewriter rewriter_;
     bool language_;
+    bool moved_ = false;  // a result is made by another node than before
 };
 
 }  // namespace

@@ -11,8 +11,9 @@
 namespace infercost {
 namespace {
 
-const std::array<const EngineRows*, 5>& engines() {
-    static const std::array<const EngineRows*, 5> kEngines = {&vllm_rows(), &sglang_rows(), &trtllm_rows(),
+const std::array<const EngineRows*, 6>& engines() {
+    static const std::array<const EngineRows*, 6> kEngines = {&vllm_rows(),     &sglang_rows(),
+                                                              &trtllm_rows(),   &llamacpp_rows(),
                                                               &tensorrt_rows(), &onnxruntime_rows()};
     return kEngines;
 }
@@ -29,8 +30,8 @@ constexpr std::string_view kTorch = "torch";
 constexpr std::array<std::string_view, kPatternCount> kOps = {
     "engine.norm.default",        "engine.add_norm.default",   "engine.rotary.default",
     "engine.cache_write.default", "engine.activation.default", "engine.route.default",
-    "engine.align.default",       "engine.combine.default",    "engine.pointwise.default",
-    "engine.sample.default"};
+    "engine.align.default",       "engine.combine.default",    "engine.causal_conv.default",
+    "engine.recurrence.default",  "engine.pointwise.default",  "engine.sample.default"};
 
 void require_inference(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
@@ -73,20 +74,27 @@ GraphPtr without_conversions(const GraphPtr& graph) {
 
 EngineGraph served(GraphPtr now, const EngineRows& rows) {
     now = absorb_latents(fold_attention(now, true));
-    now = merge_products(page_cache(now));
-    return fuse_between(sample_tokens(now, rows.host), rows);
+    now = merge_products(page_cache(now, rows.traits), rows.traits.merges);
+    return fuse_between(sample_tokens(now, rows), rows);
 }
 
 // What a compiler of whole models makes of a forward.
 EngineGraph compiled(GraphPtr now, const EngineRows& rows) {
     const CompilerRow& row = *rows.compiler;
-    now = fuse_epilogues(merge_products(fold_attention(now, false)), row);
+    now = fuse_epilogues(merge_products(fold_attention(now, false), Merges::all), row);
     if (row.joins_parts) now = join_parts(now);
     if (row.channels_last) now = put_channels_last(now);
     return fuse_between(now, rows);
 }
 
 }  // namespace
+
+const EngineRows* rows_named(std::string_view name) {
+    for (const EngineRows* rows : engines()) {
+        if (rows->name == name) return rows;
+    }
+    return nullptr;
+}
 
 void drop_unread_activations(const Flow& flow, GraphRewriter& rewriter) {
     for (const Node& node : flow.graph().nodes()) {
@@ -108,11 +116,9 @@ std::string_view name_of(ServingEngine engine) {
 
 ServingEngine parse_engine(std::string_view name) {
     if (name == kTorch) return ServingEngine::torch;
+    if (const EngineRows* rows = rows_named(name)) return rows->engine;
     std::string known(kTorch);
-    for (const EngineRows* rows : engines()) {
-        if (rows->name == name) return rows->engine;
-        known += ", " + std::string(rows->name);
-    }
+    for (const EngineRows* rows : engines()) known += ", " + std::string(rows->name);
     throw std::invalid_argument("unknown engine '" + std::string(name) + "'; expected one of " + known);
 }
 

@@ -13,7 +13,7 @@
 
 namespace infercost {
 
-enum class ServingEngine : std::uint8_t { torch, vllm, sglang, trtllm, tensorrt, onnxruntime };
+enum class ServingEngine : std::uint8_t { torch, vllm, sglang, trtllm, llamacpp, tensorrt, onnxruntime };
 std::string_view name_of(ServingEngine engine);
 ServingEngine parse_engine(std::string_view name);
 std::vector<std::string> engine_names();

@@ -24,6 +24,7 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
       analyzer_(graph, {}, parse_precision("native")),
       kinds_(graph->nodes().size(), WorkKind::unknown),
       flops_(graph->nodes().size()),
+      contractions_(graph->nodes().size()),
       anchor_(graph->nodes().size(), false),
       live_(graph->nodes().size(), false),
       stage_(graph->nodes().size(), 0),
@@ -40,6 +41,7 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
         analyzer_.analyze(i, work);
         kinds_[at(i)] = work.modelled ? work.kind : WorkKind::unknown;
         flops_[at(i)] = work.pointwise_flops;
+        contractions_[at(i)] = work.contraction_flops;
         link(i);
         classify(i);
     }
@@ -74,7 +76,6 @@ void Flow::classify(NodeIndex node) {
     const WorkKind kind = kinds_[at(node)];
     const std::string_view name = op(node);
     bool live = name == "aten.embedding";
-    int stage = 0;
     for (const Operand& operand : operands(node)) {
         if (reads_metadata(name)) break;
         const Tensor& read = tensor(operand.tensor);
@@ -83,16 +84,31 @@ void Flow::classify(NodeIndex node) {
                 live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));
             continue;
         }
-        if (!is_live(operand.producer)) continue;
-        live = true;
-        stage = std::max(stage, this->stage(operand.producer) + (is_anchor(operand.producer) ? 1 : 0));
+        live = live || is_live(operand.producer);
     }
     live_[at(node)] = live;
-    stage_[at(node)] = stage;
+    stage_[at(node)] = stage_after_operands(node);
     anchor_[at(node)] =
         live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
                  kind == WorkKind::pooling || name == "aten.embedding" ||
                  (is_kernel_of_engine(name) && kind != WorkKind::free));
+}
+
+int Flow::stage_after_operands(NodeIndex node) const {
+    if (reads_metadata(op(node))) return 0;
+    int stage = 0;
+    for (const Operand& operand : operands(node)) {
+        if (operand.producer == kNoNode || !is_live(operand.producer)) continue;
+        stage = std::max(stage, this->stage(operand.producer) + (is_anchor(operand.producer) ? 1 : 0));
+    }
+    return stage;
+}
+
+void Flow::set_anchors(const std::vector<int>& kernel_of_node) {
+    for (NodeIndex i = 0; i < count(); ++i) {
+        if (kernel_of_node[at(i)] >= 0) anchor_[at(i)] = true;
+        stage_[at(i)] = stage_after_operands(i);
+    }
 }
 
 TensorIndex Flow::weight_of(NodeIndex node) const {

@@ -34,6 +34,7 @@ class Flow {
 
     WorkKind kind(NodeIndex node) const { return kinds_[at(node)]; }
     const Expr& pointwise_flops(NodeIndex node) const { return flops_[at(node)]; }
+    const Expr& contraction_flops(NodeIndex node) const { return contractions_[at(node)]; }
     // A view: it moves nothing.
     bool is_free(NodeIndex node) const { return kinds_[at(node)] == WorkKind::free; }
     // A kernel that no fusion takes in: a product, attention, a lookup of embeddings, an engine's kernel.
@@ -45,6 +46,8 @@ class Flow {
     bool is_glue(NodeIndex node) const { return is_live(node) && !is_anchor(node) && !is_free(node); }
     // The most anchors on a path to the node. Nodes of one stage can share a kernel.
     int stage(NodeIndex node) const { return stage_[at(node)]; }
+    // From now on these nodes are anchors: of kernels that were found elsewhere.
+    void set_anchors(const std::vector<int>& kernel_of_node);
 
     std::span<const Operand> operands(NodeIndex node) const { return operands_[at(node)]; }
     std::span<const Use> uses(NodeIndex node) const { return uses_[at(node)]; }
@@ -79,11 +82,13 @@ class Flow {
     const Node& at_node(NodeIndex node) const { return graph_->nodes()[at(node)]; }
     void link(NodeIndex node);
     void classify(NodeIndex node);
+    int stage_after_operands(NodeIndex node) const;
 
     std::shared_ptr<const Graph> graph_;
     Analyzer analyzer_;
     std::vector<WorkKind> kinds_;
     std::vector<Expr> flops_;
+    std::vector<Expr> contractions_;
     std::vector<bool> anchor_;
     std::vector<bool> live_;
     std::vector<int> stage_;

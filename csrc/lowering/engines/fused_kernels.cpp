@@ -1,12 +1,14 @@
 // What lies between products becomes an engine's fused kernels.
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/engines/recurrences.hpp"
 #include "lowering/engines/units.hpp"
 
 namespace infercost {
@@ -19,9 +21,18 @@ class Writer {
   public:
     Writer(const GraphPtr& graph, const EngineRows& rows) : flow_(graph), rewriter_(*graph), rows_(rows) {
         for (const KernelRow& row : rows.rows) row_of_[static_cast<std::size_t>(row.pattern)] = &row;
-        Units found = find_units(flow_);
+        // Compilers of whole models run loops over tokens as they were captured.
+        Units recurrences;
+        if (!rows.compiler) recurrences = find_recurrences(flow_);
+        if (!recurrences.units.empty()) flow_.set_anchors(recurrences.of_node);
+        Units found = find_units(flow_, rows);
         units_ = std::move(found.units);
         unit_of_ = std::move(found.of_node);
+        const int first = static_cast<int>(units_.size());
+        for (std::size_t i = 0; i < recurrences.of_node.size(); ++i) {
+            if (recurrences.of_node[i] >= 0) unit_of_[i] = first + recurrences.of_node[i];
+        }
+        std::move(recurrences.units.begin(), recurrences.units.end(), std::back_inserter(units_));
         if (rows.compiler) leave_single_ops();
     }
 
@@ -154,6 +165,9 @@ class Writer {
     }
     bool is_view_read_outside(const Use& use, std::size_t unit) const {
         if (flow_.is_free(use.consumer)) return is_read_outside(use.consumer, unit);
+        // A buffer of the same shape that the unit fills.
+        if (makes_buffer(flow_, use.consumer) && is_filled_by(flow_.call(use.consumer).output(), unit))
+            return false;
         return unit_of_[at(use.consumer)] != static_cast<int>(unit);
     }
 
@@ -164,8 +178,10 @@ class Writer {
         add_inputs(unit.nodes, number, inputs);
         std::vector<TensorIndex> outputs;
         Expr flops = 0;
+        Expr contraction_flops = 0;
         for (const NodeIndex node : unit.nodes) {
             flops += flow_.pointwise_flops(node);
+            contraction_flops += flow_.contraction_flops(node);
             for (const Use& use : flow_.uses(node)) {
                 if (is_view_read_outside(use, number)) add_output(use.tensor, outputs);
             }
@@ -201,6 +217,7 @@ class Writer {
         }
         if (unit.pattern == Pattern::route) return emit_router(unit, place, inputs, outputs, flops);
         std::vector<NamedArgument> more;
+        if (!(contraction_flops == Expr(0))) more.push_back({"contraction_flops", contraction_flops});
         if (const auto found = write_of_.find(number); found != write_of_.end()) {
             take_write(number, found->second, inputs, outputs, more);
         }

@@ -18,6 +18,9 @@ enum class Pattern : std::uint8_t {
     route,        // logits of a router -> experts and weights of each token
     align,        // experts of tokens -> tokens of experts, in blocks
     combine,      // results of a token's experts -> their weighted sum
+    convolution,  // short, causal, one channel per group: with its window of earlier tokens and its
+                  // activation
+    recurrence,   // of state spaces and linear attention: a scan over tokens, or an update of states
     pointwise,    // what a compiler fuses between kernels
     sample,       // logits -> token
     count_
@@ -33,11 +36,43 @@ struct KernelRow {
 };
 
 // What the host does between steps, while the device waits: scheduling, inputs of the step, tokens of the
-// last one. `sequence` is per sequence of the step, and `prompt` for a step that reads prompts.
+// last one. `sequence` is per sequence of the step, `prompt` for a step that reads prompts, and `logit` per
+// logit, of an engine that samples on the host. `launch` is per kernel of a step that no recorded graph runs;
+// 0: as torch's.
 struct HostRow {
     std::int64_t step_ns;
     std::int64_t sequence_ns;
     std::int64_t prompt_ns;
+    std::int64_t logit_ns = 0;
+    std::int64_t launch_ns = 0;
+};
+
+// Which products of one input an engine runs as one.
+enum class Merges : std::uint8_t {
+    all,        // queries, keys and values; gate and up
+    one_token,  // gate and up, in a step of one token
+};
+
+// How an engine differs from others beyond the kernels that it has. An engine without a row for add_norm adds
+// in a kernel of its own, and one without a row for cache_write writes as it rotates.
+struct EngineTraits {
+    Merges merges = Merges::all;
+    bool rotates_together = true;   // queries and keys in one kernel
+    bool writes_together = true;    // keys and values in one kernel
+    bool samples_on_device = true;  // or copies logits to the host
+    bool stores_half = false;       // keys and values in float16, whatever the dtype of activations
+};
+
+// The sizes of a decode step that an engine records graphs for, in ascending order. A step of another number
+// of tokens is padded to the next size, and a larger one is launched kernel by kernel.
+struct GraphSizes {
+    std::span<const std::int64_t> small;
+    // Then from the last small one by a step up to a bound.
+    struct Range {
+        std::int64_t step;
+        std::int64_t last;
+    };
+    std::span<const Range> ranges;
 };
 
 // What a compiler of whole models fuses before the model runs. Names of ops are those of functional ones.
@@ -57,12 +92,18 @@ struct EngineRows {
     std::span<const KernelRow> rows;
     HostRow host;
     const CompilerRow* compiler = nullptr;  // null: the engine serves language models
+    EngineTraits traits = {};
+    GraphSizes graphs = {};
 };
+
+// The rows of an engine by its name; nullptr for torch and unknown names.
+const EngineRows* rows_named(std::string_view name);
 
 const EngineRows& vllm_rows();
 const EngineRows& sglang_rows();
 const EngineRows& trtllm_rows();
 const EngineRows& tensorrt_rows();
 const EngineRows& onnxruntime_rows();
+const EngineRows& llamacpp_rows();
 
 }  // namespace infercost

@@ -21,7 +21,7 @@ std::string parent_of(const std::string& module) {
 
 class MergePass {
   public:
-    explicit MergePass(const GraphPtr& graph) : flow_(graph), rewriter_(*graph) {}
+    MergePass(const GraphPtr& graph, Merges merges) : flow_(graph), rewriter_(*graph), merges_(merges) {}
 
     GraphPtr run() {
         share_quantized();
@@ -41,7 +41,7 @@ class MergePass {
             const std::vector<TensorIndex> weights = weights_of(products);
             const bool alone = std::all_of(weights.begin(), weights.end(),
                                            [&](TensorIndex t) { return readers_of(t) == times[weights]; });
-            if (products.size() > 1 && alone && fit(products)) {
+            if (products.size() > 1 && alone && fit(products) && is_merged(products)) {
                 merge(std::get<0>(key), std::get<2>(key), products);
             }
         }
@@ -53,6 +53,22 @@ class MergePass {
         std::vector<TensorIndex> weights;
         for (const NodeIndex node : products) weights.push_back(flow_.call(node).tensor("weight"));
         return weights;
+    }
+
+    // Gate and up: two products of one width whose results meet in an operator between products.
+    bool is_merged(const std::vector<NodeIndex>& products) const {
+        if (merges_ == Merges::all) return true;
+        if (products.size() != 2) return false;
+        const std::vector<Expr> gate = flow_.shape(flow_.call(products[0]).output());
+        const std::vector<Expr> up = flow_.shape(flow_.call(products[1]).output());
+        const bool one_token =
+            gate == up &&
+            std::all_of(gate.begin(), gate.end() - 1, [](const Expr& length) { return length == Expr(1); });
+        bool glued = true;
+        for (const NodeIndex node : products) {
+            flow_.for_each_reader(node, [&](NodeIndex reader) { glued = glued && flow_.is_glue(reader); });
+        }
+        return one_token && glued;
     }
 
     std::size_t readers_of(TensorIndex weight) {
@@ -205,6 +221,7 @@ class MergePass {
 
     Flow flow_;
     GraphRewriter rewriter_;
+    Merges merges_;
     std::map<TensorIndex, TensorIndex> shared_;
     std::map<std::vector<TensorIndex>, TensorIndex> joined_;
     std::vector<std::size_t> readers_;
@@ -213,8 +230,8 @@ class MergePass {
 
 }  // namespace
 
-GraphPtr merge_products(const GraphPtr& graph) {
-    const GraphPtr merged = MergePass(graph).run();
+GraphPtr merge_products(const GraphPtr& graph, Merges merges) {
+    const GraphPtr merged = MergePass(graph, merges).run();
     return merged ? merged : graph;
 }
 

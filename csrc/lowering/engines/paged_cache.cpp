@@ -9,7 +9,8 @@ namespace {
 
 class CachePass {
   public:
-    explicit CachePass(const GraphPtr& graph) : flow_(graph), rewriter_(*graph) {}
+    CachePass(const GraphPtr& graph, const EngineTraits& traits)
+        : flow_(graph), rewriter_(*graph), traits_(traits) {}
 
     GraphPtr run() {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
@@ -66,7 +67,16 @@ class CachePass {
             const auto found = of_result_.find(operand.tensor);
             if (found != of_result_.end() && !written_.contains(found->second)) cats.push_back(found->second);
         }
-        if (!cats.empty()) write(cats, cats.back());
+        if (traits_.writes_together && !cats.empty()) return write(cats, cats.back());
+        for (const NodeIndex cat : cats) write({cat}, cat);
+    }
+
+    // An engine's own dtype of keys and values; narrower formats stay.
+    void store(TensorIndex t) {
+        const DType dtype = flow_.tensor(t).dtype;
+        if (traits_.stores_half && is_floating(dtype) && bits_of(dtype) >= 16) {
+            rewriter_.set_dtype(t, DType::float16);
+        }
     }
 
     void write(const std::vector<NodeIndex>& cats, NodeIndex after) {
@@ -77,6 +87,7 @@ class CachePass {
             const Appended& appended = appended_.at(cat);
             values.insert(values.end(), appended.values.begin(), appended.values.end());
             written_.emplace(cat, true);
+            store(appended.cache == kNoTensor ? appended.result : appended.cache);
             if (appended.cache == kNoTensor) {
                 results.push_back(appended.result);
             } else {
@@ -96,6 +107,7 @@ class CachePass {
 
     Flow flow_;
     GraphRewriter rewriter_;
+    EngineTraits traits_;
     std::map<NodeIndex, Appended> appended_;
     std::map<TensorIndex, NodeIndex> of_result_;
     std::map<NodeIndex, bool> written_;
@@ -103,8 +115,8 @@ class CachePass {
 
 }  // namespace
 
-GraphPtr page_cache(const GraphPtr& graph) {
-    const GraphPtr paged = CachePass(graph).run();
+GraphPtr page_cache(const GraphPtr& graph, const EngineTraits& traits) {
+    const GraphPtr paged = CachePass(graph, traits).run();
     return paged ? paged : graph;
 }
 

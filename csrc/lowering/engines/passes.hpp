@@ -24,13 +24,14 @@ GraphPtr fold_attention(const GraphPtr& graph, bool language);
 GraphPtr absorb_latents(const GraphPtr& graph);
 
 // New keys and values are written into the cache; nothing is concatenated.
-GraphPtr page_cache(const GraphPtr& graph);
+GraphPtr page_cache(const GraphPtr& graph, const EngineTraits& traits);
 
 // Products of one input in one module are one product.
-GraphPtr merge_products(const GraphPtr& graph);
+GraphPtr merge_products(const GraphPtr& graph, Merges merges);
 
-// The token that follows is chosen on the device; the host prepares the step.
-GraphPtr sample_tokens(const GraphPtr& graph, const HostRow& host);
+// The token that follows is chosen on the device, or logits are copied to the host; the host prepares the
+// step.
+GraphPtr sample_tokens(const GraphPtr& graph, const EngineRows& rows);
 
 // Convolutions and products with the elementwise work that follows them are one kernel each.
 GraphPtr fuse_epilogues(const GraphPtr& graph, const CompilerRow& row);

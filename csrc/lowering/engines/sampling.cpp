@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
 #include "lowering/engines/passes.hpp"
@@ -43,39 +45,72 @@ TensorIndex logits_of(const Flow& flow) {
     return kNoTensor;
 }
 
-// Whether some attention has several queries of a sequence.
-bool reads_prompt(const Flow& flow) {
+// Sequences of a step, and the new tokens of each: of the ids that are looked up in the largest table of
+// embeddings, or of the queries of an attention.
+struct Step {
+    Expr sequences = 1;
+    Expr tokens = 1;  // of a sequence
+};
+
+Step step_of(const Flow& flow, const std::vector<Expr>& rows_of_logits) {
+    Step step;
+    for (const Expr& length : rows_of_logits) step.sequences = step.sequences * length;
+    bool found = false;
+    Expr words = 0;
     for (NodeIndex i = 0; i < flow.count(); ++i) {
-        if (flow.kind(i) != WorkKind::attention || !flow.call(i).has("query")) continue;
-        const std::vector<Expr> query = flow.shape(flow.call(i).require_tensor("query"));
-        if (query.size() >= 2 && !(query[query.size() - 2] == Expr(1))) return true;
+        const Call call = flow.call(i);
+        if (flow.op(i) == "aten.embedding") {
+            const std::vector<Expr> table = flow.shape(call.require_tensor("weight"));
+            const std::vector<Expr> ids = flow.shape(call.require_tensor("indices"));
+            const bool larger =
+                !table.empty() && table[0].is_constant() && words.constant() < table[0].constant();
+            if (ids.size() != 2 || !larger) continue;
+            words = table[0];
+            step = {.sequences = ids[0], .tokens = ids[1]};
+            found = true;
+        } else if (!found && flow.kind(i) == WorkKind::attention && call.has("query")) {
+            const std::vector<Expr> query = flow.shape(call.require_tensor("query"));
+            if (query.size() >= 2 && !(query[query.size() - 2] == Expr(1))) {
+                step.tokens = query[query.size() - 2];
+            }
+        }
     }
-    return false;
+    return step;
 }
 
 }  // namespace
 
-GraphPtr sample_tokens(const GraphPtr& graph, const HostRow& host) {
+GraphPtr sample_tokens(const GraphPtr& graph, const EngineRows& rows) {
     const Flow flow(graph);
     const TensorIndex logits = logits_of(flow);
     if (logits == kNoTensor) return graph;
+    const auto row = std::find_if(rows.rows.begin(), rows.rows.end(),
+                                  [](const KernelRow& each) { return each.pattern == Pattern::sample; });
     GraphRewriter rewriter(*graph);
-    std::vector<Expr> shape = flow.shape(logits);
+    const std::vector<Expr> whole = flow.shape(logits);
+    std::vector<Expr> shape = whole;
     shape.pop_back();
-    Expr host_ns = host.step_ns + (reads_prompt(flow) ? host.prompt_ns : 0);
-    Expr sequences = 1;
-    for (const Expr& length : shape) sequences = sequences * length;
-    host_ns += sequences * host.sequence_ns;
-    const TensorIndex token = rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "");
-    rewriter.return_instead(logits, token);
+    const Step step = step_of(flow, shape);
+    Expr sampled = 1;
+    for (const Expr& length : shape) sampled = sampled * length;
+    const Expr host_ns = rows.host.step_ns + (step.tokens == Expr(1) ? 0 : rows.host.prompt_ns) +
+                         sampled * rows.host.sequence_ns + flow.numel(logits) * rows.host.logit_ns;
+    const bool on_device = rows.traits.samples_on_device;
+    const TensorIndex result =
+        on_device ? rewriter.add_tensor(DType::int64, shape, std::nullopt, Role::activation, "")
+                  : rewriter.add_tensor(DType::float32, whole, std::nullopt, Role::activation, "");
+    rewriter.return_instead(logits, result);
     const NamedArgument arguments[] = {
-        {"kernel",   std::string("sample")           },
-        {"inputs",   std::vector<TensorIndex>{logits}},
-        {"flops",    flow.numel(logits) * 5          },
-        {"accesses", Expr(3)                         },
-        {"host_ns",  host_ns                         },
+        {"kernel",    std::string(row->kernel)                    },
+        {"inputs",    std::vector<TensorIndex>{logits}            },
+        {"flops",     on_device ? flow.numel(logits) * 5 : Expr(0)},
+        {"accesses",  Expr(row->accesses)                         },
+        {"host_ns",   host_ns                                     },
+        {"engine",    std::string(rows.name)                      },
+        {"sequences", step.sequences                              },
+        {"tokens",    step.tokens                                 },
     };
-    rewriter.insert_after(flow.maker(logits), op_of(Pattern::sample), arguments, {&token, 1});
+    rewriter.insert_after(flow.maker(logits), op_of(Pattern::sample), arguments, {&result, 1});
     return rewriter.build().graph;
 }
 

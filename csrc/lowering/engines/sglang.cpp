@@ -15,8 +15,16 @@ constexpr KernelRow kRows[] = {
     {Pattern::route,       "topk_softmax",            2},
     {Pattern::align,       "moe_align_block_size",    2},
     {Pattern::combine,     "moe_sum_reduce",          2},
+    {Pattern::convolution, "causal_conv1d",           2},
+    {Pattern::recurrence,  "chunk_scan",              2},
     {Pattern::pointwise,   "elementwise",             2},
     {Pattern::sample,      "top_k_top_p_sampling",    3},
+};
+
+// [1, 2, 4, 8, 12], then multiples of 8 up to 256, the bound for devices with 60 GiB of memory or more.
+constexpr std::int64_t kSmall[] = {1, 2, 4, 8, 12, 16};
+constexpr GraphSizes::Range kRanges[] = {
+    {8, 256}
 };
 
 }  // namespace
@@ -27,7 +35,10 @@ const EngineRows& sglang_rows() {
         "sglang",
         "0.5",
         kRows,
-        {.step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000}
+        {.step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        nullptr,
+        {},
+        {.small = kSmall, .ranges = kRanges}
     };
     return kEngine;
 }

@@ -8,15 +8,27 @@ namespace infercost {
 namespace {
 
 constexpr KernelRow kRows[] = {
-    {Pattern::norm,       "flashinfer_rmsnorm",           4},
-    {Pattern::add_norm,   "flashinfer_fused_add_rmsnorm", 5},
-    {Pattern::rotary,     "applyBiasRopeUpdateKVCache",   3},
-    {Pattern::activation, "silu_and_mul",                 4},
-    {Pattern::route,      "customMoeRouting",             2},
-    {Pattern::align,      "moePermute",                   2},
-    {Pattern::combine,    "finalizeMoeRouting",           2},
-    {Pattern::pointwise,  "elementwise",                  2},
-    {Pattern::sample,     "sampler",                      3},
+    {Pattern::norm,        "flashinfer_rmsnorm",           4},
+    {Pattern::add_norm,    "flashinfer_fused_add_rmsnorm", 5},
+    {Pattern::rotary,      "applyBiasRopeUpdateKVCache",   3},
+    {Pattern::activation,  "silu_and_mul",                 4},
+    {Pattern::route,       "customMoeRouting",             2},
+    {Pattern::align,       "moePermute",                   2},
+    {Pattern::combine,     "finalizeMoeRouting",           2},
+    {Pattern::convolution, "causal_conv1d",                2},
+    {Pattern::recurrence,  "chunk_scan",                   2},
+    {Pattern::pointwise,   "elementwise",                  2},
+    {Pattern::sample,      "sampler",                      3},
+};
+
+// With enable_padding: [1, 2, 4], multiples of 8 up to 128, then powers of 2 up to max_batch_size.
+constexpr std::int64_t kSmall[] = {1, 2, 4, 8};
+constexpr GraphSizes::Range kRanges[] = {
+    {8,    128 },
+    {128,  256 },
+    {256,  512 },
+    {512,  1024},
+    {1024, 2048}
 };
 
 }  // namespace
@@ -27,7 +39,10 @@ const EngineRows& trtllm_rows() {
         "trtllm",
         "1.0",
         kRows,
-        {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000}
+        {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        nullptr,
+        {},
+        {.small = kSmall, .ranges = kRanges}
     };
     return kEngine;
 }

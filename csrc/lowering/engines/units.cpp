@@ -21,15 +21,21 @@ constexpr int kMostBetween = 5;  // nodes between a statistic and what it scales
 
 class Finder {
   public:
-    explicit Finder(const Flow& flow)
+    Finder(const Flow& flow, const EngineRows& rows)
         : flow_(flow),
+          adds_in_norms_(std::any_of(rows.rows.begin(), rows.rows.end(),
+                                     [](const KernelRow& row) { return row.pattern == Pattern::add_norm; })),
+          rotates_together_(rows.traits.rotates_together),
+          serves_(rows.compiler == nullptr),
           region_(static_cast<std::size_t>(flow.count())),
+          stage_(static_cast<std::size_t>(flow.count())),
           unit_of_(static_cast<std::size_t>(flow.count()), -1) {}
 
     Units run() {
+        set_stages();
         connect();
         for (const Nodes& region : regions()) split(region);
-        merge_rotations();
+        if (rotates_together_) merge_rotations();
         return {std::move(units_), std::move(unit_of_)};
     }
 
@@ -37,6 +43,27 @@ class Finder {
     static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
     // ---- regions ----
+    // What only later work between products reads, such as the activation of a gate, runs with it.
+    void set_stages() {
+        for (NodeIndex i = flow_.count(); i-- > 0;) {
+            stage_[at(i)] = flow_.stage(i);
+            if (!serves_ || !flow_.is_glue(i) || is_result(i)) continue;
+            int least = -1;
+            bool between = true;
+            flow_.for_each_reader(i, [&](NodeIndex reader) {
+                between = between && flow_.is_glue(reader);
+                if (between) least = least < 0 ? stage_[at(reader)] : std::min(least, stage_[at(reader)]);
+            });
+            if (between) stage_[at(i)] = std::max(stage_[at(i)], least);
+        }
+    }
+    bool is_result(NodeIndex node) const {
+        for (const std::int64_t t : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
+            if (flow_.is_output(static_cast<TensorIndex>(t))) return true;
+        }
+        return false;
+    }
+
     NodeIndex root(NodeIndex node) {
         while (region_[at(node)] != node) node = region_[at(node)] = region_[at(region_[at(node)])];
         return node;
@@ -47,7 +74,7 @@ class Finder {
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
             if (!flow_.is_glue(i)) continue;
             flow_.for_each_reader(i, [&](NodeIndex reader) {
-                if (flow_.is_glue(reader) && flow_.stage(reader) == flow_.stage(i))
+                if (flow_.is_glue(reader) && stage_[at(reader)] == stage_[at(i)])
                     region_[at(root(reader))] = root(i);
             });
         }
@@ -81,7 +108,7 @@ class Finder {
         const std::set<NodeIndex> inside(region.begin(), region.end());
         // Sums and scales that only a norm reads, and the residual stream, belong to its kernel.
         for (auto it = region.rbegin(); it != region.rend(); ++it) {
-            if (owner.contains(*it) || !is_elementwise(*it)) continue;
+            if (owner.contains(*it) || !is_elementwise(*it) || (!adds_in_norms_ && is_sum(*it))) continue;
             int norm = -1;
             bool other = false;
             flow_.for_each_reader(*it, [&](NodeIndex reader) {
@@ -100,7 +127,7 @@ class Finder {
         }
         // A residual that is added after a norm.
         for (const NodeIndex node : region) {
-            if (owner.contains(node) || !is_sum(node)) continue;
+            if (!adds_in_norms_ || owner.contains(node) || !is_sum(node)) continue;
             for (const Operand& operand : flow_.operands(node)) {
                 const auto found = owner.find(through_views(flow_, operand.producer));
                 if (found == owner.end()) continue;
@@ -268,7 +295,7 @@ class Finder {
             const auto [first, fresh] = of_attention.emplace(attention, u);
             if (fresh) continue;
             Unit& target = units_[first->second];
-            if (flow_.stage(target.nodes.front()) != flow_.stage(units_[u].nodes.front())) continue;
+            if (stage_[at(target.nodes.front())] != stage_[at(units_[u].nodes.front())]) continue;
             for (const NodeIndex node : units_[u].nodes) {
                 unit_of_[at(node)] = static_cast<int>(first->second);
                 target.nodes.push_back(node);
@@ -311,7 +338,11 @@ class Finder {
     }
 
     const Flow& flow_;
+    bool adds_in_norms_;
+    bool rotates_together_;
+    bool serves_;  // language models
     std::vector<NodeIndex> region_;
+    std::vector<int> stage_;
     std::vector<int> unit_of_;
     std::vector<Unit> units_;
 };
@@ -352,8 +383,8 @@ NodeIndex through_views(const Flow& flow, NodeIndex node) {
     return node;
 }
 
-Units find_units(const Flow& flow) {
-    return Finder(flow).run();
+Units find_units(const Flow& flow, const EngineRows& rows) {
+    return Finder(flow, rows).run();
 }
 
 }  // namespace infercost

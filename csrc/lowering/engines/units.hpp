@@ -25,8 +25,8 @@ struct Units {
 };
 
 // Nodes of one stage that are connected form a region; norms, routers and rotations in it are units of their
-// own, and what is left is one unit.
-Units find_units(const Flow& flow);
+// own, and what is left is one unit. An engine without a kernel for sums and norms adds in one of its own.
+Units find_units(const Flow& flow, const EngineRows& rows);
 
 // "engine.add_norm", without the overload.
 inline std::string_view op_name(Pattern pattern) {

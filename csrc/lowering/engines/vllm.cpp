@@ -16,8 +16,17 @@ constexpr KernelRow kRows[] = {
     {Pattern::route,       "topk_softmax",            2},
     {Pattern::align,       "moe_align_block_size",    2},
     {Pattern::combine,     "moe_sum",                 2},
+    {Pattern::convolution, "causal_conv1d",           2},
+    {Pattern::recurrence,  "chunk_scan",              2},
     {Pattern::pointwise,   "triton_fused",            2},
     {Pattern::sample,      "sample",                  3},
+};
+
+// [1, 2, 4], then multiples of 8 below 256 and of 16 up to the least of 512 and twice the sequences.
+constexpr std::int64_t kSmall[] = {1, 2, 4, 8};
+constexpr GraphSizes::Range kRanges[] = {
+    {8,  256},
+    {16, 512}
 };
 
 }  // namespace
@@ -28,7 +37,10 @@ const EngineRows& vllm_rows() {
         "vllm",
         "V1",
         kRows,
-        {.step_ns = 970'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000}
+        {.step_ns = 970'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
+        nullptr,
+        {},
+        {.small = kSmall, .ranges = kRanges}
     };
     return kEngine;
 }

@@ -61,7 +61,7 @@ def roofline_vega(profile: ProfileLike) -> dict[str, Any]:
         {
             "module": dot.module or "(itself)",
             "op": dot.op,
-            "engine": dot.engine,
+            "unit": dot.unit,
             "bound": dot.bound,
             "share": dot.share,
             "latency_s": dot.latency_s,
@@ -157,7 +157,7 @@ def roofline_vega(profile: ProfileLike) -> dict[str, Any]:
                     "tooltip": [
                         {"field": "module"},
                         {"field": "op"},
-                        {"field": "engine"},
+                        {"field": "unit"},
                         {"field": "share", "format": ".2%"},
                         {"field": "latency_s", "format": ".4s"},
                     ],

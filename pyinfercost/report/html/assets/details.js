@@ -15,7 +15,7 @@ function drawDetails(view, node, tree) {
     const [layer] = busy;
     pairs.push(["effect", `${layer.effect}, ${percent(layer.effect_share)} of its time`]);
     if (layer.kernel_flops) {
-      pairs.push(["runs on", layer.engine]);
+      pairs.push(["runs on", layer.unit]);
       pairs.push(["reaches", `${quantity(layer.kernel_flops / layer.latency_s, "FLOP/s")} at ${digits(layer.kernel_flops / layer.kernel_bytes)} FLOP/B`]);
     }
     pairs.push(["its kernel moves", quantity(layer.kernel_bytes, "B")]);

@@ -14,17 +14,17 @@ function rooflineOf(view) {
     }
     dots.push({ index, layer, share: layer.latency_s / whole, x: layer.kernel_flops / layer.kernel_bytes, y: layer.kernel_flops / layer.latency_s });
   });
-  const used = new Set(dots.map((dot) => dot.layer.engine));
+  const used = new Set(dots.map((dot) => dot.layer.unit));
   const roofs = new Map();
-  for (const engine of view.machine.engines) {
-    const isUsed = used.has(`${engine.engine} ${engine.dtype}`);
-    const key = `${engine.flop_per_s} ${engine.engine} ${isUsed}`;
-    const roof = roofs.get(key) || { engine: engine.engine, rate: engine.flop_per_s, used: isUsed, dtypes: [] };
-    roof.dtypes.push(SHORT_DTYPES[engine.dtype] || engine.dtype);
+  for (const each of view.machine.units) {
+    const isUsed = used.has(`${each.unit} ${each.dtype}`);
+    const key = `${each.flop_per_s} ${each.unit} ${isUsed}`;
+    const roof = roofs.get(key) || { unit: each.unit, rate: each.flop_per_s, used: isUsed, dtypes: [] };
+    roof.dtypes.push(SHORT_DTYPES[each.dtype] || each.dtype);
     roofs.set(key, roof);
   }
   const sorted = [...roofs.values()].sort((one, other) => other.rate - one.rate);
-  for (const roof of sorted) roof.label = `${roof.engine} ${roof.dtypes.join(", ")}`;
+  for (const roof of sorted) roof.label = `${roof.unit} ${roof.dtypes.join(", ")}`;
   return { dots, roofs: sorted, slopes: view.machine.memory, without, withoutShare: whole ? withoutSeconds / whole : 0 };
 }
 
@@ -119,7 +119,7 @@ function drawRoofline(view, pick) {
   }
   const byIntensity = [...dots].sort((one, other) => one.x - other.x || one.index - other.index);
   const told = (dot) => [nameOf(dot.layer), `${quantity(dot.layer.latency_s, "s")}, ${percent(dot.share)} of the time`,
-    `${quantity(dot.y, "FLOP/s")} at ${digits(dot.x)} FLOP/B`, `${dot.layer.engine}, bound by ${dot.layer.bound}: ${dot.layer.effect}`];
+    `${quantity(dot.y, "FLOP/s")} at ${digits(dot.x)} FLOP/B`, `${dot.layer.unit}, bound by ${dot.layer.bound}: ${dot.layer.effect}`];
   const dotOf = (target) => dots.find((dot) => String(dot.index) === target.getAttribute("data-layer"));
   svg.addEventListener("pointermove", (event) => {
     const dot = event.target.classList.contains("dot") ? dotOf(event.target) : null;

@@ -1,0 +1,294 @@
+#include "lowering/engines/recurrences.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+namespace infercost {
+namespace {
+
+// Operators between products in one module from which on it is taken for a loop that was captured step by
+// step. Modules without products of activations have at most about 30.
+constexpr int kLoop = 64;
+// The same for an update of states that is one step of such a loop.
+constexpr int kUpdate = 16;
+
+constexpr int kNone = -1;
+
+class RecurrenceFinder {
+  public:
+    explicit RecurrenceFinder(const Flow& flow)
+        : flow_(flow),
+          part_(static_cast<std::size_t>(flow.count()), kNone),
+          level_(static_cast<std::size_t>(flow.count()), 0),
+          readers_(static_cast<std::size_t>(flow.count())),
+          makers_(static_cast<std::size_t>(flow.count())) {}
+
+    Units run() {
+        inspect_modules();
+        choose_modules();
+        Units found{{}, std::vector<int>(part_.size(), kNone)};
+        if (members_.empty()) return found;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) assign(i);
+        link();
+        join_convolutions();
+        set_levels();
+        delay();
+        collect(found);
+        return found;
+    }
+
+  private:
+    // What a module contains directly.
+    struct Module {
+        bool attends = false;
+        bool routes = false;
+        bool has_weights = false;
+        bool has_norm = false;
+        bool has_convolution = false;  // one channel per group: of a short causal window
+        bool multiplies = false;       // activations with activations
+        bool keeps_state = false;      // from step to step, apart from keys and values
+        int operators = 0;             // live, and no views
+    };
+
+    static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+    bool works(NodeIndex node) const { return flow_.is_live(node) && !flow_.is_free(node); }
+
+    bool is_short_convolution(NodeIndex node) const {
+        if (flow_.op(node) != "aten.conv1d" && flow_.op(node) != "aten.convolution") return false;
+        const Call call = flow_.call(node);
+        const TensorIndex weight = call.tensor("weight");
+        if (weight == kNoTensor) return false;
+        const std::vector<Expr> shape = flow_.shape(weight);
+        return shape.size() == 3 && shape[1] == Expr(1) && call.integer("groups", 1) == shape[0];
+    }
+
+    // A product of two activations.
+    bool is_inner_product(NodeIndex node) const {
+        const WorkKind kind = flow_.kind(node);
+        if (kind == WorkKind::library) return true;  // a triangular system
+        return kind == WorkKind::gemm && flow_.weight_of(node) == kNoTensor &&
+               flow_.op(node) != "aten._grouped_mm" && !flow_.op(node).starts_with("pyinfercost.");
+    }
+
+    void inspect_modules() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!works(i)) continue;
+            Module& module = modules_[flow_.module(i)];
+            const WorkKind kind = flow_.kind(i);
+            ++module.operators;
+            module.attends = module.attends || kind == WorkKind::attention || kind == WorkKind::softmax;
+            module.routes = module.routes || is_top(flow_, i) || flow_.op(i) == "aten._grouped_mm";
+            module.has_weights = module.has_weights || flow_.weight_of(i) != kNoTensor;
+            module.has_norm = module.has_norm || is_statistic(flow_, i);
+            module.has_convolution = module.has_convolution || is_short_convolution(i);
+            module.multiplies = module.multiplies || is_inner_product(i);
+            module.keeps_state = module.keeps_state || reads_state(i);
+        }
+    }
+
+    // Caches that nothing is appended to are states.
+    bool reads_state(NodeIndex node) const {
+        return std::any_of(flow_.operands(node).begin(), flow_.operands(node).end(),
+                           [&](const Operand& read) {
+                               TensorIndex t = read.tensor;
+                               for (NodeIndex made = read.producer;
+                                    made != kNoNode && flow_.is_free(made) && !flow_.operands(made).empty();
+                                    made = flow_.operands(made).front().producer) {
+                                   t = flow_.operands(made).front().tensor;
+                               }
+                               return flow_.tensor(t).role == Role::kv_cache;
+                           });
+    }
+
+    bool is_recurrent(const Module& module) const {
+        if (module.attends || module.routes) return false;
+        // A loop with products of weights is one over experts.
+        const bool loops = module.operators >= kLoop && !module.has_weights;
+        return module.has_convolution || module.multiplies || module.keeps_state || loops;
+    }
+
+    // Recurrent modules, with activations and convolutions that are modules of their own in them.
+    void choose_modules() {
+        std::set<std::string> recurrent;
+        for (const auto& [name, module] : modules_) {
+            if (!is_recurrent(module)) continue;
+            const bool alone = module.has_convolution && module.operators == 1;
+            recurrent.insert(alone ? parent_of(name) : name);
+        }
+        for (const std::string& name : recurrent) {
+            const auto found = modules_.find(name);
+            if (found != modules_.end() && (found->second.attends || found->second.routes)) continue;
+            members_.emplace(name, static_cast<int>(members_.size()));
+            least_.push_back(found != modules_.end() && updates(found->second) ? kUpdate : kLoop);
+        }
+        std::map<std::string, int> inner;
+        for (const auto& [name, module] : modules_) {
+            const auto around = members_.find(parent_of(name));
+            if (around == members_.end() || members_.contains(name)) continue;
+            if (!module.attends && !module.routes && !module.has_weights && !module.has_norm) {
+                inner.emplace(name, around->second);
+            }
+        }
+        members_.insert(inner.begin(), inner.end());
+    }
+
+    static bool updates(const Module& module) { return module.has_convolution || module.keeps_state; }
+
+    static std::string parent_of(const std::string& module) {
+        const std::size_t dot = module.rfind('.');
+        return dot == std::string::npos ? "" : module.substr(0, dot);
+    }
+
+    // A module has two parts, its convolution and the rest: numbers 2 m and 2 m + 1.
+    void assign(NodeIndex node) {
+        if (!works(node) || flow_.weight_of(node) != kNoTensor || flow_.kind(node) == WorkKind::unknown ||
+            flow_.op(node) == "aten.embedding") {
+            return;
+        }
+        const auto found = members_.find(flow_.module(node));
+        if (found == members_.end()) return;
+        part_[at(node)] = 2 * found->second + (is_short_convolution(node) ? 0 : 1);
+    }
+
+    bool is_convolution_part(int part) const { return part >= 0 && part % 2 == 0; }
+
+    // The live nodes that read results of a node and that make its operands, through views.
+    void link() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!works(i)) continue;
+            std::vector<NodeIndex>& readers = readers_[at(i)];
+            flow_.for_each_reader(i, [&](NodeIndex reader) { readers.push_back(reader); });
+            std::sort(readers.begin(), readers.end());
+            readers.erase(std::unique(readers.begin(), readers.end()), readers.end());
+            for (const NodeIndex reader : readers) makers_[at(reader)].push_back(i);
+        }
+    }
+
+    bool is_result(NodeIndex node) const {
+        const auto outputs = flow_.graph().node_outputs(flow_.graph().nodes()[at(node)]);
+        return std::any_of(outputs.begin(), outputs.end(),
+                           [&](std::int64_t t) { return flow_.is_output(static_cast<TensorIndex>(t)); });
+    }
+
+    bool moves(NodeIndex node) const {
+        const WorkKind kind = flow_.kind(node);
+        return kind == WorkKind::copy || kind == WorkKind::fill ||
+               (kind == WorkKind::pointwise && flow_.pointwise_flops(node) == Expr(0));
+    }
+
+    // The kernel of a convolution also shifts its window of earlier tokens, and applies an activation.
+    void join_convolutions() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!is_convolution_part(part_[at(i)])) continue;
+            NodeIndex last = i;
+            while (readers_[at(last)].size() == 1 && !is_result(last)) {
+                const NodeIndex next = readers_[at(last)].front();
+                const bool elementwise = flow_.kind(next) == WorkKind::pointwise || moves(next);
+                if (part_[at(next)] != part_[at(i)] + 1 || !elementwise || makers_[at(next)].size() > 1)
+                    break;
+                part_[at(next)] = part_[at(i)];
+                last = next;
+            }
+        }
+        for (bool changed = true; changed;) {
+            changed = false;
+            for (NodeIndex i = flow_.count(); i-- > 0;) {
+                const int part = part_[at(i)];
+                if (part < 0 || is_convolution_part(part) || !moves(i) || !belongs(i, part - 1)) continue;
+                part_[at(i)] = part - 1;
+                changed = true;
+            }
+        }
+    }
+
+    // Whether what a node moves goes to a convolution, or comes from its window and goes nowhere else.
+    bool belongs(NodeIndex node, int convolution) const {
+        const std::vector<NodeIndex>& readers = readers_[at(node)];
+        if (readers.empty()) {
+            const std::vector<NodeIndex>& makers = makers_[at(node)];
+            return std::any_of(makers.begin(), makers.end(), [&](NodeIndex maker) {
+                const std::vector<NodeIndex>& others = readers_[at(maker)];
+                return part_[at(maker)] == convolution ||
+                       std::any_of(others.begin(), others.end(),
+                                   [&](NodeIndex other) { return part_[at(other)] == convolution; });
+            });
+        }
+        bool feeds = false;
+        for (const NodeIndex reader : readers) {
+            const bool own = part_[at(reader)] == convolution;
+            const bool keeps =
+                moves(reader) && readers_[at(reader)].empty() && part_[at(reader)] == convolution + 1;
+            if (!own && !keeps) return false;
+            feeds = feeds || own;
+        }
+        return feeds;
+    }
+
+    // How often a path to a node changes between parts. Nodes of one part and level form a unit: a path that
+    // leaves it has another level when it returns.
+    void set_levels() {
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (!works(i)) continue;
+            int level = 0;
+            for (const NodeIndex maker : makers_[at(i)]) {
+                level = std::max(level, level_[at(maker)] + (part_[at(maker)] != part_[at(i)] ? 1 : 0));
+            }
+            level_[at(i)] = level;
+        }
+    }
+
+    // What only a later unit of the module reads belongs to that.
+    void delay() {
+        for (NodeIndex i = flow_.count(); i-- > 0;) {
+            const int part = part_[at(i)];
+            const std::vector<NodeIndex>& readers = readers_[at(i)];
+            if (part < 0 || is_convolution_part(part) || readers.empty() || is_result(i)) continue;
+            int least = level_[at(readers.front())];
+            bool inside = true;
+            for (const NodeIndex reader : readers) {
+                inside = inside && part_[at(reader)] == part;
+                least = std::min(least, level_[at(reader)]);
+            }
+            if (inside) level_[at(i)] = std::max(level_[at(i)], least);
+        }
+    }
+
+    // Parts without a product of activations and without a loop are left to the units of other modules.
+    void collect(Units& found) const {
+        std::map<std::pair<int, int>, Nodes> units;
+        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+            if (part_[at(i)] >= 0) units[{part_[at(i)], level_[at(i)]}].push_back(i);
+        }
+        for (auto& [key, nodes] : units) {
+            const bool convolution = is_convolution_part(key.first);
+            const bool multiplies = std::any_of(nodes.begin(), nodes.end(),
+                                                [&](NodeIndex node) { return is_inner_product(node); });
+            const int least = least_[static_cast<std::size_t>(key.first / 2)];
+            if (!convolution && !multiplies && static_cast<int>(nodes.size()) < least) continue;
+            for (const NodeIndex node : nodes) found.of_node[at(node)] = static_cast<int>(found.units.size());
+            found.units.push_back({.nodes = std::move(nodes),
+                                   .pattern = convolution ? Pattern::convolution : Pattern::recurrence});
+        }
+    }
+
+    const Flow& flow_;
+    std::map<std::string, Module> modules_;
+    std::map<std::string, int> members_;  // number of the recurrent module
+    std::vector<int> least_;              // operators of a kernel of each, without products
+    std::vector<int> part_;
+    std::vector<int> level_;
+    std::vector<std::vector<NodeIndex>> readers_;
+    std::vector<std::vector<NodeIndex>> makers_;
+};
+
+}  // namespace
+
+Units find_recurrences(const Flow& flow) {
+    return RecurrenceFinder(flow).run();
+}
+
+}  // namespace infercost
