@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,9 +18,9 @@ MIB = 2**20
 PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, bytes
 
 
-def demand(memory_bytes: float, *, prompt: Prompt | None = None, machine: str = "any", **fields: Any) -> Demand:
+def demand(memory_bytes: float, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any) -> Demand:
     known = {"weight_bytes": 16 * 10**9, "sequence_bytes": 10**9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
-    return Demand(machine=SimpleNamespace(id=machine, memory_bytes=memory_bytes), prompt=prompt, **known)
+    return Demand(memory_bytes=memory_bytes, is_a100=int(a100), prompt=prompt, **known)
 
 
 # ---- the memory of a forward -----------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ def test_vllm_plans_larger_steps_on_larger_cards() -> None:
     context = 0.65e9
     assert pool(demand(69 * GIB)) == pytest.approx(0.9 * 69 * GIB - 16e9 - of_256 - context)
     assert pool(demand(80 * GIB)) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_1024 - context)
-    assert pool(demand(80 * GIB, machine="a100-sxm-80gb")) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_256 - context)
+    assert pool(demand(80 * GIB, a100=True)) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_256 - context)
 
 
 def test_vllm_reads_a_prompt_in_chunks() -> None:
