@@ -49,8 +49,9 @@ MERGED = ("qkv_proj", "query_key_value")  # products of queries, keys and values
 # Weights that are on every rank, by the last parts of their names.
 WHOLE = (
     "norm", "ln_", "layernorm", "LayerNorm", "layer_norm", "bias", "gate.weight", "router.weight", "wpe.weight",
-    "q_a_proj.weight", "kv_a_proj_with_mqa.weight", "position_embeddings", "token_type_embeddings", "pooler",
-    "cls_token", "patch_embeddings", "classifier", "predictions.transform", "seq_relationship",
+    "q_a_proj.weight", "kv_a_proj_with_mqa.weight", "position_embeddings", "pooler",
+    "token_type_embeddings", "cls_token",
+    "patch_embeddings", "classifier", "predictions.transform", "seq_relationship",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ _NAMES = ("batch", "sequence", "n", "experts.count", "w")
 class GraphJson(Door):
     """`Graph.from_json` and `from_dict`, then `count`, `estimate` and `profile`."""
 
-    share = 140_000
+    share = 100_000
 
     def seeds(self) -> list[Value]:
         """Return the documents of small graphs."""
