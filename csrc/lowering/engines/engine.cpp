@@ -72,10 +72,21 @@ GraphPtr without_conversions(const GraphPtr& graph) {
     return rewriter.build().graph;
 }
 
+// Sums over the ranks of a layout run in the engine's own kernels.
+GraphPtr name_all_reduces(const GraphPtr& graph, std::string_view kernel) {
+    GraphRewriter rewriter(*graph);
+    for (std::size_t i = 0; i < graph->nodes().size(); ++i) {
+        if (graph->ops()[graph->nodes()[i].op].name != "collective.all_reduce") continue;
+        rewriter.set_argument(static_cast<NodeIndex>(i), {"kernel", std::string(kernel)});
+    }
+    return rewriter.build().graph;
+}
+
 EngineGraph served(GraphPtr now, const EngineRows& rows) {
     now = absorb_latents(fold_attention(now, true));
     now = merge_products(page_cache(now, rows.traits), rows.traits.merges);
-    return fuse_between(sample_tokens(now, rows), rows);
+    now = name_all_reduces(sample_tokens(now, rows), rows.traits.all_reduce);
+    return fuse_between(now, rows);
 }
 
 // What a compiler of whole models makes of a forward.

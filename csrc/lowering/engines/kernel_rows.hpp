@@ -57,10 +57,11 @@ enum class Merges : std::uint8_t {
 // in a kernel of its own, and one without a row for cache_write writes as it rotates.
 struct EngineTraits {
     Merges merges = Merges::all;
-    bool rotates_together = true;   // queries and keys in one kernel
-    bool writes_together = true;    // keys and values in one kernel
-    bool samples_on_device = true;  // or copies logits to the host
-    bool stores_half = false;       // keys and values in float16, whatever the dtype of activations
+    bool rotates_together = true;             // queries and keys in one kernel
+    bool writes_together = true;              // keys and values in one kernel
+    bool samples_on_device = true;            // or copies logits to the host
+    bool stores_half = false;                 // keys and values in float16, whatever the dtype of activations
+    std::string_view all_reduce = "library";  // the kernel of sums over ranks: see hardware/collectives.hpp
 };
 
 // The sizes of a decode step that an engine records graphs for, in ascending order. A step of another number

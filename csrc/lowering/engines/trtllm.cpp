@@ -41,7 +41,7 @@ const EngineRows& trtllm_rows() {
         kRows,
         {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
-        {},
+        {.all_reduce = "push"},
         {.small = kSmall, .ranges = kRanges}
     };
     return kEngine;

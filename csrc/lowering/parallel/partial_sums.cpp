@@ -114,6 +114,8 @@ class Finder {
             made_[static_cast<std::size_t>(t)] = now.parts != Parts::none;
             const auto found = joined_.find(t);
             if (found != joined_.end() && found->second.after == node) at(t).parts = Parts::none;
+            // Rows of a divided vocabulary are added up at once: all layers add to them.
+            if (at(t).parts != Parts::none && plain(call) == "aten.embedding") join(t);
         }
     }
 
@@ -218,7 +220,7 @@ class Finder {
         });
         const TensorIndex first = call.first_operand();
         if (op == "aten.copy") return call.tensor("src") == partial.front();
-        if (moves_elements(call)) return live <= partial.size();
+        if (moves_elements(call)) return live <= partial.size() && !widens(call, partial.front());
         if (op == "aten.sum") return !sums_split(call, first);
         if (is_one_of(op, kAdded))
             return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));
@@ -228,6 +230,12 @@ class Finder {
         if (is_one_of(op, kLookUps)) return is_partial(first) && partial.size() == 1;
         if (is_one_of(op, kPlacing)) return is_partial(first) || is_empty(first);
         return false;
+    }
+
+    // Fewer bytes are sent before a conversion to a wider dtype.
+    bool widens(const Call& call, TensorIndex partial) const {
+        return call.output_count() > 0 &&
+               bits_of(flow().tensor(call.output()).dtype) > bits_of(flow().tensor(partial).dtype);
     }
 
     // A sum with rows of a weight, which one of the ranks adds.
