@@ -7,6 +7,7 @@ namespace infercost {
 
 void register_engines(py::module_& m) {
     m.def("engines", &engine_names, "The names of all engines.");
+    m.def("compilers", &compiler_names, "The names of the engines that compile whole models.");
     m.def(
         "engine_version",
         [](const std::string& engine) { return std::string(version_of(parse_engine(engine))); },

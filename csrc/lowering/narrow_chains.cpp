@@ -13,11 +13,6 @@ constexpr std::string_view kFused[] = {"engine.convolution", "engine.product", "
                                        "engine.activation",  "engine.join",    "aten.cat"};
 constexpr std::string_view kNorms[] = {"engine.norm", "engine.add_norm"};
 
-template <std::size_t N>
-bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
-    return std::find(std::begin(names), std::end(names), op) != std::end(names);
-}
-
 class NarrowPass {
   public:
     NarrowPass(const std::shared_ptr<const Graph>& graph, DType narrow)

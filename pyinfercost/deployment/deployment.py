@@ -114,10 +114,10 @@ class Deployment:
         checked["devices"] = checked["_layout"].devices
         checked["layout"] = None if self.layout is None else checked["_layout"]
         checked["serving"] = checked_field("serving", self.serving) if self.serving else ""
-        if checked["serving"] and checked["engine"] == TORCH:
+        if checked["serving"] and checked["engine"] in (TORCH, *_core.compilers()):
             raise DeploymentError(
-                f"serving is {shown(self.serving)}, and engine torch forms no steps; pass a serving engine, such as "
-                "engine='vllm', or leave serving out"
+                f"serving is {shown(self.serving)}, and engine {checked['engine']} forms no steps; pass a serving "
+                "engine, such as engine='vllm', or leave serving out"
             )
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)

@@ -7,6 +7,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
@@ -265,8 +266,9 @@ class GridPoints:
         of_text = np.asarray([parse_serving(text).tokens_per_step for text in grid.values("serving")])
         found: NDArray[np.float64] = of_text[self._position("serving")]
         if "engine" in grid.names:
-            of_torch = np.asarray([engine == TORCH for engine in grid.values("engine")])
-            found = np.where(of_torch[self._position("engine")], 1.0, found)
+            stepless = (TORCH, *_core.compilers())
+            forms_none = np.asarray([engine in stepless for engine in grid.values("engine")])
+            found = np.where(forms_none[self._position("engine")], 1.0, found)
         return found
 
     @property

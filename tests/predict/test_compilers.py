@@ -160,6 +160,11 @@ def test_every_kind_of_machine_runs_a_compiled_model() -> None:
         assert 0 < ic.estimate(graph, hardware=hardware, engine="onnxruntime").latency_s < eager.latency_s
 
 
+def test_settings_of_steps_are_refused() -> None:
+    with pytest.raises(ic.errors.InputError, match="engine tensorrt forms no steps; pass a serving engine"):
+        ic.Deployment(hardware="l4", engine="tensorrt", serving="draft_tokens=2")
+
+
 def test_a_training_step_is_refused() -> None:
     graph = ic.capture(Feed(), torch.randn(2, 10, 64), training=True)
     with pytest.raises(ic.errors.InputError, match="training step; expected engine torch"):

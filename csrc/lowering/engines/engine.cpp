@@ -139,6 +139,14 @@ std::vector<std::string> engine_names() {
     return names;
 }
 
+std::vector<std::string> compiler_names() {
+    std::vector<std::string> names;
+    for (const EngineRows* rows : engines()) {
+        if (rows->compiler) names.emplace_back(rows->name);
+    }
+    return names;
+}
+
 std::string_view version_of(ServingEngine engine) {
     const EngineRows* rows = rows_of(engine);
     return rows ? rows->version : "";

@@ -17,6 +17,8 @@ enum class ServingEngine : std::uint8_t { torch, vllm, sglang, trtllm, llamacpp,
 std::string_view name_of(ServingEngine engine);
 ServingEngine parse_engine(std::string_view name);
 std::vector<std::string> engine_names();
+// Those that compile whole models, and serve no language models step by step.
+std::vector<std::string> compiler_names();
 // The version whose behavior the rows of an engine describe; empty for torch.
 std::string_view version_of(ServingEngine engine);
 

@@ -1,6 +1,7 @@
 // How values flow through a graph: what passes on this page need to find groups of nodes.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -11,6 +12,11 @@
 namespace infercost {
 
 inline constexpr NodeIndex kNoNode = -1;
+
+template <std::size_t N>
+bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
+    return std::find(std::begin(names), std::end(names), op) != std::end(names);
+}
 
 // One value that a node reads: its tensor, and the node that wrote it last before; kNoNode for inputs.
 struct Operand {

@@ -34,11 +34,6 @@ inline std::string_view op_name(Pattern pattern) {
     return full.substr(0, full.rfind('.'));
 }
 
-template <std::size_t N>
-bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
-    return std::find(std::begin(names), std::end(names), op) != std::end(names);
-}
-
 // Sums over a row: of a norm.
 bool is_statistic(const Flow& flow, NodeIndex node);
 bool is_top(const Flow& flow, NodeIndex node);

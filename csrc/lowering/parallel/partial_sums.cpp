@@ -14,11 +14,6 @@ constexpr std::string_view kScaled[] = {"aten.mul", "aten.div", "aten.multiply",
 constexpr std::string_view kAdded[] = {"aten.add", "aten.sub"};
 constexpr std::string_view kKept[] = {"aten.neg", "aten.masked_fill", "aten.dropout"};
 
-template <std::size_t N>
-bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
-    return std::find(std::begin(names), std::end(names), op) != std::end(names);
-}
-
 // Without the underscore of an operator that works in place.
 std::string_view plain(const Call& call) {
     std::string_view name = call.op().name;

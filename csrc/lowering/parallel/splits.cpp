@@ -254,7 +254,7 @@ class Splitter {
         }
         throw std::invalid_argument("tensor=" + std::to_string(layout_.tensor) +
                                     " divides no product of this model" + why +
-                                    "; expected tensor=1, or data and pipeline parallelism");
+                                    "; expected tensor=1, or data=, copies of the whole model");
     }
 
     Relations& relations_;
