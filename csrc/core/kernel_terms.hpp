@@ -39,6 +39,7 @@ struct KernelTerms {
     double launches;         // how often the plan runs it
     double views;            // eager: ops that only make views, issued before it; the mean over its launches
     double opened;           // compiled: share of launches that do not continue the loop nest before them
+    double apart;            // launches from one of the same op to the next; the mean over its launches
     Affine contraction_flops;
     Affine pointwise_flops;
     Affine weight_bytes;  // read, and the same in every call

@@ -89,7 +89,10 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
     Binder binder(hardware, plan_->execution);
     memory_ = binder.memory();
     footprint_ = footprint_on(hardware.kind, *plan_);
-    start_s_ = binder.start_s();
+    // Compilers of whole models have prepared every call; a module of torch checks what it was compiled for.
+    const bool prepared = std::any_of(plan_->terms.begin(), plan_->terms.end(),
+                                      [](const KernelTerms& terms) { return terms.prepared; });
+    start_s_ = binder.start_s(prepared ? 0.0 : static_cast<double>(plan_->weight_count));
     static_w_ = binder.static_w();
     spread_ = hardware.spread;
     kernels_.reserve(plan_->terms.size());

@@ -84,7 +84,8 @@ class Explainer {
                 without(kernel, [](BoundKernel& k) { k.cpu.fault_s_per_byte = 0; });
                 without(kernel, [](BoundKernel& k) { k.cpu.packing_s_per_byte = 0; });
                 without(kernel, [](BoundKernel& k) { k.cpu.gemv_s_per_byte = 0; });
-                return without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
+                without(kernel, [](BoundKernel& k) { k.cpu.region_s = 0; });
+                return without(kernel, [](BoundKernel& k) { k.cpu.cold_s = 0; });
             case MachineKind::systolic:
                 return;
         }
@@ -204,6 +205,7 @@ class Explainer {
         lost("packing", &KernelSeconds::compute);
         lost("weights", &KernelSeconds::cache);
         lost("regions", &KernelSeconds::launch);
+        lost("cold", &KernelSeconds::launch);
         add_rest("idle", loops_s + reorder_s + packing_s);
     }
 

@@ -90,11 +90,15 @@ inline constexpr Constant kEccRows[] = {
 static_assert(has_distinct_keys(kStreamRows, kEccRows));
 
 struct ForwardConstants {
-    double start_s, compiled_dispatch_s;
+    double start_s, compiled_start_s, guard_s, compiled_dispatch_s;
 };
 inline constexpr ConstantField<ForwardConstants> kForwardRows[] = {
     ROW("start_us", ForwardConstants, start_s, kMicroseconds, kNotNegative, 0,
         "time from the host's call to the first kernel, and from the last kernel back"),
+    ROW("compiled_start_us", ForwardConstants, compiled_start_s, kMicroseconds, kNotNegative, 0,
+        "extra time to call a compiled module"),
+    ROW("guard_us", ForwardConstants, guard_s, kMicroseconds, kNotNegative, 0,
+        "extra time to call a compiled module, per weight or buffer whose identity it checks"),
     ROW("compiled_dispatch_us", ForwardConstants, compiled_dispatch_s, kMicroseconds, kNotNegative, 0,
         "host time to issue one kernel of compiled code, which overlaps with the device"),
 };
@@ -286,9 +290,9 @@ static_assert(is_complete(kSparsityRows));
 struct CpuConstants {
     double special_s, library_s, row_s, softmax_s, window_s, scattered_s, transpose_s, copying_s;
     double compiled_special_s, compiled_row_s, compiled_softmax_s, compiled_window_s, compiled_grain;
-    double packing_s, gemv_s;
+    double packing_s, gemv_s, half_gemv_s, weight_stream, half_weight_stream;
     double product, pixelwise, convolution, grouped, depthwise, attention;
-    double convolution_s, region_s, fault_s_per_byte;
+    double convolution_s, cold_dispatch_s, cold_product_s, cold_convolution_s, region_s, fault_s_per_byte;
 };
 inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("special_per_clock_per_core", CpuConstants, special_s, kElementsPerClockPerCore, kPositive, 0,
@@ -324,6 +328,13 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
         "time"),
     ROW("gemv_per_clock_per_core", CpuConstants, gemv_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of weights read, widened and multiplied in a product with few rows; unset: by bytes"),
+    ROW("half_gemv_per_clock_per_core", CpuConstants, half_gemv_s, kElementsPerClockPerCore, kPositive,
+        kUnset, "the same for 16-bit weights that a library arranges in each call; unset: as gemv"),
+    ROW("weight_stream", CpuConstants, weight_stream, kRatio, kPositive, 1,
+        "rate at which a product reads weights from the last cache and from memory, as a multiple of "
+        "[achieved]"),
+    ROW("half_weight_stream", CpuConstants, half_weight_stream, kRatio, kPositive, kUnset,
+        "the same for 16-bit weights that a library arranges in each call; unset: as weight_stream"),
     ROW("product", CpuConstants, product, kRatio, kPositive, 1,
         "compute rate of matrix products, as a multiple of [achieved]"),
     ROW("pixelwise", CpuConstants, pixelwise, kRatio, kPositive, 1, "the same for 1 x 1 convolutions"),
@@ -333,7 +344,13 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
         "the same for convolutions with one channel per group"),
     ROW("attention", CpuConstants, attention, kRatio, kPositive, 1, "the same for attention"),
     ROW("convolution_us", CpuConstants, convolution_s, kMicroseconds, kNotNegative, 0,
-        "extra time to call the convolution library, over the dispatch of another op"),
+        "extra time to call the convolution library, over a call of the product library"),
+    ROW("cold_dispatch_us", CpuConstants, cold_dispatch_s, kMicroseconds, kNotNegative, 0,
+        "extra time of an op whose code and data were evicted from the private caches"),
+    ROW("cold_product_us", CpuConstants, cold_product_s, kMicroseconds, kNotNegative, 0,
+        "the same for the product library, over the dispatch"),
+    ROW("cold_convolution_us", CpuConstants, cold_convolution_s, kMicroseconds, kNotNegative, 0,
+        "the same for the convolution library, over the product library"),
     ROW("parallel_region_us_per_thread", CpuConstants, region_s, kMicroseconds, kNotNegative, 0,
         "time to open and close a parallel loop, per thread"),
     ROW("page_fault_us", CpuConstants, fault_s_per_byte, kMicrosecondsPerPage, kNotNegative, 0,

@@ -262,6 +262,8 @@ Constants Constants::complete(double kernel_minimum_s, double spread) const {
     CpuConstants& loops = full.cpu;
     fill(loops, kCpuRows);
     loops.scattered_s = loops.scattered_s > 0 ? loops.scattered_s : loops.row_s;
+    loops.half_gemv_s = value_or(loops.half_gemv_s, loops.gemv_s);
+    loops.half_weight_stream = value_or(loops.half_weight_stream, loops.weight_stream);
     loops.compiled_special_s = value_or(loops.compiled_special_s, loops.special_s);
     loops.compiled_row_s = value_or(loops.compiled_row_s, loops.row_s);
     loops.compiled_softmax_s = value_or(loops.compiled_softmax_s, loops.softmax_s);

@@ -157,6 +157,9 @@ struct CpuCosts {
     bool copies_activations = false;     // a library also copies activations into its layout
     bool copies_results = false;         // and results out of it
     double least_shared = 0;             // with fewer elements, one thread runs the loop; 0: no minimum
+    double cold_s = 0;                   // added to launch_s if the caches of a core were swept
+    double apart = 0;                    // launches from one of the same op to the next
+    double private_capacity = 0;         // bytes of the largest private caches of all cores
     double region_s = 0;                 // of a parallel loop, per thread
     double fault_s_per_byte = 0;         // of newly mapped memory; 0: buffers are reused
     double allocated_s_per_byte = 0;     // of results that no cache holds, read before they are overwritten
@@ -167,6 +170,7 @@ struct CpuCosts {
     double shares_per_byte = 0;          // of weights: parts that are worth a thread
     double packing_s_per_byte = 0;       // of weights into panels, on all cores; 0: they are not packed
     double gemv_s_per_byte = 0;          // of weights in a product with few rows, on all cores; 0: no limit
+    double weight_passes = 1;            // time of weights beyond the private caches relative to a stream
 };
 
 struct SystolicCosts {

@@ -27,6 +27,10 @@ constexpr double kBrokenBlocks = 3.0;
 // Measured with torch 2.13 on a Xeon with AMX, one thread, 2048 x 4096 weights, cold: fp32 2.6 ms with 1 row,
 // 7.2 with 8 and 8.2 with 32; bf16 1.7, 1.8 and 2.0.
 constexpr int kPackedBits = 32;
+// Linear layers with 16-bit weights in torch's own layout pass through oneDNN, which arranges them for its
+// kernel in each call: 2 MiB that both cores hold in their L2 take 114 us with 1, 2 or 8 rows, and 213 from
+// memory, where fp32 weights of 4 MiB take 95 and 230 (torch 2.13, two cores of a Xeon with AMX).
+constexpr int kHalfBits = 16;
 
 bool is_depthwise(const KernelTerms& terms) {
     return is_constant(terms.k) && terms.k.constant == terms.filter_elements && !is_one(terms.batch);
@@ -109,6 +113,13 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
 
 }  // namespace
 
+// Bytes of the outermost caches that cores do not share, over all cores.
+double Binder::private_capacity() const {
+    const std::vector<MemoryLevel>& levels = hardware_.memory;
+    if (levels.size() < 2) return 0;
+    return levels[levels.size() > 2 ? levels.size() - 3 : 0].capacity_bytes;
+}
+
 // Whether weights are constants of the compiled graph, whose copies and conversions are folded when it is
 // made. Narrow formats are compiled that way (freezing in torch.compile, graphs of oneDNN, serving engines),
 // and compilers of whole models prepare all weights;
@@ -144,8 +155,10 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     const double per_op = !compiled                                   ? over.dispatch_s
                           : is_replayed(execution_) || terms.prepared ? over.replay_gap_s
                                                                       : over.launch_gap_s;
-    costs.launch_s = per_op + (is_contraction(terms.kind) ? over.kernel_minimum_s : 0.0);
-    if (terms.kind == WorkKind::convolution) {
+    const bool contracts = is_contraction(terms.kind);
+    const bool convolves = terms.kind == WorkKind::convolution;
+    costs.launch_s = per_op + (contracts ? over.kernel_minimum_s : 0.0);
+    if (convolves) {
         double calls = 1;
         if (!costs.depthwise && !is_frozen(terms)) calls += kWeightCall;
         if (!compiled && terms.channels_first) calls += kLayoutCalls;
@@ -161,14 +174,24 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     if (compiled && is_loop(terms.kind)) {
         costs.least_shared = cpu.compiled_grain * hardware_.cores;
     }
+    costs.apart = terms.apart;
+    costs.private_capacity = private_capacity();
+    // Loops of a compiler are called without torch's dispatcher; products and convolutions still pass through
+    // it.
+    const bool dispatched = !compiled || (contracts && !terms.prepared);
+    costs.cold_s = (dispatched ? cpu.cold_dispatch_s : 0.0) + (contracts ? cpu.cold_product_s : 0.0) +
+                   (convolves ? cpu.cold_convolution_s : 0.0);
+    costs.cold_s = costs.private_capacity > 0 ? terms.opened * costs.cold_s : 0.0;
     costs.launch_s = terms.opened * costs.launch_s;
     costs.region_s = terms.opened * cpu.region_s + (1.0 - terms.opened) * cpu.region_s * kJoinShare;
-    // Eager results are allocated one by one. Compiled models reuse buffers that stay mapped, whose lines are
-    // read from memory before they are overwritten if no cache holds them.
+    // Results are allocated one by one in eager execution, and by the calls of a compiled graph; its loops
+    // write into buffers that it reuses, whose lines are read from memory before they are overwritten if no
+    // cache holds them.
+    if (!compiled || (contracts && !terms.prepared)) {
+        costs.fault_s_per_byte = cpu.fault_s_per_byte;
+    }
     if (compiled) {
         costs.allocated_s_per_byte = memory().dram_s_per_byte;
-    } else {
-        costs.fault_s_per_byte = cpu.fault_s_per_byte;
     }
 
     for (std::size_t i = 0; i < kSlowLoopCount; ++i) {
@@ -185,7 +208,10 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         const int weight_bits = terms.weight_bits > 0 ? terms.weight_bits : terms.operand_bits;
         const double elements_per_byte = 8.0 / std::max(1, weight_bits);
         costs.shares_per_byte = elements_per_byte / kGrainElements;
-        costs.gemv_s_per_byte = cpu.gemv_s * elements_per_byte / hardware_.cores;
+        const bool arranged = weight_bits == kHalfBits && !is_frozen(terms);
+        const double gemv_s = arranged ? cpu.half_gemv_s : cpu.gemv_s;
+        costs.gemv_s_per_byte = gemv_s * elements_per_byte / hardware_.cores;
+        costs.weight_passes = 1.0 / (arranged ? cpu.half_weight_stream : cpu.weight_stream);
         if (weight_bits >= kPackedBits) {
             costs.packing_s_per_byte = cpu.packing_s * elements_per_byte / hardware_.cores;
         }

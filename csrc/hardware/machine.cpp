@@ -62,8 +62,11 @@ double Binder::host_s() const {
 
 // A graph that the caller replays is timed on the device. torch's mode runs inside of a call of the module,
 // which checks guards and copies inputs before it launches the graph.
-double Binder::start_s() const {
-    return execution_ == Execution::cuda_graph ? 0.0 : constants_.forward.start_s;
+double Binder::start_s(double weights) const {
+    const ForwardConstants& forward = constants_.forward;
+    if (execution_ == Execution::cuda_graph) return 0.0;
+    const bool checks = is_fused(execution_) && weights > 0;
+    return forward.start_s + (checks ? forward.compiled_start_s + weights * forward.guard_s : 0.0);
 }
 
 double Binder::static_w() const {

@@ -37,8 +37,9 @@ class Binder {
     MemoryCosts memory() const;
     // Host time to issue one op while the device runs preceding ops; 0 if the host waits for each op.
     double host_s() const;
-    // Time from the host's call to the first kernel, and from the last kernel back.
-    double start_s() const;
+    // Time from the host's call to the first kernel, and from the last kernel back; `weights` is the number
+    // of tensors that a compiled module checks.
+    double start_s(double weights) const;
     // Static power of the machine; NaN if its energy is unknown.
     double static_w() const;
     // Whether a kernel of the plan runs on this machine: recorded graphs, and the copies of inputs into them,
@@ -68,6 +69,7 @@ class Binder {
     bool is_frozen(const KernelTerms& terms) const;
     // Whether a compiler for CPUs computes the results when the graph is made.
     bool is_folded(const KernelTerms& terms) const;
+    double private_capacity() const;
     CpuCosts cpu(const KernelTerms& terms);
     SystolicCosts systolic(const KernelTerms& terms);
     void bind_exchange(BoundKernel& kernel) const;

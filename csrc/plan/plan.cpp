@@ -54,6 +54,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .launches = launches,
         .views = static_cast<double>(kernel.views) / launches,
         .opened = static_cast<double>(kernel.opened) / launches,
+        .apart = static_cast<double>(kernel.apart) / launches,
         .contraction_flops = tape.add(work.contraction_flops),
         .pointwise_flops = tape.add(work.pointwise_flops),
         .weight_bytes = tape.add(weights),
@@ -129,6 +130,32 @@ void lower(Plan& plan) {
     std::sort(plan.names.begin(), plan.names.end());
 }
 
+// Counts the launches between two of the same op. The first launch of an op follows its last of the forward
+// before.
+class LastLaunches {
+  public:
+    void add(const std::string& op, std::vector<Kernel>& kernels, std::int32_t index) {
+        Kernel& kernel = kernels[static_cast<std::size_t>(index)];
+        const auto [found, is_first] = of_op_.try_emplace(op, Seen{count_, count_, index});
+        if (!is_first) kernel.apart += count_ - found->second.last;
+        found->second.last = count_++;
+    }
+    void close(std::vector<Kernel>& kernels) const {
+        for (const auto& [name, seen] : of_op_) {
+            kernels[static_cast<std::size_t>(seen.kernel)].apart += count_ - seen.last + seen.first;
+        }
+    }
+
+  private:
+    struct Seen {
+        std::int64_t first;
+        std::int64_t last;
+        std::int32_t kernel;  // of the first launch
+    };
+    std::unordered_map<std::string, Seen> of_op_;
+    std::int64_t count_ = 0;
+};
+
 }  // namespace
 
 Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execution,
@@ -147,10 +174,12 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
     plan.kernel_of_node.assign(graph->nodes().size(), -1);
     plan.launch_count = static_cast<std::int64_t>(launches.size());
     std::unordered_multimap<std::size_t, std::int32_t> known;
+    LastLaunches last_launches;
     NodeIndex last_node = -1;
     bool after_loop = false;
     Expr copied_input_bytes;
     for (Launch& launch : launches) {
+        const std::string op = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front()));
         const std::size_t hash = launch.work.hash() * 31 + launch.hints.hash();
         std::int32_t index = -1;
         const auto [first, last] = known.equal_range(hash);
@@ -161,11 +190,7 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (index < 0) {
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
-            plan.kernels.push_back(
-                {.name = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front())),
-                 .work = launch.work,
-                 .hints = launch.hints,
-                 .launches = {}});
+            plan.kernels.push_back({.name = op, .work = launch.work, .hints = launch.hints, .launches = {}});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
         Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];
@@ -181,14 +206,20 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         }
         kernel.opened += execution == Execution::eager || !after_loop || is_call(launch);
         after_loop = !is_call(launch);
+        last_launches.add(op, plan.kernels, index);
         kernel.launches.push_back(std::move(launch.nodes));
     }
+    last_launches.close(plan.kernels);
 
     // A compiled run frees a tensor after its last use; only eager frames hold it longer.
     const bool planned = is_fused(execution) && !graph->held_until().empty();
     LoweredGraph counted = lowered;
     if (planned) counted.graph = graph->without_lifetimes();
     const Counts counts(counted, sizes, MemoryOf::accelerator);
+    const auto is_weight = [](const Tensor& t) {
+        return t.role == Role::parameter || t.role == Role::buffer;
+    };
+    plan.weight_count = std::count_if(graph->tensors().begin(), graph->tensors().end(), is_weight);
     plan.resident_bytes = counts.total().parameter_bytes + counts.total().buffer_bytes;
     plan.peak_memory_bytes = plan.cpu_peak_memory_bytes = counts.total().peak_memory_bytes;
     // A recorded graph keeps its copies of the inputs beside those of the caller.

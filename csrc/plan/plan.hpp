@@ -23,6 +23,7 @@ struct Kernel {
         launches;             // nodes of each launch: one in eager execution, several if fused
     std::int64_t views = 0;   // view nodes before its launches (eager execution)
     std::int64_t opened = 0;  // launches that do not continue the preceding loops
+    std::int64_t apart = 0;   // sum over its launches: launches since the last one of the same op
 };
 
 // A guard of the graph over open sizes, with its sides on the tape. If it fails, the graph decides: a size of
@@ -40,7 +41,8 @@ struct Plan {
     std::vector<Kernel> kernels;
     std::vector<std::int32_t> kernel_of_node;  // -1: no kernel runs (a view, or not modelled)
     std::int64_t launch_count = 0;
-    Expr resident_bytes;  // weights and buffers
+    std::int64_t weight_count = 0;  // weights and buffers that a compiled module checks in each call
+    Expr resident_bytes;            // weights and buffers
     // Weights, buffers, inputs and the peak of activations: on an accelerator, on a GPU (with what a recorded
     // graph holds), and on a CPU.
     Expr peak_memory_bytes;

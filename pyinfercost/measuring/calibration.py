@@ -88,7 +88,14 @@ def calibrate(
         timed, notes = _prepared(machine, threads, compiled=compiled, report=tell)
         seconds = in_rounds(timed, budget_s, lambda what, share: tell(what, _PREPARING + (1 - _PREPARING) * share))
     cores = min(threads, machine.cores)
-    readings = Readings(timed, seconds, cores, threads, machine.clock_hz or _ASSUMED_CLOCK_HZ)
+    readings = Readings(
+        timed,
+        seconds,
+        cores=cores,
+        threads=threads,
+        clock_hz=machine.clock_hz or _ASSUMED_CLOCK_HZ,
+        private_bytes=_private_bytes(machine, cores),
+    )
     notes += readings.notes()
     tell("done", 1.0)
     return Calibrated(_file(machine, readings, notes), notes)
@@ -96,18 +103,24 @@ def calibrate(
 
 def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report) -> tuple[dict[str, Timed], list[str]]:
     """Return all timed calls, and notes on those that are not possible."""
+    import torch
+
     from . import probes
-    from .compiled import chains, compiled_loop
+    from .compiled import chains, compiled_loop, guards
 
     cores = min(threads, machine.cores)
     notes: list[str] = []
     report("preparing", 0.0)
-    timed = probes.overheads(threads) | probes.peaks(threads)
+    timed = probes.overheads(threads, _private_bytes(machine, cores)) | probes.peaks(threads)
     notes += [f"torch has no {dtype} matrix product here" for dtype in probes.DTYPES if f"peak.{dtype}" not in timed]
-    for level, total_bytes in _levels(machine, cores):
+    levels = dict(_levels(machine, cores))
+    for level, total_bytes in levels.items():
         timed |= probes.streams(level, total_bytes, threads)
         alone = probes.streams(level, total_bytes if level == "dram" else total_bytes / cores, 1)
         timed |= {f"{name}.one": one for name, one in alone.items()}
+    totals = _doubling(levels.get("llc", levels["dram"]), levels["dram"])
+    timed |= probes.cycles("weights", totals, threads)
+    timed |= probes.cycles("weights.half", totals[-1:], threads, torch.bfloat16, probes.LANGUAGE_WIDTH)
     for group in (probes.loops, probes.weights, probes.products):
         timed |= group(threads)
     timed |= probes.copying(threads, cores)
@@ -120,6 +133,8 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
     try:
         report("compiling: chains of kernels", 0.1)
         loops |= chains(threads)
+        report("compiling: calls of modules", 0.15)
+        loops |= guards(threads, _private_bytes(machine, cores))
         for place, name in enumerate(COMPILED_LOOPS):
             report(f"compiling: {name}", _PREPARING * (0.4 + 0.6 * place / len(COMPILED_LOOPS)))
             loops[f"compiled.{name}"] = compiled_loop(name, threads)
@@ -133,6 +148,18 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
     return timed | loops, notes
 
 
+def _private_bytes(machine: Machine, cores: int) -> float:
+    """Return the capacity of the largest caches that cores do not share, over all cores; 1 MiB each if unknown."""
+    private = [cache.capacity_bytes for cache in machine.caches if cache.cores == 1]
+    return cores * (private[-1] if private else _MEBI)
+
+
+def _doubling(least: float, most: float) -> list[float]:
+    """Return sizes from the least to the most, each twice its predecessor."""
+    steps = int(math.log2(max(1.0, most / least)))
+    return [*(least * 2.0**step for step in range(steps + 1) if least * 2.0**step < most), most]
+
+
 def _levels(machine: Machine, cores: int) -> list[tuple[str, float]]:
     """Return the levels of memory beyond the innermost, with the total bytes per level over all cores."""
     private = [cache for cache in machine.caches if cache.cores == 1]
@@ -144,7 +171,9 @@ def _levels(machine: Machine, cores: int) -> list[tuple[str, float]]:
         levels.append(("llc", shared[0].capacity_bytes / 2))
     if shared and shared[-1].level > 2:  # noqa: PLR2004
         below = private[-1].capacity_bytes * cores if private else 0
-        levels.append(("llc", max(shared[-1].capacity_bytes / 8, 4.0 * below)))
+        # Virtual machines report the cache of a whole package, of which they may have a small part.
+        eighth = shared[-1].capacity_bytes / 8
+        levels.append(("llc", min(max(eighth, 2.0 * below), 4.0 * below) if below else eighth))
     last = max((cache.capacity_bytes for cache in machine.caches), default=_MEBI)
     levels.append(("dram", min(_MOST_STREAM_BYTES, max(_LEAST_STREAM_BYTES, 6.0 * last))))
     return levels
@@ -158,7 +187,7 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
         f"measured on this machine by `pyinfercost calibrate` on {day}: torch {torch.__version__}, "
         f"{readings.threads} threads, Python {platform.python_version()}, {platform.platform()}"
     )
-    gap_s = readings.launch_gap_s()
+    gap_s, calls = readings.launch_gap_s(), readings.compiled_calls()
 
     def table(name: str, values: Mapping[str, float], remark: str = "") -> dict[str, Any]:
         return calibration_table(name, values, source + remark, clock_hz=readings.clock_hz)
@@ -187,9 +216,10 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
                     "dispatch_s": readings.seconds["call.op"],
                     "launch_gap_s": gap_s,
                     "replay_gap_s": gap_s,
-                    "kernel_minimum_s": readings.beyond_op_s("product"),
+                    "kernel_minimum_s": readings.call_parts_s()["product"],
                 },
             ),
+            **({"forward": table("forward", calls)} if calls else {}),
             "achieved": table("achieved", REACHED, "; rates of this file are measured, not theoretical"),
             "limits": table("limits", {"dram_byte_per_s_per_core": readings.rate("dram.add.one")}),
             "cpu": table("cpu", readings.constants()),
@@ -228,14 +258,16 @@ def _memory_tables(machine: Machine, readings: Readings) -> dict[str, Any]:
         name = f"l{cache.level}" if private else "llc"
         if name not in ("l1", "l2", "llc"):
             continue
+        total = float(cache.capacity_bytes * math.ceil(readings.cores / cache.cores))
         size: dict[str, Any] = (
             {"capacity_kib_per_core": rounded(cache.capacity_bytes / _KIBI)}
             if private
             # Total over the cores in use, if groups of cores have a cache each.
-            else {"capacity_mib": rounded(cache.capacity_bytes * math.ceil(readings.cores / cache.cores) / _MEBI)}
+            else {"capacity_mib": rounded(readings.resident_bytes(total) / _MEBI)}
         )
-        if f"{name}.add" in readings.seconds:
-            size["bandwidth_gb_per_s"] = rounded(readings.rate(f"{name}.add") / _GIGA)
+        for probe in (f"{name}.handed", f"{name}.add"):
+            if probe in readings.seconds:
+                size.setdefault("bandwidth_gb_per_s", rounded(readings.rate(probe) / _GIGA))
         tables[name] = size
     tables["dram"] = {"bandwidth_gb_per_s": rounded(readings.rate("dram.add") / _GIGA)}
     if machine.memory_bytes is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .probes import image, random
+from .probes import SWEEPS, image, random
 from .rounds import Timed
 
 SHORT_CHAIN, LONG_CHAIN = 4, 24
 _FLOAT_BYTES = 4
 _WINDOW = 9
+_MANY_NORMS = 100
 
 
 def chains(threads: int) -> dict[str, Timed]:
@@ -46,6 +48,41 @@ def chains(threads: int) -> dict[str, Timed]:
         for length in lengths.values():
             compiled(x, length)
     return {name: Timed(partial(compiled, x, length), threads, short=True) for name, length in lengths.items()}
+
+
+def guards(threads: int, private_bytes: float) -> dict[str, Timed]:
+    """Compile modules with few and with many weights and next to no work; `elements` are weights and buffers.
+
+    Each call follows a loop over the private caches, which evicts the code and the data that its checks need, as the
+    forward before it does.
+
+    Args:
+        threads: Number of threads to run on.
+        private_bytes: Bytes of the private caches of these threads.
+
+    Returns:
+        The timed modules by name.
+
+    Raises:
+        Exception: Torch cannot compile; the type varies.
+    """
+    x, swept = random(2, 8), random(int(SWEEPS * private_bytes) // _FLOAT_BYTES)
+
+    def called(norms: int) -> Timed:
+        module = torch.nn.Sequential(*(torch.nn.BatchNorm1d(8) for _ in range(norms))).eval()
+        compiled: Any = torch.compile(module, dynamic=False)
+        with torch.inference_mode():
+            compiled(x)
+
+        def turn() -> float:
+            swept.add_(1.0)
+            start = time.perf_counter()
+            compiled(x)
+            return time.perf_counter() - start
+
+        return Timed(turn, threads, 4.0 * norms, times_itself=True)
+
+    return {"guards.few": called(1), "guards.many": called(_MANY_NORMS)}
 
 
 def shared_grain() -> float:

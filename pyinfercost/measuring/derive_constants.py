@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .rounds import Timed
 
-_GIGA = 1e9
+_GIGA, _MEBI = 1e9, 2.0**20
 _FLOAT_BYTES = 4
 MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
 """Loops that a calibration measures in eager execution. Scattered rows use the constants of the CPU family."""
 COMPILED_LOOPS = ("special", "row", "softmax", "window")
 """Loops that a compiler generates itself, with speeds that differ from eager execution."""
+_CALLS = ("op", "product", "convolution")
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
+_FIRST_EVICTED, _ALL_EVICTED = 0.4, 1.6  # kFirstEvicted and kAllEvicted of csrc/hardware/cpu_model.hpp
+_DISTINCT = 1.15  # ratio of two rates below which a cache and the memory behind it are not told apart
 # The subtracted terms are measured too, so the remainder could be 0 or less: keep at least this share.
 _GROUP_THREADS, _GROUPS_AT_ONCE = 8, 64  # kGroupThreads and 1 / kOtherThreads of csrc/hardware/cpu_model.hpp
 _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
+
+
+def _is_set(name: str) -> bool:
+    """Whether a timed call reads a set of 32-bit weights of some size."""
+    return name.startswith("weights.") and not name.startswith("weights.half.")
 
 
 class Readings:
@@ -29,16 +39,25 @@ class Readings:
         cores: Number of cores in use.
         threads: Number of threads in use.
         clock_hz: Clock by which rates per cycle are multiplied.
+        private_bytes: Capacity of the private caches of these cores.
     """
 
     def __init__(
-        self, timed: Mapping[str, Timed], seconds: Mapping[str, float], cores: int, threads: int, clock_hz: float
+        self,
+        timed: Mapping[str, Timed],
+        seconds: Mapping[str, float],
+        *,
+        cores: int,
+        threads: int,
+        clock_hz: float,
+        private_bytes: float,
     ) -> None:
         self.timed = timed
         self.seconds = seconds
         self.cores = cores
         self.threads = threads
         self.clock_hz = clock_hz
+        self.private_bytes = private_bytes
 
     def rate(self, name: str) -> float:
         """Return elements, FLOPs or bytes per second."""
@@ -49,9 +68,50 @@ class Readings:
         names = [name for name in self.seconds if name.startswith("peak.") and not name.endswith(".one")]
         return {name.removeprefix("peak."): self.rate(name) for name in names}
 
-    def beyond_op_s(self, name: str) -> float:
-        """Return the additional seconds of a small product or convolution over another operator."""
-        return max(0.0, self.seconds[f"call.{name}"] - self.seconds["call.op"])
+    def call_parts_s(self) -> dict[str, float]:
+        """Return the seconds of a small operator, and what a product and a convolution add, each to the one before."""
+        return self._parts("call")
+
+    def cold_parts_s(self) -> dict[str, float]:
+        """Return the same for what calls take longer if no cache holds their code and data."""
+        cold = {f"extra.{name}": self.cold_s(name) for name in _CALLS}
+        return self._parts("extra", cold)
+
+    def _parts(self, state: str, seconds: Mapping[str, float] | None = None) -> dict[str, float]:
+        seconds = self.seconds if seconds is None else seconds
+        taken = [seconds[f"{state}.{name}"] for name in _CALLS]
+        return dict(zip(_CALLS, (taken[0], *(max(0.0, b - a) for a, b in itertools.pairwise(taken))), strict=True))
+
+    def cold_s(self, name: str) -> float:
+        """Return the additional seconds of a small operator whose code and data caches no longer hold."""
+        return max(0.0, self.seconds[f"cold.{name}"] - self.seconds[f"call.{name}"])
+
+    def call_s(self, name: str, moved_bytes: float) -> float:
+        """Return the modeled seconds of a call in a series of kernels that move so many bytes each (`run_cpu`)."""
+        swept = moved_bytes / self.private_bytes
+        evicted = min(1.0, max(0.0, (swept - _FIRST_EVICTED) / (_ALL_EVICTED - _FIRST_EVICTED)))
+        return self.seconds[f"call.{name}"] + evicted * self.cold_s(name)
+
+    def resident_bytes(self, nominal_bytes: float) -> float:
+        """Return the size up to which the shared cache serves weights that a network reads once per forward.
+
+        This is the size at which products read weights at the geometric mean of the rates of the smallest and of the
+        largest set of weights, if it is below the nominal size of the cache.
+        """
+        sets = sorted((one.elements, self.rate(name)) for name, one in self.timed.items() if _is_set(name))
+        threshold = math.sqrt(sets[0][1] * sets[-1][1])
+        if sets[0][1] < _DISTINCT * sets[-1][1]:
+            return nominal_bytes
+        for (size, rate), (larger, slower) in itertools.pairwise(sets):
+            if slower < threshold <= rate:
+                share = math.log(rate / threshold) / math.log(rate / slower)
+                return min(nominal_bytes, math.exp(math.log(size) + share * math.log(larger / size)))
+        return nominal_bytes
+
+    def _weight_stream(self, half: bool) -> float:
+        """Return the rate at which products read weights from memory, relative to a stream."""
+        names = [name for name in self.timed if (name.startswith("weights.half.") if half else _is_set(name))]
+        return self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
 
     def region_s(self) -> float:
         """Return the seconds to open and close a parallel region."""
@@ -71,7 +131,15 @@ class Readings:
         if "compiled.long" not in self.seconds:
             return self.seconds["call.op"]
         pair_s = self._pair_s()
-        return max(pair_s - self.beyond_op_s("product"), _LEAST_OF_LAUNCH * pair_s) / 2
+        return max(pair_s - self.call_parts_s()["product"], _LEAST_OF_LAUNCH * pair_s) / 2
+
+    def compiled_calls(self) -> dict[str, float]:
+        """Return the constants of table `[forward]` by name; none if `torch.compile` was not measured."""
+        if "guards.many" not in self.seconds:
+            return {}
+        few, many = self.timed["guards.few"].elements, self.timed["guards.many"].elements
+        guard_s = max(0.0, self.seconds["guards.many"] - self.seconds["guards.few"]) / (many - few)
+        return {"compiled_start_s": max(0.0, self.seconds["guards.few"] - few * guard_s), "guard_s": guard_s}
 
     def _pair_s(self) -> float:
         from .compiled import LONG_CHAIN, SHORT_CHAIN
@@ -91,7 +159,10 @@ class Readings:
             elements = self.timed["copying.outermost"].elements
             found["copying_s"] = copying_s * self.cores / elements
         found["packing_s"] = self._packing_s()
-        found["gemv_s"] = self._gemv_s()
+        found["gemv_s"] = self._gemv_s("gemv")
+        found["half_gemv_s"] = self._gemv_s("gemv.half")
+        found["weight_stream"] = self._weight_stream(half=False)
+        found["half_weight_stream"] = self._weight_stream(half=True)
         if "compiled.long" in self.seconds:
             from .compiled import SHORT_CHAIN, shared_grain
 
@@ -102,14 +173,18 @@ class Readings:
         for name in _PRODUCTS:
             found[name] = self._product(name)
         found["product"] = self._linear(found["packing_s"])
-        found["convolution_s"] = self.beyond_op_s("convolution")
+        found["convolution_s"] = self.call_parts_s()["convolution"]
+        cold = self.cold_parts_s()
+        found["cold_dispatch_s"] = cold["op"]
+        found["cold_product_s"] = cold["product"]
+        found["cold_convolution_s"] = cold["convolution"]
         found["region_s"] = self.region_s() / self._opened_threads()
         found["fault_s_per_byte"] = self.page_fault_s_per_byte()
         return found
 
     def _loop_s(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
-        net_s = taken_s - self.seconds["call.op"] - self.region_s() - self._moving_s(one.moved_bytes)
+        net_s = taken_s - self.call_s("op", one.moved_bytes) - self.region_s() - self._moving_s(one.moved_bytes)
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
     def _compiled_loop_s(self, name: str, call_s: float) -> float:
@@ -122,29 +197,30 @@ class Readings:
 
         elements, taken_s = self.timed["packing"].elements, self.seconds["packing"]
         arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()["fp32"]
-        net_s = taken_s - arithmetic_s - self.seconds["call.product"] - self.region_s()
-        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True)
+        net_s = taken_s - arithmetic_s - self.call_s("product", _FLOAT_BYTES * elements) - self.region_s()
+        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True) / self._weight_stream(half=False)
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / elements
 
-    def _gemv_s(self) -> float:
-        taken_s = self.seconds["gemv"]
+    def _gemv_s(self, name: str) -> float:
+        taken_s = self.seconds[name]
         net_s = taken_s - self.seconds["call.product"]
-        return max(net_s, _LEAST_OF_LOOP * taken_s) / self.timed["gemv"].elements
+        return max(net_s, _LEAST_OF_LOOP * taken_s) / self.timed[name].elements
 
     def _linear(self, packing_element_s: float) -> float:
-        from .probes import LINEAR_WEIGHTS
+        from .probes import LINEAR_LAYERS, LINEAR_WEIGHTS
 
         one, taken_s = self.timed["linear"], self.seconds["linear"]
+        weight_bytes = _FLOAT_BYTES * LINEAR_WEIGHTS
         packing_s = LINEAR_WEIGHTS * packing_element_s / self.cores
-        read_s = _FLOAT_BYTES * LINEAR_WEIGHTS / self.rate("dram.add")
-        net_s = taken_s - self.seconds["call.product"] - packing_s - read_s
+        resident = LINEAR_LAYERS * weight_bytes < self.resident_bytes(math.inf)
+        read_s = self._moving_s(weight_bytes, shared=True) if resident else weight_bytes / self.rate("dram.add")
+        read_s /= self._weight_stream(half=False)
+        net_s = taken_s - self.call_s("product", weight_bytes + one.moved_bytes) - packing_s - read_s
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
     def _product(self, name: str) -> float:
         one, taken_s = self.timed[name], self.seconds[name]
-        launch_s = self.seconds["call.product"]
-        if name != "attention":
-            launch_s += self.beyond_op_s("convolution")
+        launch_s = self.call_s("product" if name == "attention" else "convolution", one.moved_bytes)
         net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
@@ -159,4 +235,7 @@ class Readings:
                     continue
                 told = [f"{way} {self.rate(f'{level}.{way}{suffix}') / _GIGA:.1f}" for way in ("copy", "add")]
                 lines.append(f"{level} on {count} thread(s), GB/s: {', '.join(told)}")
+        sets = [(one.elements, name) for name, one in self.timed.items() if _is_set(name)]
+        told = [f"{size / _MEBI:.0f} MiB {self.rate(name) / _GIGA:.1f}" for size, name in sorted(sets)]
+        lines.append(f"weights in products of one row, GB/s by their total: {', '.join(told)}")
         return lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -22,7 +22,8 @@ _SLOW_S = 0.1
 _PAUSE_SIDE = 384
 _FLOAT_BYTES = 4
 _SMALL_OPS = 40
-_SWEPT_BYTES = 4 * 2**20  # exceeds the private caches of a core
+LANGUAGE_WIDTH = 4096  # of a model with several billion weights
+SWEEPS = 4  # of the private caches, to evict the code and data of a small operator
 _PAGED_BYTES = 48 * 2**20  # glibc maps allocations above 32 MiB anew each time
 _GRAIN = 32768  # torch parallelizes loops with more elements
 _LAST_LAYOUT = torch.channels_last
@@ -38,11 +39,13 @@ def image(batch: int, channels: int, side: int) -> torch.Tensor:
     return random(batch, channels, side, side).contiguous(memory_format=_LAST_LAYOUT)
 
 
-def overheads(threads: int) -> dict[str, Timed]:
-    """Small operators between others, a parallel loop against its share on one thread, and new memory pages.
+def overheads(threads: int, private_bytes: float) -> dict[str, Timed]:
+    """Small operators, a parallel loop against its share on one thread, and new memory pages.
 
-    `call.op`, `call.product` and `call.convolution` time one operator, `region.all` and `region.one` one loop, and
-    `pages.fresh` and `pages.used` a result of `elements` bytes.
+    `call.op`, `call.product` and `call.convolution` time one operator that follows another of its kind, and
+    `cold.op`, `cold.product` and `cold.convolution` one that follows a loop over `SWEEPS` times the `private_bytes` of
+    the private caches. `region.all` and `region.one` time one loop, and `pages.fresh` and `pages.used` a result of
+    `elements` bytes.
     """
     small = [random(64 + i) for i in range(_SMALL_OPS)]
 
@@ -57,13 +60,15 @@ def overheads(threads: int) -> dict[str, Timed]:
     whole, share = random(_GRAIN * threads), random(_GRAIN)
     x = random(_PAGED_BYTES // _FLOAT_BYTES)
     out = torch.empty_like(x)
+    swept = random(int(SWEEPS * private_bytes) // _FLOAT_BYTES)
     among: dict[str, list[Callable[[], object]]] = {
         "op": [partial(torch.add, x, x) for x in small],
         "product": [linear(16 + i) for i in range(_SMALL_OPS)],
         "convolution": [convolution(16 * (1 + i % 10), 7 + i // 10) for i in range(_SMALL_OPS)],
     }
     return {
-        **{f"call.{name}": Timed(_among_others(calls), threads, times_itself=True) for name, calls in among.items()},
+        **{f"call.{name}": Timed(_in_turn(calls, None), threads, times_itself=True) for name, calls in among.items()},
+        **{f"cold.{name}": Timed(_in_turn(calls, swept), threads, times_itself=True) for name, calls in among.items()},
         "region.all": Timed(whole.neg_, threads, short=True),
         "region.one": Timed(share.neg_, 1, short=True),
         "pages.fresh": Timed(lambda: torch.neg(x), threads, _PAGED_BYTES),
@@ -71,14 +76,14 @@ def overheads(threads: int) -> dict[str, Timed]:
     }
 
 
-def _among_others(calls: list[Callable[[], object]]) -> Callable[[], float]:
-    """Time a call in the conditions of a network: after others that evict its data from the inner caches."""
-    swept = random(_SWEPT_BYTES // _FLOAT_BYTES)
+def _in_turn(calls: list[Callable[[], object]], swept: torch.Tensor | None) -> Callable[[], float]:
+    """Time each call once, after a loop over `swept` if there is one."""
 
     def turn() -> float:
         seconds = 0.0
         for call in calls:
-            swept.add_(1.0)
+            if swept is not None:
+                swept.add_(1.0)
             start = time.perf_counter()
             call()
             seconds += time.perf_counter() - start
@@ -136,21 +141,42 @@ def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
     """`NAME.copy` and `NAME.add`: a copy, and a sum of two arrays into a third, over `total_bytes` in all.
 
     `elements` are bytes. A cache shared by cores is measured in the conditions of a network, for data that was written
-    one product earlier: other programs or virtual machines that share it may have evicted the data meanwhile.
+    one product earlier: other programs or virtual machines that share it may have evicted the data meanwhile. For the
+    private caches `NAME.handed` times a loop over data of which other cores wrote a half, as when two kernels share
+    their work in different ways.
     """
     length = max(1024, int(total_bytes / 3 / _FLOAT_BYTES))
     a, b, out = (random(length) for _ in range(3))
     size = _FLOAT_BYTES * length
+    handed: dict[str, Timed] = {}
     if name == "llc":
         ways = {"copy": (lambda: out.copy_(a), 2 * size), "add": (lambda: torch.add(a, b, out=out), 3 * size)}
         return {
             f"{name}.{way}": Timed(_after_a_product(call), threads, moved, times_itself=True)
             for way, (call, moved) in ways.items()
         }
+    if name == "l2":
+        halves = torch.arange(2 * length, dtype=torch.float32).view(2, length)
+        sums = torch.empty_like(halves)
+        handed = {f"{name}.handed": Timed(_after_halves(halves, sums), threads, 4 * size, times_itself=True)}
     return {
+        **handed,
         f"{name}.copy": Timed(lambda: out.copy_(a), threads, 2 * size, short=True),
         f"{name}.add": Timed(lambda: torch.add(a, b, out=out), threads, 3 * size, short=True),
     }
+
+
+def _after_halves(halves: torch.Tensor, out: torch.Tensor) -> Callable[[], float]:
+    """Time a loop over data of which other cores wrote a half: the cores shared each of two halves before."""
+
+    def turn() -> float:
+        halves[0].neg_()
+        halves[1].neg_()
+        start = time.perf_counter()
+        torch.neg(halves, out=out)
+        return time.perf_counter() - start
+
+    return turn
 
 
 def loops(threads: int) -> dict[str, Timed]:
@@ -171,24 +197,48 @@ def loops(threads: int) -> dict[str, Timed]:
     }
 
 
+def cycles(
+    name: str, totals: Iterable[float], threads: int, dtype: torch.dtype = torch.float32, side: int = 1024
+) -> dict[str, Timed]:
+    """Products of one row with many matrices in turn, as in a network: `NAME.MIB` for each total, in bytes of weights.
+
+    The matrices of the smaller totals are the first of those of the largest. `elements` are bytes of weights.
+    """
+    each = side**2 * dtype.itemsize
+    counts = sorted({max(1, round(total / each)) for total in totals})
+    layers = [random(side, side, dtype=dtype) for _ in range(counts[-1])]
+    x = random(1, side, dtype=dtype)
+
+    def multiply(count: int) -> None:
+        for layer in layers[:count]:
+            F.linear(x, layer)
+
+    return {
+        f"{name}.{each * count // 2**20}": Timed(partial(multiply, count), threads, float(each * count))
+        for count in counts
+    }
+
+
 def weights(threads: int) -> dict[str, Timed]:
     """Products whose time depends on their weights (`elements`).
 
     With several rows, threads first pack the weights into the library's layout (`packing`). With a single row they read
-    them in place (`gemv`): here one thread does, from its own cache, so that the core is the limit and not the memory.
+    them in place (`gemv`; `gemv.half` with 16-bit weights): here one thread does, from its own cache, so that the core
+    is the limit and not the memory.
     `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are FLOPs.
     """
     rows, wide, narrow = 197, 3072, 768
     x = random(rows, narrow)
-    layers = cycle([random(wide, narrow) for _ in range(_LAYERS)])
+    layers = cycle([random(wide, narrow) for _ in range(LINEAR_LAYERS)])
 
-    def product(rows: int, width: int, threads: int) -> Timed:
-        x, w = random(rows, width), random(width, width)
+    def product(rows: int, width: int, threads: int, dtype: torch.dtype = torch.float32) -> Timed:
+        x, w = random(rows, width, dtype=dtype), random(width, width, dtype=dtype)
         return Timed(lambda: F.linear(x, w), threads, w.numel())
 
     return {
         "packing": product(PACKED_ROWS, 2048, threads),
         "gemv": product(1, 512, 1),
+        "gemv.half": product(1, 512, 1, torch.bfloat16),
         "linear": Timed(
             lambda: F.linear(x, next(layers)),
             threads,
@@ -199,7 +249,7 @@ def weights(threads: int) -> dict[str, Timed]:
 
 
 LINEAR_WEIGHTS = 3072 * 768
-_LAYERS = 12  # exceeds the capacity of a cache
+LINEAR_LAYERS = 12  # exceeds the capacity of a cache
 
 
 PACKED_ROWS = 8

@@ -307,6 +307,7 @@ _LOSSES: Mapping[str, Mapping[str, str]] = {
         "start": "start of the forward",
         "engine": "host of the engine",
         "regions": "parallel regions",
+        "cold": "cold calls",
         "steps": "steps between devices",
     },
     "compute": {

@@ -21,7 +21,13 @@ def machine(**constants: float) -> ic.Hardware:
     return cpu({f"cpu.{name}": value for name, value in constants.items()})
 
 
-def cpu(constants: Mapping[str, float], cores: int = CORES, dram: Level = FREE, achieved: float = 1.0) -> ic.Hardware:
+def cpu(
+    constants: Mapping[str, float],
+    cores: int = CORES,
+    dram: Level = FREE,
+    achieved: float = 1.0,
+    memory: list[Level] | None = None,
+) -> ic.Hardware:
     """The same, with memory that is not free."""
     return ic.Hardware(
         id="toy",
@@ -32,7 +38,7 @@ def cpu(constants: Mapping[str, float], cores: int = CORES, dram: Level = FREE, 
         clock_hz=1e9,
         matrix_flop_per_s={},
         vector_flop_per_s={"float32": 1e30},
-        memory=[("llc", 1e12 if dram is FREE else 2**20, 1e30), dram],
+        memory=memory or [("llc", 1e12 if dram is FREE else 2**20, 1e30), dram],
         overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
         achieved={"dram": achieved},
         power_w={},
@@ -97,6 +103,24 @@ def test_memory_that_is_mapped_anew_faults() -> None:
     limit = 32 * 2**20 // 4  # elements of 32 MiB, beyond which glibc maps memory for each result
     assert seconds(one_op("relu", (limit,)), hardware) < 1e-9
     assert seconds(one_op("relu", (limit + 1,)), hardware) == pytest.approx(4 * (limit + 1) * 1e-10, rel=1e-6)
+
+
+def test_compiled_loops_write_into_mapped_memory_and_products_do_not() -> None:
+    hardware = machine(fault_s_per_byte=1e-10)
+    assert seconds(one_op("relu", (2**24,)), hardware, "compiled") < 1e-9
+    rows = 2**15  # 64 MiB of results
+    for execution in ("eager", "compiled"):
+        estimate = ic.estimate(linear(), hardware=hardware, rows=rows, execution=execution)
+        assert estimate.latency_s == pytest.approx(4 * rows * 512 * 1e-10, rel=1e-6)
+
+
+def test_a_compiled_module_checks_its_weights_in_each_call() -> None:
+    hardware = cpu({"forward.start_s": 1e-3, "forward.compiled_start_s": 1e-4, "forward.guard_s": 1e-5})
+    assert seconds(linear(), hardware) == pytest.approx(1e-3, rel=1e-6)
+    for execution in ("compiled", "reduce-overhead"):
+        assert seconds(linear(), hardware, execution) == pytest.approx(1e-3 + 1e-4 + 1e-5, rel=1e-6)
+    for execution in ("eager", "compiled"):  # nothing is checked where there are no weights
+        assert seconds(one_op("relu"), hardware, execution) == pytest.approx(1e-3, rel=1e-6)
 
 
 def test_a_library_reorders_weights_and_eager_activations() -> None:
@@ -207,6 +231,70 @@ def test_a_core_draws_no_more_of_dram_than_its_lines_in_flight() -> None:
 def test_groups_of_threads_open_a_loop_side_by_side(threads: int, opened: float) -> None:
     hardware = cpu({"cpu.region_s": 1e-6}, cores=threads)
     assert seconds(one_op("relu", (2**24,)), hardware) == pytest.approx(opened * 1e-6, rel=1e-6)
+
+
+def chain(ops: list[str], elements: int = ELEMENTS) -> ic.Graph:
+    builder = ic.GraphBuilder("chain")
+    x = first = builder.tensor("float32", (elements,), role="input", name="x")
+    for op in ops:
+        y = builder.tensor("float32", (elements,))
+        builder.node(f"aten.{op}", {"self": x}, [y])
+        x = y
+    return builder.build([first], [x])
+
+
+# Two operands of 4 MiB in private caches of as many bytes per unit.
+@pytest.mark.parametrize(
+    ("ops", "capacity_mib", "evicted"),
+    [
+        (["relu"] * 4, 8.0 / 0.4, 0.0),
+        (["relu"] * 4, 8.0, 0.5),
+        (["relu"] * 4, 8.0 / 1.6, 1.0),
+        (["relu", "neg"] * 2, 8.0 * 2, 0.5),  # the other op moves as much in between
+        (["relu", "neg", "abs", "sign"], 8.0 * 4, 0.5),  # each op follows itself in the next forward
+    ],
+)
+def test_calls_are_cold_as_far_as_the_kernels_in_between_evicted_them(
+    ops: list[str], capacity_mib: float, evicted: float
+) -> None:
+    memory = [("l2", capacity_mib * 2**20, 1e30), ("llc", 1e12, 1e30), ("dram", 1e15, 1e30)]
+    hardware = cpu({"cpu.cold_dispatch_s": 1e-6}, memory=memory)
+    assert seconds(chain(ops), hardware) == pytest.approx(len(ops) * evicted * 1e-6, abs=1e-9)
+    assert seconds(chain(ops), hardware, "compiled") < 1e-9  # the loops of a compiler pass no dispatcher
+
+
+@pytest.mark.parametrize("execution", ["eager", "compiled"])
+def test_libraries_have_cold_calls_of_their_own(execution: str) -> None:
+    graph = convolution(64, 64, 3)
+    constants = {"cpu.cold_dispatch_s": 1e-6, "cpu.cold_product_s": 2e-6, "cpu.cold_convolution_s": 4e-6}
+    memory = [("l2", 2.0**16, 1e30), ("llc", 1e12, 1e30), ("dram", 1e15, 1e30)]
+    assert seconds(graph, cpu(constants, memory=memory), execution) == pytest.approx(7e-6, abs=1e-9)
+    assert seconds(linear("float32"), cpu(constants, memory=memory), execution) == pytest.approx(3e-6, abs=1e-9)
+
+
+def test_weights_beyond_the_private_caches_are_read_at_their_own_rate() -> None:
+    weights = 4 * 2**20
+    constants = {"cpu.weight_stream": 0.5}
+    graph = linear(width=2**10, results=2**10)
+    private = [("l2", 1e9, 1e30), ("llc", 2e9, 1e9), ("dram", 1e15, 1e9)]
+    assert ic.estimate(graph, hardware=cpu(constants, memory=private), rows=1).latency_s < 1e-9
+    shared = [("l2", 1e3, 1e30), ("llc", 2e9, 1e9), ("dram", 1e15, 1e30)]
+    latency_s = ic.estimate(graph, hardware=cpu(constants, memory=shared), rows=1).latency_s
+    assert latency_s == pytest.approx(2 * weights / 1e9, rel=0.01)
+    neither = [("l2", 1e3, 1e30), ("llc", 2e3, 1e30), ("dram", 1e15, 1e9)]
+    latency_s = ic.estimate(graph, hardware=cpu(constants, memory=neither), rows=1).latency_s
+    assert latency_s == pytest.approx(2 * weights / 1e9, rel=0.01)
+
+
+def test_16_bit_weights_are_arranged_in_each_call_unless_a_compiler_did_so() -> None:
+    hardware = machine(gemv_s=1e-9, half_gemv_s=3e-9)
+    for dtype, execution, element_s in (
+        ("float32", "eager", 1e-9),
+        ("bfloat16", "eager", 3e-9),
+        ("bfloat16", "compiled", 1e-9),
+    ):
+        estimate = ic.estimate(linear(dtype), hardware=hardware, rows=1, execution=execution)
+        assert estimate.latency_s == pytest.approx(256 * 512 * element_s / CORES, rel=1e-6)
 
 
 def test_what_binds_is_the_longest_term_although_they_add_up() -> None:

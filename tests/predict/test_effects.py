@@ -278,6 +278,7 @@ def test_a_library_may_choose_its_tile_by_rows_alone(rows: int, tile: tuple[int,
         (product(1, 4096, 4096), {"cpu.packing_s": 1.0, "cpu.gemv_s": 1.0}, "weight reads"),
         (add(2**24), {"cpu.fault_s_per_byte": 1.0}, "page faults"),
         (add(2**20), {"cpu.region_s": 1.0}, "parallel regions"),
+        (add(2**24), {"cpu.cold_dispatch_s": 1.0}, "cold calls"),
         (
             single_node("aten.exp", {"self": T((2**20,))}, T((2**20,))),
             {"cpu.special_s": 1.0, "cpu.library_s": 1.0},
