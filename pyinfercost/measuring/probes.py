@@ -146,7 +146,7 @@ def streams(name: str, total_bytes: float, threads: int) -> dict[str, Timed]:
     their work in different ways.
     """
     length = max(1024, int(total_bytes / 3 / _FLOAT_BYTES))
-    a, b, out = (random(length) for _ in range(3))
+    a, b, out = (torch.ones(length) for _ in range(3))
     size = _FLOAT_BYTES * length
     handed: dict[str, Timed] = {}
     if name == "llc":
@@ -206,7 +206,7 @@ def cycles(
     """
     each = side**2 * dtype.itemsize
     counts = sorted({max(1, round(total / each)) for total in totals})
-    layers = [random(side, side, dtype=dtype) for _ in range(counts[-1])]
+    layers = [torch.ones(side, side, dtype=dtype) for _ in range(counts[-1])]  # drawing values takes seconds
     x = random(1, side, dtype=dtype)
 
     def multiply(count: int) -> None:

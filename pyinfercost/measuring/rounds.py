@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 ROUNDS = 10
+_LEAST_ROUNDS, _ROUND_S = 2, 2.0
 _MOST_IN_A_LOOP = 10_000
 _LOOPS_A_VISIT = 5
 _WARM_UP_SHARE = 0.25
@@ -38,9 +39,7 @@ class Timed:
     times_itself: bool = False
 
 
-def in_rounds(
-    timed: Mapping[str, Timed], budget_s: float, report: Callable[[str, float], None], rounds: int = ROUNDS
-) -> dict[str, float]:
+def in_rounds(timed: Mapping[str, Timed], budget_s: float, report: Callable[[str, float], None]) -> dict[str, float]:
     """Return seconds of one call of each: the mean of the rounds' medians without the smallest and the largest.
 
     A core shared with other processes alternates between a fast and a slow state, and models run in both. A median
@@ -48,13 +47,14 @@ def in_rounds(
 
     Args:
         timed: Calls to time, by name.
-        budget_s: Total seconds, including warm-up.
+        budget_s: Total seconds, including warm-up. Below 20 s there are fewer rounds, of 2 s each, since every call is
+            made at least twice in a round.
         report: Called with a name and the completed share of the work.
-        rounds: Number of rounds.
 
     Returns:
         Seconds by name.
     """
+    rounds = max(_LEAST_ROUNDS, min(ROUNDS, round(budget_s / _ROUND_S)))
     visit_s = budget_s / (rounds * max(1, len(timed)))
     medians: dict[str, list[float]] = {name: [] for name in timed}
     with torch.inference_mode():
