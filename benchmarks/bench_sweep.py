@@ -35,6 +35,7 @@ pytest.importorskip("torch", reason="needs torch: pip install 'pyinfercost[model
 
 Columns = dict[str, NDArray[np.float64]]
 THREADED_POINTS = 4 * SWEEP_POINTS
+LAYOUTS = tuple(ic.Layout(tensor=tensor, data=data) for tensor in (1, 2, 4, 8, 16) for data in (1, 2, 4))
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16"}
 
 
@@ -217,6 +218,26 @@ def bench_llama_decode(benchmark: Any, llama_70b: ic.Graph) -> None:
     rate(benchmark, title, side * side)
     estimate = ic.estimate(llama_70b, hardware=HARDWARE, batch=side + 1, context=128 + 8 * (side - 1))
     assert out["latency_s"][-1] == estimate.latency_s
+
+
+def bench_layouts(benchmark: Any, llama_70b: ic.Graph) -> None:
+    """Decode step of a 70-billion-parameter model over its layouts, batch and context, in the kernels of an engine."""
+    layouts = [layout for layout in LAYOUTS if 2 <= layout.devices <= 16]
+    side = int((SWEEP_POINTS / len(layouts)) ** 0.5)
+    sizes = {"batch": range(16, 16 + side), "context": range(128, 128 + 8 * side, 8)}
+    points = len(layouts) * side * side
+
+    def ours() -> ic.Sweep:
+        return ic.sweep(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts, workers=1, **sizes)
+
+    ours()  # makes the graphs of the layouts
+    title = f"Llama-70B decode, {len(layouts)} layouts x {side:,} batches x {side:,} contexts"
+    grid = race(benchmark, title, ours, {}, rounds=SLOW_ROUNDS)["ours"]
+    assert len(grid) == points
+    rate(benchmark, title, points, "layouts")
+    last = {name: values[-1] for name, values in sizes.items()}
+    estimate = ic.estimate(llama_70b, hardware=HARDWARE, engine="vllm", layout=layouts[-1], sustained=True, **last)
+    assert grid["latency_s"][-1] == estimate.latency_s
 
 
 def bench_two_threads(benchmark: Any, resnet50: ic.Graph) -> None:

@@ -59,7 +59,7 @@ MAX_RATIO = {
     "scan int8 / plain read": 1 / 0.7,
     "scan / count_nonzero": 1 / 1.8,
 }
-MIN_POINTS_PER_S = {"one machine": 3_000_000, "sweep()": 7_000_000, "many machines": 4_000_000}
+MIN_POINTS_PER_S = {"one machine": 3_000_000, "sweep()": 7_000_000, "many machines": 4_000_000, "layouts": 1_000_000}
 MAX_STORED_S = 120.0
 MAX_SYMBOLIC_CAPTURE_S = 2.5
 MAX_MILLION_NODES_S = 2.0

@@ -21,32 +21,16 @@ from typing import Any
 import pyinfercost as ic
 from pyinfercost.sources.captured import graph_over
 
-from .parameters import CONFIGS
+from .accuracy.recipes.serving_models import config_of
 
-_FP8 = {"quant_method": "fp8", "activation_scheme": "static"}
-_WHOLE = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
-_MXFP4 = {"quant_method": "mxfp4", "modules_to_not_convert": _WHOLE}
-_QWEN3_32B = {
-    "model_type": "qwen3", "architectures": ["Qwen3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 25600,
-    "num_hidden_layers": 64, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128,
-    "vocab_size": 151936, "max_position_embeddings": 40960, "dtype": "bfloat16",
-}  # fmt: skip
-_GPT_OSS_120B = {
-    "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "hidden_size": 2880, "intermediate_size": 2880,
-    "num_hidden_layers": 36, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 64,
-    "vocab_size": 201088, "num_local_experts": 128, "num_experts_per_tok": 4, "sliding_window": 128,
-    "max_position_embeddings": 131072, "dtype": "bfloat16", "quantization_config": _MXFP4,
-}  # fmt: skip
+PRECISIONS = {"Qwen/Qwen3-32B": "bf16", "meta-llama/Llama-3.1-70B": "fp8", "openai/gpt-oss-120b": "fp4"}
+"""The precision of the rows of each model."""
 
 
 def configs() -> dict[str, dict[str, Any]]:
     """Return the config of each model by its name in the table."""
-    llama = json.loads((CONFIGS / "llama-3-70b.json").read_text(encoding="utf-8"))
-    return {
-        "Qwen/Qwen3-32B": _QWEN3_32B,
-        "meta-llama/Llama-3.1-70B": llama | {"quantization_config": _FP8},
-        "openai/gpt-oss-120b": _GPT_OSS_120B,
-    }
+    known = {model: config_of(model, precision) for model, precision in PRECISIONS.items()}
+    return {model: config for model, config in known.items() if config is not None}
 
 
 def main() -> None:

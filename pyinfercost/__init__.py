@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .predict.compare import compare as compare
     from .predict.count import count as count
     from .predict.estimate import estimate as estimate
+    from .predict.layouts import layouts as layouts
     from .predict.plans import WeightShare as WeightShare
     from .predict.plans import engine_graph as engine_graph
     from .predict.plans import parallel as parallel
@@ -56,12 +57,16 @@ if TYPE_CHECKING:
     from .predict.training_memory import training_memory as training_memory
     from .results.collective import CollectiveEstimate as CollectiveEstimate
     from .results.comparison import Comparison as Comparison
+    from .results.device_use import DeviceUse as DeviceUse
+    from .results.device_use import Exchange as Exchange
     from .results.estimate import Estimate as Estimate
     from .results.estimate import LayerEstimate as LayerEstimate
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
     from .results.language_profile import LanguageProfile as LanguageProfile
     from .results.layout import Layout as Layout
+    from .results.layouts import LayoutChoice as LayoutChoice
+    from .results.layouts import Layouts as Layouts
     from .results.measurement import Measurement as Measurement
     from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile
@@ -101,16 +106,19 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
+    ".predict.layouts": ("layouts",),
     ".predict.plans": ("WeightShare", "engine_graph", "parallel", "weight_shares"),
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.training_memory": ("training_memory",),
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),
+    ".results.device_use": ("DeviceUse", "Exchange"),
     ".results.estimate": ("Estimate", "LayerEstimate"),
     ".results.kv_cache": ("CacheLayers", "KVCache"),
     ".results.language_profile": ("LanguageProfile",),
     ".results.layout": ("Layout",),
+    ".results.layouts": ("LayoutChoice", "Layouts"),
     ".results.measurement": ("Measurement",),
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),

@@ -969,6 +969,7 @@ def parallel_graph(
     attention_data: int = 1,
     nodes: int = 1,
 ) -> tuple[Graph, list[tuple[str, int, int]]]: ...
+def expert_counts(graph: Graph) -> list[int]: ...
 def evaluate(
     plan: Plan,
     sizes: Mapping[str, NDArray[np.int64]],

@@ -29,7 +29,7 @@ _GRAPHS_AT_ONCE = 128
 UNCATALOGED = "uncatalogued"
 """Subfolder for tables of devices that the catalog did not have when their rows were collected."""
 OUT_OF_SCOPE = dict.fromkeys(
-    ("serving", "open_loop_requests"),
+    ("open_loop_requests",),
     "a server under load is not a forward pass; queues and scheduling are not modeled",
 )
 
@@ -95,7 +95,9 @@ def judge(
         judged = sampled_table(without_missing(table, machines), (models or sample) if kind.sample_by else sample)
         if not len(judged):
             continue
-        if kind.calls is not None:
+        if kind.servers is not None:
+            yield described(kind.servers(judged, machines, capturing), machines)
+        elif kind.calls is not None:
             yield described(predict_calls(kind.calls(judged), machines, judged.problems), machines)
         else:
             yield described(_cases(judged, kind.cases(judged, capturing), machines, capturing), machines)

@@ -43,7 +43,7 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
         try:
             folder = None if device not in ic.hardware.names() else folder_of(device)
             machines[device] = load(device, folder)
-            if any("power_w" in table.columns for table in places):
+            if any("power_w" in table.columns or table.name == "serving" for table in places):
                 machines[machine_key(device, sustained=True)] = (
                     _special(device, folder, sustained=True) or machines[device]
                 )

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
+_UNITS = {"latency_us": 1e-6, "latency_ms": 1e-3, "latency_s": 1.0, "published_ms": 1e-3, "tpot_ms": 1e-3}
+"""Columns of measured times -> seconds of their unit."""
 
 
 class MeasuredError(ValueError):
@@ -104,10 +106,10 @@ class Table:
 
     def seconds(self) -> NDArray[np.float64]:
         """Return the measured latencies."""
-        for name, factor in (("latency_us", 1e-6), ("latency_ms", 1e-3), ("latency_s", 1.0), ("published_ms", 1e-3)):
+        for name, factor in _UNITS.items():
             if name in self.columns:
                 return np.array(self.columns[name], dtype=np.float64) * factor
-        raise MeasuredError(f"{self.path} has no latency_us, latency_ms, latency_s or published_ms")
+        raise MeasuredError(f"{self.path} has none of {', '.join(_UNITS)}")
 
     def watts(self) -> NDArray[np.float64] | None:
         """Return the power of the board, if the table has it."""

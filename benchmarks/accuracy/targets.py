@@ -103,6 +103,7 @@ CURRENT = (
     Target("all-reduce of engines, CUDA graph", "all_reduce_engines", {"part": _GRAPHS}, 0.12),
     Target("all-reduce of engines, eager", "all_reduce_engines", {"part": _EAGER}, 0.12),
     Target("tokens of experts", "expert_all_to_all", {}, 0.12),
+    Target("tokens of servers, 2 to 8 devices", "serving", {}, 0.18),
     Target("TPU layers", "tpu_layers", {}, 0.15, 0.20),
     Target("TPU layers, products only", "tpu_layers", {"part": _TPU_PRODUCTS}),
     Target(

@@ -36,6 +36,13 @@ void register_parallel(py::module_& m) {
         "Returns the graph of one rank of a layout, and of each weight or buffer its name, the elements of "
         "the "
         "rank and those of the whole.");
+    m.def(
+        "expert_counts",
+        [](const std::shared_ptr<const Graph>& graph) {
+            const CoreCall core;
+            return expert_counts(graph);
+        },
+        py::arg("graph"), "Returns the numbers of experts of the products whose rows are sorted by expert.");
 }
 
 }  // namespace infercost

@@ -82,8 +82,10 @@ GroupShape shape_of(const Hardware& hardware, const ExchangeGroup& group) {
     check(group);
     GroupShape shape;
     shape.devices = static_cast<double>(group.devices);
-    const double domain = hardware.constants.link.device_domain;
-    shape.nodes = is_set(domain) ? std::ceil(shape.devices / domain) : static_cast<double>(group.nodes);
+    const LinkConstants& wiring = hardware.constants.link;
+    shape.nodes = is_set(wiring.device_domain) ? std::ceil(shape.devices / wiring.device_domain)
+                                               : std::max(static_cast<double>(group.nodes),
+                                                          std::ceil(shape.devices / value_or(wiring.node_devices, kNodeDevices)));
     shape.each = std::ceil(shape.devices / shape.nodes);
     return shape;
 }
@@ -99,9 +101,10 @@ LinkPath path_between(const Hardware& hardware, const GroupShape& shape) {
         const double share = known(hardware, &CollectiveConstants::network_share);
         path.network_byte_per_s = rate_of("network") * share;
         if (!(path.network_byte_per_s > 0)) {
-            throw std::invalid_argument(lacking(hardware, "link to other nodes") +
-                                        "; expected [link.network] with nics_per_device and nic_gb_per_s in "
-                                        "its file, or a group of one node");
+            throw std::invalid_argument(
+                lacking(hardware, "link to other nodes") +
+                "; expected [link.network] with nics_per_device and nic_gb_per_s in "
+                "its file, or a group of one node, which has devices_per_node devices");
         }
         path.network_step_s = is_set(wiring.network_latency_s)
                                   ? wiring.network_latency_s

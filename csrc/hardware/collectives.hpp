@@ -23,9 +23,10 @@
 //
 // Between nodes, operations are hierarchical: each of g devices of a node exchanges its part with the devices
 // of the same place in other nodes over its own NICs, and the parts are exchanged inside of each node.
-// Messages are cut into pieces, so that the slower of link and network decides; the steps add up. Devices of
-// one link domain count as one node. No measurement of an all-reduce between nodes was found in public: of
-// this part, only the exchange of experts' tokens is compared with measurements.
+// Messages are cut into pieces, so that the slower of link and network decides; the steps add up. A group
+// spans as many nodes as its ranks need, or more if it says so. Devices of one link domain count as one node.
+// No measurement of an all-reduce between nodes was found in public: of this part, only the exchange of
+// experts' tokens is compared with measurements.
 #pragma once
 
 #include <array>
@@ -65,7 +66,7 @@ struct LinkPath {
     double network_step_s = 0;
 };
 
-// The devices of a group: `nodes` times `each`. Nodes of one link domain are one.
+// The devices of a group: `nodes` times `each`.
 struct GroupShape {
     double devices = 1;
     double nodes = 1;

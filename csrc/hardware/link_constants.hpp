@@ -187,10 +187,13 @@ inline constexpr ConstantField<ColdStartConstants> kColdStartRows[] = {
 };
 static_assert(is_complete(kColdStartRows));
 
+// Devices of a node whose size is not stated: rented machines of accelerators have eight at the most.
+inline constexpr double kNodeDevices = 8;
+
 // Topology of the links in a device's file.
 struct LinkConstants {
     double host_shared, host_direct, host_unified, host_weights, device_peers, device_reduces, device_domain;
-    double network_latency_s;
+    double network_latency_s, node_devices;
 };
 inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
     DERIVED(LinkConstants, host_shared, kRatio, 0, "1: the host link is PCIe, and reaches other devices"),
@@ -205,6 +208,7 @@ inline constexpr ConstantField<LinkConstants> kLinkDerived[] = {
     DERIVED(LinkConstants, device_domain, kDevices, kUnset,
             "number of devices that the link connects, over nodes; unset: those of one node"),
     DERIVED(LinkConstants, network_latency_s, kSeconds, kUnset, "latency of a message between nodes"),
+    DERIVED(LinkConstants, node_devices, kDevices, kNodeDevices, "number of devices of one node"),
 };
 static_assert(is_complete(kLinkDerived));
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,6 +75,13 @@ class Choice:
             )
         if self.best and set(directed) - {self.best}:
             raise click.UsageError(f"--best {self.best} takes one objective; use --pareto for several")
+
+    def narrowed(self, condition: str) -> Choice:
+        """Return the selection from points that also satisfy a condition."""
+        from ..sweeps.conditions import Condition
+
+        given = () if self.where is None else (self.where,)
+        return replace(self, where=Condition.all_of((*given, condition)))
 
     @property
     def chooses(self) -> bool:

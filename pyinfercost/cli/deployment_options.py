@@ -54,6 +54,11 @@ PRICE_HELP = (
 _ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); other options override it."
 
 
+_TENSOR = click.option(
+    "--tensor", metavar="AXIS", help="Numbers of devices that share each product, in the place of --layout."
+)
+
+
 def deployment_options(
     *, several: bool = False, precisions: tuple[str, ...] | None = None, hardware: str | None = None
 ) -> Callable[[_Command], _Command]:
@@ -104,8 +109,15 @@ def deployment_options(
             metavar="LAYOUT",
             multiple=several,
             help="How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all "
-            "of it, and they share the batch." + (" Several: give it again." if several else ""),
+            "of it, and they share the batch."
+            + (
+                " Several: give it again; all: all that are legal on each number of --devices; those that do not fit "
+                "the memory are not chosen."
+                if several
+                else ""
+            ),
         ),
+        *([_TENSOR] if several else []),
         click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
         click.option(
             "--instances",

@@ -16,7 +16,7 @@ from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
-from .machines import deployments_of
+from .machines import ALL, deployments_of
 from .options import EPILOG, changed, model_options, whatif_options
 from .output import check_writable, messages_for_people, progress, say
 from .sweep_output import FORMATS, Answer, show_answer
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
 
     from ..deployment import Deployment
     from ..results.costs import Price
+    from ..results.layouts import LayoutChoice
     from ..sources.captured import Captured
 
+_ONE_LAYOUT = {"layout": ["tensor=1"], "devices": [1]}
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
+_MOST_TENSOR = 1000
 _MOST_TO_EXPLAIN = 2**22
 """Grids up to this size are filtered after they are computed, so that an empty result can be explained."""
 
@@ -109,6 +112,8 @@ def sweep(
         on, fields, prices = _deployments(options)
         _check_devices(on, fields, model, sizes)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, batch_tradeoff=batch_tradeoff)
+        if fields["layout"] == ALL and choice.chooses:
+            choice = choice.narrowed("fits_in_memory")
         form = form or _SUFFIXES.get(Path(output or "").suffix.lower(), "table")
         _check_places(choice, form, output, folder)
         if (knee or batch_tradeoff) and not is_graph(model):
@@ -117,9 +122,11 @@ def sweep(
         from ..sweeps.arguments import shares_batch
         from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
+        from ..sweeps.layouts import with_all_layouts
 
         with usage_errors():
-            axes = deployment_axes(on, fields, scale)
+            # Which layouts are legal depends on the graph, and the names of the columns do not.
+            axes = deployment_axes(on, {**fields, **_ONE_LAYOUT} if fields["layout"] == ALL else fields, scale)
         columns = [name for names, _ in axes for name in names]
         placed = any(each.region for each in on) or any(price.region for price in prices.values())
         given = ((figures.PRICE, bool(prices)), (figures.PLACE, placed))
@@ -134,6 +141,12 @@ def sweep(
         with progress(model, quiet=form != "table", silent=no_progress):
             shared = shares_batch(on, fields["devices"], fields["layout"])
             captured = changed(graph_over(model, sizes, shared=shared), quantize, kv_cache)
+        out: tuple[LayoutChoice, ...] = ()
+        is_found = fields["layout"] == ALL
+        if is_found:
+            on, fields, found = with_all_layouts(captured.graph, on, fields)
+            axes, out = deployment_axes(on, fields, scale), found.out
+            prices = _layout_prices(on, fields["price"])
         size_axes = _size_axes(captured)
         boundary = boundary_of(captured.graph, "native")
         of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
@@ -164,7 +177,7 @@ def sweep(
         loaded = dict.fromkeys(each.machine.id for each in on if each.for_throughput().machine.sustained)
         answer = Answer(
             choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped,
-            loaded=tuple(loaded),
+            loaded=tuple(loaded), out=out, ranked=is_found,
         )  # fmt: skip
         show_answer(answer, form, output, limit)
 
@@ -197,8 +210,9 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
             fields[name] = known_names(name, options[name], known)
     if options["devices"] is not None:
         fields["devices"] = axis_values("--devices", options["devices"])
-    if options["layout"]:
-        fields["layout"] = list(options["layout"])
+    fields["layout"] = _layouts(options)
+    if fields["layout"] == ALL and fields["devices"] is None:
+        raise click.UsageError("--layout all needs --devices; give numbers of devices, such as --devices 8,16")
     if options["price"] is None:
         return on, fields, {each.machine.id: each.device_price for each in on if each.device_price is not None}
     names = price_options(options["price"])
@@ -210,10 +224,46 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
             paid = {each.machine.id: each.replace(price=by_id).device_price for each in on}
         by_option[name] = {machine: price for machine, price in paid.items() if price is not None}
     if len(names) == 1:
-        fields["price"] = by_option[names[0]]
+        # Whole instances are paid for with a layout, so that its price is looked up with it.
+        fields["price"] = by_option[names[0]] if fields["layout"] is None else by_id
         return on, fields, by_option[names[0]]
     fields["price"] = names
     return on, fields, {f"{machine} {name}": price for name in names for machine, price in by_option[name].items()}
+
+
+def _layouts(options: Mapping[str, Any]) -> Any:
+    """Return the layouts of `--layout` or `--tensor`; `"all"` where they are to be found, None without any.
+
+    Raises:
+        click.UsageError: Both are given, or `all` with others.
+    """
+    given = list(options["layout"])
+    if options["tensor"] is not None:
+        if given:
+            raise click.UsageError("--layout and --tensor are both given; give layouts such as tensor=4,data=2 alone")
+        values = axis_values("--tensor", options["tensor"])
+        if len(values) > _MOST_TENSOR:
+            raise click.UsageError(f"--tensor has {len(values):,} values; give {_MOST_TENSOR} at the most")
+        return [{"tensor": value} for value in values]
+    if ALL not in given:
+        return given or None
+    if len(given) > 1:
+        raise click.UsageError("--layout all stands for all layouts; leave the others out")
+    return ALL
+
+
+def _layout_prices(on: Sequence[Deployment], price: Any) -> dict[str, Price]:
+    """Return the prices of the instances of all layouts, by number of devices and machine."""
+    found: dict[str, Price] = {}
+    for each in on:
+        priced = each if price is None or isinstance(price, list) else each.replace(price=price)
+        if priced.device_price is None:
+            continue
+        name = f"{each.devices} x {each.machine.id}"
+        if str(found.get(name, priced.device_price)) != str(priced.device_price):
+            name = f"{each.devices} x {each.machine.id} as {each.layout}"
+        found[name] = priced.device_price
+    return found
 
 
 def _priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:

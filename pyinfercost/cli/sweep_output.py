@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from ..deployment.prices import GIVEN
+from ..report.layouts import out_parts
 from ..report.render import render
+from ..results.layouts import LayoutChoice
+from ..results.units import quantity
+from ..sweeps.choosing import direction, numbers, objectives
 from ..sweeps.result import Sweep
 from .output import STOPPED, say, show, write_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..report.layout import Part
     from ..results.costs import Price
     from ..sweeps.storage import StoredSweep
     from .choice import Choice
@@ -41,6 +46,8 @@ class Answer:
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
         loaded: Machines under continuous load, by id.
+        out: Layouts that were tried and are out.
+        ranked: Whether the best point is one of several layouts that were found.
     """
 
     choice: Choice
@@ -51,6 +58,8 @@ class Answer:
     folder: str | None = None
     stopped: str = ""
     loaded: tuple[str, ...] = ()
+    out: tuple[LayoutChoice, ...] = ()
+    ranked: bool = False
 
 
 def show_answer(answer: Answer, form: str, output: str | None, limit: int | None) -> None:
@@ -74,7 +83,7 @@ def show_answer(answer: Answer, form: str, output: str | None, limit: int | None
             raise click.ClickException(told)
         say(told)
     if found or not answer.stopped:
-        _show(answer, matching if not found else choice.of(matching), found, form, output, limit)
+        _show(answer, matching if not found else choice.of(matching), matching, form, output, limit)
     if answer.stopped:
         raise click.exceptions.Exit(STOPPED)
 
@@ -92,14 +101,21 @@ def _nothing(answer: Answer) -> str:
 
 
 def _show(
-    answer: Answer, chosen: Sweep | StoredSweep, found: int, form: str, output: str | None, limit: int | None
+    answer: Answer,
+    chosen: Sweep | StoredSweep,
+    matching: Sweep | StoredSweep,
+    form: str,
+    output: str | None,
+    limit: int | None,
 ) -> None:
     if form == "table":
         where = answer.choice.where
         if where is not None and where.limits(_MIDDLE) and _UPPER_END not in where.names:
             say(_HINT)
-        _show_table(answer, chosen, found, output, limit or ROWS_OF_A_TABLE)
+        _show_table(answer, chosen, matching, output, limit or ROWS_OF_A_TABLE)
     else:
+        for each in answer.out:
+            say(f"Out: {each.layout} on {each.devices} devices: {each.reason}")
         points = chosen if limit is None else _first(chosen, limit)
         if form == "csv":
             write_pieces(render(points, "csv"), output)
@@ -109,13 +125,51 @@ def _show(
             (points if isinstance(points, Sweep) else points.where(None)).to_parquet(output)
 
 
-def _show_table(answer: Answer, chosen: Sweep | StoredSweep, found: int, output: str | None, limit: int) -> None:
-    about = _about(answer, found)
+def _show_table(
+    answer: Answer, chosen: Sweep | StoredSweep, matching: Sweep | StoredSweep, output: str | None, limit: int
+) -> None:
+    from ..report.table import laid_out
+
+    about = _about(answer, len(matching))
+    more = "--limit shows more, --format csv all, --where and --pareto filter"
     if answer.choice.is_one_point and len(chosen):
-        show(render(_first(chosen, 1), "view", about=about, point=True), output)
+        parts = render(_first(chosen, 1), "layout", about=about, point=True)
+        if answer.ranked and isinstance(matching, Sweep):
+            parts = [*parts, *_ranking(answer.choice, matching, limit)]
     else:
-        more = "--limit shows more, --format csv all, --where and --pareto filter"
-        show(render(chosen, "view", about=about, limit=limit, more=more), output)
+        parts = render(chosen, "layout", about=about, limit=limit, more=more)
+    show(laid_out([*parts, *out_parts((*answer.out, *_too_large(answer)))]), output)
+
+
+def _ranking(choice: Choice, matching: Sweep, limit: int) -> list[Part]:
+    """Return a table of the best point of each layout, the best layouts first."""
+    best = choice.best or ""
+    maximize = True if choice.maximize else False if choice.minimize else None
+    bests: Sweep = matching.best(best, per=("hardware", "devices", "layout"), maximize=maximize)
+    ((_, most),) = objectives((best,), known=bests.data, **direction(best, maximize))
+    values = numbers(bests.data, best)
+    order = (-values if most else values).argsort(kind="stable")
+    return list(render(bests.take(order), "layout", limit=limit)[1:])
+
+
+def _too_large(answer: Answer) -> list[LayoutChoice]:
+    """Return the layouts of which no point fits the memory, with the least memory that they need."""
+    result = answer.result
+    if not answer.ranked or answer.filtered or not isinstance(result, Sweep) or not len(result):
+        return []
+    names = list(zip(*(result[name].tolist() for name in ("hardware", "layout", "devices")), strict=True))
+    fitting = {name for name, fits in zip(names, result["fits_in_memory"].tolist(), strict=True) if fits}
+    least: dict[tuple[str, str, int], int] = {}
+    for name, needed in zip(names, result["peak_memory_bytes"].tolist(), strict=True):
+        if name not in fitting:
+            least[name] = min(needed, least.get(name, needed))
+    return [
+        LayoutChoice(
+            layout, devices, 1, None,
+            f"weights, caches and activations of a device need {quantity(needed, 'B')}, more than {hardware} has",
+        )
+        for (hardware, layout, devices), needed in least.items()
+    ]  # fmt: skip
 
 
 def _about(answer: Answer, found: int) -> list[tuple[str, str]]:

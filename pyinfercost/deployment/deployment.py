@@ -17,6 +17,7 @@ from ..hardware import load
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
 from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
+from .nodes import placed_on
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
 from .serving import Serving, ServingLike, parse_serving, serving_text
@@ -70,7 +71,8 @@ class Deployment:
             (see `hardware.load`). None, the default, depends on the question: a short forward for one estimate,
             continuous load where the throughput is asked, as in sweeps and trackers (see `for_throughput`).
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
-            cheapest known offer) or what else `parse_price` accepts. None leaves costs out.
+            cheapest known offer) or what else `parse_price` accepts. None leaves costs out. With a layout, whole
+            instances are paid for, and their unused devices, too.
         utilization: Share of the paid time in which the devices work, 1e-6 to 1.
         region: Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its
             region (`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.
@@ -129,7 +131,7 @@ class Deployment:
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
         elif is_number(self.price) and not isinstance(self.price, (int, float)):
             checked["price"] = number(self.price, "price", USD_PER_H, PriceError)  # of numpy
-        price = None
+        price = instances = None
         if self.hardware is None:
             for name, why in _NEED_HARDWARE.items():
                 if getattr(self, name) != getattr(Deployment, name):
@@ -138,10 +140,14 @@ class Deployment:
             machine = machine or _loaded(self.hardware, self.threads, self.instances, sustained=bool(self.sustained))
             if machine.sustained:  # also one that was loaded so
                 checked["sustained"] = True
+            placed = None if self.layout is None else placed_on(machine, checked["_layout"])
             if self.price is not None:
                 threads = None if self.threads is None else self.threads * checked["instances"]
-                price = parse_price(self.price, machine.id, threads=threads)
+                price = parse_price(self.price, machine.id, threads=threads, placed=placed)
+                if placed is not None:
+                    instances = placed.instances(price.devices)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
+        self.__dict__["_paid_instances"] = instances
         self.__dict__.pop("place", None)
         if self.region is not None or (price is not None and not price.cloud):
             self.__dict__["place"] = self._found_place()  # the caller named it: an unknown name fails at once
@@ -180,6 +186,18 @@ class Deployment:
         """The resolved price of one device hour, with its source; None without a price."""
         price: Price | None = self.__dict__["_price"]
         return price
+
+    @property
+    def paid_instances(self) -> int | None:
+        """Instances of the price that hold the devices of the layout; None without a layout or a price."""
+        found: int | None = self.__dict__["_paid_instances"]
+        return found
+
+    @property
+    def paid_devices(self) -> int:
+        """Devices that are paid for: all of whole instances where a layout is given, else those that are used."""
+        price, instances = self.device_price, self.paid_instances
+        return self.devices if price is None or instances is None else instances * price.devices
 
     @cached_property
     def place(self) -> Place | None:

@@ -187,12 +187,36 @@ def _unknown(name: str, device: str | None) -> str:
 # ---- prices of a device hour -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Placed:
+    """Devices that are rented in whole instances.
+
+    Attributes:
+        devices: Their number.
+        together: How many of them must be in one instance, since they exchange data.
+    """
+
+    devices: int
+    together: int
+
+    def instances(self, each: float) -> int:
+        """Return the number of instances of so many devices that hold them.
+
+        Groups that exchange data are not cut, unless they are larger than an instance.
+        """
+        size = max(1, int(each))
+        if size < self.together:
+            return -(-self.devices // size)
+        groups = -(-self.devices // self.together)
+        return -(-groups // (size // self.together))
+
+
 def usd_per_joule(price: Price) -> float:
     """Return what the owner pays per joule of a machine, the data center included; 0 if the price includes it."""
     return price.pue * price.usd_per_kwh / JOULES_PER_KWH
 
 
-def parse_price(value: PriceLike, device: str, *, threads: int | None = None) -> Price:
+def parse_price(value: PriceLike, device: str, *, threads: int | None = None, placed: Placed | None = None) -> Price:
     """Parse a price into USD per device-hour.
 
     Args:
@@ -210,6 +234,8 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
         device: Id of the device.
         threads: Threads of a CPU in use, None for all. An instance with some cores of a CPU is paid as a whole, and
             runs at most as many threads as it has.
+        placed: The devices of a layout, for which the cheapest offer is that of their instances together. None takes
+            the cheapest hour of one device, whatever else its instance has.
 
     Returns:
         The price, with its source and date.
@@ -226,7 +252,7 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
             raise PriceError(f"price has no entry for {device}, only for {', '.join(map(str, value))}; add one")
         if isinstance(value[device], Mapping):
             raise PriceError(f"price of {device} is {shown(value[device])}; expected one price, not a mapping")
-        return parse_price(value[device], device, threads=threads)
+        return parse_price(value[device], device, threads=threads, placed=placed)
     if is_number(value):
         return Price(number(value, "usd_per_h", USD_PER_H, PriceError), GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
@@ -239,12 +265,12 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None) ->
     if match:
         return Price(float(match[1]), GIVEN)
     if value in TERMS:
-        return _cheapest(device, value, threads)
+        return _cheapest(device, value, threads, placed)
     name, _, terms = value.partition(":")
     return _of_offer(offer(name, device=device), terms or "on-demand", device, threads)
 
 
-def _cheapest(device: str, terms: str, threads: int | None) -> Price:
+def _cheapest(device: str, terms: str, threads: int | None, placed: Placed | None) -> Price:
     known = [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
     if not known:
         others = sorted({each.device for each in offers()})
@@ -252,8 +278,14 @@ def _cheapest(device: str, terms: str, threads: int | None) -> Price:
             f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
             f"{', '.join(others)}"
         )
-    cheapest = min(known, key=lambda each: (not each.host, each.usd_per_h[terms] / max(1.0, each.devices)))
-    return _of_offer(cheapest, terms, device, threads)
+
+    def rank(each: Offer) -> tuple[bool, bool, float]:
+        if placed is None:
+            return not each.host, False, each.usd_per_h[terms] / max(1.0, each.devices)
+        small = each.devices < placed.together
+        return small, not each.host, placed.instances(each.devices) * each.usd_per_h[terms]
+
+    return _of_offer(min(known, key=rank), terms, device, threads)
 
 
 def _has(found: Offer, threads: int | None) -> bool:
@@ -281,6 +313,7 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
         region=found.region,
         dated=found.dated,
         age_months=found.age_months(),
+        devices=max(1, int(found.devices)),
     )
 
 

@@ -296,6 +296,9 @@ def _link_facts(device: DeviceFile) -> dict[str, float]:
     latency_us = device.get("link.network.latency_us")
     if latency_us is not None:
         facts["link.network_latency_s"] = latency_us * _MICRO
+    node_devices = device.get("devices_per_node")
+    if node_devices is not None:
+        facts["link.node_devices"] = float(node_devices)
     for key in ("peers", "domain", "reduces"):
         value = device.get(f"link.device.{key}")
         if value is not None:

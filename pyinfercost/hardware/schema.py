@@ -213,6 +213,7 @@ DEVICE = Table(
         "family": _NEED_TEXT,
         "release_year": Field("integer", low=1990, high=2100),
         "devices_per_package": _COUNT,
+        "devices_per_node": _COUNT,  # number of devices of one machine; 8 if absent
         "verified": Field("boolean", required=True),
         "source": Table(
             {

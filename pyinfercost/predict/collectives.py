@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._checks import COUNT, Range, number, shown, whole
+from ..deployment.nodes import devices_of_node
 from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 from ..results.collective import COLUMNS, CollectiveEstimate
@@ -141,7 +142,8 @@ def collective(
             same length.
         hardware: An id of the catalog (`"h100-sxm-80gb"`), the path of a TOML file, or a `Hardware`.
         devices: Number of participating machines, of all nodes together. One device sends nothing and takes 0 s.
-        nodes: Number of nodes that they are in. Devices of one link domain, as of an NVL72, count as one node.
+        nodes: Number of nodes that they are in, at least as many as hold them: eight devices are in a node, unless the
+            machine's file says otherwise. Devices of one link domain, as of an NVL72, count as one node.
         dtype: Dtype of the message, such as `"fp16"` or `"float16"`. It does not change the size. A switch that adds up
             data does so for floats of 16 bits and more.
         kernel: `"library"` (NCCL); for an all-reduce `"engine"`, the one-shot and two-shot kernels of vLLM, or
@@ -207,7 +209,7 @@ def collective(
         op=op,
         hardware=machine.id,
         devices=count,
-        nodes=machines,
+        nodes=max(machines, -(-count // devices_of_node(machine))),
         dtype=short,
         kernel=chosen,
         link=found["link"],

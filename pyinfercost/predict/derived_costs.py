@@ -87,7 +87,7 @@ def _or_nan(value: float | None) -> float:
 
 
 _MACHINE = ("hardware", "threads", "instances", "sustained")
-_PRICE = (*_MACHINE, "price")
+_PRICE = (*_MACHINE, "price", "layout")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")
 
@@ -110,6 +110,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "response_bytes": Term(("transfer",), lambda on: _or_nan(on.data_transfer.response_bytes)),
         "egress_usd_per_gb": Term(("transfer",), lambda on: on.data_transfer.egress_usd_per_gb),
         "usd_per_h": Term(_PRICE, lambda on: nan if on.device_price is None else on.device_price.usd_per_h),
+        "paid_per_used": Term(_PRICE, lambda on: on.paid_devices / on.devices),
         "usd_per_j": Term(_PRICE, lambda on: 0.0 if on.device_price is None else usd_per_joule(on.device_price)),
         "pue": Term(_PLACE, lambda on: nan if on.place is None else on.place.pue),
         "grid_g_per_kwh": Term(_PLACE, lambda on: nan if on.place is None else on.place.grid_g_per_kwh),
@@ -229,8 +230,13 @@ class DerivedCosts:
 
     @cached_property
     def paid_s(self) -> Numbers:
-        """Paid device seconds of one item."""
-        return self.used_s / self._points.utilization
+        """Paid device seconds of one item: also those of unused devices of instances."""
+        return self.used_s / self._points.utilization * self._term("paid_per_used")
+
+    @property
+    def usd_per_h(self) -> Numbers:
+        """USD per hour of all devices that are paid; not a number without a price."""
+        return self._points.devices * self._term("paid_per_used") * self._term("usd_per_h")
 
     @cached_property
     def electricity_usd(self) -> Numbers:
@@ -434,4 +440,6 @@ def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
         egress_usd=float(derived.egress_usd),
         utilization=on.utilization,
         price=price,
+        instances=on.paid_instances,
+        usd_per_h=float(derived.usd_per_h),
     )

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
 from ..deployment import deployment_of
+from ..deployment.nodes import nodes_of
 from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
+from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_use_of
 from .plans import Rules, as_captured, boundary_of, family_of, launched_graph, work_overrides
 
@@ -125,6 +127,13 @@ def estimate_on(
     kernels = _core.evaluate_kernels(plan, point, machine)
     caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
+    layers = _layers(plan.graph, machine, kernels)
+    use, exchanges = None, ()
+    if on.layout is not None or on.devices > 1:
+        launched = launched_graph(graph, on.engine, on.rank_layout)
+        counts = counts_of_device(on, launched, at.share, overrides)
+        use = device_use_of(on, launched, at.share, counts, totals)
+        exchanges = exchanges_of(launched, counts, layers, machine)
     return Estimate(
         hardware=machine.id,
         precision=on.precision,
@@ -137,6 +146,9 @@ def estimate_on(
         sustained=machine.sustained,
         devices=on.devices,
         layout=on.rank_layout,
+        nodes=nodes_of(machine, on.rank_layout),
+        per_device=use,
+        exchanges=exchanges,
         latency_s=latency_s,
         latency_low_s=low_s,
         latency_high_s=high_s,
@@ -153,7 +165,7 @@ def estimate_on(
             graph.node(node).op for node in as_captured(launched_graph(graph, on.engine, on.rank_layout))
         ),
         machine=machine,
-        layers=_layers(plan.graph, machine, kernels),
+        layers=layers,
         **derived_figures(at),
     )
 

@@ -173,8 +173,16 @@ def parallel(graph: Graph, layout: LayoutLike) -> Graph:
 
 
 def of_rank(layout: Layout) -> Layout:
-    """Return what the graph of one device depends on: copies matter only if they share experts, or nodes."""
-    return layout if layout.expert > layout.tensor or layout.nodes > 1 else replace(layout, data=1)
+    """Return what the graph of one device depends on: copies matter only if they share experts.
+
+    Of the machines, only those that one copy spans matter.
+    """
+    if layout.together > layout.ranks:
+        return layout
+    in_node = layout.devices // layout.nodes
+    if in_node >= layout.ranks:
+        return replace(layout, data=1, nodes=1)
+    return layout if layout.ranks % in_node else replace(layout, data=1, nodes=layout.ranks // in_node)
 
 
 class WeightShare(NamedTuple):

@@ -52,8 +52,10 @@ COST = (
     "paid_h_per_million",
     "electricity_usd",
     "egress_usd",
+    "instances",
+    "usd_per_h",
 )
-PRICE = ("usd_per_h", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
+PRICE = ("usd_per_h", "devices", "text", "cloud", "region", "dated", "age_months", "usd_per_kwh", "pue")
 
 
 def profile_document(profile: Profile) -> dict[str, Any]:
@@ -231,6 +233,10 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "layout": estimate.layout.to_dict(),
+        "nodes": estimate.nodes,
+        "per_device": None if estimate.per_device is None else estimate.per_device.to_dict(),
+        "in_all": None if estimate.in_all is None else estimate.in_all.to_dict(),
+        "exchanges": [exchange.to_dict() for exchange in estimate.exchanges],
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),

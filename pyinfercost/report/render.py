@@ -85,6 +85,12 @@ _RENDERERS = {
         "columns": "collectives.COLUMNS",
         "layout": "collectives.collective_layout",
     },
+    "Layouts": {
+        "dict": "layouts.layouts_document",
+        "rows": "layouts.layouts_rows",
+        "columns": "layouts.COLUMNS",
+        "layout": "layouts.layouts_layout",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

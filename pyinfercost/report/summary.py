@@ -13,6 +13,7 @@ from ..deployment.deployment import TORCH
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
+from .device_lines import device_lines
 from .language_lines import cache_lines, memory_lines, phase_lines
 from .layout import ALARM, GAP, Column, Layout, Note, Pairs, Part, Table
 from .rows import effects_text, short_op
@@ -200,9 +201,10 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         ("throughput", "not known" if rate is None else f"{quantity(rate, '')} per second"),
         *([] if estimate.tokens is None else phase_lines(estimate)),
         ("energy", _energy(estimate)),
+        *device_lines(estimate),
         *_transfer(estimate),
         *_cold_start(estimate),
-        *([] if estimate.cost is None else _cost(estimate.cost)),
+        *([] if estimate.cost is None else _cost(estimate.cost, estimate.devices)),
         *(line for figure in _MACHINE_LINES for line in _line(figure, getattr(estimate, figure.key), estimate.tokens)),
         *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
@@ -257,7 +259,15 @@ def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[s
     return [(figure.short, amount(value * figure.items, figure.unit) + per + read)]
 
 
-def _cost(cost: Cost) -> list[tuple[str, str]]:
+def _paid(cost: Cost, devices: int) -> str:
+    """Return the instances that are paid, and how many of their devices are unused."""
+    size, count = cost.price.devices, cost.instances or 0
+    instances = f"{count} instance{'' if count == 1 else 's'} of {size} devices" if size > 1 else f"{count} devices"
+    idle = size * count - devices
+    return f"{significant(cost.usd_per_h)} USD/h for {instances}" + (f", {idle} of them unused" if idle else "")
+
+
+def _cost(cost: Cost, devices: int) -> list[tuple[str, str]]:
     """Return the cost of a million items, the hours behind it, and the source of the price."""
     hours = f"{significant(cost.used_h_per_million)} device hours"
     if cost.utilization < 1:
@@ -272,6 +282,7 @@ def _cost(cost: Cost) -> list[tuple[str, str]]:
     return [
         ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{of_it}: {hours}"),
         ("price", str(cost.price)),
+        *([] if cost.instances is None else [("paid", _paid(cost, devices))]),
     ]
 
 

@@ -29,6 +29,8 @@ MEMORY_TRACK = "memory"
 """Track of kernels without FLOPs, which are limited by memory."""
 LINK_TRACK = "links"
 """Track of collectives."""
+MOST_RANKS = 16
+"""Maximum number of devices with a track of their own."""
 
 _ESTIMATED, _MEASURED = 1, 2  # process ids
 _MODULES = 1  # id of the first thread of each process
@@ -83,6 +85,9 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
             "estimated": True,
             "estimated_latency_s": estimate.latency_s,
             "estimated_energy_j": estimate.energy_j,
+            "devices": estimate.devices,
+            "layout": estimate.layout.to_dict(),
+            "ranks_shown": ranks_shown(estimate),
             "order": "kernels one after another in the order of the graph; no two are taken to overlap",
         }
     if measured is not None:
@@ -156,9 +161,24 @@ def _estimated(profile: Profile, estimate: Estimate) -> list[dict[str, Any]]:
             kernel.ended_us,
             _arguments(kernel),
         )
+    _add_ranks(events, estimate, kernels, _MODULES + 1 + len(tracks))
     for counter, ts, values in _counters(profile, kernels):
         events.counter(counter, ts, values)
     return events.found
+
+
+def ranks_shown(estimate: Estimate) -> int:
+    """Return how many devices of a layout have a track of their own: none for copies that exchange nothing."""
+    return min(estimate.devices, MOST_RANKS) if estimate.exchanges else 0
+
+
+def _add_ranks(events: Events, estimate: Estimate, kernels: Sequence[_Kernel], first: int) -> None:
+    """Add a track for each device: all run the same kernels at the same time, and meet in the collectives."""
+    for rank in range(ranks_shown(estimate)):
+        events.name_thread(first + rank, f"rank {rank} (estimated)")
+        for kernel in kernels:
+            arguments = {"estimated": True, "rank": rank, "module": kernel.layer.module}
+            events.slice(first + rank, short_op(kernel.layer.op), kernel.started_us, kernel.ended_us, arguments)
 
 
 def _sums(kernel: _Kernel) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .._checks import Range, flag, number, shown, text, whole
+from .._checks import COUNT, Range, flag, number, shown, text, whole
 from ..errors import InputError
 
 SECONDS_PER_HOUR = 3600
@@ -59,6 +59,7 @@ class Price:
         region: The provider's region; empty if unknown.
         dated: Year, or year and month, of the price; empty if the caller gave it.
         age_months: Minimum age in months.
+        devices: Devices of the instance, which is rented as a whole; 1 where devices are paid one by one.
     """
 
     usd_per_h: float
@@ -69,6 +70,7 @@ class Price:
     region: str = ""
     dated: str = ""
     age_months: int = 0
+    devices: int = 1
 
     def __post_init__(self) -> None:
         for name, within in (("usd_per_h", USD_PER_H), ("usd_per_kwh", USD_PER_KWH), ("pue", PUE)):
@@ -76,6 +78,7 @@ class Price:
         for name in ("text", "cloud", "region", "dated"):
             text(getattr(self, name), f"{name} of the price", PriceError)
         whole(self.age_months, "age_months", _ANY_AGE, PriceError)
+        whole(self.devices, "devices of the price", COUNT, PriceError)
 
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
@@ -161,11 +164,13 @@ class Cost:
     Attributes:
         usd: USD per item.
         used_s: Device seconds that the item occupies: the forward, and copies that do not overlap it.
-        paid_s: Device seconds that are paid: `used_s` over the utilization.
+        paid_s: Device seconds that are paid: `used_s` over the utilization, and those of unused devices of instances.
         electricity_usd: Share of `usd` that the owner pays for electricity.
         egress_usd: Share of `usd` for the response to leave the cloud.
         utilization: Share of the paid time in which devices work.
         price: The price of a device-hour.
+        instances: Instances that are paid; None without a layout, whose devices are paid one by one.
+        usd_per_h: USD per hour of all that is paid, without electricity.
     """
 
     usd: float
@@ -175,6 +180,8 @@ class Cost:
     egress_usd: float
     utilization: float
     price: Price
+    instances: int | None
+    usd_per_h: float
 
     @property
     def usd_per_thousand(self) -> float:

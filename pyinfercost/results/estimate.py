@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
     from .costs import ColdStart, Cost, Moved, Place
+    from .device_use import DeviceUse, Exchange
     from .layout import Layout
     from .memory_use import MemoryUse
 
@@ -88,6 +89,10 @@ class Estimate(Result):
         sustained: Whether the machine runs without pause, so that its power limit bounds the clock.
         devices: Number of devices.
         layout: How the model lies on them; latency, memory and kernels are those of one device.
+        nodes: Machines that the devices are in.
+        per_device: What the device with the largest share holds, computes and sends; None for a single device without a
+            layout.
+        exchanges: Collective operations between the devices, by kind.
         latency_s: Seconds of the forward.
         latency_low_s: Lower end of its band.
         latency_high_s: Upper end of its band.
@@ -136,6 +141,9 @@ class Estimate(Result):
     sustained: bool
     devices: int
     layout: Layout
+    nodes: int
+    per_device: DeviceUse | None
+    exchanges: tuple[Exchange, ...]
     latency_s: float
     latency_low_s: float
     latency_high_s: float
@@ -166,6 +174,11 @@ class Estimate(Result):
     as_captured: Mapping[str, int]
     machine: Hardware = field(compare=False)
     layers: tuple[LayerEstimate, ...]
+
+    @property
+    def in_all(self) -> DeviceUse | None:
+        """What all devices hold, compute and send, as if each had the largest share; None like `per_device`."""
+        return None if self.per_device is None else self.per_device.times(self.devices)
 
     @property
     def max_sequences(self) -> int | None:

@@ -216,6 +216,8 @@ CATALOG: tuple[Figure, ...] = (
     _row("usd_per_million_tokens", "cost of a million tokens", "USD", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, BUDGET,
          RECORD, CARD, better=LESS, needs=(HARDWARE, PRICE, TOKENS), short="tokens", per="tokens",
          words="USD per 10^6 tokens"),
+    _row("usd_per_h", "price of an hour", "USD", SWEEP, better=LESS, needs=(HARDWARE, PRICE),
+         words="USD per hour of all devices, with unused devices of instances"),
     _row("usd_per_million_input_tokens", "cost of a million input tokens", "USD", PHASES, better=LESS,
          needs=(HARDWARE, PRICE, TOKENS), per="tokens", words="USD per 10^6 tokens of prompts"),
     _row("usd_per_million_output_tokens", "cost of a million output tokens", "USD", PHASES, better=LESS,

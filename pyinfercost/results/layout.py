@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from math import prod
 from typing import Any
 
 from .._checks import COUNT, flag, whole
 from ..errors import InputError
+
+FACTORS = ("tensor", "pipeline", "context", "data")
+"""Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
 
 
 class LayoutError(InputError):
@@ -26,7 +30,7 @@ class Layout:
         sequence: Whether the `tensor` devices also share the tokens of norms and sums between products.
         context: Devices that share the tokens of a prompt.
         attention_data: Shares of the batch in attention, among the `tensor` devices.
-        nodes: Machines that the devices are in.
+        nodes: Machines that the devices are in; more if these do not hold so many.
 
     Raises:
         LayoutError: A number is below 1, or does not fit the others.
@@ -66,7 +70,7 @@ class Layout:
     @property
     def ranks(self) -> int:
         """Devices that one copy of the model lies on."""
-        return self.tensor * self.pipeline * self.context
+        return prod(getattr(self, name) for name in FACTORS if name != "data")
 
     @property
     def devices(self) -> int:
@@ -88,7 +92,13 @@ class Layout:
             raise LayoutError(
                 f"devices is {devices}, and layout {self} is of {self.devices}; expected a multiple of these"
             )
-        return replace(self, data=self.data * devices // self.devices)
+        times = devices // self.devices
+        return replace(self, data=self.data * times, nodes=self.nodes * (times if self.nodes > 1 else 1))
+
+    @property
+    def together(self) -> int:
+        """Devices that exchange data, and so lie in one machine or in connected ones: those of one copy, or all."""
+        return self.devices if self.expert > self.tensor else self.ranks
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that differ from those of one device."""

@@ -4,15 +4,42 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from ..deployment import Deployment, Layout, UnpricedError, deployment_of, parse_layout
-from ..errors import InputError, InputTypeError
-from ..sources.sizes import as_axis, maximum
+from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of, parse_layout
+from ..errors import InputError, InputTypeError, TooLargeError
+from ..sources.sizes import FILLED_IN, Ranges, as_axis, maximum
+from .spec import SCALES, scale_column
 
 ON = "on"
 """Key of the deployment in a list of points."""
+
+ALL = "all"
+"""In the place of layouts: all legal ones of the given devices."""
+
+
+def is_all(layout: Any) -> bool:
+    """Return whether layouts are to be found."""
+    return isinstance(layout, str) and layout.strip() == ALL
+
+
+def with_tensor(layout: Any, tensor: Any) -> Any:
+    """Return the layouts of a sweep that is given the devices that share products.
+
+    Args:
+        layout: Layouts; None without any.
+        tensor: Values of the field; None leaves `layout` as it is.
+
+    Raises:
+        LayoutError: Both are given.
+    """
+    if tensor is None:
+        return layout
+    if layout is not None:
+        raise LayoutError("layout and tensor are both given; pass layouts such as 'tensor=4,data=2', or tensor alone")
+    return [{"tensor": value} for value in as_axis("tensor", tensor)]
 
 
 def shares_batch(
@@ -31,6 +58,8 @@ def shares_batch(
         layout: One value of the field or several, which override those of `on`; None leaves it to them.
         points: Columns of a list of points.
     """
+    if is_all(layout):
+        return True
     single = isinstance(layout, (Layout, str, Mapping))
     layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
     if devices is None:
@@ -105,3 +134,45 @@ def columns_of(points: Any) -> dict[str, Sequence[Any]]:
     if len(set(lengths.values())) != 1 or not next(iter(lengths.values())):
         raise InputError(f"points has columns of lengths {lengths or 'none'}; expected one length above 0")
     return columns
+
+
+def check_prices(prices: Sequence[Any]) -> None:
+    """Check that the prices of an axis have different labels.
+
+    Raises:
+        InputError: A price occurs twice, or is a mapping by machine.
+    """
+    names = set()
+    for value in prices:
+        name = str(getattr(value, "text", value))
+        if name in names:
+            raise InputError(f"price has {name!r} twice; pass each price once")
+        if isinstance(value, Mapping):
+            raise InputError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
+        names.add(name)
+
+
+def scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
+    """Return axes of hypothetical machines: factors on the rates of the catalog."""
+    axes = {}
+    if not isinstance(scale, Mapping):
+        raise InputTypeError(f"scale is {scale!r}; expected a mapping, as {{'bandwidth': [1, 2]}}")
+    for name, values in scale.items():
+        if name not in SCALES:
+            raise InputError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")
+        factors = _factors(name, values)
+        for factor in factors:
+            if not (factor > 0 and isfinite(factor)):
+                raise InputError(f"scale has {factor} for {name!r}; expected a number above 0")
+        axes[scale_column(name)] = factors
+    return axes
+
+
+def _factors(name: str, values: Any) -> tuple[float, ...]:
+    factors = as_axis(f"scale {name!r}", values)
+    if isinstance(factors, Ranges):
+        raise TooLargeError(f"scale has {len(factors):,} values for {name!r}; pass {FILLED_IN:,} at the most")
+    try:
+        return tuple(float(value) for value in factors)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
-from math import isfinite, prod
+from math import prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..predict.plans import ONE_DEVICE, overrides_of
 from ..sources.sizes import (
-    FILLED_IN,
     Ranges,
     SizeError,
     as_axis,
@@ -25,9 +24,9 @@ from ..sources.sizes import (
     matched,
     maximum,
 )
-from .arguments import ON, columns_of, priced_machines
+from .arguments import ON, check_prices, columns_of, priced_machines, scale_axes
 from .evidence import SweepEmulation, SweepEvidence
-from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
+from .spec import WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -223,7 +222,7 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.axes[name] = [value] if name == "layout" and not is_axis else as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
-    _check_prices(given.axes.get("price", ()))
+    check_prices(given.axes.get("price", ()))
     several = [*given.several_on, *points.get(ON, ())]
     shared = given.shared or Deployment()
     engines = given.axes.get("engine", ())
@@ -234,9 +233,8 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     layouts = given.axes.get("layout", ())
     if not layouts and shared.layout is not None:
         layouts = given.axes["layout"] = [shared.rank_layout]
-    if layouts and "devices" not in {*given.axes, *points} and len({each.devices for each in several}) <= 1:
-        given.axes["layout"], given.axes["devices"] = _devices_of(layouts, shared)
-        given.paired.append(("devices", "layout"))
+    if layouts and "devices" not in points and len({each.devices for each in several}) <= 1:
+        _pair_layouts(given, layouts, shared)
     named = {*given.axes, *points}
     if several:
         if "utilization" not in named and len({each.utilization for each in several}) == 1:
@@ -265,11 +263,19 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
     return given
 
 
-def _devices_of(layouts: Sequence[Any], shared: Deployment) -> tuple[list[str], list[int]]:
-    """Return the texts of layouts and the devices of each: its own, or those of the shared deployment."""
-    devices = shared.devices if shared.layout is None else 1
+def _pair_layouts(given: _Given, layouts: Sequence[Any], shared: Deployment) -> None:
+    """Make layouts and their devices one axis: their own devices, those of the shared deployment, or a given number."""
+    counts = given.axes.get("devices", (shared.devices if shared.layout is None else 1,))
+    if isinstance(counts, Ranges):  # too many to be listed with each layout
+        return
     found = [parse_layout(each) for each in layouts]
-    return [str(each) for each in found], [each.devices if devices == 1 else each.on(devices).devices for each in found]
+    pairs = [
+        (str(each), each.devices if count == 1 and "devices" not in given.axes else each.on(count).devices)
+        for count in (checked_field("devices", count) for count in counts)
+        for each in found
+    ]
+    given.axes["layout"], given.axes["devices"] = [text for text, _ in pairs], [count for _, count in pairs]
+    given.paired.append(("devices", "layout"))
 
 
 def _check_layouts(grid: Grid) -> None:
@@ -312,7 +318,7 @@ def _drafts(
             together = next((names for names in given.paired if name in names), ())
             if together:
                 columns = {each: _plain(each, given.axes[each]) for each in together}
-                drafts += [_Draft(columns)] if name == together[0] else []
+                drafts += [_Draft(columns, _of_layouts(columns, given))] if name == together[0] else []
             elif name in PLAIN:
                 drafts.append(_Draft({name: _plain(name, values)}))
             else:
@@ -320,8 +326,17 @@ def _drafts(
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
                 drafts.append(_Draft({}, settings, (name,)))
         if name == "sustained":  # scales are part of the machine
-            drafts += [_Draft({name: factors}) for name, factors in _scale_axes(scale).items()]
+            drafts += [_Draft({name: factors}) for name, factors in scale_axes(scale).items()]
     return drafts
+
+
+def _of_layouts(columns: Mapping[str, Sequence[Any]], given: _Given) -> SettingsAxis | None:
+    """Return layouts as resolved fields if prices depend on them: whole instances are paid for."""
+    price = given.shared.price if given.shared is not None else None
+    if "layout" not in columns or (price is None and "price" not in {*given.axes, *given.scalars}):
+        return None
+    rows = zip(columns["layout"], columns["devices"], strict=True)
+    return SettingsAxis("layout", tuple(Settings(None, {"layout": text, "devices": count}) for text, count in rows))
 
 
 def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
@@ -425,48 +440,6 @@ def _label(name: str, deployment: Deployment) -> Any:
     if name == "region":
         return value or ""
     return value or 0 if name == "threads" else value
-
-
-def _check_prices(prices: Sequence[Any]) -> None:
-    """Check that the prices of an axis have different labels.
-
-    Raises:
-        InputError: A price occurs twice, or is a mapping by machine.
-    """
-    names = set()
-    for value in prices:
-        name = str(getattr(value, "text", value))
-        if name in names:
-            raise InputError(f"price has {name!r} twice; pass each price once")
-        if isinstance(value, Mapping):
-            raise InputError(f"price has {value!r} in a list; expected a number, an instance, terms or a file for all")
-        names.add(name)
-
-
-def _scale_axes(scale: Mapping[str, Any]) -> dict[str, tuple[float, ...]]:
-    """Return axes of hypothetical machines: factors on the rates of the catalog."""
-    axes = {}
-    if not isinstance(scale, Mapping):
-        raise InputTypeError(f"scale is {scale!r}; expected a mapping, as {{'bandwidth': [1, 2]}}")
-    for name, values in scale.items():
-        if name not in SCALES:
-            raise InputError(f"scale has {name!r}; expected some of {', '.join(SCALES)}")
-        factors = _factors(name, values)
-        for factor in factors:
-            if not (factor > 0 and isfinite(factor)):
-                raise InputError(f"scale has {factor} for {name!r}; expected a number above 0")
-        axes[scale_column(name)] = factors
-    return axes
-
-
-def _factors(name: str, values: Any) -> tuple[float, ...]:
-    factors = as_axis(f"scale {name!r}", values)
-    if isinstance(factors, Ranges):
-        raise TooLargeError(f"scale has {len(factors):,} values for {name!r}; pass {FILLED_IN:,} at the most")
-    try:
-        return tuple(float(value) for value in factors)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise InputTypeError(f"scale has {values!r} for {name!r}; expected numbers ({error})") from None
 
 
 # ---- deployments of a grid -------------------------------------------------------------------------------------------

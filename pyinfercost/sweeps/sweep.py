@@ -13,10 +13,11 @@ from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import as_axis, call_sizes
-from .arguments import ON, columns_of, shares_batch
+from .arguments import ON, columns_of, is_all, shares_batch, with_tensor
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
+from .spec import WAY
 
 if TYPE_CHECKING:
     from .._core import Graph
@@ -37,6 +38,7 @@ def sweep(
     hardware: HardwareLike | Iterable[HardwareLike] | None = None,
     devices: SupportsIndex | Iterable[SupportsIndex] | None = None,
     layout: LayoutLike | Iterable[LayoutLike] | None = None,
+    tensor: SupportsIndex | Iterable[SupportsIndex] | None = None,
     precision: str | Iterable[str] | None = None,
     engine: str | Iterable[str] | None = None,
     serving: ServingLike | Iterable[ServingLike] | None = None,
@@ -70,7 +72,10 @@ def sweep(
         hardware: One machine or several, as in `Deployment`. Several values of this or the next ten are an axis,
             with a column of its own.
         devices: Numbers of machines; by default those of each layout.
-        layout: Layouts of the model on them: `Layout`s, or texts such as `"tensor=4"`.
+        layout: Layouts of the model on them: `Layout`s, or texts such as `"tensor=4"`. `"all"` stands for all legal
+            layouts of each number of `devices`, see `layouts`; layouts whose weights exceed the memory are left out,
+            and `where="fits_in_memory"` leaves out those with too large caches and activations.
+        tensor: Numbers of devices that share each product, in the place of `layout`.
         precision: Dtypes to run in.
         engine: What runs the model: `"torch"`, serving engines.
         serving: How serving engines form their steps.
@@ -118,6 +123,7 @@ def sweep(
     shared_by = None if devices is None else as_axis("devices", devices)
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
+        layout = with_tensor(layout, tensor)
         shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, layout, columns)
         return sweep_over(
             _captured(model, named, shared=shared),
@@ -145,6 +151,10 @@ def sweep(
             workers=workers,
             progress=progress,
         )
+
+
+def _of_deployments(axes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in axes.items() if name in WAY}
 
 
 def _captured(model: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
@@ -178,6 +188,11 @@ def sweep_over(
     """Sweep over a captured graph, whose fixed sizes are columns, too; `axes` are arguments of `make_spec`."""
     from .execute import Run, run_in_memory
 
+    if is_all(axes.get("layout")):
+        from .layouts import with_all_layouts
+
+        on, fields, _ = with_all_layouts(captured.graph, axes.get("on"), _of_deployments(axes))
+        axes = {**{name: value for name, value in axes.items() if name not in WAY}, **fields, "on": on}
     spec = make_spec(captured, rules=rules, **axes)
     condition = None if where is None else Condition.all_of(where)
     if condition is not None:

@@ -272,3 +272,14 @@ def test_more_nodes_never_take_less_time() -> None:
 def test_a_machine_without_nics_spans_no_nodes() -> None:
     with pytest.raises(ValueError, match=r"'l40s' has no link to other nodes; expected \[link.network\]"):
         ic.collective("all_reduce", 1, hardware="l40s", devices=16, nodes=2)
+
+
+def test_more_devices_than_a_machine_holds_are_in_several() -> None:
+    two = ic.collective("all_reduce", 2**26, hardware=H100, devices=16, nodes=2)
+    found = ic.collective("all_reduce", 2**26, hardware=H100, devices=16)
+    assert (found.nodes, found.link, found.latency_s) == (2, "network", two.latency_s)
+    assert ic.collective("all_reduce", 2**26, hardware=H100, devices=8).link == "device"
+    graph = plan_of(exchange("all_reduce", devices=16, nodes=1))
+    named = plan_of(exchange("all_reduce", devices=16, nodes=2))
+    kernels = [_core.evaluate_kernels(plan, {}, H100)[0].latency_s for plan in (graph, named)]
+    assert kernels[0] == kernels[1] > 0

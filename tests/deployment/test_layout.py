@@ -11,6 +11,7 @@ import pytest
 import pyinfercost as ic
 from pyinfercost import Deployment, Layout
 from pyinfercost.deployment import LayoutError, parse_layout
+from pyinfercost.deployment.prices import Placed
 
 H100 = "h100-sxm-80gb"
 
@@ -81,6 +82,42 @@ def test_a_deployment_with_a_layout_survives_json() -> None:
     assert document["layout"] == {"tensor": 4, "data": 2}
     assert Deployment.from_dict(document) == on
     assert repr(on) == "Deployment(hardware='h100-sxm-80gb', layout='tensor=4,data=2')"
+
+
+def test_a_repeated_layout_is_in_more_machines() -> None:
+    assert Layout(tensor=16, nodes=2).on(32) == Layout(tensor=16, data=2, nodes=4)
+    assert Layout(tensor=8).on(16) == Layout(tensor=8, data=2)
+
+
+@pytest.mark.parametrize(
+    ("devices", "together", "of_instance", "instances"),
+    [
+        (8, 8, 8, 1),
+        (16, 8, 8, 2),
+        (4, 4, 8, 1),  # four devices are unused
+        (12, 4, 8, 2),  # two groups in the first instance, one in the other
+        (6, 3, 8, 1),
+        (9, 3, 8, 2),  # two groups of three, not two and two thirds
+        (16, 8, 4, 4),  # instances that are too small are connected
+        (3, 1, 1, 3),
+        (5, 1, 8, 1),
+    ],
+)
+def test_instances_hold_groups_whole(devices: int, together: int, of_instance: int, instances: int) -> None:
+    assert Placed(devices, together).instances(of_instance) == instances
+
+
+def test_whole_instances_are_paid_with_a_layout() -> None:
+    price = "aws/p5.48xlarge"
+    assert Deployment(hardware=H100, price=price).paid_devices == 1  # a share of an instance in full use
+    assert Deployment(hardware=H100, devices=2, price=price).paid_devices == 2
+    on = Deployment(hardware=H100, layout="tensor=4", price=price)
+    assert (on.paid_instances, on.paid_devices) == (1, 8)
+    both = on.replace(layout="tensor=8,data=2")
+    assert (both.paid_instances, both.paid_devices) == (2, 16)
+    far = on.replace(layout="tensor=16")  # eight of them are in each of two machines
+    assert (far.paid_instances, far.paid_devices) == (2, 16)
+    assert on.replace(price=2.5).paid_devices == 4
 
 
 def test_a_layout_needs_hardware() -> None:

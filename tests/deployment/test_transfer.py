@@ -223,7 +223,7 @@ def test_a_sweep_has_what_estimates_say(terms: str | None) -> None:
         price=2.0,
         transfer=terms,
     )
-    assert grid.columns[-2:] == ("cost_usd", "usd_per_million_tokens")
+    assert grid.columns[-3:] == ("cost_usd", "usd_per_million_tokens", "usd_per_h")
     for point in grid.to_rows():
         way = {name: point[name] for name in ("hardware", "precision", "devices", "batch", "sequence")}
         unknown = point["hardware"] == "tpu-v2"

@@ -287,6 +287,15 @@ def test_a_file_gives_the_latency_of_its_network(tmp_path: Path) -> None:
         assert slow.latency_s - usual.latency_s == pytest.approx(steps * (100e-6 - known(H100, "network_hop_s")))
 
 
+def test_a_file_gives_the_devices_of_its_machines(tmp_path: Path) -> None:
+    text = (CATALOG / "h100-sxm-80gb.toml").read_text(encoding="utf-8")
+    path = tmp_path / "four.toml"
+    path.write_text(text.replace('vendor = "NVIDIA"', 'vendor = "NVIDIA"\ndevices_per_node = 4', 1), encoding="utf-8")
+    small = ic.collective("all_reduce", 2**26, hardware=path, devices=8)
+    assert (small.nodes, small.link) == (2, "network")
+    assert small.latency_s == ic.collective("all_reduce", 2**26, hardware=H100, devices=8, nodes=2).latency_s
+
+
 # What is refused
 
 

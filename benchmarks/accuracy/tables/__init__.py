@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,18 @@ from . import (
     llm_layers,
     moe,
     published,
+    serving,
     tpu_layers,
     vision,
 )
 
 if TYPE_CHECKING:
+    from pyinfercost import Hardware
+
     from ..calls import Call
     from ..captures import Capturing
     from ..cases import Case
+    from ..figures import Judged
     from ..measured import Table
 
 
@@ -36,6 +40,7 @@ class Kind:
         sample_by: Columns whose values are sampled together; without them rows are sampled.
         groups: Columns of which each combination is sampled.
         calls: Creates its calls, instead of cases, if its rows are communication.
+        servers: Judges its rows as they are, if each is several forwards.
         named: Replaces its names of devices by those of the catalog.
         columns: Returns columns that follow from others.
     """
@@ -46,6 +51,7 @@ class Kind:
         "device", "software", "dtype", "op", "phase", "kv_dtype", "routing", "layer", "backend", "execution", "mode",
     )  # fmt: skip
     calls: Callable[[Table], list[Call]] | None = None
+    servers: Callable[[Table, Mapping[str, Hardware], Capturing], Judged] | None = None
     named: Callable[[Table], Table] = lambda table: table
     columns: Callable[[Table], dict[str, list[str]]] = lambda _: {}
 
@@ -73,6 +79,7 @@ KINDS = {
     "collectives": _of_calls(collectives.collectives),
     "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
     "expert_all_to_all": _of_calls(collectives.expert_all_to_all),
+    "serving": Kind(lambda *_: [], servers=serving.servers),
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),
     "published_models": Kind(published.cases, sample_by=("model",), columns=published.columns),
     "models_vision": Kind(vision.cases, sample_by=("model",)),

@@ -21,8 +21,12 @@ Axes::Axes() : reasons_{""} {
 }
 
 AxisId Axes::root(AxisId axis) const {
-    while (nodes_[static_cast<std::size_t>(axis)].up != axis)
+    // Each axis on the way is moved up by one, since a residual stream equates hundreds of axes in a chain.
+    while (nodes_[static_cast<std::size_t>(axis)].up != axis) {
+        const AxisId above = nodes_[static_cast<std::size_t>(axis)].up;
+        nodes_[static_cast<std::size_t>(axis)].up = nodes_[static_cast<std::size_t>(above)].up;
         axis = nodes_[static_cast<std::size_t>(axis)].up;
+    }
     return axis;
 }
 

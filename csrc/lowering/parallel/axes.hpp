@@ -69,7 +69,7 @@ class Axes {
     enum class Kind : std::uint8_t { leaf, product, sequence };
     struct Node {
         Length length;
-        AxisId up;  // itself, or the axis that it is equal to
+        mutable AxisId up;  // itself, or the axis that it is equal to, directly or over others
         Kind kind = Kind::leaf;
         std::vector<AxisId> parts;
         Leaf leaf;

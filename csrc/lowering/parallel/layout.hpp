@@ -46,4 +46,7 @@ struct RankGraph {
 // std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout);
 
+// Numbers of experts of the products whose rows are sorted by expert, in the order of the graph.
+std::vector<std::int64_t> expert_counts(const std::shared_ptr<const Graph>& graph);
+
 }  // namespace infercost

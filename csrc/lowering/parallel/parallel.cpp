@@ -80,4 +80,17 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     return write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
 }
 
+std::vector<std::int64_t> expert_counts(const std::shared_ptr<const Graph>& graph) {
+    const Relations relations(graph);
+    const Axes& axes = relations.axes();
+    std::vector<std::int64_t> found;
+    for (const Experts& each : relations.experts()) {
+        const std::vector<AxisId> leaves = axes.leaves(each.experts);
+        const bool heads =
+            std::any_of(leaves.begin(), leaves.end(), [&](AxisId leaf) { return axes.info(leaf).heads; });
+        if (!heads) found.push_back(axes.length(each.experts));
+    }
+    return found;
+}
+
 }  // namespace infercost

@@ -55,7 +55,7 @@ _CARDS = [
 
 _LEVEL = 6  # higher levels take several times as long and save 2 %
 
-_SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "tree", "details", "main")
+_SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "layout", "tree", "details", "main")
 
 
 def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None) -> str:

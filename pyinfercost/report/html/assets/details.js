@@ -35,9 +35,10 @@ function drawDetails(view, node, tree) {
   place.replaceChildren(...parts);
 }
 
-/* The terms of which the time consists; the longest of compute, dram and cache counts, on top of the launches. */
+/* The terms of which the time consists; the longest of compute, dram, cache and link counts, on top of the launches. */
 function termBars(layers, latency) {
-  const rows = ["launch", "compute", "dram", "cache"].map((name) => {
+  const known = ["launch", "compute", "dram", "cache", "link"];
+  const rows = known.filter((name) => name !== "link" || layers.some((layer) => layer.link_s)).map((name) => {
     const seconds = sum(layers.map((layer) => layer[`${name}_s`]));
     return element("div", { class: "term" }, element("span", {}, name),
       element("span", { class: "bar" }, element("span", { class: `fill ${name}`, style: `width:${Math.min(100 * seconds / latency, 100).toFixed(1)}%` })),

@@ -16,6 +16,7 @@ function markCharts() {
 const pickLayer = (index, focus) => tree.selectLayer(index, focus);
 function drawCharts() {
   charts = [drawRoofline(view, pickLayer), drawMemory(view, pickLayer)];
+  drawLayout(view);
   markCharts();
 }
 

@@ -138,6 +138,6 @@ function drawRoofline(view, pick) {
     pick(dot.index, event.key === "Enter");
   });
   place.replaceChildren(svg);
-  byId("legend").replaceChildren(...BOUNDS.map((bound) => element("li", {}, element("span", { class: `swatch ${bound}` }), `${bound}-bound`)));
+  byId("legend").replaceChildren(...BOUNDS.filter((bound) => bound !== "link" || view.estimate?.bound.link).map((bound) => element("li", {}, element("span", { class: `swatch ${bound}` }), `${bound}-bound`)));
   return { mark: (layers) => { for (const [index, circle] of circles) circle.classList.toggle("selected", layers.has(index)); } };
 }

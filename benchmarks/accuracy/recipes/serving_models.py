@@ -1,0 +1,40 @@
+"""Language models of serving engines: the decode step and the prefill of a config, with open sizes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost.sources.captured import graph_over
+
+if TYPE_CHECKING:
+    from pyinfercost import Graph
+
+    from ..captures import Wanted
+
+_MODELS = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+_SIZES = {
+    "decode": {"batch": [2, 3], "context": [1000, 2000]},
+    "prefill": {"batch": [1, 2], "sequence": [1000, 2000]},
+}
+DECODE, PREFILL = _SIZES
+
+
+def config_of(model: str, precision: str) -> dict[str, Any] | None:
+    """Return the config of a model with weights as a table names them; None if it is not known."""
+    known = _MODELS.get(model)
+    if known is None:
+        return None
+    narrow = known.get(precision)
+    return {**known["config"], **({"quantization_config": narrow} if narrow else {})}
+
+
+def build(wanted: Wanted, batch: int | None) -> Graph:
+    """Capture one phase of a model."""
+    del batch  # it is open
+    recipe = dict(wanted.recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(recipe["config"], encoding="utf-8")
+        return graph_over(f"hf:{folder}#{recipe['phase']}", _SIZES[recipe["phase"]], shared=True).graph

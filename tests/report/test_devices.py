@@ -1,0 +1,128 @@
+"""Several devices in results: what one and all of them hold, compute and send, in text, JSON, pages and timelines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from support.cli_sweeps import heading
+from support.toy_graphs import transformer
+
+import pyinfercost as ic
+
+H100 = "h100-sxm-80gb"
+SIZES = {"batch": 8, "sequence": 128}
+
+
+def profile(layout: str, **options: Any) -> ic.Profile:
+    found = ic.profile(transformer(heads=4), hardware=H100, layout=layout, **options, **SIZES)
+    assert isinstance(found, ic.Profile)
+    return found
+
+
+def estimate(layout: str, **options: Any) -> ic.Estimate:
+    found = profile(layout, **options).estimate
+    assert found is not None
+    return found
+
+
+def test_one_device_and_all_of_them() -> None:
+    whole, parts = estimate("tensor=1"), estimate("tensor=4")
+    one, all_of_it = parts.per_device, parts.in_all
+    assert whole.per_device is not None
+    assert one is not None
+    assert all_of_it is not None
+    assert asdict(all_of_it) == {name: None if value is None else 4 * value for name, value in asdict(one).items()}
+    # Each device has a quarter of the feed-forward parts: 2 layers, 2 products of 64 x 256, batch x sequence rows.
+    divided = 2 * 2 * 2 * 64 * 256 * 8 * 128
+    assert one.contraction_flops == whole.per_device.contraction_flops - divided * 3 // 4
+    assert all_of_it.energy_j == parts.energy_j
+    assert one.bytes_sent == sum(exchange.bytes_sent for exchange in parts.exchanges) > 0
+    assert whole.per_device.bytes_sent == 0
+    assert one.kv_cache_bytes is None  # the toy has none
+    assert one.usd_per_h is None
+    # A sum in each of two layers: 2 (n - 1) / n of batch x sequence x width in float32.
+    assert [(each.op, each.devices, each.nodes, each.calls) for each in parts.exchanges] == [("all_reduce", 4, 1, 2)]
+    assert one.bytes_sent == 2 * (2 * 3 * 8 * 128 * 64 * 4) // 4
+    assert parts.exchanges[0].latency_s == pytest.approx(
+        sum(layer.latency_s for layer in parts.layers if layer.op == "collective.all_reduce")
+    )
+
+
+def test_links_take_part_of_the_energy() -> None:
+    one = estimate("tensor=4").per_device
+    assert one is not None
+    per_byte = ic.hardware.load(H100).constant("energy.link_j_per_byte")
+    assert one.link_energy_j == pytest.approx(one.bytes_sent * per_byte)
+    assert one.energy_j is not None
+    assert 0 < one.link_energy_j < one.energy_j
+
+
+def test_copies_exchange_nothing() -> None:
+    found = estimate("data=2")
+    assert found.exchanges == ()
+    assert found.per_device is not None
+    assert found.per_device.bytes_sent == 0
+    single = ic.estimate(transformer(heads=4), hardware=H100, **SIZES)
+    assert (single.per_device, single.in_all, single.exchanges, single.nodes) == (None, None, (), 1)
+
+
+def test_a_layout_larger_than_a_machine() -> None:
+    found = ic.estimate(transformer(heads=16), hardware=H100, layout="tensor=16", **SIZES)
+    assert found.nodes == 2
+    assert {exchange.nodes for exchange in found.exchanges} == {2}
+    inside = ic.estimate(transformer(heads=16), hardware=H100, layout="tensor=8,data=2", **SIZES)
+    assert inside.nodes == 2
+    assert {exchange.nodes for exchange in inside.exchanges} == {1}
+
+
+def test_text_has_both_columns_of_figures() -> None:
+    lines = heading(profile("tensor=4", price="aws/p5.48xlarge").to_text())
+    assert lines["a"].startswith("device")
+    assert lines["exchanges"].startswith("2 x all_reduce of 4 devices")
+    assert lines["paid"].startswith("55.04 USD/h for 1 instance of 8 devices, 4 of them")
+    assert "exchanges" not in heading(profile("tensor=1").to_text())
+
+
+def test_json_has_what_devices_do() -> None:
+    document = json.loads(profile("tensor=4", price=2.5).to_json())["estimate"]
+    assert document["nodes"] == 1
+    assert document["in_all"]["bytes_sent"] == 4 * document["per_device"]["bytes_sent"]
+    assert document["per_device"]["usd_per_h"] == 2.5
+    assert document["cost"]["instances"] == 4
+    assert document["exchanges"][0]["op"] == "all_reduce"
+
+
+def test_a_timeline_has_a_track_for_each_device_and_the_links() -> None:
+    trace = profile("tensor=4").to_trace()
+    names = {
+        event["args"]["name"]: event["tid"]
+        for event in trace["traceEvents"]
+        if event["ph"] == "M" and event["name"] == "thread_name"
+    }
+    ranks = [f"rank {number} (estimated)" for number in range(4)]
+    assert {"links (estimated)", *ranks} <= set(names)
+    assert "rank 4 (estimated)" not in names
+    ends = {
+        name: [event["ts"] for event in trace["traceEvents"] if event["ph"] == "E" and event["tid"] == names[name]]
+        for name in ranks
+    }
+    assert len({tuple(found) for found in ends.values()}) == 1
+    assert max(ends[ranks[0]]) == pytest.approx(1e6 * estimate("tensor=4").latency_s)
+    assert trace["otherData"]["ranks_shown"] == 4
+    assert profile("data=2").to_trace()["otherData"]["ranks_shown"] == 0
+
+
+def test_many_devices_have_few_tracks() -> None:
+    found = ic.profile(transformer(heads=32), hardware=H100, layout="tensor=32", **SIZES)
+    assert isinstance(found, ic.Profile)
+    assert found.to_trace()["otherData"]["ranks_shown"] == 16
+
+
+def test_a_page_draws_the_devices() -> None:
+    page = profile("tensor=4").to_html()
+    assert 'id="layout-panel"' in page
+    assert "drawLayout" in page
+    assert '"exchanges"' in page
