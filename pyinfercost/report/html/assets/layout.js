@@ -33,8 +33,8 @@ function holdings(rank, estimate, range) {
   const stage = (estimate.stages || [])[place.pipeline];
   if (stage) lines.push(stage);
   else if (range) lines.push(`layers ${range.first}-${range.last}`);
-  if (layout.tensor > 1) lines.push(`1/${layout.tensor} of heads, columns`);
-  if (layout.expert > 1) lines.push(`1/${layout.expert} of experts`);
+  if (layout.tensor > 1) lines.push(`heads, columns: 1/${layout.tensor}`);
+  if (layout.expert > 1) lines.push(`experts: 1/${layout.expert}`);
   if (layout.context > 1) lines.push(`tokens ${place.context + 1} of ${layout.context}`);
   const copies = (layout.data || 1) * (layout.attention_data || 1);
   if (copies > 1) {
@@ -93,11 +93,13 @@ function drawLayout(view) {
   const { svg } = canvas(place, drawnNodes * (nodeHeight + 14), byId("layout-note").textContent);
   const near = estimate.exchanges.some((exchange) => exchange.nodes === 1);
   const far = estimate.exchanges.some((exchange) => exchange.nodes > 1);
+  const wired = near || far;
+  const wire = `wire ${near ? "near" : "network"}`;
   for (let node = 0; node < drawnNodes; node++) {
     const top = node * (nodeHeight + 14) + 4;
     svg.append(element("svg:rect", { x: 4, y: top, width: wide - 8, height: nodeHeight - 6, rx: 8, class: "node-box" }));
     svg.append(label(14, top + 17, nodes > 1 ? `node ${node}` : "one node", "tick"));
-    if (far && node > 0) svg.append(line(wide / 2, top - 12, wide / 2, top, "wire network"));
+    if (far && node > 0) svg.append(line(wide / 2, top - 20, wide / 2, top, "wire network"));
     const ranks = Math.min(inNode, drawn - node * inNode);
     for (let at = 0; at < ranks; at++) {
       const rank = node * inNode + at;
@@ -109,10 +111,10 @@ function drawLayout(view) {
       /* A wire below the devices of a group that shares products. */
       const tensor = layout.tensor || 1;
       const last = at % columns === columns - 1 || at === ranks - 1;
-      if (near && !last && (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor)) {
+      if (wired && !last && (tensor === 1 || (rank + 1) % tensor !== 0 || layout.expert > tensor)) {
         const below = y + box.height + 6;
-        svg.append(line(x + box.width / 2, below, x + box.width * 1.5 + 8, below, "wire near"));
-        for (const end of [x + box.width / 2, x + box.width * 1.5 + 8]) svg.append(line(end, y + box.height, end, below, "wire near"));
+        svg.append(line(x + box.width / 2, below, x + box.width * 1.5 + 8, below, wire));
+        for (const end of [x + box.width / 2, x + box.width * 1.5 + 8]) svg.append(line(end, y + box.height, end, below, wire));
       }
     }
   }
