@@ -226,8 +226,8 @@ class _Search:
         """Return why a layout is out, as far as that follows from its numbers and the machines; empty if nothing."""
         if layout.copies > 1 and self._graph.size_of_role("batch") is None:
             return (
-                "copies share the batch, and this graph has no size 'batch'; expected a graph that was captured with it "
-                "as a named size"
+                "copies share the batch, and this graph has no size 'batch'; expected a graph that was captured with "
+                "it as a named size"
             )
         return self.too_large(layout) or self._on_all(lambda machine: self._unconnected(machine, layout))
 
