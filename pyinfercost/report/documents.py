@@ -230,7 +230,9 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     """Return the JSON object of an estimate without its layers."""
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
+        "interval_s": estimate.interval_s,
         "layout": estimate.layout.to_dict(),
+        "stages": [stage.to_dict() for stage in estimate.stages],
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..deployment import Deployment, Layout, UnpricedError, deployment_of, parse_layout
 from ..errors import InputError, InputTypeError
-from ..sources.sizes import as_axis, maximum
+from ..sources.sizes import BATCH, as_axis, maximum
 
 ON = "on"
 """Key of the deployment in a list of points."""
@@ -31,19 +31,48 @@ def shares_batch(
         layout: One value of the field or several, which override those of `on`; None leaves it to them.
         points: Columns of a list of points.
     """
-    single = isinstance(layout, (Layout, str, Mapping))
-    layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
     if devices is None:
         devices = points.get("devices")
-    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
-    known = [each for each in several if isinstance(each, Deployment)]
     try:
-        ranks = [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()]
+        ranks, known = _layouts_of(on, layout, points)
         if devices is None:
-            return any(each.copies > 1 for each in ranks) or (bool(layouts) and any(each.devices > 1 for each in known))
+            given = layout is not None or "layout" in points
+            return any(each.copies > 1 for each in ranks) or (given and any(each.devices > 1 for each in known))
         return any(maximum(devices) // each.ranks * each.attention_data > 1 for each in ranks)
     except (TypeError, ValueError):
         return False
+
+
+def shared_sizes(
+    on: Deployment | Sequence[Deployment] | None,
+    devices: Sequence[int] | None,
+    layout: Any = None,
+    points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+) -> tuple[str, ...]:
+    """Return the named sizes that devices share at some point of a sweep, with the arguments of `shares_batch`."""
+    try:
+        ranks, _ = _layouts_of(on, layout, points)
+        names = dict.fromkeys(name for each in ranks for name in each.shared_sizes)
+    except (TypeError, ValueError):
+        return ()
+    if shares_batch(on, devices, layout, points):
+        names[BATCH] = None
+    return tuple(names)
+
+
+def _layouts_of(
+    on: Deployment | Sequence[Deployment] | None, layout: Any, points: Mapping[str, Sequence[Any]]
+) -> tuple[list[Layout], list[Deployment]]:
+    """Return the layouts of a sweep, and its deployments.
+
+    Raises:
+        LayoutError: A layout is refused.
+    """
+    single = isinstance(layout, (Layout, str, Mapping))
+    layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
+    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
+    known = [each for each in several if isinstance(each, Deployment)]
+    return [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()], known
 
 
 def priced_machines(

@@ -27,6 +27,7 @@ from ..sources.sizes import (
 )
 from .arguments import ON, columns_of, priced_machines
 from .evidence import SweepEmulation, SweepEvidence
+from .pipelines import SweepPipelines
 from .spec import SCALES, WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner, scale_column
 
 if TYPE_CHECKING:
@@ -155,9 +156,10 @@ def make_spec(
         return numbers.setdefault(id(machine), len(numbers))
 
     utilization = given.scalars.get("utilization", 1.0 if given.shared is None else given.shared.utilization)
+    overrides = overrides_of(graph, grid.ways(), rules)
     where: dict[str, Any] = {
         "graph": graph,
-        "overrides": overrides_of(graph, grid.ways(), rules),
+        "overrides": overrides,
         "grid": grid,
         "open_sizes": open_sizes,
         "machine_number": deployments.lookup(_MACHINE, number_of),
@@ -169,6 +171,8 @@ def make_spec(
         facts=SweepFacts(
             evidence=SweepEvidence(**where),
             emulation=SweepEmulation(**where),
+            machine_number=where["machine_number"],
+            pipelines=SweepPipelines(graph, where["machines"], overrides),
             graph=graph,
             terms=_Terms(deployments),
             utilization=utilization,

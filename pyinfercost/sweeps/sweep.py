@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -13,7 +13,7 @@ from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import as_axis, call_sizes
-from .arguments import ON, columns_of, shares_batch
+from .arguments import ON, columns_of, shared_sizes
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
@@ -118,7 +118,8 @@ def sweep(
     shared_by = None if devices is None else as_axis("devices", devices)
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
-        shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, layout, columns)
+        is_captured = isinstance(model, _core.Graph)
+        shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
         return sweep_over(
             _captured(model, named, shared=shared),
             on=several_on,
@@ -147,7 +148,7 @@ def sweep(
         )
 
 
-def _captured(model: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
+def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) -> Captured:
     if isinstance(model, _core.Graph):
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):
