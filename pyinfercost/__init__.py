@@ -50,10 +50,10 @@ if TYPE_CHECKING:
     from .predict.layouts import layouts as layouts
     from .predict.plans import WeightShare as WeightShare
     from .predict.plans import engine_graph as engine_graph
-    from .predict.plans import parallel as parallel
     from .predict.plans import weight_shares as weight_shares
     from .predict.profile import profile as profile
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
+    from .predict.stages import parallel as parallel
     from .predict.training_memory import training_memory as training_memory
     from .results.collective import CollectiveEstimate as CollectiveEstimate
     from .results.comparison import Comparison as Comparison
@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from .results.sparsity import ActivationSparsity as ActivationSparsity
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
+    from .results.stages import StageEstimate as StageEstimate
     from .results.tradeoff import Tradeoff as Tradeoff
     from .results.training_memory import TrainingMemory as TrainingMemory
     from .scan.sparsity import activation_sparsity as activation_sparsity
@@ -107,9 +108,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
     ".predict.layouts": ("layouts",),
-    ".predict.plans": ("WeightShare", "engine_graph", "parallel", "weight_shares"),
+    ".predict.plans": ("WeightShare", "engine_graph", "weight_shares"),
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
+    ".predict.stages": ("parallel",),
     ".predict.training_memory": ("training_memory",),
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),
@@ -124,6 +126,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
+    ".results.stages": ("StageEstimate",),
     ".results.tradeoff": ("Tradeoff",),
     ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),

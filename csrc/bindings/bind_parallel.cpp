@@ -1,9 +1,66 @@
 #include <pybind11/stl.h>
 
+#include <stdexcept>
+#include <string>
+#include <utility>
+
 #include "bindings/bindings.hpp"
+#include "lowering/parallel/context.hpp"
 #include "lowering/parallel/layout.hpp"
+#include "lowering/parallel/stages.hpp"
 
 namespace infercost {
+
+namespace {
+
+using GraphPtr = std::shared_ptr<const Graph>;
+using Place = std::pair<NodeIndex, std::vector<TensorIndex>>;
+
+std::vector<Place> places(const GraphPtr& graph, std::int64_t stages) {
+    std::vector<Place> found;
+    const CoreCall core;
+    for (CutPlace& place : cut_places(graph, stages)) {
+        found.emplace_back(place.before, std::move(place.crossing));
+    }
+    return found;
+}
+
+std::vector<std::size_t> cuts(const std::vector<double>& until_s, const std::vector<double>& sent_s,
+                              std::int64_t stages) {
+    const CoreCall core;
+    return balanced_cuts(until_s, sent_s, stages);
+}
+
+py::tuple stages_between(const GraphPtr& graph, const std::vector<Place>& cuts,
+                         const std::vector<std::int64_t>& nodes, std::int64_t slices) {
+    Pipeline made;
+    {
+        const CoreCall core;
+        std::vector<CutPlace> given;
+        for (const auto& [before, crossing] : cuts) given.push_back({before, crossing});
+        made = pipeline_of(graph, given, {nodes, slices});
+    }
+    py::list stages;
+    for (const Stage& stage : made.stages) {
+        stages.append(py::make_tuple(std::const_pointer_cast<Graph>(stage.graph), stage.nodes));
+    }
+    return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), stages, made.place_of);
+}
+
+std::vector<std::size_t> stages_of(const GraphPtr& graph, const std::vector<TensorIndex>& tensors,
+                                   const std::vector<std::shared_ptr<Graph>>& stages) {
+    for (const TensorIndex t : tensors) {
+        if (t < 0 || static_cast<std::size_t>(t) >= graph->tensors().size()) {
+            throw std::out_of_range("tensor " + std::to_string(t) + " is not in this graph, which has " +
+                                    std::to_string(graph->tensors().size()));
+        }
+    }
+    const std::vector<GraphPtr> given(stages.begin(), stages.end());
+    const CoreCall core;
+    return stages_of_tensors(*graph, tensors, given);
+}
+
+}  // namespace
 
 void register_parallel(py::module_& m) {
     m.def(
@@ -33,9 +90,33 @@ void register_parallel(py::module_& m) {
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
         py::arg("attention_data") = 1, py::arg("nodes") = 1,
-        "Returns the graph of one rank of a layout, and of each weight or buffer its name, the elements of "
-        "the "
-        "rank and those of the whole.");
+        "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
+        "buffer its name, the elements of the rank and those of the whole.");
+    m.def(
+        "context_graph",
+        [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes) {
+            Rewritten made;
+            {
+                const CoreCall core;
+                made = context_graph(graph, devices, nodes, only_shapes);
+            }
+            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.place_of);
+        },
+        py::arg("graph"), py::kw_only(), py::arg("devices"), py::arg("nodes") = 1,
+        py::arg("only_shapes") = false,
+        "Returns the graph of one of several ranks that share the tokens of a prompt or the positions of "
+        "caches, and where each node of the given graph is in it.");
+    m.def("cut_places", &places, py::arg("graph"), py::arg("stages"),
+          "Returns the places where a graph can be cut into stages: the node before which it is cut, and the "
+          "tensors that are sent.");
+    m.def("balanced_cuts", &cuts, py::arg("until_s"), py::arg("sent_s"), py::arg("stages"),
+          "Returns the indices of the places whose cuts make the slowest stage as fast as possible.");
+    m.def("pipeline_graphs", &stages_between, py::arg("graph"), py::arg("cuts"), py::kw_only(),
+          py::arg("nodes"), py::arg("slices") = 1,
+          "Returns the graph of all stages with what they send; of each stage its graph and, for each node "
+          "of it, the node of the whole; and where each node of the given graph is in the whole.");
+    m.def("stages_of_tensors", &stages_of, py::arg("graph"), py::arg("tensors"), py::arg("stages"),
+          "Returns for each of some tensors the stage whose modules make or read it.");
     m.def(
         "expert_counts",
         [](const std::shared_ptr<const Graph>& graph) {

@@ -219,6 +219,7 @@ class Walker {
             for (std::size_t i = 0; i < count; ++i) out[at + places[i]] = values[i];
         };
         put(out_.latency_s, result_.latency);
+        put(out_.interval_s, result_.latency);
         put(out_.compute_s, result_.compute);
         put(out_.dram_s, result_.dram);
         put(out_.cache_s, result_.cache);

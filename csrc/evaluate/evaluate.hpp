@@ -29,6 +29,9 @@ struct SizeAxis {
 // Output columns with one value per point. Empty columns are not written.
 struct Columns {
     std::span<double> latency_s;
+    // Between the starts of two forwards under continuous load. One device starts the next one after the
+    // last; stages of a pipeline work on several at a time.
+    std::span<double> interval_s;
     // Latency by cause: the launch of each kernel, and its longest other term.
     std::span<double> compute_s;
     std::span<double> dram_s;
@@ -43,6 +46,7 @@ struct Columns {
 // The same figures for one point.
 struct PointEstimate {
     double latency_s = 0;
+    double interval_s = 0;
     double compute_s = 0;
     double dram_s = 0;
     double cache_s = 0;
@@ -59,9 +63,10 @@ struct ColumnRow {
     double PointEstimate::* value;
 };
 // Every column of the evaluator, in the order of reports.
-inline constexpr std::array<ColumnRow, 9> kColumns = {
+inline constexpr std::array<ColumnRow, 10> kColumns = {
     {
      {"latency_s", &Columns::latency_s, &PointEstimate::latency_s},
+     {"interval_s", &Columns::interval_s, &PointEstimate::interval_s},
      {"compute_s", &Columns::compute_s, &PointEstimate::compute_s},
      {"dram_s", &Columns::dram_s, &PointEstimate::dram_s},
      {"cache_s", &Columns::cache_s, &PointEstimate::cache_s},

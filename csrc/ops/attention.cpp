@@ -41,16 +41,20 @@ void attend(const Call& call, Work& work, const Expr& batch, const Expr& rows, c
     work.causal_flops = work.contraction_flops;
     const Causal causal = causal_of(call);
     if (causal != Causal::no) {
+        // Ranks that share the tokens of a prompt have rows that see as many keys.
+        const Expr ranks = call.integer("context_parts", 1);
+        const Expr all = rows * ranks;
         // A triangle over min(L, S) rows; the other rows attend to all keys or to none.
-        const Expr corner = Expr::minimum(rows, columns);
-        Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (rows - corner) * columns
+        const Expr corner = Expr::minimum(all, columns);
+        Expr seen = causal == Causal::from_first ? corner * (corner + 1) / 2 + (all - corner) * columns
                                                  : corner * columns - corner * (corner - 1) / 2;
         // Graphs of serving engines: row i attends to the last `window` of its keys.
         if (call.has("window")) {
             const Expr window = Expr::minimum(corner, call.integer("window", 0));
-            seen = window * (window + 1) / 2 + (rows - window) * window;
+            seen = window * (window + 1) / 2 + (all - window) * window;
         }
         work.causal_flops = batch * seen * 2 * (width + value_width);
+        if (!(ranks == Expr(1))) work.causal_flops = work.causal_flops / ranks;
     }
 }
 

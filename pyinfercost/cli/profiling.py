@@ -143,7 +143,7 @@ class Profiler:
         from ..sources.captured import phases_at
 
         with progress(model, quiet=quiet):
-            captured = phases_at(model, self.sizes, shared=self.on.rank_layout.copies > 1)
+            captured = phases_at(model, self.sizes, shared=self.on.rank_layout.shared_sizes)
             prefill, decode = (changed(at, self.quantize, self.kv_cache) for at in (captured.prefill, captured.decode))
             name = changed_name(model, self.quantize, self.kv_cache)
         return phases_on(self.on, captured._replace(prefill=prefill, decode=decode, name=name))
@@ -160,7 +160,7 @@ class Profiler:
 
         with progress(model, quiet=quiet):
             captured = captured_for(
-                model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.copies > 1
+                model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.shared_sizes
             )
             captured = changed(captured, self.quantize, self.kv_cache)
         return profile_on(self.on, captured, training=self.setup)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -62,11 +62,11 @@ def varied_axes(given: Sequence[str], *, html: str | None, timed: bool) -> dict[
 
 
 def captured_for(
-    model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool, shared: bool
+    model: str, sizes: Mapping[str, Any], axes: Mapping[str, Any] | None, *, training: bool, shared: Collection[str]
 ) -> Captured:
     """Return the graph of a model at its sizes.
 
-    The sizes that a report varies stay symbolic, and the batch if devices share it.
+    The sizes that a report varies stay symbolic, and those that devices share.
     """
     from ..sources.captured import graph_at, graph_over
     from ..sources.registry import is_graph

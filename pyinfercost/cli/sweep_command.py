@@ -119,7 +119,7 @@ def sweep(
         if (knee or batch_tradeoff) and not is_graph(model):
             _check_curve(choice, sizes)
         from ..results import figures
-        from ..sweeps.arguments import shares_batch
+        from ..sweeps.arguments import shared_sizes
         from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
         from ..sweeps.layouts import with_all_layouts
@@ -139,7 +139,7 @@ def sweep(
         from ..sweeps.sweep import sweep_over
 
         with progress(model, quiet=form != "table", silent=no_progress):
-            shared = shares_batch(on, fields["devices"], fields["layout"])
+            shared = shared_sizes(on, fields["devices"], fields["layout"])
             captured = changed(graph_over(model, sizes, shared=shared), quantize, kv_cache)
         out: tuple[LayoutChoice, ...] = ()
         is_found = fields["layout"] == ALL

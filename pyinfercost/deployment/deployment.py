@@ -121,6 +121,11 @@ class Deployment:
                 f"serving is {shown(self.serving)}, and engine {checked['engine']} forms no steps; pass a serving "
                 "engine, such as engine='vllm', or leave serving out"
             )
+        if checked["_layout"].context > 1 and checked["serving"] and parse_serving(checked["serving"]).chunk_tokens:
+            raise DeploymentError(
+                f"serving is {shown(self.serving)}, and layout {checked['_layout']} shares the tokens of prompts; pass "
+                "chunk_tokens or context, and not both"
+            )
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)

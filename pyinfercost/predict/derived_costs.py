@@ -18,6 +18,7 @@ from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, ho
 from ..errors import InputError
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
 from .plans import boundary_of, value_of
+from .stages import loaded_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,6 +128,10 @@ class Points(Protocol):
         """Seconds of a forward."""
 
     @property
+    def interval_s(self) -> Numbers:
+        """Seconds between the starts of two forwards under continuous load."""
+
+    @property
     def energy_j(self) -> Numbers:
         """Joules of a forward on all devices; not a number if unknown."""
 
@@ -145,6 +150,10 @@ class Points(Protocol):
     @property
     def tokens_per_step(self) -> Numbers:
         """Tokens of a sequence that a decode step yields."""
+
+    @property
+    def loaded_bytes(self) -> Numbers:
+        """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""
@@ -207,7 +216,7 @@ class DerivedCosts:
 
         def paid() -> Numbers:
             host_s = self.host_s
-            excess_s: Any = host_s - self._points.latency_s
+            excess_s: Any = host_s - self._points.interval_s
             return _where(self._term("overlapped"), lambda: (excess_s + abs(excess_s)) / 2, lambda: host_s)
 
         return _where(self._term("transfer_is_paid"), paid, lambda: 0.0)
@@ -221,7 +230,7 @@ class DerivedCosts:
     @cached_property
     def used_s(self) -> Numbers:
         """Device seconds of one item: the forward, and copies that do not overlap it."""
-        return (self._points.latency_s + self.waiting_s) * self._devices_per_item
+        return (self._points.interval_s + self.waiting_s) * self._devices_per_item
 
     @cached_property
     def _devices_per_item(self) -> Numbers:
@@ -248,7 +257,7 @@ class DerivedCosts:
 
         def owned() -> Numbers:
             points = self._points
-            idle_s = self.paid_s - points.latency_s * self._devices_per_item
+            idle_s = self.paid_s - points.interval_s * self._devices_per_item
             return (self.energy_per_item_j + idle_s * self._term("idle_w")) * usd_per_j
 
         return _where(usd_per_j, owned, lambda: 0.0)
@@ -273,7 +282,7 @@ class DerivedCosts:
     @property
     def tokens_per_s(self) -> Numbers:
         """Tokens per second, over all sequences and instances."""
-        return self.tokens * self._term("instances") / self._points.latency_s
+        return self.tokens * self._term("instances") / self._points.interval_s
 
     @property
     def tokens_per_s_per_sequence(self) -> Numbers:
@@ -293,8 +302,7 @@ class DerivedCosts:
     @property
     def cold_start_s(self) -> Numbers:
         """Seconds until a device is ready for its first forward; not a number if the link is unknown."""
-        weight_bytes = self._points.boundary(lambda at: at.weight_bytes)
-        return cold_start_s(weight_bytes, self._term("runtime_s"), self._term("weights_byte_per_s"))
+        return cold_start_s(self._points.loaded_bytes, self._term("runtime_s"), self._term("weights_byte_per_s"))
 
     def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
         """Return bytes on the network: the given bytes per item, else those of the tensors."""
@@ -329,6 +337,7 @@ class OnePoint:
         sizes: Values of all sizes of the graph.
         share: The same for the largest share of the batch on one device.
         latency_s: Seconds of the forward.
+        interval_s: Seconds between the starts of two forwards under continuous load.
         energy_j: Joules of the forward on all devices; not a number if unknown.
         items: Items of the batch.
     """
@@ -338,6 +347,7 @@ class OnePoint:
     sizes: Mapping[str, int]
     share: Mapping[str, int]
     latency_s: float
+    interval_s: float
     energy_j: float
     items: int
 
@@ -355,6 +365,11 @@ class OnePoint:
     def tokens_per_step(self) -> float:
         """Tokens of a sequence that a decode step yields."""
         return self.on.settings.tokens_per_step if self.on.serving else 1.0
+
+    @property
+    def loaded_bytes(self) -> int:
+        """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
+        return loaded_bytes(self.graph, self.on.precision)
 
     def term(self, name: str) -> float:
         """Return a number of the deployment, by its name in `TERMS`."""
@@ -378,7 +393,7 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     on, derived = point.on, DerivedCosts(point)
     moved = _moved(point, derived)
     cost = None if on.device_price is None else _cost(point, derived, on.device_price)
-    start = cold_start(on.machine, point.count(lambda at: at.weight_bytes), on.data_transfer)
+    start = cold_start(on.machine, point.loaded_bytes, on.data_transfer)
     boundary = boundary_of(point.graph, on.precision)
     tokens = None if boundary.tokens is None else point.count(lambda at: at.tokens)
     timed = tokens is not None and point.latency_s > 0

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from .._core import Counts, Graph, Hardware, Work
     from ..deployment import Deployment
     from ..results.estimate import LayerEstimate
+    from ..results.stages import StageEstimate
 
 _COLLECTIVE = "collective."
 
 
 def device_use_of(
-    on: Deployment, graph: Graph, share: Mapping[str, int], counts: Counts, totals: Mapping[str, float]
+    on: Deployment,
+    graph: Graph,
+    share: Mapping[str, int],
+    counts: Counts,
+    totals: Mapping[str, float],
+    stages: Sequence[StageEstimate],
 ) -> DeviceUse:
     """Return what the device with the largest share holds, computes and sends.
 
@@ -31,19 +37,26 @@ def device_use_of(
         share: Values of all its sizes, for the largest share of the batch.
         counts: Its counts at these sizes.
         totals: The evaluator's columns at this point.
+        stages: The stages of a pipeline, of which memory is that of the fullest, and work the mean.
     """
     boundary = boundary_of(graph, on.precision)
     caches = caches_of(graph, on.precision)
     price = on.device_price
     joules = totals["energy_j"]
     per_byte = on.machine.constants.get("energy.link_j_per_byte")
-    sent = int(counts.total.bytes_sent)
+    parts = max(1, len(stages))
+    sent = int(counts.total.bytes_sent) // parts
+    weights = [value_of(boundary.weight_bytes, share)]
+    held = [sum(value_of(cache.bytes, share) for cache in caches)] if caches else []
+    if stages:
+        weights = [stage.weight_bytes for stage in stages]
+        held = [stage.kv_cache_bytes for stage in stages if stage.kv_cache_bytes is not None]
     return DeviceUse(
         memory_bytes=int(totals["peak_memory_bytes"]),
-        weight_bytes=value_of(boundary.weight_bytes, share),
-        kv_cache_bytes=sum(value_of(cache.bytes, share) for cache in caches) if caches else None,
-        contraction_flops=int(counts.total.contraction_flops),
-        pointwise_flops=int(counts.total.pointwise_flops),
+        weight_bytes=max(weights),
+        kv_cache_bytes=max(held) if held else None,
+        contraction_flops=int(counts.total.contraction_flops) // parts,
+        pointwise_flops=int(counts.total.pointwise_flops) // parts,
         bytes_sent=sent,
         energy_j=joules if isfinite(joules) else None,
         link_energy_j=None if per_byte is None or not isfinite(joules) else sent * per_byte,

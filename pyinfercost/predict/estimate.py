@@ -14,15 +14,19 @@ from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
 from ..hardware.schema import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
+from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
 from .device_use import counts_of_device, device_use_of, exchanges_of
-from .memory_use import memory_use_of
-from .plans import Rules, as_captured, boundary_of, family_of, launched_graph, work_overrides
+from .memory_use import memory_on
+from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, work_overrides
+from .stages import graph_on, pipeline_on
+from .training_steps import with_exchange
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
     from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from .stages import Pipeline
 
 _SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
 
@@ -96,7 +100,7 @@ def estimate(
         transfer=transfer,
     )
     with call_sizes(estimate, sizes, named_sizes) as named:
-        launched = launched_graph(graph, deployment.engine, deployment.rank_layout)
+        launched = graph_on(deployment, graph)
         given = bind_sizes(graph, named)
         return estimate_on(deployment, launched, given, overrides=work_overrides(launched, rules))
 
@@ -119,7 +123,8 @@ def estimate_on(
         overrides: Work by node of the engine's graph.
     """
     machine = on.machine
-    plan, point, totals, at = evaluate_on(on, graph, given, overrides=overrides, fixed=fixed)
+    plan, point, totals, at, stages = evaluate_on(on, graph, given, overrides=overrides, fixed=fixed)
+    graph = at.graph
     latency_s, energy_j = at.latency_s, at.energy_j
     low_s, high_s = band(latency_s, totals["spread_s"])
     known = isfinite(energy_j)
@@ -130,10 +135,11 @@ def estimate_on(
     layers = _layers(plan.graph, machine, kernels)
     use, exchanges = None, ()
     if on.layout is not None or on.devices > 1:
-        launched = launched_graph(graph, on.engine, on.rank_layout)
-        counts = counts_of_device(on, launched, at.share, overrides)
-        use = device_use_of(on, launched, at.share, counts, totals)
-        exchanges = exchanges_of(launched, counts, layers, machine)
+        counts = counts_of_device(on, graph, at.share, overrides)
+        use = device_use_of(on, graph, at.share, counts, totals, stages)
+        if stages:
+            counts = counts_of_device(on, graph, graph.size_values(point), overrides)
+        exchanges = exchanges_of(graph, counts, layers, machine)
     return Estimate(
         hardware=machine.id,
         precision=on.precision,
@@ -153,17 +159,17 @@ def estimate_on(
         latency_low_s=low_s,
         latency_high_s=high_s,
         evidence=evidence_shares(machine, kernels),
-        throughput_per_s=_rate(at.items * on.instances, latency_s),
+        interval_s=at.interval_s,
+        throughput_per_s=_rate(at.items * on.instances, at.interval_s),
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
         fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes if isfinite(machine.memory_bytes) else None,
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
-        memory=memory_use_of(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
+        memory=memory_on(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
-        as_captured=Counter(
-            graph.node(node).op for node in as_captured(launched_graph(graph, on.engine, on.rank_layout))
-        ),
+        as_captured=Counter(graph.node(node).op for node in as_captured(graph)),
+        stages=stages,
         machine=machine,
         layers=layers,
         **derived_figures(at),
@@ -174,16 +180,18 @@ class Evaluation(NamedTuple):
     """One point, evaluated.
 
     Attributes:
-        plan: The plan.
-        point: Sizes on the device with the largest share of the batch.
+        plan: The plan; of a pipeline that of all stages, one after another.
+        point: Sizes on the device with the largest share of the batch; of a pipeline those of a micro-batch.
         totals: The evaluator's columns at this point.
         at: What costs are derived from.
+        stages: The stages of a pipeline.
     """
 
     plan: Plan
     point: dict[str, int]
     totals: dict[str, float]
     at: OnePoint
+    stages: tuple[StageEstimate, ...] = ()
 
 
 def evaluate_on(
@@ -195,7 +203,8 @@ def evaluate_on(
     overrides: Mapping[int, Work] | None = None,
 ) -> Evaluation:
     """Evaluate one point, with the arguments of `estimate_on`."""
-    graph = launched_graph(graph, on.engine, on.rank_layout)
+    pipeline = pipeline_on(on, graph)
+    graph = graph_on(on, graph) if pipeline is None else pipeline.graph
     sizes = graph.size_values(given)
     # As in a sweep, a size that depends on data and is not given remains an expression in the others.
     point = {name: size for name, size in sizes.items() if name in given or not graph.depends_on_data(name)}
@@ -208,18 +217,96 @@ def evaluate_on(
                 "dynamic={0: {0: 'batch'}}, or pass fewer devices"
             )
         point[batch] = -(-point[batch] // copies)
-    plan = family_of(graph, on.precision, on.execution, overrides, str(on.serving)).plan_for(point)
-    totals = _core.evaluate_point(plan, point, on.machine)
+    family = family_of(graph, on.precision, on.execution, overrides, str(on.serving))
+    share = graph.size_values(point)
+    stages: tuple[StageEstimate, ...] = ()
+    if pipeline is None:
+        totals = _core.evaluate_point(family.plan_for(point), point, on.machine)
+        if on.rank_layout.data > 1 and trains(graph):
+            totals = _with_exchange(on, graph, point, totals)
+    else:
+        totals, point, stages = _evaluate_stages(on, pipeline, point, share, overrides)
     at = OnePoint(
         on=on,
         graph=graph,
         sizes=sizes,
-        share=graph.size_values(point),
+        share=share,
         latency_s=totals["latency_s"],
+        interval_s=totals["interval_s"],
         energy_j=on.devices * totals["energy_j"],
         items={**fixed, **sizes}.get(batch_name(graph), 1),
     )
-    return Evaluation(plan, point, totals, at)
+    return Evaluation(family.plan_for(point), point, totals, at, stages)
+
+
+def _with_exchange(
+    on: Deployment, graph: Graph, point: Mapping[str, int], totals: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the columns of a training step whose copies exchange gradients, at one point."""
+    import numpy as np
+
+    out = {name: np.asarray([value]) for name, value in totals.items()}
+    axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
+    added = with_exchange(
+        graph, on.rank_layout, on.precision, on.execution, axes, on.machine, first=0, points=1, columns=out
+    )
+    return {name: float(column[0]) for name, column in added.items()}
+
+
+def _evaluate_stages(
+    on: Deployment,
+    pipeline: Pipeline,
+    point: Mapping[str, int],
+    share: Mapping[str, int],
+    overrides: Mapping[int, Work] | None,
+) -> tuple[dict[str, float], dict[str, int], tuple[StageEstimate, ...]]:
+    """Return the columns of a pipeline at one point, the sizes of a micro-batch, and the stages.
+
+    Args:
+        on: Where and how the model runs.
+        pipeline: The stages.
+        point: Sizes on the devices with the largest share of the batch.
+        share: The same, with values of all sizes.
+        overrides: Work by node of the graph of all stages.
+    """
+    import numpy as np
+
+    from .stage_costs import COLUMNS, StagePlans, micro_batch
+
+    plans = StagePlans.of(
+        pipeline,
+        on.rank_layout,
+        on.precision,
+        on.execution,
+        serving=on.settings if on.serving else None,
+        serving_text=str(on.serving),
+        overrides=overrides,
+    )
+    out = {name: np.empty(1) for name in COLUMNS}
+    axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
+    plans.evaluate(axes, on.machine, first=0, points=1, out=out)
+    of_part = dict(point)
+    if (batch := batch_name(pipeline.graph)) in of_part:
+        of_part[batch] = int(micro_batch(np.asarray([point[batch]]), on.rank_layout)[0])
+    parts = pipeline.graph.size_values(of_part)
+    stages = []
+    for number, stage in enumerate(pipeline.stages):
+        family = plans.families[plans.kind_of[number]]
+        known = _core.evaluate_point(family.plan_for(of_part), of_part, on.machine)
+        boundary = boundary_of(stage.graph, on.precision)
+        cache = boundary.kv_cache_bytes
+        held, own = (0, 0) if cache is None else (value_of(cache, share), value_of(cache, parts))
+        stages.append(
+            StageEstimate(
+                modules=stage.modules(),
+                latency_s=known["latency_s"],
+                weight_bytes=value_of(boundary.weight_bytes, share),
+                kv_cache_bytes=None if cache is None else held,
+                memory_bytes=int(known["peak_memory_bytes"]) + held - own,
+                sent_bytes=value_of(stage.sent, parts) // stage.slices,
+            )
+        )
+    return {name: float(column[0]) for name, column in out.items()}, of_part, tuple(stages)
 
 
 def evidence_shares(machine: Hardware, kernels: Iterable[KernelEstimate]) -> dict[str, float]:

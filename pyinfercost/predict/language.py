@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..results import figures
 from ..results.language_profile import LanguageProfile
 from ..sources.sizes import batch_name
-from .memory_use import Prompt, memory_use_of
+from .memory_use import Prompt, memory_on
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,7 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
         share[batch] = -(-share[batch] // copies)
     prompt = Prompt(reading.activation_bytes, sequences, tokens)
     peak = use.weight_bytes + use.kv_cache_bytes + use.activation_bytes
-    return memory_use_of(on, decode.graph, share, peak, prompt=prompt)
+    return memory_on(on, decode.graph, share, peak, prompt=prompt)
 
 
 def _timed(reads: Estimate | None, generates: Estimate | None, tokens_per_step: float) -> dict[str, float | None]:

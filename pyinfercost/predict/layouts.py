@@ -11,7 +11,7 @@ from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .._checks import COUNT, flag, whole
+from .._checks import COUNT, Range, flag, whole
 from ..deployment import Deployment, deployment_of
 from ..deployment.deployment import TORCH
 from ..deployment.layout import FIELDS
@@ -21,7 +21,7 @@ from ..results.layout import FACTORS, Layout, LayoutError
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
-from .plans import boundary_of, launched_graph, of_rank, parallel
+from .plans import boundary_of, launched_graph, of_rank, rank_graph
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
@@ -48,8 +48,8 @@ def layouts(
 
     The devices are divided among `tensor`, `pipeline`, `context` and `data` in all ways. Experts are divided as the
     products are, by devices that share them (`tensor`), or over all devices (`tensor` x `data`); the batch of attention
-    is shared by none or all of the `tensor` devices; tokens between products are shared (`sequence`) where the graph
-    reads prompts of any length. Fields that are given take these values instead.
+    is shared by none or all of the `tensor` devices; tokens are shared (`context`, and between products `sequence`)
+    where the graph reads prompts of any length. Fields that are given take these values instead.
 
     Args:
         graph: The graph of the model, as `capture` returns it.
@@ -121,7 +121,7 @@ def find_layouts(
     made = search.made([layout for _, _, layout, reason in tried if layout is not None and not reason])
     choices, found = [], []
     for text, count, layout, known in tried:
-        reason = known if known or layout is None else made[of_rank(layout)]
+        reason = known if known or layout is None else made[_made_for(layout)]
         nodes = 1 if layout is None else max(nodes_of(machine, layout) for machine in machines or [None])
         weights = None
         if layout is not None and not reason:
@@ -160,9 +160,15 @@ def _chosen(among: Mapping[str, Any]) -> dict[str, list[int]]:
         several = list(values) if isinstance(values, Iterable) else [values]
         if not several:
             raise LayoutError(f"{name} has no values; pass one or several")
-        checked = flag if name == "sequence" else partial(whole, within=COUNT)
+        within = Range(0, COUNT.high) if getattr(Layout, name) == 0 else COUNT
+        checked = flag if name == "sequence" else partial(whole, within=within)
         found[name] = [checked(value, name, error=LayoutError) for value in several]
     return found
+
+
+def _made_for(layout: Layout) -> tuple[Layout, int]:
+    """Return what the graph of a device depends on, and the number of stages that it is cut into."""
+    return of_rank(layout), layout.pipeline
 
 
 def _text(fields: Fields) -> str:
@@ -176,7 +182,8 @@ def _candidates(devices: int, chosen: Mapping[str, Sequence[int]], search: _Sear
     """
     divisors = [each for each in range(1, devices + 1) if devices % each == 0]
     names = [name for name in FACTORS if name != "data"]
-    for values in product(*(chosen.get(name, divisors) for name in names)):
+    usual = {name: divisors for name in names} | ({} if search.reads_prompts else {"context": [1]})
+    for values in product(*(chosen.get(name, usual[name]) for name in names)):
         factors = dict(zip(names, values, strict=True))
         given = prod(value for name, value in factors.items() if name in chosen)
         free = prod(value for name, value in factors.items() if name not in chosen)
@@ -252,27 +259,27 @@ class _Search:
         return -(-self._weight_bytes // parts)
 
     def weight_bytes(self, layout: Layout) -> int:
-        """Return the bytes of weights and buffers of a device."""
+        """Return the bytes of weights and buffers of a device, in a pipeline the mean of its stages."""
         launched = launched_graph(self._graph, self._engines[0], layout)
-        return int(boundary_of(launched, self._precisions[0]).weight_bytes)
+        return -(-int(boundary_of(launched, self._precisions[0]).weight_bytes) // layout.pipeline)
 
-    def made(self, wanted: Sequence[Layout]) -> dict[Layout, str]:
+    def made(self, wanted: Sequence[Layout]) -> dict[tuple[Layout, int], str]:
         """Make the graphs of layouts, on threads, and keep them with the model's graph.
 
         Returns:
-            What the graph of a device depends on -> why it cannot be made, or an empty text.
+            What the graph of a device depends on, and stages -> why it cannot be made, or an empty text.
         """
-        distinct = list(dict.fromkeys(map(of_rank, wanted)))
+        distinct = {_made_for(layout): layout for layout in wanted}
         workers = min(_WORKERS, os.cpu_count() or 1, len(distinct))
         if workers <= 1:
-            return {each: self._refused(each) for each in distinct}
+            return {key: self._refused(layout) for key, layout in distinct.items()}
         with ThreadPoolExecutor(workers, thread_name_prefix="layouts") as pool:
-            return dict(zip(distinct, pool.map(self._refused, distinct), strict=True))
+            return dict(zip(distinct, pool.map(self._refused, distinct.values()), strict=True))
 
     def _refused(self, layout: Layout) -> str:
         reasons = []
         try:
-            rank = parallel(self._graph, layout)
+            rank = rank_graph(self._graph, layout)
         except LayoutError as error:
             return str(error)
         if layout.pipeline == 1:  # else the graph has the weights of all stages
@@ -281,7 +288,9 @@ class _Search:
                 return reason
         for engine in self._engines:
             try:
-                launched_graph(self._graph, engine, layout)
+                launched = launched_graph(self._graph, engine, layout)
+                if layout.pipeline > 1:
+                    _core.cut_places(launched, layout.pipeline)
             except InputError as error:
                 reasons.append(str(error))
         return reasons[0] if len(reasons) == len(self._engines) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..results.memory_use import MemoryUse
 from .kv_cache import kv_cache_of
 from .plans import boundary_of, caches_of, value_of
+from .stages import pipeline_on
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, Quantity
@@ -335,3 +336,35 @@ def memory_use_of(
         max_sequences=most,
         tokens=cache.tokens,
     )
+
+
+def memory_on(
+    on: Deployment, graph: Graph, sizes: Mapping[str, int], peak_bytes: float, *, prompt: Prompt | None = None
+) -> MemoryUse | None:
+    """Return the memory of a forward on one device; of a pipeline, on a device of the fullest stage.
+
+    Its arguments are those of `memory_use_of`. A pipeline holds as many sequences as the stage with the least room.
+    """
+    pipeline = pipeline_on(on, graph)
+    if pipeline is None:
+        return memory_use_of(on, graph, sizes, peak_bytes, prompt=prompt)
+    graphs = [stage.graph for stage in pipeline.stages]
+    held = [held_bytes(each, on.precision, lambda quantity: value_of(quantity, sizes)) for each in graphs]
+    beside = peak_bytes - max(held)
+    uses = [
+        use
+        for each, of_stage in zip(graphs, held, strict=True)
+        if (use := memory_use_of(on, each, sizes, of_stage + beside, prompt=prompt)) is not None
+    ]
+    if not uses:
+        return None
+    fullest = max(uses, key=lambda use: use.weight_bytes + use.kv_cache_bytes)
+    fitting = [use.max_sequences for use in uses if use.max_sequences is not None]
+    return replace(fullest, max_sequences=min(fitting, default=None))
+
+
+def held_bytes(graph: Graph, precision: str, value: Callable[[Quantity], Any]) -> Any:
+    """Return the weights and caches of a graph: at one point, or at the rows of a sweep."""
+    boundary = boundary_of(graph, precision)
+    cache = boundary.kv_cache_bytes
+    return value(boundary.weight_bytes) + (0 if cache is None else value(cache))

@@ -15,7 +15,7 @@ from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
 from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of
-from ..deployment.layout import LayoutLike, parse_layout
+from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
 from ..results.layout import Layout, LayoutError
 
@@ -37,6 +37,28 @@ def graph_cache(graph: Graph) -> dict[Any, Any]:
         _CACHES[key] = {}
         weakref.finalize(graph, _CACHES.pop, key, None)
     return _CACHES[key]
+
+
+def trains(graph: Graph) -> bool:
+    """Return whether a graph is of a training step."""
+    kept = graph_cache(graph)
+    if "trains" not in kept:
+        count = len(graph)
+        kept["trains"] = bool(count) and first_backward(graph) < count
+    found: bool = kept["trains"]
+    return found
+
+
+def first_backward(graph: Graph) -> int:
+    """Return the first node of the backward pass, which follows the forward; the number of nodes without one."""
+    low, high = 0, len(graph)
+    while low < high:
+        middle = (low + high) // 2
+        if graph.node(middle).phase == "backward":
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 # ---- the caller's rules ----------------------------------------------------------------------------------------------
@@ -111,13 +133,13 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
         InputError: The engine is unknown, or does not run such a graph.
     """
     kept = graph_cache(graph)
-    if engine == TORCH or kept.get(_MADE_BY) == engine:
+    if engine == TORCH or kept.get(MADE_BY) == engine:
         return graph
     key = ("engine", engine)
     if key not in kept:
         made, as_captured = _core.engine_graph(graph, engine)
-        known = {_MADE_BY: engine, _AS_CAPTURED: tuple(as_captured), _CAPTURED: weakref.ref(graph)}
-        known |= {name: kept[name] for name in (_LAYOUT, _SHARES) if name in kept}
+        known = {MADE_BY: engine, AS_CAPTURED: tuple(as_captured), CAPTURED: weakref.ref(graph)}
+        known |= {name: kept[name] for name in (LAYOUT, SHARES) if name in kept}
         graph_cache(made).update(known)
         kept[key] = made
     found: Graph = kept[key]
@@ -126,63 +148,118 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
 
 def as_captured(graph: Graph) -> tuple[int, ...]:
     """Return the nodes of an engine's graph that the engine has no kernel for: they run as captured."""
-    nodes: tuple[int, ...] = graph_cache(graph).get(_AS_CAPTURED, ())
+    nodes: tuple[int, ...] = graph_cache(graph).get(AS_CAPTURED, ())
     return nodes
 
 
-def parallel(graph: Graph, layout: LayoutLike) -> Graph:
-    """Return the graph of one device of a layout.
-
-    Products whose columns are divided among the `tensor` devices, and those after them whose rows are, follow from the
-    operators between them; so do the heads of attention, the caches, and the rows of embeddings and columns of logits.
-    Collective operations (`collective.all_reduce` and others) are nodes of the graph. Heads of keys and values are
-    replicated beyond their number. Norms, and what no product sums over, stay whole.
+def rank_graph(graph: Graph, layout: Layout) -> Graph:
+    """Return the graph of one device of a layout, with the layers of all stages of a pipeline.
 
     Args:
         graph: A graph of `capture` or `whatif`, or of `engine_graph` for one of these that is still in use.
-        layout: The layout. Copies of the model (`data`) share the batch: the graph is of one share.
-
-    Returns:
-        The graph, with the same named sizes.
+        layout: The layout.
 
     Raises:
         LayoutError: The layout does not fit the model; the message has the reason, and the layouts that do.
     """
-    wanted = of_rank(parse_layout(layout))
+    wanted = of_rank(layout)
     kept = graph_cache(graph)
-    if kept.get(_LAYOUT, Layout()) == wanted:
+    if layout.zero and not trains(graph):
+        raise LayoutError(f"zero is {layout.zero}, and this graph is of a forward; expected that of a training step")
+    if kept.get(LAYOUT, Layout()) == wanted:
         return graph
-    if _MADE_BY in kept and _LAYOUT not in kept:
-        captured = kept[_CAPTURED]()
+    if wanted.context > 1:
+        return _share_of_tokens(rank_graph(graph, _of_all_tokens(layout)), layout)
+    if MADE_BY in kept and LAYOUT not in kept:
+        captured = kept[CAPTURED]()
         if captured is None:
             raise LayoutError(
                 "the captured graph of this engine's graph is not in use anymore; divide that one, and make the graph "
                 "of the engine from the result"
             )
-        return engine_graph(parallel(captured, wanted), kept[_MADE_BY])
+        return engine_graph(rank_graph(captured, wanted), kept[MADE_BY])
     key = ("layout", wanted)
     if key not in kept:
+        given = {each.name: getattr(wanted, each.name) for each in fields(wanted) if each.name not in _OF_WHOLE}
         try:
-            made, shares = _core.parallel_graph(graph, **{f.name: getattr(wanted, f.name) for f in fields(wanted)})
+            made, shares = _core.parallel_graph(graph, **given)
         except InputError as error:
             raise LayoutError(str(error)) from None
-        graph_cache(made).update({_LAYOUT: wanted, _SHARES: tuple(WeightShare(*share) for share in shares)})
+        graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
         kept[key] = made
     found: Graph = kept[key]
     return found
 
 
-def of_rank(layout: Layout) -> Layout:
-    """Return what the graph of one device depends on: copies matter only if they share experts.
+_OF_WHOLE = ("micro_batches", "zero")
+"""Fields of a layout that change the graph of no rank."""
 
-    Of the machines, only those that one copy spans matter.
-    """
-    if layout.together > layout.ranks:
-        return layout
+
+def _of_all_tokens(layout: Layout) -> Layout:
+    """Return the layout of the ranks that have the same tokens, in as many machines as they span."""
     in_node = layout.devices // layout.nodes
-    if in_node >= layout.ranks:
-        return replace(layout, data=1, nodes=1)
-    return layout if layout.ranks % in_node else replace(layout, data=1, nodes=layout.ranks // in_node)
+    one = of_rank(replace(layout, pipeline=1, context=1, nodes=1, micro_batches=0, zero=0))
+    return replace(one, nodes=max(1, one.devices // in_node))
+
+
+def _share_of_tokens(graph: Graph, layout: Layout) -> Graph:
+    """Return the graph of one of the `context` ranks that share the tokens of a graph.
+
+    An engine's graph is divided as it is launched, and keeps the caches of the captured graph, divided as well.
+    """
+    kept = graph_cache(graph)
+    in_node = layout.devices // layout.nodes
+    nodes = -(-layout.tensor * layout.context // in_node)
+    key = ("context", layout.context, nodes, of_rank(layout))
+    if key not in kept:
+        try:
+            made, places = _core.context_graph(graph, devices=layout.context, nodes=nodes)
+            known = {name: kept[name] for name in (MADE_BY, SHARES) if name in kept}
+            captured = kept[CAPTURED]() if CAPTURED in kept else None
+            if captured is not None:
+                of_captured = graph_cache(captured)
+                if key not in of_captured:
+                    of_captured[key], _ = _core.context_graph(captured, devices=layout.context, only_shapes=True)
+                known[CAPTURED] = weakref.ref(of_captured[key])
+        except InputError as error:
+            raise LayoutError(str(error)) from None
+        known |= {AS_CAPTURED: tuple(places[node] for node in as_captured(graph)), LAYOUT: of_rank(layout)}
+        graph_cache(made).update({**known, STAGE: _OfAllTokens(graph)})
+        kept[key] = made
+    found: Graph = kept[key]
+    return found
+
+
+class _OfAllTokens:
+    """The boundary of the graph whose tokens are shared, as long as that is in use."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = weakref.ref(graph)
+
+    def caches(self, precision: str) -> tuple[CacheTensor, ...] | None:
+        """Return None: caches are those of the graph itself."""
+
+    def boundary(self, own: Boundary, precision: str) -> Boundary:
+        """Return the boundary of a rank: its weights and caches, and the tokens, inputs and results of all."""
+        graph = self._graph()
+        if graph is None:
+            return own
+        return replace(boundary_of(graph, precision), weight_bytes=own.weight_bytes, kv_cache_bytes=own.kv_cache_bytes)
+
+
+def of_rank(layout: Layout) -> Layout:
+    """Return what the graph of one device depends on, apart from the cuts between stages of a pipeline.
+
+    Copies matter only if they share experts. Of the machines, only those that a group of neighbors spans matter.
+    """
+    one = replace(layout, pipeline=1, micro_batches=0, zero=0)
+    in_node = layout.devices // layout.nodes
+    if layout.expert > layout.tensor:
+        return one if layout.nodes == 1 else replace(layout, micro_batches=0, zero=0)
+    group = layout.tensor * layout.context
+    if in_node >= group:
+        return replace(one, data=1, nodes=1)
+    return replace(layout, micro_batches=0, zero=0) if group % in_node else replace(one, data=1, nodes=group // in_node)
 
 
 class WeightShare(NamedTuple):
@@ -201,16 +278,23 @@ class WeightShare(NamedTuple):
 
 def weight_shares(graph: Graph) -> tuple[WeightShare, ...]:
     """Return the shares of all weights and buffers on the device of a graph of `parallel`; empty for another graph."""
-    found: tuple[WeightShare, ...] = graph_cache(graph).get(_SHARES, ())
+    found: tuple[WeightShare, ...] = graph_cache(graph).get(SHARES, ())
     return found
 
 
 def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
-    """Return the graph that one device of a layout launches, in the kernels of an engine."""
-    return engine_graph(parallel(graph, layout), engine)
+    """Return the graph that one device of a layout launches, in the kernels of an engine.
+
+    Of a pipeline it has the layers of all stages; see `stages.pipeline_of`.
+    """
+    if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1:
+        return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
+    return engine_graph(rank_graph(graph, layout), engine)
 
 
-_MADE_BY, _AS_CAPTURED, _CAPTURED, _LAYOUT, _SHARES = "made by", "as captured", "captured", "layout", "shares"
+MADE_BY, AS_CAPTURED, CAPTURED, LAYOUT, SHARES = "made by", "as captured", "captured", "layout", "shares"
+STAGE = "stage"
+"""Key in the cache of the graph of a stage: what gives its caches and its boundary."""
 
 
 def family_of(
@@ -358,16 +442,22 @@ class Boundary:
 
 
 def boundary_of(graph: Graph, precision: str) -> Boundary:
-    """Return the boundary of a graph in a precision."""
-    return _boundary_and_caches(graph, precision)[0]
+    """Return the boundary of a graph in a precision; of a stage of a pipeline, its own weights and caches."""
+    own = _boundary_and_caches(graph, precision)[0]
+    part = graph_cache(graph).get(STAGE)
+    return own if part is None else part.boundary(own, precision)
 
 
 def caches_of(graph: Graph, precision: str) -> tuple[CacheTensor, ...]:
     """Return the caches after a forward: those that it returns, or those that it is given if it returns none.
 
-    An engine writes caches in place, with room for the next token; those of the captured graph say what it holds.
+    A stage of a pipeline has those of its layers. An engine writes caches in place, with room for the next token; those
+    of the captured graph say what it holds.
     """
-    captured = graph_cache(graph).get(_CAPTURED, lambda: None)()
+    kept = graph_cache(graph)
+    if STAGE in kept and (caches := kept[STAGE].caches(precision)) is not None:
+        return caches
+    captured = kept.get(CAPTURED, lambda: None)()
     return _boundary_and_caches(graph if captured is None else captured, precision)[1]
 
 

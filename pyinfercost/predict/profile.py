@@ -19,11 +19,12 @@ from .estimate import estimate_on
 from .kv_cache import kv_cache_of
 from .language import language_profile
 from .model_figures import model_figures
-from .plans import Rules, launched_graph, work_overrides
-from .training_memory import TrainingSetup, setup_of, training_memory_of
+from .plans import Rules, work_overrides
+from .stages import graph_on
+from .training_memory import TrainingSetup, setup_of, setup_on, training_memory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
     from ..sources.capture import Capturable
@@ -181,10 +182,10 @@ def profile(
             _refuse_own_inputs(model, inputs)
             if dynamic is not None or training is not None:
                 raise InputTypeError("dynamic and optimizer go with one forward; leave out prompt and context")
-            captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.copies > 1)
+            captured_phases = phases_at(fspath(model), named, shared=deployment.rank_layout.shared_sizes)
             return phases_on(deployment, captured_phases, rules=rules)
         else:
-            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.copies > 1)
+            captured = _captured(model, inputs, dynamic, named, shared=deployment.rank_layout.shared_sizes)
         return profile_on(deployment, captured, rules=rules, training=training)
 
 
@@ -198,7 +199,7 @@ def profile_on(
     on: Deployment, captured: Captured, *, rules: Rules | None = None, training: TrainingSetup | None = None
 ) -> Profile:
     """Profile a captured graph, as the deployment's engine runs it."""
-    graph = launched_graph(captured.graph, on.engine, on.rank_layout)
+    graph = graph_on(on, captured.graph)
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
     overrides = work_overrides(graph, rules)
@@ -216,7 +217,9 @@ def profile_on(
         kv_cache=kv_cache_of(graph, on.precision, bound_sizes),
         training_memory=None
         if training is None
-        else training_memory_of(graph, bound_sizes, training, on.precision, on.machine if timed else None),
+        else training_memory_of(
+            graph, bound_sizes, setup_on(training, on.rank_layout), on.precision, on.machine if timed else None
+        ),
         request=ProfileRequest(captured, on, rules, training),
     )
 
@@ -236,7 +239,7 @@ def _phases_of(known: LanguageProfile, sizes: Mapping[str, Any]) -> CapturedPhas
     return CapturedPhases(prefill, decode, known.sizes, known.model)
 
 
-def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
+def _captured(model: Any, inputs: Any, dynamic: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) -> Captured:
     """Return the graph of a model with the sizes to analyze it at."""
     from ..sources.capture import capture, is_program
     from ..sources.data_names import is_data_name

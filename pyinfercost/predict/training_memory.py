@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -18,6 +18,7 @@ from ..sources.sizes import bind_sizes, call_sizes
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment import HardwareLike
+    from ..results.layout import Layout
 
 _FLOAT32 = 4
 _STEP = 4  # the step counter of a tensor's state, a float32
@@ -135,6 +136,21 @@ def setup_of(
     return TrainingSetup(**{**({} if known is None else known.__dict__), **given})
 
 
+def setup_on(setup: TrainingSetup, layout: Layout) -> TrainingSetup:
+    """Return the setup on a layout, whose copies shard what its stage of ZeRO says.
+
+    Raises:
+        InputError: The setup is sharded in another way than the layout.
+    """
+    if not layout.zero:
+        return setup
+    if setup.zero_stage and (setup.zero_stage, setup.shards) != (layout.zero, layout.data):
+        raise InputError(
+            f"zero_stage is {setup.zero_stage} on {setup.shards} shards, and the layout is {layout}; pass one of them"
+        )
+    return replace(setup, zero_stage=layout.zero, shards=layout.data)
+
+
 def training_memory(
     graph: Graph,
     *,
@@ -187,7 +203,7 @@ def training_memory_of(
         raise InputError("optimizer is given with the graph of a forward; capture the model with training=True")
     on_cpu = machine is None or machine.kind == "cpu"
     counts = _core.count(graph, sizes, precision=precision, on_cpu=on_cpu)
-    trained = _trained(graph, counts, sizes, precision)
+    trained = trained_weights(graph, counts, sizes, precision)
     optimizer = OPTIMIZERS[setup.optimizer]
     of_states, of_gradients = (1 if setup.zero_stage < stage else setup.shards for stage in (1, 2))
 
@@ -202,7 +218,7 @@ def training_memory_of(
     update = _part(optimizer.temporaries * at_once, of_states)
     weights = int(counts.total.parameter_bytes)
     if setup.zero_stage == _STAGES.high:
-        weights = _part(weights, setup.shards) + _largest_module(counts)
+        weights = _part(weights, setup.shards) + largest_module_bytes(counts)
     other = int(counts.total.buffer_bytes) + int(counts.memory.input_bytes)
     made: dict[int, int] = {}
     for weight in trained:
@@ -238,12 +254,14 @@ class Trained:
     """A weight with a gradient.
 
     Attributes:
+        name: Its name.
         shape: Its lengths.
         element: Bytes of its elements.
         gradient_bytes: Bytes of its gradient.
         made_by: Number of the node that completes the gradient.
     """
 
+    name: str
     shape: tuple[int, ...]
     element: int
     gradient_bytes: int
@@ -255,7 +273,7 @@ class Trained:
         return prod(self.shape)
 
 
-def _trained(graph: Graph, counts: _core.Counts, sizes: Mapping[str, int], precision: str) -> list[Trained]:
+def trained_weights(graph: Graph, counts: _core.Counts, sizes: Mapping[str, int], precision: str) -> list[Trained]:
     """Return the weights whose gradients are held after backward: results of backward with as many bytes."""
     ends = len(counts.memory.timeline) - 1
     first = next(row.index for row in counts.layers if row.phase == "backward")
@@ -274,7 +292,7 @@ def _trained(graph: Graph, counts: _core.Counts, sizes: Mapping[str, int], preci
         for width in dict.fromkeys((element, own, 2)):
             makers = held.get(prod(shape) * width)
             if makers:
-                found.append(Trained(shape, element, prod(shape) * width, makers.pop()))
+                found.append(Trained(tensor.name, shape, element, prod(shape) * width, makers.pop()))
                 break
     return found
 
@@ -294,7 +312,7 @@ def _part(whole_bytes: int, shards: int) -> int:
     return -(-whole_bytes // shards)
 
 
-def _largest_module(counts: _core.Counts) -> int:
+def largest_module_bytes(counts: _core.Counts) -> int:
     """Return the bytes of the weights of the module with the most of its own."""
     whole = counts.by_module()
     below: dict[str, int] = {}

@@ -232,11 +232,13 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     """Return the JSON object of an estimate without its layers."""
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
+        "interval_s": estimate.interval_s,
         "layout": estimate.layout.to_dict(),
         "nodes": estimate.nodes,
         "per_device": None if estimate.per_device is None else estimate.per_device.to_dict(),
         "in_all": None if estimate.in_all is None else estimate.in_all.to_dict(),
         "exchanges": [exchange.to_dict() for exchange in estimate.exchanges],
+        "stages": [stage.to_dict() for stage in estimate.stages],
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),

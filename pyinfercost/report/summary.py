@@ -106,8 +106,26 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     lines.append(("precision", profile.precision))
     estimate = profile.estimate
     if estimate is not None:
-        lines += [("hardware", _machine(estimate)), *_execution(estimate)]
+        lines += [("hardware", _machine(estimate)), *_execution(estimate), *_stages(estimate)]
     return lines
+
+
+def _stages(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return the stages of a pipeline in one line: their times and memory, and how long devices wait."""
+    stages = estimate.stages
+    if not stages:
+        return []
+    times = [stage.latency_s for stage in stages]
+    memory = [stage.memory_bytes for stage in stages]
+    layers = ", ".join(str(len(stage.modules)) for stage in stages)
+    return [
+        (
+            "stages",
+            f"{len(stages)} of {layers} modules: {quantity(min(times), 's')} to {quantity(max(times), 's')} for a "
+            f"micro-batch, {quantity(min(memory), 'B')} to {quantity(max(memory), 'B')}; devices wait "
+            f"{percent(estimate.bubble_share)} % of the latency",
+        )
+    ]
 
 
 def _execution(estimate: Estimate) -> list[tuple[str, str]]:
@@ -161,6 +179,8 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         return [*lines, *estimate_lines(estimate), *memory_lines(estimate.memory)]
     # The counts are of the whole batch, and a device holds its share.
     memory = quantity(total.peak_memory_bytes, "B") if estimate.layout.copies == 1 else "the largest share of the batch"
+    if estimate.stages:
+        memory = f"{quantity(max(stage.memory_bytes for stage in estimate.stages), 'B')} in the fullest stage"
     if estimate.machine_memory_bytes is None:
         memory = f"{memory}; the machine's memory size is configurable"
     else:

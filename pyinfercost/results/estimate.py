@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .device_use import DeviceUse, Exchange
     from .layout import Layout
     from .memory_use import MemoryUse
+    from .stages import StageEstimate
 
 BOUNDS = tuple(_core.bounds())
 """The terms that can bind a kernel, in the order of reports."""
@@ -96,6 +97,8 @@ class Estimate(Result):
         latency_s: Seconds of the forward.
         latency_low_s: Lower end of its band.
         latency_high_s: Upper end of its band.
+        interval_s: Seconds between the starts of two forwards under continuous load: the latency, except of a pipeline,
+            whose first stage begins the next forward while later stages work on this one.
         evidence: What the band rests on -> share of the latency, strongest first: `"measured here"`, `"family fitted"`,
             `"sibling family fitted"`, `"datasheet only"`; empty for a machine that was built in Python.
         throughput_per_s: Items of the batch per second, over all instances, if the graph has a size `batch`, else
@@ -126,6 +129,8 @@ class Estimate(Result):
         memory: Weights, KV cache, activations and what is left of the memory; None for a model without a KV cache.
         bound_shares: Term -> share of the latency that it binds; the shares sum to 1.
         as_captured: Operators that the engine has no kernel for and that run as captured -> their number.
+        stages: The stages of a pipeline, in order; empty without one. Layers are then those of all stages for one
+            micro-batch, and `memory` is that of the fullest one.
         machine: The machine.
         layers: One per node that a kernel covers.
     """
@@ -147,6 +152,7 @@ class Estimate(Result):
     latency_s: float
     latency_low_s: float
     latency_high_s: float
+    interval_s: float
     evidence: Mapping[str, float]
     throughput_per_s: float | None
     energy_j: float | None
@@ -172,6 +178,7 @@ class Estimate(Result):
     memory: MemoryUse | None
     bound_shares: Mapping[str, float]
     as_captured: Mapping[str, int]
+    stages: tuple[StageEstimate, ...]
     machine: Hardware = field(compare=False)
     layers: tuple[LayerEstimate, ...]
 
@@ -189,6 +196,17 @@ class Estimate(Result):
     def memory_left_bytes(self) -> int | None:
         """Memory that weights, caches and activations leave; None if unknown, or the model has no KV cache."""
         return None if self.memory is None else self.memory.left_bytes
+
+    @property
+    def bubble_share(self) -> float:
+        """Share of the latency in which the devices of a pipeline wait, on average; 0 without a pipeline."""
+        if not self.stages or not self.latency_s > 0:
+            return 0.0
+        rounds = 1 + (self.latency_s - sum(each.latency_s for each in self.stages)) / max(
+            each.latency_s for each in self.stages
+        )
+        busy_s = rounds * sum(each.latency_s for each in self.stages) / len(self.stages)
+        return max(0.0, 1 - busy_s / self.latency_s)
 
     def __repr__(self) -> str:
         return f"<Estimate {render(self, 'line')}>"

@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
-from .._checks import COUNT, flag, whole
+from .._checks import COUNT, MOST, Range, flag, whole
 from ..errors import InputError
 
 FACTORS = ("tensor", "pipeline", "context", "data")
 """Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
+_RANGES = {"micro_batches": Range(0, MOST), "zero": Range(0, 3)}
 
 
 class LayoutError(InputError):
@@ -30,7 +31,12 @@ class Layout:
         sequence: Whether the `tensor` devices also share the tokens of norms and sums between products.
         context: Devices that share the tokens of a prompt.
         attention_data: Shares of the batch in attention, among the `tensor` devices.
-        nodes: Machines that the devices are in; more if these do not hold so many.
+        nodes: Machines that the devices are in; more if these do not hold so many. Devices of `tensor` are neighbors,
+            then those of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.
+        zero: Stage of ZeRO (and FSDP) in which the `data` copies of a model that is trained share its memory: 0
+            replicates everything, 1 shards the states of the optimizer, 2 also gradients, 3 also weights.
+        micro_batches: Parts of the batch that are in the stages of a pipeline at the same time; 0, the default, stands
+            for as many as there are stages, where the batch has as many items.
 
     Raises:
         LayoutError: A number is below 1, or does not fit the others.
@@ -44,6 +50,8 @@ class Layout:
     context: int = 1
     attention_data: int = 1
     nodes: int = 1
+    zero: int = 0
+    micro_batches: int = 0
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -51,7 +59,7 @@ class Layout:
             checked: int | bool = (
                 flag(value, each.name, LayoutError)
                 if each.name == "sequence"
-                else whole(value, each.name, COUNT, LayoutError)
+                else whole(value, each.name, _RANGES.get(each.name, COUNT), LayoutError)
             )
             object.__setattr__(self, each.name, checked)
         if self.tensor % self.expert and self.expert != self.tensor * self.data:
@@ -64,6 +72,13 @@ class Layout:
                 f"attention_data is {self.attention_data}; expected a divisor of tensor={self.tensor}, whose devices "
                 "share the batch in attention"
             )
+        if self.micro_batches > 1 and self.pipeline == 1:
+            raise LayoutError(
+                f"micro_batches is {self.micro_batches} with pipeline=1; expected several stages, which work on parts "
+                "of the batch at the same time"
+            )
+        if self.zero and self.data == 1:
+            raise LayoutError(f"zero is {self.zero} with data=1; expected several copies, which share what they train")
         if self.devices % self.nodes:
             raise LayoutError(f"nodes is {self.nodes}; expected a divisor of the {self.devices} devices")
 
@@ -81,6 +96,18 @@ class Layout:
     def copies(self) -> int:
         """Shares of the batch: copies of the model, or of its attention."""
         return self.data * self.attention_data
+
+    @property
+    def shared_sizes(self) -> tuple[str, ...]:
+        """Named sizes that devices share: a graph must have them by name."""
+        batch = ("batch",) if self.copies > 1 or self.pipeline > 1 else ()
+        return (*batch, "sequence", "prompt", "context") if self.context > 1 else batch
+
+    def sends_between_nodes(self, stage: int, nodes: int) -> bool:
+        """Return whether a stage and the next one are in different ones of some machines, in any copy."""
+        of_stage, in_node = self.tensor * self.context, -(-self.devices // nodes)
+        firsts = (copy * self.ranks + stage * of_stage for copy in range(self.data))
+        return any(first // in_node != (first + of_stage) // in_node for first in firsts)
 
     def on(self, devices: int) -> Layout:
         """Return the layout repeated on a number of devices, which share the batch.

@@ -15,7 +15,7 @@ from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .._core import Graph
 
@@ -48,7 +48,7 @@ def graph_at(
     dynamic: Any = None,
     *,
     training: bool = False,
-    shared: bool = False,
+    shared: Collection[str] = (),
 ) -> Captured:
     """Return the graph of a model for one point.
 
@@ -57,7 +57,7 @@ def graph_at(
         sizes: Size name -> value.
         dynamic: As in `capture`; for a `.pt2` file only.
         training: As in `capture`.
-        shared: Whether devices share the batch, which then stays a named size.
+        shared: Sizes that devices share, which then stay named, such as `batch`.
 
     Returns:
         The graph with its sizes.
@@ -70,8 +70,8 @@ def graph_at(
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
-    if shared and BATCH in sizes and not training:
-        found = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=True)
+    if not training and any(name in sizes for name in shared):
+        found = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=shared)
         return found._replace(sizes={name: values[0] for name, values in found.sizes.items()})
     stated: Mapping[str, int] = {}
     with size_errors():
@@ -85,13 +85,13 @@ def graph_at(
     return Captured(graph, *_split(graph, known), model)
 
 
-def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: bool = False) -> Captured:
+def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collection[str] = ()) -> Captured:
     """Return the graph of a model for a grid of points, with as many symbolic sizes as its capture allows.
 
     Args:
         model: A file or a spec, as in `capture`.
         axes: Size name -> values.
-        shared: Whether devices share the batch, which then stays a named size.
+        shared: As in `graph_at`.
 
     Returns:
         The graph with its sizes.
@@ -108,7 +108,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: bool = 
     with size_errors():
         loaded = load_model(model, {name: value for name, value in first.items() if not is_data_name(name)})
     # Some models cannot keep every size symbolic, so only sizes that vary are.
-    varied = {name for name, values in axes.items() if len(values) > 1 or (shared and name == BATCH)}
+    varied = {name for name, values in axes.items() if len(values) > 1 or name in shared}
     dynamic = {
         key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
     }
@@ -148,7 +148,7 @@ def has_phases(model: object, sizes: Mapping[str, Any]) -> bool:
     return source is not None and source.name == _GENERATES and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
 
 
-def phases_at(model: str, sizes: Mapping[str, Any], *, shared: bool = False) -> CapturedPhases:
+def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] = ()) -> CapturedPhases:
     """Return the graphs of both phases of a language model.
 
     Args:

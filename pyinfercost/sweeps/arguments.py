@@ -10,7 +10,7 @@ from typing import Any
 
 from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of, parse_layout
 from ..errors import InputError, InputTypeError, TooLargeError
-from ..sources.sizes import FILLED_IN, Ranges, as_axis, maximum
+from ..sources.sizes import BATCH, FILLED_IN, Ranges, as_axis, maximum
 from .spec import SCALES, scale_column
 
 ON = "on"
@@ -60,19 +60,50 @@ def shares_batch(
     """
     if is_all(layout):
         return True
-    single = isinstance(layout, (Layout, str, Mapping))
-    layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
     if devices is None:
         devices = points.get("devices")
-    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
-    known = [each for each in several if isinstance(each, Deployment)]
     try:
-        ranks = [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()]
+        ranks, known = _layouts_of(on, layout, points)
         if devices is None:
-            return any(each.copies > 1 for each in ranks) or (bool(layouts) and any(each.devices > 1 for each in known))
+            given = layout is not None or "layout" in points
+            return any(each.copies > 1 for each in ranks) or (given and any(each.devices > 1 for each in known))
         return any(maximum(devices) // each.ranks * each.attention_data > 1 for each in ranks)
     except (TypeError, ValueError):
         return False
+
+
+def shared_sizes(
+    on: Deployment | Sequence[Deployment] | None,
+    devices: Sequence[int] | None,
+    layout: Any = None,
+    points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+) -> tuple[str, ...]:
+    """Return the named sizes that devices share at some point of a sweep, with the arguments of `shares_batch`."""
+    if is_all(layout):
+        return (BATCH, "sequence", "prompt")
+    try:
+        ranks, _ = _layouts_of(on, layout, points)
+        names = dict.fromkeys(name for each in ranks for name in each.shared_sizes)
+    except (TypeError, ValueError):
+        return ()
+    if shares_batch(on, devices, layout, points):
+        names[BATCH] = None
+    return tuple(names)
+
+
+def _layouts_of(
+    on: Deployment | Sequence[Deployment] | None, layout: Any, points: Mapping[str, Sequence[Any]]
+) -> tuple[list[Layout], list[Deployment]]:
+    """Return the layouts of a sweep, and its deployments.
+
+    Raises:
+        LayoutError: A layout is refused.
+    """
+    single = isinstance(layout, (Layout, str, Mapping))
+    layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
+    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
+    known = [each for each in several if isinstance(each, Deployment)]
+    return [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()], known
 
 
 def priced_machines(

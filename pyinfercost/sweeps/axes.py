@@ -26,6 +26,7 @@ from ..sources.sizes import (
 )
 from .arguments import ON, check_prices, columns_of, priced_machines, scale_axes
 from .evidence import SweepEmulation, SweepEvidence
+from .pipelines import SweepPipelines
 from .spec import WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner
 
 if TYPE_CHECKING:
@@ -154,9 +155,10 @@ def make_spec(
         return numbers.setdefault(id(machine), len(numbers))
 
     utilization = given.scalars.get("utilization", 1.0 if given.shared is None else given.shared.utilization)
+    overrides = overrides_of(graph, grid.ways(), rules)
     where: dict[str, Any] = {
         "graph": graph,
-        "overrides": overrides_of(graph, grid.ways(), rules),
+        "overrides": overrides,
         "grid": grid,
         "open_sizes": open_sizes,
         "machine_number": deployments.lookup(_MACHINE, number_of),
@@ -168,6 +170,8 @@ def make_spec(
         facts=SweepFacts(
             evidence=SweepEvidence(**where),
             emulation=SweepEmulation(**where),
+            machine_number=where["machine_number"],
+            pipelines=SweepPipelines(graph, where["machines"], overrides),
             graph=graph,
             terms=_Terms(deployments),
             utilization=utilization,

@@ -12,9 +12,10 @@ from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
-from ..predict.memory_use import sequences_that_fit
+from ..predict.memory_use import held_bytes, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import ONE_DEVICE, Boundary, boundary_of, column_of, launched_graph
+from ..predict.plans import Boundary, Way, boundary_of, column_of, way_of
+from ..predict.stages import loaded_bytes
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph
-    from ..results.layout import Layout
+    from ..predict.stages import StageGraph
     from .spec import Coded, Grid, SweepFacts
 
 _ALWAYS = frozenset({figures.HARDWARE, figures.POWER, figures.LINK})
@@ -84,7 +85,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     """Columns of results at points of a grid, by name.
 
     The sizes and the deployment of a point follow from its number, and other results from the columns of the
-    evaluator. So a point takes 72 bytes, and 8 more if some points of the grid are left out.
+    evaluator. So a point takes 80 bytes, and 8 more if some points of the grid are left out.
     """
 
     def __init__(
@@ -197,9 +198,12 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             fitting: NDArray[np.float64] = points.max_sequences
             return fitting
         if name == "throughput_per_s":
-            timed = latency_s > 0
+            interval_s = self.computed["interval_s"]
             rate: NDArray[np.float64] = np.divide(
-                points.items * points.term("instances"), latency_s, out=np.full(latency_s.shape, np.nan), where=timed
+                points.items * points.term("instances"),
+                interval_s,
+                out=np.full(interval_s.shape, np.nan),
+                where=interval_s > 0,
             )
             return rate
         value = points.graph_figure(name) if name in OF_GRAPH else getattr(DerivedCosts(points), name)
@@ -217,6 +221,11 @@ class GridPoints:
     def latency_s(self) -> NDArray[np.float64]:
         """Seconds of a forward."""
         return self._data.computed["latency_s"]
+
+    @property
+    def interval_s(self) -> NDArray[np.float64]:
+        """Seconds between the starts of two forwards under continuous load."""
+        return self._data.computed["interval_s"]
 
     @property
     def energy_j(self) -> NDArray[np.float64]:
@@ -282,33 +291,54 @@ class GridPoints:
         ]
         peak_bytes = self._data.computed["peak_memory_bytes"]
         found = np.empty(self._data.rows)
-        for layout, precision, engine, rows in self._ways():
+        ways, codes = self._ways()
+        for code, (way, number) in enumerate(ways):
+            rows = np.flatnonzero(codes == code)
+            if not len(rows):
+                continue
+            layout = parse_layout(way.layout)
+            stages = self._stages(way, number)
+            graphs = [stage.graph for stage in stages] or [way.graph(self._data.facts.graph)]
+            value = partial(self._quantity, rows=rows, share=True)
+            held = [held_bytes(graph, way.precision, value) for graph in graphs] if stages else [0.0]
+            beside = peak_bytes[rows] - np.max(np.broadcast_arrays(*held), axis=0)
             memory_bytes, gpu, a100 = (column[rows] for column in machine)
-            found[rows] = sequences_that_fit(
-                launched_graph(self._data.facts.graph, engine, layout),
-                precision,
-                engine,
-                (memory_bytes, gpu, a100),
-                peak_bytes[rows],
-                partial(self._quantity, rows=rows, share=True),
-                layout.tensor,
-            )
+            fitting = [
+                sequences_that_fit(
+                    graph, way.precision, way.engine, (memory_bytes, gpu, a100), of_graph + beside, value, layout.tensor
+                )
+                for graph, of_graph in zip(graphs, held, strict=True)
+            ]
+            found[rows] = np.min(fitting, axis=0)
         return found
 
-    def _ways(self) -> Iterator[tuple[Layout, str, str, NDArray[np.int64]]]:
-        """Yield the layout, the precision and the engine of each way to run, with its rows."""
+    def _stages(self, way: Way, number: int) -> tuple[StageGraph, ...]:
+        """Return the stages with a KV cache of a way to run on a machine, by its position; none without a pipeline."""
+        if parse_layout(way.layout).pipeline == 1:
+            return ()
+        stages = self._data.facts.pipelines.at(way, number).stages
+        return tuple(each for each in stages if boundary_of(each.graph, way.precision).kv_cache_bytes is not None)
+
+    def _ways(self) -> tuple[list[tuple[Way, int]], NDArray[np.int64]]:
+        """Return the ways to run, each with the position of a machine, and for each row the place of its own.
+
+        The machine is 0 for all rows unless some layout has stages, which are balanced on it.
+        """
         import numpy as np
 
-        grid, rows = self._data.grid, self._data.rows
-        names = [name for name in ("precision", "engine", "layout") if name in grid.names]
+        grid, facts = self._data.grid, self._data.facts
+        names = [name for name in Way._fields if name in grid.names]
         known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
-        code: Any = np.zeros(rows, dtype=np.int64)
+        staged = any(parse_layout(layout).pipeline > 1 for layout in known.get("layout", ()))
+        code: Any = np.zeros(self._data.rows, dtype=np.int64)
         for name in names:
             numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
             code = code * len(known[name]) + numbers[self._position(name)]
-        ways = product(known["precision"], known.get("engine", [TORCH]), known.get("layout", [ONE_DEVICE]))
-        for number, (precision, engine, layout) in enumerate(ways):
-            yield parse_layout(layout), precision, engine, np.flatnonzero(code == number)
+        machines = len(facts.pipelines.machines) if staged else 1
+        if staged:
+            code = code * machines + facts.machine_number.column(self._position)
+        values = [dict(zip(names, row, strict=True)) for row in product(*known.values())]
+        return [(way_of(named), number) for named in values for number in range(machines)], code
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""
@@ -319,6 +349,22 @@ class GridPoints:
         """Return a quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
         return self._of_way(lambda graph, precision: of(boundary_of(graph, precision)), share=share)
 
+    @property
+    def loaded_bytes(self) -> Numbers:
+        """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
+        import numpy as np
+
+        ways, code = self._ways()
+        graph, pipelines = self._data.facts.graph, self._data.facts.pipelines
+        values = np.empty(len(ways))
+        for place in np.unique(code).tolist():  # other combinations of paired axes have no rows
+            way, number = ways[place]
+            staged = parse_layout(way.layout).pipeline > 1
+            launched = pipelines.at(way, number).graph if staged else way.graph(graph)
+            values[place] = loaded_bytes(launched, way.precision)
+        found: NDArray[np.float64] = values[code]
+        return found
+
     def graph_figure(self, key: str) -> Numbers:
         """Return a figure that follows from the graph, for the largest share of the batch on one device."""
         return self._of_way(lambda graph, precision: graph_figure(key, graph, precision) or 0, share=True)
@@ -327,26 +373,21 @@ class GridPoints:
         """Return a quantity of the graph of each point's engine and layout, in its precision."""
         import numpy as np
 
-        graph, grid = self._data.facts.graph, self._data.grid
-        names = [name for name in ("precision", "engine", "layout") if name in grid.names]
-        known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
-        found = {
-            (precision, engine, layout): of(launched_graph(graph, engine, parse_layout(layout)), precision)
-            for precision in known["precision"]
-            for engine in known.get("engine", [TORCH])
-            for layout in known.get("layout", [ONE_DEVICE])
-        }
-        if len(found) == 1:
-            return self._quantity(next(iter(found.values())), slice(None), share=share)
-        code: Any = 0
-        for name in names:
-            numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
-            code = code * len(known[name]) + numbers[self._position(name)]
-        if all(isinstance(quantity, int) for quantity in found.values()):
-            values = np.asarray([float(quantity) for quantity in found.values()])
+        graph = self._data.facts.graph
+        ways, code = self._ways()
+        of_launched: dict[tuple[str, str, str], Any] = {}
+        for way, _ in ways:
+            key = (way.precision, *way.launched)
+            if key not in of_launched:
+                of_launched[key] = of(way.graph(graph), way.precision)
+        found = [of_launched[(way.precision, *way.launched)] for way, _ in ways]
+        if len(of_launched) == 1:
+            return self._quantity(found[0], slice(None), share=share)
+        if all(isinstance(quantity, int) for quantity in found):
+            values = np.asarray([float(quantity) for quantity in found])
             return float(values[0]) if (values == values[0]).all() else values[code]
         rows_of = np.empty(self._data.rows)
-        for number, quantity in enumerate(found.values()):
+        for number, quantity in enumerate(found):
             rows = np.flatnonzero(code == number)
             rows_of[rows] = self._quantity(quantity, rows, share=share)
         return rows_of

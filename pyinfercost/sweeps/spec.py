@@ -18,14 +18,18 @@ from .._lazy import cached_property
 from ..deployment import parse_layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, value_of, way_of
+from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, trains, value_of, way_of
+from ..predict.training_steps import with_exchange
+from ..results.layout import Layout
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
+from .pipelines import SweepPipelines
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily
+    from ..predict.stage_costs import StagePlans
 
 WAY = (
     "hardware",
@@ -224,6 +228,8 @@ class SweepFacts:
         placed: Whether a region is known at some point.
         evidence: What the bands rest on.
         emulation: What computes precisions for which a machine has no engine.
+        machine_number: The position of the machine at each point.
+        pipelines: Stages of the layouts that have some.
     """
 
     graph: Graph = field(repr=False)
@@ -233,6 +239,8 @@ class SweepFacts:
     placed: bool
     evidence: Coded
     emulation: Coded
+    machine_number: Lookup
+    pipelines: SweepPipelines
 
     def content(self) -> tuple[Any, ...]:
         """Return all but the graph as plain values, for a hash."""
@@ -294,7 +302,7 @@ class SweepSpec:
 
     def __getstate__(self) -> dict[str, Any]:
         # The key travels; families of plans and numbers of values are computed again on demand.
-        state = {**self.__dict__, "key": self.key, "_families": {}}
+        state = {**self.__dict__, "key": self.key, "_families": {}, "_stage_plans": {}}
         state.pop("_value_numbers", None)
         return state
 
@@ -372,15 +380,26 @@ class SweepSpec:
             axes = [
                 (name, self._shares(name, values(name), copies), self.grid.repeat(name)) for name in self.open_sizes
             ]
-        _core.evaluate_grid(
-            self.family(way_of(named)),
-            axes,
-            self._machine(self.machine_number.at(self.grid, first), named),
-            first=offset,
-            points=points,
-            out=out,
-            threads=threads,
+        self._evaluate(first, named, axes, first=offset, points=points, out=out, threads=threads)
+
+    def _evaluate(
+        self, point: int, named: Mapping[str, Any], axes: list[tuple[str, NDArray[np.int64], int]], **grid: Any
+    ) -> None:
+        """Evaluate points with the way to run and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
+        way, number = way_of(named), self.machine_number.at(self.grid, point)
+        machine = self._machine(number, named)
+        if parse_layout(way.layout).pipeline > 1:
+            self._stages(way, number).evaluate(axes, machine, **grid)
+            return
+        _core.evaluate_grid(self.family(way), axes, machine, **grid)
+        layout = (
+            parse_layout(way.layout).on(named.get("devices", 1)) if "layout" in named else Layout(data=copies_of(named))
         )
+        if layout.data > 1 and trains(self.graph):
+            out = grid.pop("out")
+            added = with_exchange(self.graph, layout, way.precision, way.execution, axes, machine, columns=out, **grid)
+            for name, column in out.items():
+                column[:] = added[name]
 
     def _axes_of(
         self, first: int, offset: int, points: int, copies: int
@@ -443,15 +462,7 @@ class SweepSpec:
                 values = self.grid.column(name, first + rows)
                 axes.append((name, self._shares(name, values, copies_of(named)), 1))
             part = {name: np.empty(len(rows)) for name in out}
-            _core.evaluate_grid(
-                self.family(way_of(named)),
-                axes,
-                self._machine(self.machine_number.at(self.grid, at), named),
-                first=0,
-                points=len(rows),
-                out=part,
-                threads=threads,
-            )
+            self._evaluate(at, named, axes, first=0, points=len(rows), out=part, threads=threads)
             for name, column in part.items():
                 out[name][rows] = column
 
@@ -469,6 +480,13 @@ class SweepSpec:
             families[way] = way.family(self.graph, self.overrides)
         return families[way]
 
+    def _stages(self, way: Way, number: int) -> StagePlans:
+        """Return the plans of the stages of a pipeline, balanced on a machine."""
+        known: dict[tuple[Way, int], StagePlans] = self.__dict__.setdefault("_stage_plans", {})
+        if (way, number) not in known:
+            known[way, number] = self.facts.pipelines.plans(way, number)
+        return known[way, number]
+
     def _machine(self, number: int, named: Mapping[str, Any]) -> Hardware:
         machine: Hardware = self.machines[number]
         scales = {scale: named[scale_column(scale)] for scale in SCALES if scale_column(scale) in named}
@@ -482,6 +500,8 @@ class SweepSpec:
         """
         for way in self.grid.ways():
             self.family(way)
+            if parse_layout(way.layout).pipeline > 1:
+                self._stages(way, 0)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""

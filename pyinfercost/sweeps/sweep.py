@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -13,7 +13,7 @@ from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import as_axis, call_sizes
-from .arguments import ON, columns_of, is_all, shares_batch, with_tensor
+from .arguments import ON, columns_of, is_all, shared_sizes, with_tensor
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
@@ -124,7 +124,8 @@ def sweep(
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
         layout = with_tensor(layout, tensor)
-        shared = not isinstance(model, _core.Graph) and shares_batch(several_on, shared_by, layout, columns)
+        is_captured = isinstance(model, _core.Graph)
+        shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
         return sweep_over(
             _captured(model, named, shared=shared),
             on=several_on,
@@ -157,7 +158,7 @@ def _of_deployments(axes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in axes.items() if name in WAY}
 
 
-def _captured(model: Any, sizes: Mapping[str, Any], *, shared: bool) -> Captured:
+def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) -> Captured:
     if isinstance(model, _core.Graph):
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):

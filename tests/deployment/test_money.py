@@ -22,7 +22,7 @@ def derived(on: money.Deployment, *, latency_s: float, energy_j: float, items: i
     """The costs of a forward of so many seconds and joules."""
     graph = blocks()
     sizes = graph.size_values({"batch": items})
-    return DerivedCosts(OnePoint(on, graph, sizes, sizes, latency_s, energy_j, items))
+    return DerivedCosts(OnePoint(on, graph, sizes, sizes, latency_s, latency_s, energy_j, items))
 
 
 @pytest.mark.parametrize("text", [2, 2.0, "2", "2/h", "$2.00/h", "2 USD/h", "2 / hour"])

@@ -145,8 +145,8 @@ def test_copies_behind_the_forward_cost_only_what_is_longer() -> None:
     sizes = graph.size_values({"batch": 64})
     for terms, longer_s, waiting_s in (("pinned", 1.0, None), ("overlapped", 1.0, 0.0), ("overlapped", -5e-5, 5e-5)):
         on = money.Deployment(hardware="t4", transfer=terms)
-        host_s = float(DerivedCosts(OnePoint(on, graph, sizes, sizes, 0.0, 0.0, 64)).host_s)
-        costs = DerivedCosts(OnePoint(on, graph, sizes, sizes, host_s + longer_s, 0.0, 64))
+        host_s = float(DerivedCosts(OnePoint(on, graph, sizes, sizes, 0.0, 0.0, 0.0, 64)).host_s)
+        costs = DerivedCosts(OnePoint(on, graph, sizes, sizes, host_s + longer_s, host_s + longer_s, 0.0, 64))
         assert costs.waiting_s == pytest.approx(host_s if waiting_s is None else waiting_s)
     plain, apart, behind = (
         ic.estimate(blocks(), hardware="t4", batch=64, price=1, transfer=terms)

@@ -12,7 +12,7 @@ import pytest
 
 import pyinfercost as ic
 from pyinfercost import Layout
-from pyinfercost.predict.plans import as_captured, boundary_of, value_of
+from pyinfercost.predict.plans import as_captured, boundary_of, caches_of, value_of
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
@@ -137,3 +137,45 @@ def test_experts_are_divided(folder: Path, name: str, phase: str) -> None:
     assert kinds["collective.all_reduce"] == 0
     stacks = [made.shape for made in sent.tensors if made.role == "parameter" and len(made.shape) == 3]
     assert {shape[0] for shape in stacks} == {1}
+
+
+STAGED = [("", "pipeline=2"), ("tensor=2", "tensor=2,pipeline=2"), ("tensor=8", "tensor=8,pipeline=2")]
+
+
+@pytest.mark.parametrize("engine", ["torch", "vllm"])
+@pytest.mark.parametrize(("rank_layout", "layout"), STAGED)
+@pytest.mark.parametrize(("name", "phase"), CASES)
+def test_stages_together_are_the_rank(
+    folder: Path, name: str, phase: str, rank_layout: str, layout: str, engine: str
+) -> None:
+    rank = ic.engine_graph(ic.parallel(captured(folder, name, phase), rank_layout or Layout()), engine)
+    whole = ic.parallel(rank, layout)
+    stages = [ic.parallel(rank, layout, stage=number) for number in range(2)]
+    assert contractions(whole) == contractions(rank)
+    assert sum((contractions(stage) for stage in stages), Counter()) == +contractions(rank)
+    weights = [{made.name: made.nbytes for made in stage.tensors if made.role == "parameter"} for stage in stages]
+    of_rank = {made.name: made.nbytes for made in rank.tensors if made.role == "parameter"}
+    assert weights[0] | weights[1] == of_rank
+    both = weights[0].keys() & weights[1].keys()
+    assert all("embed" in weight or "wte" in weight for weight in both)  # tied to the logits
+    caches = [value_of(boundary_of(stage, "native").kv_cache_bytes or 0, {}) for stage in stages]
+    assert sum(caches) == sum(value_of(cache.bytes, {}) for cache in caches_of(rank, "native"))
+    assert phase == "" or min(caches) > 0
+    kinds = Counter(node.op for stage in stages for node in stage.nodes if node.op.startswith("collective."))
+    of_rank_kinds = Counter(node.op for node in rank.nodes if node.op.startswith("collective."))
+    assert 1 <= kinds.pop("collective.send") <= 3  # addends of one kernel
+    sliced = engine == "vllm" and "tensor" in layout
+    assert sliced or kinds == of_rank_kinds
+
+
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_times_of_stages_add_up(folder: Path, phase: str) -> None:
+    graph = captured(folder, "llama", phase)
+    on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", layout="tensor=2,pipeline=2")
+    known = ic.estimate(graph, on=on)
+    assert known.latency_s == pytest.approx(sum(stage.latency_s for stage in known.stages), rel=1e-9)
+    assert sum(layer.latency_s for layer in known.layers) == pytest.approx(known.latency_s, rel=1e-6)
+    assert known.memory is not None
+    fullest = max(known.stages, key=lambda stage: stage.weight_bytes + (stage.kv_cache_bytes or 0))
+    assert known.memory.weight_bytes == fullest.weight_bytes
+    assert known.memory.kv_cache_bytes == fullest.kv_cache_bytes

@@ -65,9 +65,9 @@ class StepShaper {
         : analyzer_(analyzer), execution_(execution), settings_(settings), launches_(launches) {}
 
     StepTerms run() {
-        const std::optional<std::size_t> sampled = find_sample();
-        if (!sampled) return {};
-        const Call sample = call_of(launches_[*sampled]);
+        const std::optional<std::size_t> last = find_step();
+        if (!last) return {};
+        const Call sample = call_of(launches_[*last]);
         const EngineRows* rows = rows_named(sample.text("engine"));
         if (!rows) return {};
         sequences_ = sample.integer("sequences", 1);
@@ -80,7 +80,7 @@ class StepShaper {
             GraphSizes sizes = rows->graphs;
             if (!settings_.graph_sizes.empty()) sizes = {.small = settings_.graph_sizes, .ranges = {}};
             if (execution_ != Execution::cuda_graph) sizes = {};
-            verify(*sampled, sizes);
+            verify(*last, sizes);
             terms.tokens = sequences_ * (settings_.draft_tokens + 1);
             terms.largest_graph = largest(sizes);
         } else {
@@ -93,12 +93,14 @@ class StepShaper {
     Call call_of(const Launch& launch) const { return analyzer_.call(launch.nodes.front()); }
     std::string_view op_of(const Launch& launch) const { return call_of(launch).op().name; }
 
-    std::optional<std::size_t> find_sample() const {
+    // The kernel that chooses tokens or, in a stage of a pipeline without it, that sends activations on.
+    std::optional<std::size_t> find_step() const {
         for (std::size_t i = launches_.size(); i-- > 0;) {
-            if (op_of(launches_[i]) == "engine.sample") return i;
+            if (samples(launches_[i]) || !call_of(launches_[i]).text("engine").empty()) return i;
         }
         return std::nullopt;
     }
+    bool samples(const Launch& launch) const { return op_of(launch) == "engine.sample"; }
 
     // ---- tokens ----
     // Work of another number of tokens, apart from attention.
@@ -123,6 +125,8 @@ class StepShaper {
         } else {
             work.dims.m = factor.of(work.dims.m);
         }
+        work.exchange.message_bytes = factor.of(work.exchange.message_bytes);
+        work.exchange.sent_bytes = factor.of(work.exchange.sent_bytes);
         launch.hints.rows.count = factor.of(launch.hints.rows.count);
         launch.hints.access.strided_bytes = factor.of(launch.hints.access.strided_bytes);
         launch.hints.copied_bytes = factor.of(launch.hints.copied_bytes);
@@ -136,13 +140,13 @@ class StepShaper {
         return launch.work.kind != WorkKind::attention && op != "engine.cache_write" && op != "engine.sample";
     }
 
-    void verify(std::size_t sampled, const GraphSizes& sizes) {
+    void verify(std::size_t last, const GraphSizes& sizes) {
         const std::int64_t each = settings_.draft_tokens + 1;
         const Factor exact{sequences_ * each, sequences_};
         const Factor filled{padded(sequences_ * each, sizes), sequences_};
         std::vector<Launch> drafts;
-        if (settings_.draft_tokens > 0 && settings_.draft_layers > 0) {
-            drafts = draft(sampled, {padded(sequences_, sizes), sequences_});
+        if (settings_.draft_tokens > 0 && settings_.draft_layers > 0 && samples(launches_[last])) {
+            drafts = draft(last, {padded(sequences_, sizes), sequences_});
         }
         for (Launch& launch : launches_) scale(launch, is_padded(launch) ? filled : exact, exact);
         for (std::int64_t i = 0; i < settings_.draft_tokens; ++i) {
@@ -207,13 +211,12 @@ class StepShaper {
         for (const Chunk& chunk : chunks) {
             const Factor factor{chunk.tokens, prompt};
             for (const Launch& launch : launches_) {
-                const bool samples = op_of(launch) == "engine.sample";
-                const bool of_last = !samples && rows_of(launch) == sequences_;
+                const bool of_last = !samples(launch) && rows_of(launch) == sequences_;
                 if (of_last && &chunk != &chunks.back()) continue;
                 Launch step = launch;
                 if (step.work.kind == WorkKind::attention) {
                     attend(step, chunk, prompt);
-                } else if (!samples && !of_last) {
+                } else if (!samples(launch) && !of_last) {
                     scale(step, factor, factor);
                 }
                 steps.push_back(std::move(step));

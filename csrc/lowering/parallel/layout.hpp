@@ -42,7 +42,7 @@ struct RankGraph {
 
 // The graph of one rank: its parts of weights, activations and caches, and the collective operations that
 // join them. Products whose columns are divided, and those after them whose rows are, follow from the
-// operators between them. Of several pipeline stages it is the one with most work. Throws
+// operators between them. It has the layers of all pipeline stages, which pipeline_of() cuts apart. Throws
 // std::invalid_argument where a layout does not fit the model; the message has the layouts that do.
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout);
 

@@ -24,9 +24,8 @@ void require_captured(const Graph& graph) {
     for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
         require(node.phase == Phase::forward,
-                "this graph is of a training step, which no layout divides yet; expected a graph captured "
-                "without "
-                "training");
+                "this graph is of a training step, which data= and zero= divide alone; expected "
+                "tensor=1, expert=1, sequence=0 and attention_data=1, or a graph captured without training");
         require(!op.starts_with("engine."),
                 "this graph has kernels of an engine already; expected the captured graph, divided before "
                 "the engine "
@@ -65,14 +64,6 @@ void Layout::check() const {
 
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout) {
     layout.check();
-    require(layout.pipeline == 1,
-            "pipeline=" + text(layout.pipeline) +
-                " is not predicted: a graph of one rank has all layers; expected pipeline=1, "
-                "with tensor, expert and data parallelism");
-    require(layout.context == 1,
-            "context=" + text(layout.context) +
-                " is not predicted: attention reads all keys on one rank; expected context=1, "
-                "and sequence=1 to share tokens between products");
     require_captured(*graph);
     Relations relations(graph);
     split_axes(relations, layout);

@@ -1,0 +1,38 @@
+// What nodes of a graph depend on what is given to it, and the part of a graph between two of its nodes.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "lowering/engines/flow.hpp"
+
+namespace infercost {
+
+class Dependence {
+  public:
+    explicit Dependence(const Flow& flow);
+
+    // Whether a node reads a result of the forward, or the tokens. Others are computed by whoever reads them.
+    bool on_input(NodeIndex node) const { return depends_[static_cast<std::size_t>(node)]; }
+    // Such a node that is no view.
+    bool computes(NodeIndex node) const { return on_input(node) && !flow_.is_free(node); }
+    // What a view is of.
+    Operand source(Operand operand) const;
+
+  private:
+    const Flow& flow_;
+    std::vector<bool> depends_;
+};
+
+struct Stage {
+    std::shared_ptr<const Graph> graph;
+    std::vector<NodeIndex> nodes;  // of the whole graph, for each node of this one
+};
+
+// The nodes from `begin` up to `end`, and what they need of values that are known before the forward. What
+// they read of earlier nodes is given to the stage. It also has the tensors `unread`.
+Stage stage_between(const Flow& flow, const Dependence& depends, NodeIndex begin, NodeIndex end,
+                    std::span<const TensorIndex> unread);
+
+}  // namespace infercost

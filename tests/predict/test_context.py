@@ -1,0 +1,140 @@
+"""Context parallelism: tokens of prompts, and positions of caches, on several devices."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+from pyinfercost.deployment import DeploymentError, LayoutError
+from pyinfercost.predict.plans import boundary_of, value_of
+from pyinfercost.sources.captured import graph_over
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+
+H100 = "h100-sxm-80gb"
+LAYERS, WIDTH, HEADS, KEYS = 2, 64, 8, 4
+HEAD = WIDTH // HEADS
+SIZES = {"batch": 2, "sequence": 256}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "llama": {
+        "num_hidden_layers": LAYERS, "hidden_size": WIDTH, "num_attention_heads": HEADS, "num_key_value_heads": KEYS,
+        "intermediate_size": 160, "vocab_size": 512, "pad_token_id": 0, "dtype": "bfloat16",
+    },
+    "mixtral": {
+        "num_hidden_layers": LAYERS, "hidden_size": WIDTH, "num_attention_heads": HEADS, "num_key_value_heads": KEYS,
+        "intermediate_size": 96, "num_local_experts": 8, "vocab_size": 512, "pad_token_id": 0, "dtype": "bfloat16",
+    },
+    "bert": {
+        "num_hidden_layers": LAYERS, "hidden_size": WIDTH, "num_attention_heads": HEADS, "intermediate_size": 160,
+        "vocab_size": 512,
+    },
+    "mamba": {"num_hidden_layers": LAYERS, "hidden_size": WIDTH, "vocab_size": 512, "state_size": 8},
+}  # fmt: skip
+
+
+def captured(folder: Path, name: str, phase: str) -> ic.Graph:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({"model_type": name, **CONFIGS[name]}), encoding="utf-8")
+    sizes = {"batch": [2, 3], "context": [256, 512]} if phase == "decode" else {"batch": [2, 3], "sequence": [256, 512]}
+    return graph_over(f"hf:{path}#{phase}" if phase else f"hf:{path}", sizes).graph
+
+
+def collectives(graph: ic.Graph, sizes: dict[str, int]) -> list[tuple[str, int, int]]:
+    """Names of the collectives, their devices, and the bytes of their results."""
+    return [
+        (node.op.removeprefix("collective."), node.argument("devices"), value_of(node.outputs[0].nbytes, sizes))
+        for node in graph.nodes
+        if node.op.startswith("collective.")
+    ]
+
+
+@pytest.mark.parametrize("engine", ["torch", "vllm"])
+@pytest.mark.parametrize("name", ["llama", "mixtral"])
+def test_ranks_share_the_tokens_of_a_prompt(tmp_path: Path, name: str, engine: str) -> None:
+    whole = captured(tmp_path, name, "prefill")
+    launched = ic.engine_graph(whole, engine)
+    rank = ic.parallel(launched, "context=4")
+    keys = 2 * SIZES["batch"] * KEYS * SIZES["sequence"] * HEAD * 2  # and values, in two bytes
+    assert collectives(rank, SIZES) == [("all_gather", 4, keys)] * LAYERS
+
+    before, after = (ic.count(graph, sizes=SIZES) for graph in (launched, rank))
+    assert after.total.parameters == before.total.parameters
+    logits = 2 * SIZES["batch"] * WIDTH * 512  # of the last token: on every rank
+    assert 4 * (after.total.contraction_flops - logits) == before.total.contraction_flops - logits
+    assert 4 * (after.total.causal_flops - logits) == before.total.causal_flops - logits
+    caches = [ic.profile(graph, sizes=SIZES).kv_cache for graph in (launched, rank)]
+    assert caches[0] is not None
+    assert caches[1] is not None
+    assert 4 * caches[1].bytes == caches[0].bytes
+
+
+@pytest.mark.parametrize("engine", ["torch", "vllm"])
+def test_ranks_share_the_positions_of_a_cache(tmp_path: Path, engine: str) -> None:
+    sizes = {"batch": 2, "context": 512}
+    whole = captured(tmp_path, "llama", "decode")
+    launched = ic.engine_graph(whole, engine)
+    rank = ic.parallel(launched, "context=4")
+    rows = sizes["batch"] * HEADS
+    # Of each row the sum of its exponentials, in float32 of each rank, and its result.
+    assert collectives(rank, sizes) == [("all_gather", 4, 4 * rows * 4), ("all_reduce", 4, rows * HEAD * 2)] * LAYERS
+    held = [value_of(boundary_of(graph, "native").kv_cache_bytes or 0, sizes) for graph in (launched, rank)]
+    token = 2 * sizes["batch"] * KEYS * HEAD * 2 * LAYERS
+    assert held[0] == token * (512 + (engine == "torch"))  # the captured step returns the cache with its token
+    assert held[1] == token * (128 + (engine == "torch"))
+
+
+def test_encoders_share_tokens(tmp_path: Path) -> None:
+    whole = captured(tmp_path, "bert", "")
+    rank = ic.parallel(whole, "context=2")
+    assert [op for op, _, _ in collectives(rank, SIZES)] == ["all_gather"] * LAYERS
+    assert (
+        ic.count(rank, sizes=SIZES).total.contraction_flops < 0.6 * ic.count(whole, sizes=SIZES).total.contraction_flops
+    )
+
+
+def test_long_prompts_are_faster_and_short_ones_are_not(tmp_path: Path) -> None:
+    graph = captured(tmp_path, "llama", "prefill")
+    layouts = ["tensor=1", "context=4"]
+    result = ic.sweep(graph, hardware=H100, engine="vllm", layout=layouts, batch=[1], sequence=[128, 65536])
+    latency = dict(zip(zip(result["layout"], result["sequence"], strict=True), result["latency_s"], strict=True))
+    assert latency["context=4", 65536] < 0.5 * latency["tensor=1", 65536]
+    assert latency["context=4", 128] > latency["tensor=1", 128]  # messages wait for each other
+    known = ic.estimate(
+        graph, hardware=H100, engine="vllm", layout="context=4", batch=1, sequence=65536, sustained=True
+    )
+    assert known.latency_s == pytest.approx(latency["context=4", 65536], rel=1e-12)
+    assert known.tokens == 65536
+    assert known.devices == 4
+
+
+def test_with_tensor_and_pipeline(tmp_path: Path) -> None:
+    graph = captured(tmp_path, "llama", "prefill")
+    layout = "tensor=2,context=2,pipeline=2,nodes=2"
+    rank = ic.parallel(graph, layout)
+    kinds = [
+        (node.op.removeprefix("collective."), node.argument("devices"), node.argument("nodes"))
+        for node in rank.nodes
+        if node.op.startswith("collective.")
+    ]
+    assert kinds.count(("send", 2, 2)) == 1  # stages are in a machine each
+    assert kinds.count(("all_gather", 2, 1)) == LAYERS + 1  # keys and values, and logits
+    assert kinds.count(("all_reduce", 2, 1)) == 2 * LAYERS + 1
+    known = ic.estimate(graph, hardware=H100, layout=layout, batch=1, sequence=4096)
+    assert known.latency_s > 0
+    assert len(known.stages) == 2
+
+
+def test_what_tokens_share_otherwise_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LayoutError, match=r"context=2 cannot divide this model: '.*' \(.*\) reads"):
+        ic.parallel(captured(tmp_path, "mamba", "prefill"), "context=2")
+    fixed = ic.capture(f"hf:{tmp_path / 'mamba.json'}#prefill")
+    with pytest.raises(LayoutError, match=re.escape("it has no size 'sequence', and must be captured with it")):
+        ic.parallel(fixed, "context=2")
+    with pytest.raises(DeploymentError, match="pass chunk_tokens or context, and not both"):
+        ic.Deployment(hardware=H100, engine="vllm", layout="context=2", serving="chunk_tokens=512")
