@@ -47,9 +47,9 @@ def layouts(
     """Find all layouts of a model on some numbers of devices.
 
     The devices are divided among `tensor`, `pipeline`, `context` and `data` in all ways. Experts are divided as the
-    products are, by devices that share them (`tensor`), or over all devices (`tensor` x `data`); the batch of attention
-    is shared by none or all of the `tensor` devices; tokens are shared (`context`, and between products `sequence`)
-    where the graph reads prompts of any length. Fields that are given take these values instead.
+    products are, or over all devices of a stage (`tensor` x `data`), and then all `tensor` devices may also share the
+    batch of attention; tokens are shared (`context`, and between products `sequence`) where the graph reads prompts of
+    any length. Fields that are given take these values instead.
 
     Args:
         graph: The graph of the model, as `capture` returns it.
@@ -199,7 +199,7 @@ def _refinements(factors: Fields, chosen: Mapping[str, Sequence[int]], search: _
     """Yield the fields that divide no devices of their own: experts, tokens, the batch of attention, machines."""
     tensor, data = factors["tensor"], factors["data"]
     usual = {
-        "expert": dict.fromkeys([1, tensor, tensor * data]) if search.has_experts else [1],
+        "expert": dict.fromkeys([1, tensor * data]) if search.has_experts else [1],
         "sequence": [False, True] if tensor > 1 and search.reads_prompts else [False],
         "attention_data": [1, tensor] if tensor > 1 and search.attends and search.has_experts else [1],
         "nodes": [1],
@@ -207,9 +207,10 @@ def _refinements(factors: Fields, chosen: Mapping[str, Sequence[int]], search: _
     names = [name for name in FIELDS if name not in FACTORS]
     for values in product(*(chosen.get(name, usual.get(name, [getattr(Layout, name)])) for name in names)):
         more = dict(zip(names, values, strict=True))
-        if more["sequence"] and more["attention_data"] > 1 and not {"sequence", "attention_data"} <= set(chosen):
-            continue  # both share tokens
-        yield more
+        # Copies of attention go with experts on all devices; both they and `sequence` share tokens.
+        alone = more["expert"] < tensor * data or more["sequence"]
+        if "attention_data" in chosen or more["attention_data"] == 1 or not alone:
+            yield more
 
 
 class _Search:
