@@ -152,7 +152,7 @@ def estimate_on(
         sustained=machine.sustained,
         devices=on.devices,
         layout=on.rank_layout,
-        nodes=nodes_of(machine, on.rank_layout),
+        nodes=1 if on.devices == 1 else nodes_of(machine, on.rank_layout),
         per_device=use,
         exchanges=exchanges,
         latency_s=latency_s,
