@@ -225,7 +225,7 @@ def test_no_points_are_an_answer_without_best(toy: str) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--devices", "1:1000000", "--batch", "1:4096"), 1, "4,096,000,000 points need 295 GB of memory, and"),
+        (("--devices", "1:1000000", "--batch", "1:4096"), 1, "4,096,000,000 points need 328 GB of memory, and"),
         (("--devices", "1:40000000000,5", "--batch", "1"), 2, "devices is 40000000000; expected a whole number from 1"),
         (("--devices", "1:1000000", "--batch", "1:4096"), 1, "pass --out FOLDER to write them to disk, or --where"),
         (("--batch", "1:400000000,5"), 2, "size 'batch' must be from 1 to 4096 in this graph, got 400000000"),
