@@ -221,7 +221,7 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         ("throughput", "not known" if rate is None else f"{quantity(rate, '')} per second"),
         *([] if estimate.tokens is None else phase_lines(estimate)),
         ("energy", _energy(estimate)),
-        *device_lines(estimate),
+        *([] if estimate.devices == 1 else device_lines(estimate)),
         *_transfer(estimate),
         *_cold_start(estimate),
         *([] if estimate.cost is None else _cost(estimate.cost, estimate.devices)),
