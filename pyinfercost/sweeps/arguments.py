@@ -29,14 +29,12 @@ def with_tensor(layout: Any, tensor: Any) -> Any:
     """Return the layouts of a sweep that is given the devices that share products.
 
     Args:
-        layout: Layouts; None without any.
-        tensor: Values of the field; None leaves `layout` as it is.
+        layout: Layouts, which then must be None.
+        tensor: Values of the field.
 
     Raises:
         LayoutError: Both are given.
     """
-    if tensor is None:
-        return layout
     if layout is not None:
         raise LayoutError("layout and tensor are both given; pass layouts such as 'tensor=4,data=2', or tensor alone")
     return [{"tensor": value} for value in as_axis("tensor", tensor)]

@@ -226,7 +226,8 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             given.axes[name] = [value] if name == "layout" and not is_axis else as_axis(name, value)
         else:
             given.scalars[name] = checked_field(name, value) if name in PLAIN else value
-    check_prices(given.axes.get("price", ()))
+    if "price" in given.axes:
+        check_prices(given.axes["price"])
     several = [*given.several_on, *points.get(ON, ())]
     shared = given.shared or Deployment()
     engines = given.axes.get("engine", ())
@@ -330,7 +331,8 @@ def _drafts(
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
                 drafts.append(_Draft({}, settings, (name,)))
         if name == "sustained":  # scales are part of the machine
-            drafts += [_Draft({name: factors}) for name, factors in scale_axes(scale).items()]
+            scales = {} if scale == {} else scale_axes(scale)
+            drafts += [_Draft({name: factors}) for name, factors in scales.items()]
     return drafts
 
 

@@ -123,7 +123,7 @@ def sweep(
     shared_by = None if devices is None else as_axis("devices", devices)
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
-        layout = with_tensor(layout, tensor)
+        layout = layout if tensor is None else with_tensor(layout, tensor)
         is_captured = isinstance(model, _core.Graph)
         shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
         return sweep_over(
@@ -189,7 +189,7 @@ def sweep_over(
     """Sweep over a captured graph, whose fixed sizes are columns, too; `axes` are arguments of `make_spec`."""
     from .execute import Run, run_in_memory
 
-    if is_all(axes.get("layout")):
+    if isinstance(axes.get("layout"), str) and is_all(axes["layout"]):
         from .layouts import with_all_layouts
 
         on, fields, _ = with_all_layouts(captured.graph, axes.get("on"), _of_deployments(axes))
