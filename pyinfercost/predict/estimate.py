@@ -26,6 +26,7 @@ from .training_steps import with_exchange
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
     from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..results.device_use import DeviceUse, Exchange
     from .stages import Pipeline
 
 _SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
@@ -133,7 +134,8 @@ def estimate_on(
     caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     layers = _layers(plan.graph, machine, kernels)
-    use, exchanges = None, ()
+    use: DeviceUse | None = None
+    exchanges: tuple[Exchange, ...] = ()
     if on.layout is not None or on.devices > 1:
         counts = counts_of_device(on, graph, at.share, overrides)
         use = device_use_of(on, graph, at.share, counts, totals, stages)

@@ -120,15 +120,18 @@ def find_layouts(
             tried.append((str(layout), count, layout, reason))
     made = search.made([layout for _, _, layout, reason in tried if layout is not None and not reason])
     choices, found = [], []
-    for text, count, layout, known in tried:
-        reason = known if known or layout is None else made[_made_for(layout)]
-        nodes = 1 if layout is None else max(nodes_of(machine, layout) for machine in machines or [None])
+    for text, count, laid, known in tried:
+        if laid is None:
+            choices.append(LayoutChoice(text, count, 1, None, known))
+            continue
+        reason = known or made[_made_for(laid)]
         weights = None
-        if layout is not None and not reason:
-            weights = search.weight_bytes(layout)
-            found.append(layout)
-        elif layout is not None and reason == search.too_large(layout):
-            weights = search.least_bytes(layout)
+        if not reason:
+            weights = search.weight_bytes(laid)
+            found.append(laid)
+        elif reason == search.too_large(laid):
+            weights = search.least_bytes(laid)
+        nodes = max([nodes_of(machine, laid) for machine in machines], default=laid.nodes)
         choices.append(LayoutChoice(text, count, nodes, weights, reason))
     ids = ",".join(dict.fromkeys(machine.id for machine in machines))
     return Layouts(graph.model, ids, tuple(choices), tuple(found))
