@@ -83,7 +83,7 @@ void register_parallel(py::module_& m) {
             }
             py::list shares;
             for (const Share& share : made.shares) {
-                shares.append(py::make_tuple(share.name, share.elements, share.of));
+                shares.append(py::make_tuple(share.name, share.elements, share.of, share.why));
             }
             return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), shares);
         },
@@ -91,7 +91,7 @@ void register_parallel(py::module_& m) {
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
         py::arg("attention_data") = 1, py::arg("nodes") = 1,
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
-        "buffer its name, the elements of the rank and those of the whole.");
+        "buffer its name, the elements of the rank and those of the whole, and why it is whole.");
     m.def(
         "context_graph",
         [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes) {

@@ -51,22 +51,20 @@ class EngineKernels:
             self._convolution(product, form)
         elif form.activation is None:
             args = {"input": TensorId(product.input), **self._weights.arguments(product, form)}
-            group = {} if form.group is None else {"group_size": form.group}
-            self._rewriter.replace(node, "pyinfercost.linear_weight_only.default", {**args, **group})
+            self._rewriter.replace(node, "pyinfercost.linear_weight_only.default", {**args, **_group(form)})
         else:
             args = {"input": self._activation(product, form), **self._weights.arguments(product, form)}
-            self._rewriter.replace(node, "pyinfercost.linear_quantized.default", args)
+            self._rewriter.replace(node, "pyinfercost.linear_quantized.default", {**args, **_group(form)})
 
     def _grouped(self, product: Product, form: Format) -> None:
         """Replace a product with a stack of matrices; rows are assigned to matrices as before."""
         args = self._weights.arguments(product, form)
         routing = {name: value for name, value in product.node.args.items() if name in _ROUTING}
         if form.activation is None:
-            group = {} if form.group is None else {"group_size": form.group}
-            given = {"input": TensorId(product.input), **args, **routing, **group}
+            given = {"input": TensorId(product.input), **args, **routing, **_group(form)}
             self._rewriter.replace(product.node.index, "pyinfercost.grouped_weight_only.default", given)
         else:
-            given = {"input": self._activation(product, form), **args, **routing}
+            given = {"input": self._activation(product, form), **args, **routing, **_group(form)}
             self._rewriter.replace(product.node.index, "pyinfercost.grouped_quantized.default", given)
 
     def _activation(self, product: Product, form: Format) -> TensorId:
@@ -135,3 +133,8 @@ class EngineKernels:
             name: moved.get(value.index, value) if isinstance(value, TensorInfo) else value
             for name, value in node.args.items()
         }
+
+
+def _group(form: Format) -> dict[str, int]:
+    """Return the argument for the elements of a row that share a scale."""
+    return {} if form.group is None else {"group_size": form.group}

@@ -269,11 +269,13 @@ class WeightShare(NamedTuple):
         name: Name of the weight.
         elements: Elements on the device.
         of: Elements of the whole weight.
+        why: Reason that each device has all of it; empty for a weight that is divided, and for buffers.
     """
 
     name: str
     elements: int
     of: int
+    why: str = ""
 
 
 def weight_shares(graph: Graph) -> tuple[WeightShare, ...]:

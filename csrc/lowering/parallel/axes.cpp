@@ -66,12 +66,23 @@ AxisId Axes::sequence(std::span<const AxisId> axes) {
 
 Axes::Length Axes::local(AxisId axis) const {
     const Node& node = at(axis);
-    if (node.kind == Kind::leaf) return ceil_div(node.length, node.leaf.splits);
+    if (node.kind == Kind::leaf) {
+        if (node.leaf.splits == 1) return node.length;
+        return ceil_div(blocks(axis), node.leaf.splits) * node.leaf.unit;
+    }
     Length total = node.kind == Kind::product ? 1 : 0;
     for (const AxisId part : node.parts) {
         total = node.kind == Kind::product ? checked_mul(total, local(part)) : total + local(part);
     }
     return total;
+}
+
+Axes::Length Axes::blocks(AxisId leaf) const {
+    return ceil_div(length(leaf), info(leaf).unit);
+}
+
+void Axes::undivide() {
+    for (Node& node : nodes_) node.leaf.splits = 1;
 }
 
 bool Axes::is_split(AxisId axis) const {
@@ -88,6 +99,7 @@ bool Axes::is_fixed(AxisId axis) const {
 std::string Axes::why(AxisId axis) const {
     for (const AxisId leaf : leaves(axis)) {
         if (info(leaf).why != 0) return reason(info(leaf).why);
+        if (info(leaf).norm && !info(leaf).heads) return "a norm needs them all";
     }
     return "";
 }
@@ -131,7 +143,7 @@ std::vector<AxisId> Axes::sections(AxisId axis) const {
 
 // ---- properties ----
 
-void Axes::fix(AxisId axis, std::string_view why) {
+void Axes::fix(AxisId axis, std::string_view why, bool unknown) {
     int number = 0;
     for (const AxisId leaf : leaves(axis)) {
         Leaf& known = info(leaf);
@@ -142,6 +154,7 @@ void Axes::fix(AxisId axis, std::string_view why) {
             if (found == reasons_.end()) reasons_.emplace_back(why);
         }
         known.why = number;
+        known.unknown = unknown;
     }
 }
 
@@ -163,7 +176,10 @@ void Axes::take(AxisId leaf, AxisId other) {
         Leaf& now = info(part);
         now.norm = now.norm || known.norm;
         now.heads = now.heads || known.heads;
-        if (now.why == 0) now.why = known.why;
+        if (now.why == 0) {
+            now.why = known.why;
+            now.unknown = known.unknown;
+        }
     }
 }
 
@@ -172,16 +188,16 @@ void Axes::equal(AxisId a, AxisId b) {
     b = root(b);
     if (a == b) return;
     if (length(a) != length(b)) {
-        fix(a, kUnlike);
-        fix(b, kUnlike);
+        fix(a, kUnlike, true);
+        fix(b, kUnlike, true);
         return;
     }
     if (is_leaf(a)) return take(a, b);
     if (is_leaf(b)) return take(b, a);
     if (is_sequence(a) && is_sequence(b)) return equal_sequences(a, b);
     if (!is_sequence(a) && !is_sequence(b)) return equal_products(a, b);
-    fix(a, kUnlike);
-    fix(b, kUnlike);
+    fix(a, kUnlike, true);
+    fix(b, kUnlike, true);
 }
 
 void Axes::equal_products(AxisId a, AxisId b) {
@@ -206,8 +222,8 @@ void Axes::equal_products(AxisId a, AxisId b) {
         const Length lengths[] = {outer, std::max(one, other) / outer};
         const AxisId longer = one > other ? left[i] : right[j];
         if (length(longer) % outer != 0 || !divide(longer, lengths)) {
-            fix(a, kUnlike);
-            fix(b, kUnlike);
+            fix(a, kUnlike, true);
+            fix(b, kUnlike, true);
             return;
         }
     }
@@ -233,8 +249,8 @@ void Axes::equal_sequences(AxisId a, AxisId b) {
     const std::vector<AxisId> first = cut(a, lengths);
     const std::vector<AxisId> second = cut(b, lengths);
     if (first.size() != lengths.size() || second.size() != lengths.size()) {
-        fix(a, kUnlike);
-        fix(b, kUnlike);
+        fix(a, kUnlike, true);
+        fix(b, kUnlike, true);
         return;
     }
     for (std::size_t i = 0; i < lengths.size(); ++i) equal(first[i], second[i]);

@@ -23,8 +23,9 @@ class Axes {
         int why = 0;               // reason why it stays whole; 0: none
         bool norm = false;         // a norm, or another statistic, needs all of it
         bool heads = false;        // of an attention
-        bool rounded = false;      // its parts may have unequal lengths, of which the largest counts
-        std::int64_t splits = 1;   // parts; a device has one of them
+        bool unknown = false;      // the reason is that an operator is not followed
+        std::int64_t splits = 1;   // parts, of which the largest counts; a device has one of them
+        std::int64_t unit = 1;     // elements of a block, which no part divides
         std::int64_t weights = 0;  // elements of the weights that have it
     };
 
@@ -42,7 +43,7 @@ class Axes {
 
     // Makes two axes one. Axes that do not fit are fixed.
     void equal(AxisId a, AxisId b);
-    void fix(AxisId axis, std::string_view why);
+    void fix(AxisId axis, std::string_view why, bool unknown = false);
     void mark_norm(AxisId axis);
     void mark_heads(AxisId axis);
 
@@ -59,10 +60,14 @@ class Axes {
     bool is_leaf(AxisId axis) const { return at(axis).kind == Kind::leaf; }
     bool is_sequence(AxisId axis) const { return at(axis).kind == Kind::sequence; }
     std::vector<AxisId> leaves(AxisId axis) const;
+    // Blocks of a leaf; elements of one that has none.
+    Length blocks(AxisId leaf) const;
+    // Nothing is split anymore.
+    void undivide();
     Leaf& info(AxisId leaf) { return nodes_[static_cast<std::size_t>(root(leaf))].leaf; }
     const Leaf& info(AxisId leaf) const { return at(leaf).leaf; }
     const std::string& reason(int why) const { return reasons_[static_cast<std::size_t>(why)]; }
-    // The first reason among the leaves of an axis; empty if none is fixed.
+    // The first reason among the leaves of an axis to be whole; empty if there is none.
     std::string why(AxisId axis) const;
 
   private:

@@ -33,6 +33,7 @@ struct Share {
     std::string name;
     std::int64_t elements;
     std::int64_t of;  // elements of the whole weight
+    std::string why;  // reason that each rank of a divided model has all of it; empty for one that is divided
 };
 
 struct RankGraph {

@@ -192,7 +192,7 @@ class Finder {
         if (of_experts && sends_tokens(layout_)) {
             now.parts = Parts::experts;
             now.rows = source;
-        } else if (relations_.axes().is_split(axes[dim])) {
+        } else if (relations_.axes().is_split(axes[dim]) && relations_.is_live(source)) {
             now.parts = Parts::sum;
             now.devices = layout_.tensor;
         }

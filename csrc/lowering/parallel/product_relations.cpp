@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "lowering/parallel/relations.hpp"
+#include "lowering/parallel/product_axes.hpp"
 
 namespace infercost {
 namespace {
@@ -19,46 +19,6 @@ void equal_leading(Relations& relations, TensorIndex a, std::size_t inner_a, Ten
         const AxisId x = one[one.size() - inner_a - i];
         const AxisId y = other[other.size() - inner_b - i];
         if (relations.axes().length(x) == relations.axes().length(y)) relations.axes().equal(x, y);
-    }
-}
-
-// The result of a product has the leading dimensions of `left`, and `last`. Results of a head are gathered.
-void set_result(Relations& relations, const Call& call, TensorIndex left, AxisId last) {
-    AxisList axes = relations.of(left);
-    axes.back() = last;
-    if (relations.is_head(relations.node())) {
-        relations.add_vocabulary(last);
-        axes.back() = relations.axes().leaf(relations.axes().length(last));
-    }
-    relations.set(call.output(), axes);
-}
-
-TensorIndex named(const Call& call, std::initializer_list<const char*> names) {
-    for (const char* name : names) {
-        if (const TensorIndex t = call.tensor(name); t != kNoTensor) return t;
-    }
-    return call.require_tensor(*names.begin());
-}
-
-void relate_bias(Relations& relations, const Call& call, const char* name, AxisId last) {
-    const TensorIndex bias = call.tensor(name);
-    if (bias == kNoTensor || relations.of(bias).empty()) return;
-    const AxisId axis = relations.axis(bias, -1);
-    if (relations.axes().length(axis) == relations.axes().length(last)) relations.axes().equal(axis, last);
-}
-
-// Scales and zero points lie along the rows of a weight, and in groups or blocks along its columns.
-void relate_scales(Relations& relations, const Call& call, const AxisList& of_weight) {
-    for (const char* name : {"weight_scale", "weight_zero_point"}) {
-        const TensorIndex scale = call.tensor(name);
-        if (scale == kNoTensor) continue;
-        const std::vector<Axes::Length> lengths = relations.lengths(scale);
-        AxisList axes;
-        for (std::size_t i = 0; i < lengths.size(); ++i) {
-            const bool along = i < of_weight.size() && lengths[i] > 1;
-            axes.push_back(along ? of_weight[i] : relations.axes().leaf(lengths[i]));
-        }
-        relations.set(scale, axes);
     }
 }
 
@@ -78,25 +38,6 @@ bool linear(Relations& relations, const Call& call) {
     return true;
 }
 
-// The same with a weight in a narrow format, which may be packed along its columns.
-bool linear_narrow(Relations& relations, const Call& call) {
-    const TensorIndex input = named(call, {"input", "self"});
-    const TensorIndex weight = call.require_tensor("weight");
-    const std::vector<Axes::Length> lengths = relations.lengths(weight);
-    if (lengths.size() != 2 || relations.of(input).empty()) return false;
-    const AxisId inner = relations.axis(input, -1);
-    const Axes::Length columns = relations.axes().length(inner);
-    if (lengths[1] != columns && columns % lengths[1] != 0) return false;
-    const AxisId outer = relations.axes().leaf(lengths[0]);
-    relations.set(weight, {outer, inner});
-    const AxisId rows = relations.axis(weight, 0);
-    relate_scales(relations, call, {rows, inner});
-    relate_bias(relations, call, "bias", rows);
-    set_result(relations, call, input, rows);
-    relations.sums(call, weight, inner, rows);
-    return true;
-}
-
 bool product(Relations& relations, const Call& call, TensorIndex left, TensorIndex right, const char* added) {
     if (relations.of(left).empty() || relations.of(right).empty()) return false;
     const std::size_t rank_left = relations.of(left).size();
@@ -110,6 +51,7 @@ bool product(Relations& relations, const Call& call, TensorIndex left, TensorInd
         if (!relations.is_weight(right)) {
             for (std::size_t i = 0; i + 2 < rank_left; ++i)
                 relations.axes().mark_heads(relations.of(left)[i]);
+            relations.axes().fix(outer, "attention reads whole heads");
         }
     }
     if (rank_right > rank_left) {  // the result has the leading dimensions of the right one
@@ -163,37 +105,10 @@ bool grouped(Relations& relations, const Call& call) {
     const TensorIndex left = call.require_tensor(aten ? "self" : "input");
     const TensorIndex right = call.require_tensor(aten ? "mat2" : "weight");
     const std::vector<Axes::Length> lengths = relations.lengths(right);
-    const std::size_t rank = relations.lengths(left).size();
-    if (lengths.size() != 3 || (rank != 2 && rank != 3)) return false;
     const AxisId inner = relations.axis(left, -1);
-    const Axes::Length k = relations.axes().length(inner);
-    const AxisId experts = relations.axis(right, 0);
-    AxisId outer = Axes::kOne;
-    const std::string_view op = call.op().name;
-    if (op.starts_with("pyinfercost.")) {  // [experts, n, k], which may be packed along k
-        if (k % std::max<Axes::Length>(1, lengths[2]) != 0) return false;
-        relations.set(right, {experts, relations.axes().leaf(lengths[1]), inner});
-        outer = relations.axis(right, 1);
-        relate_scales(relations, call, {experts, outer, inner});
-    } else {
-        outer = relations.axis(right, 2);
-        if (lengths[1] != k) return false;
-        relations.axes().equal(inner, relations.axis(right, 1));
-    }
-    if (const TensorIndex bias = call.tensor("bias"); bias != kNoTensor) {
-        const AxisList axes = relations.of(bias);
-        if (axes.size() == 2) {
-            relations.axes().equal(axes[0], experts);
-            relations.axes().equal(axes[1], outer);
-        }
-    }
-    AxisList axes = relations.of(left);
-    if (rank == 3) relations.axes().equal(axes[0], experts);
-    axes.back() = outer;
-    relations.set(call.output(), axes);
-    relations.sums(call, right, inner, outer);
-    relations.add_experts({relations.node(), experts, rank == 2 ? relations.axis(left, 0) : Axes::kOne});
-    return true;
+    if (lengths.size() != 3 || lengths[1] != relations.axes().length(inner)) return false;
+    relations.axes().equal(inner, relations.axis(right, 1));
+    return relate_experts(relations, call, left, right, relations.axis(right, 0), relations.axis(right, 2));
 }
 
 // Queries and keys of each head; a head of keys may have several of queries. query [..., L, E], key
@@ -335,9 +250,6 @@ bool convolution(Relations& relations, const Call& call) {
 
 constexpr RelationRow kRows[] = {
     {"aten.linear",                                           linear       },
-    {"pyinfercost.linear_weight_only",                        linear_narrow},
-    {"pyinfercost.linear_quantized",                          linear_narrow},
-    {"pyinfercost.linear_semi_structured",                    linear_narrow},
     {"aten.mm",                                               mm           },
     {"aten.bmm",                                              mm           },
     {"aten.addmm",                                            addmm        },
@@ -347,8 +259,6 @@ constexpr RelationRow kRows[] = {
     {"aten.linalg_matmul",                                    matmul       },
     {"aten._grouped_mm",                                      grouped      },
     {"transformers.grouped_mm_fallback",                      grouped      },
-    {"pyinfercost.grouped_weight_only",                       grouped      },
-    {"pyinfercost.grouped_quantized",                         grouped      },
     {"aten.einsum",                                           einsum       },
     {"aten.conv1d",                                           convolution  },
     {"aten.conv2d",                                           convolution  },

@@ -68,7 +68,8 @@ class RankWriter {
         if (shared) whole = whole.substitute(tokens_.replaced);
         if (!is_split(t, dim)) return whole;
         const AxisId axis = relations_.known(t)[dim];
-        if (axes().is_leaf(axis)) return Expr::ceil_div(whole, axes().info(axis).splits);
+        if (axes().is_leaf(axis) && axes().info(axis).unit == 1)
+            return Expr::ceil_div(whole, axes().info(axis).splits);
         return scaled(whole, axes().local(axis), axes().length(axis));
     }
     std::vector<Expr> local_shape(TensorIndex t) const { return local_shape(t, tokens_.tensors.contains(t)); }
@@ -80,7 +81,10 @@ class RankWriter {
     }
     static Expr scaled(const Expr& whole, std::int64_t now, std::int64_t before) {
         const std::int64_t common = std::gcd(now, before);
-        return whole * (now / common) / (before / common);
+        const Expr many = whole * (now / common);
+        // Blocks of a packed weight, of which the last may be shorter.
+        if (whole.is_constant()) return Expr::ceil_div(many, before / common);
+        return many / (before / common);
     }
     std::int64_t number(const Expr& value) const { return relations_.number(value); }
 
@@ -115,9 +119,9 @@ class RankWriter {
         std::int64_t own = 1;
         for (const Expr& length : shape) own *= number(length);
         rewriter_.set_shape(t, shape, local_strides(t));
+        const std::int64_t common = std::gcd(own, all);
         const auto part = [&](std::int64_t elements) {
-            return static_cast<std::int64_t>(static_cast<double>(elements) * static_cast<double>(own) /
-                                             static_cast<double>(all));
+            return checked_mul(elements, own / common) / (all / common);
         };
         if (tensor.logical_numel >= 0) rewriter_.set_logical_numel(t, part(tensor.logical_numel));
         if (tensor.storage_elements >= 0) rewriter_.set_storage_elements(t, part(tensor.storage_elements));
@@ -131,9 +135,18 @@ class RankWriter {
             if (tensor.role != Role::parameter && tensor.role != Role::buffer) continue;
             std::int64_t own = 1;
             for (const Expr& length : local_shape(t)) own *= number(length);
-            found.push_back({graph_.name(tensor.name), own, number(flow().numel(t))});
+            const std::int64_t all = number(flow().numel(t));
+            found.push_back({graph_.name(tensor.name), own, all, own == all ? why_whole(t) : ""});
         }
         return found;
+    }
+    std::string why_whole(TensorIndex t) const {
+        if (layout_.tensor == 1 || flow().tensor(t).role != Role::parameter) return "";
+        if (whole_.contains(t)) return "a norm needs them all";
+        for (const AxisId axis : relations_.known(t)) {
+            if (std::string why = axes().why(axis); !why.empty()) return why;
+        }
+        return "no product sums over them";
     }
 
     // ---- arguments ----

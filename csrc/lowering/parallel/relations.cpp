@@ -1,6 +1,7 @@
 #include "lowering/parallel/relations.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -37,7 +38,7 @@ const std::unordered_map<std::string_view, RelationRule>& table() {
     static const auto rows = [] {
         std::unordered_map<std::string_view, RelationRule> map;
         for (const std::span<const RelationRow> family :
-             {view_relations(), product_relations(), row_relations()}) {
+             {view_relations(), product_relations(), narrow_relations(), row_relations()}) {
             for (const RelationRow& row : family) map.emplace(row.op, row.rule);
         }
         return map;
@@ -87,6 +88,7 @@ Relations::Relations(const std::shared_ptr<const Graph>& graph)
     }
     fix_ends();
     weigh();
+    keep_blocks();
 }
 
 const std::vector<Axes::Length>& Relations::lengths(TensorIndex t) {
@@ -112,6 +114,14 @@ bool Relations::is_weight(TensorIndex t) const {
         made = flow_.operands(made).front().producer;
     }
     return flow_.tensor(t).role == Role::parameter;
+}
+
+TensorIndex Relations::origin_of(TensorIndex t) const {
+    for (NodeIndex made = flow_.maker(t); made != kNoNode && !flow_.operands(made).empty();) {
+        t = flow_.operands(made).front().tensor;
+        made = flow_.operands(made).front().producer;
+    }
+    return t;
 }
 
 bool Relations::looks_up_words(NodeIndex node) const {
@@ -194,10 +204,10 @@ void Relations::relate(NodeIndex node) {
 // An operator that is not known may need all of every axis.
 void Relations::lock(const Call& call, const std::string& why) {
     call.for_each_input([&](TensorIndex t) {
-        for (const AxisId axis : of(t)) axes_.fix(axis, why);
+        for (const AxisId axis : of(t)) axes_.fix(axis, why, true);
     });
     for (std::size_t i = 0; i < call.output_count(); ++i) {
-        for (const AxisId axis : of(call.output(i))) axes_.fix(axis, why);
+        for (const AxisId axis : of(call.output(i))) axes_.fix(axis, why, true);
     }
 }
 
@@ -211,6 +221,7 @@ void Relations::find_heads() {
         if (!table.empty()) words = std::max(words, table.front());
     }
     for (const TensorIndex result : flow_.graph().outputs()) {
+        if (is_cache(result)) continue;
         NodeIndex node = flow_.maker(result);
         for (int steps = 0; node != kNoNode && steps < 16; ++steps) {
             if (flow_.weight_of(node) != kNoTensor) {
@@ -233,19 +244,22 @@ void Relations::find_heads() {
     }
 }
 
+// Keys, values and states that a forward returns.
+bool Relations::is_cache(TensorIndex result) const {
+    const Tensor& tensor = flow_.tensor(result);
+    if (tensor.role == Role::kv_cache || flow_.graph().name(tensor.name).starts_with(kCacheName)) return true;
+    const NodeIndex maker = flow_.maker(result);
+    if (maker == kNoNode) return false;
+    const auto appended = flow_.operands(maker);
+    return std::any_of(appended.begin(), appended.end(), [&](const Operand& operand) {
+        return flow_.tensor(operand.tensor).role == Role::kv_cache;
+    });
+}
+
 // Results of the graph are whole, except caches, of which each device keeps its part.
 void Relations::fix_ends() {
     for (const TensorIndex t : flow_.graph().outputs()) {
-        const Tensor& tensor = flow_.tensor(t);
-        if (tensor.role == Role::kv_cache || tensor.role == Role::input) continue;
-        if (flow_.graph().name(tensor.name).starts_with(kCacheName)) continue;
-        const NodeIndex maker = flow_.maker(t);
-        if (maker == kNoNode) continue;
-        const auto appended = flow_.operands(maker);
-        const bool continues = std::any_of(appended.begin(), appended.end(), [&](const Operand& operand) {
-            return flow_.tensor(operand.tensor).role == Role::kv_cache;
-        });
-        if (continues) continue;
+        if (flow_.tensor(t).role == Role::input || flow_.maker(t) == kNoNode || is_cache(t)) continue;
         for (const AxisId axis : of(t)) axes_.fix(axis, "they are a result of the model");
     }
 }
@@ -258,6 +272,18 @@ void Relations::weigh() {
         for (const Axes::Length length : lengths(t)) elements *= length;
         for (const AxisId axis : of(t)) {
             for (const AxisId leaf : axes_.leaves(axis)) axes_.info(leaf).weights += elements;
+        }
+    }
+}
+
+// Axes whose parts are padded to whole blocks.
+void Relations::keep_blocks() {
+    for (const Blocks& each : blocks_) {
+        if (!each.padded) continue;
+        for (const AxisId section : axes_.sections(each.axis)) {
+            if (!axes_.is_leaf(section)) continue;
+            Axes::Leaf& leaf = axes_.info(section);
+            leaf.unit = std::lcm(leaf.unit, each.unit);
         }
     }
 }

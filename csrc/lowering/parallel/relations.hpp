@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lowering/engines/flow.hpp"
@@ -22,6 +23,14 @@ struct Summed {
     AxisId outer;        // the axis of the weight that the result has
     TensorIndex weight;  // a parameter, or a view of one
     std::int64_t elements;
+};
+
+// Elements of a weight that stay together: they share a scale, or a byte.
+struct Blocks {
+    NodeIndex node;
+    AxisId axis;
+    Axes::Length unit;  // elements of a block
+    bool padded;        // the part of a device is padded to whole blocks
 };
 
 // Products of tokens that are sorted by expert.
@@ -43,6 +52,9 @@ class Relations {
     const AxisList& known(TensorIndex t) const { return axes_of_[static_cast<std::size_t>(t)]; }
     std::span<const Summed> products() const { return products_; }
     std::span<const Experts> experts() const { return experts_; }
+    std::span<const Blocks> blocks() const { return blocks_; }
+    // Look-ups of rows of a weight: its axis, and that of the rows.
+    std::span<const std::pair<AxisId, AxisId>> look_ups() const { return look_ups_; }
     // Axes that a table of embeddings is looked up along, and those of products that end in logits over them.
     std::span<const AxisId> vocabularies() const { return vocabularies_; }
     NodeIndex node_of(const Call& call) const {
@@ -56,6 +68,8 @@ class Relations {
     // Tensors that do not depend on tokens: weights, and what is computed from them.
     bool is_live(TensorIndex t) const;
     bool is_weight(TensorIndex t) const;
+    // What a tensor is made of, if it is made of one tensor at each step.
+    TensorIndex origin_of(TensorIndex t) const;
     // Whether a node looks up words that are given to the graph.
     bool looks_up_words(NodeIndex node) const;
 
@@ -68,15 +82,19 @@ class Relations {
     // A product of an activation with a weight, if `weight` is one; otherwise the axis stays whole.
     void sums(const Call& call, TensorIndex weight, AxisId inner, AxisId outer);
     void add_experts(Experts found) { experts_.push_back(found); }
+    void add_blocks(Blocks found) { blocks_.push_back(found); }
+    void add_look_up(AxisId axis, AxisId rows) { look_ups_.emplace_back(axis, rows); }
     void add_vocabulary(AxisId axis) { vocabularies_.push_back(axis); }
     NodeIndex node() const { return node_; }
 
   private:
     void relate(NodeIndex node);
     void lock(const Call& call, const std::string& why);
+    bool is_cache(TensorIndex result) const;
     void find_heads();
     void fix_ends();
     void weigh();
+    void keep_blocks();
 
     Flow flow_;
     Axes axes_;
@@ -85,6 +103,8 @@ class Relations {
     std::vector<std::vector<Axes::Length>> lengths_;
     std::vector<Summed> products_;
     std::vector<Experts> experts_;
+    std::vector<Blocks> blocks_;
+    std::vector<std::pair<AxisId, AxisId>> look_ups_;
     std::vector<AxisId> vocabularies_;
     std::vector<bool> head_;
     NodeIndex node_ = kNoNode;
@@ -99,6 +119,7 @@ struct RelationRow {
 };
 std::span<const RelationRow> view_relations();
 std::span<const RelationRow> product_relations();
+std::span<const RelationRow> narrow_relations();
 std::span<const RelationRow> row_relations();
 // Of the operator of a call; nullptr if there is none.
 RelationRule relation_of(const Call& call);

@@ -205,6 +205,9 @@ bool index(Relations& relations, const Call& call) {
         if (together && i == first) add_rows();
         if (!read[i]) now.push_back(axes[i]);
     }
+    if (count == 1 && wide == 1 && relations.is_weight(source)) {
+        relations.add_look_up(axes[first], now[together ? first : 0]);
+    }
     relations.set(call.output(), now);
     return true;
 }

@@ -1,6 +1,7 @@
 #include "lowering/parallel/splits.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -12,20 +13,39 @@ namespace infercost {
 namespace {
 
 constexpr std::int64_t kMost = 64;  // devices of a group that messages try
-constexpr std::int64_t kSmallShare =
-    100;  // products with less than a hundredth of the weights may stay whole
+// Weights of one sort that have less than a hundredth of all weights may stay whole.
+constexpr std::int64_t kSmallShare = 100;
+// Weights that stay whole because an operator is not followed are less than a tenth of all.
+constexpr std::int64_t kFewNotFollowed = 10;
+
+// A layout that does not fit, without the layouts that do.
+struct Refused : std::invalid_argument {
+    using std::invalid_argument::invalid_argument;
+};
 
 class Splitter {
   public:
     Splitter(Relations& relations, const Layout& layout)
-        : relations_(relations), axes_(relations.axes()), layout_(layout) {}
+        : relations_(relations), axes_(relations.axes()), layout_(layout) {
+        find_made();
+        find_sorts();
+    }
 
     void run() {
-        find_made();
         split_experts();
         split_products();
         split_vocabularies();
         require_some();
+        require_blocks();
+        require_followed();
+    }
+
+    // Whether the lengths of all products can be divided, with nothing divided yet.
+    bool may_fit() const {
+        const std::vector<Candidate> all = candidates();
+        return std::all_of(all.begin(), all.end(), [&](const Candidate& each) {
+            return is_small(*each.product) || fits(each.product->inner, each.parts, [](AxisId, auto) {});
+        });
     }
 
   private:
@@ -40,11 +60,38 @@ class Splitter {
     void find_made() {
         for (const Summed& product : relations_.products()) {
             for (const AxisId leaf : axes_.leaves(product.outer)) made_.insert(leaf);
-            total_ += product.elements;
         }
         for (const AxisId axis : relations_.vocabularies()) {
             for (const AxisId leaf : axes_.leaves(axis)) vocabulary_.insert(leaf);
         }
+    }
+
+    // Weights of all layers with one name are of one sort.
+    void find_sorts() {
+        const Graph& graph = relations_.flow().graph();
+        for (std::size_t i = 0; i < graph.tensors().size(); ++i) {
+            const auto t = static_cast<TensorIndex>(i);
+            if (graph.tensors()[i].role != Role::parameter) continue;
+            std::int64_t elements = 1;
+            for (const Axes::Length length : relations_.lengths(t)) elements *= length;
+            sorts_[sort_of(t)] += elements;
+            total_ += elements;
+        }
+    }
+    std::string sort_of(TensorIndex t) const {
+        std::string sort;
+        for (const char letter : relations_.flow().graph().name(relations_.flow().tensor(t).name)) {
+            const bool digit = letter >= '0' && letter <= '9';
+            if (!digit || sort.empty() || sort.back() != '#') sort += digit ? '#' : letter;
+        }
+        return sort;
+    }
+    bool is_small(const std::string& sort) const {
+        const auto found = sorts_.find(sort);
+        return found == sorts_.end() || found->second < total_ / kSmallShare;
+    }
+    bool is_small(const Summed& product) const {
+        return is_small(sort_of(relations_.origin_of(product.weight)));
     }
 
     bool is_eligible(AxisId leaf) const {
@@ -81,6 +128,12 @@ class Splitter {
                     continue;
                 }
                 if (left == 1 || !is_eligible(factor)) continue;
+                if (known.unit > 1) {  // whole blocks, of which the last part has fewer
+                    if (axes_.blocks(factor) < left) return false;
+                    take(factor, left);
+                    left = 1;
+                    continue;
+                }
                 const std::int64_t common = std::gcd(axes_.length(factor), left);
                 // Heads of keys are divided, or each rank of a group has the same.
                 if (common != left && common != axes_.length(factor)) return false;
@@ -141,6 +194,15 @@ class Splitter {
             split_rounded(each.rows, sends_tokens(layout_) ? layout_.tensor : layout_.expert);
             any = true;
         }
+        // What each expert adds to its rows lies with the expert.
+        for (const auto& [axis, rows] : relations_.look_ups()) {
+            for (const Experts& each : relations_.experts()) {
+                if (axes_.root(each.rows) != axes_.root(rows) || axes_.length(rows) == 1) continue;
+                if (axes_.length(axis) != axes_.length(each.experts) || !axes_.is_leaf(axis)) continue;
+                if (!axes_.is_fixed(axis)) split_rounded(axis, layout_.expert);
+                break;
+            }
+        }
         if (!any) {
             throw std::invalid_argument("expert=" + std::to_string(layout_.expert) +
                                         ", and this model has no experts; expected expert=1");
@@ -149,7 +211,6 @@ class Splitter {
     void split_rounded(AxisId axis, std::int64_t parts) {
         if (axes_.length(axis) == 1) return;
         axes_.info(axis).splits = parts;
-        axes_.info(axis).rounded = true;
     }
     std::string why_whole(const Experts& experts) const {
         const std::string why = axes_.why(experts.experts);
@@ -158,8 +219,8 @@ class Splitter {
         return rows.empty() ? "its rows are not followed" : rows;
     }
 
-    void split_products() {
-        if (layout_.tensor == 1) return;
+    // Products to divide among the ranks, in the order of their claims.
+    std::vector<Candidate> candidates() const {
         std::vector<Candidate> candidates;
         for (const Summed& product : relations_.products()) {
             if (!is_candidate(product.inner)) continue;
@@ -180,17 +241,22 @@ class Splitter {
         std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
             return a.heads != b.heads ? a.heads : a.weights > b.weights;
         });
-        for (const Candidate& candidate : candidates) split_one(candidate, candidates);
+        return candidates;
     }
 
-    void split_one(const Candidate& candidate, const std::vector<Candidate>& all) {
+    void split_products() {
+        if (layout_.tensor == 1) return;
+        for (const Candidate& candidate : candidates()) split_one(candidate);
+    }
+
+    void split_one(const Candidate& candidate) {
         const AxisId inner = candidate.product->inner;
         std::vector<std::pair<AxisId, std::int64_t>> taken;
         const bool fit = fits(inner, candidate.parts,
                               [&](AxisId leaf, std::int64_t parts) { taken.emplace_back(leaf, parts); });
         if (!fit) {
-            if (!candidate.heads && candidate.product->elements < total_ / kSmallShare) return;
-            refuse(candidate, all);
+            if (!candidate.heads && is_small(*candidate.product)) return;
+            refuse(candidate);
         }
         std::set<AxisId> leaves;
         for (const auto& [leaf, parts] : taken) leaves.insert(leaf);
@@ -198,37 +264,17 @@ class Splitter {
         for (const auto& [leaf, parts] : taken) axes_.info(leaf).splits = parts;
     }
 
-    [[noreturn]] void refuse(const Candidate& candidate, const std::vector<Candidate>& all) const {
+    std::string tensor() const { return "tensor=" + std::to_string(layout_.tensor); }
+
+    [[noreturn]] void refuse(const Candidate& candidate) const {
         std::int64_t units = 1;
         for (const AxisId leaf : axes_.leaves(candidate.product->inner)) {
-            if (is_eligible(leaf)) units *= axes_.length(leaf);
+            const bool counts = is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
+            if (counts) units *= axes_.blocks(leaf);
         }
-        std::string fitting;
-        for (std::int64_t parts = 1; parts <= kMost; ++parts) {
-            const bool fit = std::all_of(all.begin(), all.end(), [&](const Candidate& each) {
-                const std::int64_t own = std::max<std::int64_t>(1, parts * each.parts / layout_.tensor);
-                return is_divisible(each.product->inner, own);
-            });
-            if (fit) fitting += (fitting.empty() ? "" : ", ") + std::to_string(parts);
-        }
-        throw std::invalid_argument("tensor=" + std::to_string(layout_.tensor) + " does not divide the " +
-                                    std::to_string(units) + (candidate.heads ? " heads" : " columns") +
-                                    " before " + place_of(candidate.product->node) +
-                                    "; expected tensor to be one of " + fitting);
-    }
-    // As fits(), of axes that nothing has split yet.
-    bool is_divisible(AxisId axis, std::int64_t parts) const {
-        for (const AxisId section : axes_.sections(axis)) {
-            std::int64_t left = parts;
-            for (const AxisId factor : axes_.factors(section)) {
-                if (left == 1 || !axes_.is_leaf(factor) || !is_eligible(factor)) continue;
-                const std::int64_t common = std::gcd(axes_.length(factor), left);
-                if (common != left && common != axes_.length(factor)) return false;
-                left /= common;
-            }
-            if (left != 1) return false;
-        }
-        return true;
+        throw Refused(tensor() + " does not divide the " + std::to_string(units) +
+                      (candidate.heads ? " heads" : " columns") + " before " +
+                      place_of(candidate.product->node));
     }
 
     // Rows of embeddings and columns of logits; the last rank has fewer.
@@ -257,18 +303,110 @@ class Splitter {
                                     "; expected tensor=1, or data=, copies of the whole model");
     }
 
+    // A block has one scale, so all of it is on one rank.
+    void require_blocks() const {
+        for (const Blocks& each : relations_.blocks()) {
+            for (const AxisId section : axes_.sections(each.axis)) {
+                if (!axes_.is_split(section) || axes_.local(section) % each.unit == 0) continue;
+                throw Refused(tensor() + " gives a device " + std::to_string(axes_.local(section)) + " of " +
+                              std::to_string(axes_.length(section)) + " elements of the weights of " +
+                              place_of(each.node) + ", whose blocks of " + std::to_string(each.unit) +
+                              " cannot be divided");
+            }
+        }
+    }
+
+    // Weights of products stay whole where a model needs it. Where an operator is not followed, they are few.
+    void require_followed() const {
+        if (layout_.tensor == 1) return;
+        std::int64_t lost = 0;
+        std::string why;
+        for (const TensorIndex t : weights_of_products()) {
+            const AxisId axis = axis_not_followed(t);
+            if (axis == Axes::kOne) continue;
+            std::int64_t elements = 1;
+            for (const Axes::Length length : relations_.lengths(t)) elements *= length;
+            lost += elements;
+            if (why.empty()) {
+                const Graph& graph = relations_.flow().graph();
+                why = graph.name(relations_.flow().tensor(t).name) + ": " + axes_.why(axis);
+            }
+        }
+        if (lost > total_ / kFewNotFollowed) throw Refused(tensor() + " does not divide " + why);
+    }
+    std::set<TensorIndex> weights_of_products() const {
+        std::set<TensorIndex> found;
+        const Flow& flow = relations_.flow();
+        for (NodeIndex node = 0; node < flow.count(); ++node) {
+            if (flow.kind(node) != WorkKind::gemm) continue;
+            for (const Operand& operand : flow.operands(node)) {
+                const TensorIndex t = relations_.origin_of(operand.tensor);
+                if (flow.tensor(t).role == Role::parameter && flow.tensor(t).shape.count > 1) found.insert(t);
+            }
+        }
+        return found;
+    }
+    // The axis of a whole weight that an operator might need whole; kOne if there is none.
+    AxisId axis_not_followed(TensorIndex weight) const {
+        const AxisList& axes = relations_.known(weight);
+        if (std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return axes_.is_split(axis); }))
+            return Axes::kOne;
+        for (const AxisId axis : axes) {
+            for (const AxisId leaf : axes_.leaves(axis)) {
+                const Axes::Leaf& known = axes_.info(leaf);
+                if (known.unknown && !(known.norm && !known.heads)) return leaf;
+            }
+        }
+        return Axes::kOne;
+    }
+
     Relations& relations_;
     Axes& axes_;
     const Layout& layout_;
     std::set<AxisId> made_;
     std::set<AxisId> vocabulary_;
+    std::map<std::string, std::int64_t> sorts_;  // and the elements of its weights
     std::int64_t total_ = 0;
 };
+
+// Numbers of ranks that fit, with the other fields of a layout.
+std::string fitting(Relations& relations, Layout layout) {
+    const bool sends = sends_tokens(layout);
+    std::string found;
+    for (layout.tensor = 1; layout.tensor <= kMost; ++layout.tensor) {
+        if (sends) layout.expert = layout.tensor * layout.data;
+        if (layout.tensor % layout.attention_data != 0) continue;
+        if (layout.tensor % layout.expert != 0 && !sends) continue;
+        relations.axes().undivide();
+        try {
+            Splitter splitter(relations, layout);
+            if (!splitter.may_fit()) continue;
+            splitter.run();
+        } catch (const std::invalid_argument&) {
+            continue;
+        }
+        found += (found.empty() ? "" : ", ") + std::to_string(layout.tensor);
+    }
+    return found;
+}
 
 }  // namespace
 
 void split_axes(Relations& relations, const Layout& layout) {
-    Splitter(relations, layout).run();
+    try {
+        Splitter(relations, layout).run();
+    } catch (const Refused& refused) {
+        std::string expected = fitting(relations, layout);
+        if (expected.empty()) {
+            Layout other = layout;
+            other.expert = 1;
+            other.attention_data = 1;
+            expected = fitting(relations, other) + ", with expert=1 and attention_data=1";
+        }
+        throw std::invalid_argument(std::string(refused.what()) + "; expected " +
+                                    (expected == "1" ? "tensor=1, or data=, copies of the whole model"
+                                                     : "tensor to be one of " + expected));
+    }
 }
 
 }  // namespace infercost

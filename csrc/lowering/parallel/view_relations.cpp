@@ -201,9 +201,9 @@ bool cut(Relations& relations, const Call& call) {
         if (parts.size() == lengths.size()) {
             axes[at] = parts[place];
         } else {
-            relations.axes().fix(axes[at], "a part of them is read");
+            relations.axes().fix(axes[at], "a part of them is read", true);
             axes[at] = relations.axes().leaf(part);
-            relations.axes().fix(axes[at], "they are a part of others");
+            relations.axes().fix(axes[at], "they are a part of others", true);
         }
     }
     relations.set(result, axes);
@@ -214,7 +214,7 @@ bool take_out(Relations& relations, const Call& call) {
     AxisList axes = relations.of(source_of(call));
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
-    relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they are read one by one");
+    relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they are read one by one", true);
     axes.erase(axes.begin() + dim);
     for (std::size_t i = 0; i < call.output_count(); ++i) relations.set(call.output(i), axes);
     return true;
@@ -328,9 +328,9 @@ bool pad(Relations& relations, const Call& call) {
     AxisList axes = relations.of(source);
     for (std::size_t i = 0; i < axes.size(); ++i) {
         if (before[i] == after[i]) continue;
-        relations.axes().fix(axes[i], "a pad goes around them");
+        relations.axes().fix(axes[i], "a pad goes around them", true);
         axes[i] = relations.axes().leaf(after[i]);
-        relations.axes().fix(axes[i], "a pad goes around them");
+        relations.axes().fix(axes[i], "a pad goes around them", true);
     }
     relations.set(call.output(), axes);
     return true;
@@ -343,7 +343,7 @@ bool along_dims(Relations& relations, const Call& call) {
         if (!each.is_constant()) return false;
         const std::int64_t dim = each.constant() < 0 ? each.constant() + rank : each.constant();
         if (dim >= 0 && dim < rank)
-            relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places");
+            relations.axes().fix(axes[static_cast<std::size_t>(dim)], "they change places", true);
     }
     relations.set(call.output(), axes);
     return true;
