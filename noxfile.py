@@ -106,6 +106,13 @@ def zoo(session: nox.Session) -> None:
 
 
 @nox.session
+def layouts(session: nox.Session) -> None:
+    """Check the ranks of all layouts of 2 to 16 devices for twelve architectures, and write tests/golden/layouts.md."""
+    session.install(".[models,test]")
+    session.run("python", "tests/predict/run_layouts.py", *session.posargs)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
 

@@ -968,6 +968,9 @@ def parallel_graph(
     context: int = 1,
     attention_data: int = 1,
     nodes: int = 1,
+    routing: str = "balanced",
+    exponent: float = 1.0,
+    loads: Sequence[float] = (),
 ) -> tuple[Graph, list[tuple[str, int, int, str]]]: ...
 def expert_counts(graph: Graph) -> list[int]: ...
 def context_graph(

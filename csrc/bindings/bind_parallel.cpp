@@ -60,6 +60,15 @@ std::vector<std::size_t> stages_of(const GraphPtr& graph, const std::vector<Tens
     return stages_of_tensors(*graph, tensors, given);
 }
 
+Routing routing_named(std::string_view name) {
+    if (name == "balanced") return Routing::balanced;
+    if (name == "random") return Routing::random;
+    if (name == "power") return Routing::power;
+    if (name == "measured") return Routing::measured;
+    throw std::invalid_argument("routing is '" + std::string(name) +
+                                "'; expected balanced, random, power or measured");
+}
+
 }  // namespace
 
 void register_parallel(py::module_& m) {
@@ -67,7 +76,8 @@ void register_parallel(py::module_& m) {
         "parallel_graph",
         [](const std::shared_ptr<const Graph>& graph, std::int64_t tensor, std::int64_t pipeline,
            std::int64_t expert, std::int64_t data, bool sequence, std::int64_t context,
-           std::int64_t attention_data, std::int64_t nodes) {
+           std::int64_t attention_data, std::int64_t nodes, const std::string& routing, double exponent,
+           const std::vector<double>& loads) {
             const Layout layout{.tensor = tensor,
                                 .pipeline = pipeline,
                                 .expert = expert,
@@ -75,7 +85,10 @@ void register_parallel(py::module_& m) {
                                 .context = context,
                                 .attention_data = attention_data,
                                 .nodes = nodes,
-                                .sequence = sequence};
+                                .sequence = sequence,
+                                .routing = routing_named(routing),
+                                .exponent = exponent,
+                                .loads = loads};
             RankGraph made;
             {
                 const CoreCall core;
@@ -89,7 +102,8 @@ void register_parallel(py::module_& m) {
         },
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
-        py::arg("attention_data") = 1, py::arg("nodes") = 1,
+        py::arg("attention_data") = 1, py::arg("nodes") = 1, py::arg("routing") = "balanced",
+        py::arg("exponent") = 1.0, py::arg("loads") = std::vector<double>{},
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
         "buffer its name, the elements of the rank and those of the whole, and why it is whole.");
     m.def(

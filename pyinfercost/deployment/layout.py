@@ -39,6 +39,9 @@ def _parsed(text: str) -> Layout:
     given: dict[str, Any] = {}
     for term in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = (part.strip() for part in term.partition("="))
+        if name == "expert_load":
+            given[name] = number
+            continue
         if equals and not number.isdigit():
             raise LayoutError(f"layout has {shown(term)}; expected a whole number, as in 'tensor=4'")
         _check_names([name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
@@ -180,19 +180,14 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
         return engine_graph(rank_graph(captured, wanted), kept[MADE_BY])
     key = ("layout", wanted)
     if key not in kept:
-        given = {each.name: getattr(wanted, each.name) for each in fields(wanted) if each.name not in _OF_WHOLE}
         try:
-            made, shares = _core.parallel_graph(graph, **given)
+            made, shares = _core.parallel_graph(graph, **wanted.for_core())
         except InputError as error:
             raise LayoutError(str(error)) from None
         graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
         kept[key] = made
     found: Graph = kept[key]
     return found
-
-
-_OF_WHOLE = ("micro_batches", "zero")
-"""Fields of a layout that change the graph of no rank."""
 
 
 def _of_all_tokens(layout: Layout) -> Layout:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from math import prod
 from typing import Any
 
-from .._checks import COUNT, MOST, Range, flag, whole
+from .._checks import COUNT, MOST, Range, flag, number_in, shown, whole
 from ..errors import InputError
 
 FACTORS = ("tensor", "pipeline", "context", "data")
 """Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
 _RANGES = {"micro_batches": Range(0, MOST), "zero": Range(0, 3)}
+
+_NOT_OF_A_RANK = ("zero", "micro_batches", "expert_load")
+BALANCED = "balanced"
+_EXPONENT = Range(0.0, 10.0)
+_LOAD = Range(0.0, 1e15)
+_EXPECTED_LOADS = "expected balanced, random, power:EXPONENT, or the tokens of each expert as numbers"
 
 
 class LayoutError(InputError):
@@ -37,6 +44,12 @@ class Layout:
             replicates everything, 1 shards the states of the optimizer, 2 also gradients, 3 also weights.
         micro_batches: Parts of the batch that are in the stages of a pipeline at the same time; 0, the default, stands
             for as many as there are stages, where the batch has as many items.
+        expert_load: How tokens are shared by experts. `"balanced"`: experts have equal numbers of tokens. `"random"`:
+            each token chooses its experts at random, so some have none, and the busiest device has about
+            sqrt(2 m ln n) more than the mean m of n devices. `"power:1.2"`: the tokens of the i-th expert are as
+            1 / i^1.2, and experts lie on the devices in turn. Numbers, or text such as `"40:30:20:10"`: measured tokens
+            of each expert, with neighbors on one device. The device with most tokens decides, and of its experts those
+            are read that have tokens.
 
     Raises:
         LayoutError: A number is below 1, or does not fit the others.
@@ -52,15 +65,18 @@ class Layout:
     nodes: int = 1
     zero: int = 0
     micro_batches: int = 0
+    expert_load: str | Iterable[float] = BALANCED
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            checked: int | bool = (
-                flag(value, each.name, LayoutError)
-                if each.name == "sequence"
-                else whole(value, each.name, _RANGES.get(each.name, COUNT), LayoutError)
-            )
+            checked: int | bool | str
+            if each.name == "expert_load":
+                checked = _load_text(value)
+            elif each.name == "sequence":
+                checked = flag(value, each.name, LayoutError)
+            else:
+                checked = whole(value, each.name, _RANGES.get(each.name, COUNT), LayoutError)
             object.__setattr__(self, each.name, checked)
         if self.tensor % self.expert and self.expert != self.tensor * self.data:
             raise LayoutError(
@@ -135,4 +151,37 @@ class Layout:
     def __str__(self) -> str:
         """Return the text that `parse_layout` reads: `tensor=4,data=2`."""
         given = self.to_dict() or {"tensor": 1}
-        return ",".join(f"{name}={int(value)}" for name, value in given.items())
+        return ",".join(f"{name}={value if isinstance(value, str) else int(value)}" for name, value in given.items())
+
+    def for_core(self) -> dict[str, Any]:
+        """Return the arguments of the core."""
+        numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _NOT_OF_A_RANK}
+        kind, _, exponent = str(self.expert_load).partition(":")
+        if kind == "power":
+            return {**numbers, "routing": kind, "exponent": float(exponent)}
+        if kind in (BALANCED, "random"):
+            return {**numbers, "routing": kind}
+        return {**numbers, "routing": "measured", "loads": [float(load) for load in str(self.expert_load).split(":")]}
+
+
+def _load_text(value: object) -> str:
+    """Return the text of a load of experts."""
+    if isinstance(value, str):
+        kind, colon, exponent = value.partition(":")
+        if value in (BALANCED, "random"):
+            return value
+        if kind == "power":
+            found = number_in(exponent if colon else 1.0, "the exponent of expert_load", _EXPONENT, LayoutError)
+            return f"power:{found:g}"
+        loads: list[object] = list(value.split(":"))
+    elif isinstance(value, Iterable):
+        loads = list(value)
+    else:
+        raise LayoutError(f"expert_load is {shown(value)}; {_EXPECTED_LOADS}")
+    try:
+        numbers = [number_in(load, "a load", _LOAD, LayoutError) for load in loads]
+    except LayoutError:
+        raise LayoutError(f"expert_load is {shown(value)}; {_EXPECTED_LOADS}") from None
+    if not sum(numbers):
+        raise LayoutError(f"expert_load is {shown(value)}; {_EXPECTED_LOADS}, of which one is above 0")
+    return ":".join(repr(load) if load % 1 else str(int(load)) for load in numbers)

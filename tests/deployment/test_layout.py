@@ -25,6 +25,8 @@ H100 = "h100-sxm-80gb"
         (Layout(tensor=8, expert=8, nodes=2), "tensor=8,expert=8,nodes=2", 8, 8),
         (Layout(expert=8, data=8), "expert=8,data=8", 1, 8),
         (Layout(tensor=2, sequence=True), "tensor=2,sequence=1", 2, 2),
+        (Layout(expert=8, data=8, expert_load="power:1.20"), "expert=8,data=8,expert_load=power:1.2", 1, 8),
+        (Layout(tensor=2, expert=2, expert_load=[3, 0.5]), "tensor=2,expert=2,expert_load=3:0.5", 2, 2),
     ],
 )
 def test_a_layout_is_its_text(layout: Layout, text: str, ranks: int, devices: int) -> None:

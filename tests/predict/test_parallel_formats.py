@@ -73,9 +73,7 @@ def is_of_all(weight: str, *, by_row: bool) -> bool:
 @pytest.mark.parametrize("layout", [Layout(tensor=2), Layout(tensor=4), Layout(tensor=4, expert=4)], ids=str)
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", CONFIGS)
-def test_ranks_together_have_the_weights_and_contractions(
-    folder: Path, name: str, form: str, layout: Layout
-) -> None:
+def test_ranks_together_have_the_weights_and_contractions(folder: Path, name: str, form: str, layout: Layout) -> None:
     if layout.expert > 1 and name not in MIXTURES:
         return
     whole = ic.whatif(captured(folder, name), quantize=form)
@@ -190,9 +188,7 @@ def test_what_files_store_beside_a_weight_is_divided_with_it() -> None:
         "up.qweight": 4, "up.scales": 4, "up.qzeros": 4, "up.g_idx": 1,  # groups of inputs, which are whole
         "down.qweight": 4, "down.scales": 4, "down.qzeros": 4, "down.g_idx": 4,
     }  # fmt: skip
-    assert {share.name: share.why for share in shares if share.why} == {
-        "up.g_idx": "they are of an input of the model"
-    }
+    assert {share.name: share.why for share in shares if share.why} == {"up.g_idx": "they are of an input of the model"}
     with pytest.raises(LayoutError, match=re.escape("gives a device 32 of 512 elements of the weights of down")):
         ic.parallel(Stored().graph, "tensor=16")  # groups of 64
 

@@ -1,12 +1,14 @@
 """Run a small model on several processes with torch's tensor parallelism, and print what one of them ran.
 
 `python tests/support/real_ranks.py RANK RANKS PORT CONFIG.json PLAN.json`: the processes join through gloo. The first
-one prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of theirs.
+one prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of theirs. A
+plan has modules and styles of torch, or it is that of transformers (`"own": true`), which also divides experts.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LENGTH = 128
-PRODUCTS = ("aten.mm", "aten.addmm", "aten.bmm", "aten.linear")
+PRODUCTS = (
+    "aten.mm", "aten.addmm", "aten.bmm", "aten.linear", "aten._grouped_mm", "transformers.grouped_mm_fallback",
+)  # fmt: skip
 STYLES = {
     "columns": ColwiseParallel,
     "rows": RowwiseParallel,
@@ -45,9 +49,27 @@ class Recorder(TorchDispatchMode):
         if name in PRODUCTS:
             tensors = [each for each in args if isinstance(each, torch.Tensor) and each.dim() >= 2]
             self.products.append([list(each.shape) for each in tensors])
+        elif name == "c10d.allreduce_":
+            self.collectives += [("all_reduce", each.numel() * each.element_size()) for each in args[0]]
         elif "all_reduce" in name or "all_gather_into_tensor" in name:
             self.collectives.append((name.rpartition(".")[2], args[0].numel() * args[0].element_size()))
         return func(*args, **(kwargs or {}))
+
+
+def divide_by_own_plan(model: Any, mesh: Any) -> None:
+    """Divide a model as transformers does, by the plan of its config."""
+    from transformers.distributed.tensor_parallel import apply_tensor_parallelism
+
+    plan: dict[str, str] = {}
+    for name, module in model.named_modules():  # weights before the module that has them
+        own = model.tp_plan.get(re.sub(r"\d+", "*", name))
+        for weight, _ in module.named_parameters(recurse=False):
+            rule = model.tp_plan.get(re.sub(r"\d+", "*", f"{name}.{weight}"), own)
+            if rule is not None:
+                plan[f"{name}.{weight}"] = rule
+        if own is not None:
+            plan[name] = own
+    apply_tensor_parallelism(model, mesh, plan)
 
 
 def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> None:
@@ -63,7 +85,10 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
     maker = AutoModelForCausalLM if plan.pop("causal") else AutoModel
     model = maker.from_config(config, attn_implementation="sdpa").eval()
     mesh = dist.init_device_mesh("cpu", (ranks,))
-    parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
+    if plan.pop("own", False):
+        divide_by_own_plan(model, mesh)
+    else:
+        parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
     recorder = Recorder()
     keywords = {"use_cache": False} if maker is AutoModelForCausalLM else {}
     with torch.no_grad(), recorder:

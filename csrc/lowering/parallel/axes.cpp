@@ -67,6 +67,7 @@ AxisId Axes::sequence(std::span<const AxisId> axes) {
 Axes::Length Axes::local(AxisId axis) const {
     const Node& node = at(axis);
     if (node.kind == Kind::leaf) {
+        if (node.leaf.busiest > 0) return node.leaf.busiest;
         if (node.leaf.splits == 1) return node.length;
         return ceil_div(blocks(axis), node.leaf.splits) * node.leaf.unit;
     }
@@ -82,12 +83,15 @@ Axes::Length Axes::blocks(AxisId leaf) const {
 }
 
 void Axes::undivide() {
-    for (Node& node : nodes_) node.leaf.splits = 1;
+    for (Node& node : nodes_) {
+        node.leaf.splits = 1;
+        node.leaf.busiest = 0;
+    }
 }
 
 bool Axes::is_split(AxisId axis) const {
     const Node& node = at(axis);
-    if (node.kind == Kind::leaf) return node.leaf.splits > 1;
+    if (node.kind == Kind::leaf) return node.leaf.splits > 1 || node.leaf.busiest > 0;
     return std::any_of(node.parts.begin(), node.parts.end(), [&](AxisId part) { return is_split(part); });
 }
 

@@ -26,6 +26,7 @@ class Axes {
         bool unknown = false;      // the reason is that an operator is not followed
         std::int64_t splits = 1;   // parts, of which the largest counts; a device has one of them
         std::int64_t unit = 1;     // elements of a block, which no part divides
+        std::int64_t busiest = 0;  // elements of the busiest device, where shares differ; 0 where they do not
         std::int64_t weights = 0;  // elements of the weights that have it
     };
 

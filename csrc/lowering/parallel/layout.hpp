@@ -10,6 +10,14 @@
 
 namespace infercost {
 
+// How tokens are shared by experts.
+enum class Routing : std::uint8_t {
+    balanced,  // experts have equal numbers of tokens
+    random,    // each token chooses at random
+    power,     // the tokens of the i-th expert are as 1 / i to some power
+    measured   // by given shares
+};
+
 struct Layout {
     std::int64_t tensor = 1;          // ranks that share each product
     std::int64_t pipeline = 1;        // stages of layers
@@ -19,6 +27,9 @@ struct Layout {
     std::int64_t attention_data = 1;  // shares of the batch in attention, inside the ranks of `tensor`
     std::int64_t nodes = 1;           // machines that the devices are in
     bool sequence = false;            // norms and sums on a share of the tokens, between products
+    Routing routing = Routing::balanced;
+    double exponent = 1.0;      // of a power law
+    std::vector<double> loads;  // measured tokens of each expert, in their order on the ranks
 
     std::int64_t of_attention() const { return tensor / attention_data; }
     std::int64_t devices() const { return tensor * pipeline * data * context; }

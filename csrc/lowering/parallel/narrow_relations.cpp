@@ -19,8 +19,8 @@ struct Narrow {
     bool padded;         // whether engines pad the blocks of each device
 };
 
-// Elements in each of a number of blocks, of which the last may be shorter: a power of two where the length is
-// no multiple.
+// Elements in each of a number of blocks, of which the last may be shorter: a power of two where the length
+// is no multiple.
 Axes::Length block_of(Axes::Length length, Axes::Length blocks) {
     if (blocks <= 0 || blocks >= length) return 1;
     if (length % blocks == 0) return length / blocks;
@@ -50,8 +50,7 @@ AxisId flat(Relations& relations, const Narrow& narrow, std::string_view name, A
     if (narrow.group > 0) {
         const Axes::Length groups = (columns + narrow.group - 1) / narrow.group;
         add_groups(relations, narrow.inner, narrow.group, narrow.padded);
-        if (length % groups == 0)
-            add_groups(relations, narrow.outer, block_of(rows, length / groups), false);
+        if (length % groups == 0) add_groups(relations, narrow.outer, block_of(rows, length / groups), false);
     }
     const AxisId both[] = {narrow.outer, narrow.inner};
     return axes.product(both);
@@ -117,7 +116,8 @@ bool relate_weight(Relations& relations, const Call& call, TensorIndex weight, A
         });
     }
     add_groups(relations, inner, columns / lengths.back(), narrow.padded);
-    for_each_beside([&](const std::string& name, TensorIndex t) { relate_beside(relations, narrow, name, t); });
+    for_each_beside(
+        [&](const std::string& name, TensorIndex t) { relate_beside(relations, narrow, name, t); });
     return true;
 }
 
@@ -158,12 +158,12 @@ bool widen(Relations& relations, const Call& call) {
 }
 
 constexpr RelationRow kRows[] = {
-    {"pyinfercost.linear_weight_only",                     linear },
-    {"pyinfercost.linear_quantized",                       linear },
-    {"pyinfercost.linear_semi_structured",                 linear },
-    {"pyinfercost.grouped_weight_only",                    grouped},
-    {"pyinfercost.grouped_quantized",                      grouped},
-    {"quantized_decomposed.dequantize_per_channel_group",  widen  },
+    {"pyinfercost.linear_weight_only",                    linear },
+    {"pyinfercost.linear_quantized",                      linear },
+    {"pyinfercost.linear_semi_structured",                linear },
+    {"pyinfercost.grouped_weight_only",                   grouped},
+    {"pyinfercost.grouped_quantized",                     grouped},
+    {"quantized_decomposed.dequantize_per_channel_group", widen  },
 };
 
 }  // namespace

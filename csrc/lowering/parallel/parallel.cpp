@@ -11,6 +11,9 @@
 namespace infercost {
 namespace {
 
+constexpr std::int64_t kMostExponent = 10;
+constexpr std::int64_t kMostLoad = 1'000'000'000'000'000;
+
 void require(bool fits, const std::string& what) {
     if (!fits) throw std::invalid_argument(what);
 }
@@ -55,6 +58,15 @@ void Layout::check() const {
     require(tensor % attention_data == 0, "attention_data=" + text(attention_data) +
                                               " does not divide tensor=" + text(tensor) +
                                               "; expected a divisor of it");
+    require(exponent >= 0 && exponent <= kMostExponent,
+            "the exponent of expert_load is not from 0 to " + text(kMostExponent));
+    double all = 0;
+    for (const double load : loads) {
+        require(load >= 0 && load <= kMostLoad, "a load of an expert is not from 0 to " + text(kMostLoad));
+        all += load;
+    }
+    require(routing != Routing::measured || all > 0,
+            "loads of experts are missing or add up to 0; expected a number above 0");
     const bool inside = tensor % expert == 0;
     require(inside || expert == tensor * data,
             "expert=" + text(expert) + " neither divides tensor=" + text(tensor) +
@@ -66,6 +78,9 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     layout.check();
     require_captured(*graph);
     Relations relations(graph);
+    require(layout.routing == Routing::balanced || !loads_by_rows(relations, layout).empty(),
+            "expert_load is of experts whose tokens are sorted, and this model has none; expected "
+            "expert_load=balanced");
     split_axes(relations, layout);
     const PartialSums sums = partial_sums(relations, layout);
     return write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));

@@ -268,10 +268,6 @@ class Finder {
 
 }  // namespace
 
-bool sends_tokens(const Layout& layout) {
-    return layout.expert > layout.tensor;
-}
-
 bool makes_expert_rows(const Relations& relations, NodeIndex node) {
     const Call call = relations.flow().call(node);
     if (!is_one_of(call.op().name, kLookUps) || call.output_count() != 1) return false;
@@ -285,6 +281,31 @@ bool makes_expert_rows(const Relations& relations, NodeIndex node) {
         return rows != Axes::kOne && relations.axes().root(axes.front()) == rows && from.size() == 2 &&
                relations.axes().root(from.front()) != rows;
     });
+}
+
+std::map<AxisId, ExpertLoads> loads_by_rows(Relations& relations, const Layout& layout) {
+    const Axes& axes = relations.axes();
+    std::map<AxisId, std::int64_t> top_k;
+    std::map<AxisId, ExpertLoads> loads;
+    if (relations.experts().empty()) return loads;
+    for (NodeIndex node = 0; node < relations.flow().count(); ++node) {
+        if (!makes_expert_rows(relations, node)) continue;
+        const Call call = relations.flow().call(node);
+        const Axes::Length rows = relations.lengths(call.output()).front();
+        const Axes::Length tokens = relations.lengths(call.first_operand()).front();
+        if (tokens > 0 && rows % tokens == 0) {
+            top_k.emplace(axes.root(relations.known(call.output()).front()), rows / tokens);
+        }
+    }
+    for (const Experts& each : relations.experts()) {
+        const AxisId rows = axes.root(each.rows);
+        if (rows == Axes::kOne || loads.contains(rows)) continue;
+        const auto found = top_k.find(rows);
+        const Axes::Length experts = axes.length(each.experts);
+        const std::int64_t chosen = found == top_k.end() ? 1 : std::min(found->second, experts);
+        loads.emplace(rows, ExpertLoads(layout, experts, chosen));
+    }
+    return loads;
 }
 
 PartialSums partial_sums(Relations& relations, const Layout& layout) {

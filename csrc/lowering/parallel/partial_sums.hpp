@@ -4,7 +4,7 @@
 #include <map>
 #include <vector>
 
-#include "lowering/parallel/layout.hpp"
+#include "lowering/parallel/expert_loads.hpp"
 #include "lowering/parallel/relations.hpp"
 
 namespace infercost {
@@ -33,9 +33,10 @@ struct PartialSums {
 // sums are joined once.
 PartialSums partial_sums(Relations& relations, const Layout& layout);
 
-// Whether experts lie on more ranks than those that share the tokens, which are sent to them.
-bool sends_tokens(const Layout& layout);
 // Whether a node makes rows of experts from tokens.
 bool makes_expert_rows(const Relations& relations, NodeIndex node);
+// The loads of experts by the axis of their rows. Throws std::invalid_argument for loads that do not fit a
+// layer.
+std::map<AxisId, ExpertLoads> loads_by_rows(Relations& relations, const Layout& layout);
 
 }  // namespace infercost

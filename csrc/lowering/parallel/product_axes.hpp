@@ -13,8 +13,8 @@ TensorIndex named(const Call& call, std::initializer_list<const char*> names);
 void set_result(Relations& relations, const Call& call, TensorIndex left, AxisId last);
 // The last dimension of a bias is that of the result.
 void relate_bias(Relations& relations, const Call& call, const char* name, AxisId last);
-// The result and the bias of a product with a stack of matrices. Rows are sorted by expert, [rows, k], or there
-// are rows of each expert, [experts, rows, k].
+// The result and the bias of a product with a stack of matrices. Rows are sorted by expert, [rows, k], or
+// there are rows of each expert, [experts, rows, k].
 bool relate_experts(Relations& relations, const Call& call, TensorIndex left, TensorIndex right,
                     AxisId experts, AxisId outer);
 

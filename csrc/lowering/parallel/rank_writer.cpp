@@ -1,6 +1,7 @@
 #include "lowering/parallel/rank_writer.hpp"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -22,13 +23,19 @@ class RankWriter {
   public:
     RankWriter(const std::shared_ptr<const Graph>& graph, Relations& relations, const Layout& layout,
                const TokenShares& tokens)
-        : graph_(*graph), relations_(relations), layout_(layout), tokens_(tokens), rewriter_(*graph) {}
+        : graph_(*graph),
+          relations_(relations),
+          layout_(layout),
+          tokens_(tokens),
+          loads_(loads_by_rows(relations, layout)),
+          rewriter_(*graph) {}
 
     RankGraph run(const std::vector<Joined>& joins) {
         find_whole_norms();
         for (std::size_t t = 0; t < graph_.tensors().size(); ++t) narrow(static_cast<TensorIndex>(t));
         for (NodeIndex i = 0; i < flow().count(); ++i) fix_arguments(i);
         for (const NodeIndex node : tokens_.nodes) replace_sizes(node);
+        for (const Experts& each : relations_.experts()) count_experts(each);
         for (const Joined& joined : joins) join(joined);
         for (const Gathered& gathered : tokens_.gathered) gather(gathered);
         for (const TensorIndex t : tokens_.returned) gather_result(t);
@@ -68,6 +75,8 @@ class RankWriter {
         if (shared) whole = whole.substitute(tokens_.replaced);
         if (!is_split(t, dim)) return whole;
         const AxisId axis = relations_.known(t)[dim];
+        if (axes().is_leaf(axis) && axes().info(axis).busiest > 0)
+            return loads_.at(axes().root(axis)).rows(whole);
         if (axes().is_leaf(axis) && axes().info(axis).unit == 1)
             return Expr::ceil_div(whole, axes().info(axis).splits);
         return scaled(whole, axes().local(axis), axes().length(axis));
@@ -178,10 +187,6 @@ class RankWriter {
             const std::size_t channels = flow().tensor(input).shape.count -
                                          flow().tensor(call.require_tensor("weight")).shape.count + 1;
             if (is_split(input, channels)) rewriter_.set_argument(node, {"groups", local(input, channels)});
-        }
-        if (call.has("groups_used") && layout_.expert > 1) {
-            const Expr used = Expr::ceil_div(call.integer("groups_used", 1), layout_.expert);
-            rewriter_.set_argument(node, {"groups_used", used});
         }
         if (op == "aten.arange" && call.has("end") && is_split(result, 0)) {
             rewriter_.set_argument(node, {"end", local(result, 0)});
@@ -373,7 +378,25 @@ class RankWriter {
         for (const Experts& each : relations_.experts()) {
             if (axes().root(each.rows) != axis) continue;
             arguments.push_back({"experts", Expr(axes().length(each.experts))});
+            const ExpertLoads& loads = loads_.at(axis);
+            if (loads.top_k() > 1) arguments.push_back({"top_k", Expr(loads.top_k())});
+            if (loads.share() != kBalanced) arguments.push_back({"share", Expr(loads.share())});
             break;
+        }
+    }
+    // Products of the experts that have rows.
+    void count_experts(const Experts& experts) {
+        const Call call = flow().call(experts.node);
+        const auto loads = loads_.find(axes().root(experts.rows));
+        if (layout_.routing != Routing::balanced && loads != loads_.end()) {
+            const TensorIndex rows =
+                call.tensor("mat2") != kNoTensor ? call.require_tensor("self") : call.require_tensor("input");
+            Expr all = graph_.expr(graph_.dims(flow().tensor(rows).shape)[0]);
+            if (tokens_.tensors.contains(rows)) all = all.substitute(tokens_.replaced);
+            rewriter_.set_argument(experts.node, {"groups_used", loads->second.experts(all)});
+        } else if (call.has("groups_used") && layout_.expert > 1) {
+            const Expr used = Expr::ceil_div(call.integer("groups_used", 1), layout_.expert);
+            rewriter_.set_argument(experts.node, {"groups_used", used});
         }
     }
 
@@ -483,6 +506,7 @@ class RankWriter {
     Relations& relations_;
     const Layout& layout_;
     const TokenShares& tokens_;
+    std::map<AxisId, ExpertLoads> loads_;
     GraphRewriter rewriter_;
     std::map<TensorIndex, TensorIndex> summed_;  // partial sum -> what it is added up to
     std::set<NodeIndex> whole_norms_;

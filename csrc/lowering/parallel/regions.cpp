@@ -32,6 +32,7 @@ class Finder {
         const std::set<TensorIndex> entries(region.entries.begin(), region.entries.end());
         std::set<NodeIndex> inside;
         collect(joined.after, joined.tensor, entries, inside);
+        add_results(joined.tensor, inside);
         add_memory(inside);
         region.nodes.assign(inside.begin(), inside.end());
         for (const NodeIndex node : region.nodes) {
@@ -100,6 +101,20 @@ class Finder {
                     "them; expected attention_data=1 and sequence=0");
             }
             if (operand.producer != kNoNode) collect(operand.producer, sum, entries, inside);
+        }
+    }
+
+    // What is made of values of a region and is not in its sum: caches that are returned, logits of a router.
+    void add_results(TensorIndex sum, std::set<NodeIndex>& inside) const {
+        for (NodeIndex i = 0; i < flow().count(); ++i) {
+            if (inside.contains(i) || !flow().is_live(i)) continue;
+            const auto operands = flow().operands(i);
+            if (std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
+                    return operand.tensor != sum && operand.producer != kNoNode &&
+                           inside.contains(operand.producer);
+                })) {
+                inside.insert(i);
+            }
         }
     }
 

@@ -180,6 +180,7 @@ class Splitter {
     // Each rank has some experts, and the rows that are sent to them.
     void split_experts() {
         if (layout_.expert == 1) return;
+        const std::map<AxisId, ExpertLoads> loads = loads_by_rows(relations_, layout_);
         bool any = false;
         for (const Experts& each : relations_.experts()) {
             if (is_of_heads(each.experts)) continue;
@@ -192,6 +193,10 @@ class Splitter {
             split_rounded(each.experts, layout_.expert);
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
             split_rounded(each.rows, sends_tokens(layout_) ? layout_.tensor : layout_.expert);
+            if (const auto found = loads.find(axes_.root(each.rows));
+                found != loads.end() && layout_.routing != Routing::balanced) {
+                axes_.info(each.rows).busiest = found->second.rows(axes_.length(each.rows)).constant();
+            }
             any = true;
         }
         // What each expert adds to its rows lies with the expert.

@@ -1,0 +1,156 @@
+"""Experts with unequal numbers of tokens: the busiest rank, the experts that are read, and what is exchanged."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+from pyinfercost import Layout
+from pyinfercost.deployment import LayoutError
+from pyinfercost.predict.plans import value_of
+from pyinfercost.sources.captured import graph_over
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+
+EXPERTS, CHOSEN, TOKENS = 8, 2, 128
+ROWS = TOKENS * CHOSEN
+MIXTRAL: dict[str, Any] = {
+    "model_type": "mixtral", "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 96,
+    "num_local_experts": EXPERTS, "num_experts_per_tok": CHOSEN, "num_hidden_layers": 1, "hidden_size": 64,
+    "vocab_size": 512, "pad_token_id": 0,
+}  # fmt: skip
+HARMONIC = sum(1 / i for i in range(1, EXPERTS + 1))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("configs")
+    (path / "config.json").write_text(json.dumps(MIXTRAL), encoding="utf-8")
+    return path
+
+
+@cache
+def prompt(folder: Path) -> ic.Graph:
+    return ic.capture(f"hf:{folder}#prefill")
+
+
+@cache
+def step(folder: Path) -> ic.Graph:
+    return graph_over(f"hf:{folder}#decode", {"batch": [2, 3], "context": [1000, 2000]}).graph
+
+
+def grouped(graph: ic.Graph) -> list[ic._core.NodeInfo]:
+    found = [node for node in graph.nodes if "grouped" in node.op]
+    assert len(found) == 2
+    return found
+
+
+def rows(graph: ic.Graph) -> int:
+    """Rows of experts on the rank."""
+    found = {graph.tensor(node.inputs[0].index).shape[0] for node in grouped(graph)}
+    assert len(found) == 1
+    return int(found.pop())
+
+
+def contractions(graph: ic.Graph) -> int:
+    """Contraction FLOPs of the experts."""
+    return sum(row.work.contraction_flops for row in ic.count(graph).layers if "grouped" in row.op)
+
+
+@pytest.mark.parametrize(
+    ("load", "share"),
+    [
+        ("balanced", 1.0),
+        # Experts 1 and 5 of eight are on the first of four ranks.
+        ("power:1", 4 * (1 + 1 / 5) / HARMONIC),
+        ("power:0", 1.0),
+        # All tokens choose the first expert, and one in five the second; these two have 1.2 of the 2 of a token.
+        ("50:10:10:10:5:5:5:5", 4 * 1.2 / 2),
+        ([1] * EXPERTS, 1.0),
+    ],
+)
+def test_the_busiest_rank_decides(folder: Path, load: str | list[int], share: float) -> None:
+    rank = ic.parallel(prompt(folder), Layout(tensor=4, expert=4, expert_load=load))
+    assert rows(rank) == math.ceil(ROWS * round(share, 3) / 4)
+    balanced = ic.parallel(prompt(folder), Layout(tensor=4, expert=4))
+    assert contractions(rank) * (ROWS // 4) == contractions(balanced) * rows(rank)
+
+
+def test_the_busiest_of_ranks_with_random_tokens_has_more_than_the_mean(folder: Path) -> None:
+    rank = ic.parallel(prompt(folder), Layout(tensor=4, expert=4, expert_load="random"))
+    mean = ROWS / 4
+    assert rows(rank) == round(mean + math.sqrt(2 * mean * math.log(4)))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 16, 64, 1000])
+def test_experts_that_are_read_are_those_with_tokens(folder: Path, batch: int) -> None:
+    def read(layout: Layout) -> int:
+        used = [node.argument("groups_used") for node in grouped(ic.parallel(step(folder), layout))]
+        assert used[0] == used[1]
+        return int(value_of(used[0], {"batch": batch, "context": 1000}))
+
+    expected = EXPERTS * (1 - (1 - CHOSEN / EXPERTS) ** batch)
+    assert read(Layout(expert_load="random")) == pytest.approx(expected, abs=0.6)
+    assert read(Layout(tensor=2, expert_load="random")) == pytest.approx(expected, abs=0.6)
+    assert read(Layout(tensor=4, expert=4, expert_load="random")) == pytest.approx(max(1, expected / 4), abs=0.6)
+    # The expert of the first rank has all tokens, and the second one of ten.
+    loads = [50, 10, *[0] * 5, 40]
+    chosen = 1 + (1 - (1 - 10 / 50) ** batch)
+    assert read(Layout(tensor=4, expert=4, expert_load=loads)) == pytest.approx(chosen, abs=0.6)
+
+
+def test_tokens_are_exchanged_with_the_busiest_rank(folder: Path) -> None:
+    def exchanged(load: str) -> dict[str, tuple[Any, ...]]:
+        rank = ic.parallel(prompt(folder), Layout(expert=8, data=8, expert_load=load))
+        sent = {row.op: row.work.bytes_sent for row in ic.count(rank).layers if row.op.startswith("collective.")}
+        nodes = {node.op: node for node in rank.nodes if node.op.startswith("collective.")}
+        return {op: (*(nodes[op].argument(name) for name in ("top_k", "experts")), sent[op]) for op in nodes}
+
+    balanced, busy = exchanged("balanced"), exchanged("power:1")
+    assert set(balanced) == {"collective.dispatch", "collective.combine"}
+    for op, (chosen, experts, sent) in balanced.items():
+        assert (chosen, experts) == (CHOSEN, EXPERTS)
+        # To one of eight experts, of which one is on the rank: two copies of a token of 64 elements, in float32.
+        assert sent == TOKENS * CHOSEN * 64 * 4 * 7 / 8
+        assert busy[op][:2] == (CHOSEN, EXPERTS)
+        assert busy[op][2] == pytest.approx(sent * EXPERTS / HARMONIC, rel=1e-3)
+    rank = ic.parallel(prompt(folder), Layout(expert=8, data=8, expert_load="power:1"))
+    assert rows(rank) == math.ceil(ROWS * round(EXPERTS / HARMONIC, 3))
+
+
+def test_a_step_takes_longer_with_a_busy_rank(folder: Path) -> None:
+    def latency_s(load: str) -> float:
+        layout = Layout(tensor=4, expert=4, expert_load=load)
+        on = ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", layout=layout)
+        return ic.estimate(step(folder), on=on, sizes={"batch": 4096, "context": 1000}).latency_s
+
+    assert latency_s("balanced") < latency_s("power:0.5") < latency_s("power:2")
+
+
+@pytest.mark.parametrize(
+    ("load", "message"),
+    [
+        ("4:3:2:1", "expert_load has 4 loads, and this model has 8 experts in a layer; expected one load for each"),
+        ("even", "expert_load is 'even'; expected balanced, random"),
+        ("power:11", "the exponent of expert_load is 11"),
+        ([0.0, 0.0], "expected balanced, random, power:EXPONENT, or the tokens of each expert as numbers"),
+        (4, "expert_load is 4; expected balanced"),
+    ],
+)
+def test_loads_that_do_not_fit_are_refused(folder: Path, load: Any, message: str) -> None:
+    with pytest.raises(LayoutError, match=re.escape(message)):
+        ic.parallel(prompt(folder), Layout(tensor=2, expert=2, expert_load=load))
+
+
+def test_a_model_without_experts_has_no_load_of_experts(toy: str) -> None:
+    graph = ic.Graph.from_json(Path(toy).read_text(encoding="utf-8"))
+    with pytest.raises(LayoutError, match=r"this model has none; expected expert_load=balanced"):
+        ic.parallel(graph, Layout(data=2, expert_load="random"))

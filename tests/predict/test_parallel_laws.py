@@ -1,0 +1,39 @@
+"""The ranks of layouts of 2 to 16 devices together are the whole model: a part of what `nox -s layouts` checks."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support import layout_laws
+
+import pyinfercost as ic
+
+pytestmark = pytest.mark.torch
+pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+
+CASES = [
+    (name, phase, devices)
+    for place, name in enumerate(layout_laws.CONFIGS)
+    for phase, devices in ((("prefill", "decode")[place % 2], 16), (("decode", "prefill")[place % 2], 4))
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("configs")
+
+
+@cache
+def captured(folder: Path, name: str, phase: str) -> ic.Graph:
+    return layout_laws.captured(folder, name, phase)
+
+
+@pytest.mark.parametrize(("name", "phase", "devices"), CASES)
+def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, devices: int) -> None:
+    whole = captured(folder, name, phase)
+    fitting = [layout for layout in layout_laws.legal_layouts(devices) if not layout_laws.refusal(whole, layout)]
+    assert len(fitting) >= 4
+    wrong = {str(layout): found for layout in fitting if (found := layout_laws.broken(name, phase, whole, layout))}
+    assert wrong == {}
