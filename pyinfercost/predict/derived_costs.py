@@ -369,7 +369,7 @@ class OnePoint:
     @property
     def loaded_bytes(self) -> int:
         """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
-        return loaded_bytes(self.graph, self.on.precision)
+        return loaded_bytes(self.graph, self.on.precision, self.sizes)
 
     def term(self, name: str) -> float:
         """Return a number of the deployment, by its name in `TERMS`."""

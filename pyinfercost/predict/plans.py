@@ -452,7 +452,8 @@ def caches_of(graph: Graph, precision: str) -> tuple[CacheTensor, ...]:
     of the captured graph say what it holds.
     """
     kept = graph_cache(graph)
-    if STAGE in kept and (caches := kept[STAGE].caches(precision)) is not None:
+    caches: tuple[CacheTensor, ...] | None = kept[STAGE].caches(precision) if STAGE in kept else None
+    if caches is not None:
         return caches
     captured = kept.get(CAPTURED, lambda: None)()
     return _boundary_and_caches(graph if captured is None else captured, precision)[1]

@@ -181,11 +181,11 @@ def graph_on(on: Deployment, graph: Graph) -> Graph:
     return launched_graph(graph, on.engine, on.rank_layout) if pipeline is None else pipeline.graph
 
 
-def loaded_bytes(launched: Graph, precision: str) -> int:
+def loaded_bytes(launched: Graph, precision: str, sizes: Mapping[str, int]) -> int:
     """Return the weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
     stages: Sequence[StageGraph] = graph_cache(launched).get(_STAGES, ())
     graphs = [stage.graph for stage in stages] or [launched]
-    return max(boundary_of(graph, precision).weight_bytes for graph in graphs)
+    return max(value_of(boundary_of(graph, precision).weight_bytes, sizes) for graph in graphs)
 
 
 def pipeline_of(launched: Graph, layout: Layout, timing: Timing) -> Pipeline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -300,10 +300,10 @@ class GridPoints:
             stages = self._stages(way, number)
             graphs = [stage.graph for stage in stages] or [way.graph(self._data.facts.graph)]
             value = partial(self._quantity, rows=rows, share=True)
-            held = [held_bytes(graph, way.precision, value) for graph in graphs] if stages else [0.0]
+            held: list[Any] = [held_bytes(graph, way.precision, value) for graph in graphs] if stages else [0.0]
             beside = peak_bytes[rows] - np.max(np.broadcast_arrays(*held), axis=0)
             memory_bytes, gpu, a100 = (column[rows] for column in machine)
-            fitting = [
+            fitting: list[Any] = [
                 sequences_that_fit(
                     graph, way.precision, way.engine, (memory_bytes, gpu, a100), of_graph + beside, value, layout.tensor
                 )
@@ -354,6 +354,8 @@ class GridPoints:
         """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
         import numpy as np
 
+        if not any(parse_layout(layout).pipeline > 1 for layout in self._layouts()):
+            return self.boundary(lambda at: at.weight_bytes)
         ways, code = self._ways()
         graph, pipelines = self._data.facts.graph, self._data.facts.pipelines
         values = np.empty(len(ways))
@@ -361,9 +363,13 @@ class GridPoints:
             way, number = ways[place]
             staged = parse_layout(way.layout).pipeline > 1
             launched = pipelines.at(way, number).graph if staged else way.graph(graph)
-            values[place] = loaded_bytes(launched, way.precision)
+            values[place] = loaded_bytes(launched, way.precision, launched.size_values({}))
         found: NDArray[np.float64] = values[code]
         return found
+
+    def _layouts(self) -> Sequence[str]:
+        grid = self._data.grid
+        return grid.values("layout") if "layout" in grid.names else ()
 
     def graph_figure(self, key: str) -> Numbers:
         """Return a figure that follows from the graph, for the largest share of the batch on one device."""
@@ -377,10 +383,10 @@ class GridPoints:
         ways, code = self._ways()
         of_launched: dict[tuple[str, str, str], Any] = {}
         for way, _ in ways:
-            key = (way.precision, *way.launched)
+            key = (way.precision, way.engine, way.layout)
             if key not in of_launched:
                 of_launched[key] = of(way.graph(graph), way.precision)
-        found = [of_launched[(way.precision, *way.launched)] for way, _ in ways]
+        found = [of_launched[way.precision, way.engine, way.layout] for way, _ in ways]
         if len(of_launched) == 1:
             return self._quantity(found[0], slice(None), share=share)
         if all(isinstance(quantity, int) for quantity in found):

@@ -1,16 +1,19 @@
-"""Pipelines at the points of a sweep: the stages of each way to run on each machine."""
+"""Points of a sweep whose devices wait for each other: stages of a pipeline, and copies of a model that is trained."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from ..deployment import parse_layout, parse_serving
+from ..predict.plans import trains
 from ..predict.stage_costs import StagePlans
 from ..predict.stages import Pipeline, Timing, pipeline_of
+from ..predict.training_steps import with_exchange
 
 if TYPE_CHECKING:
-    from .._core import Graph, Hardware
+    from .._core import Graph, Hardware, PlanFamily
     from ..predict.plans import EngineOverrides, Way
 
 
@@ -33,15 +36,56 @@ class SweepPipelines:
         timing = Timing(self.machines[number], way.precision, way.execution, way.serving)
         return pipeline_of(way.graph(self.graph), parse_layout(way.layout), timing)
 
-    def plans(self, way: Way, number: int) -> StagePlans:
-        """Return their plans."""
-        pipeline = self.at(way, number)
-        return StagePlans.of(
-            pipeline,
-            parse_layout(way.layout),
-            way.precision,
-            way.execution,
-            serving=parse_serving(way.serving) if way.serving else None,
-            serving_text=way.serving,
-            overrides=pipeline.placed(self.overrides.get(way.launched, {})),
-        )
+    def check(self, way: Way) -> None:
+        """Cut the stages of a way to run on the first machine.
+
+        Raises:
+            LayoutError: They cannot be cut.
+        """
+        self._plans(way, 0)
+
+    def evaluate(
+        self, way: Way, family: PlanFamily, number: int, devices: int | None, axes: Any, machine: Hardware, **grid: Any
+    ) -> None:
+        """Evaluate points of one way to run, with what stages and copies of a trained model wait for each other.
+
+        Args:
+            way: The way to run.
+            family: The plans of one device, with the layers of all stages.
+            number: The position of the machine.
+            devices: Number of devices; None for those of the layout.
+            axes: Sizes, as in `_core.evaluate_grid`.
+            machine: The machine, scaled.
+            **grid: The points, as in `_core.evaluate_grid`.
+        """
+        layout = parse_layout(way.layout)
+        if layout.pipeline > 1:
+            self._plans(way, number).evaluate(axes, machine, **grid)
+            return
+        _core.evaluate_grid(family, axes, machine, **grid)
+        shared = layout if devices is None else layout.on(devices)
+        if shared.data > 1 and trains(self.graph):
+            out = grid.pop("out")
+            added = with_exchange(self.graph, shared, way.precision, way.execution, axes, machine, columns=out, **grid)
+            for name, column in out.items():
+                column[:] = added[name]
+
+    def _plans(self, way: Way, number: int) -> StagePlans:
+        """Return the plans of the stages of a way to run on a machine."""
+        known: dict[tuple[Way, int], StagePlans] = self.__dict__.setdefault("_known", {})
+        if (way, number) not in known:
+            pipeline = self.at(way, number)
+            known[way, number] = StagePlans.of(
+                pipeline,
+                parse_layout(way.layout),
+                way.precision,
+                way.execution,
+                serving=parse_serving(way.serving) if way.serving else None,
+                serving_text=way.serving,
+                overrides=pipeline.placed(self.overrides.get(way.launched, {})),
+            )
+        return known[way, number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Plans are made again on demand.
+        return {name: value for name, value in self.__dict__.items() if name != "_known"}

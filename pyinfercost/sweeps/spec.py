@@ -19,8 +19,6 @@ from ..deployment import parse_layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, trains, value_of, way_of
-from ..predict.training_steps import with_exchange
-from ..results.layout import Layout
 from ..sources.sizes import Ranges, batch_name, maximum, minimum, taken
 from .pipelines import SweepPipelines
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily
-    from ..predict.stage_costs import StagePlans
 
 WAY = (
     "hardware",
@@ -302,7 +299,7 @@ class SweepSpec:
 
     def __getstate__(self) -> dict[str, Any]:
         # The key travels; families of plans and numbers of values are computed again on demand.
-        state = {**self.__dict__, "key": self.key, "_families": {}, "_stage_plans": {}}
+        state = {**self.__dict__, "key": self.key, "_families": {}}
         state.pop("_value_numbers", None)
         return state
 
@@ -387,19 +384,11 @@ class SweepSpec:
     ) -> None:
         """Evaluate points with the way to run and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
         way, number = way_of(named), self.machine_number.at(self.grid, point)
-        machine = self._machine(number, named)
-        if parse_layout(way.layout).pipeline > 1:
-            self._stages(way, number).evaluate(axes, machine, **grid)
-            return
-        _core.evaluate_grid(self.family(way), axes, machine, **grid)
-        layout = (
-            parse_layout(way.layout).on(named.get("devices", 1)) if "layout" in named else Layout(data=copies_of(named))
-        )
-        if layout.data > 1 and trains(self.graph):
-            out = grid.pop("out")
-            added = with_exchange(self.graph, layout, way.precision, way.execution, axes, machine, columns=out, **grid)
-            for name, column in out.items():
-                column[:] = added[name]
+        machine, family = self._machine(number, named), self.family(way)
+        if parse_layout(way.layout).pipeline > 1 or trains(self.graph):
+            self.facts.pipelines.evaluate(way, family, number, named.get("devices"), axes, machine, **grid)
+        else:
+            _core.evaluate_grid(family, axes, machine, **grid)
 
     def _axes_of(
         self, first: int, offset: int, points: int, copies: int
@@ -480,13 +469,6 @@ class SweepSpec:
             families[way] = way.family(self.graph, self.overrides)
         return families[way]
 
-    def _stages(self, way: Way, number: int) -> StagePlans:
-        """Return the plans of the stages of a pipeline, balanced on a machine."""
-        known: dict[tuple[Way, int], StagePlans] = self.__dict__.setdefault("_stage_plans", {})
-        if (way, number) not in known:
-            known[way, number] = self.facts.pipelines.plans(way, number)
-        return known[way, number]
-
     def _machine(self, number: int, named: Mapping[str, Any]) -> Hardware:
         machine: Hardware = self.machines[number]
         scales = {scale: named[scale_column(scale)] for scale in SCALES if scale_column(scale) in named}
@@ -501,7 +483,7 @@ class SweepSpec:
         for way in self.grid.ways():
             self.family(way)
             if parse_layout(way.layout).pipeline > 1:
-                self._stages(way, 0)
+                self.facts.pipelines.check(way)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""
