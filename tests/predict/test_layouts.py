@@ -42,7 +42,7 @@ def test_columns_that_are_not_divided_are_a_reason() -> None:
     for devices in (3, 7):
         found = ic.layouts(transformer(heads=4), devices, **PLAIN)
         assert texts(found) == [f"data={devices}"]
-        assert reasons(found)[f"tensor={devices}"].startswith(f"tensor={devices} does not divide the 256 columns")
+        assert reasons(found)[f"tensor={devices}"].startswith(f"tensor={devices} does not divide the 4 heads")
         assert "expected tensor to be one of 1, 2, 4" in reasons(found)[f"tensor={devices}"]
 
 
@@ -99,8 +99,7 @@ def test_weights_that_exceed_the_memory_are_a_reason() -> None:
     assert "of weights, and l4 has" in out.reason
     (legal,) = (each for each in found.choices if each.legal)
     assert legal.weight_bytes is not None
-    # The feed-forward parts, two thirds of the weights, are divided; the attention of this graph stays whole.
-    assert legal.weight_bytes == pytest.approx(weights * (1 - 2 / 3 / 2), rel=1e-3)
+    assert legal.weight_bytes == pytest.approx(weights / 2, rel=1e-3)
     assert texts(ic.layouts(graph, 2, **PLAIN)) == ["data=2", "tensor=2"]  # any machine
 
 
@@ -135,7 +134,7 @@ def test_all_forms_of_layouts() -> None:
     assert found.to_csv().splitlines()[0] == "layout,devices,nodes,legal,weight_bytes,reason"
     text = found.to_text()
     assert "1 legal, 1 out" in text
-    assert "tensor=3 does not divide the 256 columns" in " ".join(text.split())
+    assert "tensor=3 does not divide the 4 heads" in " ".join(text.split())
     assert repr(found) == "<Layouts transformer: data=3; 1 out>"
 
 

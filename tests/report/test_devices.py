@@ -35,17 +35,17 @@ def test_one_device_and_all_of_them() -> None:
     assert one is not None
     assert all_of_it is not None
     assert asdict(all_of_it) == {name: None if value is None else 4 * value for name, value in asdict(one).items()}
-    # Each device has a quarter of the feed-forward parts: 2 layers, 2 products of 64 x 256, batch x sequence rows.
-    divided = 2 * 2 * 2 * 64 * 256 * 8 * 128
-    assert one.contraction_flops == whole.per_device.contraction_flops - divided * 3 // 4
+    # Each device has a quarter of all layers, and the patches of the input whole: 3 x 8 values for each of 64 columns.
+    patches = 2 * 64 * 3 * 8 * 8 * 128
+    assert one.contraction_flops == patches + (whole.per_device.contraction_flops - patches) // 4
     assert all_of_it.energy_j == parts.energy_j
     assert one.bytes_sent == sum(exchange.bytes_sent for exchange in parts.exchanges) > 0
     assert whole.per_device.bytes_sent == 0
     assert one.kv_cache_bytes is None  # the toy has none
     assert one.usd_per_h is None
-    # A sum in each of two layers: 2 (n - 1) / n of batch x sequence x width in float32.
-    assert [(each.op, each.devices, each.nodes, each.calls) for each in parts.exchanges] == [("all_reduce", 4, 1, 2)]
-    assert one.bytes_sent == 2 * (2 * 3 * 8 * 128 * 64 * 4) // 4
+    # Two sums in each of two layers: 2 (n - 1) / n of batch x sequence x width in float32.
+    assert [(each.op, each.devices, each.nodes, each.calls) for each in parts.exchanges] == [("all_reduce", 4, 1, 4)]
+    assert one.bytes_sent == 4 * (2 * 3 * 8 * 128 * 64 * 4) // 4
     assert parts.exchanges[0].latency_s == pytest.approx(
         sum(layer.latency_s for layer in parts.layers if layer.op == "collective.all_reduce")
     )
@@ -81,7 +81,7 @@ def test_a_layout_larger_than_a_machine() -> None:
 def test_text_has_both_columns_of_figures() -> None:
     lines = heading(profile("tensor=4", price="aws/p5.48xlarge").to_text())
     assert lines["a"].startswith("device")
-    assert lines["exchanges"].startswith("2 x all_reduce of 4 devices")
+    assert lines["exchanges"].startswith("4 x all_reduce of 4 devices")
     assert lines["paid"].startswith("55.04 USD/h for 1 instance of 8 devices, 4 of them")
     assert "exchanges" not in heading(profile("tensor=1").to_text())
 

@@ -79,17 +79,12 @@ def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
     x = run("relu_", {"self": x}, batch, width, sequence, 1, module="patch")
     x = run("reshape", {"self": x, "shape": [-1]}, batch, sequence, width)
     for i in range(layers):
-        split = [
-            run(
-                "transpose",
-                {"self": linear(norm(x, f"{i}.norm"), width, width, f"{i}.{name}")},
-                batch,
-                heads,
-                sequence,
-                width // heads,
-            )
-            for name in "qkv"
-        ]
+        split = []
+        for name in "qkv":
+            rows = linear(norm(x, f"{i}.norm"), width, width, f"{i}.{name}")
+            parts = run("view", {"self": rows}, batch, sequence, heads, width // heads)
+            swapped = {"self": parts, "dim0": 1, "dim1": 2}
+            split.append(run("transpose", swapped, batch, heads, sequence, width // heads))
         mixed = run(
             "scaled_dot_product_attention",
             dict(zip(("query", "key", "value"), split, strict=True)),
@@ -98,12 +93,12 @@ def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
             sequence,
             width // heads,
         )
+        swapped = {"self": mixed, "dim0": 1, "dim1": 2}
+        rows = run("transpose", swapped, batch, sequence, heads, width // heads)
+        joined = run("reshape", {"self": rows}, batch, sequence, width)
         x = run(
             "add",
-            {
-                "self": x,
-                "other": linear(run("reshape", {"self": mixed}, batch, sequence, width), width, width, f"{i}.o"),
-            },
+            {"self": x, "other": linear(joined, width, width, f"{i}.o")},
             batch,
             sequence,
             width,

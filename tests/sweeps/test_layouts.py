@@ -115,14 +115,14 @@ def test_the_command_finds_layouts(path: str) -> None:
     assert best["where"].startswith("fits_in_memory")
     assert best["devices"] in ("2", "3")
     assert "Layouts that are out:" in result.stdout
-    assert "tensor=3 does not divide the 256 columns" in " ".join(result.stdout.split())
+    assert "tensor=3 does not divide the 4 heads" in " ".join(result.stdout.split())
     ranked = [float(row["cost"]) for row in table(result.stdout)]
     assert ranked == sorted(ranked)
     listed = points(*arguments)
     assert {point["layout"] for point in listed} >= {"data=2", "tensor=2", "data=3"}
     assert "tensor=3" not in {point["layout"] for point in listed}
     as_json = sweep(*arguments, "--format", "json")
-    assert "Out: tensor=3 on 3 devices: tensor=3 does not divide the 256 columns" in as_json.stderr
+    assert "Out: tensor=3 on 3 devices: tensor=3 does not divide the 4 heads" in as_json.stderr
 
 
 def test_the_command_has_an_axis_of_tensor_devices(path: str) -> None:
