@@ -288,8 +288,10 @@ def _evaluate_stages(
     axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
     plans.evaluate(axes, on.machine, first=0, points=1, out=out)
     of_part = dict(point)
+    count = 1
     if (batch := batch_name(pipeline.graph)) in of_part:
         of_part[batch] = int(micro_batch(np.asarray([point[batch]]), on.rank_layout)[0])
+        count = -(-point[batch] // max(1, of_part[batch]))
     parts = pipeline.graph.size_values(of_part)
     stages = []
     for number, stage in enumerate(pipeline.stages):
@@ -302,6 +304,7 @@ def _evaluate_stages(
             StageEstimate(
                 modules=stage.modules(),
                 latency_s=known["latency_s"],
+                busy_s=count * known["latency_s"],
                 weight_bytes=value_of(boundary.weight_bytes, share),
                 kv_cache_bytes=None if cache is None else held,
                 memory_bytes=int(known["peak_memory_bytes"]) + held - own,

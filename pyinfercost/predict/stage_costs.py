@@ -26,7 +26,7 @@ Axis: TypeAlias = "tuple[str, NDArray[np.int64], int]"
 COLUMNS = tuple(_core.evaluator_columns())
 _ADDED = tuple(name for name in COLUMNS if name.endswith("_s") and name != "interval_s")
 _THOUSANDTHS = 1000
-_BLOCK = 65536  # points whose columns stay in the caches
+_BLOCK = 16384  # points whose columns stay in the caches
 
 
 def micro_batch(share: NDArray[np.int64], layout: Layout) -> NDArray[np.int64]:

@@ -202,10 +202,7 @@ class Estimate(Result):
         """Share of the latency in which the devices of a pipeline wait, on average; 0 without a pipeline."""
         if not self.stages or not self.latency_s > 0:
             return 0.0
-        rounds = 1 + (self.latency_s - sum(each.latency_s for each in self.stages)) / max(
-            each.latency_s for each in self.stages
-        )
-        busy_s = rounds * sum(each.latency_s for each in self.stages) / len(self.stages)
+        busy_s = sum(each.busy_s for each in self.stages) / len(self.stages)
         return max(0.0, 1 - busy_s / self.latency_s)
 
     def __repr__(self) -> str:

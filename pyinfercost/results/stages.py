@@ -13,6 +13,7 @@ class StageEstimate:
     Attributes:
         modules: Layers and other modules of the stage, in order: paths up to their first number.
         latency_s: Seconds of one micro-batch, with what the stage sends.
+        busy_s: Seconds of all micro-batches of the batch.
         weight_bytes: Weights and buffers.
         kv_cache_bytes: Keys, values and states of all micro-batches; None for a model without a KV cache.
         memory_bytes: Peak memory, with the caches of all micro-batches.
@@ -21,6 +22,7 @@ class StageEstimate:
 
     modules: tuple[str, ...]
     latency_s: float
+    busy_s: float
     weight_bytes: int
     kv_cache_bytes: int | None
     memory_bytes: int

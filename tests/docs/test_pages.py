@@ -11,6 +11,7 @@ from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
 from support.language_configs import LLAMA, spec_of
 from support.paths import ROOT
+from support.toy_graphs import transformer
 
 import pyinfercost as ic
 
@@ -105,7 +106,9 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document = json.loads(json.dumps({**profile.to_dict(), "training_memory": trained, "measured": measured.to_dict()}))
     both = ic.profile(spec_of(tmp_path, LLAMA), prompt=8, hardware="l4").to_dict()
     document |= {"figures": both["figures"], "kv_cache": both["kv_cache"], "prefill": {}, "decode": {}}
-    document["estimate"]["memory"] = both["memory"]
+    several = ic.profile(transformer(heads=4), hardware="h100-sxm-80gb", layout="tensor=4", batch=8, sequence=128)
+    divided = several.to_dict()["estimate"]
+    document["estimate"] |= {"memory": both["memory"], **{key: divided[key] for key in ("per_device", "exchanges")}}
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

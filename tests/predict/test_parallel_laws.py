@@ -34,6 +34,6 @@ def captured(folder: Path, name: str, phase: str) -> ic.Graph:
 def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, devices: int) -> None:
     whole = captured(folder, name, phase)
     fitting = [layout for layout in layout_laws.legal_layouts(devices) if not layout_laws.refusal(whole, layout)]
-    assert len(fitting) >= 4
+    assert len(fitting) >= 3
     wrong = {str(layout): found for layout in fitting if (found := layout_laws.broken(name, phase, whole, layout))}
     assert wrong == {}

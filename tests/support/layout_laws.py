@@ -45,8 +45,11 @@ CONFIGS: Mapping[str, dict[str, Any]] = {
 }  # fmt: skip
 """Twelve architectures, with lengths that 16 devices divide."""
 
-OF_CACHE = {"gpt2": HEADS, "gpt_neox": HEADS, "bloom": HEADS, "deepseek_v3": 1}
-"""Heads of the cache; of others `KEYS`. A latent cache is on every rank."""
+OF_CACHE = {"gpt2": HEADS, "gpt_neox": HEADS, "bloom": HEADS, "falcon": HEADS, "deepseek_v3": 1}
+"""Heads of the cache; of others `KEYS`. Falcon repeats keys before they are kept; a latent cache is on every rank."""
+
+UNGROUPED = ("gpt2", "gpt_neox", "bloom")
+"""Models with as many heads of keys as of queries."""
 
 _MERGED = ("qkv_proj", "query_key_value")  # queries, keys and values in one product
 _OF_KEYS = ("k_proj", "v_proj", "k_norm")
@@ -101,15 +104,15 @@ def broken(name: str, phase: str, whole: ic.Graph, layout: Layout) -> list[str]:
     sent = layout.expert > layout.tensor
     keys = OF_CACHE.get(name, KEYS)
     # Copies of keys and values beyond their heads, alone and beside the queries.
-    again = Fraction(max(1, attention // KEYS))
+    again = Fraction(max(1, attention // (HEADS if name in UNGROUPED else KEYS)))
     merged = (HEADS + 2 * KEYS * again) / (HEADS + 2 * KEYS)
 
     def allowed(text: str) -> set[Fraction]:
         copies = {Fraction(1), Fraction(layout.attention_data)}
-        if any(part in text for part in _OF_KEYS):
-            copies = {each * again for each in copies}
         if any(part in text for part in _MERGED):
             copies = {each * merged for each in copies}
+        elif any(part in text for part in _OF_KEYS):
+            copies = {each * again for each in copies}
         if "down_proj_bias" in text:  # of sums of experts: a device has those of its experts
             copies.add(Fraction(tensor, layout.expert))
         if any(part in text for part in _WHOLE):
