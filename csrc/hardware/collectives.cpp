@@ -83,9 +83,10 @@ GroupShape shape_of(const Hardware& hardware, const ExchangeGroup& group) {
     GroupShape shape;
     shape.devices = static_cast<double>(group.devices);
     const LinkConstants& wiring = hardware.constants.link;
-    shape.nodes = is_set(wiring.device_domain) ? std::ceil(shape.devices / wiring.device_domain)
-                                               : std::max(static_cast<double>(group.nodes),
-                                                          std::ceil(shape.devices / value_or(wiring.node_devices, kNodeDevices)));
+    shape.nodes = is_set(wiring.device_domain)
+                      ? std::ceil(shape.devices / wiring.device_domain)
+                      : std::max(static_cast<double>(group.nodes),
+                                 std::ceil(shape.devices / value_or(wiring.node_devices, kNodeDevices)));
     shape.each = std::ceil(shape.devices / shape.nodes);
     return shape;
 }
