@@ -92,7 +92,7 @@ def test_the_page_has_targets_its_command_and_what_is_omitted(judge: Judge, meas
     assert "python -m benchmarks.accuracy --measured DIR --sample 3 --format page > docs/accuracy.md" in page
     (line,) = (line for line in page.splitlines() if line.startswith("| GEMM bf16, NVIDIA | 2 |"))
     assert "| 9.0 |" in line
-    assert "| serving | skipped: a server" in page
+    assert "| serving | skipped: " in page
     for path in measured.glob("*.csv"):
         assert f"| {path.stem} |" in page
 

@@ -16,7 +16,7 @@ from benchmarks.accuracy.roofline import roofline_s
 from benchmarks.accuracy.tables import KINDS, gemm
 from benchmarks.accuracy.tables.routing import routed
 
-PLAIN = [name for name, kind in KINDS.items() if kind.calls is None and not kind.sample_by]
+PLAIN = [name for name, kind in KINDS.items() if not (kind.calls or kind.servers or kind.sample_by)]
 """Tables of operators, whose graphs need no model."""
 
 

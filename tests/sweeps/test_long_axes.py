@@ -157,7 +157,7 @@ def test_a_grid_that_is_too_large_takes_no_memory_and_no_time(tmp_path: Path) ->
         cwd=tmp_path,  # not the sources: an installed package has the core
     )
     told, kilobytes = json.loads(result.stdout)
-    needs = "2,147,483,647 points need 155 GB of memory, and 3 GB may be used; pass out=FOLDER to write them to disk"
+    needs = "2,147,483,647 points need 172 GB of memory, and 3 GB may be used; pass out=FOLDER to write them to disk"
     assert told[0] == ["TooLargeError", f"{needs}, or where= to keep fewer"]
     assert "2,147,483,647,000 points need" in told[1][1]
     assert needs in told[2][1]
