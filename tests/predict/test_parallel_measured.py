@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import printed_by_ranks
 
 import pyinfercost as ic
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
-WORKER = Path(__file__).parents[1] / "support" / "real_ranks.py"
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 160,
     "num_hidden_layers": 2, "hidden_size": 64, "vocab_size": 512, "pad_token_id": 0,
@@ -48,20 +45,8 @@ def run(folder: Path, ranks: int, config: dict[str, Any], plan: dict[str, Any]) 
     """Return what the first of several processes ran."""
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    paths = [str(folder / "config.json"), str(folder / "plan.json")]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), str(ranks), str(port), *paths],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0] * ranks, outputs[0][1][-2000:]
-    found: dict[str, Any] = json.loads(outputs[0][0].splitlines()[-1])
+    paths = folder / "config.json", folder / "plan.json"
+    found: dict[str, Any] = printed_by_ranks("real_ranks.py", ranks, *paths)[0]
     return found
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import printed_by_ranks
 
 import pyinfercost as ic
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
 
-WORKER = Path(__file__).parents[1] / "support" / "real_stages.py"
 BATCH, LENGTH = 4, 128  # of the worker
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 160,
@@ -29,21 +26,8 @@ def run(folder: Path, stages: list[list[str]], micro_batches: int) -> list[dict[
     """Return what each process ran and sent."""
     (folder / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
     (folder / "stages.json").write_text(json.dumps(stages), encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = len(stages)
-    last = [str(folder / "config.json"), str(folder / "stages.json"), str(micro_batches)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), str(ranks), str(port), *last],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0] * ranks, outputs[0][1][-2000:]
-    return [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+    paths = folder / "config.json", folder / "stages.json"
+    return printed_by_ranks("real_stages.py", len(stages), *paths, micro_batches)
 
 
 @pytest.mark.parametrize(("stages", "micro_batches"), [(2, 2), (4, 4), (2, 4)])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.processes import printed_by_ranks
 from torch import nn
 
 import pyinfercost as ic
@@ -22,7 +20,6 @@ from pyinfercost.predict.training_steps import messages
 pytestmark = pytest.mark.torch
 
 H100 = "h100-sxm-80gb"
-WORKER = Path(__file__).parents[1] / "support" / "real_training.py"
 LLAMA: dict[str, Any] = {
     "model_type": "llama", "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 1376,
     "num_hidden_layers": 2, "hidden_size": 512, "vocab_size": 4096, "pad_token_id": 0,
@@ -145,19 +142,8 @@ def test_messages_are_those_of_real_copies(tmp_path: Path, how: str, layout: str
     transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
     ranks = parse_layout(layout).data
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(rank), str(ranks), str(port), str(tmp_path / "config.json"), how],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0] * ranks, outputs[0][1][-2000:]
-    measured = [(op, size) for op, size in json.loads(outputs[0][0].splitlines()[-1])]
+    first = printed_by_ranks("real_training.py", ranks, tmp_path / "config.json", how)[0]
+    measured = [(op, size) for op, size in first]
 
     config = transformers.AutoConfig.for_model(**LLAMA)
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()

@@ -93,8 +93,8 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
     keywords = {"use_cache": False} if maker is AutoModelForCausalLM else {}
     with torch.no_grad(), recorder:
         model(torch.zeros(1, LENGTH, dtype=torch.int64), **keywords)
-    if rank == 0:
-        sys.stdout.write(json.dumps({"products": recorder.products, "collectives": recorder.collectives}) + "\n")
+    sys.stdout.write(json.dumps({"products": recorder.products, "collectives": recorder.collectives}) + "\n")
+    dist.barrier()  # a rank that is left alone ends with an abort
     dist.destroy_process_group()
 
 

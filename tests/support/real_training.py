@@ -67,8 +67,8 @@ def main(rank: int, ranks: int, port: str, config_path: str, how: str) -> None:
         with recorder:
             model(input_ids=ids, labels=ids, use_cache=False).loss.backward()
         model.zero_grad()
-    if rank == 0:
-        sys.stdout.write(json.dumps(recorder.messages) + "\n")
+    sys.stdout.write(json.dumps(recorder.messages) + "\n")
+    dist.barrier()  # a rank that is left alone ends with an abort
     dist.destroy_process_group()
 
 
