@@ -6,6 +6,7 @@ import json
 import math
 import re
 from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,38 @@ def test_tokens_are_exchanged_with_the_busiest_rank(folder: Path) -> None:
         assert busy[op][2] == pytest.approx(sent * EXPERTS / HARMONIC, rel=1e-3)
     rank = ic.parallel(prompt(folder), Layout(expert=8, data=8, expert_load="power:1"))
     assert rows(rank) == math.ceil(ROWS * round(EXPERTS / HARMONIC, 3))
+
+
+@pytest.mark.parametrize(
+    ("layout", "batch_of_rank"),
+    [
+        ("tensor=4,data=2,expert=8", 64),
+        ("tensor=4,data=2,expert=8,attention_data=4", 16),
+        ("expert=8,data=8", 16),
+    ],
+)
+def test_experts_of_all_ranks_have_the_tokens_of_all(folder: Path, layout: str, batch_of_rank: int) -> None:
+    rank = ic.parallel(step(folder), layout)
+    sizes = {"batch": batch_of_rank, "context": 1000}  # 128 sequences of all ranks
+    [sent] = [node for node in rank.nodes if node.op == "collective.dispatch"]
+    [returned] = [node for node in rank.nodes if node.op == "collective.combine"]
+    assert value_of(sent.inputs[0].shape[0], sizes) == TOKENS / 8
+    assert value_of(sent.outputs[0].shape[0], sizes) == ROWS / 8
+    assert value_of(returned.outputs[0].shape[0], sizes) == TOKENS / 8
+    for node in grouped(rank):
+        assert value_of(node.inputs[0].shape[0], sizes) == ROWS / 8
+    gathered = [node for node in rank.nodes if node.op == "collective.all_gather" and "mlp" in node.module]
+    assert bool(gathered) == (batch_of_rank == 64)
+
+
+def test_tokens_that_are_shared_between_products_are_sent_as_they_are(folder: Path) -> None:
+    graph = graph_over(f"hf:{folder}#prefill", {"batch": [2, 3], "sequence": [64, 128]}).graph
+    rank = ic.parallel(graph, "tensor=2,data=4,expert=8,sequence=1")
+    sizes = {"batch": 1, "sequence": TOKENS}
+    nodes = {node.op: node for node in rank.nodes if node.op in ("collective.dispatch", "collective.combine")}
+    assert value_of(nodes["collective.dispatch"].inputs[0].shape[0], sizes) == TOKENS / 2
+    assert value_of(nodes["collective.dispatch"].outputs[0].shape[0], sizes) == ROWS / 2
+    assert prod(value_of(n, sizes) for n in nodes["collective.combine"].outputs[0].shape[:-1]) == TOKENS / 2
 
 
 def test_a_step_takes_longer_with_a_busy_rank(folder: Path) -> None:

@@ -82,7 +82,7 @@ std::vector<double> shares_of(const Layout& layout, std::int64_t experts) {
 ExpertLoads::ExpertLoads(const Layout& layout, std::int64_t experts, std::int64_t top_k)
     : routing_(layout.routing),
       ranks_(layout.expert),
-      parts_(sends_tokens(layout) ? layout.tensor : layout.expert),
+      parts_(sends_tokens(layout) ? layout.with_same_tokens() : layout.expert),
       top_k_(top_k) {
     const std::vector<double> parts = chosen_parts(shares_of(layout, experts), top_k);
     const std::int64_t on_rank = (experts + ranks_ - 1) / ranks_;

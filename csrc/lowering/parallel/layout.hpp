@@ -32,6 +32,8 @@ struct Layout {
     std::vector<double> loads;  // measured tokens of each expert, in their order on the ranks
 
     std::int64_t of_attention() const { return tensor / attention_data; }
+    // Ranks of `tensor` that have the same tokens outside of products.
+    std::int64_t with_same_tokens() const { return sequence ? 1 : of_attention(); }
     std::int64_t devices() const { return tensor * pipeline * data * context; }
     // Machines that a group of neighboring ranks spans.
     std::int64_t nodes_of(std::int64_t ranks) const;

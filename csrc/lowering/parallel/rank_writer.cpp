@@ -356,9 +356,9 @@ class RankWriter {
             const TensorIndex* operand = std::get_if<TensorIndex>(&argument.value);
             if (operand && tokens == kNoTensor) tokens = *operand;
         }
-        if (layout_.tensor > 1) {
+        if (layout_.with_same_tokens() > 1) {
             std::vector<Expr> shape = local_shape(call.first_operand());
-            shape.front() = Expr::ceil_div(shape.front(), layout_.tensor);
+            shape.front() = Expr::ceil_div(shape.front(), layout_.with_same_tokens());
             const TensorIndex own = made_like(call.first_operand(), shape);
             const NamedArgument part[] = {
                 {"self",  tokens       },
@@ -449,15 +449,16 @@ class RankWriter {
         const TensorIndex t = joined.tensor;
         std::vector<NamedArgument> arguments = group(joined.rows, layout_.expert);
         add_experts(arguments, joined.rows);
-        if (layout_.tensor == 1) {
+        const std::int64_t ranks = layout_.with_same_tokens();
+        if (ranks == 1) {
             rewriter_.insert_after(joined.after, kCombine, arguments, {&sum, 1});
             return;
         }
         Expr tokens = 1;
         for (std::size_t i = 0; i + 1 < shape.size(); ++i) tokens = tokens * shape[i];
-        const TensorIndex part = made_like(t, {Expr::ceil_div(tokens, layout_.tensor), shape.back()});
+        const TensorIndex part = made_like(t, {Expr::ceil_div(tokens, ranks), shape.back()});
         rewriter_.insert_after(joined.after, kCombine, arguments, {&part, 1});
-        rewriter_.insert_after(joined.after, kAllGather, group(part, layout_.tensor), {&sum, 1});
+        rewriter_.insert_after(joined.after, kAllGather, group(part, ranks), {&sum, 1});
     }
 
     // Nodes after a join read the sum, up to one that writes the tensor again.

@@ -192,7 +192,7 @@ class Splitter {
             }
             split_rounded(each.experts, layout_.expert);
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
-            split_rounded(each.rows, sends_tokens(layout_) ? layout_.tensor : layout_.expert);
+            split_rounded(each.rows, sends_tokens(layout_) ? layout_.with_same_tokens() : layout_.expert);
             if (const auto found = loads.find(axes_.root(each.rows));
                 found != loads.end() && layout_.routing != Routing::balanced) {
                 axes_.info(each.rows).busiest = found->second.rows(axes_.length(each.rows)).constant();
@@ -294,9 +294,9 @@ class Splitter {
         }
     }
 
-    // A layout that divides no product is not one of this model.
+    // A layout that divides neither products nor experts is not one of this model.
     void require_some() const {
-        if (layout_.tensor == 1) return;
+        if (layout_.tensor == 1 || layout_.expert > 1) return;
         std::string why;
         for (const Summed& product : relations_.products()) {
             if (axes_.is_split(product.inner)) return;
@@ -355,6 +355,11 @@ class Splitter {
     AxisId axis_not_followed(TensorIndex weight) const {
         const AxisList& axes = relations_.known(weight);
         if (std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return axes_.is_split(axis); }))
+            return Axes::kOne;
+        // Ranks that share the batch of an attention have all of its heads.
+        if (layout_.of_attention() == 1 && std::any_of(axes.begin(), axes.end(), [&](AxisId axis) {
+                return is_of_heads(axis);
+            }))
             return Axes::kOne;
         for (const AxisId axis : axes) {
             for (const AxisId leaf : axes_.leaves(axis)) {

@@ -100,7 +100,9 @@ class Sharer {
             inside.insert(region.nodes.begin(), region.nodes.end());
             for (const TensorIndex entry : region.entries) gather(region, entry);
         }
-        for (const Joined& joined : sums_.joins) shares_.scattered.insert(joined.tensor);
+        for (const Joined& joined : sums_.joins) {
+            if (joined.parts == Parts::sum) shares_.scattered.insert(joined.tensor);
+        }
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (relations_.is_head(i)) before_logits(i, inside);
         }
