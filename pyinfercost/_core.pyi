@@ -376,6 +376,12 @@ class Graph:
         """
     def without_lifetimes(self) -> Graph:
         """The same graph without `held_until`: memory is then counted to the last use of each storage."""
+    def structure(self) -> str:
+        """Return a digest of 32 hexadecimal digits: graphs with equal ones differ only in names.
+
+        Numbers in the paths of modules and names of weights do not count, nor do source lines: equal layers at other
+        places of a model have equal digests.
+        """
     def op_counts(self) -> dict[str, int]:
         """How often each operator is called."""
     def to_dict(self) -> dict[str, Any]:
@@ -1001,6 +1007,16 @@ def evaluate_grid(
     out: Mapping[str, NDArray[np.float64]],
     threads: int = 1,
     simd: str | None = None,
+) -> None: ...
+def combine_stages(
+    stages: Sequence[tuple[Mapping[str, NDArray[np.float64]], int]],
+    *,
+    points: int,
+    micro_batches: NDArray[np.float64],
+    chunks: NDArray[np.float64],
+    generates: bool,
+    idle_w: float,
+    out: Mapping[str, NDArray[np.float64]],
 ) -> None: ...
 def simd_levels() -> list[str]: ...
 def evaluate_point(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> dict[str, float]: ...

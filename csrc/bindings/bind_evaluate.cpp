@@ -6,6 +6,7 @@
 #include "bindings/bindings.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
+#include "evaluate/stage_costs.hpp"
 
 namespace infercost {
 namespace {
@@ -61,18 +62,10 @@ py::dict evaluate_columns(const std::shared_ptr<const Plan>& plan, const py::dic
     return out;
 }
 
-void evaluate_grid(PlanFamily& family,
-                   const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
-                   const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
-                   unsigned threads, const std::optional<std::string>& simd) {
-    std::vector<SizeArray> arrays;
-    std::vector<SizeAxis> grid;
-    for (const auto& [name, values, repeat] : axes) {
-        arrays.push_back(to_values(values, name));
-        grid.push_back(to_axis(name, arrays.back(), repeat));
-    }
+// The arrays of a dict, which must outlive the result.
+Columns to_columns(const py::dict& arrays, std::size_t points) {
     Columns columns;
-    for (const auto& [key, values] : out) {
+    for (const auto& [key, values] : arrays) {
         const auto name = to_text(key, "the name of a column");
         const auto row = std::find_if(kColumns.begin(), kColumns.end(),
                                       [&](const ColumnRow& known) { return name == known.name; });
@@ -87,6 +80,34 @@ void evaluate_grid(PlanFamily& family,
         }
         columns.*row->column = {array.mutable_data(), points};
     }
+    return columns;
+}
+
+void combine(const std::vector<std::pair<py::dict, std::int64_t>>& stages, std::size_t points,
+             const ResultArray& micro_batches, const ResultArray& chunks, bool generates, double idle_w,
+             const py::dict& out) {
+    std::vector<StageColumns> columns;
+    for (const auto& [arrays, count] : stages) columns.push_back({to_columns(arrays, points), count});
+    const Columns whole = to_columns(out, points);
+    const auto values = [](const ResultArray& array) {
+        return std::span<const double>(array.data(), static_cast<std::size_t>(array.size()));
+    };
+    const PipelineFlow flow{values(micro_batches), values(chunks), generates, idle_w};
+    const CoreCall core;
+    combine_stages(columns, flow, whole);
+}
+
+void evaluate_grid(PlanFamily& family,
+                   const std::vector<std::tuple<std::string, py::object, std::uint64_t>>& axes,
+                   const Hardware& hardware, std::uint64_t first, std::size_t points, const py::dict& out,
+                   unsigned threads, const std::optional<std::string>& simd) {
+    std::vector<SizeArray> arrays;
+    std::vector<SizeAxis> grid;
+    for (const auto& [name, values, repeat] : axes) {
+        arrays.push_back(to_values(values, name));
+        grid.push_back(to_axis(name, arrays.back(), repeat));
+    }
+    const Columns columns = to_columns(out, points);
     const EvaluateOptions options = to_options(threads, simd);
     const CoreCall core;
     evaluate(family, grid, hardware, first, points, columns, options);
@@ -173,6 +194,11 @@ void register_evaluate(py::module_& m) {
           "its\n"
           "values, and for how many points in a row a value stands: at point i it is\n"
           "values[(i // repeat) % len(values)].");
+    m.def("combine_stages", &combine, py::arg("stages"), py::kw_only(), py::arg("points"),
+          py::arg("micro_batches"), py::arg("chunks"), py::arg("generates"), py::arg("idle_w"),
+          py::arg("out"),
+          "Writes the columns of a pipeline into the given ones, from those of a micro-batch in each of its\n"
+          "stages and the number of stages with equal ones.");
     m.def("evaluate_point", &evaluate_one, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &evaluate_kernels, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.hpp"
+#include "core/expr_columns.hpp"
 
 namespace infercost {
 namespace {
@@ -14,31 +15,30 @@ Expr from_python(const py::object& value) {
 
 using Column = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
-py::array_t<std::int64_t> evaluate_columns(const Expr& e, const py::dict& sizes) {
-    std::vector<std::pair<std::string, Column>> columns;
-    py::ssize_t length = -1;
+py::array_t<std::int64_t> evaluate_at(const Expr& e, const py::dict& sizes) {
+    std::vector<Column> arrays;  // keeps the columns alive while the lock is released
+    SizeColumns columns;
     for (const auto& [name, values] : sizes) {
         const auto key = to_text(name, "the name of a size");
         Column column = Column::ensure(values);
         if (!column || column.ndim() != 1) {
             throw std::invalid_argument("size '" + key + "' must be a one-dimensional array of integers");
         }
-        if (length >= 0 && column.shape(0) != length) {
+        if (!arrays.empty() && column.shape(0) != arrays.front().shape(0)) {
             throw std::invalid_argument("size '" + key + "' has " + std::to_string(column.shape(0)) +
-                                        " values; the sizes before it have " + std::to_string(length));
+                                        " values; the sizes before it have " +
+                                        std::to_string(arrays.front().shape(0)));
         }
-        length = column.shape(0);
-        columns.emplace_back(key, std::move(column));
+        columns[key] = {column.data(), static_cast<std::size_t>(column.shape(0))};
+        arrays.push_back(std::move(column));
     }
-    if (length < 0) throw std::invalid_argument("evaluate_columns needs at least one size");
-    py::array_t<std::int64_t> result(length);
-    auto out = result.mutable_unchecked<1>();
-    Sizes point;
-    for (py::ssize_t i = 0; i < length; ++i) {
-        for (const auto& [name, column] : columns) point[name] = column.at(i);
-        out(i) = e.evaluate(point);
+    if (arrays.empty()) throw std::invalid_argument("evaluate_columns needs at least one size");
+    std::vector<std::int64_t> found;
+    {
+        const CoreCall core;
+        found = evaluate_columns(e, columns, static_cast<std::size_t>(arrays.front().shape(0)));
     }
-    return result;
+    return py::array_t<std::int64_t>(static_cast<py::ssize_t>(found.size()), found.data());
 }
 
 py::object equal(const Expr& a, const py::object& other) {
@@ -127,7 +127,7 @@ void register_expr(py::module_& m) {
         .def(
             "evaluate", [](const Expr& e, const py::dict& sizes) { return e.evaluate(to_sizes(sizes)); },
             py::arg("sizes"), "The value for these sizes; ValueError if one is missing.")
-        .def("evaluate_columns", &evaluate_columns, py::arg("sizes"),
+        .def("evaluate_columns", &evaluate_at, py::arg("sizes"),
              "The values for whole columns of sizes: int64 arrays of one length.")
         .def(
             "substitute", [](const Expr& e, const py::dict& sizes) { return e.substitute(to_sizes(sizes)); },

@@ -1,4 +1,5 @@
 #include "bindings/graph_values.hpp"
+#include "core/structure.hpp"
 #include "ops/call.hpp"
 
 namespace infercost {
@@ -429,6 +430,9 @@ void register_graph(py::module_& m) {
                                "None as a whole where lifetimes were not observed.")
         .def("without_lifetimes", &Graph::without_lifetimes,
              "The same graph without held_until: memory is then counted to the last use of each storage.")
+        .def("structure", &structure_of, py::call_guard<py::gil_scoped_release>(),
+             "32 digits, equal for graphs that differ only in source lines and numbers of modules and "
+             "weights.")
         .def("op_counts", &op_counts)
         .def("__len__", [](const Graph& g) { return g.nodes().size(); })
         .def("__repr__", [](const Graph& g) {

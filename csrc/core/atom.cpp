@@ -55,6 +55,15 @@ std::string atom_text(Atom::Kind kind, const std::string& name, const std::vecto
     return text + ")";
 }
 
+// The operands of an expression that is an atom of this kind, and nothing else.
+const std::vector<Expr>* operands_of(Atom::Kind kind, const Expr& e) {
+    if (e.is_constant() || e.terms().size() != 1) return nullptr;
+    const Term& term = e.terms().front();
+    if (term.coefficient != 1 || term.monomial.size() != 1) return nullptr;
+    const Factor& factor = term.monomial.front();
+    return factor.power == 1 && factor.atom->kind == kind ? &factor.atom->operands : nullptr;
+}
+
 // Flattens max(max(a, b), c) and drops operands that another one is proven to cover.
 Expr extremum(Atom::Kind kind, const Expr& a, const Expr& b) {
     std::vector<Expr> operands;
@@ -68,16 +77,21 @@ Expr extremum(Atom::Kind kind, const Expr& a, const Expr& b) {
         std::erase_if(operands, [&](const Expr& kept) { return covers(e, kept); });
         operands.push_back(e);
     };
-    for (const Expr& e : {a, b}) {
-        const bool nested = !e.is_constant() && e.terms().size() == 1 && e.terms()[0].coefficient == 1 &&
-                            e.terms()[0].monomial.size() == 1 && e.terms()[0].monomial[0].power == 1 &&
-                            e.terms()[0].monomial[0].atom->kind == kind;
-        if (nested) {
-            for (const Expr& inner : e.terms()[0].monomial[0].atom->operands) insert(inner);
-        } else {
-            insert(e);
-        }
-    }
+    const std::vector<Expr>* const of_a = operands_of(kind, a);
+    const std::vector<Expr>* const of_b = operands_of(kind, b);
+    // Most parts of a long sequence change nothing, and need no text to find that out.
+    const auto contains = [&](const std::vector<Expr>* list, const Expr& e) {
+        return list &&
+               std::any_of(list->begin(), list->end(), [&](const Expr& kept) { return covers(kept, e); });
+    };
+    if (!of_b && contains(of_a, b)) return a;
+    if (!of_a && contains(of_b, a)) return b;
+    const auto insert_all = [&](const std::vector<Expr>* list, const Expr& e) {
+        if (!list) return insert(e);
+        for (const Expr& inner : *list) insert(inner);
+    };
+    insert_all(of_a, a);
+    insert_all(of_b, b);
     if (operands.size() == 1) return operands[0];
     std::sort(operands.begin(), operands.end(),
               [](const Expr& x, const Expr& y) { return x.text() < y.text(); });

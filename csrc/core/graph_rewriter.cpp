@@ -219,6 +219,7 @@ void GraphRewriter::replace(NodeIndex at, std::string_view op, Arguments argumen
     made.arguments = write(arguments);
     builder_.check_operands(made, static_cast<std::size_t>(at));
     node(at) = made;
+    add_readings(at);
 }
 
 void GraphRewriter::set_argument(NodeIndex at, const NamedArgument& given) {
@@ -242,6 +243,31 @@ void GraphRewriter::set_argument(NodeIndex at, const NamedArgument& given) {
     made.arguments = builder_.node_.arguments;
     builder_.check_operands(made, static_cast<std::size_t>(at));
     node(at) = made;
+    add_readings(at);
+}
+
+// ---- readers ----
+
+constexpr std::int64_t kNoReading = -1;
+
+void GraphRewriter::find_readers() {
+    if (!last_reading_.empty()) return;
+    last_reading_.assign(builder_.graph_->tensors_.size() + 1, kNoReading);
+    for (std::size_t i = 0; i < first_nodes_; ++i) add_readings(static_cast<NodeIndex>(i));
+}
+
+void GraphRewriter::add_reader(TensorIndex t, NodeIndex node) {
+    const auto at = static_cast<std::size_t>(t);
+    if (at >= last_reading_.size()) last_reading_.resize(2 * at, kNoReading);
+    readings_.push_back({node, last_reading_[at]});
+    last_reading_[at] = static_cast<std::int64_t>(readings_.size()) - 1;
+}
+
+void GraphRewriter::add_readings(NodeIndex node) {
+    if (last_reading_.empty()) return;
+    const Graph& graph = *builder_.graph_;
+    graph.for_each_input(graph.nodes_[static_cast<std::size_t>(node)],
+                         [&](TensorIndex t) { add_reader(t, node); });
 }
 
 void GraphRewriter::replace_operands(NodeIndex at, const Replaced& replaced) {
@@ -264,17 +290,25 @@ void GraphRewriter::replace_operands(NodeIndex at, const Replaced& replaced) {
             t = now(t);
         }
     }
+    if (last_reading_.empty()) return;
+    for (const auto& [old, other] : replaced) add_reader(other, at);
 }
 
 void GraphRewriter::redirect(TensorIndex old, TensorIndex now) {
     static_cast<void>(checked(old));
     static_cast<void>(checked(now));
     Graph& graph = *builder_.graph_;
-    for (NodeIndex i = 0; i < static_cast<NodeIndex>(first_nodes_); ++i) {
+    find_readers();
+    const auto last = static_cast<std::size_t>(old);
+    std::int64_t entry = last < last_reading_.size() ? last_reading_[last] : kNoReading;
+    if (now != old && last < last_reading_.size()) last_reading_[last] = kNoReading;
+    while (entry != kNoReading) {
+        const NodeIndex i = readings_[static_cast<std::size_t>(entry)].node;
+        entry = readings_[static_cast<std::size_t>(entry)].before;
         const Node& reader = graph.nodes_[static_cast<std::size_t>(i)];
         bool reads = false;
         graph.for_each_input(reader, [&](TensorIndex t) { reads = reads || t == old; });
-        if (!reads) continue;
+        if (!reads || now == old) continue;
         replace_operands(i, {
                                 {old, now}
         });

@@ -105,11 +105,23 @@ class GraphRewriter {
                 std::span<const TensorIndex> outputs);
     template <class Visit>
     void for_each_running(Visit&& visit);
+    void find_readers();
+    void add_reader(TensorIndex t, NodeIndex node);
+    void add_readings(NodeIndex node);
     std::vector<bool> drop_unread();
     void order_nodes();
     void sort_by_results();
     void set_lifetimes();
     void remove_tensors(const std::vector<bool>& gone);
+
+    // Nodes of the first graph that have read a tensor, once redirect() has asked for them: of each tensor
+    // the last entry, which has the one before it.
+    struct Reading {
+        NodeIndex node;
+        std::int64_t before;
+    };
+    std::vector<std::int64_t> last_reading_;
+    std::vector<Reading> readings_;
 
     GraphBuilder builder_;
     std::size_t first_nodes_;    // nodes of the first graph

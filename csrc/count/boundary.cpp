@@ -314,11 +314,10 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     const Pass& pass = analyzer.pass();
     Followed followed(*graph);
     Lookups lookups;
-    Work work;
     bool trains = false;
     std::vector<bool> written(graph->tensors().size(), false);
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
-        analyzer.analyze(i, work);
+        const Work& work = analyzer.analyze(i);
         const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
         trains = trains || call.node().phase == Phase::backward;
         mark_written(call, work, pass, written);

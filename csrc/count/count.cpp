@@ -64,24 +64,23 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
     Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
     const Workspaces workspaces(graph());
     SavedForBackward saved(graph());
-    Work work;
     std::vector<Expr> workspace;
     workspace.reserve(graph().nodes().size());
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
         check_interrupt();
         analyzer.call(i).within([&] {
-            analyzer.analyze(i, work);
+            const Work& work = analyzer.analyze(i);
             total_.add(work);
             saved.visit(i, work, analyzer.pass());
             workspace.push_back(workspaces.bytes(analyzer, i));
             if (device == MemoryOf::cpu) workspace.back() += cpu_workspace(analyzer.call(i));
             analyzer.call(i).require_nonnegative(workspace.back());
+            if (work.modelled) {
+                ++modelled_;
+            } else {
+                ++unmodelled_[graph().ops()[graph().nodes()[static_cast<std::size_t>(i)].op].name];
+            }
         });
-        if (work.modelled) {
-            ++modelled_;
-        } else {
-            ++unmodelled_[graph().ops()[graph().nodes()[static_cast<std::size_t>(i)].op].name];
-        }
     }
     const StorageBytes forms(analyzer.pass(), device);
     memory_ = measure_memory(analyzer.pass(), std::move(workspace), forms);
@@ -105,11 +104,10 @@ Counts::Counts(LoweredGraph lowered, Sizes sizes, MemoryOf device)
 template <class Visit>
 void Counts::for_each_work(Visit&& visit) const {
     Analyzer analyzer(lowered_.graph, sizes_, lowered_.precision, &lowered_.overrides);
-    Work work;
     const Expr fixed = total_.peak_memory_bytes - total_.peak_activation_bytes;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph().nodes().size()); ++i) {
         const Node& node = graph().nodes()[static_cast<std::size_t>(i)];
-        analyzer.analyze(i, work);
+        const Work& work = analyzer.analyze(i);
         CountRow row;
         row.add(work);
         row.peak_activation_bytes = memory_.timeline[static_cast<std::size_t>(i)];

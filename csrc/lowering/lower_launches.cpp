@@ -82,18 +82,16 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
     const Graph& graph = analyzer.pass().graph;
     const Workspaces workspaces(graph);
     std::vector<Launch> launches;
-    Work work;
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph.nodes().size()); ++i) {
         check_interrupt();
-        analyzer.analyze(i, work);
+        const Work& work = analyzer.analyze(i);
         if (!runs(work)) continue;
         const bool opaque = analyzer.has_override(i);
         analyzer.call(i).within([&] {
             if (!opaque && !is_fused(execution)) add_copies(analyzer.call(i), i, launches);
             KernelHints hints = hints_of(analyzer, workspaces, i, work, execution);
             check(analyzer.call(i), hints);
-            launches.push_back(
-                {.nodes = {i}, .work = std::move(work), .hints = std::move(hints), .opaque = opaque});
+            launches.push_back({.nodes = {i}, .work = work, .hints = std::move(hints), .opaque = opaque});
         });
     }
     if (!is_fused(execution)) return launches;

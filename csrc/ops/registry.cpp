@@ -1,3 +1,4 @@
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
@@ -93,22 +94,34 @@ Analyzer::Analyzer(std::shared_ptr<const Graph> graph, const Sizes& sizes, const
     }
 }
 
-void Analyzer::analyze(NodeIndex index, Work& work) {
+const Work& Analyzer::analyze(NodeIndex index) {
     const auto at = static_cast<std::size_t>(index);
     const Node& node = graph_->nodes()[at];
     const OpRule* rule = rules_[node.op];
     const Call call(pass_, node);
+    if (!has_override(index) && rule) return known(call, *rule).work;
+    own_ = Known{};
+    own_.work.modelled = false;
     if (has_override(index)) {
-        work = overrides_[at]->substitute(pass_.sizes);
-        return check(call, work);
+        own_.work = overrides_[at]->substitute(pass_.sizes);
+        check(call, own_.work);
     }
-    work = Work{};
-    if (!rule) {
-        work.modelled = false;
-        return;
+    return own_.work;
+}
+
+const Analyzer::Known& Analyzer::known(const Call& call, const OpRule& rule) {
+    const std::optional<std::size_t> number = calls_.number_of(call);
+    if (number && *number >= known_.size()) known_.resize(*number + 1);
+    Known& found = number ? known_[*number] : own_;
+    if (number && found.counted) {
+        if (found.aliases) alias(call, rule.traffic.each);
+        return found;
     }
-    call.within([&] { count(call, *rule, work); });
-    check(call, work);
+    found = Known{};
+    call.within([&] { count(call, rule, found); });
+    check(call, found.work);
+    found.counted = true;
+    return found;
 }
 
 // Quantities that cannot be: of a window of -1 cells, or of -2 groups.
@@ -117,20 +130,24 @@ void Analyzer::check(const Call& call, Work& work) {
     call.require_nonnegative(Expr(work.dims.filter_elements));
 }
 
-void Analyzer::count(const Call& call, const OpRule& rule, Work& work) {
+void Analyzer::count(const Call& call, const OpRule& rule, Known& made) {
     // Storage first: it determines whether a result is written.
-    if (rule.traffic.aliases(call) && call.output_count() > 0) {
-        List<TensorIndex> bases(call.output_count(), call.first_operand());
-        if (rule.traffic.each) {
-            std::size_t next = 0;
-            call.for_each_input([&](TensorIndex t) {
-                if (next < bases.size()) bases[next++] = t;
-            });
-        }
-        for (std::size_t i = 0; i < bases.size(); ++i) pass_.storage.alias(call.output(i), bases[i]);
+    made.aliases = rule.traffic.aliases(call) && call.output_count() > 0;
+    if (made.aliases) alias(call, rule.traffic.each);
+    rule.work(call, made.work);
+    rule.traffic.bytes(call, made.work);
+}
+
+// Results that are views, or written in place, lie in the storage of an operand.
+void Analyzer::alias(const Call& call, bool each) {
+    List<TensorIndex> bases(call.output_count(), call.first_operand());
+    if (each) {
+        std::size_t next = 0;
+        call.for_each_input([&](TensorIndex t) {
+            if (next < bases.size()) bases[next++] = t;
+        });
     }
-    rule.work(call, work);
-    rule.traffic.bytes(call, work);
+    for (std::size_t i = 0; i < bases.size(); ++i) pass_.storage.alias(call.output(i), bases[i]);
 }
 
 }  // namespace infercost

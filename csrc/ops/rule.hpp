@@ -5,12 +5,14 @@
 // unmodelled.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "ops/call.hpp"
+#include "ops/call_table.hpp"
 #include "ops/work.hpp"
 
 namespace infercost {
@@ -97,17 +99,29 @@ class Analyzer {
     bool has_override(NodeIndex node) const {
         return !overrides_.empty() && overrides_[static_cast<std::size_t>(node)];
     }
-    // Must be called in node order, because it tracks the storage of views.
-    void analyze(NodeIndex node, Work& work);
+    // Must be called in node order, because it tracks the storage of views. The work stays until the next
+    // call.
+    const Work& analyze(NodeIndex node);
 
   private:
-    void count(const Call& call, const OpRule& rule, Work& work);
+    // What equal calls have in common: layers of a model are many times the same.
+    struct Known {
+        Work work;
+        bool aliases = false;
+        bool counted = false;
+    };
+    const Known& known(const Call& call, const OpRule& rule);
+    void count(const Call& call, const OpRule& rule, Known& made);
+    void alias(const Call& call, bool each);
     static void check(const Call& call, Work& work);
 
     std::shared_ptr<const Graph> graph_;
     Pass pass_;
     std::vector<const OpRule*> rules_;
     std::vector<const Work*> overrides_;
+    Known own_;  // of a node with an override, without a rule, or without a number
+    CallTable calls_;
+    std::deque<Known> known_;  // by the number of the call
 };
 
 }  // namespace infercost

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from math import isfinite, prod
@@ -22,12 +20,13 @@ from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
 from .plans import boundary_of, launched_graph, of_rank, rank_graph
+from .stages import places_of_cuts
+from .workers import on_workers
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment import HardwareLike
 
-_WORKERS = 4  # more are not faster: most of the time is spent in few large allocations
 _SHOWN = 3  # reasons in the message of a search that finds nothing
 
 Fields = Mapping[str, Any]
@@ -274,11 +273,16 @@ class _Search:
             What the graph of a device depends on, and stages -> why it cannot be made, or an empty text.
         """
         distinct = {_made_for(layout): layout for layout in wanted}
-        workers = min(_WORKERS, os.cpu_count() or 1, len(distinct))
-        if workers <= 1:
-            return {key: self._refused(layout) for key, layout in distinct.items()}
-        with ThreadPoolExecutor(workers, thread_name_prefix="layouts") as pool:
-            return dict(zip(distinct, pool.map(self._refused, distinct.values()), strict=True))
+        of_ranks: dict[Layout, list[tuple[Layout, int]]] = {}
+        for key in distinct:
+            of_ranks.setdefault(key[0], []).append(key)
+
+        def refusals(keys: list[tuple[Layout, int]]) -> list[str]:
+            return [self._refused(distinct[key]) for key in keys]  # the first one makes the graph of all
+
+        found = on_workers(refusals, of_ranks.values())
+        return {key: reason for keys, reasons in zip(of_ranks.values(), found, strict=True)
+                for key, reason in zip(keys, reasons, strict=True)}  # fmt: skip
 
     def _refused(self, layout: Layout) -> str:
         reasons = []
@@ -293,8 +297,10 @@ class _Search:
         for engine in self._engines:
             try:
                 launched = launched_graph(self._graph, engine, layout)
+                for precision in self._precisions:
+                    boundary_of(launched, precision)  # kept with the graph
                 if layout.pipeline > 1:
-                    _core.cut_places(launched, layout.pipeline)
+                    places_of_cuts(launched, layout.pipeline)
             except InputError as error:
                 reasons.append(str(error))
         return reasons[0] if len(reasons) == len(self._engines) else ""

@@ -317,7 +317,7 @@ def memory_use_of(
         peak_bytes,
         lambda quantity: value_of(quantity, sizes),
         prompt,
-        on.rank_layout.tensor,
+        on.rank_layout.attention_tensor,
     )
     weights, activations = int(held.weights), int(held.activations)
     pool = most = None

@@ -24,7 +24,6 @@ Axis: TypeAlias = "tuple[str, NDArray[np.int64], int]"
 """A size, its values, and for how many points in a row a value stands."""
 
 COLUMNS = tuple(_core.evaluator_columns())
-_ADDED = tuple(name for name in COLUMNS if name.endswith("_s") and name != "interval_s")
 _THOUSANDTHS = 1000
 _BLOCK = 16384  # points whose columns stay in the caches
 
@@ -36,60 +35,6 @@ def micro_batch(share: NDArray[np.int64], layout: Layout) -> NDArray[np.int64]:
     parts = np.minimum(layout.micro_batches or layout.pipeline, np.maximum(share, 1))
     found: NDArray[np.int64] = -(-share // parts)
     return found
-
-
-def combined(
-    kinds: Sequence[Mapping[str, Numbers]],
-    counts: Sequence[int],
-    *,
-    micro_batches: Any,
-    chunks: Any,
-    generates: bool,
-    idle_w: float,
-) -> dict[str, Numbers]:
-    """Return the evaluator's columns of a pipeline.
-
-    A micro-batch passes all stages in `sum(t)`, and the slowest stage, `max(t)`, admits the next one. Chunks of a
-    prompt follow each other as micro-batches do. With `n` of them, a batch that finds the pipeline empty takes
-    `sum(t) + (n - 1) max(t)`, and under continuous load one follows every `n max(t)`. A token of a decode step waits
-    for the one before it: the longer of `sum(t)` and `n max(t)`. Devices draw idle power while they wait.
-
-    Args:
-        kinds: Columns of one micro-batch in a stage of each kind, with what it sends.
-        counts: Stages of each kind.
-        micro_batches: Parts of the batch, at each point.
-        chunks: Parts of a prompt, at each point.
-        generates: Whether it is a decode step.
-        idle_w: Power of a device that waits.
-    """
-    import numpy as np
-
-    share = 1.0 / chunks
-    rounds = micro_batches * chunks
-    whole = {name: sum(n * kind[name] for n, kind in zip(counts, kinds, strict=True)) * share for name in _ADDED}
-    slowest = {name: kinds[0][name] * share for name in _ADDED}
-    for kind in kinds[1:]:
-        slower = kind["latency_s"] * share > slowest["latency_s"]
-        slowest = {name: np.where(slower, kind[name] * share, slowest[name]) for name in _ADDED}
-    busy_s = rounds * slowest["latency_s"]
-    if generates:
-        waits = busy_s > whole["latency_s"]
-        out = {name: np.where(waits, rounds * slowest[name], whole[name]) for name in _ADDED}
-        out["interval_s"] = out["latency_s"]
-    else:
-        out = {name: whole[name] + (rounds - 1) * slowest[name] for name in _ADDED}
-        out["interval_s"] = busy_s
-    stages = sum(counts)
-    energy: Any = 0.0
-    for count, kind in zip(counts, kinds, strict=True):
-        waiting_s = out["interval_s"] - micro_batches * kind["latency_s"]
-        energy = energy + count * (micro_batches * kind["energy_j"] + idle_w * waiting_s)
-    out["energy_j"] = energy / stages  # of each device
-    peak = kinds[0]["peak_memory_bytes"]
-    for kind in kinds[1:]:
-        peak = np.maximum(peak, kind["peak_memory_bytes"])
-    out["peak_memory_bytes"] = peak
-    return out
 
 
 @dataclass(frozen=True)
@@ -193,36 +138,38 @@ class StagePlans:
                 part = {name: np.empty(count) for name in COLUMNS}
                 _core.evaluate_grid(family, own, machine, first=first + start, points=count, out=part, threads=threads)
                 kinds.append(part)
-            made = self._combined(kinds, axes, own, slice(first + start, first + start + count), machine)
-            for name, column in out.items():
-                column[start : start + count] = made[name]
+            whole = {name: out[name][start : start + count] if name in out else np.empty(count) for name in COLUMNS}
+            self._combine(kinds, axes, own, slice(first + start, first + start + count), machine, whole)
 
-    def _combined(
+    def _combine(
         self,
         kinds: list[dict[str, Numbers]],
         axes: Sequence[Axis],
         own: Sequence[Axis],
         stretch: slice,
         machine: Hardware,
-    ) -> dict[str, Numbers]:
-        """Return the columns of all stages at some points, from those of a micro-batch in each kind of stage."""
+        out: Mapping[str, Numbers],
+    ) -> None:
+        """Fill the columns of all stages at some points, from those of a micro-batch in each kind of stage."""
         import numpy as np
 
         count = stretch.stop - stretch.start
         shares, parts = _Columns(axes, stretch), _Columns(own, stretch)
         batch = batch_name(self.graph)
-        several: Any = 1.0
+        several = np.ones(1)
         if any(name == batch for name, _, _ in axes):
             share, part = shares(batch), parts(batch)
-            several = -(-share // np.maximum(part, 1))
-            self._hold(kinds, count, shares, parts)
-        return combined(
-            kinds,
-            [self.kind_of.count(kind) for kind in range(len(kinds))],
+            several = (-(-share // np.maximum(part, 1))).astype(np.float64)
+            if np.any(several > 1):
+                self._hold(kinds, count, shares, parts)
+        _core.combine_stages(
+            [(columns, self.kind_of.count(kind)) for kind, columns in enumerate(kinds)],
+            points=count,
             micro_batches=several,
-            chunks=self._chunks(count, parts),
+            chunks=np.atleast_1d(np.asarray(self._chunks(count, parts), dtype=np.float64)),
             generates=self.boundary.reads_cache,
             idle_w=machine.power_w.get("idle", 0.0),
+            out=out,
         )
 
     def _hold(

@@ -47,7 +47,6 @@ _SAMPLE = "engine.sample"
 _WEIGHTS = ("parameter", "buffer")
 # Numbers between dots or underscores of names: layers that differ in nothing else have equal plans.
 _LAYER = re.compile(r"(?:[^.0-9][^.]*\.)*\d+(?=\.|$)|.*")
-_NUMBERS = re.compile(r"(?<=[._])\d+(?=[._\"])")
 
 
 class StageGraph(NamedTuple):
@@ -97,7 +96,7 @@ class Pipeline:
         kept = graph_cache(self.graph)
         if "kinds" not in kept:
             first: dict[str, int] = {}
-            contents = (_NUMBERS.sub("#", stage.graph.to_json()) for stage in self.stages)
+            contents = (stage.graph.structure() for stage in self.stages)
             kept["kinds"] = tuple(first.setdefault(content, number) for number, content in enumerate(contents))
         found: tuple[int, ...] = kept["kinds"]
         return found
@@ -316,10 +315,7 @@ def _cuts(launched: Graph, layout: Layout, timing: Timing, slices: int) -> Cuts:
             f"pipeline={layout.pipeline} cannot cut this graph, which is of a training step; expected pipeline=1, and "
             "data= and zero="
         )
-    try:
-        places = _core.cut_places(launched, layout.pipeline)
-    except InputError as error:
-        raise LayoutError(str(error)) from None
+    places = places_of_cuts(launched, layout.pipeline)
     sizes = launched.size_values({})
     point = {name: size for name, size in sizes.items() if not launched.depends_on_data(name)}
     if timing.machine is None:
@@ -336,6 +332,23 @@ def _cuts(launched: Graph, layout: Layout, timing: Timing, slices: int) -> Cuts:
     cuts = tuple((places[number][0], tuple(places[number][1])) for number in chosen)
     kept[key] = cuts, timing.machine  # the machine lives as long as its id is a key
     return cuts
+
+
+def places_of_cuts(launched: Graph, stages: int) -> list[tuple[int, list[int]]]:
+    """Return where a graph can be cut: the node that a stage begins with, and the tensors that are sent to it.
+
+    Raises:
+        LayoutError: There are fewer places than cuts.
+    """
+    kept = graph_cache(launched)
+    key = ("places of cuts", stages)
+    if key not in kept:
+        try:
+            kept[key] = _core.cut_places(launched, stages)
+        except InputError as error:
+            raise LayoutError(str(error)) from None
+    found: list[tuple[int, list[int]]] = kept[key]
+    return found
 
 
 def _counted(launched: Graph, sizes: Mapping[str, int], precision: str) -> list[float]:

@@ -114,6 +114,11 @@ class Layout:
         return self.data * self.attention_data
 
     @property
+    def attention_tensor(self) -> int:
+        """Devices that share the heads of an attention, and the vocabulary."""
+        return self.tensor // self.attention_data
+
+    @property
     def shared_sizes(self) -> tuple[str, ...]:
         """Named sizes that devices share: a graph must have them by name."""
         batch = ("batch",) if self.copies > 1 or self.pipeline > 1 else ()

@@ -296,7 +296,7 @@ class GridPoints:
             rows = np.flatnonzero(codes == code)
             if not len(rows):
                 continue
-            layout = parse_layout(way.layout)
+            parts = parse_layout(way.layout).attention_tensor
             stages = self._stages(way, number)
             graphs = [stage.graph for stage in stages] or [way.graph(self._data.facts.graph)]
             value = partial(self._quantity, rows=rows, share=True)
@@ -305,7 +305,7 @@ class GridPoints:
             memory_bytes, gpu, a100 = (column[rows] for column in machine)
             fitting: list[Any] = [
                 sequences_that_fit(
-                    graph, way.precision, way.engine, (memory_bytes, gpu, a100), of_graph + beside, value, layout.tensor
+                    graph, way.precision, way.engine, (memory_bytes, gpu, a100), of_graph + beside, value, parts
                 )
                 for graph, of_graph in zip(graphs, held, strict=True)
             ]

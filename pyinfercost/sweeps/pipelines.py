@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ..predict.plans import trains
 from ..predict.stage_costs import StagePlans
 from ..predict.stages import Pipeline, Timing, pipeline_of
 from ..predict.training_steps import with_exchange
+from ..predict.workers import on_workers
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, PlanFamily
@@ -36,13 +38,13 @@ class SweepPipelines:
         timing = Timing(self.machines[number], way.precision, way.execution, way.serving)
         return pipeline_of(way.graph(self.graph), parse_layout(way.layout), timing)
 
-    def check(self, way: Way) -> None:
-        """Cut the stages of a way to run on the first machine.
+    def check(self, ways: Sequence[Way]) -> None:
+        """Cut the stages of some ways to run on the first machine.
 
         Raises:
             LayoutError: They cannot be cut.
         """
-        self._plans(way, 0)
+        on_workers(lambda way: self._plans(way, 0), ways)
 
     def evaluate(
         self, way: Way, family: PlanFamily, number: int, devices: int | None, axes: Any, machine: Hardware, **grid: Any

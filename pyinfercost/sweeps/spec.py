@@ -482,8 +482,8 @@ class SweepSpec:
         """
         for way in self.grid.ways():
             self.family(way)
-            if parse_layout(way.layout).pipeline > 1:
-                self.facts.pipelines.check(way)
+        if cut := [way for way in self.grid.ways() if parse_layout(way.layout).pipeline > 1]:
+            self.facts.pipelines.check(cut)
 
     def to_bytes(self) -> bytes:
         """Return the spec as bytes for another process: a few kilobytes, since the JSON of a graph compresses well."""

@@ -10,6 +10,7 @@ from support.language_configs import DEEPSEEK, GPT_OSS, LLAMA, QWEN_NEXT, spec_o
 
 import pyinfercost as ic
 from pyinfercost.predict.memory_use import ENGINES, Demand, Prompt
+from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
 
@@ -88,6 +89,18 @@ def test_an_engine_holds_whole_pages_in_its_pool(tmp_path: Path) -> None:
     pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - logits - 0.65e9
     assert use.pool_bytes == pytest.approx(pool, rel=1e-6)
     assert use.max_sequences == use.pool_bytes // (48 * PER_TOKEN)  # three pages of 16 tokens
+
+
+@pytest.mark.parametrize("layout", ["tensor=2", "tensor=2,attention_data=2"])
+def test_ranks_that_share_a_batch_sample_each_from_its_own_logits(tmp_path: Path, layout: str) -> None:
+    graph = graph_over(spec_of(tmp_path, LLAMA, "decode"), {"batch": [4, 8], "context": [40, 80]}).graph
+    deployment = ic.Deployment(hardware="l4", engine="vllm", layout=layout)
+    use = ic.estimate(graph, on=deployment, batch=4, context=40).memory
+    assert use is not None
+    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - 256 * 128 * 18 - 0.65e9  # the sampler, the context
+    assert use.pool_bytes == pytest.approx(pool, rel=1e-6)
+    swept = ic.sweep(graph, on=deployment, layout=[layout], batch=[4], context=[40])
+    assert swept["max_sequences"][0] == use.max_sequences
 
 
 @pytest.mark.parametrize(("phase", "sizes"), [("prefill", {"sequence": 40}), ("decode", {"context": 40})])

@@ -28,35 +28,46 @@ Flow::Flow(const std::shared_ptr<const Graph>& graph)
       anchor_(graph->nodes().size(), false),
       live_(graph->nodes().size(), false),
       stage_(graph->nodes().size(), 0),
-      operands_(graph->nodes().size()),
-      uses_(graph->nodes().size()),
+      operands_before_(graph->nodes().size() + 1, 0),
       maker_(graph->tensors().size(), kNoNode),
       first_maker_(graph->tensors().size(), kNoNode),
       first_writer_(graph->tensors().size(), kNoNode),
       output_(graph->tensors().size(), false) {
     for (const TensorIndex t : graph->outputs()) output_[static_cast<std::size_t>(t)] = true;
-    Work work;
     for (NodeIndex i = 0; i < count(); ++i) {
         check_interrupt();
-        analyzer_.analyze(i, work);
+        const Work& work = analyzer_.analyze(i);
         kinds_[at(i)] = work.modelled ? work.kind : WorkKind::unknown;
         flops_[at(i)] = work.pointwise_flops;
         contractions_[at(i)] = work.contraction_flops;
         link(i);
         classify(i);
     }
+    find_uses();
+}
+
+void Flow::find_uses() {
+    uses_before_.assign(kinds_.size() + 1, 0);
+    for (const Operand& operand : operands_) {
+        if (operand.producer != kNoNode) ++uses_before_[at(operand.producer) + 1];
+    }
+    for (std::size_t i = 0; i < kinds_.size(); ++i) uses_before_[i + 1] += uses_before_[i];
+    uses_.resize(uses_before_.back());
+    std::vector<std::size_t> next(uses_before_.begin(), uses_before_.end() - 1);
+    for (NodeIndex i = 0; i < count(); ++i) {
+        for (const Operand& operand : operands(i)) {
+            if (operand.producer != kNoNode) uses_[next[at(operand.producer)]++] = {i, operand.tensor};
+        }
+    }
 }
 
 void Flow::link(NodeIndex node) {
-    graph_->for_each_input(at_node(node), [&](TensorIndex t) {
-        const NodeIndex producer = maker(t);
-        operands_[at(node)].push_back({t, producer});
-        if (producer != kNoNode) uses_[at(producer)].push_back({node, t});
-    });
+    graph_->for_each_input(at_node(node), [&](TensorIndex t) { operands_.push_back({t, maker(t)}); });
+    operands_before_[at(node) + 1] = operands_.size();
     for (const std::int64_t output : graph_->node_outputs(at_node(node))) {
         const auto t = static_cast<TensorIndex>(output);
         const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
-        const std::vector<Operand>& read = operands_[at(node)];
+        const std::span<const Operand> read = operands(node);
         const bool in_place = std::any_of(read.begin(), read.end(),
                                           [&](const Operand& operand) { return operand.tensor == t; });
         if (!in_place) {

@@ -55,8 +55,10 @@ class Flow {
     // From now on these nodes are anchors: of kernels that were found elsewhere.
     void set_anchors(const std::vector<int>& kernel_of_node);
 
-    std::span<const Operand> operands(NodeIndex node) const { return operands_[at(node)]; }
-    std::span<const Use> uses(NodeIndex node) const { return uses_[at(node)]; }
+    std::span<const Operand> operands(NodeIndex node) const {
+        return part(operands_, operands_before_, node);
+    }
+    std::span<const Use> uses(NodeIndex node) const { return part(uses_, uses_before_, node); }
     // The node that last wrote a tensor; kNoNode for inputs.
     NodeIndex maker(TensorIndex t) const { return maker_[static_cast<std::size_t>(t)]; }
     // The node that made it first.
@@ -85,8 +87,15 @@ class Flow {
 
   private:
     static std::size_t at(NodeIndex node) { return static_cast<std::size_t>(node); }
+    // What a node has in a list of all nodes, one after another.
+    template <class Value>
+    static std::span<const Value> part(const std::vector<Value>& list, const std::vector<std::size_t>& before,
+                                       NodeIndex node) {
+        return {list.data() + before[at(node)], before[at(node) + 1] - before[at(node)]};
+    }
     const Node& at_node(NodeIndex node) const { return graph_->nodes()[at(node)]; }
     void link(NodeIndex node);
+    void find_uses();
     void classify(NodeIndex node);
     int stage_after_operands(NodeIndex node) const;
 
@@ -98,8 +107,10 @@ class Flow {
     std::vector<bool> anchor_;
     std::vector<bool> live_;
     std::vector<int> stage_;
-    std::vector<std::vector<Operand>> operands_;
-    std::vector<std::vector<Use>> uses_;
+    std::vector<Operand> operands_;
+    std::vector<std::size_t> operands_before_;
+    std::vector<Use> uses_;
+    std::vector<std::size_t> uses_before_;
     std::vector<NodeIndex> maker_;
     std::vector<NodeIndex> first_maker_;
     std::vector<NodeIndex> first_writer_;

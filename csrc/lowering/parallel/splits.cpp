@@ -1,11 +1,13 @@
 #include "lowering/parallel/splits.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 
 #include "lowering/parallel/partial_sums.hpp"
 
@@ -59,7 +61,17 @@ class Splitter {
     // Leaves that products of weights make.
     void find_made() {
         for (const Summed& product : relations_.products()) {
-            for (const AxisId leaf : axes_.leaves(product.outer)) made_.insert(leaf);
+            for (const AxisId leaf : axes_.leaves(product.inner)) {
+                products_of_.insert({
+                    leaf, {&product, false}
+                });
+            }
+            for (const AxisId leaf : axes_.leaves(product.outer)) {
+                products_of_.insert({
+                    leaf, {&product, true}
+                });
+                made_.insert(leaf);
+            }
         }
         for (const AxisId axis : relations_.vocabularies()) {
             for (const AxisId leaf : axes_.leaves(axis)) vocabulary_.insert(leaf);
@@ -147,18 +159,19 @@ class Splitter {
     }
 
     // A product cannot be split along its rows and its columns.
-    bool conflicts(const std::set<AxisId>& leaves) const {
-        const auto has = [&](AxisId axis) {
-            const std::vector<AxisId> own = axes_.leaves(axis);
-            return std::any_of(own.begin(), own.end(), [&](AxisId leaf) { return leaves.contains(leaf); });
-        };
-        return std::any_of(relations_.products().begin(), relations_.products().end(),
-                           [&](const Summed& each) {
-                               const bool inner = has(each.inner);
-                               const bool outer = has(each.outer);
-                               return (inner && outer) || (inner && axes_.is_split(each.outer)) ||
-                                      (outer && axes_.is_split(each.inner));
-                           });
+    bool conflicts(const std::vector<std::pair<AxisId, std::int64_t>>& taken) const {
+        std::map<const Summed*, std::array<bool, 2>> hit;  // by inner and outer leaves
+        for (const auto& [leaf, parts] : taken) {
+            const auto [first, last] = products_of_.equal_range(leaf);
+            for (auto each = first; each != last; ++each) {
+                hit[each->second.product][each->second.outer ? 1 : 0] = true;
+            }
+        }
+        return std::any_of(hit.begin(), hit.end(), [&](const auto& each) {
+            const auto& [product, sides] = each;
+            return (sides[0] && (sides[1] || axes_.is_split(product->outer))) ||
+                   (sides[1] && axes_.is_split(product->inner));
+        });
     }
 
     const Experts* experts_of(NodeIndex node) const {
@@ -263,9 +276,7 @@ class Splitter {
             if (!candidate.heads && is_small(*candidate.product)) return;
             refuse(candidate);
         }
-        std::set<AxisId> leaves;
-        for (const auto& [leaf, parts] : taken) leaves.insert(leaf);
-        if (conflicts(leaves)) return;
+        if (conflicts(taken)) return;
         for (const auto& [leaf, parts] : taken) axes_.info(leaf).splits = parts;
     }
 
@@ -357,9 +368,8 @@ class Splitter {
         if (std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return axes_.is_split(axis); }))
             return Axes::kOne;
         // Ranks that share the batch of an attention have all of its heads.
-        if (layout_.of_attention() == 1 && std::any_of(axes.begin(), axes.end(), [&](AxisId axis) {
-                return is_of_heads(axis);
-            }))
+        if (layout_.of_attention() == 1 &&
+            std::any_of(axes.begin(), axes.end(), [&](AxisId axis) { return is_of_heads(axis); }))
             return Axes::kOne;
         for (const AxisId axis : axes) {
             for (const AxisId leaf : axes_.leaves(axis)) {
@@ -373,6 +383,12 @@ class Splitter {
     Relations& relations_;
     Axes& axes_;
     const Layout& layout_;
+    // A product that sums over a leaf, or has it in its columns.
+    struct Side {
+        const Summed* product;
+        bool outer;
+    };
+    std::unordered_multimap<AxisId, Side> products_of_;
     std::set<AxisId> made_;
     std::set<AxisId> vocabulary_;
     std::map<std::string, std::int64_t> sorts_;  // and the elements of its weights

@@ -3,6 +3,7 @@
 TABLE = {
     "graph-json": "fuzz.doors.graph_json:GraphJson",
     "engines": "fuzz.doors.engines:Engines",
+    "layouts": "fuzz.doors.layouts:Layouts",
     "captured-graphs": "fuzz.doors.captured_graphs:CapturedGraphs",
     "transforms": "fuzz.doors.transforms:Transforms",
     "reports": "fuzz.doors.reports:Reports",

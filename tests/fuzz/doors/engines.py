@@ -21,26 +21,26 @@ _SMALL |= {"num_key_value_heads": 2, "vocab_size": 32, "head_dim": 4}
 _LATENT = {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 4}
 _EXPERTS = {"n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8, "first_k_dense_replace": 0}
 _EXPERTS |= {"n_group": 1, "topk_group": 1, "num_key_value_heads": 4}
-_CONFIGS = (
+CONFIGS = (
     {"model_type": "llama", **_SMALL},
     {"model_type": "mixtral", **_SMALL, "num_local_experts": 4},
     {"model_type": "deepseek_v3", **_SMALL, **_LATENT, **_EXPERTS},
     {"model_type": "mamba", "hidden_size": 16, "num_hidden_layers": 1, "vocab_size": 32, "state_size": 4},
 )
-_ENGINES = [name for name in _core.engines() if name != "torch"]
+ENGINES = [name for name in _core.engines() if name != "torch"]
 
 
 class Engines(GraphJson):
     """`engine_graph`, then `count` and `estimate`."""
 
-    share = 60_000
+    share = 30_000
     libraries = ("torch", "transformers")
 
     def seeds(self) -> list[Value]:
         """Return the documents of prefills and decode steps of small language models."""
         documents = []
         with tempfile.TemporaryDirectory() as folder:
-            for number, config in enumerate(_CONFIGS):
+            for number, config in enumerate(CONFIGS):
                 path = Path(folder) / f"{number}.json"
                 path.write_text(json.dumps(config), encoding="utf-8")
                 for phase in ("prefill", "decode"):
@@ -49,7 +49,7 @@ class Engines(GraphJson):
 
     def draw(self, random: Random) -> Value:
         """Return a changed document, and the engine."""
-        return {**super().draw(random), "engine": random.choice(_ENGINES)}
+        return {**super().draw(random), "engine": random.choice(ENGINES)}
 
     def run(self, value: Value) -> Iterator[Figure]:
         """Read the graph, rewrite it, count it and estimate it."""
