@@ -104,6 +104,12 @@ class StagePlans:
             serving,
         )
 
+    def prepare(self) -> None:
+        """Make the plans at the default sizes; at most other sizes they are the same."""
+        for family, graph in zip(self.families, self.graphs, strict=True):
+            sizes = graph.size_values({})
+            family.plan_for({name: size for name, size in sizes.items() if not graph.depends_on_data(name)})
+
     def evaluate(
         self,
         axes: Sequence[Axis],

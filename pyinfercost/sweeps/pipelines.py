@@ -39,12 +39,12 @@ class SweepPipelines:
         return pipeline_of(way.graph(self.graph), parse_layout(way.layout), timing)
 
     def check(self, ways: Sequence[Way]) -> None:
-        """Cut the stages of some ways to run on the first machine.
+        """Cut the stages of some ways to run on the first machine, and make their plans.
 
         Raises:
             LayoutError: They cannot be cut.
         """
-        on_workers(lambda way: self._plans(way, 0), ways)
+        on_workers(lambda way: self._plans(way, 0).prepare(), ways)
 
     def evaluate(
         self, way: Way, family: PlanFamily, number: int, devices: int | None, axes: Any, machine: Hardware, **grid: Any
