@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -115,7 +116,7 @@ def broken(name: str, phase: str, whole: ic.Graph, layout: Layout) -> list[str]:
     return [
         *broken_weights(name, whole, rank, layout),
         *broken_work(name, phase, whole, rank, layout),
-        *broken_sums(name, rank, layout),
+        *broken_sums(name, ic.parallel(whole, replace(layout, pipeline=1, context=1)), layout),
         *(broken_stages(phase, whole, rank, stages, layout) if layout.pipeline > 1 else []),
     ]
 
@@ -171,8 +172,8 @@ def broken_work(name: str, phase: str, whole: ic.Graph, rank: ic.Graph, layout: 
         if not flops:
             continue
         copies = _allowed(name, f"{module}.weight", layout)
-        if layout.context > 1 and phase == "prefill" and not module.endswith(_HEAD):
-            copies = {each / layout.context for each in copies}
+        if phase == "prefill":
+            copies = {each if module.endswith(_HEAD) else each / layout.context for each in copies}
         elif layout.context > 1 and (attended := attention_flops(whole, module)):
             # Of a decode step the positions of the caches are shared, and the new one is on each rank.
             rest = flops - attended
@@ -184,7 +185,9 @@ def broken_work(name: str, phase: str, whole: ic.Graph, rank: ic.Graph, layout: 
 
     total, own_bytes = (boundary_of(graph, "native").kv_cache_bytes for graph in (whole, rank))
     if total is not None:
-        expected = Fraction(value_of(total, SIZES[phase]) * max(1, layout.tensor // layout.attention_data // _keys(name)))
+        expected = Fraction(
+            value_of(total, SIZES[phase]) * max(1, layout.tensor // layout.attention_data // _keys(name))
+        )
         if phase == "prefill":
             expected /= layout.context
         elif layout.context > 1:
@@ -200,12 +203,10 @@ def _keys(name: str) -> int:
 
 
 def attention_flops(whole: ic.Graph, module: str) -> int:
-    """Contraction FLOPs of the attention kernels of a module, in a decode step."""
+    """Contraction FLOPs of a module in a decode step that are of cached positions: of attention, and of latents."""
     counted = ic.count(whole, sizes=SIZES["decode"])
     return sum(
-        row.work.contraction_flops
-        for row in counted.nodes
-        if row.module == module and "scaled_dot_product" in row.op
+        row.work.contraction_flops for row in counted.layers if row.module == module and "scaled_dot_product" in row.op
     )
 
 
@@ -213,7 +214,7 @@ def broken_sums(name: str, rank: ic.Graph, layout: Layout) -> list[str]:
     """Return a number of sums other than one after each attention, each feed-forward part and the embedding.
 
     Inside `tensor` each is an all-reduce, or a reduce-scatter where tokens are shared. Results of experts that are on
-    the ranks of all copies are combined.
+    the ranks of all copies are combined. The rank has the layers of all stages, and the tokens of all of `context`.
     """
     attention = layout.tensor // layout.attention_data
     of_layers = LAYERS * (attention > 1) + LAYERS * (layout.tensor > 1)
@@ -223,20 +224,20 @@ def broken_sums(name: str, rank: ic.Graph, layout: Layout) -> list[str]:
     if layout.expert > layout.tensor:
         routed = LAYERS - (name == "deepseek_v3")
         shared = name == "deepseek_v3" and layout.tensor > 1
-        expected = Counter({"sum": of_layers + (attention > 1) - routed * (layout.tensor > 1) + shared, "combine": routed})
+        expected = Counter(
+            {"sum": of_layers + (attention > 1) - routed * (layout.tensor > 1) + shared, "combine": routed}
+        )
     found: Counter[str] = Counter()
     for node in rank.nodes:
         kind = node.op.removeprefix("collective.")
-        if kind in ("all_reduce", "reduce_scatter") and node.argument("devices") != layout.context:
+        if kind in ("all_reduce", "reduce_scatter"):
             found["sum"] += 1
         elif kind == "combine":
             found["combine"] += 1
     return [] if +found == +expected else [f"sums: {dict(found)} and not {dict(expected)}"]
 
 
-def broken_stages(
-    phase: str, whole: ic.Graph, rank: ic.Graph, stages: list[ic.Graph], layout: Layout
-) -> list[str]:
+def broken_stages(phase: str, whole: ic.Graph, rank: ic.Graph, stages: list[ic.Graph], layout: Layout) -> list[str]:
     """Return what the stages of a pipeline do not have together."""
     of_rank = sizes_of_rank(phase, layout)
     wrong = []
