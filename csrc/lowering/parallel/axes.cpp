@@ -200,8 +200,25 @@ void Axes::equal(AxisId a, AxisId b) {
     if (is_leaf(b)) return take(b, a);
     if (is_sequence(a) && is_sequence(b)) return equal_sequences(a, b);
     if (!is_sequence(a) && !is_sequence(b)) return equal_products(a, b);
+    if (is_sequence(a) ? equal_repeated(a, b) : equal_repeated(b, a)) return;
     fix(a, kUnlike, true);
     fix(b, kUnlike, true);
+}
+
+// Sections of equal lengths, one after another, are a product whose outer factor counts them.
+bool Axes::equal_repeated(AxisId sequence, AxisId product) {
+    const std::vector<AxisId> own = sections(sequence);
+    const std::vector<AxisId> parts = factors(product);
+    if (parts.size() < 2 || length(parts.front()) != static_cast<Length>(own.size())) return false;
+    const Length each = length(own.front());
+    if (std::any_of(own.begin(), own.end(), [&](AxisId section) { return length(section) != each; }))
+        return false;
+    fix(parts.front(), "they count parts of others");
+    const AxisId rest = this->product(std::span(parts).subspan(1));
+    for (const AxisId section : own) {
+        if (each > 1) equal(section, rest);
+    }
+    return true;
 }
 
 void Axes::equal_products(AxisId a, AxisId b) {
@@ -225,6 +242,24 @@ void Axes::equal_products(AxisId a, AxisId b) {
         const Length outer = std::min(one, other);
         const Length lengths[] = {outer, std::max(one, other) / outer};
         const AxisId longer = one > other ? left[i] : right[j];
+        if (is_sequence(longer)) {  // the factors of the other one that are as long together
+            std::vector<AxisId>& list = one > other ? right : left;
+            std::size_t& place = one > other ? j : i;
+            std::vector<AxisId> group;
+            Length have = 1;
+            while (place < list.size() && have < std::max(one, other)) {
+                have *= length(list[place]);
+                group.push_back(list[place++]);
+            }
+            if (have != std::max(one, other)) {
+                fix(a, kUnlike, true);
+                fix(b, kUnlike, true);
+                return;
+            }
+            equal(longer, product(group));
+            ++(one > other ? i : j);
+            continue;
+        }
         if (length(longer) % outer != 0 || !divide(longer, lengths)) {
             fix(a, kUnlike, true);
             fix(b, kUnlike, true);
@@ -288,7 +323,7 @@ std::vector<AxisId> Axes::cut(AxisId axis, std::span<const Length> lengths) {
         part(axis, Kind::sequence, lengths);
         return at(axis).parts;
     }
-    if (!is_sequence(axis)) return {};
+    if (!is_sequence(axis)) return cut_product(axis, lengths);
     std::vector<AxisId> found;
     std::vector<AxisId> left = sections(axis);
     std::size_t next = 0;
@@ -311,6 +346,24 @@ std::vector<AxisId> Axes::cut(AxisId axis, std::span<const Length> lengths) {
             }
         }
         found.push_back(group.size() == 1 ? group.front() : sequence(group));
+    }
+    return found;
+}
+
+// Cuts the outer factor of a product, where all parts have the inner ones whole.
+std::vector<AxisId> Axes::cut_product(AxisId axis, std::span<const Length> lengths) {
+    const std::vector<AxisId> parts = factors(axis);
+    if (parts.size() < 2) return {};
+    const AxisId rest = product(std::span(parts).subspan(1));
+    std::vector<Length> outer;
+    for (const Length wanted : lengths) {
+        if (wanted % length(rest) != 0) return {};
+        outer.push_back(wanted / length(rest));
+    }
+    std::vector<AxisId> found;
+    for (const AxisId section : cut(parts.front(), outer)) {
+        const AxisId both[] = {section, rest};
+        found.push_back(product(both));
     }
     return found;
 }

@@ -86,6 +86,8 @@ class Axes {
     void take(AxisId leaf, AxisId other);
     void equal_products(AxisId a, AxisId b);
     void equal_sequences(AxisId a, AxisId b);
+    bool equal_repeated(AxisId sequence, AxisId product);
+    std::vector<AxisId> cut_product(AxisId axis, std::span<const Length> lengths);
     void part(AxisId leaf, Kind kind, std::span<const Length> lengths);
     void collect(AxisId axis, std::vector<AxisId>& leaves) const;
 

@@ -108,7 +108,11 @@ class Finder {
             at(t) = now;
             made_[static_cast<std::size_t>(t)] = now.parts != Parts::none;
             const auto found = joined_.find(t);
-            if (found != joined_.end() && found->second.after == node) at(t).parts = Parts::none;
+            if (found != joined_.end() && found->second.after == node) {
+                // What it is made of may have been joined since.
+                if (now.parts == Parts::none) joined_.erase(found);
+                at(t).parts = Parts::none;
+            }
             // Rows of a divided vocabulary are added up at once: all layers add to them.
             if (at(t).parts != Parts::none && plain(call) == "aten.embedding") join(t);
         }
@@ -180,8 +184,21 @@ class Finder {
         }
         const List<TensorIndex> indices = call.tensors("indices");
         for (std::size_t i = 0; i < indices.size(); ++i) {
-            if (indices[i] != kNoTensor) of_rows(source, i, now);
+            if (indices[i] != kNoTensor && !reads_whole_section(call, source, i)) of_rows(source, i, now);
         }
+    }
+
+    // Whether one place of a sequence is read by its number, such as the key beside the queries of its group:
+    // it is a section that each rank has.
+    bool reads_whole_section(const Call& call, TensorIndex source, std::size_t dim) const {
+        const AxisList& axes = relations_.known(source);
+        const TensorIndex place = call.tensors("indices")[dim];
+        if (dim >= axes.size() || relations_.is_live(place) || !(flow().numel(place) == Expr(1)))
+            return false;
+        const std::vector<AxisId> sections = relations_.axes().sections(axes[dim]);
+        return sections.size() > 1 && std::any_of(sections.begin(), sections.end(), [&](AxisId section) {
+                   return !relations_.axes().is_split(section);
+               });
     }
 
     void of_rows(TensorIndex source, std::size_t dim, State& now) const {

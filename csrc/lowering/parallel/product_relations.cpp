@@ -197,6 +197,17 @@ bool einsum(Relations& relations, const Call& call) {
     AxisList axes;
     for (const char letter : result) axes.push_back(letters.at(letter));
     relations.set(call.output(), axes);
+    if (!relations.is_weight(operands[0]) && !relations.is_weight(operands[1])) {
+        for (const char letter : result) {
+            const bool left = terms[0].find(letter) != std::string::npos;
+            if (terms[1].find(letter) == std::string::npos) continue;
+            if (left) {
+                relations.axes().mark_heads(letters.at(letter));
+            } else {
+                relations.axes().fix(letters.at(letter), "attention reads whole heads");
+            }
+        }
+    }
     for (const auto& [letter, axis] : letters) {
         if (result.find(letter) != std::string::npos) continue;
         const bool both =

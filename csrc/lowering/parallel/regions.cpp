@@ -27,9 +27,11 @@ class Finder {
 
     Region between(const Joined& joined) {
         Region region{.nodes = {}, .entries = {}, .last = joined.after};
-        std::set<NodeIndex> seen;
-        find_entries(joined.after, region, seen);
-        const std::set<TensorIndex> entries(region.entries.begin(), region.entries.end());
+        std::set<NodeIndex> divided;
+        find_entries(joined.after, region, divided);
+        add_whole(joined.tensor, divided, region);
+        std::set<TensorIndex> entries;
+        for (const Operand& entry : region.entries) entries.insert(entry.tensor);
         std::set<NodeIndex> inside;
         collect(joined.after, joined.tensor, entries, inside);
         add_results(joined.tensor, inside);
@@ -51,37 +53,100 @@ class Finder {
                            [&](AxisId axis) { return relations_.axes().is_split(axis); });
     }
 
-    // From a sum back to the products whose columns are divided, and to what they read.
-    void find_entries(NodeIndex node, Region& region, std::set<NodeIndex>& seen) const {
-        if (node == kNoNode || !seen.insert(node).second) return;
-        if (columns_.contains(node)) {
-            const TensorIndex entry = tokens_before(flow().operands(node).front());
-            if (std::find(region.entries.begin(), region.entries.end(), entry) == region.entries.end()) {
-                region.entries.push_back(entry);
-            }
-            return;
+    static bool has_entry(const Region& region, TensorIndex t) {
+        return std::any_of(region.entries.begin(), region.entries.end(),
+                           [&](const Operand& entry) { return entry.tensor == t; });
+    }
+    static void add_entry(Region& region, const Operand& entry) {
+        if (!has_entry(region, entry.tensor)) region.entries.push_back(entry);
+    }
+    bool is_divided(TensorIndex t) const { return sums_.partial[static_cast<std::size_t>(t)] || is_split(t); }
+
+    // From a sum back to the products whose columns are divided, or to the rows of divided experts, and to
+    // what they read.
+    void find_entries(NodeIndex node, Region& region, std::set<NodeIndex>& divided) const {
+        if (node == kNoNode || !divided.insert(node).second) return;
+        if (columns_.contains(node)) return add_entry(region, tokens_before(activation_of(node)));
+        if (makes_expert_rows(relations_, node)) {
+            return add_entry(region, tokens_before(flow().operands(node).front()));
         }
         for (const Operand& operand : flow().operands(node)) {
-            const bool partial = sums_.partial[static_cast<std::size_t>(operand.tensor)];
-            if (relations_.is_live(operand.tensor) && (partial || is_split(operand.tensor))) {
-                find_entries(operand.producer, region, seen);
+            if (relations_.is_live(operand.tensor) && is_divided(operand.tensor)) {
+                find_entries(operand.producer, region, divided);
             }
         }
     }
+    // What a product multiplies a weight with; its bias may be the first operand.
+    const Operand& activation_of(NodeIndex product) const {
+        const auto operands = flow().operands(product);
+        const auto found = std::find_if(operands.begin(), operands.end(), [&](const Operand& operand) {
+            return relations_.is_live(operand.tensor) && is_floating(flow().tensor(operand.tensor).dtype);
+        });
+        return found == operands.end() ? operands.front() : *found;
+    }
+
+    // Values that all ranks have and divided ones are computed with, such as a key that all heads share:
+    // those that do not follow from the tokens before the products are read as these tokens are.
+    void add_whole(TensorIndex sum, const std::set<NodeIndex>& divided, Region& region) const {
+        for (const NodeIndex node : divided) {
+            if (columns_.contains(node) || makes_expert_rows(relations_, node)) continue;
+            for (const Operand& operand : flow().operands(node)) {
+                if (operand.producer == kNoNode || is_divided(operand.tensor)) continue;
+                std::set<NodeIndex> seen;
+                if (reads_elsewhere(operand, sum, region, seen)) add_entry(region, tokens_before(operand));
+            }
+        }
+    }
+    bool reads_elsewhere(const Operand& operand, TensorIndex sum, const Region& region,
+                         std::set<NodeIndex>& seen) const {
+        if (has_entry(region, operand.tensor) || !relations_.is_live(operand.tensor)) return false;
+        if (is_elsewhere(operand, sum)) return true;
+        if (operand.producer == kNoNode || !seen.insert(operand.producer).second) return false;
+        const auto operands = flow().operands(operand.producer);
+        return std::any_of(operands.begin(), operands.end(),
+                           [&](const Operand& each) { return reads_elsewhere(each, sum, region, seen); });
+    }
+    // Another sum, or an input of the model.
+    bool is_elsewhere(const Operand& operand, TensorIndex sum) const {
+        if (operand.producer != kNoNode) return operand.tensor != sum && joined_.contains(operand.tensor);
+        const Tensor& tensor = flow().tensor(operand.tensor);
+        return is_floating(tensor.dtype) && tensor.role != Role::kv_cache;
+    }
 
     // Through views, narrow formats, and copies of tokens for their experts.
-    TensorIndex tokens_before(Operand operand) const {
+    Operand tokens_before(Operand operand) const {
         while (operand.producer != kNoNode) {
             const NodeIndex made = operand.producer;
             const std::string_view op = flow().op(made);
-            const bool passes = flow().is_free(made) || op == "pyinfercost.quantize_rows" ||
-                                op == "aten.clone" || op == "aten.contiguous" || op == "aten._to_copy" ||
-                                op == "aten.reshape" || op == "aten.to" ||
-                                makes_expert_rows(relations_, made);
-            if (!passes || flow().operands(made).empty()) break;
-            operand = flow().operands(made).front();
+            const bool passes = is_view(made) || op == "pyinfercost.quantize_rows" || op == "aten.clone" ||
+                                op == "aten.contiguous" || op == "aten._to_copy" || op == "aten.reshape" ||
+                                op == "aten.to" || makes_expert_rows(relations_, made);
+            const Operand* before = op == "aten.cat" ? appended_to_cache(made)
+                                    : passes && !flow().operands(made).empty()
+                                        ? &flow().operands(made).front()
+                                        : nullptr;
+            if (!before) break;
+            operand = *before;
         }
-        return operand.tensor;
+        return operand;
+    }
+    // A view of one tensor; others read another tensor for its shape or dtype.
+    bool is_view(NodeIndex node) const {
+        const auto operands = flow().operands(node);
+        return flow().is_free(node) &&
+               std::count_if(operands.begin(), operands.end(),
+                             [&](const Operand& each) { return relations_.is_live(each.tensor); }) == 1;
+    }
+    // What is appended to a cache, which may be empty; nullptr for another concatenation.
+    const Operand* appended_to_cache(NodeIndex node) const {
+        const Operand* found = nullptr;
+        for (const Operand& operand : flow().operands(node)) {
+            if (flow().tensor(operand.tensor).role == Role::kv_cache) continue;
+            if (flow().numel(operand.tensor) == Expr(0)) continue;
+            if (found) return nullptr;
+            found = &operand;
+        }
+        return found;
     }
 
     void collect(NodeIndex node, TensorIndex sum, const std::set<TensorIndex>& entries,
@@ -90,11 +155,7 @@ class Finder {
         for (const Operand& operand : flow().operands(node)) {
             if (entries.contains(operand.tensor) || !relations_.is_live(operand.tensor)) continue;
             if (operand.producer == kNoNode && !is_floating(flow().tensor(operand.tensor).dtype)) continue;
-            const Role role = flow().tensor(operand.tensor).role;
-            const bool elsewhere = operand.producer == kNoNode
-                                       ? role != Role::kv_cache
-                                       : operand.tensor != sum && joined_.contains(operand.tensor);
-            if (elsewhere) {
+            if (is_elsewhere(operand, sum)) {
                 throw std::invalid_argument(
                     "the products of '" + flow().module(node) +
                     "' read tokens that are not theirs alone, which cannot be gathered for "

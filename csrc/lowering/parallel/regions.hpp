@@ -10,9 +10,9 @@ namespace infercost {
 
 struct Region {
     std::vector<NodeIndex> nodes;
-    std::vector<TensorIndex> entries;  // tokens that it reads
-    NodeIndex last;                    // makes the sum
-    bool attends = false;              // its products have heads
+    std::vector<Operand> entries;  // tokens that it reads
+    NodeIndex last;                // makes the sum
+    bool attends = false;          // its products have heads
 };
 
 // The regions that end in these sums. Throws std::invalid_argument for a region that reads tokens elsewhere,

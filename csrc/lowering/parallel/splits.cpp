@@ -129,33 +129,48 @@ class Splitter {
         for (const AxisId section : axes_.sections(axis)) {
             std::int64_t left = parts;
             for (const AxisId factor : axes_.factors(section)) {
-                if (!axes_.is_leaf(factor)) {
-                    if (axes_.is_split(factor)) return false;
-                    continue;
-                }
-                const Axes::Leaf& known = axes_.info(factor);
-                if (known.splits > 1) {
-                    if (left % known.splits != 0) return false;
-                    left /= known.splits;
-                    continue;
-                }
-                if (left == 1 || !is_eligible(factor)) continue;
-                if (known.unit > 1) {  // whole blocks, of which the last part has fewer
-                    if (axes_.blocks(factor) < left) return false;
-                    take(factor, left);
-                    left = 1;
-                    continue;
-                }
-                const std::int64_t common = std::gcd(axes_.length(factor), left);
-                // Heads of keys are divided, or each rank of a group has the same.
-                if (common != left && common != axes_.length(factor)) return false;
-                if (common == 1) continue;
-                take(factor, common);
-                left /= common;
+                const std::int64_t taken = parts_of(factor, left, take);
+                if (taken == 0) return false;
+                left /= taken;
             }
             if (left != 1) return false;
         }
         return true;
+    }
+
+    // Into how many of `left` parts a factor is split; 0 if that does not fit.
+    template <class Take>
+    std::int64_t parts_of(AxisId factor, std::int64_t left, Take&& take) const {
+        if (!axes_.is_leaf(factor)) return parts_of_sections(factor, left, take);
+        const Axes::Leaf& known = axes_.info(factor);
+        if (known.splits > 1) return left % known.splits == 0 ? known.splits : 0;
+        if (left == 1 || !is_eligible(factor)) return 1;
+        if (known.unit > 1) {  // whole blocks, of which the last part has fewer
+            if (axes_.blocks(factor) < left) return 0;
+            take(factor, left);
+            return left;
+        }
+        const std::int64_t common = std::gcd(axes_.length(factor), left);
+        // Heads of keys are divided, or each rank of a group has the same.
+        if (common != left && common != axes_.length(factor)) return 0;
+        if (common > 1) take(factor, common);
+        return common;
+    }
+    // All sections of a factor are split into as many parts.
+    template <class Take>
+    std::int64_t parts_of_sections(AxisId sequence, std::int64_t left, Take&& take) const {
+        std::int64_t taken = 0;
+        for (const AxisId section : axes_.sections(sequence)) {
+            std::int64_t own = 1;
+            for (const AxisId factor : axes_.factors(section)) {
+                const std::int64_t of_factor = parts_of(factor, left / own, take);
+                if (of_factor == 0) return 0;
+                own *= of_factor;
+            }
+            if (taken != 0 && taken != own) return 0;
+            taken = own;
+        }
+        return taken;
     }
 
     // A product cannot be split along its rows and its columns.

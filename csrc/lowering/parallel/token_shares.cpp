@@ -41,13 +41,14 @@ class Sharer {
                                     "'; expected a graph that was captured with it as a named size");
     }
 
-    void gather(const Region& region, TensorIndex entry) {
-        if (flow().maker(entry) == kNoNode) return;  // an input is on all ranks
-        Gathered found{entry, flow().maker(entry), {}};
+    void gather(const Region& region, const Operand& entry) {
+        if (entry.producer == kNoNode) return;  // an input is on all ranks
+        Gathered found{entry.tensor, entry.producer, {}};
         for (const NodeIndex node : region.nodes) {
             const auto operands = flow().operands(node);
-            const bool reads = std::any_of(operands.begin(), operands.end(),
-                                           [&](const Operand& operand) { return operand.tensor == entry; });
+            const bool reads = std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
+                return operand.tensor == entry.tensor;
+            });
             if (reads) found.readers.push_back(node);
         }
         shares_.gathered.push_back(std::move(found));
@@ -55,9 +56,14 @@ class Sharer {
 
     void share(NodeIndex node) {
         shares_.nodes.insert(node);
+        const auto operands = flow().operands(node);
         for (const std::int64_t t : graph().node_outputs(graph().nodes()[static_cast<std::size_t>(node)])) {
             const auto output = static_cast<TensorIndex>(t);
-            if (flow().tensor(output).role == Role::activation) shares_.tensors.insert(output);
+            // A node may return its operand, as a conversion to the same dtype does: its maker decides.
+            const bool returned = std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
+                return operand.tensor == output;
+            });
+            if (!returned && flow().tensor(output).role == Role::activation) shares_.tensors.insert(output);
         }
     }
 
@@ -77,7 +83,7 @@ class Sharer {
                                             "attention_data=1");
             }
             for (const NodeIndex node : region.nodes) share(node);
-            for (const TensorIndex entry : region.entries) gather(region, entry);
+            for (const Operand& entry : region.entries) gather(region, entry);
             for (const Joined& joined : sums_.joins) {
                 if (joined.after == region.last) shares_.scattered.insert(joined.tensor);
             }
@@ -98,7 +104,7 @@ class Sharer {
         std::set<NodeIndex> inside;
         for (const Region& region : regions) {
             inside.insert(region.nodes.begin(), region.nodes.end());
-            for (const TensorIndex entry : region.entries) gather(region, entry);
+            for (const Operand& entry : region.entries) gather(region, entry);
         }
         for (const Joined& joined : sums_.joins) {
             if (joined.parts == Parts::sum) shares_.scattered.insert(joined.tensor);
@@ -131,7 +137,7 @@ class Sharer {
             });
             if (follows) after.push_back(i);
         }
-        gather(region, operand.tensor);
+        gather(region, operand);
         inside.insert(region.nodes.begin(), region.nodes.end());
         inside.insert(after.begin(), after.end());
     }
