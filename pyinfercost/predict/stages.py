@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from ..deployment.layout import parse_layout
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
 from ..results.layout import Layout, LayoutError
+from ..results.stages import LAYER
 from .plans import (
     AS_CAPTURED,
     CAPTURED,
@@ -45,8 +45,6 @@ _FLOPS_PER_BYTE = 300.0
 _SLICING_ENGINES = ("vllm", "sglang")
 _SAMPLE = "engine.sample"
 _WEIGHTS = ("parameter", "buffer")
-# Numbers between dots or underscores of names: layers that differ in nothing else have equal plans.
-_LAYER = re.compile(r"(?:[^.0-9][^.]*\.)*\d+(?=\.|$)|.*")
 
 
 class StageGraph(NamedTuple):
@@ -68,7 +66,7 @@ class StageGraph(NamedTuple):
         """Return the modules of the stage in order, as paths up to their first number."""
         kept = graph_cache(self.graph)
         if "modules" not in kept:
-            paths = (_LAYER.match(self.graph.node(number).module) for number in range(len(self.graph)))
+            paths = (LAYER.match(self.graph.node(number).module) for number in range(len(self.graph)))
             kept["modules"] = tuple(dict.fromkeys(path[0] for path in paths if path and path[0]))
         found: tuple[str, ...] = kept["modules"]
         return found

@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..results.stages import LAYER
 from .rows import short_op
 
 if TYPE_CHECKING:
@@ -31,11 +32,14 @@ LINK_TRACK = "links"
 """Track of collectives."""
 MOST_RANKS = 16
 """Maximum number of devices with a track of their own."""
+MOST_TURNS = 64
+"""Maximum number of micro-batches that are shown."""
 
 _ESTIMATED, _MEASURED = 1, 2  # process ids
 _MODULES = 1  # id of the first thread of each process
 _TERMS = ("launch_s", "compute_s", "dram_s", "cache_s", "link_s")
 _US = 1e6
+_ROUNDING = 1e-9
 _MEDIANS = "medians per module, laid end to end"
 
 
@@ -88,7 +92,7 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
             "devices": estimate.devices,
             "layout": estimate.layout.to_dict(),
             "ranks_shown": ranks_shown(estimate),
-            "order": "kernels one after another in the order of the graph; no two are taken to overlap",
+            "order": "kernels one after another in the order of the graph; no two of a device are taken to overlap",
         }
     if measured is not None:
         events += _measured(measured)
@@ -173,12 +177,73 @@ def ranks_shown(estimate: Estimate) -> int:
 
 
 def _add_ranks(events: Events, estimate: Estimate, kernels: Sequence[_Kernel], first: int) -> None:
-    """Add a track for each device: all run the same kernels at the same time, and meet in the collectives."""
+    """Add a track for each device.
+
+    The devices of a stage run the same kernels at the same time, and meet in the collectives. The stages of a pipeline
+    follow each other; of their micro-batches the kernels of the first one are shown.
+    """
+    stage_of = _stages_of(estimate, kernels)
+    begins = [0.0, *accumulate(stage.latency_s * _US for stage in estimate.stages)]
+    turns = _turns_us(estimate, begins)
     for rank in range(ranks_shown(estimate)):
-        events.name_thread(first + rank, f"rank {rank} (estimated)")
-        for kernel in kernels:
-            arguments = {"estimated": True, "rank": rank, "module": kernel.layer.module}
-            events.slice(first + rank, short_op(kernel.layer.op), kernel.started_us, kernel.ended_us, arguments)
+        stage = estimate.layout.stage_of(rank)
+        of_stage = f", stage {stage}" if estimate.stages else ""
+        events.name_thread(first + rank, f"rank {rank}{of_stage} (estimated)")
+        own = [kernel for kernel, place in zip(kernels, stage_of, strict=True) if place == stage]
+        later = begins[stage] - own[0].started_us if own and stage else 0.0
+        slices: list[tuple[float, float, str, dict[str, Any]]] = [
+            (kernel.started_us + later, kernel.ended_us + later, short_op(kernel.layer.op),
+             {"module": kernel.layer.module})
+            for kernel in own
+        ]  # fmt: skip
+        slices += [(begin, end, f"micro-batch {turn}", {"micro_batch": turn}) for turn, begin, end in turns[stage]]
+        for begin, end, name, arguments in sorted(slices, key=lambda each: each[:2]):
+            events.slice(first + rank, name, begin, end, {"estimated": True, "rank": rank, **arguments})
+
+
+def _stages_of(estimate: Estimate, kernels: Sequence[_Kernel]) -> list[int]:
+    """Return the stage of each kernel: the one that has its module, in the order of the graph."""
+    modules = [set(stage.modules) for stage in estimate.stages]
+    found, stage = [], 0
+    for kernel in kernels:
+        path = LAYER.match(kernel.layer.module)
+        named = path is not None and path[0]
+        if named and stage + 1 < len(modules) and named not in modules[stage] and named in modules[stage + 1]:
+            stage += 1
+        found.append(stage)
+    return found
+
+
+Turn = tuple[int, float, float]
+"""The number of a micro-batch, and when a stage works on it, in microseconds."""
+
+
+def _turns_us(estimate: Estimate, begins: Sequence[float]) -> list[list[Turn]]:
+    """Return when each stage works on the micro-batches after the first one.
+
+    A micro-batch enters a stage once it has left the one before, and once the one before it has left the stage. A
+    decode step finds the micro-batches of the step before in the later stages: what would end after the step is shown
+    at its begin.
+    """
+    if not estimate.stages:
+        return [[]]
+    slowest_us = max(stage.latency_s for stage in estimate.stages) * _US
+    if slowest_us <= 0:
+        return [[] for _ in estimate.stages]
+    count = min(MOST_TURNS, max(round(stage.busy_s * _US / slowest_us) for stage in estimate.stages))
+    until_us = estimate.latency_s * _US
+    turns: list[list[Turn]] = []
+    for number, stage in enumerate(estimate.stages):
+        of_stage = []
+        for turn in range(1, count):
+            started = begins[number] + turn * slowest_us
+            ended = started + stage.latency_s * _US
+            if started < until_us:
+                of_stage.append((turn, started, min(ended, until_us)))
+            if ended > until_us * (1 + _ROUNDING):
+                of_stage.insert(0, (turn, max(0.0, started - until_us), ended - until_us))
+        turns.append(sorted(of_stage, key=lambda each: each[1]))
+    return turns
 
 
 def _sums(kernel: _Kernel) -> dict[str, float]:

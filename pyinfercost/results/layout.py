@@ -124,6 +124,10 @@ class Layout:
         batch = ("batch",) if self.copies > 1 or self.pipeline > 1 else ()
         return (*batch, "sequence", "prompt", "context") if self.context > 1 else batch
 
+    def stage_of(self, rank: int) -> int:
+        """Return the stage of a device: neighbors share products, then the tokens of a prompt; then stages follow."""
+        return rank // (self.tensor * self.context) % self.pipeline
+
     def sends_between_nodes(self, stage: int, nodes: int) -> bool:
         """Return whether a stage and the next one are in different ones of some machines, in any copy."""
         of_stage, in_node = self.tensor * self.context, -(-self.devices // nodes)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
+
+LAYER = re.compile(r"(?:[^.0-9][^.]*\.)*\d+(?=\.|$)|.*")
+"""Path of a module up to its first number, or all of it: what stages are named by."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli_sweeps import heading
+from support.language_configs import LLAMA, spec_of
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
+from pyinfercost.sources.captured import graph_over
 
 H100 = "h100-sxm-80gb"
 SIZES = {"batch": 8, "sequence": 128}
@@ -113,6 +117,49 @@ def test_a_timeline_has_a_track_for_each_device_and_the_links() -> None:
     assert max(ends[ranks[0]]) == pytest.approx(1e6 * estimate("tensor=4").latency_s)
     assert trace["otherData"]["ranks_shown"] == 4
     assert profile("data=2").to_trace()["otherData"]["ranks_shown"] == 0
+
+
+def slices_of(trace: dict[str, Any], track: str) -> list[tuple[str, float, float]]:
+    """Slices of a track, which are not nested, as (name, start, end) in microseconds."""
+    [thread] = [
+        event["tid"]
+        for event in trace["traceEvents"]
+        if event["ph"] == "M" and event["name"] == "thread_name" and event["args"]["name"] == track
+    ]
+    own = [event for event in trace["traceEvents"] if event["ph"] in "BE" and event["tid"] == thread]
+    assert [event["ph"] for event in own] == ["B", "E"] * (len(own) // 2)
+    return [(begin["name"], begin["ts"], end["ts"]) for begin, end in zip(own[::2], own[1::2], strict=True)]
+
+
+def test_devices_of_a_pipeline_take_turns() -> None:
+    found = profile("pipeline=2,micro_batches=4")
+    assert found.estimate is not None
+    first, last = (slices_of(found.to_trace(), f"rank {rank}, stage {rank} (estimated)") for rank in range(2))
+    for track in (first, last):
+        assert [name for name, _, _ in track[-3:]] == ["micro-batch 1", "micro-batch 2", "micro-batch 3"]
+        assert not any(name.startswith("micro") for name, _, _ in track[:-3])
+        assert all(before[2] <= after[1] + 1e-9 for before, after in pairwise(track))
+    slowest_us = max(stage.latency_s for stage in found.estimate.stages) * 1e6
+    starts = [start for name, start, _ in last if name.startswith("micro")]
+    assert [after - before for before, after in pairwise(starts)] == pytest.approx([slowest_us] * 2)
+    assert all(into[1] >= out[2] - 1e-9 for into, out in zip(last[-3:], first[-3:], strict=True))
+    assert last[-1][2] == pytest.approx(found.estimate.latency_s * 1e6, rel=1e-6)
+
+
+@pytest.mark.torch
+def test_a_decode_step_finds_the_pipeline_full(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+    graph = graph_over(spec_of(tmp_path, LLAMA, "decode"), {"batch": [4, 8], "context": [40, 80]}).graph
+    found = ic.profile(graph, hardware=H100, engine="vllm", layout="pipeline=2", batch=4, context=40)
+    assert isinstance(found, ic.Profile)
+    assert found.estimate is not None
+    until_us = found.estimate.latency_s * 1e6
+    [*_, sent] = slices_of(found.to_trace(), "rank 0, stage 0 (estimated)")
+    waited = slices_of(found.to_trace(), "rank 1, stage 1 (estimated)")
+    assert sent[0] == "micro-batch 1"
+    assert waited[0][0] == "micro-batch 1"  # of the step before
+    assert max(end for _, _, end in waited) <= until_us * (1 + 1e-9)
+    assert all(before[2] <= after[1] + 1e-6 for before, after in pairwise(waited))
 
 
 def test_many_devices_have_few_tracks() -> None:

@@ -1,5 +1,6 @@
 /* How the model lies on several devices: nodes with their devices, what each holds, and what travels between them. */
 const MOST_DRAWN = 16;
+const CHARACTER = 5.9;  // width of a character in the boxes of devices
 
 /* The repeated layers of a model: the most frequent list of modules, and its first and last number. */
 function layerRange(layers) {
@@ -25,13 +26,24 @@ function placeOfRank(rank, { tensor = 1, context = 1, pipeline = 1 }) {
   };
 }
 
+/* The layers of a stage, and its other modules. */
+function stageLines({ modules, latency_s: latency, memory_bytes: memory }, number, stages) {
+  const layers = modules.map((module) => /\.(\d+)$/.exec(module)).filter(Boolean).map((found) => Number(found[1]));
+  const others = modules.filter((module) => !/\.\d+$/.test(module)).map((module) => module.split(".").pop());
+  const parts = layers.length ? [`layers ${layers[0]}-${layers[layers.length - 1]}`] : [];
+  return [
+    `stage ${number + 1} of ${stages}`, [...parts, ...new Set(others)].join(", ") || "no module",
+    `${quantity(latency, "s")}, ${quantity(memory, "B")}`,
+  ];
+}
+
 /* What a rank has, in short lines. */
 function holdings(rank, estimate, range) {
   const { layout } = estimate;
   const place = placeOfRank(rank, layout);
   const lines = [];
   const stage = (estimate.stages || [])[place.pipeline];
-  if (stage) lines.push(stage);
+  if (stage) lines.push(...stageLines(stage, place.pipeline, layout.pipeline));
   else if (range) lines.push(`layers ${range.first}-${range.last}`);
   if (layout.tensor > 1) lines.push(`heads, columns: 1/${layout.tensor}`);
   if (layout.expert > 1) lines.push(`experts: 1/${layout.expert}`);
@@ -107,7 +119,11 @@ function drawLayout(view) {
       const y = top + 26 + Math.floor(at / columns) * (box.height + 18);
       svg.append(element("svg:rect", { x, y, width: box.width, height: box.height, rx: 5, class: "device-box" }));
       svg.append(label(x + 8, y + 17, `rank ${rank}`, "device-name"));
-      holdings(rank, estimate, range).forEach((entry, row) => svg.append(label(x + 8, y + 34 + 15 * row, entry, "held")));
+      const most = Math.floor((box.width - 14) / CHARACTER);
+      holdings(rank, estimate, range).forEach((entry, row) => {
+        const text = entry.length > most ? `${entry.slice(0, most - 1)}\u2026` : entry;
+        svg.append(label(x + 8, y + 34 + 15 * row, text, "held"));
+      });
       /* A wire below the devices of a group that shares products. */
       const tensor = layout.tensor || 1;
       const last = at % columns === columns - 1 || at === ranks - 1;
