@@ -23,19 +23,23 @@ std::uint64_t hash_of(const std::vector<std::int64_t>& values) {
 
 std::optional<std::size_t> CallTable::number_of(const Call& call) {
     if (!write(call)) return std::nullopt;
+    return calls_.number_of(made_);
+}
+
+std::optional<std::size_t> CallTable::Keys::number_of(const std::vector<std::int64_t>& made) {
     if (2 * keys_.size() >= slots_.size()) grow();
-    const std::uint64_t hash = hash_of(made_);
+    const std::uint64_t hash = hash_of(made);
     std::size_t slot = hash & (slots_.size() - 1);
     for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1)) {
         const std::size_t number = slots_[slot] - 1;
         const Key& key = keys_[number];
-        if (key.hash != hash || key.count != made_.size()) continue;
+        if (key.hash != hash || key.count != made.size()) continue;
         const auto begin = values_.begin() + static_cast<std::ptrdiff_t>(key.begin);
-        if (std::equal(made_.begin(), made_.end(), begin)) return number;
+        if (std::equal(made.begin(), made.end(), begin)) return number;
     }
     if (keys_.size() >= kMostKeys) return std::nullopt;
-    keys_.push_back({hash, values_.size(), made_.size()});
-    values_.insert(values_.end(), made_.begin(), made_.end());
+    keys_.push_back({hash, values_.size(), made.size()});
+    values_.insert(values_.end(), made.begin(), made.end());
     slots_[slot] = static_cast<std::uint32_t>(keys_.size());
     return keys_.size() - 1;
 }
@@ -48,9 +52,28 @@ bool CallTable::write_tensor(TensorIndex t) {
     return tensors_.size() <= kMostTensors;
 }
 
-void CallTable::write_dims(const Graph& graph, Range range) {
-    made_.push_back(range.count);
-    for (const Dim d : graph.dims(range)) made_.push_back(d);
+// Most tensors occur in several calls.
+bool CallTable::write_form(const Graph& graph, TensorIndex t) {
+    constexpr std::int64_t kNotAsked = -1;
+    const auto at = static_cast<std::size_t>(t);
+    if (form_of_.empty()) form_of_.assign(graph.tensors().size(), kNotAsked);
+    if (form_of_[at] == kNotAsked) {
+        const Tensor& tensor = graph.tensors()[at];
+        form_ = {static_cast<std::int64_t>(tensor.dtype),
+                 static_cast<std::int64_t>(tensor.role),
+                 tensor.logical_numel,
+                 tensor.storage_elements,
+                 tensor.shape.count,
+                 tensor.strides.count};
+        for (const Range range : {tensor.shape, tensor.strides}) {
+            for (const Dim d : graph.dims(range)) form_.push_back(d);
+        }
+        const std::optional<std::size_t> number = forms_.number_of(form_);
+        if (!number) return false;
+        form_of_[at] = static_cast<std::int64_t>(*number);
+    }
+    made_.push_back(form_of_[at]);
+    return true;
 }
 
 bool CallTable::write(const Call& call) {
@@ -104,20 +127,14 @@ bool CallTable::write(const Call& call) {
             made_.push_back(kNoTensor);
             continue;
         }
-        const Tensor& tensor = graph.tensors()[static_cast<std::size_t>(t)];
+        if (!write_form(graph, t)) return false;
         const Tensor& root = graph.tensors()[static_cast<std::size_t>(call.root(t))];
-        made_.push_back(static_cast<std::int64_t>(tensor.dtype));
-        made_.push_back(static_cast<std::int64_t>(tensor.role));
         made_.push_back(static_cast<std::int64_t>(root.role));
-        made_.push_back(tensor.logical_numel);
-        made_.push_back(tensor.storage_elements);
-        write_dims(graph, tensor.shape);
-        write_dims(graph, tensor.strides);
     }
     return true;
 }
 
-void CallTable::grow() {
+void CallTable::Keys::grow() {
     slots_.assign(std::max(kFirstSlots, 2 * slots_.size()), 0);
     for (std::size_t i = 0; i < keys_.size(); ++i) {
         std::size_t slot = keys_[i].hash & (slots_.size() - 1);

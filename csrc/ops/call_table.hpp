@@ -24,16 +24,30 @@ class CallTable {
         std::size_t count;
     };
 
+    // Keys of one sort, numbered from 0 on.
+    class Keys {
+      public:
+        // The number of a key, which is added if there is room.
+        std::optional<std::size_t> number_of(const std::vector<std::int64_t>& key);
+
+      private:
+        void grow();
+
+        std::vector<Key> keys_;
+        std::vector<std::int64_t> values_;
+        std::vector<std::uint32_t> slots_;  // number of a key + 1; 0 is free
+    };
+
     bool write(const Call& call);
     bool write_tensor(TensorIndex t);
-    void write_dims(const Graph& graph, Range range);
-    void grow();
+    bool write_form(const Graph& graph, TensorIndex t);
 
     std::vector<std::int64_t> made_;    // the key that is looked up
     std::vector<TensorIndex> tensors_;  // of its call, each once
-    std::vector<Key> keys_;
-    std::vector<std::int64_t> values_;
-    std::vector<std::uint32_t> slots_;  // number of a key + 1; 0 is free
+    std::vector<std::int64_t> form_;
+    Keys calls_;
+    Keys forms_;                         // dtypes, roles, lengths and strides
+    std::vector<std::int64_t> form_of_;  // of each tensor, once it was asked for
 };
 
 }  // namespace infercost

@@ -9,6 +9,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
@@ -242,6 +243,7 @@ class _OfAllTokens:
         return replace(boundary_of(graph, precision), weight_bytes=own.weight_bytes, kv_cache_bytes=own.kv_cache_bytes)
 
 
+@lru_cache(maxsize=4096)  # sweeps ask for it at every layout
 def of_rank(layout: Layout) -> Layout:
     """Return what the graph of one device depends on, apart from the cuts between stages of a pipeline.
 

@@ -8,6 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._lazy import cached_property
 from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import TORCH
 from ..errors import CountOverflowError, UnknownNameError
@@ -243,7 +244,7 @@ class GridPoints:
         """Number of devices."""
         return self._data["devices"] if "devices" in self._data.grid.names else 1.0
 
-    @property
+    @cached_property
     def copies(self) -> NDArray[np.int64]:
         """Copies of the model that share the batch."""
         import numpy as np
