@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __version__: str
 
@@ -1149,3 +1149,92 @@ class SparsityScan:
 
 def element_bits(dtype: str) -> int: ...
 def sum_words(data: memoryview | bytes | NDArray[Any]) -> int: ...
+
+@final
+class StepCosts:
+    """Seconds and joules of one step of a serving engine, from tables.
+
+    A step has n decoding sequences of C tokens of context in total, w = `tokens_each` tokens of each (1 + drafts), and
+    chunks of prompts. With T = n * w + tokens of the chunks and O = n * w + completed prompts:
+
+        device = tokens(T) + outputs(O) + decode(n, C / n) + sum over chunks of prefill(tokens, context before)
+                 + drafts(n + completed prompts), if w > 1
+        host = host_step_s + host_sequence_s * (n + chunks) + host_prefill_s, if there are chunks
+        seconds = max(device, host) if overlaps_host else device + host
+        joules = those of the parts of device + idle_w * (seconds - device)
+
+    The context of a decoding sequence counts the token that the step processes. Tables are linear between knots, those
+    of two axes bilinear in (n, C); beyond the last knot the last interval goes on, and an axis of one knot is constant.
+    A table that is left out costs nothing.
+
+    Args:
+        tokens: Ascending knots over tokens of a step, shape (t,), from at most 1: products, norms, collectives, ...;
+            for steps that run eagerly or with chunks.
+        tokens_s: Seconds at the knots, shape (t,); `tokens_j` are joules. Likewise for the tables below.
+        graphs: Sizes of recorded graphs in tokens, shape (g,), ascending. A step of decoding alone with at most the
+            last of them costs what the smallest size >= T does, instead of `tokens`.
+        outputs: Knots over sampled tokens, shape (o,): head and sampler.
+        decode_sequences: Rows of `decode_s`, shape (n,), from at most 1: decoding sequences.
+        decode_contexts: Its columns, shape (c,), from at most 1: mean context of a sequence, in tokens.
+        decode_s: Seconds of attention of all decoding sequences, shape (n, c).
+        prefill_chunks: Rows of `prefill_s`, shape (p,), from at most 1: tokens of a chunk.
+        prefill_contexts: Its columns, shape (b,), from 0: tokens of the sequence before the chunk.
+        prefill_s: Seconds of attention of one chunk, shape (p, b).
+        drafts: Knots over sequences, shape (d,): all passes that draft for one step.
+        host_step_s: Seconds of the host a step.
+        host_sequence_s: More for each sequence in the step.
+        host_prefill_s: More in a step with chunks.
+        overlaps_host: Whether the host prepares a step while the device works on the one before.
+        idle_w: Power of the device while it waits for the host within a step, in watts.
+
+    Raises:
+        InputError: Lengths differ, a number is negative or not finite, knots do not ascend or begin too high, or values
+            fall in the last interval.
+    """
+
+    def __init__(
+        self,
+        *,
+        tokens: ArrayLike,
+        tokens_s: ArrayLike,
+        tokens_j: ArrayLike,
+        graphs: ArrayLike = (),
+        graphs_s: ArrayLike = (),
+        graphs_j: ArrayLike = (),
+        outputs: ArrayLike = (),
+        outputs_s: ArrayLike = (),
+        outputs_j: ArrayLike = (),
+        decode_sequences: ArrayLike = (),
+        decode_contexts: ArrayLike = (),
+        decode_s: ArrayLike = (),
+        decode_j: ArrayLike = (),
+        prefill_chunks: ArrayLike = (),
+        prefill_contexts: ArrayLike = (),
+        prefill_s: ArrayLike = (),
+        prefill_j: ArrayLike = (),
+        drafts: ArrayLike = (),
+        drafts_s: ArrayLike = (),
+        drafts_j: ArrayLike = (),
+        host_step_s: float = 0.0,
+        host_sequence_s: float = 0.0,
+        host_prefill_s: float = 0.0,
+        overlaps_host: bool = False,
+        idle_w: float = 0.0,
+    ) -> None: ...
+    def step(
+        self,
+        sequences: int,
+        context: int,
+        chunks: Sequence[tuple[int, int]] = [],
+        completed: int = 0,
+        tokens_each: int = 1,
+    ) -> tuple[float, float]:
+        """Return seconds and joules of one step.
+
+        Args:
+            sequences: Decoding sequences.
+            context: Their context in tokens, in total.
+            chunks: Tokens of each chunk of a prompt, and of its sequence before it.
+            completed: How many of the chunks end their prompt, and so sample a token.
+            tokens_each: Tokens that a decoding sequence processes: 1 + drafts.
+        """

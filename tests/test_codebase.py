@@ -41,7 +41,11 @@ CPP_MAY_INCLUDE = {
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "select": {"core", "select"},
-    "bindings": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "sparsity", "bindings"},
+    "simulate": {"core", "simulate"},
+    "bindings": {
+        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "simulate", "sparsity"),
+        "bindings",
+    },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header
 }
 # The core neither reads nor writes anything: graphs come in as values or text, and Python opens the files.

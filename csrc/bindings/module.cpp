@@ -22,4 +22,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_evaluate(m);
     infercost::register_select(m);
     infercost::register_sparsity(m);
+    infercost::register_simulate(m);
 }
