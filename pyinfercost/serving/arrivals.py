@@ -157,9 +157,7 @@ class DiurnalArrivals:
         weights = np.asarray(self.profile)
         expected = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum() * self.rate_per_s * self.period_s
         ends = np.linspace(0.0, self.period_s, weights.size + 1)
-        # An interval without arrivals has one place on the axis of arrivals: its end.
-        kept = np.concatenate([np.diff(expected) > 0, [True]])
-        return ends[kept], expected[kept]
+        return ends, expected
 
     def times(self, rng: np.random.Generator, count: int, after_s: float, first: int = 0) -> Times:
         """Return `count` arrivals, in seconds: those of number `first` on, where the one before was at `after_s`."""
@@ -171,7 +169,10 @@ class DiurnalArrivals:
         at = periods * whole_period + float(np.interp(within, ends, expected))
         at = at + np.cumsum(_unit_gaps(rng, count, self.variation))
         period, rest = np.divmod(at, whole_period)
-        found: Times = period * self.period_s + np.interp(rest, expected, ends)
+        # An interval without arrivals is a step of the inverse, which begins where the interval ends.
+        place = np.clip(np.searchsorted(expected, rest, side="right") - 1, 0, ends.size - 2)
+        share = (rest - expected[place]) / np.maximum(expected[place + 1] - expected[place], 1e-300)
+        found: Times = period * self.period_s + ends[place] + np.minimum(share, 1.0) * (ends[place + 1] - ends[place])
         return found
 
 
@@ -343,4 +344,3 @@ def _of_kind(kind: str, settings: Mapping[str, str], rate_per_s: float | None, c
         given.setdefault("size", 1)
         return BurstArrivals(rate_per_s, **given)
     return DiurnalArrivals(rate_per_s, **given) if kind == "diurnal" else GammaArrivals(rate_per_s, **given)
-

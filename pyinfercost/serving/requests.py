@@ -114,7 +114,8 @@ class Requests:
         import numpy as np
 
         offsets, hashes, length = self.hash_offsets, self.hashes, self.hash_tokens
-        assert offsets is not None and hashes is not None
+        assert offsets is not None
+        assert hashes is not None
         prompt = self.prompt_tokens.astype(np.int64)
         if length % block == 0:
             parts = length // block

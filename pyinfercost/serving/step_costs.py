@@ -536,16 +536,16 @@ class _Builder:
         )
 
     def _outputs(self, sequences: Any, column: Mapping[str, Numbers], static_w: float) -> Table:
-        """Return head and sampling over sampled tokens: of a step without drafts, which samples one of each sequence."""
+        """Return head and sampling over sampled tokens, of which a step without drafts has one of each sequence."""
         import numpy as np
 
         if self._settings.draft_tokens == 0:
-            return self._line(
-                sequences.astype(float), column["outputs_s"], self._joules(column, "outputs", static_w)
-            )
+            return self._line(sequences.astype(float), column["outputs_s"], self._joules(column, "outputs", static_w))
         plain = _Phase(self._on, self._decode, replace(self._settings, draft_tokens=0))
         most = self._limits.sequences * (self._settings.draft_tokens + 1)
-        sampled = np.unique(np.concatenate([np.arange(1, min(most, 512) + 1), np.geomspace(1, most, 64).astype(np.int64)]))
+        sampled = np.unique(
+            np.concatenate([np.arange(1, min(most, 512) + 1), np.geomspace(1, most, 64).astype(np.int64)])
+        )
         context = np.full(sampled.size, min(self._limits.context, self._limits.most_context))
         found = self._steps_at(plain, sampled, context)
         return self._line(sampled.astype(float), found["outputs_s"], self._joules(found, "outputs", static_w))
@@ -662,7 +662,9 @@ class _Builder:
         pipeline = pipeline_on(self._on, self._decode)
         graphs = [graph] if pipeline is None else [stage.graph for stage in pipeline.stages]
         sizes = graph.size_values({batch_name(graph): 1, graph.size_of_role("context"): self._limits.context})
-        held = max(paged_bytes(each, self._on.precision, block, lambda quantity: value_of(quantity, sizes)) for each in graphs)
+        held = max(
+            paged_bytes(each, self._on.precision, block, lambda quantity: value_of(quantity, sizes)) for each in graphs
+        )
         return float(held) / (self._limits.context + 1)
 
 

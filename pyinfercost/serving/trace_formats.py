@@ -330,7 +330,6 @@ _SPEAKS = {"human": "prompt", "user": "prompt", "gpt": "answer", "assistant": "a
 
 def _sharegpt(path: Path, settings: Settings) -> Iterator[Rows]:
     """Conversations as a JSON array: texts of people and answers in turn."""
-    import numpy as np
 
     rows: list[tuple[int, int, int, int, int]] = []
     for number, item in enumerate(_items(path), 1):
@@ -390,7 +389,7 @@ def _items(path: Path) -> Iterator[Any]:
             try:
                 item, end = decoder.raw_decode(text, at)
                 if end == len(text) and not ended:
-                    raise ValueError("a number may go on")  # noqa: TRY301
+                    raise ValueError("a number may go on")
             except ValueError as error:
                 more = "" if ended else file.read(max(_PIECE, len(text)))
                 ended = not more
@@ -420,7 +419,9 @@ def _vllm_bench(path: Path, settings: Settings) -> Iterator[Rows]:
     if isinstance(document.get("start_times"), list):
         times = _of_json(document["start_times"], "start_times", bad)
         if times.size != prompts.size:
-            raise TraceError(f"{path.name} has {times.size} start_times and {prompts.size} input_lens; expected as many")
+            raise TraceError(
+                f"{path.name} has {times.size} start_times and {prompts.size} input_lens; expected as many"
+            )
     order = np.arange(prompts.size) if times is None else np.argsort(times, kind="stable")
     places = {int(old): new for new, old in enumerate(order)}
     yield Rows(

@@ -191,8 +191,8 @@ class Trace:
 
         Args:
             copies: Requests for each request, at its time: the rate is as many times higher, and so are bursts.
-            jitter_s: Copies but the first arrive up to so much later, uniformly. Larger than the intervals of the trace,
-                it makes independent users out of copies.
+            jitter_s: Copies but the first arrive up to so much later, uniformly. If it is larger than the intervals of
+                the trace, copies are like independent users.
             seed: Of these times.
         """
         times = whole(copies, "copies", _COPIES, TraceError)
@@ -242,7 +242,7 @@ class _Dropped:
 
 def read_trace(
     path: str | PathLike[str],
-    format: str | None = None,  # noqa: A002 - the word of all who read files
+    format: str | None = None,
     *,
     times: bool = True,
     holes: str = "error",
@@ -380,8 +380,10 @@ class _Checked:
         early = np.flatnonzero(gaps < 0)
         if early.size:
             place = int(early[0])
-            before = "sort puts rows in order that are up to 65,536 late" if self._rules.disorder == "sort" else (
-                "disorder='sort' puts rows in order"
+            before = (
+                "sort puts rows in order that are up to 65,536 late"
+                if self._rules.disorder == "sort"
+                else ("disorder='sort' puts rows in order")
             )
             self._refuse(
                 int(rows.lines[place]), f"its time is {-gaps[place]:.6g} s before that of the row before; {before}"

@@ -184,7 +184,8 @@ class Workload:
         elif self.turns is None:
             made = self._drawn()
         else:
-            assert self.prompts is not None and self.outputs is not None
+            assert self.prompts is not None
+            assert self.outputs is not None
             made = conversations(self.turns, self.prompts, self.outputs, self.drawn_chunk, self.rng)
         left = limit
         for chunk in made:
@@ -223,7 +224,8 @@ class Workload:
         import numpy as np
 
         prompts, outputs = self.prompts, self.outputs
-        assert prompts is not None and outputs is not None
+        assert prompts is not None
+        assert outputs is not None
         prompt = prompts.draw(self.rng(_PROMPTS, chunk), count)
         found = Requests(
             arrival_s=self._arrivals.times(self.rng(_TIMES, chunk), count, at, chunk * count),
@@ -244,7 +246,8 @@ class Workload:
         for chunk in self.trace.chunks():
             found = chunk
             if not self.trace.has_lengths:
-                assert self.prompts is not None and self.outputs is not None
+                assert self.prompts is not None
+                assert self.outputs is not None
                 found = replace(
                     found,
                     prompt_tokens=self.prompts.draw(self.rng(_PROMPTS, number_), len(chunk)),
@@ -256,5 +259,3 @@ class Workload:
                 at = float(times[-1]) if len(times) else at
             yield found
             number_, first = number_ + 1, first + len(chunk)
-
-
