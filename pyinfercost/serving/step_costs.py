@@ -480,7 +480,7 @@ class _Builder:
             sequences.astype(float),
             found["attention_s"].reshape(shape),
             self._joules(found, "attention", w).reshape(shape),
-            kept + 1.0,
+            np.concatenate([[1.0], kept[1:] + 1.0]),  # with the token of the step; the first knot holds below it
         )
         at = int(np.searchsorted(kept, min(limits.context, int(kept[-1]))))
         column = {name: array.reshape(shape)[:, at] for name, array in found.items()}
