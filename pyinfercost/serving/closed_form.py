@@ -1,7 +1,7 @@
 """Steady state of many servers in closed form: at a fixed number of clients, and at a Poisson rate.
 
 Iterations of an engine are averaged instead of followed. An answer takes L = (output - 1) / tokens per step steps of
-decoding, and a prompt is read in k steps: a request that does not wait is replaced by the next one after L + k steps.
+decoding, and a prompt is read in k steps: without waiting, a request is replaced by the next one after L + k steps.
 With N requests inside, a step that one of them decodes in has 1 + (N - 1) L / (L + k) decoding sequences, and the others
 begin (N - 1) / (L + k) prompts in it, whose number is taken as Poisson. Tables of steps give the mean time S of such a
 step and the time R of reading, and Little's law the throughput X = N / (R + L S). If prompts would take more than the
