@@ -2,7 +2,7 @@
 
 Iterations of an engine are averaged instead of followed. An answer takes L = (output - 1) / tokens per step steps of
 decoding, and a prompt is read in k steps: without waiting, a request is replaced by the next one after L + k steps.
-With N requests inside, a step that one of them decodes in has 1 + (N - 1) L / (L + k) decoding sequences, and the others
+With N requests inside, a step that one of them decodes in has 1 + (N - 1) L / (L + k) decoding sequences, and others
 begin (N - 1) / (L + k) prompts in it, whose number is taken as Poisson. Tables of steps give the mean time S of such a
 step and the time R of reading, and Little's law the throughput X = N / (R + L S). If prompts would take more than the
 budget of a step, they take all of it, and requests wait. An engine that reads prompts in steps of their own decodes in
@@ -17,23 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, number, shown
-from ..errors import InputError
 from .lengths import MOST_TOKENS
+from .servers import LoadError, Servers
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .step_costs import StepCosts, Table
+    from .step_tables import StepCosts
     from .workload import Workload
 
     Numbers = NDArray[np.float64]
 
-_HOUR_S = 3600.0
 _MILLION = 1e6
 _RATE = Range(1e-9, 1e9, "requests/s")
 _CLIENTS = Range(1e-6, 1e9, "requests")
@@ -43,10 +41,6 @@ _SHARE = Range(0.0, 0.999)
 _LIMIT = Range(1e-9, 1e9, "s")
 VALID_UTILIZATION = 0.9
 """Utilization up to which the mean waits at a Poisson rate are meant to hold; beyond, bursts decide."""
-
-
-class LoadError(InputError):
-    """A load whose numbers are out of range or contradict each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,217 +118,6 @@ class Load:
             ttft_s=ttft_s,
             tpot_s=tpot_s,
         )
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How an engine forms its steps, as far as means depend on it.
-
-    Attributes:
-        mixes: Whether prompts are read in the steps that decode; else in steps of their own, before all others.
-        budget: Most tokens of a step.
-        chunks: Whether a longer prompt, or one that does not fit, is read in parts.
-        reserves: Share of the answer for which memory is kept at admission: 0 lets sequences run until the memory is
-            full and then takes the newest back, 1 never does.
-    """
-
-    mixes: bool
-    budget: int
-    chunks: bool
-    reserves: float
-
-
-RULES: Mapping[str, Rules] = MappingProxyType(
-    {
-        "vllm": Rules(mixes=True, budget=8192, chunks=True, reserves=0.0),
-        "sglang": Rules(mixes=False, budget=8192, chunks=True, reserves=0.4),
-        "trtllm": Rules(mixes=True, budget=8192, chunks=False, reserves=1.0),
-        "llamacpp": Rules(mixes=True, budget=2048, chunks=True, reserves=1.0),
-    }
-)
-"""Engine -> its rules on devices with 80 GB. SGLang reserves 0.7 of the answer, less the longer it runs."""
-
-
-class Servers:
-    """Tables of many deployments on common knots, so that all are evaluated at once.
-
-    Args:
-        costs: The deployments.
-        rules: How each forms its steps; by default as `RULES` says for its engine.
-    """
-
-    def __init__(self, costs: Sequence[StepCosts], rules: Sequence[Rules] | None = None) -> None:
-        import numpy as np
-
-        if not costs:
-            raise LoadError("there are no deployments; pass at least one StepCosts")
-        ways = [RULES[each.engine] for each in costs] if rules is None else list(rules)
-        if len(ways) != len(costs):
-            raise LoadError(f"there are {len(costs)} deployments and {len(ways)} rules; pass one for each")
-        self.costs = tuple(costs)
-        tokens = max(each.most_tokens for each in costs)
-        sequences = max(each.most_sequences for each in costs)
-        context = max(each.most_context for each in costs)
-        self._tokens = _Axis(tokens)
-        self._sequences = _Axis(sequences)
-        self._sampled = _Axis(max(int(each.outputs.rows[-1]) for each in costs))
-        self._contexts = _contexts_of(costs, context)
-        self._chunks = _Axis(tokens)
-        self._befores = _Axis(context)
-        self.tables = {
-            "tokens": _stacked([_line(each.tokens, self._tokens) for each in costs]),
-            "recorded": _stacked([_recorded(each, self._sequences) for each in costs]),
-            "outputs": _stacked([_line(each.outputs, self._sampled) for each in costs]),
-            "drafts": _stacked([_line(each.drafts, self._sequences) for each in costs]),
-            "decode": _stacked([_surface(each.decode, self._sequences, self._contexts) for each in costs]),
-            "prefill": _stacked([_surface(each.prefill, self._chunks, self._befores) for each in costs]),
-        }
-
-        def column(values: Sequence[Any]) -> Numbers:
-            return np.asarray(values, dtype=np.float64)
-
-        self.numbers = {
-            "width": column([each.draft_tokens + 1 for each in costs]),
-            "yields": column([each.tokens_per_step for each in costs]),
-            "host_step": column([each.host_step_s for each in costs]),
-            "host_sequence": column([each.host_sequence_s for each in costs]),
-            "host_prefill": column([each.host_prefill_s for each in costs]),
-            "overlaps": column([each.overlaps_host for each in costs]),
-            "idle_w": column([each.idle_w for each in costs]),
-            "most": column([each.most_sequences for each in costs]),
-            "pool": column([np.inf if each.pool_tokens is None else each.pool_tokens for each in costs]),
-            "block": column([each.block_tokens for each in costs]),
-            "copies": column([each.copies for each in costs]),
-            "devices": column([each.devices for each in costs]),
-            "usd_per_s": column([np.nan if each.usd_per_h is None else each.usd_per_h / _HOUR_S for each in costs]),
-            "fill": column([each.prefill_fill for each in costs]),
-            "mixes": column([way.mixes for way in ways]),
-            "budget": column([way.budget for way in ways]),
-            "chunks": column([way.chunks for way in ways]),
-            "reserves": column([way.reserves for way in ways]),
-        }
-
-    def line(self, name: str, axis: str, server: Any, at: Any) -> tuple[Numbers, Numbers]:
-        """Return seconds and joules of a table of one axis."""
-        place, share = self._axis(axis).place(at)
-        seconds, joules = self.tables[name]
-        first = server * seconds.shape[1] + place
-        return tuple(_between(values.reshape(-1), first, share) for values in (seconds, joules))  # type: ignore[return-value]
-
-    def surface(self, name: str, axes: tuple[str, str], server: Any, at: Any, other: Any) -> tuple[Numbers, Numbers]:
-        """Return seconds and joules of a table of two axes."""
-        row, share = self._axis(axes[0]).place(at)
-        column, part = self._axis(axes[1]).place(other)
-        found = []
-        for values in self.tables[name]:
-            flat = values.reshape(-1)
-            first = (server * values.shape[1] + row) * values.shape[2] + column
-            low = _between(flat, first, part)
-            high = _between(flat, first + values.shape[2], part)
-            found.append(low + share * (high - low))
-        return found[0], found[1]
-
-    def _axis(self, name: str) -> _Axis:
-        axis: _Axis = getattr(self, f"_{name}")
-        return axis
-
-
-_DENSE, _PER_OCTAVE = 64, 16  # knots of common axes: each number at first, then so many in an octave
-
-
-class _Axis:
-    """Knots whose place is found without a search: each number up to 64, then 16 in each octave."""
-
-    def __init__(self, high: int) -> None:
-        import numpy as np
-
-        octaves = int(np.ceil(np.log2(max(high, 2 * _DENSE) / _DENSE)))
-        beyond = _DENSE * 2.0 ** (np.arange(1, octaves * _PER_OCTAVE + 1) / _PER_OCTAVE)
-        self.knots = np.concatenate([np.arange(1, _DENSE + 1, dtype=np.float64), beyond])
-
-    def place(self, at: Any) -> tuple[NDArray[np.intp], Numbers]:
-        """Return the interval of each number, and its place in it; beyond the knots the last interval goes on."""
-        import numpy as np
-
-        value = np.maximum(np.asarray(at, dtype=np.float64), 1.0)
-        dense = value < _DENSE
-        steps = np.where(dense, value - 1, _DENSE - 1 + _PER_OCTAVE * np.log2(np.maximum(value, _DENSE) / _DENSE))
-        place = np.clip(steps.astype(np.intp), 0, self.knots.size - 2)
-        low = self.knots[place]
-        return place, (value - low) / (self.knots[place + 1] - low)
-
-
-class _Searched(_Axis):
-    """Knots of all tables, whose place is searched."""
-
-    def __init__(self, knots: Numbers) -> None:
-        self.knots = knots
-
-    def place(self, at: Any) -> tuple[NDArray[np.intp], Numbers]:
-        """Return the interval of each number, and its place in it."""
-        import numpy as np
-
-        value = np.asarray(at, dtype=np.float64)
-        place = np.clip(np.searchsorted(self.knots, value, side="right") - 1, 0, self.knots.size - 2)
-        low = self.knots[place]
-        return place, (value - low) / (self.knots[place + 1] - low)
-
-
-_MOST_KNOTS = 256
-
-
-def _contexts_of(costs: Sequence[StepCosts], most: int) -> _Axis:
-    """Return the contexts of all tables: attention goes in blocks of keys, so that lines between other knots differ."""
-    import numpy as np
-
-    every = [each.decode.columns for each in costs if each.decode.columns is not None]
-    knots = np.unique(np.concatenate(every))
-    return _Searched(knots) if knots.size <= _MOST_KNOTS else _Axis(most)
-
-
-def _between(flat: Numbers, first: NDArray[np.intp], share: Numbers) -> Numbers:
-    low = flat[first]
-    found: Numbers = low + share * (flat[first + 1] - low)
-    return found
-
-
-def _stacked(parts: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
-    import numpy as np
-
-    return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
-
-
-def _line(table: Table | None, axis: _Axis) -> tuple[Numbers, Numbers]:
-    import numpy as np
-
-    if table is None:
-        return np.zeros(axis.knots.size), np.zeros(axis.knots.size)
-    return table.at(axis.knots)
-
-
-def _recorded(costs: StepCosts, axis: _Axis) -> tuple[Numbers, Numbers]:
-    """Return products of steps that decode alone, over sequences: the mean of whole numbers around a knot.
-
-    A mean number of sequences stands for some that are fewer and some that are more, of which each is padded.
-    """
-    import numpy as np
-
-    width = costs.draft_tokens + 1
-    around = np.maximum(1.0, axis.knots[:, None] * (1 + np.linspace(-_HALF_WIDTH, _HALF_WIDTH, _AROUND)))
-    seconds, joules = costs.recorded.next(np.rint(around) * width)
-    exact = costs.recorded.next(axis.knots * width)
-    small = axis.knots <= _DENSE
-    return np.where(small, exact[0], seconds.mean(axis=1)), np.where(small, exact[1], joules.mean(axis=1))
-
-
-_HALF_WIDTH, _AROUND = 0.04, 9
-
-
-def _surface(table: Table, rows: _Axis, columns: _Axis) -> tuple[Numbers, Numbers]:
-    import numpy as np
-
-    row, column = np.meshgrid(rows.knots, columns.knots, indexing="ij")
-    return table.at(row, column)
 
 
 # ---- steady states ---------------------------------------------------------------------------------------------------

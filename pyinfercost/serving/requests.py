@@ -95,7 +95,7 @@ class Requests:
 
         block = whole(block_tokens, "block_tokens", Range(1, MOST_TOKENS), WorkloadError)
         if self.hash_offsets is not None and self.hashes is not None:
-            return self._of_trace(block)
+            return self._of_trace(block, self.hash_offsets, self.hashes)
         count = len(self)
         prompt = self.prompt_tokens.astype(np.int64) // block
         of_prefix = np.zeros(count, dtype=np.int64)
@@ -110,12 +110,12 @@ class Requests:
         talk = np.repeat(self.conversation if self.conversation is not None else np.zeros(count, np.int64), blocks)
         return offsets, _mixed(np.where(shared, 2 * group, 2 * talk + 1), place)
 
-    def _of_trace(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _of_trace(
+        self, block: int, offsets: NDArray[np.int64], hashes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         import numpy as np
 
-        offsets, hashes, length = self.hash_offsets, self.hashes, self.hash_tokens
-        assert offsets is not None
-        assert hashes is not None
+        length = self.hash_tokens
         prompt = self.prompt_tokens.astype(np.int64)
         if length % block == 0:
             parts = length // block

@@ -360,8 +360,7 @@ class _Checked:
         waiting: Rows | None = None
         for rows in chunks:
             both = rows if waiting is None else _both(waiting, rows)
-            assert both.times_s is not None
-            both = _chosen(both, np.argsort(both.times_s, kind="stable"))
+            both = _chosen(both, np.argsort(_times_of(both), kind="stable"))
             ready = max(0, both.lines.size - CHUNK)
             yield _chosen(both, np.arange(ready))
             waiting = _chosen(both, np.arange(ready, both.lines.size))
@@ -372,8 +371,7 @@ class _Checked:
         """Return seconds from the first request, without holes that are closed."""
         import numpy as np
 
-        times = rows.times_s
-        assert times is not None
+        times = _times_of(rows)
         if self._start_s is None:
             self._start_s = self._last_s = float(times[0])
         gaps = np.diff(np.concatenate([[self._last_s], times]))
@@ -421,6 +419,12 @@ class _Checked:
         offsets = np.concatenate([[0], np.cumsum([len(each) for each in rows.hashes], dtype=np.int64)])
         flat = np.fromiter(chain.from_iterable(rows.hashes), dtype=np.int64, count=int(offsets[-1]))
         return replace(found, hash_offsets=offsets, hashes=flat, hash_tokens=self._format.hash_tokens)
+
+
+def _times_of(rows: Rows) -> NDArray[np.float64]:
+    if rows.times_s is None:
+        raise TraceError("a row of a trace with times has none; pass times=False")
+    return rows.times_s
 
 
 def _chosen(rows: Rows, places: NDArray[np.intp]) -> Rows:

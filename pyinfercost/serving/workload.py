@@ -180,13 +180,11 @@ class Workload:
         if limit is None and self.duration_s is None and self.trace is None:
             limit = _FEW
         if self.trace is not None:
-            made = self._of_trace()
+            made = self._of_trace(self.trace)
         elif self.turns is None:
             made = self._drawn()
         else:
-            assert self.prompts is not None
-            assert self.outputs is not None
-            made = conversations(self.turns, self.prompts, self.outputs, self.drawn_chunk, self.rng)
+            made = conversations(self.turns, *self._lengths(), self.drawn_chunk, self.rng)
         left = limit
         for chunk in made:
             kept = chunk
@@ -223,9 +221,7 @@ class Workload:
         """Return the requests of a chunk, of which each has `count`, where the arrival before it was at `at`."""
         import numpy as np
 
-        prompts, outputs = self.prompts, self.outputs
-        assert prompts is not None
-        assert outputs is not None
+        prompts, outputs = self._lengths()
         prompt = prompts.draw(self.rng(_PROMPTS, chunk), count)
         found = Requests(
             arrival_s=self._arrivals.times(self.rng(_TIMES, chunk), count, at, chunk * count),
@@ -240,20 +236,24 @@ class Workload:
             found = replace(found, prefix=prefix, prefix_tokens=tokens, prompt_tokens=prompt + tokens)
         return found
 
-    def _of_trace(self) -> Iterator[Requests]:
-        assert self.trace is not None
+    def _lengths(self) -> tuple[Lengths, Lengths]:
+        """Return lengths of prompts and of answers."""
+        if self.prompts is None or self.outputs is None:
+            raise WorkloadError("prompt or output is not given; pass the tokens of both")
+        return self.prompts, self.outputs
+
+    def _of_trace(self, trace: Trace) -> Iterator[Requests]:
         at, number_, first = 0.0, 0, 0
-        for chunk in self.trace.chunks():
+        for chunk in trace.chunks():
             found = chunk
-            if not self.trace.has_lengths:
-                assert self.prompts is not None
-                assert self.outputs is not None
+            if not trace.has_lengths:
+                prompts, outputs = self._lengths()
                 found = replace(
                     found,
-                    prompt_tokens=self.prompts.draw(self.rng(_PROMPTS, number_), len(chunk)),
-                    output_tokens=self.outputs.draw(self.rng(_OUTPUTS, number_), len(chunk)),
+                    prompt_tokens=prompts.draw(self.rng(_PROMPTS, number_), len(chunk)),
+                    output_tokens=outputs.draw(self.rng(_OUTPUTS, number_), len(chunk)),
                 )
-            if not self.trace.timed:
+            if not trace.timed:
                 times = self._arrivals.times(self.rng(_TIMES, number_), len(chunk), at, first)
                 found = replace(found, arrival_s=times)
                 at = float(times[-1]) if len(times) else at

@@ -7,9 +7,10 @@ import pytest
 from support.reference_server import serve
 
 import pyinfercost as ic
-from pyinfercost.serving.closed_form import COLUMNS, RULES, Load, LoadError, Servers, closed_form
+from pyinfercost.serving.closed_form import COLUMNS, Load, closed_form
 from pyinfercost.serving.conversations import Turns
-from pyinfercost.serving.step_costs import StepCosts, Table
+from pyinfercost.serving.servers import RULES, LoadError, Servers
+from pyinfercost.serving.step_tables import StepCosts, Table
 from pyinfercost.serving.workload import Prefixes, Workload
 
 

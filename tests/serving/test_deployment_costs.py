@@ -16,7 +16,8 @@ import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import family_of, launched_graph
 from pyinfercost.serving.knots import chosen_knots
-from pyinfercost.serving.step_costs import StepCosts, StepCostsError, step_costs
+from pyinfercost.serving.step_costs import StepCostsError, step_costs
+from pyinfercost.serving.step_tables import StepCosts
 from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
@@ -88,14 +89,14 @@ def test_parts_add_up_to_an_estimate(folder: Path, layout: str, serving: str) ->
 
 
 def test_parts_grow_with_what_they_depend_on(folder: Path) -> None:
-    found = parts_at(folder, ON, batch=[8, 8, 16], context=[1000, 4000, 1000])
+    found = parts_at(folder, ON, batch=[64, 64, 128], context=[4096, 16_384, 4096])
     assert found["tokens_s"][0] == found["tokens_s"][1]
     assert found["outputs_s"][0] == found["outputs_s"][1]
     # Keys are read four times; a kernel's launch is not.
     start = found["attention_start_s"]
-    assert found["attention_s"][1] - start[1] == pytest.approx(4 * (found["attention_s"][0] - start[0]), rel=0.15)
+    assert found["attention_s"][1] - start[1] == pytest.approx(4 * (found["attention_s"][0] - start[0]), rel=0.1)
     # 16 us for each sequence.
-    assert found["host_s"][2] - found["host_s"][0] == pytest.approx(8 * 16e-6)
+    assert found["host_s"][2] - found["host_s"][0] == pytest.approx(64 * 16e-6)
 
 
 def test_head_and_sampling_are_the_outputs(folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pyinfercost.serving.step_costs import StepCosts
+from pyinfercost.serving.step_tables import StepCosts
 
 
 @dataclass
