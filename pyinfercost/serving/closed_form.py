@@ -166,16 +166,30 @@ def closed_form(
     shape = columns["prompt"].shape
     flat = {name: values.reshape(-1) for name, values in columns.items()}
     server = np.repeat(np.arange(len(known.costs)), shape[1])
-    state = _Steady(known, server, flat)
-    by_rate = np.isfinite(flat["rate_per_s"])
-    if by_rate.all():
-        found = state.at_rate(flat["rate_per_s"])
-    elif by_rate.any():
-        one, other = state.at_rate(np.where(by_rate, flat["rate_per_s"], 1.0)), state.at_clients(flat["clients"])
-        found = {name: np.where(by_rate, one[name], other[name]) for name in COLUMNS}
-    else:
-        found = state.at_clients(flat["clients"])
+    found = {name: np.empty(server.size) for name in COLUMNS}
+    for first in range(0, server.size, _BLOCK):
+        part = slice(first, first + _BLOCK)
+        made = _steady(known, server[part], {name: values[part] for name, values in flat.items()})
+        for name in COLUMNS:
+            found[name][part] = made[name]
     return {name: found[name].reshape(shape) for name in COLUMNS}
+
+
+_BLOCK = 4096  # pairs whose columns stay in the caches
+
+
+def _steady(servers: Servers, server: NDArray[np.intp], load: Mapping[str, Numbers]) -> dict[str, Numbers]:
+    """Return the columns of pairs of a server and a load."""
+    import numpy as np
+
+    state = _Steady(servers, server, load)
+    by_rate = np.isfinite(load["rate_per_s"])
+    if by_rate.all():
+        return state.at_rate(load["rate_per_s"])
+    if not by_rate.any():
+        return state.at_clients(load["clients"])
+    one, other = state.at_rate(np.where(by_rate, load["rate_per_s"], 1.0)), state.at_clients(load["clients"])
+    return {name: np.where(by_rate, one[name], other[name]) for name in COLUMNS}
 
 
 _OPTIONAL = {field.name: field.default for field in fields(Load) if field.name not in ("prompt", "output")}
@@ -248,7 +262,7 @@ class _Steady:
         products = servers.line("tokens", "tokens", server, running * width + tokens)
         outputs = servers.line("outputs", "sampled", server, sampled)
         attention = servers.surface("decode", ("sequences", "contexts"), server, running, self._context)
-        drafts = servers.line("drafts", "sequences", server, running + ends)
+        drafts: Any = servers.line("drafts", "sequences", server, running + ends) if servers.drafts else (0.0, 0.0)
         share = np.minimum(running, 1.0)  # fewer than one sequence: a step without any is no step
         some = np.minimum(sampled, 1.0)
         found = [
@@ -265,7 +279,7 @@ class _Steady:
         products = servers.line("recorded", "sequences", server, one)
         outputs = servers.line("outputs", "sampled", server, one * of["width"])
         attention = servers.surface("decode", ("sequences", "contexts"), server, one, self._context)
-        drafts = servers.line("drafts", "sequences", server, one)
+        drafts: Any = servers.line("drafts", "sequences", server, one) if servers.drafts else (0.0, 0.0)
         device, joules = (products[w] + outputs[w] + attention[w] + drafts[w] for w in range(2))
         return self._with_host(device, joules, of["host_step"] + of["host_sequence"] * one)
 

@@ -79,6 +79,7 @@ class Servers:
         self._contexts = _contexts_of(costs, context)
         self._chunks = _Axis(tokens)
         self._befores = _Axis(context)
+        self.drafts = any(each.drafts is not None for each in costs)
         self.tables = {
             "tokens": _stacked([_line(each.tokens, self._tokens) for each in costs]),
             "recorded": _stacked([_recorded(each, self._sequences) for each in costs]),
@@ -115,22 +116,21 @@ class Servers:
     def line(self, name: str, axis: str, server: Any, at: Any) -> tuple[Numbers, Numbers]:
         """Return seconds and joules of a table of one axis."""
         place, share = self._axis(axis).place(at)
-        seconds, joules = self.tables[name]
-        first = server * seconds.shape[1] + place
-        return tuple(_between(values.reshape(-1), first, share) for values in (seconds, joules))  # type: ignore[return-value]
+        table = self.tables[name]
+        found = _between(table.reshape(-1, 2), server * table.shape[1] + place, share)
+        return found[:, 0], found[:, 1]
 
     def surface(self, name: str, axes: tuple[str, str], server: Any, at: Any, other: Any) -> tuple[Numbers, Numbers]:
         """Return seconds and joules of a table of two axes."""
         row, share = self._axis(axes[0]).place(at)
         column, part = self._axis(axes[1]).place(other)
-        found = []
-        for values in self.tables[name]:
-            flat = values.reshape(-1)
-            first = (server * values.shape[1] + row) * values.shape[2] + column
-            low = _between(flat, first, part)
-            high = _between(flat, first + values.shape[2], part)
-            found.append(low + share * (high - low))
-        return found[0], found[1]
+        table = self.tables[name]
+        flat = table.reshape(-1, 2)
+        first = (server * table.shape[1] + row) * table.shape[2] + column
+        low = _between(flat, first, part)
+        high = _between(flat, first + table.shape[2], part)
+        found = low + share[:, None] * (high - low)
+        return found[:, 0], found[:, 1]
 
     def _axis(self, name: str) -> _Axis:
         axis: _Axis = getattr(self, f"_{name}")
@@ -191,15 +191,16 @@ def _contexts_of(costs: Sequence[StepCosts], most: int) -> _Axis:
 
 
 def _between(flat: Numbers, first: NDArray[np.intp], share: Numbers) -> Numbers:
-    low = flat[first]
-    found: Numbers = low + share * (flat[first + 1] - low)
+    low = flat.take(first, axis=0)
+    found: Numbers = low + share[:, None] * (flat.take(first + 1, axis=0) - low)
     return found
 
 
-def _stacked(parts: Sequence[tuple[Numbers, Numbers]]) -> tuple[Numbers, Numbers]:
+def _stacked(parts: Sequence[tuple[Numbers, Numbers]]) -> Numbers:
+    """Return tables of shape (servers, ..., 2): seconds and joules beside each other, to be read together."""
     import numpy as np
 
-    return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
+    return np.stack([np.stack(part, axis=-1) for part in parts])
 
 
 def _line(table: Table | None, axis: _Axis) -> tuple[Numbers, Numbers]:
