@@ -79,6 +79,18 @@ if TYPE_CHECKING:
     from .results.training_memory import TrainingMemory as TrainingMemory
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
+    from .serving.closed_form import Load as Load
+    from .serving.closed_form import closed_form as closed_form
+    from .serving.conversations import Turns as Turns
+    from .serving.requests import Requests as Requests
+    from .serving.servers import Servers as Servers
+    from .serving.step_costs import step_costs as step_costs
+    from .serving.step_tables import StepCosts as StepCosts
+    from .serving.traces import Trace as Trace
+    from .serving.traces import TraceSummary as TraceSummary
+    from .serving.traces import read_trace as read_trace
+    from .serving.workload import Prefixes as Prefixes
+    from .serving.workload import Workload as Workload
     from .sources.capture import capture as capture
     from .sources.checkpoints.reading import CheckpointSizeWarning as CheckpointSizeWarning
     from .sources.inputs import Inputs as Inputs
@@ -130,6 +142,14 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.tradeoff": ("Tradeoff",),
     ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
+    ".serving.closed_form": ("Load", "closed_form"),
+    ".serving.conversations": ("Turns",),
+    ".serving.requests": ("Requests",),
+    ".serving.servers": ("Servers",),
+    ".serving.step_costs": ("step_costs",),
+    ".serving.step_tables": ("StepCosts",),
+    ".serving.traces": ("Trace", "TraceSummary", "read_trace"),
+    ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
     ".sources.checkpoints.reading": ("CheckpointSizeWarning",),
     ".sources.inputs": ("Inputs",),

@@ -7,6 +7,7 @@
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
 #include "evaluate/stage_costs.hpp"
+#include "evaluate/step_parts.hpp"
 
 namespace infercost {
 namespace {
@@ -113,6 +114,30 @@ void evaluate_grid(PlanFamily& family,
     evaluate(family, grid, hardware, first, points, columns, options);
 }
 
+py::dict step_parts(PlanFamily& family, const py::dict& sizes, const Hardware& hardware, std::size_t points) {
+    std::vector<SizeArray> arrays;  // keeps the columns alive while the lock is released
+    std::vector<SizeAxis> axes;
+    for (const auto& [name, values] : sizes) {
+        const auto key = to_text(name, "the name of a size");
+        arrays.push_back(to_values(values, key));
+        axes.push_back(to_axis(key, arrays.back(), 1));
+    }
+    py::dict out;
+    StepColumns columns;
+    for (const StepColumnRow& row : kStepColumns) {
+        ResultArray values(static_cast<py::ssize_t>(points));
+        columns.*row.column = {values.mutable_data(), points};
+        out[to_python(row.name)] = values;
+    }
+    double static_w = 0;
+    {
+        const CoreCall core;
+        static_w = evaluate_step_parts(family, axes, hardware, points, columns);
+    }
+    out["static_w"] = static_w;
+    return out;
+}
+
 // One point without numpy: a command that prints one estimate need not import it.
 py::dict evaluate_one(const std::shared_ptr<const Plan>& plan, const py::dict& sizes,
                       const Hardware& hardware) {
@@ -199,6 +224,9 @@ void register_evaluate(py::module_& m) {
           py::arg("out"),
           "Writes the columns of a pipeline into the given ones, from those of a micro-batch in each of its\n"
           "stages and the number of stages with equal ones.");
+    m.def("evaluate_step_parts", &step_parts, py::arg("family"), py::arg("sizes"), py::arg("hardware"),
+          py::kw_only(), py::arg("points"),
+          "Evaluates the parts of steps of a serving engine over columns of sizes; `static_w` is a number.");
     m.def("evaluate_point", &evaluate_one, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &evaluate_kernels, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),

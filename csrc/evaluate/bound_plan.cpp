@@ -169,8 +169,7 @@ void BoundPlan::check_guards(const SizeBlock& sizes, const double* columns) cons
     }
 }
 
-void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
-    const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
+void BoundPlan::sum_block(const BlockInput& input, Isa isa, BlockResult& result) {
     const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
                          result.cache.data(),   result.link.data(),    result.launch.data(),
                          result.spread.data(),  result.energy.data()};
@@ -178,6 +177,40 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
                         sums.spread, sums.dynamic})
         std::fill_n(sum, input.points, 0.0);
     loops(isa).run_block(input, sums);
+}
+
+void BoundPlan::sum(std::span<const BoundKernel> kernels, const SizeBlock& sizes, Isa isa,
+                    AlignedColumns& scratch, BlockResult& result) const {
+    BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
+    input.kernels = kernels.data();
+    input.kernel_count = static_cast<int>(kernels.size());
+    sum_block(input, isa, result);
+}
+
+void BoundPlan::waits(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch,
+                      std::span<const double> device_s, std::span<double> wait_s,
+                      std::span<double> engine_s) const {
+    alignas(64) std::array<double, kBlock + 8> footprint;
+    const BlockInput input = fill(sizes, isa, scratch, footprint.data());
+    for (std::size_t i = 0; i < sizes.points; ++i) {
+        double total_s = device_s[i];
+        if (host_s_ > 0 || start_s_ > 0) total_s += start_s_ + std::max(0.0, host_s_ - total_s);
+        if (unrecorded_host_s_ > 0) total_s += unrecorded_s(input.columns, i, total_s);
+        wait_s[i] = total_s - device_s[i];
+        engine_s[i] = 0;
+        for (const BoundKernel& kernel : kernels_) {
+            if (is_zero(kernel.terms.host_ns)) continue;
+            engine_s[i] += kernel.terms.launches * kSecondsPerNs * at(kernel.terms.host_ns, input.columns, i);
+        }
+    }
+}
+
+void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const {
+    const BlockInput input = fill(sizes, isa, scratch, result.footprint.data());
+    sum_block(input, isa, result);
+    const BlockSums sums{result.latency.data(), result.compute.data(), result.dram.data(),
+                         result.cache.data(),   result.link.data(),    result.launch.data(),
+                         result.spread.data(),  result.energy.data()};
     const auto add_wait = [&](int i, double wait_s) {
         sums.latency[i] += wait_s;
         sums.launch[i] += wait_s;

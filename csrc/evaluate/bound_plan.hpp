@@ -62,6 +62,14 @@ class BoundPlan {
     const Plan& plan() const { return *plan_; }
     // `scratch` grows to the size of the plan's columns, and may be reused for other plans.
     void run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, BlockResult& result) const;
+    // The sums over some kernels of this plan: device time and energy above static power, without waits.
+    void sum(std::span<const BoundKernel> kernels, const SizeBlock& sizes, Isa isa, AlignedColumns& scratch,
+             BlockResult& result) const;
+    // Seconds at each point in addition to device time: start of the forward and the host that issues kernels
+    // (`wait_s`), and the host of an engine (`engine_s`), which may work beside the device. `device_s` has
+    // the latency of all kernels.
+    void waits(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, std::span<const double> device_s,
+               std::span<double> wait_s, std::span<double> engine_s) const;
     const std::vector<BoundKernel>& kernels() const { return kernels_; }
     // Whether a kernel runs on this machine.
     bool runs(std::size_t kernel) const { return runs_[kernel]; }
@@ -80,6 +88,7 @@ class BoundPlan {
 
   private:
     BlockInput fill(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, double* footprint) const;
+    static void sum_block(const BlockInput& input, Isa isa, BlockResult& result);
     void check_guards(const SizeBlock& sizes, const double* columns) const;
     double device_s(std::span<const KernelSeconds> device) const;
     // Seconds at a point for which no graph of an engine is recorded, beside device time: of the host's calls

@@ -178,7 +178,9 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
     NodeIndex last_node = -1;
     bool after_loop = false;
     Expr copied_input_bytes;
-    for (Launch& launch : launches) {
+    const std::vector<StepPart> parts = std::move(plan.step.parts);
+    for (std::size_t place = 0; place < launches.size(); ++place) {
+        Launch& launch = launches[place];
         const std::string op = name_of(launch.work, launch.hints, analyzer.call(launch.nodes.front()));
         const std::size_t hash = launch.work.hash() * 31 + launch.hints.hash();
         std::int32_t index = -1;
@@ -190,7 +192,9 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (index < 0) {
             index = static_cast<std::int32_t>(plan.kernels.size());
             known.emplace(hash, index);
-            plan.kernels.push_back({.name = op, .work = launch.work, .hints = launch.hints, .launches = {}});
+            const StepPart part = parts.empty() ? StepPart::tokens : parts[place];
+            plan.kernels.push_back(
+                {.name = op, .work = launch.work, .hints = launch.hints, .part = part, .launches = {}});
         }
         for (const NodeIndex node : launch.nodes) plan.kernel_of_node[static_cast<std::size_t>(node)] = index;
         Kernel& kernel = plan.kernels[static_cast<std::size_t>(index)];

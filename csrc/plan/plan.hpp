@@ -19,6 +19,7 @@ struct Kernel {
     std::string name;  // of the op that determines the kernel
     Work work;
     KernelHints hints;
+    StepPart part = StepPart::tokens;  // in a step of a serving engine
     std::vector<std::vector<NodeIndex>>
         launches;             // nodes of each launch: one in eager execution, several if fused
     std::int64_t views = 0;   // view nodes before its launches (eager execution)

@@ -1,6 +1,7 @@
 #include "lowering/engines/steps.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -75,7 +76,11 @@ class StepShaper {
         StepTerms terms;
         terms.hides_host = settings_.hides_host;
         terms.launch_ns = rows->host.launch_ns;
-        if (sequences_ == Expr(0) || tokens == Expr(0)) return terms;
+        if (sequences_ == Expr(0) || tokens == Expr(0)) {
+            terms.parts = parts(launches_.size());
+            return terms;
+        }
+        std::size_t drafted = launches_.size();
         if (tokens == Expr(1)) {
             GraphSizes sizes = rows->graphs;
             if (!settings_.graph_sizes.empty()) sizes = {.small = settings_.graph_sizes, .ranges = {}};
@@ -85,11 +90,36 @@ class StepShaper {
             terms.largest_graph = largest(sizes);
         } else {
             read(tokens);
+            drafted = launches_.size();
         }
+        terms.parts = parts(drafted);
         return terms;
     }
 
   private:
+    // The part of each launch. After the last layer, the product for logits is the first kernel that not all
+    // tokens need; the norm before it is of all tokens. Launches from `drafted` on belong to drafts.
+    std::vector<StepPart> parts(std::size_t drafted) const {
+        NodeIndex last_layer = -1;
+        for (const Launch& launch : launches_) {
+            if (layer_of(launch) >= 0) last_layer = std::max(last_layer, launch.nodes.back());
+        }
+        NodeIndex head = std::numeric_limits<NodeIndex>::max();
+        for (const Launch& launch : launches_) {
+            const bool leads = launch.work.kind == WorkKind::gemm || samples(launch);
+            if (leads && launch.nodes.back() > last_layer) head = std::min(head, launch.nodes.back());
+        }
+        std::vector<StepPart> found;
+        found.reserve(launches_.size());
+        for (const Launch& launch : launches_) {
+            StepPart part = launch.nodes.back() >= head ? StepPart::outputs : StepPart::tokens;
+            if (found.size() >= drafted) part = StepPart::drafts;
+            if (launch.work.kind == WorkKind::attention) part = StepPart::attention;
+            found.push_back(part);
+        }
+        return found;
+    }
+
     Call call_of(const Launch& launch) const { return analyzer_.call(launch.nodes.front()); }
     std::string_view op_of(const Launch& launch) const { return call_of(launch).op().name; }
 

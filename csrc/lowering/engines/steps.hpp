@@ -25,8 +25,17 @@ struct StepSettings {
 // Throws std::invalid_argument for settings out of range.
 void check_settings(const StepSettings& settings);
 
+// What the time of a kernel depends on in a step that decodes some sequences and reads parts of prompts.
+enum class StepPart : std::uint8_t {
+    tokens,     // all tokens of the step: products, norms, routing, sums over ranks
+    outputs,    // tokens that are sampled: the product for logits, and what follows it
+    attention,  // queries, and the context of each sequence
+    drafts,     // sequences that draft: all kernels of drafts but attention
+};
+
 // What determines how a step is launched.
 struct StepTerms {
+    std::vector<StepPart> parts;     // of each launch; empty for a graph of no serving engine
     Expr tokens = 0;                 // of a decode step
     std::int64_t largest_graph = 0;  // more tokens are launched kernel by kernel; 0: all are replayed
     std::int64_t launch_ns = 0;      // of the host, for each of these kernels; 0: as torch's

@@ -1,0 +1,1 @@
+"""Serving: workloads and request traces, costs of steps, and their closed form."""

@@ -1,0 +1,134 @@
+"""Conversations of a workload: turns whose prompts have the prompts and answers before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .._checks import Range, number, whole
+from .lengths import MOST_TOKENS
+from .requests import CHUNK, Requests, WorkloadError, joined
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .lengths import Lengths
+
+_COUNTS, _TURN_PROMPTS, _TURN_OUTPUTS, _GAPS = 101, 102, 103, 104  # streams of random numbers
+_STARTS = CHUNK // 8  # conversations that are begun together
+_GAP = Range(0.0, 1e9, "s")
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Conversations: the prompt of a turn has all prompts and answers before it.
+
+    `Workload.prompt` has the new tokens of a turn, and arrivals are those of conversations. A turn follows the one
+    before it after a time that does not depend on the server; it should be longer than an answer takes.
+
+    Attributes:
+        mean: Mean number of turns; their distribution is geometric. 1 for one turn each.
+        gap_s: Mean seconds from a turn to the next one, exponential.
+        most_tokens: Longest prompt and answer of a turn together; a conversation ends before it exceeds them.
+    """
+
+    mean: float
+    gap_s: float = 60.0
+    most_tokens: int = 131_072
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(
+            mean=number(self.mean, "mean", Range(1.0, 10_000.0), WorkloadError),
+            gap_s=number(self.gap_s, "gap_s", _GAP, WorkloadError),
+            most_tokens=whole(self.most_tokens, "most_tokens", Range(2, MOST_TOKENS), WorkloadError),
+        )
+
+
+def conversations(
+    turns: Turns,
+    prompts: Lengths,
+    outputs: Lengths,
+    starts_of: Callable[[int, int, float], Requests],
+    rng: Callable[[int, int], np.random.Generator],
+) -> Iterator[Requests]:
+    """Yield the turns of all conversations in the order of their arrival.
+
+    Conversations begin in groups. The turns of a group that arrive before the next group begins are sent; later ones
+    wait for those of the next group.
+
+    Args:
+        turns: Their number, and the time between them.
+        prompts: New tokens of a turn.
+        outputs: Tokens of an answer.
+        starts_of: Returns the first turns of a group, from its number, their number, and the time of the last one
+            before.
+        rng: Returns the random numbers of a stream in a group.
+    """
+    import numpy as np
+
+    waiting: Requests | None = None
+    at, group = 0.0, 0
+    while True:
+        starts = starts_of(group, _STARTS, at)
+        at = float(starts.arrival_s[-1])
+        made = _turns_of(turns, prompts, outputs, starts, lambda stream, group=group: rng(stream, group), group)
+        if waiting is not None:
+            made = joined([waiting, made])
+            made = made.part(np.argsort(made.arrival_s, kind="stable"))
+        ready = int(np.searchsorted(made.arrival_s, at, side="right"))
+        for first in range(0, ready, CHUNK):
+            yield made.part(slice(first, min(ready, first + CHUNK)))
+        waiting = made.part(slice(ready, len(made)))
+        group += 1
+
+
+def _turns_of(
+    turns: Turns,
+    prompts: Lengths,
+    outputs: Lengths,
+    starts: Requests,
+    rng: Callable[[int], np.random.Generator],
+    group: int,
+) -> Requests:
+    """Return all turns of the conversations of a group, in the order of their arrival."""
+    import numpy as np
+
+    count = len(starts)
+    numbers: NDArray[np.int64] = rng(_COUNTS).geometric(1 / turns.mean, count)
+    talk = np.repeat(np.arange(count), numbers)
+    begins = np.concatenate([[0], np.cumsum(numbers)[:-1]])
+    turn = np.arange(talk.size) - begins[talk]
+    own = prompts.draw(rng(_TURN_PROMPTS), talk.size).astype(np.int64)
+    answer = outputs.draw(rng(_TURN_OUTPUTS), talk.size).astype(np.int64)
+    own[turn == 0] = starts.prompt_tokens  # with the shared prefix
+    answer[turn == 0] = starts.output_tokens
+    gaps = rng(_GAPS).standard_exponential(talk.size) * turns.gap_s
+    gaps[turn == 0] = starts.arrival_s
+    prompt = _sums(own + answer, begins, numbers) - answer
+    # A conversation ends before it is too long; the first turn stays.
+    kept = (turn == 0) | (prompt + answer <= turns.most_tokens)
+    order = np.argsort(_sums(gaps, begins, numbers), kind="stable")
+    order = order[kept[order]]
+    fields: dict[str, Any] = {}
+    if starts.prefix is not None and starts.prefix_tokens is not None:
+        fields = {"prefix": starts.prefix[talk][order], "prefix_tokens": starts.prefix_tokens[talk][order]}
+    return Requests(
+        arrival_s=_sums(gaps, begins, numbers)[order],
+        prompt_tokens=prompt[order].astype(np.int32),
+        output_tokens=answer[order].astype(np.int32),
+        conversation=(group * _STARTS + talk[order]).astype(np.int64),
+        turn=turn[order].astype(np.int32),
+        **fields,
+    )
+
+
+def _sums(values: NDArray[Any], begins: NDArray[Any], numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return running sums within each conversation."""
+    import numpy as np
+
+    total = np.cumsum(values)
+    before = total[begins] - values[begins]
+    found: NDArray[Any] = total - np.repeat(before, numbers)
+    return found

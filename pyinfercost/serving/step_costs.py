@@ -1,0 +1,494 @@
+"""Costs of the steps of a serving engine: tables of a deployment, from the engine's graphs of one rank.
+
+A step that decodes some sequences and reads parts of prompts runs each product once, on the tokens of all of them, and
+attention apart. Its time is put together from parts of two plans: that of a decode step, and that of the prefill of one
+prompt. Both are evaluated over grids of sizes by the evaluator of estimates and sweeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._checks import Range, number, whole
+from ..deployment import serving_text
+from ..deployment.deployment import TORCH
+from ..errors import InputError
+from ..predict.memory_use import Prompt, engine_memory, is_a100, memory_on, paged_bytes
+from ..predict.plans import caches_of, family_of, launched_graph, value_of
+from ..predict.stage_costs import micro_batch
+from ..predict.stages import pipeline_on
+from ..sources.sizes import batch_name
+from .knots import chosen_knots
+from .step_tables import StepCosts, Table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .._core import Graph, PlanFamily
+    from ..deployment import Deployment, Serving
+    from ..predict.memory_use import MemoryUse
+
+    Numbers = NDArray[np.float64]
+
+_PARTS = ("tokens", "outputs", "attention", "drafts")
+_TOLERANCE = Range(0.0, 0.1)
+_TOKENS = Range(2, 10_000_000)
+_SEQUENCES = Range(1, 1_000_000)
+_LARGE = 70 * 2**30  # vLLM takes more sequences from this memory on, except on A100
+_SIXTEEN = 16  # least mean context of a table
+
+
+class StepCostsError(InputError):
+    """Graphs, or limits of a step, for which there are no tables."""
+
+
+def step_costs(
+    decode: Graph,
+    prefill: Graph,
+    *,
+    on: Deployment,
+    context: int = 4096,
+    most_sequences: int | None = None,
+    most_tokens: int = 16_384,
+    most_context: int = 131_072,
+    tolerance: float = 5e-4,
+) -> StepCosts:
+    """Return the tables of a deployment.
+
+    Args:
+        decode: The captured decode step, with `batch` and `context` as named sizes.
+        prefill: The captured prefill of the same model, with `batch` and `sequence` as named sizes.
+        on: The machine, layout, precision, serving engine with its settings, and price. Settings about prefixes and
+            chunks of prompts are those of requests and of the scheduler, and do not count here.
+        context: Tokens of a sequence at the end of an answer, for its part of the memory.
+        most_sequences: Decoding sequences of a step; by default those that the engine runs at most.
+        most_tokens: Most tokens of a step with chunks of prompts.
+        most_context: Longest mean context.
+        tolerance: Maximum relative error of lines between knots of a table.
+
+    Raises:
+        StepCostsError: The engine forms no steps, or a graph lacks a size.
+        InputError: The deployment has no machine, or its layout does not fit the model.
+    """
+    if on.engine == TORCH or on.engine in _core.compilers():
+        raise StepCostsError(f"engine is {on.engine!r}, which forms no steps; pass a serving engine, such as 'vllm'")
+    limits = _Limits(
+        context=whole(context, "context", _TOKENS, StepCostsError),
+        sequences=_most_sequences(on)
+        if most_sequences is None
+        else whole(most_sequences, "most_sequences", _SEQUENCES, StepCostsError),
+        tokens=whole(most_tokens, "most_tokens", _TOKENS, StepCostsError),
+        most_context=whole(most_context, "most_context", _TOKENS, StepCostsError),
+        tolerance=number(tolerance, "tolerance", _TOLERANCE, StepCostsError),
+    )
+    for graph, name, needed in ((decode, "decode", ("batch", "context")), (prefill, "prefill", ("sequence",))):
+        for role in needed:
+            if graph.size_of_role(role) is None:
+                raise StepCostsError(
+                    f"the graph of {name} has the sizes {', '.join(graph.sizes) or 'none'}, and none is the {role}; "
+                    "capture it with batch, context and sequence as named sizes"
+                )
+    return _Builder(decode, prefill, on, limits).build()
+
+
+def _most_sequences(on: Deployment) -> int:
+    """Return the sequences that an engine runs at most with its own settings."""
+    if on.engine == "vllm":
+        return 1024 if on.machine.memory_bytes >= _LARGE and not is_a100(on.machine) else 256
+    return {"sglang": 1024, "trtllm": 2048, "llamacpp": 64}.get(on.engine, 256)
+
+
+@dataclass(frozen=True)
+class _Limits:
+    context: int
+    sequences: int
+    tokens: int
+    most_context: int
+    tolerance: float
+
+
+_SHARES = (0, 500, 875, 984)
+"""Thousandths of a prompt that are in the cache before the chunk that is timed: 0, 1, 7 and 61.5 times the chunk."""
+
+
+class _Phase:
+    """Parts of the steps of one graph, over all stages of a pipeline."""
+
+    def __init__(self, on: Deployment, graph: Graph, settings: Serving) -> None:
+        text = serving_text(settings)
+        self._on = on
+        pipeline = pipeline_on(on, graph)
+        self._layout = on.rank_layout
+        graphs = [launched_graph(graph, on.engine, self._layout)]
+        self.graph = graphs[0]
+        self.counts = [1]
+        if pipeline is not None:
+            self.graph = pipeline.graph
+            kinds = pipeline.kinds()
+            first = list(dict.fromkeys(kinds))
+            graphs = [pipeline.stages[number].graph for number in first]
+            self.counts = [kinds.count(number) for number in first]
+        self._families: list[PlanFamily] = [family_of(each, on.precision, on.execution, None, text) for each in graphs]
+        self.stages = sum(self.counts)
+        self.static_w = float("nan")
+
+    def evaluate(self, sizes: Mapping[str, Any]) -> dict[str, Numbers]:
+        """Return columns at points: sums over the stages, seconds of the slowest one with its host, and memory."""
+        import numpy as np
+
+        points = len(next(iter(sizes.values())))
+        columns = {name: np.ascontiguousarray(values, dtype=np.int64) for name, values in sizes.items()}
+        total: dict[str, Numbers] = {}
+        slowest, peak = np.zeros(points), np.zeros(points)
+        for family, count in zip(self._families, self.counts, strict=True):
+            found = _core.evaluate_step_parts(family, columns, self._on.machine, points=points)
+            self.static_w = found.pop("static_w")
+            peak = np.maximum(peak, found.pop("peak_memory_bytes"))
+            slowest = np.maximum(slowest, device_of(found) + found["host_s"])
+            for name, values in found.items():
+                total[name] = total.get(name, 0.0) + count * values
+        return {**total, "slowest_s": slowest, "peak": peak}
+
+
+def device_of(found: Mapping[str, Numbers]) -> Numbers:
+    """Return the seconds of all kernels and of waiting for their launches."""
+    seconds: Numbers = found["wait_s"]
+    for part in _PARTS:
+        seconds = seconds + found[f"{part}_s"]
+    return seconds
+
+
+class _Builder:
+    def __init__(self, decode: Graph, prefill: Graph, on: Deployment, limits: _Limits) -> None:
+        self._decode, self._prefill, self._on, self._limits = decode, prefill, on, limits
+        self._layout = on.rank_layout
+        self._settings = replace(on.settings, prefix_hit=0.0, chunk_tokens=0)
+        self._steps = _Phase(on, decode, self._settings)
+        self._reads = _Phase(on, prefill, self._settings)
+        self._ranks = on.devices / self._layout.copies / self._steps.stages  # devices of a stage of a copy
+        self._devices = on.devices / self._layout.copies
+
+    # ---- decode ----
+
+    def _steps_at(self, phase: _Phase, sequences: Any, contexts: Any) -> dict[str, Numbers]:
+        """Return the parts of decode steps; of a pipeline those of all micro-batches, in one round."""
+        import numpy as np
+
+        graph = phase.graph
+        batch, context = batch_name(graph), graph.size_of_role("context")
+        shares = np.asarray(sequences, dtype=np.int64)
+        part = micro_batch(shares, self._layout) if phase.stages > 1 else shares
+        found = phase.evaluate({batch: part, context: contexts, **_others(graph, len(shares), batch, context)})
+        if phase.stages == 1:
+            return found
+        several = -(-shares // part)
+        device_s = device_of(found)
+        # A token waits for the one before it: for all stages, or for all micro-batches in the slowest one.
+        total_s = np.maximum(device_s + found["host_s"], several * found["slowest_s"])
+        return self._scaled(found, several, (total_s - found["host_s"]) / device_s)
+
+    def _scaled(self, found: Mapping[str, Numbers], rounds: Any, factor: Numbers) -> dict[str, Numbers]:
+        """Return the parts of a step of a pipeline.
+
+        Args:
+            found: Sums over stages, for one micro-batch.
+            rounds: Micro-batches of the step.
+            factor: Seconds of the step over those of one micro-batch in all stages.
+        """
+        scaled = dict(found)
+        idle_w = self._on.machine.power_w.get("idle", 0.0)
+        for part in _PARTS:
+            seconds = found[f"{part}_s"]
+            # Devices draw static power while they work, and idle power while they wait for other stages.
+            working_s, step_s = rounds * seconds, factor * seconds
+            static_j = self._steps.static_w * (working_s - self._steps.stages * step_s)
+            waiting_j = idle_w * (self._steps.stages * step_s - working_s)
+            scaled[f"{part}_j"] = rounds * found[f"{part}_j"] + static_j + waiting_j
+        for name in found:
+            if name.endswith("_s") and name not in ("host_s", "slowest_s"):
+                scaled[name] = found[name] * factor
+        return scaled
+
+    def _joules(self, found: Mapping[str, Numbers], part: str, static_w: float) -> Numbers:
+        """Return the joules of a part on all devices of a copy, with static power."""
+        return self._ranks * found[f"{part}_j"] + self._devices * static_w * found[f"{part}_s"]
+
+    def _contexts(self) -> NDArray[np.int64]:
+        """Return knots of the mean context before a step, with both sides of each window."""
+        import numpy as np
+
+        each = np.unique(np.geomspace(_SIXTEEN, self._limits.most_context, _CONTEXTS).astype(np.int64))
+        windows = [
+            value_of(cache.positions, self._steps.graph.size_values({}))
+            for cache in caches_of(self._steps.graph, self._on.precision)
+            if cache.kind == "sliding"
+        ]
+        kinks = [at for window in set(windows) for at in (window - 1, window) if at >= 1]
+        return np.unique(np.concatenate([[1], each, np.asarray(kinks, dtype=np.int64)]))
+
+    def build(self) -> StepCosts:
+        import numpy as np
+
+        on, limits, layout = self._on, self._limits, self._layout
+        width = self._settings.draft_tokens + 1
+        sequences = np.arange(1, limits.sequences + 1)
+        kept = self._contexts()
+        found = self._steps_at(self._steps, np.repeat(sequences, kept.size), np.tile(kept, sequences.size))
+        w = self._steps.static_w
+        shape = (sequences.size, kept.size)
+        decode = Table(
+            sequences.astype(float),
+            found["attention_s"].reshape(shape),
+            self._joules(found, "attention", w).reshape(shape),
+            np.concatenate([[1.0], kept[1:] + 1.0]),  # with the token of the step; the first knot holds below it
+        )
+        at = int(np.searchsorted(kept, min(limits.context, int(kept[-1]))))
+        column = {name: array.reshape(shape)[:, at] for name, array in found.items()}
+        column["tokens_s"] = column["tokens_s"] + column["wait_s"]
+        recorded = _stairs(sequences * width, column["tokens_s"], self._joules(column, "tokens", w))
+        drafts = None
+        if width > 1:
+            drafts = self._line(sequences.astype(float), column["drafts_s"], self._joules(column, "drafts", w))
+        outputs = self._outputs(sequences, column, w)
+        host_s = found["host_s"].reshape(shape)[:, 0]
+        per_sequence = float(host_s[-1] - host_s[0]) / max(1, limits.sequences - 1)
+        reads = self._read_tables()
+        memory = self._memory(reads.activation_tokens, reads.peak)
+        spread = sum(found[f"{part}_spread_s"] for part in _PARTS)
+        spread = spread + on.machine.spread * found["wait_s"]
+        total = device_of(found)
+        price = on.device_price
+        engine = engine_memory(on.engine, gpu=on.machine.kind == "gpu")
+        return StepCosts(
+            engine=on.engine,
+            precision=on.precision,
+            layout=str(layout),
+            hardware=on.machine.id,
+            devices=on.devices,
+            copies=layout.copies,
+            lockstep=layout.attention_data > 1 or layout.expert > layout.tensor,
+            stages=self._steps.stages,
+            prefill_fill=reads.fill,
+            tokens=reads.tokens,
+            recorded=recorded,
+            outputs=outputs,
+            decode=decode,
+            prefill=reads.attention,
+            drafts=drafts,
+            host_step_s=float(host_s[0]) - per_sequence,
+            host_sequence_s=per_sequence,
+            host_prefill_s=max(0.0, reads.host_s - float(host_s[0])),
+            overlaps_host=self._settings.async_scheduling,
+            idle_w=self._devices * w,
+            draft_tokens=width - 1,
+            tokens_per_step=self._settings.tokens_per_step,
+            spread=float(np.mean(spread / total)),
+            prefill_spread=reads.spread,
+            most_sequences=limits.sequences,
+            most_tokens=limits.tokens,
+            most_context=limits.most_context,
+            weight_bytes=memory.weight_bytes,
+            pool_bytes=memory.pool_bytes,
+            block_tokens=engine.block,
+            kv_bytes_per_token=self._kv_bytes_per_token(engine.block),
+            context=limits.context,
+            usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
+        )
+
+    def _outputs(self, sequences: Any, column: Mapping[str, Numbers], static_w: float) -> Table:
+        """Return head and sampling over sampled tokens, of which a step without drafts has one of each sequence."""
+        import numpy as np
+
+        if self._settings.draft_tokens == 0:
+            return self._line(sequences.astype(float), column["outputs_s"], self._joules(column, "outputs", static_w))
+        plain = _Phase(self._on, self._decode, replace(self._settings, draft_tokens=0))
+        most = self._limits.sequences * (self._settings.draft_tokens + 1)
+        sampled = np.unique(
+            np.concatenate([np.arange(1, min(most, 512) + 1), np.geomspace(1, most, 64).astype(np.int64)])
+        )
+        context = np.full(sampled.size, min(self._limits.context, self._limits.most_context))
+        found = self._steps_at(plain, sampled, context)
+        return self._line(sampled.astype(float), found["outputs_s"], self._joules(found, "outputs", static_w))
+
+    def _line(self, at: Numbers, seconds: Numbers, joules: Numbers) -> Table:
+        import numpy as np
+
+        tables = np.stack([seconds, joules]) if np.isfinite(joules).all() else seconds[None]
+        knots = chosen_knots(at, tables, self._limits.tolerance)
+        return Table(at[knots], seconds[knots], joules[knots])
+
+    # ---- prefill ----
+
+    def _read_tables(self) -> _Reads:
+        import numpy as np
+
+        limits, phase = self._limits, self._reads
+        tokens = np.arange(2, limits.tokens + 1)
+        found = self._reads_at(phase, tokens)
+        w = phase.static_w
+        fill = float(np.mean((device_of(found) + found["host_s"]) / found["slowest_s"])) if phase.stages > 1 else 1.0
+        found = self._following(found)
+        host_s = float(found["host_s"][0])
+        spread_s = sum(found[f"{part}_spread_s"] for part in _PARTS) + self._on.machine.spread * found["wait_s"]
+        total_s = device_of(found)
+        started = dict(found)
+        started["tokens_s"] = found["tokens_s"] + found["wait_s"] + found["attention_start_s"]
+        line = self._line(
+            np.concatenate([[1.0], tokens.astype(float)]),
+            _with_first(started["tokens_s"]),
+            _with_first(self._joules(started, "tokens", w)),
+        )
+        rows = _chunk_rows(limits.tokens)
+        return _Reads(
+            tokens=line,
+            attention=self._chunk_attention(rows),
+            fill=fill,
+            host_s=host_s,
+            spread=float(np.mean(spread_s / total_s)),
+            activation_tokens=int(tokens[-1]),
+            peak=float(found["peak"][-1]),
+        )
+
+    def _reads_at(self, phase: _Phase, tokens: Any) -> dict[str, Numbers]:
+        import numpy as np
+
+        graph = phase.graph
+        batch, sequence = batch_name(graph), graph.size_of_role("sequence")
+        sizes = {sequence: tokens, **_others(graph, len(tokens), sequence)}
+        if batch in graph.sizes:
+            sizes[batch] = np.ones(len(tokens), dtype=np.int64)
+        return phase.evaluate(sizes)
+
+    def _following(self, found: dict[str, Numbers]) -> dict[str, Numbers]:
+        """Return the parts of a chunk that follows others in a pipeline: those of the slowest stage."""
+        import numpy as np
+
+        if self._reads.stages == 1:
+            return found
+        factor = np.maximum(0.0, found["slowest_s"] - found["host_s"]) / device_of(found)
+        return self._scaled(found, 1, factor)
+
+    def _chunk_attention(self, rows: NDArray[np.int64]) -> Table:
+        """Return attention over tokens of a chunk and the context before it.
+
+        Chunks are timed behind contexts in some ratios to their length, and lines lie between them: time grows with the
+        context linearly, but for whole blocks of keys.
+        """
+        import numpy as np
+
+        seconds, joules, befores = [], [], []
+        for share in _SHARES:
+            phase = self._reads
+            if share:
+                phase = _Phase(self._on, self._prefill, replace(self._settings, prefix_hit=share / 1000))
+            prompts = -(-np.maximum(rows, 2) * 1000 // (1000 - share))
+            found = self._following(self._reads_at(phase, prompts))
+            alone = dict(found)
+            alone["attention_s"] = np.maximum(0.0, found["attention_s"] - found["attention_start_s"])
+            seconds.append(alone["attention_s"])
+            joules.append(self._joules(alone, "attention", phase.static_w))
+            befores.append(prompts * share // 1000)
+        before, by_s, by_j = np.stack(befores), np.stack(seconds), np.stack(joules)
+        columns = np.unique(
+            np.concatenate([[0], np.geomspace(_SIXTEEN, self._limits.most_context, _BEFORE).astype(np.int64)])
+        ).astype(float)
+        tables = [
+            np.stack([_extended(columns, before[:, row], values[:, row]) for row in range(rows.size)])
+            for values in (by_s, by_j)
+        ]
+        return Table(rows.astype(float), tables[0], tables[1], columns)
+
+    # ---- memory ----
+
+    def _memory(self, tokens: int, prefill_peak: float) -> MemoryUse:
+        import numpy as np
+
+        on, graph = self._on, self._steps.graph
+        sizes = graph.size_values({batch_name(graph): 1, graph.size_of_role("context"): self._limits.context})
+        point = {name: np.asarray([size]) for name, size in sizes.items() if name in graph.sizes}
+        peak = float(self._steps.evaluate(point)["peak"][0])
+        of_prefill = self._reads.graph
+        read = of_prefill.size_values({batch_name(of_prefill): 1, of_prefill.size_of_role("sequence"): tokens})
+        reading = memory_on(on, of_prefill, read, prefill_peak)
+        prompt = None if reading is None else Prompt(reading.activation_bytes, 1, tokens)
+        found = memory_on(on, graph, sizes, peak, prompt=prompt)
+        if found is None:
+            raise StepCostsError("the decode step has no cache; expected a language model that generates")
+        return found
+
+    def _kv_bytes_per_token(self, block: int) -> float:
+        """Return the bytes of a sequence, on the fullest device, by its tokens."""
+        graph = self._steps.graph
+        pipeline = pipeline_on(self._on, self._decode)
+        graphs = [graph] if pipeline is None else [stage.graph for stage in pipeline.stages]
+        sizes = graph.size_values({batch_name(graph): 1, graph.size_of_role("context"): self._limits.context})
+        held = max(
+            paged_bytes(each, self._on.precision, block, lambda quantity: value_of(quantity, sizes)) for each in graphs
+        )
+        return float(held) / (self._limits.context + 1)
+
+
+@dataclass(frozen=True)
+class _Reads:
+    tokens: Table
+    attention: Table
+    fill: float
+    host_s: float
+    spread: float
+    activation_tokens: int
+    peak: float
+
+
+_CONTEXTS, _BEFORE = 44, 28  # knots of contexts
+
+
+def _chunk_rows(most: int) -> NDArray[np.int64]:
+    """Return tokens of chunks: whole tiles of queries, on which whole waves of them lie, and usual budgets of steps."""
+    import numpy as np
+
+    rows = [1, 16, 32]
+    for step, last in _CHUNK_STEPS:
+        rows.extend(range(rows[-1] // step * step + step, min(last, most) + 1, step))
+    return np.asarray(sorted({*rows, *(most,)}), dtype=np.int64)
+
+
+_CHUNK_STEPS = ((64, 1024), (128, 4096), (512, 65_536), (8192, 10_000_000))
+
+
+def _others(graph: Graph, points: int, *known: str | None) -> dict[str, Any]:
+    """Return the defaults of sizes that are not given."""
+    import numpy as np
+
+    values = graph.size_values({})
+    return {
+        name: np.full(points, values[name], dtype=np.int64)
+        for name in graph.sizes
+        if name not in known and not graph.depends_on_data(name)
+    }
+
+
+def _with_first(values: Numbers) -> Numbers:
+    import numpy as np
+
+    return np.concatenate([values[:1], values])
+
+
+def _stairs(at: Any, seconds: Numbers, joules: Numbers) -> Table:
+    """Return the last of each stretch of equal values: a step takes the next of them."""
+    import numpy as np
+
+    last = np.concatenate([np.diff(seconds) != 0, [True]])
+    return Table(at[last].astype(float), seconds[last], joules[last])
+
+
+def _extended(at: Numbers, knots: Numbers, values: Numbers) -> Numbers:
+    """Return values between knots, and beyond the last one those of the last line."""
+    import numpy as np
+
+    inside = np.interp(at, knots, values)
+    slope = (values[-1] - values[-2]) / max(1.0, float(knots[-1] - knots[-2]))
+    return inside + np.maximum(0.0, at - knots[-1]) * slope

@@ -1,0 +1,251 @@
+"""Tables of the steps of a serving engine, and what they add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._lazy import cached_property
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Seconds and joules at knots.
+
+    Attributes:
+        rows: Ascending knots, shape (n,).
+        columns: Ascending knots of a second axis, shape (m,); None for a table of one axis.
+        seconds: Seconds, shape (n,) or (n, m).
+        joules: Joules likewise, of all devices of a copy, with idle power; not a number if the energy is unknown.
+    """
+
+    rows: Numbers
+    seconds: Numbers
+    joules: Numbers
+    columns: Numbers | None = None
+
+    def at(self, row: Any, column: Any = None) -> tuple[Any, Any]:
+        """Return seconds and joules, linear between knots and beyond the last ones, bilinear with two axes.
+
+        Args:
+            row: Positions on the first axis.
+            column: Positions on the second one, of the same shape.
+        """
+        import numpy as np
+
+        place, share = _between(self.rows, np.asarray(row, dtype=np.float64))
+        if self.columns is None:
+            return tuple(values[place] + share * (values[place + 1] - values[place]) for values in self._values())
+        other, part = _between(self.columns, np.asarray(column, dtype=np.float64))
+        found = []
+        for values in self._values():
+            low = values[place, other] + part * (values[place, other + 1] - values[place, other])
+            high = values[place + 1, other] + part * (values[place + 1, other + 1] - values[place + 1, other])
+            found.append(low + share * (high - low))
+        return found[0], found[1]
+
+    def next(self, row: Any) -> tuple[Any, Any]:
+        """Return seconds and joules at the next knot; beyond the last one, those of the last interval."""
+        import numpy as np
+
+        wanted = np.asarray(row, dtype=np.float64)
+        place = np.minimum(np.searchsorted(self.rows, wanted), self.rows.size - 1)
+        inside = wanted <= self.rows[-1]
+        beyond = self.at(wanted)
+        found = [np.where(inside, values[place], more) for values, more in zip(self._values(), beyond, strict=True)]
+        return found[0], found[1]
+
+    def _values(self) -> tuple[Numbers, Numbers]:
+        return self.seconds, self.joules
+
+
+def _between(knots: Numbers, at: Numbers) -> tuple[NDArray[np.intp], Numbers]:
+    """Return the interval of each position, and where in it the position is: beyond 0 ... 1 outside of the knots."""
+    import numpy as np
+
+    place = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, max(0, knots.size - 2))
+    return place, (at - knots[place]) / (knots[place + 1] - knots[place])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCosts:
+    """Costs of the steps of one copy of a model, and what else a simulation of its server needs.
+
+    A step has n decoding sequences with C tokens of context in total, w = 1 + drafts tokens of each, and chunks of
+    prompts. With T = n w + tokens of chunks and O = n w + completed prompts:
+
+        device = tokens(T) + outputs(O) + decode(n, C / n) + prefill(tokens, context before) of each chunk
+                 + drafts(n + completed prompts) if w > 1
+        host = host_step_s + host_sequence_s (n + chunks) + host_prefill_s if there are chunks
+        seconds = device + host, or the longer of the two if the host works beside the device
+
+    Without chunks, recorded(T) replaces tokens(T): it has the padding of recorded graphs. The context of a decoding
+    sequence counts the token that the step computes. Kernels of attention are launched once in a step with chunks, and
+    that time is part of tokens(T).
+
+    Attributes:
+        engine: The engine.
+        precision: Precision of products.
+        layout: The layout, as text.
+        hardware: The machine.
+        devices: Devices of all copies.
+        copies: Copies that share the requests; each has these costs.
+        lockstep: Whether copies exchange tokens of experts in each step, so that all wait for the slowest one.
+        stages: Stages of a pipeline. Their tables are for one micro-batch in each stage, under continuous load.
+        prefill_fill: Time that a chunk takes through all stages, over the time that it adds to a step.
+        tokens: Products, norms, sums over ranks, over T.
+        recorded: The same for steps that decode alone, over T.
+        outputs: Head and sampling, over O.
+        decode: Attention of decoding sequences, over n and their mean context.
+        prefill: Attention of a chunk, over its tokens and the context before it.
+        drafts: Passes that draft, over sequences; None without drafts.
+        host_step_s: Seconds of the host for each step.
+        host_sequence_s: Seconds of the host for each sequence in a step.
+        host_prefill_s: More in a step with chunks.
+        overlaps_host: Whether the host prepares a step while the device works on the one before.
+        idle_w: Power of all devices of a copy that wait, in watts; not a number if the energy is unknown.
+        draft_tokens: Drafts of each sequence in a step.
+        tokens_per_step: Tokens of a sequence that a decode step yields on average.
+        spread: Error band of a decode step: seconds / (1 + spread) to seconds (1 + spread), the mean over the table.
+        prefill_spread: The same of a step that reads a prompt.
+        most_sequences: Decoding sequences that the tables reach, and that the engine runs at most.
+        most_tokens: Tokens of a step that the tables reach.
+        most_context: Mean context that the tables reach.
+        weight_bytes: Weights on the fullest device.
+        pool_bytes: Memory for caches there; None if the owner of the machine chooses the size.
+        block_tokens: Tokens of a block of the cache.
+        kv_bytes_per_token: Bytes of the cache of one token on that device, in whole sequences of `context` tokens.
+        context: Tokens of a sequence for which `kv_bytes_per_token` holds: windows and states do not grow.
+        usd_per_h: Price of all devices of all copies; None without a price.
+    """
+
+    engine: str
+    precision: str
+    layout: str
+    hardware: str
+    devices: int
+    copies: int
+    lockstep: bool
+    stages: int
+    prefill_fill: float
+    tokens: Table
+    recorded: Table
+    outputs: Table
+    decode: Table
+    prefill: Table
+    drafts: Table | None
+    host_step_s: float
+    host_sequence_s: float
+    host_prefill_s: float
+    overlaps_host: bool
+    idle_w: float
+    draft_tokens: int
+    tokens_per_step: float
+    spread: float
+    prefill_spread: float
+    most_sequences: int
+    most_tokens: int
+    most_context: int
+    weight_bytes: int
+    pool_bytes: int | None
+    block_tokens: int
+    kv_bytes_per_token: float
+    context: int
+    usd_per_h: float | None
+
+    @property
+    def pool_blocks(self) -> int | None:
+        """Blocks of the cache of one copy; None if the memory is unknown."""
+        if self.pool_bytes is None:
+            return None
+        if self.kv_bytes_per_token <= 0:
+            return 0
+        return int(self.pool_bytes // (self.kv_bytes_per_token * self.block_tokens))
+
+    @property
+    def pool_tokens(self) -> int | None:
+        """Tokens that the cache of one copy holds; None if the memory is unknown."""
+        blocks = self.pool_blocks
+        return None if blocks is None else blocks * self.block_tokens
+
+    def step(
+        self, sequences: Any, context: Any, tokens: Any = 0, before: Any = 0, completed: Any = 0
+    ) -> tuple[Any, Any]:
+        """Return seconds and joules of steps with at most one chunk of a prompt; numbers or arrays of one shape.
+
+        Args:
+            sequences: Decoding sequences.
+            context: Their mean context, with the token that the step computes.
+            tokens: Tokens of the chunk; 0 without one.
+            before: Context of its sequence before it.
+            completed: Whether it ends its prompt, and a token is sampled from it.
+        """
+        import numpy as np
+
+        n, mean, chunk, base, ends = np.broadcast_arrays(
+            *(np.asarray(each, dtype=np.float64) for each in (sequences, context, tokens, before, completed))
+        )
+        width = self.draft_tokens + 1
+        reads = chunk > 0
+        products = self.tokens.at(n * width + chunk)
+        alone = self.recorded.next(np.maximum(n * width, 1))
+        sampled = self.outputs.at(np.maximum(n * width + ends, 1))
+        attention = self.decode.at(np.maximum(n, 1), np.maximum(mean, 1))
+        reading = self.prefill.at(np.maximum(chunk, 1), base)
+        drafts = (0.0, 0.0) if self.drafts is None else self.drafts.at(np.maximum(n + ends, 1))
+        out = []
+        for which in range(2):
+            out.append(
+                np.where(reads, products[which], alone[which] * (n > 0))
+                + np.where(n * width + ends > 0, sampled[which] + drafts[which], 0.0)
+                + np.where(n > 0, attention[which], 0.0)
+                + np.where(reads, reading[which], 0.0)
+            )
+        device_s, joules = out
+        host_s = self.host_step_s + self.host_sequence_s * (n + reads) + self.host_prefill_s * reads
+        seconds = np.maximum(device_s, host_s) if self.overlaps_host else device_s + host_s
+        return seconds, joules + self.idle_w * (seconds - device_s)
+
+    @cached_property
+    def core(self) -> _core.StepCosts:
+        """The tables for the simulator; unknown energy counts as none."""
+        import numpy as np
+
+        def of(table: Table | None, name: str) -> dict[str, Any]:
+            if table is None:
+                return {}
+            return {f"{name}_s": table.seconds, f"{name}_j": np.nan_to_num(table.joules)}
+
+        known: dict[str, Any] = {
+            "tokens": self.tokens.rows,
+            "graphs": self.recorded.rows,
+            "outputs": self.outputs.rows,
+            "decode_sequences": self.decode.rows,
+            "decode_contexts": self.decode.columns,
+            "prefill_chunks": self.prefill.rows,
+            "prefill_contexts": self.prefill.columns,
+            **of(self.tokens, "tokens"),
+            **of(self.recorded, "graphs"),
+            **of(self.outputs, "outputs"),
+            **of(self.decode, "decode"),
+            **of(self.prefill, "prefill"),
+            **of(self.drafts, "drafts"),
+        }
+        if self.drafts is not None:
+            known["drafts"] = self.drafts.rows
+        return _core.StepCosts(
+            **known,
+            host_step_s=self.host_step_s,
+            host_sequence_s=self.host_sequence_s,
+            host_prefill_s=self.host_prefill_s,
+            overlaps_host=self.overlaps_host,
+            idle_w=self.idle_w if isfinite(self.idle_w) else 0.0,
+        )
