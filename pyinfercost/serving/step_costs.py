@@ -293,7 +293,8 @@ class _Builder:
             host_sequence_s=per_sequence,
             host_prefill_s=max(0.0, reads.host_s - float(host_s[0])),
             overlaps_host=self._settings.async_scheduling,
-            idle_w=self._devices * w,
+            # The host of one stage works for all.
+            idle_w=self._ranks * (w + (self._steps.stages - 1) * on.machine.power_w.get("idle", 0.0)),
             draft_tokens=width - 1,
             tokens_per_step=self._settings.tokens_per_step,
             spread=float(np.mean(spread / total)),
