@@ -1,6 +1,6 @@
 """The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, final
 
 import numpy as np
@@ -1238,3 +1238,193 @@ class StepCosts:
             completed: How many of the chunks end their prompt, and so sample a token.
             tokens_each: Tokens that a decoding sequence processes: 1 + drafts.
         """
+
+@final
+class SimulatedServer:
+    """Settings of one simulated server. Names in brackets are those of vLLM, SGLang and TensorRT-LLM.
+
+    Args:
+        costs: Costs of its steps.
+        engine: `vllm` (V1, as of 0.32), `sglang` (as of 0.5.23) or `trtllm`: whose scheduler it has.
+        blocks: KV blocks of the pool; vLLM uses one less, its null block. SGLang: pages.
+        block_tokens: Tokens of a block. SGLang: the page size, 1 by default there.
+        max_sequences: [max_num_seqs, max_running_requests, max_batch_size]
+        max_tokens: Tokens of a step. [max_num_batched_tokens, max_prefill_tokens, max_num_tokens]
+        chunk_tokens: vLLM: long_prefill_token_threshold. SGLang: chunked_prefill_size. TensorRT-LLM: unit of chunks.
+            0 for none.
+        chunked_prefill: Whether a prompt may be computed in parts. [enable_chunked_prefill, -, enable_chunked_context]
+        max_model_tokens: Longest prompt with its output; longer outputs are cut. 0 for no limit.
+        watermark: vLLM: share of the blocks that stay free when a request is admitted beside others.
+        reserve_prompt: vLLM: whether blocks for a whole prompt must be free when it is admitted.
+        prefix_cache: Whether blocks keep their contents for later requests with the same prefix.
+        by_priority: Whether the smallest priority is served first, and the largest preempted first.
+        mixed_chunks: SGLang: whether sequences decode in steps with prompts.
+        evicts: TensorRT-LLM: MAX_UTILIZATION instead of GUARANTEED_NO_EVICT.
+        equal_progress: TensorRT-LLM: chunks of all prompts grow in turn, instead of first come, first served.
+        recv_interval: SGLang: steps of decoding between looks at arrivals.
+        fixed_lengths: SGLang: requests ignore the end of text, so that the whole of their outputs is reserved.
+        reserve_share: SGLang: share of the tokens to come that is reserved, which falls by `reserve_decay_steps` equal
+            steps of decoding to `least_reserve_share` of it.
+        least_reserve_share: See there.
+        reserve_decay_steps: See there.
+        most_reserved: SGLang: most tokens to come that count for one request.
+        retract_steps: SGLang: steps that the share is estimated for after memory ran out.
+        drafts: Tokens that are drafted for a sequence and verified in one step.
+        acceptance: Probability that draft i is accepted if those before it were, shape (drafts,).
+        stream_interval: Tokens that are sent together; it counts if `first_token_buffered`.
+        first_token_buffered: Whether the first token waits for `stream_interval - 1` others.
+        jumps: Whether steps without events are taken at once. Results are the same but for rounding.
+
+    Raises:
+        InputError: A number is out of range, or settings contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        costs: StepCosts,
+        engine: str,
+        blocks: int,
+        block_tokens: int = 16,
+        max_sequences: int = 256,
+        max_tokens: int = 8192,
+        chunk_tokens: int = 0,
+        chunked_prefill: bool = True,
+        max_model_tokens: int = 0,
+        watermark: float = 0.0,
+        reserve_prompt: bool = True,
+        prefix_cache: bool = False,
+        by_priority: bool = False,
+        mixed_chunks: bool = False,
+        evicts: bool = False,
+        equal_progress: bool = False,
+        recv_interval: int = 1,
+        fixed_lengths: bool = False,
+        reserve_share: float = 0.7,
+        least_reserve_share: float = 0.14,
+        reserve_decay_steps: int = 600,
+        most_reserved: int = 4096,
+        retract_steps: int = 20,
+        drafts: int = 0,
+        acceptance: Sequence[float] = [],
+        stream_interval: int = 1,
+        first_token_buffered: bool = False,
+        jumps: bool = True,
+    ) -> None: ...
+
+@final
+class SimulatedCluster:
+    """Servers behind a router, and the client.
+
+    Args:
+        servers: The servers, 1 to 4096.
+        routing: `round_robin`; `least_loaded`, by requests that wait or run; or `prefix_aware`: the longest match in a
+            prefix cache if it covers `match_share` of the prompt, else the least loaded, also if loads differ by more
+            than `most_difference` and by more than the factor `most_ratio`.
+        match_share: See there.
+        most_difference: See there.
+        most_ratio: See there.
+        prefill_servers: How many of the servers, the first ones, compute prompts alone; the others only decode. 0 for no
+            such division.
+        bytes_per_token: KV cache that is sent from the former to the latter, bytes a token.
+        byte_per_s: Rate at which a server for prompts sends; its transfers queue.
+        handshake_s: More for each transfer.
+        layerwise: Whether a transfer runs beside the last step of its prefill.
+        max_concurrency: Requests that the client has under way at most; others wait until one is seen to end. 0 for no
+            limit, which is an open loop; all arrivals at 0 make it a closed one.
+        think_s: Pause before a place among `max_concurrency` is used again.
+        poll_s: The client sees tokens at multiples of this after it sent a request. 0 for at once.
+        timeout_s: After this the client gives up. 0 for never.
+        queue_timeout_s: After this it gives up if the request has not begun to run. 0 for never.
+        seed: Of accepted drafts.
+        samples: Of the timeline; there are at most twice as many.
+
+    Raises:
+        InputError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[SimulatedServer],
+        *,
+        routing: str = "round_robin",
+        match_share: float = 0.5,
+        most_difference: int = 64,
+        most_ratio: float = 1.5,
+        prefill_servers: int = 0,
+        bytes_per_token: float = 0.0,
+        byte_per_s: float = 0.0,
+        handshake_s: float = 0.0,
+        layerwise: bool = False,
+        max_concurrency: int = 0,
+        think_s: float = 0.0,
+        poll_s: float = 0.0,
+        timeout_s: float = 0.0,
+        queue_timeout_s: float = 0.0,
+        seed: int = 0,
+        samples: int = 2048,
+    ) -> None: ...
+
+@final
+class SimulatedRequests:
+    """Requests as columns of one length n, in the order of their arrival. The arrays are copied.
+
+    Args:
+        arrival_s: Times from 0 on that do not fall, shape (n,).
+        prompt: Tokens, at least 1.
+        output: Tokens, at least 1.
+        priority: Smaller is served first; for servers with `by_priority`.
+        prefix_from: Request i has prefix_ids[prefix_from[i]:prefix_from[i + 1]]; shape (n + 1,).
+        prefix_ids: An id for each `prefix_tokens` tokens of a prompt from its start, which stands for these tokens and
+            all before them; further ids are those of its output.
+        prefix_tokens: A multiple of `block_tokens`.
+
+    Raises:
+        InputError: An array has more than one dimension.
+        InputTypeError: Tokens are not whole numbers.
+    """
+
+    def __init__(
+        self,
+        arrival_s: ArrayLike,
+        prompt: ArrayLike,
+        output: ArrayLike,
+        *,
+        priority: ArrayLike = (),
+        prefix_from: ArrayLike = (),
+        prefix_ids: ArrayLike = (),
+        prefix_tokens: int = 0,
+    ) -> None: ...
+
+@final
+class RequestStream:
+    """Requests that are made piece by piece while the simulation runs.
+
+    Args:
+        most: Most requests that come; memory for their results is taken at once.
+        next: Returns the next requests, or None at the end.
+    """
+
+    def __init__(self, most: int, next: Callable[[], SimulatedRequests | None]) -> None: ...
+
+def simulate(
+    jobs: Sequence[tuple[SimulatedCluster, SimulatedRequests | RequestStream]], threads: int = 1
+) -> list[dict[str, Any]]:
+    """Simulate servers under load, one job after the other on each thread. Results do not depend on `threads`.
+
+    Returns:
+        For each job a dict. Of the n requests that were sent, in their order, NaN where it did not come so far:
+        `queued_s` (sent), `scheduled_s` (first step begun), `first_token_s`, `finish_s`, `cached_tokens` of the prompt at
+        its first step, `preemptions`, `server`, `outcome` (places in SIMULATED_OUTCOMES). `servers`: for each server
+        `busy_s`, `energy_j` (of steps), `steps`, `runs` (of steps taken at once), `prefill_steps`, `preemptions`,
+        `prompt_tokens` (computed), `cached_tokens`, `generated_tokens`, `most_blocks`. `timeline`: `interval_s`, and
+        `running`, `waiting`, `blocks` at its multiples, shape (samples, servers). `end_s` of the last event,
+        `request_seconds`: the integral of requests in the system over time, `interrupted`: whether Ctrl-C ended it
+        before all were served.
+
+    Raises:
+        InputError: Times fall or are not finite, lengths differ, or a request has no tokens.
+        InputTypeError: A stream gave something else than requests.
+    """
+
+SIMULATED_OUTCOMES: tuple[str, ...]

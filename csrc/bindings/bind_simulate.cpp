@@ -2,7 +2,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <limits>
+#include <variant>
+
 #include "bindings/bindings.hpp"
+#include "simulate/simulate.hpp"
 #include "simulate/step_costs.hpp"
 
 namespace infercost {
@@ -70,6 +74,284 @@ py::tuple cost_of_step(const StepCosts& costs, std::int64_t sequences, std::int6
     return py::make_tuple(cost.seconds, cost.joules);
 }
 
+// Whole numbers of any type as T; those that T cannot hold become `beyond`, which checks refuse.
+template <class T>
+std::vector<T> whole_numbers(const py::object& given, const char* name, T beyond) {
+    const py::array values = py::array::ensure(given);
+    if (!values) {
+        PyErr_Clear();
+        throw InputTypeError(std::string(name) + " is no array; expected whole numbers");
+    }
+    const char kind = values.dtype().kind();
+    if (values.ndim() != 1) {
+        throw std::invalid_argument(std::string(name) + " has " + std::to_string(values.ndim()) +
+                                    " dimensions; expected 1");
+    }
+    if (kind != 'i' && kind != 'u' && values.size() > 0) {
+        throw InputTypeError(std::string(name) + " has the type " +
+                             py::str(values.dtype()).cast<std::string>() + "; expected whole numbers");
+    }
+    const auto wide = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(values);
+    std::vector<T> found;
+    found.reserve(static_cast<std::size_t>(wide.size()));
+    for (py::ssize_t i = 0; i < wide.size(); ++i) {
+        const std::int64_t value = wide.data()[i];
+        const auto narrow = static_cast<T>(value);
+        found.push_back(narrow == value ? narrow : beyond);
+    }
+    return found;
+}
+
+struct Requests {
+    std::vector<double> arrival_s;
+    std::vector<std::int32_t> prompt;
+    std::vector<std::int32_t> output;
+    std::vector<std::int32_t> priority;
+    std::vector<std::int64_t> prefix_from;
+    std::vector<std::int64_t> prefix_ids;
+    std::int64_t prefix_tokens = 0;
+
+    RequestColumns columns() const {
+        return {arrival_s, prompt, output, priority, prefix_from, prefix_ids, prefix_tokens};
+    }
+};
+
+std::shared_ptr<Requests> make_requests(const Values& arrival_s, const py::object& prompt,
+                                        const py::object& output, const py::object& priority,
+                                        const py::object& prefix_from, const py::object& prefix_ids,
+                                        std::int64_t prefix_tokens) {
+    if (arrival_s.ndim() != 1) {
+        throw std::invalid_argument("arrival_s has " + std::to_string(arrival_s.ndim()) +
+                                    " dimensions; expected 1");
+    }
+    constexpr std::int32_t kLowest = std::numeric_limits<std::int32_t>::min();
+    return std::make_shared<Requests>(
+        Requests{flat(arrival_s), whole_numbers<std::int32_t>(prompt, "prompt", -1),
+                 whole_numbers<std::int32_t>(output, "output", -1),
+                 whole_numbers<std::int32_t>(priority, "priority", kLowest),
+                 whole_numbers<std::int64_t>(prefix_from, "prefix_from", -1),
+                 whole_numbers<std::int64_t>(prefix_ids, "prefix_ids", 0), prefix_tokens});
+}
+
+// Requests that Python makes piece by piece.
+struct RequestStream {
+    std::size_t most;
+    py::function next;
+};
+
+class ArraySource final : public RequestSource {
+  public:
+    explicit ArraySource(std::shared_ptr<const Requests> requests) : requests_(std::move(requests)) {}
+    std::size_t most() const override { return requests_->arrival_s.size(); }
+    RequestColumns next() override {
+        if (given_) return {};
+        given_ = true;
+        return requests_->columns();
+    }
+
+  private:
+    std::shared_ptr<const Requests> requests_;
+    bool given_ = false;
+};
+
+class StreamSource final : public RequestSource {
+  public:
+    StreamSource(std::size_t most, py::function next) : most_(most), next_(std::move(next)) {}
+    std::size_t most() const override { return most_; }
+    RequestColumns next() override {
+        const py::gil_scoped_acquire acquire;
+        const py::object made = next_();
+        if (made.is_none()) return {};
+        if (!py::isinstance<Requests>(made)) {
+            throw InputTypeError("a stream of requests gave a " +
+                                 py::str(py::type::handle_of(made).attr("__name__")).cast<std::string>() +
+                                 "; expected Requests, or None at the end");
+        }
+        piece_ = made.cast<std::shared_ptr<const Requests>>();
+        return piece_->columns();
+    }
+
+  private:
+    std::size_t most_;
+    py::function next_;
+    std::shared_ptr<const Requests> piece_;
+};
+
+// An array that takes a vector over.
+template <class T>
+py::array_t<T> array_of(std::vector<T>&& values) {
+    auto owned = std::make_unique<std::vector<T>>(std::move(values));
+    const auto count = static_cast<py::ssize_t>(owned->size());
+    const T* data = owned->data();
+    const py::capsule owner(owned.get(), [](void* held) { delete static_cast<std::vector<T>*>(held); });
+    owned.release();
+    return py::array_t<T>(count, data, owner);
+}
+
+template <class T>
+py::array_t<T> samples_of(std::vector<T>&& values, std::size_t servers) {
+    const auto wide = static_cast<py::ssize_t>(servers);
+    const auto count = static_cast<py::ssize_t>(values.size()) / wide;
+    return array_of(std::move(values)).reshape({count, wide});
+}
+
+template <class T>
+py::array_t<T> each(const std::vector<ServerTotals>& servers, T ServerTotals::* member) {
+    std::vector<T> values;
+    for (const ServerTotals& server : servers) values.push_back(server.*member);
+    return array_of(std::move(values));
+}
+
+py::dict to_python(SimulationResult&& result) {
+    py::dict found;
+    RequestResults& requests = result.requests;
+    found["queued_s"] = array_of(std::move(requests.queued_s));
+    found["scheduled_s"] = array_of(std::move(requests.scheduled_s));
+    found["first_token_s"] = array_of(std::move(requests.first_token_s));
+    found["finish_s"] = array_of(std::move(requests.finish_s));
+    found["cached_tokens"] = array_of(std::move(requests.cached));
+    found["preemptions"] = array_of(std::move(requests.preemptions));
+    found["server"] = array_of(std::move(requests.server));
+    std::vector<std::uint8_t> outcomes;
+    outcomes.reserve(requests.outcome.size());
+    for (const Outcome outcome : requests.outcome) outcomes.push_back(static_cast<std::uint8_t>(outcome));
+    found["outcome"] = array_of(std::move(outcomes));
+    py::dict servers;
+    servers["busy_s"] = each(result.servers, &ServerTotals::busy_s);
+    servers["energy_j"] = each(result.servers, &ServerTotals::joules);
+    servers["steps"] = each(result.servers, &ServerTotals::steps);
+    servers["runs"] = each(result.servers, &ServerTotals::runs);
+    servers["prefill_steps"] = each(result.servers, &ServerTotals::prefill_steps);
+    servers["preemptions"] = each(result.servers, &ServerTotals::preemptions);
+    servers["prompt_tokens"] = each(result.servers, &ServerTotals::prompt_tokens);
+    servers["cached_tokens"] = each(result.servers, &ServerTotals::cached_tokens);
+    servers["generated_tokens"] = each(result.servers, &ServerTotals::generated_tokens);
+    servers["most_blocks"] = each(result.servers, &ServerTotals::most_blocks);
+    found["servers"] = servers;
+    py::dict timeline;
+    timeline["interval_s"] = result.timeline.interval_s;
+    const std::size_t count = result.servers.size();
+    timeline["running"] = samples_of(std::move(result.timeline.running), count);
+    timeline["waiting"] = samples_of(std::move(result.timeline.waiting), count);
+    timeline["blocks"] = samples_of(std::move(result.timeline.blocks), count);
+    found["timeline"] = timeline;
+    found["end_s"] = result.end_s;
+    found["request_seconds"] = result.request_seconds;
+    found["interrupted"] = result.interrupted;
+    return found;
+}
+
+using JobRequests = std::variant<std::shared_ptr<Requests>, std::shared_ptr<RequestStream>>;
+
+py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, JobRequests>>& given,
+                  std::int64_t threads) {
+    constexpr std::int64_t kMostThreads = 1024;
+    if (threads < 1 || threads > kMostThreads) {
+        throw std::invalid_argument("threads is " + std::to_string(threads) + "; expected 1 to " +
+                                    std::to_string(kMostThreads));
+    }
+    std::vector<std::unique_ptr<RequestSource>> sources;
+    std::vector<SimulationJob> jobs;
+    for (const auto& [cluster, requests] : given) {
+        if (const auto* arrays = std::get_if<std::shared_ptr<Requests>>(&requests)) {
+            sources.push_back(std::make_unique<ArraySource>(*arrays));
+        } else {
+            const auto& stream = std::get<std::shared_ptr<RequestStream>>(requests);
+            sources.push_back(std::make_unique<StreamSource>(stream->most, stream->next));
+        }
+        jobs.push_back({*cluster, sources.back().get()});
+    }
+    std::vector<SimulationResult> results;
+    {
+        const CoreCall core;
+        results = simulate(jobs, static_cast<std::size_t>(threads));
+    }
+    // What was finished is the answer: the signal's exception goes no further.
+    if (PyErr_Occurred()) PyErr_Clear();
+    py::list found;
+    for (SimulationResult& result : results) found.append(to_python(std::move(result)));
+    return found;
+}
+
+std::shared_ptr<ServerSettings> make_server(
+    std::shared_ptr<StepCosts> costs, const TextParameter& engine, std::int64_t blocks,
+    std::int64_t block_tokens, std::int64_t max_sequences, std::int64_t max_tokens, std::int64_t chunk_tokens,
+    bool chunked_prefill, std::int64_t max_model_tokens, double watermark, bool reserve_prompt,
+    bool prefix_cache, bool by_priority, bool mixed_chunks, bool evicts, bool equal_progress,
+    std::int64_t recv_interval, bool fixed_lengths, double reserve_share, double least_reserve_share,
+    std::int64_t reserve_decay_steps, std::int64_t most_reserved, std::int64_t retract_steps,
+    std::int64_t drafts, std::vector<double> acceptance, std::int64_t stream_interval,
+    bool first_token_buffered, bool jumps) {
+    auto made = std::make_shared<ServerSettings>(ServerSettings{
+        .costs = std::move(costs),
+        .engine = parse_serving_engine(engine),
+        .max_sequences = max_sequences,
+        .max_tokens = max_tokens,
+        .chunk_tokens = chunk_tokens,
+        .chunked_prefill = chunked_prefill,
+        .block_tokens = block_tokens,
+        .blocks = blocks,
+        .max_model_tokens = max_model_tokens,
+        .watermark = watermark,
+        .reserve_prompt = reserve_prompt,
+        .prefix_cache = prefix_cache,
+        .by_priority = by_priority,
+        .mixed_chunks = mixed_chunks,
+        .evicts = evicts,
+        .equal_progress = equal_progress,
+        .recv_interval = recv_interval,
+        .reserve = {.fixed_lengths = fixed_lengths,
+                    .initial = reserve_share,
+                    .least_share = least_reserve_share,
+                    .decay_steps = reserve_decay_steps,
+                    .most_tokens = most_reserved,
+                    .retract_steps = retract_steps},
+        .drafts = drafts,
+        .acceptance = std::move(acceptance),
+        .stream_interval = stream_interval,
+        .first_token_buffered = first_token_buffered,
+        .jumps = jumps,
+    });
+    check(*made);
+    return made;
+}
+
+std::shared_ptr<ClusterSettings> make_cluster(const std::vector<std::shared_ptr<ServerSettings>>& servers,
+                                              const TextParameter& routing, double match_share,
+                                              std::int64_t most_difference, double most_ratio,
+                                              std::int64_t prefill_servers, double bytes_per_token,
+                                              double byte_per_s, double handshake_s, bool layerwise,
+                                              std::int64_t max_concurrency, double think_s, double poll_s,
+                                              double timeout_s, double queue_timeout_s, std::uint64_t seed,
+                                              std::int64_t samples) {
+    constexpr double kNever = std::numeric_limits<double>::infinity();
+    auto made = std::make_shared<ClusterSettings>(ClusterSettings{
+        .servers = {},
+        .router = {.routing = parse_routing(routing),
+                    .match_share = match_share,
+                    .most_difference = most_difference,
+                    .most_ratio = most_ratio},
+        .transfer = {.prefill_servers = prefill_servers,
+                    .bytes_per_token = bytes_per_token,
+                    .byte_per_s = byte_per_s,
+                    .handshake_s = handshake_s,
+                    .layerwise = layerwise},
+        .client = {.max_concurrency = max_concurrency,
+                    .think_s = think_s,
+                    .poll_s = poll_s,
+                    .timeout_s = timeout_s == 0 ? kNever : timeout_s,
+                    .queue_timeout_s = queue_timeout_s == 0 ? kNever : queue_timeout_s},
+        .seed = seed,
+        .samples = samples,
+    });
+    for (const auto& server : servers) {
+        if (!server) throw InputTypeError("a server is None; expected a SimulatedServer");
+        made->servers.push_back(*server);
+    }
+    check(*made);
+    return made;
+}
+
 }  // namespace
 
 void register_simulate(py::module_& m) {
@@ -89,6 +371,39 @@ void register_simulate(py::module_& m) {
         .def("step", &cost_of_step, py::arg("sequences"), py::arg("context"),
              py::arg("chunks") = std::vector<std::pair<std::int64_t, std::int64_t>>{},
              py::arg("completed") = 0, py::arg("tokens_each") = 1, "Seconds and joules of one step.");
+    py::class_<ServerSettings, std::shared_ptr<ServerSettings>>(m, "SimulatedServer", "Settings of a server.")
+        .def(py::init(&make_server), py::kw_only(), py::arg("costs"), py::arg("engine"), py::arg("blocks"),
+             py::arg("block_tokens") = 16, py::arg("max_sequences") = 256, py::arg("max_tokens") = 8192,
+             py::arg("chunk_tokens") = 0, py::arg("chunked_prefill") = true, py::arg("max_model_tokens") = 0,
+             py::arg("watermark") = 0.0, py::arg("reserve_prompt") = true, py::arg("prefix_cache") = false,
+             py::arg("by_priority") = false, py::arg("mixed_chunks") = false, py::arg("evicts") = false,
+             py::arg("equal_progress") = false, py::arg("recv_interval") = 1,
+             py::arg("fixed_lengths") = false, py::arg("reserve_share") = 0.7,
+             py::arg("least_reserve_share") = 0.14, py::arg("reserve_decay_steps") = 600,
+             py::arg("most_reserved") = 4096, py::arg("retract_steps") = 20, py::arg("drafts") = 0,
+             py::arg("acceptance") = std::vector<double>{}, py::arg("stream_interval") = 1,
+             py::arg("first_token_buffered") = false, py::arg("jumps") = true);
+    py::class_<ClusterSettings, std::shared_ptr<ClusterSettings>>(m, "SimulatedCluster",
+                                                                  "Servers, their router and client.")
+        .def(py::init(&make_cluster), py::arg("servers"), py::kw_only(), py::arg("routing") = "round_robin",
+             py::arg("match_share") = 0.5, py::arg("most_difference") = 64, py::arg("most_ratio") = 1.5,
+             py::arg("prefill_servers") = 0, py::arg("bytes_per_token") = 0.0, py::arg("byte_per_s") = 0.0,
+             py::arg("handshake_s") = 0.0, py::arg("layerwise") = false, py::arg("max_concurrency") = 0,
+             py::arg("think_s") = 0.0, py::arg("poll_s") = 0.0, py::arg("timeout_s") = 0.0,
+             py::arg("queue_timeout_s") = 0.0, py::arg("seed") = 0, py::arg("samples") = 2048);
+    py::class_<Requests, std::shared_ptr<Requests>>(m, "SimulatedRequests", "Requests as columns.")
+        .def(py::init(&make_requests), py::arg("arrival_s"), py::arg("prompt"), py::arg("output"),
+             py::kw_only(), py::arg("priority") = py::tuple(), py::arg("prefix_from") = py::tuple(),
+             py::arg("prefix_ids") = py::tuple(), py::arg("prefix_tokens") = 0);
+    py::class_<RequestStream, std::shared_ptr<RequestStream>>(m, "RequestStream", "Requests piece by piece.")
+        .def(py::init([](std::size_t most, py::function next) {
+                 return std::make_shared<RequestStream>(RequestStream{most, std::move(next)});
+             }),
+             py::arg("most"), py::arg("next"));
+    m.def("simulate", &run_jobs, py::arg("jobs"), py::arg("threads") = 1, "Simulates servers under load.");
+    std::vector<std::string> outcomes;
+    for (int i = 0; i < kOutcomes; ++i) outcomes.emplace_back(outcome_name(static_cast<Outcome>(i)));
+    m.attr("SIMULATED_OUTCOMES") = py::tuple(py::cast(outcomes));
 }
 
 }  // namespace infercost

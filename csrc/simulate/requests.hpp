@@ -18,6 +18,12 @@ enum class Outcome : std::uint8_t {
 };
 inline constexpr int kOutcomes = 7;
 
+inline const char* outcome_name(Outcome outcome) {
+    static constexpr const char* kNames[kOutcomes] = {
+        "unfinished", "finished", "truncated", "too_long", "too_large", "too_many_tokens", "timed_out"};
+    return kNames[static_cast<int>(outcome)];
+}
+
 // Requests as columns of one length. Empty optional columns are zeros.
 struct RequestColumns {
     std::span<const double> arrival_s;  // not falling
