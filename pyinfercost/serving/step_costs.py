@@ -7,7 +7,7 @@ prompt. Both are evaluated over grids of sizes by the evaluator of estimates and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 _PARTS = ("tokens", "outputs", "attention", "drafts")
+_SCALED = {f"{part}_s" for part in _PARTS} | {f"{part}_spread_s" for part in _PARTS} | {"attention_start_s", "wait_s"}
 _TOLERANCE = Range(0.0, 0.1)
 _TOKENS = Range(2, 10_000_000)
 _SEQUENCES = Range(1, 1_000_000)
@@ -171,6 +172,9 @@ class _Builder:
         self._reads = _Phase(on, prefill, self._settings)
         self._ranks = on.devices / self._layout.copies / self._steps.stages  # devices of a stage of a copy
         self._devices = on.devices / self._layout.copies
+        # A graph with windows holds where they are full.
+        self._least_context = _least(lambda at: self._steps_at(self._steps, [1], [at]), 1, limits.most_context)
+        self._least_tokens = _least(lambda at: self._reads_at(self._reads, [at]), 2, limits.tokens)
 
     # ---- decode ----
 
@@ -186,32 +190,29 @@ class _Builder:
         if phase.stages == 1:
             return found
         several = -(-shares // part)
-        device_s = device_of(found)
         # A token waits for the one before it: for all stages, or for all micro-batches in the slowest one.
-        total_s = np.maximum(device_s + found["host_s"], several * found["slowest_s"])
-        return self._scaled(found, several, (total_s - found["host_s"]) / device_s)
+        total_s = np.maximum(device_of(found) + found["host_s"], several * found["slowest_s"])
+        return self._in_stages(found, several, total_s)
 
-    def _scaled(self, found: Mapping[str, Numbers], rounds: Any, factor: Numbers) -> dict[str, Numbers]:
-        """Return the parts of a step of a pipeline.
+    def _in_stages(self, found: Mapping[str, Numbers], rounds: Any, total_s: Numbers) -> dict[str, Numbers]:
+        """Return the parts of a step of a pipeline, in the proportions that they have in all stages.
 
         Args:
             found: Sums over stages, for one micro-batch.
             rounds: Micro-batches of the step.
-            factor: Seconds of the step over those of one micro-batch in all stages.
+            total_s: Seconds of the step with its host, which is counted once.
         """
-        scaled = dict(found)
+        import numpy as np
+
+        factor = np.maximum(0.0, total_s - found["host_s"]) / device_of(found)
+        made = {name: values * factor if name in _SCALED else values for name, values in found.items()}
         idle_w = self._on.machine.power_w.get("idle", 0.0)
         for part in _PARTS:
-            seconds = found[f"{part}_s"]
             # Devices draw static power while they work, and idle power while they wait for other stages.
-            working_s, step_s = rounds * seconds, factor * seconds
-            static_j = self._steps.static_w * (working_s - self._steps.stages * step_s)
-            waiting_j = idle_w * (self._steps.stages * step_s - working_s)
-            scaled[f"{part}_j"] = rounds * found[f"{part}_j"] + static_j + waiting_j
-        for name in found:
-            if name.endswith("_s") and name not in ("host_s", "slowest_s"):
-                scaled[name] = found[name] * factor
-        return scaled
+            working_s, step_s = rounds * found[f"{part}_s"], self._steps.stages * made[f"{part}_s"]
+            waiting_j = (idle_w - self._steps.static_w) * (step_s - working_s)
+            made[f"{part}_j"] = rounds * found[f"{part}_j"] + waiting_j
+        return made
 
     def _joules(self, found: Mapping[str, Numbers], part: str, static_w: float) -> Numbers:
         """Return the joules of a part on all devices of a copy, with static power."""
@@ -228,7 +229,8 @@ class _Builder:
             if cache.kind == "sliding"
         ]
         kinks = [at for window in set(windows) for at in (window - 1, window) if at >= 1]
-        return np.unique(np.concatenate([[1], each, np.asarray(kinks, dtype=np.int64)]))
+        every = np.concatenate([each, np.asarray([self._least_context, *kinks], dtype=np.int64)])
+        return np.unique(np.maximum(every, self._least_context))
 
     def build(self) -> StepCosts:
         import numpy as np
@@ -240,14 +242,22 @@ class _Builder:
         found = self._steps_at(self._steps, np.repeat(sequences, kept.size), np.tile(kept, sequences.size))
         w = self._steps.static_w
         shape = (sequences.size, kept.size)
+        at = 0 if self._steps.stages > 1 else int(np.searchsorted(kept, min(limits.context, int(kept[-1]))))
+        column = {name: array.reshape(shape)[:, at] for name, array in found.items()}
+        attention_s, start_s = (found[name].reshape(shape) for name in ("attention_s", "attention_start_s"))
+        attention_j = self._joules(found, "attention", w).reshape(shape)
+        if self._steps.stages > 1:
+            # Another stage may be the slowest one at another context: all that changes with it counts as attention.
+            attention_s, attention_j = self._beyond(found, column, shape, w)
+        # Below the first knot, time beside launches is proportional to the context, which has the step's token.
+        beside = 1 / (kept[0] + 1.0)
+        first_s = start_s[:, 0] + (attention_s[:, 0] - start_s[:, 0]) * beside
         decode = Table(
             sequences.astype(float),
-            found["attention_s"].reshape(shape),
-            self._joules(found, "attention", w).reshape(shape),
-            np.concatenate([[1.0], kept[1:] + 1.0]),  # with the token of the step; the first knot holds below it
+            np.column_stack([first_s, attention_s]),
+            np.column_stack([attention_j[:, 0] * first_s / np.maximum(attention_s[:, 0], 1e-30), attention_j]),
+            np.concatenate([[1.0], kept + 1.0]),
         )
-        at = int(np.searchsorted(kept, min(limits.context, int(kept[-1]))))
-        column = {name: array.reshape(shape)[:, at] for name, array in found.items()}
         column["tokens_s"] = column["tokens_s"] + column["wait_s"]
         recorded = _stairs(sequences * width, column["tokens_s"], self._joules(column, "tokens", w))
         drafts = None
@@ -256,7 +266,7 @@ class _Builder:
         outputs = self._outputs(sequences, column, w)
         host_s = found["host_s"].reshape(shape)[:, 0]
         per_sequence = float(host_s[-1] - host_s[0]) / max(1, limits.sequences - 1)
-        reads = self._read_tables()
+        reads = self._read_tables(recorded, outputs)
         memory = self._memory(reads.activation_tokens, reads.peak)
         spread = sum(found[f"{part}_spread_s"] for part in _PARTS)
         spread = spread + on.machine.spread * found["wait_s"]
@@ -283,7 +293,8 @@ class _Builder:
             host_sequence_s=per_sequence,
             host_prefill_s=max(0.0, reads.host_s - float(host_s[0])),
             overlaps_host=self._settings.async_scheduling,
-            idle_w=self._devices * w,
+            # The host of one stage works for all.
+            idle_w=self._ranks * (w + (self._steps.stages - 1) * on.machine.power_w.get("idle", 0.0)),
             draft_tokens=width - 1,
             tokens_per_step=self._settings.tokens_per_step,
             spread=float(np.mean(spread / total)),
@@ -298,6 +309,19 @@ class _Builder:
             context=limits.context,
             usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
         )
+
+    def _beyond(
+        self, found: Mapping[str, Numbers], column: Mapping[str, Numbers], shape: tuple[int, int], static_w: float
+    ) -> tuple[Numbers, Numbers]:
+        """Return seconds and joules of decode steps beyond products, head and drafts at one context."""
+        import numpy as np
+
+        others = ("tokens", "outputs", "drafts")
+        seconds = device_of(found).reshape(shape) - sum(column[f"{part}_s"] for part in others)[:, None]
+        seconds = seconds - column["wait_s"][:, None]
+        every_j = sum(self._joules(found, part, static_w) for part in _PARTS).reshape(shape)
+        joules = every_j - sum(self._joules(column, part, static_w) for part in others)[:, None]
+        return np.maximum(0.0, seconds), np.maximum(0.0, joules)
 
     def _outputs(self, sequences: Any, column: Mapping[str, Numbers], static_w: float) -> Table:
         """Return head and sampling over sampled tokens, of which a step without drafts has one of each sequence."""
@@ -323,11 +347,11 @@ class _Builder:
 
     # ---- prefill ----
 
-    def _read_tables(self) -> _Reads:
+    def _read_tables(self, recorded: Table, outputs: Table) -> _Reads:
         import numpy as np
 
         limits, phase = self._limits, self._reads
-        tokens = np.arange(2, limits.tokens + 1)
+        tokens = np.arange(self._least_tokens, limits.tokens + 1)
         found = self._reads_at(phase, tokens)
         w = phase.static_w
         fill = float(np.mean((device_of(found) + found["host_s"]) / found["slowest_s"])) if phase.stages > 1 else 1.0
@@ -337,10 +361,19 @@ class _Builder:
         total_s = device_of(found)
         started = dict(found)
         started["tokens_s"] = found["tokens_s"] + found["wait_s"] + found["attention_start_s"]
+        if phase.stages > 1:  # one token is sampled, at what that adds to a step
+            more_s = found["outputs_s"] - float(outputs.at(1)[0])
+            started["tokens_s"] = np.maximum(0.0, started["tokens_s"] + more_s)
+        joules = self._joules(started, "tokens", w)
+        # Fewer tokens than the graph holds for cost what they do in a step that decodes them, with the launches of
+        # attention; the last of those is followed by a line.
+        few = np.arange(1, min(self._least_tokens, int(recorded.rows[-1]) + 1))
+        few_s, few_j = recorded.next(few)
+        start_s = float(found["attention_start_s"][0])
         line = self._line(
-            np.concatenate([[1.0], tokens.astype(float)]),
-            _with_first(started["tokens_s"]),
-            _with_first(self._joules(started, "tokens", w)),
+            np.concatenate([few, tokens]).astype(float),
+            np.concatenate([few_s + start_s, started["tokens_s"]]),
+            np.concatenate([few_j + start_s * self._devices * w, joules]),
         )
         rows = _chunk_rows(limits.tokens)
         return _Reads(
@@ -365,12 +398,9 @@ class _Builder:
 
     def _following(self, found: dict[str, Numbers]) -> dict[str, Numbers]:
         """Return the parts of a chunk that follows others in a pipeline: those of the slowest stage."""
-        import numpy as np
-
         if self._reads.stages == 1:
             return found
-        factor = np.maximum(0.0, found["slowest_s"] - found["host_s"]) / device_of(found)
-        return self._scaled(found, 1, factor)
+        return self._in_stages(found, 1, found["slowest_s"])
 
     def _chunk_attention(self, rows: NDArray[np.int64]) -> Table:
         """Return attention over tokens of a chunk and the context before it.
@@ -385,19 +415,24 @@ class _Builder:
             phase = self._reads
             if share:
                 phase = _Phase(self._on, self._prefill, replace(self._settings, prefix_hit=share / 1000))
-            prompts = -(-np.maximum(rows, 2) * 1000 // (1000 - share))
+            prompts = np.maximum(self._least_tokens, -(-rows * 1000 // (1000 - share)))
             found = self._following(self._reads_at(phase, prompts))
             alone = dict(found)
             alone["attention_s"] = np.maximum(0.0, found["attention_s"] - found["attention_start_s"])
-            seconds.append(alone["attention_s"])
-            joules.append(self._joules(alone, "attention", phase.static_w))
-            befores.append(prompts * share // 1000)
-        before, by_s, by_j = np.stack(befores), np.stack(seconds), np.stack(joules)
+            # A chunk that the graph does not hold for has its share of the pairs of queries and keys.
+            before = prompts * share // 1000
+            timed = prompts - before
+            wanted = np.minimum(rows, timed)
+            pairs = (wanted * (before + wanted / 2)) / (timed * (before + timed / 2))
+            seconds.append(pairs * alone["attention_s"])
+            joules.append(pairs * self._joules(alone, "attention", phase.static_w))
+            befores.append(before)
+        behind, by_s, by_j = np.stack(befores), np.stack(seconds), np.stack(joules)
         columns = np.unique(
             np.concatenate([[0], np.geomspace(_SIXTEEN, self._limits.most_context, _BEFORE).astype(np.int64)])
         ).astype(float)
         tables = [
-            np.stack([_extended(columns, before[:, row], values[:, row]) for row in range(rows.size)])
+            np.stack([_extended(columns, behind[:, row], values[:, row]) for row in range(rows.size)])
             for values in (by_s, by_j)
         ]
         return Table(rows.astype(float), tables[0], tables[1], columns)
@@ -471,10 +506,24 @@ def _others(graph: Graph, points: int, *known: str | None) -> dict[str, Any]:
     }
 
 
-def _with_first(values: Numbers) -> Numbers:
-    import numpy as np
+def _least(evaluate: Callable[[int], Any], low: int, high: int) -> int:
+    """Return the least size from `low` on that a graph holds for, where it holds for `high`."""
 
-    return np.concatenate([values[:1], values])
+    def holds(at: int) -> bool:
+        try:
+            evaluate(at)
+        except InputError:
+            return False
+        return True
+
+    if holds(low):
+        return low
+    evaluate(high)  # otherwise its error says what to capture
+    below = low
+    while high - below > 1:
+        middle = (below + high) // 2
+        below, high = (below, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def _stairs(at: Any, seconds: Numbers, joules: Numbers) -> Table:
@@ -491,4 +540,4 @@ def _extended(at: Numbers, knots: Numbers, values: Numbers) -> Numbers:
 
     inside = np.interp(at, knots, values)
     slope = (values[-1] - values[-2]) / max(1.0, float(knots[-1] - knots[-2]))
-    return inside + np.maximum(0.0, at - knots[-1]) * slope
+    return np.maximum(0.0, inside + np.maximum(0.0, at - knots[-1]) * slope)

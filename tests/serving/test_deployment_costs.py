@@ -41,9 +41,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("configs")
 
 
-@cache
 def phases(folder: Path, name: str = "llama-3-8b") -> Phases:
     """Four layers of a known model, or a small one with windows, with all sizes open."""
+    return _captured(folder, name)
+
+
+@cache
+def _captured(folder: Path, name: str) -> Phases:
     known: dict[str, Any] = GPT_OSS
     if name != "windows":
         known = json.loads((CONFIGS / f"{name}.json").read_text(encoding="utf-8")) | {"num_hidden_layers": LAYERS}
@@ -56,9 +60,14 @@ def phases(folder: Path, name: str = "llama-3-8b") -> Phases:
     )
 
 
+def costs_of(folder: Path, on: ic.Deployment = ON) -> StepCosts:
+    return _costs(folder, str(on.layout or ""), str(on.serving))
+
+
 @cache
-def costs_of(folder: Path, on: ic.Deployment = ON, name: str = "llama-3-8b") -> StepCosts:
-    return step_costs(*phases(folder, name), on=on, **FEW)  # type: ignore[arg-type]
+def _costs(folder: Path, layout: str, serving: str) -> StepCosts:
+    on = ON.replace(layout=layout, serving=serving) if layout else ON.replace(serving=serving)
+    return step_costs(*phases(folder), on=on, **FEW)  # type: ignore[arg-type]
 
 
 def parts_at(folder: Path, on: ic.Deployment, **sizes: Any) -> dict[str, Any]:
