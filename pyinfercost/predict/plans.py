@@ -169,7 +169,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
         raise LayoutError(f"zero is {layout.zero}, and this graph is of a forward; expected that of a training step")
     if kept.get(LAYOUT, Layout()) == wanted:
         return graph
-    if wanted.context > 1:
+    if wanted.context > 1 and _names_tokens(graph):
         return _share_of_tokens(rank_graph(graph, _of_all_tokens(layout)), layout)
     if MADE_BY in kept and LAYOUT not in kept:
         captured = kept[CAPTURED]()
@@ -186,9 +186,21 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
         except InputError as error:
             raise LayoutError(str(error)) from None
         graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
+        if wanted.context > 1:
+            graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))
         kept[key] = made
     found: Graph = kept[key]
     return found
+
+
+_TOKEN_SIZES = ("height", "frames")
+"""Sizes of images and recordings that count tokens."""
+
+
+def _names_tokens(graph: Graph) -> bool:
+    """Return whether tokens are counted by a named size, or by the positions of caches."""
+    named = any(graph.size_of_role(role) for role in ("sequence", "context"))
+    return named or any(name in graph.sizes for name in _TOKEN_SIZES) or boundary_of(graph, "native").reads_cache
 
 
 def _of_all_tokens(layout: Layout) -> Layout:
@@ -286,7 +298,7 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
 
     Of a pipeline it has the layers of all stages; see `stages.pipeline_of`.
     """
-    if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1:
+    if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1 and _names_tokens(graph):
         return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
     return engine_graph(rank_graph(graph, layout), engine)
 

@@ -31,6 +31,8 @@ def main() -> int:
                     fitting = 0
                     for layout in layout_laws.legal_layouts(devices):
                         why = layout_laws.refusal(whole, layout)
+                        if why.startswith("invalid graph"):
+                            wrong.append(f"{name} {phase} {layout}: {why}")
                         if why:
                             reasons[re.sub(r"\d+", "N", why.partition("; expected")[0])] += 1
                             continue

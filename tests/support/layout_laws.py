@@ -206,7 +206,9 @@ def attention_flops(whole: ic.Graph, module: str) -> int:
     """Contraction FLOPs of a module in a decode step that are of cached positions: of attention, and of latents."""
     counted = ic.count(whole, sizes=SIZES["decode"])
     return sum(
-        row.work.contraction_flops for row in counted.layers if row.module == module and "scaled_dot_product" in row.op
+        row.work.contraction_flops
+        for row in counted.layers
+        if row.module == module and ("scaled_dot_product" in row.op or module.endswith("kv_b_proj"))
     )
 
 

@@ -65,15 +65,24 @@ AxisId Axes::sequence(std::span<const AxisId> axes) {
 }
 
 Axes::Length Axes::local(AxisId axis) const {
+    return local(axis, false);
+}
+
+Axes::Length Axes::local_of_all_tokens(AxisId axis) const {
+    return local(axis, true);
+}
+
+Axes::Length Axes::local(AxisId axis, bool all_tokens) const {
     const Node& node = at(axis);
     if (node.kind == Kind::leaf) {
         if (node.leaf.busiest > 0) return node.leaf.busiest;
-        if (node.leaf.splits == 1) return node.length;
+        if (node.leaf.splits == 1 || (all_tokens && node.leaf.tokens)) return node.length;
         return ceil_div(blocks(axis), node.leaf.splits) * node.leaf.unit;
     }
     Length total = node.kind == Kind::product ? 1 : 0;
     for (const AxisId part : node.parts) {
-        total = node.kind == Kind::product ? checked_mul(total, local(part)) : total + local(part);
+        const Length own = local(part, all_tokens);
+        total = node.kind == Kind::product ? checked_mul(total, own) : total + own;
     }
     return total;
 }
@@ -86,6 +95,7 @@ void Axes::undivide() {
     for (Node& node : nodes_) {
         node.leaf.splits = 1;
         node.leaf.busiest = 0;
+        node.leaf.tokens = false;
     }
 }
 
@@ -147,22 +157,48 @@ std::vector<AxisId> Axes::sections(AxisId axis) const {
 
 // ---- properties ----
 
-void Axes::fix(AxisId axis, std::string_view why, bool unknown) {
+int Axes::number_of(std::string_view why) {
+    const auto found = std::find(reasons_.begin(), reasons_.end(), why);
+    const auto number = static_cast<int>(found - reasons_.begin());
+    if (found == reasons_.end()) reasons_.emplace_back(why);
+    return number;
+}
+
+void Axes::gather(AxisId axis, std::string_view why) {
     int number = 0;
     for (const AxisId leaf : leaves(axis)) {
         Leaf& known = info(leaf);
         if (known.why != 0) continue;
-        if (number == 0) {
-            const auto found = std::find(reasons_.begin(), reasons_.end(), why);
-            number = static_cast<int>(found - reasons_.begin());
-            if (found == reasons_.end()) reasons_.emplace_back(why);
-        }
+        if (number == 0) number = number_of(why);
+        known.why = number;
+        known.unknown = false;
+    }
+}
+
+void Axes::mix(AxisId axis, std::string_view why) {
+    int number = 0;
+    for (const AxisId leaf : leaves(axis)) {
+        Leaf& known = info(leaf);
+        if (known.mixed != 0) continue;
+        if (number == 0) number = number_of(why);
+        known.mixed = number;
+    }
+}
+
+void Axes::fix(AxisId axis, std::string_view why, bool unknown) {
+    mix(axis, why);
+    int number = 0;
+    for (const AxisId leaf : leaves(axis)) {
+        Leaf& known = info(leaf);
+        if (known.why != 0) continue;
+        if (number == 0) number = number_of(why);
         known.why = number;
         known.unknown = unknown;
     }
 }
 
 void Axes::mark_norm(AxisId axis) {
+    mix(axis, "a norm or a mean needs them all");
     for (const AxisId leaf : leaves(axis)) info(leaf).norm = true;
 }
 
@@ -180,6 +216,7 @@ void Axes::take(AxisId leaf, AxisId other) {
         Leaf& now = info(part);
         now.norm = now.norm || known.norm;
         now.heads = now.heads || known.heads;
+        if (now.mixed == 0) now.mixed = known.mixed;
         if (now.why == 0) {
             now.why = known.why;
             now.unknown = known.unknown;

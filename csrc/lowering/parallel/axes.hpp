@@ -20,10 +20,12 @@ class Axes {
 
     // What is known of an axis that is neither a product nor a sequence.
     struct Leaf {
-        int why = 0;               // reason why it stays whole; 0: none
-        bool norm = false;         // a norm, or another statistic, needs all of it
-        bool heads = false;        // of an attention
-        bool unknown = false;      // the reason is that an operator is not followed
+        int why = 0;           // reason why it stays whole; 0: none
+        bool norm = false;     // a norm, or another statistic, needs all of it
+        bool heads = false;    // of an attention
+        bool unknown = false;  // the reason is that an operator is not followed
+        int mixed = 0;  // reason why an operator cannot have parts of it, even of gathered ones; 0: none
+        bool tokens = false;       // it is split because tokens are shared
         std::int64_t splits = 1;   // parts, of which the largest counts; a device has one of them
         std::int64_t unit = 1;     // elements of a block, which no part divides
         std::int64_t busiest = 0;  // elements of the busiest device, where shares differ; 0 where they do not
@@ -39,12 +41,18 @@ class Axes {
     Length length(AxisId axis) const { return at(axis).length; }
     // Length on one device.
     Length local(AxisId axis) const;
+    // With all tokens, where these are shared.
+    Length local_of_all_tokens(AxisId axis) const;
     bool is_split(AxisId axis) const;
     bool is_fixed(AxisId axis) const;
 
     // Makes two axes one. Axes that do not fit are fixed.
     void equal(AxisId a, AxisId b);
     void fix(AxisId axis, std::string_view why, bool unknown = false);
+    // As fix() for weights; parts of tokens may be gathered.
+    void gather(AxisId axis, std::string_view why);
+    // Tokens stay whole; weights may be divided along it.
+    void mix(AxisId axis, std::string_view why);
     void mark_norm(AxisId axis);
     void mark_heads(AxisId axis);
 
@@ -90,6 +98,8 @@ class Axes {
     std::vector<AxisId> cut_product(AxisId axis, std::span<const Length> lengths);
     void part(AxisId leaf, Kind kind, std::span<const Length> lengths);
     void collect(AxisId axis, std::vector<AxisId>& leaves) const;
+    int number_of(std::string_view why);
+    Length local(AxisId axis, bool all_tokens) const;
 
     std::vector<Node> nodes_;
     std::vector<std::string> reasons_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lowering/engines/flow.hpp"
+#include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 
 namespace infercost {
@@ -263,62 +264,24 @@ class ContextWriter {
         const TensorIndex value = found->sources[1];
         if (!is_shared(key)) return false;  // of another text, which all ranks have
         const NodeIndex before = std::min(first_reader(key, attention), first_reader(value, attention));
-        const bool one = key == value;
-        std::vector<TensorIndex> flat;
-        std::vector<Expr> sizes;
+        std::vector<GatheredPart> parts;
         for (const TensorIndex t :
-             one ? std::vector<TensorIndex>{key} : std::vector<TensorIndex>{key, value}) {
-            sizes.push_back(product(local_shape(t)));
-            flat.push_back(made(t, {sizes.back()}));
-            const NamedArgument view[] = {
-                {"self", t                              },
-                {"size", std::vector<Expr>{sizes.back()}},
-            };
-            rewriter_.insert_before(before, "aten.view.default", view, {&flat.back(), 1});
+             key == value ? std::vector<TensorIndex>{key} : std::vector<TensorIndex>{key, value}) {
+            parts.push_back({t, flow_.tensor(t).dtype, local_shape(t), shape(t)});
         }
-        TensorIndex sent = flat.front();
-        if (!one) {
-            sent = made(key, {sizes[0] + sizes[1]});
-            const NamedArgument both[] = {
-                {"tensors", flat   },
-                {"dim",     Expr(0)},
-            };
-            rewriter_.insert_before(before, "aten.cat.default", both, {&sent, 1});
-        }
-        const Expr all = one ? sizes[0] : sizes[0] + sizes[1];
-        const TensorIndex whole = made(key, {all * devices_});
-        rewriter_.insert_before(before, kAllGather, group(sent), {&whole, 1});
-        Expr start = 0;
-        for (std::size_t i = 0; i < sizes.size(); ++i) {
-            const TensorIndex source = found->sources[i];
-            const TensorIndex part = made(source, shape(source));
-            const NamedArgument view[] = {
-                {"self",           whole                  },
-                {"size",           shape(source)          },
-                {"stride",         lengths_of_rows(source)},
-                {"storage_offset", start                  },
-            };
-            rewriter_.insert_before(before, "aten.as_strided.default", view, {&part, 1});
-            start = start + sizes[i] * devices_;
-            for (NodeIndex node = before; node <= attention; ++node) {
-                if (node == attention || whole_nodes_.contains(node)) {
-                    rewriter_.replace_operands(node, {
-                                                         {source, part}
-                    });
-                }
+        const std::vector<TensorIndex> whole = gather_parts(rewriter_, before, parts, devices_, nodes_);
+        for (NodeIndex node = before; node <= attention; ++node) {
+            if (node != attention && !whole_nodes_.contains(node)) continue;
+            for (std::size_t i = 0; i < parts.size(); ++i) {
+                rewriter_.replace_operands(node, {
+                                                     {parts[i].tensor, whole[i]}
+                });
             }
         }
         rewriter_.set_argument(attention, {"context_parts", Expr(devices_)});
         widen_mask(attention);
         return true;
     }
-    std::vector<Expr> lengths_of_rows(TensorIndex t) const {
-        const std::vector<Expr> dims = shape(t);
-        std::vector<Expr> strides(dims.size(), Expr(1));
-        for (std::size_t i = dims.size(); i-- > 1;) strides[i - 1] = strides[i] * dims[i];
-        return strides;
-    }
-
     // A mask has the columns of all keys.
     void widen_mask(NodeIndex attention) {
         const Call call = flow_.call(attention);

@@ -7,6 +7,7 @@
 #include "lowering/parallel/rank_writer.hpp"
 #include "lowering/parallel/relations.hpp"
 #include "lowering/parallel/splits.hpp"
+#include "lowering/parallel/token_splits.hpp"
 
 namespace infercost {
 namespace {
@@ -82,6 +83,7 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
             "expert_load is of experts whose tokens are sorted, and this model has none; expected "
             "expert_load=balanced");
     split_axes(relations, layout);
+    split_tokens(relations, layout);
     const PartialSums sums = partial_sums(relations, layout);
     return write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
 }

@@ -99,6 +99,14 @@ bool matmul(Relations& relations, const Call& call) {
     return product(relations, call, call.require_tensor("self"), call.require_tensor("other"), nullptr);
 }
 
+// Each element of one vector times each of another.
+bool outer(Relations& relations, const Call& call) {
+    const TensorIndex left = call.require_tensor("self");
+    const TensorIndex right = call.require_tensor("vec2");
+    relations.set(call.output(), {relations.axis(left, 0), relations.axis(right, 0)});
+    return true;
+}
+
 // Rows that are sorted by expert, [rows, k] x [experts, k, n]; or rows of each expert, [experts, rows, k].
 bool grouped(Relations& relations, const Call& call) {
     const bool aten = call.tensor("mat2") != kNoTensor;
@@ -146,7 +154,8 @@ bool attention(Relations& relations, const Call& call) {
     axes.equal(k[rank - 2], v[rank - 2]);
     axes.fix(q[rank - 1], "attention sums over the width of a head");
     axes.fix(v[rank - 1], "attention reads whole heads");
-    axes.fix(k[rank - 2], "attention reads all keys");
+    axes.gather(k[rank - 2], "attention reads all keys");
+    relations.add_attended({relations.node(), q[rank - 2], k[rank - 2]});
     AxisList result = q;
     result[rank - 1] = v[rank - 1];
     if (call.rank(call.output()) != static_cast<int>(rank)) return false;
@@ -173,14 +182,36 @@ bool attention(Relations& relations, const Call& call) {
     return true;
 }
 
+// An equation of one operand moves its dimensions, and sums over those that are gone.
+bool permuted(Relations& relations, const Call& call, const std::string& equation, std::size_t arrow) {
+    const AxisList axes = relations.of(call.tensors("tensors")[0]);
+    const std::string before = equation.substr(0, arrow);
+    const std::string after = equation.substr(arrow + 2);
+    if (before.size() != axes.size()) return false;
+    AxisList now;
+    for (const char letter : after) {
+        const std::size_t place = before.find(letter);
+        if (place == std::string::npos || before.find(letter, place + 1) != std::string::npos) return false;
+        now.push_back(axes[place]);
+    }
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+        if (after.find(before[i]) == std::string::npos) {
+            relations.axes().fix(axes[i], "a product sums over them");
+        }
+    }
+    relations.set(call.output(), now);
+    return true;
+}
+
 // Letters of an equation are axes.
 bool einsum(Relations& relations, const Call& call) {
     std::string equation(call.text("equation"));
     std::erase(equation, ' ');
     const std::size_t arrow = equation.find("->");
     const List<TensorIndex> operands = call.tensors("tensors");
-    if (arrow == std::string::npos || equation.find('.') != std::string::npos || operands.size() != 2)
-        return false;
+    if (arrow == std::string::npos || equation.find('.') != std::string::npos) return false;
+    if (operands.size() == 1) return permuted(relations, call, equation, arrow);
+    if (operands.size() != 2) return false;
     const std::size_t comma = equation.find(',');
     if (comma == std::string::npos) return false;
     const std::string terms[] = {equation.substr(0, comma), equation.substr(comma + 1, arrow - comma - 1)};
@@ -228,6 +259,22 @@ bool einsum(Relations& relations, const Call& call) {
     return true;
 }
 
+// Whether windows neither overlap nor leave anything out.
+bool is_of_patches(Relations& relations, const Call& call, const std::vector<Axes::Length>& of_weight) {
+    const auto all_are = [&](const char* name, auto&& wanted) {
+        const List<Expr> given = call.integers(name);
+        for (std::size_t i = 2; i < of_weight.size() && !given.empty(); ++i) {
+            const Expr& own = given[std::min<std::size_t>(i - 2, given.size() - 1)];
+            if (relations.number(own) != wanted(i)) return false;
+        }
+        return true;
+    };
+    const bool dense = all_are("padding", [](std::size_t) { return 0; }) &&
+                       all_are("dilation", [](std::size_t) { return 1; });
+    return dense && !call.flag("transposed", false) && !call.integers("stride").empty() &&
+           all_are("stride", [&](std::size_t i) { return of_weight[i]; });
+}
+
 // One filter for each channel; other convolutions read all channels.
 bool convolution(Relations& relations, const Call& call) {
     Axes& axes = relations.axes();
@@ -251,7 +298,15 @@ bool convolution(Relations& relations, const Call& call) {
     }
     result[channels] = outer;
     relate_bias(relations, call, "bias", outer);
+    const bool patches = is_of_patches(relations, call, of_weight);
     for (std::size_t i = channels + 1; i < in.size(); ++i) {
+        const Axes::Length width = of_weight[of_weight.size() - in.size() + i];
+        if (patches && axes.length(in[i]) == axes.length(result[i]) * width) {
+            const AxisId parts[] = {result[i], axes.leaf(width)};
+            axes.gather(result[i], "they are patches of an image");
+            axes.equal(in[i], axes.product(parts));
+            continue;
+        }
         axes.fix(in[i], "a convolution goes along them");
         axes.fix(result[i], "a convolution goes along them");
     }
@@ -266,6 +321,8 @@ constexpr RelationRow kRows[] = {
     {"aten.addmm",                                            addmm      },
     {"aten._addmm_activation",                                addmm      },
     {"aten.baddbmm",                                          baddbmm    },
+    {"aten.outer",                                            outer      },
+    {"aten.ger",                                              outer      },
     {"aten.matmul",                                           matmul     },
     {"aten.linalg_matmul",                                    matmul     },
     {"aten._grouped_mm",                                      grouped    },

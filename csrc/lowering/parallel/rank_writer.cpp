@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "core/graph_rewriter.hpp"
+#include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 
 namespace infercost {
@@ -39,6 +40,7 @@ class RankWriter {
         for (const Joined& joined : joins) join(joined);
         for (const Gathered& gathered : tokens_.gathered) gather(gathered);
         for (const TensorIndex t : tokens_.returned) gather_result(t);
+        if (layout_.context > 1) gather_tokens();
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (relations_.is_head(i)) gather_logits(i);
             if (whole_norms_.contains(i)) gather_norm(i);
@@ -58,7 +60,13 @@ class RankWriter {
 
     bool is_split(TensorIndex t, std::size_t dim) const {
         const AxisList& known = relations_.known(t);
-        return dim < known.size() && axes().is_split(known[dim]) && !whole_.contains(t);
+        if (dim >= known.size() || !axes().is_split(known[dim]) || whole_.contains(t)) return false;
+        return !is_weight(t) || axes().local_of_all_tokens(known[dim]) != axes().length(known[dim]);
+    }
+    // Weights of positions have those of all tokens.
+    bool is_weight(TensorIndex t) const {
+        const Role role = flow().tensor(t).role;
+        return role == Role::parameter || role == Role::buffer;
     }
     bool is_split(TensorIndex t) const {
         for (std::size_t i = 0; i < relations_.known(t).size(); ++i) {
@@ -77,9 +85,31 @@ class RankWriter {
         const AxisId axis = relations_.known(t)[dim];
         if (axes().is_leaf(axis) && axes().info(axis).busiest > 0)
             return loads_.at(axes().root(axis)).rows(whole);
-        if (axes().is_leaf(axis) && axes().info(axis).unit == 1)
+        if (axes().is_leaf(axis) && axes().info(axis).unit == 1 && !is_weight(t))
             return Expr::ceil_div(whole, axes().info(axis).splits);
-        return scaled(whole, axes().local(axis), axes().length(axis));
+        const Axes::Length own = is_weight(t) ? axes().local_of_all_tokens(axis) : axes().local(axis);
+        return scaled(whole, own, axes().length(axis));
+    }
+    // With the tokens of all ranks of `context`.
+    std::vector<Expr> shape_of_all_tokens(TensorIndex t) const {
+        std::vector<Expr> shape = local_shape(t);
+        for (std::size_t i = 0; i < shape.size(); ++i) {
+            if (!has_tokens(t, i)) continue;
+            const AxisId axis = relations_.known(t)[i];
+            shape[i] = scaled(flow().shape(t)[i], axes().local_of_all_tokens(axis), axes().length(axis));
+        }
+        return shape;
+    }
+    bool has_tokens(TensorIndex t, std::size_t dim) const {
+        if (!is_split(t, dim)) return false;
+        const AxisId axis = relations_.known(t)[dim];
+        return axes().local_of_all_tokens(axis) != axes().local(axis);
+    }
+    bool has_tokens(TensorIndex t) const {
+        for (std::size_t i = 0; i < relations_.known(t).size(); ++i) {
+            if (has_tokens(t, i)) return true;
+        }
+        return false;
     }
     std::vector<Expr> local_shape(TensorIndex t) const { return local_shape(t, tokens_.tensors.contains(t)); }
     // With the tokens that a rank has where they are shared, or with the others.
@@ -427,6 +457,37 @@ class RankWriter {
         const TensorIndex all = made_like(t, local_shape(t, false));
         rewriter_.insert_after(flow().maker(t), kAllGather, group(now, tokens_.devices), {&all, 1});
         rewriter_.return_instead(now, all);
+    }
+
+    // Keys and values are gathered before each attention, and results of the model after it.
+    void gather_tokens() {
+        const std::int64_t nodes = layout_.nodes_of(layout_.tensor * layout_.context);
+        for (const Attended& each : relations_.attended()) {
+            const Call call = flow().call(each.node);
+            std::vector<GatheredPart> parts;
+            for (const char* name : {"key", "value"}) {
+                const TensorIndex t = call.require_tensor(name);
+                const bool again = !parts.empty() && parts.front().tensor == t;
+                if (has_tokens(t) && !again) {
+                    parts.push_back({t, flow().tensor(t).dtype, local_shape(t), shape_of_all_tokens(t)});
+                }
+            }
+            if (parts.empty()) continue;
+            const std::vector<TensorIndex> whole =
+                gather_parts(rewriter_, each.node, parts, layout_.context, nodes);
+            GraphRewriter::Replaced replaced;
+            for (std::size_t i = 0; i < parts.size(); ++i) replaced.emplace_back(parts[i].tensor, whole[i]);
+            rewriter_.replace_operands(each.node, replaced);
+            rewriter_.set_argument(each.node, {"context_parts", Expr(layout_.context)});
+        }
+        for (const TensorIndex t : graph_.outputs()) {
+            if (!has_tokens(t) || flow().maker(t) == kNoNode) continue;
+            const TensorIndex all = made_like(t, shape_of_all_tokens(t));
+            std::vector<NamedArgument> arguments = group(t, layout_.context);
+            arguments.back().value = Expr(nodes);
+            rewriter_.insert_after(flow().maker(t), kAllGather, arguments, {&all, 1});
+            rewriter_.return_instead(t, all);
+        }
     }
 
     void join(const Joined& joined) {

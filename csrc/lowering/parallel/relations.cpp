@@ -147,7 +147,7 @@ const AxisList& Relations::of(TensorIndex t) {
         known = fresh(t);
         const Tensor& tensor = flow_.tensor(t);
         if (tensor.role == Role::input) {
-            for (const AxisId axis : known) axes_.fix(axis, "they are of an input of the model");
+            for (const AxisId axis : known) axes_.gather(axis, "they are of an input of the model");
         }
     }
     return known;
@@ -182,6 +182,7 @@ void Relations::sums(const Call& call, TensorIndex weight, AxisId inner, AxisId 
     }
     std::int64_t elements = 1;
     for (const Axes::Length length : lengths(weight)) elements *= length;
+    axes_.mix(inner, "a product sums over them");
     products_.push_back({node_, inner, outer, weight, elements});
     static_cast<void>(call);
 }
@@ -260,7 +261,7 @@ bool Relations::is_cache(TensorIndex result) const {
 void Relations::fix_ends() {
     for (const TensorIndex t : flow_.graph().outputs()) {
         if (flow_.tensor(t).role == Role::input || flow_.maker(t) == kNoNode || is_cache(t)) continue;
-        for (const AxisId axis : of(t)) axes_.fix(axis, "they are a result of the model");
+        for (const AxisId axis : of(t)) axes_.gather(axis, "they are a result of the model");
     }
 }
 

@@ -40,6 +40,13 @@ struct Experts {
     AxisId rows;  // one for each token and expert that it is sent to
 };
 
+// Queries that attend to keys, where tokens are both or all ranks have the keys.
+struct Attended {
+    NodeIndex node;
+    AxisId queries;
+    AxisId keys;
+};
+
 class Relations {
   public:
     explicit Relations(const std::shared_ptr<const Graph>& graph);
@@ -53,6 +60,7 @@ class Relations {
     std::span<const Summed> products() const { return products_; }
     std::span<const Experts> experts() const { return experts_; }
     std::span<const Blocks> blocks() const { return blocks_; }
+    std::span<const Attended> attended() const { return attended_; }
     // Look-ups of rows of a weight: its axis, and that of the rows.
     std::span<const std::pair<AxisId, AxisId>> look_ups() const { return look_ups_; }
     // Axes that a table of embeddings is looked up along, and those of products that end in logits over them.
@@ -83,6 +91,7 @@ class Relations {
     void sums(const Call& call, TensorIndex weight, AxisId inner, AxisId outer);
     void add_experts(Experts found) { experts_.push_back(found); }
     void add_blocks(Blocks found) { blocks_.push_back(found); }
+    void add_attended(Attended found) { attended_.push_back(found); }
     void add_look_up(AxisId axis, AxisId rows) { look_ups_.emplace_back(axis, rows); }
     void add_vocabulary(AxisId axis) { vocabularies_.push_back(axis); }
     NodeIndex node() const { return node_; }
@@ -104,6 +113,7 @@ class Relations {
     std::vector<Summed> products_;
     std::vector<Experts> experts_;
     std::vector<Blocks> blocks_;
+    std::vector<Attended> attended_;
     std::vector<std::pair<AxisId, AxisId>> look_ups_;
     std::vector<AxisId> vocabularies_;
     std::vector<bool> head_;

@@ -36,6 +36,7 @@ bool reduce(Relations& relations, const Call& call, int strictness) {
     const AxisList axes = relations.of(source);
     const std::vector<bool> gone = listed(call, "dim", axes.size(), true);
     for (std::size_t i = 0; i < axes.size(); ++i) {
+        if (gone[i]) relations.axes().mix(axes[i], kReduced);
         if (!gone[i] || strictness == 0) continue;
         if (strictness == 1) {
             relations.axes().mark_norm(axes[i]);
@@ -191,6 +192,9 @@ bool index(Relations& relations, const Call& call) {
         wide = std::max(wide, static_cast<std::size_t>(call.rank(indices[i])));
     }
     if (axes.size() - count + wide != rank) return false;  // a mask selects
+    for (std::size_t i = 0; i < axes.size(); ++i) {
+        if (read[i]) relations.axes().mix(axes[i], kRead);
+    }
     const auto first = static_cast<std::size_t>(std::find(read.begin(), read.end(), true) - read.begin());
     bool together = true;
     for (std::size_t i = first; i < first + count; ++i) together = together && i < read.size() && read[i];
@@ -216,6 +220,7 @@ bool index_select(Relations& relations, const Call& call) {
     AxisList axes = relations.of(call.first_operand());
     const int dim = dim_of(call, "dim", static_cast<int>(axes.size()), 0);
     if (dim < 0) return false;
+    relations.axes().mix(axes[static_cast<std::size_t>(dim)], kRead);
     axes[static_cast<std::size_t>(dim)] = relations.fresh(call.output()).at(static_cast<std::size_t>(dim));
     relations.set(call.output(), axes);
     return true;

@@ -164,6 +164,13 @@ bool split(Relations& relations, const Call& call) {
     return true;
 }
 
+// A part that is no section of an axis.
+void read_part(Relations& relations, AxisId& axis, Axes::Length length) {
+    relations.axes().fix(axis, "a part of them is read", true);
+    axis = relations.axes().leaf(length);
+    relations.axes().fix(axis, "they are a part of others", true);
+}
+
 bool cut(Relations& relations, const Call& call) {
     const TensorIndex source = source_of(call);
     const TensorIndex result = call.output();
@@ -174,7 +181,10 @@ bool cut(Relations& relations, const Call& call) {
     const Axes::Length whole = relations.lengths(source)[at];
     const Axes::Length part = relations.lengths(result).at(at);
     const Axes::Length step = relations.number(call.integer("step", 1));
-    if (part != whole && step > 1 && part * step == whole && relations.axes().length(axes[at]) == whole) {
+    if (part != whole && !relations.is_live(source) && !relations.is_weight(source)) {
+        // Rows of a table of positions: those of one dimension of an image are not those of another.
+        axes[at] = relations.axes().leaf(part);
+    } else if (part != whole && step > 1 && part * step == whole && relations.axes().length(axes[at]) == whole) {
         // One of each group of neighbors: gates and values that lie in turn.
         const AxisList factors = relations.axes().factors(axes[at]);
         const Axes::Length lengths[] = {part, step};
@@ -183,7 +193,7 @@ bool cut(Relations& relations, const Call& call) {
         } else if (factors.size() == 2 && relations.axes().length(factors[0]) == part) {
             axes[at] = factors[0];
         } else {
-            return false;
+            read_part(relations, axes[at], part);
         }
     } else if (part != whole) {
         Axes::Length start = relations.number(call.integer("start", 0));
@@ -201,9 +211,7 @@ bool cut(Relations& relations, const Call& call) {
         if (parts.size() == lengths.size()) {
             axes[at] = parts[place];
         } else {
-            relations.axes().fix(axes[at], "a part of them is read", true);
-            axes[at] = relations.axes().leaf(part);
-            relations.axes().fix(axes[at], "they are a part of others", true);
+            read_part(relations, axes[at], part);
         }
     }
     relations.set(result, axes);
@@ -244,7 +252,11 @@ bool concatenate(Relations& relations, const Call& call) {
         }
     }
     if (sections.empty()) axes = relations.fresh(result);
-    if (!sections.empty()) axes[at] = relations.axes().sequence(sections);
+    const bool table = sections.size() > 1 && !relations.is_live(result) && !relations.is_weight(result);
+    if (!sections.empty()) {
+        axes[at] = table ? relations.axes().leaf(relations.lengths(result)[at])
+                         : relations.axes().sequence(sections);
+    }
     relations.set(result, axes);
     return true;
 }
