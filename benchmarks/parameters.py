@@ -66,3 +66,11 @@ MAX_MILLION_NODES_S = 2.0
 MAX_FRONT_S = {2: 2.0, 3: 10.0}
 """By the number of objectives."""
 MAX_RESIDENT_BYTES = 2 * 10**9
+
+# Simulated servers, on one core.
+SERVED_REQUESTS = 300_000
+SERVED_DAY = 10**7
+MIN_REQUESTS_PER_S = 1e6
+MIN_STEPS_PER_S = 5e6
+MAX_DAY_S = 20.0
+MAX_DAY_BYTES = 10**9

@@ -1340,8 +1340,8 @@ class SimulatedCluster:
         match_share: See there.
         most_difference: See there.
         most_ratio: See there.
-        prefill_servers: How many of the servers, the first ones, compute prompts alone; the others only decode. 0 for no
-            such division.
+        prefill_servers: How many of the servers, the first ones, compute prompts alone; the others only decode. 0 for
+            no such division.
         bytes_per_token: KV cache that is sent from the former to the latter, bytes a token.
         byte_per_s: Rate at which a server for prompts sends; its transfers queue.
         handshake_s: More for each transfer.
@@ -1430,8 +1430,8 @@ def simulate(
 
     Returns:
         For each job a dict. Of the n requests that were sent, in their order, NaN where it did not come so far:
-        `queued_s` (sent), `scheduled_s` (first step begun), `first_token_s`, `finish_s`, `cached_tokens` of the prompt at
-        its first step, `preemptions`, `server`, `outcome` (places in SIMULATED_OUTCOMES). `servers`: for each server
+        `queued_s` (sent), `scheduled_s` (first step begun), `first_token_s`, `finish_s`, `cached_tokens` of the prompt
+        at its first step, `preemptions`, `server`, `outcome` (places in SIMULATED_OUTCOMES). `servers`: for each server
         `busy_s`, `energy_j` (of steps), `steps`, `runs` (of steps taken at once), `prefill_steps`, `preemptions`,
         `prompt_tokens` (computed), `cached_tokens`, `generated_tokens`, `most_blocks`. `timeline`: `interval_s`, and
         `running`, `waiting`, `blocks` at its multiples, shape (samples, servers). `end_s` of the last event,
@@ -1441,6 +1441,51 @@ def simulate(
     Raises:
         InputError: Times fall or are not finite, lengths differ, or a request has no tokens.
         InputTypeError: A stream gave something else than requests.
+    """
+
+def simulate_queue(arrival_s: ArrayLike, service_s: ArrayLike, servers: int = 1) -> dict[str, Any]:
+    """Serve requests first come, first served.
+
+    Args:
+        arrival_s: Times from 0 on that do not fall, shape (n,).
+        service_s: Seconds of each request, shape (n,).
+        servers: Equal servers, each for one request at a time.
+
+    Returns:
+        `start_s` and `finish_s` of each request, `busy_s` of all servers, and `energy_j`, which is 0.
+
+    Raises:
+        InputError: Times fall or are not finite, or a service time is negative.
+    """
+
+def simulate_batches(
+    arrival_s: ArrayLike,
+    *,
+    batch_s: ArrayLike,
+    batch_j: ArrayLike,
+    max_delay_s: float = 0.0,
+    preferred: Sequence[int] = [],
+    instances: int = 1,
+) -> dict[str, Any]:
+    """Serve requests in batches, as the dynamic batcher of Triton forms them.
+
+    An instance that is free takes the largest preferred number of the requests that wait. If none can be formed, or
+    none is preferred, requests wait for a batch of the largest size, the oldest at most `max_delay_s`.
+
+    Args:
+        arrival_s: Times from 0 on that do not fall, shape (n,).
+        batch_s: Seconds of a batch of 1, 2, ... requests, up to the largest size.
+        batch_j: Joules likewise.
+        max_delay_s: See above.
+        preferred: Preferred sizes.
+        instances: Batches that run side by side, each as fast as alone.
+
+    Returns:
+        `start_s`, `finish_s` and `batch`, the size of its batch, of each request, and `busy_s` and `energy_j` of all
+        batches.
+
+    Raises:
+        InputError: Times fall or are not finite, or a size is out of range.
     """
 
 SIMULATED_OUTCOMES: tuple[str, ...]

@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "bindings/bindings.hpp"
+#include "simulate/queues.hpp"
 #include "simulate/simulate.hpp"
 #include "simulate/step_costs.hpp"
 
@@ -160,7 +161,7 @@ class StreamSource final : public RequestSource {
     std::size_t most() const override { return most_; }
     RequestColumns next() override {
         const py::gil_scoped_acquire acquire;
-        const py::object made = next_();
+        const py::object made = call();
         if (made.is_none()) return {};
         if (!py::isinstance<Requests>(made)) {
             throw InputTypeError("a stream of requests gave a " +
@@ -172,6 +173,16 @@ class StreamSource final : public RequestSource {
     }
 
   private:
+    // Ctrl-C may come while Python makes requests: it ends the simulation as at any other time.
+    py::object call() const {
+        try {
+            return next_();
+        } catch (const py::error_already_set& error) {
+            if (!error.matches(PyExc_KeyboardInterrupt)) throw;
+        }
+        throw Interrupted();
+    }
+
     std::size_t most_;
     py::function next_;
     std::shared_ptr<const Requests> piece_;
@@ -352,6 +363,48 @@ std::shared_ptr<ClusterSettings> make_cluster(const std::vector<std::shared_ptr<
     return made;
 }
 
+std::span<const double> span_of(const Values& values, const char* name) {
+    if (values.ndim() != 1) {
+        throw std::invalid_argument(std::string(name) + " has " + std::to_string(values.ndim()) +
+                                    " dimensions; expected 1");
+    }
+    return {values.data(), static_cast<std::size_t>(values.size())};
+}
+
+py::dict to_python(QueueResult&& result) {
+    py::dict found;
+    found["start_s"] = array_of(std::move(result.start_s));
+    found["finish_s"] = array_of(std::move(result.finish_s));
+    if (!result.batch.empty()) found["batch"] = array_of(std::move(result.batch));
+    found["busy_s"] = result.busy_s;
+    found["energy_j"] = result.joules;
+    return found;
+}
+
+py::dict run_queue(const Values& arrival_s, const Values& service_s, std::int64_t servers) {
+    QueueResult result;
+    {
+        const auto arrivals = span_of(arrival_s, "arrival_s");
+        const auto services = span_of(service_s, "service_s");
+        const CoreCall core;
+        result = serve_queue(arrivals, services, servers);
+    }
+    return to_python(std::move(result));
+}
+
+py::dict run_batches(const Values& arrival_s, const Values& batch_s, const Values& batch_j,
+                     double max_delay_s, std::vector<std::int64_t> preferred, std::int64_t instances) {
+    const BatchingSettings settings{flat(batch_s), flat(batch_j), std::move(preferred), max_delay_s,
+                                    instances};
+    QueueResult result;
+    {
+        const auto arrivals = span_of(arrival_s, "arrival_s");
+        const CoreCall core;
+        result = serve_batches(arrivals, settings);
+    }
+    return to_python(std::move(result));
+}
+
 }  // namespace
 
 void register_simulate(py::module_& m) {
@@ -401,6 +454,12 @@ void register_simulate(py::module_& m) {
              }),
              py::arg("most"), py::arg("next"));
     m.def("simulate", &run_jobs, py::arg("jobs"), py::arg("threads") = 1, "Simulates servers under load.");
+    m.def("simulate_queue", &run_queue, py::arg("arrival_s"), py::arg("service_s"), py::arg("servers") = 1,
+          "Simulates a queue, first come, first served.");
+    m.def("simulate_batches", &run_batches, py::arg("arrival_s"), py::kw_only(), py::arg("batch_s"),
+          py::arg("batch_j"), py::arg("max_delay_s") = 0.0,
+          py::arg("preferred") = std::vector<std::int64_t>{}, py::arg("instances") = 1,
+          "Simulates a server that forms batches.");
     std::vector<std::string> outcomes;
     for (int i = 0; i < kOutcomes; ++i) outcomes.emplace_back(outcome_name(static_cast<Outcome>(i)));
     m.attr("SIMULATED_OUTCOMES") = py::tuple(py::cast(outcomes));
