@@ -105,7 +105,7 @@ class BurstArrivals:
         if length > 0:  # waits as in a queue with a fixed time of service
             earliest = begun_s + length if first and not done else begun_s
             places = np.arange(bursts) * length
-            starts = places + np.maximum.accumulate(np.maximum(starts - places, earliest))
+            starts = np.asarray(places + np.maximum.accumulate(np.maximum(starts - places, earliest)), dtype=np.float64)
         times = starts[:, None] + np.arange(self.size) * self.spacing_s
         return times.reshape(-1)[done : done + count]
 
@@ -166,8 +166,8 @@ class DiurnalArrivals:
         ends, expected = self._cumulative()
         whole_period = self.rate_per_s * self.period_s
         periods, within = divmod(after_s, self.period_s)
-        at = periods * whole_period + float(np.interp(within, ends, expected))
-        at = at + np.cumsum(_unit_gaps(rng, count, self.variation))
+        begun = periods * whole_period + float(np.interp(within, ends, expected))
+        at = begun + np.cumsum(_unit_gaps(rng, count, self.variation))
         period, rest = np.divmod(at, whole_period)
         # An interval without arrivals is a step of the inverse, which begins where the interval ends.
         place = np.clip(np.searchsorted(expected, rest, side="right") - 1, 0, ends.size - 2)

@@ -73,7 +73,7 @@ def conversations(
     while True:
         starts = starts_of(group, _STARTS, at)
         at = float(starts.arrival_s[-1])
-        made = _turns_of(turns, prompts, outputs, starts, lambda stream, group=group: rng(stream, group), group)
+        made = _turns_of(turns, prompts, outputs, starts, rng, group)
         if waiting is not None:
             made = joined([waiting, made])
             made = made.part(np.argsort(made.arrival_s, kind="stable"))
@@ -89,22 +89,22 @@ def _turns_of(
     prompts: Lengths,
     outputs: Lengths,
     starts: Requests,
-    rng: Callable[[int], np.random.Generator],
+    rng: Callable[[int, int], np.random.Generator],
     group: int,
 ) -> Requests:
     """Return all turns of the conversations of a group, in the order of their arrival."""
     import numpy as np
 
     count = len(starts)
-    numbers: NDArray[np.int64] = rng(_COUNTS).geometric(1 / turns.mean, count)
+    numbers: NDArray[np.int64] = rng(_COUNTS, group).geometric(1 / turns.mean, count)
     talk = np.repeat(np.arange(count), numbers)
     begins = np.concatenate([[0], np.cumsum(numbers)[:-1]])
     turn = np.arange(talk.size) - begins[talk]
-    own = prompts.draw(rng(_TURN_PROMPTS), talk.size).astype(np.int64)
-    answer = outputs.draw(rng(_TURN_OUTPUTS), talk.size).astype(np.int64)
+    own = prompts.draw(rng(_TURN_PROMPTS, group), talk.size).astype(np.int64)
+    answer = outputs.draw(rng(_TURN_OUTPUTS, group), talk.size).astype(np.int64)
     own[turn == 0] = starts.prompt_tokens  # with the shared prefix
     answer[turn == 0] = starts.output_tokens
-    gaps = rng(_GAPS).standard_exponential(talk.size) * turns.gap_s
+    gaps = rng(_GAPS, group).standard_exponential(talk.size) * turns.gap_s
     gaps[turn == 0] = starts.arrival_s
     prompt = _sums(own + answer, begins, numbers) - answer
     # A conversation ends before it is too long; the first turn stays.

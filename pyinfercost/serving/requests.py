@@ -67,7 +67,8 @@ class Requests:
 
         names = ("arrival_s", "prompt_tokens", "output_tokens", "think_s", "prefix", "prefix_tokens", "conversation")
         kept = {name: getattr(self, name) for name in (*names, "turn")}
-        found = replace(self, **{name: None if array is None else array[places] for name, array in kept.items()})
+        changes: dict[str, Any] = {name: None if array is None else array[places] for name, array in kept.items()}
+        found = replace(self, **changes)
         if self.hash_offsets is None or self.hashes is None:
             return found
         numbers = np.arange(len(self))[places]
@@ -149,7 +150,8 @@ def _ranges(begins: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.in
 
     counts = ends - begins
     made = _offsets(counts)
-    return np.arange(made[-1]) + np.repeat(begins - made[:-1], counts)
+    numbers: NDArray[np.int64] = np.arange(made[-1]) + np.repeat(begins - made[:-1], counts)
+    return numbers
 
 
 def _mixed(stream: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -159,7 +161,8 @@ def _mixed(stream: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.in
     bits = stream.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + place.astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
+    found: NDArray[np.int64] = ((bits ^ (bits >> np.uint64(31))) >> np.uint64(1)).astype(np.int64)
+    return found
 
 
 def joined(chunks: Sequence[Requests]) -> Requests:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph, PlanFamily
     from ..deployment import Deployment, Serving
-    from ..predict.memory_use import MemoryUse
+    from ..results.memory_use import MemoryUse
 
     Numbers = NDArray[np.float64]
 
@@ -183,7 +183,7 @@ class _Builder:
         import numpy as np
 
         graph = phase.graph
-        batch, context = batch_name(graph), graph.size_of_role("context")
+        batch, context = batch_name(graph), _size(graph, "context")
         shares = np.asarray(sequences, dtype=np.int64)
         part = micro_batch(shares, self._layout) if phase.stages > 1 else shares
         found = phase.evaluate({batch: part, context: contexts, **_others(graph, len(shares), batch, context)})
@@ -212,6 +212,8 @@ class _Builder:
             working_s, step_s = rounds * found[f"{part}_s"], self._steps.stages * made[f"{part}_s"]
             waiting_j = (idle_w - self._steps.static_w) * (step_s - working_s)
             made[f"{part}_j"] = rounds * found[f"{part}_j"] + waiting_j
+        # The host of the last stage works for each micro-batch, and one of them is counted with the step.
+        made["tokens_j"] = made["tokens_j"] + (rounds - 1) * found["host_s"] * (self._steps.static_w - idle_w)
         return made
 
     def _joules(self, found: Mapping[str, Numbers], part: str, static_w: float) -> Numbers:
@@ -316,11 +318,12 @@ class _Builder:
         """Return seconds and joules of decode steps beyond products, head and drafts at one context."""
         import numpy as np
 
-        others = ("tokens", "outputs", "drafts")
-        seconds = device_of(found).reshape(shape) - sum(column[f"{part}_s"] for part in others)[:, None]
-        seconds = seconds - column["wait_s"][:, None]
-        every_j = sum(self._joules(found, part, static_w) for part in _PARTS).reshape(shape)
-        joules = every_j - sum(self._joules(column, part, static_w) for part in others)[:, None]
+        seconds = (device_of(found) - found["attention_s"]).reshape(shape)
+        seconds = found["attention_s"].reshape(shape) + seconds - (device_of(column) - column["attention_s"])[:, None]
+        joules = self._joules(found, "attention", static_w).reshape(shape)
+        for part in ("tokens", "outputs", "drafts"):
+            more_j = self._joules(found, part, static_w).reshape(shape) - self._joules(column, part, static_w)[:, None]
+            joules = joules + more_j
         return np.maximum(0.0, seconds), np.maximum(0.0, joules)
 
     def _outputs(self, sequences: Any, column: Mapping[str, Numbers], static_w: float) -> Table:
@@ -390,8 +393,8 @@ class _Builder:
         import numpy as np
 
         graph = phase.graph
-        batch, sequence = batch_name(graph), graph.size_of_role("sequence")
-        sizes = {sequence: tokens, **_others(graph, len(tokens), sequence)}
+        batch, sequence = batch_name(graph), _size(graph, "sequence")
+        sizes: dict[str, Any] = {sequence: tokens, **_others(graph, len(tokens), sequence)}
         if batch in graph.sizes:
             sizes[batch] = np.ones(len(tokens), dtype=np.int64)
         return phase.evaluate(sizes)
@@ -443,11 +446,11 @@ class _Builder:
         import numpy as np
 
         on, graph = self._on, self._steps.graph
-        sizes = graph.size_values({batch_name(graph): 1, graph.size_of_role("context"): self._limits.context})
+        sizes = graph.size_values({batch_name(graph): 1, _size(graph, "context"): self._limits.context})
         point = {name: np.asarray([size]) for name, size in sizes.items() if name in graph.sizes}
         peak = float(self._steps.evaluate(point)["peak"][0])
         of_prefill = self._reads.graph
-        read = of_prefill.size_values({batch_name(of_prefill): 1, of_prefill.size_of_role("sequence"): tokens})
+        read = of_prefill.size_values({batch_name(of_prefill): 1, _size(of_prefill, "sequence"): tokens})
         reading = memory_on(on, of_prefill, read, prefill_peak)
         prompt = None if reading is None else Prompt(reading.activation_bytes, 1, tokens)
         found = memory_on(on, graph, sizes, peak, prompt=prompt)
@@ -460,7 +463,7 @@ class _Builder:
         graph = self._steps.graph
         pipeline = pipeline_on(self._on, self._decode)
         graphs = [graph] if pipeline is None else [stage.graph for stage in pipeline.stages]
-        sizes = graph.size_values({batch_name(graph): 1, graph.size_of_role("context"): self._limits.context})
+        sizes = graph.size_values({batch_name(graph): 1, _size(graph, "context"): self._limits.context})
         held = max(
             paged_bytes(each, self._on.precision, block, lambda quantity: value_of(quantity, sizes)) for each in graphs
         )
@@ -492,6 +495,13 @@ def _chunk_rows(most: int) -> NDArray[np.int64]:
 
 
 _CHUNK_STEPS = ((64, 1024), (128, 4096), (512, 65_536), (8192, 10_000_000))
+
+
+def _size(graph: Graph, role: str) -> str:
+    name = graph.size_of_role(role)
+    if name is None:
+        raise StepCostsError(f"this graph has no size of the {role}; capture it as a named size")
+    return name
 
 
 def _others(graph: Graph, points: int, *known: str | None) -> dict[str, Any]:
@@ -540,4 +550,5 @@ def _extended(at: Numbers, knots: Numbers, values: Numbers) -> Numbers:
 
     inside = np.interp(at, knots, values)
     slope = (values[-1] - values[-2]) / max(1.0, float(knots[-1] - knots[-2]))
-    return np.maximum(0.0, inside + np.maximum(0.0, at - knots[-1]) * slope)
+    found: Numbers = np.maximum(0.0, inside + np.maximum(0.0, at - knots[-1]) * slope)
+    return found

@@ -43,7 +43,8 @@ class Table:
 
         place, share = _between(self.rows, np.asarray(row, dtype=np.float64))
         if self.columns is None:
-            return tuple(values[place] + share * (values[place + 1] - values[place]) for values in self._values())
+            line = [values[place] + share * (values[place + 1] - values[place]) for values in self._values()]
+            return line[0], line[1]
         other, part = _between(self.columns, np.asarray(column, dtype=np.float64))
         found = []
         for values in self._values():

@@ -182,7 +182,8 @@ def _stamps(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.
         stamps = np.asarray(plain, dtype="datetime64[ns]")
         if not np.isnat(stamps).any():
             whole = stamps.astype("datetime64[s]")
-            return whole.astype(np.int64) + (stamps - whole).astype(np.int64) * 1e-9
+            seconds: NDArray[np.float64] = whole.astype(np.int64) + (stamps - whole).astype(np.int64) * 1e-9
+            return seconds
     except ValueError:
         pass
     found = np.full(len(texts), np.nan)

@@ -446,8 +446,8 @@ def _both(one: Rows, other: Rows) -> Rows:
         return None if parts[0] is None else np.concatenate(parts, axis=-1)
 
     hashes = None if one.hashes is None or other.hashes is None else [*one.hashes, *other.hashes]
-    names = ("lines", "times_s", "prompts", "outputs")
-    return Rows(*(together(name) for name in names), hashes, together("conversations"))
+    lines, times_s, prompts, outputs = (together(name) for name in ("lines", "times_s", "prompts", "outputs"))
+    return Rows(lines, times_s, prompts, outputs, hashes, together("conversations"))
 
 
 def _spread(chunks: Iterator[Requests]) -> Iterator[Requests]:
