@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -30,6 +30,22 @@ CONFIGS = (
 ENGINES = [name for name in _core.engines() if name != "torch"]
 
 
+def captured(capture: Callable[[str, str], ic.Graph]) -> list[Value]:
+    """Return the documents of prefills and decode steps of small language models.
+
+    Args:
+        capture: Returns the graph of a spec, whose phase and kind of model come second: `"decode mamba"`.
+    """
+    documents = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, config in enumerate(CONFIGS):
+            path = Path(folder) / f"{number}.json"
+            path.write_text(json.dumps(config), encoding="utf-8")
+            for phase in ("prefill", "decode"):
+                documents.append(capture(f"hf:{path}#{phase}", f"{phase} {config['model_type']}").to_dict())
+    return documents
+
+
 class Engines(GraphJson):
     """`engine_graph`, then `count` and `estimate`."""
 
@@ -38,14 +54,7 @@ class Engines(GraphJson):
 
     def seeds(self) -> list[Value]:
         """Return the documents of prefills and decode steps of small language models."""
-        documents = []
-        with tempfile.TemporaryDirectory() as folder:
-            for number, config in enumerate(CONFIGS):
-                path = Path(folder) / f"{number}.json"
-                path.write_text(json.dumps(config), encoding="utf-8")
-                for phase in ("prefill", "decode"):
-                    documents.append(ic.capture(f"hf:{path}#{phase}").to_dict())
-        return documents
+        return captured(lambda spec, _: ic.capture(spec))
 
     def draw(self, random: Random) -> Value:
         """Return a changed document, and the engine."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from random import Random
 
 import pyinfercost as ic
@@ -14,7 +11,7 @@ from pyinfercost.sources.captured import graph_over
 
 from ..door import Corpus, Figure, require
 from ..values import Value
-from .engines import CONFIGS, ENGINES
+from .engines import ENGINES, captured
 from .figures import MACHINES, of_counts, of_estimate
 from .graph_json import GraphJson, graph_of
 
@@ -25,6 +22,12 @@ _NUMBERS = (1, 2, 3, 8, 0, -1, 2**40)
 _LOADS = ("balanced", "random", "power:1", "power:-1", "1:2:3:4", "", "loads")
 
 
+def _with_open_sizes(spec: str, kind: str) -> ic.Graph:
+    phase, _, model = kind.partition(" ")
+    sizes = _SIZES[phase]
+    return graph_over(spec, {"batch": sizes["batch"]} if model == "mamba" else sizes).graph  # it has no context
+
+
 class Layouts(GraphJson):
     """`parallel`, `engine_graph` of the rank, then `count` and `estimate`."""
 
@@ -33,15 +36,7 @@ class Layouts(GraphJson):
 
     def seeds(self) -> list[Value]:
         """Return the documents of prefills and decode steps of small language models, with open sizes."""
-        documents = []
-        with tempfile.TemporaryDirectory() as folder:
-            for number, config in enumerate(CONFIGS):
-                path = Path(folder) / f"{number}.json"
-                path.write_text(json.dumps(config), encoding="utf-8")
-                for phase, sizes in _SIZES.items():
-                    open_sizes = {"batch": sizes["batch"]} if config["model_type"] == "mamba" else sizes
-                    documents.append(graph_over(f"hf:{path}#{phase}", open_sizes).graph.to_dict())
-        return documents
+        return captured(_with_open_sizes)
 
     def draw(self, random: Random) -> Value:
         """Return a changed document, a layout and an engine."""
