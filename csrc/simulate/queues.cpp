@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/threads.hpp"
+#include "simulate/requests.hpp"
 
 namespace infercost {
 namespace {
@@ -19,10 +20,10 @@ using Times = std::priority_queue<double, std::vector<double>, std::greater<>>;
 
 void check_times(std::span<const double> arrival_s) {
     for (std::size_t i = 0; i < arrival_s.size(); ++i) {
-        if (!std::isfinite(arrival_s[i]) || arrival_s[i] < (i == 0 ? 0.0 : arrival_s[i - 1])) {
+        if (!(arrival_s[i] >= (i == 0 ? 0.0 : arrival_s[i - 1]) && arrival_s[i] <= kLatest_s)) {
             throw std::invalid_argument("queue: request " + std::to_string(i) + " arrives at " +
                                         std::to_string(arrival_s[i]) +
-                                        " s; expected finite times from 0 on that do not fall");
+                                        " s; expected times from 0 to 1e18 that do not fall");
         }
     }
 }
@@ -35,6 +36,13 @@ void check_values(std::span<const double> values, const char* name) {
                                         "; expected a finite number of at least 0");
         }
     }
+}
+
+void check_end(const QueueResult& result) {
+    if (result.busy_s <= kLatest_s && std::isfinite(result.joules)) return;
+    throw std::invalid_argument("queue: servers are busy for " + std::to_string(result.busy_s) + " s with " +
+                                std::to_string(result.joules) +
+                                " J; expected up to 1e18 s and finite energies: shorten the service times");
 }
 
 Times free_at_start(std::int64_t servers, const char* name) {
@@ -69,6 +77,7 @@ QueueResult serve_queue(std::span<const double> arrival_s, std::span<const doubl
         result.start_s.push_back(start);
         result.finish_s.push_back(start + service_s[i]);
     }
+    check_end(result);
     return result;
 }
 
@@ -129,6 +138,7 @@ QueueResult serve_batches(std::span<const double> arrival_s, const BatchingSetti
         result.batch.insert(result.batch.end(), size, static_cast<std::int32_t>(size));
         first += size;
     }
+    check_end(result);
     return result;
 }
 

@@ -24,6 +24,9 @@ inline const char* outcome_name(Outcome outcome) {
     return kNames[static_cast<int>(outcome)];
 }
 
+// Later times are mistakes, and sums of them might not be finite.
+inline constexpr double kLatest_s = 1e18;
+
 // Requests as columns of one length. Empty optional columns are zeros.
 struct RequestColumns {
     std::span<const double> arrival_s;  // not falling

@@ -110,12 +110,26 @@ std::int64_t Server::steps_until(double time_s) const {
         const double root = linear * linear + 4 * half * wanted;
         if (root >= 0) guess = std::ceil((std::sqrt(root) - linear) / (2 * half));
     }
-    // Comparisons with a NaN are false.
-    std::int64_t steps =
-        guess >= 1 ? guess < static_cast<double>(steps_) ? static_cast<std::int64_t>(guess) : steps_ : 1;
-    while (steps > 1 && start_s_ + elapsed(steps - 1) >= time_s) --steps;
-    while (steps < steps_ && start_s_ + elapsed(steps) < time_s) ++steps;
-    return steps;
+    // Rounding may make the guess wrong: the answer is in (low, high]. Comparisons with a NaN are false.
+    const auto ends_before = [&](std::int64_t steps) { return start_s_ + elapsed(steps) < time_s; };
+    std::int64_t high = steps_;
+    if (guess < static_cast<double>(steps_)) high = guess >= 1 ? static_cast<std::int64_t>(guess) : 1;
+    std::int64_t low = high;
+    for (std::int64_t reach = 1; high < steps_ && ends_before(high); reach *= 2) {
+        low = high;
+        high = std::min(steps_, high + reach);
+    }
+    if (low == high) {
+        for (std::int64_t reach = 1; low > 0 && (low == high || !ends_before(low)); reach *= 2) {
+            high = low;
+            low = std::max<std::int64_t>(0, low - reach);
+        }
+    }
+    while (high - low > 1) {
+        const std::int64_t middle = low + (high - low) / 2;
+        (ends_before(middle) ? low : high) = middle;
+    }
+    return high;
 }
 
 void Server::receive() {
@@ -229,9 +243,12 @@ void Server::begin() {
     }
     start_s_ = now_s_;
     end_s_ = start_s_ + elapsed(steps_);
-    if (!std::isfinite(end_s_)) {
-        throw std::invalid_argument("a step of the simulation ends at " + std::to_string(end_s_) +
-                                    " s; expected finite costs of steps at the sizes that occur");
+    if (!(end_s_ <= kLatest_s) || !std::isfinite(totals_.joules + elapsed_j(steps_))) {
+        throw std::invalid_argument(
+            "simulation: a step ends at " + std::to_string(end_s_) + " s after " +
+            std::to_string(totals_.joules + elapsed_j(steps_)) +
+            " J; expected times up to 1e18 s and finite energies: the costs of steps are "
+            "too large for these requests");
     }
     busy_ = true;
 }

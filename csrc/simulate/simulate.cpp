@@ -22,7 +22,7 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kEventsBetweenQuestions = 4096;
 constexpr double kFirstInterval_s = 1e-3;      // of the timeline; it doubles when the samples are used up
-constexpr std::int32_t kMostTokens = 1 << 28;  // of a prompt or an output: sums of both fit 32 bits
+constexpr std::int32_t kMostTokens = 1 << 24;  // of a prompt or an output: sums of both fit 32 bits
 
 [[noreturn]] void refuse(std::size_t request, const std::string& problem) {
     throw std::invalid_argument("simulation: request " + std::to_string(request) + " " + problem);
@@ -57,9 +57,9 @@ class Loader {
         check_lengths(columns);
         for (std::size_t i = 0; i < count; ++i) {
             const double arrival = columns.arrival_s[i];
-            if (!std::isfinite(arrival) || arrival < 0) {
+            if (!(arrival >= 0 && arrival <= kLatest_s)) {
                 refuse(first + i,
-                       "arrives at " + std::to_string(arrival) + " s; expected a finite time from 0 on");
+                       "arrives at " + std::to_string(arrival) + " s; expected a time from 0 to 1e18");
             }
             if (arrival < last_s_) {
                 refuse(first + i, "arrives at " + std::to_string(arrival) +
@@ -172,7 +172,10 @@ class Simulation {
                                   static_cast<std::int64_t>(i) < settings.transfer.prefill_servers);
         }
         link_free_s_.assign(servers_.size(), 0);
-        for (std::int64_t i = 0; i < settings.client.max_concurrency; ++i) client_free_.push({0, 0});
+        const auto places = static_cast<std::size_t>(settings.client.max_concurrency);
+        for (std::size_t i = 0; i < std::min(places, most); ++i) client_free_.push({0, 0});
+        ends_s_.assign(servers_.size(), kNever);
+        is_pending_.assign(servers_.size(), 0);
         timeline_.interval_s = kFirstInterval_s;
         more_ = loader_.load();
         grow_results();
@@ -210,34 +213,21 @@ class Simulation {
                 if (stop_ && stop_->load(std::memory_order_relaxed)) throw Interrupted();
                 check_interrupt();
             }
-            std::size_t ending = 0;
-            double end_s = kNever;
-            for (std::size_t i = 0; i < servers_.size(); ++i) {
-                const double end = servers_[i].step_end();
-                if (end < end_s) {
-                    end_s = end;
-                    ending = i;
-                }
-            }
+            const auto first = std::min_element(ends_s_.begin(), ends_s_.end());
+            const double end_s = *first;
             const double sent_s = next_send();
             const double arrives_s = transfers_.empty() ? kNever : transfers_.top().time_s;
             const double deadline_s = has_deadlines ? next_deadline() : kNever;
             const double next_s = std::min(std::min(end_s, sent_s), std::min(arrives_s, deadline_s));
-            if (next_s > time_s_ || !begun_) {
-                // All events up to now have passed: servers form their steps.
-                bool began = false;
-                for (Server& server : servers_) {
-                    if (!server.ready()) continue;
-                    server.begin();
-                    began = began || server.busy();
-                }
-                begun_ = true;
-                if (began) continue;
+            // When all events up to now have passed, servers form their steps.
+            if (!pending_.empty() && next_s > time_s_) {
+                begin();
+                continue;
             }
             if (next_s == kNever) return;
             pass(next_s);
             if (end_s == next_s) {
-                complete(ending);
+                complete(static_cast<std::size_t>(first - ends_s_.begin()));
             } else if (deadline_s == next_s) {
                 time_out();
             } else if (arrives_s == next_s) {
@@ -246,6 +236,24 @@ class Simulation {
                 send();
             }
         }
+    }
+
+    // Notes what a change of a server means for the next events.
+    void touch(std::size_t index) {
+        ends_s_[index] = servers_[index].step_end();
+        if (!servers_[index].ready() || is_pending_[index]) return;
+        is_pending_[index] = 1;
+        pending_.push_back(index);
+    }
+
+    void begin() {
+        std::sort(pending_.begin(), pending_.end());
+        for (const std::size_t index : pending_) {
+            is_pending_[index] = 0;
+            if (servers_[index].ready()) servers_[index].begin();
+            ends_s_[index] = servers_[index].step_end();
+        }
+        pending_.clear();
     }
 
     void pass(double time_s) {
@@ -284,6 +292,7 @@ class Simulation {
     void deliver(std::size_t pool, std::uint32_t request, bool prefilled) {
         const std::size_t chosen = pools_[pool].choose(servers_, request, table_.prompt[request]);
         const Outcome outcome = servers_[chosen].deliver(request, time_s_, prefilled);
+        touch(chosen);
         if (outcome != Outcome::unfinished) settle(request, outcome);
     }
 
@@ -291,7 +300,9 @@ class Simulation {
         const double poll = settings_.client.poll_s;
         if (!(poll > 0)) return time_s;
         const double sent = table_.results.queued_s[request];
-        return sent + std::ceil((time_s - sent) / poll) * poll;
+        const double polls = std::ceil((time_s - sent) / poll);
+        // A pause below the resolution of times is none.
+        return std::isfinite(polls) ? std::max(time_s, sent + polls * poll) : time_s;
     }
 
     // A request has left the system.
@@ -342,6 +353,7 @@ class Simulation {
             moving_.erase(moves);  // its transfer ends without a request
         } else {
             servers_[results.server[request]].cancel(request, time_s_);
+            touch(results.server[request]);
         }
     }
 
@@ -351,6 +363,7 @@ class Simulation {
         Server& server = servers_[index];
         departures_.clear();
         server.complete(departures_);
+        touch(index);
         const bool is_first = static_cast<std::int64_t>(index) < settings_.transfer.prefill_servers;
         for (const Departure& departure : departures_) {
             if (is_first && table_.output[departure.request] > 1) {
@@ -470,6 +483,9 @@ class Simulation {
     const std::atomic<bool>* stop_;
     Router pools_[2];
     std::deque<Server> servers_;
+    std::vector<double> ends_s_;        // of the steps that each server runs
+    std::vector<std::size_t> pending_;  // servers that may form a step
+    std::vector<std::uint8_t> is_pending_;
     std::vector<double> link_free_s_;
     TimedQueue client_free_;  // times at which the client may send
     TimedQueue transfers_;
@@ -482,7 +498,6 @@ class Simulation {
     std::size_t oldest_ = 0;
     std::size_t oldest_queued_ = 0;
     bool more_ = false;
-    bool begun_ = false;
     std::int64_t in_system_ = 0;
     double time_s_ = 0;
     double request_seconds_ = 0;

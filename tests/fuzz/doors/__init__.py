@@ -21,6 +21,7 @@ TABLE = {
     "sweeps": "fuzz.doors.sweeps:Sweeps",
     "stored-sweeps": "fuzz.doors.stored_sweeps:StoredSweeps",
     "profiles": "fuzz.doors.profiles:Profiles",
+    "simulations": "fuzz.doors.simulations:Simulations",
     "limits": "fuzz.doors.limits:Limits",
     "arguments": "fuzz.doors.arguments:Arguments",
     "command-line": "fuzz.doors.command_line:CommandLine",
