@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from .trace.patches import SharedChange
+
 
 @contextlib.contextmanager
 def as_it_was(module: torch.nn.Module) -> Iterator[None]:
@@ -87,20 +89,31 @@ _IN_PLACE_OF: dict[tuple[str, str], Any] = {
 }
 
 
+_own: dict[tuple[str, str], Any] = {}
+"""Module and name -> the value of torch while it is replaced."""
+
+
+def _replacing(key: tuple[str, str], replacement: Any) -> SharedChange:
+    module, name = key
+
+    def make() -> None:
+        _own[key] = getattr(sys.modules[module], name)
+        setattr(sys.modules[module], name, replacement)
+
+    return SharedChange(make, lambda: setattr(sys.modules[module], name, _own.pop(key)))
+
+
+_UNCOMPILED = {key: _replacing(key, replacement) for key, replacement in _IN_PLACE_OF.items()}
+
+
 @contextlib.contextmanager
 def uncompiled() -> Iterator[None]:
     """Run conditions, loops and flex attention without compiling them, if their modules are imported."""
-    before: list[tuple[Any, str, Any]] = []
-    for (module, name), replacement in _IN_PLACE_OF.items():
-        owner = sys.modules.get(module)
-        if owner is not None and hasattr(owner, name):
-            before.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, replacement)
-    try:
+    with contextlib.ExitStack() as stack:
+        for (module, name), change in _UNCOMPILED.items():
+            if hasattr(sys.modules.get(module), name):
+                stack.enter_context(change.needed())
         yield
-    finally:
-        for owner, name, value in before:
-            setattr(owner, name, value)
 
 
 _Cached = type(functools.lru_cache(len))

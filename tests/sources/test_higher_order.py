@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 import pyinfercost as ic
 from pyinfercost.sources.symbols import CaptureError
+from pyinfercost.sources.torch_state import uncompiled
 
 pytestmark = pytest.mark.torch
 
@@ -158,5 +161,27 @@ def test_flex_attention_is_left_as_it_was() -> None:
     traced(flex_attention, *[heads()] * 3)
     with pytest.raises(CaptureError):
         traced(lambda q: flex_attention(q, q, q), meta(3, 3))
+    assert flex._validate_device is before
+    assert flex._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG is False
+
+
+def test_captures_on_threads_leave_flex_attention_as_it_was() -> None:
+    import torch.nn.attention.flex_attention as flex
+
+    before, first_left = flex._validate_device, threading.Event()
+    both = threading.Barrier(2)
+
+    def hold(first: bool) -> None:
+        with uncompiled():
+            both.wait()
+            if not first:
+                first_left.wait()
+                assert flex._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG is True
+        if first:
+            first_left.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(hold, first) for first in (True, False)]:
+            done.result(timeout=60)
     assert flex._validate_device is before
     assert flex._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG is False

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from support.allocations import measure, measure_step
+from support.workspace_cases import has
 from torch import nn
 from torch.nn import functional as F
 
@@ -156,6 +157,8 @@ def check(made: Made, near: float = NEAR) -> None:
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
 def test_models(make: Callable[[], Made]) -> None:
+    if make is convnext_atto and not has("AVX-512"):
+        pytest.skip("the workspace of its depthwise convolutions backward is that of AVX-512, which this machine lacks")
     check(make())
 
 

@@ -184,7 +184,8 @@ bool cut(Relations& relations, const Call& call) {
     if (part != whole && !relations.is_live(source) && !relations.is_weight(source)) {
         // Rows of a table of positions: those of one dimension of an image are not those of another.
         axes[at] = relations.axes().leaf(part);
-    } else if (part != whole && step > 1 && part * step == whole && relations.axes().length(axes[at]) == whole) {
+    } else if (part != whole && step > 1 && part * step == whole &&
+               relations.axes().length(axes[at]) == whole) {
         // One of each group of neighbors: gates and values that lie in turn.
         const AxisList factors = relations.axes().factors(axes[at]);
         const Axes::Length lengths[] = {part, step};
