@@ -67,13 +67,13 @@ def facts_of(workload: Workload) -> Facts:
     sums = np.zeros(4)
     shortest, longest = 2**31, 0
     for chunk in workload.chunks():
-        prompt, output = chunk.prompt_tokens.astype(np.float64), chunk.output_tokens.astype(np.float64)
-        sums += [prompt.sum(), output.sum(), prompt @ prompt, output @ output]
+        prompts, outputs = chunk.prompt_tokens.astype(np.float64), chunk.output_tokens.astype(np.float64)
+        sums += [prompts.sum(), outputs.sum(), prompts @ prompts, outputs @ outputs]
         first = float(chunk.arrival_s[0]) if count == 0 else first
         last = float(chunk.arrival_s[-1])
         count += len(chunk)
-        shortest = min(shortest, int(prompt.min()))
-        longest = max(longest, int((prompt + output).max()))
+        shortest = min(shortest, int(prompts.min()))
+        longest = max(longest, int((prompts + outputs).max()))
         shares = shares or chunk.shares
     if count == 0:
         raise WorkloadError("the workload has no requests; pass a longer duration_s, a higher rate, or another trace")
@@ -81,7 +81,8 @@ def facts_of(workload: Workload) -> Facts:
     rate = (count - 1) / (last - first) if last > first else float("nan")
     if workload.trace is None and workload.rate_per_s is not None and workload.turns is None:
         rate = workload.rate_per_s
-    return Facts(count, *map(float, means), shortest, longest, rate, shares)
+    prompt, output, prompt_square, output_square = map(float, means)
+    return Facts(count, prompt, output, prompt_square, output_square, shortest, longest, rate, shares)
 
 
 @dataclass(frozen=True)

@@ -105,9 +105,10 @@ class Scheduler:
         rules = RULES[costs.engine]
         if costs.step_tokens is None:
             return rules
-        limit = "chunked_prefill_size" if rules.chunked_prefill_size else "max_num_batched_tokens"
-        most = max(rules.max_num_batched_tokens, costs.step_tokens) if rules.chunked_prefill_size else costs.step_tokens
-        return replace(rules, **{"max_num_batched_tokens": most, limit: costs.step_tokens})
+        if rules.chunked_prefill_size:
+            most = max(rules.max_num_batched_tokens, costs.step_tokens)
+            return replace(rules, max_num_batched_tokens=most, chunked_prefill_size=costs.step_tokens)
+        return replace(rules, max_num_batched_tokens=costs.step_tokens)
 
 
 RULES: Mapping[str, Scheduler] = MappingProxyType(

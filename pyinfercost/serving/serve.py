@@ -150,8 +150,9 @@ def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
     """
     if isinstance(model, (str, PathLike)):
         return _captured(fspath(model))
-    graphs = list(model) if isinstance(model, Sequence) else []
-    if len(graphs) != len(("decode", "prefill")) or not all(isinstance(each, _core.Graph) for each in graphs):
+    given: object = model
+    graphs = [each for each in given if isinstance(each, _core.Graph)] if isinstance(given, Sequence) else []
+    if len(graphs) != len(("decode", "prefill")):
         raise ServeError(
             f"model is {shown(model)}; expected the spec of a config such as hf:config.json, the graphs of decode and "
             "prefill, or the result of step_costs"

@@ -187,9 +187,9 @@ def _within(times: dict[str, Numbers], done: NDArray[np.bool_], objective: tuple
     """Return which requests are within all limits; one without further tokens has no time per token to exceed."""
     import numpy as np
 
-    within = done.copy()
+    within: NDArray[np.bool_] = done.copy()
     for each in objective:
-        within &= ~(np.nan_to_num(times[each.latency], nan=0.0) >= each.limit_s)
+        within &= np.nan_to_num(times[each.latency], nan=0.0) < each.limit_s
     return within
 
 
