@@ -71,6 +71,9 @@ if TYPE_CHECKING:
     from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile
     from .results.record import CostRecord as CostRecord
+    from .results.serving_result import Latency as Latency
+    from .results.serving_result import ServingResult as ServingResult
+    from .results.serving_result import ServingTimeline as ServingTimeline
     from .results.sparsity import ActivationSparsity as ActivationSparsity
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
@@ -83,6 +86,8 @@ if TYPE_CHECKING:
     from .serving.closed_form import closed_form as closed_form
     from .serving.conversations import Turns as Turns
     from .serving.requests import Requests as Requests
+    from .serving.scheduler import Scheduler as Scheduler
+    from .serving.serve import serve as serve
     from .serving.servers import Servers as Servers
     from .serving.step_costs import step_costs as step_costs
     from .serving.step_tables import StepCosts as StepCosts
@@ -137,6 +142,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
+    ".results.serving_result": ("Latency", "ServingResult", "ServingTimeline"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.stages": ("StageEstimate",),
     ".results.tradeoff": ("Tradeoff",),
@@ -145,6 +151,8 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.closed_form": ("Load", "closed_form"),
     ".serving.conversations": ("Turns",),
     ".serving.requests": ("Requests",),
+    ".serving.scheduler": ("Scheduler",),
+    ".serving.serve": ("serve",),
     ".serving.servers": ("Servers",),
     ".serving.step_costs": ("step_costs",),
     ".serving.step_tables": ("StepCosts",),

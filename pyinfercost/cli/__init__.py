@@ -21,6 +21,7 @@ from .measure_command import measure
 from .options import EPILOG, format_option
 from .output import messages_for_people, show, show_pairs, write
 from .profile_command import profile
+from .serve_command import serve
 from .sparsity_command import sparsity
 from .sweep_command import sweep
 
@@ -56,6 +57,7 @@ def main(context: click.Context, debug: bool) -> None:
 main.add_command(profile)
 main.add_command(sweep)
 main.add_command(collective)
+main.add_command(serve)
 main.add_command(diff)
 main.add_command(calibrate)
 main.add_command(measure)

@@ -184,6 +184,27 @@ def engine_memory(engine: str, *, gpu: bool) -> EngineMemory:
     return ENGINES.get(engine, ENGINES[_EVERYTHING]) if gpu else ENGINES[_EVERYTHING]
 
 
+def engine_sequences(engine: str, machine: Hardware) -> int:
+    """Return the sequences that an engine runs at most with its own settings."""
+    if engine == "vllm":
+        large = machine.memory_bytes >= _VLLM_LARGE and not is_a100(machine)
+        return _VLLM_MORE_SEQUENCES if large else _VLLM_SEQUENCES
+    return _SEQUENCES.get(engine, _VLLM_SEQUENCES)
+
+
+_SEQUENCES = {"sglang": 1024, "trtllm": 2048, "llamacpp": 64}
+
+
+def engine_tokens(engine: str, machine: Hardware) -> int | None:
+    """Return the tokens of prompts in a step that an engine sets by the memory; None if the memory plays no part."""
+    if engine == "vllm":
+        large = machine.memory_bytes >= _VLLM_LARGE and not is_a100(machine)
+        return _VLLM_MORE_TOKENS if large else _VLLM_TOKENS
+    if engine == "sglang":
+        return max(tokens for bound, tokens, _ in _SGLANG_STEPS if machine.memory_bytes >= bound)
+    return None
+
+
 def is_a100(machine: Hardware) -> bool:
     """Return whether engines take a machine for an A100."""
     return "a100" in machine.id

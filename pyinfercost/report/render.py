@@ -91,6 +91,13 @@ _RENDERERS = {
         "columns": "layouts.COLUMNS",
         "layout": "layouts.layouts_layout",
     },
+    "ServingResult": {
+        "dict": "serving.serving_document",
+        "rows": "serving.serving_rows",
+        "columns": "serving.COLUMNS",
+        "line": "serving.serving_line",
+        "layout": "serving.serving_layout",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,51 +23,22 @@ class LoadError(InputError):
     """A load, or servers, whose numbers are out of range or contradict each other."""
 
 
-@dataclass(frozen=True)
-class Rules:
-    """How an engine forms its steps, as far as means depend on it.
-
-    Attributes:
-        mixes: Whether prompts are read in the steps that decode; else in steps of their own, before all others.
-        budget: Most tokens of a step.
-        chunks: Whether a longer prompt, or one that does not fit, is read in parts.
-        reserves: Share of the answer for which memory is kept at admission: 0 lets sequences run until the memory is
-            full and then takes the newest back, 1 never does.
-    """
-
-    mixes: bool
-    budget: int
-    chunks: bool
-    reserves: float
-
-
-RULES: Mapping[str, Rules] = MappingProxyType(
-    {
-        "vllm": Rules(mixes=True, budget=8192, chunks=True, reserves=0.0),
-        "sglang": Rules(mixes=False, budget=8192, chunks=True, reserves=0.4),
-        "trtllm": Rules(mixes=True, budget=8192, chunks=False, reserves=1.0),
-        "llamacpp": Rules(mixes=True, budget=2048, chunks=True, reserves=1.0),
-    }
-)
-"""Engine -> its rules on devices with 80 GB. SGLang reserves 0.7 of the answer, less the longer it runs."""
-
-
 class Servers:
     """Tables of many deployments on common knots, so that all are evaluated at once.
 
     Args:
         costs: The deployments.
-        rules: How each forms its steps; by default as `RULES` says for its engine.
+        schedulers: How each forms its steps; by default with the engine's own settings.
     """
 
-    def __init__(self, costs: Sequence[StepCosts], rules: Sequence[Rules] | None = None) -> None:
+    def __init__(self, costs: Sequence[StepCosts], schedulers: Sequence[Scheduler] | None = None) -> None:
         import numpy as np
 
         if not costs:
             raise LoadError("there are no deployments; pass at least one StepCosts")
-        ways = [RULES[each.engine] for each in costs] if rules is None else list(rules)
+        ways = [Scheduler.of(each) for each in costs] if schedulers is None else list(schedulers)
         if len(ways) != len(costs):
-            raise LoadError(f"there are {len(costs)} deployments and {len(ways)} rules; pass one for each")
+            raise LoadError(f"there are {len(costs)} deployments and {len(ways)} schedulers; pass one for each")
         self.costs = tuple(costs)
         tokens = max(each.most_tokens for each in costs)
         sequences = max(each.most_sequences for each in costs)
@@ -100,8 +70,13 @@ class Servers:
             "host_prefill": column([each.host_prefill_s for each in costs]),
             "overlaps": column([each.overlaps_host for each in costs]),
             "idle_w": column([each.idle_w for each in costs]),
-            "most": column([each.most_sequences for each in costs]),
-            "pool": column([np.inf if each.pool_tokens is None else each.pool_tokens for each in costs]),
+            "most": column(
+                [
+                    min(each.most_sequences, way.max_num_seqs or each.most_sequences)
+                    for each, way in zip(costs, ways, strict=True)
+                ]
+            ),
+            "pool": column([_pool(each, way) for each, way in zip(costs, ways, strict=True)]),
             "block": column([each.block_tokens for each in costs]),
             "copies": column([each.copies for each in costs]),
             "devices": column([each.devices for each in costs]),
@@ -109,7 +84,7 @@ class Servers:
             "fill": column([each.prefill_fill for each in costs]),
             "mixes": column([way.mixes for way in ways]),
             "budget": column([way.budget for way in ways]),
-            "chunks": column([way.chunks for way in ways]),
+            "chunks": column([way.enable_chunked_prefill for way in ways]),
             "reserves": column([way.reserves for way in ways]),
         }
 
@@ -135,6 +110,13 @@ class Servers:
     def _axis(self, name: str) -> _Axis:
         axis: _Axis = getattr(self, f"_{name}")
         return axis
+
+
+def _pool(costs: StepCosts, scheduler: Scheduler) -> float:
+    """Return the tokens that the cache of a copy holds."""
+    if scheduler.num_gpu_blocks is not None:
+        return float(scheduler.num_gpu_blocks * costs.block_tokens)
+    return float("inf") if costs.pool_tokens is None else float(costs.pool_tokens)
 
 
 _DENSE, _PER_OCTAVE = 64, 16  # knots of common axes: each number at first, then so many in an octave

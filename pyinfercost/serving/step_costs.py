@@ -16,7 +16,7 @@ from .._checks import Range, number, whole
 from ..deployment import serving_text
 from ..deployment.deployment import TORCH
 from ..errors import InputError
-from ..predict.memory_use import Prompt, engine_memory, is_a100, memory_on, paged_bytes
+from ..predict.memory_use import Prompt, engine_memory, engine_sequences, engine_tokens, memory_on, paged_bytes
 from ..predict.plans import caches_of, family_of, launched_graph, value_of
 from ..predict.stage_costs import micro_batch
 from ..predict.stages import pipeline_on
@@ -39,7 +39,6 @@ _SCALED = {f"{part}_s" for part in _PARTS} | {f"{part}_spread_s" for part in _PA
 _TOLERANCE = Range(0.0, 0.1)
 _TOKENS = Range(2, 10_000_000)
 _SEQUENCES = Range(1, 1_000_000)
-_LARGE = 70 * 2**30  # vLLM takes more sequences from this memory on, except on A100
 _SIXTEEN = 16  # least mean context of a table
 
 
@@ -79,7 +78,7 @@ def step_costs(
         raise StepCostsError(f"engine is {on.engine!r}, which forms no steps; pass a serving engine, such as 'vllm'")
     limits = _Limits(
         context=whole(context, "context", _TOKENS, StepCostsError),
-        sequences=_most_sequences(on)
+        sequences=engine_sequences(on.engine, on.machine)
         if most_sequences is None
         else whole(most_sequences, "most_sequences", _SEQUENCES, StepCostsError),
         tokens=whole(most_tokens, "most_tokens", _TOKENS, StepCostsError),
@@ -94,13 +93,6 @@ def step_costs(
                     "capture it with batch, context and sequence as named sizes"
                 )
     return _Builder(decode, prefill, on, limits).build()
-
-
-def _most_sequences(on: Deployment) -> int:
-    """Return the sequences that an engine runs at most with its own settings."""
-    if on.engine == "vllm":
-        return 1024 if on.machine.memory_bytes >= _LARGE and not is_a100(on.machine) else 256
-    return {"sglang": 1024, "trtllm": 2048, "llamacpp": 64}.get(on.engine, 256)
 
 
 @dataclass(frozen=True)
@@ -310,6 +302,7 @@ class _Builder:
             kv_bytes_per_token=self._kv_bytes_per_token(engine.block),
             context=limits.context,
             usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
+            step_tokens=engine_tokens(on.engine, on.machine),
         )
 
     def _beyond(

@@ -126,6 +126,8 @@ class StepCosts:
         kv_bytes_per_token: Bytes of the cache of one token on that device, in whole sequences of `context` tokens.
         context: Tokens of a sequence for which `kv_bytes_per_token` holds: windows and states do not grow.
         usd_per_h: Price of all devices of all copies; None without a price.
+        step_tokens: Tokens of prompts in a step, which the engine sets by the memory of the machine; None for those on
+            devices with 80 GB.
     """
 
     engine: str
@@ -161,6 +163,7 @@ class StepCosts:
     kv_bytes_per_token: float
     context: int
     usd_per_h: float | None
+    step_tokens: int | None = None
 
     @property
     def pool_blocks(self) -> int | None:

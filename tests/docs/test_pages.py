@@ -11,9 +11,11 @@ from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
 from support.language_configs import LLAMA, spec_of
 from support.paths import ROOT
+from support.step_costs import step_costs_like_an_h100
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
+from pyinfercost.results.serving_result import LATENCIES
 
 pytestmark = pytest.mark.torch
 
@@ -109,6 +111,15 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     several = ic.profile(transformer(heads=4), hardware="h100-sxm-80gb", layout="tensor=4", batch=8, sequence=128)
     divided = several.to_dict()["estimate"]
     document["estimate"] |= {"memory": both["memory"], **{key: divided[key] for key in ("per_device", "exchanges")}}
+    served = ic.serve(
+        step_costs_like_an_h100(),
+        workload=ic.Workload(rate_per_s=1, prompt=[8, 9000], output=8, requests=20),
+        slo="ttft_p50<1ms",
+        max_model_len=8192,
+    ).to_dict()["serve"]
+    served |= {"scheduler": {"NAME": 1}, "LATENCY": served["ttft_s"]}
+    served |= dict.fromkeys(LATENCIES)
+    document["serve"] = served
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

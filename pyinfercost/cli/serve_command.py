@@ -1,0 +1,181 @@
+"""`pyinfercost serve`: a serving engine under load."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._checks import MOST
+from .deployment_options import deployment_of_options, deployment_options, usage_errors
+from .options import EPILOG, format_option
+from .output import STOPPED, messages_for_people, say, write_result
+
+if TYPE_CHECKING:
+    from ..serving.workload import Workload
+
+_RATE = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
+_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_REQUESTS = 10_000
+_NOT_UNDER_LOAD = ("utilization", "region", "transfer", "instances")
+_SETTINGS = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
+
+
+def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, words in (
+        ("max_model_len", "Longest prompt with its answer, in tokens; default: the context of the model."),
+        ("num_gpu_blocks", "Blocks of the cache; default: those that the memory holds."),
+        ("max_num_batched_tokens", "Most tokens of a step."),
+        ("max_num_seqs", "Most sequences that run in a server."),
+    ):
+        option = click.option(f"--{name.replace('_', '-')}", type=click.IntRange(min=1), metavar="N", help=words)
+        command = option(command)
+    return command
+
+
+@click.command(epilog=EPILOG)
+@deployment_options()
+@click.option("--rate", metavar="RATE", help="Requests per second, minute or hour, such as 4/s or 90/min.")
+@click.option("--concurrency", type=click.IntRange(min=1, max=MOST), metavar="N", help="Clients, instead of a rate.")
+@click.option(
+    "--arrivals", metavar="KIND", help="poisson (default), gamma:cv=4, bursts:size=8, diurnal:depth=0.8, at-once."
+)
+@click.option(
+    "--prompt", metavar="TOKENS", help="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2."
+)
+@click.option("--output-tokens", "--output", "output_tokens", metavar="TOKENS", help="Tokens of answers, likewise.")
+@click.option(
+    "--trace",
+    metavar="[FORMAT:]FILE",
+    help="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled.",
+)
+@click.option(
+    "--requests", type=click.IntRange(min=1), metavar="N", help=f"Number of requests.  [default: {_REQUESTS}]"
+)
+@click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p99<0.5,tpot_p50<30ms".')
+@click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="Copies of the deployment.")
+@click.option(
+    "--routing",
+    type=click.Choice(("least_loaded", "round_robin", "prefix_aware")),
+    default="least_loaded",
+    show_default=True,
+    help="How requests are shared by replicas.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
+@_scheduler_options
+@click.option("--no-progress", is_flag=True, help="Do not show progress.")
+@format_option("table", "json", "csv", "md")
+@click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@click.argument("model")
+def serve(
+    *,
+    model: str,
+    slo: str | None,
+    replicas: int,
+    routing: str,
+    no_progress: bool,
+    form: str,
+    out: str | None,
+    **options: Any,
+) -> None:
+    """Predict latencies, throughput and cost of a serving engine under load.
+
+    MODEL is the config of a language model without a phase, such as hf:config.json. Each step of the engine's scheduler
+    is simulated. After Ctrl-C, the figures are those of the requests that were answered.
+    """
+    with messages_for_people():
+        if options["hardware"] is None and options["on"] is None:
+            raise click.UsageError("Missing option '--hardware' / '-H'.")
+        for name in _NOT_UNDER_LOAD:
+            if options[name] is not None:
+                raise click.UsageError(f"--{name} has no effect on a server under load; leave it out")
+        on = deployment_of_options(options)
+        if options["engine"] is None and on.engine == "torch":
+            raise click.UsageError("Missing option '--engine'; expected vllm, sglang or trtllm")
+        from ..serving.objectives import parse_slo
+        from ..serving.serve import serve as serve_model
+
+        with usage_errors("--slo"):
+            parse_slo(slo)
+        workload = _workload(options)
+        settings = {name: options[name] for name in _SETTINGS if options[name] is not None}
+        quiet = no_progress or form != "table" or not sys.stderr.isatty()
+        with _requests_shown(quiet=quiet) as shown:
+            result = serve_model(
+                model,
+                on=on,
+                workload=workload,
+                slo=slo,
+                replicas=replicas,
+                routing=routing,
+                progress=shown,
+                **settings,
+            )
+        write_result(result, form, out)
+        if result.interrupted:
+            say(f"Stopped: {result.finished} of {result.requests} requests were answered")
+            raise click.exceptions.Exit(STOPPED)
+
+
+def _workload(options: dict[str, Any]) -> Workload:
+    """Return the workload of the options.
+
+    Raises:
+        click.UsageError: An option is missing, contradicts another one, or has a wrong value.
+    """
+    from ..serving.workload import Workload
+
+    rate = None if options["rate"] is None else _rate(options["rate"])
+    given = {"arrivals": options["arrivals"], "clients": options["concurrency"], "seed": options["seed"]}
+    given |= {"prompt": options["prompt"], "output": options["output_tokens"]}
+    if options["trace"] is not None:
+        trace = _trace(options["trace"])
+        if rate is not None and trace.timed:
+            trace, rate = trace.at_rate(rate), None
+        with usage_errors():
+            return Workload(trace=trace, rate_per_s=rate, requests=options["requests"], **given)
+    if rate is None and options["concurrency"] is None and options["arrivals"] != "at-once":
+        raise click.UsageError(
+            "Missing option '--rate', '--concurrency' or '--trace'; expected one, such as --rate 4/s"
+        )
+    for name, option in (("prompt", "--prompt"), ("output", "--output")):
+        if given[name] is None:
+            raise click.UsageError(f"Missing option '{option}'; expected tokens, such as {option} 256")
+    with usage_errors():
+        return Workload(rate_per_s=rate, requests=options["requests"] or _REQUESTS, **given)
+
+
+def _rate(text: str) -> float:
+    match = _RATE.fullmatch(text)
+    try:
+        return float(match[1]) / _SECONDS[match[2] or "s"]  # type: ignore[index]  # None raises TypeError
+    except (TypeError, ValueError):
+        raise click.UsageError(f"--rate takes a number per s, min or h, such as 4/s or 90/min; got {text!r}") from None
+
+
+def _trace(text: str) -> Any:
+    from ..serving.trace_formats import FORMATS
+    from ..serving.traces import read_trace
+
+    name, colon, path = text.partition(":")
+    if colon and name in FORMATS:
+        return read_trace(path, name)
+    return read_trace(text)
+
+
+@contextmanager
+def _requests_shown(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how many requests have arrived, on a terminal."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Requests", total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)

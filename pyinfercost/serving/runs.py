@@ -1,0 +1,284 @@
+"""Runs of the simulator: a workload streamed into servers of one deployment, and the same at the ends of the bands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .arrivals import ClosedLoop
+from .requests import WorkloadError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .requests import Requests
+    from .scheduler import Scheduler
+    from .step_tables import StepCosts, Table
+    from .workload import Workload
+
+_PIECE = 1024  # requests that are handed over together
+_SAMPLES = 256  # of the timeline, or up to twice as many
+_IDS_TOKENS = 16  # tokens with one id at least: SGLang has pages of one token, whose prefixes come in such parts
+_MOST_BISECTIONS = 60
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one reading of a workload says.
+
+    Attributes:
+        requests: Number of requests.
+        prompt: Mean tokens of prompts.
+        output: Mean tokens of answers.
+        prompt_square: Mean square of the tokens of prompts.
+        output_square: Mean square of the tokens of answers.
+        shortest_prompt: Least tokens of a prompt.
+        longest: Most tokens of a prompt with its answer.
+        rate_per_s: Mean rate of arrivals; not a number without one.
+        shares: Whether prompts may share tokens.
+    """
+
+    requests: int
+    prompt: float
+    output: float
+    prompt_square: float
+    output_square: float
+    shortest_prompt: int
+    longest: int
+    rate_per_s: float
+    shares: bool
+
+
+def facts_of(workload: Workload) -> Facts:
+    """Read a workload once.
+
+    Raises:
+        WorkloadError: It has no requests.
+        TraceError: The trace is wrong.
+    """
+    import numpy as np
+
+    count, first, last, shares = 0, 0.0, 0.0, False
+    sums = np.zeros(4)
+    shortest, longest = 2**31, 0
+    for chunk in workload.chunks():
+        prompts, outputs = chunk.prompt_tokens.astype(np.float64), chunk.output_tokens.astype(np.float64)
+        sums += [prompts.sum(), outputs.sum(), prompts @ prompts, outputs @ outputs]
+        first = float(chunk.arrival_s[0]) if count == 0 else first
+        last = float(chunk.arrival_s[-1])
+        count += len(chunk)
+        shortest = min(shortest, int(prompts.min()))
+        longest = max(longest, int((prompts + outputs).max()))
+        shares = shares or chunk.shares
+    if count == 0:
+        raise WorkloadError("the workload has no requests; pass a longer duration_s, a higher rate, or another trace")
+    means = sums / count
+    rate = (count - 1) / (last - first) if last > first else float("nan")
+    if workload.trace is None and workload.rate_per_s is not None and workload.turns is None:
+        rate = workload.rate_per_s
+    prompt, output, prompt_square, output_square = map(float, means)
+    return Facts(count, prompt, output, prompt_square, output_square, shortest, longest, rate, shares)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is simulated.
+
+    Attributes:
+        costs: Steps of one replica.
+        scheduler: Settings of its scheduler.
+        workload: The requests.
+        facts: What one reading of them said.
+        replicas: Replicas behind the router.
+        routing: Rule of the router.
+        blocks: Blocks of the cache of one copy of the model.
+    """
+
+    costs: StepCosts
+    scheduler: Scheduler
+    workload: Workload
+    facts: Facts
+    replicas: int
+    routing: str
+    blocks: int
+
+    @property
+    def servers(self) -> int:
+        """Simulated servers: copies of the model in all replicas."""
+        return self.replicas * self.costs.copies
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that a server runs at most."""
+        return self.scheduler.max_num_seqs or self.costs.most_sequences
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the simulator found.
+
+    Attributes:
+        prompt: Tokens of the prompt of each request that was sent.
+        output: Tokens of its answer.
+        arrays: Columns of `_core.simulate` by name.
+        servers: Totals of each server by name.
+        timeline: The servers over time.
+        end_s: Time of the last event.
+        interrupted: Whether Ctrl-C ended the run.
+    """
+
+    prompt: NDArray[np.int64]
+    output: NDArray[np.int64]
+    arrays: Mapping[str, Any]
+    servers: Mapping[str, Any]
+    timeline: Mapping[str, Any]
+    end_s: float
+    interrupted: bool
+
+
+def simulated(run: Run, progress: Progress | None = None) -> Found:
+    """Simulate a run."""
+    feed = _Feed(run, progress)
+    return feed.found(_core.simulate([(_cluster(run, run.costs), feed.stream())])[0])
+
+
+def bands_of(run: Run) -> tuple[Found, ...]:
+    """Simulate a run at the low and the high end of the bands of its steps; nothing if Ctrl-C ends that."""
+    feeds = [_Feed(run, None), _Feed(run, None)]
+    jobs = [
+        (_cluster(run, _stretched(run.costs, high=high)), feed.stream())
+        for feed, high in zip(feeds, (False, True), strict=True)
+    ]
+    made = [feed.found(each) for feed, each in zip(feeds, _core.simulate(jobs, threads=len(jobs)), strict=True)]
+    return () if any(each.interrupted for each in made) else tuple(made)
+
+
+class _Feed:
+    """Hands the requests of a workload to a simulation, piece by piece, and keeps their lengths."""
+
+    def __init__(self, run: Run, progress: Progress | None) -> None:
+        self._run, self._progress = run, progress
+        block = run.costs.block_tokens
+        self._ids_tokens = block if block % _IDS_TOKENS == 0 else block * _IDS_TOKENS
+        self._pieces = (
+            chunk.part(slice(first, first + _PIECE))
+            for chunk in run.workload.chunks()
+            for first in range(0, len(chunk), _PIECE)
+        )
+        self._sent = 0
+        self._lengths: list[tuple[NDArray[Any], NDArray[Any]]] = []
+
+    def stream(self) -> _core.RequestStream:
+        """Return the requests for the simulator."""
+        return _core.RequestStream(self._run.facts.requests, self._next)
+
+    def _next(self) -> _core.SimulatedRequests | None:
+        piece = next(self._pieces, None)
+        if piece is None:
+            return None
+        self._sent += len(piece)
+        self._lengths.append((piece.prompt_tokens, piece.output_tokens))
+        if self._progress is not None:
+            self._progress(self._sent, self._run.facts.requests)
+        return _core.SimulatedRequests(
+            piece.arrival_s, piece.prompt_tokens, piece.output_tokens, **self._prefixes(piece)
+        )
+
+    def _prefixes(self, piece: Requests) -> dict[str, Any]:
+        if not (piece.shares and self._run.scheduler.enable_prefix_caching):
+            return {}
+        offsets, hashes = piece.block_hashes(self._ids_tokens)
+        return {"prefix_from": offsets, "prefix_ids": hashes, "prefix_tokens": self._ids_tokens}
+
+    def found(self, made: Mapping[str, Any]) -> Found:
+        """Return what the simulator found."""
+        import numpy as np
+
+        sent = len(made["outcome"])
+        prompt, output = (
+            np.concatenate([each[which] for each in self._lengths] or [np.zeros(0)])[:sent].astype(np.int64)
+            for which in range(2)
+        )
+        names = ("queued_s", "scheduled_s", "first_token_s", "finish_s", "cached_tokens", "preemptions", "outcome")
+        return Found(
+            prompt=prompt,
+            output=output,
+            arrays={name: np.asarray(made[name]) for name in names},
+            servers={name: np.asarray(values) for name, values in made["servers"].items()},
+            timeline=made["timeline"],
+            end_s=float(made["end_s"]),
+            interrupted=bool(made["interrupted"]),
+        )
+
+
+def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
+    scheduler, process = run.scheduler, run.workload.process
+    sglang = costs.engine == "sglang"
+    server = _core.SimulatedServer(
+        costs=costs.core,
+        engine=costs.engine,
+        blocks=run.blocks,
+        block_tokens=costs.block_tokens,
+        max_sequences=run.sequences,
+        max_tokens=scheduler.max_num_batched_tokens,
+        chunk_tokens=scheduler.chunked_prefill_size if sglang else 0,
+        chunked_prefill=scheduler.enable_chunked_prefill,
+        max_model_tokens=scheduler.max_model_len,
+        prefix_cache=scheduler.enable_prefix_caching and run.facts.shares,
+        evicts=scheduler.evicts,
+        drafts=costs.draft_tokens,
+        acceptance=[_acceptance(costs)] * costs.draft_tokens,
+        stream_interval=scheduler.stream_interval,
+    )
+    return _core.SimulatedCluster(
+        [server] * run.servers,
+        routing=run.routing,
+        max_concurrency=process.clients,
+        think_s=process.think_s if isinstance(process, ClosedLoop) else 0.0,
+        seed=run.workload.seed,
+        samples=_SAMPLES,
+    )
+
+
+def _acceptance(costs: StepCosts) -> float:
+    """Return the probability that a draft is accepted, from the tokens that a step yields: a sum of its powers."""
+    low, high = 0.0, 1.0
+    for _ in range(_MOST_BISECTIONS):
+        middle = (low + high) / 2
+        if sum(middle**power for power in range(costs.draft_tokens + 1)) < costs.tokens_per_step:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _stretched(costs: StepCosts, *, high: bool) -> StepCosts:
+    """Return the tables at one end of the error band of a step: all its parts and its host are longer, or shorter.
+
+    Parts of decode steps have the band of those, and products and attention of steps with prompts that of these.
+    """
+
+    def factor(spread: float) -> float:
+        return 1 + spread if high else 1 / (1 + spread)
+
+    def longer(table: Table, spread: float) -> Table:
+        return replace(table, seconds=table.seconds * factor(spread))
+
+    decode, prefill = costs.spread, costs.prefill_spread
+    return replace(
+        costs,
+        tokens=longer(costs.tokens, prefill),
+        prefill=longer(costs.prefill, prefill),
+        recorded=longer(costs.recorded, decode),
+        outputs=longer(costs.outputs, decode),
+        decode=longer(costs.decode, decode),
+        drafts=None if costs.drafts is None else longer(costs.drafts, decode),
+        host_step_s=costs.host_step_s * factor(decode),
+        host_sequence_s=costs.host_sequence_s * factor(decode),
+        host_prefill_s=costs.host_prefill_s * factor(prefill),
+    )

@@ -1,0 +1,145 @@
+"""Settings of an engine's scheduler, for the closed form and for the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from .._checks import Range, flag, number, shown, whole
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from .step_tables import StepCosts
+
+_TOKENS = Range(1, 2**31 - 1)
+SEQUENCES = Range(1, 2**20)
+"""Numbers of sequences that the simulator takes."""
+_BLOCKS = Range(2, 2**31 - 1)
+_SHARE = Range(0.0, 1.0)
+_SIMULATED = ("vllm", "sglang", "trtllm")
+
+
+class SchedulerError(InputError):
+    """Settings of a scheduler that are out of range, or an engine without one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """How an engine forms its steps.
+
+    Attributes:
+        mixes: Whether prompts are read in the steps that decode; else in steps of their own, before all others.
+        max_num_batched_tokens: Most tokens of a step (SGLang: of prompts in it, `max_prefill_tokens`; TensorRT-LLM:
+            `max_num_tokens`).
+        enable_chunked_prefill: Whether a longer prompt, or one that does not fit, is read in parts.
+        chunked_prefill_size: SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step.
+        reserves: Share of the answer for which memory is kept at admission, on average: 0 lets sequences run until the
+            memory is full and then takes the newest back, 1 never does. The simulator has the engine's own rule.
+        max_num_seqs: Most sequences that run (SGLang: `max_running_requests`; TensorRT-LLM: `max_batch_size`); None
+            for those of the tables.
+        num_gpu_blocks: Blocks of the cache of one copy; None for those that the memory holds.
+        max_model_len: Longest prompt with its answer in tokens, and 0 for no limit: longer answers are cut, and longer
+            prompts are refused.
+        enable_prefix_caching: Whether blocks of prompts stay in the cache for later requests that begin alike.
+        stream_interval: Tokens of an answer that are sent together.
+        evicts: TensorRT-LLM: MAX_UTILIZATION instead of GUARANTEED_NO_EVICT.
+    """
+
+    mixes: bool
+    max_num_batched_tokens: int
+    enable_chunked_prefill: bool
+    chunked_prefill_size: int = 0
+    reserves: float
+    max_num_seqs: int | None = None
+    num_gpu_blocks: int | None = None
+    max_model_len: int = 0
+    enable_prefix_caching: bool = True
+    stream_interval: int = 1
+    evicts: bool = False
+
+    def __post_init__(self) -> None:
+        checked: dict[str, Any] = {"reserves": number(self.reserves, "reserves", _SHARE, SchedulerError)}
+        for name in ("mixes", "enable_chunked_prefill", "enable_prefix_caching", "evicts"):
+            checked[name] = flag(getattr(self, name), name, SchedulerError)
+        for name, within in (("max_num_batched_tokens", _TOKENS), ("stream_interval", _TOKENS)):
+            checked[name] = whole(getattr(self, name), name, within, SchedulerError)
+        for name in ("chunked_prefill_size", "max_model_len"):
+            checked[name] = whole(getattr(self, name), name, _TOKENS._replace(low=0), SchedulerError)
+        for name, within in (("max_num_seqs", SEQUENCES), ("num_gpu_blocks", _BLOCKS)):
+            if getattr(self, name) is not None:
+                checked[name] = whole(getattr(self, name), name, within, SchedulerError)
+        self.__dict__.update(checked)
+
+    @property
+    def budget(self) -> int:
+        """Most tokens of prompts in a step."""
+        if self.chunked_prefill_size:
+            return min(self.chunked_prefill_size, self.max_num_batched_tokens)
+        return self.max_num_batched_tokens
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Scheduler:
+        """Return the scheduler with other settings.
+
+        Raises:
+            SchedulerError: There is no such setting, or a value is out of range.
+        """
+        for name in settings:
+            self.check_name(name)
+        return replace(self, **settings)
+
+    @staticmethod
+    def check_name(name: str) -> None:
+        """Reject a setting that schedulers do not have.
+
+        Raises:
+            SchedulerError: There is no such setting.
+        """
+        if name not in SETTINGS:
+            raise SchedulerError(f"the scheduler has no setting {shown(name)}; expected some of {', '.join(SETTINGS)}")
+
+    @classmethod
+    def of(cls, costs: StepCosts) -> Scheduler:
+        """Return the settings that an engine has on its machine, by the size of the memory."""
+        rules = RULES[costs.engine]
+        if costs.step_tokens is None:
+            return rules
+        if rules.chunked_prefill_size:
+            most = max(rules.max_num_batched_tokens, costs.step_tokens)
+            return replace(rules, max_num_batched_tokens=most, chunked_prefill_size=costs.step_tokens)
+        return replace(rules, max_num_batched_tokens=costs.step_tokens)
+
+
+RULES: Mapping[str, Scheduler] = MappingProxyType(
+    {
+        "vllm": Scheduler(mixes=True, max_num_batched_tokens=8192, enable_chunked_prefill=True, reserves=0.0),
+        "sglang": Scheduler(
+            mixes=False,
+            max_num_batched_tokens=16_384,
+            enable_chunked_prefill=True,
+            chunked_prefill_size=8192,
+            reserves=0.4,
+        ),
+        "trtllm": Scheduler(mixes=True, max_num_batched_tokens=8192, enable_chunked_prefill=False, reserves=1.0),
+        "llamacpp": Scheduler(mixes=True, max_num_batched_tokens=2048, enable_chunked_prefill=True, reserves=1.0),
+    }
+)
+"""Engine -> its settings on devices with 80 GB. SGLang reserves 0.7 of the answer, less the longer it runs."""
+
+SETTINGS = tuple(field.name for field in fields(Scheduler) if field.name not in ("mixes", "reserves"))
+"""Settings that a caller may change; the others are what an engine is."""
+
+
+def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any]) -> Scheduler:
+    """Return the settings of an engine whose scheduler can be simulated.
+
+    Raises:
+        SchedulerError: The engine has no simulated scheduler, or a setting is wrong.
+    """
+    if costs.engine not in _SIMULATED:
+        raise SchedulerError(
+            f"the scheduler of engine {costs.engine!r} is not simulated; pass one of {', '.join(_SIMULATED)}, or use "
+            "closed_form"
+        )
+    return Scheduler.of(costs).with_settings(settings)

@@ -1,0 +1,214 @@
+"""A server under load: the steps of a deployment, simulated with a workload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from .. import _core
+from .._checks import Range, shown, whole
+from ..errors import InputError, InputTypeError
+from ..predict.memory_use import engine_sequences
+from .objectives import parse_slo
+from .runs import Facts, Run, bands_of, facts_of, simulated
+from .scheduler import SEQUENCES, Scheduler, SchedulerError, simulated_scheduler
+from .serving_figures import result_of
+from .step_costs import step_costs
+from .step_tables import StepCosts
+from .workload import Workload
+
+if TYPE_CHECKING:
+    from .._core import Graph
+    from ..deployment import Deployment
+    from ..results.serving_result import ServingResult
+    from .objectives import SLOLike
+
+Served: TypeAlias = "str | PathLike[str] | Sequence[Graph] | StepCosts"
+"""A model to serve: the spec of a config, the graphs of decode and prefill, or tables of its steps."""
+
+_REPLICAS = Range(1, 1024)
+_UNKNOWN = 2**31  # positions of a config that states none
+_LEAST_CONTEXT, _LEAST_TOKENS = 16_384, 16_384  # that tables reach
+_CAPTURED = 1000  # tokens at which a config is captured, if its context is not shorter
+
+
+class ServeError(InputError):
+    """A model that cannot be served as asked."""
+
+
+class Phases(NamedTuple):
+    """A model with open sizes.
+
+    Attributes:
+        name: Name of the model.
+        decode: Graph of the decode step, with `batch` and `context` as named sizes.
+        prefill: Graph of the prefill, with `batch` and `sequence` as named sizes.
+        context: Longest sequence in tokens; 0 if it is unknown.
+    """
+
+    name: str
+    decode: Graph
+    prefill: Graph
+    context: int
+
+
+def serve(
+    model: Served,
+    *,
+    on: Deployment | None = None,
+    workload: Workload,
+    slo: SLOLike | None = None,
+    replicas: int = 1,
+    routing: str = "least_loaded",
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> ServingResult:
+    """Simulate a serving engine under a workload.
+
+    Each iteration of the engine's scheduler is followed, with the seconds that `step_costs` has for it. Bands come from
+    two more runs, in which all steps take the low and the high end of their error bands.
+
+    Args:
+        model: The spec of a language model's config without a phase, `"hf:config.json"`; or both its graphs, in any
+            order, captured with `batch`, `context` and `sequence` as named sizes; or the result of `step_costs`.
+        on: The machine, layout, precision, serving engine and price; not with the result of `step_costs`.
+        workload: The requests: `Workload(rate_per_s=4, prompt=1024, output=256)`, or one of a trace.
+        slo: Limits of latencies, as text or mapping: `"ttft_p99<0.5,tpot_p50<0.03"`. Metrics are `ttft`, `tpot`, `e2e`
+            and `queue`, each with `_mean` or a percentile; limits are seconds.
+        replicas: Copies of the deployment behind a router.
+        routing: `"least_loaded"`, `"round_robin"`, or `"prefix_aware"`: to the copy with the longest cached prefix.
+        progress: Called with the requests that have arrived and their number, now and then.
+        **settings: Settings of the scheduler in the place of the engine's own: `max_num_seqs`,
+            `max_num_batched_tokens`, `num_gpu_blocks`, `max_model_len`, `enable_prefix_caching`, and the others of
+            `Scheduler`.
+
+    Returns:
+        Latencies with percentiles and bands, throughput, use of the memory, cost, and the bottleneck. After Ctrl-C,
+        those of the requests that were answered, without bands.
+
+    Raises:
+        ServeError: The model does not fit the memory, or no request of the workload does; or `on` is missing.
+        SchedulerError: The engine's scheduler is not simulated, or a setting is wrong.
+        SLOError: The objective has an unknown metric, or a limit that is no time.
+        StepCostsError: The engine forms no steps, or a graph lacks a size.
+        TraceError: A line of the trace is not what its format says, times fall, or it has a hole.
+    """
+    if not isinstance(workload, Workload):
+        raise InputTypeError(f"workload is a {type(workload).__name__}; expected a Workload")
+    objective = parse_slo(slo)
+    copies = whole(replicas, "replicas", _REPLICAS, ServeError)
+    for name in settings:
+        Scheduler.check_name(name)
+    facts = facts_of(workload)
+    name, costs, context = _costs_of(model, on, facts, settings)
+    scheduler = simulated_scheduler(costs, {"max_model_len": context, **settings})
+    _check_lengths(facts, scheduler)
+    run = Run(costs, scheduler, workload, facts, copies, routing, _blocks(costs, scheduler, facts))
+    found = simulated(run, progress)
+    bands = () if found.interrupted else bands_of(run)
+    return result_of(name, run, found, bands, objective)
+
+
+def _costs_of(
+    model: Served, on: Deployment | None, facts: Facts, settings: Mapping[str, Any]
+) -> tuple[str, StepCosts, int]:
+    """Return the name of a model, its tables, and its longest context; 0 if that is unknown."""
+    if isinstance(model, StepCosts):
+        if on is not None:
+            raise ServeError("on is given beside step costs, which are those of a deployment; leave it out")
+        return "", model, 0
+    if on is None:
+        raise ServeError("on is not given; pass a Deployment with a machine and a serving engine")
+    for name in ("prefix_hit", "chunk_tokens"):
+        if getattr(on.settings, name):
+            raise ServeError(
+                f"serving has {name}, which the workload and the scheduler decide under load; leave it out, and pass "
+                "Workload(prefixes=...) or max_num_batched_tokens"
+            )
+    phases = phases_of(model)
+    # Fewer sequences than the engine's own limit do not shorten the tables, whose last lines go on beyond them.
+    sequences = whole(settings.get("max_num_seqs") or 1, "max_num_seqs", SEQUENCES, SchedulerError)
+    tokens = settings.get("max_num_batched_tokens")
+    made = step_costs(
+        phases.decode,
+        phases.prefill,
+        on=on.for_throughput(),
+        context=max(2, round(facts.prompt + facts.output)),
+        most_sequences=max(sequences, engine_sequences(on.engine, on.machine)),
+        most_tokens=max(_LEAST_TOKENS, tokens if isinstance(tokens, int) else 0),
+        most_context=max(_LEAST_CONTEXT, facts.longest),
+    )
+    return phases.name, made, phases.context
+
+
+def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
+    """Return a model with both phases and open sizes.
+
+    Raises:
+        ServeError: It is neither the spec of a config, nor a pair of graphs with the needed sizes.
+    """
+    if isinstance(model, (str, PathLike)):
+        return _captured(fspath(model))
+    given: object = model
+    graphs = [each for each in given if isinstance(each, _core.Graph)] if isinstance(given, Sequence) else []
+    if len(graphs) != len(("decode", "prefill")):
+        raise ServeError(
+            f"model is {shown(model)}; expected the spec of a config such as hf:config.json, the graphs of decode and "
+            "prefill, or the result of step_costs"
+        )
+    decode = [each for each in graphs if each.size_of_role("context") is not None]
+    prefill = [each for each in graphs if each.size_of_role("sequence") is not None]
+    if len(decode) != 1 or len(prefill) != 1 or decode[0] is prefill[0]:
+        sizes = " and ".join(", ".join(each.sizes) or "none" for each in graphs)
+        raise ServeError(
+            f"the graphs have the sizes {sizes}; expected a decode step with a context, and a prefill with a sequence"
+        )
+    return Phases(decode[0].model, decode[0], prefill[0], 0)
+
+
+def _captured(spec: str) -> Phases:
+    from ..sources.captured import graph_over
+    from ..sources.registry import source_of
+
+    source = source_of(spec)
+    if source is None or source.name != "huggingface" or "#" in spec:
+        raise ServeError(
+            f"model is {shown(spec)}; expected the config of a language model without a phase, such as hf:config.json, "
+            "or the graphs of decode and prefill"
+        )
+    from ..sources.huggingface.classes import load_config
+    from ..sources.huggingface.inputs import positions
+
+    longest = positions(load_config(spec.partition(":")[2]))
+    at = max(2, min(_CAPTURED, longest // 2))
+    return Phases(
+        spec,
+        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at]}).graph,
+        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}).graph,
+        0 if longest >= _UNKNOWN else longest,
+    )
+
+
+def _check_lengths(facts: Facts, scheduler: Scheduler) -> None:
+    longest = scheduler.max_model_len
+    if longest and facts.shortest_prompt >= longest:
+        raise ServeError(
+            f"all prompts have {facts.shortest_prompt:,} tokens or more, and the longest sequence of the model is "
+            f"{longest:,} (max_model_len); pass shorter prompts"
+        )
+
+
+def _blocks(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
+    """Return the blocks of the cache of one copy."""
+    if scheduler.num_gpu_blocks is not None:
+        return scheduler.num_gpu_blocks
+    if costs.pool_blocks is None:  # the owner chooses the memory: as much as all sequences need
+        most = scheduler.max_num_seqs or costs.most_sequences
+        return most * (facts.longest // costs.block_tokens + 2)
+    if costs.pool_blocks <= 1:
+        raise ServeError(
+            f"the weights, {costs.weight_bytes / 1e9:.4g} GB on a device of {costs.hardware}, leave no memory for "
+            "caches; pass a layout of more devices, or a narrower precision"
+        )
+    return costs.pool_blocks

@@ -1,0 +1,98 @@
+"""`pyinfercost serve`, with a small Llama."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from support.language_configs import LLAMA, spec_of
+
+import pyinfercost as ic
+from pyinfercost.cli import main
+from pyinfercost.serving.serve import phases_of
+
+pytestmark = pytest.mark.torch
+
+ON = ("-H", "h100-sxm-80gb", "--engine", "vllm", "--price", "2.50/h")
+LOAD = ("--rate", "100/s", "--prompt", "64", "--output", "16", "--requests", "300")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ("serve", *arguments))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+    return spec_of(tmp_path_factory.mktemp("config"), LLAMA | {"max_position_embeddings": 512})
+
+
+def test_options_are_arguments_of_the_api(model: str) -> None:
+    result = invoke(model, *ON, *LOAD, "--slo", "ttft_p99<100ms", "--format", "json")
+    assert result.exit_code == 0, result.output
+    phases = phases_of(model)
+    assert phases.context == 512
+    served = ic.serve(
+        [phases.prefill, phases.decode],
+        on=ic.Deployment(hardware="h100-sxm-80gb", engine="vllm", price="2.50/h"),
+        workload=ic.Workload(rate_per_s=100, prompt=64, output=16, requests=300),
+        slo={"ttft_p99": 0.1},
+        max_model_len=512,
+    )
+    expected = served.to_dict()["serve"] | {"model": model}
+    assert json.loads(result.stdout)["serve"] == json.loads(json.dumps(expected))
+    assert served.finished == 300
+    assert served.devices == 1
+
+
+def test_layouts_replicas_and_settings(model: str) -> None:
+    options = ("--layout", "tensor=2", "--replicas", "2", "--max-num-seqs", "4", "--num-gpu-blocks", "100")
+    result = invoke(model, *ON, *LOAD, *options, "--format", "csv")
+    assert result.exit_code == 0, result.output
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert (row["layout"], row["replicas"], row["devices"], row["finished"]) == ("tensor=2", "2", "4", "300")
+    assert float(row["running_mean"]) <= 8
+
+
+def test_a_trace_and_clients(model: str, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"timestamp": 1000 * at, "input_length": 30, "output_length": 5, "hash_ids": []}) for at in range(9)
+    ]
+    (tmp_path / "trace.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    result = invoke(model, *ON, "--trace", f"mooncake:{tmp_path / 'trace.jsonl'}", "--rate", "2/s", "--format", "json")
+    assert result.exit_code == 0, result.output
+    served = json.loads(result.stdout)["serve"]
+    assert served["requests"] == served["finished"] == 9
+    assert served["duration_s"] == pytest.approx(4.0, rel=0.1)
+    closed = invoke(model, *ON, "--concurrency", "3", *LOAD[2:], "--format", "md")
+    assert closed.exit_code == 0, closed.output
+    assert "| time to first token |" in closed.stdout
+
+
+def test_prompts_above_the_context_are_refused(model: str) -> None:
+    result = invoke(model, *ON, "--rate", "1", "--prompt", "600", "--output", "4")
+    assert result.exit_code == 1
+    assert "all prompts have 600 tokens or more, and the longest sequence of the model is 512" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--engine", "vllm", *LOAD), "Missing option '--hardware'"),
+        (("-H", "l4", *LOAD), "Missing option '--engine'"),
+        ((*ON, "--prompt", "4", "--output", "4"), "expected one, such as --rate 4/s"),
+        ((*ON, "--rate", "4/s", "--output", "4"), "Missing option '--prompt'"),
+        ((*ON, "--rate", "4/y", "--prompt", "4", "--output", "4"), "--rate takes a number per s, min or h"),
+        ((*ON, "--rate", "4", "--prompt", "four", "--output", "4"), "prompt is 'four'"),
+        ((*ON, *LOAD, "--slo", "tttt_p99<4"), "--slo: slo has the unknown metric 'tttt_p99'"),
+        ((*ON, *LOAD, "--region", "deu"), "--region has no effect on a server under load"),
+    ],
+)
+def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
+    result = invoke("hf:none.json", *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
