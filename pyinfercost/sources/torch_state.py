@@ -6,13 +6,42 @@ import contextlib
 import functools
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FunctionType
 from typing import Any
 
 import torch
 
-from .trace.patches import SharedChange
+
+class SharedChange:
+    """A change that is active while any thread needs it.
+
+    Args:
+        make: Called when the first user begins.
+        undo: Called when the last user has ended.
+    """
+
+    def __init__(self, make: Callable[[], None], undo: Callable[[], None]) -> None:
+        self._make = make
+        self._undo = undo
+        self._lock = threading.Lock()
+        self._users = 0
+
+    @contextlib.contextmanager
+    def needed(self) -> Iterator[None]:
+        """Keep the change active within the context."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._make()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self._undo()
 
 
 @contextlib.contextmanager

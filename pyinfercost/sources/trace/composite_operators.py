@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .patches import SharedChange
+from ..torch_state import SharedChange
 
 _COMPOSITE: Any = torch._C.DispatchKey.CompositeImplicitAutograd
 _AUTOGRAD: Any = torch._C.DispatchKey.AutogradMeta

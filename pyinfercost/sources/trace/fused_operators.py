@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from .patches import SharedChange
+from ..torch_state import SharedChange
 
 
 def _attention(
