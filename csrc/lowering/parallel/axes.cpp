@@ -165,13 +165,17 @@ int Axes::number_of(std::string_view why) {
 }
 
 void Axes::gather(AxisId axis, std::string_view why) {
+    keep_whole(axis, why, false);
+}
+
+void Axes::keep_whole(AxisId axis, std::string_view why, bool unknown) {
     int number = 0;
     for (const AxisId leaf : leaves(axis)) {
         Leaf& known = info(leaf);
         if (known.why != 0) continue;
         if (number == 0) number = number_of(why);
         known.why = number;
-        known.unknown = false;
+        known.unknown = unknown;
     }
 }
 
@@ -187,14 +191,7 @@ void Axes::mix(AxisId axis, std::string_view why) {
 
 void Axes::fix(AxisId axis, std::string_view why, bool unknown) {
     mix(axis, why);
-    int number = 0;
-    for (const AxisId leaf : leaves(axis)) {
-        Leaf& known = info(leaf);
-        if (known.why != 0) continue;
-        if (number == 0) number = number_of(why);
-        known.why = number;
-        known.unknown = unknown;
-    }
+    keep_whole(axis, why, unknown);
 }
 
 void Axes::mark_norm(AxisId axis) {

@@ -99,6 +99,8 @@ class Axes {
     void part(AxisId leaf, Kind kind, std::span<const Length> lengths);
     void collect(AxisId axis, std::vector<AxisId>& leaves) const;
     int number_of(std::string_view why);
+    // Leaves without a reason so far get one.
+    void keep_whole(AxisId axis, std::string_view why, bool unknown);
     Length local(AxisId axis, bool all_tokens) const;
 
     std::vector<Node> nodes_;
