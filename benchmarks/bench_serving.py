@@ -17,6 +17,7 @@ from parameters import (
     MAX_DAY_BYTES,
     MAX_DAY_S,
     MIN_REQUESTS_PER_S,
+    MIN_STATES_PER_S,
     MIN_STEPS_PER_S,
     SERVED_DAY,
     SERVED_REQUESTS,
@@ -123,6 +124,42 @@ def bench_requests_and_steps(benchmark: Any, case: str) -> None:
         f"{steps / seconds / 1e6:.1f} million steps/s (target {MIN_STEPS_PER_S / 1e6:g}), "
         f"{runs / seconds / 1e6:.2f} million runs of steps/s, {result['preemptions'].sum()} preemptions"
     )
+
+
+STATES: dict[str, dict[str, Any]] = {
+    "clients": {"clients": (1, 300)},
+    "clients, equal lengths": {"clients": (1, 300), "prompt": (1000, 1000), "output": (200, 200)},
+    "Poisson rate": {"rate_per_s": (0.1, 10)},
+    "Poisson rate, equal lengths": {"rate_per_s": (0.1, 10), "prompt": (1000, 1000), "output": (200, 200)},
+}
+
+
+@pytest.mark.parametrize("case", STATES)
+def bench_steady_states(benchmark: Any, case: str) -> None:
+    """200 deployments under as many loads in closed form: each pair is one answer of 14 figures."""
+    servers = [
+        _core.SteadyServer(costs=tables(), pool_tokens=480_000 + 1000 * i, devices=4, usd_per_s=1e-3)
+        for i in range(200)
+    ]
+    count = 5000 if benchmark.enabled else 10
+    rng = np.random.default_rng(3)
+    given = {"prompt": (100, 4000), "output": (20, 800), **STATES[case]}
+    loads = {name: rng.uniform(*between, count) for name, between in given.items()}
+    nothing = {"clients": np.nan, "rate_per_s": np.nan, "prefix_hit": 0.0, "ttft_s": 0.5, "tpot_s": 0.03}
+    loads = {**nothing, **loads, **{f"{name}_square": loads[name] ** 2 for name in ("prompt", "output")}}
+    columns = {name: np.broadcast_to(np.asarray(values), (200, count)) for name, values in loads.items()}
+    found = benchmark.pedantic(lambda: _core.steady_states(servers, columns), rounds=1)
+    if "clients" in STATES[case]:  # Little's law
+        assert found["requests_per_s"] * found["e2e_s"] == pytest.approx(columns["clients"], rel=1e-9)
+    else:
+        below = found["utilization"] < 1
+        assert found["requests_per_s"][below] == pytest.approx(columns["rate_per_s"][below], rel=1e-9)
+    if benchmark.enabled:
+        _, seconds = processor_s(lambda: _core.steady_states(servers, columns))
+        NOTES.append(
+            f"closed form, {case}: {200 * count / seconds / 1e6:.2f} million answers/s "
+            f"(target {MIN_STATES_PER_S / 1e6:g})"
+        )
 
 
 @pytest.mark.slow

@@ -1489,3 +1489,67 @@ def simulate_batches(
     """
 
 SIMULATED_OUTCOMES: tuple[str, ...]
+
+class SteadyServer:
+    """A server for figures in closed form.
+
+    Args:
+        costs: What its steps cost.
+        tokens_each: Tokens that a decoding sequence processes in a step: 1 + drafts.
+        yield_tokens: Those of them that stay, on average.
+        most_sequences: Sequences that run at most in a copy.
+        pool_tokens: Tokens that the cache of a copy holds; may be infinite.
+        block_tokens: Tokens of a block of the cache.
+        copies: Copies of the model that share the requests.
+        devices: Devices of all copies.
+        usd_per_s: Price of all copies; not a number without one.
+        fill: Time of a chunk through all stages of a pipeline, over the time that it adds to a step.
+        mixes: Whether prompts are read in the steps that decode.
+        chunks: Whether prompts are read in parts.
+        budget: Tokens of prompts in a step.
+        reserves: Share of an answer for which memory is kept at admission.
+        knows_energy: Whether the tables have joules.
+
+    Raises:
+        InputError: A setting is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        costs: StepCosts,
+        tokens_each: float = 1.0,
+        yield_tokens: float = 1.0,
+        most_sequences: float = 256.0,
+        pool_tokens: float,
+        block_tokens: float = 16.0,
+        copies: float = 1.0,
+        devices: float = 1.0,
+        usd_per_s: float,
+        fill: float = 1.0,
+        mixes: bool = True,
+        chunks: bool = True,
+        budget: float = 8192.0,
+        reserves: float = 0.0,
+        knows_energy: bool = True,
+    ) -> None: ...
+
+def steady_states(
+    servers: Sequence[SteadyServer], loads: Mapping[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return figures of servers under loads.
+
+    Args:
+        servers: The servers.
+        loads: Columns of shape (servers, loads), of any strides: `prompt`, `output`, `prompt_square`, `output_square`,
+            `prefix_hit`, `clients`, `rate_per_s`, `ttft_s`, `tpot_s`. Of `clients` and `rate_per_s` one is not a
+            number.
+
+    Returns:
+        The columns STEADY_STATE_COLUMNS, of that shape.
+
+    Raises:
+        InputError: A number of a load is out of range, or a column is missing or has another shape.
+    """
+
+STEADY_STATE_COLUMNS: tuple[str, ...]

@@ -23,4 +23,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_select(m);
     infercost::register_sparsity(m);
     infercost::register_simulate(m);
+    infercost::register_steady_states(m);
 }

@@ -47,14 +47,6 @@ void check_number(double value, const char* name) {
     }
 }
 
-void check_not_falling(double before, double last, const std::string& name) {
-    if (last < before) {
-        refuse(name, "falls from " + std::to_string(before) + " to " + std::to_string(last) +
-                         " in its last interval, from which larger steps are extrapolated; leave out the "
-                         "last knot, or smooth the values");
-    }
-}
-
 void line_through(double x0, double y0, double x1, double y1, double (&line)[2]) {
     line[1] = (y1 - y0) / (x1 - x0);
     line[0] = y0 - line[1] * x0;
@@ -73,6 +65,43 @@ void bilinear(const double (&x)[2], const double (&y)[2], const double (&f)[2][2
     cell[3] = d;
 }
 
+// Knots with one more, as far from the last as that from the one before.
+std::vector<double> with_end(std::vector<double> knots) {
+    const std::size_t count = knots.size();
+    knots.push_back(knots[count - 1] + (count > 1 ? knots[count - 1] - knots[count - 2] : 1));
+    return knots;
+}
+
+double going_on(double before, double last) {
+    return last + std::max(0.0, last - before);
+}
+
+std::vector<double> with_end_of_values(std::vector<double> values) {
+    values.push_back(going_on(values[values.size() - 2], values.back()));
+    return values;
+}
+
+// Values of `rows` x `columns` with a row and a column more. An axis of one knot is constant.
+std::vector<double> with_end_of_values(const std::vector<double>& values, std::size_t rows,
+                                       std::size_t columns) {
+    const std::size_t width = columns + 1;
+    std::vector<double> found(width * (rows + 1));
+    for (std::size_t r = 0; r < rows; ++r) {
+        const double* row = values.data() + r * columns;
+        std::copy(row, row + columns, found.data() + r * width);
+        found[r * width + columns] = going_on(row[columns > 1 ? columns - 2 : 0], row[columns - 1]);
+    }
+    double* last = found.data() + rows * width;
+    for (std::size_t c = 0; c < columns; ++c) {
+        last[c] = going_on(found[(rows > 1 ? rows - 2 : 0) * width + c], found[(rows - 1) * width + c]);
+    }
+    // Beyond both axes the slope along one must not fall with the other, or it would end below zero.
+    const double right = found[(rows - 1) * width + columns];
+    const double beyond = going_on(found[(rows > 1 ? rows - 2 : 0) * width + columns], right);
+    last[columns] = std::max(beyond, right + last[columns - 1] - found[(rows - 1) * width + columns - 1]);
+    return found;
+}
+
 StepCost operator+(StepCost a, StepCost b) {
     return {a.seconds + b.seconds, a.joules + b.joules};
 }
@@ -87,21 +116,23 @@ StepCosts::Line StepCosts::line_of(const Curve& curve, const char* name) {
     check_values(curve.seconds, count, std::string(name) + " seconds");
     check_values(curve.joules, count, std::string(name) + " joules");
     if (count == 1) {
+        line.intervals = Intervals({0});
         line.segments.push_back({
-            0, {curve.seconds[0], 0},
-             {curve.joules[0],  0}
+            {curve.seconds[0], 0},
+            {curve.joules[0],  0}
         });
         return line;
     }
-    for (std::size_t i = 0; i + 1 < count; ++i) {
+    const std::vector<double> knots = with_end(curve.knots);
+    const std::vector<double> seconds = with_end_of_values(curve.seconds);
+    const std::vector<double> joules = with_end_of_values(curve.joules);
+    for (std::size_t i = 0; i < count; ++i) {
         Segment segment;
-        segment.from = curve.knots[i];
-        line_through(curve.knots[i], curve.seconds[i], curve.knots[i + 1], curve.seconds[i + 1], segment.s);
-        line_through(curve.knots[i], curve.joules[i], curve.knots[i + 1], curve.joules[i + 1], segment.j);
+        line_through(knots[i], seconds[i], knots[i + 1], seconds[i + 1], segment.s);
+        line_through(knots[i], joules[i], knots[i + 1], joules[i + 1], segment.j);
         line.segments.push_back(segment);
     }
-    check_not_falling(curve.seconds[count - 2], curve.seconds[count - 1], std::string(name) + " seconds");
-    check_not_falling(curve.joules[count - 2], curve.joules[count - 1], std::string(name) + " joules");
+    line.intervals = Intervals(curve.knots);
     return line;
 }
 
@@ -114,42 +145,27 @@ StepCosts::Grid StepCosts::grid_of(const Surface& surface, const char* name, dou
     check_knots(surface.columns, std::string(name) + " columns", first_column);
     check_values(surface.seconds, rows * columns, std::string(name) + " seconds");
     check_values(surface.joules, rows * columns, std::string(name) + " joules");
-    // An axis of one knot is constant: a second one, anywhere, has the same values.
-    const std::size_t cells_down = std::max<std::size_t>(1, rows - 1);
-    const std::size_t cells_across = std::max<std::size_t>(1, columns - 1);
-    for (std::size_t r = 0; r < cells_down; ++r) {
-        grid.rows.push_back(surface.rows[r]);
-        for (std::size_t c = 0; c < cells_across; ++c) {
-            if (r == 0) grid.columns.push_back(surface.columns[c]);
-            const std::size_t below = std::min(r + 1, rows - 1);
-            const std::size_t right = std::min(c + 1, columns - 1);
-            const double x[2] = {surface.rows[r], rows > 1 ? surface.rows[r + 1] : surface.rows[r] + 1};
-            const double y[2] = {surface.columns[c],
-                                 columns > 1 ? surface.columns[c + 1] : surface.columns[c] + 1};
+    const std::vector<double> x = with_end(surface.rows);
+    const std::vector<double> y = with_end(surface.columns);
+    const std::vector<double> seconds = with_end_of_values(surface.seconds, rows, columns);
+    const std::vector<double> joules = with_end_of_values(surface.joules, rows, columns);
+    for (std::size_t r = 0; r < rows; ++r) {
+        for (std::size_t c = 0; c < columns; ++c) {
             Cell cell;
             for (const bool energy : {false, true}) {
-                const std::vector<double>& values = energy ? surface.joules : surface.seconds;
+                const std::vector<double>& values = energy ? joules : seconds;
+                const std::size_t at = r * (columns + 1) + c;
                 const double f[2][2] = {
-                    {values[r * columns + c],     values[r * columns + right]    },
-                    {values[below * columns + c], values[below * columns + right]}
+                    {values[at],               values[at + 1]              },
+                    {values[at + columns + 1], values[at + 1 + columns + 1]}
                 };
-                bilinear(x, y, f, energy ? cell.j : cell.s);
-                const std::string what = std::string(name) + (energy ? " joules" : " seconds");
-                if (r + 1 == cells_down) check_not_falling(f[0][0], f[1][0], what);
-                if (r + 1 == cells_down) check_not_falling(f[0][1], f[1][1], what);
-                if (c + 1 == cells_across) check_not_falling(f[0][0], f[0][1], what);
-                if (c + 1 == cells_across) check_not_falling(f[1][0], f[1][1], what);
-                // Beyond both axes the slope along one must not fall with the other.
-                const double twist = f[1][1] - f[1][0] - f[0][1] + f[0][0];
-                if (r + 1 == cells_down && c + 1 == cells_across && twist < -1e-12 * f[1][1]) {
-                    refuse(what,
-                           "grows more slowly along one axis as the other grows, in its last cell, "
-                           "from which larger steps are extrapolated; smooth the values");
-                }
+                bilinear({x[r], x[r + 1]}, {y[c], y[c + 1]}, f, energy ? cell.j : cell.s);
             }
             grid.cells.push_back(cell);
         }
     }
+    grid.rows = Intervals(surface.rows);
+    grid.columns = Intervals(surface.columns);
     return grid;
 }
 
@@ -188,10 +204,7 @@ StepCosts::StepCosts(StepTables tables) : tables_(std::move(tables)) {
 
 StepCost StepCosts::decode_base(std::int64_t sequences, std::int64_t tokens_each) const {
     const std::int64_t tokens = sequences * tokens_each;
-    StepCost cost = tokens < static_cast<std::int64_t>(recorded_.size())
-                        ? recorded_[static_cast<std::size_t>(tokens)].cost
-                        : tokens_.at(static_cast<double>(tokens));
-    cost = cost + outputs_.at(static_cast<double>(tokens));
+    StepCost cost = products(tokens) + outputs_.at(static_cast<double>(tokens));
     if (tokens_each > 1) cost = cost + drafts_.at(static_cast<double>(sequences));
     return cost;
 }
@@ -212,11 +225,8 @@ StepCost StepCosts::step(std::int64_t sequences, std::int64_t tokens_each, std::
         }
         if (!prefill_.empty()) {
             for (const Chunk& chunk : chunks) {
-                const auto x = static_cast<double>(chunk.tokens);
-                const auto y = static_cast<double>(chunk.context);
-                const Cell& cell = prefill_.cell(prefill_.row(x), prefill_.column(y));
-                device.seconds += cell.s[0] + cell.s[1] * x + cell.s[2] * y + cell.s[3] * x * y;
-                device.joules += cell.j[0] + cell.j[1] * x + cell.j[2] * y + cell.j[3] * x * y;
+                device = device +
+                         prefill_.at(static_cast<double>(chunk.tokens), static_cast<double>(chunk.context));
             }
         }
     }
@@ -224,9 +234,7 @@ StepCost StepCosts::step(std::int64_t sequences, std::int64_t tokens_each, std::
         const auto n = static_cast<double>(sequences);
         const auto total = static_cast<double>(context);
         const double mean = total / n;
-        const Cell& cell = decode_.cell(decode_.row(n), decode_.column(mean));
-        device.seconds += cell.s[0] + cell.s[1] * n + cell.s[2] * mean + cell.s[3] * total;
-        device.joules += cell.j[0] + cell.j[1] * n + cell.j[2] * mean + cell.j[3] * total;
+        device = device + decode_.cell(decode_.rows.find(n), decode_.columns.find(mean)).at(n, mean, total);
     }
     const double host =
         tables_.host_step_s +
@@ -244,10 +252,11 @@ DecodeRun StepCosts::decode_run(std::int64_t sequences, std::int64_t tokens_each
         const auto n = static_cast<double>(sequences);
         const auto total = static_cast<double>(context);
         const double mean = total / n;
-        const std::size_t column = decode_.column(mean);
-        const Cell& cell = decode_.cell(decode_.row(n), column);
-        run.seconds += cell.s[0] + cell.s[1] * n + cell.s[2] * mean + cell.s[3] * total;
-        run.joules += cell.j[0] + cell.j[1] * n + cell.j[2] * mean + cell.j[3] * total;
+        const std::size_t column = decode_.columns.find(mean);
+        const Cell& cell = decode_.cell(decode_.rows.find(n), column);
+        const StepCost attention = cell.at(n, mean, total);
+        run.seconds += attention.seconds;
+        run.joules += attention.joules;
         // The mean context grows by one a step, and the total by n.
         run.slope_s = cell.s[2] + cell.s[3] * n;
         run.slope_j = cell.j[2] + cell.j[3] * n;

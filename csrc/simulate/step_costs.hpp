@@ -7,17 +7,20 @@
 #include <span>
 #include <vector>
 
+#include "simulate/intervals.hpp"
+
 namespace infercost {
 
-// Seconds and joules at ascending knots, linear between them. Beyond the last knot the last interval goes on;
-// with one knot the value is constant.
+// Seconds and joules at ascending knots, linear between them. Beyond the last knot the last interval goes on,
+// or its last value if the interval falls; with one knot the value is constant.
 struct Curve {
     std::vector<double> knots;
     std::vector<double> seconds;
     std::vector<double> joules;
 };
 
-// Seconds and joules over two axes, bilinear between knots: row-major, `rows` x `columns`.
+// Seconds and joules over two axes, bilinear between knots: row-major, `rows` x `columns`. Beyond the last
+// knots values go on as in a curve, and never fall along an axis.
 struct Surface {
     std::vector<double> rows;
     std::vector<double> columns;
@@ -73,9 +76,8 @@ struct DecodeRun {
 //   joules = those of the parts of device + idle_w * (seconds - device)
 class StepCosts {
   public:
-    // Throws std::invalid_argument if lengths differ, if a value is negative or not finite, if knots do not
-    // ascend or begin above 1 (0 for contexts before a chunk), or if values fall in the last interval, from
-    // which larger steps are extrapolated.
+    // Throws std::invalid_argument if lengths differ, if a value is negative or not finite, or if knots do
+    // not ascend or begin above 1 (0 for contexts before a chunk).
     explicit StepCosts(StepTables tables);
 
     const StepTables& tables() const { return tables_; }
@@ -84,27 +86,37 @@ class StepCosts {
     StepCost step(std::int64_t sequences, std::int64_t tokens_each, std::int64_t context,
                   std::span<const Chunk> chunks, std::int64_t completed) const;
 
+    // Parts of the device's cost, also between whole numbers: means over many steps. An empty table costs
+    // nothing.
+    StepCost tokens(double count) const { return tokens_.at(count); }
+    StepCost outputs(double count) const { return outputs_.at(count); }
+    StepCost drafts(double sequences) const { return drafts_.at(sequences); }
+    StepCost decode_attention(double sequences, double mean_context) const {
+        return decode_.at(sequences, mean_context);
+    }
+    StepCost prefill_attention(double chunk, double before) const { return prefill_.at(chunk, before); }
+    // Products of a step that decodes alone, with the padding of recorded sizes.
+    StepCost products(std::int64_t tokens) const {
+        return tokens < static_cast<std::int64_t>(recorded_.size())
+                   ? recorded_[static_cast<std::size_t>(tokens)].cost
+                   : tokens_.at(static_cast<double>(tokens));
+    }
+
     // Steps of decoding alone from this one on, as long as their cost is linear. Needs sequences >= 1.
     DecodeRun decode_run(std::int64_t sequences, std::int64_t tokens_each, std::int64_t context) const;
 
   private:
     // f(x) = a + b x
     struct Segment {
-        double from = 0;
         double s[2] = {0, 0};
         double j[2] = {0, 0};
     };
     struct Line {
+        Intervals intervals;
         std::vector<Segment> segments;
         StepCost at(double x) const {
             if (segments.empty()) return {};
-            std::size_t low = 0;
-            std::size_t high = segments.size();
-            while (high - low > 1) {
-                const std::size_t middle = (low + high) / 2;
-                (segments[middle].from <= x ? low : high) = middle;
-            }
-            const Segment& segment = segments[low];
+            const Segment& segment = segments[intervals.find(x)];
             return {segment.s[0] + segment.s[1] * x, segment.j[0] + segment.j[1] * x};
         }
     };
@@ -112,20 +124,21 @@ class StepCosts {
     struct Cell {
         double s[4] = {0, 0, 0, 0};
         double j[4] = {0, 0, 0, 0};
+        StepCost at(double x, double y, double xy) const {
+            return {s[0] + s[1] * x + s[2] * y + s[3] * xy, j[0] + j[1] * x + j[2] * y + j[3] * xy};
+        }
     };
     struct Grid {
-        std::vector<double> rows;  // where cells begin
-        std::vector<double> columns;
+        Intervals rows;  // where cells begin
+        Intervals columns;
         std::vector<Cell> cells;
         bool empty() const { return cells.empty(); }
-        std::size_t row(double x) const { return find(rows, x); }
-        std::size_t column(double y) const { return find(columns, y); }
         const Cell& cell(std::size_t row, std::size_t column) const {
             return cells[row * columns.size() + column];
         }
-        static std::size_t find(const std::vector<double>& from, double x) {
-            const auto above = std::upper_bound(from.begin() + 1, from.end(), x);
-            return static_cast<std::size_t>(above - from.begin()) - 1;
+        StepCost at(double x, double y) const {
+            if (cells.empty()) return {};
+            return cell(rows.find(x), columns.find(y)).at(x, y, x * y);
         }
     };
     struct Recorded {

@@ -206,8 +206,12 @@ def test_bad_loads_are_refused(given: dict[str, float], message: str) -> None:
 def test_bad_columns_are_refused() -> None:
     with pytest.raises(LoadError, match="expected prompt, output"):
         closed_form([made()], {"prompt": 1, "outputs": 2})
-    with pytest.raises(LoadError, match="a load has clients and rate_per_s, or neither"):
+    with pytest.raises(LoadError, match="load 0: rate_per_s is nan; expected a number, or clients"):
         closed_form([made()], {"prompt": 1, "output": 2})
+    with pytest.raises(LoadError, match=r"load 1: prompt is 0\.0+; expected 1 to 1e9 tokens"):
+        closed_form([made()], {"prompt": [1, 0], "output": 2, "clients": 1})
+    with pytest.raises(LoadError, match=r"load 0: output_square is 3\.0+; expected a mean of squares"):
+        closed_form([made()], {"prompt": 1, "output": 2, "output_square": 3, "clients": 1})
     with pytest.raises(LoadError, match="no deployments"):
         Servers([])
 
