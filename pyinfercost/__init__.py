@@ -74,6 +74,8 @@ if TYPE_CHECKING:
     from .results.serving_result import Latency as Latency
     from .results.serving_result import ServingResult as ServingResult
     from .results.serving_result import ServingTimeline as ServingTimeline
+    from .results.serving_search import ServingCandidate as ServingCandidate
+    from .results.serving_search import ServingSearch as ServingSearch
     from .results.sparsity import ActivationSparsity as ActivationSparsity
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
     from .serving.closed_form import Load as Load
     from .serving.closed_form import closed_form as closed_form
     from .serving.conversations import Turns as Turns
+    from .serving.finding import find_serving as find_serving
     from .serving.requests import Requests as Requests
     from .serving.scheduler import Scheduler as Scheduler
     from .serving.serve import serve as serve
@@ -143,6 +146,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
     ".results.serving_result": ("Latency", "ServingResult", "ServingTimeline"),
+    ".results.serving_search": ("ServingCandidate", "ServingSearch"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.stages": ("StageEstimate",),
     ".results.tradeoff": ("Tradeoff",),
@@ -150,6 +154,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
     ".serving.closed_form": ("Load", "closed_form"),
     ".serving.conversations": ("Turns",),
+    ".serving.finding": ("find_serving",),
     ".serving.requests": ("Requests",),
     ".serving.scheduler": ("Scheduler",),
     ".serving.serve": ("serve",),

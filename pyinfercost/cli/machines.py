@@ -1,9 +1,13 @@
-"""Machines on the command line: ids, files, `all`, or a kind of machine."""
+"""Machines on the command line: ids, files, `all`, or a kind of machine; their layouts and prices."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from .arguments import axis_values
 from .deployment_options import usage_errors
 from .output import say
 
@@ -13,6 +17,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 KINDS = ("cpu", "gpu", "systolic")
+_MOST_TENSOR = 1000
 
 
 def machine_of(name: str) -> Hardware:
@@ -57,3 +62,49 @@ def _group(group: str) -> list[str]:
     from ..hardware import describe, names
 
     return [name for name in names() if group == ALL or describe(name)["kind"] == group]
+
+
+def layouts_of(options: Mapping[str, Any]) -> Any:
+    """Return the layouts of `--layout` or `--tensor`; `"all"` where they are to be found, None without any.
+
+    Raises:
+        click.UsageError: Both are given, or `all` with others.
+    """
+    given = list(options["layout"])
+    if options["tensor"] is not None:
+        if given:
+            raise click.UsageError("--layout and --tensor are both given; give layouts such as tensor=4,data=2 alone")
+        values = axis_values("--tensor", options["tensor"])
+        if len(values) > _MOST_TENSOR:
+            raise click.UsageError(f"--tensor has {len(values):,} values; give {_MOST_TENSOR} at the most")
+        return [{"tensor": value} for value in values]
+    if ALL not in given:
+        return given or None
+    if len(given) > 1:
+        raise click.UsageError("--layout all stands for all layouts; leave the others out")
+    return ALL
+
+
+def priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:
+    """Return the deployments whose price is known, and report others on stderr.
+
+    A price by machine is asked for each of them, and a lone machine is asked for by name: these are not left out.
+    """
+    from ..deployment.prices import TERMS, UnpricedError
+
+    terms = [price for price in prices if price in TERMS]
+    found: list[Deployment] = []
+    left_out: list[str] = []
+    for each in on:
+        try:
+            for price in terms:
+                each.replace(price=price)
+            found.append(each)
+        except UnpricedError:
+            left_out.append(each.machine.id)
+        except ValueError:
+            found.append(each)  # another error, which is raised with its option
+    if not found or not left_out:
+        return on
+    say(f"Left out because no {' or '.join(terms)} price is known: {', '.join(dict.fromkeys(left_out))}")
+    return found

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .. import _core
 from .._checks import MOST
-from .deployment_options import deployment_of_options, deployment_options, usage_errors
+from ..results.serving_search import GOALS
+from .arguments import known_names, price_options, prices_by_id, whole_number
+from .deployment_options import deployment_of_options, deployment_options, read_deployments, usage_errors
+from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, format_option
 from .output import STOPPED, messages_for_people, say, write_result
 
 if TYPE_CHECKING:
+    from ..deployment import Deployment
     from ..serving.workload import Workload
 
 _RATE = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _REQUESTS = 10_000
+_DEVICES = 8  # most of a replica in a search
 _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "instances")
 _SETTINGS = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
 
@@ -38,7 +44,17 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(epilog=EPILOG)
-@deployment_options()
+@deployment_options(
+    several=True, hardware="A catalog id or a TOML file; with --find several, comma-separated, or all, cpu, gpu."
+)
+@click.option(
+    "--find",
+    "goal",
+    type=click.Choice(GOALS),
+    help="Search within --slo: the fewest replicas, the highest rate, the layout of the fewest devices, or the "
+    "cheapest deployment, among lists of machines, precisions, engines and layouts (all by default for the last two, "
+    "on up to --devices).",
+)
 @click.option("--rate", metavar="RATE", help="Requests per second, minute or hour, such as 4/s or 90/min.")
 @click.option("--concurrency", type=click.IntRange(min=1, max=MOST), metavar="N", help="Clients, instead of a rate.")
 @click.option(
@@ -74,6 +90,7 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def serve(
     *,
     model: str,
+    goal: str | None,
     slo: str | None,
     replicas: int,
     routing: str,
@@ -85,7 +102,8 @@ def serve(
     """Predict latencies, throughput and cost of a serving engine under load.
 
     MODEL is the config of a language model without a phase, such as hf:config.json. Each step of the engine's scheduler
-    is simulated. After Ctrl-C, the figures are those of the requests that were answered.
+    is simulated. After Ctrl-C, the figures are those of the requests that were answered. With --find, deployments are
+    searched for the best one within --slo.
     """
     with messages_for_people():
         if options["hardware"] is None and options["on"] is None:
@@ -93,32 +111,114 @@ def serve(
         for name in _NOT_UNDER_LOAD:
             if options[name] is not None:
                 raise click.UsageError(f"--{name} has no effect on a server under load; leave it out")
-        on = deployment_of_options(options)
-        if options["engine"] is None and on.engine == "torch":
-            raise click.UsageError("Missing option '--engine'; expected vllm, sglang or trtllm")
         from ..serving.objectives import parse_slo
-        from ..serving.serve import serve as serve_model
 
         with usage_errors("--slo"):
-            parse_slo(slo)
-        workload = _workload(options)
+            objective = parse_slo(slo)
+        if goal is not None and not objective:
+            raise click.UsageError('--find needs --slo; give limits, such as --slo "ttft_p99<0.5,tpot_p50<30ms"')
         settings = {name: options[name] for name in _SETTINGS if options[name] is not None}
+        given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
-        with _requests_shown(quiet=quiet) as shown:
-            result = serve_model(
-                model,
-                on=on,
-                workload=workload,
-                slo=slo,
-                replicas=replicas,
-                routing=routing,
-                progress=shown,
-                **settings,
-            )
+        if goal is not None:
+            on, layouts = _deployments(goal, options)
+            workload = _workload(options)
+            from ..serving.finding import find_serving
+
+            with _progress_shown("Deployments", quiet=quiet) as shown:
+                search = find_serving(
+                    goal, model, on=on, workload=workload, progress=shown,
+                    layouts=layouts, devices=_most_devices(options), **given,
+                )  # fmt: skip
+            write_result(search, form, out)
+            if search.interrupted:
+                say("Stopped: not all deployments were simulated")
+                raise click.exceptions.Exit(STOPPED)
+            if search.best is None:
+                say(f"No deployment meets {search.slo}")
+                raise click.exceptions.Exit(1)
+            return
+        deployment = deployment_of_options(_single(options))
+        if deployment.engine == "torch":
+            raise click.UsageError("Missing option '--engine'; expected vllm, sglang or trtllm")
+        workload = _workload(options)
+        from ..serving.serve import serve as serve_model
+
+        with _progress_shown("Requests", quiet=quiet) as shown:
+            result = serve_model(model, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
         if result.interrupted:
             say(f"Stopped: {result.finished} of {result.requests} requests were answered")
             raise click.exceptions.Exit(STOPPED)
+
+
+_LISTS = ("hardware", "precision", "engine", "execution")
+
+
+def _single(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of one deployment.
+
+    Raises:
+        click.UsageError: An option has several values.
+    """
+    for name in _LISTS:
+        if options[name] is not None and "," in options[name]:
+            raise click.UsageError(f"--{name} has several values; give one, or a goal to --find among them")
+    layouts = layouts_of(options)
+    if layouts == ALL or len(layouts or ()) > 1:
+        raise click.UsageError("--layout has several values; give one, or a goal to --find among them")
+    devices = options["devices"]
+    return {
+        **options,
+        "layout": layouts[0] if layouts else None,
+        "devices": None if devices is None else whole_number("--devices", devices),
+    }
+
+
+def _most_devices(options: dict[str, Any]) -> int:
+    """Return the most devices of a replica in a search."""
+    return _DEVICES if options["devices"] is None else whole_number("--devices", options["devices"])
+
+
+def _deployments(goal: str, options: dict[str, Any]) -> tuple[list[Deployment], Any]:
+    """Return the deployments of a search, each without its layouts, and these.
+
+    Raises:
+        click.UsageError: An option has a wrong value, or no price is given for the cheapest.
+    """
+    if options["engine"] is None and options["on"] is None:
+        raise click.UsageError("Missing option '--engine'; expected some of vllm, sglang, trtllm")
+    shared = [] if options["on"] is None else read_deployments(options["on"])
+    common = {name: options[name] for name in ("serving", "threads", "sustained")}
+    if options["hardware"] is None:
+        from ..deployment import deployment_of
+
+        with usage_errors():
+            on = [deployment_of(each, **common) for each in shared]
+    elif len(shared) > 1:
+        raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
+    else:
+        engine = None if options["engine"] is None else options["engine"].split(",")[0]
+        with usage_errors():
+            on = deployments_of(options["hardware"], shared[0] if shared else None, engine=engine, **common)
+    for name, known in (
+        ("precision", _core.precisions()),
+        ("engine", _core.engines()),
+        ("execution", _core.executions()),
+    ):
+        if options[name] is not None:
+            values = known_names(name, options[name], known)
+            with usage_errors():
+                on = [each.replace(**{name: value}) for each in on for value in values]
+    if options["price"] is not None:
+        names = price_options(options["price"])
+        on = priced(on, names)
+        by_id = [prices_by_id(name, [each.machine.id for each in on]) for name in names]
+        with usage_errors():
+            on = [each.replace(price=prices[each.machine.id]) for each in on for prices in by_id]
+    elif goal == "cheapest" and any(each.device_price is None for each in on):
+        raise click.UsageError("--find cheapest needs --price; give one, such as --price on-demand")
+    return on, layouts_of(options)
 
 
 def _workload(options: dict[str, Any]) -> Workload:
@@ -168,8 +268,8 @@ def _trace(text: str) -> Any:
 
 
 @contextmanager
-def _requests_shown(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how many requests have arrived, on a terminal."""
+def _progress_shown(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how many are done, on a terminal."""
     if quiet:
         yield None
         return
@@ -177,5 +277,5 @@ def _requests_shown(*, quiet: bool) -> Iterator[Callable[[int, int], None] | Non
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Requests", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda sent, total: bar.update(task, completed=sent, total=total)

@@ -16,9 +16,9 @@ from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
-from .machines import ALL, deployments_of
+from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, changed, model_options, whatif_options
-from .output import check_writable, messages_for_people, progress, say
+from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _ONE_LAYOUT = {"layout": ["tensor=1"], "devices": [1]}
 _SUFFIXES = {".csv": "csv", ".json": "json", ".parquet": "parquet"}
-_MOST_TENSOR = 1000
 _MOST_TO_EXPLAIN = 2**22
 """Grids up to this size are filtered after they are computed, so that an empty result can be explained."""
 
@@ -210,14 +209,14 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
             fields[name] = known_names(name, options[name], known)
     if options["devices"] is not None:
         fields["devices"] = axis_values("--devices", options["devices"])
-    fields["layout"] = _layouts(options)
+    fields["layout"] = layouts_of(options)
     if fields["layout"] == ALL and fields["devices"] is None:
         raise click.UsageError("--layout all needs --devices; give numbers of devices, such as --devices 8,16")
     if options["price"] is None:
         return on, fields, {each.machine.id: each.device_price for each in on if each.device_price is not None}
     names = price_options(options["price"])
     by_option: dict[str, dict[str, Price]] = {}
-    on = _priced(on, names)
+    on = priced(on, names)
     for name in names:
         by_id = prices_by_id(name, [each.machine.id for each in on])
         with usage_errors():
@@ -231,27 +230,6 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
     return on, fields, {f"{machine} {name}": price for name in names for machine, price in by_option[name].items()}
 
 
-def _layouts(options: Mapping[str, Any]) -> Any:
-    """Return the layouts of `--layout` or `--tensor`; `"all"` where they are to be found, None without any.
-
-    Raises:
-        click.UsageError: Both are given, or `all` with others.
-    """
-    given = list(options["layout"])
-    if options["tensor"] is not None:
-        if given:
-            raise click.UsageError("--layout and --tensor are both given; give layouts such as tensor=4,data=2 alone")
-        values = axis_values("--tensor", options["tensor"])
-        if len(values) > _MOST_TENSOR:
-            raise click.UsageError(f"--tensor has {len(values):,} values; give {_MOST_TENSOR} at the most")
-        return [{"tensor": value} for value in values]
-    if ALL not in given:
-        return given or None
-    if len(given) > 1:
-        raise click.UsageError("--layout all stands for all layouts; leave the others out")
-    return ALL
-
-
 def _layout_prices(on: Sequence[Deployment], price: Any) -> dict[str, Price]:
     """Return the prices of the instances of all layouts, by number of devices and machine."""
     found: dict[str, Price] = {}
@@ -263,31 +241,6 @@ def _layout_prices(on: Sequence[Deployment], price: Any) -> dict[str, Price]:
         if str(found.get(name, priced.device_price)) != str(priced.device_price):
             name = f"{each.devices} x {each.machine.id} as {each.layout}"
         found[name] = priced.device_price
-    return found
-
-
-def _priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:
-    """Return the deployments whose price is known, and report others on stderr.
-
-    A price by machine is asked for each of them, and a lone machine is asked for by name: these are not left out.
-    """
-    from ..deployment.prices import TERMS, UnpricedError
-
-    terms = [price for price in prices if price in TERMS]
-    found: list[Deployment] = []
-    left_out: list[str] = []
-    for each in on:
-        try:
-            for price in terms:
-                each.replace(price=price)
-            found.append(each)
-        except UnpricedError:
-            left_out.append(each.machine.id)
-        except ValueError:
-            found.append(each)  # another error, which is raised with its option
-    if not found or not left_out:
-        return on
-    say(f"Left out because no {' or '.join(terms)} price is known: {', '.join(dict.fromkeys(left_out))}")
     return found
 
 

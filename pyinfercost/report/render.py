@@ -98,6 +98,13 @@ _RENDERERS = {
         "line": "serving.serving_line",
         "layout": "serving.serving_layout",
     },
+    "ServingSearch": {
+        "dict": "serving_search.search_document",
+        "rows": "serving_search.search_rows",
+        "columns": "serving_search.COLUMNS",
+        "line": "serving_search.search_line",
+        "layout": "serving_search.search_layout",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

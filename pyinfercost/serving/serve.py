@@ -103,8 +103,8 @@ def serve(
     facts = facts_of(workload)
     name, costs, context = _costs_of(model, on, facts, settings)
     scheduler = simulated_scheduler(costs, {"max_model_len": context, **settings})
-    _check_lengths(facts, scheduler)
-    run = Run(costs, scheduler, workload, facts, copies, routing, _blocks(costs, scheduler, facts))
+    check_lengths(facts, scheduler)
+    run = Run(costs, scheduler, workload, facts, copies, routing, blocks_of(costs, scheduler, facts))
     found = simulated(run, progress)
     bands = () if found.interrupted else bands_of(run)
     return result_of(name, run, found, bands, objective)
@@ -120,17 +120,31 @@ def _costs_of(
         return "", model, 0
     if on is None:
         raise ServeError("on is not given; pass a Deployment with a machine and a serving engine")
+    check_settings(on)
+    phases = phases_of(model)
+    return phases.name, tables_of(phases, on, facts, settings), phases.context
+
+
+def check_settings(on: Deployment) -> None:
+    """Reject settings of steps that the workload decides.
+
+    Raises:
+        ServeError: The deployment has one.
+    """
     for name in ("prefix_hit", "chunk_tokens"):
         if getattr(on.settings, name):
             raise ServeError(
                 f"serving has {name}, which the workload and the scheduler decide under load; leave it out, and pass "
                 "Workload(prefixes=...) or max_num_batched_tokens"
             )
-    phases = phases_of(model)
+
+
+def tables_of(phases: Phases, on: Deployment, facts: Facts, settings: Mapping[str, Any]) -> StepCosts:
+    """Return the tables of a deployment, as far as a workload and the settings of the scheduler need them."""
     # Fewer sequences than the engine's own limit do not shorten the tables, whose last lines go on beyond them.
     sequences = whole(settings.get("max_num_seqs") or 1, "max_num_seqs", SEQUENCES, SchedulerError)
     tokens = settings.get("max_num_batched_tokens")
-    made = step_costs(
+    return step_costs(
         phases.decode,
         phases.prefill,
         on=on.for_throughput(),
@@ -139,7 +153,6 @@ def _costs_of(
         most_tokens=max(_LEAST_TOKENS, tokens if isinstance(tokens, int) else 0),
         most_context=max(_LEAST_CONTEXT, facts.longest),
     )
-    return phases.name, made, phases.context
 
 
 def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
@@ -190,7 +203,12 @@ def _captured(spec: str) -> Phases:
     )
 
 
-def _check_lengths(facts: Facts, scheduler: Scheduler) -> None:
+def check_lengths(facts: Facts, scheduler: Scheduler) -> None:
+    """Reject a workload of which no request fits the model.
+
+    Raises:
+        ServeError: All prompts are too long.
+    """
     longest = scheduler.max_model_len
     if longest and facts.shortest_prompt >= longest:
         raise ServeError(
@@ -199,8 +217,12 @@ def _check_lengths(facts: Facts, scheduler: Scheduler) -> None:
         )
 
 
-def _blocks(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
-    """Return the blocks of the cache of one copy."""
+def blocks_of(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
+    """Return the blocks of the cache of one copy.
+
+    Raises:
+        ServeError: The weights leave no memory.
+    """
     if scheduler.num_gpu_blocks is not None:
         return scheduler.num_gpu_blocks
     if costs.pool_blocks is None:  # the owner chooses the memory: as much as all sequences need

@@ -79,6 +79,26 @@ def test_prompts_above_the_context_are_refused(model: str) -> None:
     assert "all prompts have 600 tokens or more, and the longest sequence of the model is 512" in result.stderr
 
 
+def test_a_search_has_the_deployments_of_lists(model: str) -> None:
+    options = ("-H", "l4,h100-sxm-80gb", "--engine", "vllm,sglang", "--precision", "bf16", "--price", "on-demand")
+    goal = ("--find", "cheapest", "--devices", "2", "--slo", "ttft_p99<1")
+    result = invoke(model, *options, *LOAD, *goal, "--format", "json")
+    assert result.exit_code == 0, result.output
+    search = json.loads(result.stdout)["search"]
+    places = {(each["hardware"], each["engine"], each["layout"]) for each in search["deployments"]}
+    assert {place[:2] for place in places} == {(h, e) for h in ("l4", "h100-sxm-80gb") for e in ("vllm", "sglang")}
+    first = search["deployments"][0]
+    assert first["rank"] == 1
+    assert first["usd_per_h"] == min(each["usd_per_h"] for each in search["deployments"] if each["rank"])
+
+
+def test_a_search_without_an_answer_fails(model: str) -> None:
+    result = invoke(model, *ON, *LOAD, "--find", "replicas", "--slo", "tpot_p50<0.001ms")
+    assert result.exit_code == 1
+    assert "No deployment meets tpot_p50<1e-06" in result.stdout
+    assert "tpot_p50 is" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,6 +109,14 @@ def test_prompts_above_the_context_are_refused(model: str) -> None:
         ((*ON, "--rate", "4/y", "--prompt", "4", "--output", "4"), "--rate takes a number per s, min or h"),
         ((*ON, "--rate", "4", "--prompt", "four", "--output", "4"), "prompt is 'four'"),
         ((*ON, *LOAD, "--slo", "tttt_p99<4"), "--slo: slo has the unknown metric 'tttt_p99'"),
+        ((*ON, *LOAD, "--find", "cheapest"), "--find needs --slo"),
+        ((*ON, *LOAD, "--precision", "bf16,fp8"), "--precision has several values; give one, or a goal to --find"),
+        ((*ON, *LOAD, "--layout", "all"), "--layout has several values"),
+        (("-H", "l4", *LOAD, "--find", "rate", "--slo", "tpot_p50<1"), "Missing option '--engine'"),
+        (
+            ("-H", "l4", "--engine", "vllm", *LOAD, "--find", "cheapest", "--slo", "tpot_p50<1"),
+            "--find cheapest needs --price",
+        ),
         ((*ON, *LOAD, "--region", "deu"), "--region has no effect on a server under load"),
     ],
 )

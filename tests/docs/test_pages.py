@@ -120,6 +120,12 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     served |= {"scheduler": {"NAME": 1}, "LATENCY": served["ttft_s"]}
     served |= dict.fromkeys(LATENCIES)
     document["serve"] = served
+    search = ic.find_serving(
+        "replicas", spec_of(tmp_path, LLAMA), on=ic.Deployment(hardware="l4", engine="vllm", precision="bf16"),
+        workload=ic.Workload(rate_per_s=1, prompt=8, output=8, requests=20), slo="ttft_p50<1",
+    ).to_dict()["search"]  # fmt: skip
+    search["deployments"][0]["slo_values"] = {"NAME": 1.0}
+    document["search"] = search
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"
