@@ -22,8 +22,9 @@ from ..predict.workers import on_workers
 from ..results.layout import Layout
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
 from .closed_form import Load, closed_form
+from .latencies import with_bands
 from .objectives import SLOError, parse_slo
-from .runs import Facts, Run, bands_of, facts_of, simulated
+from .runs import Facts, Run, facts_of, simulated
 from .scheduler import Scheduler, simulated_scheduler
 from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, tables_of
 from .servers import Servers
@@ -411,7 +412,7 @@ class _Search:
     def _simulated(self, each: _Candidate, replicas: int, workload: Workload) -> ServingResult:
         run = each.run(replicas, workload, self._facts_at(workload), self._routing)
         self._simulations += 1
-        result = result_of(self._phases.name, run, simulated(run), (), self._asked.objective)
+        result = result_of(self._phases.name, run, simulated(run), self._asked.objective)
         if result.interrupted:
             raise _Interrupted
         return result
@@ -551,6 +552,5 @@ class _Search:
     def _with_bands(self, each: _Candidate, workload: Workload) -> ServingResult:
         replicas = self._found[0][1].replicas
         run = each.run(replicas, workload, self._facts_at(workload), self._routing)
-        found = simulated(run)
-        bands = () if found.interrupted else bands_of(run)
-        return result_of(self._phases.name, run, found, bands, self._asked.objective)
+        result = result_of(self._phases.name, run, simulated(run), self._asked.objective)
+        return result if result.interrupted else with_bands(result, run)

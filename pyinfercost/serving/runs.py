@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ _PIECE = 1024  # requests that are handed over together
 _SAMPLES = 256  # of the timeline, or up to twice as many
 _IDS_TOKENS = 16  # tokens with one id at least: SGLang has pages of one token, whose prefixes come in such parts
 _MOST_BISECTIONS = 60
+_MOST_AT_ONCE = 1_000_000  # requests of simulations that run side by side, for the sake of memory
 
 Progress = Callable[[int, int], None]
 
@@ -132,8 +133,8 @@ class Found:
         interrupted: Whether Ctrl-C ended the run.
     """
 
-    prompt: NDArray[np.int64]
-    output: NDArray[np.int64]
+    prompt: NDArray[np.int32]
+    output: NDArray[np.int32]
     arrays: Mapping[str, Any]
     servers: Mapping[str, Any]
     timeline: Mapping[str, Any]
@@ -147,15 +148,17 @@ def simulated(run: Run, progress: Progress | None = None) -> Found:
     return feed.found(_core.simulate([(_cluster(run, run.costs), feed.stream())])[0])
 
 
-def bands_of(run: Run) -> tuple[Found, ...]:
-    """Simulate a run at the low and the high end of the bands of its steps; nothing if Ctrl-C ends that."""
-    feeds = [_Feed(run, None), _Feed(run, None)]
-    jobs = [
-        (_cluster(run, _stretched(run.costs, high=high)), feed.stream())
-        for feed, high in zip(feeds, (False, True), strict=True)
-    ]
-    made = [feed.found(each) for feed, each in zip(feeds, _core.simulate(jobs, threads=len(jobs)), strict=True)]
-    return () if any(each.interrupted for each in made) else tuple(made)
+def at_ends_of_bands(run: Run) -> Iterator[Found]:
+    """Simulate a run at the low and the high end of the bands of its steps: together, or one by one if it is large."""
+    ends = (False, True)
+    for together in (ends,) if run.facts.requests <= _MOST_AT_ONCE else ((end,) for end in ends):
+        feeds = [_Feed(run, None) for _ in together]
+        jobs = [
+            (_cluster(run, _stretched(run.costs, high=high)), feed.stream())
+            for feed, high in zip(feeds, together, strict=True)
+        ]
+        for feed, each in zip(feeds, _core.simulate(jobs, threads=len(jobs)), strict=True):
+            yield feed.found(each)
 
 
 class _Feed:
@@ -201,7 +204,7 @@ class _Feed:
 
         sent = len(made["outcome"])
         prompt, output = (
-            np.concatenate([each[which] for each in self._lengths] or [np.zeros(0)])[:sent].astype(np.int64)
+            np.concatenate([each[which] for each in self._lengths] or [np.zeros(0)])[:sent].astype(np.int32)
             for which in range(2)
         )
         names = ("queued_s", "scheduled_s", "first_token_s", "finish_s", "cached_tokens", "preemptions", "outcome")

@@ -10,8 +10,9 @@ from .. import _core
 from .._checks import Range, shown, whole
 from ..errors import InputError, InputTypeError
 from ..predict.memory_use import engine_sequences
+from .latencies import with_bands
 from .objectives import parse_slo
-from .runs import Facts, Run, bands_of, facts_of, simulated
+from .runs import Facts, Run, facts_of, simulated
 from .scheduler import SEQUENCES, Scheduler, SchedulerError, simulated_scheduler
 from .serving_figures import result_of
 from .step_costs import step_costs
@@ -106,8 +107,9 @@ def serve(
     check_lengths(facts, scheduler)
     run = Run(costs, scheduler, workload, facts, copies, routing, blocks_of(costs, scheduler, facts))
     found = simulated(run, progress)
-    bands = () if found.interrupted else bands_of(run)
-    return result_of(name, run, found, bands, objective)
+    result = result_of(name, run, found, objective)
+    del found  # as large as those of the bands
+    return result if result.interrupted else with_bands(result, run)
 
 
 def _costs_of(

@@ -7,9 +7,10 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..results.serving_result import LATENCIES, STATISTICS, Latency, ServingResult, ServingTimeline
+from ..results.serving_result import LATENCIES, Latency, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
 from .closed_form import Load, closed_form
+from .latencies import answered, distribution, times_of
 from .servers import Servers
 
 if TYPE_CHECKING:
@@ -22,40 +23,43 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 _HOUR_S, _MILLION = 3600.0, 1e6
-_PERCENTS = (50, 90, 99)
 _FULL = 0.97  # share of the blocks, or of the sequences, from which on they are all in use
 _ENOUGH = 1000  # requests, of which ten are beyond the 99th percentile
 _LEAST_LENGTH = 1.0
 
 
 def result_of(
-    name: str, run: Run, found: Found, bands: Sequence[Found], objective: tuple[Condition, ...]
+    name: str,
+    run: Run,
+    found: Found,
+    objective: tuple[Condition, ...],
 ) -> ServingResult:
-    """Return the result of a run.
+    """Return the result of a run, without bands.
 
     Args:
         name: Name of the model.
         run: What was simulated.
         found: What the simulator found.
-        bands: The same at the low and the high end of the bands; empty if that was not simulated.
         objective: Conditions on latencies.
 
     Raises:
         InputError: No request could be served.
     """
     costs, facts, totals = run.costs, run.facts, found.servers
-    times = _latencies(found, run)
-    done = _done(found)
+    done = answered(found)
     unfinished = _unfinished(found, run)
     if not done.any() and not found.interrupted:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in unfinished.items())
         raise _core.InputError(f"none of {len(done):,} requests can be served: {reasons}")
-    ends = [_latencies(each, run) for each in bands]
-    latencies = {each: _distribution(times[each][done], [end[each] for end in ends], bands) for each in LATENCIES}
+    latencies: dict[str, Latency] = {}
+    within = done.copy()
+    for each in LATENCIES:
+        times = times_of(found, run, each)
+        latencies[each] = distribution(times[done])
+        _mark_late(within, times, [one.limit_s for one in objective if one.latency == each])
     duration_s = found.end_s
     tokens = float(totals["generated_tokens"].sum())
     busy = float(totals["busy_s"].sum()) / (duration_s * run.servers) if duration_s > 0 else 0.0
-    within = _within(times, done, objective)
     missed = tuple(
         f"{each.name} is {each.value_of(latencies[each.latency]):.4g} s, and the limit {each.limit_s:g} s"
         for each in objective
@@ -121,49 +125,6 @@ def _mean(values: Sequence[float]) -> float:
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-def _done(found: Found) -> NDArray[np.bool_]:
-    import numpy as np
-
-    answered = [_core.SIMULATED_OUTCOMES.index(each) for each in ("finished", "truncated")]
-    done: NDArray[np.bool_] = np.isin(found.arrays["outcome"], answered)
-    return done
-
-
-def _latencies(found: Found, run: Run) -> dict[str, Numbers]:
-    """Return the latencies of all requests; not a number where there is none."""
-    import numpy as np
-
-    arrays = found.arrays
-    sent, first, finish = (arrays[name] for name in ("queued_s", "first_token_s", "finish_s"))
-    tokens = found.output.astype(np.float64)
-    if run.scheduler.max_model_len:
-        tokens = np.minimum(tokens, run.scheduler.max_model_len - found.prompt)
-    gaps = np.where(tokens > 1, tokens - 1, np.nan)
-    return {
-        "ttft_s": first - sent,
-        "tpot_s": (finish - first) / gaps,
-        "e2e_s": finish - sent,
-        "queue_s": arrays["scheduled_s"] - sent,
-    }
-
-
-def _distribution(values: Numbers, ends: Sequence[Numbers], bands: Sequence[Found]) -> Latency:
-    import numpy as np
-
-    known = np.sort(values[np.isfinite(values)])
-    low, high = ({}, {}) if not ends else (_statistics(end[_done(band)]) for end, band in zip(ends, bands, strict=True))
-    return Latency(**_statistics(known), low=low, high=high, sorted_s=known)
-
-
-def _statistics(values: Numbers) -> dict[str, float]:
-    import numpy as np
-
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return dict.fromkeys(STATISTICS, float("nan"))
-    return dict(zip(STATISTICS, (float(known.mean()), *map(float, np.percentile(known, _PERCENTS))), strict=True))
-
-
 def _unfinished(found: Found, run: Run) -> dict[str, int]:
     """Return the reasons of requests without an answer, and their numbers."""
     import numpy as np
@@ -183,14 +144,12 @@ def _unfinished(found: Found, run: Run) -> dict[str, int]:
     return {text: count for text, count in made.items() if count}
 
 
-def _within(times: dict[str, Numbers], done: NDArray[np.bool_], objective: tuple[Condition, ...]) -> NDArray[np.bool_]:
-    """Return which requests are within all limits; one without further tokens has no time per token to exceed."""
+def _mark_late(within: NDArray[np.bool_], times: Numbers, limits: Sequence[float]) -> None:
+    """Take requests beyond a limit out of `within`; one without further tokens has no time per token to exceed."""
     import numpy as np
 
-    within: NDArray[np.bool_] = done.copy()
-    for each in objective:
-        within &= np.nan_to_num(times[each.latency], nan=0.0) < each.limit_s
-    return within
+    for limit_s in limits:
+        within &= np.nan_to_num(times, nan=0.0) < limit_s
 
 
 # ---- servers ---------------------------------------------------------------------------------------------------------
@@ -335,7 +294,7 @@ class _Words:
             )
         if found.interrupted:
             made.append("The run was stopped: figures are those of the requests that were answered, without bands.")
-        elif int(_done(found).sum()) < _ENOUGH:
+        elif int(answered(found).sum()) < _ENOUGH:
             made.append("Fewer than ten requests are beyond the 99th percentile; simulate more requests.")
         if run.costs.stages > 1:
             made.append(
