@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .results.profile import Profile as Profile
     from .results.record import CostRecord as CostRecord
     from .results.serving_result import Latency as Latency
+    from .results.serving_result import ServingRates as ServingRates
     from .results.serving_result import ServingResult as ServingResult
     from .results.serving_result import ServingTimeline as ServingTimeline
     from .results.serving_search import ServingCandidate as ServingCandidate
@@ -145,7 +146,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
-    ".results.serving_result": ("Latency", "ServingResult", "ServingTimeline"),
+    ".results.serving_result": ("Latency", "ServingRates", "ServingResult", "ServingTimeline"),
     ".results.serving_search": ("ServingCandidate", "ServingSearch"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.stages": ("StageEstimate",),

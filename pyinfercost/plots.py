@@ -8,6 +8,7 @@ from .report.colors import BOUND, MEMORY
 from .report.plots.draw_breakdown import plot_breakdown
 from .report.plots.draw_memory import plot_memory
 from .report.plots.draw_roofline import plot_roofline
+from .report.plots.draw_serving import plot_latencies, plot_rates, plot_timeline
 from .report.plots.draw_sweep import plot_sweep
 from .report.plots.vega import breakdown_vega, memory_vega, profile_vega, roofline_vega
 from .report.plots.vega_sweep import sweep_vega
@@ -18,9 +19,12 @@ __all__ = [
     "breakdown_vega",
     "memory_vega",
     "plot_breakdown",
+    "plot_latencies",
     "plot_memory",
+    "plot_rates",
     "plot_roofline",
     "plot_sweep",
+    "plot_timeline",
     "profile_vega",
     "roofline_vega",
     "sweep_vega",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import _core
-from .._checks import MOST
+from .._checks import MOST, write_text
 from ..results.serving_search import GOALS
 from .arguments import known_names, price_options, prices_by_id, whole_number
 from .deployment_options import deployment_of_options, deployment_options, read_deployments, usage_errors
@@ -21,6 +21,7 @@ from .output import STOPPED, messages_for_people, say, write_result
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
+    from ..results.serving_result import ServingResult
     from ..serving.workload import Workload
 
 _RATE = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
@@ -84,6 +85,12 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @_scheduler_options
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Also write a report with plots; of --find that of the best deployment.",
+)
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
 @click.argument("model")
@@ -97,6 +104,7 @@ def serve(
     no_progress: bool,
     form: str,
     out: str | None,
+    html: str | None,
     **options: Any,
 ) -> None:
     """Predict latencies, throughput and cost of a serving engine under load.
@@ -131,6 +139,8 @@ def serve(
                     layouts=layouts, devices=_most_devices(options), **given,
                 )  # fmt: skip
             write_result(search, form, out)
+            if search.result is not None:
+                _write_report(search.result, html)
             if search.interrupted:
                 say("Stopped: not all deployments were simulated")
                 raise click.exceptions.Exit(STOPPED)
@@ -147,9 +157,17 @@ def serve(
         with _progress_shown("Requests", quiet=quiet) as shown:
             result = serve_model(model, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
+        _write_report(result, html)
         if result.interrupted:
             say(f"Stopped: {result.finished} of {result.requests} requests were answered")
             raise click.exceptions.Exit(STOPPED)
+
+
+def _write_report(result: ServingResult, path: str | None) -> None:
+    """Write a report, if it was asked for, and print its path on stderr."""
+    if path is not None:
+        write_text(path, result.to_html())
+        say(f"Report written to {path}")
 
 
 _LISTS = ("hardware", "precision", "engine", "execution")

@@ -97,6 +97,10 @@ _RENDERERS = {
         "columns": "serving.COLUMNS",
         "line": "serving.serving_line",
         "layout": "serving.serving_layout",
+        "html": "html.serving_page.serving_page",
+        "plot_timeline": "plots.draw_serving.plot_timeline",
+        "plot_latencies": "plots.draw_serving.plot_latencies",
+        "plot_rates": "plots.draw_serving.plot_rates",
     },
     "ServingSearch": {
         "dict": "serving_search.search_document",

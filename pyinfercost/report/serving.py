@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def serving_document(result: ServingResult) -> dict[str, Any]:
             "interval_s": result.timeline.interval_s,
             **{name: list(getattr(result.timeline, name)) for name in ("running", "waiting", "kv_use")},
         },
+        "rates": None if result.rates is None else asdict(result.rates),
     }
     return {"schema_version": SCHEMA_VERSION, "serve": served}
 
@@ -92,7 +94,7 @@ def serving_line(result: ServingResult) -> str:
     )
 
 
-_TITLES = {
+TITLES = {
     "ttft_s": "time to first token",
     "tpot_s": "time per output token",
     "e2e_s": "whole request",
@@ -105,7 +107,7 @@ def serving_layout(result: ServingResult) -> Layout:
     settings = ", ".join(f"{name} {value}" for name, value in result.scheduler.items())
     shown = [(name, str(getattr(result, name))) for name in _SETTING if getattr(result, name) != ""]
     parts: list[Part] = [Pairs([*shown, ("scheduler", settings), ("requests", _requests(result))]), GAP]
-    columns = [Column("", "", [_TITLES[name] for name in LATENCIES], numeric=False)]
+    columns = [Column("", "", [TITLES[name] for name in LATENCIES], numeric=False)]
     for each in STATISTICS:
         columns.append(Column(each, "ms", [_milliseconds(getattr(result[name], each)) for name in LATENCIES]))
         if each in ("mean", "p99") and result["ttft_s"].low:

@@ -12,6 +12,7 @@ from .result import Result
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 LATENCIES = ("ttft_s", "tpot_s", "e2e_s", "queue_s")
@@ -67,6 +68,25 @@ class ServingTimeline:
     kv_use: Sequence[float]
 
 
+@dataclass(frozen=True)
+class ServingRates:
+    """The same servers at other Poisson rates, in closed form. All arrays have one length.
+
+    Attributes:
+        rate_per_s: Requests per second, ascending up to just below the capacity.
+        ttft_s: Mean times to the first token.
+        tpot_s: Mean times per output token.
+        usd_per_million_tokens: USD for 10^6 generated tokens; None without a price.
+        joules_per_token: Joules of a generated token; None if unknown.
+    """
+
+    rate_per_s: Sequence[float]
+    ttft_s: Sequence[float]
+    tpot_s: Sequence[float]
+    usd_per_million_tokens: Sequence[float] | None
+    joules_per_token: Sequence[float] | None
+
+
 @dataclass(frozen=True, repr=False, kw_only=True)
 class ServingResult(Result):
     """What requests to a server take and cost: `result["ttft_s"].p99` is the p99 of the time to the first token.
@@ -111,6 +131,7 @@ class ServingResult(Result):
         bottleneck: What limits the server, in words.
         notes: What else to know about the run.
         timeline: The servers over time.
+        rates: The same servers at other rates; None where `capacity_per_s` is.
     """
 
     model: str
@@ -149,6 +170,7 @@ class ServingResult(Result):
     bottleneck: str
     notes: tuple[str, ...]
     timeline: ServingTimeline
+    rates: ServingRates | None
 
     @property
     def slo_met(self) -> bool | None:
@@ -164,6 +186,18 @@ class ServingResult(Result):
         if name not in self.latencies:
             raise UnknownNameError(f"the result has no latency {name!r}; expected one of {', '.join(LATENCIES)}")
         return self.latencies[name]
+
+    def plot_timeline(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw running and waiting requests and the use of the cache over time; options as in `plots.plot_timeline`."""
+        return render(self, "plot_timeline", ax=ax, **options)  # type: ignore[no-any-return]
+
+    def plot_latencies(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the distribution of each latency; options as in `plots.plot_latencies`."""
+        return render(self, "plot_latencies", ax=ax, **options)  # type: ignore[no-any-return]
+
+    def plot_rates(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the cost of tokens against the rate; options as in `plots.plot_rates`."""
+        return render(self, "plot_rates", ax=ax, **options)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         line: Any = render(self, "line")

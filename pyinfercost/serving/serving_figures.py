@@ -7,9 +7,9 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..results.serving_result import LATENCIES, Latency, ServingResult, ServingTimeline
+from ..results.serving_result import LATENCIES, Latency, ServingRates, ServingResult, ServingTimeline
 from .arrivals import ClosedLoop
-from .closed_form import Load, closed_form
+from .closed_form import closed_form
 from .latencies import answered, distribution, times_of
 from .servers import Servers
 
@@ -111,6 +111,7 @@ def result_of(
         bottleneck=words.bottleneck(),
         notes=(*words.notes(), *_slo_notes(run, objective, within, latencies)),
         timeline=timeline,
+        rates=_rates(run, capacity),
     )
 
 
@@ -177,27 +178,50 @@ def _joules(run: Run, found: Found, tokens: float) -> float | None:
     return (float(found.servers["energy_j"].sum()) + max(0.0, idle_s) * costs.idle_w) / tokens
 
 
+_RATES = 32
+_NEXT_TO = 0.98  # share of the capacity at which the curve over rates ends
+
+
 def _capacity(run: Run) -> float | None:
     """Return the highest rate of requests that all replicas sustain; None if prompts share tokens."""
     facts = run.facts
     if facts.shares:
         return None
-    utilization = _steady(run, rate_per_s=1.0)["utilization"]
+    utilization = float(_steady(run, rate_per_s=1.0)["utilization"][0, 0])
     return run.replicas / utilization if utilization > 0 else None
 
 
-def _steady(run: Run, **load: float) -> dict[str, float]:
-    """Return the closed form of one replica."""
-    facts = run.facts
-    made = Load(
-        prompt=max(_LEAST_LENGTH, facts.prompt),
-        output=max(_LEAST_LENGTH, facts.output),
-        prompt_square=facts.prompt_square,
-        output_square=facts.output_square,
-        **load,
+def _rates(run: Run, capacity: float | None) -> ServingRates | None:
+    """Return the same servers at other rates."""
+    if capacity is None or not isfinite(capacity):
+        return None
+    import numpy as np
+
+    rates = capacity * _NEXT_TO * np.arange(1, _RATES + 1) / _RATES
+    found = _steady(run, rate_per_s=rates / run.replicas)
+
+    def known(name: str) -> list[float] | None:
+        return found[name][0].tolist() if np.isfinite(found[name]).all() else None
+
+    return ServingRates(
+        rate_per_s=rates.tolist(),
+        ttft_s=found["ttft_s"][0].tolist(),
+        tpot_s=found["tpot_s"][0].tolist(),
+        usd_per_million_tokens=known("usd_per_million_tokens"),
+        joules_per_token=known("joules_per_token"),
     )
-    found = closed_form(Servers([run.costs], [run.scheduler]), made)
-    return {key: float(values[0, 0]) for key, values in found.items()}
+
+
+def _steady(run: Run, **load: Any) -> dict[str, Numbers]:
+    """Return the closed form of one replica; a column has the shape (1, loads)."""
+    facts = run.facts
+    means = {
+        "prompt": max(_LEAST_LENGTH, facts.prompt),
+        "output": max(_LEAST_LENGTH, facts.output),
+        "prompt_square": facts.prompt_square,
+        "output_square": facts.output_square,
+    }
+    return closed_form(Servers([run.costs], [run.scheduler]), {**means, **load})
 
 
 def _settings(run: Run) -> dict[str, int | bool]:
@@ -315,7 +339,7 @@ def _slo_notes(
     """Return what an idle server takes, if no request is within the objective."""
     if not objective or within.any():
         return ()
-    idle = _steady(run, clients=1.0)
+    idle = {name: float(values[0, 0]) for name, values in _steady(run, clients=1.0).items()}
     known = {"ttft_s": idle["ttft_s"], "tpot_s": idle["tpot_s"], "e2e_s": idle["e2e_s"]}
     above = [each for each in objective if known.get(each.latency, 0.0) >= each.limit_s]
     if above:

@@ -110,6 +110,7 @@ def test_vision_models(judge: Judge, measured: Path, tmp_path: Path, capsys: Out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.gz")} == kept
 
 
+@pytest.mark.slow
 def test_several_processes(tmp_path: Path) -> None:
     pytest.importorskip("timm")
     from benchmarks.accuracy.recipes import timm_models

@@ -22,6 +22,7 @@ def test_every_file_is_known() -> None:
     assert files <= {*KINDS, *OUT_OF_SCOPE}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if not kind.sample_by])
 def test_every_row_is_judged_or_counted(name: str) -> None:
     if KINDS[name].servers is not None:

@@ -22,9 +22,17 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+LONG = ("devices", "engines", "fit", "sweeps")
+"""Pages whose commands take more than ten seconds."""
+
+
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if pages.FENCE.search(page.read_text(encoding="utf-8"))],
+    [
+        pytest.param(page, marks=pytest.mark.slow) if page.stem in LONG else page
+        for page in PAGES
+        if pages.FENCE.search(page.read_text(encoding="utf-8"))
+    ],
     ids=lambda page: page.relative_to(ROOT).as_posix(),
 )
 def test_every_figure_of_a_page_is_what_its_command_prints(page: Path) -> None:

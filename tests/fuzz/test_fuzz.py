@@ -68,6 +68,7 @@ def check_doors(folder: Path, names: list[str]) -> None:
         assert counts["accepted"] > 0, f"{name}: all inputs are refused, so nothing behind the first check is tried"
 
 
+@pytest.mark.slow
 def test_doors_of_the_core(tmp_path: Path) -> None:
     check_doors(tmp_path, CORE_DOORS)
 

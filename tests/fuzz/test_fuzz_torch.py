@@ -27,10 +27,12 @@ def needs(door: str, library: str) -> bool:
     return any(name.partition(".")[0] == library for name in libraries(door))
 
 
+@pytest.mark.slow
 def test_doors_of_torch(tmp_path: Path) -> None:
     check_doors(tmp_path, [name for name in doors.TABLE if libraries(name) == ("torch",)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["transformers", "diffusers"])
 def test_doors_of_model_libraries(tmp_path: Path, library: str) -> None:
     if importlib.util.find_spec(library) is None:

@@ -277,6 +277,7 @@ def test_options_of_matplotlib_are_passed_on(profile: ic.Profile, sweep: ic.Swee
     assert sweep.plot(linewidth=4).lines[0].get_linewidth() == 4
 
 
+@pytest.mark.slow
 def test_any_style_will_do(profile: ic.Profile, sweep: ic.Sweep) -> None:
     for style in ("dark_background", "ggplot", "grayscale"):
         with plt.style.context(style):

@@ -207,6 +207,7 @@ def test_lengths_beyond_reason_are_refused(tmp_path: Path) -> None:
         ic.sparsity(raw(tmp_path / "model.safetensors", header, b""))
 
 
+@pytest.mark.slow
 def test_one_of_many_names_occurs_twice(tmp_path: Path) -> None:
     header = {f"w{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(100_000)}
     text = json.dumps(header)[:-1] + ', "w7": 1}'

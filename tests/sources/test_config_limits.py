@@ -197,6 +197,7 @@ def test_detection_models_take_images_one_by_one() -> None:
         load_model("torchvision:ssdlite320_mobilenet_v3_large", {"batch": 2**20})
 
 
+@pytest.mark.slow
 def test_default_configs_of_transformers_are_within_the_limits() -> None:
     pytest.importorskip("transformers")
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING

@@ -47,6 +47,7 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, str]]:
     return [json.loads(out.splitlines()[-1]) for out, _ in said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_what_processes_share_is_served_whole(check: str, errors: list[dict[str, str]]) -> None:
     for said in errors:

@@ -105,6 +105,7 @@ def test_fixed_sizes(make: Callable[[], Case], tmp_path: Path) -> None:
     assert totals(traced)["peak_activation_bytes"] >= expected["peak_activation_bytes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
 def test_an_open_batch(make: Callable[[], Case], tmp_path: Path) -> None:
     module, args, kwargs = make()

@@ -44,6 +44,7 @@ def published(case: Case) -> tuple[float, int]:
     return meta["_ops"], meta["num_params"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLE)
 def test_published_figures(name: str) -> None:
     case = CASES[name]
@@ -71,6 +72,7 @@ def test_every_model_is_listed_once_per_set_of_weights() -> None:
             assert case.parameters() == parameters
 
 
+@pytest.mark.slow
 def test_boxes_found_are_the_difference_between_published_figures() -> None:
     """The work of the heads per box, written out, times how many boxes were found."""
     per_box = {
@@ -92,6 +94,7 @@ def test_boxes_found_are_the_difference_between_published_figures() -> None:
     ) <= (digits)
 
 
+@pytest.mark.slow
 def test_a_detector_counts_what_it_is_told_to_find() -> None:
     """One graph at any number of proposals that a second stage keeps, up to the most that it takes."""
     graph = ic.capture("torchvision:fasterrcnn_resnet50_fpn")

@@ -181,6 +181,7 @@ def test_every_byte_of_a_part_is_covered(tmp_path: Path) -> None:
             check_part(part, identity(stored))
 
 
+@pytest.mark.slow
 def test_random_bytes_never_give_other_errors(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
     """Either the damage is found, or the columns that are read are not touched by it."""
     part = stored.parts[2]

@@ -253,6 +253,7 @@ def test_dask_gives_the_same_though_a_worker_is_killed(client: Any, spec: SweepS
     check_equal(sweep, expected)
 
 
+@pytest.mark.slow
 @may_lose_a_result
 def test_dask_writes_a_folder_though_a_worker_is_killed(
     client: Any, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path

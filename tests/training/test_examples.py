@@ -24,7 +24,13 @@ EXAMPLES = ROOT / "examples"
     [
         ("training_plain", ["--epochs", "1"], ["sklearn"], ["us/channel", "accuracy", "cost/contraction_flops"]),
         ("training_lightning", ["--steps", "30"], ["sklearn", "lightning"], ["step 25 | cost/l4: latency", "accuracy"]),
-        ("training_transformers", ["--steps", "20"], ["transformers", "accelerate"], ["step 20 | cost/l4: latency"]),
+        pytest.param(
+            "training_transformers",
+            ["--steps", "20"],
+            ["transformers", "accelerate"],
+            ["step 20 | cost/l4: latency"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_example_runs(

@@ -89,6 +89,7 @@ def test_lightning(tmp_path: Path) -> None:
     assert records[-1][1]["cost/l4/latency_s"] > 0
 
 
+@pytest.mark.slow
 def test_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate: pip install 'pyinfercost[training]'")

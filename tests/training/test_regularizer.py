@@ -258,6 +258,7 @@ def test_a_budget_moves_lambda() -> None:
     assert other.lam == found.lam
 
 
+@pytest.mark.slow
 def test_a_budget_is_met() -> None:
     torch.manual_seed(0)
     model = Residual()

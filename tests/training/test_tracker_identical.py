@@ -21,6 +21,7 @@ def test_eager(kind: type[torch.nn.Module], autocast: bool, accumulation: int) -
     assert_same(trained(kind, tracked=False, **ways), trained(kind, tracked=True, **ways))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("kind", [Picture, Text])
 def test_compiled(kind: type[torch.nn.Module]) -> None:
@@ -93,6 +94,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch is built without torch.distributed")
 def test_two_processes(tmp_path: Path) -> None:
     import socket

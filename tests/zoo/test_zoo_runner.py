@@ -20,6 +20,7 @@ pytestmark = pytest.mark.torch
 LINEAR = {"macs": 32, "pointwise_flops": 8, "parameters": 20, "nodes": 1, "peak_activation_bytes": 32, "unmodelled": {}}
 
 
+@pytest.mark.slow
 def test_a_case_that_ends_badly_does_not_end_the_run() -> None:
     cases = family("hostile_models").cases
     jobs = [(("hostile_models", name), case.group) for name, case in cases.items()]

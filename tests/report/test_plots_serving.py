@@ -1,0 +1,80 @@
+"""Plots and the page of a server under load."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from support.step_costs import step_costs_like_an_h100
+
+import pyinfercost as ic
+from pyinfercost.errors import InputError
+from pyinfercost.report.plots.drawing import library
+
+pytest.importorskip(
+    "matplotlib", reason="plots are drawn by matplotlib, which is not installed; run pip install 'pyinfercost[plot]'"
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> ic.ServingResult:
+    workload = ic.Workload(rate_per_s=8, prompt="uniform:200-800", output="uniform:50-150", requests=400)
+    return ic.serve(step_costs_like_an_h100(), workload=workload, slo="ttft_p99<0.5")
+
+
+def test_the_timeline_has_what_the_result_has(served: ic.ServingResult) -> None:
+    ax = served.plot_timeline()
+    running, waiting = ax.lines
+    assert list(running.get_ydata()) == list(served.timeline.running)
+    assert list(waiting.get_ydata()) == list(served.timeline.waiting)
+    assert running.get_xdata()[1] == served.timeline.interval_s
+    (cache,) = next(other for other in ax.figure.axes if other is not ax).lines
+    assert max(cache.get_ydata()) == pytest.approx(100 * max(served.timeline.kv_use))
+
+
+def test_distributions_go_through_the_percentiles(served: ic.ServingResult) -> None:
+    ax = served.plot_latencies()
+    lines = [line for line in ax.lines if len(line.get_xdata()) > 3]
+    assert len(lines) == 4
+    x, y = lines[0].get_data()
+    assert x[list(y).index(50)] == pytest.approx(served["ttft_s"].p50)
+    assert (y[0], y[-1]) == (0, 100)
+    assert "ttft_p99<0.5: holds" in "".join(text.get_text() for text in ax.texts)
+
+
+def test_tokens_are_cheaper_at_higher_rates(served: ic.ServingResult) -> None:
+    assert served.rates is not None
+    costs = served.rates.usd_per_million_tokens
+    assert costs is not None
+    assert list(costs) == sorted(costs, reverse=True)
+    assert served.rates.rate_per_s[-1] == pytest.approx(0.98 * served.capacity_per_s)
+    (line, *_) = served.plot_rates().lines
+    assert list(line.get_ydata()) == list(costs)
+    # USD of an hour over the tokens of an hour.
+    rate = served.rates.rate_per_s[0]
+    assert costs[0] == pytest.approx(3.6 / (3600 * rate * 100) * 1e6, rel=0.02)
+    with pytest.raises(InputError, match="no figures at other rates"):
+        replace(served, rates=None).plot_rates()
+
+
+def test_the_page_has_the_tables_and_plots(served: ic.ServingResult) -> None:
+    page = served.to_html()
+    assert page.count("<svg") == 3
+    assert "time to first token" in page
+    assert not re.search(r"<script|javascript:|<link|@import|(?:src|href)=\"http", page)
+    assert "default-src 'none'" in page
+    assert page == served.to_html()
+    assert replace(served, rates=None).to_html().count("<svg") == 2
+    assert "&lt;b&gt;" in replace(served, model="<b>").to_html()
+
+
+def test_without_matplotlib_the_page_says_so(served: ic.ServingResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ic.errors.MissingLibraryError("a plot needs matplotlib", name=name)
+
+    assert library("matplotlib")
+    monkeypatch.setattr("pyinfercost.report.html.serving_page.library", missing)
+    page = served.to_html()
+    assert "Plots are left out: a plot needs matplotlib" in page
+    assert "time to first token" in page
