@@ -1289,6 +1289,8 @@ class SimulatedServer:
         acceptance: Probability that draft i is accepted if those before it were, shape (drafts,).
         stream_interval: Tokens that are sent together; it counts if `first_token_buffered`.
         first_token_buffered: Whether the first token waits for `stream_interval - 1` others.
+        prefill_fill: Time of a chunk through all stages of a pipeline, over that of a step: first tokens are late by
+            the difference, and so are the others.
         jumps: Whether steps without events are taken at once. Results are the same but for rounding.
 
     Raises:
@@ -1325,6 +1327,7 @@ class SimulatedServer:
         acceptance: Sequence[float] = [],
         stream_interval: int = 1,
         first_token_buffered: bool = False,
+        prefill_fill: float = 1.0,
         jumps: bool = True,
     ) -> None: ...
 

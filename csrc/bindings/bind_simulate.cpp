@@ -292,7 +292,7 @@ std::shared_ptr<ServerSettings> make_server(
     std::int64_t recv_interval, bool fixed_lengths, double reserve_share, double least_reserve_share,
     std::int64_t reserve_decay_steps, std::int64_t most_reserved, std::int64_t retract_steps,
     std::int64_t drafts, std::vector<double> acceptance, std::int64_t stream_interval,
-    bool first_token_buffered, bool jumps) {
+    bool first_token_buffered, double prefill_fill, bool jumps) {
     auto made = std::make_shared<ServerSettings>(ServerSettings{
         .costs = std::move(costs),
         .engine = parse_serving_engine(engine),
@@ -321,6 +321,7 @@ std::shared_ptr<ServerSettings> make_server(
         .acceptance = std::move(acceptance),
         .stream_interval = stream_interval,
         .first_token_buffered = first_token_buffered,
+        .prefill_fill = prefill_fill,
         .jumps = jumps,
     });
     check(*made);
@@ -435,7 +436,7 @@ void register_simulate(py::module_& m) {
              py::arg("least_reserve_share") = 0.14, py::arg("reserve_decay_steps") = 600,
              py::arg("most_reserved") = 4096, py::arg("retract_steps") = 20, py::arg("drafts") = 0,
              py::arg("acceptance") = std::vector<double>{}, py::arg("stream_interval") = 1,
-             py::arg("first_token_buffered") = false, py::arg("jumps") = true);
+             py::arg("first_token_buffered") = false, py::arg("prefill_fill") = 1.0, py::arg("jumps") = true);
     py::class_<ClusterSettings, std::shared_ptr<ClusterSettings>>(m, "SimulatedCluster",
                                                                   "Servers, their router and client.")
         .def(py::init(&make_cluster), py::arg("servers"), py::kw_only(), py::arg("routing") = "round_robin",

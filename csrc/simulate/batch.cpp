@@ -30,6 +30,7 @@ Slot Batch::add() {
     s.rank = next_rank_++;
     s.decodes = false;
     s.room = 0;
+    s.late_s = 0;
     s.before = newest_;
     s.after = kNoSlot;
     (newest_ == kNoSlot ? oldest_ : at(newest_).after) = slot;

@@ -24,6 +24,7 @@ struct Sequence {
     std::int32_t room = 0;  // blocks it holds if there are drafts
     bool decodes = false;
     bool unseen = true;      // no token has reached the client
+    double late_s = 0;       // by which its tokens leave a pipeline after the step that counts them
     std::int64_t rank = 0;   // order of admission
     std::int64_t start = 0;  // tick at which it would have had no token
     std::int64_t wakes = 0;  // tick at which it ends, or a token is sent first

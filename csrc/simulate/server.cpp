@@ -185,7 +185,7 @@ void Server::leave(Slot slot, Outcome outcome, double time_s, std::vector<Depart
         if (outcome == Outcome::finished && !prefill_only_ && s.output < table_.output[request]) {
             outcome = Outcome::truncated;
         }
-        table_.results.finish_s[request] = time_s;
+        table_.results.finish_s[request] = time_s + s.late_s;
         departures.push_back({request, outcome});
     }
     free_blocks_of(slot, batch.cached(s), false, nullptr);
@@ -278,7 +278,7 @@ void Server::complete(std::vector<Departure>& departures) {
                 const std::int64_t generated = batch.generated(s);
                 if (s.unseen && generated >= first_seen(s)) {
                     s.unseen = false;
-                    table_.results.first_token_s[s.request] = now_s_;
+                    table_.results.first_token_s[s.request] = now_s_ + s.late_s;
                 }
                 if (generated >= s.output) {
                     leave(slot, Outcome::finished, now_s_, departures);
@@ -313,7 +313,7 @@ void Server::accept_drafts(std::vector<Departure>& departures) {
         totals_.generated_tokens += tokens;
         if (s.unseen && s.generated >= first_seen(s)) {
             s.unseen = false;
-            table_.results.first_token_s[s.request] = now_s_;
+            table_.results.first_token_s[s.request] = now_s_ + s.late_s;
         }
         if (s.generated >= s.output) awake_.push_back(slot);
     }
@@ -335,9 +335,11 @@ void Server::sample(Slot slot, std::vector<Departure>& departures) {
     Sequence& s = batch.at(slot);
     ++s.generated;
     ++totals_.generated_tokens;
+    // A chunk has left the first stage of a pipeline, and goes through the others.
+    s.late_s = (settings.prefill_fill - 1) * last_step_s_;
     if (s.unseen && s.generated >= first_seen(s)) {
         s.unseen = false;
-        table_.results.first_token_s[s.request] = now_s_;
+        table_.results.first_token_s[s.request] = now_s_ + s.late_s;
     }
     if (s.generated >= s.output) return leave(slot, Outcome::finished, now_s_, departures);
     if (batch.drafts()) s.room = static_cast<std::int32_t>(s.held.total());

@@ -81,6 +81,9 @@ void check(const ServerSettings& s) {
     check_whole(s.recv_interval, "recv_interval", 1, kMostTokens);
     check_whole(s.drafts, "drafts", 0, kMostDrafts);
     check_whole(s.stream_interval, "stream_interval", 1, kMostTokens);
+    if (!(s.prefill_fill >= 1) || !(s.prefill_fill <= 1e6)) {
+        refuse("prefill_fill is " + std::to_string(s.prefill_fill) + "; expected 1 to 1e6");
+    }
     check_share(s.watermark, "watermark");
     check_share(s.reserve.initial, "the initial share of the output reserve");
     check_share(s.reserve.least_share, "the least share of the output reserve");

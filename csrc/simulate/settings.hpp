@@ -50,7 +50,8 @@ struct ServerSettings {
     std::vector<double> acceptance;     // of draft i if those before it were accepted; shape (drafts,)
     std::int64_t stream_interval = 1;   // tokens that are sent together
     bool first_token_buffered = false;  // whether that holds for the first token too
-    bool jumps = true;                  // eventless steps at once; the results are the same
+    double prefill_fill = 1;  // time of a chunk through all stages of a pipeline, over that of a step
+    bool jumps = true;        // eventless steps at once; the results are the same
     std::int64_t tokens_each() const { return 1 + drafts; }
 };
 

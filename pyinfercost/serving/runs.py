@@ -237,6 +237,7 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
         drafts=costs.draft_tokens,
         acceptance=[_acceptance(costs)] * costs.draft_tokens,
         stream_interval=scheduler.stream_interval,
+        prefill_fill=costs.prefill_fill,
     )
     return _core.SimulatedCluster(
         [server] * run.servers,

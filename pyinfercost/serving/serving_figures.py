@@ -320,11 +320,6 @@ class _Words:
             made.append("The run was stopped: figures are those of the requests that were answered, without bands.")
         elif int(answered(found).sum()) < _ENOUGH:
             made.append("Fewer than ten requests are beyond the 99th percentile; simulate more requests.")
-        if run.costs.stages > 1:
-            made.append(
-                "The time that a prompt takes through the stages of the pipeline after its last chunk has entered them "
-                "is not part of the time to first token."
-            )
         if run.costs.lockstep:
             made.append("Copies that exchange tokens of experts wait for the slowest one; they are simulated apart.")
         process = run.workload.process

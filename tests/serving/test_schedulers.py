@@ -124,6 +124,7 @@ def server_settings(engine: str) -> st.SearchStrategy[Settings]:
         "prefix_cache": st.booleans(),
         "by_priority": st.sampled_from([False, False, True]),
         "jumps": st.booleans(),
+        "prefill_fill": st.sampled_from([1.0, 1.0, 3.5]),
         "drafts": st.just(0),
     }
     own: dict[str, dict[str, st.SearchStrategy[Any]]] = {

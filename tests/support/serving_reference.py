@@ -101,6 +101,7 @@ class Request:
     scheduled_s: float = math.nan
     first_token_s: float = math.nan
     finish_s: float = math.nan
+    late_s: float = 0.0
     preemptions: int = 0
     cached: int | None = None
 
@@ -280,8 +281,9 @@ class Engine:
             self.publish(request, request.computed)
             if request.computed == request.target:
                 request.generated += 1
+                request.late_s = (self.set.get("prefill_fill", 1.0) - 1) * seconds
                 if math.isnan(request.first_token_s):
-                    request.first_token_s = self.now
+                    request.first_token_s = self.now + request.late_s
                 if request.generated == request.output:
                     self.end(request)
                     ended.append(request)
@@ -291,7 +293,7 @@ class Engine:
 
     def end(self, request: Request) -> None:
         """Let a request leave."""
-        request.finish_s = self.now
+        request.finish_s = self.now + request.late_s
         request.outcome = "finished" if request.output == request.wanted else "truncated"
         kept = request.tokens() - 1
         self.release(request, kept)
@@ -641,6 +643,7 @@ def serve(costs: Any, engine: str, settings: dict[str, Any], requests: list[Requ
                 server.order()
         if server.waiting or server.running:
             server.step()
-            if not server.waiting and not server.running:
+            came = bool(ahead) and ahead[0].arrival_s < server.now  # during the step
+            if not server.waiting and not server.running and not came:
                 server.idle()
     return server
