@@ -308,11 +308,6 @@ def _cuts(launched: Graph, layout: Layout, timing: Timing, slices: int) -> Cuts:
     if key in kept:
         found: Cuts = kept[key][0]
         return found
-    if trains(launched):
-        raise LayoutError(
-            f"pipeline={layout.pipeline} cannot cut this graph, which is of a training step; expected pipeline=1, and "
-            "data= and zero="
-        )
     places = places_of_cuts(launched, layout.pipeline)
     sizes = launched.size_values({})
     point = {name: size for name, size in sizes.items() if not launched.depends_on_data(name)}
@@ -340,6 +335,11 @@ def places_of_cuts(launched: Graph, stages: int) -> list[tuple[int, list[int]]]:
     """
     kept = graph_cache(launched)
     key = ("places of cuts", stages)
+    if trains(launched):
+        raise LayoutError(
+            f"pipeline={stages} cannot cut this graph, which is of a training step; expected pipeline=1, and tensor=, "
+            "data= and zero="
+        )
     if key not in kept:
         try:
             kept[key] = _core.cut_places(launched, stages)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
+from ..deployment.nodes import nodes_of
 from .plans import family_of, first_backward, graph_cache
 from .training_memory import Trained, largest_module_bytes, trained_weights
 
@@ -50,10 +51,10 @@ class Message(NamedTuple):
 
 
 def messages(graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str) -> tuple[Message, ...]:
-    """Return what a copy of a model exchanges with the others in one training step, in order.
+    """Return what a device exchanges with those of the other copies in one training step, in order.
 
     Args:
-        graph: The graph of a training step.
+        graph: The graph of a training step of one device: its gradients are those of its part of the weights.
         sizes: Values of all its sizes.
         layout: The layout: copies in `data`, and the stage of ZeRO.
         precision: Dtype to run in.
@@ -177,10 +178,10 @@ class Exchanged:
 def exchanged_on(
     graph: Graph, sizes: Mapping[str, int], layout: Layout, precision: str, execution: str, machine: Hardware
 ) -> Exchanged:
-    """Return the times of what a copy exchanges, computed once for a machine.
+    """Return the times of what a device exchanges with other copies, computed once for a machine.
 
     Args:
-        graph: The graph of a training step.
+        graph: The graph of a training step of one device.
         sizes: Values of all its sizes; weights do not depend on them.
         layout: The layout.
         precision: Dtype to run in.
@@ -188,7 +189,7 @@ def exchanged_on(
         machine: The machine.
     """
     kept = graph_cache(graph)
-    key = ("exchanged", layout.data, layout.zero, layout.nodes, precision, execution, id(machine))
+    key = ("exchanged", layout.data, layout.zero, layout.nodes, layout.ranks, precision, execution, id(machine))
     if key not in kept:
         sent = messages(graph, sizes, layout, precision)
         kept[key] = _timed(sent, layout, execution, machine), machine  # the machine lives as long as its id is a key
@@ -200,7 +201,7 @@ def _timed(sent: Sequence[Message], layout: Layout, execution: str, machine: Har
     times: list[float] = []
     joules = 0.0
     if sent:
-        made = exchange_graph(sent, layout)
+        made = exchange_graph(sent, layout.data, layout.nodes_of_copies(nodes_of(machine, layout)))
         family = family_of(made, "native", execution)
         times = [0.0] * len(made)
         idle_w = machine.power_w.get("idle", 0.0)
@@ -225,21 +226,20 @@ def _timed(sent: Sequence[Message], layout: Layout, execution: str, machine: Har
     )
 
 
-def exchange_graph(sent: Sequence[Message], layout: Layout) -> Graph:
-    """Return the graph of the messages of a training step alone."""
+def exchange_graph(sent: Sequence[Message], devices: int, nodes: int) -> Graph:
+    """Return the graph of the messages of a training step alone, among some devices in some machines."""
     builder = _core.GraphBuilder("exchange")
     given: list[Any] = []
     results: list[Any] = []
-    nodes = layout.nodes
     for message in sent:
-        elements = max(layout.data, message.bytes // message.element)
+        elements = max(devices, message.bytes // message.element)
         dtype = _DTYPES.get(message.element, "float32")
-        shard = -(-elements // layout.data)
+        shard = -(-elements // devices)
         before = shard if message.op == "all_gather" else elements
         after = shard if message.op == "reduce_scatter" else elements
         given.append(builder.tensor(dtype, [before], role="input", name=message.when))
         results.append(builder.tensor(dtype, [after]))
-        arguments = {"input": given[-1], "devices": layout.data, "nodes": nodes}
+        arguments = {"input": given[-1], "devices": devices, "nodes": nodes}
         builder.node(f"collective.{message.op}.default", arguments, [results[-1]])
     return builder.build(given, results)
 
@@ -260,7 +260,7 @@ def with_exchange(
     """Return the columns of a training step whose copies exchange gradients and weights.
 
     Args:
-        graph: The graph of a training step.
+        graph: The graph of a training step of one device.
         layout: The layout.
         precision: Dtype to run in.
         execution: How it runs.

@@ -134,6 +134,11 @@ class Layout:
         firsts = (copy * self.ranks + stage * of_stage for copy in range(self.data))
         return any(first // in_node != (first + of_stage) // in_node for first in firsts)
 
+    def nodes_of_copies(self, nodes: int) -> int:
+        """Return in how many of some machines the devices are that have the same part of the model in each copy."""
+        in_node = -(-self.devices // nodes)
+        return self.data if self.ranks >= in_node else (self.data - 1) * self.ranks // in_node + 1
+
     def on(self, devices: int) -> Layout:
         """Return the layout repeated on a number of devices, which share the batch.
 

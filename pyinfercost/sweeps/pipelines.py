@@ -68,7 +68,8 @@ class SweepPipelines:
         shared = layout if devices is None else layout.on(devices)
         if shared.data > 1 and trains(self.graph):
             out = grid.pop("out")
-            added = with_exchange(self.graph, shared, way.precision, way.execution, axes, machine, columns=out, **grid)
+            step = way.graph(self.graph)
+            added = with_exchange(step, shared, way.precision, way.execution, axes, machine, columns=out, **grid)
             for name, column in out.items():
                 column[:] = added[name]
 

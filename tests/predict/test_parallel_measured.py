@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.processes import printed_by_ranks
 
 import pyinfercost as ic
@@ -39,6 +40,14 @@ PLANS: dict[str, dict[str, Any]] = {
     },
     "mixtral": {"causal": True, "own": True},
 }  # fmt: skip
+STEPS: dict[str, dict[str, Any]] = {
+    "llama": {**PLANS["llama"], "model.layers.*.self_attn": "reads_named", "model.layers.*.mlp": "reads"},
+    "bert": {
+        **{name if name == "causal" else f"bert.{name}": style for name, style in PLANS["bert"].items()},
+        "bert.encoder.layer.*.attention.self": "reads", "cls.predictions.decoder": "logits",
+    },
+}  # fmt: skip
+"""Plans of training steps, whose gradients of one input of several products are added up before they are sent."""
 
 
 def run(folder: Path, ranks: int, config: dict[str, Any], plan: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +79,16 @@ def grouped_of(graph: ic.Graph) -> Counter[tuple[int, ...]]:
             left, right = (graph.tensor(made.index).shape for made in node.inputs[:2])
             found[(left[0], *right)] += 1
     return found
+
+
+def step_of(config: dict[str, Any]) -> ic.Graph:
+    """Return a training step of one sequence."""
+    transformers = pytest.importorskip("transformers")
+    maker = transformers.AutoModelForMaskedLM if config["model_type"] == "bert" else transformers.AutoModelForCausalLM
+    model = maker.from_config(transformers.AutoConfig.for_model(**config), attn_implementation="sdpa").train()
+    ids = torch.zeros(1, 128, dtype=torch.int64)
+    keywords = {} if config["model_type"] == "bert" else {"use_cache": False}
+    return ic.capture(model, ic.Inputs((), {"input_ids": ids, "labels": ids, **keywords}), training=True)
 
 
 def collectives_of(graph: ic.Graph) -> list[tuple[str, int]]:
@@ -110,3 +129,34 @@ def test_products_and_collectives_are_those_of_real_ranks(
     assert sums == [size for op, size in collectives_of(rank) if op == "all_reduce"]
     gathers = [op for op, _ in measured["collectives"] if op.startswith("all_gather")]
     assert len(gathers) == sum(op == "all_gather" for op, _ in collectives_of(rank))
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize(("name", "config"), [("llama", LLAMA), ("bert", {**BERT, "tie_word_embeddings": False})])
+def test_training_steps_are_those_of_real_ranks(tmp_path: Path, name: str, config: dict[str, Any], ranks: int) -> None:
+    measured = run(tmp_path, ranks, config, {**STEPS[name], "train": True})
+    whole = step_of(config)
+    rank = ic.parallel(whole, ic.Layout(tensor=ranks))
+
+    # Rows, inner length and columns of all products of matrices, in order; attention is several of three dimensions.
+    real = [tuple(map(tuple, operands)) for operands in measured["products"] if len(operands[0]) == 2]
+    predicted = [
+        tuple(made.shape for made in node.inputs if len(made.shape) == 2)
+        for node in rank.nodes if node.op in ("aten.mm", "aten.addmm")
+    ]  # fmt: skip
+    assert Counter(predicted) == Counter(real)
+
+    names = {"all_gather_into_tensor": "all_gather"}
+    found = [(op, size) for op, size in collectives_of(rank) if op == "all_reduce"]
+    assert found == [(op, size) for op, size in measured["collectives"] if op == "all_reduce"]
+    assert [op for op, _ in collectives_of(rank)] == [names.get(op, op) for op, _ in measured["collectives"]]
+
+    # The gradient of a table of embeddings is whole on each rank in torch, and of the rank's rows here, as its weight.
+    weights = {tensor.name: tensor.shape for tensor in rank.tensors if tensor.role == "parameter"}
+    gradients = {each: tuple(shape) for each, shape in measured["gradients"].items()}
+    assert len(gradients) >= len(weights) - 1  # BERT has a bias that it does not use
+    for each in gradients:
+        if each.endswith(("embed_tokens.weight", "word_embeddings.weight")):
+            gradients[each] = weights[each]
+    assert gradients.items() <= weights.items()
+    assert Counter(made.shape for made in rank.outputs[-len(gradients) :]) == Counter(gradients.values())

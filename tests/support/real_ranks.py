@@ -2,7 +2,8 @@
 
 `python tests/support/real_ranks.py RANK RANKS PORT CONFIG.json PLAN.json`: the processes join through gloo. The first
 one prints, as JSON, the products with the shapes of their operands, and the collectives with the bytes of theirs. A
-plan has modules and styles of torch, or it is that of transformers (`"own": true`), which also divides experts.
+plan has modules and styles of torch, or it is that of transformers (`"own": true`), which also divides experts. With
+`"train": true` the process runs a training step, and prints the shapes of the gradients, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ import torch
 import torch.distributed as dist
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.distributed.tensor import DTensor, Replicate
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.distributed.tensor.parallel import (
+    ColwiseParallel,
+    PrepareModuleInput,
+    RowwiseParallel,
+    parallelize_module,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LENGTH = 128
@@ -29,6 +35,11 @@ STYLES = {
     "rows": RowwiseParallel,
     "words": lambda: RowwiseParallel(input_layouts=Replicate()),
     "logits": lambda: ColwiseParallel(output_layouts=Replicate()),
+    # One sum of the gradients of several products that read the same tokens.
+    "reads": lambda: PrepareModuleInput(input_layouts=(Replicate(),), desired_input_layouts=(Replicate(),)),
+    "reads_named": lambda: PrepareModuleInput(
+        input_kwarg_layouts={"hidden_states": Replicate()}, desired_input_kwarg_layouts={"hidden_states": Replicate()}
+    ),
 }
 
 
@@ -74,7 +85,7 @@ def divide_by_own_plan(model: Any, mesh: Any) -> None:
 
 def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> None:
     """Run one process."""
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
@@ -82,8 +93,9 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
     document = json.loads(Path(config_path).read_text(encoding="utf-8"))
     plan = json.loads(Path(plan_path).read_text(encoding="utf-8"))
     config = AutoConfig.for_model(**document)
-    maker = AutoModelForCausalLM if plan.pop("causal") else AutoModel
-    model = maker.from_config(config, attn_implementation="sdpa").eval()
+    trains = plan.pop("train", False)
+    maker = AutoModelForCausalLM if plan.pop("causal") else AutoModelForMaskedLM if trains else AutoModel
+    model = maker.from_config(config, attn_implementation="sdpa").train(trains)
     mesh = dist.init_device_mesh("cpu", (ranks,))
     if plan.pop("own", False):
         divide_by_own_plan(model, mesh)
@@ -91,9 +103,21 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
         parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
     recorder = Recorder()
     keywords = {"use_cache": False} if maker is AutoModelForCausalLM else {}
-    with torch.no_grad(), recorder:
-        model(torch.zeros(1, LENGTH, dtype=torch.int64), **keywords)
-    sys.stdout.write(json.dumps({"products": recorder.products, "collectives": recorder.collectives}) + "\n")
+    ids = torch.zeros(1, LENGTH, dtype=torch.int64)
+    gradients = {}
+    if trains:
+        with recorder:
+            model(ids, labels=ids, **keywords).loss.backward()
+        for name, weight in model.named_parameters():
+            if weight.grad is None:
+                continue
+            own = weight.grad.to_local() if isinstance(weight.grad, DTensor) else weight.grad
+            gradients[name] = list(own.shape)
+    else:
+        with torch.no_grad(), recorder:
+            model(ids, **keywords)
+    found = {"products": recorder.products, "collectives": recorder.collectives, "gradients": gradients}
+    sys.stdout.write(json.dumps(found) + "\n")
     dist.barrier()  # a rank that is left alone ends with an abort
     dist.destroy_process_group()
 

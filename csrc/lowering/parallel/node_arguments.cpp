@@ -58,4 +58,13 @@ std::vector<NamedArgument> arguments_of(const Graph& graph, const Node& node) {
     return found;
 }
 
+std::vector<NamedArgument> first_of(TensorIndex tensor, std::int64_t dim, const Expr& length) {
+    return {
+        {"self",  tensor   },
+        {"dim",   Expr(dim)},
+        {"start", Expr(0)  },
+        {"end",   length   },
+    };
+}
+
 }  // namespace infercost

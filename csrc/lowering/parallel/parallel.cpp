@@ -24,12 +24,14 @@ std::string text(std::int64_t value) {
 }
 
 // Graphs of kernels cannot be divided, since their operands are whole.
-void require_captured(const Graph& graph) {
+void require_captured(const Graph& graph, const Layout& layout) {
+    const bool others =
+        layout.expert > 1 || layout.attention_data > 1 || layout.context > 1 || layout.sequence;
     for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
-        require(node.phase == Phase::forward,
-                "this graph is of a training step, which data= and zero= divide alone; expected "
-                "tensor=1, expert=1, sequence=0 and attention_data=1, or a graph captured without training");
+        require(node.phase == Phase::forward || !others,
+                "this graph is of a training step, which tensor=, data= and zero= divide; expected "
+                "expert=1, sequence=0, context=1 and attention_data=1, or a graph captured without training");
         require(!op.starts_with("engine."),
                 "this graph has kernels of an engine already; expected the captured graph, divided before "
                 "the engine "
@@ -77,7 +79,7 @@ void Layout::check() const {
 
 RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout& layout) {
     layout.check();
-    require_captured(*graph);
+    require_captured(*graph, layout);
     Relations relations(graph);
     require(layout.routing == Routing::balanced || !loads_by_rows(relations, layout).empty(),
             "expert_load is of experts whose tokens are sorted, and this model has none; expected "

@@ -87,6 +87,7 @@ class Finder {
         const Call call = flow().call(node);
         std::vector<TensorIndex> partial;
         for (const Operand& operand : flow().operands(node)) {
+            if (!flow().is_live(node)) break;  // it reads the shape alone
             if (at(operand.tensor).parts != Parts::none) partial.push_back(operand.tensor);
         }
         State now{Parts::none, node, kNoTensor, layout_.tensor};
@@ -105,12 +106,12 @@ class Finder {
         if (now.parts == Parts::none) make(node, call, now);
         for (std::size_t i = 0; i < call.output_count(); ++i) {
             const TensorIndex t = call.output(i);
-            at(t) = now;
-            made_[static_cast<std::size_t>(t)] = now.parts != Parts::none;
+            at(t) = is_of_shared_heads(call, i) ? shared_heads(call, node, t) : now;
+            made_[static_cast<std::size_t>(t)] = at(t).parts != Parts::none;
             const auto found = joined_.find(t);
             if (found != joined_.end() && found->second.after == node) {
                 // What it is made of may have been joined since.
-                if (now.parts == Parts::none) joined_.erase(found);
+                if (at(t).parts == Parts::none) joined_.erase(found);
                 at(t).parts = Parts::none;
             }
             // Rows of a divided vocabulary are added up at once: all layers add to them.
@@ -149,6 +150,28 @@ class Finder {
             const int dim = dim_of(call, "dim", call.rank(source), 0);
             if (dim >= 0) of_rows(source, static_cast<std::size_t>(dim), now);
         }
+    }
+
+    // Gradients of keys and values that more heads of queries attend to than those of a rank.
+    bool is_of_shared_heads(const Call& call, std::size_t result) const {
+        const NodeIndex node = relations_.node_of(call);
+        return (result == 1 || result == 2) && flow().kind(node) == WorkKind::attention &&
+               relations_.is_backward(node);
+    }
+    State shared_heads(const Call& call, NodeIndex node, TensorIndex t) const {
+        const std::int64_t all = parts_of_heads(call.require_tensor("query"));
+        const std::int64_t own = parts_of_heads(t);
+        if (all <= own) return {Parts::none, node, kNoTensor, 1};
+        return {Parts::sum, node, kNoTensor, all / own};
+    }
+    std::int64_t parts_of_heads(TensorIndex t) const {
+        const AxisList& axes = relations_.known(t);
+        std::int64_t parts = 1;
+        for (std::size_t i = 0; i + 2 < axes.size(); ++i) {
+            for (const AxisId leaf : relations_.axes().leaves(axes[i]))
+                parts *= relations_.axes().info(leaf).splits;
+        }
+        return parts;
     }
 
     bool has_heads(TensorIndex t) const {
@@ -233,6 +256,15 @@ class Finder {
         const TensorIndex first = call.first_operand();
         if (op == "aten.copy") return call.tensor("src") == partial.front();
         if (moves_elements(call)) return live <= partial.size() && !widens(call, partial.front());
+        if (relations_.is_backward(relations_.node_of(call))) {
+            // Gradients of one value are added up before their parts are, and one of the ranks adds those
+            // that all have. Factors need them whole, but for values of the forward that are parts
+            // themselves.
+            if (is_one_of(op, kAdded)) return operands == 2;
+            if (is_one_of(op, kScaled) || is_one_of(op, kKept)) {
+                if (relations_.is_backward(at(partial.front()).writer)) return false;
+            }
+        }
         if (op == "aten.sum") return !sums_split(call, first);
         if (is_one_of(op, kAdded))
             return operands == 2 && (partial.size() == 2 || adds_bias(call, partial.front()));

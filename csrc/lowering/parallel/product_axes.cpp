@@ -14,6 +14,7 @@ void set_result(Relations& relations, const Call& call, TensorIndex left, AxisId
     axes.back() = last;
     if (relations.is_head(relations.node())) {
         relations.add_vocabulary(last);
+        relations.add_head(last);
         axes.back() = relations.axes().leaf(relations.axes().length(last));
     }
     relations.set(call.output(), axes);

@@ -114,6 +114,17 @@ bool grouped(Relations& relations, const Call& call) {
     const TensorIndex right = call.require_tensor(aten ? "mat2" : "weight");
     const std::vector<Axes::Length> lengths = relations.lengths(right);
     const AxisId inner = relations.axis(left, -1);
+    if (lengths.size() == 2 && relations.lengths(left).size() == 2) {
+        // The gradients of all matrices: [k, rows] x [rows, n], [experts, k, n].
+        AxisList axes = relations.fresh(call.output());
+        if (axes.size() != 3) return false;
+        relations.axes().equal(inner, relations.axis(right, 0));
+        relations.axes().fix(inner, "a product of activations sums over them");
+        axes[1] = relations.axis(left, 0);
+        axes[2] = relations.axis(right, 1);
+        relations.set(call.output(), axes);
+        return true;
+    }
     if (lengths.size() != 3 || lengths[1] != relations.axes().length(inner)) return false;
     relations.axes().equal(inner, relations.axis(right, 1));
     return relate_experts(relations, call, left, right, relations.axis(right, 0), relations.axis(right, 2));

@@ -18,7 +18,8 @@ constexpr std::string_view kAllGather = "collective.all_gather.default";
 constexpr std::string_view kReduceScatter = "collective.reduce_scatter.default";
 constexpr std::string_view kDispatch = "collective.dispatch.default";
 constexpr std::string_view kCombine = "collective.combine.default";
-constexpr const char* kLengths[] = {"size", "shape", "sizes"};
+constexpr std::string_view kSlice = "aten.slice.Tensor";
+constexpr const char* kLengths[] = {"size", "shape", "sizes", "input_sizes"};
 
 class RankWriter {
   public:
@@ -41,6 +42,7 @@ class RankWriter {
         for (const Gathered& gathered : tokens_.gathered) gather(gathered);
         for (const TensorIndex t : tokens_.returned) gather_result(t);
         if (layout_.context > 1) gather_tokens();
+        for (const LogitsGradient& each : relations_.logits_gradients()) divide_gradient(each);
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (relations_.is_head(i)) gather_logits(i);
             if (whole_norms_.contains(i)) gather_norm(i);
@@ -199,7 +201,11 @@ class RankWriter {
             op == "aten.unsafe_split_with_sizes") {
             return fix_parts(node, call);
         }
-        if (op == "aten.slice" || op == "aten.narrow") return fix_bounds(node, call);
+        if (op == "aten.slice" || op == "aten.narrow") return fix_bounds(node, call, call.first_operand());
+        if (op == "aten.slice_backward") fix_bounds(node, call, result);
+        if (op == "aten.embedding_dense_backward" && is_split(result, 0)) {
+            rewriter_.set_argument(node, {"num_weights", local(result, 0)});
+        }
         if (op == "aten.unflatten") return fix_unflatten(node, call);
         for (const char* name : kLengths) {
             const List<Expr> given = call.integers(name);
@@ -240,9 +246,8 @@ class RankWriter {
         }
     }
 
-    // A part begins after the sections before it.
-    void fix_bounds(NodeIndex node, const Call& call) {
-        const TensorIndex source = call.first_operand();
+    // A part of `source` begins after the sections before it.
+    void fix_bounds(NodeIndex node, const Call& call, TensorIndex source) {
         const int dim = dim_of(call, "dim", call.rank(source), 0);
         if (dim < 0 || !is_split(source, at(dim)) || !(call.integer("step", 1) == Expr(1))) return;
         const AxisId axis = relations_.known(source)[at(dim)];
@@ -255,7 +260,8 @@ class RankWriter {
             seen += axes().length(section);
             from += axes().local(section);
         }
-        const Expr length = local(call.output(), at(dim));
+        const TensorIndex part = source == call.output() ? call.first_operand() : call.output();
+        const Expr length = local(part, at(dim));
         rewriter_.set_argument(node, {"start", Expr(from)});
         if (call.has("length")) rewriter_.set_argument(node, {"length", length});
         if (call.has("end")) rewriter_.set_argument(node, {"end", Expr(from) + length});
@@ -328,6 +334,18 @@ class RankWriter {
         rewriter_.insert_before(node, call.op().full, arguments_now(node), {&part, 1});
         rewriter_.replace(node, kAllGather, group(part, axes().info(columns).splits));
     }
+    // A rank has the gradient of all logits, and reads the columns that its part of the weight has.
+    void divide_gradient(const LogitsGradient& gradient) {
+        const Call call = flow().call(gradient.node);
+        const TensorIndex result = call.output();
+        const auto last = flow().tensor(result).shape.count - 1;
+        if (!is_split(result, last)) return;
+        std::vector<Expr> shape = local_shape(result);
+        shape.back() = flow().shape(result).back();
+        const TensorIndex whole = made_like(result, shape);
+        rewriter_.insert_before(gradient.node, call.op().full, arguments_now(gradient.node), {&whole, 1});
+        rewriter_.replace(gradient.node, kSlice, first_of(whole, -1, local(result, last)));
+    }
     AxisId head_axis(const Call& call) const {
         for (const Summed& each : relations_.products()) {
             if (each.node == relations_.node_of(call)) return axes().root(each.outer);
@@ -369,13 +387,7 @@ class RankWriter {
             break;
         }
         rewriter_.insert_before(node, call.op().full, arguments, {&normed, 1});
-        rewriter_.replace(node, "aten.slice.Tensor",
-                          std::vector<NamedArgument>{
-                              {"self",  normed                    },
-                              {"dim",   Expr(-1)                  },
-                              {"start", Expr(0)                   },
-                              {"end",   local_shape(result).back()},
-        });
+        rewriter_.replace(node, kSlice, first_of(normed, -1, local_shape(result).back()));
     }
 
     // Tokens are sent to the ranks of their experts, each rank of a copy with its share of them.
@@ -390,13 +402,7 @@ class RankWriter {
             std::vector<Expr> shape = local_shape(call.first_operand());
             shape.front() = Expr::ceil_div(shape.front(), layout_.with_same_tokens());
             const TensorIndex own = made_like(call.first_operand(), shape);
-            const NamedArgument part[] = {
-                {"self",  tokens       },
-                {"dim",   Expr(0)      },
-                {"start", Expr(0)      },
-                {"end",   shape.front()},
-            };
-            rewriter_.insert_before(node, "aten.slice.Tensor", part, {&own, 1});
+            rewriter_.insert_before(node, kSlice, first_of(tokens, 0, shape.front()), {&own, 1});
             tokens = own;
         }
         std::vector<NamedArgument> arguments = group(tokens, layout_.expert);

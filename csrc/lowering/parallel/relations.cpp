@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <unordered_map>
 
@@ -38,7 +39,8 @@ const std::unordered_map<std::string_view, RelationRule>& table() {
     static const auto rows = [] {
         std::unordered_map<std::string_view, RelationRule> map;
         for (const std::span<const RelationRow> family :
-             {view_relations(), product_relations(), narrow_relations(), row_relations()}) {
+             {view_relations(), product_relations(), narrow_relations(), row_relations(),
+              backward_relations()}) {
             for (const RelationRow& row : family) map.emplace(row.op, row.rule);
         }
         return map;
@@ -54,6 +56,11 @@ bool relate_made(Relations& relations, const Call& call) {
     return true;
 }
 
+// Backward passes of norms whose relations are not known.
+bool needs_rows(std::string_view op) {
+    return op.find("norm") != std::string_view::npos && op.ends_with("_backward");
+}
+
 }  // namespace
 
 RelationRule relation_of(const Call& call) {
@@ -64,7 +71,10 @@ RelationRule relation_of(const Call& call) {
     const OpRule* rule = find_rule(call.op());
     if (!rule) return nullptr;
     if (is_row_of(rule, creation_rules())) return relate_made;
-    if (is_row_of(rule, pointwise_rules()) || is_row_of(rule, special_rules())) return relate_elements;
+    for (const std::span<const OpRule> rows :
+         {pointwise_rules(), special_rules(), backward_pointwise_rules()}) {
+        if (is_row_of(rule, rows) && !needs_rows(name)) return relate_elements;
+    }
     return nullptr;
 }
 
@@ -82,9 +92,11 @@ Relations::Relations(const std::shared_ptr<const Graph>& graph)
       lengths_(graph->tensors().size()),
       head_(graph->nodes().size(), false) {
     find_heads();
+    find_gradients_of_logits();
     for (node_ = 0; node_ < flow_.count(); ++node_) {
         check_interrupt();
         relate(node_);
+        divide_gradient_of_logits(node_);
     }
     fix_ends();
     weigh();
@@ -222,8 +234,8 @@ void Relations::find_heads() {
         if (!table.empty()) words = std::max(words, table.front());
     }
     for (const TensorIndex result : flow_.graph().outputs()) {
-        if (is_cache(result)) continue;
         NodeIndex node = flow_.maker(result);
+        if (is_cache(result) || (node != kNoNode && is_backward(node))) continue;
         for (int steps = 0; node != kNoNode && steps < 16; ++steps) {
             if (flow_.weight_of(node) != kNoTensor) {
                 const std::vector<Axes::Length>& made = lengths(flow_.call(node).output());
@@ -236,13 +248,54 @@ void Relations::find_heads() {
             NodeIndex next = kNoNode;
             int live = 0;
             for (const Operand& operand : flow_.operands(node)) {
-                if (!is_live(operand.tensor)) continue;
+                if (!is_live(operand.tensor) || !is_floating(flow_.tensor(operand.tensor).dtype)) continue;
                 next = operand.producer;
                 ++live;
             }
             node = live == 1 ? next : kNoNode;
         }
     }
+}
+
+// The product of the backward pass that reads the weight of a head multiplies it with the gradient of the
+// logits: that is made where the views of it begin.
+void Relations::find_gradients_of_logits() {
+    std::set<TensorIndex> weights;
+    for (NodeIndex i = 0; i < flow_.count(); ++i) {
+        if (is_head(i)) weights.insert(flow_.weight_of(i));
+    }
+    for (NodeIndex i = 0; i < flow_.count() && !weights.empty(); ++i) {
+        const TensorIndex weight = is_backward(i) ? flow_.weight_of(i) : kNoTensor;
+        if (weight == kNoTensor || !weights.contains(weight)) continue;
+        NodeIndex made = i;
+        do {
+            const auto operands = flow_.operands(made);
+            const auto live = std::find_if(operands.begin(), operands.end(),
+                                           [&](const Operand& operand) { return is_live(operand.tensor); });
+            made = live == operands.end() ? kNoNode : live->producer;
+        } while (made != kNoNode && flow_.is_free(made));
+        if (made != kNoNode && is_backward(made)) gradients_of_logits_.emplace(made, weight);
+    }
+}
+
+// What follows reads the columns that the weight has.
+void Relations::divide_gradient_of_logits(NodeIndex node) {
+    const auto found = gradients_of_logits_.find(node);
+    if (found == gradients_of_logits_.end()) return;
+    const Call call = flow_.call(node);
+    const auto columns = columns_of_heads_.find(found->second);
+    if (columns == columns_of_heads_.end() || call.output_count() != 1 || call.in_place()) return;
+    AxisList& axes = axes_of_[static_cast<std::size_t>(call.output())];
+    if (axes.empty() || axes_.length(axes.back()) != axes_.length(columns->second)) return;
+    logits_gradients_.push_back({node, axes});
+    axes.back() = columns->second;
+}
+
+TensorIndex Relations::table_of(TensorIndex ids, const std::vector<Axes::Length>& lengths) {
+    for (const auto& [indices, table] : tables_) {
+        if (indices == ids && this->lengths(table) == lengths) return table;
+    }
+    return kNoTensor;
 }
 
 // Keys, values and states that a forward returns.
@@ -257,10 +310,11 @@ bool Relations::is_cache(TensorIndex result) const {
     });
 }
 
-// Results of the graph are whole, except caches, of which each device keeps its part.
+// Results of the graph are whole, except caches and gradients, of which each device keeps its part.
 void Relations::fix_ends() {
     for (const TensorIndex t : flow_.graph().outputs()) {
         if (flow_.tensor(t).role == Role::input || flow_.maker(t) == kNoNode || is_cache(t)) continue;
+        if (is_backward(flow_.maker(t))) continue;
         for (const AxisId axis : of(t)) axes_.gather(axis, "they are a result of the model");
     }
 }

@@ -2,6 +2,7 @@
 // depends on all of an axis.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -47,6 +48,13 @@ struct Attended {
     AxisId keys;
 };
 
+// The gradient of logits whose columns are divided: all ranks compute all of it, as they have all logits, and
+// read their own columns.
+struct LogitsGradient {
+    NodeIndex node;
+    AxisList whole;  // its axes before
+};
+
 class Relations {
   public:
     explicit Relations(const std::shared_ptr<const Graph>& graph);
@@ -65,10 +73,14 @@ class Relations {
     std::span<const std::pair<AxisId, AxisId>> look_ups() const { return look_ups_; }
     // Axes that a table of embeddings is looked up along, and those of products that end in logits over them.
     std::span<const AxisId> vocabularies() const { return vocabularies_; }
+    std::span<const LogitsGradient> logits_gradients() const { return logits_gradients_; }
     NodeIndex node_of(const Call& call) const {
         return static_cast<NodeIndex>(&call.node() - flow_.graph().nodes().data());
     }
     bool is_head(NodeIndex node) const { return head_[static_cast<std::size_t>(node)]; }
+    bool is_backward(NodeIndex node) const {
+        return flow_.graph().nodes()[static_cast<std::size_t>(node)].phase == Phase::backward;
+    }
 
     // Lengths of a tensor as numbers: each named size is replaced by a prime of its own.
     const std::vector<Axes::Length>& lengths(TensorIndex t);
@@ -94,6 +106,11 @@ class Relations {
     void add_attended(Attended found) { attended_.push_back(found); }
     void add_look_up(AxisId axis, AxisId rows) { look_ups_.emplace_back(axis, rows); }
     void add_vocabulary(AxisId axis) { vocabularies_.push_back(axis); }
+    // The columns of the product of a head.
+    void add_head(AxisId columns) { columns_of_heads_.emplace(flow_.weight_of(node_), columns); }
+    void add_table(TensorIndex ids, TensorIndex table) { tables_.emplace_back(ids, table); }
+    // The table of these lengths that indices were looked up in; kNoTensor if there is none.
+    TensorIndex table_of(TensorIndex ids, const std::vector<Axes::Length>& lengths);
     NodeIndex node() const { return node_; }
 
   private:
@@ -101,6 +118,8 @@ class Relations {
     void lock(const Call& call, const std::string& why);
     bool is_cache(TensorIndex result) const;
     void find_heads();
+    void find_gradients_of_logits();
+    void divide_gradient_of_logits(NodeIndex node);
     void fix_ends();
     void weigh();
     void keep_blocks();
@@ -116,7 +135,11 @@ class Relations {
     std::vector<Attended> attended_;
     std::vector<std::pair<AxisId, AxisId>> look_ups_;
     std::vector<AxisId> vocabularies_;
+    std::vector<std::pair<TensorIndex, TensorIndex>> tables_;
     std::vector<bool> head_;
+    std::map<TensorIndex, AxisId> columns_of_heads_;        // by weight
+    std::map<NodeIndex, TensorIndex> gradients_of_logits_;  // makers, and the weights that read them
+    std::vector<LogitsGradient> logits_gradients_;
     NodeIndex node_ = kNoNode;
 };
 
@@ -131,6 +154,7 @@ std::span<const RelationRow> view_relations();
 std::span<const RelationRow> product_relations();
 std::span<const RelationRow> narrow_relations();
 std::span<const RelationRow> row_relations();
+std::span<const RelationRow> backward_relations();
 // Of the operator of a call; nullptr if there is none.
 RelationRule relation_of(const Call& call);
 

@@ -166,6 +166,7 @@ bool embedding(Relations& relations, const Call& call) {
     AxisList axes = relations.of(ids);
     axes.push_back(table[1]);
     relations.set(call.output(), axes);
+    relations.add_table(ids, weight);
     if (relations.flow().tensor(weight).role == Role::parameter &&
         relations.looks_up_words(relations.node())) {
         relations.add_vocabulary(table[0]);

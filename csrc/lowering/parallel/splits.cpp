@@ -298,10 +298,14 @@ class Splitter {
     std::string tensor() const { return "tensor=" + std::to_string(layout_.tensor); }
 
     [[noreturn]] void refuse(const Candidate& candidate) const {
-        std::int64_t units = 1;
-        for (const AxisId leaf : axes_.leaves(candidate.product->inner)) {
-            const bool counts = is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
-            if (counts) units *= axes_.blocks(leaf);
+        std::int64_t units = 0;  // of the section that has fewest
+        for (const AxisId section : axes_.sections(candidate.product->inner)) {
+            std::int64_t own = 1;
+            for (const AxisId leaf : axes_.leaves(section)) {
+                const bool counts = is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
+                if (counts) own *= axes_.blocks(leaf);
+            }
+            units = units == 0 ? own : std::min(units, own);
         }
         throw Refused(tensor() + " does not divide the " + std::to_string(units) +
                       (candidate.heads ? " heads" : " columns") + " before " +

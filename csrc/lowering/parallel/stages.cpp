@@ -186,13 +186,7 @@ class Sender {
         if (cut) {
             shape.back() = shape.back().constant() / slices;
             sent = made(t, shape);
-            const NamedArgument slice[] = {
-                {"self",  t           },
-                {"dim",   Expr(-1)    },
-                {"start", Expr(0)     },
-                {"end",   shape.back()},
-            };
-            rewriter_.insert_after(end, "aten.slice.Tensor", slice, {&sent, 1});
+            rewriter_.insert_after(end, "aten.slice.Tensor", first_of(t, -1, shape.back()), {&sent, 1});
         }
         std::vector<NamedArgument> arguments = {
             {"input",   sent       },
