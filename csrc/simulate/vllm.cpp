@@ -62,7 +62,10 @@ class VllmScheduler final : public Scheduler {
                 budget_ -= decoding;
                 return;
             }
-            if (!server.settings.by_priority) return preempt_newest(server);
+            // A victim frees blocks with and without contents: it matters which contents those before it have
+            // evicted by then.
+            const bool one_by_one = server.cache.keeps_prefixes();
+            if (!server.settings.by_priority && !one_by_one) return preempt_newest(server);
         } else if (batch.prefilling() == 1 && !batch.at(batch.newest()).decodes) {
             // One prompt, after all that decode.
             Sequence& last = batch.at(batch.newest());
