@@ -1355,6 +1355,7 @@ class SimulatedCluster:
         poll_s: The client sees tokens at multiples of this after it sent a request. 0 for at once.
         timeout_s: After this the client gives up. 0 for never.
         queue_timeout_s: After this it gives up if the request has not begun to run. 0 for never.
+        lockstep: Servers that begin and end their steps together, in groups of so many.
         seed: Of accepted drafts.
         samples: Of the timeline; there are at most twice as many.
 
@@ -1380,6 +1381,7 @@ class SimulatedCluster:
         poll_s: float = 0.0,
         timeout_s: float = 0.0,
         queue_timeout_s: float = 0.0,
+        lockstep: int = 1,
         seed: int = 0,
         samples: int = 2048,
     ) -> None: ...
@@ -1511,6 +1513,7 @@ class SteadyServer:
         chunks: Whether prompts are read in parts.
         budget: Tokens of prompts in a step.
         reserves: Share of an answer for which memory is kept at admission.
+        lockstep: Copies that wait for each other in each step; 1 for none.
         knows_energy: Whether the tables have joules.
 
     Raises:
@@ -1534,6 +1537,7 @@ class SteadyServer:
         chunks: bool = True,
         budget: float = 8192.0,
         reserves: float = 0.0,
+        lockstep: float = 1.0,
         knows_energy: bool = True,
     ) -> None: ...
 

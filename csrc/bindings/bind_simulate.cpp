@@ -334,8 +334,8 @@ std::shared_ptr<ClusterSettings> make_cluster(const std::vector<std::shared_ptr<
                                               std::int64_t prefill_servers, double bytes_per_token,
                                               double byte_per_s, double handshake_s, bool layerwise,
                                               std::int64_t max_concurrency, double think_s, double poll_s,
-                                              double timeout_s, double queue_timeout_s, std::uint64_t seed,
-                                              std::int64_t samples) {
+                                              double timeout_s, double queue_timeout_s, std::int64_t lockstep,
+                                              std::uint64_t seed, std::int64_t samples) {
     constexpr double kNever = std::numeric_limits<double>::infinity();
     auto made = std::make_shared<ClusterSettings>(ClusterSettings{
         .servers = {},
@@ -353,12 +353,14 @@ std::shared_ptr<ClusterSettings> make_cluster(const std::vector<std::shared_ptr<
                     .poll_s = poll_s,
                     .timeout_s = timeout_s == 0 ? kNever : timeout_s,
                     .queue_timeout_s = queue_timeout_s == 0 ? kNever : queue_timeout_s},
+        .lockstep = lockstep,
         .seed = seed,
         .samples = samples,
     });
     for (const auto& server : servers) {
         if (!server) throw InputTypeError("a server is None; expected a SimulatedServer");
         made->servers.push_back(*server);
+        if (lockstep > 1) made->servers.back().jumps = false;
     }
     check(*made);
     return made;
@@ -444,7 +446,8 @@ void register_simulate(py::module_& m) {
              py::arg("prefill_servers") = 0, py::arg("bytes_per_token") = 0.0, py::arg("byte_per_s") = 0.0,
              py::arg("handshake_s") = 0.0, py::arg("layerwise") = false, py::arg("max_concurrency") = 0,
              py::arg("think_s") = 0.0, py::arg("poll_s") = 0.0, py::arg("timeout_s") = 0.0,
-             py::arg("queue_timeout_s") = 0.0, py::arg("seed") = 0, py::arg("samples") = 2048);
+             py::arg("queue_timeout_s") = 0.0, py::arg("lockstep") = 1, py::arg("seed") = 0,
+             py::arg("samples") = 2048);
     py::class_<Requests, std::shared_ptr<Requests>>(m, "SimulatedRequests", "Requests as columns.")
         .def(py::init(&make_requests), py::arg("arrival_s"), py::arg("prompt"), py::arg("output"),
              py::kw_only(), py::arg("priority") = py::tuple(), py::arg("prefix_from") = py::tuple(),

@@ -160,7 +160,7 @@ std::shared_ptr<SteadyServer> make_server(std::shared_ptr<StepCosts> costs, doub
                                           double most_sequences, double pool_tokens, double block_tokens,
                                           double copies, double devices, double usd_per_s, double fill,
                                           bool mixes, bool chunks, double budget, double reserves,
-                                          bool knows_energy) {
+                                          double lockstep, bool knows_energy) {
     return std::make_shared<SteadyServer>(SteadySettings{
         .costs = std::move(costs),
         .tokens_each = tokens_each,
@@ -176,6 +176,7 @@ std::shared_ptr<SteadyServer> make_server(std::shared_ptr<StepCosts> costs, doub
         .chunks = chunks,
         .budget = budget,
         .reserves = reserves,
+        .lockstep = lockstep,
         .knows_energy = knows_energy,
     });
 }
@@ -189,7 +190,8 @@ void register_steady_states(py::module_& m) {
              py::arg("yield_tokens") = 1.0, py::arg("most_sequences") = 256.0, py::arg("pool_tokens"),
              py::arg("block_tokens") = 16.0, py::arg("copies") = 1.0, py::arg("devices") = 1.0,
              py::arg("usd_per_s"), py::arg("fill") = 1.0, py::arg("mixes") = true, py::arg("chunks") = true,
-             py::arg("budget") = 8192.0, py::arg("reserves") = 0.0, py::arg("knows_energy") = true);
+             py::arg("budget") = 8192.0, py::arg("reserves") = 0.0, py::arg("lockstep") = 1.0,
+             py::arg("knows_energy") = true);
     m.def("steady_states", &steady_states, py::arg("servers"), py::arg("loads"),
           "Figures of servers under loads, in closed form: columns of (servers, loads).");
     std::vector<std::string> names;

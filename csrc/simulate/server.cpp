@@ -209,7 +209,9 @@ std::int64_t Server::match(std::uint32_t request) const {
 
 // Steps. --------------------------------------------------------------------------------------------------
 
-void Server::begin() {
+void Server::begin(double time_s) {
+    now_s_ = std::max(now_s_, time_s);
+    waited_s_ = 0;
     if (!cancelled_.empty()) apply_cancels();
     const bool receives = scheduler_->receives() || batch.size() == 0;
     if (receives && !inbox_.empty()) receive();
@@ -253,12 +255,17 @@ void Server::begin() {
     busy_ = true;
 }
 
+void Server::wait_until(double end_s) {
+    waited_s_ = end_s - end_s_;
+    end_s_ = end_s;
+}
+
 void Server::complete(std::vector<Departure>& departures) {
     busy_ = false;
     last_step_s_ = run_.seconds + run_.slope_s * static_cast<double>(steps_ - 1);
     now_s_ = end_s_;
-    totals_.busy_s += elapsed(steps_);
-    totals_.joules += elapsed_j(steps_);
+    totals_.busy_s += elapsed(steps_) + waited_s_;
+    totals_.joules += elapsed_j(steps_) + settings.costs->tables().idle_w * waited_s_;
     totals_.steps += steps_;
     ++totals_.runs;
     totals_.prefill_steps += !plan_.chunks.empty();

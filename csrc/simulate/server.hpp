@@ -74,8 +74,10 @@ class Server {
     Outcome deliver(std::uint32_t request, double time_s, bool prefilled);
     // The client of a request leaves.
     void cancel(std::uint32_t request, double time_s);
-    // Begins the next step or steps at now().
-    void begin();
+    // Begins the next step or steps, at a time that is not before now().
+    void begin(double time_s);
+    // Lets the step that runs end later, because others are slower.
+    void wait_until(double end_s);
     // Ends the steps that run. Appends requests that leave.
     void complete(std::vector<Departure>& departures);
 
@@ -145,6 +147,7 @@ class Server {
     double now_s_ = 0;
     double start_s_ = 0;
     double end_s_ = 0;
+    double waited_s_ = 0;  // of the step that runs, for others
     double last_step_s_ = 0;
     bool busy_ = false;
     bool prefill_only_;

@@ -132,6 +132,17 @@ void check(const ClusterSettings& s) {
     for (const ServerSettings& server : s.servers) check(server);
     const auto servers = static_cast<std::int64_t>(s.servers.size());
     check_whole(s.transfer.prefill_servers, "prefill_servers", 0, servers - 1);
+    check_whole(s.lockstep, "lockstep", 1, servers);
+    if (servers % s.lockstep != 0 || s.transfer.prefill_servers % s.lockstep != 0) {
+        refuse("lockstep is " + std::to_string(s.lockstep) + ", of " + std::to_string(servers) +
+               " servers and " + std::to_string(s.transfer.prefill_servers) +
+               " for prompts; expected a divisor of both");
+    }
+    for (const ServerSettings& server : s.servers) {
+        if (s.lockstep > 1 && server.jumps) {
+            refuse("jumps are on, and servers in lockstep wait for each other in each step; turn them off");
+        }
+    }
     check_number(s.transfer.bytes_per_token, "bytes_per_token");
     check_number(s.transfer.handshake_s, "handshake_s");
     check_number(s.transfer.byte_per_s, "byte_per_s");

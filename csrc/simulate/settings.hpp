@@ -86,6 +86,9 @@ struct ClusterSettings {
     RouterSettings router;
     Transfer transfer;
     ClientSettings client;
+    // Servers that begin and end their steps together, in groups of so many, one after the other: copies of a
+    // model that exchange tokens of experts wait for the slowest of them.
+    std::int64_t lockstep = 1;
     std::uint64_t seed = 0;       // of accepted drafts
     std::int64_t samples = 2048;  // of the timeline: at most twice as many
 };

@@ -176,6 +176,7 @@ class Simulation {
         for (std::size_t i = 0; i < std::min(places, most); ++i) client_free_.push({0, 0});
         ends_s_.assign(servers_.size(), kNever);
         is_pending_.assign(servers_.size(), 0);
+        busy_.assign(servers_.size() / static_cast<std::size_t>(settings.lockstep), 0);
         timeline_.interval_s = kFirstInterval_s;
         more_ = loader_.load();
         grow_results();
@@ -241,19 +242,41 @@ class Simulation {
     // Notes what a change of a server means for the next events.
     void touch(std::size_t index) {
         ends_s_[index] = servers_[index].step_end();
-        if (!servers_[index].ready() || is_pending_[index]) return;
+        if (!servers_[index].ready() || is_pending_[index] || busy_[group(index)] > 0) return;
         is_pending_[index] = 1;
         pending_.push_back(index);
+    }
+
+    std::size_t group(std::size_t index) const {
+        return index / static_cast<std::size_t>(settings_.lockstep);
     }
 
     void begin() {
         std::sort(pending_.begin(), pending_.end());
         for (const std::size_t index : pending_) {
             is_pending_[index] = 0;
-            if (servers_[index].ready()) servers_[index].begin();
+            if (servers_[index].ready()) servers_[index].begin(time_s_);
+            busy_[group(index)] += servers_[index].busy();
             ends_s_[index] = servers_[index].step_end();
         }
+        if (settings_.lockstep > 1) wait_for_slowest();
         pending_.clear();
+    }
+
+    // Steps of a group end together.
+    void wait_for_slowest() {
+        for (auto first = pending_.begin(); first != pending_.end();) {
+            auto last = first;
+            double end_s = time_s_;
+            for (; last != pending_.end() && group(*last) == group(*first); ++last) {
+                if (servers_[*last].busy()) end_s = std::max(end_s, ends_s_[*last]);
+            }
+            for (; first != last; ++first) {
+                if (!servers_[*first].busy()) continue;
+                servers_[*first].wait_until(end_s);
+                ends_s_[*first] = end_s;
+            }
+        }
     }
 
     void pass(double time_s) {
@@ -363,7 +386,12 @@ class Simulation {
         Server& server = servers_[index];
         departures_.clear();
         server.complete(departures_);
-        touch(index);
+        ends_s_[index] = server.step_end();
+        if (--busy_[group(index)] == 0) {
+            const auto members = static_cast<std::size_t>(settings_.lockstep);
+            const std::size_t first = group(index) * members;
+            for (std::size_t member = first; member < first + members; ++member) touch(member);
+        }
         const bool is_first = static_cast<std::int64_t>(index) < settings_.transfer.prefill_servers;
         for (const Departure& departure : departures_) {
             if (is_first && table_.output[departure.request] > 1) {
@@ -485,6 +513,7 @@ class Simulation {
     std::deque<Server> servers_;
     std::vector<double> ends_s_;        // of the steps that each server runs
     std::vector<std::size_t> pending_;  // servers that may form a step
+    std::vector<std::int64_t> busy_;    // servers of a group whose steps run
     std::vector<std::uint8_t> is_pending_;
     std::vector<double> link_free_s_;
     TimedQueue client_free_;  // times at which the client may send

@@ -53,6 +53,7 @@ SteadyServer::SteadyServer(const SteadySettings& settings) : settings_(settings)
     check(of.devices >= 1, "devices", of.devices, "a number from 1 on");
     check(of.fill >= 1, "fill", of.fill, "a number from 1 on");
     check(of.budget >= 1 && std::isfinite(of.budget), "budget", of.budget, "a number from 1 on");
+    check(of.lockstep >= 1 && of.lockstep <= of.copies, "lockstep", of.lockstep, "1 to copies");
     check(of.reserves >= 0 && of.reserves <= 1, "reserves", of.reserves, "0 to 1");
     std::vector<double> knots;
     for (double knot = 1; knot <= kDense; ++knot) knots.push_back(knot);
@@ -167,21 +168,31 @@ SteadyStates::Round SteadyStates::round(double inside) const {
     // A step with one's own prompt has those of others that wait for the same step.
     const double own = std::min(1 + others * parts, most);
     const double reading_s = parts * mixed(running - (limited ? 0.0 : 1.0), own, parts).seconds;
-    const double step_s = (of.mixes ? 1 - some : 1.0) * alone.seconds + some * shared.seconds;
+    // Copies in lockstep are as slow as the one that reads a prompt.
+    const double any = of.lockstep > 1 ? 1 - std::pow(1 - some, of.lockstep) : some;
+    const double step_s = (of.mixes ? 1 - any : 1.0) * alone.seconds + any * shared.seconds;
     const double free = held / (reading_s + steps * step_s);
     const double rate = limited ? std::min(free, begun / step_s) : free;
     // Steps of each kind in a second: those with prompts are as many as chunks need.
     const double with_prompts = std::min(rate * parts / (limited ? most : own), 1 / shared.seconds);
-    const double decoding = std::max(0.0, 1 - with_prompts * shared.seconds) / alone.seconds;
+    const double left = std::max(0.0, 1 - with_prompts * shared.seconds);
+    double decoding = left / alone.seconds;
+    double waiting = 0;
+    if (of.lockstep > 1) {
+        decoding = std::max(0.0, 1 / ((1 - any) * alone.seconds + any * shared.seconds) - with_prompts);
+        decoding = std::min(decoding, left / alone.seconds);
+        waiting = left - decoding * alone.seconds;
+    }
     return {
         .rate = rate,
         .running = limited ? running : held * steps / cycle,
         .reading_s = reading_s * of.fill,
         .step_s = step_s,
-        .some = some,
+        .some = any,
         .pure_s = alone.seconds,
         .mixed_s = shared.seconds,
-        .watts = with_prompts * shared.joules + decoding * alone.joules,
+        .watts = with_prompts * shared.joules + decoding * alone.joules +
+                 waiting * server_->costs().tables().idle_w,
         .held = held,
     };
 }

@@ -27,6 +27,7 @@ struct SteadySettings {
     bool chunks = true;    // prompts are read in parts
     double budget = 1;     // tokens of prompts in a step
     double reserves = 0;   // share of an answer for which memory is kept at admission
+    double lockstep = 1;   // copies that wait for each other in each step
     bool knows_energy = true;
 };
 

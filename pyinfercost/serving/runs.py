@@ -242,6 +242,7 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
     return _core.SimulatedCluster(
         [server] * run.servers,
         routing=run.routing,
+        lockstep=costs.copies if costs.lockstep else 1,
         max_concurrency=process.clients,
         think_s=process.think_s if isinstance(process, ClosedLoop) else 0.0,
         seed=run.workload.seed,

@@ -60,6 +60,7 @@ def _steady_server(costs: StepCosts, way: Scheduler) -> _core.SteadyServer:
         chunks=way.enable_chunked_prefill,
         budget=way.budget,
         reserves=way.reserves,
+        lockstep=costs.copies if costs.lockstep else 1,
         knows_energy=isfinite(costs.idle_w),
     )
 

@@ -320,8 +320,6 @@ class _Words:
             made.append("The run was stopped: figures are those of the requests that were answered, without bands.")
         elif int(answered(found).sum()) < _ENOUGH:
             made.append("Fewer than ten requests are beyond the 99th percentile; simulate more requests.")
-        if run.costs.lockstep:
-            made.append("Copies that exchange tokens of experts wait for the slowest one; they are simulated apart.")
         process = run.workload.process
         if isinstance(process, ClosedLoop) and process.exponential:
             made.append("Pauses of clients are simulated as equal, at their mean.")
