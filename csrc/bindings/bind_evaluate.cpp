@@ -8,6 +8,7 @@
 #include "evaluate/explain.hpp"
 #include "evaluate/stage_costs.hpp"
 #include "evaluate/step_parts.hpp"
+#include "evaluate/training_schedule.hpp"
 
 namespace infercost {
 namespace {
@@ -96,6 +97,36 @@ void combine(const std::vector<std::pair<py::dict, std::int64_t>>& stages, std::
     const PipelineFlow flow{values(micro_batches), values(chunks), generates, idle_w};
     const CoreCall core;
     combine_stages(columns, flow, whole);
+}
+
+// Rows are stages, columns points.
+ResultArray training_ends(const ResultArray& forward_s, const ResultArray& backward_s,
+                          const SizeArray& micro_batches, const std::string& schedule) {
+    const bool fits = forward_s.ndim() == 2 && backward_s.ndim() == 2 && micro_batches.ndim() == 1 &&
+                      backward_s.shape(0) == forward_s.shape(0) &&
+                      backward_s.shape(1) == forward_s.shape(1) &&
+                      micro_batches.shape(0) == forward_s.shape(1);
+    if (!fits) {
+        throw std::invalid_argument(
+            "forward_s and backward_s must be [stages, points], and micro_batches [points]");
+    }
+    const auto stages = static_cast<std::size_t>(forward_s.shape(0));
+    const auto points = static_cast<std::size_t>(forward_s.shape(1));
+    const TrainingSchedule order = parse_training_schedule(schedule);
+    ResultArray ends({forward_s.shape(0), forward_s.shape(1)});
+    double* const found = ends.mutable_data();
+    const CoreCall core;
+    std::vector<double> forward(stages);
+    std::vector<double> backward(stages);
+    for (std::size_t i = 0; i < points; ++i) {
+        for (std::size_t s = 0; s < stages; ++s) {
+            forward[s] = forward_s.data()[s * points + i];
+            backward[s] = backward_s.data()[s * points + i];
+        }
+        const std::vector<double> own = stage_ends(order, forward, backward, micro_batches.data()[i]);
+        for (std::size_t s = 0; s < stages; ++s) found[s * points + i] = own[s];
+    }
+    return ends;
 }
 
 void evaluate_grid(PlanFamily& family,
@@ -224,6 +255,16 @@ void register_evaluate(py::module_& m) {
           py::arg("out"),
           "Writes the columns of a pipeline into the given ones, from those of a micro-batch in each of its\n"
           "stages and the number of stages with equal ones.");
+    m.def("training_ends", &training_ends, py::arg("forward_s"), py::arg("backward_s"),
+          py::arg("micro_batches"), py::kw_only(), py::arg("schedule"),
+          "Returns the seconds at which each stage of a pipeline, a row, has done its last backward.");
+    m.def(
+        "training_in_flight",
+        [](const std::string& schedule, std::int64_t stage, std::int64_t stages, std::int64_t micro_batches) {
+            return in_flight(parse_training_schedule(schedule), stage, stages, micro_batches);
+        },
+        py::arg("schedule"), py::kw_only(), py::arg("stage"), py::arg("stages"), py::arg("micro_batches"),
+        "Returns the micro-batches whose activations a stage has at the same time at most.");
     m.def("evaluate_step_parts", &step_parts, py::arg("family"), py::arg("sizes"), py::arg("hardware"),
           py::kw_only(), py::arg("points"),
           "Evaluates the parts of steps of a serving engine over columns of sizes; `static_w` is a number.");

@@ -8,6 +8,7 @@
 #include "lowering/parallel/context.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/stages.hpp"
+#include "lowering/parallel/training_stages.hpp"
 
 namespace infercost {
 
@@ -31,20 +32,46 @@ std::vector<std::size_t> cuts(const std::vector<double>& until_s, const std::vec
     return balanced_cuts(until_s, sent_s, stages);
 }
 
-py::tuple stages_between(const GraphPtr& graph, const std::vector<Place>& cuts,
-                         const std::vector<std::int64_t>& nodes, std::int64_t slices) {
-    Pipeline made;
-    {
-        const CoreCall core;
-        std::vector<CutPlace> given;
-        for (const auto& [before, crossing] : cuts) given.push_back({before, crossing});
-        made = pipeline_of(graph, given, {nodes, slices});
-    }
+std::vector<CutPlace> to_cuts(const std::vector<Place>& cuts) {
+    std::vector<CutPlace> given;
+    for (const auto& [before, crossing] : cuts) given.push_back({before, crossing});
+    return given;
+}
+
+std::vector<Place> training_places(const GraphPtr& graph, std::int64_t stages) {
+    const CoreCall core;
+    std::vector<Place> found;
+    for (CutPlace& place : training_cut_places(graph, stages))
+        found.emplace_back(place.before, std::move(place.crossing));
+    return found;
+}
+
+py::tuple to_tuple(const Pipeline& made) {
     py::list stages;
     for (const Stage& stage : made.stages) {
         stages.append(py::make_tuple(std::const_pointer_cast<Graph>(stage.graph), stage.nodes));
     }
     return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), stages, made.place_of);
+}
+
+py::tuple stages_between(const GraphPtr& graph, const std::vector<Place>& cuts,
+                         const std::vector<std::int64_t>& nodes, std::int64_t slices) {
+    Pipeline made;
+    {
+        const CoreCall core;
+        made = pipeline_of(graph, to_cuts(cuts), {nodes, slices});
+    }
+    return to_tuple(made);
+}
+
+py::tuple training_stages(const GraphPtr& graph, const std::vector<Place>& cuts,
+                          const std::vector<std::int64_t>& nodes) {
+    Pipeline made;
+    {
+        const CoreCall core;
+        made = training_pipeline_of(graph, to_cuts(cuts), nodes);
+    }
+    return to_tuple(made);
 }
 
 std::vector<std::size_t> stages_of(const GraphPtr& graph, const std::vector<TensorIndex>& tensors,
@@ -129,6 +156,21 @@ void register_parallel(py::module_& m) {
           py::arg("nodes"), py::arg("slices") = 1,
           "Returns the graph of all stages with what they send; of each stage its graph and, for each node "
           "of it, the node of the whole; and where each node of the given graph is in the whole.");
+    m.def("training_cut_places", &training_places, py::arg("graph"), py::arg("stages"),
+          "As cut_places, for a training step: one gradient passes back there.");
+    m.def(
+        "backward_places",
+        [](const GraphPtr& graph, const std::vector<Place>& cuts) {
+            const CoreCall core;
+            return backward_places(graph, to_cuts(cuts));
+        },
+        py::arg("graph"), py::arg("cuts"),
+        "Returns for each cut of the forward of a training step the node that the backward of the stages "
+        "before it begins with.");
+    m.def(
+        "training_pipeline_graphs", &training_stages, py::arg("graph"), py::arg("cuts"), py::kw_only(),
+        py::arg("nodes"),
+        "As pipeline_graphs, for a training step: stages have the forward and the backward of their layers.");
     m.def("stages_of_tensors", &stages_of, py::arg("graph"), py::arg("tensors"), py::arg("stages"),
           "Returns for each of some tensors the stage whose modules make or read it.");
     m.def(

@@ -39,7 +39,7 @@ def _parsed(text: str) -> Layout:
     given: dict[str, Any] = {}
     for term in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = (part.strip() for part in term.partition("="))
-        if name == "expert_load":
+        if name in ("expert_load", "schedule"):
             given[name] = number
             continue
         if equals and not number.isdigit():

@@ -273,9 +273,10 @@ def _evaluate_stages(
     """
     import numpy as np
 
-    from .stage_costs import COLUMNS, StagePlans, micro_batch
+    from .stage_costs import COLUMNS, micro_batch
+    from .training_pipelines import plans_class
 
-    plans = StagePlans.of(
+    plans = plans_class(pipeline).of(
         pipeline,
         on.rank_layout,
         on.precision,
@@ -299,15 +300,14 @@ def _evaluate_stages(
         known = _core.evaluate_point(family.plan_for(of_part), of_part, on.machine)
         boundary = boundary_of(stage.graph, on.precision)
         cache = boundary.kv_cache_bytes
-        held, own = (0, 0) if cache is None else (value_of(cache, share), value_of(cache, parts))
         stages.append(
             StageEstimate(
                 modules=stage.modules(),
                 latency_s=known["latency_s"],
                 busy_s=count * known["latency_s"],
                 weight_bytes=value_of(boundary.weight_bytes, share),
-                kv_cache_bytes=None if cache is None else held,
-                memory_bytes=int(known["peak_memory_bytes"]) + held - own,
+                kv_cache_bytes=None if cache is None else value_of(cache, share),
+                memory_bytes=plans.memory_bytes(number, known["peak_memory_bytes"], share, parts, on.machine),
                 sent_bytes=value_of(stage.sent, parts) // stage.slices,
             )
         )

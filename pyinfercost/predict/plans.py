@@ -167,6 +167,10 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
     kept = graph_cache(graph)
     if layout.zero and not trains(graph):
         raise LayoutError(f"zero is {layout.zero}, and this graph is of a forward; expected that of a training step")
+    if layout.schedule != Layout.schedule and not trains(graph):
+        raise LayoutError(
+            f"schedule is {layout.schedule}, and this graph is of a forward; expected that of a training step"
+        )
     if kept.get(LAYOUT, Layout()) == wanted:
         return graph
     if wanted.context > 1 and _names_tokens(graph):
@@ -206,7 +210,7 @@ def _names_tokens(graph: Graph) -> bool:
 def _of_all_tokens(layout: Layout) -> Layout:
     """Return the layout of the ranks that have the same tokens, in as many machines as they span."""
     in_node = layout.devices // layout.nodes
-    one = of_rank(replace(layout, pipeline=1, context=1, nodes=1, micro_batches=0, zero=0))
+    one = of_rank(replace(without_training(layout), pipeline=1, context=1, nodes=1, micro_batches=0))
     return replace(one, nodes=max(1, one.devices // in_node))
 
 
@@ -261,14 +265,20 @@ def of_rank(layout: Layout) -> Layout:
 
     Copies matter only if they share experts. Of the machines, only those that a group of neighbors spans matter.
     """
-    one = replace(layout, pipeline=1, micro_batches=0, zero=0)
+    layout = replace(without_training(layout), micro_batches=0)
+    one = replace(layout, pipeline=1)
     in_node = layout.devices // layout.nodes
     if layout.expert > layout.tensor:
-        return one if layout.nodes == 1 else replace(layout, micro_batches=0, zero=0)
+        return one if layout.nodes == 1 else layout
     group = layout.tensor * layout.context
     if in_node >= group:
         return replace(one, data=1, nodes=1)
-    return replace(layout, micro_batches=0, zero=0) if group % in_node else replace(one, data=1, nodes=group // in_node)
+    return layout if group % in_node else replace(one, data=1, nodes=group // in_node)
+
+
+def without_training(layout: Layout) -> Layout:
+    """Return a layout without what training steps alone depend on."""
+    return replace(layout, zero=0, schedule=Layout.schedule)
 
 
 class WeightShare(NamedTuple):

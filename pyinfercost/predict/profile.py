@@ -20,13 +20,16 @@ from .kv_cache import kv_cache_of
 from .language import language_profile
 from .model_figures import model_figures
 from .plans import Rules, work_overrides
-from .stages import graph_on
+from .stages import graph_on, stages_of
 from .training_memory import TrainingSetup, setup_of, setup_on, training_memory_of
+from .training_pipelines import pipeline_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from .._core import Graph
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
 
 
@@ -215,13 +218,21 @@ def profile_on(
         model=captured.name,
         figures=model_figures(graph, counts, on.precision, bound_sizes),
         kv_cache=kv_cache_of(graph, on.precision, bound_sizes),
-        training_memory=None
-        if training is None
-        else training_memory_of(
-            graph, bound_sizes, setup_on(training, on.rank_layout), on.precision, on.machine if timed else None
-        ),
+        training_memory=None if training is None else _training_memory(on, graph, bound_sizes, training),
         request=ProfileRequest(captured, on, rules, training),
     )
+
+
+def _training_memory(on: Deployment, graph: Graph, sizes: Mapping[str, int], training: TrainingSetup) -> TrainingMemory:
+    """Return the memory of training on a device; of a pipeline, one of the fullest stage."""
+    layout = on.rank_layout
+    setup, machine = setup_on(training, layout), None if on.hardware is None else on.machine
+    share = dict(sizes)
+    if (batch := graph.size_of_role("batch")) is not None:
+        share[batch] = -(-share[batch] // layout.copies)
+    if stages_of(graph):
+        return pipeline_memory(graph, layout, share, setup, on.precision, machine)
+    return training_memory_of(graph, graph.size_values(share), setup, on.precision, machine)
 
 
 def _request_of(known: Profile) -> ProfileRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from ..sources.sizes import batch_name
-from .plans import Boundary, boundary_of, column_of, family_of
+from .plans import Boundary, boundary_of, column_of, family_of, value_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +50,7 @@ class StagePlans:
         boundary: Boundary of the whole model.
         precision: Dtype to run in.
         serving: How an engine forms its steps; None for an engine that forms none.
+        execution: How it runs.
     """
 
     families: tuple[PlanFamily, ...]
@@ -60,6 +61,7 @@ class StagePlans:
     boundary: Boundary
     precision: str
     serving: Serving | None
+    execution: str
 
     @classmethod
     def of(
@@ -102,7 +104,23 @@ class StagePlans:
             boundary_of(pipeline.graph, precision),
             precision,
             serving,
+            execution,
         )
+
+    def memory_bytes(
+        self, number: int, peak: float, share: Mapping[str, int], parts: Mapping[str, int], machine: Hardware
+    ) -> int:
+        """Return the memory of a stage at one point, with the caches of all micro-batches.
+
+        Args:
+            number: The stage.
+            peak: Its peak for one micro-batch.
+            share: Sizes of all micro-batches.
+            parts: Sizes of one.
+            machine: The machine.
+        """
+        cache = boundary_of(self.graphs[self.kind_of[number]], self.precision).kv_cache_bytes
+        return int(peak) + (0 if cache is None else value_of(cache, share) - value_of(cache, parts))
 
     def prepare(self) -> None:
         """Make the plans at the default sizes; at most other sizes they are the same."""

@@ -134,8 +134,9 @@ def parallel(
     replicated beyond their number. Norms, and what no product sums over, stay whole.
 
     Stages of a pipeline end where one activation passes from layer to layer, in a serving engine the two that its next
-    kernel adds up. They take equal times, as far as layers allow: those predicted for `on` at the default sizes of the
-    graph. Masks and tables of positions are computed by each stage.
+    kernel adds up. In a training step, each has the forward and the backward of its layers. Stages take equal times, as
+    far as layers allow: those predicted for `on` at the default sizes of the graph. Masks and tables of positions are
+    computed by each stage.
 
     Args:
         graph: A graph of `capture` or `whatif`, or of `engine_graph` for one of these that is still in use.
@@ -178,10 +179,15 @@ def graph_on(on: Deployment, graph: Graph) -> Graph:
     return launched_graph(graph, on.engine, on.rank_layout) if pipeline is None else pipeline.graph
 
 
+def stages_of(graph: Graph) -> tuple[StageGraph, ...]:
+    """Return the stages of a graph of all stages; empty for another graph."""
+    found: tuple[StageGraph, ...] = graph_cache(graph).get(_STAGES, ())
+    return found
+
+
 def loaded_bytes(launched: Graph, precision: str, sizes: Mapping[str, int]) -> int:
     """Return the weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
-    stages: Sequence[StageGraph] = graph_cache(launched).get(_STAGES, ())
-    graphs = [stage.graph for stage in stages] or [launched]
+    graphs = [stage.graph for stage in stages_of(launched)] or [launched]
     return max(value_of(boundary_of(graph, precision).weight_bytes, sizes) for graph in graphs)
 
 
@@ -223,7 +229,10 @@ Cuts = tuple[tuple[int, tuple[int, ...]], ...]
 def _cut(launched: Graph, cuts: Cuts, nodes: Sequence[int], slices: int) -> Graph:
     """Return the graph of all stages, whose cache has the stages."""
     kept = graph_cache(launched)
-    made, parts, places = _core.pipeline_graphs(launched, cuts, nodes=nodes, slices=slices)
+    if trains(launched):
+        made, parts, places = _core.training_pipeline_graphs(launched, cuts, nodes=nodes)
+    else:
+        made, parts, places = _core.pipeline_graphs(launched, cuts, nodes=nodes, slices=slices)
     sent: list[Quantity] = []
     for _, crossing in cuts:
         total: Quantity = 0
@@ -316,12 +325,16 @@ def _cuts(launched: Graph, layout: Layout, timing: Timing, slices: int) -> Cuts:
     else:
         seconds = _timed(launched, point, timing, timing.machine)
     until = list(accumulate(seconds, initial=0.0))
+    before = [until[node] for node, _ in places]
+    if trains(launched):  # the backward of earlier stages comes last
+        backward = _core.backward_places(launched, places)
+        before = [own + until[-1] - until[node] for own, node in zip(before, backward, strict=True)]
     sent_bytes = [sum(value_of(launched.tensor(t).nbytes, sizes) for t in crossing) for _, crossing in places]
     sent = [2.0 * sent for sent in sent_bytes]  # read and written
     if timing.machine is not None:
         between_nodes = nodes_of(timing.machine, layout) > 1
         sent = _sent_s(sent_bytes, timing.machine, slices, between_nodes=between_nodes)
-    chosen = _core.balanced_cuts([*(until[node] for node, _ in places), until[-1]], sent, layout.pipeline)
+    chosen = _core.balanced_cuts([*before, until[-1]], sent, layout.pipeline)
     cuts = tuple((places[number][0], tuple(places[number][1])) for number in chosen)
     kept[key] = cuts, timing.machine  # the machine lives as long as its id is a key
     return cuts
@@ -335,14 +348,10 @@ def places_of_cuts(launched: Graph, stages: int) -> list[tuple[int, list[int]]]:
     """
     kept = graph_cache(launched)
     key = ("places of cuts", stages)
-    if trains(launched):
-        raise LayoutError(
-            f"pipeline={stages} cannot cut this graph, which is of a training step; expected pipeline=1, and tensor=, "
-            "data= and zero="
-        )
     if key not in kept:
+        find = _core.training_cut_places if trains(launched) else _core.cut_places
         try:
-            kept[key] = _core.cut_places(launched, stages)
+            kept[key] = find(launched, stages)
         except InputError as error:
             raise LayoutError(str(error)) from None
     found: list[tuple[int, list[int]]] = kept[key]

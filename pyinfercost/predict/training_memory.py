@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import COUNT, Range, flag, shown, whole
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment import HardwareLike
     from ..results.layout import Layout
+
+RECEIVED = "received"
+"""Name of the inputs of a stage that other stages send."""
 
 _FLOAT32 = 4
 _STEP = 4  # the step counter of a tensor's state, a float32
@@ -195,10 +198,40 @@ def _given(value: Any, default: Any) -> Any:
     return default if value is None else value
 
 
+class MicroBatches(NamedTuple):
+    """Parts of a batch that go through a stage of a pipeline in one step.
+
+    Attributes:
+        number: Their number; the gradients of several are added up.
+        in_flight: Those whose activations the stage holds at the same time at most.
+    """
+
+    number: int = 1
+    in_flight: int = 1
+
+
+ONE_BATCH = MicroBatches()
+"""A batch that is not divided."""
+
+
 def training_memory_of(
-    graph: Graph, sizes: Mapping[str, int], setup: TrainingSetup, precision: str, machine: Hardware | None
+    graph: Graph,
+    sizes: Mapping[str, int],
+    setup: TrainingSetup,
+    precision: str,
+    machine: Hardware | None,
+    parts: MicroBatches = ONE_BATCH,
 ) -> TrainingMemory:
-    """Return the memory of a training step whose sizes are resolved."""
+    """Return the memory of a training step whose sizes are resolved.
+
+    Args:
+        graph: The graph of a training step of one device.
+        sizes: Values of its sizes; of a stage of a pipeline those of a micro-batch.
+        setup: The optimizer, and how training is sharded.
+        precision: Dtype to run in.
+        machine: The machine; None for that of a CPU, without its memory.
+        parts: Micro-batches of a step.
+    """
     if not any(graph.node(i).phase == "backward" for i in range(len(graph))):
         raise InputError("optimizer is given with the graph of a forward; capture the model with training=True")
     on_cpu = machine is None or machine.kind == "cpu"
@@ -220,15 +253,8 @@ def training_memory_of(
     if setup.zero_stage == _STAGES.high:
         weights = _part(weights, setup.shards) + largest_module_bytes(counts)
     other = int(counts.total.buffer_bytes) + int(counts.memory.input_bytes)
-    made: dict[int, int] = {}
-    for weight in trained:
-        made[weight.made_by] = made.get(weight.made_by, 0) + weight.gradient_bytes
-    complete = activations = step = 0
-    for node, live in enumerate(counts.memory.timeline):
-        complete += made.get(node, 0)
-        taken = int(live) - complete + _part(complete, of_gradients)
-        if taken > step:
-            step, activations = taken, int(live) - complete
+    more = (parts.in_flight - 1) * in_flight_bytes(graph, sizes, counts)
+    step, activations, complete = _step_bytes(counts, trained, more, of_gradients, added_up=parts.number > 1)
     kept = _part(complete, of_gradients)
     peak = weights + other + states + master + max(step, _results(graph, counts) + kept + update)
     memory = None if machine is None or not isfinite(machine.memory_bytes) else int(machine.memory_bytes)
@@ -247,6 +273,58 @@ def training_memory_of(
         machine_memory_bytes=memory,
         fits_in_memory=None if memory is None else peak <= memory,
     )
+
+
+def _step_bytes(
+    counts: _core.Counts, trained: Sequence[Trained], more: int, of_gradients: int, *, added_up: bool
+) -> tuple[int, int, int]:
+    """Return the activations and gradients at the peak of a step, of these the activations, and all gradients.
+
+    Args:
+        counts: The counts of the step.
+        trained: The weights with gradients.
+        more: Activations of other micro-batches.
+        of_gradients: Devices among which gradients are sharded.
+        added_up: Whether the gradients of several micro-batches are added up, so that all are there at any time.
+    """
+    made: dict[int, int] = {}
+    for weight in trained:
+        made[weight.made_by] = made.get(weight.made_by, 0) + weight.gradient_bytes
+    all_of_them = sum(made.values())
+    complete = activations = step = 0
+    for node, live in enumerate(counts.memory.timeline):
+        complete += made.get(node, 0)
+        own = int(live) - complete + more
+        taken = own + _part(all_of_them if added_up else complete, of_gradients)
+        if taken > step:
+            step, activations = taken, own
+    return step, activations, all_of_them
+
+
+def in_flight_bytes(graph: Graph, sizes: Mapping[str, int], counts: _core.Counts) -> int:
+    """Return the bytes that a stage keeps of a micro-batch between its forward and its backward."""
+    received = next((tensor for tensor in graph.inputs if tensor.name == RECEIVED), None)
+    given = 0 if received is None else _value(received.nbytes, sizes)
+    return int(counts.memory.saved_for_backward_bytes) + given
+
+
+def stage_peak_bytes(
+    graph: Graph, sizes: Mapping[str, int], precision: str, *, on_cpu: bool, parts: MicroBatches
+) -> int:
+    """Return the peak memory of a stage of a pipeline that is trained, without an optimizer.
+
+    Args:
+        graph: The graph of the stage.
+        sizes: Values of all its sizes, for one micro-batch.
+        precision: Dtype to run in.
+        on_cpu: Whether it runs on a CPU.
+        parts: Micro-batches of a step.
+    """
+    counts = _core.count(graph, sizes, precision=precision, on_cpu=on_cpu)
+    trained = trained_weights(graph, counts, sizes, precision)
+    more = (parts.in_flight - 1) * in_flight_bytes(graph, sizes, counts)
+    step, _, _ = _step_bytes(counts, trained, more, 1, added_up=parts.number > 1)
+    return int(counts.total.parameter_bytes) + int(counts.total.buffer_bytes) + int(counts.memory.input_bytes) + step
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,14 @@ class Exchanged:
     layers: int
     joules: float
 
+    def waits_s(self, forward_s: Numbers, backward_s: Numbers) -> Numbers:
+        """Return the seconds that a device waits for others, beside those of its forward and of its last backward."""
+        import numpy as np
+
+        ends_s = np.maximum(backward_s + self.last_s, backward_s / max(1, self.parts) + self.backward_s)
+        begins_s = np.maximum(forward_s + self.first_s, forward_s / max(1, self.layers) + self.forward_s)
+        return (ends_s - backward_s) + (begins_s - forward_s) + self.update_s
+
     def added(self, columns: Mapping[str, Numbers], forward_s: Numbers, idle_w: float) -> dict[str, Numbers]:
         """Return the evaluator's columns of a training step, with the seconds that the device waits for others.
 
@@ -159,10 +167,7 @@ class Exchanged:
         """
         import numpy as np
 
-        backward_s = columns["latency_s"] - forward_s
-        ends_s = np.maximum(backward_s + self.last_s, backward_s / max(1, self.parts) + self.backward_s)
-        begins_s = np.maximum(forward_s + self.first_s, forward_s / max(1, self.layers) + self.forward_s)
-        waits_s = (ends_s - backward_s) + (begins_s - forward_s) + self.update_s
+        waits_s = self.waits_s(forward_s, columns["latency_s"] - forward_s)
         latency_s = columns["latency_s"] + waits_s
         spread = columns["spread_s"] / np.maximum(columns["latency_s"], 1e-300)
         return {
@@ -201,14 +206,8 @@ def _timed(sent: Sequence[Message], layout: Layout, execution: str, machine: Har
     times: list[float] = []
     joules = 0.0
     if sent:
-        made = exchange_graph(sent, layout.data, layout.nodes_of_copies(nodes_of(machine, layout)))
-        family = family_of(made, "native", execution)
-        times = [0.0] * len(made)
-        idle_w = machine.power_w.get("idle", 0.0)
-        for kernel in _core.evaluate_kernels(family.plan_for({}), {}, machine):
-            for launch in kernel.launches:
-                times[launch[0]] += kernel.latency_s
-                joules += kernel.energy_j - idle_w * kernel.latency_s
+        nodes = layout.nodes_of_copies(nodes_of(machine, layout))
+        times, joules = message_times(sent, layout.data, nodes, execution, machine)
     by_phase: dict[str, list[tuple[Message, float]]] = {"forward": [], "backward": [], "update": []}
     for message, seconds in zip(sent, times, strict=True):
         by_phase[message.when].append((message, seconds))
@@ -224,6 +223,21 @@ def _timed(sent: Sequence[Message], layout: Layout, execution: str, machine: Har
         layers=len(forward),
         joules=joules,
     )
+
+
+def message_times(
+    sent: Sequence[Message], devices: int, nodes: int, execution: str, machine: Hardware
+) -> tuple[list[float], float]:
+    """Return the seconds of each message among devices in some machines, and the joules of all above idle power."""
+    made = exchange_graph(sent, devices, nodes)
+    family = family_of(made, "native", execution)
+    times, joules = [0.0] * len(made), 0.0
+    idle_w = machine.power_w.get("idle", 0.0)
+    for kernel in _core.evaluate_kernels(family.plan_for({}), {}, machine):
+        for launch in kernel.launches:
+            times[launch[0]] += kernel.latency_s
+            joules += kernel.energy_j - idle_w * kernel.latency_s
+    return times, joules
 
 
 def exchange_graph(sent: Sequence[Message], devices: int, nodes: int) -> Graph:
@@ -276,7 +290,7 @@ def with_exchange(
     sizes = graph.size_values({})
     sent = exchanged_on(graph, sizes, layout, precision, execution, machine)
     forward_s = np.empty(points)
-    family = _forward_family(graph, precision, execution)
+    family = forward_family(graph, precision, execution)
     _core.evaluate_grid(
         family, axes, machine, first=first, points=points, out={"latency_s": forward_s}, threads=threads
     )
@@ -285,7 +299,7 @@ def with_exchange(
     return {**added, "peak_memory_bytes": added["peak_memory_bytes"] - spared}
 
 
-def _forward_family(graph: Graph, precision: str, execution: str) -> PlanFamily:
+def forward_family(graph: Graph, precision: str, execution: str) -> PlanFamily:
     """Return the plans of the forward of a training step."""
     kept = graph_cache(graph)
     if "forward" not in kept:

@@ -14,7 +14,9 @@ FACTORS = ("tensor", "pipeline", "context", "data")
 """Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
 _RANGES = {"micro_batches": Range(0, MOST), "zero": Range(0, 3)}
 
-_NOT_OF_A_RANK = ("zero", "micro_batches", "expert_load")
+_NOT_OF_A_RANK = ("zero", "micro_batches", "schedule", "expert_load")
+_SCHEDULES = ("1f1b", "gpipe")
+_MOST_SHARDED = 1  # stage of ZeRO with stages of a pipeline
 BALANCED = "balanced"
 _EXPONENT = Range(0.0, 10.0)
 _LOAD = Range(0.0, 1e15)
@@ -44,6 +46,8 @@ class Layout:
             replicates everything, 1 shards the states of the optimizer, 2 also gradients, 3 also weights.
         micro_batches: Parts of the batch that are in the stages of a pipeline at the same time; 0, the default, stands
             for as many as there are stages, where the batch has as many items.
+        schedule: Order of forward and backward passes in the stages of a pipeline that is trained: `"1f1b"`, one
+            forward and one backward in turn, or `"gpipe"`, all forwards and then all backwards.
         expert_load: How tokens are shared by experts. `"balanced"`: experts have equal numbers of tokens. `"random"`:
             each token chooses its experts at random, so some have none, and the busiest device has about
             sqrt(2 m ln n) more than the mean m of n devices. `"power:1.2"`: the tokens of the i-th expert are as
@@ -65,6 +69,7 @@ class Layout:
     nodes: int = 1
     zero: int = 0
     micro_batches: int = 0
+    schedule: str = "1f1b"
     expert_load: str | Iterable[float] = BALANCED
 
     def __post_init__(self) -> None:
@@ -73,6 +78,10 @@ class Layout:
             checked: int | bool | str
             if each.name == "expert_load":
                 checked = _load_text(value)
+            elif each.name == "schedule":
+                if value not in _SCHEDULES:
+                    raise LayoutError(f"schedule is {shown(value)}; expected one of {', '.join(_SCHEDULES)}")
+                checked = str(value)
             elif each.name == "sequence":
                 checked = flag(value, each.name, LayoutError)
             else:
@@ -93,6 +102,13 @@ class Layout:
                 f"micro_batches is {self.micro_batches} with pipeline=1; expected several stages, which work on parts "
                 "of the batch at the same time"
             )
+        if self.zero > _MOST_SHARDED and self.pipeline > 1:
+            raise LayoutError(
+                f"zero is {self.zero} with pipeline={self.pipeline}, whose stages add up the gradients of "
+                "micro-batches and so hold all of them; expected zero to be 0 or 1"
+            )
+        if self.schedule != _SCHEDULES[0] and self.pipeline == 1:
+            raise LayoutError(f"schedule is {self.schedule} with pipeline=1; expected several stages")
         if self.zero and self.data == 1:
             raise LayoutError(f"zero is {self.zero} with data=1; expected several copies, which share what they train")
         if self.devices % self.nodes:

@@ -11,6 +11,7 @@ from ..deployment import parse_layout, parse_serving
 from ..predict.plans import trains
 from ..predict.stage_costs import StagePlans
 from ..predict.stages import Pipeline, Timing, pipeline_of
+from ..predict.training_pipelines import plans_class
 from ..predict.training_steps import with_exchange
 from ..predict.workers import on_workers
 
@@ -62,7 +63,7 @@ class SweepPipelines:
         """
         layout = parse_layout(way.layout)
         if layout.pipeline > 1:
-            self._plans(way, number).evaluate(axes, machine, **grid)
+            self._plans(way, number, devices).evaluate(axes, machine, **grid)
             return
         _core.evaluate_grid(family, axes, machine, **grid)
         shared = layout if devices is None else layout.on(devices)
@@ -73,21 +74,22 @@ class SweepPipelines:
             for name, column in out.items():
                 column[:] = added[name]
 
-    def _plans(self, way: Way, number: int) -> StagePlans:
-        """Return the plans of the stages of a way to run on a machine."""
-        known: dict[tuple[Way, int], StagePlans] = self.__dict__.setdefault("_known", {})
-        if (way, number) not in known:
+    def _plans(self, way: Way, number: int, devices: int | None = None) -> StagePlans:
+        """Return the plans of the stages of a way to run on a machine, of a layout that is repeated on some devices."""
+        known: dict[tuple[Way, int, int | None], StagePlans] = self.__dict__.setdefault("_known", {})
+        if (way, number, devices) not in known:
             pipeline = self.at(way, number)
-            known[way, number] = StagePlans.of(
+            layout = parse_layout(way.layout)
+            known[way, number, devices] = plans_class(pipeline).of(
                 pipeline,
-                parse_layout(way.layout),
+                layout if devices is None else layout.on(devices),
                 way.precision,
                 way.execution,
                 serving=parse_serving(way.serving) if way.serving else None,
                 serving_text=way.serving,
                 overrides=pipeline.placed(self.overrides.get(way.launched, {})),
             )
-        return known[way, number]
+        return known[way, number, devices]
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans are made again on demand.

@@ -29,9 +29,10 @@ void require_captured(const Graph& graph, const Layout& layout) {
         layout.expert > 1 || layout.attention_data > 1 || layout.context > 1 || layout.sequence;
     for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
-        require(node.phase == Phase::forward || !others,
-                "this graph is of a training step, which tensor=, data= and zero= divide; expected "
-                "expert=1, sequence=0, context=1 and attention_data=1, or a graph captured without training");
+        require(
+            node.phase == Phase::forward || !others,
+            "this graph is of a training step, which tensor=, pipeline=, data= and zero= divide; expected "
+            "expert=1, sequence=0, context=1 and attention_data=1, or a graph captured without training");
         require(!op.starts_with("engine."),
                 "this graph has kernels of an engine already; expected the captured graph, divided before "
                 "the engine "

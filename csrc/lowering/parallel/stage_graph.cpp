@@ -16,18 +16,15 @@ bool makes_from_shape(std::string_view op) {
 
 class StageWriter {
   public:
-    StageWriter(const Flow& flow, const Dependence& depends, NodeIndex begin, NodeIndex end)
-        : flow_(flow),
-          graph_(flow.graph()),
-          depends_(depends),
-          begin_(begin),
-          end_(end),
-          builder_(graph_.model()) {}
+    StageWriter(const Flow& flow, const Dependence& depends, std::span<const NodeRange> ranges)
+        : flow_(flow), graph_(flow.graph()), depends_(depends), ranges_(ranges), builder_(graph_.model()) {}
 
     Stage run(std::span<const TensorIndex> unread) {
-        const bool is_last = end_ == flow_.count();
-        for (NodeIndex i = begin_; i < end_; ++i) {
-            if (depends_.on_input(i)) add(i);
+        const bool is_last = ranges_.back().end == flow_.count();
+        for (const NodeRange& range : ranges_) {
+            for (NodeIndex i = range.begin; i < range.end; ++i) {
+                if (depends_.on_input(i)) add(i);
+            }
         }
         // Results that do not depend on the tokens.
         for (const TensorIndex t : graph_.outputs()) {
@@ -55,11 +52,16 @@ class StageWriter {
         if (makes_from_shape(flow_.op(node)) && !depends_.on_input(node)) return;  // see write()
         for (const Operand& operand : flow_.operands(node)) {
             if (operand.producer == kNoNode) continue;
-            const bool earlier = operand.producer < begin_;
-            if (!depends_.on_input(operand.producer) || (earlier && flow_.is_free(operand.producer))) {
+            const bool given = !is_inside(operand.producer);
+            if (!depends_.on_input(operand.producer) || (given && flow_.is_free(operand.producer))) {
                 add(operand.producer);
             }
         }
+    }
+
+    bool is_inside(NodeIndex node) const {
+        return std::any_of(ranges_.begin(), ranges_.end(),
+                           [&](const NodeRange& range) { return node >= range.begin && node < range.end; });
     }
 
     void find_received() {
@@ -162,8 +164,7 @@ class StageWriter {
     const Flow& flow_;
     const Graph& graph_;
     const Dependence& depends_;
-    NodeIndex begin_;
-    NodeIndex end_;
+    std::span<const NodeRange> ranges_;
     GraphBuilder builder_;
     std::set<NodeIndex> nodes_;
     std::set<TensorIndex> received_;
@@ -197,9 +198,9 @@ Operand Dependence::source(Operand operand) const {
     return operand;
 }
 
-Stage stage_between(const Flow& flow, const Dependence& depends, NodeIndex begin, NodeIndex end,
-                    std::span<const TensorIndex> unread) {
-    return StageWriter(flow, depends, begin, end).run(unread);
+Stage stage_of(const Flow& flow, const Dependence& depends, std::span<const NodeRange> ranges,
+               std::span<const TensorIndex> unread) {
+    return StageWriter(flow, depends, ranges).run(unread);
 }
 
 }  // namespace infercost

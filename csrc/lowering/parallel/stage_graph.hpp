@@ -30,9 +30,15 @@ struct Stage {
     std::vector<NodeIndex> nodes;  // of the whole graph, for each node of this one
 };
 
-// The nodes from `begin` up to `end`, and what they need of values that are known before the forward. What
-// they read of earlier nodes is given to the stage. It also has the tensors `unread`.
-Stage stage_between(const Flow& flow, const Dependence& depends, NodeIndex begin, NodeIndex end,
-                    std::span<const TensorIndex> unread);
+// Nodes from `begin` up to `end`.
+struct NodeRange {
+    NodeIndex begin;
+    NodeIndex end;
+};
+
+// The nodes of one range, or of two (forward and backward), and what they need of values that are known
+// before the forward. What they read of other nodes is given to the stage. It also has the tensors `unread`.
+Stage stage_of(const Flow& flow, const Dependence& depends, std::span<const NodeRange> ranges,
+               std::span<const TensorIndex> unread);
 
 }  // namespace infercost

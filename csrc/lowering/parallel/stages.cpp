@@ -48,7 +48,9 @@ class PlaceFinder {
   public:
     explicit PlaceFinder(const std::shared_ptr<const Graph>& graph) : flow_(graph), depends_(flow_) {
         std::map<std::pair<NodeIndex, TensorIndex>, std::size_t> numbers;
-        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+        while (end_ < flow_.count() && graph->nodes()[static_cast<std::size_t>(end_)].phase == Phase::forward)
+            ++end_;
+        for (NodeIndex i = 0; i < end_; ++i) {
             if (!depends_.computes(i)) continue;
             for (const Operand& operand : flow_.operands(i)) {
                 const Operand source = depends_.source(operand);
@@ -69,7 +71,7 @@ class PlaceFinder {
         std::set<std::size_t> open;
         std::size_t next = 0;
         NodeIndex before = kNoNode;
-        for (NodeIndex i = 0; i < flow_.count(); ++i) {
+        for (NodeIndex i = 0; i < end_; ++i) {
             if (!depends_.computes(i)) continue;
             while (next < values_.size() && values_[next].made < i) open.insert(next++);
             std::erase_if(open, [&](std::size_t v) { return values_[v].last() < i; });
@@ -121,6 +123,7 @@ class PlaceFinder {
 
     Flow flow_;
     Dependence depends_;
+    NodeIndex end_ = 0;  // of the forward
     std::vector<Value> values_;
 };
 
@@ -232,6 +235,8 @@ class ModuleStages {
     std::map<std::string, std::size_t, std::less<>> stage_of_;
 };
 
+}  // namespace
+
 // Weights and caches that no kernel reads, such as norms that a compiler made part of products: they lie in
 // the stage of their module, or else in the last one.
 std::vector<std::vector<TensorIndex>> unread_by_stage(const Graph& graph,
@@ -255,8 +260,6 @@ std::vector<std::vector<TensorIndex>> unread_by_stage(const Graph& graph,
     }
     return found;
 }
-
-}  // namespace
 
 std::vector<CutPlace> cut_places(const std::shared_ptr<const Graph>& graph, std::int64_t stages) {
     return PlaceFinder(graph).run(stages);
@@ -344,7 +347,10 @@ Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const 
     const Dependence depends(flow);
     const std::vector<std::vector<TensorIndex>> unread = unread_by_stage(*made.graph, bounds);
     for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
-        made.stages.push_back(stage_between(flow, depends, bounds[i], bounds[i + 1], unread[i]));
+        const NodeRange range[] = {
+            {bounds[i], bounds[i + 1]}
+        };
+        made.stages.push_back(stage_of(flow, depends, range, unread[i]));
     }
     return made;
 }

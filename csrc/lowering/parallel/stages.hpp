@@ -11,8 +11,8 @@
 
 namespace infercost {
 
-// A place where a stage can end: what later nodes read of earlier ones is one activation, the residual
-// stream, or two that an engine's next kernel adds up.
+// A place where a stage can end: what later nodes of the forward read of earlier ones is one activation, the
+// residual stream, or two that an engine's next kernel adds up.
 struct CutPlace {
     NodeIndex before;                   // the first node of the next stage
     std::vector<TensorIndex> crossing;  // what is sent
@@ -45,6 +45,10 @@ struct Pipeline {
 // known before the forward, and the sends at its end.
 Pipeline pipeline_of(const std::shared_ptr<const Graph>& graph, std::span<const CutPlace> cuts,
                      const Sends& sends);
+
+// Weights and caches that no node reads, for each stage between these bounds.
+std::vector<std::vector<TensorIndex>> unread_by_stage(const Graph& graph,
+                                                      const std::vector<NodeIndex>& bounds);
 
 // For each of some tensors of a graph the stage whose modules make or read it; the first one if none does.
 // The stages may be those of an engine's graph for it.
