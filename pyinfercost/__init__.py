@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .serving.closed_form import closed_form as closed_form
     from .serving.conversations import Turns as Turns
     from .serving.finding import find_serving as find_serving
+    from .serving.replay import Replay as Replay
     from .serving.requests import Requests as Requests
     from .serving.scheduler import Scheduler as Scheduler
     from .serving.serve import serve as serve
@@ -156,6 +157,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.closed_form": ("Load", "closed_form"),
     ".serving.conversations": ("Turns",),
     ".serving.finding": ("find_serving",),
+    ".serving.replay": ("Replay",),
     ".serving.requests": ("Requests",),
     ".serving.scheduler": ("Scheduler",),
     ".serving.serve": ("serve",),

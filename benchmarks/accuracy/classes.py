@@ -53,6 +53,7 @@ CLASSES: Mapping[str, tuple[_Rows, ...]] = {
     "tiles_weight4": (_Rows("gemm", ("int4_wo",)),),
     "tiles_grouped": (_Rows("moe", ("bfloat16",)),),
     "tiles_grouped8": (_Rows("moe", ("fp8",)),),
+    "tiles_grouped_blocks": (_Rows("moe", ("bfloat16",)),),  # whose constants these products have
     "token_rows": (_Rows("llm_layers", parts=_TOKENS),),
     "kernel.gather": (_Rows("llm_layers", parts=("emb",)), _Rows("apple_ops", parts=("Gather",))),
     "kernel.attention": (_Rows("attention"), _Rows("apple_ops", parts=("ScaledDotProductAttention",))),

@@ -28,14 +28,10 @@ if TYPE_CHECKING:
 _GRAPHS_AT_ONCE = 128
 UNCATALOGED = "uncatalogued"
 """Subfolder for tables of devices that the catalog did not have when their rows were collected."""
-OUT_OF_SCOPE = dict.fromkeys(
-    ("open_loop_requests",),
-    "a server under load is not a forward pass; queues and scheduling are not modeled",
-)
 
 
 def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list[Table]:
-    """Return the tables of a folder in the order of `KINDS`; missing and out-of-scope ones are reported.
+    """Return the tables of a folder in the order of `KINDS`; missing ones are reported.
 
     Rows of the subfolder for uncataloged devices are added to those of the same table.
 
@@ -48,12 +44,9 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
         The tables.
     """
     found = []
-    for name in wanted or [*kinds.KINDS, *OUT_OF_SCOPE]:
+    for name in wanted or kinds.KINDS:
         paths = [path for path in (folder / f"{name}.csv", folder / UNCATALOGED / f"{name}.csv") if path.is_file()]
-        if name in OUT_OF_SCOPE:
-            if wanted or paths:
-                problems.skip(name, OUT_OF_SCOPE[name])
-        elif name not in kinds.KINDS:
+        if name not in kinds.KINDS:
             problems.skip(name, f"no such table; known are {', '.join(kinds.KINDS)}")
         elif not paths:
             problems.skip(name, f"{folder / name}.csv is not there")
@@ -69,7 +62,7 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
                 problems.skip(name, "it has no rows")
     if not wanted:
         for path in sorted([*folder.glob("*.csv"), *folder.glob(f"{UNCATALOGED}/*.csv")]):
-            if path.stem not in (*kinds.KINDS, *OUT_OF_SCOPE):
+            if path.stem not in kinds.KINDS:
                 problems.skip(path.stem, f"no such table is known; known are {', '.join(kinds.KINDS)}")
     return found
 

@@ -18,6 +18,8 @@ from .measured import Problems, Table
 if TYPE_CHECKING:
     from pyinfercost import Hardware
 
+UNDER_LOAD = ("serving", "open_loop_requests")
+"""Tables of devices that work without pause."""
 Folder = Callable[[str], "Path | None"]
 """Folder of constants for a device; None for the package's own."""
 
@@ -43,7 +45,7 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
         try:
             folder = None if device not in ic.hardware.names() else folder_of(device)
             machines[device] = load(device, folder)
-            if any("power_w" in table.columns or table.name == "serving" for table in places):
+            if any("power_w" in table.columns or table.name in UNDER_LOAD for table in places):
                 machines[machine_key(device, sustained=True)] = (
                     _special(device, folder, sustained=True) or machines[device]
                 )

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Rows = NDArray[np.int64]
 _UNITS = {"latency_us": 1e-6, "latency_ms": 1e-3, "latency_s": 1.0, "published_ms": 1e-3, "tpot_ms": 1e-3}
 """Columns of measured times -> seconds of their unit."""
+_SPAN = "arrival_s", "last_token_s"
+"""Columns of stamps, instead of these."""
 
 
 class MeasuredError(ValueError):
@@ -109,6 +111,9 @@ class Table:
         for name, factor in _UNITS.items():
             if name in self.columns:
                 return np.array(self.columns[name], dtype=np.float64) * factor
+        if all(name in self.columns for name in _SPAN):
+            begin, end = (np.array(self.columns[name], dtype=np.float64) for name in _SPAN)
+            return end - begin
         raise MeasuredError(f"{self.path} has none of {', '.join(_UNITS)}")
 
     def watts(self) -> NDArray[np.float64] | None:

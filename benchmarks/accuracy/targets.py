@@ -14,6 +14,8 @@ _NVIDIA, _AMD = ("NVIDIA gpu",), ("AMD gpu",)
 _FIRST_FP32 = ("v100-pcie-32gb", "t4", "p100-pcie-16gb", "a100-pcie-40gb")
 _TPU_PRODUCTS = ("q_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head")
 _GRAPHS, _EAGER = (tuple(f"{way} x{n}" for n in (2, 4, 8)) for way in ("graph", "eager"))
+_VLLM = ("vllm", *(f"vllm 0.{minor}.{patch}" for minor in range(8, 40) for patch in range(4)))
+_SCRIPTS = tuple(f"script known, {devices} devices" for devices in (1, 2, 4, 8, 16))
 _FIRST_SERVING = ("a100-sxm-80gb", "h100-sxm-80gb")
 
 
@@ -103,7 +105,16 @@ CURRENT = (
     Target("all-reduce of engines, CUDA graph", "all_reduce_engines", {"part": _GRAPHS}, 0.12),
     Target("all-reduce of engines, eager", "all_reduce_engines", {"part": _EAGER}, 0.12),
     Target("tokens of experts", "expert_all_to_all", {}, 0.12),
-    Target("tokens of servers, 2 to 8 devices", "serving", {}, 0.18),
+    Target("servers, time per output token", "serving", {}, 0.10),
+    Target("servers of vLLM, time per output token", "serving", {"software": _VLLM}, 0.09),
+    Target("servers, whole request", "serving: whole request", {}),
+    Target("servers of known scripts, time to first token", "serving: time to first token", {"part": _SCRIPTS}, 0.25),
+    Target("servers, time per output token, queue limited", "serving, queue limited", {}),
+    Target("open loop, whole request, each", "open_loop_requests", {}, 0.20),
+    Target("open loop, whole request, mean of a run", "open_loop_requests: mean whole request", {}, 0.15),
+    Target(
+        "open loop, time per output token, mean of a run", "open_loop_requests: mean time per output token", {}, 0.12
+    ),
     Target("TPU layers", "tpu_layers", {}, 0.15, 0.20),
     Target("TPU layers, products only", "tpu_layers", {"part": _TPU_PRODUCTS}),
     Target(

@@ -35,6 +35,7 @@ struct KernelTerms {
     int operand_bits;        // width of a contraction's operands
     int weight_bits;         // of weights that are widened as they are read; 0: of operand_bits
     bool semi_structured;    // two of four weights are zero and not stored
+    bool block_scales;       // both operands are narrow, and parts of their rows have scales
     double filter_elements;  // convolution: positions of the filter
     double launches;         // how often the plan runs it
     double views;            // eager: ops that only make views, issued before it; the mean over its launches

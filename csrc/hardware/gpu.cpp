@@ -60,7 +60,8 @@ const KernelConstants& class_of(const KernelTerms& terms, const Constants& const
 TileTable table_of(const KernelTerms& terms, const Engine& engine) {
     using enum TileTable;
     if (!engine.matrix) return terms.kind == WorkKind::convolution ? convolution : vector;
-    if (is_grouped(terms)) return terms.operand_bits <= 8 ? grouped8 : grouped;
+    if (is_grouped(terms) && terms.operand_bits <= 8) return terms.block_scales ? grouped_blocks : grouped8;
+    if (is_grouped(terms)) return grouped;
     if (terms.prepared) return tuned;
     if (terms.weight_bits > 0) return terms.weight_bits <= 4 ? weight4 : weight8;
     if (engine.dtype == DType::int8) return int8;

@@ -18,15 +18,17 @@ enum class TileTable : std::uint8_t {
     fp4,
     grouped,  // several matrices of weights, as in mixtures of experts
     grouped8,
-    weight8,  // weights that are widened to the dtype of activations while they are read
+    grouped_blocks,  // of operands whose rows have several scales
+    weight8,         // weights that are widened to the dtype of activations while they are read
     weight4,
     tuned,  // of a compiler that times many kernels for each shape and keeps the fastest
     count_
 };
 inline constexpr std::size_t kTileTableCount = static_cast<std::size_t>(TileTable::count_);
 inline constexpr std::array<std::string_view, kTileTableCount> kTileTables = {
-    "tiles_matrix",  "tiles_vector",   "tiles_convolution", "tiles_int8",    "tiles_fp8",  "tiles_fp4",
-    "tiles_grouped", "tiles_grouped8", "tiles_weight8",     "tiles_weight4", "tiles_tuned"};
+    "tiles_matrix",  "tiles_vector",  "tiles_convolution", "tiles_int8",           "tiles_fp8",
+    "tiles_fp4",     "tiles_grouped", "tiles_grouped8",    "tiles_grouped_blocks", "tiles_weight8",
+    "tiles_weight4", "tiles_tuned"};
 // The table that provides the mechanisms that a table does not set.
 constexpr TileTable general_table(TileTable table) {
     return table == TileTable::convolution ? TileTable::vector : TileTable::matrix;

@@ -214,6 +214,11 @@ void linear_quantized(const Call& call, Work& work) {
     product(call, work, call.engine_dtype(input), call.dim(input, -1) * values_in_element(call, input));
     work.pointwise_flops = call.numel(call.output()) * (call.has("bias") ? 2 : 1);
 }
+// The same for tokens sorted by expert.
+void grouped_quantized(const Call& call, Work& work) {
+    scaled_grouped_mm(call, work);
+    work.dims.block_scales = call.has("group_size");
+}
 // A float16 weight with a wider activation: there are no scales.
 template <int kActivation>
 void weight_float16(const Call& call, Work& work) {
@@ -289,7 +294,7 @@ constexpr OpRule kRows[] = {
     {"pyinfercost.linear_weight_only",                               linear_weight_only,     stream_all,
      "2*m*n*k in the activation's dtype; 1 per result to scale it, or per weight where groups have scales; "
      "bias 1"                                                                                                                                                 },
-    {"pyinfercost.grouped_quantized",                                scaled_grouped_mm,      of_experts,
+    {"pyinfercost.grouped_quantized",                                grouped_quantized,      of_experts,
      "as _grouped_mm in the operands' dtype; 1 per result to scale it; bias 1"                                                                                },
     {"pyinfercost.grouped_weight_only",                              grouped_weight_only,    of_experts,
      "as _grouped_mm in the activation's dtype; 1 per result to scale it, or per weight read where groups "

@@ -31,6 +31,7 @@ struct Dimensions {
     std::int64_t filter_elements = 1;  // convolution: positions of the filter (9 for 3 x 3)
     int weight_bits = 0;               // bits of weights that are narrower than the activations
     bool semi_structured = false;      // weights with two of four zeros along k, which are not stored (2:4)
+    bool block_scales = false;         // both operands are narrow, and parts of their rows have scales
     Expr shared = 0;                   // attention: sets of keys, fewer than `batch` if heads share them
     Expr images = 0;                   // convolution: samples in the batch
     bool operator==(const Dimensions&) const = default;

@@ -50,6 +50,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .operand_bits = bits_of(work.dtype),
         .weight_bits = work.dims.weight_bits,
         .semi_structured = work.dims.semi_structured,
+        .block_scales = work.dims.block_scales,
         .filter_elements = static_cast<double>(work.dims.filter_elements),
         .launches = launches,
         .views = static_cast<double>(kernel.views) / launches,

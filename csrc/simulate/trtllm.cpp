@@ -22,12 +22,7 @@ class TrtllmScheduler final : public Scheduler {
 
     void schedule(Server& server, Plan& plan) override {
         Batch& batch = server.batch;
-        bool paused = false;
-        while (batch.blocks_needed() > server.cache.free()) {
-            server.preempt(batch.newest(), true, batch.cached(batch.at(batch.newest())));
-            paused = true;
-        }
-        server.take_decode_blocks();
+        const bool paused = take_decode_blocks(server);
         budget_ = settings_.max_tokens - batch.decoding() * settings_.tokens_each();
         find_prompts(batch);
         if (settings_.equal_progress && settings_.chunked_prefill) {
@@ -82,6 +77,40 @@ class TrtllmScheduler final : public Scheduler {
     std::int64_t whole(std::int64_t prompt, std::int64_t output) const {
         const std::int64_t tokens = prompt + output + settings_.drafts;
         return (tokens + settings_.block_tokens - 1) / settings_.block_tokens;
+    }
+
+    // Takes blocks for all that decode, and pauses the newest of them until there are enough. Returns whether
+    // one was paused.
+    static bool take_decode_blocks(Server& server) {
+        Batch& batch = server.batch;
+        if (batch.blocks_needed() <= server.cache.free()) {
+            server.take_decode_blocks();
+            return false;
+        }
+        if (!server.cache.keeps_prefixes()) {
+            while (batch.blocks_needed() > server.cache.free()) pause_newest(server);
+            server.take_decode_blocks();
+            return true;
+        }
+        // One by one: it matters which contents those before a victim have evicted by then.
+        for (Slot slot = batch.oldest(); slot != kNoSlot;) {
+            if (batch.at(slot).decodes) {
+                bool runs = true;
+                while (runs && batch.blocks_needed(batch.at(slot)) > server.cache.free()) {
+                    runs = batch.newest() != slot;
+                    pause_newest(server);
+                }
+                if (!runs) break;
+                server.take_decode_blocks(slot);
+            }
+            slot = batch.at(slot).after;
+        }
+        return true;
+    }
+
+    static void pause_newest(Server& server) {
+        const Slot slot = server.batch.newest();
+        server.preempt(slot, true, server.batch.cached(server.batch.at(slot)));
     }
 
     // Those that were begun and are not complete, in the order of admission.

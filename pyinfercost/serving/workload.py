@@ -11,6 +11,7 @@ from .._checks import MOST, Range, number, shown, whole
 from .arrivals import AtOnce, ClosedLoop, parse_arrivals
 from .conversations import Turns, conversations
 from .lengths import MOST_TOKENS, Lengths, parse_lengths
+from .replay import Replay
 from .requests import CHUNK, Requests, WorkloadError, joined
 from .traces import Trace, read_trace
 
@@ -98,7 +99,7 @@ class Workload:
     duration_s: float | None = None
     prefixes: Prefixes | None = None
     turns: Turns | None = None
-    trace: Trace | None = None
+    trace: Trace | Replay | None = None
     seed: int = 0
     _arrivals: Arrivals = field(init=False, repr=False, compare=False)
 
@@ -131,8 +132,8 @@ class Workload:
         self.__dict__.update(checked, _arrivals=made)
 
     def _check_trace(self) -> None:
-        if not isinstance(self.trace, Trace):
-            raise WorkloadError(f"trace is {shown(self.trace)}; expected the result of read_trace")
+        if not isinstance(self.trace, (Trace, Replay)):
+            raise WorkloadError(f"trace is {shown(self.trace)}; expected the result of read_trace, or a Replay")
         given = [name for name in ("prefixes", "turns", "clients") if getattr(self, name) is not None]
         if given:
             raise WorkloadError(f"{given[0]} is given beside trace, which has its own requests; leave it out")
@@ -242,7 +243,7 @@ class Workload:
             raise WorkloadError("prompt or output is not given; pass the tokens of both")
         return self.prompts, self.outputs
 
-    def _of_trace(self, trace: Trace) -> Iterator[Requests]:
+    def _of_trace(self, trace: Trace | Replay) -> Iterator[Requests]:
         at, number_, first = 0.0, 0, 0
         for chunk in trace.chunks():
             found = chunk

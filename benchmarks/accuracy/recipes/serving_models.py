@@ -20,11 +20,21 @@ _SIZES = {
     "prefill": {"batch": [1, 2], "sequence": [1000, 2000]},
 }
 DECODE, PREFILL = _SIZES
+_SHAPES_OF = {"deepseek-v3": "deepseek-r1", "deepseek-r1-0528": "deepseek-r1", "llama-3.3-70b": "llama-3.1-70b"}
+
+
+def _short(model: str) -> str:
+    """Return a name without its owner and without what does not change the shapes of a model."""
+    name = model.rpartition("/")[2].lower().removesuffix("-fp8").removesuffix("-instruct").replace("meta-", "")
+    return _SHAPES_OF.get(name, name)
+
+
+_BY_SHORT = {_short(name): known for name, known in _MODELS.items()}
 
 
 def config_of(model: str, precision: str) -> dict[str, Any] | None:
     """Return the config of a model with weights as a table names them; None if it is not known."""
-    known = _MODELS.get(model)
+    known = _MODELS.get(model) or _BY_SHORT.get(_short(model))
     if known is None:
         return None
     narrow = known.get(precision)

@@ -15,6 +15,7 @@ from . import (
     language,
     llm_layers,
     moe,
+    open_loop,
     published,
     serving,
     tpu_layers,
@@ -40,7 +41,7 @@ class Kind:
         sample_by: Columns whose values are sampled together; without them rows are sampled.
         groups: Columns of which each combination is sampled.
         calls: Creates its calls, instead of cases, if its rows are communication.
-        servers: Judges its rows as they are, if each is several forwards.
+        servers: Judges its rows as they are, if each is of a server under load.
         named: Replaces its names of devices by those of the catalog.
         columns: Returns columns that follow from others.
     """
@@ -80,6 +81,7 @@ KINDS = {
     "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
     "expert_all_to_all": _of_calls(collectives.expert_all_to_all),
     "serving": Kind(lambda *_: [], servers=serving.servers),
+    "open_loop_requests": Kind(lambda *_: [], servers=open_loop.servers, sample_by=("device", "gpus", "model")),
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),
     "published_models": Kind(published.cases, sample_by=("model",), columns=published.columns),
     "models_vision": Kind(vision.cases, sample_by=("model",)),

@@ -1,139 +1,165 @@
-"""`serving.csv`: time per output token of language servers on several devices, with few clients.
+"""`serving.csv`: times to the first token and per output token of language servers in a closed loop, simulated.
 
 Decisions, with evidence in the data:
 
-- Rows of several devices with at most 8 clients in a closed loop: then a server computes decode steps of all clients,
-  and a prefill for each answer. With more clients, queues and chunks of prompts decide, which no forward predicts.
-- Predicted is a decode step at the number of clients and the context in the middle of an answer, and the prefills of
-  the other clients, spread over the tokens of an answer: `step + prefill x (clients - 1) / answer`.
-- The layout is that of the row: `tensor_parallel` devices, experts on `expert_parallel` of them. Weights are those of
-  the row's precision; gpt-oss has mxfp4 weights whatever the row says, and a config of fp8 stays fp8.
-- The host of a serving engine is fitted to steps of these servers; no other constant is.
+- The scheduler of the engine is simulated step by step (`pyinfercost.serve`), with as many clients as the row says.
+- `origin` inferencex: 10 prompts for each client, lengths uniform in 0.8 to 1 of the nominal, a burst first; that is
+  what the launch scripts say, and `serving.scripts.json` beside the table has their settings: tokens and sequences of a
+  step, recorded sizes, format of the cache, asynchronous scheduling. Rows of that origin without a script are taken to
+  have the settings of the others.
+- Other origins tell neither flags nor client: fixed lengths in a burst, and for TensorRT-LLM N + 1 clients on N
+  sequences. Their times to the first token follow that guess, and are told apart from those with a script.
+- Rows of `origin` dynamo are judged like the others, though a single server does not explain them: with vLLM, 48
+  clients of prompts of 4,000 tokens on two devices see a first token after 185 ms, which is one prompt, so that most
+  clients must be on other servers.
+- `queue_limited` rows have a table of their own, as have times to the first token and of whole requests.
+- Weights are those of the row's precision; gpt-oss has mxfp4 weights whatever the row says, and a config of fp8 stays
+  fp8. Experts are loaded as `step_costs` assumes.
+- vLLM schedules asynchronously from 0.14 on; then the host of a step is hidden.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyinfercost import Layout
-from pyinfercost.predict.plans import launched_graph
+from pyinfercost import Layout, Workload
+from pyinfercost.serving.arrivals import ClosedLoop
+from pyinfercost.serving.lengths import UniformLengths
 
-from ..captures import Wanted, captured
-from ..cases import Case, Group, machine_key
+from ..cases import Group
 from ..figures import Judged
-from ..predict import Predicted, predict
-from ..recipes import serving_models
-from ..recipes.serving_models import DECODE, PREFILL
-from ..roofline import roofline_s
+from ..predict import Predicted
+from ..served import Deployments, Served, graphs_of, outcome, schedules_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pyinfercost import Graph, Hardware
+    from pyinfercost import Hardware
 
-    from ..captures import Captured, Capturing
-    from ..measured import Rows, Table
+    from ..captures import Capturing
+    from ..measured import Table
 
-MOST_CLIENTS = 8
-_PHASES = (DECODE, PREFILL)
+TTFT, E2E = ": time to first token", ": whole request"
+QUEUED = ", queue limited"
+_KNOWN = "inferencex"
+_PROMPTS_OF_CLIENT = 10
+_LEAST_LENGTH = 0.8
+_LEAST_PROMPTS, _BURSTS = 32, 4
 _LAID = ("tensor_parallel", "pipeline_parallel", "attention_data_parallel", "expert_parallel")
 
 
 def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing) -> Judged:
-    """Return the rows of servers on several devices, with the time per output token predicted."""
-    chosen = _chosen(table)
-    graphs = _graphs(chosen, capturing)
-    steps, reads = [], []
-    names = ("device", "server", "version", "model", "precision", *_LAID)
-    for key, rows in chosen.groups(*names):
-        device, server, version, model, precision, *laid = key
-        found = [graphs[model, precision, phase] for phase in _PHASES if (model, precision, phase) in graphs]
-        if len(found) < len(_PHASES):
-            chosen.problems.add(table.name, "its model has no config, or no graph", model, len(rows))
-            continue
-        tensor, pipeline, attention_data, expert = map(int, laid)
-        part = f"tensor {tensor}" + (f", experts {expert}" if expert > 1 else "")
-        group = Group(table.name, device, f"{server} {version}".strip(), precision, "cuda_graph", part)
+    """Return the rows of a table of servers, with the latencies that the simulator predicts."""
+    scripts = _scripts(table.path)
+    models = list(zip(table.text("model"), table.text("precision"), strict=True))
+    deployments = Deployments(machines, graphs_of(models, table.name, table.problems, capturing))
+    columns = {name: table.text(name, "") for name in table.columns}
+    rows: list[tuple[Group, float, float, float, float, float]] = []
+    for place in range(len(table)):
+        row = {name: values[place] for name, values in columns.items()}
         try:
-            layout = Layout(tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert)
-            decode, prefill = (launched_graph(graph, server, layout) for graph in found)
+            rows += _judged(row, _script_of(row, scripts), deployments)
         except ValueError as error:
-            chosen.problems.add(table.name, f"the layout is refused: {error}", model, len(rows))
-            continue
-        steps.append(_case(chosen, rows, group, decode, model, DECODE))
-        reads.append(_case(chosen, rows, group, prefill, model, PREFILL))
-    return _judged(chosen, steps, reads, machines)
+            reason = " ".join(str(error).split())[:160]
+            table.problems.add(table.name, reason, row["model"])
+    numbers = np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5)
+    measured, latency, low, high, plain = numbers.T
+    return Judged([row[0] for row in rows], measured, Predicted(latency, low, high), plain)
 
 
-def _chosen(table: Table) -> Table:
-    """Return the rows that are predicted; others are counted."""
-    devices = np.prod([table.integers(name, 1) for name in _LAID[:3]], axis=0)
-    clients = table.integers("concurrency")
-    for reason, out in (
-        ("one device, whose server is not a forward", devices == 1),
-        (f"more than {MOST_CLIENTS} clients: queues decide", (devices > 1) & (clients > MOST_CLIENTS)),
-    ):
-        models = table.text("model")
-        for row in np.flatnonzero(out).tolist():
-            table.problems.add(table.name, reason, models[row])
-    return table.only(np.flatnonzero((devices > 1) & (clients <= MOST_CLIENTS)).tolist())
+def _scripts(path: Path) -> dict[str, str]:
+    beside = path.with_suffix(".scripts.json")
+    if not beside.is_file():
+        return {}
+    return {name: entry["text"] for name, entry in json.loads(beside.read_text(encoding="utf-8")).items()}
 
 
-def _graphs(table: Table, capturing: Capturing) -> dict[tuple[str, str, str], Graph]:
-    wanted: dict[tuple[str, str, str], Wanted] = {}
-    version = importlib.metadata.version("transformers")
-    for (model, precision), _ in table.groups("model", "precision"):
-        config = serving_models.config_of(model, precision)
-        if config is None:
-            continue
-        for phase in _PHASES:
-            recipe = (("config", json.dumps(config, sort_keys=True)), ("phase", phase), ("transformers", version))
-            wanted[model, precision, phase] = Wanted("serving", model, recipe)
-    found: Captured = captured(wanted.values(), serving_models.build, capturing)
-    kept = {}
-    for key, each in wanted.items():
-        graph = found.graph(each, 1)
-        if graph is None:
-            table.problems.add(table.name, found.reason(each), key[0])
-        else:
-            kept[key] = graph
-    return kept
+def _script_of(row: Mapping[str, str], scripts: Mapping[str, str]) -> str:
+    if row.get("script"):
+        return scripts.get(row["script"], "")
+    alike = [text for name, text in scripts.items() if name.startswith(_family(row["model"]))]
+    return alike[-1] if alike and row.get("origin") == _KNOWN else ""
 
 
-def _case(table: Table, rows: Rows, group: Group, graph: Graph, model: str, phase: str) -> Case:
-    clients, prompt, answer = (table.integers(name)[rows] for name in ("concurrency", "input_tokens", "output_tokens"))
-    sizes = (
-        {"batch": clients, "context": prompt + answer // 2}
-        if phase == DECODE
-        else {"batch": np.ones_like(clients), "sequence": prompt}
+def _family(model: str) -> str:
+    return re.sub(r"[^a-z0-9.]", "", model.rpartition("/")[2].lower())[:6]
+
+
+def script_settings(script: str, clients: int) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return what a launch script says: settings of the scheduler, of steps, and the format of the cache."""
+
+    def number(pattern: str) -> int | None:
+        found = re.search(pattern + r"[ =:]+(\$CONC\b|\d+)", script)
+        if found is None:
+            return None
+        return clients if found[1] == "$CONC" else int(found[1])
+
+    scheduler = {
+        "max_num_seqs": number("max-num-seqs"),
+        "max_num_batched_tokens": number("max-num-batched-tokens"),
+        "max_model_len": number("max-model-len"),
+    }
+    steps: dict[str, Any] = {"async_scheduling": "async-scheduling: true" in script}
+    largest = number("(?:cuda-graph-sizes|max-cudagraph-capture-size)")
+    if largest is not None:
+        steps["graph_batches"] = (1, 2, 4, *range(8, min(256, largest), 8), *range(256, largest + 1, 16))
+    cache = re.search(r"kv-cache-dtype[ =:]+(\w+)", script)
+    return (
+        {name: value for name, value in scheduler.items() if value is not None},
+        steps,
+        cache[1] if cache and cache[1] != "auto" else "",
     )
-    measured_s = table.seconds()[rows]
-    return Case(group, graph, "native", group.execution, sizes, measured_s, rows, subject=model, sustained=True)
 
 
-def _judged(table: Table, steps: list[Case], reads: list[Case], machines: Mapping[str, Hardware]) -> Judged:
-    loaded = {machine_key(name, sustained=True): machine for name, machine in machines.items()} | dict(machines)
-
-    def failed(case: Case, place: int, reason: str) -> None:
-        del place
-        table.problems.add(table.name, reason, case.subject)
-
-    step, read = (predict(cases, loaded, failed) for cases in (steps, reads))
-    rows = np.concatenate([case.rows for case in steps]) if steps else np.empty(0, dtype=np.int64)
-    others = (table.integers("concurrency")[rows] - 1) / table.integers("output_tokens")[rows]
-    groups = [case.group for case in steps for _ in range(len(case))]
-    measured_s = np.concatenate([*(case.measured_s for case in steps), np.empty(0)])
-    return Judged(
-        groups,
-        measured_s,
-        Predicted(
-            step.latency_s + others * read.latency_s,
-            step.low_s + others * read.low_s,
-            step.high_s + others * read.high_s,
-        ),
-        roofline_s(steps, loaded) + others * roofline_s(reads, loaded),
+def _judged(
+    row: Mapping[str, str], script: str, deployments: Deployments
+) -> list[tuple[Group, float, float, float, float, float]]:
+    clients, prompt, answer = (int(row[name]) for name in ("concurrency", "input_tokens", "output_tokens"))
+    engine, version = row["server"], row.get("version", "")
+    tensor, pipeline, attention_data, expert = (int(row.get(name) or 1) for name in _LAID)
+    layout = Layout(tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert)
+    scheduler, steps, cache = script_settings(script, clients)
+    steps["async_scheduling"] = steps["async_scheduling"] or schedules_ahead(engine, version)
+    ahead = ["async_scheduling"] if steps["async_scheduling"] and engine == "vllm" else []
+    sizes = ["graph_batches=" + ":".join(map(str, steps["graph_batches"]))] if "graph_batches" in steps else []
+    served = Served(row["device"], engine, row["model"], row["precision"], layout, cache, ",".join([*ahead, *sizes]))
+    costs = deployments.costs(served)
+    if isinstance(costs, str):
+        raise ValueError(costs)
+    copies = layout.copies
+    known = row.get("origin") == _KNOWN
+    slots = clients
+    if engine == "trtllm" and not known:
+        scheduler["max_num_seqs"], clients = max(1, slots // copies), clients + 1
+    workload = Workload(
+        arrivals=ClosedLoop(max(1, round(clients / copies))),
+        prompt=UniformLengths(int(_LEAST_LENGTH * prompt), prompt) if known else prompt,
+        output=UniformLengths(max(1, int(_LEAST_LENGTH * answer)), answer) if known else answer,
+        requests=max(1, round((_PROMPTS_OF_CLIENT if known else _BURSTS) * slots / copies))
+        if known
+        else max(_BURSTS * slots // copies, _LEAST_PROMPTS),
     )
+    found = outcome(costs, workload, scheduler)
+    limited = QUEUED if row.get("queue_limited") == "true" else ""
+    part = ("script known" if row.get("known_script") == "true" else "client guessed") + f", {tensor} devices"
+    ttft_s, tpot_s = float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3
+    mean_answer = float(workload.outputs.mean) if workload.outputs is not None else answer
+    measured = {"": tpot_s, TTFT: ttft_s, E2E: ttft_s + tpot_s * (mean_answer - 1)}
+    made = []
+    for table, name in (("", "tpot_s"), (TTFT, "ttft_s"), (E2E, "e2e_s")):
+        group = Group(
+            f"serving{limited}{table}",
+            row["device"],
+            f"{engine} {version}".strip(),
+            row["precision"],
+            "cuda_graph",
+            part,
+        )
+        means = [float(getattr(each, name).mean()) for each in (found.predicted, found.low, found.high, found.roofline)]
+        made.append((group, measured[table], *means))
+    return made  # type: ignore[return-value]

@@ -1,0 +1,52 @@
+"""Requests that were made elsewhere, such as those of a measured run, in the place of a trace file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .requests import CHUNK, Requests, WorkloadError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """Requests with known times and lengths, in the order of their arrival: the `trace` of a `Workload`.
+
+    Attributes:
+        requests: The requests.
+    """
+
+    requests: Requests
+    timed: ClassVar[bool] = True
+    has_lengths: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, arrival_s: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> Replay:
+        """Return the replay of requests as columns of one length; they are sorted by their arrival.
+
+        Raises:
+            WorkloadError: Lengths differ, there are no requests, or a value is not finite and positive.
+        """
+        import numpy as np
+
+        arrays: list[Any] = [np.asarray(each, dtype=np.float64) for each in (arrival_s, prompt_tokens, output_tokens)]
+        if any(each.ndim != 1 or each.size != arrays[0].size or not each.size for each in arrays):
+            shapes = ", ".join(str(each.shape) for each in arrays)
+            raise WorkloadError(
+                f"arrival_s, prompt_tokens and output_tokens have the shapes {shapes}; expected columns of one length, "
+                "with at least one request"
+            )
+        if not all(np.isfinite(each).all() for each in arrays) or min(each.min() for each in arrays[1:]) < 1:
+            raise WorkloadError("a request has a time that is not finite or less than one token; leave it out")
+        order = np.argsort(arrays[0], kind="stable")
+        arrival, prompt, output = (each[order] for each in arrays)
+        return cls(Requests(arrival - arrival[0], prompt.astype(np.int32), output.astype(np.int32)))
+
+    def chunks(self) -> Iterator[Requests]:
+        """Yield the requests in order, a chunk at a time; the first one arrives at 0 s."""
+        for first in range(0, len(self.requests), CHUNK):
+            yield self.requests.part(slice(first, first + CHUNK))
