@@ -13,7 +13,7 @@ import numpy as np
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import launched_graph
-from pyinfercost.serving.runs import Found, Run, bands_of, facts_of, simulated
+from pyinfercost.serving.runs import Found, Run, at_ends_of_bands, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
 from pyinfercost.serving.step_tables import StepCosts, Table
 
@@ -233,7 +233,7 @@ def outcome(costs: Costs, workload: ic.Workload, settings: Mapping[str, Any]) ->
 
     run = run_of(costs.predicted)
     found = simulated(run)
-    ends = bands_of(run)
+    ends = list(at_ends_of_bands(run))
     plain = simulated(run_of(costs.roofline))
     return Outcome(
         latencies(found),

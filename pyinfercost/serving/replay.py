@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._checks import Range, number
 from .requests import CHUNK, Requests, WorkloadError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+_RATE = Range(1e-9, 1e9, "requests/s")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,3 +53,12 @@ class Replay:
         """Yield the requests in order, a chunk at a time; the first one arrives at 0 s."""
         for first in range(0, len(self.requests), CHUNK):
             yield self.requests.part(slice(first, first + CHUNK))
+
+    def at_rate(self, rate_per_s: float) -> Replay:
+        """Return the same requests with their times scaled to a mean rate."""
+        arrival = self.requests.arrival_s
+        span_s = float(arrival[-1] - arrival[0])
+        if span_s <= 0:
+            raise WorkloadError("all requests of the replay arrive at once, so that its times have no rate to scale")
+        asked = number(rate_per_s, "rate_per_s", _RATE, WorkloadError)
+        return Replay(replace(self.requests, arrival_s=arrival * ((len(arrival) - 1) / span_s / asked)))

@@ -75,6 +75,14 @@ def test_the_highest_rate_is_between_two_simulations(phases: Phases) -> None:
     assert not served(phases, "data=2", workload=replace(WORKLOAD, rate_per_s=1.03 * best.rate_per_s)).slo_met
 
 
+def test_the_rate_of_a_replay_is_scaled(phases: Phases) -> None:
+    replay = ic.Replay.of([0.0, 0.5, 1.0, 2.0], [100, 200, 300, 400], [20, 20, 20, 20])
+    assert replay.at_rate(3.0).requests.arrival_s.tolist() == pytest.approx([0, 0.25, 0.5, 1.0])
+    best = find("rate", phases, workload=ic.Workload(trace=replay), slo="ttft_p50<60ms").best
+    assert best is not None
+    assert best.rate_per_s > 1.5
+
+
 def test_the_cheapest_is_no_dearer_than_any_other(phases: Phases) -> None:
     machines = [on("l4"), on("a10", price=1.0), on("t4", price=0.35, precision="fp16")]
     search = find("cheapest", phases, on=machines, devices=2)
