@@ -85,9 +85,12 @@ if TYPE_CHECKING:
     from .results.training_memory import TrainingMemory as TrainingMemory
     from .scan.sparsity import activation_sparsity as activation_sparsity
     from .scan.sparsity import sparsity as sparsity
+    from .serving.calibration import ServingCalibration as ServingCalibration
+    from .serving.calibration import calibrate_serving as calibrate_serving
     from .serving.closed_form import Load as Load
     from .serving.closed_form import closed_form as closed_form
     from .serving.conversations import Turns as Turns
+    from .serving.correction import Correction as Correction
     from .serving.finding import find_serving as find_serving
     from .serving.replay import Replay as Replay
     from .serving.requests import Requests as Requests
@@ -154,8 +157,10 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.tradeoff": ("Tradeoff",),
     ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),
+    ".serving.calibration": ("ServingCalibration", "calibrate_serving"),
     ".serving.closed_form": ("Load", "closed_form"),
     ".serving.conversations": ("Turns",),
+    ".serving.correction": ("Correction",),
     ".serving.finding": ("find_serving",),
     ".serving.replay": ("Replay",),
     ".serving.requests": ("Requests",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -22,9 +23,11 @@ from .output import STOPPED, messages_for_people, say, write_result
 if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..results.serving_result import ServingResult
+    from ..serving.correction import Correction
     from ..serving.workload import Workload
 
 _RATE = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
+_MEAN = re.compile(r"(ttft|tpot|e2e)=([0-9]+(?:\.[0-9]*)?)(ms|s)?")
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _REQUESTS = 10_000
 _DEVICES = 8  # most of a replica in a search
@@ -82,6 +85,18 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="How requests are shared by replicas.",
 )
+@click.option(
+    "--measured",
+    metavar="MEANS|FILE",
+    help="What one's own server did under this load, ttft=120ms,tpot=13ms, by which step costs are corrected; or the "
+    "JSON file of vllm bench serve, or a CSV file with the stamps of requests.",
+)
+@click.option(
+    "--correction",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Correction of step costs: read; with --measured it is written.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @_scheduler_options
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
@@ -105,6 +120,8 @@ def serve(
     form: str,
     out: str | None,
     html: str | None,
+    measured: str | None,
+    correction: str | None,
     **options: Any,
 ) -> None:
     """Predict latencies, throughput and cost of a serving engine under load.
@@ -128,6 +145,8 @@ def serve(
         settings = {name: options[name] for name in _SETTINGS if options[name] is not None}
         given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
+        if goal is not None and (measured is not None or correction is not None):
+            raise click.UsageError("--measured and --correction are of one deployment; leave --find out")
         if goal is not None:
             on, layouts = _deployments(goal, options)
             workload = _workload(options)
@@ -154,6 +173,7 @@ def serve(
         workload = _workload(options)
         from ..serving.serve import serve as serve_model
 
+        given["correction"] = _correction(model, deployment, workload, settings, measured, correction)
         with _progress_shown("Requests", quiet=quiet) as shown:
             result = serve_model(model, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
@@ -161,6 +181,52 @@ def serve(
         if result.interrupted:
             say(f"Stopped: {result.finished} of {result.requests} requests were answered")
             raise click.exceptions.Exit(STOPPED)
+
+
+def _correction(
+    model: str,
+    on: Deployment,
+    workload: Workload,
+    settings: dict[str, Any],
+    measured: str | None,
+    path: str | None,
+) -> Correction | None:
+    """Return the correction of step costs, read from a file or fitted to a measurement; say what moved."""
+    from ..serving.correction import Correction
+
+    if measured is None:
+        with usage_errors("--correction"):
+            return None if path is None else Correction.read(path)
+    from ..serving.calibration import calibrate_serving
+    from ..serving.runs import facts_of
+    from ..serving.serve import phases_of, tables_of
+
+    phases = phases_of(model)
+    costs = tables_of(phases, on, facts_of(workload), settings)
+    with usage_errors("--measured"):
+        found = calibrate_serving(
+            costs, _means(measured), workload=workload, **{"max_model_len": phases.context, **settings}
+        )
+    say(found.to_text())
+    if path is not None:
+        write_text(path, json.dumps(found.correction.to_dict(), indent=1) + "\n")
+        say(f"Correction written to {path}")
+    return found.correction
+
+
+def _means(text: str) -> str | dict[str, float]:
+    """Return measured means in seconds by name; the path of a file as it is."""
+    if "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        match = _MEAN.fullmatch(part.strip())
+        if match is None:
+            raise click.UsageError(
+                f"--measured takes a file, or means such as ttft=120ms,tpot=13ms of ttft, tpot and e2e; got {part!r}"
+            )
+        found[f"{match[1]}_s"] = float(match[2]) * (1e-3 if match[3] == "ms" else 1.0)
+    return found
 
 
 def _write_report(result: ServingResult, path: str | None) -> None:

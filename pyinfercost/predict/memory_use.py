@@ -179,9 +179,15 @@ ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
 """Engine -> its division of the memory; other engines keep nothing back."""
 
 
+_CPU_BLOCKS = {"vllm": 128}
+"""Engine -> tokens of a page of its cache on CPUs (vllm/platforms/cpu.py)."""
+
+
 def engine_memory(engine: str, *, gpu: bool) -> EngineMemory:
     """Return how an engine divides the memory of a machine."""
-    return ENGINES.get(engine, ENGINES[_EVERYTHING]) if gpu else ENGINES[_EVERYTHING]
+    if gpu:
+        return ENGINES.get(engine, ENGINES[_EVERYTHING])
+    return replace(ENGINES[_EVERYTHING], block=_CPU_BLOCKS.get(engine, 1))
 
 
 def engine_sequences(engine: str, machine: Hardware) -> int:

@@ -146,9 +146,14 @@ def closed_form(
     """
     known = servers if isinstance(servers, Servers) else Servers(servers)
     try:
-        return _core.steady_states(known.core, _columns(loads, len(known)))
+        found = _core.steady_states(known.core, _columns(loads, len(known)))
     except ValueError as error:
         raise LoadError(str(error)) from error
+    for row, costs in enumerate(known.costs):
+        if costs.client_s:
+            for name in ("ttft_s", "e2e_s"):
+                found[name][row] += costs.client_s
+    return found
 
 
 _OPTIONAL = {field.name: field.default for field in fields(Load) if field.name not in ("prompt", "output")}

@@ -49,7 +49,7 @@ def times_of(found: Found, run: Run, name: str) -> Numbers:
         made = (arrays["finish_s"] - arrays["first_token_s"]) / tokens
     else:
         until = {"ttft_s": "first_token_s", "e2e_s": "finish_s", "queue_s": "scheduled_s"}[name]
-        made = arrays[until] - arrays["queued_s"]
+        made = arrays[until] - arrays["queued_s"] + (0.0 if name == "queue_s" else run.costs.client_s)
     return made
 
 

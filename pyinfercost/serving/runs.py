@@ -244,7 +244,7 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
         routing=run.routing,
         lockstep=costs.copies if costs.lockstep else 1,
         max_concurrency=process.clients,
-        think_s=process.think_s if isinstance(process, ClosedLoop) else 0.0,
+        think_s=process.think_s + costs.client_s if isinstance(process, ClosedLoop) else 0.0,
         seed=run.workload.seed,
         samples=_SAMPLES,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .._core import Graph
     from ..deployment import Deployment
     from ..results.serving_result import ServingResult
+    from .correction import Correction
     from .objectives import SLOLike
 
 Served: TypeAlias = "str | PathLike[str] | Sequence[Graph] | StepCosts"
@@ -62,6 +63,7 @@ def serve(
     slo: SLOLike | None = None,
     replicas: int = 1,
     routing: str = "least_loaded",
+    correction: Correction | None = None,
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> ServingResult:
@@ -79,6 +81,7 @@ def serve(
             and `queue`, each with `_mean` or a percentile; limits are seconds.
         replicas: Copies of the deployment behind a router.
         routing: `"least_loaded"`, `"round_robin"`, or `"prefix_aware"`: to the copy with the longest cached prefix.
+        correction: What a measurement of the server said about its step costs, from `calibrate_serving`.
         progress: Called with the requests that have arrived and their number, now and then.
         **settings: Settings of the scheduler in the place of the engine's own: `max_num_seqs`,
             `max_num_batched_tokens`, `num_gpu_blocks`, `max_model_len`, `enable_prefix_caching`, and the others of
@@ -103,6 +106,8 @@ def serve(
         Scheduler.check_name(name)
     facts = facts_of(workload)
     name, costs, context = _costs_of(model, on, facts, settings)
+    if correction is not None:
+        costs = correction.of(costs)
     scheduler = simulated_scheduler(costs, {"max_model_len": context, **settings})
     check_lengths(facts, scheduler)
     run = Run(costs, scheduler, workload, facts, copies, routing, blocks_of(costs, scheduler, facts))

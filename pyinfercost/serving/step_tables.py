@@ -128,6 +128,8 @@ class StepCosts:
         usd_per_h: Price of all devices of all copies; None without a price.
         step_tokens: Tokens of prompts in a step, which the engine sets by the memory of the machine; None for those on
             devices with 80 GB.
+        client_s: Seconds from a client to the queue of the engine and back, which are part of its time to the first
+            token.
     """
 
     engine: str
@@ -164,6 +166,7 @@ class StepCosts:
     context: int
     usd_per_h: float | None
     step_tokens: int | None = None
+    client_s: float = 0.0
 
     @property
     def pool_blocks(self) -> int | None:

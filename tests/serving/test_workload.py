@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import pyinfercost as ic
 from pyinfercost.errors import InputError
 from pyinfercost.serving.conversations import Turns
 from pyinfercost.serving.requests import CHUNK, Requests, WorkloadError
@@ -157,3 +158,16 @@ def test_parts_keep_hashes_of_a_trace() -> None:
 def test_bad_workloads_are_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Workload(**given)  # type: ignore[arg-type]
+
+
+def test_replays_have_the_requests_of_a_run() -> None:
+    replay = ic.Replay.of([3.0, 1.0, 2.0], [10, 20, 30], [1, 2, 3])
+    requests = ic.Workload(trace=replay).all()
+    assert requests.arrival_s.tolist() == [0.0, 1.0, 2.0]
+    assert requests.prompt_tokens.tolist() == [20, 30, 10]
+    assert ic.Workload(trace=replay.at_rate(2.0)).all().arrival_s.tolist() == [0.0, 0.5, 1.0]
+    for wrong in (([0.0, 1.0], [1], [1, 1]), ([], [], []), ([0.0], [0], [1]), ([float("nan")], [1], [1])):
+        with pytest.raises(WorkloadError):
+            ic.Replay.of(*wrong)
+    with pytest.raises(WorkloadError, match="arrive at once"):
+        ic.Replay.of([1.0, 1.0], [1, 1], [1, 1]).at_rate(1.0)

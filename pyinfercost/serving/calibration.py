@@ -1,0 +1,229 @@
+"""Correction of a server's step costs by what was measured: one point, or the requests of a run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp, isfinite, log, log1p
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .._checks import Range, number, shown
+from .correction import CalibrationError, Correction, read_json
+from .latencies import answered, times_of
+from .replay import Replay
+from .runs import Run, facts_of, simulated
+from .scheduler import simulated_scheduler
+from .workload import Workload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .step_tables import StepCosts
+
+    Numbers = NDArray[np.float64]
+
+MeasuredLike: TypeAlias = "Mapping[str, Any] | str | PathLike[str]"
+"""Measured latencies as `calibrate_serving` accepts them."""
+
+_LATENCY = Range(1e-9, 1e9, "s")
+_NOISE = {"ttft_s": 0.08, "tpot_s": 0.02, "e2e_s": 0.02}
+"""Standard deviation of the logarithm of a measured mean: runs of one version differ by 3 % in the time to the first
+token, of which clients are a part, and by 1.5 % in that per output token."""
+_HOST = log(2.0)  # likewise of the host's times before a measurement
+_CLIENT_S = 0.02  # likewise of the time of the client, in seconds
+_LEAST_SPREAD = 0.1
+_ROUNDS, _HALVINGS = 8, 4
+_DONE = 1e-3
+_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")
+_ALSO = {"input_tokens": "prompt_tokens", "finish_s": "last_token_s"}
+_BENCH = {"mean_ttft_ms": "ttft_s", "mean_tpot_ms": "tpot_s", "mean_e2el_ms": "e2e_s"}
+
+
+@dataclass(frozen=True)
+class ServingCalibration:
+    """Result of `calibrate_serving`.
+
+    Attributes:
+        correction: The correction.
+        costs: Corrected step costs.
+        measured: Measured means by name, in seconds.
+        before: Predicted means without the correction.
+        after: Predicted means with it.
+    """
+
+    correction: Correction
+    costs: StepCosts
+    measured: Mapping[str, float]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+    def to_text(self) -> str:
+        """Return what moved, in words."""
+        lines = [
+            f"{name:<9} {getattr(self.correction, name):.3f}  {words}"
+            for name, words in (
+                ("decode", "times the predicted steps that decode"),
+                ("prefill", "times the predicted steps that read prompts"),
+                ("host", "times the predicted host"),
+            )
+        ]
+        lines.append(f"client    {self.correction.client_s * 1e3:.1f} ms in the time to the first token")
+        for name, value in self.measured.items():
+            before, after = self.before[name], self.after[name]
+            lines.append(
+                f"{name:<9} measured {value * 1e3:.4g} ms, predicted {before * 1e3:.4g} ms before and "
+                f"{after * 1e3:.4g} ms after"
+            )
+        return "\n".join(lines)
+
+
+def calibrate_serving(
+    costs: StepCosts, measured: MeasuredLike, *, workload: Workload | None = None, **settings: Any
+) -> ServingCalibration:
+    """Correct step costs by a measurement of one's own server.
+
+    Factors of decode steps, of prompts, of the host, and the time of the client are chosen so that the simulated means
+    are the measured ones, each as close to 1 (0 ms) as its error band asks for: the most likely values, if logarithms
+    are normal with the bands of the steps and the noise of such runs (Gauss-Newton on the simulator).
+
+    Args:
+        costs: Step costs of the server, from `step_costs`.
+        measured: Means, `{"ttft_s": 0.12, "tpot_s": 0.013}`, also of `e2e_s`; or the requests of a run as columns:
+            `arrival_s`, `prompt_tokens` (or `input_tokens`), `output_tokens`, `first_token_s` and `last_token_s`, in
+            seconds on one clock; or a CSV file with these; or the JSON that `vllm bench serve` wrote.
+        workload: The load under which means were measured; requests of a run are their own.
+        **settings: Settings of the scheduler, as of `serve`.
+
+    Returns:
+        The correction, corrected step costs, and means before and after.
+
+    Raises:
+        CalibrationError: Measurements are missing or out of range, or a simulated request was refused.
+    """
+    means, load = _measured(measured, workload)
+    run = _run(costs, load, settings)
+    target = {name: means[name] for name in _NOISE if name in means}
+
+    def predicted(correction: Correction) -> dict[str, float]:
+        found = _means(replace(run, costs=correction.of(costs)))
+        return {name: found[name] for name in target}
+
+    fitted = _fitted(costs, target, predicted)
+    return ServingCalibration(fitted, fitted.of(costs), target, predicted(Correction()), predicted(fitted))
+
+
+def _fitted(costs: StepCosts, target: Mapping[str, float], predicted: Any) -> Correction:
+    import numpy as np
+
+    names = list(target)
+    wanted = np.log([target[name] for name in names])
+    noise = np.array([_NOISE[name] for name in names])
+    priors = np.array(
+        [*(log1p(max(_LEAST_SPREAD, spread)) for spread in (costs.spread, costs.prefill_spread)), _HOST, _CLIENT_S]
+    )
+
+    def correction_of(x: Numbers) -> Correction:
+        decode, prefill, host = (exp(float(np.clip(each, -6.0, 6.0))) for each in x[:3])
+        return Correction(decode=decode, prefill=prefill, host=host, client_s=max(0.0, float(x[3])))
+
+    def residuals(x: Numbers) -> Numbers:
+        found = predicted(correction_of(x))
+        made: Numbers = np.concatenate([(np.log([found[name] for name in names]) - wanted) / noise, x / priors])
+        return made
+
+    steps = np.array([0.05, 0.05, 0.1, 2e-3])
+    at = np.zeros(4)
+    here = residuals(at)
+    for _ in range(_ROUNDS):
+        slopes = np.stack([(residuals(at + step) - here) / step.max() for step in np.diag(steps)], axis=1)
+        move = -np.linalg.lstsq(slopes, here, rcond=None)[0]
+        for _ in range(_HALVINGS):
+            tried = at + move
+            tried[3] = max(0.0, tried[3])
+            there = residuals(tried)
+            if there @ there < here @ here:
+                break
+            move = move / 2
+        else:
+            break
+        done = float(np.abs(tried[:3] - at[:3]).max()) < _DONE
+        at, here = tried, there
+        if done:
+            break
+    return correction_of(at)
+
+
+def _run(costs: StepCosts, workload: Workload, settings: Mapping[str, Any]) -> Run:
+    facts = facts_of(workload)
+    scheduler = simulated_scheduler(costs, settings)
+    most = scheduler.max_num_seqs or costs.most_sequences
+    blocks = scheduler.num_gpu_blocks or costs.pool_blocks or most * (facts.longest // costs.block_tokens + 2)
+    return Run(costs, scheduler, workload, facts, 1, "least_loaded", blocks)
+
+
+def _means(run: Run) -> dict[str, float]:
+    import numpy as np
+
+    found = simulated(run)
+    done = answered(found)
+    if not done.all():
+        raise CalibrationError(
+            f"{int((~done).sum())} of {len(done)} simulated requests were not answered; pass the blocks of the cache "
+            "and the longest context of the server (num_gpu_blocks, max_model_len)"
+        )
+    return {name: float(np.nanmean(times_of(found, run, name))) for name in _NOISE}
+
+
+def _measured(measured: MeasuredLike, workload: Workload | None) -> tuple[dict[str, float], Workload]:
+    """Return measured means, and the load under which they were measured."""
+    given = _read(measured) if isinstance(measured, (str, PathLike)) else measured
+    if not isinstance(given, Mapping):
+        raise CalibrationError(f"measured is {shown(measured)}; expected means, columns of requests, or a file")
+    columns = {_ALSO.get(name, name): values for name, values in given.items()}
+    if all(name in columns for name in _COLUMNS):
+        return _of_requests(columns)
+    means = {name: given[name] for name in _NOISE if given.get(name) is not None}
+    means |= {_BENCH[name]: float(given[name]) / 1e3 for name in _BENCH if given.get(name) is not None}
+    unknown = [name for name in given if name not in (*_NOISE, *_BENCH)]
+    if not means or (unknown and not any(name in given for name in _BENCH)):
+        raise CalibrationError(
+            f"measured has {', '.join(map(str, given)) or 'nothing'}; expected some of {', '.join(_NOISE)} in seconds, "
+            f"or the columns {', '.join(_COLUMNS)}"
+        )
+    if workload is None:
+        raise CalibrationError("workload is not given; pass the load under which the means were measured")
+    return {name: number(value, name, _LATENCY, CalibrationError) for name, value in means.items()}, workload
+
+
+def _of_requests(columns: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], Workload]:
+    import numpy as np
+
+    arrival, _, output, first, last = (np.asarray(columns[name], dtype=np.float64) for name in _COLUMNS)
+    replay = Replay.of(columns["arrival_s"], columns["prompt_tokens"], columns["output_tokens"])
+    if first.shape != arrival.shape or last.shape != arrival.shape or (first < arrival).any() or (last < first).any():
+        raise CalibrationError(
+            "a request has its first token before it arrives, or its last one before the first; expected columns of "
+            "one length on one clock"
+        )
+    several = output > 1
+    means = {"ttft_s": float((first - arrival).mean()), "e2e_s": float((last - arrival).mean())}
+    if several.any():
+        means["tpot_s"] = float(((last - first)[several] / (output[several] - 1)).mean())
+    return {name: value for name, value in means.items() if value > 0 and isfinite(value)}, Workload(trace=replay)
+
+
+def _read(path: str | PathLike[str]) -> Mapping[str, Any]:
+    file = Path(fspath(path))
+    if file.suffix.lower() != ".csv":
+        return read_json(file)
+    try:
+        with file.open(newline="", encoding="utf-8") as text:
+            rows = list(csv.DictReader(text))
+        names = [name for name in (rows[0] if rows else {}) if _ALSO.get(name, name) in _COLUMNS]
+        return {name: [float(row[name]) for row in rows] for name in names}
+    except (OSError, ValueError, TypeError) as error:
+        raise CalibrationError(f"{file} is no CSV file with numbers in {', '.join(_COLUMNS)} ({error})") from None
