@@ -131,18 +131,15 @@ def _judged(
     costs = deployments.costs(served)
     if isinstance(costs, str):
         raise ValueError(costs)
-    copies = layout.copies
     known = row.get("origin") == _KNOWN
     slots = clients
-    if engine == "trtllm" and not known:
-        scheduler["max_num_seqs"], clients = max(1, slots // copies), clients + 1
+    if engine == "trtllm" and not known:  # of each copy
+        scheduler["max_num_seqs"], clients = -(-slots // layout.copies), clients + 1
     workload = Workload(
-        arrivals=ClosedLoop(max(1, round(clients / copies))),
+        arrivals=ClosedLoop(clients),
         prompt=UniformLengths(int(_LEAST_LENGTH * prompt), prompt) if known else prompt,
         output=UniformLengths(max(1, int(_LEAST_LENGTH * answer)), answer) if known else answer,
-        requests=max(1, round((_PROMPTS_OF_CLIENT if known else _BURSTS) * slots / copies))
-        if known
-        else max(_BURSTS * slots // copies, _LEAST_PROMPTS),
+        requests=_PROMPTS_OF_CLIENT * slots if known else max(_BURSTS * slots, _LEAST_PROMPTS),
     )
     found = outcome(costs, workload, scheduler)
     limited = QUEUED if row.get("queue_limited") == "true" else ""
