@@ -126,14 +126,53 @@ def test_heads_beyond_those_of_keys_are_refused(llama: ic.Graph) -> None:
         ic.parallel(llama, "tensor=8")
 
 
-@pytest.mark.parametrize(
-    "layout", ["tensor=2,sequence=1", "tensor=2,attention_data=2", "context=2", "tensor=2,expert=2"]
-)
+@pytest.mark.parametrize("layout", ["tensor=2,attention_data=2", "context=2", "tensor=2,expert=2"])
 def test_shares_of_tokens_are_refused(llama: ic.Graph, layout: str) -> None:
     with pytest.raises(
-        LayoutError, match=r"this graph is of a training step, which tensor=, pipeline=, data= and zero="
+        LayoutError, match=r"this graph is of a training step, which tensor=, sequence=, pipeline=, data= and zero="
     ):
         ic.parallel(llama, layout)
+
+
+ELEMENTWISE = ("aten.add", "aten.mul", "aten.sub", "aten.div", "aten.silu_backward", "aten.gelu_backward")
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "gemma2"])
+def test_ranks_share_the_tokens_between_products(name: str) -> None:
+    config = transformers.AutoConfig.for_model(model_type=name, **CONFIGS[name])
+    how = "eager" if name in EAGER else "sdpa"
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=how).train()
+    ids = torch.zeros(4, 64, dtype=torch.int64)
+    inputs = ic.Inputs((), {"input_ids": ids, "labels": ids, "use_cache": False})
+    named = {0: "batch", 1: "sequence"}
+    whole = ic.capture(
+        model, inputs, training=True, dynamic={"input_ids": named, "labels": named}, roles={"sequence": "sequence"}
+    )
+    rank = ic.parallel(whole, "tensor=4,sequence=1")
+    sizes = {"batch": 4, "sequence": 64}
+    flops = [ic.count(graph, sizes=sizes).total.contraction_flops for graph in (whole, rank)]
+    assert flops[0] == 4 * flops[1]
+
+    # Each sum scatters the tokens, and each product gathers them.
+    hidden, norms = 4 * 64 * 128, 4 if name == "gemma2" else 2
+    assert sums(rank, "forward") == {
+        ("reduce_scatter", hidden): 2 * LAYERS + 1, ("all_gather", hidden // 4): 2 * LAYERS + 1,
+        ("all_gather", 4 * 64 * 1024 // 4): 1,
+    }  # fmt: skip
+    backward = sums(rank, "backward")
+    assert backward["reduce_scatter", hidden] == 2 * LAYERS + 1
+    assert backward["all_gather", hidden // 4] == 2 * LAYERS + 1
+    # Gradients of norms are of the tokens of a rank; with weights and biases, and biases after each sum, in GPT-2.
+    of_norms = 2 * (norms * LAYERS + 1) if name == "gpt2" else norms * LAYERS + 1
+    assert backward["all_reduce", 128] == of_norms
+
+    # Operands of elementwise work have as many tokens.
+    bound = rank.size_values(sizes)
+    for node in rank.nodes:
+        if node.op in ELEMENTWISE:
+            shapes_of = [tuple(value_of(length, bound) for length in tensor.shape) for tensor in node.inputs]
+            made = tuple(value_of(length, bound) for length in node.outputs[0].shape)
+            assert torch.broadcast_shapes(*shapes_of) == made, node
 
 
 def test_views_that_are_not_followed_are_refused() -> None:

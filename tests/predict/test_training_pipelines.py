@@ -17,6 +17,7 @@ from torch import nn
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.deployment import LayoutError
+from pyinfercost.predict.plans import value_of
 from pyinfercost.predict.training_memory import in_flight_bytes
 from pyinfercost.predict.training_steps import forward_family
 
@@ -217,6 +218,27 @@ def test_ranks_of_stages_share_their_products() -> None:
     assert 2 * flops == ic.count(whole).total.contraction_flops
     sums = Counter(node.phase for stage in stages for node in stage.nodes if node.op == "collective.all_reduce")
     assert sums == {"forward": 2 * 4 + 1, "backward": 2 * 4 + 1}
+
+
+def test_ranks_of_stages_send_their_share_of_the_tokens() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.AutoConfig.for_model(model_type="llama", **{**CONFIGS["llama"], "num_hidden_layers": 4})
+    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").train()
+    ids = torch.zeros(4, 64, dtype=torch.int64)
+    inputs = ic.Inputs((), {"input_ids": ids, "labels": ids, "use_cache": False})
+    named = {0: "batch", 1: "sequence"}
+    whole = ic.capture(
+        model, inputs, training=True, dynamic={"input_ids": named, "labels": named}, roles={"sequence": "sequence"}
+    )
+    stages = [ic.parallel(whole, "tensor=2,sequence=1,pipeline=2", stage=stage) for stage in range(2)]
+    sizes = {"batch": 4, "sequence": 64}
+    flops = [ic.count(stage, sizes=sizes).total.contraction_flops for stage in stages]
+    assert 2 * sum(flops) == ic.count(whole, sizes=sizes).total.contraction_flops
+    assert all(any(f".layers.{layer}." in name for name in weights(stages[layer // 2])) for layer in (0, 3))
+    for stage in stages:
+        bound = stage.size_values(sizes)
+        sent = [value_of(node.inputs[0].nbytes, bound) for node in stage.nodes if node.op == "collective.send"]
+        assert sent == [4 * 32 * 128 * 4]
 
 
 def test_frozen_layers_have_no_backward() -> None:

@@ -119,7 +119,7 @@ def test_the_third_stage_holds_a_shard_of_the_weights(step: ic.Graph) -> None:
 @pytest.mark.parametrize(
     ("layout", "message"),
     [
-        ("context=2", "this graph is of a training step, which tensor=, pipeline=, data= and zero= divide"),
+        ("context=2", "this graph is of a training step, which tensor=, sequence=, pipeline=, data= and zero= divide"),
         ("zero=2", "zero is 2 with data=1; expected several copies"),
     ],
 )

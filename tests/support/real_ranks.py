@@ -17,11 +17,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.distributed.tensor import DTensor, Replicate
+from torch.distributed.tensor import DTensor, Replicate, Shard
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
     RowwiseParallel,
+    SequenceParallel,
     parallelize_module,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -39,6 +40,15 @@ STYLES = {
     "reads": lambda: PrepareModuleInput(input_layouts=(Replicate(),), desired_input_layouts=(Replicate(),)),
     "reads_named": lambda: PrepareModuleInput(
         input_kwarg_layouts={"hidden_states": Replicate()}, desired_input_kwarg_layouts={"hidden_states": Replicate()}
+    ),
+    # The same with shares of the tokens between products.
+    "share_rows": lambda: RowwiseParallel(output_layouts=Shard(1)),
+    "share_words": lambda: RowwiseParallel(input_layouts=Replicate(), output_layouts=Shard(1)),
+    "share_logits": lambda: ColwiseParallel(input_layouts=Shard(1), output_layouts=Replicate()),
+    "share_norm": lambda: SequenceParallel(use_local_output=True),
+    "share_reads": lambda: PrepareModuleInput(input_layouts=(Shard(1),), desired_input_layouts=(Replicate(),)),
+    "share_reads_named": lambda: PrepareModuleInput(
+        input_kwarg_layouts={"hidden_states": Shard(1)}, desired_input_kwarg_layouts={"hidden_states": Replicate()}
     ),
 }
 
@@ -62,7 +72,7 @@ class Recorder(TorchDispatchMode):
             self.products.append([list(each.shape) for each in tensors])
         elif name == "c10d.allreduce_":
             self.collectives += [("all_reduce", each.numel() * each.element_size()) for each in args[0]]
-        elif "all_reduce" in name or "all_gather_into_tensor" in name:
+        elif any(kind in name for kind in ("all_reduce", "all_gather_into_tensor", "reduce_scatter_tensor")):
             self.collectives.append((name.rpartition(".")[2], args[0].numel() * args[0].element_size()))
         return func(*args, **(kwargs or {}))
 
@@ -102,8 +112,10 @@ def main(rank: int, ranks: int, port: str, config_path: str, plan_path: str) -> 
     else:
         parallelize_module(model, mesh, {name: STYLES[style]() for name, style in plan.items()})
     recorder = Recorder()
-    keywords = {"use_cache": False} if maker is AutoModelForCausalLM else {}
+    keywords: dict[str, Any] = {"use_cache": False} if maker is AutoModelForCausalLM else {}
     ids = torch.zeros(1, LENGTH, dtype=torch.int64)
+    if maker is AutoModelForCausalLM:  # else counted from the tokens of a rank
+        keywords["position_ids"] = torch.arange(LENGTH)[None]
     gradients = {}
     if trains:
         with recorder:

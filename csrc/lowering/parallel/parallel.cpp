@@ -25,14 +25,13 @@ std::string text(std::int64_t value) {
 
 // Graphs of kernels cannot be divided, since their operands are whole.
 void require_captured(const Graph& graph, const Layout& layout) {
-    const bool others =
-        layout.expert > 1 || layout.attention_data > 1 || layout.context > 1 || layout.sequence;
+    const bool others = layout.expert > 1 || layout.attention_data > 1 || layout.context > 1;
     for (const Node& node : graph.nodes()) {
         const std::string& op = graph.ops()[node.op].name;
-        require(
-            node.phase == Phase::forward || !others,
-            "this graph is of a training step, which tensor=, pipeline=, data= and zero= divide; expected "
-            "expert=1, sequence=0, context=1 and attention_data=1, or a graph captured without training");
+        require(node.phase == Phase::forward || !others,
+                "this graph is of a training step, which tensor=, sequence=, pipeline=, data= and zero= "
+                "divide; expected "
+                "expert=1, context=1 and attention_data=1, or a graph captured without training");
         require(!op.starts_with("engine."),
                 "this graph has kernels of an engine already; expected the captured graph, divided before "
                 "the engine "

@@ -258,9 +258,9 @@ class Finder {
         if (moves_elements(call)) return live <= partial.size() && !widens(call, partial.front());
         if (relations_.is_backward(relations_.node_of(call))) {
             // Gradients of one value are added up before their parts are, and one of the ranks adds those
-            // that all have. Factors need them whole, but for values of the forward that are parts
-            // themselves.
-            if (is_one_of(op, kAdded)) return operands == 2;
+            // that all have, unless each has its own tokens of them. Factors need them whole, but for values
+            // of the forward that are parts themselves.
+            if (is_one_of(op, kAdded)) return operands == 2 && (partial.size() == 2 || !layout_.sequence);
             if (is_one_of(op, kScaled) || is_one_of(op, kKept)) {
                 if (relations_.is_backward(at(partial.front()).writer)) return false;
             }

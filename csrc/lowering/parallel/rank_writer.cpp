@@ -41,6 +41,7 @@ class RankWriter {
         for (const Joined& joined : joins) join(joined);
         for (const Gathered& gathered : tokens_.gathered) gather(gathered);
         for (const TensorIndex t : tokens_.returned) gather_result(t);
+        for (const TensorIndex t : tokens_.summed) add_up_result(t);
         if (layout_.context > 1) gather_tokens();
         for (const LogitsGradient& each : relations_.logits_gradients()) divide_gradient(each);
         for (NodeIndex i = 0; i < flow().count(); ++i) {
@@ -463,6 +464,12 @@ class RankWriter {
         const TensorIndex all = made_like(t, local_shape(t, false));
         rewriter_.insert_after(flow().maker(t), kAllGather, group(now, tokens_.devices), {&all, 1});
         rewriter_.return_instead(now, all);
+    }
+
+    void add_up_result(TensorIndex t) {
+        const TensorIndex sum = made_like(t, local_shape(t));
+        rewriter_.insert_after(flow().maker(t), kAllReduce, group(t, tokens_.devices), {&sum, 1});
+        rewriter_.return_instead(t, sum);
     }
 
     // Keys and values are gathered before each attention, and results of the model after it.

@@ -34,7 +34,7 @@ class Finder {
         for (const Operand& entry : region.entries) entries.insert(entry.tensor);
         std::set<NodeIndex> inside;
         collect(joined.after, joined.tensor, entries, inside);
-        add_results(joined.tensor, inside);
+        add_results(inside);
         add_memory(inside);
         region.nodes.assign(inside.begin(), inside.end());
         for (const NodeIndex node : region.nodes) {
@@ -166,12 +166,12 @@ class Finder {
     }
 
     // What is made of values of a region and is not in its sum: caches that are returned, logits of a router.
-    void add_results(TensorIndex sum, std::set<NodeIndex>& inside) const {
+    void add_results(std::set<NodeIndex>& inside) const {
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (inside.contains(i) || !flow().is_live(i)) continue;
             const auto operands = flow().operands(i);
             if (std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
-                    return operand.tensor != sum && operand.producer != kNoNode &&
+                    return !joined_.contains(operand.tensor) && operand.producer != kNoNode &&
                            inside.contains(operand.producer);
                 })) {
                 inside.insert(i);
@@ -200,11 +200,13 @@ class Finder {
 
 }  // namespace
 
-std::vector<Region> regions_of(Relations& relations, const PartialSums& sums) {
+std::vector<Region> regions_of(Relations& relations, const PartialSums& sums,
+                               const std::set<NodeIndex>& done) {
     Finder finder(relations, sums);
     std::vector<Region> regions;
     for (const Joined& joined : sums.joins) {
-        if (joined.parts == Parts::sum) regions.push_back(finder.between(joined));
+        if (joined.parts == Parts::sum && !done.contains(joined.after))
+            regions.push_back(finder.between(joined));
     }
     return regions;
 }

@@ -2,6 +2,7 @@
 // of them a rank may have different shares of the tokens, which collectives gather and scatter.
 #pragma once
 
+#include <set>
 #include <vector>
 
 #include "lowering/parallel/partial_sums.hpp"
@@ -15,8 +16,9 @@ struct Region {
     bool attends = false;          // its products have heads
 };
 
-// The regions that end in these sums. Throws std::invalid_argument for a region that reads tokens elsewhere,
-// too.
-std::vector<Region> regions_of(Relations& relations, const PartialSums& sums);
+// The regions that end in these sums, but for those that nodes of `done` make. Throws std::invalid_argument
+// for a region that reads tokens elsewhere, too.
+std::vector<Region> regions_of(Relations& relations, const PartialSums& sums,
+                               const std::set<NodeIndex>& done = {});
 
 }  // namespace infercost

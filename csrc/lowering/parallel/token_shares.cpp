@@ -21,11 +21,10 @@ class Sharer {
                 "attention_data and sequence both share tokens, in different parts of a model; expected one "
                 "of them");
         }
-        const std::vector<Region> regions = regions_of(relations_, sums_);
         if (layout_.sequence) {
-            between_products(regions);
+            between_products();
         } else {
-            in_products(regions);
+            in_products(regions_of(relations_, sums_));
         }
         return std::move(shares_);
     }
@@ -43,15 +42,21 @@ class Sharer {
 
     void gather(const Region& region, const Operand& entry) {
         if (entry.producer == kNoNode) return;  // an input is on all ranks
-        Gathered found{entry.tensor, entry.producer, {}};
+        // Tokens that the backward reads again are gathered once.
+        auto known = std::find_if(shares_.gathered.begin(), shares_.gathered.end(),
+                                  [&](const Gathered& each) { return each.tensor == entry.tensor; });
+        if (known == shares_.gathered.end())
+            known = shares_.gathered.insert(known, Gathered{entry.tensor, entry.producer, {}});
+        Gathered& found = *known;
         for (const NodeIndex node : region.nodes) {
             const auto operands = flow().operands(node);
             const bool reads = std::any_of(operands.begin(), operands.end(), [&](const Operand& operand) {
                 return operand.tensor == entry.tensor;
             });
-            if (reads) found.readers.push_back(node);
+            const bool listed =
+                std::find(found.readers.begin(), found.readers.end(), node) != found.readers.end();
+            if (reads && !listed) found.readers.push_back(node);
         }
-        shares_.gathered.push_back(std::move(found));
     }
 
     void share(NodeIndex node) {
@@ -95,28 +100,63 @@ class Sharer {
     }
 
     // Nodes between products are on a share of the tokens: of a prompt, or of the sequences of a decode step.
-    void between_products(const std::vector<Region>& regions) {
+    void between_products() {
         const bool prompt = graph().size_of_role(SizeRole::sequence).has_value();
         const std::string size =
             size_of(prompt ? SizeRole::sequence : SizeRole::batch, "sequence=1 shares the tokens");
         shares_.devices = layout_.tensor;
         shares_.replaced.emplace(size, Expr::ceil_div(Expr::size(size), layout_.tensor));
         std::set<NodeIndex> inside;
-        for (const Region& region : regions) {
+        for (const Joined& joined : sums_.joins) joined_.insert(joined.tensor);
+        for (NodeIndex i = 0; i < flow().count(); ++i) {
+            if (relations_.is_head(i)) before_logits(i, inside);
+        }
+        for (const Region& region : regions_of(relations_, sums_, inside)) {
             inside.insert(region.nodes.begin(), region.nodes.end());
             for (const Operand& entry : region.entries) gather(region, entry);
         }
-        for (const Joined& joined : sums_.joins) {
-            if (joined.parts == Parts::sum) shares_.scattered.insert(joined.tensor);
-        }
         for (NodeIndex i = 0; i < flow().count(); ++i) {
-            if (relations_.is_head(i)) before_logits(i, inside);
+            if (adds_rows(i)) read_all_tokens(i, inside);
+        }
+        for (const Joined& joined : sums_.joins) {
+            if (joined.parts == Parts::sum && has_tokens(joined.tensor))
+                shares_.scattered.insert(joined.tensor);
         }
         for (NodeIndex i = 0; i < flow().count(); ++i) {
             if (flow().is_live(i) && !inside.contains(i)) share(i);
         }
         for (const TensorIndex t : graph().outputs()) {
-            if (shares_.tensors.contains(t)) shares_.returned.push_back(t);
+            if (!shares_.tensors.contains(t)) continue;
+            const bool sum = relations_.is_backward(flow().maker(t)) && !has_tokens(t);
+            (sum ? shares_.summed : shares_.returned).push_back(t);
+        }
+    }
+    // Whether the length of a tensor changes with the number of tokens of a rank.
+    bool has_tokens(TensorIndex t) const {
+        const std::vector<Expr> shape = flow().shape(t);
+        return std::any_of(shape.begin(), shape.end(), [&](const Expr& length) {
+            return !(length.substitute(shares_.replaced) == length);
+        });
+    }
+
+    // Whether a node makes the gradient of a table of embeddings whose rows are divided.
+    bool adds_rows(NodeIndex node) const {
+        if (flow().op(node) != "aten.embedding_dense_backward") return false;
+        const AxisList& axes = relations_.known(flow().call(node).output());
+        return !axes.empty() && relations_.axes().is_split(axes.front());
+    }
+    void read_all_tokens(NodeIndex node, std::set<NodeIndex>& inside) {
+        Region region{.nodes = {node}, .entries = {}, .last = node};
+        gather(region, flow().operands(node).front());
+        inside.insert(node);
+        // What is made of it has no tokens.
+        for (NodeIndex i = node + 1; i < flow().count(); ++i) {
+            const auto operands = flow().operands(i);
+            if (std::any_of(operands.begin(), operands.end(), [&](const Operand& each) {
+                    return each.producer != kNoNode && each.producer >= node &&
+                           inside.contains(each.producer);
+                }))
+                inside.insert(i);
         }
     }
 
@@ -132,8 +172,9 @@ class Sharer {
         for (NodeIndex i = head + 1; i < flow().count(); ++i) {
             const auto operands = flow().operands(i);
             const bool follows = std::any_of(operands.begin(), operands.end(), [&](const Operand& each) {
-                return each.producer == head ||
-                       std::find(after.begin(), after.end(), each.producer) != after.end();
+                return !joined_.contains(each.tensor) &&
+                       (each.producer == head ||
+                        std::find(after.begin(), after.end(), each.producer) != after.end());
             });
             if (follows) after.push_back(i);
         }
@@ -145,6 +186,7 @@ class Sharer {
     Relations& relations_;
     const Layout& layout_;
     const PartialSums& sums_;
+    std::set<TensorIndex> joined_;
     TokenShares shares_;
 };
 

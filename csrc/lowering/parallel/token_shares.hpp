@@ -25,6 +25,7 @@ struct TokenShares {
     std::vector<Gathered> gathered;
     std::set<TensorIndex> scattered;    // sums of which each rank gets its tokens
     std::vector<TensorIndex> returned;  // results of the graph that are gathered
+    std::vector<TensorIndex> summed;    // gradients of which each rank has those of its tokens
     std::int64_t devices = 1;           // ranks with different tokens
 };
 

@@ -13,6 +13,7 @@ namespace infercost {
 namespace {
 
 constexpr std::string_view kSend = "collective.send.default";
+constexpr std::string_view kAllGather = "collective.all_gather";
 
 // A gradient, and the nodes that read it.
 struct Gradient {
@@ -164,9 +165,9 @@ class StepStages {
         }
     }
 
-    // From the views on that nodes from this one on read.
+    // From the views, and the gatherings of tokens, on that nodes from this one on read.
     NodeIndex with_views(NodeIndex begin) const {
-        while (begin > forward_ && !depends_.computes(begin - 1)) {
+        while (begin > forward_ && (!depends_.computes(begin - 1) || flow_.op(begin - 1) == kAllGather)) {
             const auto uses = flow_.uses(begin - 1);
             const bool later =
                 std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return use.consumer >= begin; });
