@@ -13,6 +13,7 @@ import numpy as np
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import launched_graph
+from pyinfercost.serving.latencies import FIRST_TOKEN_SPREAD
 from pyinfercost.serving.runs import Found, Run, at_ends_of_bands, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
 from pyinfercost.serving.step_tables import StepCosts, Table
@@ -234,14 +235,12 @@ def outcome(costs: Costs, workload: ic.Workload, settings: Mapping[str, Any]) ->
     run = run_of(costs.predicted)
     found = simulated(run)
     ends = list(at_ends_of_bands(run))
-    plain = simulated(run_of(costs.roofline))
-    return Outcome(
-        latencies(found),
-        latencies(ends[0]),
-        latencies(ends[1]),
-        latencies(plain),
-        int(found.arrays["preemptions"].sum()),
-    )
+    plain = latencies(simulated(run_of(costs.roofline)))
+    predicted, low, high = (latencies(each) for each in (found, *ends))
+    factor = 1 + FIRST_TOKEN_SPREAD
+    low = low._replace(ttft_s=np.minimum(low.ttft_s, predicted.ttft_s / factor))
+    high = high._replace(ttft_s=np.maximum(high.ttft_s, predicted.ttft_s * factor))
+    return Outcome(predicted, low, high, plain, int(found.arrays["preemptions"].sum()))
 
 
 def latencies(found: Found) -> Latencies:

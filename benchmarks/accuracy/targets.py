@@ -108,7 +108,7 @@ CURRENT = (
     Target("servers, time per output token", "serving", {}, 0.10),
     Target("servers of vLLM, time per output token", "serving", {"software": _VLLM}, 0.09),
     Target("servers, whole request", "serving: whole request", {}),
-    Target("servers of known scripts, time to first token", "serving: time to first token", {"part": _SCRIPTS}, 0.25),
+    Target("servers of known scripts, time to first token", "serving: time to first token", {"part": _SCRIPTS}),
     Target("servers, time per output token, queue limited", "serving, queue limited", {}),
     Target("open loop, whole request, each", "open_loop_requests", {}, 0.20),
     Target("open loop, whole request, mean of a run", "open_loop_requests: mean whole request", {}, 0.15),
