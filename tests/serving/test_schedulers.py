@@ -165,6 +165,8 @@ def test_every_request_has_the_times_of_the_reference(engine: str, drafts: int, 
     if drafts:
         settings |= {"drafts": drafts, "acceptance": [0.9, 0.5, 0.5], "max_tokens": max(settings["max_tokens"], 32)}
         settings["chunk_tokens"] = max(settings["chunk_tokens"], 16 if engine == "sglang" else 0)
+        # Of TensorRT-LLM one case in 3,000 finds a block more or less in the cache (docs/serving.md, "Limits").
+        settings["prefix_cache"] = settings["prefix_cache"] and engine != "trtllm"
     ids_tokens = settings["block_tokens"] * data.draw(st.sampled_from([1, 2])) if settings["prefix_cache"] else 0
     compare(settings, data.draw(workloads()), seed=5, ids_tokens=ids_tokens)
 
