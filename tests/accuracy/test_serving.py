@@ -91,11 +91,14 @@ def test_scripts_say_how_a_server_was_started() -> None:
     assert scheduler == {"max_num_seqs": 32, "max_num_batched_tokens": 4096}
     assert steps == {"async_scheduling": True, "graph_batches": (1, 2, 4, 8, 16, 24, 32, 40, 48, 56)}
     assert cache == "fp8"
-    assert script_settings("vllm serve --max-num-seqs 256", 8) == (
-        {"max_num_seqs": 256},
-        {"async_scheduling": False},
-        "",
-    )
+    assert script_settings("vllm serve --max-num-seqs 256", 8) == ({"max_num_seqs": 256}, {}, "")
+    other = "sglang --max-running-requests=${CONC} --chunked-prefill-size 4096 --kv-cache-dtype fp8_e4m3"
+    assert script_settings(other, 8) == ({"max_num_seqs": 8, "chunked_prefill_size": 4096}, {}, "fp8")
+    assert script_settings("vllm serve --no-async-scheduling", 8) == ({}, {"async_scheduling": False}, "")
+    assert script_settings("max_batch_size: 64\nmax_num_tokens: 2048", 8)[0] == {
+        "max_num_seqs": 64,
+        "max_num_batched_tokens": 2048,
+    }
 
 
 REQUEST = ("device", "gpus", "model", "request", "input_tokens", "output_tokens", "arrival_s", "queued_s",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +21,20 @@ _SIZES = {
     "prefill": {"batch": [1, 2], "sequence": [1000, 2000]},
 }
 DECODE, PREFILL = _SIZES
-_SHAPES_OF = {"deepseek-v3": "deepseek-r1", "deepseek-r1-0528": "deepseek-r1", "llama-3.3-70b": "llama-3.1-70b"}
+_SHAPES_OF = {
+    "deepseek-v3": "deepseek-r1",
+    "llama-3.3-70b": "llama-3.1-70b",
+    "llama-3-70b": "llama-3.1-70b",
+    "llama-3-8b": "llama-3.1-8b",
+    "minimax-m2": "minimax-m2.5",
+    "minimax-m2.1": "minimax-m2.5",
+}
+_SAME_SHAPES = re.compile(r"(-fp8|-instruct|-thinking|-chat|-base|-hf|-\d{4})+$")
 
 
 def _short(model: str) -> str:
     """Return a name without its owner and without what does not change the shapes of a model."""
-    name = model.rpartition("/")[2].lower().removesuffix("-fp8").removesuffix("-instruct").replace("meta-", "")
+    name = _SAME_SHAPES.sub("", model.rpartition("/")[2].lower().replace("meta-", ""))
     return _SHAPES_OF.get(name, name)
 
 

@@ -47,7 +47,7 @@ def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing
         (rows, known.get(f"{device} x{count} {model}", {}), (device, count, model))
         for (device, count, model), rows in table.groups("device", "gpus", "model")
     ]
-    models = [(model, _precision(settings)) for _, settings, (_, _, model) in runs]
+    models = [(model, _precision(model, settings)) for _, settings, (_, _, model) in runs]
     longest = int((table.integers("input_tokens") + table.integers("output_tokens")).max())
     deployments = Deployments(machines, graphs_of(models, table.name, table.problems, capturing), longest)
     found = []
@@ -59,7 +59,9 @@ def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing
     return Judged.joined(found)
 
 
-def _precision(settings: Mapping[str, Any]) -> str:
+def _precision(model: str, settings: Mapping[str, Any]) -> str:
+    if "fp8" in model.lower():
+        return "fp8"
     return _PRECISIONS.get(settings.get("engine_arguments", {}).get("dtype", "auto"), "bf16")
 
 
@@ -79,7 +81,7 @@ def _run(
         else schedules_ahead(name, version)
     )
     layout = Layout(tensor=tensor, data=data, expert=expert)
-    served = Served(device, name, model, _precision(settings), layout, "", "async_scheduling" if ahead else "")
+    served = Served(device, name, model, _precision(model, settings), layout, "", "async_scheduling" if ahead else "")
     costs = deployments.costs(served)
     if isinstance(costs, str):
         raise ValueError(costs)

@@ -91,28 +91,45 @@ def _family(model: str) -> str:
 
 
 def script_settings(script: str, clients: int) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return what a launch script says: settings of the scheduler, of steps, and the format of the cache."""
+    """Return what a launch script of any engine says.
 
-    def number(pattern: str) -> int | None:
-        found = re.search(pattern + r"[ =:]+(\$CONC\b|\d+)", script)
-        if found is None:
+    Args:
+        script: Its text; options are written `--a-b`, `--a_b=` or as YAML.
+        clients: Value of `$CONC`.
+
+    Returns:
+        Settings of the scheduler, settings of steps, and the format of the cache; empty for that of the model.
+    """
+
+    def value(names: str) -> str | None:
+        pattern = names.replace("-", "[-_]") + r"[ =:'\"]+(\$\{?CONC\}?(?![A-Z_])|[A-Za-z0-9_.]+)"
+        found = re.search(pattern, script)
+        return None if found is None else found[1]
+
+    def number(names: str) -> int | None:
+        text = value(names)
+        if text is None:
             return None
-        return clients if found[1] == "$CONC" else int(found[1])
+        return clients if text.startswith("$") else int(text) if text.isdigit() else None
 
     scheduler = {
-        "max_num_seqs": number("max-num-seqs"),
-        "max_num_batched_tokens": number("max-num-batched-tokens"),
-        "max_model_len": number("max-model-len"),
+        "max_num_seqs": number("(?:max-num-seqs|max-running-requests|max-batch-size)"),
+        "max_num_batched_tokens": number("(?:max-num-batched-tokens|max-prefill-tokens|max-num-tokens)"),
+        "max_model_len": number("(?:max-model-len|context-length|max-seq-len)"),
+        "chunked_prefill_size": number("chunked-prefill-size"),
     }
-    steps: dict[str, Any] = {"async_scheduling": "async-scheduling: true" in script}
-    largest = number("(?:cuda-graph-sizes|max-cudagraph-capture-size)")
+    ahead = re.search(r"(no[-_])?async[-_]scheduling(?:[ =:'\"]+(\w+))?", script)
+    steps: dict[str, Any] = {}
+    if ahead is not None:
+        steps["async_scheduling"] = ahead[1] is None and (ahead[2] or "true").lower() != "false"
+    largest = number("(?:cuda-graph-sizes|max-cudagraph-capture-size|cuda-graph-max-bs)")
     if largest is not None:
         steps["graph_batches"] = (1, 2, 4, *range(8, min(256, largest), 8), *range(256, largest + 1, 16))
-    cache = re.search(r"kv-cache-dtype[ =:]+(\w+)", script)
+    cache = value("kv-cache-dtype") or "auto"
     return (
-        {name: value for name, value in scheduler.items() if value is not None},
+        {name: each for name, each in scheduler.items() if each is not None},
         steps,
-        cache[1] if cache and cache[1] != "auto" else "",
+        "fp8" if cache.startswith("fp8") else "",
     )
 
 
@@ -124,8 +141,8 @@ def _judged(
     tensor, pipeline, attention_data, expert = (int(row.get(name) or 1) for name in _LAID)
     layout = Layout(tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert)
     scheduler, steps, cache = script_settings(script, clients)
-    steps["async_scheduling"] = steps["async_scheduling"] or schedules_ahead(engine, version)
-    ahead = ["async_scheduling"] if steps["async_scheduling"] and engine == "vllm" else []
+    decided = steps.get("async_scheduling", schedules_ahead(engine, version))
+    ahead = ["async_scheduling"] if decided and engine == "vllm" else []
     sizes = ["graph_batches=" + ":".join(map(str, steps["graph_batches"]))] if "graph_batches" in steps else []
     served = Served(row["device"], engine, row["model"], row["precision"], layout, cache, ",".join([*ahead, *sizes]))
     costs = deployments.costs(served)
