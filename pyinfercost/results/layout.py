@@ -137,7 +137,7 @@ class Layout:
     @property
     def shared_sizes(self) -> tuple[str, ...]:
         """Named sizes that devices share: a graph must have them by name."""
-        batch = ("batch",) if self.copies > 1 or self.pipeline > 1 else ()
+        batch = ("batch",) if self.copies > 1 or self.pipeline > 1 or self.sequence else ()
         return (*batch, "sequence", "prompt", "context") if self.context > 1 else batch
 
     def stage_of(self, rank: int) -> int:

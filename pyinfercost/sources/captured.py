@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
-from .models import load_model, open_graph, stored
+from .models import load_model, load_training_graph, open_graph, stored
 from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
 
@@ -76,7 +76,7 @@ def graph_at(
     stated: Mapping[str, int] = {}
     with size_errors():
         if training:
-            graph = capture(model, dynamic=dynamic, training=True, sizes=sizes)
+            graph = load_training_graph(model, sizes, named=[name for name in shared if name in sizes])
         else:
             graph, stated = open_graph(model, sizes, dynamic)
     # The batch of a library's model is known without being given: it is 1 by default.

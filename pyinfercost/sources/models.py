@@ -11,7 +11,7 @@ from .loaded_model import LoadedModel, SpecError
 from .registry import MODEL_FORMS, is_graph, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from .._core import Graph
 
@@ -141,13 +141,16 @@ def require_unquantized(spec: str, loaded: LoadedModel, use: str) -> None:
         )
 
 
-def load_training_graph(spec: str, sizes: Mapping[str, int], loss: Callable[[Any], Any] | None = None) -> Graph:
+def load_training_graph(
+    spec: str, sizes: Mapping[str, int], loss: Callable[[Any], Any] | None = None, named: Collection[str] = ()
+) -> Graph:
     """Return the graph of one training step of a model.
 
     Args:
         spec: As for `load_model`.
         sizes: As for `load_model`.
         loss: As in `capture`.
+        named: Sizes that stay named.
 
     Returns:
         The graph.
@@ -161,4 +164,5 @@ def load_training_graph(spec: str, sizes: Mapping[str, int], loss: Callable[[Any
     require_unquantized(spec, loaded, "a training step")
     from .trace.trace import trace_graph
 
-    return trace_graph(loaded.module.train(), loaded.args, loaded.kwargs, model=spec, training=True, loss=loss)
+    dynamic = {key: {dim: name for dim, name in dims.items() if name in named} for key, dims in loaded.dynamic.items()}
+    return trace_graph(loaded.module.train(), loaded.args, loaded.kwargs, dynamic, model=spec, training=True, loss=loss)
