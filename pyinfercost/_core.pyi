@@ -972,6 +972,7 @@ def parallel_graph(
     data: int = 1,
     sequence: bool = False,
     context: int = 1,
+    ulysses: bool = False,
     attention_data: int = 1,
     nodes: int = 1,
     routing: str = "balanced",
@@ -980,7 +981,7 @@ def parallel_graph(
 ) -> tuple[Graph, list[tuple[str, int, int, str]]]: ...
 def expert_counts(graph: Graph) -> list[int]: ...
 def context_graph(
-    graph: Graph, *, devices: int, nodes: int = 1, only_shapes: bool = False
+    graph: Graph, *, devices: int, nodes: int = 1, only_shapes: bool = False, ulysses: bool = False
 ) -> tuple[Graph, list[int]]: ...
 def cut_places(graph: Graph, stages: int) -> list[tuple[int, list[int]]]: ...
 def balanced_cuts(until_s: Sequence[float], sent_s: Sequence[float], stages: int) -> list[int]: ...

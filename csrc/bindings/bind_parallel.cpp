@@ -102,7 +102,7 @@ void register_parallel(py::module_& m) {
     m.def(
         "parallel_graph",
         [](const std::shared_ptr<const Graph>& graph, std::int64_t tensor, std::int64_t pipeline,
-           std::int64_t expert, std::int64_t data, bool sequence, std::int64_t context,
+           std::int64_t expert, std::int64_t data, bool sequence, std::int64_t context, bool ulysses,
            std::int64_t attention_data, std::int64_t nodes, const std::string& routing, double exponent,
            const std::vector<double>& loads) {
             const Layout layout{.tensor = tensor,
@@ -112,6 +112,7 @@ void register_parallel(py::module_& m) {
                                 .context = context,
                                 .attention_data = attention_data,
                                 .nodes = nodes,
+                                .ulysses = ulysses,
                                 .sequence = sequence,
                                 .routing = routing_named(routing),
                                 .exponent = exponent,
@@ -129,22 +130,22 @@ void register_parallel(py::module_& m) {
         },
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
-        py::arg("attention_data") = 1, py::arg("nodes") = 1, py::arg("routing") = "balanced",
-        py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
+        py::arg("ulysses") = false, py::arg("attention_data") = 1, py::arg("nodes") = 1,
+        py::arg("routing") = "balanced", py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
         "buffer its name, the elements of the rank and those of the whole, and why it is whole.");
     m.def(
         "context_graph",
-        [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes) {
+        [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes, bool ulysses) {
             Rewritten made;
             {
                 const CoreCall core;
-                made = context_graph(graph, devices, nodes, only_shapes);
+                made = context_graph(graph, devices, nodes, only_shapes, ulysses);
             }
             return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.place_of);
         },
         py::arg("graph"), py::kw_only(), py::arg("devices"), py::arg("nodes") = 1,
-        py::arg("only_shapes") = false,
+        py::arg("only_shapes") = false, py::arg("ulysses") = false,
         "Returns the graph of one of several ranks that share the tokens of a prompt or the positions of "
         "caches, and where each node of the given graph is in it.");
     m.def("cut_places", &places, py::arg("graph"), py::arg("stages"),

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from .._checks import shown
-from ..results.layout import Layout, LayoutError
+from ..results.layout import FLAGS, TEXTS, Layout, LayoutError
 
 LayoutLike: TypeAlias = "Layout | str | Mapping[str, Any]"
 """A layout: a `Layout`, its text (`"tensor=4,data=2"`), or its fields by name."""
@@ -39,13 +39,13 @@ def _parsed(text: str) -> Layout:
     given: dict[str, Any] = {}
     for term in filter(None, (part.strip() for part in text.split(","))):
         name, equals, number = (part.strip() for part in term.partition("="))
-        if name in ("expert_load", "schedule"):
+        if name in TEXTS:
             given[name] = number
             continue
         if equals and not number.isdigit():
             raise LayoutError(f"layout has {shown(term)}; expected a whole number, as in 'tensor=4'")
         _check_names([name])
-        given[name] = bool(int(number or 1)) if name == "sequence" else int(number or 0)
+        given[name] = bool(int(number or 1)) if name in FLAGS else int(number or 0)
     return Layout(**given)
 
 

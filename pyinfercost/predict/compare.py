@@ -15,7 +15,7 @@ from ..results import figures
 from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
 from ..results.documents import ComparisonError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
-from ..results.layout import BALANCED, Layout
+from ..results.layout import FLAGS, TEXTS, Layout
 from ..results.profile import Profile
 from .diff_tree import status_of, whole_modules
 from .limits import broken_limits
@@ -164,10 +164,9 @@ def _side(document: Any, which: str) -> _Read:
 
 def _layout(given: Fields) -> str:
     """Return the text of a layout; empty for copies of the whole model."""
-    numbers = {name: given.whole(name, COUNT) for name in FIELDS if name not in ("sequence", "expert_load")}
-    found: dict[str, Any] = {name: value for name, value in numbers.items() if value}
-    load = given.text("expert_load") or BALANCED
-    layout = Layout(**found, sequence=bool(given.flag("sequence")), expert_load=load)
+    known: dict[str, Any] = {name: given.whole(name, COUNT) for name in FIELDS if name not in (*FLAGS, *TEXTS)}
+    known |= {name: given.flag(name) for name in FLAGS} | {name: given.text(name) for name in TEXTS}
+    layout = Layout(**{name: value for name, value in known.items() if value})
     return str(layout) if layout.ranks > 1 else ""
 
 

@@ -15,7 +15,7 @@ from ..deployment.deployment import TORCH
 from ..deployment.layout import FIELDS
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
-from ..results.layout import FACTORS, Layout, LayoutError
+from ..results.layout import FACTORS, FLAGS, Layout, LayoutError
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
@@ -163,7 +163,7 @@ def _chosen(among: Mapping[str, Any]) -> dict[str, list[int]]:
         if not several:
             raise LayoutError(f"{name} has no values; pass one or several")
         within = Range(0, COUNT.high) if getattr(Layout, name) == 0 else COUNT
-        checked = flag if name == "sequence" else partial(whole, within=within)
+        checked = flag if name in FLAGS else partial(whole, within=within)
         found[name] = [checked(value, name, error=LayoutError) for value in several]
     return found
 

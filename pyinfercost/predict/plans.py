@@ -210,7 +210,7 @@ def _names_tokens(graph: Graph) -> bool:
 def _of_all_tokens(layout: Layout) -> Layout:
     """Return the layout of the ranks that have the same tokens, in as many machines as they span."""
     in_node = layout.devices // layout.nodes
-    one = of_rank(replace(without_training(layout), pipeline=1, context=1, nodes=1, micro_batches=0))
+    one = of_rank(replace(without_training(layout), pipeline=1, context=1, ulysses=False, nodes=1, micro_batches=0))
     return replace(one, nodes=max(1, one.devices // in_node))
 
 
@@ -225,7 +225,7 @@ def _share_of_tokens(graph: Graph, layout: Layout) -> Graph:
     key = ("context", layout.context, nodes, of_rank(layout))
     if key not in kept:
         try:
-            made, places = _core.context_graph(graph, devices=layout.context, nodes=nodes)
+            made, places = _core.context_graph(graph, devices=layout.context, nodes=nodes, ulysses=layout.ulysses)
             known = {name: kept[name] for name in (MADE_BY, SHARES) if name in kept}
             captured = kept[CAPTURED]() if CAPTURED in kept else None
             if captured is not None:

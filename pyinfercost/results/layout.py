@@ -12,6 +12,10 @@ from ..errors import InputError
 
 FACTORS = ("tensor", "pipeline", "context", "data")
 """Fields of a `Layout` whose product is the number of devices; those of `data` are copies of the others."""
+FLAGS = ("sequence", "ulysses")
+"""Fields that are true or false."""
+TEXTS = ("schedule", "expert_load")
+"""Fields that are texts."""
 _RANGES = {"micro_batches": Range(0, MOST), "zero": Range(0, 3)}
 
 _NOT_OF_A_RANK = ("zero", "micro_batches", "schedule", "expert_load")
@@ -39,6 +43,8 @@ class Layout:
         data: Copies of the model (of its attention, with `expert` = `tensor` x `data`), each with a share of the batch.
         sequence: Whether the `tensor` devices also share the tokens of norms and sums between products.
         context: Devices that share the tokens of a prompt.
+        ulysses: Whether these exchange tokens for heads around each attention, in the place of gathering keys and
+            values.
         attention_data: Shares of the batch in attention, among the `tensor` devices.
         nodes: Machines that the devices are in; more if these do not hold so many. Devices of `tensor` are neighbors,
             then those of `context`, `pipeline` and `data`, so that stages are the first to be in different machines.
@@ -65,6 +71,7 @@ class Layout:
     data: int = 1
     sequence: bool = False
     context: int = 1
+    ulysses: bool = False
     attention_data: int = 1
     nodes: int = 1
     zero: int = 0
@@ -82,7 +89,7 @@ class Layout:
                 if value not in _SCHEDULES:
                     raise LayoutError(f"schedule is {shown(value)}; expected one of {', '.join(_SCHEDULES)}")
                 checked = str(value)
-            elif each.name == "sequence":
+            elif each.name in FLAGS:
                 checked = flag(value, each.name, LayoutError)
             else:
                 checked = whole(value, each.name, _RANGES.get(each.name, COUNT), LayoutError)
@@ -107,6 +114,8 @@ class Layout:
                 f"zero is {self.zero} with pipeline={self.pipeline}, whose stages add up the gradients of "
                 "micro-batches and so hold all of them; expected zero to be 0 or 1"
             )
+        if self.ulysses and self.context == 1:
+            raise LayoutError("ulysses is 1 with context=1; expected several devices, which exchange tokens for heads")
         if self.schedule != _SCHEDULES[0] and self.pipeline == 1:
             raise LayoutError(f"schedule is {self.schedule} with pipeline=1; expected several stages")
         if self.zero and self.data == 1:

@@ -76,6 +76,51 @@ def test_ranks_share_the_tokens_of_a_prompt(tmp_path: Path, name: str, engine: s
     assert 4 * cached_bytes(rank, SIZES) == cached_bytes(launched, SIZES) > 0
 
 
+@pytest.mark.parametrize(("name", "engine"), [("llama", "torch"), ("llama", "vllm"), ("bert", "torch")])
+def test_ranks_exchange_tokens_for_heads(tmp_path: Path, name: str, engine: str) -> None:
+    whole = ic.engine_graph(captured(tmp_path, name, "prefill" if name == "llama" else ""), engine)
+    rank = ic.parallel(whole, "context=4,ulysses=1")
+    keys, element = (KEYS, 2) if name == "llama" else (HEADS, 4)
+    of_head = SIZES["batch"] * SIZES["sequence"] * HEAD * element // 4  # tokens of a rank
+    exchanged = [("all_to_all", 4, HEADS * of_head), *[("all_to_all", 4, keys * of_head)] * 2]
+    assert collectives(rank, SIZES) == [*exchanged, ("all_to_all", 4, HEADS * of_head)] * LAYERS
+    attended = [node for node in rank.nodes if "scaled_dot_product" in node.op]
+    for node in attended:  # all tokens of a quarter of the heads
+        shapes = [tuple(value_of(length, SIZES) for length in tensor.shape) for tensor in node.inputs[:3]]
+        assert shapes == [(2, heads // 4, 256, HEAD) for heads in (HEADS, keys, keys)]
+    flops = [ic.count(graph, sizes=SIZES).total for graph in (whole, rank)]
+    last = 2 * SIZES["batch"] * WIDTH * 512 if name == "llama" else 2 * SIZES["batch"] * WIDTH * WIDTH
+    assert 4 * (flops[1].contraction_flops - last) == flops[0].contraction_flops - last
+    assert 4 * (flops[1].causal_flops - last) == flops[0].causal_flops - last
+
+
+def test_heads_are_fewer_bytes_than_keys(tmp_path: Path) -> None:
+    # Of n ranks a gathering brings 2 T (n - 1) / n, and four exchanges send 4 T / n (n - 1) / n.
+    whole = captured(tmp_path, "bert", "")
+    gathered, exchanged = (
+        ic.estimate(whole, hardware=H100, layout=layout, batch=8, sequence=512).exchanges
+        for layout in ("context=8", "context=8,ulysses=1")
+    )
+    sent = [{each.op: each.bytes_sent for each in found} for found in (gathered, exchanged)]
+    assert set(sent[1]) == {"all_to_all"}
+    assert 8 * sent[1]["all_to_all"] == 2 * sent[0]["all_gather"]
+
+
+@pytest.mark.parametrize(
+    ("name", "phase", "layout", "message"),
+    [
+        ("llama", "prefill", "context=8,ulysses=1", "context=8 with ulysses=1 does not divide the 4 heads of key of"),
+        ("llama", "decode", "context=4,ulysses=1", "ulysses=1 exchanges tokens of a prompt for heads, and this graph"),
+        ("llama", "prefill", "ulysses=1", "ulysses is 1 with context=1; expected several devices"),
+    ],
+)
+def test_exchanges_that_do_not_fit_are_refused(
+    tmp_path: Path, name: str, phase: str, layout: str, message: str
+) -> None:
+    with pytest.raises(LayoutError, match=re.escape(message)):
+        ic.parallel(captured(tmp_path, name, phase), layout)
+
+
 @pytest.mark.parametrize("engine", ["torch", "vllm"])
 def test_ranks_share_the_positions_of_a_cache(tmp_path: Path, engine: str) -> None:
     sizes = {"batch": 2, "context": 512}

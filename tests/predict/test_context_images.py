@@ -113,6 +113,23 @@ def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int)
     assert ic.count(rank).total.parameters == ic.count(whole).total.parameters
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_ranks_exchange_tokens_of_an_image_for_heads(folder: Path, name: str) -> None:
+    whole = captured(folder, name)
+    rank, gathering = (ic.parallel(whole, layout) for layout in ("context=4,ulysses=1", "context=4"))
+    exchanged = [node for node in rank.nodes if node.op == "collective.all_to_all"]
+    # Query, key, value and result of each attention of the image: tokens of a rank with all heads.
+    assert len(exchanged) == 4 * LAYERS
+    assert {node.inputs[0].nbytes for node in exchanged} == {sum(TOKENS[name]) // 4 * WIDTH * 4}
+    assert contractions(rank) == contractions(gathering)
+
+
+def test_heads_that_cannot_be_divided_are_refused(folder: Path) -> None:
+    message = "context=8 with ulysses=1 does not divide the 4 heads of query of 'transformer_blocks.0.attn1'"
+    with pytest.raises(LayoutError, match=re.escape(message)):
+        ic.parallel(captured(folder, "DiTTransformer2DModel"), "context=8,ulysses=1")
+
+
 def test_texts_are_padded_and_images_are_not(folder: Path) -> None:
     rank = ic.parallel(captured(folder, "FluxTransformer2DModel"), "context=3")
     assert gathered(rank)[0][2] == (2 * (-(-64 * 64 // 3) + -(-TEXT // 3)) * WIDTH,)

@@ -6,6 +6,7 @@ import heapq
 import re
 from collections import Counter
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -376,3 +377,14 @@ def test_schedules_are_of_training() -> None:
     graph = ic.capture(Net().eval(), torch.randn(8, WIDTH), dynamic={0: {0: "batch"}})
     with pytest.raises(LayoutError, match="schedule is gpipe, and this graph is of a forward"):
         ic.estimate(graph, hardware=H100, layout="pipeline=2,schedule=gpipe", batch=8)
+
+
+def test_documents_state_the_schedule(net: ic.Graph, tmp_path: Path) -> None:
+    paths = []
+    for layout in ("pipeline=2,schedule=gpipe", "pipeline=2"):
+        paths.append(tmp_path / f"{len(paths)}.json")
+        profile = ic.profile(net, hardware=H100, layout=layout, batch=64)
+        paths[-1].write_text(profile.to_json(), encoding="utf-8")
+    text = ic.compare(*paths).to_text()
+    assert "layout pipeline=2,schedule=gpipe\n" in text
+    assert "layout pipeline=2\n" in text

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lowering/engines/flow.hpp"
+#include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 
@@ -22,9 +23,21 @@ constexpr std::string_view kRows[] = {"height", "frames"};
 
 class ContextWriter {
   public:
-    ContextWriter(const std::shared_ptr<const Graph>& graph, std::int64_t devices, std::int64_t nodes)
-        : graph_(*graph), flow_(graph), devices_(devices), nodes_(nodes), rewriter_(*graph) {
+    ContextWriter(const std::shared_ptr<const Graph>& graph, std::int64_t devices, std::int64_t nodes,
+                  bool ulysses)
+        : graph_(*graph),
+          flow_(graph),
+          devices_(devices),
+          nodes_(nodes),
+          ulysses_(ulysses),
+          rewriter_(*graph) {
         const std::string size = find_size();
+        if (ulysses_ && decodes_) {
+            throw std::invalid_argument(
+                "ulysses=1 exchanges tokens of a prompt for heads, and this graph is of a decode step; "
+                "expected "
+                "ulysses=0, which divides the positions of the caches");
+        }
         replaced_.emplace(size, Expr::ceil_div(Expr::size(size), devices));
     }
 
@@ -33,7 +46,7 @@ class ContextWriter {
         for (NodeIndex i = 0; i < flow_.count() && !only_shapes; ++i) {
             if (flow_.kind(i) == WorkKind::attention) {
                 attentions.push_back(i);
-                if (!decodes_) find_whole(i);
+                if (!decodes_ && !ulysses_) find_whole(i);
             } else if (flow_.is_live(i) && !flow_.is_free(i)) {
                 require_separate(i);
             }
@@ -44,7 +57,8 @@ class ContextWriter {
             if (!whole_nodes_.contains(i)) replace_sizes(i);
         }
         bool any = false;
-        for (const NodeIndex i : attentions) any = (decodes_ ? add_up(i) : gather(i)) || any;
+        for (const NodeIndex i : attentions)
+            any = (decodes_ ? add_up(i) : ulysses_ ? exchange(i) : gather(i)) || any;
         if (!any && !only_shapes) {
             refuse("no attention reads keys of the size '" + replaced_.begin()->first + "'");
         }
@@ -282,6 +296,13 @@ class ContextWriter {
         widen_mask(attention);
         return true;
     }
+    bool exchange(NodeIndex attention) {
+        if (!is_shared(flow_.call(attention).require_tensor("key"))) return false;
+        exchange_heads(rewriter_, flow_,
+                       {attention, devices_, nodes_, [this](TensorIndex t) { return local_shape(t); },
+                        [this](TensorIndex t) { return shape(t); }});
+        return true;
+    }
     // A mask has the columns of all keys.
     void widen_mask(NodeIndex attention) {
         const Call call = flow_.call(attention);
@@ -354,6 +375,7 @@ class ContextWriter {
     Flow flow_;
     std::int64_t devices_;
     std::int64_t nodes_;
+    bool ulysses_;
     GraphRewriter rewriter_;
     Replacements replaced_;
     bool decodes_ = false;
@@ -365,8 +387,8 @@ class ContextWriter {
 }  // namespace
 
 Rewritten context_graph(const std::shared_ptr<const Graph>& graph, std::int64_t devices, std::int64_t nodes,
-                        bool only_shapes) {
-    return ContextWriter(graph, devices, nodes).run(only_shapes);
+                        bool only_shapes, bool ulysses) {
+    return ContextWriter(graph, devices, nodes, ulysses).run(only_shapes);
 }
 
 }  // namespace infercost

@@ -26,6 +26,7 @@ struct Layout {
     std::int64_t context = 1;         // shares of a prompt
     std::int64_t attention_data = 1;  // shares of the batch in attention, inside the ranks of `tensor`
     std::int64_t nodes = 1;           // machines that the devices are in
+    bool ulysses = false;             // attention of `context` ranks exchanges tokens for heads
     bool sequence = false;            // norms and sums on a share of the tokens, between products
     Routing routing = Routing::balanced;
     double exponent = 1.0;      // of a power law

@@ -70,6 +70,7 @@ void Layout::check() const {
     }
     require(routing != Routing::measured || all > 0,
             "loads of experts are missing or add up to 0; expected a number above 0");
+    require(!ulysses || context > 1, "ulysses=1 is of ranks that share tokens; expected context above 1");
     const bool inside = tensor % expert == 0;
     require(inside || expert == tensor * data,
             "expert=" + text(expert) + " neither divides tensor=" + text(tensor) +

@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "core/graph_rewriter.hpp"
+#include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
 
@@ -40,8 +41,8 @@ class RankWriter {
         for (const Experts& each : relations_.experts()) count_experts(each);
         for (const Joined& joined : joins) join(joined);
         for (const Gathered& gathered : tokens_.gathered) gather(gathered);
-        for (const TensorIndex t : tokens_.returned) gather_result(t);
-        for (const TensorIndex t : tokens_.summed) add_up_result(t);
+        for (const TensorIndex t : tokens_.returned) return_all(t, kAllGather);
+        for (const TensorIndex t : tokens_.summed) return_all(t, kAllReduce);
         if (layout_.context > 1) gather_tokens();
         for (const LogitsGradient& each : relations_.logits_gradients()) divide_gradient(each);
         for (NodeIndex i = 0; i < flow().count(); ++i) {
@@ -307,10 +308,13 @@ class RankWriter {
     // ---- collectives ----
 
     std::vector<NamedArgument> group(TensorIndex input, std::int64_t devices) const {
+        return group(input, devices, layout_.nodes_of(devices));
+    }
+    static std::vector<NamedArgument> group(TensorIndex input, std::int64_t devices, std::int64_t nodes) {
         return {
-            {"input",   input                          },
-            {"devices", Expr(devices)                  },
-            {"nodes",   Expr(layout_.nodes_of(devices))},
+            {"input",   input        },
+            {"devices", Expr(devices)},
+            {"nodes",   Expr(nodes)  },
         };
     }
 
@@ -459,31 +463,29 @@ class RankWriter {
                                                  {now, all}
             });
     }
-    void gather_result(TensorIndex t) {
+    void return_all(TensorIndex t, std::string_view collective) {
         const TensorIndex now = summed_.contains(t) ? summed_.at(t) : t;
         const TensorIndex all = made_like(t, local_shape(t, false));
-        rewriter_.insert_after(flow().maker(t), kAllGather, group(now, tokens_.devices), {&all, 1});
+        rewriter_.insert_after(flow().maker(t), collective, group(now, tokens_.devices), {&all, 1});
         rewriter_.return_instead(now, all);
     }
 
-    void add_up_result(TensorIndex t) {
-        const TensorIndex sum = made_like(t, local_shape(t));
-        rewriter_.insert_after(flow().maker(t), kAllReduce, group(t, tokens_.devices), {&sum, 1});
-        rewriter_.return_instead(t, sum);
-    }
-
-    // Keys and values are gathered before each attention, and results of the model after it.
+    // Keys and values are gathered before each attention, or exchanged for heads; then results are.
     void gather_tokens() {
         const std::int64_t nodes = layout_.nodes_of(layout_.tensor * layout_.context);
+        const auto local = [&](TensorIndex t) { return local_shape(t); };
+        const auto all = [&](TensorIndex t) { return shape_of_all_tokens(t); };
         for (const Attended& each : relations_.attended()) {
             const Call call = flow().call(each.node);
+            if (layout_.ulysses && has_tokens(call.require_tensor("key"))) {
+                exchange_heads(rewriter_, flow(), {each.node, layout_.context, nodes, local, all});
+                continue;
+            }
             std::vector<GatheredPart> parts;
             for (const char* name : {"key", "value"}) {
                 const TensorIndex t = call.require_tensor(name);
-                const bool again = !parts.empty() && parts.front().tensor == t;
-                if (has_tokens(t) && !again) {
-                    parts.push_back({t, flow().tensor(t).dtype, local_shape(t), shape_of_all_tokens(t)});
-                }
+                if (!has_tokens(t) || (!parts.empty() && parts.front().tensor == t)) continue;
+                parts.push_back({t, flow().tensor(t).dtype, local(t), all(t)});
             }
             if (parts.empty()) continue;
             const std::vector<TensorIndex> whole =
@@ -495,11 +497,10 @@ class RankWriter {
         }
         for (const TensorIndex t : graph_.outputs()) {
             if (!has_tokens(t) || flow().maker(t) == kNoNode) continue;
-            const TensorIndex all = made_like(t, shape_of_all_tokens(t));
-            std::vector<NamedArgument> arguments = group(t, layout_.context);
-            arguments.back().value = Expr(nodes);
-            rewriter_.insert_after(flow().maker(t), kAllGather, arguments, {&all, 1});
-            rewriter_.return_instead(t, all);
+            const TensorIndex whole = made_like(t, all(t));
+            rewriter_.insert_after(flow().maker(t), kAllGather, group(t, layout_.context, nodes),
+                                   {&whole, 1});
+            rewriter_.return_instead(t, whole);
         }
     }
 
