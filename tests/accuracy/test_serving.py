@@ -73,7 +73,7 @@ def test_servers_are_simulated_with_their_clients(tmp_path: Path, graphs: Path) 
     plain, one_device, alone, many, ahead, _, scripted = tpot_s
     assert one_device > plain > ahead > 0
     assert many > plain > alone
-    assert scripted < plain  # an fp8 cache, prompts that are shorter, no host between steps
+    assert scripted < plain  # prompts that are shorter, no host between steps
     names = {group.table for group in judged.groups}
     assert names == {f"serving{limited}{quantity}" for limited in ("", QUEUED) for quantity in ("", TTFT, E2E)}
     assert {group.part for group in judged.groups if "known" in group.part} == {"script known, 2 devices"}
