@@ -30,4 +30,4 @@ def test_a_layout_shares_the_batch_of_a_spec(layout: str, op: str, tmp_path: Pat
     document = json.loads(result.stdout)
     assert document["sizes"]["batch"] == 8
     assert op.partition(".")[2] in json.dumps(document["estimate"]["exchanges"])
-    assert document["training_memory"]["weight_bytes"] > 0
+    assert document["training_memory"]["parameter_bytes"] > 0
