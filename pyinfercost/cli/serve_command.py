@@ -89,7 +89,7 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--measured",
     metavar="MEANS|FILE",
     help="What one's own server did under this load, ttft=120ms,tpot=13ms, by which step costs are corrected; or the "
-    "JSON file of vllm bench serve, or a CSV file with the stamps of requests.",
+    "JSON file of vllm bench serve, a CSV file with stamps of requests, or pages of /metrics: BEFORE.txt,AFTER.txt.",
 )
 @click.option(
     "--correction",
@@ -214,10 +214,11 @@ def _correction(
     return found.correction
 
 
-def _means(text: str) -> str | dict[str, float]:
-    """Return measured means in seconds by name; the path of a file as it is."""
+def _means(text: str) -> str | dict[str, float] | tuple[str, str]:
+    """Return measured means in seconds by name; the path of a file as it is, or those of two pages of metrics."""
     if "=" not in text:
-        return text
+        before, comma, after = text.partition(",")
+        return (before, after) if comma else text
     found = {}
     for part in text.split(","):
         match = _MEAN.fullmatch(part.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp, isfinite, log, log1p
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-MeasuredLike: TypeAlias = "Mapping[str, Any] | str | PathLike[str]"
+MeasuredLike: TypeAlias = "Mapping[str, Any] | str | PathLike[str] | tuple[str | PathLike[str], str | PathLike[str]]"
 """Measured latencies as `calibrate_serving` accepts them."""
 
 _LATENCY = Range(1e-9, 1e9, "s")
@@ -40,6 +41,12 @@ _ROUNDS, _HALVINGS = 8, 4
 _DONE = 1e-3
 _COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")
 _ALSO = {"input_tokens": "prompt_tokens", "finish_s": "last_token_s"}
+_METRICS = {
+    "time_to_first_token_seconds": "ttft_s",
+    "request_time_per_output_token_seconds": "tpot_s",
+    "e2e_request_latency_seconds": "e2e_s",
+}
+_SAMPLE = re.compile(r"vllm:(\w+)_(sum|count)(?:\{[^}]*\})? ([0-9.eE+-]+)")
 _BENCH = {"mean_ttft_ms": "ttft_s", "mean_tpot_ms": "tpot_s", "mean_e2el_ms": "e2e_s"}
 
 
@@ -94,7 +101,8 @@ def calibrate_serving(
         costs: Step costs of the server, from `step_costs`.
         measured: Means, `{"ttft_s": 0.12, "tpot_s": 0.013}`, also of `e2e_s`; or the requests of a run as columns:
             `arrival_s`, `prompt_tokens` (or `input_tokens`), `output_tokens`, `first_token_s` and `last_token_s`, in
-            seconds on one clock; or a CSV file with these; or the JSON that `vllm bench serve` wrote.
+            seconds on one clock; or a CSV file with these; or the JSON that `vllm bench serve` wrote; or a text file
+            with the `/metrics` page of vLLM, or a pair of them, from before and after the load.
         workload: The load under which means were measured; requests of a run are their own.
         **settings: Settings of the scheduler, as of `serve`.
 
@@ -180,10 +188,14 @@ def _means(run: Run) -> dict[str, float]:
 
 def _measured(measured: MeasuredLike, workload: Workload | None) -> tuple[dict[str, float], Workload]:
     """Return measured means, and the load under which they were measured."""
-    given = _read(measured) if isinstance(measured, (str, PathLike)) else measured
+    given: object = measured
+    if isinstance(measured, (str, PathLike)):
+        given = _read(measured)
+    elif isinstance(measured, tuple):
+        given = _of_metrics([Path(fspath(each)) for each in measured])
     if not isinstance(given, Mapping):
         raise CalibrationError(f"measured is {shown(measured)}; expected means, columns of requests, or a file")
-    columns = {_ALSO.get(name, name): values for name, values in given.items()}
+    columns: dict[str, Any] = {_ALSO.get(str(name), str(name)): values for name, values in given.items()}
     if all(name in columns for name in _COLUMNS):
         return _of_requests(columns)
     means = {name: given[name] for name in _NOISE if given.get(name) is not None}
@@ -218,6 +230,8 @@ def _of_requests(columns: Mapping[str, Sequence[float]]) -> tuple[dict[str, floa
 
 def _read(path: str | PathLike[str]) -> Mapping[str, Any]:
     file = Path(fspath(path))
+    if file.suffix.lower() in (".txt", ".prom"):
+        return _of_metrics([file])
     if file.suffix.lower() != ".csv":
         return read_json(file)
     try:
@@ -227,3 +241,26 @@ def _read(path: str | PathLike[str]) -> Mapping[str, Any]:
         return {name: [float(row[name]) for row in rows] for name in names}
     except (OSError, ValueError, TypeError) as error:
         raise CalibrationError(f"{file} is no CSV file with numbers in {', '.join(_COLUMNS)} ({error})") from None
+
+
+def _of_metrics(pages: Sequence[Path]) -> dict[str, float]:
+    """Return the means of histograms of vLLM's metrics: since its start, or between two pages."""
+    totals: dict[tuple[str, str], float] = {}
+    for page, sign in zip(pages, (1.0,) if len(pages) == 1 else (-1.0, 1.0), strict=True):
+        try:
+            text = page.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise CalibrationError(f"{page} is no page of metrics ({error})") from None
+        for name, what, value in _SAMPLE.findall(text):
+            totals[name, what] = totals.get((name, what), 0.0) + sign * float(value)
+    found = {
+        mean: totals[name, "sum"] / totals[name, "count"]
+        for name, mean in _METRICS.items()
+        if totals.get((name, "count"), 0.0) > 0 and (name, "sum") in totals
+    }
+    if not found:
+        raise CalibrationError(
+            f"{pages[-1]} has no requests in {', '.join(f'vllm:{name}' for name in _METRICS)}; expected the /metrics "
+            "page of vLLM after a load, and before it the page from before"
+        )
+    return found

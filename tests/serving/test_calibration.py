@@ -79,6 +79,30 @@ def test_requests_of_a_run_have_their_own_load(costs: ic.StepCosts, tmp_path: Pa
     assert found.after["tpot_s"] == pytest.approx(found.measured["tpot_s"], rel=0.03)
 
 
+def metrics(path: Path, requests: int, tpot_s: float) -> Path:
+    lines = [
+        "# TYPE vllm:request_time_per_output_token_seconds histogram",
+        f'vllm:request_time_per_output_token_seconds_count{{engine="0",model_name="m"}} {requests}.0',
+        f'vllm:request_time_per_output_token_seconds_sum{{engine="0",model_name="m"}} {requests * tpot_s}',
+        "vllm:num_preemptions_total 3.0",
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_pages_of_metrics_are_measurements(costs: ic.StepCosts, tmp_path: Path) -> None:
+    before, after = (
+        metrics(tmp_path / "before.txt", 10, 0.5),
+        metrics(tmp_path / "after.txt", 90, 8 * 0.009 / 9 + 0.5 / 9),
+    )
+    both = ic.calibrate_serving(costs, (before, after), workload=LOAD)
+    assert both.measured == {"tpot_s": pytest.approx(0.009)}
+    alone = ic.calibrate_serving(costs, before, workload=LOAD)
+    assert alone.measured == {"tpot_s": pytest.approx(0.5)}
+    with pytest.raises(CalibrationError, match="has no requests"):
+        ic.calibrate_serving(costs, (before, before), workload=LOAD)
+
+
 def test_a_correction_reaches_serve_and_the_closed_form(costs: ic.StepCosts) -> None:
     slow = ic.Correction(decode=2.0, prefill=2.0, host=2.0, client_s=0.01)
     plain, corrected = ic.serve(costs, workload=LOAD), ic.serve(costs, workload=LOAD, correction=slow)
