@@ -139,7 +139,7 @@ def closed_form(
     Returns:
         Columns of shape (deployments, loads): mean time to the first token, per output token, and of a request; output
         tokens per second of all copies, and per device; USD for a million output tokens, with all paid devices; joules
-        per output token; sequences that run at most; share of requests that lose their memory, roughly; share that
+        per output token; sequences that run at most; share of requests that lose their memory at least once; share that
         meets the objective; running sequences of a copy; requests per second; utilization, the load over the
         highest that is sustained; and the mean wait before a prompt is read. At a rate at or above capacity, times are
         infinite and the throughput is the capacity. Not a number where a price or an energy is unknown.

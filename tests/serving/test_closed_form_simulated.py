@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.paths import CONFIGS
+from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.serving.closed_form import Load, closed_form
+from pyinfercost.serving.runs import Run, facts_of, simulated
+from pyinfercost.serving.scheduler import Scheduler
 from pyinfercost.serving.servers import Servers
 from pyinfercost.serving.step_costs import step_costs
 from pyinfercost.serving.step_tables import StepCosts
@@ -81,3 +84,21 @@ def test_unlimited_memory_and_the_limit_of_a_pool(costs: StepCosts) -> None:
     load = Load(prompt=820, output=118, clients=64)
     assert closed_form([small], load)["max_concurrency"][0, 0] == pytest.approx(20_000 / 887, abs=1)
     assert closed_form([replace(costs, pool_bytes=None)], load)["max_concurrency"][0, 0] == costs.most_sequences
+
+
+@pytest.mark.parametrize(("prompt", "output"), [(1000, 200), (500, 500), (200, 1000)])
+def test_the_share_of_requests_that_lose_their_memory(prompt: int, output: int) -> None:
+    """40,000 tokens for 200 clients; SGLang reserves memory for answers and takes back few."""
+    workload = Workload(
+        clients=200,
+        prompt=f"uniform:{prompt // 2}-{prompt * 3 // 2}",
+        output=f"uniform:{output // 2}-{output * 3 // 2}",
+        requests=3000,
+    )
+    facts = facts_of(workload)
+    for engine, within in (("vllm", 0.03), ("sglang", 0.08)):
+        costs = step_costs_like_an_h100(engine=engine, pool_bytes=131_072 * 40_000)
+        run = Run(costs, Scheduler.of(costs), workload, facts, 1, "least_loaded", costs.pool_blocks)
+        share = float((simulated(run).arrays["preemptions"] > 0).mean())
+        found = closed_form([costs], Load.of(workload))["preempted_share"][0, 0]
+        assert found == pytest.approx(share, abs=within)
