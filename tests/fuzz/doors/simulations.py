@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 from random import Random
 
 import numpy as np
@@ -58,6 +59,20 @@ class Simulations(Door):
             "timeout_s": random.choice((0.0, 0.0, 0.5)),
             "queue_timeout_s": random.choice((0.0, 0.0, 0.2)),
             "poll_s": random.choice((0.0, 0.0, 0.1)),
+            "prefill_fill": random.choice((1.0, 1.0, 2.5)),
+            "lockstep": random.choice((1, 1, 1, 2, 3)),
+            "load": {
+                "prompt": 200.0,
+                "output": 40.0,
+                "prompt_square": 5e4,
+                "output_square": 2e3,
+                "prefix_hit": 0.25,
+                "clients": 4.0,
+                "rate_per_s": 2.0,
+                "ttft_s": 0.5,
+                "tpot_s": 0.02,
+            },
+            "by_rate": random.random() < 0.5,
             "arrival_s": sorted(random.choice((0.0, 0.1, 0.5, 1.0, 3.0)) for _ in range(count)),
             "prompt": [random.choice((1, 8, 17, 60, 200)) for _ in range(count)],
             "output": [random.choice((1, 2, 9, 40, 120)) for _ in range(count)],
@@ -74,10 +89,22 @@ class Simulations(Door):
 
     @staticmethod
     def _spoil(value: Value, random: Random) -> None:
-        name = random.choice(
-            (*_WHOLE, *_SHARES, "tokens", "tokens_s", "arrival_s", "prompt", "output", "acceptance", "poll_s", "ids")
+        names = (
+            *_WHOLE,
+            *_SHARES,
+            "tokens",
+            "tokens_s",
+            "arrival_s",
+            "prompt",
+            "output",
+            "acceptance",
+            "poll_s",
+            "ids",
         )
-        if isinstance(value[name], list):
+        name = random.choice((*_WHOLE, *_SHARES, *names, "prefill_fill", "load"))
+        if name == "load":
+            value[name][random.choice(list(value[name]))] = random.choice(REALS)
+        elif isinstance(value[name], list):
             if value[name]:
                 numbers = INTEGERS if name in ("prompt", "output", "ids") else REALS
                 value[name][random.randrange(len(value[name]))] = random.choice(numbers)
@@ -105,13 +132,14 @@ class Simulations(Door):
                 engine=value["engine"],
                 drafts=drafts,
                 acceptance=value["acceptance"][:drafts],
+                prefill_fill=value["prefill_fill"],
                 **{name: value[name] for name in (*_WHOLE, *_SHARES, *_FLAGS)},
             )
             cluster = _core.SimulatedCluster(
                 [server] * value["servers"],
                 samples=16,
                 **{name: value[name] for name in ("routing", "prefill_servers", "max_concurrency")},
-                **{name: value[name] for name in ("timeout_s", "queue_timeout_s", "poll_s")},
+                **{name: value[name] for name in ("timeout_s", "queue_timeout_s", "poll_s", "lockstep")},
             )
             count = len(value["arrival_s"])
             output = [min(each, _LONGEST) for each in value["output"]] if drafts else value["output"]
@@ -128,6 +156,8 @@ class Simulations(Door):
             # A number beyond 64 bits is none of these arguments' types: the binding or numpy says so.
             require("incompatible" in str(error) or isinstance(error, OverflowError), "a refusal says why", str(error))
             return
+        steady = self._steady(costs, value)
+        require(not any(is_bad(each) for each in steady if not isnan(each)), "figures in closed form are at least 0")
         found = _core.simulate([(cluster, requests)])[0]
         done = np.isin(found["outcome"], [_core.SIMULATED_OUTCOMES.index(each) for each in ("finished", "truncated")])
         require(_core.SIMULATED_OUTCOMES.index("unfinished") not in found["outcome"], "every request leaves")
@@ -142,3 +172,12 @@ class Simulations(Door):
         )
         require((batches["start_s"] >= value["arrival_s"]).all(), "no batch starts before its requests arrive")
         yield "busy_s", batches["busy_s"]
+
+    @staticmethod
+    def _steady(costs: _core.StepCosts, value: Value) -> list[float]:
+        """Return the figures of the closed form that must be finite for any load that is accepted."""
+        server = _core.SteadyServer(costs=costs, pool_tokens=1e4, usd_per_s=1e-3, budget=max(1, value["max_tokens"]))
+        nothing = "clients" if value["by_rate"] else "rate_per_s"
+        columns = {name: np.array([[each]]) for name, each in {**value["load"], nothing: float("nan")}.items()}
+        found = _core.steady_states([server], columns)
+        return [float(found[name][0, 0]) for name in ("max_concurrency", "preempted_share", "slo_share", "running")]
