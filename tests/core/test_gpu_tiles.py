@@ -136,3 +136,24 @@ def test_pairs_of_cores_share_a_tile(rows: int, alone: int, shared: int) -> None
         gpu = machine("matrix", 64, by_rows=by_rows, split_length=1e9)
         (found,) = _core.evaluate(plan, {"rows": [rows]}, gpu, points=1)["latency_s"]
         assert found == pytest.approx(2 * 512 * own * 128 * 64 / FLOP_PER_S)
+
+
+def experts(group_size: int | None) -> ic.Graph:
+    builder = ic.GraphBuilder("experts")
+    rows = builder.tensor("float8_e4m3fn", [256, 4096], role="input", name="rows")
+    weight = builder.tensor("float8_e4m3fn", [64, 3072, 4096], role="parameter", name="weight")
+    ends = builder.tensor("int32", [64], role="input", name="ends")
+    result = builder.tensor("bfloat16", [256, 3072])
+    arguments = {"input": rows, "weight": weight, "offs": ends}
+    group = {} if group_size is None else {"group_size": group_size}
+    builder.node("pyinfercost.grouped_quantized", {**arguments, **group}, [result])
+    return builder.build([rows, ends], [result])
+
+
+def test_experts_with_scales_in_blocks_have_constants_of_their_own() -> None:
+    """On Hopper the kernel for scales of rows is slow; on Blackwell both are of one library."""
+    for hardware, least in (("h100-sxm-80gb", 3.0), ("b200-sxm-180gb", 1.0)):
+        of_rows, of_blocks = (
+            ic.estimate(experts(size), hardware=hardware, execution="cuda_graph").latency_s for size in (None, 128)
+        )
+        assert of_rows >= least * of_blocks
