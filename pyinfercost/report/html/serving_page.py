@@ -10,6 +10,7 @@ from ...errors import MissingLibraryError
 from ..plots.draw_serving import plot_latencies, plot_rates, plot_timeline
 from ..plots.drawing import library
 from ..render import render
+from .snippet import standalone
 
 if TYPE_CHECKING:
     from ...results.serving_result import ServingResult
@@ -31,16 +32,8 @@ def serving_page(result: ServingResult) -> str:
 
     Without matplotlib, the page has the tables and says how to get the plots.
     """
-    title = escape(f"{result.model or 'A model'} on {result.devices} x {result.hardware}, {result.engine}")
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><h1>{title}</h1>{render(result, 'snippet')}{_figures(result)}</body></html>\n"
-    )
+    title = f"{result.model or 'A model'} on {result.devices} x {result.hardware}, {result.engine}"
+    return standalone(title, render(result, "snippet") + _figures(result), _STYLE)
 
 
 def _figures(result: ServingResult) -> str:

@@ -69,14 +69,19 @@ def snippet_of(layout: Layout) -> str:
 def snippet_page(result: object, **options: Any) -> str:
     """Return the snippet of a result as a standalone page without external resources."""
     title = f"{type(result).__name__} of {getattr(result, 'model', '') or getattr(result, 'hardware', '') or 'a graph'}"
+    return standalone(title, render(result, "snippet", **options), "body{font-family:sans-serif;margin:2em}")
+
+
+def standalone(title: str, body: str, style: str) -> str:
+    """Return HTML as a page without scripts, which loads nothing; the title is escaped."""
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)}</title><style>body{{font-family:sans-serif;margin:2em}}</style></head>"
-        f"<body><h1>{escape(title)}</h1>{render(result, 'snippet', **options)}</body></html>\n"
+        f"<title>{escape(title)}</title><style>{style}</style></head>"
+        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
     )
 
 
