@@ -15,7 +15,7 @@ from ..deployment.deployment import TORCH
 from ..deployment.layout import FIELDS
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
-from ..results.layout import FACTORS, FLAGS, Layout, LayoutError
+from ..results.layout import FACTORS, FLAGS, TEXTS, Layout, LayoutError
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
@@ -153,15 +153,18 @@ def check_some(found: Layouts) -> None:
     )
 
 
-def _chosen(among: Mapping[str, Any]) -> dict[str, list[int]]:
+def _chosen(among: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the values of fields that the caller gives, as lists."""
     found = {}
     for name, values in among.items():
         if name not in FIELDS:
             raise LayoutError(f"layouts has no field {name!r}; expected some of {', '.join(FIELDS)}")
-        several = list(values) if isinstance(values, Iterable) else [values]
+        several = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
         if not several:
             raise LayoutError(f"{name} has no values; pass one or several")
+        if name in TEXTS:  # checked with the layout
+            found[name] = several
+            continue
         within = Range(0, COUNT.high) if getattr(Layout, name) == 0 else COUNT
         checked = flag if name in FLAGS else partial(whole, within=within)
         found[name] = [checked(value, name, error=LayoutError) for value in several]
@@ -174,7 +177,8 @@ def _made_for(layout: Layout) -> tuple[Layout, int]:
 
 
 def _text(fields: Fields) -> str:
-    return ",".join(f"{name}={int(value)}" for name, value in fields.items() if value != getattr(Layout, name))
+    different = {name: value for name, value in fields.items() if value != getattr(Layout, name)}
+    return ",".join(f"{name}={value if name in TEXTS else int(value)}" for name, value in different.items())
 
 
 def _candidates(devices: int, chosen: Mapping[str, Sequence[int]], search: _Search) -> Iterator[Fields]:

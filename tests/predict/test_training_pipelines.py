@@ -388,3 +388,11 @@ def test_documents_state_the_schedule(net: ic.Graph, tmp_path: Path) -> None:
     text = ic.compare(*paths).to_text()
     assert "layout pipeline=2,schedule=gpipe\n" in text
     assert "layout pipeline=2\n" in text
+
+
+def test_layouts_try_schedules_that_are_given() -> None:
+    step = ic.capture(nn.Sequential(*(nn.Linear(8, 8) for _ in range(4))).train(), torch.empty(4, 8), training=True)
+    found = ic.layouts(step, 2, tensor=1, data=1, pipeline=2, schedule=["gpipe", "zigzag"])
+    assert [each.schedule for each in found] == ["gpipe"]
+    assert "schedule is 'zigzag'; expected one of 1f1b, gpipe" in found.out[0].reason
+    assert [each.schedule for each in ic.layouts(step, 2, pipeline=2, tensor=1, data=1, schedule="gpipe")] == ["gpipe"]
