@@ -225,22 +225,27 @@ def outcome(costs: Costs, workload: ic.Workload, settings: Mapping[str, Any]) ->
     Raises:
         ValueError: A setting is refused, or a request was not answered.
     """
-    facts = facts_of(workload)
-
-    def run_of(some: StepCosts) -> Run:
-        scheduler = simulated_scheduler(some, {"enable_prefix_caching": False, **settings})
-        blocks = scheduler.num_gpu_blocks or some.pool_blocks or _SEQUENCES * (facts.longest // some.block_tokens + 2)
-        return Run(some, scheduler, workload, facts, 1, "least_loaded", blocks)
-
-    run = run_of(costs.predicted)
+    run = run_of(costs.predicted, workload, settings)
     found = simulated(run)
     ends = list(at_ends_of_bands(run))
-    plain = latencies(simulated(run_of(costs.roofline)))
+    plain = latencies(simulated(run_of(costs.roofline, workload, settings)))
     predicted, low, high = (latencies(each) for each in (found, *ends))
     factor = 1 + FIRST_TOKEN_SPREAD
     low = low._replace(ttft_s=np.minimum(low.ttft_s, predicted.ttft_s / factor))
     high = high._replace(ttft_s=np.maximum(high.ttft_s, predicted.ttft_s * factor))
     return Outcome(predicted, low, high, plain, int(found.arrays["preemptions"].sum()))
+
+
+def run_of(costs: StepCosts, workload: ic.Workload, settings: Mapping[str, Any]) -> Run:
+    """Return the run of one server, without prefix caching.
+
+    Raises:
+        ValueError: A setting is refused.
+    """
+    facts = facts_of(workload)
+    scheduler = simulated_scheduler(costs, {"enable_prefix_caching": False, **settings})
+    blocks = scheduler.num_gpu_blocks or costs.pool_blocks or _SEQUENCES * (facts.longest // costs.block_tokens + 2)
+    return Run(costs, scheduler, workload, facts, 1, "least_loaded", blocks)
 
 
 def latencies(found: Found) -> Latencies:

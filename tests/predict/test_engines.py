@@ -117,6 +117,20 @@ def test_the_cache_is_read_where_it_lies_and_written_in_place(folder: Path) -> N
     assert work_of(cached, "engine.cache_write").bytes_written == 2 * 4 * 8 * 100 * 128 * 2
 
 
+@pytest.mark.parametrize(("engine", "separate"), [("vllm", 0), ("trtllm", 0), ("sglang", 2)])
+def test_a_narrow_cache_is_converted_as_it_is_written(folder: Path, engine: str, separate: int) -> None:
+    """SGLang divides and converts keys and values before its kernel stores them; others do it in that kernel."""
+    whole = captured(folder, "llama", batch=4, context=1000)
+    graph = ic.engine_graph(ic.whatif(whole, kv_cache="fp8"), engine)
+    layer = [node.op for node in graph.nodes if ".layers.1." in node.module]
+    assert layer.count("pyinfercost.quantize_rows") == separate
+    attention = work_of(graph, "aten.scaled_dot_product_attention")
+    assert attention.bytes_by_role["kv_cache_read"] == 2 * 4 * 8 * 1001 * 128
+    if not separate:
+        plain = ic.engine_graph(whole, engine)
+        assert layer == [node.op for node in plain.nodes if ".layers.1." in node.module]
+
+
 def test_an_engine_without_a_kernel_for_it_writes_the_cache_as_it_rotates(folder: Path) -> None:
     graph = ic.engine_graph(captured(folder, "llama", batch=4, context=1000), "trtllm")
     assert "engine.cache_write" not in {node.op for node in graph.nodes}

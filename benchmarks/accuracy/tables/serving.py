@@ -13,6 +13,8 @@ Decisions, with evidence in the data:
   clients of prompts of 4,000 tokens on two devices see a first token after 185 ms, which is one prompt, so that most
   clients must be on other servers.
 - `queue_limited` rows have a table of their own, as have times to the first token and of whole requests.
+- Models that TensorRT-LLM quantizes to fp8 have a cache of fp8: with one of 16 bits, 64 clients of 4,096 tokens would
+  wait for 11 s on one device, and they see a first token after 1.6 s.
 - Weights are those of the row's precision; gpt-oss has mxfp4 weights whatever the row says, and a config of fp8 stays
   fp8. Experts are loaded as `step_costs` assumes.
 - The scripts of Llama-3.1-70B ask vLLM for a cache in fp8, and the runs on H100 had one of 16 bits: of 64 clients on 2
@@ -27,7 +29,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -38,7 +40,7 @@ from pyinfercost.serving.lengths import UniformLengths
 from ..cases import Group
 from ..figures import Judged
 from ..predict import Predicted
-from ..served import Deployments, Served, graphs_of, outcome, schedules_ahead
+from ..served import Costs, Deployments, Served, graphs_of, outcome, schedules_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +57,14 @@ _PROMPTS_OF_CLIENT = 10
 _LEAST_LENGTH = 0.8
 _LEAST_PROMPTS, _BURSTS = 32, 4
 _WIDE_CACHES = ("h100", "h200", "gh200")
+_OWN_FP8 = ("-FP8", "gpt-oss-120b")
+"""Ends of names of models that are published in fp8 (or mxfp4) with a cache of 16 bits."""
 _LAID = ("tensor_parallel", "pipeline_parallel", "attention_data_parallel", "expert_parallel")
 
 
 def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing) -> Judged:
     """Return the rows of a table of servers, with the latencies that the simulator predicts."""
-    scripts = _scripts(table.path)
+    scripts = scripts_beside(table.path)
     models = list(zip(table.text("model"), table.text("precision"), strict=True))
     deployments = Deployments(machines, graphs_of(models, table.name, table.problems, capturing))
     columns = {name: table.text(name, "") for name in table.columns}
@@ -68,7 +72,7 @@ def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing
     for place in range(len(table)):
         row = {name: values[place] for name, values in columns.items()}
         try:
-            rows += _judged(row, _script_of(row, scripts), deployments)
+            rows += _judged(row, script_of(row, scripts), deployments)
         except ValueError as error:
             reason = " ".join(str(error).split())[:160]
             table.problems.add(table.name, reason, row["model"])
@@ -77,14 +81,16 @@ def servers(table: Table, machines: Mapping[str, Hardware], capturing: Capturing
     return Judged([row[0] for row in rows], measured, Predicted(latency, low, high), plain)
 
 
-def _scripts(path: Path) -> dict[str, str]:
+def scripts_beside(path: Path) -> dict[str, str]:
+    """Return the launch scripts beside a table, by name."""
     beside = path.with_suffix(".scripts.json")
     if not beside.is_file():
         return {}
     return {name: entry["text"] for name, entry in json.loads(beside.read_text(encoding="utf-8")).items()}
 
 
-def _script_of(row: Mapping[str, str], scripts: Mapping[str, str]) -> str:
+def script_of(row: Mapping[str, str], scripts: Mapping[str, str]) -> str:
+    """Return the launch script of a row; empty if it is unknown."""
     if row.get("script"):
         return scripts.get(row["script"], "")
     alike = [text for name, text in scripts.items() if name.startswith(_family(row["model"]))]
@@ -138,14 +144,37 @@ def script_settings(script: str, clients: int) -> tuple[dict[str, Any], dict[str
     )
 
 
-def _judged(
-    row: Mapping[str, str], script: str, deployments: Deployments
-) -> list[tuple[Group, float, float, float, float, float]]:
+class Asked(NamedTuple):
+    """One row, as it is simulated.
+
+    Attributes:
+        costs: Step costs of its server.
+        workload: What its clients ask.
+        scheduler: Settings of its scheduler.
+        answer: Mean tokens of an answer.
+        tensor: Devices that share a product.
+    """
+
+    costs: Costs
+    workload: Workload
+    scheduler: dict[str, Any]
+    answer: float
+    tensor: int
+
+
+def asked(row: Mapping[str, str], script: str, deployments: Deployments) -> Asked:
+    """Return what a row says of its server and clients.
+
+    Raises:
+        ValueError: There are no step costs.
+    """
     clients, prompt, answer = (int(row[name]) for name in ("concurrency", "input_tokens", "output_tokens"))
     engine, version = row["server"], row.get("version", "")
     tensor, pipeline, attention_data, expert = (int(row.get(name) or 1) for name in _LAID)
     layout = Layout(tensor=tensor, pipeline=pipeline, attention_data=attention_data, expert=expert)
     scheduler, steps, cache = script_settings(script, clients)
+    if engine == "trtllm" and row["precision"] == "fp8" and not row["model"].endswith(_OWN_FP8):
+        cache = "fp8"
     if engine == "vllm" and row["device"].startswith(_WIDE_CACHES):
         cache = ""
     decided = steps.get("async_scheduling", schedules_ahead(engine, version))
@@ -165,18 +194,25 @@ def _judged(
         output=UniformLengths(max(1, int(_LEAST_LENGTH * answer)), answer) if known else answer,
         requests=_PROMPTS_OF_CLIENT * slots if known else max(_BURSTS * slots, _LEAST_PROMPTS),
     )
-    found = outcome(costs, workload, scheduler)
-    limited = QUEUED if row.get("queue_limited") == "true" else ""
-    part = ("script known" if row.get("known_script") == "true" else "client guessed") + f", {tensor} devices"
-    ttft_s, tpot_s = float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3
     mean_answer = float(workload.outputs.mean) if workload.outputs is not None else answer
-    measured = {"": tpot_s, TTFT: ttft_s, E2E: ttft_s + tpot_s * (mean_answer - 1)}
+    return Asked(costs, workload, scheduler, mean_answer, tensor)
+
+
+def _judged(
+    row: Mapping[str, str], script: str, deployments: Deployments
+) -> list[tuple[Group, float, float, float, float, float]]:
+    made_of = asked(row, script, deployments)
+    found = outcome(made_of.costs, made_of.workload, made_of.scheduler)
+    limited = QUEUED if row.get("queue_limited") == "true" else ""
+    part = ("script known" if row.get("known_script") == "true" else "client guessed") + f", {made_of.tensor} devices"
+    ttft_s, tpot_s = float(row["ttft_ms"]) / 1e3, float(row["tpot_ms"]) / 1e3
+    measured = {"": tpot_s, TTFT: ttft_s, E2E: ttft_s + tpot_s * (made_of.answer - 1)}
     made = []
     for table, name in (("", "tpot_s"), (TTFT, "ttft_s"), (E2E, "e2e_s")):
         group = Group(
             f"serving{limited}{table}",
             row["device"],
-            f"{engine} {version}".strip(),
+            f"{row['server']} {row.get('version', '')}".strip(),
             row["precision"],
             "cuda_graph",
             part,

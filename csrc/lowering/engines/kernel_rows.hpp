@@ -61,6 +61,7 @@ struct EngineTraits {
     bool writes_together = true;              // keys and values in one kernel
     bool samples_on_device = true;            // or copies logits to the host
     bool stores_half = false;                 // keys and values in float16, whatever the dtype of activations
+    bool narrows_on_write = true;             // the kernel that writes them converts to a narrow cache, too
     std::string_view all_reduce = "library";  // the kernel of sums over ranks: see hardware/collectives.hpp
 };
 

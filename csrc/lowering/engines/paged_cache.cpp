@@ -55,10 +55,22 @@ class CachePass {
         const std::vector<Expr> added = flow_.shape(operands.back().tensor);
         if (after.size() < 3 || added.size() != after.size() || !(added.back() == after.back())) return;
         if (given) found.cache = first.tensor;
-        for (const Operand& operand : operands.subspan(1)) found.values.push_back(operand.tensor);
+        for (const Operand& operand : operands.subspan(1)) found.values.push_back(written(operand));
         found.result = flow_.call(cat).output();
         appended_.emplace(cat, found);
         of_result_.emplace(found.result, cat);
+    }
+
+    // What the kernel that writes the cache reads: the wide values, if it converts them.
+    TensorIndex written(const Operand& value) {
+        const NodeIndex maker = value.producer;
+        if (!traits_.narrows_on_write || maker == kNoNode || flow_.op(maker) != "pyinfercost.quantize_rows" ||
+            flow_.uses(maker).size() != 1 || flow_.is_output(value.tensor)) {
+            return value.tensor;
+        }
+        const TensorIndex wide = flow_.operands(maker).front().tensor;
+        rewriter_.remove(maker);
+        return wide;
     }
 
     void write_before(NodeIndex attention) {

@@ -37,7 +37,7 @@ const EngineRows& sglang_rows() {
         kRows,
         {.step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
-        {.all_reduce = "engine"},
+        {.narrows_on_write = false, .all_reduce = "engine"},
         {.small = kSmall, .ranges = kRanges}
     };
     return kEngine;
