@@ -397,8 +397,8 @@ class _Search:
         return {
             "rate": (-rate_per_s, usd_per_h, devices),
             "replicas": (replicas, usd_per_h, devices),
-            "layout": (devices, usd_per_h, replicas),
-            "cheapest": (usd_per_h, devices, replicas),
+            "layout": (devices, usd_per_h),
+            "cheapest": (usd_per_h, devices),
         }[self._asked.goal]
 
     def _least_key(self, each: _Candidate) -> tuple[float, ...]:

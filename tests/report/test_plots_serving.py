@@ -76,5 +76,5 @@ def test_without_matplotlib_the_page_says_so(served: ic.ServingResult, monkeypat
     assert library("matplotlib")
     monkeypatch.setattr("pyinfercost.report.html.serving_page.library", missing)
     page = served.to_html()
-    assert "Plots are left out: a plot needs matplotlib" in page
+    assert "Plots are left out: they need matplotlib" in page
     assert "time to first token" in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from html import escape
 from typing import TYPE_CHECKING
 
 from ...errors import MissingLibraryError
@@ -39,8 +38,8 @@ def serving_page(result: ServingResult) -> str:
 def _figures(result: ServingResult) -> str:
     try:
         library("matplotlib")
-    except MissingLibraryError as error:
-        return f"<p>Plots are left out: {escape(str(error))}</p>"
+    except MissingLibraryError:
+        return "<p>Plots are left out: they need matplotlib; run pip install 'pyinfercost[plot]'</p>"
     parts = []
     for caption, draw in _PLOTS:
         if draw is plot_rates and result.rates is None:
