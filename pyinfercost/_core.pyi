@@ -1,7 +1,7 @@
 """The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -1413,6 +1413,7 @@ class SimulatedRequests:
         prefix_ids: An id for each `prefix_tokens` tokens of a prompt from its start, which stands for these tokens and
             all before them; further ids are those of its output.
         prefix_tokens: A multiple of `block_tokens`.
+        service_s: Of a fleet, seconds in service, above 0, for requests whose time does not follow from their tokens.
 
     Raises:
         InputError: An array has more than one dimension.
@@ -1429,6 +1430,7 @@ class SimulatedRequests:
         prefix_from: ArrayLike = (),
         prefix_ids: ArrayLike = (),
         prefix_tokens: int = 0,
+        service_s: ArrayLike = (),
     ) -> None: ...
 
 @final
@@ -1461,6 +1463,247 @@ def simulate(
         InputError: Times fall or are not finite, lengths differ, or a request has no tokens.
         InputTypeError: A stream gave something else than requests.
     """
+
+_FleetReplica: TypeAlias = SlotReplica | BatchReplica | TokenReplica | EngineReplica
+_FleetAutoscaler: TypeAlias = (
+    ScheduleAutoscaler
+    | KnativeAutoscaler
+    | KubernetesAutoscaler
+    | RayAutoscaler
+    | TargetTrackingAutoscaler
+    | OnDemandAutoscaler
+    | CloudRunAutoscaler
+    | SeasonalAutoscaler
+)
+
+class ScheduleAutoscaler:
+    """Replicas by time: from `from_s[i]` on `replicas[i]`, repeated every `period_s`, which may be infinite."""
+
+    def __init__(self, *, from_s: Sequence[float], replicas: Sequence[int], period_s: float) -> None: ...
+
+class KnativeAutoscaler:
+    """Knative's pod autoscaler. `metric` is `in_flight`, `running`, `waiting` or `utilization`, also below."""
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        target: float,
+        stable_window_s: int,
+        panic_window_s: int,
+        panic_threshold: float,
+        max_scale_up_rate: float,
+        max_scale_down_rate: float,
+        scale_down_delay_s: float,
+        scale_to_zero_grace_s: float,
+        activation_scale: int,
+        tick_s: float,
+    ) -> None: ...
+
+class KubernetesAutoscaler:
+    """HorizontalPodAutoscaler; with `keda`, also from and to zero."""
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        target: float,
+        metric_window_s: int,
+        tolerance: float,
+        sync_s: float,
+        up_percent: float,
+        up_pods: int,
+        up_period_s: float,
+        up_stabilization_s: float,
+        down_percent: float,
+        down_period_s: float,
+        down_stabilization_s: float,
+        keda: bool,
+        polling_s: float,
+        cooldown_s: float,
+    ) -> None: ...
+
+class RayAutoscaler:
+    """Ray Serve's autoscaler."""
+
+    def __init__(
+        self,
+        *,
+        target_ongoing_requests: float,
+        look_back_s: int,
+        upscale_delay_s: float,
+        downscale_delay_s: float,
+        upscaling_factor: float,
+        downscaling_factor: float,
+        loop_s: float,
+    ) -> None: ...
+
+class TargetTrackingAutoscaler:
+    """Target tracking of invocations per instance and minute."""
+
+    def __init__(
+        self,
+        *,
+        target: float,
+        period_s: float,
+        out_periods: int,
+        in_periods: int,
+        in_share: float,
+        scale_out_cooldown_s: float,
+        scale_in_cooldown_s: float,
+    ) -> None: ...
+
+class OnDemandAutoscaler:
+    """Replicas that start for requests and leave after an idle time."""
+
+    def __init__(self, *, idle_timeout_s: float, burst: int, burst_s: float, binds: bool) -> None: ...
+
+class CloudRunAutoscaler:
+    """Cloud Run's autoscaler."""
+
+    def __init__(
+        self,
+        *,
+        concurrency: float,
+        target_utilization: float,
+        window_s: int,
+        idle_timeout_s: float,
+        tick_s: float,
+    ) -> None: ...
+
+class SeasonalAutoscaler:
+    """Replicas for the load of the last period at the time when they would be ready."""
+
+    def __init__(
+        self,
+        *,
+        metric: str,
+        target: float,
+        period_s: float,
+        bin_s: float,
+        ahead_s: float,
+        headroom: float,
+        window_s: int,
+        hold_s: float,
+        tick_s: float,
+    ) -> None: ...
+
+class SlotReplica:
+    """Slots that serve a request each; `joules` of a second in which a slot is used."""
+
+    def __init__(self, *, slots: int, service_s: float, joules: float) -> None: ...
+
+class BatchReplica:
+    """Dynamic batches: seconds and joules of batches of 1, 2 ..., on some instances at once."""
+
+    def __init__(
+        self,
+        *,
+        latency_s: Sequence[float],
+        joules: Sequence[float],
+        instances: int,
+        delay_s: float,
+    ) -> None: ...
+
+class TokenReplica:
+    """Sequences that share the steps of an engine: means over steps instead of steps."""
+
+    def __init__(
+        self,
+        *,
+        costs: StepCosts,
+        max_sequences: int,
+        max_tokens: int,
+        pool_tokens: float,
+        tokens_each: float,
+        yield_tokens: float,
+        mixes: bool,
+        reserves: float,
+        prefill_fill: float,
+    ) -> None: ...
+
+class EngineReplica:
+    """Each step of an engine, by its scheduler."""
+
+    def __init__(self, server: SimulatedServer) -> None: ...
+
+class FleetPool:
+    """Replicas of one kind with an autoscaler."""
+
+    def __init__(
+        self,
+        *,
+        replica: _FleetReplica,
+        autoscaler: _FleetAutoscaler,
+        copies: int,
+        concurrency: int,
+        min_replicas: int,
+        max_replicas: int,
+        start_replicas: int,
+        cold_start_s: float,
+        cold_start_spread: float,
+        max_drain_s: float,
+        interruptions_per_h: float,
+        notice_s: float,
+        failures_per_h: float,
+    ) -> None: ...
+
+class FleetLimits:
+    """Seconds of waiting, to the first token, per further token and of a request beyond which it is late."""
+
+    def __init__(self, *, wait_s: float, ttft_s: float, tpot_s: float, e2e_s: float) -> None: ...
+
+class Fleet:
+    """Pools behind a router. `routing` is `first` (replicas are filled one after the other) or `least_loaded`."""
+
+    def __init__(
+        self,
+        *,
+        pools: Sequence[FleetPool],
+        routing: str,
+        limits: FleetLimits,
+        timeout_s: float,
+        bin_s: float,
+        horizon_s: float,
+        seed: int,
+        keeps_requests: bool,
+    ) -> None: ...
+
+def simulate_fleets(
+    jobs: Sequence[tuple[Fleet, SimulatedRequests | RequestStream]], threads: int = 1
+) -> list[dict[str, Any]]:
+    """Simulate fleets under requests, one job after the other on each thread. Results do not depend on `threads`.
+
+    Returns:
+        For each job a dict: `end_s`, `events`, `arrived`, `finished`, `late` (over a limit), `failed`, `unfinished`,
+        `restarted`, `request_seconds` and `waiting_seconds` (integrals of the requests in the system, and of those not
+        in service), `interrupted`. `wait_s`, `ttft_s`, `tpot_s` and `e2e_s` are histograms: `counts` between
+        `histogram_edges`, `count`, `sum`, `most`. `demand`: of each bin of time `arrived`, `finished`, `late`,
+        `failed`, `wait_s`, `most_wait_s`, `prompt_tokens`, `output_tokens` of requests that arrived in it, and
+        `waiting_s`. `pools`: for each pool, of each bin, replica-seconds `starting_s`, `ready_s`, `draining_s`,
+        `busy_s` (with requests), request-seconds `running_s`, `most` replicas; and `starts`, `cancelled`, `removed`,
+        `interrupted`, `failed`, `peak`, `requests`, `energy_j` of the work, `seconds_with` (place k: time with k
+        replicas). `decisions`: the first million changes of replicas, `time_s`, `pool`, `before`, `after`. `requests`:
+        columns `arrival_s`, `started_s`, `first_token_s`, `finish_s`, `pool`, `outcome` if they are kept.
+
+    Raises:
+        InputError: A setting or a request is out of range.
+        InputTypeError: A stream gave something else than requests.
+    """
+
+def touching_requests(requests: SimulatedRequests | RequestStream, service_s: float) -> NDArray[np.int64]:
+    """Return, for each second, the requests that would be in service in a part of it if none waited.
+
+    Args:
+        requests: The requests.
+        service_s: Seconds in service of requests without a time of their own.
+
+    Raises:
+        InputError: A request is out of range.
+    """
+
+def histogram_edges() -> NDArray[np.float64]:
+    """Return the lower edges of the intervals of durations in the results of `simulate_fleets`, in seconds."""
 
 def simulate_queue(arrival_s: ArrayLike, service_s: ArrayLike, servers: int = 1) -> dict[str, Any]:
     """Serve requests first come, first served.

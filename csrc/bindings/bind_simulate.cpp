@@ -6,18 +6,13 @@
 #include <variant>
 
 #include "bindings/bindings.hpp"
+#include "bindings/request_sources.hpp"
 #include "simulate/queues.hpp"
 #include "simulate/simulate.hpp"
 #include "simulate/step_costs.hpp"
 
 namespace infercost {
 namespace {
-
-using Values = py::array_t<double, py::array::c_style | py::array::forcecast>;
-
-std::vector<double> flat(const Values& values) {
-    return {values.data(), values.data() + values.size()};
-}
 
 std::shared_ptr<StepCosts> make_step_costs(
     const Values& tokens, const Values& tokens_s, const Values& tokens_j, const Values& graphs,
@@ -75,52 +70,10 @@ py::tuple cost_of_step(const StepCosts& costs, std::int64_t sequences, std::int6
     return py::make_tuple(cost.seconds, cost.joules);
 }
 
-// Whole numbers of any type as T; those that T cannot hold become `beyond`, which checks refuse.
-template <class T>
-std::vector<T> whole_numbers(const py::object& given, const char* name, T beyond) {
-    const py::array values = py::array::ensure(given);
-    if (!values) {
-        PyErr_Clear();
-        throw InputTypeError(std::string(name) + " is no array; expected whole numbers");
-    }
-    const char kind = values.dtype().kind();
-    if (values.ndim() != 1) {
-        throw std::invalid_argument(std::string(name) + " has " + std::to_string(values.ndim()) +
-                                    " dimensions; expected 1");
-    }
-    if (kind != 'i' && kind != 'u' && values.size() > 0) {
-        throw InputTypeError(std::string(name) + " has the type " +
-                             py::str(values.dtype()).cast<std::string>() + "; expected whole numbers");
-    }
-    const auto wide = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>(values);
-    std::vector<T> found;
-    found.reserve(static_cast<std::size_t>(wide.size()));
-    for (py::ssize_t i = 0; i < wide.size(); ++i) {
-        const std::int64_t value = wide.data()[i];
-        const auto narrow = static_cast<T>(value);
-        found.push_back(narrow == value ? narrow : beyond);
-    }
-    return found;
-}
-
-struct Requests {
-    std::vector<double> arrival_s;
-    std::vector<std::int32_t> prompt;
-    std::vector<std::int32_t> output;
-    std::vector<std::int32_t> priority;
-    std::vector<std::int64_t> prefix_from;
-    std::vector<std::int64_t> prefix_ids;
-    std::int64_t prefix_tokens = 0;
-
-    RequestColumns columns() const {
-        return {arrival_s, prompt, output, priority, prefix_from, prefix_ids, prefix_tokens};
-    }
-};
-
 std::shared_ptr<Requests> make_requests(const Values& arrival_s, const py::object& prompt,
                                         const py::object& output, const py::object& priority,
                                         const py::object& prefix_from, const py::object& prefix_ids,
-                                        std::int64_t prefix_tokens) {
+                                        std::int64_t prefix_tokens, const Values& service_s) {
     if (arrival_s.ndim() != 1) {
         throw std::invalid_argument("arrival_s has " + std::to_string(arrival_s.ndim()) +
                                     " dimensions; expected 1");
@@ -131,72 +84,7 @@ std::shared_ptr<Requests> make_requests(const Values& arrival_s, const py::objec
                  whole_numbers<std::int32_t>(output, "output", -1),
                  whole_numbers<std::int32_t>(priority, "priority", kLowest),
                  whole_numbers<std::int64_t>(prefix_from, "prefix_from", -1),
-                 whole_numbers<std::int64_t>(prefix_ids, "prefix_ids", 0), prefix_tokens});
-}
-
-// Requests that Python makes piece by piece.
-struct RequestStream {
-    std::size_t most;
-    py::function next;
-};
-
-class ArraySource final : public RequestSource {
-  public:
-    explicit ArraySource(std::shared_ptr<const Requests> requests) : requests_(std::move(requests)) {}
-    std::size_t most() const override { return requests_->arrival_s.size(); }
-    RequestColumns next() override {
-        if (given_) return {};
-        given_ = true;
-        return requests_->columns();
-    }
-
-  private:
-    std::shared_ptr<const Requests> requests_;
-    bool given_ = false;
-};
-
-class StreamSource final : public RequestSource {
-  public:
-    StreamSource(std::size_t most, py::function next) : most_(most), next_(std::move(next)) {}
-    std::size_t most() const override { return most_; }
-    RequestColumns next() override {
-        const py::gil_scoped_acquire acquire;
-        const py::object made = call();
-        if (made.is_none()) return {};
-        if (!py::isinstance<Requests>(made)) {
-            throw InputTypeError("a stream of requests gave a " +
-                                 py::str(py::type::handle_of(made).attr("__name__")).cast<std::string>() +
-                                 "; expected Requests, or None at the end");
-        }
-        piece_ = made.cast<std::shared_ptr<const Requests>>();
-        return piece_->columns();
-    }
-
-  private:
-    // Ctrl-C may come while Python makes requests: it ends the simulation as at any other time.
-    py::object call() const {
-        try {
-            return next_();
-        } catch (const py::error_already_set& error) {
-            if (!error.matches(PyExc_KeyboardInterrupt)) throw;
-        }
-        throw Interrupted();
-    }
-
-    std::size_t most_;
-    py::function next_;
-    std::shared_ptr<const Requests> piece_;
-};
-
-// An array that takes a vector over.
-template <class T>
-py::array_t<T> array_of(std::vector<T>&& values) {
-    auto owned = std::make_unique<std::vector<T>>(std::move(values));
-    const auto count = static_cast<py::ssize_t>(owned->size());
-    const T* data = owned->data();
-    const py::capsule owner(owned.get(), [](void* held) { delete static_cast<std::vector<T>*>(held); });
-    owned.release();
-    return py::array_t<T>(count, data, owner);
+                 whole_numbers<std::int64_t>(prefix_ids, "prefix_ids", 0), prefix_tokens, flat(service_s)});
 }
 
 template <class T>
@@ -252,8 +140,6 @@ py::dict to_python(SimulationResult&& result) {
     return found;
 }
 
-using JobRequests = std::variant<std::shared_ptr<Requests>, std::shared_ptr<RequestStream>>;
-
 py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, JobRequests>>& given,
                   std::int64_t threads) {
     constexpr std::int64_t kMostThreads = 1024;
@@ -264,12 +150,7 @@ py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, 
     std::vector<std::unique_ptr<RequestSource>> sources;
     std::vector<SimulationJob> jobs;
     for (const auto& [cluster, requests] : given) {
-        if (const auto* arrays = std::get_if<std::shared_ptr<Requests>>(&requests)) {
-            sources.push_back(std::make_unique<ArraySource>(*arrays));
-        } else {
-            const auto& stream = std::get<std::shared_ptr<RequestStream>>(requests);
-            sources.push_back(std::make_unique<StreamSource>(stream->most, stream->next));
-        }
+        sources.push_back(source_of(requests));
         jobs.push_back({*cluster, sources.back().get()});
     }
     std::vector<SimulationResult> results;
@@ -451,7 +332,8 @@ void register_simulate(py::module_& m) {
     py::class_<Requests, std::shared_ptr<Requests>>(m, "SimulatedRequests", "Requests as columns.")
         .def(py::init(&make_requests), py::arg("arrival_s"), py::arg("prompt"), py::arg("output"),
              py::kw_only(), py::arg("priority") = py::tuple(), py::arg("prefix_from") = py::tuple(),
-             py::arg("prefix_ids") = py::tuple(), py::arg("prefix_tokens") = 0);
+             py::arg("prefix_ids") = py::tuple(), py::arg("prefix_tokens") = 0,
+             py::arg("service_s") = py::tuple());
     py::class_<RequestStream, std::shared_ptr<RequestStream>>(m, "RequestStream", "Requests piece by piece.")
         .def(py::init([](std::size_t most, py::function next) {
                  return std::make_shared<RequestStream>(RequestStream{most, std::move(next)});

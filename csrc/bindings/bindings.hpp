@@ -98,6 +98,7 @@ void register_evaluate(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);
 void register_simulate(py::module_& m);
+void register_fleet(py::module_& m);
 void register_steady_states(py::module_& m);
 
 }  // namespace infercost

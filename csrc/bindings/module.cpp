@@ -23,5 +23,6 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_select(m);
     infercost::register_sparsity(m);
     infercost::register_simulate(m);
+    infercost::register_fleet(m);
     infercost::register_steady_states(m);
 }

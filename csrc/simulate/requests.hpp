@@ -38,6 +38,7 @@ struct RequestColumns {
     std::span<const std::int64_t> prefix_from;
     std::span<const std::int64_t> prefix_ids;
     std::int64_t prefix_tokens = 0;
+    std::span<const double> service_s;  // of requests whose time does not follow from their tokens
     std::size_t size() const { return arrival_s.size(); }
 };
 
