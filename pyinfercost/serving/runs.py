@@ -219,10 +219,11 @@ class _Feed:
         )
 
 
-def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
-    scheduler, process = run.scheduler, run.workload.process
+def simulated_server(run: Run, costs: StepCosts | None = None) -> _core.SimulatedServer:
+    """Return a server of a run for the simulator; by default with its own costs of steps."""
+    scheduler, costs = run.scheduler, run.costs if costs is None else costs
     sglang = costs.engine == "sglang"
-    server = _core.SimulatedServer(
+    return _core.SimulatedServer(
         costs=costs.core,
         engine=costs.engine,
         blocks=run.blocks,
@@ -239,8 +240,12 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
         stream_interval=scheduler.stream_interval,
         prefill_fill=costs.prefill_fill,
     )
+
+
+def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
+    process = run.workload.process
     return _core.SimulatedCluster(
-        [server] * run.servers,
+        [simulated_server(run, costs)] * run.servers,
         routing=run.routing,
         lockstep=costs.copies if costs.lockstep else 1,
         max_concurrency=process.clients,

@@ -1,0 +1,1 @@
+"""Fleets: autoscalers, replicas with cold starts, bills, plans."""

@@ -1,0 +1,361 @@
+"""Replicas of a fleet: what one costs, how long it takes to start, and how fast it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .. import _core
+from .._checks import Range, number, shown, text, whole
+from ..deployment import Deployment, cold_start
+from ..errors import InputError, InputTypeError
+from ..serving.closed_form import Load, closed_form
+from ..serving.runs import Facts, Run, simulated_server
+from ..serving.scheduler import Scheduler, simulated_scheduler
+from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, phases_of, tables_of
+from ..serving.servers import Servers
+from ..sweeps.sweep import sweep
+from .autoscalers import ReplicaLoad
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..serving.objectives import Condition
+    from ..serving.requests import Requests
+    from ..serving.step_tables import StepCosts
+    from ..serving.workload import Workload
+
+Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
+
+DETAILS = ("fast", "full")
+"""How replicas of engines are simulated: means over steps, or each step."""
+
+_SLOTS = Range(1, 2**20)
+_SECONDS = Range(1e-9, 1e9, "s")
+_DELAY = Range(0.0, 1e7, "s")
+_WATTS = Range(0.0, 1e9, "W")
+_USD = Range(0.0, 1e9, "USD per hour")
+_BATCH = Range(1, 4096)
+_NEAR_MOST = 0.9  # of the highest rate of a replica: beyond, requests wait longer and few more are served
+_STEPS_OF_CLIENTS = 1.25
+
+
+class FleetError(InputError):
+    """A fleet whose parts are missing, out of range or contradict each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slots:
+    """A replica that is known by its places and their time, without a model.
+
+    Attributes:
+        slots: Requests that it serves at once.
+        service_s: Seconds of each, where requests have no time of their own.
+        name: Its name in results.
+        usd_per_h: Price of an hour; None leaves money out.
+        cold_start_s: Seconds from its creation until it is ready.
+        idle_w: Power without requests, in watts; None leaves energy out.
+        busy_w: Power of each place in use beside that, in watts.
+    """
+
+    slots: int = 1
+    service_s: float = 1.0
+    name: str = ""
+    usd_per_h: float | None = None
+    cold_start_s: float = 0.0
+    idle_w: float | None = None
+    busy_w: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.__dict__.update(
+            slots=whole(self.slots, "slots", _SLOTS, FleetError),
+            service_s=number(self.service_s, "service_s", _SECONDS, FleetError),
+            name=text(self.name, "name", FleetError) or f"{self.slots} slots of {self.service_s:g} s",
+            cold_start_s=number(self.cold_start_s, "cold_start_s", _DELAY, FleetError),
+            busy_w=number(self.busy_w, "busy_w", _WATTS, FleetError),
+        )
+        for name, within in (("usd_per_h", _USD), ("idle_w", _WATTS)):
+            if getattr(self, name) is not None:
+                self.__dict__[name] = number(getattr(self, name), name, within, FleetError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """A replica as a fleet runs it.
+
+    Attributes:
+        name: The deployment in words.
+        on: The deployment; None for slots without a model.
+        core: What the simulator runs for each copy.
+        copies: Copies of the model in it.
+        limit: Requests that it is handed at most; 0 for any number, since it has a queue of its own.
+        concurrency: Requests that it serves at once: its places, or those within the objective.
+        prompt_s: Mean seconds of a token of a prompt at that concurrency; 0 without tokens.
+        token_s: Mean seconds of a further token of an answer, likewise.
+        service_s: Mean seconds of a request.
+        usd_per_h: Price of an hour; None without a price.
+        devices: Devices that it occupies; 0 if they are unknown.
+        cold_start_s: Seconds from its creation until it is ready, and the ends of their band.
+        idle_w: Power of a replica without requests, in watts; None if it is unknown.
+    """
+
+    name: str
+    on: Deployment | None = field(repr=False)
+    core: _core._FleetReplica = field(repr=False)
+    copies: int
+    limit: int
+    concurrency: float
+    prompt_s: float
+    token_s: float
+    service_s: float
+    usd_per_h: float | None
+    devices: int
+    cold_start_s: float
+    cold_start_low_s: float
+    cold_start_high_s: float
+    idle_w: float | None
+
+    @property
+    def rate_per_s(self) -> float:
+        """Requests that it finishes per second, when it serves `concurrency` at once."""
+        return self.concurrency / self.service_s
+
+    def service_times(self, requests: Requests) -> NDArray[np.float64] | None:
+        """Return seconds of service of each request at that concurrency; None if they are equal."""
+        if not self.token_s:
+            return None
+        found: NDArray[np.float64] = self.prompt_s * requests.prompt_tokens + self.token_s * requests.output_tokens
+        return found
+
+    def load(self, in_flight: NDArray[np.int64]) -> ReplicaLoad:
+        """Return what targets of autoscalers are derived from.
+
+        Args:
+            in_flight: Requests that would be in service in each second if none waited.
+        """
+        return ReplicaLoad(
+            concurrency=self.concurrency,
+            rate_per_s=self.rate_per_s,
+            mean_in_flight=float(in_flight.mean()) if in_flight.size else 0.0,
+            peak_in_flight=float(in_flight.max()) if in_flight.size else 0.0,
+            cold_start_s=self.cold_start_s,
+        )
+
+
+@dataclass(frozen=True)
+class Modeled:
+    """A model, prepared for replicas on several deployments.
+
+    Attributes:
+        model: The model as it was given; None if all replicas are `Slots`.
+        workload: The requests.
+        facts: What one reading of them said.
+        objective: Limits of latencies.
+        detail: How engines are simulated.
+        max_batch_size: Most items of a batch of a model without tokens.
+        max_queue_delay_s: Time that an item waits for others.
+        settings: Settings of the scheduler of an engine.
+    """
+
+    model: Model | None
+    workload: Workload
+    facts: Facts
+    objective: tuple[Condition, ...] = ()
+    detail: str = "fast"
+    max_batch_size: int = 8
+    max_queue_delay_s: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.detail not in DETAILS:
+            raise FleetError(f"detail is {shown(self.detail)}; expected {' or '.join(DETAILS)}")
+        whole(self.max_batch_size, "max_batch_size", _BATCH, FleetError)
+        number(self.max_queue_delay_s, "max_queue_delay_s", _DELAY, FleetError)
+
+    def replicas(self, places: Sequence[Deployment | Slots]) -> list[Replica]:
+        """Return the replica of each deployment.
+
+        Raises:
+            InputError: A deployment cannot serve the model.
+        """
+        if any(isinstance(each, Deployment) for each in places) and self.model is None:
+            raise FleetError("model is None, and a deployment needs one; pass a model, or Slots")
+        engines = [each for each in places if isinstance(each, Deployment) and each.engine in _ENGINES]
+        phases = phases_of(self.model) if engines else None  # type: ignore[arg-type]  # checked there
+        found = []
+        for each in places:
+            if isinstance(each, Slots):
+                found.append(_of_slots(each))
+            elif isinstance(each, Deployment):
+                found.append(self._of_engine(each, phases) if phases and each in engines else self._of_batches(each))
+            else:
+                raise InputTypeError(f"a deployment is a {type(each).__name__}; expected a Deployment, or Slots")
+        return found
+
+    # ---- engines with steps ----
+
+    def _of_engine(self, on: Deployment, phases: Phases) -> Replica:
+        check_settings(on)
+        costs = tables_of(phases, on, self.facts, self.settings)
+        scheduler = simulated_scheduler(costs, {"max_model_len": phases.context, **self.settings})
+        check_lengths(self.facts, scheduler)
+        blocks = blocks_of(costs, scheduler, self.facts)
+        run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
+        concurrency, prompt_s, token_s, service_s = self._at_objective(costs, scheduler, run)
+        start = cold_start(on.machine, costs.weight_bytes, on.data_transfer)
+        if start is None:
+            raise FleetError(
+                f"the link of {on.machine.id} to its host is unknown, and so is the time to load weights; pass "
+                "transfer='weights_from=GB_PER_S', or another machine"
+            )
+        return Replica(
+            name=_name_of(on),
+            on=on,
+            core=_core.EngineReplica(simulated_server(run)) if self.detail == "full" else _tokens(run),
+            copies=costs.copies,
+            limit=0,
+            concurrency=concurrency,
+            prompt_s=prompt_s,
+            token_s=token_s,
+            service_s=service_s,
+            usd_per_h=costs.usd_per_h,
+            devices=costs.devices,
+            cold_start_s=start.seconds,
+            cold_start_low_s=start.low_s,
+            cold_start_high_s=start.high_s,
+            idle_w=costs.idle_w * costs.copies if isfinite(costs.idle_w) else None,
+        )
+
+    def _at_objective(self, costs: StepCosts, scheduler: Scheduler, run: Run) -> tuple[float, float, float, float]:
+        """Return the most requests within the objective, and times at that load.
+
+        The first number of clients whose rate is near the highest one is enough; fewer, if the objective's limits of
+        mean times would not hold.
+        """
+        import numpy as np
+
+        means = {
+            "prompt": max(1.0, self.facts.prompt),
+            "output": max(1.0, self.facts.output),
+            "prompt_square": self.facts.prompt_square,
+            "output_square": self.facts.output_square,
+        }
+        clients = [1.0]
+        while clients[-1] < run.sequences:
+            clients.append(min(float(run.sequences), max(clients[-1] + 1, np.floor(clients[-1] * _STEPS_OF_CLIENTS))))
+        several = [Load(**means, clients=each * costs.copies) for each in clients]
+        found = closed_form(Servers([costs], [scheduler]), several)
+        figures = {name: found[name][0] for name in ("ttft_s", "tpot_s", "e2e_s", "running")}
+        rate = np.asarray(clients) * costs.copies / figures["e2e_s"]
+        holds = np.ones(len(clients), dtype=bool)
+        for each in self.objective:
+            if each.latency in figures:
+                holds &= figures[each.latency] <= each.limit_s
+        near = int(np.argmax(rate >= _NEAR_MOST * rate.max()))
+        last = int(np.flatnonzero(holds)[-1]) if holds.any() else 0
+        at = min(near, last)
+        token_s = float(figures["tpot_s"][at])
+        reading_s = max(0.0, float(figures["e2e_s"][at]) - token_s * (means["output"] - 1))
+        service_s = reading_s + token_s * (means["output"] - 1)
+        return clients[at] * costs.copies, reading_s / means["prompt"], token_s, service_s
+
+    # ---- models without tokens ----
+
+    def _of_batches(self, on: Deployment) -> Replica:
+        model = self.model
+        if not isinstance(model, (str, PathLike, _core.Graph)):
+            raise FleetError(
+                f"model is {shown(model)}; expected one model for engine {on.engine!r}: a spec such as "
+                "torchvision:resnet50, a file, or a graph"
+            )
+        spec = model if isinstance(model, _core.Graph) else fspath(model)
+        sizes = range(1, self.max_batch_size + 1)
+        points = sweep(spec, on=on, batch=sizes)
+        latency = [float(each) for each in points["latency_s"]]
+        if on.transfer is not None and not on.data_transfer.overlapped:
+            latency = [each + float(more) for each, more in zip(latency, points["transfer_s"], strict=True)]
+        joules = [float(each) for each in points["energy_j"]]
+        row = points.to_rows()[-1]
+        cold_s = float(row["cold_start_s"]) if row["cold_start_s"] is not None else 0.0
+        service_s = latency[-1]
+        idle_w = on.machine.power_w.get("idle")
+        return Replica(
+            name=_name_of(on),
+            on=on,
+            core=_core.BatchReplica(
+                latency_s=latency,
+                joules=[each if isfinite(each) else 0.0 for each in joules],
+                instances=on.instances,
+                delay_s=self.max_queue_delay_s,
+            ),
+            copies=1,
+            limit=2 * on.instances * self.max_batch_size,
+            concurrency=float(on.instances * self.max_batch_size),
+            prompt_s=0.0,
+            token_s=0.0,
+            service_s=service_s,
+            usd_per_h=row.get("usd_per_h"),
+            devices=on.devices,
+            cold_start_s=cold_s,
+            cold_start_low_s=cold_s,
+            cold_start_high_s=cold_s,
+            idle_w=idle_w if isfinite(joules[0]) else None,
+        )
+
+
+_ENGINES = ("vllm", "sglang", "trtllm")
+
+
+def _of_slots(slots: Slots) -> Replica:
+    return Replica(
+        name=slots.name,
+        on=None,
+        core=_core.SlotReplica(slots=slots.slots, service_s=slots.service_s, joules=slots.busy_w),
+        copies=1,
+        limit=slots.slots,
+        concurrency=float(slots.slots),
+        prompt_s=0.0,
+        token_s=0.0,
+        service_s=slots.service_s,
+        usd_per_h=slots.usd_per_h,
+        devices=0,
+        cold_start_s=slots.cold_start_s,
+        cold_start_low_s=slots.cold_start_s,
+        cold_start_high_s=slots.cold_start_s,
+        idle_w=slots.idle_w,
+    )
+
+
+def _tokens(run: Run) -> _core.TokenReplica:
+    """Return a copy of an engine by means over its steps."""
+    costs, scheduler = run.costs, run.scheduler
+    usable = run.blocks - 1 if costs.engine == "vllm" else run.blocks  # vLLM keeps one block
+    return _core.TokenReplica(
+        costs=costs.core,
+        max_sequences=run.sequences,
+        max_tokens=scheduler.budget,
+        pool_tokens=float(usable * costs.block_tokens),
+        tokens_each=float(costs.draft_tokens + 1),
+        yield_tokens=costs.tokens_per_step,
+        mixes=scheduler.mixes,
+        reserves=scheduler.reserves,
+        prefill_fill=costs.prefill_fill,
+    )
+
+
+def _name_of(on: Deployment) -> str:
+    parts = [on.machine.id, on.engine if on.engine != "torch" else on.execution, on.precision]
+    layout = str(on.rank_layout)
+    return " ".join(filter(None, (*parts, layout if on.devices > 1 else "")))
+
+
+def with_cold_start(replica: Replica, seconds: float | None) -> Replica:
+    """Return a replica with another cold start; None leaves it as it is."""
+    if seconds is None:
+        return replica
+    value = number(seconds, "cold_start_s", _DELAY, FleetError)
+    return replace(replica, cold_start_s=value, cold_start_low_s=value, cold_start_high_s=value)
