@@ -257,7 +257,8 @@ class _VaryingRun:
         if arrivals.modulation is not None:
             sojourns = arrivals.modulation.sojourns_s
             changes_per_s += len(sojourns) / sum(sojourns)
-        self._window_s = _PIECES / changes_per_s
+        # Over a window, growth changes the rate by a factor of e at most.
+        self._window_s = min(_PIECES / changes_per_s, 1 / max(abs(self._growth_per_s), 1e-300))
         self._windows = 0
         self._edges, self._rates, self._expected = np.zeros(1), np.zeros(0), np.zeros(1)
 
