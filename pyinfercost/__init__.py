@@ -92,6 +92,8 @@ if TYPE_CHECKING:
     from .serving.conversations import Turns as Turns
     from .serving.correction import Correction as Correction
     from .serving.finding import find_serving as find_serving
+    from .serving.function_traces import Functions as Functions
+    from .serving.function_traces import read_functions as read_functions
     from .serving.replay import Replay as Replay
     from .serving.requests import Requests as Requests
     from .serving.scheduler import Scheduler as Scheduler
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from .serving.traces import Trace as Trace
     from .serving.traces import TraceSummary as TraceSummary
     from .serving.traces import read_trace as read_trace
+    from .serving.traffic import parse_traffic as parse_traffic
     from .serving.workload import Prefixes as Prefixes
     from .serving.workload import Workload as Workload
     from .sources.capture import capture as capture
@@ -162,6 +165,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.conversations": ("Turns",),
     ".serving.correction": ("Correction",),
     ".serving.finding": ("find_serving",),
+    ".serving.function_traces": ("Functions", "read_functions"),
     ".serving.replay": ("Replay",),
     ".serving.requests": ("Requests",),
     ".serving.scheduler": ("Scheduler",),
@@ -170,6 +174,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.step_costs": ("step_costs",),
     ".serving.step_tables": ("StepCosts",),
     ".serving.traces": ("Trace", "TraceSummary", "read_trace"),
+    ".serving.traffic": ("parse_traffic",),
     ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
     ".sources.checkpoints.reading": ("CheckpointSizeWarning",),

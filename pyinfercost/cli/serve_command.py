@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ..serving.correction import Correction
     from ..serving.workload import Workload
 
-_RATE = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
 _MEAN = re.compile(r"(ttft|tpot|e2e)=([0-9]+(?:\.[0-9]*)?)(ms|s)?")
-_SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _REQUESTS = 10_000
 _DEVICES = 8  # most of a replica in a search
 _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "instances")
@@ -62,7 +60,10 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--rate", metavar="RATE", help="Requests per second, minute or hour, such as 4/s or 90/min.")
 @click.option("--concurrency", type=click.IntRange(min=1, max=MOST), metavar="N", help="Clients, instead of a rate.")
 @click.option(
-    "--arrivals", metavar="KIND", help="poisson (default), gamma:cv=4, bursts:size=8, diurnal:depth=0.8, at-once."
+    "--arrivals",
+    metavar="KIND",
+    help="poisson (default), gamma:cv=4, bursts:size=8, diurnal:peak=3, mmpp:burst=5,share=0.1,length_s=60, at-once; "
+    "with the rate in it instead of --rate: poisson:20, diurnal:mean=20,peak=3.",
 )
 @click.option(
     "--prompt", metavar="TOKENS", help="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2."
@@ -71,7 +72,8 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--trace",
     metavar="[FORMAT:]FILE",
-    help="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled.",
+    help="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled. "
+    "FILE#12 is one of Azure's functions.",
 )
 @click.option(
     "--requests", type=click.IntRange(min=1), metavar="N", help=f"Number of requests.  [default: {_REQUESTS}]"
@@ -323,7 +325,7 @@ def _workload(options: dict[str, Any]) -> Workload:
             trace, rate = trace.at_rate(rate), None
         with usage_errors():
             return Workload(trace=trace, rate_per_s=rate, requests=options["requests"], **given)
-    if rate is None and options["concurrency"] is None and options["arrivals"] != "at-once":
+    if rate is None and options["concurrency"] is None and options["arrivals"] is None:
         raise click.UsageError(
             "Missing option '--rate', '--concurrency' or '--trace'; expected one, such as --rate 4/s"
         )
@@ -335,21 +337,16 @@ def _workload(options: dict[str, Any]) -> Workload:
 
 
 def _rate(text: str) -> float:
-    match = _RATE.fullmatch(text)
-    try:
-        return float(match[1]) / _SECONDS[match[2] or "s"]  # type: ignore[index]  # None raises TypeError
-    except (TypeError, ValueError):
-        raise click.UsageError(f"--rate takes a number per s, min or h, such as 4/s or 90/min; got {text!r}") from None
+    from ..serving.arrival_texts import parse_rate
+
+    with usage_errors():
+        return parse_rate(text, "--rate")
 
 
 def _trace(text: str) -> Any:
-    from ..serving.trace_formats import FORMATS
-    from ..serving.traces import read_trace
+    from ..serving.traffic import open_trace
 
-    name, colon, path = text.partition(":")
-    if colon and name in FORMATS:
-        return read_trace(path, name)
-    return read_trace(text)
+    return open_trace(text)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -103,15 +104,17 @@ class Load:
         Raises:
             LoadError: The workload is a trace, has conversations, or all its requests arrive at once.
         """
-        if workload.prompts is None or workload.outputs is None or workload.turns is not None:
+        if workload.trace is not None or workload.turns is not None:
             raise LoadError("the workload is a trace or has turns, which change over time; simulate it")
+        if workload.prompts is None or workload.outputs is None:
+            raise LoadError("requests have no tokens; pass prompt and output to the workload")
         shared = 0 if workload.prefixes is None else workload.prefixes.share * workload.prefixes.tokens
         prompt, output = workload.prompts, workload.outputs
         return cls(
             prompt=prompt.mean + shared,
             output=output.mean,
             clients=workload.process.clients or None,
-            rate_per_s=None if workload.process.clients or workload.rate_per_s is None else workload.rate_per_s,
+            rate_per_s=workload.process.rate_per_s if isfinite(workload.process.rate_per_s) else None,
             prompt_square=prompt.mean_square + 2 * shared * prompt.mean + shared**2,
             output_square=output.mean_square,
             prefix_hit=min(_SHARE.high, shared / (prompt.mean + shared)),

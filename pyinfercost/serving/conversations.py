@@ -50,7 +50,7 @@ def conversations(
     turns: Turns,
     prompts: Lengths,
     outputs: Lengths,
-    starts_of: Callable[[int, int, float], Requests],
+    starts_of: Callable[[int, int], Requests],
     rng: Callable[[int, int], np.random.Generator],
 ) -> Iterator[Requests]:
     """Yield the turns of all conversations in the order of their arrival.
@@ -62,16 +62,15 @@ def conversations(
         turns: Their number, and the time between them.
         prompts: New tokens of a turn.
         outputs: Tokens of an answer.
-        starts_of: Returns the first turns of a group, from its number, their number, and the time of the last one
-            before.
+        starts_of: Returns the first turns of a group, from its number and their number; called group by group.
         rng: Returns the random numbers of a stream in a group.
     """
     import numpy as np
 
     waiting: Requests | None = None
-    at, group = 0.0, 0
+    group = 0
     while True:
-        starts = starts_of(group, _STARTS, at)
+        starts = starts_of(group, _STARTS)
         at = float(starts.arrival_s[-1])
         made = _turns_of(turns, prompts, outputs, starts, rng, group)
         if waiting is not None:

@@ -518,11 +518,8 @@ class _Search:
         self._add(each, replicas, best, result, low)
 
     def _at_rate(self, each: _Candidate, replicas: int, rate: float) -> tuple[Workload, ServingResult] | None:
-        if self._workload.trace is not None and self._workload.trace.timed:
-            workload = replace(self._workload, trace=self._workload.trace.at_rate(rate))
-        else:
-            workload = replace(self._workload, rate_per_s=rate)
         try:
+            workload = self._workload.at_rate(rate)
             return workload, self._simulated(each, replicas, workload)
         except InputError as error:
             self._refuse(each.on, str(error))

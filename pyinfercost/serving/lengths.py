@@ -171,8 +171,11 @@ class LognormalLengths:
         import numpy as np
 
         square = log(1 + self.variation**2)
-        values = np.exp(log(self.mean_tokens) - square / 2 + sqrt(square) * normal)
-        clipped: Tokens = np.clip(np.rint(values), self.low, self.high).astype(np.int32)
+        values = normal * sqrt(square)
+        values += log(self.mean_tokens) - square / 2
+        np.exp(values, out=values)
+        np.rint(values, out=values)
+        clipped: Tokens = np.clip(values, self.low, self.high, out=values).astype(np.int32)
         return clipped
 
     def draw(self, rng: np.random.Generator, count: int) -> Tokens:

@@ -26,6 +26,7 @@ class Replay:
     requests: Requests
     timed: ClassVar[bool] = True
     has_lengths: ClassVar[bool] = True
+    has_service: ClassVar[bool] = False
 
     @classmethod
     def of(cls, arrival_s: ArrayLike, prompt_tokens: ArrayLike, output_tokens: ArrayLike) -> Replay:

@@ -18,6 +18,21 @@ CHUNK = 65_536
 """Requests of a chunk: the same workload has the same requests, however they are read."""
 
 
+_COLUMNS = (
+    "arrival_s",
+    "prompt_tokens",
+    "output_tokens",
+    "think_s",
+    "prefix",
+    "prefix_tokens",
+    "conversation",
+    "turn",
+    "function",
+    "service_s",
+)
+"""Arrays with one value for each request."""
+
+
 class WorkloadError(InputError):
     """A workload whose parts are out of range or contradict each other."""
 
@@ -28,13 +43,15 @@ class Requests:
 
     Attributes:
         arrival_s: Arrivals in seconds from the start, ascending, float64; zeros in a closed loop.
-        prompt_tokens: Tokens of prompts with all that they share, int32.
-        output_tokens: Tokens of answers, int32.
+        prompt_tokens: Tokens of prompts with all that they share, int32; zeros for requests without tokens.
+        output_tokens: Tokens of answers, int32, likewise.
         think_s: Of a closed loop: time before each request, after an answer, float64; None otherwise.
         prefix: Group of each shared prefix, -1 without one, int64; None without prefixes.
         prefix_tokens: Tokens of that prefix, int32; None without prefixes.
         conversation: Number of the conversation of each request, int64; None without conversations.
         turn: Number of its turn, from 0, int32; None without conversations.
+        function: Of several functions: number of that of each request, int64; None otherwise.
+        service_s: Seconds that each request takes, where a trace says so, float64; None otherwise.
         hash_offsets: Of a trace with hashes: where the hashes of each request begin and end, int64, n + 1 of them.
         hashes: Hashes of blocks of prompts, int64: equal for equal tokens with equal tokens before them.
         hash_tokens: Tokens of a block that has a hash.
@@ -48,6 +65,8 @@ class Requests:
     prefix_tokens: NDArray[np.int32] | None = None
     conversation: NDArray[np.int64] | None = None
     turn: NDArray[np.int32] | None = None
+    function: NDArray[np.int64] | None = None
+    service_s: NDArray[np.float64] | None = None
     hash_offsets: NDArray[np.int64] | None = None
     hashes: NDArray[np.int64] | None = None
     hash_tokens: int = 0
@@ -65,8 +84,7 @@ class Requests:
         """Return some of the requests."""
         import numpy as np
 
-        names = ("arrival_s", "prompt_tokens", "output_tokens", "think_s", "prefix", "prefix_tokens", "conversation")
-        kept = {name: getattr(self, name) for name in (*names, "turn")}
+        kept = {name: getattr(self, name) for name in _COLUMNS}
         changes: dict[str, Any] = {name: None if array is None else array[places] for name, array in kept.items()}
         found = replace(self, **changes)
         if self.hash_offsets is None or self.hashes is None:
@@ -174,10 +192,9 @@ def joined(chunks: Sequence[Requests]) -> Requests:
     if not chunks:
         nothing = np.zeros(0, dtype=np.int32)
         return Requests(np.zeros(0), nothing, nothing)
-    names = ("arrival_s", "prompt_tokens", "output_tokens", "think_s", "prefix", "prefix_tokens", "conversation")
     whole_: dict[str, Any] = {
         name: None if getattr(chunks[0], name) is None else np.concatenate([getattr(each, name) for each in chunks])
-        for name in (*names, "turn", "hashes")
+        for name in (*_COLUMNS, "hashes")
     }
     if chunks[0].hash_offsets is not None:
         counts = [np.diff(each.hash_offsets) for each in chunks if each.hash_offsets is not None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .arrivals import ClosedLoop
+from .arrivals import BurstArrivals, ClosedLoop, GammaArrivals
 from .requests import WorkloadError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def facts_of(workload: Workload) -> Facts:
     """Read a workload once.
 
     Raises:
-        WorkloadError: It has no requests.
+        WorkloadError: It has no requests, or these have no tokens.
         TraceError: The trace is wrong.
     """
     import numpy as np
@@ -78,10 +78,13 @@ def facts_of(workload: Workload) -> Facts:
         shares = shares or chunk.shares
     if count == 0:
         raise WorkloadError("the workload has no requests; pass a longer duration_s, a higher rate, or another trace")
+    if shortest < 1:
+        raise WorkloadError("requests have no tokens; pass prompt and output, such as prompt=1024 and output=256")
     means = sums / count
     rate = (count - 1) / (last - first) if last > first else float("nan")
-    if workload.trace is None and workload.rate_per_s is not None and workload.turns is None:
-        rate = workload.rate_per_s
+    constant = isinstance(workload.process, (GammaArrivals, BurstArrivals)) and not workload.changed
+    if constant and workload.trace is None and workload.turns is None:
+        rate = workload.process.rate_per_s
     prompt, output, prompt_square, output_square = map(float, means)
     return Facts(count, prompt, output, prompt_square, output_square, shortest, longest, rate, shares)
 

@@ -2,258 +2,50 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from .._checks import excerpt, parse_json, read_text, shown
-from ..errors import FileAccessError, InputError, MissingFileError
+from .binned_traces import BIN_STARTS, WEEKLY, read_bins, read_weekly
+from .function_traces import MINUTES, durations_file, read_function_rows
 from .requests import CHUNK
+from .trace_rows import (
+    Format,
+    Rows,
+    Settings,
+    TraceError,
+    checked_lengths,
+    csv_chunks,
+    lengths_of,
+    numbers_of,
+    opened,
+    stamps_of,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CHARACTERS_PER_TOKEN = 4.0
-"""Characters of English text for a token of usual vocabularies; assumed where a trace has text and no lengths."""
-
-
-class TraceError(InputError):
-    """A request trace that cannot be read: a column, a line or a value of it."""
-
-
-@dataclass
-class Rows:
-    """Rows of a trace; arrays have one length.
-
-    Attributes:
-        lines: Line of the file, or number of the item, of each row.
-        times_s: Times in seconds since 1970 or since the start of the trace; None if the trace has none.
-        prompts: Tokens of prompts; -1 for a row to be dropped or refused. None if the trace has no lengths.
-        outputs: Tokens of answers, likewise.
-        hashes: Hashes of the blocks of each prompt.
-        conversations: Conversation and turn of each row.
-        bad: Place of a bad row -> the reason.
-    """
-
-    lines: NDArray[np.int64]
-    times_s: NDArray[np.float64] | None
-    prompts: NDArray[np.int64] | None
-    outputs: NDArray[np.int64] | None
-    hashes: Sequence[Sequence[int]] | None = None
-    conversations: NDArray[np.int64] | None = None
-    bad: dict[int, str] = field(default_factory=dict)
-
-
-class Settings(NamedTuple):
-    """What formats with texts need.
-
-    Attributes:
-        count: Returns the tokens of a text.
-        all_turns: Whether each answer of a conversation is a request; else the first alone.
-        seed: Of arrivals that are drawn from rates.
-    """
-
-    count: Callable[[str], int]
-    all_turns: bool
-    seed: int
-
-
-class Format(NamedTuple):
-    """A format.
-
-    Attributes:
-        read: Yields the rows of a file.
-        timed: Whether rows have times.
-        has_lengths: Whether rows have lengths.
-        hash_tokens: Tokens of a block that has a hash; 0 without hashes.
-        drops_empty: Whether requests without an answer have failed, and are left out.
-        spreads: Whether several requests have one time because times are coarse.
-    """
-
-    read: Callable[[Path, Settings], Iterator[Rows]]
-    timed: bool = True
-    has_lengths: bool = True
-    hash_tokens: int = 0
-    drops_empty: bool = False
-    spreads: bool = False
-
-
-def opened(path: Path) -> IO[str]:
-    """Open a text file.
-
-    Raises:
-        MissingFileError: There is none.
-        FileAccessError: It cannot be read.
-    """
-    try:
-        return path.open(encoding="utf-8-sig", newline="")
-    except FileNotFoundError:
-        raise MissingFileError(f"{shown(str(path))} does not exist; expected a request trace") from None
-    except OSError as error:
-        raise FileAccessError(f"{shown(str(path))} cannot be read: {error.strerror}") from error
-
-
-# ---- CSV -------------------------------------------------------------------------------------------------------------
-
-
-def _csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], list[list[str]]]]:
-    """Yield lines and the texts of the needed columns."""
-    import numpy as np
-
-    with opened(path) as file:
-        reader = csv.reader(file)
-        try:
-            header = [name.strip() for name in next(reader, [])]
-            places = [header.index(name) for name in needed if name in header]
-            if len(places) < len(needed):
-                missing = ", ".join(name for name in needed if name not in header)
-                raise TraceError(
-                    f"line 1 of {path.name} has the columns {excerpt(', '.join(header)) or 'none'}, without {missing}; "
-                    f"expected {', '.join(needed)}"
-                )
-            most = max(places)
-            while True:
-                first = reader.line_num + 1
-                rows = list(islice(reader, CHUNK))
-                if not rows:
-                    return
-                lines = np.arange(first, first + len(rows))
-                if reader.line_num != first + len(rows) - 1:  # texts with line breaks: lines are not those of rows
-                    lines = lines.clip(max=reader.line_num)
-                kept = [number for number, row in enumerate(rows) if row]
-                for number in kept:
-                    if len(rows[number]) <= most:
-                        raise TraceError(
-                            f"line {int(lines[number])} of {path.name} has {len(rows[number])} values; expected "
-                            f"{len(header)}"
-                        )
-                yield lines[kept], [[rows[number][place] for number in kept] for place in places]
-        except UnicodeDecodeError as error:
-            raise TraceError(f"{path.name} is no text in UTF-8 (byte {error.start}); expected a CSV file") from None
-        except csv.Error as error:
-            raise TraceError(f"line {reader.line_num} of {path.name} is no CSV: {error}") from None
-
-
-def _numbers(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:
-    """Return numbers; NaN, and a reason, for what is none."""
-    import numpy as np
-
-    try:
-        found = np.asarray(texts, dtype=np.str_).astype(np.float64)
-    except ValueError:
-        found = np.full(len(texts), np.nan)
-        for number, text in enumerate(texts):
-            try:
-                found[number] = float(text)
-            except ValueError:
-                bad.setdefault(number, f"{name} is {shown(text)}; expected a number")
-    return found
-
-
-def _lengths(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.int64]:
-    return checked_lengths(_numbers(texts, name, bad), name, bad)
-
-
-def checked_lengths(values: NDArray[np.float64], name: str, bad: dict[int, str]) -> NDArray[np.int64]:
-    """Return whole numbers; -1, and a reason, for what is none, or below 0."""
-    import numpy as np
-
-    wrong = ~((values >= 0) & (values <= _MOST_LENGTH) & (np.floor(values) == values))
-    for number in np.flatnonzero(wrong).tolist():
-        bad.setdefault(number, f"{name} is {values[number]:.17g}; expected a whole number of tokens, 0 or more")
-    return np.where(wrong, -1, np.nan_to_num(values)).astype(np.int64)
-
-
-_MOST_LENGTH = 1e8
-
-
-def _stamps(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:
-    """Return seconds since 1970 of dates with times; those without a zone are in UTC."""
-    import numpy as np
-
-    plain = [text[:-6] if text.endswith("+00:00") else text.removesuffix("Z") for text in texts]
-    try:
-        stamps = np.asarray(plain, dtype="datetime64[ns]")
-        if not np.isnat(stamps).any():
-            whole = stamps.astype("datetime64[s]")
-            seconds: NDArray[np.float64] = whole.astype(np.int64) + (stamps - whole).astype(np.int64) * 1e-9
-            return seconds
-    except ValueError:
-        pass
-    found = np.full(len(texts), np.nan)
-    for number, text in enumerate(texts):
-        try:
-            at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-            found[number] = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
-        except ValueError:
-            bad.setdefault(number, f"{name} is {shown(text)}; expected a date and a time, as in ISO 8601")
-    return found
-
 
 def _azure(path: Path, settings: Settings) -> Iterator[Rows]:
     """Azure's traces of language models, of 2023 and of 2024."""
     names = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
-    for lines, (stamps, prompts, outputs) in _csv_chunks(path, names):
+    for lines, (stamps, prompts, outputs) in csv_chunks(path, names):
         bad: dict[int, str] = {}
-        times = _stamps(stamps, names[0], bad)
-        yield Rows(lines, times, _lengths(prompts, names[1], bad), _lengths(outputs, names[2], bad), bad=bad)
+        times = stamps_of(stamps, names[0], bad)
+        yield Rows(lines, times, lengths_of(prompts, names[1], bad), lengths_of(outputs, names[2], bad), bad=bad)
 
 
 def _burstgpt(path: Path, settings: Settings) -> Iterator[Rows]:
     """BurstGPT: seconds since the start, and a row without response tokens for each failure."""
     names = ("Timestamp", "Request tokens", "Response tokens")
-    for lines, (stamps, prompts, outputs) in _csv_chunks(path, names):
+    for lines, (stamps, prompts, outputs) in csv_chunks(path, names):
         bad: dict[int, str] = {}
-        times = _numbers(stamps, names[0], bad)
-        yield Rows(lines, times, _lengths(prompts, names[1], bad), _lengths(outputs, names[2], bad), bad=bad)
-
-
-_BINNED = ("time_utc", "requests_per_min_mid_rescaled")
-_MINUTE_S = 60.0
-
-
-def _binned(path: Path, settings: Settings) -> Iterator[Rows]:
-    """Requests a minute at the middle of bins: arrivals are Poisson, with the rate of the bin."""
-    import numpy as np
-
-    stamps: list[NDArray[np.float64]] = []
-    rates: list[NDArray[np.float64]] = []
-    numbers: list[NDArray[np.int64]] = []
-    for lines, (times, values) in _csv_chunks(path, _BINNED):
-        bad: dict[int, str] = {}
-        stamps.append(_stamps(times, _BINNED[0], bad))
-        rates.append(_numbers(values, _BINNED[1], bad))
-        for number in np.flatnonzero(~(rates[-1] >= 0)).tolist():
-            bad.setdefault(number, f"{_BINNED[1]} is {rates[-1][number]:.6g}; expected 0 or more")
-        if bad:
-            number = min(bad)
-            raise TraceError(f"line {int(lines[number])} of {path.name}: {bad[number]}")
-        numbers.append(lines)
-    middle = np.concatenate(stamps) if stamps else np.zeros(0)
-    if middle.size < 2:  # noqa: PLR2004 - a width needs two middles
-        raise TraceError(f"{path.name} has {middle.size} bins; expected at least 2")
-    steps = np.diff(middle)
-    at = np.concatenate(numbers)
-    if steps.min() <= 0:
-        number = int(np.argmin(steps)) + 1
-        raise TraceError(f"line {int(at[number])} of {path.name} is not after the line before it; sort the bins")
-    edges = np.concatenate([[middle[0] - steps[0] / 2], middle[:-1] + steps / 2, [middle[-1] + steps[-1] / 2]])
-    per_s = np.concatenate(rates) / _MINUTE_S
-    for number in range(middle.size):
-        rng = np.random.default_rng(np.random.SeedSequence([settings.seed, _STREAM, number]))
-        width = edges[number + 1] - edges[number]
-        count = rng.poisson(per_s[number] * width)
-        times_s = np.sort(edges[number] + rng.random(count) * width)
-        yield Rows(np.full(count, at[number]), times_s, None, None)
-
-
-_STREAM = 201
+        times = numbers_of(stamps, names[0], bad)
+        yield Rows(lines, times, lengths_of(prompts, names[1], bad), lengths_of(outputs, names[2], bad), bad=bad)
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -457,7 +249,11 @@ def _vllm_texts(path: Path, settings: Settings) -> Iterator[Rows]:
 
 FORMATS: Mapping[str, Format] = {
     "azure": Format(_azure),
-    "azure-weekly": Format(_binned, has_lengths=False),
+    "azure-functions": Format(
+        read_function_rows, has_lengths=False, binned=True, serves=lambda path: durations_file(path) is not None
+    ),
+    "azure-weekly": Format(read_weekly, has_lengths=False, binned=True),
+    "bins": Format(read_bins, has_lengths=False, binned=True),
     "burstgpt": Format(_burstgpt, drops_empty=True),
     "mooncake": Format(_mooncake, hash_tokens=512, spreads=True),
     "sharegpt": Format(_sharegpt, timed=False),
@@ -468,7 +264,9 @@ FORMATS: Mapping[str, Format] = {
 
 _MARKS = {
     "TIMESTAMP": "azure",
-    _BINNED[0]: "azure-weekly",
+    MINUTES: "azure-functions",
+    WEEKLY[1]: "azure-weekly",
+    **dict.fromkeys(BIN_STARTS, "bins"),
     "Request tokens": "burstgpt",
     '"hash_ids"': "mooncake",
     '"output_tokens"': "vllm-prompts",

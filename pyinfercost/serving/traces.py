@@ -7,30 +7,26 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, number, path_of, shown, whole
 from .requests import CHUNK, Requests, joined
-from .trace_formats import CHARACTERS_PER_TOKEN, FORMATS, Rows, Settings, TraceError, format_of
+from .rules import Between, Faster, Repeated, Resampled, Rule, Thinned, ruled
+from .trace_formats import FORMATS, format_of
+from .trace_rows import CHARACTERS_PER_TOKEN, Rows, Settings, TraceError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .function_traces import FunctionLike
+
 HOLE_S = 3600.0
 """Seconds without a request from which on a trace counts as interrupted."""
 
-_FACTOR = Range(1e-9, 1e9)
 _RATE = Range(1e-9, 1e9, "requests/s")
-_SHARE = Range(1e-9, 1.0)
-_SECONDS = Range(0.0, 1e12, "s")
 _LONG = Range(1e-6, 1e12, "s")
-_COPIES = Range(1, 1_000_000)
-_REQUESTS = Range(1, 10**12, "requests")
 _SEED = Range(0, 2**63 - 1)
-_THIN, _JITTER, _BLOCKS = 301, 302, 303  # streams of random numbers
-
-Step: TypeAlias = "Callable[[Iterator[Requests]], Iterator[Requests]]"
 
 
 @dataclass(frozen=True)
@@ -76,18 +72,22 @@ class Trace:
         format: Its format, a key of `FORMATS`.
         timed: Whether requests have times.
         has_lengths: Whether requests have lengths.
+        has_service: Whether the trace says how long each request takes.
     """
 
     path: Path
     format: str
     timed: bool
     has_lengths: bool
+    has_service: bool
     _settings: Settings
     _rules: _Rules
-    _steps: tuple[Step, ...] = ()
+    _changes: tuple[Rule, ...] = ()
 
     def chunks(self) -> Iterator[Requests]:
-        """Yield the requests in order, a chunk at a time; the first one arrives at 0 s.
+        """Yield the requests in order, a chunk at a time.
+
+        The first one arrives at 0 s; of bins, 0 s is the start of the first bin.
 
         Raises:
             TraceError: A line is not what its format says; the message has the line and the value.
@@ -95,10 +95,7 @@ class Trace:
         return self._requests(_Dropped())
 
     def _requests(self, dropped: _Dropped) -> Iterator[Requests]:
-        found = _Checked(self, dropped).requests()
-        for step in self._steps:
-            found = step(found)
-        return found
+        return ruled(_Checked(self, dropped).requests(), self._changes)
 
     def summary(self) -> TraceSummary:
         """Read the trace once and return its figures."""
@@ -134,14 +131,8 @@ class Trace:
 
     def faster(self, factor: float) -> Trace:
         """Return the trace with all times divided by a factor: the same bursts, at a higher rate."""
-        by = number(factor, "factor", _FACTOR, TraceError)
         self._check_timed("faster")
-
-        def step(chunks: Iterator[Requests]) -> Iterator[Requests]:
-            for chunk in chunks:
-                yield replace(chunk, arrival_s=chunk.arrival_s / by)
-
-        return self._with(step)
+        return self._with(Faster(factor))
 
     def at_rate(self, rate_per_s: float) -> Trace:
         """Return the trace with times scaled to a mean rate; reads the trace once."""
@@ -154,37 +145,12 @@ class Trace:
 
     def thinned(self, share: float, *, seed: int = 0) -> Trace:
         """Return the trace in which each request stays with a probability, whatever happens to the others."""
-        kept = number(share, "share", _SHARE, TraceError)
-        start = whole(seed, "seed", _SEED, TraceError)
-
-        def step(chunks: Iterator[Requests]) -> Iterator[Requests]:
-            import numpy as np
-
-            for place, chunk in enumerate(chunks):
-                rng = np.random.default_rng(np.random.SeedSequence([start, _THIN, place]))
-                yield chunk.part(np.flatnonzero(rng.random(len(chunk)) < kept))
-
-        return self._with(step)
+        return self._with(Thinned(share, seed))
 
     def between(self, start_s: float, end_s: float) -> Trace:
         """Return the requests from one time to another, in seconds from the start; times begin at `start_s`."""
-        begin = number(start_s, "start_s", _SECONDS, TraceError)
-        end = number(end_s, "end_s", _SECONDS, TraceError)
         self._check_timed("between")
-        if not begin < end:
-            raise TraceError(f"start_s is {begin:.6g} and end_s is {end:.6g}; pass a later end")
-
-        def step(chunks: Iterator[Requests]) -> Iterator[Requests]:
-            import numpy as np
-
-            for chunk in chunks:
-                low, high = np.searchsorted(chunk.arrival_s, [begin, end])
-                part = chunk.part(slice(int(low), int(high)))
-                yield replace(part, arrival_s=part.arrival_s - begin)
-                if high < len(chunk):
-                    return
-
-        return self._with(step)
+        return self._with(Between(start_s, end_s))
 
     def repeated(self, copies: int, *, jitter_s: float = 0.0, seed: int = 0) -> Trace:
         """Return the trace with several copies of each request.
@@ -195,14 +161,7 @@ class Trace:
                 the trace, copies are like independent users.
             seed: Of these times.
         """
-        times = whole(copies, "copies", _COPIES, TraceError)
-        jitter = number(jitter_s, "jitter_s", _SECONDS, TraceError)
-        start = whole(seed, "seed", _SEED, TraceError)
-
-        def step(chunks: Iterator[Requests]) -> Iterator[Requests]:
-            return _repeated(chunks, times, jitter, start)
-
-        return self._with(step)
+        return self._with(Repeated(copies, jitter_s, seed))
 
     def resampled(self, requests: int, *, block_s: float = 60.0, seed: int = 0) -> Trace:
         """Return requests of blocks of the trace that are drawn with replacement, one after another.
@@ -215,18 +174,11 @@ class Trace:
             block_s: Seconds of a block.
             seed: Of the choice of blocks.
         """
-        count = whole(requests, "requests", _REQUESTS, TraceError)
-        length = number(block_s, "block_s", _LONG, TraceError)
-        start = whole(seed, "seed", _SEED, TraceError)
         self._check_timed("resampled")
+        return self._with(Resampled(requests, block_s, seed))
 
-        def step(chunks: Iterator[Requests]) -> Iterator[Requests]:
-            return _resampled(chunks, count, length, start)
-
-        return self._with(step)
-
-    def _with(self, step: Step) -> Trace:
-        return replace(self, _steps=(*self._steps, step))
+    def _with(self, rule: Rule) -> Trace:
+        return replace(self, _changes=(*self._changes, rule))
 
     def _check_timed(self, rule: str) -> None:
         if not self.timed:
@@ -245,34 +197,40 @@ def read_trace(
     format: str | None = None,
     *,
     times: bool = True,
-    holes: str = "error",
+    holes: str | None = None,
     hole_s: float = HOLE_S,
     disorder: str = "error",
     bad_rows: str = "error",
     spread: bool | None = None,
     tokens: Callable[[str], int] | None = None,
     turns: str = "first",
+    function: FunctionLike | None = None,
     seed: int = 0,
 ) -> Trace:
     """Open a request trace. Rows are read when `chunks` asks for them, so files may be larger than memory.
 
     Args:
-        path: The file: CSV of Azure (2023, 2024, or requests a minute by bins) or BurstGPT, JSON lines of Mooncake,
-            a JSON array like ShareGPT, or a result or prompts of vLLM's benchmark.
+        path: The file: CSV of Azure's language models (2023, 2024, or requests a minute by bins), of Azure Functions
+            (invocations a minute) or of BurstGPT; a table of bins with the columns `start_s` or `start_utc`, and
+            `requests`, `requests_per_s`, `requests_per_min` or `requests_per_h`; JSON lines of Mooncake, a JSON array
+            like ShareGPT, or a result or prompts of vLLM's benchmark.
         format: One of `FORMATS`; by default found from the first line.
         times: Whether to use the times of the trace; without them, arrivals are those of `Workload`.
         holes: What `hole_s` without a request are: `"error"`, `"keep"` (a quiet time), or `"close"`, which shortens
-            them to `hole_s`.
+            them to `hole_s`. By default an error, but of bins a quiet time, because these say so.
         hole_s: Seconds from which on an interval is a hole.
         disorder: What a time before that of the row before is: `"error"`, or `"sort"`, which puts rows in order that
             are at most 65,536 rows late.
         bad_rows: What a row with a value that is none is: `"error"`, or `"drop"`. Rows of BurstGPT without an answer
             have failed, and are always left out.
         spread: Whether requests with one time are spread evenly until the next time, because times are coarse; by
-            default in traces of Mooncake, whose times are 3 s apart.
+            default in traces of Mooncake, whose times are 3 s apart. Requests of bins are spread evenly over their bin,
+            and by default at random: as Poisson arrivals.
         tokens: Returns the tokens of a text, for traces with texts; by default 4 characters are a token.
         turns: Of conversations, `"first"` makes a request of the first answer, and `"all"` of each.
-        seed: Of arrivals of a trace that has rates alone.
+        function: Of Azure Functions: the hash of a function, at least 8 of its first characters, or its row from 1;
+            by default all functions.
+        seed: Of arrivals of a trace that has rates or counts alone, and of durations of Azure Functions.
 
     Raises:
         TraceError: The format is unknown, or an argument is.
@@ -282,6 +240,11 @@ def read_trace(
     name = format_of(file) if format is None else format
     if name not in FORMATS:
         raise TraceError(f"format is {shown(format)}; expected one of {', '.join(FORMATS)}")
+    row = FORMATS[name]
+    if holes is None:
+        holes = "keep" if row.binned else "error"
+    if function is not None and name != "azure-functions":
+        raise TraceError(f"function is {shown(function)} and the format is {name}; leave it out")
     for value, argument, known in (
         (holes, "holes", ("error", "keep", "close")),
         (disorder, "disorder", ("error", "sort")),
@@ -290,8 +253,13 @@ def read_trace(
     ):
         if value not in known:
             raise TraceError(f"{argument} is {shown(value)}; expected one of {', '.join(known)}")
-    row = FORMATS[name]
-    settings = Settings(tokens or _characters, turns == "all", whole(seed, "seed", _SEED, TraceError))
+    settings = Settings(
+        tokens or _characters,
+        all_turns=turns == "all",
+        seed=whole(seed, "seed", _SEED, TraceError),
+        evenly=bool(spread),
+        function=function,
+    )
     timed = row.timed and times
     if timed and name == "vllm-bench":  # it has times only since some version
         first = next(row.read(file, settings), None)
@@ -301,9 +269,9 @@ def read_trace(
         hole_s=number(hole_s, "hole_s", _LONG, TraceError),
         disorder=disorder,
         bad_rows=bad_rows,
-        spread=row.spreads if spread is None else bool(spread),
+        spread=not row.binned and (row.spreads if spread is None else bool(spread)),
     )
-    return Trace(file, name, timed, row.has_lengths, settings, rules)
+    return Trace(file, name, timed, row.has_lengths, row.serves(file), settings, rules)
 
 
 def _characters(text: str) -> int:
@@ -316,8 +284,8 @@ class _Checked:
     def __init__(self, trace: Trace, dropped: _Dropped) -> None:
         self._trace, self._rules, self._dropped = trace, trace._rules, dropped
         self._format = FORMATS[trace.format]
-        self._start_s: float | None = None
-        self._last_s = -float("inf")
+        self._start_s: float | None = 0.0 if self._format.binned else None
+        self._last_s = 0.0
         self._closed_s = 0.0  # taken out of holes
 
     def requests(self) -> Iterator[Requests]:
@@ -414,6 +382,8 @@ class _Checked:
         )
         if rows.conversations is not None:
             found = replace(found, conversation=rows.conversations[0], turn=rows.conversations[1].astype(np.int32))
+        if rows.functions is not None or rows.service_s is not None:
+            found = replace(found, function=rows.functions, service_s=rows.service_s)
         if rows.hashes is None:
             return found
         offsets = np.concatenate([[0], np.cumsum([len(each) for each in rows.hashes], dtype=np.int64)])
@@ -435,6 +405,8 @@ def _chosen(rows: Rows, places: NDArray[np.intp]) -> Rows:
         None if rows.outputs is None else rows.outputs[places],
         None if rows.hashes is None else [rows.hashes[place] for place in places.tolist()],
         None if rows.conversations is None else rows.conversations[:, places],
+        None if rows.functions is None else rows.functions[places],
+        None if rows.service_s is None else rows.service_s[places],
     )
 
 
@@ -447,7 +419,8 @@ def _both(one: Rows, other: Rows) -> Rows:
 
     hashes = None if one.hashes is None or other.hashes is None else [*one.hashes, *other.hashes]
     lines, times_s, prompts, outputs = (together(name) for name in ("lines", "times_s", "prompts", "outputs"))
-    return Rows(lines, times_s, prompts, outputs, hashes, together("conversations"))
+    others = (together(name) for name in ("conversations", "functions", "service_s"))
+    return Rows(lines, times_s, prompts, outputs, hashes, *others)
 
 
 def _spread(chunks: Iterator[Requests]) -> Iterator[Requests]:
@@ -474,54 +447,3 @@ def _evenly(chunk: Requests, until_s: float) -> Requests:
     gaps = np.diff(np.append(times, until_s))
     place = np.arange(len(chunk)) - np.repeat(first, counts)
     return replace(chunk, arrival_s=chunk.arrival_s + np.repeat(gaps / counts, counts) * place)
-
-
-def _repeated(chunks: Iterator[Requests], copies: int, jitter_s: float, seed: int) -> Iterator[Requests]:
-    import numpy as np
-
-    waiting: Requests | None = None
-    place = 0
-    for chunk in chunks:
-        # A few requests at a time: copies are many.
-        for first in range(0, len(chunk), max(1, CHUNK // copies)):
-            part = chunk.part(slice(first, first + max(1, CHUNK // copies)))
-            made = part.part(np.repeat(np.arange(len(part)), copies))
-            if not jitter_s:
-                yield made
-                continue
-            rng = np.random.default_rng(np.random.SeedSequence([seed, _JITTER, place]))
-            place += 1
-            later = rng.random(len(made)) * jitter_s
-            later[::copies] = 0.0
-            made = replace(made, arrival_s=made.arrival_s + later)
-            both = made if waiting is None else joined([waiting, made])
-            both = both.part(np.argsort(both.arrival_s, kind="stable"))
-            ready = int(np.searchsorted(both.arrival_s, part.arrival_s[-1], side="right"))
-            yield both.part(slice(0, ready))
-            waiting = both.part(slice(ready, len(both)))
-    if waiting is not None:
-        yield waiting
-
-
-def _resampled(chunks: Iterator[Requests], count: int, block_s: float, seed: int) -> Iterator[Requests]:
-    import numpy as np
-
-    known = joined(list(chunks))
-    if not len(known):
-        return
-    blocks = max(1, int(np.ceil((known.arrival_s[-1] + 1e-9) / block_s)))
-    edges = np.searchsorted(known.arrival_s, np.arange(blocks + 1) * block_s)
-    edges[-1] = len(known)
-    rng = np.random.default_rng(np.random.SeedSequence([seed, _BLOCKS]))
-    left, at = count, 0
-    while left > 0:
-        parts, held = [], 0
-        while held < min(left, CHUNK):
-            block = int(rng.integers(blocks))
-            part = known.part(slice(int(edges[block]), int(edges[block + 1])))
-            parts.append(replace(part, arrival_s=part.arrival_s + (at - block) * block_s))
-            held += len(part)
-            at += 1
-        made = joined(parts).part(slice(0, left))
-        left -= len(made)
-        yield made

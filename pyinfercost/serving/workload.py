@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from math import isfinite
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .._checks import MOST, Range, number, shown, whole
-from .arrivals import AtOnce, ClosedLoop, parse_arrivals
+from .arrival_texts import parse_arrivals
+from .arrivals import AtOnce, ClosedLoop, GammaArrivals
 from .conversations import Turns, conversations
 from .lengths import MOST_TOKENS, Lengths, parse_lengths
 from .replay import Replay
 from .requests import CHUNK, Requests, WorkloadError, joined
+from .rules import Between, Repeated, Rule, Thinned, ruled, scaling
 from .traces import Trace, read_trace
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .arrivals import Arrivals, ArrivalsLike
+    from .arrival_texts import Arrivals, ArrivalsLike
+    from .arrivals import ArrivalRun, Times
     from .lengths import LengthsLike
 
 _REQUESTS = Range(1, 10**12, "requests")
 _SECONDS = Range(1e-9, 1e12, "s")
 _SEED = Range(0, 2**63 - 1)
-_PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS = range(5)  # streams of random numbers
+_PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
 _FEW = 1000
+_TAKEN = 4096  # arrivals that are made together where few may be needed
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,12 @@ class Workload:
         rate_per_s: Mean rate of requests of an open loop; of conversations with `turns`.
         clients: Clients of a closed loop, instead of a rate. Without either, all requests arrive at once.
         arrivals: How requests arrive: `"poisson"` (the default of a rate), `"gamma:cv=4"`,
-            `"bursts:size=8,spacing_s=0.01"`, `"diurnal:depth=0.8"`, `"closed:think_s=2"`, `"at-once"`, or an object of
-            `arrivals`.
+            `"bursts:size=8,spacing_s=0.01"`, `"diurnal:peak=3,weekend=0.5"`, `"mmpp:burst=5,share=0.1,length_s=60"`,
+            `"closed:think_s=2"`, `"at-once"`, or an object of `arrivals` or `varying_arrivals`. A text may have the
+            rate, `"gamma:20,cv=4"` or `"diurnal:mean=20,peak=3"`, in the place of `rate_per_s`.
         prompt: Tokens of prompts: a number, `"uniform:100-200"`, `"lognormal:mean=512,cv=1.2"`, observed lengths, or
-            an object of `lengths`.
+            an object of `lengths`. Without `prompt` and `output`, requests have no tokens, like those of a model of
+            images.
         output: Tokens of answers, likewise.
         requests: Number of requests; without it those of `duration_s`, of the trace, or 1,000.
         duration_s: Time after which no request arrives.
@@ -101,6 +109,7 @@ class Workload:
     turns: Turns | None = None
     trace: Trace | Replay | None = None
     seed: int = 0
+    _changes: tuple[Rule, ...] = field(default=(), repr=False)
     _arrivals: Arrivals = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -116,13 +125,11 @@ class Workload:
         if self.trace is not None:
             self._check_trace()
         made = parse_arrivals(self.arrivals, rate_per_s=self.rate_per_s, clients=self.clients)
-        if self.trace is None:
-            for name in ("prompt", "output"):
-                if getattr(self, name) is None:
-                    raise WorkloadError(f"{name} is not given; pass the tokens of it, such as {name}=256")
-        for name in ("prompt", "output"):
+        for name, other in (("prompt", "output"), ("output", "prompt")):
             if getattr(self, name) is not None:
                 checked[name] = parse_lengths(getattr(self, name), name)
+            elif any(getattr(self, each) is not None for each in (other, "prefixes", "turns")):
+                raise WorkloadError(f"{name} is not given; pass the tokens of it, such as {name}=256")
         if self.duration_s is not None and isinstance(made, (AtOnce, ClosedLoop)) and self.trace is None:
             raise WorkloadError(
                 f"duration_s is {shown(self.duration_s)}, and arrivals have no times of their own; pass requests"
@@ -142,9 +149,6 @@ class Workload:
                 "rate_per_s or arrivals is given beside a trace with times; scale its times with trace.at_rate, or "
                 "pass read_trace(..., times=False)"
             )
-        for name in ("prompt", "output"):
-            if not self.trace.has_lengths and getattr(self, name) is None:
-                raise WorkloadError(f"{name} is not given, and the trace has no lengths; pass {name}=")
 
     @classmethod
     def read(cls, path: str | PathLike[str], **options: Any) -> Workload:
@@ -176,30 +180,47 @@ class Workload:
         """Yield the requests in order, in chunks of at most 65,536.
 
         Memory is that of one chunk; with `turns` also that of the conversations that go on.
+
+        Raises:
+            WorkloadError: The rate declines to nothing before there are as many requests.
         """
-        limit = self.requests
-        if limit is None and self.duration_s is None and self.trace is None:
-            limit = _FEW
+        yield from ruled(self._limited(), self._changes)
+
+    def _limited(self) -> Iterator[Requests]:
+        """Yield the requests up to their number or time, before changes."""
+        import numpy as np
+
         if self.trace is not None:
             made = self._of_trace(self.trace)
         elif self.turns is None:
             made = self._drawn()
         else:
-            made = conversations(self.turns, *self._lengths(), self.drawn_chunk, self.rng)
-        left = limit
+            run = self._begin()
+            starts = partial(self._drawn_chunk, run)
+            made = conversations(self.turns, *self._lengths(), starts, self.rng)
+        left = self._limit
         for chunk in made:
             kept = chunk
             if self.duration_s is not None:
-                import numpy as np
-
                 kept = kept.part(slice(0, int(np.searchsorted(kept.arrival_s, self.duration_s, side="right"))))
             if left is not None:
                 kept = kept.part(slice(0, left))
                 left -= len(kept)
             if len(kept):
+                if kept.arrival_s[-1] == np.inf:
+                    raise WorkloadError(
+                        "the rate declines to nothing before there are as many requests; pass fewer, or duration_s"
+                    )
                 yield kept
             if len(kept) < len(chunk) or left == 0:
                 return
+
+    @property
+    def _limit(self) -> int | None:
+        """Number of requests; None without a limit."""
+        if self.requests is None and self.duration_s is None and self.trace is None:
+            return _FEW
+        return self.requests
 
     def all(self) -> Requests:
         """Return all requests in one value."""
@@ -211,30 +232,51 @@ class Workload:
 
         return np.random.default_rng(np.random.SeedSequence([self.seed, stream, chunk]))
 
-    def _drawn(self) -> Iterator[Requests]:
-        at, number_ = 0.0, 0
-        while True:
-            chunk = self.drawn_chunk(number_, CHUNK, at)
-            yield chunk
-            at, number_ = float(chunk.arrival_s[-1]), number_ + 1
+    def _begin(self) -> ArrivalRun:
+        """Return a run of the arrivals."""
+        return self._arrivals.begin(self.rng(_STATES, 0))
 
-    def drawn_chunk(self, chunk: int, count: int, at: float) -> Requests:
-        """Return the requests of a chunk, of which each has `count`, where the arrival before it was at `at`."""
+    def _drawn(self) -> Iterator[Requests]:
+        run, number_ = self._begin(), 0
+        while True:
+            yield self._drawn_chunk(run, number_, CHUNK)
+            number_ += 1
+
+    def _drawn_chunk(self, run: ArrivalRun, chunk: int, count: int) -> Requests:
+        """Return the requests of the next chunk, of which each has `count`."""
         import numpy as np
 
-        prompts, outputs = self._lengths()
-        prompt = prompts.draw(self.rng(_PROMPTS, chunk), count)
-        found = Requests(
-            arrival_s=self._arrivals.times(self.rng(_TIMES, chunk), count, at, chunk * count),
-            prompt_tokens=prompt,
-            output_tokens=outputs.draw(self.rng(_OUTPUTS, chunk), count),
-        )
+        prompt = output = np.zeros(count, dtype=np.int32)
+        if self.prompts is not None and self.outputs is not None:
+            prompt = self.prompts.draw(self.rng(_PROMPTS, chunk), count)
+            output = self.outputs.draw(self.rng(_OUTPUTS, chunk), count)
+        found = Requests(self._times(run, chunk, count), prompt, output)
         if isinstance(self._arrivals, ClosedLoop):
             found = replace(found, think_s=self._arrivals.thinks(self.rng(_THINKS, chunk), count))
         if self.prefixes is not None:
             prefix = self.prefixes.draw(self.rng(_GROUPS, chunk), count)
             tokens = np.where(prefix >= 0, self.prefixes.tokens, 0).astype(np.int32)
             found = replace(found, prefix=prefix, prefix_tokens=tokens, prompt_tokens=prompt + tokens)
+        return found
+
+    def _times(self, run: ArrivalRun, chunk: int, count: int) -> Times:
+        """Return the arrivals of a chunk; infinite ones in the place of those after `duration_s`."""
+        import numpy as np
+
+        rng = self.rng(_TIMES, chunk)
+        if self.turns is not None:
+            found = run.take(rng, count)
+            if count and found[-1] == np.inf:
+                raise WorkloadError("the rate declines to nothing; pass a smaller decline to a workload with turns")
+            return found
+        if self.duration_s is None:
+            return run.take(rng, count)
+        found = np.full(count, np.inf)
+        for first in range(0, count, _TAKEN):
+            part = found[first : first + _TAKEN]
+            part[:] = run.take(rng, part.size)
+            if part[-1] > self.duration_s:
+                break
         return found
 
     def _lengths(self) -> tuple[Lengths, Lengths]:
@@ -244,19 +286,77 @@ class Workload:
         return self.prompts, self.outputs
 
     def _of_trace(self, trace: Trace | Replay) -> Iterator[Requests]:
-        at, number_, first = 0.0, 0, 0
+        # One sequence of random numbers each: lengths and times do not depend on where chunks of the trace end.
+        of_prompts, of_outputs, of_times = (self.rng(stream, 0) for stream in (_PROMPTS, _OUTPUTS, _TIMES))
+        run = self._begin()
         for chunk in trace.chunks():
             found = chunk
-            if not trace.has_lengths:
-                prompts, outputs = self._lengths()
+            if not trace.has_lengths and self.prompts is not None and self.outputs is not None:
                 found = replace(
                     found,
-                    prompt_tokens=prompts.draw(self.rng(_PROMPTS, number_), len(chunk)),
-                    output_tokens=outputs.draw(self.rng(_OUTPUTS, number_), len(chunk)),
+                    prompt_tokens=self.prompts.draw(of_prompts, len(chunk)),
+                    output_tokens=self.outputs.draw(of_outputs, len(chunk)),
                 )
             if not trace.timed:
-                times = self._arrivals.times(self.rng(_TIMES, number_), len(chunk), at, first)
-                found = replace(found, arrival_s=times)
-                at = float(times[-1]) if len(times) else at
+                found = replace(found, arrival_s=run.take(of_times, len(chunk)))
             yield found
-            number_, first = number_ + 1, first + len(chunk)
+
+    # ---- changes ----
+
+    @property
+    def changed(self) -> bool:
+        """Whether requests were cut, thinned or repeated."""
+        return bool(self._changes)
+
+    def at_rate(self, rate_per_s: float) -> Workload:
+        """Return the workload at another mean rate: times of a trace are scaled, and arrivals are drawn at the rate.
+
+        Raises:
+            WorkloadError: It is a closed loop, has all requests at once, or was changed by rules before.
+        """
+        if self._changes:
+            raise WorkloadError("the workload was cut, thinned or repeated; change its rate before")
+        if self.trace is not None and self.trace.timed:
+            return replace(self, trace=self.trace.at_rate(rate_per_s))
+        if isinstance(self._arrivals, ClosedLoop) or (isinstance(self._arrivals, AtOnce) and self.arrivals is not None):
+            raise WorkloadError(f"arrivals is {shown(self.arrivals)}, without a rate to change; pass another one")
+        if isinstance(self._arrivals, AtOnce):
+            return replace(self, arrivals=GammaArrivals(rate_per_s))
+        return replace(self, rate_per_s=None, arrivals=self._arrivals.at_rate(rate_per_s))
+
+    def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
+        """Return so many times the requests in the same time.
+
+        Arrivals are drawn at the higher or lower rate. Requests of a trace are thinned by a factor below 1: each stays
+        with this probability. Above 1, each is repeated and, if the factor is not whole, thinned then.
+
+        Args:
+            factor: Requests / requests before.
+            jitter_s: Copies but the first arrive up to so much later, uniformly.
+            seed: Of the requests that stay, and of the jitter.
+        """
+        rules = scaling(factor, jitter_s, seed)
+        if self.trace is None and not self._changes and isfinite(self._arrivals.rate_per_s):
+            limit = None if self._limit is None else max(1, round(self._limit * factor))
+            return replace(self.at_rate(self._arrivals.rate_per_s * factor), requests=limit)
+        return replace(self, _changes=(*self._changes, *rules))
+
+    def thinned(self, share: float, *, seed: int = 0) -> Workload:
+        """Return the workload in which each request stays with a probability, whatever happens to the others."""
+        return replace(self, _changes=(*self._changes, Thinned(share, seed)))
+
+    def between(self, start_s: float, end_s: float) -> Workload:
+        """Return the requests from one time to another; times begin at `start_s`.
+
+        The requests of the following day are `between(86_400, 172_800)`. Limits of the workload hold before.
+        """
+        self._check_timed("between")
+        return replace(self, _changes=(*self._changes, Between(start_s, end_s)))
+
+    def repeated(self, copies: int, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
+        """Return the workload with several copies of each request, as `Trace.repeated` does."""
+        return replace(self, _changes=(*self._changes, Repeated(copies, jitter_s, seed)))
+
+    def _check_timed(self, change: str) -> None:
+        if isinstance(self._arrivals, (AtOnce, ClosedLoop)) and not (self.trace is not None and self.trace.timed):
+            raise WorkloadError(f"arrivals have no times of their own, and {change} changes them; pass a rate")

@@ -106,7 +106,10 @@ def test_a_search_without_an_answer_fails(model: str) -> None:
         (("-H", "l4", *LOAD), "Missing option '--engine'"),
         ((*ON, "--prompt", "4", "--output", "4"), "expected one, such as --rate 4/s"),
         ((*ON, "--rate", "4/s", "--output", "4"), "Missing option '--prompt'"),
-        ((*ON, "--rate", "4/y", "--prompt", "4", "--output", "4"), "--rate takes a number per s, min or h"),
+        (
+            (*ON, "--rate", "4/y", "--prompt", "4", "--output", "4"),
+            "--rate is '4/y'; expected a number per s",
+        ),
         ((*ON, "--rate", "4", "--prompt", "four", "--output", "4"), "prompt is 'four'"),
         ((*ON, *LOAD, "--slo", "tttt_p99<4"), "--slo: slo has the unknown metric 'tttt_p99'"),
         ((*ON, *LOAD, "--find", "cheapest"), "--find needs --slo"),

@@ -33,7 +33,13 @@ def test_seeds_differ() -> None:
 
 
 def test_arrivals_ascend_over_chunks() -> None:
-    for arrivals in ("poisson", "gamma:cv=4", "bursts:size=8", "diurnal:depth=0.9,period_s=600"):
+    for arrivals in (
+        "poisson",
+        "gamma:cv=4",
+        "bursts:size=8",
+        "diurnal:peak=1.9,period_s=600",
+        "mmpp:burst=3,share=0.2,length_s=2",
+    ):
         found = Workload(rate_per_s=50, arrivals=arrivals, prompt=1, output=1, requests=3 * CHUNK).all()
         assert np.diff(found.arrival_s).min() >= 0
         assert len(found) / found.arrival_s[-1] == pytest.approx(50, rel=0.05)

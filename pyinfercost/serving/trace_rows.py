@@ -1,0 +1,234 @@
+"""Rows of request traces, and what reads them from CSV files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from .._checks import excerpt, shown
+from ..errors import FileAccessError, InputError, MissingFileError
+from .requests import CHUNK
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+CHARACTERS_PER_TOKEN = 4.0
+"""Characters of English text for a token of usual vocabularies; assumed where a trace has text and no lengths."""
+
+
+class TraceError(InputError):
+    """A request trace that cannot be read: a column, a line or a value of it."""
+
+
+@dataclass
+class Rows:
+    """Rows of a trace; arrays have one length.
+
+    Attributes:
+        lines: Line of the file, or number of the item, of each row.
+        times_s: Times in seconds since 1970 or since the start of the trace; None if the trace has none.
+        prompts: Tokens of prompts; -1 for a row to be dropped or refused. None if the trace has no lengths.
+        outputs: Tokens of answers, likewise.
+        hashes: Hashes of the blocks of each prompt.
+        conversations: Conversation and turn of each row.
+        functions: Number of the function of each row.
+        service_s: Seconds that each request takes, of traces that have them.
+        bad: Place of a bad row -> the reason.
+    """
+
+    lines: NDArray[np.int64]
+    times_s: NDArray[np.float64] | None
+    prompts: NDArray[np.int64] | None
+    outputs: NDArray[np.int64] | None
+    hashes: Sequence[Sequence[int]] | None = None
+    conversations: NDArray[np.int64] | None = None
+    functions: NDArray[np.int64] | None = None
+    service_s: NDArray[np.float64] | None = None
+    bad: dict[int, str] = field(default_factory=dict)
+
+
+class Settings(NamedTuple):
+    """What formats need beside the file.
+
+    Attributes:
+        count: Returns the tokens of a text.
+        all_turns: Whether each answer of a conversation is a request; else the first alone.
+        seed: Of arrivals that are drawn from rates or counts.
+        evenly: Whether these are spread evenly over a bin; else at random.
+        function: Hash, or number of the row, of the function that is read; None for all.
+    """
+
+    count: Callable[[str], int]
+    all_turns: bool
+    seed: int
+    evenly: bool = False
+    function: str | int | None = None
+
+
+class Format(NamedTuple):
+    """A format.
+
+    Attributes:
+        read: Yields the rows of a file.
+        timed: Whether rows have times.
+        has_lengths: Whether rows have lengths.
+        hash_tokens: Tokens of a block that has a hash; 0 without hashes.
+        drops_empty: Whether requests without an answer have failed, and are left out.
+        spreads: Whether several requests have one time because times are coarse.
+        binned: Whether rows are made of bins: times begin with the first bin, and bins without requests are known to
+            have none.
+        serves: Returns whether a file says how long requests take.
+    """
+
+    read: Callable[[Path, Settings], Iterator[Rows]]
+    timed: bool = True
+    has_lengths: bool = True
+    hash_tokens: int = 0
+    drops_empty: bool = False
+    spreads: bool = False
+    binned: bool = False
+    serves: Callable[[Path], bool] = lambda path: False
+
+
+def opened(path: Path) -> IO[str]:
+    """Open a text file.
+
+    Raises:
+        MissingFileError: There is none.
+        FileAccessError: It cannot be read.
+    """
+    try:
+        return path.open(encoding="utf-8-sig", newline="")
+    except FileNotFoundError:
+        raise MissingFileError(f"{shown(str(path))} does not exist; expected a request trace") from None
+    except OSError as error:
+        raise FileAccessError(f"{shown(str(path))} cannot be read: {error.strerror}") from error
+
+
+# ---- CSV -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def csv_rows(path: Path) -> Iterator[Any]:
+    """Return the reader of a CSV file, of the `csv` module.
+
+    Raises:
+        MissingFileError: There is none.
+        FileAccessError: It cannot be read.
+        TraceError: It is no CSV file in UTF-8.
+    """
+    with opened(path) as file:
+        reader = csv.reader(file)
+        try:
+            yield reader
+        except UnicodeDecodeError as error:
+            raise TraceError(f"{path.name} is no text in UTF-8 (byte {error.start}); expected a CSV file") from None
+        except csv.Error as error:
+            raise TraceError(f"line {reader.line_num} of {path.name} is no CSV: {error}") from None
+
+
+def places_of(header: Sequence[str], needed: Sequence[str], path: Path) -> list[int]:
+    """Return the places of columns in a header.
+
+    Raises:
+        TraceError: It has not all of them.
+    """
+    names = [name.strip() for name in header]
+    missing = ", ".join(name for name in needed if name not in names)
+    if missing:
+        raise TraceError(
+            f"line 1 of {path.name} has the columns {excerpt(', '.join(names)) or 'none'}, without {missing}; "
+            f"expected {', '.join(needed)}"
+        )
+    return [names.index(name) for name in needed]
+
+
+def csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.int64], list[list[str]]]]:
+    """Yield lines and the texts of the needed columns."""
+    import numpy as np
+
+    with csv_rows(path) as reader:
+        header: list[str] = next(reader, [])
+        places = places_of(header, needed, path)
+        most = max(places)
+        while True:
+            first = reader.line_num + 1
+            rows = list(islice(reader, CHUNK))
+            if not rows:
+                return
+            lines = np.arange(first, first + len(rows))
+            if reader.line_num != first + len(rows) - 1:  # texts with line breaks: lines are not those of rows
+                lines = lines.clip(max=reader.line_num)
+            kept = [number for number, row in enumerate(rows) if row]
+            for number in kept:
+                if len(rows[number]) <= most:
+                    raise TraceError(
+                        f"line {int(lines[number])} of {path.name} has {len(rows[number])} values; expected "
+                        f"{len(header)}"
+                    )
+            yield lines[kept], [[rows[number][place] for number in kept] for place in places]
+
+
+def numbers_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:
+    """Return numbers; NaN, and a reason, for what is none."""
+    import numpy as np
+
+    try:
+        found = np.asarray(texts, dtype=np.str_).astype(np.float64)
+    except ValueError:
+        found = np.full(len(texts), np.nan)
+        for number, text in enumerate(texts):
+            try:
+                found[number] = float(text)
+            except ValueError:
+                bad.setdefault(number, f"{name} is {shown(text)}; expected a number")
+    return found
+
+
+def lengths_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.int64]:
+    """Return whole numbers; -1, and a reason, for what is none, or below 0."""
+    return checked_lengths(numbers_of(texts, name, bad), name, bad)
+
+
+def checked_lengths(values: NDArray[np.float64], name: str, bad: dict[int, str]) -> NDArray[np.int64]:
+    """Return whole numbers; -1, and a reason, for what is none, or below 0."""
+    import numpy as np
+
+    wrong = ~((values >= 0) & (values <= _MOST_LENGTH) & (np.floor(values) == values))
+    for number in np.flatnonzero(wrong).tolist():
+        bad.setdefault(number, f"{name} is {values[number]:.17g}; expected a whole number of tokens, 0 or more")
+    return np.where(wrong, -1, np.nan_to_num(values)).astype(np.int64)
+
+
+_MOST_LENGTH = 1e8
+
+
+def stamps_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:
+    """Return seconds since 1970 of dates with times; those without a zone are in UTC."""
+    import numpy as np
+
+    plain = [text[:-6] if text.endswith("+00:00") else text.removesuffix("Z") for text in texts]
+    try:
+        stamps = np.asarray(plain, dtype="datetime64[ns]")
+        if not np.isnat(stamps).any():
+            whole = stamps.astype("datetime64[s]")
+            seconds: NDArray[np.float64] = whole.astype(np.int64) + (stamps - whole).astype(np.int64) * 1e-9
+            return seconds
+    except ValueError:
+        pass
+    found = np.full(len(texts), np.nan)
+    for number, text in enumerate(texts):
+        try:
+            at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+            found[number] = (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+        except ValueError:
+            bad.setdefault(number, f"{name} is {shown(text)}; expected a date and a time, as in ISO 8601")
+    return found

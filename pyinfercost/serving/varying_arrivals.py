@@ -1,0 +1,372 @@
+"""Arrivals whose rate changes over time: seasons of a day and a week, growth, and Markov-modulated bursts.
+
+The rate at a time is the mean rate times factors: a `Season`, exponential growth, and a `Modulation`, whose states
+change at random. Arrivals of a renewal process of rate 1 are mapped through the inverse of the integral of the rate
+(Cinlar, Introduction to Stochastic Processes, 1975, chapter 4). With exponential intervals this is exactly the
+Poisson process with that rate; other intervals have their variation in units of the current mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp, isclose, lcm
+from typing import TYPE_CHECKING, ClassVar
+
+from .._checks import Range, number, shown
+from .arrivals import RATE, VARIATION, ArrivalRun, ArrivalsError, UnitGaps
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .arrivals import Times
+
+DAY_S = 86_400.0
+DAYS = 7
+"""Periods of a week."""
+
+WEIGHT = Range(0.0, 1e12)
+PERIOD = Range(1e-3, 1e10, "s")
+PEAK = Range(1.0, 40.0)
+SOJOURN = Range(1e-6, 1e10, "s")
+BURST = Range(1.0, 1e6)
+SHARE = Range(1e-6, 1.0 - 1e-6)
+GROWTH = Range(-0.9, 10.0)
+_HOURS = 168
+_INTERVALS = 96  # of the default profile: quarters of an hour
+_PIECES = 4096  # about as many pieces of constant factors are made together
+_DOUBLINGS = 60
+_LEAST = 1e-9  # share of the first rate below which a decline has ended
+
+
+# ---- factors of the rate ---------------------------------------------------------------------------------------------
+
+
+def peaked_profile(peak: float) -> tuple[float, ...]:
+    """Return a profile of 96 intervals with one smooth maximum in the middle of the period.
+
+    Weights are exp(k cos(2 pi t / period - pi)), the density of von Mises; k is found such that the maximum is `peak`
+    times the mean. For small peaks this is a sine.
+
+    Raises:
+        ArrivalsError: `peak` is below 1 or above 40.
+    """
+    import numpy as np
+
+    wanted = number(peak, "peak", PEAK, ArrivalsError)
+    height = -np.cos(2 * np.pi * (np.arange(_INTERVALS) + 0.5) / _INTERVALS)
+
+    def weights(k: float) -> Times:
+        found = np.exp(k * (height - height.max()))
+        scaled: Times = found / found.mean()
+        return scaled
+
+    low, high = 0.0, 1.0
+    while weights(high).max() < wanted:
+        low, high = high, 2 * high
+    for _ in range(_DOUBLINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if weights(middle).max() < wanted else (low, middle)
+    return tuple(weights(high).tolist())
+
+
+@dataclass(frozen=True)
+class Season:
+    """A profile that is repeated, such as that of a day, and the weights of the seven days of a week.
+
+    Attributes:
+        profile: Weights of equal intervals of a period; one interval by default, so that the week alone decides.
+        week: Weights of seven periods, or of 168 hours of them, by which those of the profile are multiplied.
+        period_s: Seconds of a period. The first one begins at time 0; of a week it is the Monday.
+    """
+
+    profile: tuple[float, ...] = (1.0,)
+    week: tuple[float, ...] = ()
+    period_s: float = DAY_S
+
+    def __post_init__(self) -> None:
+        for name in ("profile", "week"):
+            given = getattr(self, name)
+            if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+                raise ArrivalsError(f"{name} is {shown(given)}; expected a sequence of weights")
+            weights = tuple(number(weight, f"a weight of {name}", WEIGHT, ArrivalsError) for weight in given)
+            if (weights or name == "profile") and not sum(weights) > 0:
+                raise ArrivalsError(f"{name} is {shown(given)}; expected at least one weight above 0")
+            self.__dict__[name] = weights
+        if self.week and len(self.week) not in (DAYS, _HOURS):
+            raise ArrivalsError(f"week has {len(self.week)} weights; expected {DAYS} of days, or {_HOURS} of hours")
+        self.__dict__["period_s"] = number(self.period_s, "period_s", PERIOD, ArrivalsError)
+        if not self.pieces()[1].max() > 0:
+            raise ArrivalsError("profile and week have no time at which both are above 0; expected one")
+
+    @property
+    def cycle_s(self) -> float:
+        """Seconds after which the season repeats itself: a period, or seven with a week."""
+        return self.period_s * (DAYS if self.week else 1)
+
+    def pieces(self) -> tuple[Times, Times]:
+        """Return the starts of intervals in a cycle, in seconds, and their weights, whose mean over time is 1."""
+        import numpy as np
+
+        periods = DAYS if self.week else 1
+        of_profile, of_week = len(self.profile) * periods, len(self.week) or 1
+        units = lcm(of_profile, of_week)
+        starts = np.union1d(np.arange(of_profile) * (units // of_profile), np.arange(of_week) * (units // of_week))
+        weights: Times = np.asarray(self.profile)[starts // (units // of_profile) % len(self.profile)]
+        if self.week:
+            weights = weights * np.asarray(self.week)[starts // (units // of_week)]
+        mean = float(weights @ np.diff(np.append(starts, units))) / units
+        if mean > 0:
+            weights = weights / mean
+        seconds: Times = starts.astype(np.float64) * (self.cycle_s / units)
+        return seconds, weights
+
+
+@dataclass(frozen=True)
+class Modulation:
+    """States of a Markov chain in continuous time, each with a rate: with Poisson arrivals, an MMPP.
+
+    A sojourn in a state is exponential. The next state is any other one, each equally likely. The chain is stationary
+    from time 0 on.
+
+    Attributes:
+        rates: Rates of the states, in any unit: the mean rate of arrivals is given beside them.
+        sojourns_s: Mean sojourn in each state, in seconds.
+    """
+
+    rates: tuple[float, ...]
+    sojourns_s: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name, within in (("rates", WEIGHT), ("sojourns_s", SOJOURN)):
+            given = getattr(self, name)
+            if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
+                raise ArrivalsError(f"{name} is {shown(given)}; expected a number for each state")
+            self.__dict__[name] = tuple(number(each, f"one of {name}", within, ArrivalsError) for each in given)
+        if len(self.rates) != len(self.sojourns_s) or len(self.rates) < 2:  # noqa: PLR2004 - a change needs two states
+            raise ArrivalsError(
+                f"rates has {len(self.rates)} states and sojourns_s {len(self.sojourns_s)}; expected as many of both, "
+                "at least 2"
+            )
+        if not max(self.rates) > 0:
+            raise ArrivalsError(f"rates is {shown(self.rates)}; expected at least one above 0")
+
+    @classmethod
+    def of_bursts(cls, burst: float, share: float, length_s: float) -> Modulation:
+        """Return the two states of quiet and burst.
+
+        With the mean rate m, the rate of a burst is burst x m, and between bursts m (1 - share x burst) / (1 - share).
+
+        Args:
+            burst: Rate of a burst / mean rate.
+            share: Share of the time in bursts.
+            length_s: Mean length of a burst, in seconds.
+
+        Raises:
+            ArrivalsError: A value is out of range, or bursts alone would have more than the mean rate.
+        """
+        factor = number(burst, "burst", BURST, ArrivalsError)
+        part = number(share, "share", SHARE, ArrivalsError)
+        length = number(length_s, "length_s", SOJOURN, ArrivalsError)
+        quiet = 1 - factor * part
+        if quiet < 0 and not isclose(factor * part, 1):
+            raise ArrivalsError(
+                f"bursts of {factor:.6g} x the mean rate in {part:.6g} of the time have more than all requests; pass "
+                f"burst up to {1 / part:.6g}, or a smaller share"
+            )
+        return cls((max(0.0, quiet) / (1 - part), factor), (length * (1 - part) / part, length))
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of the time in each state: sojourn / sum of sojourns, because each state follows as often."""
+        total = sum(self.sojourns_s)
+        return tuple(sojourn / total for sojourn in self.sojourns_s)
+
+    @property
+    def mean_rate(self) -> float:
+        """Mean of the rates over time."""
+        return sum(share * rate for share, rate in zip(self.shares, self.rates, strict=True))
+
+
+def growth_per_day(share: float, days: float) -> float:
+    """Return the growth per day, compounded, of a growth of `share` in some days: (1 + share)^(1 / days) - 1."""
+    return float((1 + share) ** (1 / days) - 1)
+
+
+# ---- the process -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VaryingArrivals:
+    """Arrivals with a mean rate and factors of it that change over time.
+
+    Attributes:
+        rate_per_s: Mean rate over a cycle of the season and over the states of the modulation; with growth, at time 0.
+        season: Profile of the day and of the week.
+        modulation: Rates that change at random.
+        growth_per_day: Growth of the rate per day, continuous and compounded: 0.01 for 1 % each day.
+        variation: Coefficient of variation of intervals, in units of the current mean; 1 for a Poisson process.
+    """
+
+    rate_per_s: float
+    season: Season | None = None
+    modulation: Modulation | None = None
+    growth_per_day: float = 0.0
+    variation: float = 1.0
+    clients: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in (("season", Season), ("modulation", Modulation)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise ArrivalsError(f"{name} is {shown(value)}; expected a {kind.__name__}")
+        self.__dict__.update(
+            rate_per_s=number(self.rate_per_s, "rate_per_s", RATE, ArrivalsError),
+            growth_per_day=number(self.growth_per_day, "growth_per_day", GROWTH, ArrivalsError),
+            variation=number(self.variation, "variation", VARIATION, ArrivalsError),
+        )
+
+    def begin(self, states: np.random.Generator) -> ArrivalRun:
+        """Return a run of the process; `states` are the random numbers of the modulation."""
+        return _VaryingRun(self, states)
+
+    def at_rate(self, rate_per_s: float) -> VaryingArrivals:
+        """Return the same factors at another mean rate."""
+        return replace(self, rate_per_s=rate_per_s)
+
+
+class _VaryingRun:
+    """A run: pieces of time with constant factors, made window by window, and arrivals that are mapped to them.
+
+    Windows have one length whatever is taken, so that sums are rounded alike. After a decline to a 10^9th of the first
+    rate, arrivals are infinite.
+    """
+
+    def __init__(self, arrivals: VaryingArrivals, states: np.random.Generator) -> None:
+        import numpy as np
+
+        self._gaps = UnitGaps(arrivals.variation)
+        self._growth_per_s = float(np.log1p(arrivals.growth_per_day)) / DAY_S
+        self._chain = None if arrivals.modulation is None else _Chain(arrivals.modulation, states)
+        self._season = arrivals.season
+        self._rate_per_s = arrivals.rate_per_s
+        changes_per_s = 1 / (30 * DAY_S)
+        if arrivals.season is not None:
+            self._starts, self._weights = arrivals.season.pieces()
+            changes_per_s += self._starts.size / arrivals.season.cycle_s
+        if arrivals.modulation is not None:
+            sojourns = arrivals.modulation.sojourns_s
+            changes_per_s += len(sojourns) / sum(sojourns)
+        # Over a window, growth changes the rate by a factor of e at most.
+        self._window_s = min(_PIECES / changes_per_s, 1 / max(abs(self._growth_per_s), 1e-300))
+        self._windows = 0
+        self._edges, self._rates, self._expected = np.zeros(1), np.zeros(0), np.zeros(1)
+
+    def take(self, rng: np.random.Generator, count: int) -> Times:
+        import numpy as np
+
+        units = self._gaps.take(rng, count)
+        parts = []
+        while True:
+            ready = int(np.searchsorted(units, self._expected[-1]))
+            if ready:
+                parts.append(self._mapped(units[:ready]))
+            units = units[ready:]
+            if units.size and self._ended():
+                parts.append(np.full(units.size, np.inf))
+                units = units[:0]
+            if not units.size:
+                return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0), *parts])
+            self._next_window()
+
+    def _ended(self) -> bool:
+        """Whether the rate has declined to nothing: no request comes later."""
+        return self._growth_per_s < 0 and exp(self._growth_per_s * self._windows * self._window_s) < _LEAST
+
+    def _mapped(self, units: Times) -> Times:
+        """Return the times at which the integral of the rate has these values, which lie in the window."""
+        import numpy as np
+
+        # Pieces from that of the first to that of the last one. A piece of rate 0 has none.
+        low = int(np.searchsorted(self._expected, units[0], side="right")) - 1
+        high = int(np.searchsorted(self._expected, units[-1], side="right"))
+        expected, edges = self._expected[low : high + 1], self._edges[low : high + 1]
+        counts = np.diff(np.searchsorted(units, expected))
+        rates = np.repeat(self._rates[low:high], counts)
+        left = units - np.repeat(expected[:-1], counts)
+        if self._growth_per_s:
+            passed = np.log1p(left * (self._growth_per_s / rates)) / self._growth_per_s
+        else:
+            passed = left / rates
+        found: Times = np.minimum(np.repeat(edges[:-1], counts) + passed, np.repeat(edges[1:], counts))
+        return found
+
+    def _next_window(self) -> None:
+        """Make the pieces of the next window: where they begin, their rates, and the arrivals expected until each."""
+        import numpy as np
+
+        begin, end = self._windows * self._window_s, (self._windows + 1) * self._window_s
+        growth = self._growth_per_s
+        starts, weights = np.asarray([begin]), np.ones(1)
+        if self._season is not None:
+            starts, weights = self._of_season(self._season.cycle_s, begin, end)
+        if self._chain is not None:
+            changes, rates = self._chain.between(begin, end)
+            both = np.union1d(starts, changes)
+            weights = weights[np.searchsorted(starts, both, side="right") - 1]
+            weights = weights * rates[np.searchsorted(changes, both, side="right") - 1]
+            starts = both
+        self._edges = np.append(starts, end)
+        lengths = np.diff(self._edges)
+        self._rates = self._rate_per_s * weights * np.exp(growth * starts)
+        amounts = self._rates * (np.expm1(growth * lengths) / growth if growth else lengths)
+        self._expected = np.cumsum(np.concatenate([self._expected[-1:], amounts]))
+        self._windows += 1
+
+    def _of_season(self, cycle_s: float, begin: float, end: float) -> tuple[Times, Times]:
+        """Return the pieces of the season from one time to another."""
+        import numpy as np
+
+        first = int(begin // cycle_s)
+        cycles = np.arange(first, int(end // cycle_s) + 1)
+        starts = (cycles[:, None] * cycle_s + self._starts).reshape(-1)
+        low, high = int(np.searchsorted(starts, begin, side="right")) - 1, int(np.searchsorted(starts, end))
+        starts = starts[max(0, low) : high]
+        starts[0] = begin
+        return starts, np.tile(self._weights, cycles.size)[max(0, low) : high]
+
+
+class _Chain:
+    """The path of the states of a modulation, made when it is needed."""
+
+    def __init__(self, modulation: Modulation, rng: np.random.Generator) -> None:
+        import numpy as np
+
+        self._rng = rng
+        self._sojourns_s = np.asarray(modulation.sojourns_s)
+        self._rates = np.asarray(modulation.rates) / modulation.mean_rate
+        # A sojourn that has begun before time 0 goes on for an exponential time.
+        first = int(np.searchsorted(np.cumsum(modulation.shares)[:-1], rng.random(), side="right"))
+        self._states: NDArray[np.int64] = np.asarray([first])
+        self._ends: Times = rng.standard_exponential(1) * self._sojourns_s[first]
+
+    def between(self, begin: float, end: float) -> tuple[Times, Times]:
+        """Return the starts and the rates of the sojourns from one time to a later one; the first begins at `begin`."""
+        import numpy as np
+
+        kept = int(np.searchsorted(self._ends, begin, side="right"))
+        states, ends = [self._states[kept:]], [self._ends[kept:]]
+        last_state, last = int(self._states[-1]), float(self._ends[-1])
+        while last < end:
+            jumps = self._rng.integers(1, self._sojourns_s.size, _PIECES)
+            made = (last_state + np.cumsum(jumps)) % self._sojourns_s.size
+            times = self._rng.standard_exponential(_PIECES) * self._sojourns_s[made]
+            times[0] += last
+            np.cumsum(times, out=times)
+            states.append(made)
+            ends.append(times)
+            last_state, last = int(made[-1]), float(times[-1])
+        self._states, self._ends = np.concatenate(states), np.concatenate(ends)
+        inside = int(np.searchsorted(self._ends, end))
+        starts = np.concatenate([[begin], self._ends[:inside]])
+        return starts, self._rates[self._states[: inside + 1]]
