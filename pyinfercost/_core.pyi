@@ -1556,7 +1556,7 @@ class TargetTrackingAutoscaler:
 class OnDemandAutoscaler:
     """Replicas that start for requests and leave after an idle time."""
 
-    def __init__(self, *, idle_timeout_s: float, burst: int, burst_s: float, binds: bool) -> None: ...
+    def __init__(self, *, places: float, idle_timeout_s: float, burst: int, burst_s: float, binds: bool) -> None: ...
 
 class CloudRunAutoscaler:
     """Cloud Run's autoscaler."""

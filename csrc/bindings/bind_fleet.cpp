@@ -129,6 +129,7 @@ void register_autoscalers(py::module_& m) {
                  Field{"scale_out_cooldown_s", &TargetTrackingSettings::scale_out_cooldown_s},
                  Field{"scale_in_cooldown_s", &TargetTrackingSettings::scale_in_cooldown_s});
     def_settings(m, "OnDemandAutoscaler", "Replicas that start for requests.",
+                 Field{"places", &OnDemandSettings::places},
                  Field{"idle_timeout_s", &OnDemandSettings::idle_timeout_s},
                  Field{"burst", &OnDemandSettings::burst}, Field{"burst_s", &OnDemandSettings::burst_s},
                  Field{"binds", &OnDemandSettings::binds});

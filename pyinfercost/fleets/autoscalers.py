@@ -364,7 +364,8 @@ class TargetTracking(Autoscaler):
 class Lambda(Autoscaler):
     """AWS Lambda: an environment for each request at once, some of them provisioned.
 
-    A request that finds no free environment waits for the one that starts for it. `min_replicas` is the provisioned
+    An environment serves one request at a time, whatever the places of a replica. A request that finds none that is free
+    waits for the one that starts for it. `min_replicas` is the provisioned
     concurrency, and `max_replicas` the reserved or the account's concurrency, beyond which requests wait.
 
     Attributes:
@@ -386,7 +387,7 @@ class Lambda(Autoscaler):
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""
-        return _core.OnDemandAutoscaler(binds=True, **_own(self))
+        return _core.OnDemandAutoscaler(binds=True, places=1.0, **_own(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -411,7 +412,7 @@ class ScaleToZero(Autoscaler):
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""
-        return _core.OnDemandAutoscaler(binds=False, **_own(self))
+        return _core.OnDemandAutoscaler(binds=False, places=load.concurrency, **_own(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ class PaidPool:
 
     replica: Replica
     terms: Terms
-    bins: Mapping[str, NDArray[np.float64]]
+    bins: Mapping[str, NDArray[Any]]
     seconds_with: NDArray[np.float64]
     work_j: float | None
     requests: int
@@ -84,7 +84,7 @@ def energy_of(pools: Sequence[PaidPool]) -> NDArray[np.float64] | None:
 
 
 def carbon_of(pools: Sequence[PaidPool], bin_s: float) -> float | None:
-    """Return grams of CO2 equivalent: energy times the overhead of the data center and the carbon of the grid's hour."""
+    """Return grams of CO2 equivalent: energy, overhead of the data center, and carbon of the grid in that hour."""
     import numpy as np
 
     total = 0.0

@@ -131,17 +131,18 @@ class Replica:
         found: NDArray[np.float64] = self.prompt_s * requests.prompt_tokens + self.token_s * requests.output_tokens
         return found
 
-    def load(self, in_flight: NDArray[np.int64]) -> ReplicaLoad:
+    def load(self, in_flight: NDArray[Any], work_s: float) -> ReplicaLoad:
         """Return what targets of autoscalers are derived from.
 
         Args:
-            in_flight: Requests that would be in service in each second if none waited.
+            in_flight: Requests that would be in service in a part of each second if none waited.
+            work_s: Their seconds in service.
         """
         return ReplicaLoad(
             concurrency=self.concurrency,
             rate_per_s=self.rate_per_s,
-            mean_in_flight=float(in_flight.mean()) if in_flight.size else 0.0,
-            peak_in_flight=float(in_flight.max()) if in_flight.size else 0.0,
+            mean_in_flight=work_s / in_flight.size,
+            peak_in_flight=float(in_flight.max()),
             cold_start_s=self.cold_start_s,
         )
 

@@ -49,9 +49,10 @@ class Terms:
     failures_per_h: float = 0.0
 
     def __post_init__(self) -> None:
-        profile = tuple(number(each, "grid_profile_g_per_kwh", _GRAMS, TermsError) for each in self.grid_profile_g_per_kwh)
+        name = "grid_profile_g_per_kwh"
+        profile = tuple(number(each, name, _GRAMS, TermsError) for each in self.grid_profile_g_per_kwh)
         if len(profile) not in (0, _HOURS):
-            raise TermsError(f"grid_profile_g_per_kwh has {len(profile)} values; expected one for each of 24 hours")
+            raise TermsError(f"{name} has {len(profile)} values; expected one for each of 24 hours")
         self.__dict__.update(
             committed=whole(self.committed, "committed", _REPLICAS, TermsError),
             storage_usd_per_month=number(self.storage_usd_per_month, "storage_usd_per_month", _USD, TermsError),
@@ -62,6 +63,6 @@ class Terms:
             notice_s=number(self.notice_s, "notice_s", _SECONDS, TermsError),
             failures_per_h=number(self.failures_per_h, "failures_per_h", _RATE, TermsError),
         )
-        for name, within in (("committed_usd_per_h", _USD), ("response_bytes", _BYTES)):
-            if getattr(self, name) is not None:
-                self.__dict__[name] = number(getattr(self, name), name, within, TermsError)
+        for key, within in (("committed_usd_per_h", _USD), ("response_bytes", _BYTES)):
+            if getattr(self, key) is not None:
+                self.__dict__[key] = number(getattr(self, key), key, within, TermsError)

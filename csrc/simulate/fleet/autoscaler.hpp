@@ -101,8 +101,9 @@ struct TargetTrackingSettings {
     double scale_in_cooldown_s = 300;
 };
 
-// A replica for each request that finds no room, up to a rate of starts; idle ones leave after a while.
+// Replicas for requests that find no room, up to a rate of starts; idle ones leave after a while.
 struct OnDemandSettings {
+    double places = 1;  // requests that a new replica takes
     double idle_timeout_s = 60;
     std::int64_t burst = 1000;  // replicas that start at once ...
     double burst_s = 10;        // ... and again in each such time

@@ -19,14 +19,13 @@ class OnDemand final : public Autoscaler {
     double after(double time_s) const override { return next_multiple(time_s, kTick_s); }
 
     std::int64_t decide(const PoolView& view) override {
-        const auto missing = static_cast<std::int64_t>(view.waiting) - view.starting;
+        const std::int64_t missing = replicas_for(view.waiting, s_.places) - view.starting;
         return s_.binds || missing <= 0 ? view.wanted : view.wanted + take(missing, view.time_s);
     }
 
     bool reacts() const override { return true; }
     std::int64_t react(const PoolView& view) override {
-        // A replica for each request that waits.
-        const auto missing = s_.binds ? 1 : static_cast<std::int64_t>(view.waiting) - view.starting;
+        const std::int64_t missing = s_.binds ? 1 : replicas_for(view.waiting, s_.places) - view.starting;
         return missing <= 0 ? view.wanted : view.wanted + take(missing, view.time_s);
     }
     bool binds() const override { return s_.binds; }
@@ -55,6 +54,7 @@ class OnDemand final : public Autoscaler {
 
 std::unique_ptr<Autoscaler> make_on_demand(const OnDemandSettings& settings) {
     constexpr const char* kOwner = "on demand";
+    check_setting(kOwner, "places", settings.places, 1e-3, kMostTarget);
     check_setting(kOwner, "idle_timeout_s", settings.idle_timeout_s, 0.0, kMostDelay_s);
     check_setting(kOwner, "burst", settings.burst, 1, kMostReplicas);
     check_setting(kOwner, "burst_s", settings.burst_s, 1e-3, kMostDelay_s);

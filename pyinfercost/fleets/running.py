@@ -1,0 +1,410 @@
+"""Simulations of fleets, and results of what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, inf, log
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._checks import Range, number, shown
+from ..results.fleet_result import (
+    FLEET_LATENCIES,
+    FleetDemand,
+    FleetLatency,
+    FleetPool,
+    FleetResult,
+    ReplicaSeconds,
+)
+from .autoscalers import Autoscaler, Lambda, Oracle, ReplicaLoad
+from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
+from .replicas import FleetError, Replica
+from .terms import Terms
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..serving.objectives import Condition
+    from .traffic import Progress, Traffic
+
+ROUTINGS = ("least_loaded", "first")
+"""How requests are shared: to the replica with the fewest, or to the first one with room."""
+
+_LIMITS = {"queue_s": "wait_s", "ttft_s": "ttft_s", "tpot_s": "tpot_s", "e2e_s": "e2e_s"}
+_TIMEOUT = Range(1e-3, 1e9, "s")
+_SHARE = Range(0.0, 3.0)
+_NINETY_OF_NORMAL = 1.2816  # standard deviations that leave 10 % on each side
+_MOST_REPLICAS = 2**20
+_ALL = 100.0  # percent
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """A pool of a fleet.
+
+    Attributes:
+        replica: Its replicas.
+        autoscaler: How many of them there are.
+        terms: How they are paid, and what takes them away.
+    """
+
+    replica: Replica
+    autoscaler: Autoscaler
+    terms: Terms = field(default_factory=Terms)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all fleets of a comparison have in common.
+
+    Attributes:
+        model: Name of the model.
+        objective: Limits of latencies.
+        detail: How replicas of engines are simulated.
+        routing: How requests are shared by replicas.
+        timeout_s: Time after which a request that no replica has taken gives up; None for never.
+        varies_cold_starts: Whether cold starts vary within their bands; else each takes its typical time.
+        seed: Decides the random numbers.
+    """
+
+    model: str = ""
+    objective: tuple[Condition, ...] = ()
+    detail: str = "fast"
+    routing: str = "least_loaded"
+    timeout_s: float | None = None
+    varies_cold_starts: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.routing not in ROUTINGS:
+            raise FleetError(f"routing is {shown(self.routing)}; expected {' or '.join(ROUTINGS)}")
+        if self.timeout_s is not None:
+            number(self.timeout_s, "timeout_s", _TIMEOUT, FleetError)
+
+
+@dataclass(frozen=True)
+class FleetCase:
+    """A fleet to simulate.
+
+    Attributes:
+        pools: Its pools: a request goes to the first one with room, and those that wait are the last one's.
+        loads: Load of each pool, from which targets follow.
+        traffic: The requests.
+        rules: What fleets have in common.
+    """
+
+    pools: tuple[PoolCase, ...]
+    loads: tuple[ReplicaLoad, ...]
+    traffic: Traffic
+    rules: Rules
+
+    def core(self) -> _core.Fleet:
+        """Return the fleet for the simulator."""
+        limits = dict.fromkeys(FLEET_LATENCIES, inf)
+        for each in self.rules.objective:
+            name = _LIMITS[each.latency]
+            limits[name] = min(limits[name], each.limit_s)
+        return _core.Fleet(
+            pools=[self._pool(*each) for each in zip(self.pools, self.loads, strict=True)],
+            routing=self.rules.routing,
+            limits=_core.FleetLimits(**limits),
+            timeout_s=inf if self.rules.timeout_s is None else self.rules.timeout_s,
+            bin_s=self.traffic.bin_s,
+            horizon_s=self.traffic.last_s,
+            seed=self.rules.seed,
+            keeps_requests=False,
+        )
+
+    def _pool(self, pool: PoolCase, load: ReplicaLoad) -> _core.FleetPool:
+        replica, scaler, terms = pool.replica, pool.autoscaler, pool.terms
+        spread = 0.0
+        if self.rules.varies_cold_starts and replica.cold_start_low_s > 0:
+            spread = log(replica.cold_start_high_s / replica.cold_start_low_s) / (2 * _NINETY_OF_NORMAL)
+        spot = price_kind(replica) == "spot"
+        return _core.FleetPool(
+            replica=replica.core,
+            autoscaler=scaler.core(load),
+            copies=replica.copies,
+            concurrency=1 if scaler.kind == Lambda.kind else replica.limit,
+            min_replicas=max(scaler.min_replicas, terms.committed),
+            max_replicas=max(terms.committed, _MOST_REPLICAS if scaler.max_replicas is None else scaler.max_replicas),
+            start_replicas=max(terms.committed, scaler.starts_with(load)),
+            cold_start_s=replica.cold_start_s,
+            cold_start_spread=min(_SHARE.high, spread),
+            max_drain_s=inf,
+            interruptions_per_h=terms.interruptions_per_h if spot else 0.0,
+            notice_s=terms.notice_s,
+            failures_per_h=terms.failures_per_h,
+        )
+
+
+def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: Mapping[str, Any]) -> FleetCase:
+    """Return a fleet; `loads` keeps the seconds of requests in service by the name of a replica."""
+    import numpy as np
+
+    found = []
+    taken = 0.0
+    for pool in pools:
+        if pool.replica.name not in loads:
+            loads[pool.replica.name] = traffic.in_flight(pool.replica)  # type: ignore[index]  # a dict of the caller
+        whole = loads[pool.replica.name]
+        in_flight = np.maximum(0.0, whole - taken)
+        share = float(in_flight.sum()) / max(1.0, float(whole.sum()))
+        load = pool.replica.load(in_flight, share * work_of(pool.replica, traffic))
+        found.append(load)
+        taken += pool.replica.concurrency * pool.autoscaler.starts_with(load)
+    return FleetCase(tuple(pools), tuple(found), traffic, rules)
+
+
+def run_cases(
+    cases: Sequence[FleetCase], *, threads: int = 1, progress: Progress | None = None
+) -> list[dict[str, Any]]:
+    """Simulate fleets; after Ctrl-C, results have `interrupted`."""
+    return _core.simulate_fleets([(case.core(), case.traffic.source(progress)) for case in cases], threads=threads)
+
+
+def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
+    """Return the result of a simulation."""
+    import numpy as np
+
+    traffic, rules = case.traffic, case.rules
+    duration_s = float(found["end_s"])
+    demand = found["demand"]
+    paid = [_paid(pool, raw) for pool, raw in zip(case.pools, found["pools"], strict=True)]
+    energy = energy_of(paid)
+    arrived = np.asarray(demand["arrived"])
+    lost = arrived - np.asarray(demand["finished"])
+    finished = np.maximum(1, np.asarray(demand["finished"]))
+    edges = _core.histogram_edges()
+    values = {each.name: _statistic(found[_LIMITS[each.latency]], each.percent, edges) for each in rules.objective}
+    not_in_time = found["late"] + found["failed"] + found["unfinished"]
+    return FleetResult(
+        model=rules.model,
+        traffic=traffic.text,
+        detail=rules.detail,
+        routing=rules.routing,
+        requests=int(found["arrived"]),
+        finished=int(found["finished"]),
+        failed=int(found["failed"]),
+        unfinished=int(found["unfinished"]),
+        restarted=int(found["restarted"]),
+        interrupted=bool(found["interrupted"]),
+        duration_s=duration_s,
+        slo=",".join(map(str, rules.objective)),
+        slo_values=values,
+        slo_met=_holds(case, found, edges) if rules.objective else None,
+        late_share=not_in_time / max(1, found["arrived"]),
+        latencies={name: _latency(found[name], edges) for name in FLEET_LATENCIES},
+        pools=tuple(
+            _pool(pool, load, raw, each, traffic.bin_s, duration_s)
+            for pool, load, raw, each in zip(case.pools, case.loads, found["pools"], paid, strict=True)
+        ),
+        demand=FleetDemand(
+            bin_s=traffic.bin_s,
+            arrived=arrived,
+            late=np.asarray(demand["late"]) + lost,
+            wait_s=np.asarray(demand["wait_s"]) / finished,
+            most_wait_s=np.asarray(demand["most_wait_s"]),
+            waiting=np.asarray(demand["waiting_s"]) / traffic.bin_s,
+        ),
+        bill=bill_of(
+            paid,
+            bin_s=traffic.bin_s,
+            duration_s=duration_s,
+            requests=int(found["finished"]),
+            output_tokens=float(np.sum(demand["output_tokens"])) if traffic.facts else 0.0,
+        ),
+        energy_j=None if energy is None else float(energy.sum()),
+        carbon_g=carbon_of(paid, traffic.bin_s),
+        notes=_notes(case),
+    )
+
+
+def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArray[np.int64]) -> FleetResult:
+    """Return the oracle's bound: the replicas that each second and the next one need, at least one."""
+    import numpy as np
+
+    need = np.maximum(1, np.ceil(np.maximum(in_flight, np.append(in_flight[1:], 0)) / replica.concurrency))
+    bins = ceil(need.size / traffic.bin_s)
+    place = (np.arange(need.size) / traffic.bin_s).astype(int)
+    ready_s = np.bincount(place, weights=need, minlength=bins)
+    busy_s = np.bincount(place, weights=np.ceil(in_flight / replica.concurrency), minlength=bins)
+    work_s = work_of(replica, traffic) / replica.concurrency
+    nothing = np.zeros(bins)
+    pool = PoolCase(replica, Oracle())
+    paid = PaidPool(
+        replica=replica,
+        terms=pool.terms,
+        bins={"starting_s": nothing, "ready_s": ready_s, "draining_s": nothing, "busy_s": busy_s},
+        seconds_with=np.bincount(need.astype(int)).astype(float),
+        work_j=None,
+        requests=traffic.requests,
+    )
+    load = replica.load(in_flight, work_of(replica, traffic))
+    raw = {"peak": int(need.max()), "starts": 0, "cancelled": 0, "interrupted": 0, "failed": 0,
+           "requests": traffic.requests, "running_s": nothing}  # fmt: skip
+    found = _pool(pool, load, raw, paid, traffic.bin_s, float(need.size))
+    seconds = ReplicaSeconds(
+        reserved=found.seconds.reserved, used=found.seconds.used, idle=found.seconds.idle, cold=0.0, working=work_s
+    )
+    none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
+    arrived = np.zeros(bins, dtype=np.int64)
+    return FleetResult(
+        model=rules.model,
+        traffic=traffic.text,
+        detail="bound",
+        routing="",
+        requests=traffic.requests,
+        finished=traffic.requests,
+        failed=0,
+        unfinished=0,
+        restarted=0,
+        interrupted=False,
+        duration_s=float(need.size),
+        slo="",
+        slo_values={},
+        slo_met=None,
+        late_share=0.0,
+        latencies={name: none if name == "wait_s" else _unknown() for name in FLEET_LATENCIES},
+        pools=(_with_seconds(found, seconds),),
+        demand=FleetDemand(
+            bin_s=traffic.bin_s, arrived=arrived, late=arrived, wait_s=nothing, most_wait_s=nothing, waiting=nothing
+        ),
+        bill=bill_of(
+            [paid],
+            bin_s=traffic.bin_s,
+            duration_s=float(need.size),
+            requests=traffic.requests,
+            output_tokens=traffic.facts.output * traffic.requests if traffic.facts else 0.0,
+        ),
+        energy_j=None,
+        carbon_g=None,
+        notes=("a bound, not simulated: replicas are there when they are needed and gone afterwards",),
+    )
+
+
+def work_of(replica: Replica, traffic: Traffic) -> float:
+    """Return the seconds in service of all requests."""
+    facts = traffic.facts
+    if facts is not None and replica.token_s:
+        return traffic.requests * (replica.prompt_s * facts.prompt + replica.token_s * facts.output)
+    return traffic.requests * replica.service_s
+
+
+def _paid(pool: PoolCase, raw: Mapping[str, Any]) -> PaidPool:
+    import numpy as np
+
+    return PaidPool(
+        replica=pool.replica,
+        terms=pool.terms,
+        bins={name: np.asarray(raw[name]) for name in ("starting_s", "ready_s", "draining_s", "busy_s")},
+        seconds_with=np.asarray(raw["seconds_with"]),
+        work_j=float(raw["energy_j"]) if pool.replica.idle_w is not None else None,
+        requests=int(raw["requests"]),
+    )
+
+
+def _pool(
+    pool: PoolCase, load: ReplicaLoad, raw: Mapping[str, Any], paid: PaidPool, bin_s: float, duration_s: float
+) -> FleetPool:
+    import numpy as np
+
+    reserved, used = float(paid.paid_s.sum()), float(paid.bins["busy_s"].sum())
+    cold = float(paid.bins["starting_s"].sum())
+    energy = paid.energy_j()
+    length = np.maximum(1e-9, np.minimum(bin_s, duration_s - np.arange(paid.paid_s.size) * bin_s))
+    return FleetPool(
+        name=pool.replica.name,
+        autoscaler=str(pool.autoscaler),
+        settings=pool.autoscaler.settings(load),
+        price=price_text(pool.replica),
+        usd_per_h=pool.replica.usd_per_h,
+        concurrency=pool.replica.concurrency,
+        cold_start_s=pool.replica.cold_start_s,
+        peak_replicas=int(raw["peak"]),
+        mean_replicas=reserved / duration_s if duration_s else 0.0,
+        starts=int(raw["starts"]),
+        cancelled=int(raw["cancelled"]),
+        interrupted=int(raw["interrupted"]),
+        failed=int(raw["failed"]),
+        requests=int(raw["requests"]),
+        seconds=ReplicaSeconds(
+            reserved=reserved,
+            used=used,
+            idle=max(0.0, reserved - used - cold),
+            cold=cold,
+            working=float(np.sum(raw["running_s"])) / pool.replica.concurrency,
+        ),
+        energy_j=None if energy is None else float(energy.sum()),
+        replicas=paid.paid_s / length,
+        busy=paid.bins["busy_s"] / length,
+        cold=paid.bins["starting_s"] / length,
+    )
+
+
+def _with_seconds(pool: FleetPool, seconds: ReplicaSeconds) -> FleetPool:
+    return replace(pool, seconds=seconds)
+
+
+def _latency(histogram: Mapping[str, Any], edges: NDArray[np.float64]) -> FleetLatency:
+    if not histogram["count"]:
+        return _unknown()
+    return FleetLatency(
+        mean=histogram["sum"] / histogram["count"],
+        p50=_statistic(histogram, 50, edges),
+        p90=_statistic(histogram, 90, edges),
+        p99=_statistic(histogram, 99, edges),
+        max=histogram["most"],
+    )
+
+
+def _unknown() -> FleetLatency:
+    nan = float("nan")
+    return FleetLatency(nan, nan, nan, nan, nan)
+
+
+def _statistic(histogram: Mapping[str, Any], percent: float | None, edges: NDArray[np.float64]) -> float:
+    """Return a percentile, linear within its interval; the mean for None. Not a number without requests."""
+    import numpy as np
+
+    if not histogram["count"]:
+        return float("nan")
+    if percent is None:
+        return float(histogram["sum"] / histogram["count"])
+    counts = np.asarray(histogram["counts"])
+    wanted = percent / 100 * histogram["count"]
+    below = np.cumsum(counts)
+    place = int(np.searchsorted(below, wanted))
+    place = min(place, counts.size - 1)
+    if place == 0:
+        return 0.0
+    upper = edges[place + 1] if place + 1 < edges.size else histogram["most"]
+    share = (wanted - (below[place] - counts[place])) / max(1, counts[place])
+    return float(min(histogram["most"], edges[place] + share * (upper - edges[place])))
+
+
+def _holds(case: FleetCase, found: Mapping[str, Any], edges: NDArray[np.float64]) -> bool:
+    """Return whether all conditions hold; requests that were not answered are longer than any limit."""
+    lost = found["failed"] + found["unfinished"]
+    for each in case.rules.objective:
+        histogram = found[_LIMITS[each.latency]]
+        if each.percent is None:
+            if lost or not _statistic(histogram, None, edges) <= each.limit_s:
+                return False
+            continue
+        arrived = histogram["count"] + lost
+        share = each.percent * arrived / max(1, histogram["count"])
+        if share > _ALL or not _statistic(histogram, share, edges) <= each.limit_s:
+            return False
+    return True
+
+
+def _notes(case: FleetCase) -> tuple[str, ...]:
+    found = []
+    if case.rules.detail == "fast" and any(isinstance(each.replica.core, _core.TokenReplica) for each in case.pools):
+        found.append("engines by means over steps, without prefix caches and preemptions; detail='full' has each step")
+    if any(price_kind(each.replica) == "spot" and not each.terms.interruptions_per_h for each in case.pools):
+        found.append("spot machines without interruptions: their rate is not published; pass interruptions_per_h")
+    return tuple(found)

@@ -1,0 +1,132 @@
+"""Traffic of a fleet: its requests for the simulator, and what one reading of them says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import _core
+from .._lazy import cached_property
+from ..serving.requests import WorkloadError
+from ..serving.runs import Facts, facts_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..serving.requests import Requests
+    from ..serving.workload import Workload
+    from .replicas import Replica
+
+_MOST_HELD = 10_000_000  # requests that are kept for several simulations; more are made again for each
+_NICE_BINS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0)
+_BINS = 1000  # of time in a result, about
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests for simulations of fleets.
+
+    Attributes:
+        workload: The requests.
+        text: The traffic in words.
+    """
+
+    workload: Workload
+    text: str
+
+    @cached_property
+    def _read(self) -> tuple[Facts | None, int, float]:
+        """Facts of requests with tokens, their number, and the last arrival."""
+        count, last, tokens = 0, 0.0, True
+        for chunk in self.workload.chunks():
+            count += len(chunk)
+            last = float(chunk.arrival_s[-1])
+            tokens = tokens and bool(chunk.prompt_tokens.min() > 0)
+        if not count:
+            raise WorkloadError(
+                f"traffic {self.text} has no requests; pass a longer duration_s, a higher rate, or another trace"
+            )
+        return (facts_of(self.workload) if tokens else None), count, last
+
+    @property
+    def facts(self) -> Facts | None:
+        """What one reading says of its tokens; None if requests have none."""
+        return self._read[0]
+
+    @property
+    def requests(self) -> int:
+        """Number of requests."""
+        return self._read[1]
+
+    @property
+    def last_s(self) -> float:
+        """Arrival of the last request."""
+        return self._read[2]
+
+    @property
+    def bin_s(self) -> float:
+        """Seconds of a bin of time in results: a round number, of which there are about a thousand."""
+        wanted = self.last_s / _BINS
+        return next((each for each in _NICE_BINS_S if each >= wanted), _NICE_BINS_S[-1])
+
+    @cached_property
+    def _held(self) -> _core.SimulatedRequests:
+        import numpy as np
+
+        chunks = list(self._pieces())
+        timed = chunks[0].service_s is not None
+        return _core.SimulatedRequests(
+            np.concatenate([each.arrival_s for each in chunks]),
+            np.concatenate([_tokens(each.prompt_tokens) for each in chunks]),
+            np.concatenate([_tokens(each.output_tokens) for each in chunks]),
+            service_s=np.concatenate([each.service_s for each in chunks]) if timed else (),
+        )
+
+    def _pieces(self) -> Iterator[Requests]:
+        return self.workload.chunks()
+
+    def source(self, progress: Progress | None = None) -> _core.SimulatedRequests | _core.RequestStream:
+        """Return the requests for a simulation: in memory if they are few, else made again piece by piece."""
+        if self.requests <= _MOST_HELD and progress is None:
+            return self._held
+        return self._stream(progress, None)
+
+    def _stream(self, progress: Progress | None, replica: Replica | None) -> _core.RequestStream:
+        pieces = self._pieces()
+        sent = 0
+
+        def following() -> _core.SimulatedRequests | None:
+            nonlocal sent
+            piece = next(pieces, None)
+            if piece is None:
+                return None
+            sent += len(piece)
+            if progress is not None:
+                progress(sent, self.requests)
+            service_s = piece.service_s
+            if service_s is None and replica is not None:
+                service_s = replica.service_times(piece)
+            return _core.SimulatedRequests(
+                piece.arrival_s,
+                _tokens(piece.prompt_tokens),
+                _tokens(piece.output_tokens),
+                service_s=() if service_s is None else service_s,
+            )
+
+        return _core.RequestStream(self.requests, following)
+
+    def in_flight(self, replica: Replica) -> NDArray[np.int64]:
+        """Return the requests that would be in service in each second, if none waited for a place in such replicas."""
+        return _core.touching_requests(self._stream(None, replica), replica.service_s)
+
+
+def _tokens(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return numbers of tokens; requests without tokens have one, which no replica without an engine reads."""
+    import numpy as np
+
+    found: NDArray[np.int32] = np.maximum(tokens, np.int32(1))
+    return found
