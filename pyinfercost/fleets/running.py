@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
         late_share=not_in_time / max(1, found["arrived"]),
         latencies={name: _latency(found[name], edges) for name in FLEET_LATENCIES},
         pools=tuple(
-            _pool(pool, load, raw, each, traffic.bin_s, duration_s)
+            _pool(pool, load, raw, each, traffic, duration_s)
             for pool, load, raw, each in zip(case.pools, case.loads, found["pools"], paid, strict=True)
         ),
         demand=FleetDemand(
@@ -231,7 +231,6 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
     place = (np.arange(need.size) / traffic.bin_s).astype(int)
     ready_s = np.bincount(place, weights=need, minlength=bins)
     busy_s = np.bincount(place, weights=np.ceil(in_flight / replica.concurrency), minlength=bins)
-    work_s = work_of(replica, traffic) / replica.concurrency
     nothing = np.zeros(bins)
     pool = PoolCase(replica, Oracle())
     paid = PaidPool(
@@ -245,10 +244,7 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
     load = replica.load(in_flight, work_of(replica, traffic))
     raw = {"peak": int(need.max()), "starts": 0, "cancelled": 0, "interrupted": 0, "failed": 0,
            "requests": traffic.requests, "running_s": nothing}  # fmt: skip
-    found = _pool(pool, load, raw, paid, traffic.bin_s, float(need.size))
-    seconds = ReplicaSeconds(
-        reserved=found.seconds.reserved, used=found.seconds.used, idle=found.seconds.idle, cold=0.0, working=work_s
-    )
+    found = _pool(pool, load, raw, paid, traffic, float(need.size))
     none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
     arrived = np.zeros(bins, dtype=np.int64)
     return FleetResult(
@@ -268,7 +264,7 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
         slo_met=None,
         late_share=0.0,
         latencies={name: none if name == "wait_s" else _unknown() for name in FLEET_LATENCIES},
-        pools=(_with_seconds(found, seconds),),
+        pools=(found,),
         demand=FleetDemand(
             bin_s=traffic.bin_s, arrived=arrived, late=arrived, wait_s=nothing, most_wait_s=nothing, waiting=nothing
         ),
@@ -307,14 +303,16 @@ def _paid(pool: PoolCase, raw: Mapping[str, Any]) -> PaidPool:
 
 
 def _pool(
-    pool: PoolCase, load: ReplicaLoad, raw: Mapping[str, Any], paid: PaidPool, bin_s: float, duration_s: float
+    pool: PoolCase, load: ReplicaLoad, raw: Mapping[str, Any], paid: PaidPool, traffic: Traffic, duration_s: float
 ) -> FleetPool:
     import numpy as np
 
     reserved, used = float(paid.paid_s.sum()), float(paid.bins["busy_s"].sum())
     cold = float(paid.bins["starting_s"].sum())
     energy = paid.energy_j()
+    bin_s = traffic.bin_s
     length = np.maximum(1e-9, np.minimum(bin_s, duration_s - np.arange(paid.paid_s.size) * bin_s))
+    work_s = work_of(pool.replica, traffic) * int(raw["requests"]) / traffic.requests
     return FleetPool(
         name=pool.replica.name,
         autoscaler=str(pool.autoscaler),
@@ -335,17 +333,13 @@ def _pool(
             used=used,
             idle=max(0.0, reserved - used - cold),
             cold=cold,
-            working=float(np.sum(raw["running_s"])) / pool.replica.concurrency,
+            working=work_s / pool.replica.concurrency,
         ),
         energy_j=None if energy is None else float(energy.sum()),
         replicas=paid.paid_s / length,
         busy=paid.bins["busy_s"] / length,
         cold=paid.bins["starting_s"] / length,
     )
-
-
-def _with_seconds(pool: FleetPool, seconds: ReplicaSeconds) -> FleetPool:
-    return replace(pool, seconds=seconds)
 
 
 def _latency(histogram: Mapping[str, Any], edges: NDArray[np.float64]) -> FleetLatency:
