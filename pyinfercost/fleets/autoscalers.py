@@ -365,7 +365,8 @@ class Lambda(Autoscaler):
     """AWS Lambda: an environment for each request at once, some of them provisioned.
 
     An environment serves one request at a time, whatever the places of a replica. A request that finds none that is
-    free waits for the one that starts for it. `min_replicas` is the provisioned concurrency, and `max_replicas` the reserved or the account's concurrency, beyond which requests wait.
+    free waits for the one that starts for it. `min_replicas` is the provisioned concurrency, and `max_replicas` the
+    reserved or the account's concurrency, beyond which requests wait.
 
     Attributes:
         idle_timeout_s: Time without requests after which an environment leaves. AWS does not publish it: assumed.

@@ -242,8 +242,8 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
         requests=traffic.requests,
     )
     load = replica.load(in_flight, work_of(replica, traffic))
-    raw = {"peak": int(need.max()), "starts": 0, "cancelled": 0, "interrupted": 0, "failed": 0,
-           "requests": traffic.requests, "running_s": nothing}  # fmt: skip
+    counts = dict.fromkeys(("starts", "cancelled", "interrupted", "failed"), 0)
+    raw = {"peak": int(need.max()), "requests": traffic.requests, **counts}
     found = _pool(pool, load, raw, paid, traffic, float(need.size))
     none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
     arrived = np.zeros(bins, dtype=np.int64)
