@@ -1691,15 +1691,19 @@ def simulate_fleets(
         InputTypeError: A stream gave something else than requests.
     """
 
-def touching_requests(requests: SimulatedRequests | RequestStream, service_s: float) -> NDArray[np.int64]:
+def touching_requests(
+    requests: SimulatedRequests | RequestStream, service_s: float, prompt_s: float = 0.0, output_s: float = 0.0
+) -> NDArray[np.int64]:
     """Return, for each second, the requests that would be in service in a part of it if none waited.
 
     Args:
         requests: The requests.
         service_s: Seconds in service of requests without a time of their own.
+        prompt_s: Instead of it, seconds of each token of a prompt ...
+        output_s: ... and of an answer, if one of them is above 0.
 
     Raises:
-        InputError: A request is out of range.
+        InputError: A request or a time is out of range.
     """
 
 def histogram_edges() -> NDArray[np.float64]:

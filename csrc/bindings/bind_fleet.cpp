@@ -315,12 +315,13 @@ py::list run_fleets(const std::vector<std::pair<FleetSettings, JobRequests>>& gi
     return found;
 }
 
-py::array_t<std::int64_t> run_touching(const JobRequests& requests, double service_s) {
+py::array_t<std::int64_t> run_touching(const JobRequests& requests, double service_s, double prompt_s,
+                                       double output_s) {
     std::vector<std::int64_t> found;
     {
         const std::unique_ptr<RequestSource> source = source_of(requests);
         const CoreCall core;
-        found = touching_requests(*source, service_s);
+        found = touching_requests(*source, {service_s, prompt_s, output_s});
     }
     return array_of(std::move(found));
 }
@@ -334,6 +335,7 @@ void register_fleet(py::module_& m) {
     m.def("simulate_fleets", &run_fleets, py::arg("jobs"), py::arg("threads") = 1,
           "Simulates pools of replicas under requests that arrive.");
     m.def("touching_requests", &run_touching, py::arg("requests"), py::arg("service_s"),
+          py::arg("prompt_s") = 0.0, py::arg("output_s") = 0.0,
           "Returns the requests that each second touches if none waits.");
     m.def(
         "histogram_edges", [] { return array_of(Histogram::edges()); },

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
-from .._checks import COUNT, shown, whole
+from .._checks import COUNT, whole
 from ..deployment import Deployment
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
-from ..serving.objectives import parse_slo
-from ..serving.runs import Facts
-from ..serving.scheduler import Scheduler
-from ..serving.traffic import parse_traffic
-from .autoscaler_texts import parse_autoscaler
+from .asking import Asked, policies_of
 from .autoscalers import Autoscaler
-from .replicas import FleetError, Modeled, Replica, Slots, with_cold_start
+from .replicas import FleetError, Replica, Slots, with_cold_start
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
 from .traffic import Traffic
@@ -32,7 +26,8 @@ if TYPE_CHECKING:
     from .autoscaler_texts import AutoscalerLike
     from .replicas import Model
 
-_POLICIES = ("static", "kpa", "hpa", "ray")
+POLICIES = ("static", "kpa", "hpa", "ray")
+"""Autoscalers that are compared by default."""
 
 
 def fleet(
@@ -40,7 +35,7 @@ def fleet(
     *,
     traffic: TrafficLike,
     on: Deployment | Slots | Sequence[Deployment | Slots],
-    autoscaler: AutoscalerLike | Sequence[AutoscalerLike] = _POLICIES,
+    autoscaler: AutoscalerLike | Sequence[AutoscalerLike] = POLICIES,
     slo: SLOLike | None = None,
     terms: Terms | None = None,
     detail: str = "fast",
@@ -106,37 +101,21 @@ def fleet(
         WorkloadError: The traffic has no requests.
         TraceError: A line of a trace is not what its format says.
     """
-    places = list(on) if isinstance(on, Sequence) else [on]
-    if not places:
-        raise FleetError("on has no deployments; pass at least one")
-    policies = _policies(autoscaler)
-    for name in settings:
-        Scheduler.check_name(name)
-    if terms is not None and not isinstance(terms, Terms):
-        raise InputTypeError(f"terms is a {type(terms).__name__}; expected Terms")
-    workload = parse_traffic(
-        traffic, prompt=prompt, output=output, duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s,
-        seed=seed,
+    asked = Asked.of(
+        model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
+        duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
+        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed,
+        settings=settings,
     )  # fmt: skip
-    requests = Traffic(workload, _words(traffic, scale, start_s, end_s))
-    objective = parse_slo(slo)
-    rules = Rules(
-        model=_name_of(model), objective=objective, detail=detail, routing=routing, timeout_s=timeout_s,
-        varies_cold_starts=varies_cold_starts, seed=seed,
-    )  # fmt: skip
-    modeled = Modeled(
-        model, workload, requests.facts or _NO_TOKENS, objective, detail, max_batch_size, max_queue_delay_s, settings
-    )
-    replicas, out = replicas_of(modeled, places, requests, cold_start_s)
+    policies = policies_of(autoscaler)
+    replicas, out = replicas_of(asked, cold_start_s)
     return compare(
-        [(each, policy, terms or Terms()) for each in replicas for policy in policies],
-        requests, rules, out, threads=threads, progress=progress,
+        [(each, policy, asked.terms) for each in replicas for policy in policies],
+        asked.traffic, asked.rules, out, threads=threads, progress=progress,
     )  # fmt: skip
 
 
-def replicas_of(
-    modeled: Modeled, places: Sequence[Deployment | Slots], traffic: Traffic, cold_start_s: float | None
-) -> tuple[list[Replica], dict[str, str]]:
+def replicas_of(asked: Asked, cold_start_s: float | None) -> tuple[list[Replica], dict[str, str]]:
     """Return the replicas of deployments that can serve the model, and why others cannot.
 
     Raises:
@@ -145,11 +124,9 @@ def replicas_of(
     found: list[Replica] = []
     out: dict[str, str] = {}
     reasons: list[InputError] = []
-    for each in places:
-        if isinstance(each, Deployment) and each.engine != "torch" and traffic.facts is None:
-            raise FleetError("requests have no tokens, and a serving engine needs them; pass prompt= and output=")
+    for each in asked.places:
         try:
-            found.append(with_cold_start(modeled.replicas([each])[0], cold_start_s))
+            found.append(with_cold_start(asked.modeled.replica(each), cold_start_s))
         except FleetError:
             raise
         except InputError as error:
@@ -209,31 +186,3 @@ def compare(
 def _rank(each: FleetResult) -> tuple[Any, ...]:
     missed = each.slo_met is False
     return missed, each.late_share if missed else 0.0, cost_of(each), each.late_share
-
-
-def _policies(value: AutoscalerLike | Sequence[AutoscalerLike]) -> list[Autoscaler]:
-    several = [value] if isinstance(value, (str, Autoscaler)) else list(value)
-    if not several:
-        raise FleetError("autoscaler has no values; pass at least one, such as kpa")
-    return [parse_autoscaler(each) for each in several]
-
-
-def _name_of(model: Model | None) -> str:
-    if isinstance(model, (str, PathLike)):
-        return os.fspath(model)
-    if isinstance(model, _core.Graph):
-        return model.model
-    return model[0].model if model else ""
-
-
-def _words(traffic: TrafficLike, scale: float, start_s: float, end_s: float | None) -> str:
-    name = os.fspath(traffic) if isinstance(traffic, (str, PathLike)) else shown(traffic)
-    parts = [name]
-    if scale != 1:
-        parts.append(f"scaled by {scale:g}")
-    if start_s or end_s is not None:
-        parts.append(f"from {start_s:g} s" + ("" if end_s is None else f" to {end_s:g} s"))
-    return ", ".join(parts)
-
-
-_NO_TOKENS = Facts(0, 1.0, 1.0, 1.0, 1.0, 1, 2, float("nan"), shares=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _core
 from .._checks import Range, number, shown, text, whole
 from ..deployment import Deployment, cold_start
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 from ..serving.closed_form import Load, closed_form
 from ..serving.runs import Facts, Run, simulated_server
 from ..serving.scheduler import Scheduler, simulated_scheduler
@@ -21,11 +21,9 @@ from ..sweeps.sweep import sweep
 from .autoscalers import ReplicaLoad
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from ..serving.objectives import Condition
-    from ..serving.requests import Requests
     from ..serving.step_tables import StepCosts
     from ..serving.workload import Workload
 
@@ -124,13 +122,6 @@ class Replica:
         """Requests that it finishes per second, when it serves `concurrency` at once."""
         return self.concurrency / self.service_s
 
-    def service_times(self, requests: Requests) -> NDArray[np.float64] | None:
-        """Return seconds of service of each request at that concurrency; None if they are equal."""
-        if not self.token_s:
-            return None
-        found: NDArray[np.float64] = self.prompt_s * requests.prompt_tokens + self.token_s * requests.output_tokens
-        return found
-
     def load(self, in_flight: NDArray[Any], work_s: float) -> ReplicaLoad:
         """Return what targets of autoscalers are derived from.
 
@@ -160,6 +151,7 @@ class Modeled:
         max_batch_size: Most items of a batch of a model without tokens.
         max_queue_delay_s: Time that an item waits for others.
         settings: Settings of the scheduler of an engine.
+        phases: The graphs of a language model; None if no deployment has an engine.
     """
 
     model: Model | None
@@ -170,6 +162,7 @@ class Modeled:
     max_batch_size: int = 8
     max_queue_delay_s: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    phases: Phases | None = None
 
     def __post_init__(self) -> None:
         if self.detail not in DETAILS:
@@ -177,25 +170,31 @@ class Modeled:
         whole(self.max_batch_size, "max_batch_size", _BATCH, FleetError)
         number(self.max_queue_delay_s, "max_queue_delay_s", _DELAY, FleetError)
 
-    def replicas(self, places: Sequence[Deployment | Slots]) -> list[Replica]:
-        """Return the replica of each deployment.
+    def prepared(self, places: Sequence[Deployment | Slots]) -> Modeled:
+        """Return the model with the graphs that its deployments need, captured once.
 
         Raises:
-            InputError: A deployment cannot serve the model.
+            FleetError: A deployment needs a model, and there is none.
         """
-        if any(isinstance(each, Deployment) for each in places) and self.model is None:
+        if self.model is None:
+            if all(isinstance(each, Slots) for each in places):
+                return self
             raise FleetError("model is None, and a deployment needs one; pass a model, or Slots")
-        engines = [each for each in places if isinstance(each, Deployment) and each.engine in _ENGINES]
-        phases = phases_of(self.model) if engines else None  # type: ignore[arg-type]  # checked there
-        found = []
-        for each in places:
-            if isinstance(each, Slots):
-                found.append(_of_slots(each))
-            elif isinstance(each, Deployment):
-                found.append(self._of_engine(each, phases) if phases and each in engines else self._of_batches(each))
-            else:
-                raise InputTypeError(f"a deployment is a {type(each).__name__}; expected a Deployment, or Slots")
-        return found
+        if any(isinstance(each, Deployment) and each.engine in _ENGINES for each in places):
+            return replace(self, phases=phases_of(self.model))  # type: ignore[arg-type]  # checked there
+        return self
+
+    def replica(self, place: Deployment | Slots) -> Replica:
+        """Return the replica of a deployment.
+
+        Raises:
+            InputError: It cannot serve the model.
+        """
+        if isinstance(place, Slots):
+            return _of_slots(place)
+        if self.phases is not None and place.engine in _ENGINES:
+            return self._of_engine(place, self.phases)
+        return self._of_batches(place)
 
     # ---- engines with steps ----
 

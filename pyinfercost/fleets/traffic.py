@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_HELD = 10_000_000  # requests that are kept for several simulations; more are made again for each
 _NICE_BINS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0)
+_MINUTE_S, _HOUR_S = 60.0, 3600.0
 _BINS = 1000  # of time in a result, about
 
 Progress = Callable[[int, int], None]
@@ -73,6 +74,26 @@ class Traffic:
         wanted = self.last_s / _BINS
         return next((each for each in _NICE_BINS_S if each >= wanted), _NICE_BINS_S[-1])
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return the recipe alone: requests are made again where they are needed."""
+        return {"workload": self.workload, "text": self.text}
+
+    def part(self, start_s: float, end_s: float) -> Traffic:
+        """Return the requests from one time to another; times begin at `start_s`."""
+        return Traffic(self.workload.between(start_s, end_s), f"{self.text}, {_span(start_s, end_s)}")
+
+    def busiest(self, window_s: float) -> float:
+        """Return when the window with the most requests begins, in whole minutes."""
+        import numpy as np
+
+        counts = np.zeros(int(self.last_s / _MINUTE_S) + 1)
+        for chunk in self._pieces():
+            found = np.bincount((chunk.arrival_s / _MINUTE_S).astype(np.int64), minlength=counts.size)
+            counts += found[: counts.size]
+        wide = min(counts.size, max(1, int(window_s / _MINUTE_S)))
+        sums = np.convolve(counts, np.ones(wide), mode="valid")
+        return float(np.argmax(sums)) * _MINUTE_S
+
     @cached_property
     def _held(self) -> _core.SimulatedRequests:
         import numpy as np
@@ -93,9 +114,9 @@ class Traffic:
         """Return the requests for a simulation: in memory if they are few, else made again piece by piece."""
         if self.requests <= _MOST_HELD and progress is None:
             return self._held
-        return self._stream(progress, None)
+        return self._stream(progress)
 
-    def _stream(self, progress: Progress | None, replica: Replica | None) -> _core.RequestStream:
+    def _stream(self, progress: Progress | None) -> _core.RequestStream:
         pieces = self._pieces()
         sent = 0
 
@@ -107,21 +128,23 @@ class Traffic:
             sent += len(piece)
             if progress is not None:
                 progress(sent, self.requests)
-            service_s = piece.service_s
-            if service_s is None and replica is not None:
-                service_s = replica.service_times(piece)
             return _core.SimulatedRequests(
                 piece.arrival_s,
                 _tokens(piece.prompt_tokens),
                 _tokens(piece.output_tokens),
-                service_s=() if service_s is None else service_s,
+                service_s=() if piece.service_s is None else piece.service_s,
             )
 
         return _core.RequestStream(self.requests, following)
 
     def in_flight(self, replica: Replica) -> NDArray[np.int64]:
         """Return the requests that would be in service in each second, if none waited for a place in such replicas."""
-        return _core.touching_requests(self._stream(None, replica), replica.service_s)
+        return _core.touching_requests(self.source(), replica.service_s, replica.prompt_s, replica.token_s)
+
+
+def _span(start_s: float, end_s: float) -> str:
+    """`hours 24 to 48`."""
+    return f"hours {start_s / _HOUR_S:.4g} to {end_s / _HOUR_S:.4g}"
 
 
 def _tokens(tokens: NDArray[np.int32]) -> NDArray[np.int32]:

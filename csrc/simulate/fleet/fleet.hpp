@@ -142,7 +142,14 @@ struct FleetJob {
 // Several simulations on up to `threads` threads; the results do not depend on their number.
 std::vector<FleetResult> simulate_fleets(const std::vector<FleetJob>& jobs, std::size_t threads);
 
+// Seconds in service of a request without a time of its own.
+struct ServiceTime {
+    double request_s = 1;
+    double prompt_s = 0;  // of a token of the prompt ...
+    double output_s = 0;  // ... and of the answer; if both are 0, each request takes request_s
+};
+
 // Requests that would be in service in each second if none waited: those that a second touches.
-std::vector<std::int64_t> touching_requests(RequestSource& requests, double service_s);
+std::vector<std::int64_t> touching_requests(RequestSource& requests, const ServiceTime& service);
 
 }  // namespace infercost

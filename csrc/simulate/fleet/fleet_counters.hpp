@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "simulate/fleet/fleet.hpp"
@@ -20,6 +22,10 @@ class FleetCounters {
     PoolBin& bin(std::size_t pool) { return bins_[pool].back(); }
     double bin_end_s() const { return static_cast<double>(bins_.front().size()) * bin_s_; }
     void next_bin() {
+        if (bins_.front().size() >= kMostBins) {
+            throw std::invalid_argument("fleet: bin_s is " + std::to_string(bin_s_) +
+                                        ", of which more than 10^7 pass; pass a longer one");
+        }
         for (auto& each : bins_) each.emplace_back();
         if (demand_.size() < bins_.front().size()) demand_.resize(bins_.front().size());
     }
@@ -109,6 +115,8 @@ class FleetCounters {
         if (place >= demand_.size()) demand_.resize(place + 1);
         return demand_[place];
     }
+
+    static constexpr std::size_t kMostBins = 10'000'000;
 
     double bin_s_;
     FleetResult result_;

@@ -33,7 +33,7 @@ void check(const FleetSettings& s) {
     }
     check_setting(kOwner, "timeout_s", s.timeout_s, 1e-3, kEndless);
     check_setting(kOwner, "bin_s", s.bin_s, 1.0, 1e9);
-    check_setting(kOwner, "horizon_s", s.horizon_s, 0.0, 1e10);
+    check_setting(kOwner, "horizon_s", s.horizon_s, 0.0, 1e9);
 }
 
 }  // namespace infercost

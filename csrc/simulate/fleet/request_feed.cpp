@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::int32_t kMostTokens = 1 << 24;
 constexpr double kMostService_s = 1e9;
+constexpr double kLatestOfFleet_s = 1e9;  // results have bins of time, and histories seconds
 
 [[noreturn]] void refuse(std::size_t request, const std::string& problem) {
     throw std::invalid_argument("fleet: request " + std::to_string(request) + " " + problem);
@@ -31,9 +32,9 @@ void RequestFeed::load() {
     if (!columns_.service_s.empty()) check_length(columns_.service_s.size(), count_, "service_s");
     for (std::size_t i = 0; i < count_; ++i) {
         const double arrival = columns_.arrival_s[i];
-        if (!(arrival >= last_s_ && arrival <= kLatest_s)) {
+        if (!(arrival >= last_s_ && arrival <= kLatestOfFleet_s)) {
             refuse(taken_ + i, "arrives at " + std::to_string(arrival) + " s; expected a time from " +
-                                   std::to_string(last_s_) + " s, the one before, to 1e18");
+                                   std::to_string(last_s_) + " s, the one before, to 1e9");
         }
         last_s_ = arrival;
         for (const std::int32_t tokens : {columns_.prompt[i], columns_.output[i]}) {

@@ -1,0 +1,226 @@
+"""Points of a plan, evaluated here or on workers: each is a fleet on one part of the traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ..results.bill import MONTH_S
+from .autoscaler_texts import parse_autoscaler
+from .replicas import Modeled, Replica, Slots, with_cold_start
+from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
+from .terms import Terms
+from .traffic import Traffic
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ..deployment import Deployment
+    from ..results.fleet_result import FleetResult
+
+
+@dataclass(frozen=True)
+class PoolPoint:
+    """A pool of a point.
+
+    Attributes:
+        place: Number of its deployment.
+        policy: Its autoscaler as text.
+        committed: Replicas that are paid all the time.
+        committed_usd_per_h: Price of an hour of each; None for that of the deployment.
+    """
+
+    place: int
+    policy: str
+    committed: int = 0
+    committed_usd_per_h: float | None = None
+
+
+Point = tuple[PoolPoint, ...]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all points of a plan share. It is small, and sent to workers.
+
+    Attributes:
+        key: Names it in the memory of a worker.
+        modeled: The model, with its graphs captured.
+        places: The deployments.
+        parts: Name of a part of the traffic -> the part.
+        rules: What fleets have in common.
+        terms: What is paid besides.
+        cold_start_s: Cold start in the place of that of the deployments.
+    """
+
+    key: str
+    modeled: Modeled
+    places: tuple[Deployment | Slots, ...]
+    parts: Mapping[str, Traffic]
+    rules: Rules
+    terms: Terms
+    cold_start_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a simulation of a point found.
+
+    Attributes:
+        usd_per_month: Its cost.
+        late_share: Share of late requests.
+        slo_values: Condition -> value.
+        slo_met: Whether all hold.
+        peak_replicas: Most replicas of all pools at a time.
+        idle_share: Share of the paid time without requests.
+        seconds_with: Of the last pool, place k: time with k replicas.
+        interrupted: Whether Ctrl-C ended it.
+    """
+
+    usd_per_month: float
+    late_share: float
+    slo_values: Mapping[str, float]
+    slo_met: bool
+    peak_replicas: int
+    idle_share: float
+    seconds_with: tuple[float, ...]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class PlaceFacts:
+    """What a plan needs to know of a deployment.
+
+    Attributes:
+        name: The deployment in words.
+        usd_per_h: Price of a replica.
+        concurrency: Requests that a replica serves at once.
+        needed: Requests in service in each second if none waited, of the whole traffic, in means over `step_s`.
+        most: The highest of them in each such step.
+        step_s: Seconds of a step.
+        least_usd_per_month: Cost if all places of all replicas were in use all the time.
+    """
+
+    name: str
+    usd_per_h: float
+    concurrency: float
+    needed: NDArray[np.float64] = field(repr=False)
+    most: NDArray[np.float64] = field(repr=False)
+    step_s: float
+    least_usd_per_month: float
+
+
+class _Memory:
+    """What a process keeps between tasks of one plan."""
+
+    def __init__(self) -> None:
+        self.key = ""
+        self.lock = Lock()
+        self.replicas: dict[int, Replica] = {}
+        self.traffic: dict[str, Traffic] = {}
+        self.loads: dict[str, dict[str, Any]] = {}
+
+    def of(self, context: Context) -> _Memory:
+        """Return the memory of a plan; that of another one is dropped."""
+        with self.lock:
+            if self.key != context.key:
+                self.key = context.key
+                self.replicas, self.loads = {}, {name: {} for name in context.parts}
+                self.traffic = dict(context.parts)
+            return self
+
+    def replica(self, context: Context, place: int) -> Replica:
+        """Return the replica of a deployment."""
+        if place not in self.replicas:
+            self.replicas[place] = with_cold_start(context.modeled.replica(context.places[place]), context.cold_start_s)
+        return self.replicas[place]
+
+
+_MEMORY = _Memory()
+_STEP_S = 60.0  # of what is known of the load over time
+_AT_LEAST = 0.9  # of the paid time of a replica that full use takes: its rate is that near the highest one
+
+
+def facts_of_place(context: Context, place: int) -> PlaceFacts:
+    """Return what is known of a deployment before any simulation."""
+    import numpy as np
+
+    memory = _MEMORY.of(context)
+    replica = memory.replica(context, place)
+    traffic = memory.traffic["all"]
+    in_flight = _in_flight(memory, replica, "all")
+    steps = -(-in_flight.size // int(_STEP_S))
+    padded = np.zeros(steps * int(_STEP_S))
+    padded[: in_flight.size] = in_flight
+    shaped = padded.reshape(steps, int(_STEP_S))
+    usd_per_h = replica.usd_per_h or 0.0
+    work_h = work_of(replica, traffic) / replica.concurrency / 3600 * _AT_LEAST
+    return PlaceFacts(
+        name=replica.name,
+        usd_per_h=usd_per_h,
+        concurrency=replica.concurrency,
+        needed=shaped.mean(axis=1),
+        most=shaped.max(axis=1),
+        step_s=_STEP_S,
+        least_usd_per_month=work_h * usd_per_h / in_flight.size * MONTH_S,
+    )
+
+
+def _in_flight(memory: _Memory, replica: Replica, part: str) -> NDArray[np.int64]:
+    loads = memory.loads[part]
+    if replica.name not in loads:
+        loads[replica.name] = memory.traffic[part].in_flight(replica)
+    found: NDArray[np.int64] = loads[replica.name]
+    return found
+
+
+def _case(context: Context, point: Point, part: str) -> FleetCase:
+    memory = _MEMORY.of(context)
+    pools = []
+    for number, each in enumerate(point):
+        replica = memory.replica(context, each.place)
+        _in_flight(memory, replica, part)
+        terms = _terms_of(context.terms, each, first=number == 0)
+        pools.append(PoolCase(replica, parse_autoscaler(each.policy), terms))
+    return case_of(pools, memory.traffic[part], context.rules, memory.loads[part])
+
+
+def _terms_of(terms: Terms, point: PoolPoint, *, first: bool) -> Terms:
+    """Return the terms of a pool: what is paid by the month is paid once, with the first pool."""
+    if not first:
+        terms = replace(terms, storage_usd_per_month=0.0, staff_usd_per_month=0.0)
+    return replace(terms, committed=point.committed, committed_usd_per_h=point.committed_usd_per_h)
+
+
+def evaluate(context: Context, points: Sequence[Point], part: str) -> list[Found]:
+    """Simulate points on a part of the traffic, one after the other."""
+    found = []
+    for point in points:
+        case = _case(context, point, part)
+        raw = run_cases([case])[0]
+        result = result_of_case(case, raw)
+        bill = result.bill
+        found.append(
+            Found(
+                usd_per_month=0.0 if bill is None else bill.usd_per_month,
+                late_share=result.late_share,
+                slo_values=result.slo_values,
+                slo_met=bool(result.slo_met),
+                peak_replicas=sum(pool.peak_replicas for pool in result.pools),
+                idle_share=result.idle_share,
+                seconds_with=tuple(float(each) for each in raw["pools"][-1]["seconds_with"]),
+                interrupted=result.interrupted,
+            )
+        )
+        if result.interrupted:
+            break
+    return found
+
+
+def full_result(context: Context, point: Point, part: str) -> FleetResult:
+    """Return the whole result of a point."""
+    case = _case(context, point, part)
+    return result_of_case(case, run_cases([case])[0])
