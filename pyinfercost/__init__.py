@@ -29,11 +29,14 @@ from .results.sinks import register_sink_opener
 
 if TYPE_CHECKING:
     from . import errors as errors
+    from . import fleets as fleets
     from . import hardware as hardware
     from . import plots as plots
     from .advice.tradeoff import tradeoff as tradeoff
     from .deployment.deployment import Deployment as Deployment
     from .deployment.serving import Serving as Serving
+    from .fleets.fleet import fleet as fleet
+    from .fleets.plan_fleet import plan_fleet as plan_fleet
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
@@ -55,12 +58,22 @@ if TYPE_CHECKING:
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
     from .predict.stages import parallel as parallel
     from .predict.training_memory import training_memory as training_memory
+    from .results.bill import Bill as Bill
+    from .results.bill import BillLine as BillLine
     from .results.collective import CollectiveEstimate as CollectiveEstimate
     from .results.comparison import Comparison as Comparison
     from .results.device_use import DeviceUse as DeviceUse
     from .results.device_use import Exchange as Exchange
     from .results.estimate import Estimate as Estimate
     from .results.estimate import LayerEstimate as LayerEstimate
+    from .results.fleet_plan import FleetPlan as FleetPlan
+    from .results.fleet_plan import PlanChoice as PlanChoice
+    from .results.fleet_result import FleetComparison as FleetComparison
+    from .results.fleet_result import FleetDemand as FleetDemand
+    from .results.fleet_result import FleetLatency as FleetLatency
+    from .results.fleet_result import FleetPool as FleetPool
+    from .results.fleet_result import FleetResult as FleetResult
+    from .results.fleet_result import ReplicaSeconds as ReplicaSeconds
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
     from .results.language_profile import LanguageProfile as LanguageProfile
@@ -125,6 +138,9 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".deployment.deployment": ("Deployment",),
     ".deployment.serving": ("Serving",),
     ".errors": (),
+    ".fleets": (),
+    ".fleets.fleet": ("fleet",),
+    ".fleets.plan_fleet": ("plan_fleet",),
     ".hardware": (),
     ".measuring.calibration": ("calibrate",),
     ".measuring.energy": ("EnergyMeter", "EnergyUnknownWarning", "energy_meter"),
@@ -141,10 +157,20 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.stages": ("parallel",),
     ".predict.training_memory": ("training_memory",),
+    ".results.bill": ("Bill", "BillLine"),
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),
     ".results.device_use": ("DeviceUse", "Exchange"),
     ".results.estimate": ("Estimate", "LayerEstimate"),
+    ".results.fleet_plan": ("FleetPlan", "PlanChoice"),
+    ".results.fleet_result": (
+        "FleetComparison",
+        "FleetDemand",
+        "FleetLatency",
+        "FleetPool",
+        "FleetResult",
+        "ReplicaSeconds",
+    ),
     ".results.kv_cache": ("CacheLayers", "KVCache"),
     ".results.language_profile": ("LanguageProfile",),
     ".results.layout": ("Layout",),

@@ -16,6 +16,7 @@ from .._escapes import visible_lines
 from .calibrate_command import calibrate
 from .collective_command import collective
 from .diff_command import diff
+from .fleet_command import fleet
 from .machines import machine_of
 from .measure_command import measure
 from .options import EPILOG, format_option
@@ -58,6 +59,7 @@ main.add_command(profile)
 main.add_command(sweep)
 main.add_command(collective)
 main.add_command(serve)
+main.add_command(fleet)
 main.add_command(diff)
 main.add_command(calibrate)
 main.add_command(measure)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .arguments import axis_values
-from .deployment_options import usage_errors
+from .. import _core
+from .arguments import axis_values, known_names, price_options, prices_by_id
+from .deployment_options import read_deployments, usage_errors
 from .output import say
 
 if TYPE_CHECKING:
@@ -108,3 +109,40 @@ def priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:
         return on
     say(f"Left out because no {' or '.join(terms)} price is known: {', '.join(dict.fromkeys(left_out))}")
     return found
+
+
+def listed_deployments(options: Mapping[str, Any]) -> list[Deployment]:
+    """Return one deployment for each machine, precision, engine, execution and price of the options, without layouts.
+
+    Raises:
+        click.UsageError: An option has a wrong value.
+    """
+    shared = [] if options["on"] is None else read_deployments(options["on"])
+    common = {name: options[name] for name in ("serving", "threads", "sustained")}
+    if options["hardware"] is None:
+        from ..deployment import deployment_of
+
+        with usage_errors():
+            on = [deployment_of(each, **common) for each in shared]
+    elif len(shared) > 1:
+        raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
+    else:
+        engine = None if options["engine"] is None else options["engine"].split(",")[0]
+        with usage_errors():
+            on = deployments_of(options["hardware"], shared[0] if shared else None, engine=engine, **common)
+    for name, known in (
+        ("precision", _core.precisions()),
+        ("engine", _core.engines()),
+        ("execution", _core.executions()),
+    ):
+        if options[name] is not None:
+            values = known_names(name, options[name], known)
+            with usage_errors():
+                on = [each.replace(**{name: value}) for each in on for value in values]
+    if options["price"] is not None:
+        names = price_options(options["price"])
+        on = priced(on, names)
+        by_id = [prices_by_id(name, [each.machine.id for each in on]) for name in names]
+        with usage_errors():
+            on = [each.replace(price=prices[each.machine.id]) for each in on for prices in by_id]
+    return on

@@ -18,7 +18,7 @@ from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -68,6 +68,20 @@ def say(text: str) -> None:
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:
     say(f"Warning: {message}")
+
+
+@contextmanager
+def progress_shown(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how many are done, on a terminal."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda sent, total: bar.update(task, completed=sent, total=total)
 
 
 def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContextManager[object]:

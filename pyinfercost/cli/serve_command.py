@@ -5,20 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import _core
 from .._checks import MOST, write_text
 from ..results.serving_search import GOALS
-from .arguments import known_names, price_options, prices_by_id, whole_number
-from .deployment_options import deployment_of_options, deployment_options, read_deployments, usage_errors
-from .machines import ALL, deployments_of, layouts_of, priced
+from .arguments import whole_number
+from .deployment_options import deployment_of_options, deployment_options, usage_errors
+from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, format_option
-from .output import STOPPED, messages_for_people, say, write_result
+from .output import STOPPED, messages_for_people, progress_shown, say, write_result
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -154,7 +152,7 @@ def serve(
             workload = _workload(options)
             from ..serving.finding import find_serving
 
-            with _progress_shown("Deployments", quiet=quiet) as shown:
+            with progress_shown("Deployments", quiet=quiet) as shown:
                 search = find_serving(
                     goal, model, on=on, workload=workload, progress=shown,
                     layouts=layouts, devices=_most_devices(options), **given,
@@ -176,7 +174,7 @@ def serve(
         from ..serving.serve import serve as serve_model
 
         given["correction"] = _correction(model, deployment, workload, settings, measured, correction)
-        with _progress_shown("Requests", quiet=quiet) as shown:
+        with progress_shown("Requests", quiet=quiet) as shown:
             result = serve_model(model, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
         _write_report(result, html)
@@ -275,35 +273,8 @@ def _deployments(goal: str, options: dict[str, Any]) -> tuple[list[Deployment], 
     """
     if options["engine"] is None and options["on"] is None:
         raise click.UsageError("Missing option '--engine'; expected some of vllm, sglang, trtllm")
-    shared = [] if options["on"] is None else read_deployments(options["on"])
-    common = {name: options[name] for name in ("serving", "threads", "sustained")}
-    if options["hardware"] is None:
-        from ..deployment import deployment_of
-
-        with usage_errors():
-            on = [deployment_of(each, **common) for each in shared]
-    elif len(shared) > 1:
-        raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
-    else:
-        engine = None if options["engine"] is None else options["engine"].split(",")[0]
-        with usage_errors():
-            on = deployments_of(options["hardware"], shared[0] if shared else None, engine=engine, **common)
-    for name, known in (
-        ("precision", _core.precisions()),
-        ("engine", _core.engines()),
-        ("execution", _core.executions()),
-    ):
-        if options[name] is not None:
-            values = known_names(name, options[name], known)
-            with usage_errors():
-                on = [each.replace(**{name: value}) for each in on for value in values]
-    if options["price"] is not None:
-        names = price_options(options["price"])
-        on = priced(on, names)
-        by_id = [prices_by_id(name, [each.machine.id for each in on]) for name in names]
-        with usage_errors():
-            on = [each.replace(price=prices[each.machine.id]) for each in on for prices in by_id]
-    elif goal == "cheapest" and any(each.device_price is None for each in on):
+    on = listed_deployments(options)
+    if options["price"] is None and goal == "cheapest" and any(each.device_price is None for each in on):
         raise click.UsageError("--find cheapest needs --price; give one, such as --price on-demand")
     return on, layouts_of(options)
 
@@ -347,17 +318,3 @@ def _trace(text: str) -> Any:
     from ..serving.traffic import open_trace
 
     return open_trace(text)
-
-
-@contextmanager
-def _progress_shown(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how many are done, on a terminal."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)

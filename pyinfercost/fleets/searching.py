@@ -20,7 +20,7 @@ from ..errors import InputError, InputTypeError
 from ..results.fleet_plan import FleetPlan, PlanChoice
 from ..serving.objectives import SLOError
 from .autoscaler_texts import parse_autoscaler
-from .autoscalers import DAY_S, HOUR_S, Autoscaler, Scheduled, Static
+from .autoscalers import DAY_S, HOUR_S, Autoscaler, Kubernetes, Scheduled, Static
 from .evaluating import Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
 from .replicas import FleetError
 
@@ -215,7 +215,7 @@ class Search:
                 for count in sorted(counts):
                     price = None if self.committed_share is None else facts.usd_per_h * self.committed_share
                     base = PoolPoint(place, f"static:{count}", committed=count, committed_usd_per_h=price)
-                    scaler = replace(parse_autoscaler(pool.policy), min_replicas=0)
+                    scaler = _to_zero(parse_autoscaler(pool.policy))
                     points.append((base, replace(pool, policy=str(scaler), committed=0, committed_usd_per_h=None)))
         self._evaluate(self._grouped(points), "all")
 
@@ -357,6 +357,13 @@ class Search:
 def _rank(each: _Tried) -> tuple[Any, ...]:
     found = each.found
     return not found.slo_met, 0.0 if found.slo_met else found.late_share, found.usd_per_month, found.late_share
+
+
+def _to_zero(scaler: Autoscaler) -> Autoscaler:
+    """Return an autoscaler that may remove the last replica of the peaks."""
+    if isinstance(scaler, Kubernetes):
+        return replace(scaler, min_replicas=0, keda=True)
+    return replace(scaler, min_replicas=0)
 
 
 def committed_replicas(seconds_with: Sequence[float], share: float) -> int:

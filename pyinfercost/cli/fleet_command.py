@@ -1,0 +1,233 @@
+"""`pyinfercost fleet`: replicas that come and go under traffic, their bill, and the cheapest plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._checks import write_text
+from .deployment_options import deployment_options, usage_errors
+from .machines import ALL, layouts_of, listed_deployments
+from .options import EPILOG, format_option
+from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
+    from ..fleets.replicas import Slots
+
+_NOT_UNDER_LOAD = ("utilization",)
+_SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
+_TERMS = (
+    "storage_usd_per_month",
+    "staff_usd_per_month",
+    "response_bytes",
+    "interruptions_per_h",
+    "notice_s",
+    "failures_per_h",
+    "start_hour",
+)
+_SHARED = (
+    "slo", "prompt", "output", "duration_s", "scale", "start_s", "end_s", "cold_start_s", "varies_cold_starts",
+    "timeout_s", "max_batch_size", "max_queue_delay_s", "detail", "routing", "seed",
+)  # fmt: skip
+
+
+@click.command(epilog=EPILOG)
+@deployment_options(
+    several=True, hardware="Catalog ids or TOML files of the machines of a replica, comma-separated, or all, cpu, gpu."
+)
+@click.option(
+    "--slots",
+    multiple=True,
+    metavar="N,service_s=S,...",
+    help="A replica without a model, by its places and their time: 64,service_s=10,cold_start_s=30,usd_per_h=2,name=A. "
+    "Several times for several.",
+)
+@click.option(
+    "--traffic",
+    required=True,
+    metavar="TRAFFIC",
+    help='When requests arrive: "diurnal:mean=20,peak=3", "poisson:20", trace.csv, or FORMAT:PATH.',
+)
+@click.option("--prompt", metavar="TOKENS", help="Tokens of prompts, where the traffic has none.")
+@click.option("--output-tokens", "--output", "output", metavar="TOKENS", help="Tokens of answers, likewise.")
+@click.option("--duration-s", type=float, metavar="S", help="Time after which no request arrives.")
+@click.option("--scale", type=float, default=1.0, show_default=True, help="So many times the requests.")
+@click.option("--start-s", type=float, default=0.0, help="Time of the traffic at which it begins.")
+@click.option("--end-s", type=float, metavar="S", help="Time of the traffic at which it ends.")
+@click.option(
+    "--autoscaler",
+    "-a",
+    multiple=True,
+    metavar="KIND[:NAME=VALUE,...]",
+    help="static:8, scheduled:0=2,8=10, kpa, hpa, ray, sagemaker, lambda, cloudrun, zero, seasonal, with their "
+    "parameters, such as kpa:target=45; several times, or kinds separated by commas.",
+)
+@click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p95<2,tpot_p95<50ms"; queue is the wait for service.')
+@click.option("--plan", is_flag=True, help="Search the cheapest mix within --slo, and verify it on the last day.")
+@click.option("--verify", metavar="TRAFFIC", help="With --plan: traffic to verify it on.")
+@click.option(
+    "--committed-share",
+    type=float,
+    metavar="SHARE",
+    help="With --plan: price of an hour that is paid ahead, over that of the deployment.",
+)
+@click.option("--committed", type=click.IntRange(min=0), metavar="N", help="Replicas that are paid all the time.")
+@click.option("--committed-usd-per-h", type=float, metavar="USD", help="Price of an hour of each of them.")
+@click.option("--storage-usd-per-month", type=float, metavar="USD", help="Images, weights, disks, logs.")
+@click.option("--staff-usd-per-month", type=float, metavar="USD", help="Share of the people who run it.")
+@click.option("--response-bytes", type=float, metavar="BYTES", help="Bytes of a response that leave the cloud.")
+@click.option("--interruptions-per-h", type=float, metavar="N", help="Interruptions of a spot replica per hour.")
+@click.option("--notice-s", type=float, metavar="S", help="Time between the notice and the interruption.")
+@click.option("--failures-per-h", type=float, metavar="N", help="Losses of a replica without notice, per hour.")
+@click.option("--start-hour", type=float, metavar="H", help="Hour of the day at which the traffic begins.")
+@click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready.")
+@click.option("--varies-cold-starts", is_flag=True, help="Let cold starts vary within their bands.")
+@click.option("--timeout-s", type=float, metavar="S", help="Time after which a request without a replica gives up.")
+@click.option("--max-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Without an engine.")
+@click.option("--max-queue-delay-s", type=float, default=0.0, help="Time that an item waits for others of its batch.")
+@click.option("--detail", type=click.Choice(("fast", "full")), default="fast", show_default=True, help="Of engines.")
+@click.option(
+    "--routing",
+    type=click.Choice(("least_loaded", "first")),
+    default="least_loaded",
+    show_default=True,
+    help="How requests are shared by replicas.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
+@click.option("--max-model-len", type=click.IntRange(min=1), metavar="N", help="Longest prompt with its answer.")
+@click.option("--num-gpu-blocks", type=click.IntRange(min=1), metavar="N", help="Blocks of the cache.")
+@click.option("--max-num-batched-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens of a step.")
+@click.option("--max-num-seqs", type=click.IntRange(min=1), metavar="N", help="Most sequences that run in a replica.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
+@format_option("table", "json", "csv", "md")
+@click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@click.argument("model", required=False)
+def fleet(
+    *,
+    model: str | None,
+    traffic: str,
+    autoscaler: tuple[str, ...],
+    slots: tuple[str, ...],
+    plan: bool,
+    verify: str | None,
+    committed_share: float | None,
+    no_progress: bool,
+    form: str,
+    out: str | None,
+    html: str | None,
+    **options: Any,
+) -> None:
+    """Predict the bill of a service under traffic, and what its users feel.
+
+    MODEL is the config of a language model without a phase for a serving engine, such as hf:config.json, or any other
+    model without an engine; none with --slots. Each machine, precision, engine and price is combined with each
+    autoscaler. With --plan, the cheapest mix is searched.
+    """
+    with messages_for_people():
+        for name in _NOT_UNDER_LOAD:
+            if options[name] is not None:
+                raise click.UsageError(f"--{name} has no effect on a fleet, which decides it; leave it out")
+        if not plan and (verify is not None or committed_share is not None):
+            raise click.UsageError("--verify and --committed-share go with --plan")
+        places = [*map(_slots, slots), *_deployments(model, options)]
+        if not places:
+            raise click.UsageError("Missing option '--hardware' / '-H' with a MODEL, or '--slots'")
+        policies = _policies(autoscaler)
+        given = {name: options[name] for name in _SHARED}
+        given |= {name: options[name] for name in _SCHEDULER if options[name] is not None}
+        with usage_errors():
+            given["terms"] = _terms(options)
+        quiet = no_progress or form != "table" or not sys.stderr.isatty()
+        with progress_shown("Simulations", quiet=quiet) as shown:
+            if plan:
+                from ..fleets.plan_fleet import plan_fleet
+
+                more = {"autoscaler": policies} if policies else {}
+                result: Any = plan_fleet(
+                    model, traffic=traffic, on=places, verify=verify, committed_share=committed_share, progress=shown,
+                    **given, **more,
+                )  # fmt: skip
+            else:
+                from ..fleets.fleet import fleet as compare
+
+                more = {"autoscaler": policies} if policies else {}
+                result = compare(model, traffic=traffic, on=places, progress=shown, **given, **more)
+        write_result(result, form, out)
+        if html is not None:
+            write_text(html, result.to_html())
+            say(f"Report written to {html}")
+        if result.interrupted:
+            say("Stopped: not all fleets were simulated")
+            raise click.exceptions.Exit(STOPPED)
+        if plan and result.best is None:
+            say(f"No fleet holds {result.slo}")
+            raise click.exceptions.Exit(1)
+
+
+def _deployments(model: str | None, options: Mapping[str, Any]) -> list[Deployment]:
+    if options["hardware"] is None and options["on"] is None:
+        return []
+    if model is None:
+        raise click.UsageError("Missing argument 'MODEL' for the machines; give one, or --slots alone")
+    layouts = layouts_of(options)
+    if layouts == ALL:
+        raise click.UsageError("--layout all is searched by serve --find; give the layouts of a replica")
+    on = listed_deployments(options)
+    if options["instances"] is not None:
+        with usage_errors():
+            on = [each.replace(instances=int(options["instances"])) for each in on]
+    for name in ("region", "transfer"):
+        if options[name] is not None:
+            with usage_errors():
+                on = [each.replace(**{name: options[name]}) for each in on]
+    if not layouts:
+        return on
+    with usage_errors("--layout"):
+        return [each.replace(layout=layout, devices=1) for each in on for layout in layouts]
+
+
+def _policies(given: tuple[str, ...]) -> list[str]:
+    """Return texts of autoscalers; kinds without parameters may share an option."""
+    found: list[str] = []
+    for text in given:
+        if ":" in text:
+            found.append(text)
+        else:
+            found += [part.strip() for part in text.split(",") if part.strip()]
+    from ..fleets.autoscaler_texts import parse_autoscaler
+
+    with usage_errors("--autoscaler"):
+        for each in found:
+            parse_autoscaler(each)
+    return found
+
+
+def _slots(text: str) -> Slots:
+    from ..fleets.replicas import Slots
+
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if not equals:
+            name, value = "slots", name
+        if name not in Slots.__dataclass_fields__:
+            known = ", ".join(Slots.__dataclass_fields__)
+            raise click.UsageError(f"--slots has no {name!r}; expected a number of slots, and some of {known}")
+        try:
+            given[name] = value if name == "name" else int(value) if name == "slots" else float(value)
+        except ValueError:
+            raise click.UsageError(f"--slots: {name} is {value!r}; expected a number") from None
+    with usage_errors("--slots"):
+        return Slots(**given)
+
+
+def _terms(options: Mapping[str, Any]) -> Any:
+    from ..fleets.terms import Terms
+
+    names = (*_TERMS, "committed", "committed_usd_per_h")
+    return Terms(**{name: options[name] for name in names if options[name] is not None})
