@@ -446,7 +446,7 @@ class CloudRun(Autoscaler):
     idle_timeout_s: float = 900.0
     tick_s: float = 1.0
     kind: ClassVar[str] = "cloudrun"
-    measures: ClassVar[str] = "running"
+    measures: ClassVar[str] = "in_flight"
 
     def target_of(self, load: ReplicaLoad) -> float:
         """Return the requests of a replica that the autoscaler aims at."""
