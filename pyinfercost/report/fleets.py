@@ -69,11 +69,15 @@ COLUMNS = (
     *_FLEET,
 )
 _HOUR_S = 3600.0
+_DAY_H = 24
 _KILO = 1e3
 _BIG_USD = 1000
 _JOULES_PER_KWH = 3.6e6
 _ALL = 100.0
 _SHOWN, _OUT_SHOWN = 24, 12
+_PERCENTILES = (("wait_s", "p99", 1), ("ttft_s", "p50", 2), ("ttft_s", "p99", 1), ("e2e_s", "p50", 3), ("e2e_s", "p99", 2))
+"""Time, percentile -> the columns of comparisons; the last number is their `spare`."""
+
 _TITLES = {
     "wait_s": "wait before service",
     "ttft_s": "time to first token",
@@ -313,12 +317,10 @@ def fleet_columns(comparison: FleetComparison, *, most: int) -> list[Column]:
     columns.append(Column("late", "%", [share_text(each.late_share) for each in shown]))
     for name in dict.fromkeys(name for each in shown for name in each.slo_values):
         columns.append(Column(name, "s", [_number(each.slo_values.get(name)) for each in shown]))
-    for name, title in (("wait_s", "wait"), ("ttft_s", "ttft"), ("e2e_s", "e2e")):
-        if not any(isfinite(each[name].p99) for each in fleets):
-            continue
-        for statistic, spare in (("p50", 2), ("p99", 1)):
+    for name, statistic, spare in _PERCENTILES:
+        if any(isfinite(each[name].p99) for each in fleets):
             cells = [_number(getattr(each[name], statistic)) for each in shown]
-            columns.append(Column(f"{title} {statistic}", "s", cells, spare=spare + (name == "e2e_s")))
+            columns.append(Column(f"{name.removesuffix('_s')} {statistic}", "s", cells, spare=spare))
     columns += [
         Column("peak", "", [str(each.peak_replicas) for each in shown]),
         Column("idle", "%", [percent(each.idle_share) for each in shown]),
@@ -400,8 +402,14 @@ def requests_text(result: FleetResult) -> str:
         (result.unfinished, "without a replica"),
         (result.restarted, "began again"),
     ]
-    text = f"{result.finished:,} of {result.requests:,} answered in {significant(result.duration_s / _HOUR_S)} h"
+    text = f"{result.finished:,} of {result.requests:,} answered in {duration_text(result)}"
     return text + "".join(f"; {count:,} {words}" for count, words in others if count)
+
+
+def duration_text(result: FleetResult) -> str:
+    """Return the simulated time with its unit."""
+    hours = result.duration_s / _HOUR_S
+    return f"{significant(hours / _DAY_H)} days" if hours >= 2 * _DAY_H else f"{significant(hours)} h"
 
 
 def objective_text(result: FleetResult) -> str:

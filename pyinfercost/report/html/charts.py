@@ -22,7 +22,9 @@ _TICKS = 4
 _TIMES = 8  # most ticks of time
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200)
-_DECADES = 1.2  # amounts of more decades are on a logarithmic axis
+_DECADES = 1.2  # shares of more decades are on a logarithmic axis
+_NEAR_ZERO = 0.3
+_MARGIN = 0.06
 
 
 @dataclass(frozen=True)
@@ -101,20 +103,19 @@ def over_time(
     return chart + legend
 
 
-def scatter(dots: Sequence[Dot], front: Sequence[tuple[float, float]], *, unit: str) -> str:
+def scatter(dots: Sequence[Dot], front: Sequence[tuple[float, float]], end: float, *, unit: str) -> str:
     """Return dots of an amount and a share, with the steps of their front.
 
     Args:
         dots: The dots.
         front: Points of the front in the order of x, y falling.
+        end: Amount at which the horizontal axis ends; dots beyond it are at its edge.
         unit: Unit of the amount.
 
     Returns:
-        The chart. The horizontal axis is logarithmic if amounts span more than a decade, and so is the vertical one if
-        shares do, with shares of 0 at its bottom.
+        The chart. The vertical axis is logarithmic if shares span more than a decade, with shares of 0 at its bottom.
     """
-    values = [dot.x for dot in dots]
-    across = _Amounts(min(values), max(values))
+    across = _Amounts(min(dot.x for dot in dots), end)
     up = _Shares([dot.y for dot in dots])
     points = [(across.place(x), up.place(y)) for x, y in front]
     path = ""
@@ -136,25 +137,18 @@ def scatter(dots: Sequence[Dot], front: Sequence[tuple[float, float]], *, unit: 
 
 
 class _Amounts:
-    """A horizontal axis: linear from 0 or, if amounts span more than a decade, logarithmic."""
+    """A horizontal axis: linear from 0 if amounts begin near it, else from somewhat below the smallest one."""
 
     def __init__(self, low: float, high: float) -> None:
-        low = max(low, 1e-12)
-        self.log = log10(high / low) > _DECADES if high > low else False
-        if self.log:
-            self.low, self.high = log10(low) - 0.1, log10(high) + 0.1
-            decades = [10.0**power for power in range(floor(self.low), ceil(self.high) + 1)]
-            wanted = [base * step for base in decades for step in (1, 3)]
-        else:
-            self.low, self.high = 0.0, 1.06 * high
-            wanted = _ticks(high)
-        self.ticks = [(value, f"{value:,.6g}") for value in wanted if 0 <= self.place(value) <= 1]
+        self.low = 0.0 if low < _NEAR_ZERO * high else max(0.0, low - _MARGIN * (high - low or high))
+        self.high = high + _MARGIN * (high - self.low or 1.0)
+        step = _ticks(self.high - self.low)[1]
+        values = [step * number for number in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)]
+        self.ticks = [(value, f"{value:,.6g}") for value in values]
 
     def place(self, value: float) -> float:
-        """Return the place of an amount, 0 at the left and 1 at the right."""
-        if self.log and value <= 0:
-            return 0.0
-        return ((log10(value) if self.log else value) - self.low) / (self.high - self.low)
+        """Return the place of an amount, 0 at the left and 1 at the right; larger ones are at the right edge."""
+        return min(1.0, (value - self.low) / (self.high - self.low))
 
 
 class _Shares:

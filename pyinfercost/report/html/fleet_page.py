@@ -15,6 +15,7 @@ from ..fleet_series import series_of
 from ..fleets import (
     bill_columns,
     cost_text,
+    duration_text,
     energy_text,
     fleet_columns,
     hours_per_month,
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
     from ...results.fleet_result import FleetComparison, FleetResult
 
+_COLORS = {**FLEET, "demand": PLAIN, "late": ALARM, "other": PLAIN}
+_LIGHTER = 0.35  # of the way to white
+
 FLEET_ID = "pyinfercost-fleet"
 """Id of the script element that holds the JSON of fleets; `pyinfercost diff` reads it back."""
 
@@ -48,6 +52,8 @@ _SMALL = 9  # most small charts
 _NUMBERED = 30  # most dots with numbers
 _MOST_EMBEDDED = 200_000  # bytes of JSON; a page is below 500 kB
 _OUT = 40
+_SPARE = 3  # columns with this `spare` or more are left out
+_FAR = 4  # times the median of the peaks, and times the cost of the best fleet: shown apart
 _POINTS_OF_SHARE = 100
 
 
@@ -57,7 +63,7 @@ def fleet_page(result: FleetResult) -> str:
     body = _head("What it costs in a month", title, _about(result))
     main = [_cards(result, None), *_of_time(result), _panel("Times of requests", _table(latency_columns(result)))]
     main += [_bill(result), _panel("Replicas", _table(pool_columns(result)) + _settings(result)), _notes(result.notes)]
-    return _page(title, body, main, {"fleet": render(result, "dict")["fleet"] | {"timeline": None}})
+    return _page(title, body, main, _without_times(result))
 
 
 def comparison_page(comparison: FleetComparison) -> str:
@@ -68,7 +74,7 @@ def comparison_page(comparison: FleetComparison) -> str:
     title = f"{subject}: {len(comparison)} fleets of {len(deployments)} deployment{'s' * (len(deployments) != 1)}"
     lines = [("traffic", comparison.traffic)]
     if shown is not None:
-        lines.append(("requests", f"{shown.requests:,} in {significant(shown.duration_s / 3600)} h"))
+        lines.append(("requests", f"{shown.requests:,} in {duration_text(shown)}"))
     if comparison.slo:
         lines.append(("objective", comparison.slo))
     if comparison.interrupted:
@@ -94,6 +100,11 @@ def comparison_page(comparison: FleetComparison) -> str:
     return _page(title, body, main, render(comparison, "dict"))
 
 
+def _without_times(result: FleetResult) -> dict[str, Any]:
+    document = render(result, "dict")
+    return {**document, "fleet": {name: each for name, each in document["fleet"].items() if name != "timeline"}}
+
+
 def _page(title: str, head: str, main: Sequence[str], document: dict[str, Any]) -> str:
     text = embedded(as_json(document, indent=None))
     held = len(text.encode()) <= _MOST_EMBEDDED
@@ -112,7 +123,19 @@ def _page(title: str, head: str, main: Sequence[str], document: dict[str, Any]) 
 
 
 def _colors() -> str:
-    return ":root { " + " ".join(f"--{name}: {color};" for name, color in FLEET.items()) + " }\n"
+    """Return the colors of charts as CSS variables, lighter on dark pages."""
+    plain = "".join(f"--{name}: {color}; " for name, color in _COLORS.items())
+    light = "".join(f"--{name}: {_lighter(color)}; " for name, color in _COLORS.items())
+    return f":root {{ {plain}}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {light}}} }}\n"
+
+
+def _lighter(color: str) -> str:
+    parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + _LIGHTER * (255 - part)):02x}" for part in parts)
+
+
+def _color(name: str) -> str:
+    return f"var(--{name if name in _COLORS else 'other'})"
 
 
 def _head(kicker: str, title: str, lines: Sequence[tuple[str, str]]) -> str:
@@ -184,17 +207,17 @@ def _of_time(result: FleetResult) -> list[str]:
     """Return the panels of demand, replicas, waits and money over time."""
     over = series_of(result, most=_POINTS)
     found = ['<div class="pair">']
-    arrivals = [Curve("requests that arrive", PLAIN, over.arrived_per_s)]
+    arrivals = [Curve("requests that arrive", _color("demand"), over.arrived_per_s)]
     if over.late_per_s.any():
-        arrivals.append(Curve("of these, late", ALARM, over.late_per_s))
+        arrivals.append(Curve("of these, late", _color("late"), over.late_per_s))
     found.append(_panel("Demand (requests per s)", over_time(over.edges_s, lines=arrivals)))
     replicas = [
-        Curve("busy", FLEET["busy"], over.busy),
-        Curve("idle", FLEET["idle"], over.idle),
-        Curve("cold: not ready yet", FLEET["cold"], over.cold),
+        Curve("busy", _color("busy"), over.busy),
+        Curve("idle", _color("idle"), over.idle),
+        Curve("cold: not ready yet", _color("cold"), over.cold),
     ]
     found.append(_panel("Replicas that are paid", over_time(over.edges_s, areas=replicas)))
-    waits = [Curve("longest", ALARM, over.most_wait_s), Curve("mean", PLAIN, over.wait_s)]
+    waits = [Curve("longest", _color("late"), over.most_wait_s), Curve("mean", _color("demand"), over.wait_s)]
     if over.most_wait_s.any():
         chart = over_time(over.edges_s, lines=waits)
         found.append(_panel("Who waits when: wait before service (s), by arrival", chart))
@@ -202,8 +225,7 @@ def _of_time(result: FleetResult) -> list[str]:
         found.append(_panel("Who waits when", "<p>No request waits.</p>"))
     if over.usd_per_h:
         kinds = [*(use for use in USES if use in over.usd_per_h), *(k for k in over.usd_per_h if k not in USES)]
-        colors = {kind: FLEET.get(kind, PLAIN) for kind in kinds}
-        money_areas = [Curve(kind, colors[kind], over.usd_per_h[kind]) for kind in kinds]
+        money_areas = [Curve(kind, _color(kind), over.usd_per_h[kind]) for kind in kinds]
         note = "Machines by the use of their time, other lines of the bill above them."
         found.append(_panel("Money (USD per hour)", over_time(over.edges_s, areas=money_areas), note))
     return ["".join([*found, "</div>"])]
@@ -238,10 +260,16 @@ def _scatter(comparison: FleetComparison) -> str:
     front = comparison.front
     on_front = set(map(id, front))
     dots = []
+    costs = [_monthly(each) for each in (*comparison.fleets, *comparison.bounds)]
+    most = _FAR * min(map(_monthly, comparison.fleets[:1]), default=0.0)
+    near = [cost for cost in costs if cost <= most]
+    # Where most fleets are near the best one, those that cost far more do not decide the axis.
+    end = max(near) if 2 * len(near) >= len(costs) else max(costs, default=0.0)
     for rank, each in reversed(list(enumerate(comparison.fleets, 1))):  # the best ones on top
         kinds = ["front"] * (id(each) in on_front) + ["missed"] * (each.slo_met is False) + ["many"] * many
         title = f"{rank}: {each.policy} on {each.deployment}, {cost_text(each)}, {share_text(each.late_share)} % late"
-        dots.append(Dot(_monthly(each), each.late_share, "" if many else str(rank), title, " ".join(kinds)))
+        text = "" if many else f"{rank}{'›' if _monthly(each) > end else ''}"
+        dots.append(Dot(_monthly(each), each.late_share, text, title, " ".join(kinds)))
     for each in comparison.bounds:
         title = f"bound of {each.deployment}: {cost_text(each)}"
         dots.append(Dot(_monthly(each), 0.0, "", title, "bound" + " many" * many))
@@ -257,13 +285,15 @@ def _scatter(comparison: FleetComparison) -> str:
         + '<li><span class="swatch square"></span>bound of a deployment</li></ul>'
     )
     note = "" if many else "Numbers are those of the table."
-    chart = scatter(dots, steps, unit=unit).replace('class="plot"', 'class="plot tall"', 1)
+    beyond = sum(cost > end for cost in costs)
+    note += f" {beyond} at the right edge cost more than the axis shows." if beyond else ""
+    chart = scatter(dots, steps, end, unit=unit).replace('class="plot"', 'class="plot tall"', 1)
     return _panel("Cost against late requests (% of all)", chart + legend, note)
 
 
 def _all(comparison: FleetComparison) -> str:
     """Return the table of fleets: the first ones by rank, and the bounds."""
-    columns = fleet_columns(comparison, most=_ROWS)
+    columns = [column for column in fleet_columns(comparison, most=_ROWS) if column.spare < _SPARE]
     count = min(len(comparison.fleets), _ROWS)
     ranks = [*map(str, range(1, count + 1)), *("" for _ in comparison.bounds)]
     kinds = ["" for _ in range(count)] + ["bound" for _ in comparison.bounds]
@@ -301,7 +331,7 @@ def _savings(comparison: FleetComparison, shown: FleetResult) -> str:
         Column("late", "%", [share_text(each.late_share) for each in rows]),
         Column("late against the best", "points", [_points(each, shown) for each in rows]),
     ]
-    note = "Less than nothing is saved. Static peak: as many replicas all the time as the peak of the same deployment needs."
+    note = "A negative difference is a saving. Static peak: as many replicas all the time as the peak of the same deployment needs."
     kinds = ["best" if each is shown else "" for each in rows]
     return _panel("What each change of policy saves", _table(columns, kinds=kinds, signed=True), note)
 
@@ -333,23 +363,26 @@ def _small(comparison: FleetComparison, shown: FleetResult) -> str:
     if len(fleets) < len(("one", "other")):
         return ""
     series = [series_of(each, most=_FEW_POINTS) for each in fleets]
-    # One axis for all of them, unless one policy has far more replicas than the others.
-    tops = sorted(float(each.paid.max()) for each in series)
-    top = tops[-1] if tops[-1] <= 4 * tops[len(tops) // 2] else None
+    # One axis for all of them, except for policies with far more replicas than the others.
+    peaks = [float(each.paid.max()) for each in series]
+    usual = _FAR * sorted(peaks)[len(peaks) // 2]
+    shared = max(peak for peak in peaks if peak <= usual)
     charts = []
-    for each, over in zip(fleets, series, strict=True):
+    for each, over, peak in zip(fleets, series, peaks, strict=True):
+        top = max(peak, shared)
         areas = [
-            Curve("busy", FLEET["busy"], over.busy),
-            Curve("idle", FLEET["idle"], over.idle),
-            Curve("cold", FLEET["cold"], over.cold),
+            Curve("busy", _color("busy"), over.busy),
+            Curve("idle", _color("idle"), over.idle),
+            Curve("cold", _color("cold"), over.cold),
         ]
         words = f"{each.policy}: {cost_text(each)}, {share_text(each.late_share)} % late"
         charts.append(f"<div><h3>{escape(words)}</h3>{over_time(over.edges_s, areas=areas, top=top, small=True)}</div>")
     legend = "".join(
-        f'<li><span class="swatch" style="background:{FLEET[name]}"></span>{name}</li>' for name in USES[:3]
+        f'<li><span class="swatch" style="background:{_color(name)}"></span>{name}</li>' for name in USES[:3]
     )
     body = f'<div class="trio">{"".join(charts)}</div><ul class="legend">{legend}</ul>'
-    note = "" if top is not None else "The axes differ."
+    others = [each.policy for each, peak in zip(fleets, peaks, strict=True) if peak > usual]
+    note = f"{', '.join(others)}: axis of its own." if others else ""
     return _panel(f"Replicas over time by policy, on {shown.deployment}", body, note)
 
 
@@ -370,8 +403,9 @@ def _table(
     total: bool = False,
     signed: bool = False,
 ) -> str:
-    """Return a table that scrolls if it is wider than the page; spare columns are left out on a phone."""
-    classes = [" ".join(filter(None, ("" if c.numeric else "t", "wide" if c.spare else ""))) for c in columns]
+    """Return a table that scrolls if it is wider than the page; spare columns are left out on a phone and in print."""
+    kept = [("" if c.numeric else "t", "wide" if c.spare else "", "extra" if c.spare > 1 else "") for c in columns]
+    classes = [" ".join(filter(None, each)) for each in kept]
     head = "".join(
         f"<th{_class(kind)}>{escape(column.name)}<small>{escape(column.unit)}</small></th>"
         for kind, column in zip(classes, columns, strict=True)
