@@ -51,6 +51,7 @@ class Autoscaler:
     start_replicas: int | None = None
     kind: ClassVar[str] = ""
     unnamed: ClassVar[str] = ""
+    measures: ClassVar[str] = ""  # the metric, where it is no parameter
     simulated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -101,6 +102,8 @@ class Autoscaler:
             value = getattr(self, name)
             if value is not None:
                 found[name] = _text(value)
+        if self.measures:
+            found["metric"] = self.measures
         found["start_replicas"] = str(self.starts_with(load))
         return found
 
@@ -150,6 +153,7 @@ class Static(Autoscaler):
     replicas: int | None = None
     kind: ClassVar[str] = "static"
     unnamed: ClassVar[str] = "replicas"
+    measures: ClassVar[str] = "none"
 
     def starts_with(self, load: ReplicaLoad) -> int:
         """Return the replicas."""
@@ -174,6 +178,7 @@ class Scheduled(Autoscaler):
     replicas: tuple[tuple[float, int], ...] = ((0.0, 1),)
     period_s: float = DAY_S
     kind: ClassVar[str] = "scheduled"
+    measures: ClassVar[str] = "none"
     unnamed: ClassVar[str] = "replicas"
 
     def starts_with(self, load: ReplicaLoad) -> int:
@@ -296,6 +301,7 @@ class RayServe(Autoscaler):
     downscaling_factor: float = 1.0
     loop_s: float = 0.1
     kind: ClassVar[str] = "ray"
+    measures: ClassVar[str] = "in_flight"
 
     def target_of(self, load: ReplicaLoad) -> float:
         """Return the requests of a replica that the autoscaler aims at."""
@@ -340,6 +346,7 @@ class TargetTracking(Autoscaler):
     scale_out_cooldown_s: float = 300.0
     scale_in_cooldown_s: float = 300.0
     kind: ClassVar[str] = "sagemaker"
+    measures: ClassVar[str] = "requests per minute"
 
     def calls_of(self, load: ReplicaLoad) -> float:
         """Return the invocations per instance and minute that the autoscaler aims at."""
@@ -380,6 +387,7 @@ class Lambda(Autoscaler):
     burst: int = 1000
     burst_s: float = 10.0
     kind: ClassVar[str] = "lambda"
+    measures: ClassVar[str] = "requests without a place"
 
     def starts_with(self, load: ReplicaLoad) -> int:
         """Return the replicas at the start."""
@@ -405,6 +413,7 @@ class ScaleToZero(Autoscaler):
     burst: int = 1000
     burst_s: float = 10.0
     kind: ClassVar[str] = "zero"
+    measures: ClassVar[str] = "requests without a place"
 
     def starts_with(self, load: ReplicaLoad) -> int:
         """Return the replicas at the start."""
@@ -437,10 +446,15 @@ class CloudRun(Autoscaler):
     idle_timeout_s: float = 900.0
     tick_s: float = 1.0
     kind: ClassVar[str] = "cloudrun"
+    measures: ClassVar[str] = "in_flight"
 
     def target_of(self, load: ReplicaLoad) -> float:
         """Return the requests of a replica that the autoscaler aims at."""
         return self.target_utilization * (load.concurrency if self.concurrency is None else self.concurrency)
+
+    def settings(self, load: ReplicaLoad) -> dict[str, str]:
+        """Return the parameters that decide, as texts by name."""
+        return {**super().settings(load), "target": _text(self.target_of(load))}
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""

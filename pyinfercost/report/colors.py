@@ -25,6 +25,23 @@ BOUND: Mapping[str, str] = MappingProxyType(
 MEMORY: Mapping[str, str] = MappingProxyType({"weights": "#8a8a8a", "inputs": "#c96a00", "activations": "#1f5fbf"})
 """Colors of memory: weights with buffers, inputs of the forward, and results of its nodes."""
 
+FLEET: Mapping[str, str] = MappingProxyType(
+    {
+        "busy": "#1f5fbf",
+        "idle": "#8a8a8a",
+        "cold": "#c96a00",
+        "draining": "#a8327f",
+        "egress": "#1b9a5a",
+        "electricity": "#7a5c00",
+        "storage": "#6a6ad0",
+        "staff": "#b5484a",
+        "requests": "#2a8f8f",
+        "memory": "#8a5fc0",
+        "provisioned": "#5c7f2a",
+    }
+)
+"""Colors of what a fleet pays for: the use of machines, then lines of its bill."""
+
 PLAIN = "#1f5fbf"
 """Color of plots with a single category."""
 

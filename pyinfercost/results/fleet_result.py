@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..report.render import render
-from .bill import Bill
+from .bill import MONTH_S, Bill
 from .result import Result
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 FLEET_LATENCIES = ("wait_s", "ttft_s", "tpot_s", "e2e_s")
@@ -201,6 +202,36 @@ class FleetResult(Result):
         return None if self.bill is None else self.bill.usd_per_month
 
     @property
+    def carbon_g_per_month(self) -> float | None:
+        """Grams of CO2 equivalent of such a month; None without a place."""
+        return None if self.carbon_g is None or not self.duration_s else self.carbon_g / self.duration_s * MONTH_S
+
+    @property
+    def energy_j_per_month(self) -> float | None:
+        """Joules of such a month; None if they are unknown."""
+        return None if self.energy_j is None or not self.duration_s else self.energy_j / self.duration_s * MONTH_S
+
+    @property
+    def peak_replicas(self) -> int:
+        """Most replicas at a time; of several pools the sum of those of each, which may be at different times."""
+        return sum(pool.peak_replicas for pool in self.pools)
+
+    @property
+    def mean_replicas(self) -> float:
+        """Mean of the replicas that are paid."""
+        return sum(pool.mean_replicas for pool in self.pools)
+
+    @property
+    def starts(self) -> int:
+        """Replicas that were started: cold starts."""
+        return sum(pool.starts for pool in self.pools)
+
+    @property
+    def interruptions(self) -> int:
+        """Replicas that were taken away or lost."""
+        return sum(pool.interrupted + pool.failed for pool in self.pools)
+
+    @property
     def reserved_s(self) -> float:
         """Time of all replicas that is paid, in seconds."""
         return sum(pool.seconds.reserved for pool in self.pools)
@@ -216,6 +247,14 @@ class FleetResult(Result):
         """Paid time over the time that the work takes if all places of all replicas are in use."""
         working = sum(pool.seconds.working for pool in self.pools)
         return self.reserved_s / working if working else float("inf")
+
+    def plot_timeline(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw demand and replicas over time; options as in `plots.plot_fleet_timeline`."""
+        return render(self, "plot_timeline", ax=ax, **options)  # type: ignore[no-any-return]
+
+    def plot_money(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw USD per hour over time by what is paid; options as in `plots.plot_money`."""
+        return render(self, "plot_money", ax=ax, **options)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -267,6 +306,14 @@ class FleetComparison(Result):
             if not found or each.late_share < found[-1].late_share:
                 found.append(each)
         return tuple(found)
+
+    def static_peak(self, deployment: str) -> FleetResult | None:
+        """Return the fleet of a deployment with as many replicas all the time as its peak needs; None without one."""
+        return next((each for each in self.fleets if (each.deployment, each.policy) == (deployment, "static")), None)
+
+    def plot_front(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw cost against the share of late requests, with the front; options as in `plots.plot_front`."""
+        return render(self, "plot_front", ax=ax, **options)  # type: ignore[no-any-return]
 
 
 def cost_of(fleet: FleetResult) -> float:

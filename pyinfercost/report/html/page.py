@@ -91,10 +91,10 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
     """
     script = _script()
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=escape(document["model"] or "model"),
         policy=policy,
-        style=_colors() + _asset("style.css"),
+        style=_colors() + asset("base.css") + asset("style.css"),
         script=script,
         version=escape(_core.__version__),
         text=escape(text),
@@ -131,11 +131,12 @@ def _colors() -> str:
 def _script() -> str:
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
     return "".join(
-        ["(() => {\n", f"const SHORT_DTYPES = {names};\n", *(_asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
+        ["(() => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a file of the pages."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 

@@ -72,8 +72,15 @@ def snippet_page(result: object, **options: Any) -> str:
     return standalone(title, render(result, "snippet", **options), "body{font-family:sans-serif;margin:2em}")
 
 
-def standalone(title: str, body: str, style: str) -> str:
-    """Return HTML as a page without scripts, which loads nothing; the title is escaped."""
+def standalone(title: str, body: str, style: str, *, headed: bool = True) -> str:
+    """Return HTML as a page without scripts, which loads nothing.
+
+    Args:
+        title: The title, which is escaped.
+        body: HTML of the body.
+        style: CSS.
+        headed: Whether the title is a heading above the body, too.
+    """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -81,7 +88,7 @@ def standalone(title: str, body: str, style: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escape(title)}</title><style>{style}</style></head>"
-        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
+        f"<body>{f'<h1>{escape(title)}</h1>' if headed else ''}{body}</body></html>\n"
     )
 
 

@@ -1,0 +1,491 @@
+"""Renderers of fleets under traffic and of their comparisons: JSON, rows, and tables."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from ..results.bill import MONTH_S, USES
+from ..results.fleet_result import FLEET_LATENCIES
+from ..results.units import percent, quantity, significant
+from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..results.bill import Bill
+    from ..results.fleet_result import FleetComparison, FleetLatency, FleetPool, FleetResult
+    from .layout import Layout, Part
+
+SCHEMA_VERSION = 1
+
+_STATISTICS = ("mean", "p50", "p90", "p99", "max")
+_COUNTS = ("requests", "finished", "failed", "unfinished", "restarted")
+_POOL = (
+    "name",
+    "autoscaler",
+    "price",
+    "usd_per_h",
+    "concurrency",
+    "cold_start_s",
+    "peak_replicas",
+    "mean_replicas",
+    "starts",
+    "cancelled",
+    "interrupted",
+    "failed",
+    "requests",
+    "energy_j",
+)
+_SECONDS = ("reserved", "used", "idle", "cold", "working")
+_BILL = ("usd", "usd_per_h", "usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
+_FLEET = (
+    "peak_replicas",
+    "mean_replicas",
+    "starts",
+    "interruptions",
+    "idle_share",
+    "relative_cost",
+    "energy_j",
+    "carbon_g",
+    "energy_j_per_month",
+    "carbon_g_per_month",
+)
+_RUN = ("duration_s", "slo_met", "late_share")
+COLUMNS = (
+    "model",
+    "traffic",
+    "rank",
+    "deployment",
+    "policy",
+    "detail",
+    "on_front",
+    *_BILL[1:],
+    *_RUN,
+    "slo",
+    "slo_values",
+    *_COUNTS,
+    *(f"{name.removesuffix('_s')}_{each}_s" for name in FLEET_LATENCIES for each in _STATISTICS),
+    *_FLEET,
+)
+_HOUR_S = 3600.0
+_DAY_H = 24
+_KILO = 1e3
+_BIG_USD = 1000
+_JOULES_PER_KWH = 3.6e6
+_ALL = 100.0
+_SHOWN, _OUT_SHOWN = 24, 12
+_PERCENTILES = (("wait_s", "p99", 1), ("ttft_s", "p50", 2), ("ttft_s", "p99", 1), ("e2e_s", "p50", 3), ("e2e_s", "p99", 2))
+"""Time, percentile -> the columns of comparisons; the last number is their `spare`."""
+
+_TITLES = {
+    "wait_s": "wait before service",
+    "ttft_s": "time to first token",
+    "tpot_s": "time per output token",
+    "e2e_s": "whole request",
+}
+
+
+def fleet_document(result: FleetResult) -> dict[str, Any]:
+    """Return the JSON object of a fleet, with its time series."""
+    demand = result.demand
+    over_time = {
+        "bin_s": demand.bin_s,
+        **{name: getattr(demand, name).tolist() for name in ("arrived", "late", "wait_s", "most_wait_s", "waiting")},
+        "pools": [{name: getattr(pool, name).tolist() for name in ("replicas", "busy", "cold")} for pool in result.pools],
+        "usd": {} if result.bill is None else {name: list(each) for name, each in result.bill.hourly_usd.items()},
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "fleet": {"model": result.model, "traffic": result.traffic, **_figures(result), "timeline": over_time},
+    }
+
+
+def comparison_document(comparison: FleetComparison) -> dict[str, Any]:
+    """Return the JSON object of a comparison; the document of each fleet alone has its time series."""
+    front = set(map(id, comparison.front))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "comparison": {
+            "model": comparison.model,
+            "traffic": comparison.traffic,
+            "slo": comparison.slo,
+            "interrupted": comparison.interrupted,
+            "best": None if comparison.best is None else _name(comparison.best),
+            "fleets": [{**_figures(each), "on_front": id(each) in front} for each in comparison.fleets],
+            "bounds": [_figures(each) for each in comparison.bounds],
+            "out": [{"deployment": name, "reason": reason} for name, reason in comparison.out.items()],
+        },
+    }
+
+
+def _name(result: FleetResult) -> dict[str, str]:
+    return {"deployment": result.deployment, "policy": result.policy}
+
+
+def _figures(result: FleetResult) -> dict[str, Any]:
+    return {
+        **_name(result),
+        "detail": result.detail,
+        "routing": result.routing,
+        **{name: getattr(result, name) for name in (*_COUNTS, "interrupted", *_RUN, "slo")},
+        "slo_values": {name: _known(value) for name, value in result.slo_values.items()},
+        **{name: _latency(result[name]) for name in FLEET_LATENCIES},
+        **{name: _known(getattr(result, name)) for name in _FLEET},
+        "bill": None if result.bill is None else _bill(result.bill),
+        "pools": [_pool(pool) for pool in result.pools],
+        "notes": list(result.notes),
+    }
+
+
+def _latency(latency: FleetLatency) -> dict[str, Any]:
+    return {each: _known(getattr(latency, each)) for each in _STATISTICS}
+
+
+def _bill(bill: Bill) -> dict[str, Any]:
+    return {
+        "duration_s": bill.duration_s,
+        **{name: getattr(bill, name) for name in _BILL},
+        "requests": bill.requests,
+        "output_tokens": bill.output_tokens,
+        "use_usd": dict(bill.use_usd),
+        "lines": [
+            {name: getattr(line, name) for name in ("kind", "item", "quantity", "unit", "usd")} for line in bill.lines
+        ],
+    }
+
+
+def _pool(pool: FleetPool) -> dict[str, Any]:
+    return {
+        **{name: getattr(pool, name) for name in _POOL},
+        **{f"{name}_s": getattr(pool.seconds, name) for name in _SECONDS},
+        "settings": dict(pool.settings),
+    }
+
+
+def fleet_rows(result: FleetResult) -> list[dict[str, Any]]:
+    """Return one row."""
+    return [_row(result, None, None)]
+
+
+def comparison_rows(comparison: FleetComparison) -> list[dict[str, Any]]:
+    """Return one row for each fleet by rank, then one for each bound, whose `detail` says so."""
+    front = set(map(id, comparison.front))
+    rows = [_row(each, rank, id(each) in front) for rank, each in enumerate(comparison.fleets, 1)]
+    return [*rows, *(_row(each, None, None) for each in comparison.bounds)]
+
+
+def _row(result: FleetResult, rank: int | None, on_front: bool | None) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        **{name: getattr(result, name) for name in ("model", "traffic", "detail", "slo", *_RUN, *_COUNTS)},
+        **_name(result),
+        "rank": rank,
+        "on_front": on_front,
+        "slo_values": " ".join(f"{name}={value:.6g}" for name, value in result.slo_values.items()),
+        **{name: None if result.bill is None else getattr(result.bill, name) for name in _BILL},
+        **{name: _known(getattr(result, name)) for name in _FLEET},
+    }
+    for name in FLEET_LATENCIES:
+        for each in _STATISTICS:
+            row[f"{name.removesuffix('_s')}_{each}_s"] = _known(getattr(result[name], each))
+    return {name: row[name] for name in COLUMNS}
+
+
+def fleet_line(result: FleetResult) -> str:
+    """Return a fleet in one line."""
+    met = {True: f", {result.slo} holds", False: f", {result.slo} is missed", None: ""}[result.slo_met]
+    return (
+        f"{result.model or 'requests'} on {result.deployment}, {result.policy}: {cost_text(result)}, "
+        f"{share_text(result.late_share)} % late{met}"
+    )
+
+
+def comparison_line(comparison: FleetComparison) -> str:
+    """Return a comparison in one line."""
+    start = f"{comparison.model or 'requests'}, {len(comparison)} fleets"
+    if comparison.best is None:
+        return f"{start}: none holds {comparison.slo}" if comparison.fleets else f"{start}"
+    best = comparison.best
+    found = f"{best.policy} on {best.deployment}, {cost_text(best)}, {share_text(best.late_share)} % late"
+    return f"{start}: cheapest {f'within {comparison.slo} ' if comparison.slo else ''}is {found}"
+
+
+def cost_text(result: FleetResult) -> str:
+    """Return the cost of a month with its unit; paid hours of replicas without a price."""
+    if result.usd_per_month is None:
+        return f"{significant(hours_per_month(result))} replica hours/month"
+    return f"{money(result.usd_per_month)} USD/month"
+
+
+def hours_per_month(result: FleetResult) -> float:
+    """Return the paid hours of replicas in a month in which the same happens again and again."""
+    return result.reserved_s / _HOUR_S * MONTH_S / result.duration_s if result.duration_s else 0.0
+
+
+def money(usd: float) -> str:
+    """Return USD with two decimals, large amounts without; the sign of savings first."""
+    return f"{usd:,.0f}" if abs(usd) >= _BIG_USD else f"{usd:.2f}"
+
+
+def share_text(share: float) -> str:
+    """Return a share in percent with two decimals."""
+    return f"{_ALL * share:.2f}"
+
+
+def fleet_layout(result: FleetResult) -> Layout:
+    """Return the fleet, times of requests, its pools with settings, and the bill."""
+    pairs = [
+        ("model", result.model),
+        ("traffic", result.traffic),
+        ("deployment", result.deployment),
+        ("policy", result.policy),
+        ("requests", requests_text(result)),
+        ("objective", objective_text(result)),
+        ("simulated", f"{result.detail}, routing {result.routing}" if result.routing else result.detail),
+        ("cost", per_text(result)),
+    ]
+    parts: list[Part] = [Pairs([each for each in pairs if each[1]]), GAP]
+    parts += [Table(latency_columns(result)), GAP, Table(pool_columns(result)), GAP]
+    parts.append(Pairs(settings_pairs(result)))
+    parts += _bill_parts(result)
+    parts += [Note(each, WARNING) for each in result.notes]
+    if result.interrupted:
+        parts.append(Note("Stopped before all requests arrived", WARNING))
+    return parts
+
+
+def comparison_layout(comparison: FleetComparison) -> Layout:
+    """Return all fleets, the bounds, and the bill and settings of the best one."""
+    first = next(iter(comparison.fleets), None)
+    best = comparison.best
+    pairs = [
+        ("model", comparison.model),
+        ("traffic", comparison.traffic),
+        ("objective", comparison.slo),
+        *(() if first is None else (("requests", f"{first.requests:,}"),)),
+        *(("deployment", name) for name in _deployments(comparison) if len(_deployments(comparison)) == 1),
+    ]
+    parts: list[Part] = [Pairs([each for each in pairs if each[1]])]
+    if comparison.fleets or comparison.bounds:
+        parts += [GAP, Table(fleet_columns(comparison, most=_SHOWN))]
+    more = len(comparison.fleets) - _SHOWN
+    if more > 0:
+        parts.append(Note(f"{more} more fleets; CSV and JSON have all", ""))
+    parts.append(Note("* no other fleet is cheaper with as few late requests; bound: no policy without late ones is"))
+    if comparison.interrupted:
+        parts.append(Note("Stopped before all fleets were simulated: there may be better ones", WARNING))
+    if comparison.fleets and best is None:
+        parts += [GAP, Note(f"No fleet holds {comparison.slo}; the first one has the fewest late requests", ALARM)]
+    shown = first if best is None else best
+    if shown is not None:
+        title = "The cheapest one" + (f" that holds {comparison.slo}" if comparison.slo else "")
+        title = title if best is not None else "The first one"
+        parts += [GAP, Note(f"{title}: {shown.policy} on {shown.deployment}, {cost_text(shown)}", "")]
+        parts += [*_bill_parts(shown), GAP, Pairs(settings_pairs(shown))]
+        parts += [Note(each, WARNING) for each in shown.notes]
+    if comparison.out:
+        lines = list(comparison.out.items())
+        parts += [GAP, Note("Out:", ""), Pairs(lines[:_OUT_SHOWN])]
+        if len(lines) > _OUT_SHOWN:
+            parts.append(Note(f"{len(lines) - _OUT_SHOWN} more deployments are out; JSON has all", ""))
+    return parts
+
+
+def _deployments(comparison: FleetComparison) -> list[str]:
+    return list(dict.fromkeys(each.deployment for each in (*comparison.fleets, *comparison.bounds)))
+
+
+def fleet_columns(comparison: FleetComparison, *, most: int) -> list[Column]:
+    """Return the columns of the table of fleets: at most so many of these, and the bounds of their deployments."""
+    fleets = comparison.fleets[:most]
+    shown = (*fleets, *comparison.bounds)
+    front = set(map(id, comparison.front))
+    marks = [*("*" if id(each) in front else "" for each in fleets), *("bound" for _ in comparison.bounds)]
+    columns = []
+    if len(_deployments(comparison)) > 1:
+        columns.append(Column("deployment", "", [e.deployment for e in shown], numeric=False, flexible=True))
+    columns += [
+        Column("policy", "", [each.policy for each in shown], numeric=False, flexible=True),
+        Column("front", "", marks, numeric=False),
+        _cost_column(shown),
+    ]
+    if any(_per_million(each) is not None for each in shown):
+        columns.append(Column("10^6 tokens", "USD", [_number(_per_million(each)) for each in shown], spare=2))
+    if comparison.slo:
+        words = {True: "held", False: "missed", None: ""}
+        columns.append(Column("SLO", "", [words[each.slo_met] for each in shown], numeric=False))
+    columns.append(Column("late", "%", [share_text(each.late_share) for each in shown]))
+    for name in dict.fromkeys(name for each in shown for name in each.slo_values):
+        columns.append(Column(name, "s", [_number(each.slo_values.get(name)) for each in shown]))
+    for name, statistic, spare in _PERCENTILES:
+        if any(isfinite(each[name].p99) for each in fleets):
+            cells = [_number(getattr(each[name], statistic)) for each in shown]
+            columns.append(Column(f"{name.removesuffix('_s')} {statistic}", "s", cells, spare=spare))
+    columns += [
+        Column("peak", "", [str(each.peak_replicas) for each in shown]),
+        Column("idle", "%", [percent(each.idle_share) for each in shown]),
+        Column("cold starts", "", [str(each.starts) for each in shown]),
+    ]
+    if any(each.interruptions for each in shown):
+        columns.append(Column("lost", "", [str(each.interruptions) for each in shown]))
+    if any(each.carbon_g is not None for each in shown):
+        cells = ["" if e.carbon_g_per_month is None else money(e.carbon_g_per_month / _KILO) for e in shown]
+        columns.append(Column("CO2", "kg/month", cells))
+    return columns
+
+
+def _cost_column(shown: Sequence[FleetResult]) -> Column:
+    if any(each.bill is not None for each in shown):
+        return Column("cost", "USD/month", [_money(each.usd_per_month) for each in shown])
+    return Column("paid", "h/month", [significant(hours_per_month(each)) for each in shown])
+
+
+def _per_million(result: FleetResult) -> float | None:
+    return None if result.bill is None else result.bill.usd_per_million_tokens
+
+
+def latency_columns(result: FleetResult) -> list[Column]:
+    """Return the times of answered requests."""
+    known = [name for name in FLEET_LATENCIES if isfinite(result[name].mean)]
+    columns = [Column("", "", [_TITLES[name] for name in known], numeric=False)]
+    for each in _STATISTICS:
+        columns.append(Column(each, "s", [_number(getattr(result[name], each)) for name in known]))
+    return columns
+
+
+def pool_columns(result: FleetResult) -> list[Column]:
+    """Return one row for each pool: its replicas, and the shares of their paid time."""
+    pools = result.pools
+    shares = {
+        "busy": [pool.seconds.used for pool in pools],
+        "idle": [pool.seconds.idle for pool in pools],
+        "cold": [pool.seconds.cold for pool in pools],
+    }
+    columns = [
+        Column("replicas", "", [pool.name for pool in pools], numeric=False, flexible=True),
+        Column("mean", "", [significant(pool.mean_replicas) for pool in pools]),
+        Column("peak", "", [str(pool.peak_replicas) for pool in pools]),
+        Column("cold starts", "", [str(pool.starts) for pool in pools]),
+        Column("of each", "s", [significant(pool.cold_start_s) for pool in pools]),
+    ]
+    for name in ("cancelled", "interrupted", "failed"):
+        if any(getattr(pool, name) for pool in pools):
+            columns.append(Column(name, "", [str(getattr(pool, name)) for pool in pools]))
+    for name, seconds in shares.items():
+        cells = [percent(each / (pool.seconds.reserved or 1)) for each, pool in zip(seconds, pools, strict=True)]
+        columns.append(Column(name, "%", cells))
+    columns.append(Column("requests", "", [f"{pool.requests:,}" for pool in pools]))
+    if any(pool.energy_j is not None for pool in pools):
+        columns.append(
+            Column("energy", "kWh", [_number(None if p.energy_j is None else p.energy_j / _JOULES_PER_KWH) for p in pools])
+        )
+    return columns
+
+
+def settings_pairs(result: FleetResult) -> list[tuple[str, str]]:
+    """Return what decides the replicas of each pool: the autoscaler's parameters, its metric and its start."""
+    found = []
+    for place, pool in enumerate(result.pools):
+        number = f" {place + 1}" if len(result.pools) > 1 else ""
+        settings = ", ".join(f"{name} {value}" for name, value in pool.settings.items())
+        found.append((f"autoscaler{number}", f"{pool.autoscaler}: {settings}"))
+        terms = f"{significant(pool.concurrency)} requests at once, ready after {significant(pool.cold_start_s)} s"
+        price = f", {pool.price}" if pool.price else ""
+        found.append((f"replica{number}", terms + price))
+    return found
+
+
+def requests_text(result: FleetResult) -> str:
+    """Return the requests of a fleet in words."""
+    others = [
+        (result.failed, "refused or gave up"),
+        (result.unfinished, "without a replica"),
+        (result.restarted, "began again"),
+    ]
+    text = f"{result.finished:,} of {result.requests:,} answered in {duration_text(result)}"
+    return text + "".join(f"; {count:,} {words}" for count, words in others if count)
+
+
+def duration_text(result: FleetResult) -> str:
+    """Return the simulated time with its unit."""
+    hours = result.duration_s / _HOUR_S
+    return f"{significant(hours / _DAY_H)} days" if hours >= 2 * _DAY_H else f"{significant(hours)} h"
+
+
+def objective_text(result: FleetResult) -> str:
+    """Return the objective, whether it holds, and the share of late requests; empty without one."""
+    if not result.slo:
+        return ""
+    values = ", ".join(f"{name} {_number(value)} s" for name, value in result.slo_values.items())
+    words = "holds" if result.slo_met else "is missed"
+    return f"{result.slo} {words} ({values}); {share_text(result.late_share)} % late"
+
+
+def per_text(result: FleetResult) -> str:
+    """Return the cost of a month, an hour, 1,000 requests and 10^6 tokens."""
+    bill = result.bill
+    if bill is None:
+        return cost_text(result)
+    found = [cost_text(result), f"{significant(bill.usd_per_h)} USD/h"]
+    if bill.usd_per_thousand_requests is not None:
+        found.append(f"{significant(bill.usd_per_thousand_requests)} USD per 1,000 requests")
+    if bill.usd_per_million_tokens is not None:
+        found.append(f"{significant(bill.usd_per_million_tokens)} USD per 10^6 tokens")
+    return ", ".join(found)
+
+
+def _bill_parts(result: FleetResult) -> list[Part]:
+    bill = result.bill
+    if bill is None:
+        return [GAP, Note("No bill: the deployment has no price; give one by price=", "")]
+    return [GAP, Table(bill_columns(bill), total=True), GAP, Table(use_columns(bill))]
+
+
+def bill_columns(bill: Bill) -> list[Column]:
+    """Return the lines of a bill for a month in which the same happens again and again, and their total."""
+    months = MONTH_S / bill.duration_s
+    lines = bill.lines
+    total = bill.usd or 1.0
+    return [
+        Column("bill", "", [*(line.kind for line in lines), "total"], numeric=False),
+        Column("of", "", [*(line.item for line in lines), ""], numeric=False, flexible=True),
+        Column("quantity", "/month", [*(significant(line.quantity * months) for line in lines), ""]),
+        Column("unit", "", [*(line.unit for line in lines), ""], numeric=False),
+        Column("USD", "/month", [money(usd * months) for usd in (*(line.usd for line in lines), bill.usd)]),
+        Column("share", "%", [percent(usd / total) for usd in (*(line.usd for line in lines), bill.usd)]),
+    ]
+
+
+def use_columns(bill: Bill) -> list[Column]:
+    """Return what the paid time of machines is used for."""
+    months = MONTH_S / bill.duration_s
+    machines = sum(bill.use_usd.values()) or 1.0
+    used = [(use, bill.use_usd.get(use, 0.0)) for use in USES]
+    return [
+        Column("time of machines", "", [use for use, _ in used], numeric=False),
+        Column("USD", "/month", [money(usd * months) for _, usd in used]),
+        Column("share", "%", [percent(usd / machines) for _, usd in used]),
+    ]
+
+
+def energy_text(result: FleetResult) -> str:
+    """Return energy and carbon of a month; empty if they are unknown."""
+    found = []
+    if result.energy_j_per_month is not None:
+        found.append(f"{significant(result.energy_j_per_month / _JOULES_PER_KWH)} kWh/month")
+    if result.carbon_g_per_month is not None:
+        found.append(f"{quantity(result.carbon_g_per_month, 'g')} CO2e/month")
+    return ", ".join(found)
+
+
+def _known(value: Any) -> Any:
+    """Return a value, and None for a number that is unknown."""
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not isfinite(value) else significant(value)
+
+
+def _money(usd: float | None) -> str:
+    return "" if usd is None else money(usd)
