@@ -88,6 +88,5 @@ def test_costs_of_autoscalers(trace: tuple[str, NDArray[np.float64]], product: s
     cost, late = replay(arrival, slots, autoscaler(product, 0.7 * slots), math.ceil(mean / 0.7), COLD_S)
     expected, expected_late = TABLE[name][product]
     exact = name == "code" and product == "knative"
-    print(name, product, cost, late)
     assert cost == pytest.approx(expected, rel=0.02 if exact else 0.1)
     assert late == pytest.approx(expected_late, rel=0.1, abs=0.01 if exact else 0.002)
