@@ -340,9 +340,11 @@ def _tokens(run: Run) -> _core.TokenReplica:
         max_sequences=run.sequences,
         max_tokens=scheduler.budget,
         pool_tokens=float(usable * costs.block_tokens),
+        block_tokens=costs.block_tokens,
         tokens_each=float(costs.draft_tokens + 1),
         yield_tokens=costs.tokens_per_step,
         mixes=scheduler.mixes,
+        chunked_prefill=scheduler.enable_chunked_prefill,
         reserves=scheduler.reserves,
         prefill_fill=costs.prefill_fill,
     )

@@ -48,8 +48,9 @@ class Kubernetes final : public Autoscaler {
         return std::abs(passed - std::round(passed)) < 1e-6;
     }
 
-    // The metric of pods is that of ready ones. If it asks for more pods, those that start count as ready without
-    // load; if it then asks for fewer, nothing changes. KEDA's metric is external: a share of all pods.
+    // The metric of pods is that of ready ones. If it asks for more pods, those that start count as ready
+    // without load; if it then asks for fewer, nothing changes. KEDA's metric is external: a share of all
+    // pods.
     std::int64_t desired_for(double load, const PoolView& view) const {
         const auto all = static_cast<double>(std::max<std::int64_t>(1, view.ready + view.starting));
         const auto ready = view.ready > 0 && !s_.keda ? static_cast<double>(view.ready) : all;

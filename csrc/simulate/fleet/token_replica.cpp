@@ -8,15 +8,17 @@
 namespace infercost {
 namespace {
 
-// A clock counts steps of decoding. Steps that read prompts are taken one by one, with as many tokens of prompts
-// as they have room for. Between them the clock moves at the pace of steps of decoding, which is linear in the
-// context, to the next step at which a sequence ends. Sequences leave at a reading of the clock, so that nothing
-// is done for each of them when the pace changes. Memory is counted in tokens, not in blocks, and a step of
-// drafts yields their mean.
+// A clock counts steps of decoding. Steps that read prompts are taken one by one, with as many tokens of
+// prompts as they have room for. Between them the clock moves at the pace of steps of decoding, which is
+// linear in the context, to the next step at which a sequence ends. Sequences leave at a reading of the
+// clock, so that nothing is done for each of them when the pace changes. Memory is counted in tokens, not in
+// blocks, and a step of drafts yields their mean.
 class TokenReplica final : public Replica {
   public:
     explicit TokenReplica(const TokenSettings& settings)
-        : s_(settings), each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))) {}
+        : s_(settings),
+          each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))),
+          spare_(static_cast<double>(settings.block_tokens - 1) / 2) {}
 
     double next_s() const override { return next_s_; }
 
@@ -28,8 +30,10 @@ class TokenReplica final : public Replica {
     }
 
     void take(const FleetRequest& request, double time_s, std::vector<FleetDone>& done) override {
-        if (static_cast<double>(request.prompt) + request.output > s_.pool_tokens) {
-            done.push_back({request, time_s, std::nan(""), time_s, Outcome::too_large});
+        const bool many = !s_.chunked_prefill && request.prompt > s_.max_tokens;
+        if (many || static_cast<double>(request.prompt) + request.output > s_.pool_tokens) {
+            const Outcome outcome = many ? Outcome::too_many_tokens : Outcome::too_large;
+            done.push_back({request, time_s, std::nan(""), time_s, outcome});
             return;
         }
         waiting_.push_back({.request = request});
@@ -74,7 +78,7 @@ class TokenReplica final : public Replica {
         double generated = 0;   // tokens, when its prompt was read last
         double from_clock = 0;  // and when that was
         double end_clock = 0;
-        std::int64_t read = 0;    // tokens of its prompt, and of what it had generated before it was preempted
+        std::int64_t read = 0;  // tokens of its prompt, and of what it had generated before it was preempted
         std::int64_t to_read = 0;
         std::uint64_t order = 0;  // of admission
     };
@@ -115,7 +119,7 @@ class TokenReplica final : public Replica {
 
     // Decodes until a sequence ends, the pace changes, or memory runs out.
     void plan_decoding() {
-        while (context_ > s_.pool_tokens && sequences() > 1) preempt();
+        while (free_tokens() < 0 && sequences() > 1) preempt();
         if (decoding_.empty()) {
             next_s_ = kNever;
             next_clock_ = clock_;
@@ -126,7 +130,7 @@ class TokenReplica final : public Replica {
         double steps = static_cast<double>(std::max<std::int64_t>(1, run_.steps));
         if (sequences() > 1) {
             const double growth = s_.yield * static_cast<double>(sequences());
-            steps = std::min(steps, std::floor((s_.pool_tokens - context_) / growth) + 1);
+            steps = std::min(steps, std::floor(free_tokens() / growth) + 1);
         }
         plan_at(std::max(clock_, std::min(decoding_.front().end_clock, clock_ + steps)));
     }
@@ -137,15 +141,28 @@ class TokenReplica final : public Replica {
     std::int64_t budget() const { return s_.max_tokens - (s_.mixes ? sequences() * each_ : 0); }
 
     bool has_room() const {
-        return !waiting_.empty() && running() < s_.max_sequences && budget() > 0 && fits(waiting_.front());
+        return !waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), budget());
     }
 
-    // Memory is kept for a share of the tokens that are to come.
-    bool fits(const Sequence& next) const {
-        const double held = context_ + static_cast<double>(reading_tokens_);
-        const double rest = ends_ - held + next.request.prompt + next.request.output;
+    static std::int64_t to_read(const Sequence& s) {
+        return s.request.prompt + static_cast<std::int64_t>(std::llround(s.generated));
+    }
+
+    // Into a step with so many tokens left, and into the memory, of which a share of the tokens to come is
+    // kept.
+    bool fits(const Sequence& next, std::int64_t tokens) const {
+        if (tokens < (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens))) return false;
         const double read = next.request.prompt + next.generated;
-        return held + read + s_.reserves * std::max(0.0, rest - read) <= s_.pool_tokens;
+        const double to_come = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
+                               next.request.output - read;
+        return read + spare() + s_.reserves * std::max(0.0, to_come) <= free_tokens();
+    }
+
+    // The last block of a sequence is half empty, on average. One alone has what it needs.
+    double spare() const { return running() > 0 ? spare_ : 0.0; }
+    double free_tokens() const {
+        return s_.pool_tokens - context_ - static_cast<double>(reading_tokens_) -
+               spare_ * static_cast<double>(std::max<std::int64_t>(0, running() - 1));
     }
 
     // Begins a step with prompts; false if there are none to read.
@@ -162,10 +179,10 @@ class TokenReplica final : public Replica {
         };
         // One whose prompt did not fit into the last step.
         if (!reading_.empty() && left > 0) read(reading_.front());
-        while (left > 0 && !waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front())) {
+        while (!waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), left)) {
             Sequence next = waiting_.front();
             waiting_.pop_front();
-            next.to_read = next.request.prompt + static_cast<std::int64_t>(std::llround(next.generated));
+            next.to_read = to_read(next);
             next.order = ++admitted_;
             if (std::isnan(next.started_s)) next.started_s = now_s_;
             reading_tokens_ += next.to_read;
@@ -250,15 +267,16 @@ class TokenReplica final : public Replica {
 
     TokenSettings s_;
     std::int64_t each_;
+    double spare_;  // tokens of memory that a sequence holds and does not use
     double now_s_ = 0;
     double clock_ = 0;  // steps of decoding up to now_s_
     double next_s_ = kNever;
     double next_clock_ = 0;
     DecodeRun run_;
     double step_s_ = 0;
-    bool steps_ = false;              // a step with prompts runs
-    double context_ = 0;              // that the next step of decoding reads
-    double ends_ = 0;                 // tokens of prompts and answers of all that run
+    bool steps_ = false;  // a step with prompts runs
+    double context_ = 0;  // that the next step of decoding reads
+    double ends_ = 0;     // tokens of prompts and answers of all that run
     std::int64_t reading_tokens_ = 0;
     std::uint64_t admitted_ = 0;
     std::vector<Sequence> decoding_;  // a heap
