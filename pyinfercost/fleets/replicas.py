@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
 
 DETAILS = ("fast", "full")
-"""How replicas of engines are simulated: means over steps, or each step."""
+"""How replicas of engines are simulated: with memory by tokens and drafts by their mean, or each step as it is."""
 
 _SLOTS = Range(1, 2**20)
 _SECONDS = Range(1e-9, 1e9, "s")
@@ -332,7 +332,7 @@ def _of_slots(slots: Slots) -> Replica:
 
 
 def _tokens(run: Run) -> _core.TokenReplica:
-    """Return a copy of an engine by means over its steps."""
+    """Return a copy of an engine with memory by tokens and drafts by their mean."""
     costs, scheduler = run.costs, run.scheduler
     usable = run.blocks - 1 if costs.engine == "vllm" else run.blocks  # vLLM keeps one block
     return _core.TokenReplica(

@@ -179,7 +179,7 @@ def batches(**changes: Any) -> _core.BatchReplica:
 
 
 def tokens(costs: _core.StepCosts, **changes: Any) -> _core.TokenReplica:
-    """A replica of sequences, by means over steps."""
+    """A replica of sequences."""
     return _made("TokenReplica", {"costs": costs, **changes})
 
 
