@@ -1606,7 +1606,7 @@ class BatchReplica:
     ) -> None: ...
 
 class TokenReplica:
-    """Sequences that share the steps of an engine: means over steps instead of steps."""
+    """Sequences that share the steps of an engine; its memory counts in tokens, and drafts by their mean."""
 
     def __init__(
         self,
@@ -1615,9 +1615,11 @@ class TokenReplica:
         max_sequences: int,
         max_tokens: int,
         pool_tokens: float,
+        block_tokens: int,
         tokens_each: float,
         yield_tokens: float,
         mixes: bool,
+        chunked_prefill: bool,
         reserves: float,
         prefill_fill: float,
     ) -> None: ...

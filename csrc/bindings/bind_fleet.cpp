@@ -154,12 +154,13 @@ void register_replicas(py::module_& m) {
                  Field{"joules", &BatchSettings::joules}, Field{"instances", &BatchSettings::instances},
                  Field{"delay_s", &BatchSettings::delay_s});
     def_settings(
-        m, "TokenReplica", "Sequences that share the steps of an engine, by means.",
+        m, "TokenReplica", "Sequences that share the steps of an engine.",
         Field{"costs", &TokenSettings::costs}, Field{"max_sequences", &TokenSettings::max_sequences},
         Field{"max_tokens", &TokenSettings::max_tokens}, Field{"pool_tokens", &TokenSettings::pool_tokens},
+        Field{"block_tokens", &TokenSettings::block_tokens},
         Field{"tokens_each", &TokenSettings::tokens_each}, Field{"yield_tokens", &TokenSettings::yield},
-        Field{"mixes", &TokenSettings::mixes}, Field{"reserves", &TokenSettings::reserves},
-        Field{"prefill_fill", &TokenSettings::prefill_fill});
+        Field{"mixes", &TokenSettings::mixes}, Field{"chunked_prefill", &TokenSettings::chunked_prefill},
+        Field{"reserves", &TokenSettings::reserves}, Field{"prefill_fill", &TokenSettings::prefill_fill});
     py::class_<EngineSettings>(m, "EngineReplica", "Each step of an engine.")
         .def(py::init([](const std::shared_ptr<ServerSettings>& server) {
                  if (!server) throw InputTypeError("server is None; expected a SimulatedServer");

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
 
 DETAILS = ("fast", "full")
-"""How replicas of engines are simulated: means over steps, or each step."""
+"""How replicas of engines are simulated: with memory by tokens and drafts by their mean, or each step as it is."""
 
 _SLOTS = Range(1, 2**20)
 _SECONDS = Range(1e-9, 1e9, "s")
@@ -331,7 +331,7 @@ def _of_slots(slots: Slots) -> Replica:
 
 
 def _tokens(run: Run) -> _core.TokenReplica:
-    """Return a copy of an engine by means over its steps."""
+    """Return a copy of an engine with memory by tokens and drafts by their mean."""
     costs, scheduler = run.costs, run.scheduler
     usable = run.blocks - 1 if costs.engine == "vllm" else run.blocks  # vLLM keeps one block
     return _core.TokenReplica(
@@ -339,9 +339,11 @@ def _tokens(run: Run) -> _core.TokenReplica:
         max_sequences=run.sequences,
         max_tokens=scheduler.budget,
         pool_tokens=float(usable * costs.block_tokens),
+        block_tokens=costs.block_tokens,
         tokens_each=float(costs.draft_tokens + 1),
         yield_tokens=costs.tokens_per_step,
         mixes=scheduler.mixes,
+        chunked_prefill=scheduler.enable_chunked_prefill,
         reserves=scheduler.reserves,
         prefill_fill=costs.prefill_fill,
     )

@@ -398,7 +398,7 @@ def _holds(case: FleetCase, found: Mapping[str, Any], edges: NDArray[np.float64]
 def _notes(case: FleetCase) -> tuple[str, ...]:
     found = []
     if case.rules.detail == "fast" and any(isinstance(each.replica.core, _core.TokenReplica) for each in case.pools):
-        found.append("engines by means over steps, without prefix caches and preemptions; detail='full' has each step")
+        found.append("engines with memory by tokens and without prefix caches; detail='full' has each step")
     if any(price_kind(each.replica) == "spot" and not each.terms.interruptions_per_h for each in case.pools):
         found.append("spot machines without interruptions: their rate is not published; pass interruptions_per_h")
     return tuple(found)

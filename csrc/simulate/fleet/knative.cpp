@@ -31,10 +31,12 @@ class Knative final : public Autoscaler {
             panics_ = false;
             most_in_panic_ = 0;
         }
-        std::int64_t desired = activated(std::min(std::max(stable, least), most), view);
+        if (view.wanted == 0) activates_ = true;
+        if (view.ready >= s_.activation_scale) activates_ = false;
+        std::int64_t desired = activated(std::min(std::max(stable, least), most));
         if (panics_) {
             // Replicas do not leave in panic.
-            const std::int64_t for_panic = activated(std::min(std::max(panic, least), most), view);
+            const std::int64_t for_panic = activated(std::min(std::max(panic, least), most));
             most_in_panic_ = std::max({most_in_panic_, desired, for_panic});
             desired = most_in_panic_;
         }
@@ -44,14 +46,15 @@ class Knative final : public Autoscaler {
     // The activator holds requests without a replica, and asks for one at once.
     bool reacts() const override { return true; }
     std::int64_t react(const PoolView& view) override {
-        return view.wanted > 0 ? view.wanted : s_.activation_scale;
+        if (view.wanted > 0) return view.wanted;
+        activates_ = true;
+        return s_.activation_scale;
     }
 
   private:
-    // From zero, at least activation_scale replicas start.
-    std::int64_t activated(std::int64_t desired, const PoolView& view) const {
-        if (desired == 0) return 0;
-        return view.ready + view.starting == 0 ? std::max(desired, s_.activation_scale) : desired;
+    // From zero, at least activation_scale replicas start; once that many are ready, fewer may do.
+    std::int64_t activated(std::int64_t desired) const {
+        return activates_ && desired > 0 ? std::max(desired, s_.activation_scale) : desired;
     }
 
     std::int64_t at_end_of_delays(std::int64_t desired, const PoolView& view) {
@@ -59,7 +62,7 @@ class Knative final : public Autoscaler {
             // The most that was desired within the delay.
             while (!desired_.empty() && desired_.back().second <= desired) desired_.pop_back();
             desired_.emplace_back(view.time_s, desired);
-            while (desired_.front().first < view.time_s - s_.scale_down_delay_s) {
+            while (desired_.front().first <= view.time_s - s_.scale_down_delay_s) {
                 desired_.erase(desired_.begin());
             }
             desired = desired_.front().second;
@@ -73,6 +76,7 @@ class Knative final : public Autoscaler {
     }
 
     KnativeSettings s_;
+    bool activates_ = false;  // from zero, and activation_scale has not been reached
     bool panics_ = false;
     double panic_s_ = 0;
     std::int64_t most_in_panic_ = 0;

@@ -19,8 +19,11 @@ class Ray final : public Autoscaler {
     double after(double time_s) const override { return next_multiple(time_s, s_.loop_s); }
 
     std::int64_t decide(const PoolView& view) override {
-        if (view.wanted == 0) return view.in_flight > 0 ? 1 : 0;
-        const std::int64_t desired = desired_for(view);
+        // Without a running replica there are no delays.
+        if (view.ready == 0) return view.in_flight > 0 ? react(view) : view.wanted;
+        std::int64_t desired = desired_for(view);
+        // The last replica leaves alone.
+        if (view.wanted > 1) desired = std::max<std::int64_t>(1, desired);
         if (desired > view.wanted) {
             turns_ = std::max<std::int64_t>(turns_, 0) + 1;
             if (turns_ <= up_) return view.wanted;
@@ -33,17 +36,23 @@ class Ray final : public Autoscaler {
     }
 
     bool reacts() const override { return true; }
-    std::int64_t react(const PoolView& view) override { return std::max<std::int64_t>(1, view.wanted); }
+    std::int64_t react(const PoolView& view) override {
+        if (view.ready > 0) return view.wanted;
+        return std::max(replicas_for(s_.upscaling_factor, 1), view.wanted);
+    }
     // Replicas with the fewest requests are stopped first.
     Removal removal() const override { return Removal::idle; }
 
   private:
     std::int64_t desired_for(const PoolView& view) const {
         const double load = view.history->mean(LoadMetric::in_flight, s_.look_back_s);
-        const auto ready = static_cast<double>(std::max<std::int64_t>(1, view.ready));
+        const auto ready = static_cast<double>(view.ready);
         const double error = load / (s_.target_ongoing_requests * ready);
         const double factor = error >= 1 ? s_.upscaling_factor : s_.downscaling_factor;
-        return replicas_for(ready * (1 + (error - 1) * factor), 1);
+        const std::int64_t desired = replicas_for(ready * (1 + (error - 1) * factor), 1);
+        // A small factor does not keep replicas forever.
+        const bool stuck = desired == view.ready && replicas_for(ready * error, 1) < view.ready;
+        return stuck ? desired - 1 : desired;
     }
 
     RaySettings s_;

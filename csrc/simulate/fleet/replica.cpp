@@ -39,8 +39,10 @@ void check_tokens(const TokenSettings& s) {
         throw std::invalid_argument("tokens: pool_tokens is " + std::to_string(s.pool_tokens) +
                                     "; expected at least 1");
     }
+    check_setting("tokens", "block_tokens", s.block_tokens, 1, std::int64_t{1} << 20);
     check_setting("tokens", "tokens_each", s.tokens_each, 1.0, 1e3);
     check_setting("tokens", "yield", s.yield, 1.0, s.tokens_each);
+    check_setting("tokens", "reserves", s.reserves, 0.0, 1.0);
     check_setting("tokens", "prefill_fill", s.prefill_fill, 1.0, 1e6);
 }
 

@@ -45,18 +45,20 @@ struct BatchSettings {
     double delay_s = 0;                  // that a request waits for others
 };
 
-// Sequences that share the steps of an engine. Prompts are read one after the other, and steps of decoding
-// stretch with the sequences that run: means over steps instead of steps.
+// Sequences that share the steps of an engine. Steps with prompts are taken one by one; of the steps between
+// them the time is known at once. Memory is counted in tokens instead of blocks, and drafts by their mean.
 struct TokenSettings {
     std::shared_ptr<const StepCosts> costs;
     std::int64_t max_sequences = 256;
     std::int64_t max_tokens = 8192;                                // of prompts in a step
     double pool_tokens = std::numeric_limits<double>::infinity();  // that the cache holds
-    double tokens_each = 1;  // that a sequence processes in a step: 1 + drafts
-    double yield = 1;        // and those that stay
-    bool mixes = true;       // prompts are read in steps that decode
-    double reserves = 0;     // share of an answer for which memory is kept at admission
-    double prefill_fill = 1;
+    std::int64_t block_tokens = 1;
+    double tokens_each = 1;       // that a sequence processes in a step: 1 + drafts
+    double yield = 1;             // and those that stay
+    bool mixes = true;            // prompts are read in steps that decode
+    bool chunked_prefill = true;  // a prompt may be read in parts
+    double reserves = 0;          // share of the tokens to come for which memory is kept at admission
+    double prefill_fill = 1;      // time of a chunk through all stages of a pipeline, over that of a step
 };
 
 // Each step of an engine, by its scheduler.

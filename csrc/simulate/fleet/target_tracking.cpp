@@ -27,6 +27,7 @@ class TargetTracking final : public Autoscaler {
             // Instances that start count as part of what the alarm asks for.
             if (desired <= view.wanted) return view.wanted;
             out_s_ = view.time_s;
+            in_s_ = -kNever;  // its cool-down stops
             return desired;
         }
         const bool cools =

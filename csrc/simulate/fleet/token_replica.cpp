@@ -1,37 +1,43 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <limits>
 
 #include "simulate/fleet/replica.hpp"
 
 namespace infercost {
 namespace {
 
-// A clock counts steps. While prompts are read it moves by their steps, or stands; else it moves at the pace
-// of steps of decoding, which is linear in the context. Sequences leave at a reading of the clock, so that
-// nothing is done for each of them when the pace changes.
+// A clock counts steps of decoding. Steps that read prompts are taken one by one, with as many tokens of
+// prompts as they have room for. Between them the clock moves at the pace of steps of decoding, which is
+// linear in the context, to the next step at which a sequence ends. Sequences leave at a reading of the
+// clock, so that nothing is done for each of them when the pace changes. Memory is counted in tokens, not in
+// blocks, and a step of drafts yields their mean.
 class TokenReplica final : public Replica {
   public:
     explicit TokenReplica(const TokenSettings& settings)
-        : s_(settings), each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))) {}
+        : s_(settings),
+          each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))),
+          spare_(static_cast<double>(settings.block_tokens - 1) / 2) {}
 
     double next_s() const override { return next_s_; }
 
     void advance(double time_s, std::vector<FleetDone>& done) override {
         move_clock(next_clock_, time_s);
-        if (reading_ && read_end_s_ <= time_s) end_reading(time_s, done);
-        while (!decoding_.empty() && decoding_.front().end_clock <= clock_ + kSame) leave(done, time_s);
-        if (!reading_) begin_reading(time_s);
-        plan();
+        if (steps_) end_step(done);
+        while (!decoding_.empty() && decoding_.front().end_clock <= clock_ + kSame) leave(done);
+        if (!begin_step()) plan_decoding();
     }
 
     void take(const FleetRequest& request, double time_s, std::vector<FleetDone>& done) override {
-        if (static_cast<double>(request.prompt) + request.output > s_.pool_tokens) {
-            done.push_back({request, time_s, std::nan(""), time_s, Outcome::too_large});
+        const bool many = !s_.chunked_prefill && request.prompt > s_.max_tokens;
+        if (many || static_cast<double>(request.prompt) + request.output > s_.pool_tokens) {
+            const Outcome outcome = many ? Outcome::too_many_tokens : Outcome::too_large;
+            done.push_back({request, time_s, std::nan(""), time_s, outcome});
             return;
         }
-        waiting_.push_back(request);
-        if (reading_) return;
+        waiting_.push_back({.request = request});
+        if (steps_) return;
         if (decoding_.empty()) {
             now_s_ = time_s;
             next_s_ = time_s;
@@ -45,35 +51,41 @@ class TokenReplica final : public Replica {
 
     void evict(double, std::vector<FleetRequest>& left) override {
         const std::size_t first = left.size();
-        for (const Decoding& each : decoding_) left.push_back(each.request);
-        for (const Decoding& each : read_) left.push_back(each.request);
-        left.insert(left.end(), waiting_.begin(), waiting_.end());
+        for (const auto* sequences : {&decoding_, &reading_}) {
+            for (const Sequence& each : *sequences) left.push_back(each.request);
+        }
+        for (const Sequence& each : waiting_) left.push_back(each.request);
         std::sort(left.begin() + static_cast<std::ptrdiff_t>(first), left.end(),
                   [](const FleetRequest& a, const FleetRequest& b) {
                       return a.arrival_s != b.arrival_s ? a.arrival_s < b.arrival_s : a.number < b.number;
                   });
     }
 
-    std::int64_t requests() const override {
-        return static_cast<std::int64_t>(decoding_.size() + read_.size() + waiting_.size());
-    }
+    std::int64_t requests() const override { return running() + static_cast<std::int64_t>(waiting_.size()); }
     std::int64_t running() const override {
-        return static_cast<std::int64_t>(decoding_.size() + read_.size());
+        return static_cast<std::int64_t>(decoding_.size() + reading_.size());
     }
     double joules() const override { return joules_; }
 
   private:
     static constexpr double kSame = 1e-6;  // steps
 
-    struct Decoding {
-        double end_clock;
-        double started_s;
-        double first_token_s;
+    struct Sequence {
         FleetRequest request;
+        double started_s = std::numeric_limits<double>::quiet_NaN();
+        double first_token_s = std::numeric_limits<double>::quiet_NaN();
+        double late_s = 0;      // of its tokens, which leave a pipeline after the step that counts them
+        double generated = 0;   // tokens, when its prompt was read last
+        double from_clock = 0;  // and when that was
+        double end_clock = 0;
+        std::int64_t read = 0;  // tokens of its prompt, and of what it had generated before it was preempted
+        std::int64_t to_read = 0;
+        std::uint64_t order = 0;  // of admission
     };
-    static bool later(const Decoding& a, const Decoding& b) { return a.end_clock > b.end_clock; }
+    static bool later(const Sequence& a, const Sequence& b) { return a.end_clock > b.end_clock; }
 
     std::int64_t sequences() const { return static_cast<std::int64_t>(decoding_.size()); }
+    double generated(const Sequence& s) const { return s.generated + (clock_ - s.from_clock) * s_.yield; }
 
     // ---- the clock ----
 
@@ -93,7 +105,7 @@ class TokenReplica final : public Replica {
     void move_clock(double clock, double time_s) {
         const double steps = clock - clock_;
         if (steps > 0 && !decoding_.empty()) {
-            if (!reading_) joules_ += steps * (run_.joules + run_.slope_j * (steps - 1) / 2);
+            if (!steps_) joules_ += steps * (run_.joules + run_.slope_j * (steps - 1) / 2);
             context_ += steps * s_.yield * static_cast<double>(sequences());
         }
         clock_ = clock;
@@ -105,19 +117,9 @@ class TokenReplica final : public Replica {
         next_s_ = now_s_ + seconds_of(clock - clock_);
     }
 
-    // Finds the next event from now on.
-    void plan() {
-        if (reading_) {
-            next_s_ = read_end_s_;
-            next_clock_ = read_clock_;
-            if (decoding_.empty() || read_clock_ <= clock_) return;
-            const double end_clock = decoding_.front().end_clock;
-            if (end_clock >= read_clock_) return;
-            const double pace = (read_end_s_ - now_s_) / (read_clock_ - clock_);
-            next_clock_ = end_clock;
-            next_s_ = now_s_ + (end_clock - clock_) * pace;
-            return;
-        }
+    // Decodes until a sequence ends, the pace changes, or memory runs out.
+    void plan_decoding() {
+        while (free_tokens() < 0 && sequences() > 1) preempt();
         if (decoding_.empty()) {
             next_s_ = kNever;
             next_clock_ = clock_;
@@ -125,109 +127,162 @@ class TokenReplica final : public Replica {
         }
         const auto context = static_cast<std::int64_t>(std::llround(context_));
         run_ = s_.costs->decode_run(sequences(), each_, context);
-        const double linear = static_cast<double>(std::max<std::int64_t>(1, run_.steps));
-        plan_at(std::max(clock_, std::min(decoding_.front().end_clock, clock_ + linear)));
+        double steps = static_cast<double>(std::max<std::int64_t>(1, run_.steps));
+        if (sequences() > 1) {
+            const double growth = s_.yield * static_cast<double>(sequences());
+            steps = std::min(steps, std::floor(free_tokens() / growth) + 1);
+        }
+        plan_at(std::max(clock_, std::min(decoding_.front().end_clock, clock_ + steps)));
     }
 
     // ---- prompts ----
 
+    // Tokens of prompts that the next step has room for.
+    std::int64_t budget() const { return s_.max_tokens - (s_.mixes ? sequences() * each_ : 0); }
+
     bool has_room() const {
-        if (waiting_.empty() || sequences() >= s_.max_sequences) return false;
-        return fits(waiting_.front(), std::max(context_, reserved_));
-    }
-    bool fits(const FleetRequest& request, double held) const {
-        return held + reserve_of(request) <= s_.pool_tokens;
-    }
-    double reserve_of(const FleetRequest& request) const {
-        return request.prompt + s_.reserves * request.output;
+        return !waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), budget());
     }
 
-    // Reads the next prompts that fit a step together, or the first one in several steps.
-    void begin_reading(double time_s) {
-        if (!has_room()) return;
-        double held = std::max(context_, reserved_);
-        std::int64_t tokens = 0;
+    static std::int64_t to_read(const Sequence& s) {
+        return s.request.prompt + static_cast<std::int64_t>(std::llround(s.generated));
+    }
+
+    // Into a step with so many tokens left, and into the memory, of which a share of the tokens to come is
+    // kept.
+    bool fits(const Sequence& next, std::int64_t tokens) const {
+        if (tokens < (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens))) return false;
+        const double read = next.request.prompt + next.generated;
+        const double to_come = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
+                               next.request.output - read;
+        return read + spare() + s_.reserves * std::max(0.0, to_come) <= free_tokens();
+    }
+
+    // The last block of a sequence is half empty, on average. One alone has what it needs.
+    double spare() const { return running() > 0 ? spare_ : 0.0; }
+    double free_tokens() const {
+        return s_.pool_tokens - context_ - static_cast<double>(reading_tokens_) -
+               spare_ * static_cast<double>(std::max<std::int64_t>(0, running() - 1));
+    }
+
+    // Begins a step with prompts; false if there are none to read.
+    bool begin_step() {
+        std::int64_t left = budget();
+        std::int64_t completed = 0;
         chunks_.clear();
-        while (!waiting_.empty() &&
-               sequences() + static_cast<std::int64_t>(read_.size()) < s_.max_sequences) {
-            const FleetRequest& next = waiting_.front();
-            if (!fits(next, held) || (tokens > 0 && tokens + next.prompt > s_.max_tokens)) break;
-            held += reserve_of(next);
-            reserved_ += reserve_of(next);
-            tokens += next.prompt;
-            read_.push_back({0, time_s, 0, next});
-            chunks_.push_back({next.prompt, 0});
+        const auto read = [&](Sequence& next) {
+            const std::int64_t tokens = std::min(left, next.to_read - next.read);
+            chunks_.push_back({tokens, next.read});
+            next.read += tokens;
+            left -= tokens;
+            completed += next.read == next.to_read;
+        };
+        // One whose prompt did not fit into the last step.
+        if (!reading_.empty() && left > 0) read(reading_.front());
+        while (!waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), left)) {
+            Sequence next = waiting_.front();
             waiting_.pop_front();
+            next.to_read = to_read(next);
+            next.order = ++admitted_;
+            if (std::isnan(next.started_s)) next.started_s = now_s_;
+            reading_tokens_ += next.to_read;
+            ends_ += next.request.prompt + next.request.output;
+            read(next);
+            reading_.push_back(next);
         }
+        if (chunks_.empty()) return false;
         const std::int64_t decoding = s_.mixes ? sequences() : 0;
-        const auto context = static_cast<std::int64_t>(std::llround(s_.mixes ? context_ : 0.0));
-        double seconds = 0;
-        std::int64_t steps = 0;
-        if (tokens <= s_.max_tokens) {
-            const StepCost cost =
-                s_.costs->step(decoding, each_, context, chunks_, static_cast<std::int64_t>(chunks_.size()));
-            seconds = cost.seconds;
-            joules_ += cost.joules;
-            steps = 1;
-        } else {
-            const std::int64_t part = std::max<std::int64_t>(1, s_.max_tokens - decoding * each_);
-            for (std::int64_t before = 0; before < tokens; before += part, ++steps) {
-                const Chunk chunk{std::min(part, tokens - before), before};
-                const StepCost cost =
-                    s_.costs->step(decoding, each_, context, {&chunk, 1}, before + part >= tokens ? 1 : 0);
-                seconds += cost.seconds;
-                joules_ += cost.joules;
-            }
-        }
-        reading_ = true;
-        read_end_s_ = time_s + seconds * (decoding == 0 ? s_.prefill_fill : 1.0);
-        read_clock_ = clock_ + (s_.mixes ? static_cast<double>(steps) : 0.0);
+        const auto context = static_cast<std::int64_t>(std::llround(decoding > 0 ? context_ : 0.0));
+        const StepCost cost = s_.costs->step(decoding, each_, context, chunks_, completed);
+        joules_ += cost.joules;
+        step_s_ = cost.seconds;
+        steps_ = true;
+        next_s_ = now_s_ + cost.seconds;
+        next_clock_ = clock_ + (decoding > 0 ? 1 : 0);
+        return true;
     }
 
-    void end_reading(double time_s, std::vector<FleetDone>& done) {
-        reading_ = false;
-        for (Decoding& each : read_) {
-            each.first_token_s = time_s;
-            if (each.request.output <= 1) {
-                reserved_ -= reserve_of(each.request);
-                done.push_back({each.request, each.started_s, time_s, time_s, Outcome::finished});
+    void end_step(std::vector<FleetDone>& done) {
+        steps_ = false;
+        std::size_t kept = 0;
+        for (Sequence& each : reading_) {
+            if (each.read < each.to_read) {
+                reading_[kept++] = each;
                 continue;
             }
-            each.end_clock = clock_ + std::ceil((each.request.output - 1) / s_.yield - kSame);
-            context_ += each.request.prompt + 1;
+            reading_tokens_ -= each.to_read;
+            each.generated += 1;
+            each.from_clock = clock_;
+            each.late_s = (s_.prefill_fill - 1) * step_s_;
+            if (std::isnan(each.first_token_s)) each.first_token_s = now_s_ + each.late_s;
+            const double rest = each.request.output - each.generated;
+            if (rest < kSame) {
+                finish(each, done);
+                continue;
+            }
+            each.end_clock = clock_ + std::ceil(rest / s_.yield - kSame);
+            context_ += static_cast<double>(each.to_read) + 1;
             decoding_.push_back(each);
             std::push_heap(decoding_.begin(), decoding_.end(), later);
         }
-        read_.clear();
+        reading_.resize(kept);
     }
 
-    void leave(std::vector<FleetDone>& done, double time_s) {
+    void finish(const Sequence& s, std::vector<FleetDone>& done) {
+        ends_ -= s.request.prompt + s.request.output;
+        done.push_back({s.request, s.started_s, s.first_token_s, now_s_ + s.late_s, Outcome::finished});
+    }
+
+    void leave(std::vector<FleetDone>& done) {
         std::pop_heap(decoding_.begin(), decoding_.end(), later);
-        const Decoding& s = decoding_.back();
-        done.push_back({s.request, s.started_s, s.first_token_s, time_s, Outcome::finished});
-        context_ -= s.request.prompt + s.request.output;
-        reserved_ -= reserve_of(s.request);
+        const Sequence last = decoding_.back();
         decoding_.pop_back();
-        if (decoding_.empty()) context_ = 0;
-        context_ = std::max(context_, 0.0);
+        drop(last);
+        finish(last, done);
+    }
+
+    // Its context.
+    void drop(const Sequence& s) {
+        context_ = decoding_.empty() ? 0.0 : std::max(0.0, context_ - s.request.prompt - generated(s));
+    }
+
+    // The newest sequence gives its memory back, and is read again.
+    void preempt() {
+        const auto newest =
+            std::max_element(decoding_.begin(), decoding_.end(),
+                             [](const Sequence& a, const Sequence& b) { return a.order < b.order; });
+        Sequence s = *newest;
+        decoding_.erase(newest);
+        std::make_heap(decoding_.begin(), decoding_.end(), later);
+        drop(s);
+        ends_ -= s.request.prompt + s.request.output;
+        s.generated = generated(s);
+        s.read = 0;
+        if (s_.mixes) {
+            waiting_.push_front(s);
+        } else {
+            waiting_.push_back(s);
+        }
     }
 
     TokenSettings s_;
     std::int64_t each_;
+    double spare_;  // tokens of memory that a sequence holds and does not use
     double now_s_ = 0;
     double clock_ = 0;  // steps of decoding up to now_s_
     double next_s_ = kNever;
     double next_clock_ = 0;
     DecodeRun run_;
-    double context_ = 0;              // of all that decode
-    double reserved_ = 0;             // tokens of the cache that admitted requests were given room for
-    std::vector<Decoding> decoding_;  // a heap
-    std::vector<Decoding> read_;
+    double step_s_ = 0;
+    bool steps_ = false;  // a step with prompts runs
+    double context_ = 0;  // that the next step of decoding reads
+    double ends_ = 0;     // tokens of prompts and answers of all that run
+    std::int64_t reading_tokens_ = 0;
+    std::uint64_t admitted_ = 0;
+    std::vector<Sequence> decoding_;  // a heap
+    std::vector<Sequence> reading_;
     std::vector<Chunk> chunks_;
-    bool reading_ = false;
-    double read_end_s_ = 0;
-    double read_clock_ = 0;
-    std::deque<FleetRequest> waiting_;
+    std::deque<Sequence> waiting_;
     double joules_ = 0;
 };
 
