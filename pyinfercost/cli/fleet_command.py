@@ -134,7 +134,7 @@ def fleet(
                 raise click.UsageError(f"--{name} has no effect on a fleet, which decides it; leave it out")
         if not plan and (verify is not None or committed_share is not None):
             raise click.UsageError("--verify and --committed-share go with --plan")
-        places = [*map(_slots, slots), *_deployments(model, options)]
+        places: list[Deployment | Slots] = [*map(_slots, slots), *_deployments(model, options)]
         if not places:
             raise click.UsageError("Missing option '--hardware' / '-H' with a MODEL, or '--slots'")
         policies = _policies(autoscaler)
@@ -142,21 +142,21 @@ def fleet(
         given |= {name: options[name] for name in _SCHEDULER if options[name] is not None}
         with usage_errors():
             given["terms"] = _terms(options)
+        if policies:
+            given["autoscaler"] = policies
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
         with progress_shown("Simulations", quiet=quiet) as shown:
             if plan:
                 from ..fleets.plan_fleet import plan_fleet
 
-                more = {"autoscaler": policies} if policies else {}
                 result: Any = plan_fleet(
                     model, traffic=traffic, on=places, verify=verify, committed_share=committed_share, progress=shown,
-                    **given, **more,
+                    **given,
                 )  # fmt: skip
             else:
                 from ..fleets.fleet import fleet as compare
 
-                more = {"autoscaler": policies} if policies else {}
-                result = compare(model, traffic=traffic, on=places, progress=shown, **given, **more)
+                result = compare(model, traffic=traffic, on=places, progress=shown, **given)
         write_result(result, form, out)
         if html is not None:
             write_text(html, result.to_html())

@@ -17,7 +17,7 @@ from ..results.fleet_result import (
     FleetResult,
     ReplicaSeconds,
 )
-from .autoscalers import Autoscaler, Lambda, Oracle, ReplicaLoad
+from .autoscalers import Autoscaler, Lambda, Oracle, ReplicaLoad, with_limits
 from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
 from .replicas import FleetError, Replica
 from .terms import Terms
@@ -316,7 +316,7 @@ def _pool(
     return FleetPool(
         name=pool.replica.name,
         autoscaler=str(pool.autoscaler),
-        settings=pool.autoscaler.settings(load),
+        settings=with_limits(pool.autoscaler, least=pool.terms.committed).settings(load),
         price=price_text(pool.replica),
         usd_per_h=pool.replica.usd_per_h,
         concurrency=pool.replica.concurrency,

@@ -128,6 +128,13 @@ _RENDERERS = {
         "html": "html.fleet_page.comparison_page",
         "plot_front": "plots.draw_fleets.plot_front",
     },
+    "FleetPlan": {
+        "dict": "fleet_plans.plan_document",
+        "rows": "fleet_plans.plan_rows",
+        "columns": "fleet_plans.COLUMNS",
+        "line": "fleet_plans.plan_line",
+        "layout": "fleet_plans.plan_layout",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

@@ -1,0 +1,130 @@
+"""Renderers of plans of fleets: JSON, rows, and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..results.units import significant
+from .fleets import fleet_document, fleet_layout, money, share_text
+from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
+
+if TYPE_CHECKING:
+    from ..results.fleet_plan import FleetPlan, PlanChoice
+    from ..results.fleet_result import FleetResult
+    from .layout import Layout, Part
+
+SCHEMA_VERSION = 1
+
+COLUMNS = (
+    "rank",
+    "deployment",
+    "policy",
+    "committed",
+    "stage",
+    "usd_per_month",
+    "late_share",
+    "slo_met",
+    "slo_values",
+    "peak_replicas",
+    "idle_share",
+)
+_SHOWN, _OUT_SHOWN = 15, 8
+
+
+def plan_document(plan: FleetPlan) -> dict[str, Any]:
+    """Return the JSON object: all that was considered, the best fleet, and its verification."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "plan": {
+            "model": plan.model,
+            "traffic": plan.traffic,
+            "slo": plan.slo,
+            "deployments": plan.deployments,
+            "policies": plan.policies,
+            "simulations": plan.simulations,
+            "requests": plan.requests,
+            "interrupted": plan.interrupted,
+            "choices": [
+                {**row, "slo_values": dict(each.slo_values)}
+                for row, each in zip(plan_rows(plan), plan.choices, strict=True)
+            ],
+            "out": [{"deployment": name, "reason": reason} for name, reason in plan.out.items()],
+            "best": None if plan.best is None else fleet_document(plan.best)["fleet"],
+            "verified": None if plan.verified is None else fleet_document(plan.verified)["fleet"],
+        },
+    }
+
+
+def plan_rows(plan: FleetPlan) -> list[dict[str, Any]]:
+    """Return one row for each fleet that was considered, those that hold first."""
+    rows = []
+    for rank, each in enumerate(plan.choices, 1):
+        row: dict[str, Any] = {name: getattr(each, name) for name in COLUMNS if name not in ("rank", "slo_values")}
+        row["rank"] = rank if each.stage == "all" and each.slo_met else None
+        row["slo_values"] = " ".join(f"{name}={value:.6g}" for name, value in each.slo_values.items())
+        rows.append({name: row[name] for name in COLUMNS})
+    return rows
+
+
+def plan_line(plan: FleetPlan) -> str:
+    """Return the plan in one line."""
+    name = plan.model or "fleet"
+    if plan.best is None:
+        return f"{name}: none of {plan.deployments} deployments holds {plan.slo}"
+    usd = plan.best.usd_per_month or 0.0
+    return f"{name}: {plan.best.policy} on {plan.best.deployment}, {money(usd)} USD/month, holds {plan.slo}"
+
+
+def plan_layout(plan: FleetPlan) -> Layout:
+    """Return what was searched, the cheapest fleets, the best one and its verification."""
+    holding = [each for each in plan.choices if each.stage == "all" and each.slo_met]
+    bounds = sum(each.stage == "bound" for each in plan.choices)
+    searched = f"{plan.deployments} deployments x {plan.policies} autoscalers, {plan.simulations} simulations"
+    if bounds:
+        searched += f"; {bounds} deployments cost more than the best at full use"
+    pairs = [("model", plan.model or "(slots)"), ("traffic", plan.traffic), ("objective", plan.slo)]
+    parts: list[Part] = [Pairs([*pairs, ("searched", searched)]), GAP]
+    if holding:
+        parts.append(Table(_columns(holding[:_SHOWN])))
+        if len(holding) > _SHOWN:
+            parts.append(Note(f"{len(holding) - _SHOWN} more hold; --format csv lists all", ""))
+    else:
+        parts.append(Note(f"No fleet holds {plan.slo}", ALARM))
+        parts += [GAP, Table(_columns([each for each in plan.choices if each.stage == "all"][:_SHOWN]))]
+    if plan.interrupted:
+        parts.append(Note("Stopped before all fleets were simulated: there may be cheaper ones", WARNING))
+    if plan.best is not None:
+        parts += [GAP, *_verification(plan.best, plan.verified)]
+        parts += [GAP, Note("The best one, simulated:", ""), *fleet_layout(plan.best)]
+    if plan.out:
+        parts += [GAP, Note("Out:", ""), Pairs(list(plan.out.items())[:_OUT_SHOWN])]
+    return parts
+
+
+def _columns(shown: list[PlanChoice]) -> list[Column]:
+    columns = [
+        Column("deployment", "", [each.deployment for each in shown], numeric=False, flexible=True),
+        Column("policy", "", [each.policy for each in shown], numeric=False, flexible=True),
+    ]
+    if any(each.committed for each in shown):
+        columns.append(Column("committed", "", [str(each.committed) for each in shown]))
+    columns += [
+        Column("cost", "USD/month", [money(each.usd_per_month) for each in shown]),
+        Column("late", "%", ["" if each.late_share is None else share_text(each.late_share) for each in shown]),
+    ]
+    for name in dict.fromkeys(name for each in shown for name in each.slo_values):
+        columns.append(Column(name, "s", [significant(each.slo_values.get(name, 0.0)) for each in shown]))
+    columns.append(Column("peak", "", [str(each.peak_replicas) for each in shown]))
+    columns.append(Column("idle", "%", [share_text(each.idle_share) for each in shown]))
+    return columns
+
+
+def _verification(best: FleetResult, verified: FleetResult | None) -> list[Part]:
+    if verified is None:
+        return [Note("Not verified on other traffic: it has no further day; pass --verify", WARNING)]
+    held = "holds" if verified.slo_met else "does not hold"
+    told = (
+        f"On {verified.traffic}, which it was not planned on, it {held}: {share_text(verified.late_share)} % late "
+        f"against {share_text(best.late_share)} %, {money(verified.usd_per_month or 0.0)} USD/month"
+    )
+    return [Note(told, "" if verified.slo_met else ALARM)]
