@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..results.bill import USES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,6 +52,12 @@ class FleetSeries:
         import numpy as np
 
         return np.maximum(0.0, self.paid - self.busy - self.cold)
+
+    @property
+    def money_kinds(self) -> list[str]:
+        """Keys of `usd_per_h` in the order of a stack: uses of machines, then other lines of the bill."""
+        known = self.usd_per_h
+        return [*(use for use in USES if use in known), *(kind for kind in known if kind not in USES)]
 
 
 def series_of(result: FleetResult, *, most: int) -> FleetSeries:

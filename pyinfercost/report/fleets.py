@@ -222,6 +222,16 @@ def hours_per_month(result: FleetResult) -> float:
     return result.reserved_s / _HOUR_S * MONTH_S / result.duration_s if result.duration_s else 0.0
 
 
+def monthly(result: FleetResult) -> float:
+    """Return the cost of a month: USD, or paid hours of replicas without a price."""
+    return hours_per_month(result) if result.usd_per_month is None else result.usd_per_month
+
+
+def monthly_unit(result: FleetResult) -> str:
+    """Return the unit of `monthly`."""
+    return "h" if result.usd_per_month is None else "USD"
+
+
 def money(usd: float) -> str:
     """Return USD with two decimals, large amounts without; the sign of savings first."""
     return f"{usd:,.0f}" if abs(usd) >= _BIG_USD else f"{usd:.2f}"

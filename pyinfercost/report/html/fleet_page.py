@@ -21,6 +21,8 @@ from ..fleets import (
     hours_per_month,
     latency_columns,
     money,
+    monthly,
+    monthly_unit,
     objective_text,
     per_text,
     pool_columns,
@@ -190,17 +192,9 @@ def _cost_card(result: FleetResult) -> tuple[str, str]:
 
 
 def _saved_card(result: FleetResult, static: FleetResult) -> tuple[str, str]:
-    saved = _monthly(static) - _monthly(result)
-    unit = _unit(result)
+    saved = monthly(static) - monthly(result)
+    unit = monthly_unit(result)
     return f"{money(abs(saved))} {unit}", f"{'less' if saved >= 0 else 'more'} in a month than replicas for the peak"
-
-
-def _monthly(result: FleetResult) -> float:
-    return hours_per_month(result) if result.usd_per_month is None else result.usd_per_month
-
-
-def _unit(result: FleetResult) -> str:
-    return "h" if result.usd_per_month is None else "USD"
 
 
 def _of_time(result: FleetResult) -> list[str]:
@@ -224,10 +218,9 @@ def _of_time(result: FleetResult) -> list[str]:
     else:
         found.append(_panel("Who waits when", "<p>No request waits.</p>"))
     if over.usd_per_h:
-        kinds = [*(use for use in USES if use in over.usd_per_h), *(k for k in over.usd_per_h if k not in USES)]
-        money_areas = [Curve(kind, _color(kind), over.usd_per_h[kind]) for kind in kinds]
+        areas = [Curve(kind, _color(kind), over.usd_per_h[kind]) for kind in over.money_kinds]
         note = "Machines by the use of their time, other lines of the bill above them."
-        found.append(_panel("Money (USD per hour)", over_time(over.edges_s, areas=money_areas), note))
+        found.append(_panel("Money (USD per hour)", over_time(over.edges_s, areas=areas), note))
     return ["".join([*found, "</div>"])]
 
 
@@ -260,24 +253,24 @@ def _scatter(comparison: FleetComparison) -> str:
     front = comparison.front
     on_front = set(map(id, front))
     dots = []
-    costs = [_monthly(each) for each in (*comparison.fleets, *comparison.bounds)]
-    most = _FAR * min(map(_monthly, comparison.fleets[:1]), default=0.0)
+    costs = [monthly(each) for each in (*comparison.fleets, *comparison.bounds)]
+    most = _FAR * min(map(monthly, comparison.fleets[:1]), default=0.0)
     near = [cost for cost in costs if cost <= most]
     # Where most fleets are near the best one, those that cost far more do not decide the axis.
     end = max(near) if 2 * len(near) >= len(costs) else max(costs, default=0.0)
     for rank, each in reversed(list(enumerate(comparison.fleets, 1))):  # the best ones on top
         kinds = ["front"] * (id(each) in on_front) + ["missed"] * (each.slo_met is False) + ["many"] * many
         title = f"{rank}: {each.policy} on {each.deployment}, {cost_text(each)}, {share_text(each.late_share)} % late"
-        text = "" if many else f"{rank}{'›' if _monthly(each) > end else ''}"
-        dots.append(Dot(_monthly(each), each.late_share, text, title, " ".join(kinds)))
+        text = "" if many else f"{rank}{'›' if monthly(each) > end else ''}"
+        dots.append(Dot(monthly(each), each.late_share, text, title, " ".join(kinds)))
     for each in comparison.bounds:
         title = f"bound of {each.deployment}: {cost_text(each)}"
-        dots.append(Dot(_monthly(each), 0.0, "", title, "bound" + " many" * many))
+        dots.append(Dot(monthly(each), 0.0, "", title, "bound" + " many" * many))
     dots.sort(key=lambda dot: "front" in dot.kind)
-    steps = [(_monthly(each), each.late_share) for each in front]
+    steps = [(monthly(each), each.late_share) for each in front]
     if not comparison.fleets:
         return ""
-    unit = "USD in a month" if _unit(comparison.fleets[0]) == "USD" else "paid hours of replicas in a month"
+    unit = "USD in a month" if monthly_unit(comparison.fleets[0]) == "USD" else "paid hours of replicas in a month"
     legend = (
         '<ul class="legend"><li><span class="swatch full"></span>on the front: no other fleet is cheaper with as few '
         'late requests</li><li><span class="swatch ring"></span>other fleets</li>'
@@ -288,7 +281,7 @@ def _scatter(comparison: FleetComparison) -> str:
     beyond = sum(cost > end for cost in costs)
     note += f" {beyond} at the right edge cost more than the axis shows." if beyond else ""
     chart = scatter(dots, steps, end, unit=unit).replace('class="plot"', 'class="plot tall"', 1)
-    return _panel("Cost against late requests (% of all)", chart + legend, note)
+    return _panel("Late requests (% of all) against cost", chart + legend, note)
 
 
 def _all(comparison: FleetComparison) -> str:
@@ -314,11 +307,11 @@ def _savings(comparison: FleetComparison, shown: FleetResult) -> str:
     rows = sorted([shown, *fleets], key=cost_of)
     statics = {each.deployment: comparison.static_peak(each.deployment) for each in rows}
     several = len(statics) > 1
-    unit = _unit(shown)
+    unit = monthly_unit(shown)
     columns = [Column("deployment", "", [each.deployment for each in rows], numeric=False)] if several else []
     columns += [
         Column("policy", "", [each.policy for each in rows], numeric=False),
-        Column("cost", f"{unit}/month", [money(_monthly(each)) for each in rows]),
+        Column("cost", f"{unit}/month", [money(monthly(each)) for each in rows]),
         Column("against the best", f"{unit}/month", [_against(each, shown) for each in rows]),
         Column("", "%", [_relative(each, shown) for each in rows], spare=1),
     ]
@@ -339,14 +332,14 @@ def _savings(comparison: FleetComparison, shown: FleetResult) -> str:
 def _against(one: FleetResult, other: FleetResult | None) -> str:
     if other is None or one is other:
         return ""
-    difference = _monthly(one) - _monthly(other)
+    difference = monthly(one) - monthly(other)
     return f"{'+' if difference > 0 else '−' if difference < 0 else ''}{money(abs(difference))}"
 
 
 def _relative(one: FleetResult, other: FleetResult | None) -> str:
-    if other is None or one is other or not _monthly(other):
+    if other is None or one is other or not monthly(other):
         return ""
-    change = _monthly(one) / _monthly(other) - 1
+    change = monthly(one) / monthly(other) - 1
     return f"{'+' if change > 0 else '−' if change < 0 else ''}{abs(100 * change):,.0f}"
 
 
