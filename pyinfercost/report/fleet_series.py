@@ -78,10 +78,12 @@ def series_of(result: FleetResult, *, most: int) -> FleetSeries:
     seconds = np.maximum(1e-9, np.diff(edges))
 
     def per_s(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.add.reduceat(counts.astype(float), starts) / seconds
+        found: NDArray[np.float64] = np.add.reduceat(counts.astype(float), starts) / seconds
+        return found
 
     def over_time(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.add.reduceat(values * lengths, starts) / seconds
+        found: NDArray[np.float64] = np.add.reduceat(values * lengths, starts) / seconds
+        return found
 
     def of_pools(name: str) -> NDArray[np.float64]:
         return over_time(np.sum([getattr(pool, name) for pool in result.pools], axis=0))

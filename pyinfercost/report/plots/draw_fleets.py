@@ -63,7 +63,9 @@ def plot_fleet_timeline(
     ax.set_ylabel("replicas")
     if legend:
         handles = [*areas, *line]
-        beside.legend(handles, [str(each.get_label()) for each in handles], loc="upper right", fontsize="small", ncols=4)
+        beside.legend(
+            handles, [str(each.get_label()) for each in handles], loc="upper right", fontsize="small", ncols=4
+        )
     title_and_caption(ax, title, fleet_line(result), [objective_text(result)], captioned=caption)
     return ax
 
