@@ -6,6 +6,7 @@ install 'pyinfercost[plot]'`), which is imported when something is drawn; specif
 
 from .report.colors import BOUND, MEMORY
 from .report.plots.draw_breakdown import plot_breakdown
+from .report.plots.draw_fleets import plot_fleet_timeline, plot_front, plot_money
 from .report.plots.draw_memory import plot_memory
 from .report.plots.draw_roofline import plot_roofline
 from .report.plots.draw_serving import plot_latencies, plot_rates, plot_timeline
@@ -19,8 +20,11 @@ __all__ = [
     "breakdown_vega",
     "memory_vega",
     "plot_breakdown",
+    "plot_fleet_timeline",
+    "plot_front",
     "plot_latencies",
     "plot_memory",
+    "plot_money",
     "plot_rates",
     "plot_roofline",
     "plot_sweep",

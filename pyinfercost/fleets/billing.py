@@ -119,11 +119,11 @@ def bill_of(
         if pool.replica.usd_per_h is None:
             return None
         paid = _machines(pool, lines, shares * duration_s)
-        each = float(paid.sum()) / max(1e-30, float(pool.paid_s.sum()))
+        # What is committed and not there is idle; all seconds of a bin have the same price.
+        charged_s = np.maximum(pool.paid_s, pool.terms.committed * shares * duration_s)
+        each = paid / np.maximum(1e-30, charged_s)
         for use, seconds in pool.uses_s.items():
-            # What is committed and not there is idle.
-            unused = np.maximum(0.0, paid - pool.paid_s * each) if use == "idle" else 0.0
-            money = seconds * each + unused
+            money = each * (seconds + (charged_s - pool.paid_s if use == "idle" else 0.0))
             use_usd[use] += float(money.sum())
             hourly[use] = hourly.get(use, np.zeros(bins)) + money
         for line, spread in _others(pool, duration_s, shares):

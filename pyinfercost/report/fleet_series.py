@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..results.bill import USES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,6 +53,12 @@ class FleetSeries:
 
         return np.maximum(0.0, self.paid - self.busy - self.cold)
 
+    @property
+    def money_kinds(self) -> list[str]:
+        """Keys of `usd_per_h` in the order of a stack: uses of machines, then other lines of the bill."""
+        known = self.usd_per_h
+        return [*(use for use in USES if use in known), *(kind for kind in known if kind not in USES)]
+
 
 def series_of(result: FleetResult, *, most: int) -> FleetSeries:
     """Return a fleet over time in at most so many intervals of equal length; the last one may be shorter.
@@ -70,10 +78,12 @@ def series_of(result: FleetResult, *, most: int) -> FleetSeries:
     seconds = np.maximum(1e-9, np.diff(edges))
 
     def per_s(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.add.reduceat(counts.astype(float), starts) / seconds
+        found: NDArray[np.float64] = np.add.reduceat(counts.astype(float), starts) / seconds
+        return found
 
     def over_time(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.add.reduceat(values * lengths, starts) / seconds
+        found: NDArray[np.float64] = np.add.reduceat(values * lengths, starts) / seconds
+        return found
 
     def of_pools(name: str) -> NDArray[np.float64]:
         return over_time(np.sum([getattr(pool, name) for pool in result.pools], axis=0))

@@ -75,7 +75,13 @@ _BIG_USD = 1000
 _JOULES_PER_KWH = 3.6e6
 _ALL = 100.0
 _SHOWN, _OUT_SHOWN = 24, 12
-_PERCENTILES = (("wait_s", "p99", 1), ("ttft_s", "p50", 2), ("ttft_s", "p99", 1), ("e2e_s", "p50", 3), ("e2e_s", "p99", 2))
+_PERCENTILES = (
+    ("wait_s", "p99", 1),
+    ("ttft_s", "p50", 2),
+    ("ttft_s", "p99", 1),
+    ("e2e_s", "p50", 3),
+    ("e2e_s", "p99", 2),
+)
 """Time, percentile -> the columns of comparisons; the last number is their `spare`."""
 
 _TITLES = {
@@ -92,12 +98,14 @@ def fleet_document(result: FleetResult) -> dict[str, Any]:
     over_time = {
         "bin_s": demand.bin_s,
         **{name: getattr(demand, name).tolist() for name in ("arrived", "late", "wait_s", "most_wait_s", "waiting")},
-        "pools": [{name: getattr(pool, name).tolist() for name in ("replicas", "busy", "cold")} for pool in result.pools],
+        "pools": [
+            {name: getattr(pool, name).tolist() for name in ("replicas", "busy", "cold")} for pool in result.pools
+        ],
         "usd": {} if result.bill is None else {name: list(each) for name, each in result.bill.hourly_usd.items()},
     }
     return {
         "schema_version": SCHEMA_VERSION,
-        "fleet": {"model": result.model, "traffic": result.traffic, **_figures(result), "timeline": over_time},
+        "fleet": {"model": result.model, "traffic": result.traffic, **fleet_figures(result), "timeline": over_time},
     }
 
 
@@ -112,8 +120,8 @@ def comparison_document(comparison: FleetComparison) -> dict[str, Any]:
             "slo": comparison.slo,
             "interrupted": comparison.interrupted,
             "best": None if comparison.best is None else _name(comparison.best),
-            "fleets": [{**_figures(each), "on_front": id(each) in front} for each in comparison.fleets],
-            "bounds": [_figures(each) for each in comparison.bounds],
+            "fleets": [{**fleet_figures(each), "on_front": id(each) in front} for each in comparison.fleets],
+            "bounds": [fleet_figures(each) for each in comparison.bounds],
             "out": [{"deployment": name, "reason": reason} for name, reason in comparison.out.items()],
         },
     }
@@ -123,7 +131,8 @@ def _name(result: FleetResult) -> dict[str, str]:
     return {"deployment": result.deployment, "policy": result.policy}
 
 
-def _figures(result: FleetResult) -> dict[str, Any]:
+def fleet_figures(result: FleetResult) -> dict[str, Any]:
+    """Return the figures of a fleet as a JSON object, without its time series."""
     return {
         **_name(result),
         "detail": result.detail,
@@ -222,6 +231,16 @@ def hours_per_month(result: FleetResult) -> float:
     return result.reserved_s / _HOUR_S * MONTH_S / result.duration_s if result.duration_s else 0.0
 
 
+def monthly(result: FleetResult) -> float:
+    """Return the cost of a month: USD, or paid hours of replicas without a price."""
+    return hours_per_month(result) if result.usd_per_month is None else result.usd_per_month
+
+
+def monthly_unit(result: FleetResult) -> str:
+    """Return the unit of `monthly`."""
+    return "h" if result.usd_per_month is None else "USD"
+
+
 def money(usd: float) -> str:
     """Return USD with two decimals, large amounts without; the sign of savings first."""
     return f"{usd:,.0f}" if abs(usd) >= _BIG_USD else f"{usd:.2f}"
@@ -247,7 +266,7 @@ def fleet_layout(result: FleetResult) -> Layout:
     parts: list[Part] = [Pairs([each for each in pairs if each[1]]), GAP]
     parts += [Table(latency_columns(result)), GAP, Table(pool_columns(result)), GAP]
     parts.append(Pairs(settings_pairs(result)))
-    parts += _bill_parts(result)
+    parts += bill_parts(result)
     parts += [Note(each, WARNING) for each in result.notes]
     if result.interrupted:
         parts.append(Note("Stopped before all requests arrived", WARNING))
@@ -281,7 +300,7 @@ def comparison_layout(comparison: FleetComparison) -> Layout:
         title = "The cheapest one" + (f" that holds {comparison.slo}" if comparison.slo else "")
         title = title if best is not None else "The first one"
         parts += [GAP, Note(f"{title}: {shown.policy} on {shown.deployment}, {cost_text(shown)}", "")]
-        parts += [*_bill_parts(shown), GAP, Pairs(settings_pairs(shown))]
+        parts += [*bill_parts(shown), GAP, Pairs(settings_pairs(shown))]
         parts += [Note(each, WARNING) for each in shown.notes]
     if comparison.out:
         lines = list(comparison.out.items())
@@ -377,7 +396,9 @@ def pool_columns(result: FleetResult) -> list[Column]:
     columns.append(Column("requests", "", [f"{pool.requests:,}" for pool in pools]))
     if any(pool.energy_j is not None for pool in pools):
         columns.append(
-            Column("energy", "kWh", [_number(None if p.energy_j is None else p.energy_j / _JOULES_PER_KWH) for p in pools])
+            Column(
+                "energy", "kWh", [_number(None if p.energy_j is None else p.energy_j / _JOULES_PER_KWH) for p in pools]
+            )
         )
     return columns
 
@@ -434,7 +455,8 @@ def per_text(result: FleetResult) -> str:
     return ", ".join(found)
 
 
-def _bill_parts(result: FleetResult) -> list[Part]:
+def bill_parts(result: FleetResult) -> list[Part]:
+    """Return the bill and what machines are paid for, or that there is no price."""
     bill = result.bill
     if bill is None:
         return [GAP, Note("No bill: the deployment has no price; give one by price=", "")]

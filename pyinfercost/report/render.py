@@ -115,7 +115,7 @@ _RENDERERS = {
         "columns": "fleets.COLUMNS",
         "line": "fleets.fleet_line",
         "layout": "fleets.fleet_layout",
-        "html": "html.fleet_page.fleet_page",
+        "html": "html.fleet_pages.fleet_page",
         "plot_timeline": "plots.draw_fleets.plot_fleet_timeline",
         "plot_money": "plots.draw_fleets.plot_money",
     },
@@ -125,7 +125,7 @@ _RENDERERS = {
         "columns": "fleets.COLUMNS",
         "line": "fleets.comparison_line",
         "layout": "fleets.comparison_layout",
-        "html": "html.fleet_page.comparison_page",
+        "html": "html.fleet_pages.comparison_page",
         "plot_front": "plots.draw_fleets.plot_front",
     },
     "FleetPlan": {
@@ -134,6 +134,7 @@ _RENDERERS = {
         "columns": "fleet_plans.COLUMNS",
         "line": "fleet_plans.plan_line",
         "layout": "fleet_plans.plan_layout",
+        "html": "html.fleet_pages.plan_page",
     },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",

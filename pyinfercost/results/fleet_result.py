@@ -312,7 +312,7 @@ class FleetComparison(Result):
         return next((each for each in self.fleets if (each.deployment, each.policy) == (deployment, "static")), None)
 
     def plot_front(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw cost against the share of late requests, with the front; options as in `plots.plot_front`."""
+        """Draw the share of late requests against cost, with the front; options as in `plots.plot_front`."""
         return render(self, "plot_front", ax=ax, **options)  # type: ignore[no-any-return]
 
 

@@ -85,8 +85,8 @@ def over_time(
     """
     import numpy as np
 
-    sums = np.cumsum([each.values for each in areas], axis=0) if areas else []
-    most = max([float(sums[-1].max()) if areas else 0.0, *(float(each.values.max()) for each in lines)])
+    sums = list(np.cumsum([each.values for each in areas], axis=0)) if areas else []
+    most = max(float(each.max()) for each in (*sums[-1:], *(each.values for each in lines)))
     ticks = _ticks(most if top is None else top)
     high = ticks[-1]
     x = _WIDE * (edges_s - edges_s[0]) / max(1e-9, float(edges_s[-1] - edges_s[0]))
@@ -124,16 +124,17 @@ def scatter(dots: Sequence[Dot], front: Sequence[tuple[float, float]], end: floa
         path += f"M{here}" if number == 0 else f"H{_WIDE * x:.0f}V{_HIGH * (1 - y):.0f}"
     if points:
         path += f"H{_WIDE}"
-    spots = "".join(
-        f'<span class="dot {dot.kind}" style="left:{100 * across.place(dot.x):.2f}%;bottom:{100 * up.place(dot.y):.2f}%" '
-        f'title="{escape(dot.title)}">{escape(dot.text)}</span>'
-        for dot in dots
-    )
+    spots = "".join(_spot(dot, across.place(dot.x), up.place(dot.y)) for dot in dots)
     shapes = [f'<path class="line front" d="{path}"/>'] if path else []
     ticks = [(up.place(value), text) for value, text in up.ticks]
     return _frame(shapes, ticks, [(across.place(value), text) for value, text in across.ticks], spots=spots) + (
         f'<p class="axis">{escape(unit)}</p>'
     )
+
+
+def _spot(dot: Dot, x: float, y: float) -> str:
+    place = f"left:{100 * x:.2f}%;bottom:{100 * y:.2f}%"
+    return f'<span class="dot {dot.kind}" style="{place}" title="{escape(dot.title)}">{escape(dot.text)}</span>'
 
 
 class _Amounts:
@@ -200,8 +201,8 @@ def _frame(
     )
     return (
         f'<div class="plot{" small" if small else ""}">'
-        f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" aria-hidden="true">{grid}{"".join(shapes)}</svg>'
-        f"{left}{below}{spots}</div>"
+        f'<svg viewBox="0 0 {_WIDE} {_HIGH}" preserveAspectRatio="none" aria-hidden="true">'
+        f"{grid}{''.join(shapes)}</svg>{left}{below}{spots}</div>"
     )
 
 
