@@ -1,4 +1,4 @@
-"""Costs of an estimate beside its latency: money, transfer and cold starts, with their terms."""
+"""Costs of an estimate beside its latency: money and transfer, with their terms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ TRANSFER_RANGES = {
     "request_bytes": Range(1e-3, 1e15, "bytes", zero=True),
     "response_bytes": Range(1e-3, 1e15, "bytes", zero=True),
     "egress_usd_per_gb": Range(1e-9, 1e4, "USD per 10^9 bytes", zero=True),
-    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
 }
 """Field of `Transfer` -> its valid values."""
 
@@ -125,8 +124,6 @@ class Transfer:
         request_bytes: Bytes of a request for one item on the network, at most 1e15; None takes the model's inputs.
         response_bytes: Bytes of a response for one item, at most 1e15; None takes the model's outputs.
         egress_usd_per_gb: USD per 10^9 bytes that leave the cloud, at most 1e4.
-        weights_from: Location of the weights before the first forward: `"nvme"`, `"network"`, `"memory"` (the page
-            cache), `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second, 1e-6 to 1e6.
     """
 
     memory: str = "pageable"
@@ -136,7 +133,6 @@ class Transfer:
     request_bytes: float | None = None
     response_bytes: float | None = None
     egress_usd_per_gb: float = 0.0
-    weights_from: str | float = "nvme"
 
     def __post_init__(self) -> None:
         if self.memory not in MEMORIES:
@@ -144,8 +140,7 @@ class Transfer:
         flag(self.overlapped, "overlapped", TransferError)
         for name, within in TRANSFER_RANGES.items():
             value = getattr(self, name)
-            left_out = value is None and name in _MAY_BE_NONE
-            if not left_out and not (name == "weights_from" and isinstance(value, str)):
+            if value is not None or name not in _MAY_BE_NONE:
                 _settle(self, name, number(value, name, within, TransferError))
 
 
@@ -232,28 +227,3 @@ class Moved:
     def seconds(self) -> float | None:
         """Seconds of a request beside the forward; None if the link is unknown."""
         return None if self.host_s is None else self.host_s + self.network_s
-
-
-@dataclass(frozen=True)
-class ColdStart:
-    """Time until a device is ready for its first forward.
-
-    The container, the interpreter and its imports run earlier and are not included.
-
-    Attributes:
-        seconds: Seconds of runtime and weights together.
-        low_s: Seconds with the shortest of the published times.
-        high_s: Seconds with the longest of the published times.
-        runtime_s: Seconds until the device's runtime is up.
-        loading_s: Seconds until the weights are in its memory, after that.
-        weight_bytes: Bytes of the weights, in the dtypes that they run in.
-        weights_from: Location of the weights before.
-    """
-
-    seconds: float
-    low_s: float
-    high_s: float
-    runtime_s: float
-    loading_s: float
-    weight_bytes: int
-    weights_from: str

@@ -43,6 +43,7 @@ WAY = (
     "utilization",
     "region",
     "transfer",
+    "startup",
 )
 """The fields of a deployment, in the order of their columns."""
 
