@@ -14,9 +14,8 @@ from .._checks import COUNT, flag, is_number, number, shown, whole
 from .._lazy import cached_property
 from ..errors import InputError, InputTypeError
 from ..hardware import load
-from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
+from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
 from ..results.layout import Layout
-from ..results.startup import Startup
 from .layout import LayoutLike, parse_layout
 from .nodes import placed_on
 from .places import cloud_place, place

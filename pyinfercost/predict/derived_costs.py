@@ -13,14 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .._lazy import cached_property
-from ..deployment.cold_starts import (
-    before_weights_s,
-    cold_start,
-    recorded_graphs,
-    warmup_s,
-    weights_s_per_byte,
-)
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
+from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
 from ..deployment.transfer import host_link
 from ..errors import InputError
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
@@ -107,7 +101,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "is_a100": Term(_MACHINE, lambda on: float("a100" in on.machine.id)),
         "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
-        "before_weights_s": Term(_STARTING, before_weights_s),
+        "before_weights_s": Term(_STARTING, lambda on: before_weights_s(on.machine, on.replica_startup)),
         "weights_s_per_byte": Term(_STARTING, lambda on: weights_s_per_byte(on.machine, on.replica_startup)),
         "warmup_s": Term(("startup",), lambda on: warmup_s(on.replica_startup, 0.0)),
         "warmup_s_per_graph": Term(
@@ -420,7 +414,8 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     on, derived = point.on, DerivedCosts(point)
     moved = _moved(point, derived)
     cost = None if on.device_price is None else _cost(point, derived, on.device_price)
-    start = cold_start(on, point.loaded_bytes)
+    graphs = point.recorded_graphs if on.replica_startup.warmup == "engine" else nan
+    start = cold_start(on.machine, point.loaded_bytes, on.replica_startup, engine=on.engine, graphs=graphs)
     boundary = boundary_of(point.graph, on.precision)
     tokens = None if boundary.tokens is None else point.count(lambda at: at.tokens)
     timed = tokens is not None and point.latency_s > 0

@@ -242,7 +242,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),
-        "cold_start": None if estimate.cold_start is None else estimate.cold_start.to_dict(),
+        "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
         "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
         "evidence": dict(estimate.evidence),

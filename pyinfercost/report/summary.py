@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts
-    from ..results.costs import Cost
+    from ..results.costs import ColdStart, Cost, StartPart
     from ..results.estimate import Estimate
     from ..results.figures import Figure
     from ..results.profile import Profile
-    from ..results.startup import ColdStart, StartPart
     from ..results.training_memory import TrainingMemory
 
 _MOST_SIZES = 12

@@ -1,4 +1,4 @@
-"""Costs of an estimate beside its latency: money and transfer, with their terms."""
+"""Costs of an estimate beside its latency: money, transfer and cold starts, with their terms."""
 
 from __future__ import annotations
 
@@ -34,6 +34,36 @@ TRANSFER_RANGES = {
 
 _ANY_AGE = Range(0, 10_000)
 
+MACHINES = ("running", "pool", "cloud")
+"""Where the machine of a replica comes from."""
+
+STORAGES = ("nvme", "network", "memory", "pinned")
+"""Locations of weights before they are loaded."""
+
+LOADERS = ("safetensors", "sllm")
+"""Ways to load weights into a device."""
+
+WARMUPS = ("none", "engine")
+"""Work of an engine between the weights and its first request."""
+
+START_PARTS = ("machine", "image", "runtime", "weights", "warmup")
+"""Parts of a cold start, in their order in time."""
+
+START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
+"""What the seconds of a part rest on, the strongest first: `none` for a part that is not needed, `given` by the caller,
+`published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
+
+STARTUP_RANGES = {
+    "machine": Range(1e-6, 1e6, "seconds", zero=True),
+    "image_gb": Range(1e-6, 1e5, "times 10^9 bytes", zero=True),
+    "image_gb_per_s": Range(1e-6, 1e6, "times 10^9 bytes per second"),
+    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
+    "warmup": Range(1e-6, 1e6, "seconds", zero=True),
+}
+"""Numeric field of `Startup` -> its valid values."""
+
+_STARTUP_WORDS = {"machine": MACHINES, "weights_from": STORAGES, "loader": LOADERS, "warmup": WARMUPS}
+
 
 class PriceError(InputError):
     """An invalid price, or a price of another device."""
@@ -41,6 +71,10 @@ class PriceError(InputError):
 
 class TransferError(InputError):
     """Invalid terms of transfer."""
+
+
+class StartupError(InputError):
+    """Invalid terms of a startup."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +178,10 @@ class Transfer:
                 _settle(self, name, number(value, name, within, TransferError))
 
 
-_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes")
+_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes", "image_gb", "image_gb_per_s")
 
 
-def _settle(value: Price | Transfer, name: str, checked: Any) -> None:
+def _settle(value: Price | Transfer | Startup, name: str, checked: Any) -> None:
     """Set a field of a value that is being made."""
     object.__setattr__(value, name, checked)
 
@@ -227,3 +261,96 @@ class Moved:
     def seconds(self) -> float | None:
         """Seconds of a request beside the forward; None if the link is unknown."""
         return None if self.host_s is None else self.host_s + self.network_s
+
+
+@dataclass(frozen=True)
+class Startup:
+    """How a replica starts: what exists already, and what must be fetched, loaded and prepared.
+
+    Attributes:
+        machine: `"running"` (no time passes), `"pool"` (an instance that was prepared and stopped), `"cloud"` (a new
+            instance), or seconds until the machine accepts containers, at most 1e6.
+        image_gb: 10^9 bytes of the container's image to pull, at most 1e5; 0 for an image on the machine. With None
+            the container runs already, and its process has imported the framework.
+        image_gb_per_s: Rate at which the image is pulled and unpacked, 1e-6 to 1e6 times 10^9 bytes per second; None
+            for the published range.
+        weights_from: Location of the weights: `"nvme"` (one SSD of the machine), `"network"`, `"memory"` (files in the
+            page cache), `"pinned"` (a server holds them ready in pinned memory), or the rate of their storage in
+            10^9 bytes per second, 1e-6 to 1e6.
+        loader: `"safetensors"`, as transformers reads such files: pages of a mapped file are read, then copied through
+            pageable memory, one after the other. `"sllm"`, the loader of ServerlessLLM: large direct reads in parallel,
+            copied from pinned buffers at the same time, so that the slower of storage and link sets the pace.
+        warmup: `"none"`, `"engine"` (a serving engine's profiling run and its recorded graphs), or seconds, at most
+            1e6.
+    """
+
+    machine: str | float = "running"
+    image_gb: float | None = None
+    image_gb_per_s: float | None = None
+    weights_from: str | float = "nvme"
+    loader: str = "safetensors"
+    warmup: str | float = "none"
+
+    def __post_init__(self) -> None:
+        for name, within in STARTUP_RANGES.items():
+            value, words = getattr(self, name), _STARTUP_WORDS.get(name)
+            if words is not None and isinstance(value, str):
+                if value not in words:
+                    raise StartupError(f"{name} is {shown(value)}; expected {', '.join(words)}, or {within}")
+            elif value is not None or name not in _MAY_BE_NONE:
+                _settle(self, name, number(value, name, within, StartupError))
+        if self.loader not in LOADERS:
+            raise StartupError(f"loader is {shown(self.loader)}; expected {' or '.join(LOADERS)}")
+
+
+@dataclass(frozen=True)
+class StartPart:
+    """Part of a cold start.
+
+    Attributes:
+        name: One of `START_PARTS`.
+        seconds: Typical seconds.
+        low_s: Seconds with the shortest of the known times.
+        high_s: Seconds with the longest of the known times.
+        evidence: What the seconds rest on, one of `START_EVIDENCE`.
+        source: Where the seconds come from, in words.
+    """
+
+    name: str
+    seconds: float
+    low_s: float
+    high_s: float
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Time until a replica is ready for its first forward: the sum of its parts.
+
+    Attributes:
+        seconds: Typical seconds of all parts.
+        low_s: Seconds of all parts with the shortest of their times.
+        high_s: Seconds of all parts with the longest of their times.
+        parts: One of each of `START_PARTS`.
+        weight_bytes: Bytes of weights and buffers of a device, in the dtypes that they run in.
+        terms: How the replica starts.
+    """
+
+    seconds: float
+    low_s: float
+    high_s: float
+    parts: tuple[StartPart, ...]
+    weight_bytes: int
+    terms: Startup
+
+    def part(self, name: str) -> StartPart:
+        """Return a part by its name.
+
+        Raises:
+            StartupError: There is no such part.
+        """
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise StartupError(f"a cold start has no part {shown(name)}; expected one of {', '.join(START_PARTS)}")

@@ -13,12 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Hardware
-    from .costs import Cost, Moved, Place
+    from .costs import ColdStart, Cost, Moved, Place
     from .device_use import DeviceUse, Exchange
     from .layout import Layout
     from .memory_use import MemoryUse
     from .stages import StageEstimate
-    from .startup import ColdStart
 
 BOUNDS = tuple(_core.bounds())
 """The terms that can bind a kernel, in the order of reports."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._lazy import cached_property
 from ..deployment import parse_layout, parse_serving
-from ..deployment.cold_starts import recorded_graphs
 from ..deployment.deployment import TORCH
+from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.memory_use import held_bytes, sequences_that_fit

@@ -13,7 +13,7 @@ import pyinfercost as ic
 from pyinfercost.deployment import PriceError, parse_price
 from pyinfercost.errors import Error
 from pyinfercost.results import costs
-from pyinfercost.results.startup import STARTUP_RANGES, StartupError
+from pyinfercost.results.costs import STARTUP_RANGES, StartupError
 
 HUGE = 10**400  # no float holds it
 LONG = 10**5000  # Python refuses to convert it to text
