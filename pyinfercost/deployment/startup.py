@@ -8,7 +8,7 @@ from math import inf, isnan, nan, sqrt
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .. import _core
-from .._checks import number_in, shown
+from .._checks import number_in
 from ..results.costs import (
     MACHINES,
     START_EVIDENCE,
@@ -22,6 +22,7 @@ from ..results.costs import (
     StartupError,
 )
 from .facts import facts
+from .settings import settings_of
 from .transfer import host_link
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ StartupLike: TypeAlias = "Startup | str | Mapping[str, str | float | None]"
 """Terms of a startup as `parse_startup` accepts them."""
 
 _NAMES = [field.name for field in fields(Startup)]
-_EXPECTED = f"expected NAME=VALUE of {', '.join(_NAMES)}"
 _WORDS = {"machine": MACHINES, "weights_from": STORAGES, "warmup": WARMUPS}
 
 Number = TypeVar("Number", bound=Any)  # a float, or an array of them
@@ -61,22 +61,7 @@ def parse_startup(value: StartupLike) -> Startup:
     """
     if isinstance(value, Startup):
         return value
-    if isinstance(value, str):
-        settings: dict[str, Any] = {}
-        for part in filter(None, (word.strip() for word in value.split(","))):
-            name, equals, text = part.partition("=")
-            if not equals:
-                raise StartupError(f"startup has {shown(part)}; {_EXPECTED}")
-            if name in settings:
-                raise StartupError(f"startup has {shown(name)} twice; pass it once")
-            settings[name] = text
-    elif isinstance(value, Mapping):
-        settings = dict(value)
-    else:
-        raise StartupError(f"startup is {shown(value)}; {_EXPECTED}")
-    for name in settings:
-        if name not in _NAMES:
-            raise StartupError(f"startup has {shown(name)}; {_EXPECTED}")
+    settings = settings_of(value, "startup", _NAMES, StartupError)
     return Startup(**{name: _value(name, given) for name, given in settings.items()})
 
 

@@ -86,13 +86,14 @@ def _from_settings(settings: dict[str, Any]) -> Transfer:
 
 
 def _egress(value: Any) -> float:
-    clouds: Mapping[str, float] = facts()["egress"]["usd_per_gb"]
-    if isinstance(value, str) and value in clouds:
-        return float(clouds[value])
+    """Return a price of egress; that of the first gigabytes of a month for the name of a cloud."""
+    known: Mapping[str, Any] = facts()["egress"]
+    if isinstance(value, str) and value in known:
+        return float(known[value]["usd_per_gb"][0])
     try:
         return _number("egress_usd_per_gb", value)
     except TransferError as error:
-        raise TransferError(f"egress is {shown(value)}; expected {', '.join(clouds)}, or USD per 10^9 bytes") from error
+        raise TransferError(f"egress is {shown(value)}; expected {', '.join(known)}, or USD per 10^9 bytes") from error
 
 
 def _truth(value: Any) -> bool:

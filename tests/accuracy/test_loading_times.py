@@ -52,7 +52,7 @@ def test_a_row_is_bytes_over_the_rates_of_its_server(tmp_path: Path, capsys: pyt
     opt, qwen = 2 * 6_658_473_984, 2 * 32_762_123_264
     assert found == {
         ("rtx-a5000", "sllm"): pytest.approx(opt / (0.81 * 14e9)),
-        ("rtx-a5000", "safetensors"): pytest.approx((opt / 6.4e9 + opt / 5.9e9) / 4)
+        ("rtx-a5000", "safetensors"): pytest.approx((opt / 6.4e9 + opt / 5.9e9) / 4),
         ("h100-sxm-80gb", "sllm"): pytest.approx(qwen / (0.83 * 63e9)),
         ("h100-sxm-80gb", "safetensors"): pytest.approx(qwen / 5.9e9 / 10),
     }

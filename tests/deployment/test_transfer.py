@@ -233,7 +233,7 @@ def test_a_stored_sweep_has_the_columns(tmp_path: Path) -> None:
         ("network_gbit_per_s=fast", "network_gbit_per_s of transfer is 'fast'; expected a number"),
         ("network_gbit_per_s=0", "network_gbit_per_s of transfer is 0.0; expected a number from 1e-06 to 1e+06 Gbit/s"),
         ("network_rtt_s=-1", "network_rtt_s of transfer is -1.0; expected 0 or a number from 1e-09"),
-        ("egress=ibm", "egress is 'ibm'; expected aws, azure, gcp, gcp-standard, or USD"),
+        ("egress=ibm", "egress is 'ibm'; expected aws, azure, gcp, gcp-standard, inter-az, inter-region, or USD"),
         ("pinned,pageable", "transfer has memory twice; pass it once"),
         ("weights_from=nvme", "transfer has 'weights_from'; expected"),
         ("overlapped=perhaps", "overlapped is 'perhaps'; expected true or false"),
