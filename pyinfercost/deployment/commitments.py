@@ -86,12 +86,12 @@ def committed(price: Price, commitment: Commitment) -> Price:
         price: The price on demand.
         commitment: The commitment.
     """
+    for_years = f"committed for {commitment.term_years:g} years"
     if commitment.usd_per_h is not None:
-        usd_per_h, how = commitment.usd_per_h, "given"
-    else:
-        discount = commitment.discount or 0.0
-        usd_per_h, how = price.usd_per_h * (1 - discount), f"{100 * discount:g} % less than {price.text}"
-    return replace(price, usd_per_h=usd_per_h, text=f"committed for {commitment.term_years:g} years, {how}")
+        return replace(price, usd_per_h=commitment.usd_per_h, text=f"given, {for_years}")
+    discount = commitment.discount or 0.0
+    text = f"{price.text} less {100 * discount:g} %, {for_years}"
+    return replace(price, usd_per_h=price.usd_per_h * (1 - discount), text=text)
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,7 @@ def test_a_commitment_is_a_discount_or_a_price_for_years() -> None:
     price = money.parse_price("aws/p5.48xlarge", "h100-sxm-80gb")
     less = money.committed(price, money.parse_commitment("discount=0.4,term_years=1"))
     assert less.usd_per_h == pytest.approx(0.6 * 55.04 / 8)
-    assert less.text == "committed for 1 years, 40 % less than aws/p5.48xlarge@us-east-1 on-demand"
+    assert less.text == "aws/p5.48xlarge@us-east-1 on-demand less 40 %, committed for 1 years"
     assert (less.cloud, less.region, less.dated, less.devices) == ("aws", "us-east-1", "2025-10", 8)
     given_price = money.committed(price, money.parse_commitment({"usd_per_h": 2.1, "term_years": 3}))
     assert given_price.usd_per_h == 2.1

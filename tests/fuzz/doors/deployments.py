@@ -73,7 +73,7 @@ _FIELDS = (
 class Deployments(Door):
     """`Deployment` of values and of a document, the notations of prices, and `estimate` there."""
 
-    share = 30_000
+    share = 20_000
     refusals = (click.UsageError,)  # of the command line's own notations
     _numbers = itertools.count()
 
