@@ -45,18 +45,21 @@ def read_tables(folder: Path, wanted: Sequence[str], problems: Problems) -> list
     """
     found = []
     for name in wanted or kinds.KINDS:
-        paths = [path for path in (folder / f"{name}.csv", folder / UNCATALOGED / f"{name}.csv") if path.is_file()]
         if name not in kinds.KINDS:
             problems.skip(name, f"no such table; known are {', '.join(kinds.KINDS)}")
-        elif not paths:
-            problems.skip(name, f"{folder / name}.csv is not there")
+            continue
+        kind = kinds.KINDS[name]
+        places = folder / kind.folder / f"{name}.csv", folder / UNCATALOGED / f"{name}.csv"
+        paths = [path for path in places if path.is_file()]
+        if not paths:
+            problems.skip(name, f"{folder / kind.folder / name}.csv is not there")
         else:
-            table = read_table(paths[0], problems)
+            table = read_table(paths[0], problems, kind.renamed)
             for path in paths[1:]:
-                table = table.joined(read_table(path, problems))
+                table = table.joined(read_table(path, problems, kind.renamed))
             if len(table):
-                table = kinds.KINDS[name].named(table)
-                table.columns |= kinds.KINDS[name].columns(table)
+                table = kind.named(table)
+                table.columns |= kind.columns(table)
                 found.append(table)
             else:
                 problems.skip(name, "it has no rows")

@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-_UNITS = {"latency_us": 1e-6, "latency_ms": 1e-3, "latency_s": 1.0, "published_ms": 1e-3, "tpot_ms": 1e-3}
+_UNITS = {
+    "latency_us": 1e-6,
+    "latency_ms": 1e-3,
+    "latency_s": 1.0,
+    "published_ms": 1e-3,
+    "tpot_ms": 1e-3,
+    "loading_time_s": 1.0,
+}
 """Columns of measured times -> seconds of their unit."""
 _SPAN = "arrival_s", "last_token_s"
 """Columns of stamps, instead of these."""
@@ -141,15 +149,21 @@ class Table:
         return Table(self.name, self.path, kept, self.problems)
 
 
-def read_table(path: Path, problems: Problems) -> Table:
-    """Read a CSV file with a header; rows without a positive latency are reported and left out."""
+def read_table(path: Path, problems: Problems, renamed: Mapping[str, str] = MappingProxyType({})) -> Table:
+    """Read a CSV file with a header; rows without a positive latency are reported and left out.
+
+    Args:
+        path: The file.
+        problems: Receives the rows that are left out.
+        renamed: Names of columns in the file -> theirs in the schema.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.reader(file)
         header = next(reader, [])
         lines = [line for line in reader if line]
     if any(len(line) != len(header) for line in lines):
         raise MeasuredError(f"{path}: every line must have {len(header)} values, like the header")
-    columns = {name: [line[i] for line in lines] for i, name in enumerate(header)}
+    columns = {renamed.get(name, name): [line[i] for line in lines] for i, name in enumerate(header)}
     table = Table(path.stem, path, columns, problems)
     if not lines:
         return table

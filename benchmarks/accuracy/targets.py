@@ -105,6 +105,7 @@ CURRENT = (
     Target("all-reduce of engines, CUDA graph", "all_reduce_engines", {"part": _GRAPHS}, 0.12),
     Target("all-reduce of engines, eager", "all_reduce_engines", {"part": _EAGER}, 0.12),
     Target("tokens of experts", "expert_all_to_all", {}, 0.12),
+    Target("loading of weights", "loading_times", {}, 0.25),
     Target("servers, time per output token", "serving", {}, 0.10),
     Target("servers of vLLM, time per output token", "serving", {"software": _VLLM}, 0.09),
     Target("servers, whole request", "serving: whole request", {}),

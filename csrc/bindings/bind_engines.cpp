@@ -13,6 +13,11 @@ void register_engines(py::module_& m) {
         [](const std::string& engine) { return std::string(version_of(parse_engine(engine))); },
         py::arg("engine"), "The version whose behavior an engine's rows describe; empty for torch.");
     m.def(
+        "recorded_sizes", [](const std::string& engine) { return recorded_sizes(parse_engine(engine)); },
+        py::arg("engine"),
+        "Numbers of tokens for which an engine records graphs when it starts, in ascending order; empty "
+        "where it records none.");
+    m.def(
         "engine_graph",
         [](const std::shared_ptr<const Graph>& graph, const std::string& engine) {
             const ServingEngine way = parse_engine(engine);

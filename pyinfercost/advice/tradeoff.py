@@ -19,7 +19,7 @@ from .steps import Saying, Steps, said, takes
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
@@ -46,6 +46,7 @@ def tradeoff(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     measure: bool = False,
     seconds: float = 2.0,
     device: str = "cpu",
@@ -82,6 +83,7 @@ def tradeoff(
         utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
         transfer: Transfer of inputs to the device and of results back.
+        startup: How a replica starts, for `cold_start_s`.
         measure: Whether to also run each candidate on this machine, for `measured_s`.
         seconds: Duration of each measurement.
         device: Device of measurements, in torch's notation; the copy is moved there.
@@ -119,6 +121,7 @@ def tradeoff(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
     )
     machine = deployment.machine
     _check(candidates, evaluate, deployment.precision if measure else "native", per_layer=bool(per_layer))

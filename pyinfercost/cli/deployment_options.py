@@ -34,6 +34,7 @@ DEPLOYMENT = (
     "utilization",
     "region",
     "transfer",
+    "startup",
 )
 """Names of the options."""
 
@@ -46,6 +47,7 @@ _NEED_HARDWARE = {
     "price": "--price needs --hardware; give the machine that the price is for, such as --hardware l4",
     "region": "--region needs --hardware; give the machine in that region, such as --hardware l4",
     "transfer": "--transfer needs --hardware; give the machine that receives the data, such as --hardware l4",
+    "startup": "--startup needs --hardware; give the machine that starts, such as --hardware l4",
 }
 PRICE_HELP = (
     "Price of a device-hour: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or spot (the "
@@ -150,8 +152,14 @@ def deployment_options(
             "--transfer",
             metavar="TERMS",
             help="How inputs and results are transferred; adds the transfer to the cost. Comma-separated: pinned or "
-            "pageable, overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000, "
-            "weights_from=network.",
+            "pageable, overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000.",
+        ),
+        click.option(
+            "--startup",
+            metavar="TERMS",
+            help="How a replica starts, for cold_start_s. Comma-separated: machine=cloud (or running, pool, seconds), "
+            "image_gb=8, weights_from=network (or nvme, memory, pinned, GB/s), loader=safetensors (or sllm), "
+            "warmup=engine (or seconds).",
         ),
     )
 
@@ -207,7 +215,7 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
     Args:
         option: The option that holds the value, named in the message.
     """
-    from ..deployment import TransferError
+    from ..deployment import StartupError, TransferError
     from ..hardware import HardwareFileError, MissingFactError
 
     try:
@@ -215,7 +223,8 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
     except (HardwareFileError, MissingFactError):
         raise  # the name is right, the file is not
     except ValueError as error:
-        option = option or ("--transfer" if isinstance(error, TransferError) else None)
+        for kind, name in ((TransferError, "--transfer"), (StartupError, "--startup")):
+            option = option or (name if isinstance(error, kind) else None)
         raise click.UsageError(f"{option}: {error}" if option else str(error)) from error
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _MEAN = re.compile(r"(ttft|tpot|e2e)=([0-9]+(?:\.[0-9]*)?)(ms|s)?")
 _REQUESTS = 10_000
 _DEVICES = 8  # most of a replica in a search
-_NOT_UNDER_LOAD = ("utilization", "region", "transfer", "instances")
+_NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 _SETTINGS = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
 
 

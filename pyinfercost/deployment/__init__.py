@@ -1,22 +1,63 @@
-"""Where and how a model runs: machine, precision, execution, price, place and data transfer."""
+"""Where and how a model runs: machine, precision, execution, price, place, data transfer and startup."""
 
-from ..results.costs import ColdStart, Cost, Moved, Place, Price, PriceError, Transfer, TransferError
+from ..results.costs import (
+    ColdStart,
+    Cost,
+    Moved,
+    Place,
+    Price,
+    PriceError,
+    StartPart,
+    Startup,
+    StartupError,
+    Transfer,
+    TransferError,
+)
 from ..results.layout import Layout, LayoutError
+from .commitments import (
+    Commitment,
+    CommitmentLike,
+    FixedCosts,
+    FixedCostsLike,
+    committed,
+    parse_commitment,
+    parse_fixed_costs,
+)
 from .deployment import OPTIONS, Deployment, DeploymentError, HardwareLike, checked_field, deployment_of
+from .egress import Egress, EgressLike, egress_usd, parse_egress
+from .interruptions import Interruptions, InterruptionsError, InterruptionsLike, parse_interruptions
 from .layout import LayoutLike, parse_layout
 from .places import UnknownPlaceError, place, places
 from .prices import Offer, PriceLike, UnknownOfferError, UnpricedError, clouds, offer, offers, parse_price
+from .serverless import (
+    Serverless,
+    ServerlessLike,
+    invocation_usd,
+    parse_serverless,
+    provisioned_usd,
+    serverless_names,
+)
 from .serving import Serving, ServingError, ServingLike, parse_serving, serving_text
-from .transfer import HostLink, TransferLike, cold_start, host_link, parse_transfer, transfer_text
+from .startup import StartupLike, cold_start, parse_startup, recorded_graphs, startup_text
+from .transfer import HostLink, TransferLike, host_link, parse_transfer, transfer_text
 
 __all__ = [
     "OPTIONS",
     "ColdStart",
+    "Commitment",
+    "CommitmentLike",
     "Cost",
     "Deployment",
     "DeploymentError",
+    "Egress",
+    "EgressLike",
+    "FixedCosts",
+    "FixedCostsLike",
     "HardwareLike",
     "HostLink",
+    "Interruptions",
+    "InterruptionsError",
+    "InterruptionsLike",
     "Layout",
     "LayoutError",
     "LayoutLike",
@@ -26,9 +67,15 @@ __all__ = [
     "Price",
     "PriceError",
     "PriceLike",
+    "Serverless",
+    "ServerlessLike",
     "Serving",
     "ServingError",
     "ServingLike",
+    "StartPart",
+    "Startup",
+    "StartupError",
+    "StartupLike",
     "Transfer",
     "TransferError",
     "TransferLike",
@@ -38,16 +85,29 @@ __all__ = [
     "checked_field",
     "clouds",
     "cold_start",
+    "committed",
     "deployment_of",
+    "egress_usd",
     "host_link",
+    "invocation_usd",
     "offer",
     "offers",
+    "parse_commitment",
+    "parse_egress",
+    "parse_fixed_costs",
+    "parse_interruptions",
     "parse_layout",
     "parse_price",
+    "parse_serverless",
     "parse_serving",
+    "parse_startup",
     "parse_transfer",
     "place",
     "places",
+    "provisioned_usd",
+    "recorded_graphs",
+    "serverless_names",
     "serving_text",
+    "startup_text",
     "transfer_text",
 ]

@@ -14,13 +14,14 @@ from .._checks import COUNT, flag, is_number, number, shown, whole
 from .._lazy import cached_property
 from ..errors import InputError, InputTypeError
 from ..hardware import load
-from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Transfer
+from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
 from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
 from .nodes import placed_on
 from .places import cloud_place, place
 from .prices import PriceLike, parse_price
 from .serving import Serving, ServingLike, parse_serving, serving_text
+from .startup import StartupLike, parse_startup, startup_text
 from .transfer import TransferLike, parse_transfer, transfer_text
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Deployment:
         transfer: How inputs reach the device and results return, such as
             `"pinned,overlapped,network_gbit_per_s=10,egress=aws"` or what else `parse_transfer` accepts; its time is
             then part of the cost. None reports copies from and to pageable memory and leaves them out of the cost.
+        startup: How a replica starts, for its cold start: `"machine=cloud,image_gb=8,loader=sllm,warmup=engine"` or
+            what else `parse_startup` accepts. None: a running process reads safetensors from an SSD.
 
     Raises:
         InputError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
@@ -98,6 +101,7 @@ class Deployment:
     utilization: float = 1.0
     region: str | None = None
     transfer: TransferLike | None = None
+    startup: StartupLike | None = None
 
     def __post_init__(self) -> None:
         self._settle(None)
@@ -129,6 +133,7 @@ class Deployment:
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
         checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
+        checked["startup"] = None if self.startup is None else parse_startup(self.startup)
         if self.threads is not None:
             checked["threads"] = whole(self.threads, "threads", COUNT, DeploymentError)
         checked["instances"] = whole(self.instances, "instances", COUNT, DeploymentError)
@@ -152,7 +157,7 @@ class Deployment:
                 if placed is not None:
                     instances = placed.instances(price.devices)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
-        self.__dict__["_paid_instances"] = instances
+        self.__dict__.update(_startup=checked["startup"] or Startup(), _paid_instances=instances)
         self.__dict__.pop("place", None)
         if self.region is not None or (price is not None and not price.cloud):
             self.__dict__["place"] = self._found_place()  # the caller named it: an unknown name fails at once
@@ -224,6 +229,12 @@ class Deployment:
         transfer: Transfer = self.__dict__["_transfer"]
         return transfer
 
+    @property
+    def replica_startup(self) -> Startup:
+        """The resolved `startup`; of a running process that reads safetensors from an SSD if it is None."""
+        startup: Startup = self.__dict__["_startup"]
+        return startup
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other fields; the price and the place are resolved again.
 
@@ -280,7 +291,8 @@ class Deployment:
             "layout": None if self.layout is None else self.rank_layout.to_dict(),
             "hardware": hardware,
             "price": _plain_price(self.price),
-            "transfer": None if self.transfer is None else _plain_transfer(self.data_transfer),
+            "transfer": None if self.transfer is None else _plain(self.data_transfer),
+            "startup": None if self.startup is None else _plain(self.replica_startup),
         }
 
     @classmethod
@@ -323,6 +335,8 @@ class Deployment:
             given["hardware"] = self.hardware.id
         if self.transfer is not None:
             given["transfer"] = transfer_text(self.data_transfer)
+        if self.startup is not None:
+            given["startup"] = startup_text(self.replica_startup)
         return f"Deployment({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     @cached_property
@@ -342,6 +356,7 @@ class Deployment:
             self.utilization,
             self.place,
             self.transfer,
+            self.startup,
         )
 
 
@@ -359,6 +374,7 @@ _NEED_HARDWARE = {
     "price": "it is of an hour of a machine",
     "region": "it is the location of a machine",
     "transfer": "it uses the links of a machine",
+    "startup": "it is the start of a machine",
 }
 
 _HARDWARE_FIELDS = (
@@ -451,6 +467,7 @@ def deployment_of(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
 ) -> Deployment:
     """Return the deployment that `on=` and the keywords of a call describe.
 
@@ -477,6 +494,7 @@ def deployment_of(
         "utilization": utilization,
         "region": region,
         "transfer": transfer,
+        "startup": startup,
     }
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
     if on is None:
@@ -500,9 +518,10 @@ def _plain_price(price: Any) -> Any:
     return fspath(price) if isinstance(price, PathLike) else price
 
 
-def _plain_transfer(transfer: Transfer) -> dict[str, Any]:
-    fields = dataclasses.fields(transfer)
-    return {field.name: value for field in fields if (value := getattr(transfer, field.name)) != field.default}
+def _plain(terms: Transfer | Startup) -> dict[str, Any]:
+    """Return the fields of some terms that are not the defaults."""
+    fields = dataclasses.fields(terms)
+    return {field.name: value for field in fields if (value := getattr(terms, field.name)) != field.default}
 
 
 def _hardware_from(document: Mapping[str, Any]) -> _core.Hardware:

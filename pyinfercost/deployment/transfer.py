@@ -1,17 +1,15 @@
-"""Data transfer: terms of transfer, the link between host and device, and cold starts."""
+"""Data transfer: terms of transfer, and the link between host and device."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
-from math import inf, isnan, nan, sqrt
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from math import inf, isnan, nan
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._checks import number_in, shown
-from ..hardware.files import read_toml
-from ..results.costs import MEMORIES, TRANSFER_RANGES, ColdStart, Transfer, TransferError
+from ..results.costs import MEMORIES, TRANSFER_RANGES, Transfer, TransferError
+from .facts import facts
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -19,19 +17,9 @@ if TYPE_CHECKING:
 TransferLike: TypeAlias = "Transfer | str | Mapping[str, str | float | bool]"
 """Terms of transfer as `parse_transfer` accepts them."""
 
-Number = TypeVar("Number", bound=Any)  # a float, or an array of them
-
-_FACTS = Path(__file__).parent / "facts.toml"
-_GIGA = 1e9
 _OVERLAPPED = "overlapped"
 _NAMES = [field.name for field in fields(Transfer)]
 _EXPECTED = f"expected pageable or pinned, overlapped, and NAME=VALUE of {', '.join(_NAMES[2:])}, egress"
-
-
-@cache
-def facts() -> dict[str, Any]:
-    """Return the package's figures of storage and egress, each with its source and date."""
-    return read_toml(_FACTS)
 
 
 # ---- terms of transfer -----------------------------------------------------------------------------------------------
@@ -51,7 +39,7 @@ def parse_transfer(value: TransferLike) -> Transfer:
         TransferError: The value is none of these, or a number is out of range.
     """
     if isinstance(value, Transfer):
-        return _checked(value)
+        return value
     if isinstance(value, Mapping):
         return _from_settings(dict(value))
     if not isinstance(value, str):
@@ -92,41 +80,20 @@ def _from_settings(settings: dict[str, Any]) -> Transfer:
             known[name] = value
         elif name == _OVERLAPPED:
             known[name] = _truth(value)
-        elif name == "weights_from":
-            known[name] = _weights_from(value)
         else:
             known[name] = _number(name, value)
-    return _checked(Transfer(**known))
-
-
-def _checked(given: Transfer) -> Transfer:
-    """Return the terms; raise a TransferError if the weights come from an unknown storage."""
-    places = facts()["storage"]
-    if isinstance(given.weights_from, str) and given.weights_from not in places:
-        raise TransferError(
-            f"weights_from is {shown(given.weights_from)}; expected {', '.join(places)}, or a rate in 10^9 bytes per "
-            "second, from 1e-6 to 1e6"
-        )
-    return given
-
-
-def _weights_from(value: Any) -> str | float:
-    try:
-        return _number("weights_from", value)
-    except TransferError:
-        if isinstance(value, str):  # the name of a storage, which `_checked` looks up
-            return value
-        raise
+    return Transfer(**known)
 
 
 def _egress(value: Any) -> float:
-    clouds: Mapping[str, float] = facts()["egress"]["usd_per_gb"]
-    if isinstance(value, str) and value in clouds:
-        return float(clouds[value])
+    """Return a price of egress; that of the first gigabytes of a month for the name of a cloud."""
+    known: Mapping[str, Any] = facts()["egress"]
+    if isinstance(value, str) and value in known:
+        return float(known[value]["usd_per_gb"][0])
     try:
         return _number("egress_usd_per_gb", value)
     except TransferError as error:
-        raise TransferError(f"egress is {shown(value)}; expected {', '.join(clouds)}, or USD per 10^9 bytes") from error
+        raise TransferError(f"egress is {shown(value)}; expected {', '.join(known)}, or USD per 10^9 bytes") from error
 
 
 def _truth(value: Any) -> bool:
@@ -178,69 +145,3 @@ def host_link(machine: Hardware, memory: str) -> HostLink:
     pinned = bandwidth * share
     rate = pinned if memory == "pinned" else min(pinned, machine.constant("host_link.pageable_byte_per_s"))
     return HostLink(rate, machine.constant("host_link.latency_s"), machine.constant("host_link.spread"))
-
-
-# ---- cold starts -----------------------------------------------------------------------------------------------------
-
-
-class ColdStartRates(NamedTuple):
-    """Start of the runtime and rate of the weights, at one point of the published range.
-
-    Attributes:
-        runtime_s: Seconds until the runtime of the device is up.
-        byte_per_s: Rate of weights: the slower of storage and link; not a number if the link is unknown.
-    """
-
-    runtime_s: float
-    byte_per_s: float
-
-
-def cold_start_rates(machine: Hardware, transfer: Transfer, at: str = "typical") -> ColdStartRates:
-    """Return the runtime start of a machine and the rate of its weights.
-
-    Args:
-        machine: The device.
-        transfer: Location of the weights; weights from storage pass through pinned memory.
-        at: `"low"`, `"typical"` or `"high"`: the end of the published seconds, or their geometric mean.
-    """
-    low_s, high_s = (machine.constant(f"cold_start.runtime_{end}_s") for end in ("low", "high"))
-    runtime_s = {"low": low_s, "typical": sqrt(low_s * high_s), "high": high_s}[at]
-    link = host_link(machine, "pinned").byte_per_s
-    if isinstance(transfer.weights_from, str):
-        rate = {"low": "high_", "typical": "", "high": "low_"}[at]  # the highest rate takes the fewest seconds
-        storage = facts()["storage"][transfer.weights_from][f"{rate}gb_per_s"] * _GIGA
-    else:
-        storage = transfer.weights_from * _GIGA
-    return ColdStartRates(runtime_s, link if isnan(link) else float(min(storage, link)))
-
-
-def cold_start_s(weight_bytes: Number, runtime_s: Number, byte_per_s: Number) -> Number:
-    """Return the seconds of a cold start: `runtime_s + weight_bytes / byte_per_s`."""
-    seconds: Number = runtime_s + weight_bytes / byte_per_s
-    return seconds
-
-
-def cold_start(machine: Hardware, weight_bytes: int, transfer: Transfer) -> ColdStart | None:
-    """Return the time from a new process until a machine is ready for its first forward.
-
-    Args:
-        machine: The device.
-        weight_bytes: Bytes of weights and buffers.
-        transfer: Location of the weights.
-
-    Returns:
-        None if the link to the host is unknown.
-    """
-    low, typical, high = (cold_start_rates(machine, transfer, at) for at in ("low", "typical", "high"))
-    if isnan(typical.byte_per_s):
-        return None
-    named = transfer.weights_from if isinstance(transfer.weights_from, str) else f"{transfer.weights_from:g} GB/s"
-    return ColdStart(
-        seconds=cold_start_s(weight_bytes, *typical),
-        low_s=cold_start_s(weight_bytes, *low),
-        high_s=cold_start_s(weight_bytes, *high),
-        runtime_s=typical.runtime_s,
-        loading_s=weight_bytes / typical.byte_per_s,
-        weight_bytes=weight_bytes,
-        weights_from=named,
-    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._checks import Range, number, shown, text, whole
-from ..deployment import Deployment, cold_start
+from ..deployment import Deployment, cold_start, recorded_graphs
 from ..errors import InputError
 from ..serving.closed_form import Load, closed_form
 from ..serving.runs import Facts, Run, simulated_server
@@ -206,11 +206,12 @@ class Modeled:
         blocks = blocks_of(costs, scheduler, self.facts)
         run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
         concurrency, prompt_s, token_s, service_s = self._at_objective(costs, scheduler, run)
-        start = cold_start(on.machine, costs.weight_bytes, on.data_transfer)
+        graphs = recorded_graphs(on.engine, on.execution, on.settings)
+        start = cold_start(on.machine, costs.weight_bytes, on.replica_startup, engine=on.engine, graphs=graphs)
         if start is None:
             raise FleetError(
-                f"the link of {on.machine.id} to its host is unknown, and so is the time to load weights; pass "
-                "transfer='weights_from=GB_PER_S', or another machine"
+                f"the cold start on {on.machine.id} is unknown: its file has no link to the host, or the warm-up of "
+                f"engine {on.engine} is not known; pass startup='warmup=SECONDS', or another machine"
             )
         return Replica(
             name=_name_of(on),

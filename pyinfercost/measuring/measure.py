@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -45,6 +45,7 @@ def measure(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     device: str = "cpu",
     seconds: float = 2.0,
     energy: bool = True,
@@ -77,6 +78,7 @@ def measure(
         utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
         transfer: Transfer of inputs to the device and of results back.
+        startup: How a replica starts, for `cold_start_s`.
         device: Device to run on, in torch's notation.
         seconds: Duration of timed runs, after a warm-up; energy and modules are measured afterwards, each for as long.
         energy: Whether to measure energy; if no counter is readable, it is None and an `EnergyUnknownWarning` states
@@ -123,6 +125,7 @@ def measure(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
     )
     precision, execution = deployment.precision, deployment.execution
     if deployment.engine != TORCH:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike, deployment_of
+from ..deployment import (
+    Deployment,
+    HardwareLike,
+    LayoutLike,
+    PriceLike,
+    ServingLike,
+    StartupLike,
+    TransferLike,
+    deployment_of,
+)
 from ..errors import Error, InputError
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
@@ -93,6 +102,7 @@ class CostBudget:
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes, such as the batch; the example's by default.
         at: `"estimate"` compares latency and energy themselves, `"high"` the upper ends of their bands.
         action: In a tracker: `"raise"` ends training with a `CostBudgetExceededError`, `"warn"` issues a warning each
@@ -124,6 +134,7 @@ class CostBudget:
     utilization: InitVar[float | None] = None
     region: InitVar[str | None] = None
     transfer: InitVar[TransferLike | None] = None
+    startup: InitVar[StartupLike | None] = None
     sizes: Mapping[str, int] = field(default_factory=dict)
     at: str = "estimate"
     action: str = "raise"
@@ -144,6 +155,7 @@ class CostBudget:
         utilization: float | None,
         region: str | None,
         transfer: TransferLike | None,
+        startup: StartupLike | None,
     ) -> None:
         deployment = deployment_of(
             self.on,
@@ -161,6 +173,7 @@ class CostBudget:
             utilization=utilization,
             region=region,
             transfer=transfer,
+            startup=startup,
         )
         object.__setattr__(self, "on", deployment)
         for name in (*_OF_MACHINE, *_OF_MODEL):
@@ -278,6 +291,7 @@ def assert_cost(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     sizes: Mapping[str, int] | None = None,
     at: str = "estimate",
 ) -> None:
@@ -313,6 +327,7 @@ def assert_cost(
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes.
         at: `"estimate"` or `"high"`.
 
@@ -346,6 +361,7 @@ def assert_cost(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
         sizes=dict(sizes or {}),
         at=at,
     )

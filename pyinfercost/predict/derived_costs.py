@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .._lazy import cached_property
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
-from ..deployment.transfer import cold_start, cold_start_rates, cold_start_s, host_link
+from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
+from ..deployment.transfer import host_link
 from ..errors import InputError
 from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
 from .plans import boundary_of, value_of
@@ -91,6 +92,7 @@ _MACHINE = ("hardware", "threads", "instances", "sustained")
 _PRICE = (*_MACHINE, "price", "layout")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")
+_STARTING = (*_MACHINE, "startup")
 
 TERMS: Mapping[str, Term] = MappingProxyType(
     {
@@ -99,8 +101,12 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "is_a100": Term(_MACHINE, lambda on: float("a100" in on.machine.id)),
         "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
-        "runtime_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).runtime_s),
-        "weights_byte_per_s": Term(_MOVING, lambda on: cold_start_rates(on.machine, on.data_transfer).byte_per_s),
+        "before_weights_s": Term(_STARTING, lambda on: before_weights_s(on.machine, on.replica_startup)),
+        "weights_s_per_byte": Term(_STARTING, lambda on: weights_s_per_byte(on.machine, on.replica_startup)),
+        "warmup_s": Term(("startup",), lambda on: warmup_s(on.replica_startup, 0.0)),
+        "warmup_s_per_graph": Term(
+            ("startup",), lambda on: warmup_s(on.replica_startup, 1.0) - warmup_s(on.replica_startup, 0.0)
+        ),
         "link_byte_per_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).byte_per_s),
         "link_latency_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).latency_s),
         "transfer_is_paid": Term(("transfer",), lambda on: float(on.transfer is not None)),
@@ -154,6 +160,10 @@ class Points(Protocol):
     @property
     def loaded_bytes(self) -> Numbers:
         """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
+
+    @property
+    def recorded_graphs(self) -> Numbers:
+        """Graphs that the engine records when it starts; not a number where its warm-up is not known."""
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""
@@ -301,8 +311,14 @@ class DerivedCosts:
 
     @property
     def cold_start_s(self) -> Numbers:
-        """Seconds until a device is ready for its first forward; not a number if the link is unknown."""
-        return cold_start_s(self._points.loaded_bytes, self._term("runtime_s"), self._term("weights_byte_per_s"))
+        """Seconds until a replica is ready for its first forward: the sum of the parts of its cold start.
+
+        Not a number if the link, or the warm-up of the engine, is unknown.
+        """
+        weights_s = self._points.loaded_bytes * self._term("weights_s_per_byte")
+        s_per_graph = self._term("warmup_s_per_graph")
+        graphs_s = _where(s_per_graph, lambda: self._points.recorded_graphs * s_per_graph, lambda: 0.0)
+        return self._term("before_weights_s") + weights_s + (self._term("warmup_s") + graphs_s)
 
     def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
         """Return bytes on the network: the given bytes per item, else those of the tensors."""
@@ -371,6 +387,11 @@ class OnePoint:
         """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
         return loaded_bytes(self.graph, self.on.precision, self.sizes)
 
+    @property
+    def recorded_graphs(self) -> float:
+        """Graphs that the engine records when it starts; not a number where its warm-up is not known."""
+        return recorded_graphs(self.on.engine, self.on.execution, self.on.settings)
+
     def term(self, name: str) -> float:
         """Return a number of the deployment, by its name in `TERMS`."""
         return TERMS[name].of(self.on)
@@ -393,7 +414,8 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     on, derived = point.on, DerivedCosts(point)
     moved = _moved(point, derived)
     cost = None if on.device_price is None else _cost(point, derived, on.device_price)
-    start = cold_start(on.machine, point.loaded_bytes, on.data_transfer)
+    graphs = point.recorded_graphs if on.replica_startup.warmup == "engine" else nan
+    start = cold_start(on.machine, point.loaded_bytes, on.replica_startup, engine=on.engine, graphs=graphs)
     boundary = boundary_of(point.graph, on.precision)
     tokens = None if boundary.tokens is None else point.count(lambda at: at.tokens)
     timed = tokens is not None and point.latency_s > 0

@@ -25,7 +25,7 @@ from .training_steps import with_exchange
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.device_use import DeviceUse, Exchange
     from .stages import Pipeline
 
@@ -50,6 +50,7 @@ def estimate(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
     **named_sizes: SupportsIndex,
@@ -73,6 +74,7 @@ def estimate(
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        startup: How a replica starts, for `cold_start_s`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
         **named_sizes: The same by keyword; a size left out takes the graph's default.
@@ -99,6 +101,7 @@ def estimate(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
     )
     with call_sizes(estimate, sizes, named_sizes) as named:
         launched = graph_on(deployment, graph)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
 
@@ -74,6 +74,7 @@ def profile(
     utilization: float | None = ...,
     region: str | None = ...,
     transfer: TransferLike | None = ...,
+    startup: StartupLike | None = ...,
     optimizer: str | None = ...,
     zero_stage: SupportsIndex | None = ...,
     shards: SupportsIndex | None = ...,
@@ -102,6 +103,7 @@ def profile(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     optimizer: str | None = None,
     zero_stage: SupportsIndex | None = None,
     shards: SupportsIndex | None = None,
@@ -132,6 +134,7 @@ def profile(
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        startup: How a replica starts, for `cold_start_s`.
         optimizer: For the graph of a training step: the optimizer, whose memory `training_memory` of the result
             includes. This and the next three are as in `training_memory`.
         zero_stage: Stage of ZeRO.
@@ -171,6 +174,7 @@ def profile(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
     )
     training = setup_of(None if request is None else request.training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -44,6 +44,7 @@ def sparsity_speedup(
     utilization: float | None = None,
     region: str | None = None,
     transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
     **named_sizes: SupportsIndex,
 ) -> SparsitySpeedup:
@@ -71,6 +72,7 @@ def sparsity_speedup(
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
         transfer: How inputs reach the device and results return.
+        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes, for names that options have too.
         **named_sizes: The same by keyword; a size left out takes the graph's default.
 
@@ -96,6 +98,7 @@ def sparsity_speedup(
         utilization=utilization,
         region=region,
         transfer=transfer,
+        startup=startup,
     )
     with call_sizes(sparsity_speedup, sizes, named_sizes) as named:
         return _speedup(graph, sparsity, deployment, bind_sizes(graph, named))

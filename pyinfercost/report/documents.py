@@ -16,7 +16,7 @@ from .sweeps import sweep_rows
 
 if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
-    from ..results.costs import Cost
+    from ..results.costs import ColdStart, Cost
     from ..results.estimate import Estimate
     from ..results.profile import Profile
     from ..sweeps.result import Sweep
@@ -242,13 +242,17 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
         "transfer": asdict(estimate.transfer),
-        "cold_start": None if estimate.cold_start is None else asdict(estimate.cold_start),
+        "cold_start": None if estimate.cold_start is None else _cold_start(estimate.cold_start),
         "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
         "evidence": dict(estimate.evidence),
         "as_captured": dict(estimate.as_captured),
         "machine": machine_document(estimate.machine),
     }
+
+
+def _cold_start(start: ColdStart) -> dict[str, Any]:
+    return {**asdict(start), "parts": [asdict(part) for part in start.parts]}
 
 
 def machine_document(machine: Hardware) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Counts
-    from ..results.costs import Cost
+    from ..results.costs import ColdStart, Cost, StartPart
     from ..results.estimate import Estimate
     from ..results.figures import Figure
     from ..results.profile import Profile
@@ -324,12 +324,23 @@ def _transfer(estimate: Estimate) -> list[tuple[str, str]]:
 
 
 def _cold_start(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return the seconds of a cold start with its range, and of each part that takes time."""
     start = estimate.cold_start
     if start is None:
-        return []
+        if estimate.transfer_s is None:
+            return []
+        return [("cold start", f"unknown: the warm-up of {estimate.engine} is not known; give its seconds")]
     between = f"{quantity(start.low_s, 's')} to {quantity(start.high_s, 's')}"
-    weights = f"{quantity(start.weight_bytes, 'B')} of weights from {start.weights_from}"
-    return [("cold start", f"{quantity(start.seconds, 's')} ({between}): runtime, and {weights}")]
+    parts = [_start_part(part, start) for part in start.parts if part.seconds > 0]
+    return [("cold start", f"{quantity(start.seconds, 's')} ({between}): {', '.join(parts) or 'nothing to load'}")]
+
+
+def _start_part(part: StartPart, start: ColdStart) -> str:
+    terms = start.terms
+    place = terms.weights_from if isinstance(terms.weights_from, str) else f"{terms.weights_from:g} GB/s"
+    loader = "" if place == "pinned" else f" by {terms.loader}"
+    what = f" for {quantity(start.weight_bytes, 'B')} from {place}{loader}" if part.name == "weights" else ""
+    return f"{part.name} {quantity(part.seconds, 's')}{what} ({part.evidence})"
 
 
 def _evidence(estimate: Estimate) -> list[tuple[str, str]]:

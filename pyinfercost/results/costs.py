@@ -29,11 +29,40 @@ TRANSFER_RANGES = {
     "request_bytes": Range(1e-3, 1e15, "bytes", zero=True),
     "response_bytes": Range(1e-3, 1e15, "bytes", zero=True),
     "egress_usd_per_gb": Range(1e-9, 1e4, "USD per 10^9 bytes", zero=True),
-    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
 }
 """Field of `Transfer` -> its valid values."""
 
 _ANY_AGE = Range(0, 10_000)
+
+MACHINES = ("running", "pool", "cloud")
+"""Where the machine of a replica comes from."""
+
+STORAGES = ("nvme", "network", "memory", "pinned")
+"""Locations of weights before they are loaded."""
+
+LOADERS = ("safetensors", "sllm")
+"""Ways to load weights into a device."""
+
+WARMUPS = ("none", "engine")
+"""Work of an engine between the weights and its first request."""
+
+START_PARTS = ("machine", "image", "runtime", "weights", "warmup")
+"""Parts of a cold start, in their order in time."""
+
+START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
+"""What the seconds of a part rest on, the strongest first: `none` for a part that is not needed, `given` by the caller,
+`published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
+
+STARTUP_RANGES = {
+    "machine": Range(1e-6, 1e6, "seconds", zero=True),
+    "image_gb": Range(1e-6, 1e5, "times 10^9 bytes", zero=True),
+    "image_gb_per_s": Range(1e-6, 1e6, "times 10^9 bytes per second"),
+    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
+    "warmup": Range(1e-6, 1e6, "seconds", zero=True),
+}
+"""Numeric field of `Startup` -> its valid values."""
+
+_STARTUP_WORDS = {"machine": MACHINES, "weights_from": STORAGES, "loader": LOADERS, "warmup": WARMUPS}
 
 
 class PriceError(InputError):
@@ -42,6 +71,10 @@ class PriceError(InputError):
 
 class TransferError(InputError):
     """Invalid terms of transfer."""
+
+
+class StartupError(InputError):
+    """Invalid terms of a startup."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +158,6 @@ class Transfer:
         request_bytes: Bytes of a request for one item on the network, at most 1e15; None takes the model's inputs.
         response_bytes: Bytes of a response for one item, at most 1e15; None takes the model's outputs.
         egress_usd_per_gb: USD per 10^9 bytes that leave the cloud, at most 1e4.
-        weights_from: Location of the weights before the first forward: `"nvme"`, `"network"`, `"memory"` (the page
-            cache), `"pinned"` (a server that holds them ready), or a rate in 10^9 bytes per second, 1e-6 to 1e6.
     """
 
     memory: str = "pageable"
@@ -136,7 +167,6 @@ class Transfer:
     request_bytes: float | None = None
     response_bytes: float | None = None
     egress_usd_per_gb: float = 0.0
-    weights_from: str | float = "nvme"
 
     def __post_init__(self) -> None:
         if self.memory not in MEMORIES:
@@ -144,15 +174,14 @@ class Transfer:
         flag(self.overlapped, "overlapped", TransferError)
         for name, within in TRANSFER_RANGES.items():
             value = getattr(self, name)
-            left_out = value is None and name in _MAY_BE_NONE
-            if not left_out and not (name == "weights_from" and isinstance(value, str)):
+            if value is not None or name not in _MAY_BE_NONE:
                 _settle(self, name, number(value, name, within, TransferError))
 
 
-_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes")
+_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes", "image_gb", "image_gb_per_s")
 
 
-def _settle(value: Price | Transfer, name: str, checked: Any) -> None:
+def _settle(value: Price | Transfer | Startup, name: str, checked: Any) -> None:
     """Set a field of a value that is being made."""
     object.__setattr__(value, name, checked)
 
@@ -235,25 +264,93 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class ColdStart:
-    """Time until a device is ready for its first forward.
-
-    The container, the interpreter and its imports run earlier and are not included.
+class Startup:
+    """How a replica starts: what exists already, and what must be fetched, loaded and prepared.
 
     Attributes:
-        seconds: Seconds of runtime and weights together.
-        low_s: Seconds with the shortest of the published times.
-        high_s: Seconds with the longest of the published times.
-        runtime_s: Seconds until the device's runtime is up.
-        loading_s: Seconds until the weights are in its memory, after that.
-        weight_bytes: Bytes of the weights, in the dtypes that they run in.
-        weights_from: Location of the weights before.
+        machine: `"running"` (no time passes), `"pool"` (an instance that was prepared and stopped), `"cloud"` (a new
+            instance), or seconds until the machine accepts containers, at most 1e6.
+        image_gb: 10^9 bytes of the container's image to pull, at most 1e5; 0 for an image on the machine. With None
+            the container runs already, and its process has imported the framework.
+        image_gb_per_s: Rate at which the image is pulled and unpacked, 1e-6 to 1e6 times 10^9 bytes per second; None
+            for the published range.
+        weights_from: Location of the weights: `"nvme"` (one SSD of the machine), `"network"`, `"memory"` (files in the
+            page cache), `"pinned"` (a server holds them ready in pinned memory), or the rate of their storage in
+            10^9 bytes per second, 1e-6 to 1e6.
+        loader: `"safetensors"`, as transformers reads such files: pages of a mapped file are read, then copied through
+            pageable memory, one after the other. `"sllm"`, the loader of ServerlessLLM: large direct reads in parallel,
+            copied from pinned buffers at the same time, so that the slower of storage and link sets the pace.
+        warmup: `"none"`, `"engine"` (a serving engine's profiling run and its recorded graphs), or seconds, at most
+            1e6.
+    """
+
+    machine: str | float = "running"
+    image_gb: float | None = None
+    image_gb_per_s: float | None = None
+    weights_from: str | float = "nvme"
+    loader: str = "safetensors"
+    warmup: str | float = "none"
+
+    def __post_init__(self) -> None:
+        for name, within in STARTUP_RANGES.items():
+            value, words = getattr(self, name), _STARTUP_WORDS.get(name)
+            if words is not None and isinstance(value, str):
+                if value not in words:
+                    raise StartupError(f"{name} is {shown(value)}; expected {', '.join(words)}, or {within}")
+            elif value is not None or name not in _MAY_BE_NONE:
+                _settle(self, name, number(value, name, within, StartupError))
+        if self.loader not in LOADERS:
+            raise StartupError(f"loader is {shown(self.loader)}; expected {' or '.join(LOADERS)}")
+
+
+@dataclass(frozen=True)
+class StartPart:
+    """Part of a cold start.
+
+    Attributes:
+        name: One of `START_PARTS`.
+        seconds: Typical seconds.
+        low_s: Seconds with the shortest of the known times.
+        high_s: Seconds with the longest of the known times.
+        evidence: What the seconds rest on, one of `START_EVIDENCE`.
+        source: Where the seconds come from, in words.
+    """
+
+    name: str
+    seconds: float
+    low_s: float
+    high_s: float
+    evidence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ColdStart:
+    """Time until a replica is ready for its first forward: the sum of its parts.
+
+    Attributes:
+        seconds: Typical seconds of all parts.
+        low_s: Seconds of all parts with the shortest of their times.
+        high_s: Seconds of all parts with the longest of their times.
+        parts: One of each of `START_PARTS`.
+        weight_bytes: Bytes of weights and buffers of a device, in the dtypes that they run in.
+        terms: How the replica starts.
     """
 
     seconds: float
     low_s: float
     high_s: float
-    runtime_s: float
-    loading_s: float
+    parts: tuple[StartPart, ...]
     weight_bytes: int
-    weights_from: str
+    terms: Startup
+
+    def part(self, name: str) -> StartPart:
+        """Return a part by its name.
+
+        Raises:
+            StartupError: There is no such part.
+        """
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise StartupError(f"a cold start has no part {shown(name)}; expected one of {', '.join(START_PARTS)}")

@@ -110,8 +110,8 @@ class Estimate(Result):
         transfer_s: Seconds to move inputs in and results out, beside the forward; None if the machine's file describes
             no host link.
         transfer: How they are moved.
-        cold_start_s: Seconds until a device is ready for its first forward; None if the machine's file describes no
-            host link.
+        cold_start_s: Seconds until a replica is ready for its first forward; None if the machine's file describes no
+            host link, or the warm-up of the engine is asked for and not known.
         cold_start: Its parts.
         tokens: Tokens that a forward reads; None for a model that reads none.
         tokens_per_s: Tokens per second, over all sequences and instances.

@@ -9,7 +9,7 @@ from math import prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from ..deployment import Deployment, checked_field, deployment_of, parse_layout, transfer_text
+from ..deployment import Deployment, checked_field, deployment_of, parse_layout, startup_text, transfer_text
 from ..deployment.deployment import TORCH, execution_of
 from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError, InputTypeError, TooLargeError
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 PLAIN = ("precision", "engine", "serving", "execution", "devices", "layout", "utilization")
 """Fields of a deployment that need no look-up."""
 
-RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer")
-"""Fields of a deployment that are resolved: to a machine, a price, a place, rates of links."""
+RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer", "startup")
+"""Fields of a deployment that are resolved: to a machine, a price, a place, rates of links, parts of a start."""
 
 MOST_SETTINGS = 100_000
 """Maximum number of resolved deployments on an axis, or of their combinations: each takes kilobytes."""
@@ -443,6 +443,8 @@ def _label(name: str, deployment: Deployment) -> Any:
         return "" if value is None else str(getattr(value, "text", value))
     if name == "transfer":
         return "" if value is None else transfer_text(deployment.data_transfer)
+    if name == "startup":
+        return "" if value is None else startup_text(deployment.replica_startup)
     if name == "region":
         return value or ""
     return value or 0 if name == "threads" else value

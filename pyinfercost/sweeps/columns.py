@@ -11,6 +11,7 @@ from .. import _core
 from .._lazy import cached_property
 from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import TORCH
+from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
 from ..predict.memory_use import held_bytes, sequences_that_fit
@@ -51,7 +52,8 @@ OF_KERNELS = (EVIDENCE, EMULATED_BY)
 """Columns of texts that follow from the kernels of a point."""
 
 TEXTS = (
-    "hardware", "precision", "engine", "serving", "execution", "layout", "price", "region", "transfer", *OF_KERNELS,
+    "hardware", "precision", "engine", "serving", "execution", "layout", "price", "region", "transfer", "startup",
+    *OF_KERNELS,
 )  # fmt: skip
 """Columns of texts."""
 
@@ -340,6 +342,16 @@ class GridPoints:
             code = code * machines + facts.machine_number.column(self._position)
         values = [dict(zip(names, row, strict=True)) for row in product(*known.values())]
         return [(way_of(named), number) for named in values for number in range(machines)], code
+
+    @property
+    def recorded_graphs(self) -> Numbers:
+        """Graphs that the engine records when it starts; not a number where its warm-up is not known."""
+        import numpy as np
+
+        ways, codes = self._ways()
+        of_way = [recorded_graphs(way.engine, way.execution, parse_serving(way.serving)) for way, _ in ways]
+        found: NDArray[np.float64] = np.asarray(of_way)[codes]
+        return found
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""

@@ -21,7 +21,7 @@ from .spec import WAY
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -50,6 +50,7 @@ def sweep(
     utilization: float | Iterable[float] | None = None,
     region: str | Iterable[str] | None = None,
     transfer: TransferLike | Iterable[TransferLike] | None = None,
+    startup: StartupLike | Iterable[StartupLike] | None = None,
     scale: Mapping[str, float | Iterable[float]] | None = None,
     points: Any = None,
     where: Where = None,
@@ -88,6 +89,7 @@ def sweep(
         utilization: Shares of the paid time in which devices work.
         region: Locations of the machines. Adds the column `carbon_g`: grams of CO2 equivalent of one item.
         transfer: How inputs reach the devices and results return; its time is then part of `cost_usd`.
+        startup: How a replica starts, for `cold_start_s`.
         scale: Hypothetical machines: factors on `"bandwidth"` (of DRAM), `"compute"` or `"cores"` of each machine, as
             in `{"bandwidth": [1, 2, 4]}`. They become columns such as `bandwidth_scale`.
         points: A list of points instead of, or beside, a product: mappings of names to values, or columns by name. A
@@ -143,6 +145,7 @@ def sweep(
             utilization=utilization,
             region=region,
             transfer=transfer,
+            startup=startup,
             scale=scale,
             points=points if points is None else columns,
             where=where,

@@ -20,7 +20,7 @@ from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -83,6 +83,7 @@ class CostRegularizer:
         utilization: Share of the paid time in which the machine works.
         region: Location of the machine.
         transfer: How inputs reach the machine and results return.
+        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`.
         dynamic: Varying dimensions, as in `CostTracker`.
         gates: Name of a group, or path of a layer -> a tensor of shape (channels,) between 0 and 1, or a function that
@@ -122,6 +123,7 @@ class CostRegularizer:
         utilization: float | None = None,
         region: str | None = None,
         transfer: TransferLike | None = None,
+        startup: StartupLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         gates: Mapping[str, Any] | None = None,
@@ -151,6 +153,7 @@ class CostRegularizer:
             utilization=utilization,
             region=region,
             transfer=transfer,
+            startup=startup,
         )
         _check(metric, deployment, softness, target)
         self._refresh = checked_count("refresh", refresh)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, TransferLike
+    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
 
 _SCHEMA_VERSION = 1
 
@@ -67,6 +67,7 @@ class CostTracker:
         utilization: Share of the paid time in which the machines work.
         region: Location of the machines.
         transfer: How inputs reach the machines and results return.
+        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
         dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
             first, if all inputs share it, as `batch`.
@@ -115,6 +116,7 @@ class CostTracker:
         utilization: float | None = None,
         region: str | None = None,
         transfer: TransferLike | None = None,
+        startup: StartupLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         quantize: Any = None,
@@ -168,6 +170,7 @@ class CostTracker:
             utilization=utilization,
             region=region,
             transfer=transfer,
+            startup=startup,
         )
         for name, size in (sizes or {}).items():
             checked_count(f"size {name}", size)

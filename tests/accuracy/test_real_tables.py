@@ -28,7 +28,7 @@ def test_every_file_is_known() -> None:
 def test_every_row_is_judged_or_counted(name: str) -> None:
     if KINDS[name].servers is not None:
         pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
-    paths = [MEASURED / f"{name}.csv", MEASURED / UNCATALOGED / f"{name}.csv"]
+    paths = [MEASURED / KINDS[name].folder / f"{name}.csv", MEASURED / UNCATALOGED / f"{name}.csv"]
     rows = 0
     for path in paths:
         if path.is_file():

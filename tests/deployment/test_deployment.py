@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "utilization": 0.5,
     "region": "deu",
     "transfer": "pinned,overlapped,network_gbit_per_s=10,egress=aws",
+    "startup": "machine=cloud,image_gb=8,loader=sllm,warmup=20",
 }
 TAKE_A_DEPLOYMENT = (
     "CostBudget",
@@ -80,6 +81,7 @@ def test_equality_is_by_value() -> None:
         ("utilization", 1.0),
         ("region", "fra"),
         ("transfer", None),
+        ("startup", None),
     ):
         changes = {"price": 1.0, name: other} if name == "hardware" else {name: other}
         assert on != on.replace(**changes), name
@@ -279,10 +281,11 @@ def test_every_field_may_be_an_axis() -> None:
         "utilization": [0.5, 1.0],
         "region": ["deu", "fra"],
         "transfer": ["pinned", "network_gbit_per_s=1,egress=aws"],
+        "startup": ["weights_from=network", "machine=pool,image_gb=8,warmup=3"],
     }
     grid = ic.sweep(blocks(), **axes, batch=[3, 8])
-    assert len(grid) == 2**9
-    assert grid.columns[:10] == (
+    assert len(grid) == 2**10
+    assert grid.columns[:11] == (
         "hardware",
         "threads",
         "precision",
@@ -292,6 +295,7 @@ def test_every_field_may_be_an_axis() -> None:
         "utilization",
         "region",
         "transfer",
+        "startup",
         "batch",
     )
     for row in grid.to_rows()[::7]:

@@ -13,6 +13,7 @@ import pyinfercost as ic
 from pyinfercost.deployment import PriceError, parse_price
 from pyinfercost.errors import Error
 from pyinfercost.results import costs
+from pyinfercost.results.costs import STARTUP_RANGES, StartupError
 
 HUGE = 10**400  # no float holds it
 LONG = 10**5000  # Python refuses to convert it to text
@@ -34,6 +35,7 @@ WRONG_FIELDS = {
         {"overlapped": 1},
         {"overlapped": []},
     ],
+    "startup": [1, [], True, "\x1b[2J", "cloud", "machine=cloud,machine=pool", {1: 2}, {"loader": []}, {"machine": []}],
     "sustained": [1, "yes", [], {}],
     "precision": [1, [], {}, "fp3\x1b"],
     "execution": [1, [], {}, "lazy"],
@@ -64,6 +66,13 @@ def test_a_wrong_number_of_a_transfer_is_an_error_that_names_it(name: str, value
     key = name.removesuffix("_usd_per_gb")
     with pytest.raises(costs.TransferError, match=f"{key}.* is .*; expected"):
         ic.Deployment(hardware="l4", transfer={name if key != "egress" else key: value})
+
+
+@pytest.mark.parametrize("name", STARTUP_RANGES)
+@pytest.mark.parametrize("value", [-1, 1e-320, 1e20, math.nan, HUGE, "1e-320", "9" * 400, "x", [], {}, True])
+def test_a_wrong_number_of_a_startup_is_an_error_that_names_it(name: str, value: Any) -> None:
+    with pytest.raises(StartupError, match=f"{name} is .*; expected"):
+        ic.Deployment(hardware="l4", startup={name: value})
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
@@ -139,11 +148,11 @@ def test_a_wrong_number_of_an_owned_machine_names_the_file_and_the_key(key: str,
 UTILIZATIONS = costs.UTILIZATION[:2]
 PRICES = costs.USD_PER_H[:2]
 TRANSFERS = [
-    {"network_gbit_per_s": rate, "network_rtt_s": rtt, "request_bytes": size, "egress": egress, "weights_from": weights}
-    for rate, rtt, size, egress, weights in zip(
+    {"network_gbit_per_s": rate, "network_rtt_s": rtt, "request_bytes": size, "egress": egress}
+    for rate, rtt, size, egress in zip(
         *(
             costs.TRANSFER_RANGES[name][:2]
-            for name in ("network_gbit_per_s", "network_rtt_s", "request_bytes", "egress_usd_per_gb", "weights_from")
+            for name in ("network_gbit_per_s", "network_rtt_s", "request_bytes", "egress_usd_per_gb")
         ),
         strict=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from . import (
@@ -14,6 +14,7 @@ from . import (
     gemm,
     language,
     llm_layers,
+    loading_times,
     moe,
     open_loop,
     published,
@@ -44,6 +45,8 @@ class Kind:
         servers: Judges its rows as they are, if each is of a server under load.
         named: Replaces its names of devices by those of the catalog.
         columns: Returns columns that follow from others.
+        folder: Folder of the table, relative to that of the measurements.
+        renamed: Names of columns in the file -> theirs in the schema.
     """
 
     cases: Callable[[Table, Capturing], list[Case]]
@@ -55,6 +58,8 @@ class Kind:
     servers: Callable[[Table, Mapping[str, Hardware], Capturing], Judged] | None = None
     named: Callable[[Table], Table] = lambda table: table
     columns: Callable[[Table], dict[str, list[str]]] = lambda _: {}
+    folder: str = "."
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 def _of_operators(cases: Callable[[Table], list[Case]]) -> Kind:
@@ -80,6 +85,15 @@ KINDS = {
     "collectives": _of_calls(collectives.collectives),
     "all_reduce_engines": _of_calls(collectives.all_reduce_engines),
     "expert_all_to_all": _of_calls(collectives.expert_all_to_all),
+    "loading_times": Kind(
+        lambda *_: [],
+        groups=("device", "loader", "mode", "model"),
+        servers=loading_times.loads,
+        named=loading_times.named,
+        columns=loading_times.columns,
+        folder=loading_times.FOLDER,
+        renamed={"hardware": "device"},
+    ),
     "serving": Kind(lambda *_: [], servers=serving.servers),
     "open_loop_requests": Kind(lambda *_: [], servers=open_loop.servers, sample_by=("device", "gpus", "model")),
     "models_language_fp32": Kind(language.cases, sample_by=("model",)),

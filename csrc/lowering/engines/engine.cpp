@@ -133,6 +133,16 @@ ServingEngine parse_engine(std::string_view name) {
     throw std::invalid_argument("unknown engine '" + std::string(name) + "'; expected one of " + known);
 }
 
+std::vector<std::int64_t> recorded_sizes(ServingEngine engine) {
+    const EngineRows* rows = rows_of(engine);
+    if (!rows || rows->graphs.small.empty()) return {};
+    std::vector<std::int64_t> sizes(rows->graphs.small.begin(), rows->graphs.small.end());
+    for (const GraphSizes::Range& range : rows->graphs.ranges) {
+        while (sizes.back() < range.last) sizes.push_back(sizes.back() + range.step);
+    }
+    return sizes;
+}
+
 std::vector<std::string> engine_names() {
     std::vector<std::string> names = {std::string(kTorch)};
     for (const EngineRows* rows : engines()) names.emplace_back(rows->name);

@@ -21,6 +21,9 @@ std::vector<std::string> engine_names();
 std::vector<std::string> compiler_names();
 // The version whose behavior the rows of an engine describe; empty for torch.
 std::string_view version_of(ServingEngine engine);
+// Numbers of tokens for which an engine records graphs when it starts, in ascending order; empty where it
+// records none.
+std::vector<std::int64_t> recorded_sizes(ServingEngine engine);
 
 struct EngineGraph {
     std::shared_ptr<const Graph> graph;

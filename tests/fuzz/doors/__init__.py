@@ -16,6 +16,7 @@ TABLE = {
     "hardware-toml": "fuzz.doors.hardware_toml:HardwareToml",
     "hardware-json": "fuzz.doors.hardware_json:HardwareJson",
     "deployments": "fuzz.doors.deployments:Deployments",
+    "bill-prices": "fuzz.doors.bill_prices:BillPrices",
     "collectives": "fuzz.doors.collectives:Collectives",
     "conditions": "fuzz.doors.conditions:Conditions",
     "sweeps": "fuzz.doors.sweeps:Sweeps",

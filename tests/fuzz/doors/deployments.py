@@ -41,12 +41,17 @@ _TRANSFERS = (
     "pinned",
     "pageable,overlapped",
     "pinned,network_gbit_per_s=10,egress=aws",
-    "weights_from=nvme",
     "request_bytes=1e6,response_bytes=0",
     "network_rtt_s=0.05",
     "egress=0.09",
-    "weights_from=1e-320",
     "network_gbit_per_s=1e400",
+)
+_STARTUPS = (
+    "weights_from=nvme",
+    "machine=cloud,image_gb=8,loader=sllm,warmup=engine",
+    "machine=30,image_gb=0,image_gb_per_s=0.1,weights_from=12,warmup=10",
+    "weights_from=1e-320",
+    "warmup=1e400",
 )
 _WORDS = ("=", ",", "/", ":", "@", "e", "1e999", "nan", "inf", "-", "9" * 400, "\0", "\u0663", "_", ".toml", "$")
 _OWNED = {"usd": 30000.0, "devices": 8, "lifetime_years": 4, "usd_per_kwh": 0.2, "pue": 1.2, "region": "deu"}
@@ -58,6 +63,7 @@ _FIELDS = (
     "price",
     "region",
     "transfer",
+    "startup",
     "sustained",
     "precision",
     "execution",
@@ -67,7 +73,7 @@ _FIELDS = (
 class Deployments(Door):
     """`Deployment` of values and of a document, the notations of prices, and `estimate` there."""
 
-    share = 30_000
+    share = 20_000
     refusals = (click.UsageError,)  # of the command line's own notations
     _numbers = itertools.count()
 
@@ -83,6 +89,7 @@ class Deployments(Door):
             ),
             "region": lambda: _text(random, _REGIONS),
             "transfer": lambda: random.choice((_text(random, _TRANSFERS), _transfer(random))),
+            "startup": lambda: random.choice((_text(random, _STARTUPS), _startup(random))),
             "sustained": lambda: random.random() < 0.2,
             "precision": lambda: random.choice(PRECISIONS),
             "execution": lambda: random.choice(EXECUTIONS),
@@ -136,7 +143,15 @@ def _text(random: Random, texts: tuple[str, ...]) -> str:
 
 
 def _transfer(random: Random) -> Value:
-    names = ("memory", "overlapped", "network_gbit_per_s", "network_rtt_s", "request_bytes", "egress", "weights_from")
+    names = ("memory", "overlapped", "network_gbit_per_s", "network_rtt_s", "request_bytes", "egress")
+    return _some(random, names)
+
+
+def _startup(random: Random) -> Value:
+    return _some(random, ("machine", "image_gb", "image_gb_per_s", "weights_from", "loader", "warmup"))
+
+
+def _some(random: Random, names: tuple[str, ...]) -> Value:
     return {
         name: random.choice((real, integer, any_value))(random) for name in random.sample(names, random.randrange(4))
     }

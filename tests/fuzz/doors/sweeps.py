@@ -24,6 +24,7 @@ _FIELDS: dict[str, tuple[Value, ...]] = {
     "utilization": (0.1, 1.0, 1e-320),
     "region": ("deu", "world"),
     "transfer": ("pinned", "pageable,overlapped"),
+    "startup": ("machine=pool", "image_gb=8,loader=sllm", "warmup=engine"),
     "threads": (1, 4),
     "instances": (1, 4),
 }

@@ -1,0 +1,17 @@
+"""Published figures of storage, startups, egress, serverless services and interruptions: `facts.toml`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..hardware.files import read_toml
+
+_FACTS = Path(__file__).parent / "facts.toml"
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """Return the package's figures beside those of machines and instances, each with its source and date."""
+    return read_toml(_FACTS)
