@@ -127,6 +127,14 @@ def whole(value: object, name: str, within: Range = COUNT, error: type[InputErro
     raise error(f"{name} is {shown(value)}; expected a whole number from {low} to {high}")
 
 
+def whole_in(text: object, name: str, within: Range = COUNT, error: type[InputError] = InputError) -> int:
+    """Return the whole number that a text of decimal digits or a number denotes, as `whole` does."""
+    value = text
+    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+        value = int(text)
+    return whole(value, name, within, error)
+
+
 def flag(value: object, name: str, error: type[InputError] = InputError) -> bool:
     """Return a truth value; raise an error for anything but `True` and `False`, also those of numpy."""
     if isinstance(value, bool) or type(value).__name__ in ("bool", "bool_"):

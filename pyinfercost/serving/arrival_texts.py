@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from .._checks import COUNT, Range, number, number_in, shown, whole
+from .._checks import COUNT, Range, number, number_in, shown, whole_in
 from .arrivals import (
     RATE,
     SECONDS,
@@ -77,9 +77,7 @@ def _float(within: Range) -> Callable[[str, str], float]:
 
 
 def _whole(name: str, text: str) -> int:
-    if not text.isdigit():
-        raise ArrivalsError(f"{name} is {shown(text)}; expected a whole number")
-    return whole(int(text), name, COUNT, ArrivalsError)
+    return whole_in(text, name, COUNT, ArrivalsError)
 
 
 def _floats(within: Range) -> Callable[[str, str], tuple[float, ...]]:

@@ -30,7 +30,7 @@ RATES = {"requests_per_s": 1.0, "requests_per_min": 60.0, "requests_per_h": 3600
 """Columns of a table of bins that have rates -> seconds of their unit."""
 
 _STREAM = 201
-_MOST = 1e12  # requests of a bin
+_MOST = 1e9  # requests of a bin
 
 
 class Bins(NamedTuple):
@@ -38,7 +38,7 @@ class Bins(NamedTuple):
 
     Attributes:
         starts_s: Start of each cell.
-        widths_s: Its length. No cell reaches beyond the next later start.
+        widths_s: Its length, one for all cells of a start. No cell reaches beyond the next later start.
         counts: Requests in it, int64.
         lines: Its line of the file.
         functions: Number of its function; None if there is one for all.
@@ -59,10 +59,9 @@ def random_numbers(settings: Settings) -> np.random.Generator:
 
 
 def expanded(bins: Bins, rng: np.random.Generator, *, evenly: bool) -> Iterator[Rows]:
-    """Yield the requests of bins in the order of their arrival, in chunks of at most 65,536 (or of one start)."""
+    """Yield the requests of bins in the order of their arrival, in chunks of at most 65,536."""
     import numpy as np
 
-    bins = _divided(bins, rng, evenly=evenly)
     begun = np.concatenate([[0], np.cumsum(bins.counts)])
     # Cells of one start stay together: their requests are in one order.
     places = np.flatnonzero(np.diff(bins.starts_s, prepend=-np.inf, append=np.inf))
@@ -72,7 +71,10 @@ def expanded(bins: Bins, rng: np.random.Generator, *, evenly: bool) -> Iterator[
         last = max(last, first + 1)
         part = slice(int(places[first]), int(places[last]))
         first = last
-        if begun[part.stop] > begun[part.start]:
+        count = int(begun[part.stop] - begun[part.start])
+        if count > CHUNK and not (evenly and bins.functions is not None):
+            yield from expanded(_divided(_part(bins, part), rng, evenly=evenly), rng, evenly=evenly)
+        elif count:
             yield from _drawn(_part(bins, part), rng, evenly=evenly)
 
 
@@ -102,7 +104,7 @@ def _drawn(bins: Bins, rng: np.random.Generator, *, evenly: bool) -> Iterator[Ro
         return
     order = np.argsort(times, kind="stable")
     functions = np.repeat(bins.functions, bins.counts)
-    for begin in range(0, total, CHUNK):
+    for begin in range(0, total, CHUNK):  # evenly spread ones of one start may be more
         kept = order[begin : begin + CHUNK]
         yield Rows(lines[kept], times[kept], None, None, functions=functions[kept])
 
@@ -129,36 +131,33 @@ def _ordered(bins: Bins, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.delete(sums, ends)
 
 
-def _divided(bins: Bins, rng: np.random.Generator, *, evenly: bool) -> Bins:
-    """Return bins of which none has more requests than a chunk, if all are of one function."""
+def _divided(cells: Bins, rng: np.random.Generator, *, evenly: bool) -> Bins:
+    """Return parts of cells of one start, each with less requests than a chunk has."""
     import numpy as np
 
-    large = np.flatnonzero(bins.counts > CHUNK)
-    if not large.size or bins.functions is not None:
+    total = int(cells.counts.sum())
+    number = 2 * ceil(total / CHUNK)
+    if evenly:  # equal distances go on from part to part
+        whole = np.arange(number + 1) * total // number
+        counts, edges = np.diff(whole), whole / total
+    else:  # numbers of uniform times in equal parts are multinomial
+        counts = rng.multinomial(cells.counts, np.full(number, 1 / number)).T.reshape(-1)
+        edges = np.arange(number + 1) / number
+    start, width, several = cells.starts_s[0], cells.widths_s[0], cells.counts.size
+    starts, widths = start + edges[:-1] * width, np.diff(edges) * width
+    functions = None if cells.functions is None else np.tile(cells.functions, number)
+    return Bins(np.repeat(starts, several), np.repeat(widths, several), counts, np.tile(cells.lines, number), functions)
+
+
+def scaled(bins: Bins, scale: float, rng: np.random.Generator) -> Bins:
+    """Return bins with so many times the requests: whole copies of each, and one more with a probability."""
+    import numpy as np
+
+    if scale == 1:
         return bins
-    pieces = np.ones(bins.counts.size, dtype=np.int64)
-    made: list[NDArray[np.int64]] = []
-    parts: list[NDArray[np.float64]] = []
-    for place in large.tolist():
-        count = int(bins.counts[place])
-        number = 2 * ceil(count / CHUNK)
-        pieces[place] = number
-        if evenly:  # equal distances go on from piece to piece
-            whole = np.arange(number + 1) * count // number
-            made.append(np.diff(whole))
-            parts.append(whole / count)
-        else:  # numbers of uniform times in equal parts are multinomial
-            made.append(rng.multinomial(count, np.full(number, 1 / number)))
-            parts.append(np.arange(number + 1) / number)
-    starts, widths = np.repeat(bins.starts_s, pieces), np.repeat(bins.widths_s, pieces)
-    counts = np.repeat(bins.counts, pieces)
-    ends = np.cumsum(pieces)
-    for place, divided, edges in zip(large.tolist(), made, parts, strict=True):
-        piece = slice(int(ends[place] - pieces[place]), int(ends[place]))
-        counts[piece] = divided
-        starts[piece] = bins.starts_s[place] + edges[:-1] * bins.widths_s[place]
-        widths[piece] = np.diff(edges) * bins.widths_s[place]
-    return Bins(starts, widths, counts, np.repeat(bins.lines, pieces))
+    copies = int(np.floor(scale))
+    more = rng.binomial(bins.counts, scale - copies)
+    return bins._replace(counts=(bins.counts * copies + more).astype(np.int64))
 
 
 def _counts(expected: NDArray[np.float64], rng: np.random.Generator, *, evenly: bool) -> NDArray[np.int64]:
@@ -237,8 +236,9 @@ def read_bins(path: Path, settings: Settings) -> Iterator[Rows]:
     starts, amounts, lines = _columns(path, times[0], values[0], whole=values[0] == COUNTS)
     edges = np.append(starts, 2 * starts[-1] - starts[-2])
     if values[0] == COUNTS:
-        bins = Bins(starts, np.diff(edges), amounts.astype(np.int64), lines)
-        yield from expanded(bins, random_numbers(settings), evenly=settings.evenly)
+        rng = random_numbers(settings)
+        bins = scaled(Bins(starts, np.diff(edges), amounts.astype(np.int64), lines), settings.scale, rng)
+        yield from expanded(bins, rng, evenly=settings.evenly)
     else:
         yield from _of_rates(edges, amounts / RATES[values[0]], lines, settings)
 
@@ -249,5 +249,5 @@ def _of_rates(
     import numpy as np
 
     widths, rng = np.diff(edges), random_numbers(settings)
-    counts = _counts(per_s * widths, rng, evenly=settings.evenly)
+    counts = _counts(per_s * widths * settings.scale, rng, evenly=settings.evenly)
     yield from expanded(Bins(edges[:-1], widths, counts, lines), rng, evenly=settings.evenly)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._checks import is_file, is_whole, path_of, shown
-from .binned_traces import Bins, expanded, random_numbers
+from .binned_traces import Bins, expanded, random_numbers, scaled
 from .trace_rows import Rows, Settings, TraceError, csv_rows, places_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _wanted(function: FunctionLike | None) -> FunctionLike | None:
     if isinstance(function, str):
         if len(function) >= _SHORTEST_HASH:
             return function
-        if function.isdigit() and int(function) >= 1:
+        if function.isascii() and function.isdigit() and int(function) >= 1:
             return int(function)
     raise TraceError(
         f"function is {shown(function)}; expected a hash, at least {_SHORTEST_HASH} of its first characters, or a row "
@@ -179,7 +179,8 @@ def _minutes(
     except (ValueError, OverflowError):
         found = np.full(len(texts), -1)
         for place, text in enumerate(texts):
-            found[place] = int(text) if text.isdigit() and len(text) < len(str(2**62)) else -1
+            plain = text.isascii() and text.isdigit() and len(text) < len(str(2**62))
+            found[place] = int(text) if plain else -1
     wrong = np.flatnonzero((found < 0) | (found > _MOST_PER_MINUTE))
     if wrong.size:
         place = int(wrong[0])
@@ -242,7 +243,9 @@ def read_function_rows(path: Path, settings: Settings) -> Iterator[Rows]:
     functions = read_functions(path, settings.function)
     table = functions.durations_s
     rng = np.random.default_rng(np.random.SeedSequence([settings.seed, _SERVICE]))
-    for rows in expanded(functions.bins(), random_numbers(settings), evenly=settings.evenly):
+    of_times = random_numbers(settings)
+    bins = scaled(functions.bins(), settings.scale, of_times)
+    for rows in expanded(bins, of_times, evenly=settings.evenly):
         if table is not None:
             places = np.zeros(rows.lines.size, dtype=np.int64) if rows.functions is None else rows.functions
             rows.service_s = _of_percentiles(table, places, rng.random(places.size))

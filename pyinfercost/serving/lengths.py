@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from .._checks import Range, is_whole, number, number_in, shown, whole
+from .._checks import Range, is_whole, number, number_in, shown, whole, whole_in
 from .._lazy import cached_property
 from ..errors import InputError
 
@@ -312,11 +312,12 @@ def parse_lengths(value: LengthsLike, name: str = "length") -> Lengths:
 def _of_text(text: str, name: str) -> Lengths:
     kind, _, rest = text.partition(":")
     if kind.isdigit() and not rest:
-        return FixedLengths(whole(int(kind), name, _TOKENS, LengthsError))
+        return FixedLengths(whole_in(kind, name, _TOKENS, LengthsError))
     if kind == "uniform":
-        low, dash, high = rest.partition("-")
-        if dash and low.strip().isdigit() and high.strip().isdigit():
-            return UniformLengths(int(low), int(high))
+        low, dash, high = (each.strip() for each in rest.partition("-"))
+        if dash and low.isdigit() and high.isdigit():
+            bounds = (whole_in(each, name, _TOKENS, LengthsError) for each in (low, high))
+            return UniformLengths(*bounds)
     if kind == "lognormal":
         return LognormalLengths(**_named(rest, name, text))
     raise LengthsError(f"{name} is {shown(text)}; {_EXPECTED}")
@@ -333,8 +334,8 @@ def _named(text: str, name: str, whole_text: str) -> dict[str, Any]:
             raise LengthsError(f"{name} is {shown(whole_text)}; {_EXPECTED}")
         bound = key in ("low", "high")
         given[_FIELDS[key]] = (
-            int(value)
-            if bound and value.isdigit()
+            whole_in(value, key, _TOKENS, LengthsError)
+            if bound
             else number_in(value, key, _TOKENS if key == "mean" else _VARIATION, LengthsError)
         )
     if "mean_tokens" not in given:

@@ -63,6 +63,7 @@ class Settings(NamedTuple):
         all_turns: Whether each answer of a conversation is a request; else the first alone.
         seed: Of arrivals that are drawn from rates or counts.
         evenly: Whether these are spread evenly over a bin; else at random.
+        scale: Requests of a bin / those that the file says.
         function: Hash, or number of the row, of the function that is read; None for all.
     """
 
@@ -70,6 +71,7 @@ class Settings(NamedTuple):
     all_turns: bool
     seed: int
     evenly: bool = False
+    scale: float = 1.0
     function: str | int | None = None
 
 

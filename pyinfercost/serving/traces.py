@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, number, path_of, shown, whole
 from .requests import CHUNK, Requests, joined
-from .rules import Between, Faster, Repeated, Resampled, Rule, Thinned, ruled
+from .rules import Between, Faster, Repeated, Resampled, Rule, Thinned, ruled, scaling
 from .trace_formats import FORMATS, format_of
 from .trace_rows import CHARACTERS_PER_TOKEN, Rows, Settings, TraceError
 
@@ -146,6 +146,22 @@ class Trace:
     def thinned(self, share: float, *, seed: int = 0) -> Trace:
         """Return the trace in which each request stays with a probability, whatever happens to the others."""
         return self._with(Thinned(share, seed))
+
+    def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Trace:
+        """Return so many times the requests in the same time.
+
+        Requests of bins are drawn from so many times their counts or rates. Others are thinned by a factor below 1:
+        each stays with this probability. Above 1, each is repeated and, if the factor is not whole, thinned then.
+
+        Args:
+            factor: Requests / requests before.
+            jitter_s: Copies but the first arrive up to so much later, uniformly; without effect on bins.
+            seed: Of the requests that stay, and of the jitter; without effect on bins.
+        """
+        rules = scaling(factor, jitter_s, seed)
+        if FORMATS[self.format].binned and not self._changes:
+            return replace(self, _settings=self._settings._replace(scale=self._settings.scale * factor))
+        return replace(self, _changes=(*self._changes, *rules))
 
     def between(self, start_s: float, end_s: float) -> Trace:
         """Return the requests from one time to another, in seconds from the start; times begin at `start_s`."""
@@ -304,6 +320,9 @@ class _Checked:
 
         for rows in chunks:
             kept = np.ones(rows.lines.size, dtype=bool)
+            if rows.times_s is not None and self._trace.timed:
+                for place in np.flatnonzero(~np.isfinite(rows.times_s)).tolist():
+                    rows.bad.setdefault(place, f"its time is {rows.times_s[place]}; expected a finite number")
             if rows.prompts is not None and rows.outputs is not None:
                 if self._format.drops_empty:
                     kept &= rows.outputs != 0

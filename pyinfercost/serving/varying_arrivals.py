@@ -35,6 +35,7 @@ GROWTH = Range(-0.9, 10.0)
 _HOURS = 168
 _INTERVALS = 96  # of the default profile: quarters of an hour
 _PIECES = 4096  # about as many pieces of constant factors are made together
+_MOST_CHANGES = 1e4  # of the rate, for a request
 _DOUBLINGS = 60
 _LEAST = 1e-9  # share of the first rate below which a decline has ended
 
@@ -225,6 +226,21 @@ class VaryingArrivals:
             growth_per_day=number(self.growth_per_day, "growth_per_day", GROWTH, ArrivalsError),
             variation=number(self.variation, "variation", VARIATION, ArrivalsError),
         )
+        if self.changes_per_s > _MOST_CHANGES * self.rate_per_s:
+            raise ArrivalsError(
+                f"the rate changes {self.changes_per_s:.6g} times a second, and {self.rate_per_s:.6g} requests come; "
+                f"pass longer sojourns or intervals: at most {_MOST_CHANGES:g} changes for a request"
+            )
+
+    @property
+    def changes_per_s(self) -> float:
+        """Mean number of changes of the season and of the state in a second."""
+        found = 0.0
+        if self.season is not None:
+            found += self.season.pieces()[0].size / self.season.cycle_s
+        if self.modulation is not None:
+            found += len(self.modulation.sojourns_s) / sum(self.modulation.sojourns_s)
+        return found
 
     def begin(self, states: np.random.Generator) -> ArrivalRun:
         """Return a run of the process; `states` are the random numbers of the modulation."""
@@ -250,15 +266,10 @@ class _VaryingRun:
         self._chain = None if arrivals.modulation is None else _Chain(arrivals.modulation, states)
         self._season = arrivals.season
         self._rate_per_s = arrivals.rate_per_s
-        changes_per_s = 1 / (30 * DAY_S)
         if arrivals.season is not None:
             self._starts, self._weights = arrivals.season.pieces()
-            changes_per_s += self._starts.size / arrivals.season.cycle_s
-        if arrivals.modulation is not None:
-            sojourns = arrivals.modulation.sojourns_s
-            changes_per_s += len(sojourns) / sum(sojourns)
         # Over a window, growth changes the rate by a factor of e at most.
-        self._window_s = min(_PIECES / changes_per_s, 1 / max(abs(self._growth_per_s), 1e-300))
+        self._window_s = 1 / max(arrivals.changes_per_s / _PIECES, abs(self._growth_per_s), 1e-12)
         self._windows = 0
         self._edges, self._rates, self._expected = np.zeros(1), np.zeros(0), np.zeros(1)
 

@@ -32,7 +32,7 @@ _SECONDS = Range(1e-9, 1e12, "s")
 _SEED = Range(0, 2**63 - 1)
 _PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
 _FEW = 1000
-_TAKEN = 4096  # arrivals that are made together where few may be needed
+_LEAST_TAKEN, _MOST_TAKEN = 64, 4096  # arrivals that are made together where few may be needed
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ class Workload:
         return found
 
     def _times(self, run: ArrivalRun, chunk: int, count: int) -> Times:
-        """Return the arrivals of a chunk; infinite ones in the place of those after `duration_s`."""
+        """Return the arrivals of a chunk; infinite ones in the place of those after `duration_s` or `requests`."""
         import numpy as np
 
         rng = self.rng(_TIMES, chunk)
@@ -269,13 +269,16 @@ class Workload:
             if count and found[-1] == np.inf:
                 raise WorkloadError("the rate declines to nothing; pass a smaller decline to a workload with turns")
             return found
-        if self.duration_s is None:
+        needed = count if self._limit is None else min(count, self._limit - chunk * count)
+        if self.duration_s is None and needed == count:
             return run.take(rng, count)
         found = np.full(count, np.inf)
-        for first in range(0, count, _TAKEN):
-            part = found[first : first + _TAKEN]
+        until = np.inf if self.duration_s is None else self.duration_s
+        taken = int(min(_MOST_TAKEN, max(_LEAST_TAKEN, self._arrivals.rate_per_s * until)))
+        for first in range(0, needed, taken):
+            part = found[first : min(first + taken, needed)]
             part[:] = run.take(rng, part.size)
-            if part[-1] > self.duration_s:
+            if part[-1] > until:
                 break
         return found
 
@@ -327,8 +330,9 @@ class Workload:
     def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
         """Return so many times the requests in the same time.
 
-        Arrivals are drawn at the higher or lower rate. Requests of a trace are thinned by a factor below 1: each stays
-        with this probability. Above 1, each is repeated and, if the factor is not whole, thinned then.
+        Arrivals are drawn at the higher or lower rate, and those of bins of a trace from so many times their counts.
+        Other requests are thinned by a factor below 1: each stays with this probability. Above 1, each is repeated and,
+        if the factor is not whole, thinned then.
 
         Args:
             factor: Requests / requests before.
@@ -336,9 +340,11 @@ class Workload:
             seed: Of the requests that stay, and of the jitter.
         """
         rules = scaling(factor, jitter_s, seed)
+        limit = None if self._limit is None else max(1, round(self._limit * factor))
         if self.trace is None and not self._changes and isfinite(self._arrivals.rate_per_s):
-            limit = None if self._limit is None else max(1, round(self._limit * factor))
             return replace(self.at_rate(self._arrivals.rate_per_s * factor), requests=limit)
+        if isinstance(self.trace, Trace) and not self._changes and self.trace.timed:
+            return replace(self, trace=self.trace.scaled(factor, jitter_s=jitter_s, seed=seed), requests=limit)
         return replace(self, _changes=(*self._changes, *rules))
 
     def thinned(self, share: float, *, seed: int = 0) -> Workload:

@@ -58,6 +58,18 @@ def test_layouts_replicas_and_settings(model: str) -> None:
     assert float(row["running_mean"]) <= 8
 
 
+def test_a_text_of_arrivals_may_have_the_rate(model: str) -> None:
+    """`--arrivals gamma:100,cv=2` is `--rate 100/s --arrivals gamma:cv=2`."""
+    lengths = ("--prompt", "64", "--output", "16", "--requests", "200", "--format", "json")
+    one = invoke(model, *ON, "--arrivals", "gamma:6000/min,cv=2", *lengths)
+    other = invoke(model, *ON, "--rate", "100/s", "--arrivals", "gamma:cv=2", *lengths)
+    assert one.exit_code == 0, one.output
+    assert one.output == other.output
+    both = invoke(model, *ON, "--rate", "100/s", "--arrivals", "gamma:100", *lengths)
+    assert both.exit_code == 2
+    assert "give the mean once, in the text or apart" in " ".join(both.output.split())
+
+
 def test_a_trace_and_clients(model: str, tmp_path: Path) -> None:
     lines = [
         json.dumps({"timestamp": 1000 * at, "input_length": 30, "output_length": 5, "hash_ids": []}) for at in range(9)

@@ -143,6 +143,9 @@ def test_rates_have_units() -> None:
         ("mmpp:2,burst=20,share=0.1,length_s=1", {}, "pass burst up to 10, or a smaller share"),
         ("mmpp:rates=1:2,sojourns_s=1", {}, "rates has 2 states and sojourns_s 1"),
         ("mmpp:rates=0:0,sojourns_s=1:1", {}, "at least one above 0"),
+        ("bursts:2,size=2.5", {}, r"size is '2\.5'; expected a whole number"),
+        ("bursts:2,size=\u00b2", {}, "size is '\u00b2'; expected a whole number"),
+        ("bursts:2,size=" + "9" * 5000, {}, "size is '9.*; expected a whole number"),
         (7, {}, "arrivals is 7"),
     ],
 )

@@ -119,6 +119,23 @@ def test_times_in_a_bin_are_uniform(count: int) -> None:
     assert even == pytest.approx((np.arange(count) + 0.5) / count * 50)
 
 
+def test_rounding_does_not_leave_a_bin() -> None:
+    """The last request of each bin is at its end, up to rounding: the exponential number after it is 0."""
+
+    class LastAtTheEnd:
+        def standard_exponential(self, count: int) -> np.ndarray:
+            found = np.random.default_rng(5).standard_exponential(count)
+            found[3::4] = 0
+            return found
+
+    edges = np.cumsum(np.random.default_rng(6).random(901) * 2.0 ** np.arange(901))
+    counts = np.full(900, 3)
+    rows = expanded(Bins(edges[:-1], np.diff(edges), counts, counts), LastAtTheEnd(), evenly=False)  # type: ignore[arg-type]
+    times = np.concatenate([each.times_s for each in rows])
+    assert (times <= np.repeat(edges[:-1] + np.diff(edges), 3)).all()
+    assert times[2::3] == pytest.approx(edges[1:])
+
+
 def test_small_bins_are_uniform() -> None:
     """Many bins of 1 to 3 requests: places within the bin are uniform, and independent of each other."""
     from scipy import stats

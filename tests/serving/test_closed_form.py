@@ -182,6 +182,9 @@ def test_a_workload_is_a_load() -> None:
     assert (found.prompt, found.output, found.rate_per_s) == (250, 20, 3)
     assert found.prefix_hit == pytest.approx(50 / 250)
     assert Load.of(Workload(clients=8, prompt=10, output=20)).clients == 8
+    assert Load.of(Workload(arrivals="poisson:180/min", prompt=10, output=20)).rate_per_s == 3
+    with pytest.raises(LoadError, match="requests have no tokens; pass prompt and output"):
+        Load.of(Workload(rate_per_s=3))
     for other in (Workload(prompt=10, output=20), Workload(rate_per_s=1, prompt=1, output=1, turns=Turns(2))):
         with pytest.raises(LoadError):
             Load.of(other)

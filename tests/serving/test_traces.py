@@ -248,6 +248,15 @@ def test_missing_columns_are_named(tmp_path: Path) -> None:
         read(read_trace(write(tmp_path, text)))
 
 
+@pytest.mark.parametrize("time", ["nan", "inf", "-inf", "1e999"])
+def test_times_are_finite(tmp_path: Path, time: str) -> None:
+    text = f"Timestamp,Model,Request tokens,Response tokens\n5,a,4,8\n{time},a,4,8\n7,a,4,8\n"
+    path = write(tmp_path, text)
+    with pytest.raises(TraceError, match=r"line 3 of trace.csv: its time is -?(nan|inf); expected a finite number"):
+        read(read_trace(path))
+    assert read(read_trace(path, bad_rows="drop")).arrival_s.tolist() == [0.0, 2.0]
+
+
 def test_short_lines_are_named(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"line 3 of trace.csv has 2 values; expected 3"):
         read(read_trace(write(tmp_path, AZURE.replace(",3180,8", ",3180"))))

@@ -150,6 +150,24 @@ def test_traces_are_scaled_by_copies_and_thinning(factor: float) -> None:
         assert (copies == factor).all()
 
 
+@pytest.mark.parametrize("factor", [0.1, 0.5, 2.0, 3.3])
+@pytest.mark.parametrize("column", ["requests", "requests_per_min"])
+def test_bins_are_scaled_by_their_counts(tmp_path: Path, factor: float, column: str) -> None:
+    """The rates of the bins are scaled, and no two requests of one time come of it."""
+    path = tmp_path / "day.csv"
+    path.write_text(f"start_s,{column}\n0,30000\n60,0\n120,10000\n", encoding="utf-8")
+    found = parse_traffic(str(path), scale=factor).all()
+    counts = np.histogram(found.arrival_s, bins=[0, 60, 120, 180])[0]
+    assert counts == pytest.approx(factor * np.asarray([30_000, 0, 10_000]), abs=5 * (30_000 * factor) ** 0.5)
+    assert np.diff(found.arrival_s).min() > 0
+    if factor == 2 and column == "requests":
+        assert counts.tolist() == [60_000, 0, 20_000]
+    # A part of the trace is scaled in the same way as the whole.
+    assert len(parse_traffic(str(path)).between(0, 60).scaled(factor).all()) == pytest.approx(
+        30_000 * factor, abs=5 * (30_000 * factor) ** 0.5
+    )
+
+
 def test_thinning_makes_a_process_more_like_poisson() -> None:
     """Index of dispersion of the thinned process: 1 + share x (I - 1), each request being kept independently."""
     workload = Workload(arrivals="mmpp:20,burst=5,share=0.1,length_s=1", duration_s=100_000)

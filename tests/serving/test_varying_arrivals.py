@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from pyinfercost.serving.arrival_texts import parse_arrivals
 from pyinfercost.serving.arrivals import ArrivalsError
-from pyinfercost.serving.varying_arrivals import DAY_S, Modulation, Season, VaryingArrivals, peaked_profile
+from pyinfercost.serving.varying_arrivals import (
+    DAY_S,
+    Modulation,
+    Season,
+    VaryingArrivals,
+    _Chain,
+    peaked_profile,
+)
 from pyinfercost.serving.workload import Workload
 
 HOUR_S = 3600.0
@@ -189,6 +196,19 @@ def test_states_are_stationary_from_the_start() -> None:
     assert np.mean(begun) == pytest.approx(0.1, abs=5 * (0.1 * 0.9 / 3000) ** 0.5)
 
 
+def test_a_sojourn_at_the_start_goes_on_for_an_exponential_time() -> None:
+    """Exponential times have no memory: what is left of the first sojourn has the mean of its state."""
+    states = Modulation((0.0, 1.0, 5.0), (9.0, 1.0, 20.0))
+    ends, first = np.zeros(4000), np.zeros(4000)
+    for seed in range(4000):
+        starts, rates = _Chain(states, np.random.default_rng(seed)).between(0.0, 1000.0)
+        ends[seed], first[seed] = starts[1], rates[0]
+    for share, rate, sojourn_s in zip(states.shares, states.rates, states.sojourns_s, strict=True):
+        own = first == rate / states.mean_rate
+        assert own.mean() == pytest.approx(share, abs=5 * (share * (1 - share) / 4000) ** 0.5)
+        assert kolmogorov(ends[own], 1 - np.exp(-ends[own] / sojourn_s)) < 1.95
+
+
 def test_bursts_and_seasons_multiply() -> None:
     """The rate of a window is season x state: means by hour follow the season, and dispersion is above Poisson's."""
     found = arrivals_until(
@@ -265,6 +285,10 @@ def test_times_ascend_at_any_rate(
         (lambda: Modulation.of_bursts(2, 1.0, 60), "share is 1.0"),
         (lambda: VaryingArrivals(1.0, season="diurnal"), "season is 'diurnal'; expected a Season"),  # type: ignore[arg-type]
         (lambda: VaryingArrivals(1.0, growth_per_day=-1), "growth_per_day is -1"),
+        (
+            lambda: VaryingArrivals(1e-6, Season((1, 2), period_s=100)),
+            "the rate changes 0.02 times a second, and 1e-06 ",
+        ),
     ],
 )
 def test_bad_factors_are_refused(made: object, message: str) -> None:

@@ -23,6 +23,7 @@ TABLE = {
     "stored-sweeps": "fuzz.doors.stored_sweeps:StoredSweeps",
     "profiles": "fuzz.doors.profiles:Profiles",
     "simulations": "fuzz.doors.simulations:Simulations",
+    "traffic": "fuzz.doors.traffic:Traffic",
     "limits": "fuzz.doors.limits:Limits",
     "arguments": "fuzz.doors.arguments:Arguments",
     "command-line": "fuzz.doors.command_line:CommandLine",

@@ -44,7 +44,7 @@ def limit_text(random: Random) -> str:
 class Limits(Door):
     """`limit_of` a text and `CostBudget` of numbers."""
 
-    share = 5_000
+    share = 3_000
 
     def draw(self, random: Random) -> Value:
         """Return a limit, or none and a budget."""
