@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 _NOT_UNDER_LOAD = ("utilization",)
 _SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
 _TERMS = (
-    "storage_usd_per_month",
-    "staff_usd_per_month",
+    "committed",
+    "commitment",
+    "fixed",
+    "egress",
     "response_bytes",
-    "interruptions_per_h",
-    "notice_s",
-    "failures_per_h",
+    "serverless",
+    "memory_gb",
+    "interruptions",
     "start_hour",
 )
 _SHARED = (
@@ -69,20 +71,28 @@ _SHARED = (
 @click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p95<2,tpot_p95<50ms"; queue is the wait for service.')
 @click.option("--plan", is_flag=True, help="Search the cheapest mix within --slo, and verify it on the last day.")
 @click.option("--verify", metavar="TRAFFIC", help="With --plan: traffic to verify it on.")
-@click.option(
-    "--committed-share",
-    type=float,
-    metavar="SHARE",
-    help="With --plan: price of an hour that is paid ahead, over that of the deployment.",
-)
 @click.option("--committed", type=click.IntRange(min=0), metavar="N", help="Replicas that are paid all the time.")
-@click.option("--committed-usd-per-h", type=float, metavar="USD", help="Price of an hour of each of them.")
-@click.option("--storage-usd-per-month", type=float, metavar="USD", help="Images, weights, disks, logs.")
-@click.option("--staff-usd-per-month", type=float, metavar="USD", help="Share of the people who run it.")
+@click.option(
+    "--commitment",
+    metavar="TERMS",
+    help="Their price: discount=0.4,term_years=1 or usd_per_h=1.2,term_years=3; with --plan their number is found.",
+)
+@click.option(
+    "--fixed",
+    metavar="COSTS",
+    help="Costs of a month: staff_usd_per_month=4000,storage_gb=500,storage_usd_per_gb_month=0.023.",
+)
+@click.option("--egress", metavar="PRICE", help="Price of responses: aws, azure, gcp, USD per GB, or tiers.")
 @click.option("--response-bytes", type=float, metavar="BYTES", help="Bytes of a response that leave the cloud.")
-@click.option("--interruptions-per-h", type=float, metavar="N", help="Interruptions of a spot replica per hour.")
-@click.option("--notice-s", type=float, metavar="S", help="Time between the notice and the interruption.")
-@click.option("--failures-per-h", type=float, metavar="N", help="Losses of a replica without notice, per hour.")
+@click.option(
+    "--serverless", metavar="PRICE", help="Price by request and memory, such as aws-lambda; with --memory-gb."
+)
+@click.option("--memory-gb", type=float, metavar="GB", help="Memory of a replica that is billed by --serverless.")
+@click.option(
+    "--interruptions",
+    metavar="RATES",
+    help="What takes replicas away: cloud=aws,interruptions_per_h=0.05,failures_per_h=0.",
+)
 @click.option("--start-hour", type=float, metavar="H", help="Hour of the day at which the traffic begins.")
 @click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready.")
 @click.option("--varies-cold-starts", is_flag=True, help="Let cold starts vary within their bands.")
@@ -115,7 +125,6 @@ def fleet(
     slots: tuple[str, ...],
     plan: bool,
     verify: str | None,
-    committed_share: float | None,
     no_progress: bool,
     form: str,
     out: str | None,
@@ -132,8 +141,8 @@ def fleet(
         for name in _NOT_UNDER_LOAD:
             if options[name] is not None:
                 raise click.UsageError(f"--{name} has no effect on a fleet, which decides it; leave it out")
-        if not plan and (verify is not None or committed_share is not None):
-            raise click.UsageError("--verify and --committed-share go with --plan")
+        if not plan and verify is not None:
+            raise click.UsageError("--verify goes with --plan")
         places: list[Deployment | Slots] = [*map(_slots, slots), *_deployments(model, options)]
         if not places:
             raise click.UsageError("Missing option '--hardware' / '-H' with a MODEL, or '--slots'")
@@ -150,7 +159,7 @@ def fleet(
                 from ..fleets.plan_fleet import plan_fleet
 
                 result: Any = plan_fleet(
-                    model, traffic=traffic, on=places, verify=verify, committed_share=committed_share, progress=shown,
+                    model, traffic=traffic, on=places, verify=verify, progress=shown,
                     **given,
                 )  # fmt: skip
             else:
@@ -229,5 +238,4 @@ def _slots(text: str) -> Slots:
 def _terms(options: Mapping[str, Any]) -> Any:
     from ..fleets.terms import Terms
 
-    names = (*_TERMS, "committed", "committed_usd_per_h")
-    return Terms(**{name: options[name] for name in names if options[name] is not None})
+    return Terms(**{name: options[name] for name in _TERMS if options[name] is not None})

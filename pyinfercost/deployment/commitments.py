@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, TypeAlias
 
 from .._checks import Range, number, number_in
-from ..results.costs import SECONDS_PER_HOUR, USD_PER_H, Price, PriceError
+from ..results.bill import MONTH_S
+from ..results.costs import USD_PER_H, Price, PriceError
 from .prices import HOURS_PER_YEAR
 from .settings import settings_of
 
@@ -19,9 +20,6 @@ CommitmentLike: TypeAlias = "Commitment | str | Mapping[str, str | float]"
 
 FixedCostsLike: TypeAlias = "FixedCosts | str | Mapping[str, str | float]"
 """Costs of a month as `parse_fixed_costs` accepts them."""
-
-SECONDS_PER_MONTH = HOURS_PER_YEAR * SECONDS_PER_HOUR / 12
-"""Seconds of a twelfth of a year."""
 
 _COMMITMENT = {"term_years": Range(1e-3, 100, "years"), "discount": Range(1e-9, 0.999999), "usd_per_h": USD_PER_H}
 _USD = Range(1e-9, 1e12, "USD per month", zero=True)
@@ -124,7 +122,7 @@ class FixedCosts:
 
     def usd(self, seconds: float) -> float:
         """Return the USD of some seconds, as a share of a month."""
-        return self.usd_per_month * number(seconds, "seconds", _SECONDS, PriceError) / SECONDS_PER_MONTH
+        return self.usd_per_month * number(seconds, "seconds", _SECONDS, PriceError) / MONTH_S
 
 
 def parse_fixed_costs(value: FixedCostsLike) -> FixedCosts:

@@ -71,6 +71,7 @@ class Asked:
         max_batch_size: int,
         max_queue_delay_s: float,
         seed: int,
+        cold_start_s: float | None,
         settings: Mapping[str, Any],
     ) -> Asked:
         """Check the arguments of `fleet`, and read the traffic."""
@@ -97,7 +98,9 @@ class Asked:
         if requests.facts is None and any(isinstance(each, Deployment) and each.engine != "torch" for each in places):
             raise FleetError("requests have no tokens, and a serving engine needs them; pass prompt and output")
         facts = requests.facts or _NO_TOKENS
-        modeled = Modeled(model, workload, facts, objective, detail, max_batch_size, max_queue_delay_s, settings)
+        modeled = Modeled(
+            model, workload, facts, objective, detail, max_batch_size, max_queue_delay_s, settings, cold_start_s
+        )
         return cls(places, requests, rules, modeled.prepared(places), terms or Terms())
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..deployment import committed, egress_usd, parse_egress, provisioned_usd
 from ..results.bill import MONTH_S, USES, Bill, BillLine
 from ..results.costs import SECONDS_PER_HOUR
 
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..deployment import Commitment
     from .replicas import Replica
     from .terms import Terms
 
 _JOULES_PER_KWH = 3.6e6
-_GIGA = 1e9
+_GIGA, _MILLION = 1e9, 1e6
 _DAY_H = 24
 
 
@@ -32,6 +34,8 @@ class PaidPool:
         seconds_with: Place k: time with k replicas.
         work_j: Energy of its work; None if it is unknown.
         requests: Requests that it answered.
+        running_s: Request-seconds in service in each bin.
+        ready_replicas: Replicas that are kept ready whatever comes.
     """
 
     replica: Replica
@@ -40,6 +44,8 @@ class PaidPool:
     seconds_with: NDArray[np.float64]
     work_j: float | None
     requests: int
+    running_s: NDArray[Any]
+    ready_replicas: int
 
     @property
     def paid_s(self) -> NDArray[np.float64]:
@@ -110,84 +116,156 @@ def bill_of(
     """Return the bill; None without the price of a pool."""
     import numpy as np
 
-    lines: list[BillLine] = []
-    hourly: dict[str, NDArray[np.float64]] = {}
-    use_usd = dict.fromkeys(USES, 0.0)
     bins = pools[0].paid_s.size
-    shares = np.minimum(bin_s, np.maximum(0.0, duration_s - np.arange(bins) * bin_s)) / duration_s
+    seconds = np.minimum(bin_s, np.maximum(0.0, duration_s - np.arange(bins) * bin_s))
+    made = _Made([], dict.fromkeys(USES, 0.0), {}, seconds, duration_s)
     for pool in pools:
-        if pool.replica.usd_per_h is None:
+        if pool.terms.serverless is not None:
+            _serverless(pool, made)
+        elif pool.replica.usd_per_h is None:
             return None
-        paid = _machines(pool, lines, shares * duration_s)
-        # What is committed and not there is idle; all seconds of a bin have the same price.
-        charged_s = np.maximum(pool.paid_s, pool.terms.committed * shares * duration_s)
-        each = paid / np.maximum(1e-30, charged_s)
-        for use, seconds in pool.uses_s.items():
-            money = each * (seconds + (charged_s - pool.paid_s if use == "idle" else 0.0))
-            use_usd[use] += float(money.sum())
-            hourly[use] = hourly.get(use, np.zeros(bins)) + money
-        for line, spread in _others(pool, duration_s, shares):
-            lines.append(line)
-            hourly[line.kind] = hourly.get(line.kind, np.zeros(bins)) + spread
+        else:
+            _machines(pool, made)
+        _others(pool, made)
     return Bill(
         duration_s=duration_s,
-        lines=tuple(line for line in lines if line.quantity or line.usd),
-        use_usd=use_usd,
-        hourly_usd={name: tuple(values.tolist()) for name, values in hourly.items() if values.any()},
+        lines=tuple(line for line in made.lines if line.quantity or line.usd),
+        use_usd=made.use_usd,
+        hourly_usd={name: tuple(values.tolist()) for name, values in made.hourly.items() if values.any()},
         requests=requests,
         output_tokens=output_tokens,
     )
 
 
-def _machines(pool: PaidPool, lines: list[BillLine], bin_seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add the lines of machines; return what they cost in each bin."""
+@dataclass
+class _Made:
+    """A bill that is being made.
+
+    Attributes:
+        lines: Lines so far.
+        use_usd: Use of machines -> USD.
+        hourly: Kind or use -> USD in each bin.
+        seconds: Seconds of each bin.
+        duration_s: Seconds of all.
+    """
+
+    lines: list[BillLine]
+    use_usd: dict[str, float]
+    hourly: dict[str, NDArray[np.float64]]
+    seconds: NDArray[np.float64]
+    duration_s: float
+
+    def add(self, line: BillLine, spread: NDArray[np.float64]) -> None:
+        """Add a line that is spread over the bins."""
+        self.lines.append(line)
+        self.spread(line.kind, spread)
+
+    def spread(self, name: str, usd: NDArray[np.float64]) -> None:
+        """Add money over time."""
+        self.hourly[name] = self.hourly[name] + usd if name in self.hourly else usd
+
+
+def _machines(pool: PaidPool, made: _Made) -> None:
+    """Add hours of machines, and what they are used for."""
     import numpy as np
 
-    usd_per_s = (pool.replica.usd_per_h or 0.0) / SECONDS_PER_HOUR
-    committed = pool.terms.committed
-    ahead_usd_per_s = usd_per_s
-    if pool.terms.committed_usd_per_h is not None:
-        ahead_usd_per_s = pool.terms.committed_usd_per_h / SECONDS_PER_HOUR
-    ahead_s = committed * bin_seconds
+    replica, terms = pool.replica, pool.terms
+    usd_per_s = (replica.usd_per_h or 0.0) / SECONDS_PER_HOUR
+    ahead_usd_per_s = committed_usd_per_h(replica, terms.commitment_terms) / SECONDS_PER_HOUR
+    ahead_s = terms.committed * made.seconds
     # A fleet keeps what is committed; what an interruption takes away for a while is paid all the same.
     later_s = np.maximum(0.0, pool.paid_s - ahead_s)
-    kind = price_kind(pool.replica)
-    if committed:
-        hours = float(ahead_s.sum()) / SECONDS_PER_HOUR
-        lines.append(BillLine("committed", pool.replica.name, hours, "h", hours * SECONDS_PER_HOUR * ahead_usd_per_s))
-    hours = float(later_s.sum()) / SECONDS_PER_HOUR
-    lines.append(BillLine(kind, pool.replica.name, hours, "h", hours * SECONDS_PER_HOUR * usd_per_s))
-    found: NDArray[np.float64] = ahead_s * ahead_usd_per_s + later_s * usd_per_s
-    return found
+    for kind, several, each in (
+        ("committed", ahead_s, ahead_usd_per_s),
+        (price_kind(replica), later_s, usd_per_s),
+    ):
+        seconds = float(several.sum())
+        made.lines.append(BillLine(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each))
+    # All seconds of a bin have the same price; what is committed and not there is idle.
+    charged_s = np.maximum(pool.paid_s, ahead_s)
+    price = (ahead_s * ahead_usd_per_s + later_s * usd_per_s) / np.maximum(1e-30, charged_s)
+    for use, seconds_of_use in pool.uses_s.items():
+        money = price * (seconds_of_use + (charged_s - pool.paid_s if use == "idle" else 0.0))
+        made.use_usd[use] += float(money.sum())
+        made.spread(use, money)
 
 
-def _others(
-    pool: PaidPool, duration_s: float, shares: NDArray[np.float64]
-) -> list[tuple[BillLine, NDArray[np.float64]]]:
-    """Return what is paid besides machines, and how it is spread over the bins."""
-    found = []
+def _serverless(pool: PaidPool, made: _Made) -> None:
+    """Add requests, memory while they run, and memory that is kept ready.
+
+    Requests run in memory that is kept ready as far as it goes, by the means of each bin. A start is billed to the
+    request that waits for it.
+    """
+    import numpy as np
+
+    price, gb = pool.terms.serverless_price, pool.terms.memory_gb or 0.0
+    if price is None:
+        return
+    name = pool.replica.name
+    busy = pool.running_s
+    share = busy / busy.sum() if busy.sum() else made.seconds / made.duration_s
+    usd = pool.requests * price.usd_per_request
+    made.add(BillLine("requests", name, pool.requests / _MILLION, "million", usd), usd * share)
+    mean_s = float(busy.sum()) / max(1, pool.requests)
+    billed = busy * (price.billed_s(mean_s) / mean_s if mean_s else 1.0)
+    ready_s = np.minimum(billed, pool.ready_replicas * made.seconds)
+    demand_s = billed - ready_s + pool.bins["starting_s"]
+    memory = demand_s * gb * price.usd_per_gb_s
+    made.add(BillLine("memory", name, float(demand_s.sum()) * gb, "GB s", float(memory.sum())), memory)
+    made.use_usd["busy"] += usd + float(memory.sum())
+    if not pool.ready_replicas:
+        return
+    kept = np.array([provisioned_usd(price, each, gb=gb, environments=pool.ready_replicas) for each in made.seconds])
+    each_usd = price.provisioned_busy_usd_per_gb_s
+    running = ready_s * gb * (price.usd_per_gb_s if each_usd is None else each_usd)
+    quantity = pool.ready_replicas * made.duration_s * gb
+    made.add(BillLine("provisioned", name, quantity, "GB s", float((kept + running).sum())), kept + running)
+    used = ready_s / np.maximum(1e-30, pool.ready_replicas * made.seconds)
+    made.use_usd["busy"] += float((running + kept * used).sum())
+    made.use_usd["idle"] += float((kept * (1 - used)).sum())
+
+
+def _others(pool: PaidPool, made: _Made) -> None:
+    """Add what is paid besides machines."""
     terms, on = pool.terms, pool.replica.on
-    months = duration_s / MONTH_S
-    for kind, usd in (("storage", terms.storage_usd_per_month), ("staff", terms.staff_usd_per_month)):
+    months = made.duration_s / MONTH_S
+    even = made.seconds / made.duration_s
+    fixed = terms.fixed_costs
+    for kind, usd in (("storage", fixed.storage_usd_per_month), ("staff", fixed.staff_usd_per_month)):
         if usd:
-            found.append((BillLine(kind, "", months, "month", usd * months), usd * months * shares))
+            made.add(BillLine(kind, "", months, "month", usd * months), usd * months * even)
     price = None if on is None else on.device_price
     energy = pool.energy_j()
     if price is not None and price.usd_per_kwh and energy is not None:
         kwh = energy / _JOULES_PER_KWH * price.pue
-        usd = float(kwh.sum()) * price.usd_per_kwh
-        found.append((BillLine("electricity", "", float(kwh.sum()), "kWh", usd), kwh * price.usd_per_kwh))
+        total = float(kwh.sum())
+        made.add(BillLine("electricity", "", total, "kWh", total * price.usd_per_kwh), kwh * price.usd_per_kwh)
     size = terms.response_bytes
     if size is None and on is not None and on.transfer is not None:
         size = on.data_transfer.response_bytes
-    usd_per_gb = 0.0 if on is None else on.data_transfer.egress_usd_per_gb
-    if size and usd_per_gb:
+    egress = terms.egress_price
+    if egress is None and on is not None:
+        egress = parse_egress(on.data_transfer.egress_usd_per_gb)
+    if size and egress is not None:
         gigabytes = size * pool.requests / _GIGA
+        # Tiers are those of a month.
+        usd = egress_usd(egress, gigabytes / months) * months
         busy = pool.bins["busy_s"]
-        spread = busy / busy.sum() if busy.sum() else shares
-        line = BillLine("egress", "", gigabytes, "GB", gigabytes * usd_per_gb)
-        found.append((line, line.usd * spread))
-    return found
+        if usd:
+            made.add(
+                BillLine("egress", egress.name, gigabytes, "GB", usd), usd * (busy / busy.sum() if busy.sum() else even)
+            )
+
+
+def committed_usd_per_h(replica: Replica, commitment: Commitment | None) -> float:
+    """Return the price of a replica in an hour that is paid ahead; that of the deployment without a commitment."""
+    usd_per_h = replica.usd_per_h or 0.0
+    if commitment is None:
+        return usd_per_h
+    price = None if replica.on is None else replica.on.device_price
+    if price is None or not price.usd_per_h:
+        return usd_per_h * (1 - commitment.discount) if commitment.discount is not None else commitment.usd_per_h or 0.0
+    return usd_per_h * committed(price, commitment).usd_per_h / price.usd_per_h
 
 
 def price_kind(replica: Replica) -> str:

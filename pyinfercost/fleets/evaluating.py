@@ -7,9 +7,11 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from ..deployment import FixedCosts
 from ..results.bill import MONTH_S
 from .autoscaler_texts import parse_autoscaler
-from .replicas import Modeled, Replica, Slots, with_cold_start
+from .billing import committed_usd_per_h
+from .replicas import Modeled, Replica, Slots
 from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
 from .traffic import Traffic
@@ -30,13 +32,11 @@ class PoolPoint:
         place: Number of its deployment.
         policy: Its autoscaler as text.
         committed: Replicas that are paid all the time.
-        committed_usd_per_h: Price of an hour of each; None for that of the deployment.
     """
 
     place: int
     policy: str
     committed: int = 0
-    committed_usd_per_h: float | None = None
 
 
 Point = tuple[PoolPoint, ...]
@@ -53,7 +53,6 @@ class Context:
         parts: Name of a part of the traffic -> the part.
         rules: What fleets have in common.
         terms: What is paid besides.
-        cold_start_s: Cold start in the place of that of the deployments.
     """
 
     key: str
@@ -62,7 +61,6 @@ class Context:
     parts: Mapping[str, Traffic]
     rules: Rules
     terms: Terms
-    cold_start_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +95,7 @@ class PlaceFacts:
     Attributes:
         name: The deployment in words.
         usd_per_h: Price of a replica.
+        ahead_share: Price of an hour that is paid ahead, over it.
         concurrency: Requests that a replica serves at once.
         needed: Requests in service in each second if none waited, of the whole traffic, in means over `step_s`.
         most: The highest of them in each such step.
@@ -106,6 +105,7 @@ class PlaceFacts:
 
     name: str
     usd_per_h: float
+    ahead_share: float
     concurrency: float
     needed: NDArray[np.float64] = field(repr=False)
     most: NDArray[np.float64] = field(repr=False)
@@ -135,7 +135,7 @@ class _Memory:
     def replica(self, context: Context, place: int) -> Replica:
         """Return the replica of a deployment."""
         if place not in self.replicas:
-            self.replicas[place] = with_cold_start(context.modeled.replica(context.places[place]), context.cold_start_s)
+            self.replicas[place] = context.modeled.replica(context.places[place])
         return self.replicas[place]
 
 
@@ -161,6 +161,7 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
     return PlaceFacts(
         name=replica.name,
         usd_per_h=usd_per_h,
+        ahead_share=committed_usd_per_h(replica, context.terms.commitment_terms) / max(1e-30, usd_per_h),
         concurrency=replica.concurrency,
         needed=shaped.mean(axis=1),
         most=shaped.max(axis=1),
@@ -191,8 +192,8 @@ def _case(context: Context, point: Point, part: str) -> FleetCase:
 def _terms_of(terms: Terms, point: PoolPoint, *, first: bool) -> Terms:
     """Return the terms of a pool: what is paid by the month is paid once, with the first pool."""
     if not first:
-        terms = replace(terms, storage_usd_per_month=0.0, staff_usd_per_month=0.0)
-    return replace(terms, committed=point.committed, committed_usd_per_h=point.committed_usd_per_h)
+        terms = replace(terms, fixed=FixedCosts())
+    return replace(terms, committed=point.committed)
 
 
 def evaluate(context: Context, points: Sequence[Point], part: str) -> list[Found]:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
 from .asking import Asked, policies_of
 from .autoscalers import Autoscaler
-from .replicas import FleetError, Replica, Slots, with_cold_start
+from .replicas import FleetError, Replica, Slots
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
 from .traffic import Traffic
@@ -72,7 +72,8 @@ def fleet(
             `"ray"`, `"sagemaker"`, `"lambda"`, `"cloudrun"`, `"zero"`, `"seasonal"`, `"oracle"` (the bound).
         slo: Limits of latencies, as in `serve`: `"ttft_p99<2,tpot_p50<0.03"`; `queue` is the wait before service.
         terms: What is paid besides the hours of machines, or ahead, and what interrupts replicas.
-        detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each step of the engine's scheduler.
+        detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each step of the engine's
+            scheduler.
         routing: `"least_loaded"`, or `"first"`: replicas are filled one after the other.
         prompt: Tokens of prompts, where the traffic has none.
         output: Tokens of answers, likewise.
@@ -105,17 +106,17 @@ def fleet(
         model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
         duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
         timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed,
-        settings=settings,
+        cold_start_s=cold_start_s, settings=settings,
     )  # fmt: skip
     policies = policies_of(autoscaler)
-    replicas, out = replicas_of(asked, cold_start_s)
+    replicas, out = replicas_of(asked)
     return compare(
         [(each, policy, asked.terms) for each in replicas for policy in policies],
         asked.traffic, asked.rules, out, threads=threads, progress=progress,
     )  # fmt: skip
 
 
-def replicas_of(asked: Asked, cold_start_s: float | None) -> tuple[list[Replica], dict[str, str]]:
+def replicas_of(asked: Asked) -> tuple[list[Replica], dict[str, str]]:
     """Return the replicas of deployments that can serve the model, and why others cannot.
 
     Raises:
@@ -126,7 +127,7 @@ def replicas_of(asked: Asked, cold_start_s: float | None) -> tuple[list[Replica]
     reasons: list[InputError] = []
     for each in asked.places:
         try:
-            found.append(with_cold_start(asked.modeled.replica(each), cold_start_s))
+            found.append(asked.modeled.replica(each))
         except FleetError:
             raise
         except InputError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment
@@ -37,7 +36,6 @@ def plan_fleet(
     slo: SLOLike,
     autoscaler: AutoscalerLike | Sequence[AutoscalerLike] = POLICIES,
     verify: TrafficLike | None = None,
-    committed_share: float | None = None,
     terms: Terms | None = None,
     detail: str = "fast",
     routing: str = "least_loaded",
@@ -69,9 +67,8 @@ def plan_fleet(
         slo: Limits of latencies: `"ttft_p95<2,tpot_p95<0.05"`.
         autoscaler: Autoscalers to try. `"scheduled"` without hours has those that the traffic needs in each hour.
         verify: Traffic to simulate the winner on.
-        committed_share: Price of an hour that is paid ahead, over that of the deployment: 0.6 for a commitment that
-            saves 40 %. None plans without commitments.
-        terms: As in `fleet`, likewise the next ones.
+        terms: As in `fleet`, without `committed`, which is found: with `Terms(commitment="discount=0.4,term_years=1")`
+            replicas are paid ahead as far as that is cheaper. The next ones are those of `fleet`.
         detail: Of engines.
         routing: How requests are shared.
         prompt: Tokens of prompts, where the traffic has none.
@@ -105,10 +102,10 @@ def plan_fleet(
         model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
         duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
         timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed,
-        settings=settings,
+        cold_start_s=cold_start_s, settings=settings,
     )  # fmt: skip
     if asked.terms.committed:
-        raise FleetError("committed of terms is given, and a plan finds it; pass committed_share instead")
+        raise FleetError("committed of terms is given, and a plan finds it; pass commitment, its price, instead")
     parts = _parts(asked.traffic, divide=verify is None)
     if verify is not None:
         following = parse_traffic(verify, prompt=prompt, output=output, scale=scale, seed=seed + 1)
@@ -116,15 +113,13 @@ def plan_fleet(
     search = Search(
         Context(
             key=uuid.uuid4().hex,
-            modeled=replace(asked.modeled),
+            modeled=asked.modeled,
             places=asked.places,
             parts=parts,
             rules=asked.rules,
             terms=asked.terms,
-            cold_start_s=cold_start_s,
         ),
         policies_of(autoscaler),
-        committed_share=committed_share,
         executor=executor,
         progress=progress,
     )

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._checks import Range, number, shown, text, whole
-from ..deployment import Deployment, cold_start, recorded_graphs
+from ..deployment import ColdStart, Deployment, Startup, cold_start, recorded_graphs
 from ..errors import InputError
+from ..predict.estimate import estimate
 from ..serving.closed_form import Load, closed_form
 from ..serving.runs import Facts, Run, simulated_server
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, phases_of, tables_of
 from ..serving.servers import Servers
+from ..sources.captured import graph_over
 from ..sweeps.sweep import sweep
 from .autoscalers import ReplicaLoad
 
@@ -81,6 +83,28 @@ class Slots:
                 self.__dict__[name] = number(getattr(self, name), name, within, FleetError)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Time from the creation of a replica until it is ready.
+
+    Attributes:
+        seconds: Typical seconds.
+        low_s: Low end of their band.
+        high_s: High end.
+        parts: Part -> its seconds; empty if the whole is given.
+    """
+
+    seconds: float
+    low_s: float
+    high_s: float
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def given(cls, seconds: float) -> Start:
+        """Return a time without a band."""
+        return cls(seconds, seconds, seconds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Replica:
     """A replica as a fleet runs it.
@@ -97,7 +121,7 @@ class Replica:
         service_s: Mean seconds of a request.
         usd_per_h: Price of an hour; None without a price.
         devices: Devices that it occupies; 0 if they are unknown.
-        cold_start_s: Seconds from its creation until it is ready, and the ends of their band.
+        start: How long it takes to be ready.
         idle_w: Power of a replica without requests, in watts; None if it is unknown.
     """
 
@@ -112,9 +136,7 @@ class Replica:
     service_s: float
     usd_per_h: float | None
     devices: int
-    cold_start_s: float
-    cold_start_low_s: float
-    cold_start_high_s: float
+    start: Start
     idle_w: float | None
 
     @property
@@ -134,7 +156,7 @@ class Replica:
             rate_per_s=self.rate_per_s,
             mean_in_flight=work_s / in_flight.size,
             peak_in_flight=float(in_flight.max()),
-            cold_start_s=self.cold_start_s,
+            cold_start_s=self.start.seconds,
         )
 
 
@@ -151,6 +173,7 @@ class Modeled:
         max_batch_size: Most items of a batch of a model without tokens.
         max_queue_delay_s: Time that an item waits for others.
         settings: Settings of the scheduler of an engine.
+        cold_start_s: Seconds until a replica is ready; None for the sum of its parts.
         phases: The graphs of a language model; None if no deployment has an engine.
     """
 
@@ -162,6 +185,7 @@ class Modeled:
     max_batch_size: int = 8
     max_queue_delay_s: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
+    cold_start_s: float | None = None
     phases: Phases | None = None
 
     def __post_init__(self) -> None:
@@ -169,6 +193,8 @@ class Modeled:
             raise FleetError(f"detail is {shown(self.detail)}; expected {' or '.join(DETAILS)}")
         whole(self.max_batch_size, "max_batch_size", _BATCH, FleetError)
         number(self.max_queue_delay_s, "max_queue_delay_s", _DELAY, FleetError)
+        if self.cold_start_s is not None:
+            self.__dict__["cold_start_s"] = number(self.cold_start_s, "cold_start_s", _DELAY, FleetError)
 
     def prepared(self, places: Sequence[Deployment | Slots]) -> Modeled:
         """Return the model with the graphs that its deployments need, captured once.
@@ -191,7 +217,7 @@ class Modeled:
             InputError: It cannot serve the model.
         """
         if isinstance(place, Slots):
-            return _of_slots(place)
+            return _of_slots(place, self.cold_start_s)
         if self.phases is not None and place.engine in _ENGINES:
             return self._of_engine(place, self.phases)
         return self._of_batches(place)
@@ -206,13 +232,11 @@ class Modeled:
         blocks = blocks_of(costs, scheduler, self.facts)
         run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
         concurrency, prompt_s, token_s, service_s = self._at_objective(costs, scheduler, run)
+        started = on.replace(startup=_STARTUP_OF_ENGINE) if on.startup is None else on
         graphs = recorded_graphs(on.engine, on.execution, on.settings)
-        start = cold_start(on.machine, costs.weight_bytes, on.replica_startup, engine=on.engine, graphs=graphs)
-        if start is None:
-            raise FleetError(
-                f"the cold start on {on.machine.id} is unknown: its file has no link to the host, or the warm-up of "
-                f"engine {on.engine} is not known; pass startup='warmup=SECONDS', or another machine"
-            )
+        start = cold_start(
+            on.machine, costs.weight_bytes, started.replica_startup, engine=on.engine, graphs=graphs
+        )  # fmt: skip
         return Replica(
             name=_name_of(on),
             on=on,
@@ -225,9 +249,7 @@ class Modeled:
             service_s=service_s,
             usd_per_h=costs.usd_per_h,
             devices=costs.devices,
-            cold_start_s=start.seconds,
-            cold_start_low_s=start.low_s,
-            cold_start_high_s=start.high_s,
+            start=self._start(on, start),
             idle_w=costs.idle_w * costs.copies if isfinite(costs.idle_w) else None,
         )
 
@@ -264,6 +286,21 @@ class Modeled:
         service_s = reading_s + token_s * (means["output"] - 1)
         return clients[at] * costs.copies, reading_s / means["prompt"], token_s, service_s
 
+    def _start(self, on: Deployment, known: ColdStart | None) -> Start:
+        """Return how long a replica takes to be ready.
+
+        Raises:
+            FleetError: That is unknown.
+        """
+        if self.cold_start_s is not None:
+            return Start.given(self.cold_start_s)
+        if known is None:
+            raise FleetError(
+                f"the cold start on {on.machine.id} is unknown: its file has no link to the host, or the warm-up of "
+                f"engine {on.engine} is not known; pass cold_start_s, or startup='warmup=SECONDS'"
+            )
+        return Start(known.seconds, known.low_s, known.high_s, {part.name: part.seconds for part in known.parts})
+
     # ---- models without tokens ----
 
     def _of_batches(self, on: Deployment) -> Replica:
@@ -273,15 +310,18 @@ class Modeled:
                 f"model is {shown(model)}; expected one model for engine {on.engine!r}: a spec such as "
                 "torchvision:resnet50, a file, or a graph"
             )
-        spec = model if isinstance(model, _core.Graph) else fspath(model)
         sizes = range(1, self.max_batch_size + 1)
-        points = sweep(spec, on=on, batch=sizes)
+        graph = model
+        if not isinstance(graph, _core.Graph):
+            graph = graph_over(fspath(graph), {"batch": [1, max(2, self.max_batch_size)]}).graph
+        started = on.replace(startup=_STARTUP) if on.startup is None else on
+        points = sweep(graph, on=on, batch=sizes)
+        start = estimate(graph, on=started, batch=self.max_batch_size).cold_start
         latency = [float(each) for each in points["latency_s"]]
         if on.transfer is not None and not on.data_transfer.overlapped:
             latency = [each + float(more) for each, more in zip(latency, points["transfer_s"], strict=True)]
         joules = [float(each) for each in points["energy_j"]]
         row = points.to_rows()[-1]
-        cold_s = float(row["cold_start_s"]) if row["cold_start_s"] is not None else 0.0
         service_s = latency[-1]
         idle_w = on.machine.power_w.get("idle")
         return Replica(
@@ -301,17 +341,18 @@ class Modeled:
             service_s=service_s,
             usd_per_h=row.get("usd_per_h"),
             devices=on.devices,
-            cold_start_s=cold_s,
-            cold_start_low_s=cold_s,
-            cold_start_high_s=cold_s,
+            start=self._start(on, start),
             idle_w=idle_w if isfinite(joules[0]) else None,
         )
 
 
 _ENGINES = ("vllm", "sglang", "trtllm")
+_STARTUP_OF_ENGINE = Startup(image_gb=0.0, warmup="engine")
+_STARTUP = Startup(image_gb=0.0)
+"""Starts of replicas that are not stated: a container of an image that the machine has, which warms its engine up."""
 
 
-def _of_slots(slots: Slots) -> Replica:
+def _of_slots(slots: Slots, cold_start_s: float | None) -> Replica:
     return Replica(
         name=slots.name,
         on=None,
@@ -324,9 +365,7 @@ def _of_slots(slots: Slots) -> Replica:
         service_s=slots.service_s,
         usd_per_h=slots.usd_per_h,
         devices=0,
-        cold_start_s=slots.cold_start_s,
-        cold_start_low_s=slots.cold_start_s,
-        cold_start_high_s=slots.cold_start_s,
+        start=Start.given(slots.cold_start_s if cold_start_s is None else cold_start_s),
         idle_w=slots.idle_w,
     )
 
@@ -354,11 +393,3 @@ def _name_of(on: Deployment) -> str:
     parts = [on.machine.id, on.engine if on.engine != "torch" else on.execution, on.precision]
     layout = str(on.rank_layout)
     return " ".join(filter(None, (*parts, layout if on.devices > 1 else "")))
-
-
-def with_cold_start(replica: Replica, seconds: float | None) -> Replica:
-    """Return a replica with another cold start; None leaves it as it is."""
-    if seconds is None:
-        return replica
-    value = number(seconds, "cold_start_s", _DELAY, FleetError)
-    return replace(replica, cold_start_s=value, cold_start_low_s=value, cold_start_high_s=value)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import Range, number, shown
+from ..deployment import Interruptions, parse_interruptions
+from ..deployment.facts import facts
 from ..results.fleet_result import (
     FLEET_LATENCIES,
     FleetDemand,
@@ -120,9 +122,9 @@ class FleetCase:
     def _pool(self, pool: PoolCase, load: ReplicaLoad) -> _core.FleetPool:
         replica, scaler, terms = pool.replica, pool.autoscaler, pool.terms
         spread = 0.0
-        if self.rules.varies_cold_starts and replica.cold_start_low_s > 0:
-            spread = log(replica.cold_start_high_s / replica.cold_start_low_s) / (2 * _NINETY_OF_NORMAL)
-        spot = price_kind(replica) == "spot"
+        if self.rules.varies_cold_starts and replica.start.low_s > 0:
+            spread = log(replica.start.high_s / replica.start.low_s) / (2 * _NINETY_OF_NORMAL)
+        rates = rates_of(pool)
         return _core.FleetPool(
             replica=replica.core,
             autoscaler=scaler.core(load),
@@ -131,13 +133,26 @@ class FleetCase:
             min_replicas=max(scaler.min_replicas, terms.committed),
             max_replicas=max(terms.committed, _MOST_REPLICAS if scaler.max_replicas is None else scaler.max_replicas),
             start_replicas=max(terms.committed, scaler.starts_with(load)),
-            cold_start_s=replica.cold_start_s,
+            cold_start_s=replica.start.seconds,
             cold_start_spread=min(_SHARE.high, spread),
             max_drain_s=inf,
-            interruptions_per_h=terms.interruptions_per_h if spot else 0.0,
-            notice_s=terms.notice_s,
-            failures_per_h=terms.failures_per_h,
+            interruptions_per_h=rates.interruptions_per_h,
+            notice_s=rates.notice_s,
+            failures_per_h=rates.failures_per_h,
         )
+
+
+def rates_of(pool: PoolCase) -> Interruptions:
+    """Return what takes the replicas of a pool away: interruptions if they are on spot machines, and failures."""
+    given = pool.terms.interruption_rates
+    spot = price_kind(pool.replica) == "spot"
+    if given is not None:
+        return given if spot else replace(given, interruptions_per_h=0.0)
+    if not spot:
+        return Interruptions(interruptions_per_h=0.0, failures_per_h=0.0)
+    price = None if pool.replica.on is None else pool.replica.on.device_price
+    cloud = "" if price is None else price.cloud
+    return parse_interruptions(cloud if cloud in facts()["interruptions"] else {})
 
 
 def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: Mapping[str, Any]) -> FleetCase:
@@ -240,6 +255,8 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
         seconds_with=np.bincount(need.astype(int)).astype(float),
         work_j=None,
         requests=traffic.requests,
+        running_s=busy_s * replica.concurrency,
+        ready_replicas=0,
     )
     load = replica.load(in_flight, work_of(replica, traffic))
     counts = dict.fromkeys(("starts", "cancelled", "interrupted", "failed"), 0)
@@ -299,6 +316,8 @@ def _paid(pool: PoolCase, raw: Mapping[str, Any]) -> PaidPool:
         seconds_with=np.asarray(raw["seconds_with"]),
         work_j=float(raw["energy_j"]) if pool.replica.idle_w is not None else None,
         requests=int(raw["requests"]),
+        running_s=np.asarray(raw["running_s"]),
+        ready_replicas=pool.autoscaler.min_replicas,
     )
 
 
@@ -320,7 +339,8 @@ def _pool(
         price=price_text(pool.replica),
         usd_per_h=pool.replica.usd_per_h,
         concurrency=pool.replica.concurrency,
-        cold_start_s=pool.replica.cold_start_s,
+        cold_start_s=pool.replica.start.seconds,
+        cold_start_parts=dict(pool.replica.start.parts),
         peak_replicas=int(raw["peak"]),
         mean_replicas=reserved / duration_s if duration_s else 0.0,
         starts=int(raw["starts"]),
@@ -399,6 +419,11 @@ def _notes(case: FleetCase) -> tuple[str, ...]:
     found = []
     if case.rules.detail == "fast" and any(isinstance(each.replica.core, _core.TokenReplica) for each in case.pools):
         found.append("engines with memory by tokens and without prefix caches; detail='full' has each step")
-    if any(price_kind(each.replica) == "spot" and not each.terms.interruptions_per_h for each in case.pools):
-        found.append("spot machines without interruptions: their rate is not published; pass interruptions_per_h")
+    for pool in case.pools:
+        rates = rates_of(pool)
+        if price_kind(pool.replica) == "spot" and rates.assumed:
+            found.append(
+                f"spot machines are assumed to be interrupted {rates.interruptions_per_h:g} times an hour, with a "
+                f"notice of {rates.notice_s:g} s; pass interruptions"
+            )
     return tuple(found)

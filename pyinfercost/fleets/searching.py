@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
-from .._checks import Range, number
 from ..errors import InputError, InputTypeError
 from ..results.fleet_plan import FleetPlan, PlanChoice
 from ..serving.objectives import SLOError
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 POLICIES = ("static", "scheduled", "kpa", "hpa", "ray", "seasonal", "cloudrun", "zero")
 """Autoscalers that a plan tries by default."""
 
-_SHARE = Range(1e-3, 1.0)
 _BATCH = 4  # deployments that are tried together, before bounds are compared
 _FOLLOWED = 24  # fleets that are simulated on all of the traffic
 _TUNED = 6  # of them, whose targets are changed
@@ -59,14 +57,12 @@ class Search:
     Attributes:
         context: What all points share.
         policies: Autoscalers.
-        committed_share: Price of an hour that is paid ahead, over that of the deployment; None without such prices.
         executor: Where points are evaluated; None for threads of this process.
         progress: Called with points that are done and their number, now and then.
     """
 
     context: Context
     policies: Sequence[Autoscaler]
-    committed_share: float | None = None
     executor: Executor | None = None
     progress: Progress | None = None
     facts: dict[int, PlaceFacts] = field(default_factory=dict)
@@ -83,8 +79,6 @@ class Search:
         if given is not None and not isinstance(given, Executor):
             hint = "; pass client.get_executor() of a dask client" if hasattr(given, "get_executor") else ""
             raise InputTypeError(f"executor is {given!r}; expected a concurrent.futures.Executor{hint}")
-        if self.committed_share is not None:
-            number(self.committed_share, "committed_share", _SHARE, FleetError)
 
     @property
     def _first(self) -> str:
@@ -187,15 +181,14 @@ class Search:
 
     def _commit(self) -> None:
         """Pay for as many replicas ahead as are there for long enough."""
-        if self.committed_share is None:
+        if self.context.terms.commitment is None:
             return
         points = []
         for each in self._best_by_place(_TUNED):
             pool = each.point[-1]
-            count = committed_replicas(each.found.seconds_with, self.committed_share)
+            count = committed_replicas(each.found.seconds_with, self.facts[pool.place].ahead_share)
             if count and len(each.point) == 1:
-                price = self.facts[pool.place].usd_per_h * self.committed_share
-                points.append((replace(pool, committed=count, committed_usd_per_h=price),))
+                points.append((replace(pool, committed=count),))
         self._evaluate(self._grouped(points), "all")
 
     def _mix(self) -> None:
@@ -213,10 +206,9 @@ class Search:
                 if pool.place == place or isinstance(parse_autoscaler(pool.policy), (Static, Scheduled)):
                     continue
                 for count in sorted(counts):
-                    price = None if self.committed_share is None else facts.usd_per_h * self.committed_share
-                    base = PoolPoint(place, f"static:{count}", committed=count, committed_usd_per_h=price)
+                    base = PoolPoint(place, f"static:{count}", committed=count)
                     scaler = _to_zero(parse_autoscaler(pool.policy))
-                    points.append((base, replace(pool, policy=str(scaler), committed=0, committed_usd_per_h=None)))
+                    points.append((base, replace(pool, policy=str(scaler), committed=0)))
         self._evaluate(self._grouped(points), "all")
 
     def _refine(self) -> None:
@@ -241,11 +233,10 @@ class Search:
             changes += [{"target_utilization": each} for each in targets if 0 < each <= 1]
         for each in changes:
             yield (*point[:-1], replace(pool, policy=str(replace(scaler, **each))))
-        if self.committed_share is not None and len(point) == 1:
-            price = self.facts[pool.place].usd_per_h * self.committed_share
+        if self.context.terms.commitment is not None and len(point) == 1:
             for count in (pool.committed - 1, pool.committed + 1):
                 if count >= 0:
-                    yield (replace(pool, committed=count, committed_usd_per_h=price if count else None),)
+                    yield (replace(pool, committed=count),)
         if len(point) > 1:
             base = point[0]
             for count in (base.committed - 1, base.committed + 1):

@@ -1,17 +1,32 @@
-"""What is paid besides the hours of machines, and which of these are paid ahead."""
+"""What is paid besides the hours of machines, which of these are paid ahead, and what takes machines away."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, number, whole
+from ..deployment import (
+    Commitment,
+    Egress,
+    FixedCosts,
+    Interruptions,
+    Serverless,
+    parse_commitment,
+    parse_egress,
+    parse_fixed_costs,
+    parse_interruptions,
+    parse_serverless,
+)
 from ..errors import InputError
 
-_USD = Range(0.0, 1e12, "USD")
+if TYPE_CHECKING:
+    from ..deployment import CommitmentLike, EgressLike, FixedCostsLike, InterruptionsLike, ServerlessLike
+
 _BYTES = Range(0.0, 1e15, "bytes")
 _GRAMS = Range(0.0, 1e5, "grams per kWh")
-_RATE = Range(0.0, 3600.0, "per hour")
-_SECONDS = Range(0.0, 1e7, "s")
+_HOUR = Range(0.0, 24.0, "h")
+_GB = Range(1e-6, 1e6, "GB")
 _REPLICAS = Range(0, 2**20)
 _HOURS = 24
 
@@ -22,47 +37,85 @@ class TermsError(InputError):
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """Terms of a fleet: what is paid ahead, what is interrupted, and what costs by the month.
+    """Terms of a fleet: what is paid ahead, what costs by the month or by request, and what is interrupted.
 
     Attributes:
         committed: Replicas that are paid all the time, whether they are used or not; the fleet keeps at least as many.
-        committed_usd_per_h: Price of an hour of each; None for that of the deployment.
-        storage_usd_per_month: Images and weights in a registry, disks, logs.
-        staff_usd_per_month: Share of the people who run it.
-        response_bytes: Bytes of a response that leave the cloud; None for those of `transfer` of the deployment.
+        commitment: Their price: a `Commitment`, or text such as `"discount=0.4,term_years=1"`; None for that of the
+            deployment.
+        fixed: Costs of a month: `FixedCosts`, or text such as `"staff_usd_per_month=4000"`.
+        egress: Price of responses that leave the cloud, such as `"aws"`; None for that of `transfer` of the deployment.
+        response_bytes: Bytes of a response; None for those of `transfer` of the deployment.
+        serverless: Price by request and by memory, in the place of hours, such as `"aws-lambda"`. Requests are billed
+            for their service and for the start that they wait for.
+        memory_gb: Memory of a replica that is billed so, in GB.
+        interruptions: What takes replicas away: rates as text, such as `"cloud=aws,interruptions_per_h=0.05"`.
+            Interruptions are those of spot machines; failures are those of all. None for spot machines with the notice
+            of their cloud and rates that are assumed.
         grid_profile_g_per_kwh: Carbon intensity of the grid in each hour of a day; empty for the mean of the place.
         start_hour: Hour of the day at which the traffic begins.
-        interruptions_per_h: Interruptions of a replica on spot machines, per hour. They are not published: an input.
-        notice_s: Time between the notice and the end of such a replica, in which it takes no more requests.
-        failures_per_h: Losses of a replica without notice, per hour.
     """
 
     committed: int = 0
-    committed_usd_per_h: float | None = None
-    storage_usd_per_month: float = 0.0
-    staff_usd_per_month: float = 0.0
+    commitment: CommitmentLike | None = None
+    fixed: FixedCostsLike = field(default_factory=FixedCosts)
+    egress: EgressLike | None = None
     response_bytes: float | None = None
-    grid_profile_g_per_kwh: tuple[float, ...] = field(default=())
+    serverless: ServerlessLike | None = None
+    memory_gb: float | None = None
+    interruptions: InterruptionsLike | None = None
+    grid_profile_g_per_kwh: tuple[float, ...] = ()
     start_hour: float = 0.0
-    interruptions_per_h: float = 0.0
-    notice_s: float = 120.0
-    failures_per_h: float = 0.0
 
     def __post_init__(self) -> None:
         name = "grid_profile_g_per_kwh"
         profile = tuple(number(each, name, _GRAMS, TermsError) for each in self.grid_profile_g_per_kwh)
         if len(profile) not in (0, _HOURS):
             raise TermsError(f"{name} has {len(profile)} values; expected one for each of 24 hours")
-        self.__dict__.update(
-            committed=whole(self.committed, "committed", _REPLICAS, TermsError),
-            storage_usd_per_month=number(self.storage_usd_per_month, "storage_usd_per_month", _USD, TermsError),
-            staff_usd_per_month=number(self.staff_usd_per_month, "staff_usd_per_month", _USD, TermsError),
-            grid_profile_g_per_kwh=profile,
-            start_hour=number(self.start_hour, "start_hour", Range(0.0, 24.0, "h"), TermsError),
-            interruptions_per_h=number(self.interruptions_per_h, "interruptions_per_h", _RATE, TermsError),
-            notice_s=number(self.notice_s, "notice_s", _SECONDS, TermsError),
-            failures_per_h=number(self.failures_per_h, "failures_per_h", _RATE, TermsError),
-        )
-        for key, within in (("committed_usd_per_h", _USD), ("response_bytes", _BYTES)):
+        checked: dict[str, Any] = {
+            "committed": whole(self.committed, "committed", _REPLICAS, TermsError),
+            "fixed": parse_fixed_costs(self.fixed),
+            "grid_profile_g_per_kwh": profile,
+            "start_hour": number(self.start_hour, "start_hour", _HOUR, TermsError),
+        }
+        for key, parse in (
+            ("commitment", parse_commitment),
+            ("egress", parse_egress),
+            ("serverless", parse_serverless),
+            ("interruptions", parse_interruptions),
+        ):
             if getattr(self, key) is not None:
-                self.__dict__[key] = number(getattr(self, key), key, within, TermsError)
+                checked[key] = parse(getattr(self, key))
+        for key, within in (("response_bytes", _BYTES), ("memory_gb", _GB)):
+            if getattr(self, key) is not None:
+                checked[key] = number(getattr(self, key), key, within, TermsError)
+        if self.serverless is not None and self.memory_gb is None:
+            raise TermsError("serverless is given without memory_gb; pass the memory of a replica, such as memory_gb=4")
+        self.__dict__.update(checked)
+
+    # Fields hold what was parsed; these have its types.
+
+    @property
+    def commitment_terms(self) -> Commitment | None:
+        """The commitment."""
+        return self.commitment  # type: ignore[return-value]
+
+    @property
+    def fixed_costs(self) -> FixedCosts:
+        """Costs of a month."""
+        return self.fixed  # type: ignore[return-value]
+
+    @property
+    def egress_price(self) -> Egress | None:
+        """The price of egress."""
+        return self.egress  # type: ignore[return-value]
+
+    @property
+    def serverless_price(self) -> Serverless | None:
+        """The price by request."""
+        return self.serverless  # type: ignore[return-value]
+
+    @property
+    def interruption_rates(self) -> Interruptions | None:
+        """What takes replicas away."""
+        return self.interruptions  # type: ignore[return-value]

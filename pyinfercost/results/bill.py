@@ -25,7 +25,7 @@ class BillLine:
             `"memory"`, `"provisioned"`, `"egress"`, `"storage"`, `"electricity"` or `"staff"`.
         item: Of what, such as the name of an instance.
         quantity: How much of it.
-        unit: Unit of the quantity: `"h"`, `"GB"`, `"kWh"`, `"GB s"`, `"month"`.
+        unit: Unit of the quantity: `"h"`, `"GB"`, `"kWh"`, `"GB s"`, `"million"`, `"month"`.
         usd: Its price.
     """
 

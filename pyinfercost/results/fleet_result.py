@@ -69,6 +69,7 @@ class FleetPool:
         usd_per_h: Price of a replica in an hour; None without one.
         concurrency: Requests that a replica serves at once.
         cold_start_s: Seconds from its creation until it is ready.
+        cold_start_parts: Part of it -> its seconds; empty if the whole was given.
         peak_replicas: Most replicas at a time, in any state.
         mean_replicas: Mean of the replicas that are paid.
         starts: Replicas that were started.
@@ -90,6 +91,7 @@ class FleetPool:
     usd_per_h: float | None
     concurrency: float
     cold_start_s: float
+    cold_start_parts: Mapping[str, float]
     peak_replicas: int
     mean_replicas: float
     starts: int

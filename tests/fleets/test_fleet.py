@@ -65,7 +65,11 @@ def test_carbon_follows_the_hours_of_a_grid() -> None:
 
 
 def test_committed_replicas_are_paid_all_the_time() -> None:
-    terms = Terms(committed=3, committed_usd_per_h=1.0, storage_usd_per_month=7.0, staff_usd_per_month=70.0)
+    terms = Terms(
+        committed=3,
+        commitment="usd_per_h=1.0,term_years=1",
+        fixed="staff_usd_per_month=70,storage_gb=100,storage_usd_per_gb_month=0.07",
+    )
     comparison = ic.fleet(
         None, traffic="poisson:2", duration_s=3600, on=PLACE, autoscaler="kpa:min_replicas=0", terms=terms
     )
@@ -189,7 +193,7 @@ def test_a_deployment_needs_a_model() -> None:
     [
         ({"committed": -1}, "committed"),
         ({"grid_profile_g_per_kwh": (1.0, 2.0)}, "24 hours"),
-        ({"interruptions_per_h": float("nan")}, "interruptions_per_h"),
+        ({"serverless": "aws-lambda"}, "memory_gb"),
         ({"start_hour": 30}, "start_hour"),
     ],
 )

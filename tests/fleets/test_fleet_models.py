@@ -71,7 +71,7 @@ def test_interruptions_of_spot_machines_restart_requests(phases: Phases) -> None
         price="g6.4xlarge:spot",
         traffic="poisson:100",
         autoscaler="static:3",
-        terms=Terms(interruptions_per_h=20, notice_s=0.0),
+        terms=Terms(interruptions="interruptions_per_h=20,notice_s=0"),
     )
     assert result.pools[0].interrupted > 3
     assert result.restarted > 0
@@ -86,7 +86,7 @@ def test_a_notice_lets_requests_finish(phases: Phases) -> None:
         price="g6.4xlarge:spot",
         traffic="poisson:100",
         autoscaler="static:3",
-        terms=Terms(interruptions_per_h=20, notice_s=120.0),
+        terms=Terms(interruptions="cloud=aws,interruptions_per_h=20"),
     )
     assert result.pools[0].interrupted > 3
     assert result.restarted == 0

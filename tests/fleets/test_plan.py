@@ -20,7 +20,8 @@ SMALL = Slots(slots=4, service_s=3.0, cold_start_s=30.0, usd_per_h=1.0, name="sm
 LARGE = Slots(slots=16, service_s=3.0, cold_start_s=60.0, usd_per_h=3.5, name="large")
 TRAFFIC = "diurnal:mean=4,peak=2,cv=2"
 SLO = "queue_p99<2"
-SHARE = 0.6
+DISCOUNT = "discount=0.4,term_years=1"
+AHEAD = Terms(commitment=DISCOUNT)
 
 
 def plan(**changes: object) -> ic.FleetPlan:
@@ -30,7 +31,7 @@ def plan(**changes: object) -> ic.FleetPlan:
 
 @pytest.fixture(scope="module")
 def found() -> ic.FleetPlan:
-    return plan(committed_share=SHARE)
+    return plan(terms=AHEAD)
 
 
 @pytest.mark.slow
@@ -45,7 +46,7 @@ def test_the_winner_is_near_the_best_of_brute_force(found: ic.FleetPlan) -> None
     policies += [f"static:{count}" for count in range(1, 14)] + ["zero"]
     least = np.inf
     for place, committed in product((SMALL, LARGE), range(6)):
-        terms = Terms(committed=committed, committed_usd_per_h=SHARE * (place.usd_per_h or 0.0))
+        terms = Terms(committed=committed, commitment=DISCOUNT)
         comparison = ic.fleet(
             None, traffic=TRAFFIC, duration_s=3 * 86_400.0, end_s=2 * 86_400.0, on=place, slo=SLO, autoscaler=policies,
             terms=terms,
@@ -87,7 +88,7 @@ def test_bounds_leave_out_what_cannot_be_cheaper() -> None:
 @pytest.mark.slow
 def test_workers_find_the_same(found: ic.FleetPlan) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as executor:
-        other = plan(committed_share=SHARE, executor=executor)
+        other = plan(terms=AHEAD, executor=executor)
     assert [(each.policy, each.usd_per_month) for each in other.choices] == [
         (each.policy, each.usd_per_month) for each in found.choices
     ]
@@ -111,7 +112,7 @@ def test_replicas_paid_ahead_are_those_that_are_there_for_long_enough() -> None:
 
 def test_a_schedule_has_what_the_busiest_minute_of_each_hour_needs() -> None:
     most = np.concatenate([np.full(60, 8.0), np.full(23 * 60, 1.0)])
-    facts = PlaceFacts("x", 1.0, 4.0, most, most, 60.0, 0.0)
+    facts = PlaceFacts("x", 1.0, 1.0, 4.0, most, most, 60.0, 0.0)
     schedule = schedule_for(facts)
     assert isinstance(schedule, Scheduled)
     replicas = dict(schedule.replicas)
@@ -126,8 +127,7 @@ def test_a_schedule_has_what_the_busiest_minute_of_each_hour_needs() -> None:
     [
         ({"slo": ""}, SLOError, "slo is not given"),
         ({"on": Slots(name="free")}, FleetError, "has no price"),
-        ({"committed_share": 2.0}, FleetError, "committed_share"),
-        ({"terms": Terms(committed=2)}, FleetError, "committed_share"),
+        ({"terms": Terms(committed=2)}, FleetError, "pass commitment"),
         ({"executor": 3}, ic.errors.InputTypeError, "Executor"),
     ],
 )
