@@ -1694,19 +1694,32 @@ def simulate_fleets(
         InputTypeError: A stream gave something else than requests.
     """
 
-def touching_requests(
-    requests: SimulatedRequests | RequestStream, service_s: float, prompt_s: float = 0.0, output_s: float = 0.0
-) -> NDArray[np.int64]:
-    """Return, for each second, the requests that would be in service in a part of it if none waited.
+def load_profile(
+    requests: SimulatedRequests | RequestStream,
+    *,
+    places: float,
+    tick_s: float,
+    service_s: float,
+    prompt_s: float = 0.0,
+    output_s: float = 0.0,
+) -> dict[str, Any]:
+    """Return the load over time if no request waited. A request counts in each tick that it touches.
 
     Args:
         requests: The requests.
+        places: Requests that a replica serves at once.
+        tick_s: Seconds of a tick, at most 1.
         service_s: Seconds in service of requests without a time of their own.
         prompt_s: Instead of it, seconds of each token of a prompt ...
         output_s: ... and of an answer, if one of them is above 0.
 
+    Returns:
+        `end_s` of the last tick that a request touches. For each second: `running_s`, request-seconds; `most`, the most
+        requests of a tick that begins in it; `replicas_s`, replica-seconds if each tick has those that it and the next
+        one need, at least one. `most_replicas`: the most of them.
+
     Raises:
-        InputError: A request or a time is out of range.
+        InputError: A request or a number is out of range.
     """
 
 def histogram_edges() -> NDArray[np.float64]:

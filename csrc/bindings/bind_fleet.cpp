@@ -316,15 +316,21 @@ py::list run_fleets(const std::vector<std::pair<FleetSettings, JobRequests>>& gi
     return found;
 }
 
-py::array_t<std::int64_t> run_touching(const JobRequests& requests, double service_s, double prompt_s,
-                                       double output_s) {
-    std::vector<std::int64_t> found;
+py::dict run_profile(const JobRequests& requests, double places, double tick_s, double service_s,
+                     double prompt_s, double output_s) {
+    LoadProfile found;
     {
         const std::unique_ptr<RequestSource> source = source_of(requests);
         const CoreCall core;
-        found = touching_requests(*source, {service_s, prompt_s, output_s});
+        found = load_profile(*source, {service_s, prompt_s, output_s}, places, tick_s);
     }
-    return array_of(std::move(found));
+    py::dict made;
+    made["end_s"] = found.end_s;
+    made["running_s"] = array_of(std::move(found.running_s));
+    made["most"] = array_of(std::move(found.most));
+    made["replicas_s"] = array_of(std::move(found.replicas_s));
+    made["most_replicas"] = found.most_replicas;
+    return made;
 }
 
 }  // namespace
@@ -335,9 +341,9 @@ void register_fleet(py::module_& m) {
     register_settings(m);
     m.def("simulate_fleets", &run_fleets, py::arg("jobs"), py::arg("threads") = 1,
           "Simulates pools of replicas under requests that arrive.");
-    m.def("touching_requests", &run_touching, py::arg("requests"), py::arg("service_s"),
-          py::arg("prompt_s") = 0.0, py::arg("output_s") = 0.0,
-          "Returns the requests that each second touches if none waits.");
+    m.def("load_profile", &run_profile, py::arg("requests"), py::kw_only(), py::arg("places"),
+          py::arg("tick_s"), py::arg("service_s"), py::arg("prompt_s") = 0.0, py::arg("output_s") = 0.0,
+          "Returns the load over time if no request waited.");
     m.def(
         "histogram_edges", [] { return array_of(Histogram::edges()); },
         "Returns the lower edges of the intervals of durations.");

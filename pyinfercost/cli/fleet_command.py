@@ -66,7 +66,7 @@ _SHARED = (
     multiple=True,
     metavar="KIND[:NAME=VALUE,...]",
     help="static:8, scheduled:0=2,8=10, kpa, hpa, ray, sagemaker, lambda, cloudrun, zero, seasonal, with their "
-    "parameters, such as kpa:target=45; several times, or kinds separated by commas.",
+    "parameters, such as kpa:target=45,hpa; several times, or separated by commas.",
 )
 @click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p95<2,tpot_p95<50ms"; queue is the wait for service.')
 @click.option("--plan", is_flag=True, help="Search the cheapest mix within --slo, and verify it on the last day.")
@@ -201,15 +201,10 @@ def _deployments(model: str | None, options: Mapping[str, Any]) -> list[Deployme
 
 
 def _policies(given: tuple[str, ...]) -> list[str]:
-    """Return texts of autoscalers; kinds without parameters may share an option."""
-    found: list[str] = []
-    for text in given:
-        if ":" in text:
-            found.append(text)
-        else:
-            found += [part.strip() for part in text.split(",") if part.strip()]
-    from ..fleets.autoscaler_texts import parse_autoscaler
+    """Return texts of autoscalers."""
+    from ..fleets.autoscaler_texts import parse_autoscaler, split_autoscalers
 
+    found = [each for text in given for each in split_autoscalers(text)]
     with usage_errors("--autoscaler"):
         for each in found:
             parse_autoscaler(each)

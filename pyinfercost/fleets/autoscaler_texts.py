@@ -83,6 +83,20 @@ def parse_autoscaler(value: AutoscalerLike) -> Autoscaler:
     return kind(**given)
 
 
+def split_autoscalers(text: str) -> list[str]:
+    """Return the texts of several autoscalers that commas separate: `"kpa:target=45,tick_s=1,hpa"` has two.
+
+    A part that does not begin with a kind belongs to the autoscaler before it.
+    """
+    found: list[str] = []
+    for part in filter(None, (word.strip() for word in text.split(","))):
+        if found and part.partition(":")[0] not in KINDS:
+            found[-1] += ("," if ":" in found[-1] else ":") + part
+        else:
+            found.append(part)
+    return found
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

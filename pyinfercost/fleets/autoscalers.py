@@ -25,7 +25,7 @@ class ReplicaLoad:
         concurrency: Requests that a replica serves at once.
         rate_per_s: Requests that it finishes per second then.
         mean_in_flight: Mean requests in service, if none waited.
-        peak_in_flight: Most of them in a second.
+        peak_in_flight: Most of them at a time.
         cold_start_s: Seconds until a new replica is ready.
     """
 
@@ -493,10 +493,11 @@ class Seasonal(_Targeted):
 
 @dataclass(frozen=True, kw_only=True)
 class Oracle(Autoscaler):
-    """The bound: replicas that are there in the second in which they are needed, and gone in the next one.
+    """The bound: replicas that are there when they are needed, and gone when they are not.
 
-    In each second there are as many as would serve, if none waited, all requests that this second or the next one
-    touches, and at least one. They need no start and are not simulated: no request waits.
+    Time is cut into seconds, or tenths of the mean service if that is shorter. In each of them there are as many as
+    would serve, if none waited, all requests that it or the next one touches, and at least one. They need no start and
+    are not simulated: no request waits.
     """
 
     kind: ClassVar[str] = "oracle"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..deployment import FixedCosts
 from ..results.bill import MONTH_S
@@ -14,7 +14,7 @@ from .billing import committed_usd_per_h
 from .replicas import Modeled, Replica, Slots
 from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
-from .traffic import Traffic
+from .traffic import Load, Traffic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ class _Memory:
         self.lock = Lock()
         self.replicas: dict[int, Replica] = {}
         self.traffic: dict[str, Traffic] = {}
-        self.loads: dict[str, dict[str, Any]] = {}
+        self.loads: dict[str, dict[str, Load]] = {}
 
     def of(self, context: Context) -> _Memory:
         """Return the memory of a plan; that of another one is dropped."""
@@ -151,11 +151,10 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
     memory = _MEMORY.of(context)
     replica = memory.replica(context, place)
     traffic = memory.traffic["all"]
-    in_flight = _in_flight(memory, replica, "all")
-    steps = -(-in_flight.size // int(_STEP_S))
-    padded = np.zeros(steps * int(_STEP_S))
-    padded[: in_flight.size] = in_flight
-    shaped = padded.reshape(steps, int(_STEP_S))
+    load = _load(memory, replica, "all")
+    steps = -(-load.most.size // int(_STEP_S))
+    needed, most = np.zeros(steps * int(_STEP_S)), np.zeros(steps * int(_STEP_S))
+    needed[: load.most.size], most[: load.most.size] = load.running_s, load.most
     usd_per_h = replica.usd_per_h or 0.0
     work_h = work_of(replica, traffic) / replica.concurrency / 3600 * _AT_LEAST
     return PlaceFacts(
@@ -163,19 +162,18 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
         usd_per_h=usd_per_h,
         ahead_share=committed_usd_per_h(replica, context.terms.commitment_terms) / max(1e-30, usd_per_h),
         concurrency=replica.concurrency,
-        needed=shaped.mean(axis=1),
-        most=shaped.max(axis=1),
+        needed=needed.reshape(steps, -1).mean(axis=1),
+        most=most.reshape(steps, -1).max(axis=1),
         step_s=_STEP_S,
-        least_usd_per_month=work_h * usd_per_h / in_flight.size * MONTH_S,
+        least_usd_per_month=work_h * usd_per_h / load.end_s * MONTH_S,
     )
 
 
-def _in_flight(memory: _Memory, replica: Replica, part: str) -> NDArray[np.int64]:
+def _load(memory: _Memory, replica: Replica, part: str) -> Load:
     loads = memory.loads[part]
     if replica.name not in loads:
-        loads[replica.name] = memory.traffic[part].in_flight(replica)
-    found: NDArray[np.int64] = loads[replica.name]
-    return found
+        loads[replica.name] = memory.traffic[part].load(replica)
+    return loads[replica.name]
 
 
 def _case(context: Context, point: Point, part: str) -> FleetCase:
@@ -183,7 +181,7 @@ def _case(context: Context, point: Point, part: str) -> FleetCase:
     pools = []
     for number, each in enumerate(point):
         replica = memory.replica(context, each.place)
-        _in_flight(memory, replica, part)
+        _load(memory, replica, part)
         terms = _terms_of(context.terms, each, first=number == 0)
         pools.append(PoolCase(replica, parse_autoscaler(each.policy), terms))
     return case_of(pools, memory.traffic[part], context.rules, memory.loads[part])

@@ -15,7 +15,7 @@ from .autoscalers import Autoscaler
 from .replicas import FleetError, Replica, Slots
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
-from .traffic import Traffic
+from .traffic import Load, Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,12 +149,12 @@ def compare(
 ) -> FleetComparison:
     """Simulate fleets of one pool each and rank them."""
     at_once = (os.cpu_count() or 1) if threads is None else whole(threads, "threads", COUNT, FleetError)
-    in_flight: dict[str, Any] = {}
+    loads: dict[str, Load] = {}
     cases = []
     bounds: dict[str, Replica] = {}
     for replica, policy, terms in fleets:
         if policy.simulated:
-            cases.append(case_of([PoolCase(replica, policy, terms)], traffic, rules, in_flight))
+            cases.append(case_of([PoolCase(replica, policy, terms)], traffic, rules, loads))
         bounds.setdefault(replica.name, replica)
     found: list[FleetResult] = []
     interrupted = False
@@ -170,9 +170,9 @@ def compare(
             break
     oracles = []
     for name, replica in bounds.items():
-        if name not in in_flight:
-            in_flight[name] = traffic.in_flight(replica)
-        oracles.append(bound_of(replica, traffic, rules, in_flight[name]))
+        if name not in loads:
+            loads[name] = traffic.load(replica)
+        oracles.append(bound_of(replica, traffic, rules, loads[name]))
     return FleetComparison(
         model=rules.model,
         traffic=traffic.text,

@@ -13,7 +13,7 @@ from .._checks import Range, number, shown, text, whole
 from ..deployment import ColdStart, Deployment, Startup, cold_start, recorded_graphs
 from ..errors import InputError
 from ..predict.estimate import estimate
-from ..serving.closed_form import Load, closed_form
+from ..serving import closed_form as steady
 from ..serving.runs import Facts, Run, simulated_server
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, phases_of, tables_of
@@ -23,11 +23,10 @@ from ..sweeps.sweep import sweep
 from .autoscalers import ReplicaLoad
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ..serving.objectives import Condition
     from ..serving.step_tables import StepCosts
     from ..serving.workload import Workload
+    from .traffic import Load
 
 Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
 
@@ -144,18 +143,25 @@ class Replica:
         """Requests that it finishes per second, when it serves `concurrency` at once."""
         return self.concurrency / self.service_s
 
-    def load(self, in_flight: NDArray[Any], work_s: float) -> ReplicaLoad:
+    def load(self, load: Load, work_s: float, *, less: float = 0.0) -> ReplicaLoad:
         """Return what targets of autoscalers are derived from.
 
         Args:
-            in_flight: Requests that would be in service in a part of each second if none waited.
-            work_s: Their seconds in service.
+            load: The load if no request waited.
+            work_s: Seconds in service of all requests.
+            less: Requests that other replicas serve.
         """
+        import numpy as np
+
+        share = 1.0
+        if less:
+            left = np.maximum(0.0, load.running_s - less)
+            share = float(left.sum()) / max(1e-30, float(load.running_s.sum()))
         return ReplicaLoad(
             concurrency=self.concurrency,
             rate_per_s=self.rate_per_s,
-            mean_in_flight=work_s / in_flight.size,
-            peak_in_flight=float(in_flight.max()),
+            mean_in_flight=share * work_s / load.end_s,
+            peak_in_flight=max(0.0, float(load.most.max()) - less),
             cold_start_s=self.start.seconds,
         )
 
@@ -270,8 +276,8 @@ class Modeled:
         clients = [1.0]
         while clients[-1] < run.sequences:
             clients.append(min(float(run.sequences), max(clients[-1] + 1, np.floor(clients[-1] * _STEPS_OF_CLIENTS))))
-        several = [Load(**means, clients=each * costs.copies) for each in clients]
-        found = closed_form(Servers([costs], [scheduler]), several)
+        several = [steady.Load(**means, clients=each * costs.copies) for each in clients]
+        found = steady.closed_form(Servers([costs], [scheduler]), several)
         figures = {name: found[name][0] for name in ("ttft_s", "tpot_s", "e2e_s", "running")}
         rate = np.asarray(clients) * costs.copies / figures["e2e_s"]
         holds = np.ones(len(clients), dtype=bool)

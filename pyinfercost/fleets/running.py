@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, inf, log
+from math import inf, log
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..serving.objectives import Condition
-    from .traffic import Progress, Traffic
+    from .traffic import Load, Progress, Traffic
 
 ROUTINGS = ("least_loaded", "first")
 """How requests are shared: to the replica with the fewest, or to the first one with room."""
@@ -155,21 +155,17 @@ def rates_of(pool: PoolCase) -> Interruptions:
     return parse_interruptions(cloud if cloud in facts()["interruptions"] else {})
 
 
-def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: Mapping[str, Any]) -> FleetCase:
-    """Return a fleet; `loads` keeps the seconds of requests in service by the name of a replica."""
-    import numpy as np
-
+def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: dict[str, Load]) -> FleetCase:
+    """Return a fleet; `loads` keeps the load of the traffic by the name of a replica."""
     found = []
     taken = 0.0
     for pool in pools:
-        if pool.replica.name not in loads:
-            loads[pool.replica.name] = traffic.in_flight(pool.replica)  # type: ignore[index]  # a dict of the caller
-        whole = loads[pool.replica.name]
-        in_flight = np.maximum(0.0, whole - taken)
-        share = float(in_flight.sum()) / max(1.0, float(whole.sum()))
-        load = pool.replica.load(in_flight, share * work_of(pool.replica, traffic))
+        replica = pool.replica
+        if replica.name not in loads:
+            loads[replica.name] = traffic.load(replica)
+        load = replica.load(loads[replica.name], work_of(replica, traffic), less=taken)
         found.append(load)
-        taken += pool.replica.concurrency * pool.autoscaler.starts_with(load)
+        taken += replica.concurrency * pool.autoscaler.starts_with(load)
     return FleetCase(tuple(pools), tuple(found), traffic, rules)
 
 
@@ -237,31 +233,29 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
     )
 
 
-def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArray[np.int64]) -> FleetResult:
-    """Return the oracle's bound: the replicas that each second and the next one need, at least one."""
+def bound_of(replica: Replica, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
+    """Return the oracle's bound: at any time the replicas that this time and the one after it need, at least one."""
     import numpy as np
 
-    need = np.maximum(1, np.ceil(np.maximum(in_flight, np.append(in_flight[1:], 0)) / replica.concurrency))
-    bins = ceil(need.size / traffic.bin_s)
-    place = (np.arange(need.size) / traffic.bin_s).astype(int)
-    ready_s = np.bincount(place, weights=need, minlength=bins)
-    busy_s = np.bincount(place, weights=np.ceil(in_flight / replica.concurrency), minlength=bins)
+    place = (np.arange(load.most.size) / traffic.bin_s).astype(int)
+    bins = int(place[-1]) + 1
+    ready_s = np.bincount(place, weights=load.replicas_s)
+    busy_s = np.bincount(place, weights=np.where(load.most > 0, load.replicas_s, 0.0))
     nothing = np.zeros(bins)
     pool = PoolCase(replica, Oracle())
     paid = PaidPool(
         replica=replica,
         terms=pool.terms,
         bins={"starting_s": nothing, "ready_s": ready_s, "draining_s": nothing, "busy_s": busy_s},
-        seconds_with=np.bincount(need.astype(int)).astype(float),
+        seconds_with=np.zeros(0),
         work_j=None,
         requests=traffic.requests,
         running_s=busy_s * replica.concurrency,
         ready_replicas=0,
     )
-    load = replica.load(in_flight, work_of(replica, traffic))
     counts = dict.fromkeys(("starts", "cancelled", "interrupted", "failed"), 0)
-    raw = {"peak": int(need.max()), "requests": traffic.requests, **counts}
-    found = _pool(pool, load, raw, paid, traffic, float(need.size))
+    raw = {"peak": load.most_replicas, "requests": traffic.requests, **counts}
+    found = _pool(pool, replica.load(load, work_of(replica, traffic)), raw, paid, traffic, load.end_s)
     none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
     arrived = np.zeros(bins, dtype=np.int64)
     return FleetResult(
@@ -275,7 +269,7 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
         unfinished=0,
         restarted=0,
         interrupted=False,
-        duration_s=float(need.size),
+        duration_s=load.end_s,
         slo="",
         slo_values={},
         slo_met=None,
@@ -288,7 +282,7 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, in_flight: NDArra
         bill=bill_of(
             [paid],
             bin_s=traffic.bin_s,
-            duration_s=float(need.size),
+            duration_s=load.end_s,
             requests=traffic.requests,
             output_tokens=traffic.facts.output * traffic.requests if traffic.facts else 0.0,
         ),

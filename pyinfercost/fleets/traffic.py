@@ -23,8 +23,28 @@ _MOST_HELD = 10_000_000  # requests that are kept for several simulations; more 
 _NICE_BINS_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0)
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 _BINS = 1000  # of time in a result, about
+_TICKS = 10  # of the time of a request, at least, in which a load is constant
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load over time if no request waited. Arrays have a value for each second.
+
+    Attributes:
+        end_s: Time at which the last request would leave.
+        running_s: Request-seconds in service.
+        most: Most requests at a time.
+        replicas_s: Replica-seconds of the bound: at any time as many as that time and the one after it need.
+        most_replicas: The most of them.
+    """
+
+    end_s: float
+    running_s: NDArray[np.float64]
+    most: NDArray[np.int64]
+    replicas_s: NDArray[np.float64]
+    most_replicas: int
 
 
 @dataclass(frozen=True)
@@ -137,9 +157,17 @@ class Traffic:
 
         return _core.RequestStream(self.requests, following)
 
-    def in_flight(self, replica: Replica) -> NDArray[np.int64]:
-        """Return the requests that would be in service in each second, if none waited for a place in such replicas."""
-        return _core.touching_requests(self.source(), replica.service_s, replica.prompt_s, replica.token_s)
+    def load(self, replica: Replica) -> Load:
+        """Return the load over time if no request waited for a place in such replicas."""
+        found = _core.load_profile(
+            self.source(),
+            places=replica.concurrency,
+            tick_s=min(1.0, replica.service_s / _TICKS),
+            service_s=replica.service_s,
+            prompt_s=replica.prompt_s,
+            output_s=replica.token_s,
+        )
+        return Load(**found)
 
 
 def _span(start_s: float, end_s: float) -> str:

@@ -61,8 +61,11 @@ def replay(arrival: NDArray[np.float64], slots: int, scaler: Any, start: int, co
 
 def needed(arrival: NDArray[np.float64], slots: int) -> NDArray[np.int64]:
     """Replicas that serve the requests of each second and of the next without waiting."""
-    touching = _core.touching_requests(cases.requests(arrival), SERVICE_S)
-    return np.maximum(1, np.ceil(np.maximum(touching, np.r_[touching[1:], 0]) / slots)).astype(np.int64)
+    profile = _core.load_profile(cases.requests(arrival), places=slots, tick_s=1.0, service_s=SERVICE_S)
+    found: NDArray[np.int64] = np.rint(profile["replicas_s"]).astype(np.int64)
+    assert np.allclose(found, profile["replicas_s"])
+    assert found.max() == profile["most_replicas"]
+    return found
 
 
 def test_oracle_and_static_peak(trace: tuple[str, NDArray[np.float64]]) -> None:

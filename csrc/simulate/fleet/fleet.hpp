@@ -149,7 +149,17 @@ struct ServiceTime {
     double output_s = 0;  // ... and of the answer; if both are 0, each request takes request_s
 };
 
-// Requests that would be in service in each second if none waited: those that a second touches.
-std::vector<std::int64_t> touching_requests(RequestSource& requests, const ServiceTime& service);
+// The load if no request waited. Time is cut into ticks, and a request counts in each tick that it touches.
+struct LoadProfile {
+    double end_s = 0;                // of the last tick that a request touches
+    std::vector<double> running_s;   // in each second, request-seconds
+    std::vector<std::int64_t> most;  // most requests of a tick that begins in it
+    std::vector<double> replicas_s;  // replica-seconds if each tick has those that it and the next one need
+    std::int64_t most_replicas = 0;
+};
+
+// `places` are the requests that a replica serves at once; at least one replica is there. Throws
+// std::invalid_argument.
+LoadProfile load_profile(RequestSource& requests, const ServiceTime& service, double places, double tick_s);
 
 }  // namespace infercost
