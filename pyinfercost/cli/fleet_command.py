@@ -190,7 +190,7 @@ def _deployments(model: str | None, options: Mapping[str, Any]) -> list[Deployme
     if options["instances"] is not None:
         with usage_errors():
             on = [each.replace(instances=int(options["instances"])) for each in on]
-    for name in ("region", "transfer"):
+    for name in ("region", "transfer", "startup"):
         if options[name] is not None:
             with usage_errors():
                 on = [each.replace(**{name: options[name]}) for each in on]

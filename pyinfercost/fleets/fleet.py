@@ -151,11 +151,11 @@ def compare(
     at_once = (os.cpu_count() or 1) if threads is None else whole(threads, "threads", COUNT, FleetError)
     loads: dict[str, Load] = {}
     cases = []
-    bounds: dict[str, Replica] = {}
+    bounds: dict[str, tuple[Replica, Terms]] = {}
     for replica, policy, terms in fleets:
         if policy.simulated:
             cases.append(case_of([PoolCase(replica, policy, terms)], traffic, rules, loads))
-        bounds.setdefault(replica.name, replica)
+        bounds.setdefault(replica.name, (replica, terms))
     found: list[FleetResult] = []
     interrupted = False
     for first in range(0, len(cases), at_once):
@@ -169,10 +169,10 @@ def compare(
         if interrupted:
             break
     oracles = []
-    for name, replica in bounds.items():
+    for name, (replica, terms) in bounds.items():
         if name not in loads:
             loads[name] = traffic.load(replica)
-        oracles.append(bound_of(replica, traffic, rules, loads[name]))
+        oracles.append(bound_of(replica, terms, traffic, rules, loads[name]))
     return FleetComparison(
         model=rules.model,
         traffic=traffic.text,

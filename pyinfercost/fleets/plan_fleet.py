@@ -129,8 +129,8 @@ def plan_fleet(
 def _parts(traffic: Traffic, *, divide: bool) -> dict[str, Traffic]:
     """Return the traffic to plan on, its busiest part, and the day after it."""
     parts = {"all": traffic}
-    if divide and traffic.last_s >= 2 * DAY_S * (1 - 1e-6):
-        end_s = round(traffic.last_s) - DAY_S
+    if divide and traffic.last_s >= 2 * DAY_S - HOUR_S:  # the last request comes before the end of the second day
+        end_s = traffic.last_s - DAY_S
         parts = {"all": traffic.part(0.0, end_s), "following": traffic.part(end_s, traffic.last_s + 1.0)}
     length_s = parts["all"].last_s
     if length_s > _SHORT_S:

@@ -233,7 +233,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
     )
 
 
-def bound_of(replica: Replica, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
+def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
     """Return the oracle's bound: at any time the replicas that this time and the one after it need, at least one."""
     import numpy as np
 
@@ -242,7 +242,7 @@ def bound_of(replica: Replica, traffic: Traffic, rules: Rules, load: Load) -> Fl
     ready_s = np.bincount(place, weights=load.replicas_s)
     busy_s = np.bincount(place, weights=np.where(load.most > 0, load.replicas_s, 0.0))
     nothing = np.zeros(bins)
-    pool = PoolCase(replica, Oracle())
+    pool = PoolCase(replica, Oracle(), replace(terms, committed=0))
     paid = PaidPool(
         replica=replica,
         terms=pool.terms,
