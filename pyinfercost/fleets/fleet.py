@@ -72,8 +72,7 @@ def fleet(
             `"ray"`, `"sagemaker"`, `"lambda"`, `"cloudrun"`, `"zero"`, `"seasonal"`, `"oracle"` (the bound).
         slo: Limits of latencies, as in `serve`: `"ttft_p99<2,tpot_p50<0.03"`; `queue` is the wait before service.
         terms: What is paid besides the hours of machines, or ahead, and what interrupts replicas.
-        detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each step of the engine's
-            scheduler.
+        detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each of its steps.
         routing: `"least_loaded"`, or `"first"`: replicas are filled one after the other.
         prompt: Tokens of prompts, where the traffic has none.
         output: Tokens of answers, likewise.

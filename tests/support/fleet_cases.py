@@ -61,7 +61,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "scale_out_cooldown_s": 300.0,
         "scale_in_cooldown_s": 300.0,
     },
-    "OnDemandAutoscaler": {"idle_timeout_s": 60.0, "burst": 1000, "burst_s": 10.0, "binds": False},
+    "OnDemandAutoscaler": {"places": 1.0, "idle_timeout_s": 60.0, "burst": 1000, "burst_s": 10.0, "binds": False},
     "CloudRunAutoscaler": {
         "concurrency": 80.0,
         "target_utilization": 0.6,

@@ -16,7 +16,7 @@ YIELD = 1 + 0.8 + 0.8 * 0.7 + 0.8 * 0.7 * 0.6
 
 
 def server(costs: _core.StepCosts, engine: str, pool_tokens: int = 400_000, **changes: Any) -> _core.SimulatedServer:
-    """Return a server with the defaults of an engine and a cache of some tokens. vLLM does not use one of its blocks."""
+    """Return a server with the defaults of an engine and a cache of some tokens. vLLM leaves one block unused."""
     settings: dict[str, Any] = {
         "blocks": pool_tokens // BLOCK[engine] + (engine == "vllm"),
         "block_tokens": BLOCK[engine],

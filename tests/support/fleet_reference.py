@@ -95,6 +95,8 @@ class KnativeRule:
         count = limited(stable)
         if self.panic_since is not None:
             count = self.most = max(self.most, count, limited(panic))
+        if count == 0 < view.wanted and self.activating:
+            return view.wanted
         if self.delay_s > 0:
             # A window of as many ticks as the delay has, this one among them.
             ticks = math.ceil(self.delay_s / self.tick_s)

@@ -156,7 +156,6 @@ class Fleet {
                 dispatch();
                 return;
             case Timing::notice:
-                ++pools_[place.pool].totals.interrupted;
                 lose(timer.place, pools_[place.pool].settings.notice_s);
                 return;
             default:
@@ -436,6 +435,7 @@ class Fleet {
     void lose(std::size_t index, double notice_s) {
         if (places_[index].state != PlaceState::ready) return;
         const std::size_t pool = places_[index].pool;
+        ++pools_[pool].totals.interrupted;
         drain(index, notice_s);
         replace(pool);
     }
@@ -449,7 +449,13 @@ class Fleet {
         place.replica->evict(time_s_, left);
         counters_.restart(static_cast<std::int64_t>(left.size()));
         vanish(index);
+        // The queue stays in the order of arrivals: the first in it is the first to time out.
         queue_.insert(queue_.begin(), left.begin(), left.end());
+        std::inplace_merge(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(left.size()),
+                           queue_.end(), [](const FleetRequest& a, const FleetRequest& b) {
+                               return a.arrival_s != b.arrival_s ? a.arrival_s < b.arrival_s
+                                                                 : a.number < b.number;
+                           });
         replace(pool);
         dispatch();
     }

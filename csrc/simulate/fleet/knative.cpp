@@ -40,6 +40,8 @@ class Knative final : public Autoscaler {
             most_in_panic_ = std::max({most_in_panic_, desired, for_panic});
             desired = most_in_panic_;
         }
+        // Replicas that were asked for from zero are not stopped before they are ready.
+        if (desired == 0 && activates_ && view.wanted > 0) return view.wanted;
         return at_end_of_delays(desired, view);
     }
 
