@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 _EPILOG = (
     "BEFORE and AFTER are each the output of `pyinfercost profile MODEL --format json -o FILE`, an HTML report with a "
     "profile in it, or a MODEL (as of `profile`), which is then profiled with the given options; or both are the JSON "
-    "or the HTML report of `pyinfercost fleet`. Exit codes: 0 success (with or without differences), 1 failure, 2 usage "
-    "error, 3 a limit of --fail-if is exceeded, 130 interrupted."
+    "or the HTML report of `pyinfercost fleet`. Exit codes: 0 success (with or without differences), 1 failure, 2 "
+    "usage error, 3 a limit of --fail-if is exceeded, 130 interrupted."
 )
 _FAIL_IF_HELP = (
     "Limit on a figure of the whole model, such as latency_s:+5% (may grow by at most 5%), throughput_per_s:-5% (may "
-    "fall by at most 5%), peak_memory_bytes:+1e6 (in its own unit) or flops:any (may not change), or of the best fleet, "
-    "such as usd_per_month:+5% or late_share:+0.01; repeatable. An unknown figure exceeds its limit. If a limit is exceeded, the exit code is 3."
+    "fall by at most 5%), peak_memory_bytes:+1e6 (in its own unit) or flops:any (may not change), or of the best "
+    "fleet, such as usd_per_month:+5% or late_share:+0.01; repeatable. An unknown figure exceeds its limit. If a limit "
+    "is exceeded, the exit code is 3."
 )
 _WHOLE = ("json", "csv")
 _PROFILES = (".json", ".html", ".htm")
