@@ -138,12 +138,12 @@ def test_thinned_series_keep_sums_and_means(most: int) -> None:
 
 
 def test_commitments_are_paid_once_by_use_and_over_time() -> None:
-    terms = ic.fleets.Terms(committed=20, committed_usd_per_h=1.0)
+    terms = ic.fleets.Terms(committed=20, commitment="discount=0.4,term_years=1")
     place = ic.fleets.Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6, name="place")
     (fleet,) = ic.fleet(None, traffic="poisson:40", duration_s=600.0, on=place, autoscaler="kpa", terms=terms)
     bill = fleet.bill
     assert bill is not None
-    assert bill.by_kind["committed"] == pytest.approx(20 * bill.duration_s / 3600)
+    assert bill.by_kind["committed"] == pytest.approx(20 * 0.6 * 3.6 * bill.duration_s / 3600)
     assert sum(bill.use_usd.values()) == pytest.approx(bill.usd)
     assert sum(map(sum, bill.hourly_usd.values())) == pytest.approx(bill.usd)
 

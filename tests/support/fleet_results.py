@@ -11,7 +11,9 @@ from pyinfercost.fleets import Slots, Terms
 
 LARGE = Slots(slots=8, service_s=2.0, cold_start_s=20.0, usd_per_h=3.6, idle_w=50.0, busy_w=10.0, name="large")
 SMALL = Slots(slots=2, service_s=2.0, cold_start_s=5.0, usd_per_h=1.1, idle_w=20.0, busy_w=8.0, name="small")
-TERMS = Terms(storage_usd_per_month=70.0, staff_usd_per_month=500.0, grid_profile_g_per_kwh=(300.0,) * 24)
+TERMS = Terms(
+    fixed="storage_gb=700,storage_usd_per_gb_month=0.1,staff_usd_per_month=500", grid_profile_g_per_kwh=(300.0,) * 24
+)
 POLICIES = ("static", "kpa", "hpa", "zero")
 TRAFFIC = "mmpp:mean=12,burst=4,share=0.15,length_s=60"
 
@@ -34,7 +36,7 @@ def plan() -> ic.FleetPlan:
     """Return a plan that was verified on other requests."""
     return ic.plan_fleet(
         None, traffic=TRAFFIC, verify="poisson:12", duration_s=600.0, on=[LARGE, SMALL], slo="queue_p95<1",
-        autoscaler=("static", "kpa", "hpa"), committed_share=0.6, terms=TERMS, seed=1,
+        autoscaler=("static", "kpa", "hpa"), commitment="discount=0.4,term_years=1", terms=TERMS, seed=1,
     )  # fmt: skip
 
 
