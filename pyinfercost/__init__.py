@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .advice.tradeoff import tradeoff as tradeoff
     from .deployment.deployment import Deployment as Deployment
     from .deployment.serving import Serving as Serving
+    from .fleets.changes import compare_fleets as compare_fleets
     from .fleets.fleet import fleet as fleet
     from .fleets.plan_fleet import plan_fleet as plan_fleet
     from .measuring.calibration import calibrate as calibrate
@@ -66,6 +67,9 @@ if TYPE_CHECKING:
     from .results.device_use import Exchange as Exchange
     from .results.estimate import Estimate as Estimate
     from .results.estimate import LayerEstimate as LayerEstimate
+    from .results.fleet_changes import FleetChange as FleetChange
+    from .results.fleet_changes import FleetChanges as FleetChanges
+    from .results.fleet_changes import FleetSide as FleetSide
     from .results.fleet_plan import FleetPlan as FleetPlan
     from .results.fleet_plan import PlanChoice as PlanChoice
     from .results.fleet_result import FleetComparison as FleetComparison
@@ -139,6 +143,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".deployment.serving": ("Serving",),
     ".errors": (),
     ".fleets": (),
+    ".fleets.changes": ("compare_fleets",),
     ".fleets.fleet": ("fleet",),
     ".fleets.plan_fleet": ("plan_fleet",),
     ".hardware": (),
@@ -162,6 +167,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.comparison": ("Comparison",),
     ".results.device_use": ("DeviceUse", "Exchange"),
     ".results.estimate": ("Estimate", "LayerEstimate"),
+    ".results.fleet_changes": ("FleetChange", "FleetChanges", "FleetSide"),
     ".results.fleet_plan": ("FleetPlan", "PlanChoice"),
     ".results.fleet_result": (
         "FleetComparison",

@@ -1,4 +1,4 @@
-"""`pyinfercost diff`: compare two profiles and check limits on the changes."""
+"""`pyinfercost diff`: compare two profiles, or two results of fleets, and check limits on the changes."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from .profiling import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
     from ..results.comparison import Comparison
+    from ..results.fleet_changes import FleetChanges
 
 _EPILOG = (
     "BEFORE and AFTER are each the output of `pyinfercost profile MODEL --format json -o FILE`, an HTML report with a "
-    "profile in it, or a MODEL (as of `profile`), which is then profiled with the given options. Exit codes: 0 success "
-    "(with or without differences), 1 failure, 2 usage error, 3 a limit of --fail-if is exceeded, 130 interrupted."
+    "profile in it, or a MODEL (as of `profile`), which is then profiled with the given options; or both are the JSON "
+    "or the HTML report of `pyinfercost fleet`. Exit codes: 0 success (with or without differences), 1 failure, 2 "
+    "usage error, 3 a limit of --fail-if is exceeded, 130 interrupted."
 )
 _FAIL_IF_HELP = (
     "Limit on a figure of the whole model, such as latency_s:+5% (may grow by at most 5%), throughput_per_s:-5% (may "
-    "fall by at most 5%), peak_memory_bytes:+1e6 (in its own unit) or flops:any (may not change); repeatable. An "
-    "unknown figure exceeds its limit. If a limit is exceeded, the exit code is 3."
+    "fall by at most 5%), peak_memory_bytes:+1e6 (in its own unit) or flops:any (may not change), or of the best "
+    "fleet, such as usd_per_month:+5% or late_share:+0.01; repeatable. An unknown figure exceeds its limit. If a limit "
+    "is exceeded, the exit code is 3."
 )
 _WHOLE = ("json", "csv")
 _PROFILES = (".json", ".html", ".htm")
@@ -49,7 +52,7 @@ def diff(
     output: str | None,
     **options: Any,
 ) -> None:
-    """Compare two profiles module by module: FLOPs, bytes, latency, energy and cost.
+    """Compare two profiles module by module: FLOPs, bytes, latency, energy and cost; or two results of fleets.
 
     Machines, precisions, executions and sizes may differ too; the report then lists these differences. The options from
     --hardware on apply to models only, not to files with profiles.
@@ -60,10 +63,15 @@ def diff(
     with messages_for_people():
         from ..predict.compare import Comparable
         from ..predict.compare import compare as compared
+        from ..results.documents import is_fleets
 
         if output is not None:
             check_writable(output)
         documents = [_document(side) for side in (before, after)]
+        if any(map(is_fleets, documents)):
+            _fleets(documents, (before, after), limits, form, output, depth)
+            return
+        _check_limits(limits, of_profiles=True)
         if None not in documents:
             _refuse_options_of_models()
         profiler = None if None not in documents else Profiler.from_options(options)
@@ -79,20 +87,50 @@ def diff(
         _end(result)
 
 
-def _check_limits(limits: tuple[str, ...]) -> None:
-    """Reject invalid limits before any computation."""
-    from ..predict.limits import LimitError, limit_of
+def _fleets(
+    documents: list[dict[str, Any] | None],
+    sides: tuple[str, str],
+    limits: tuple[str, ...],
+    form: str,
+    output: str | None,
+    depth: int | None,
+) -> None:
+    """Compare two results of fleets."""
+    from ..fleets.changes import compare_fleets
+    from ..results.documents import is_fleets
 
+    for document, side in zip(documents, sides, strict=True):
+        if not is_fleets(document):
+            raise InputError(
+                f"{side} is no fleet, comparison of fleets or plan, and the other side is; pass two of the same kind"
+            )
+    if depth is not None:
+        raise click.UsageError("--depth is for modules of profiles, and both sides are fleets; leave it out")
+    _refuse_options_of_models()
+    _check_limits(limits, of_fleets=True)
+    first, second = (document for document in documents if document is not None)
+    result = compare_fleets(first, second, limits=limits)
+    write_result(result, form, output)
+    _end(result)
+
+
+def _check_limits(limits: tuple[str, ...], *, of_profiles: bool = False, of_fleets: bool = False) -> None:
+    """Reject invalid limits before any computation; figures are those of both kinds until the kind is known."""
+    from ..predict.limits import LIMITED, LimitError, limit_of
+    from ..results.fleet_changes import FLEET_FIGURES
+
+    profiles = () if of_fleets else LIMITED
+    fleets = () if of_profiles else FLEET_FIGURES
     try:
         for text in limits:
-            limit_of(text)
+            limit_of(text, tuple(dict.fromkeys((*profiles, *fleets))))
     except LimitError as error:
         raise click.UsageError(f"--fail-if: {error}") from error
 
 
 def _document(side: str) -> dict[str, Any] | None:
-    """Return the profile in a file; None for a model to profile. The content tells graphs from profiles."""
-    from ..results.documents import checked_profile, document_from, is_graph
+    """Return the profile or the fleets in a file; None for a model to profile. The content tells which it is."""
+    from ..results.documents import checked_profile, document_from, is_fleets, is_graph
     from ..sources.registry import source_of
 
     path = Path(side)
@@ -104,6 +142,8 @@ def _document(side: str) -> dict[str, Any] | None:
             raise MissingFileError(f"{side}: no such file")
         return None
     document = document_from(side)
+    if is_fleets(document):
+        return dict(document)
     if not is_graph(document):
         return checked_profile(document, side)
     if path.suffix != ".json":
@@ -123,7 +163,7 @@ def _refuse_options_of_models() -> None:
             )
 
 
-def _end(result: Comparison) -> None:
+def _end(result: Comparison | FleetChanges) -> None:
     """Report exceeded limits on stderr and exit with their code."""
     for broken in result.failed:
         say(f"FAILED {broken}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose, isfinite
 from typing import TYPE_CHECKING
@@ -63,11 +63,12 @@ class Limit:
     relative: bool = False
 
 
-def limit_of(text: str) -> Limit:
+def limit_of(text: str, figures_of: Sequence[str] = LIMITED) -> Limit:
     """Parse a limit.
 
     Args:
         text: The limit.
+        figures_of: Figures that may have a limit.
 
     Raises:
         LimitError: The form or the figure is unknown.
@@ -79,9 +80,9 @@ def limit_of(text: str) -> Limit:
         raise LimitError(f"a limit is {_FORMS}; got {shown(text)}")
     if len(text) > _LONGEST:
         raise LimitError(f"limit {shown(text)} has {len(text)} characters; expected at most {_LONGEST}")
-    if figure not in LIMITED:
-        near = difflib.get_close_matches(figure, LIMITED, n=3, cutoff=0.5)
-        known = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(LIMITED)}"
+    if figure not in figures_of:
+        near = difflib.get_close_matches(figure, figures_of, n=3, cutoff=0.5)
+        known = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(figures_of)}"
         raise LimitError(f"limit {text!r} is of {figure!r}, which is no figure of a comparison; {known}")
     if said == _ANY:
         return Limit(text, figure, 0)
@@ -117,17 +118,25 @@ def broken_limits(comparison: Comparison, limits: Iterable[str]) -> tuple[Broken
     Raises:
         LimitError: A limit is invalid.
     """
-    checked = [(limit, _change_of(comparison, limit.figure)) for limit in map(limit_of, limits)]
-    reasons = [(limit, change, _why(limit, change)) for limit, change in checked]
+    unmodelled = Change(sum(comparison.before.unmodelled.values()), sum(comparison.after.unmodelled.values()))
+    return broken_of({**comparison.totals, UNMODELLED: unmodelled}, limits)
+
+
+def broken_of(changes: Mapping[str, Change], limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+    """Return the limits that changes break, in their order.
+
+    Args:
+        changes: Figure -> its change, of all figures that may have a limit.
+        limits: The limits.
+
+    Raises:
+        LimitError: A limit is invalid.
+    """
+    checked = [limit_of(text, tuple(changes)) for text in limits]
+    reasons = [(limit, changes[limit.figure], _why(limit, changes[limit.figure])) for limit in checked]
     return tuple(
         BrokenLimit(limit.text, limit.figure, change.before, change.after, why) for limit, change, why in reasons if why
     )
-
-
-def _change_of(comparison: Comparison, figure: str) -> Change:
-    if figure == UNMODELLED:
-        return Change(sum(comparison.before.unmodelled.values()), sum(comparison.after.unmodelled.values()))
-    return comparison.totals[figure]
 
 
 def _why(limit: Limit, change: Change) -> str:

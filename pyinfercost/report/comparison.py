@@ -11,6 +11,7 @@ from ..predict.diff_tree import outline
 from ..results import figures
 from ..results.comparison import FIGURES
 from ..results.units import amount, scale_for, significant
+from .comments import LONGEST_LINE, MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
 from .delimited import escaped, markdown_table
 from .html.snippet import snippet_of
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
@@ -35,15 +36,9 @@ _SHORTEST_RUN = 3
 _MOST_RUNS = 12
 _CHANGE = ("before", "after", "difference", "ratio")
 
-MOST_BYTES = 60_000
-"""GitHub limits comments to 65,536 characters; the rest is left for text of a workflow."""
-
 _TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
 _COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
 _TERMS = ("hardware", "precision", "engine", "execution")
-_OPEN_ROWS = 12
-_MOST_LINES = 12
-_LONGEST_LINE = 300
 _LONGEST_NAME = 120
 _SMALLEST = 0.05  # percent, which is shown as 0.1
 
@@ -138,12 +133,6 @@ def runs_text(paths: Sequence[str], between: str) -> str:
             texts += map(shortened, run)
     left = len(texts) - _MOST_RUNS
     return ", ".join([*texts[:_MOST_RUNS], *([f"and {left} more"] if left > 0 else [])])
-
-
-def shortened(text: str, most: int = 120) -> str:
-    """Shorten a long text in its middle."""
-    half = (most - 3) // 2
-    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def _follows(one: str, other: str) -> bool:
@@ -286,13 +275,13 @@ def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> 
     if comparison.failed:
         number = len(comparison.failed)
         head += ["", f"❌ **{number} {'limit is' if number == 1 else 'limits are'} broken:**", ""]
-        head += _limited([f"- ❌ {_line(str(broken))}" for broken in comparison.failed])
+        head += limited([f"- ❌ {one_line(str(broken))}" for broken in comparison.failed])
     head += ["", *markdown_table(total_columns(comparison)), ""]
-    head += [f"- {name}: {escaped(shortened(value, 4 * _LONGEST_LINE))}" for name, value in _sides(comparison)]
-    head += _limited([f"- ⚠️ Warning: {_line(text)}" for text in comparison.warnings])
+    head += [f"- {name}: {escaped(shortened(value, 4 * LONGEST_LINE))}" for name, value in _sides(comparison)]
+    head += limited([f"- ⚠️ Warning: {one_line(text)}" for text in comparison.warnings])
     shown = outlined(comparison, depth)
     foot = ["", ". ".join(notes(comparison, shown)) + "."]
-    room = MOST_BYTES - _bytes_of([*head, *foot])
+    room = MOST_BYTES - bytes_of([*head, *foot])
     return "\n".join([*head, *_table(comparison, shown.rows, room), *foot]) + "\n"
 
 
@@ -315,7 +304,7 @@ def _headline(comparison: Comparison) -> str:
         said = ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
     terms = _terms(comparison)
     where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
-    return f"**{said}**" + (f" {where} {escaped(shortened(terms, _LONGEST_LINE))}" if terms else "")
+    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
 
 
 def _in_words(figure: Figure, change: Change) -> str:
@@ -363,29 +352,4 @@ def _table(comparison: Comparison, rows: Sequence[ModuleChange], room: int) -> l
     columns = module_columns(comparison, rows)
     names = [shortened(name, _LONGEST_NAME) for name in columns[0].cells]
     title, rule, *lines, total = markdown_table([type(columns[0])("module", "", names, numeric=False), *columns[1:]])
-    many = len(lines) > _OPEN_ROWS
-    before = ["", *([f"<details><summary>{len(lines)} modules differ</summary>", ""] if many else []), title, rule]
-    after = [total, *(["", "</details>"] if many else [])]
-    cut = "The last {left} of {all} rows are left out: a comment has no room for them; --format json has all."
-    room -= _bytes_of([*before, *after, "", cut]) + 2 * len(str(len(lines)))
-    fitting = 0
-    for line in lines:
-        room -= _bytes_of([line])
-        if room < 0:
-            break
-        fitting += 1
-    left = len(lines) - fitting
-    return [*before, *lines[:fitting], *after, *(["", cut.format(left=left, all=len(lines))] if left else [])]
-
-
-def _line(text: str) -> str:
-    return escaped(shortened(text, _LONGEST_LINE))
-
-
-def _limited(lines: Sequence[str]) -> list[str]:
-    left = len(lines) - _MOST_LINES
-    return [*lines[:_MOST_LINES], *([f"- and {left} more"] if left > 0 else [])]
-
-
-def _bytes_of(lines: Sequence[str]) -> int:
-    return sum(len(line.encode()) + 1 for line in lines)
+    return fitting_table([title, rule], lines, [total], room, what="modules differ")

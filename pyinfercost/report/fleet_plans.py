@@ -130,6 +130,7 @@ def verification_columns(best: FleetResult, verified: FleetResult | None) -> lis
 def choice_columns(choices: Sequence[PlanChoice]) -> list[Column]:
     """Return the columns of the table of fleets that were considered."""
     words = {True: "held", False: "missed", None: ""}
+    slo = Column("SLO", "", [words[each.slo_met] for each in choices], numeric=False)
     columns = []
     if len({each.deployment for each in choices}) > 1:
         columns.append(Column("deployment", "", [e.deployment for e in choices], numeric=False, flexible=True))
@@ -140,7 +141,7 @@ def choice_columns(choices: Sequence[PlanChoice]) -> list[Column]:
         columns.append(Column("followed", "", [_STAGES.get(e.stage, e.stage) for e in choices], numeric=False, spare=1))
     columns += [
         Column("cost", "USD/month", [money(each.usd_per_month) for each in choices]),
-        Column("SLO", "", [words[each.slo_met] for each in choices], numeric=False),
+        *([] if all(each.slo_met for each in choices) else [slo]),
         Column("late", "%", ["" if e.late_share is None else share_text(e.late_share) for e in choices]),
         *_conditions([each.slo_values for each in choices]),
         Column("peak", "", [str(each.peak_replicas) if each.peak_replicas else "" for each in choices]),

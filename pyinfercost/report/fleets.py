@@ -168,6 +168,7 @@ def _pool(pool: FleetPool) -> dict[str, Any]:
     return {
         **{name: getattr(pool, name) for name in _POOL},
         **{f"{name}_s": getattr(pool.seconds, name) for name in _SECONDS},
+        "cold_start_parts_s": dict(pool.cold_start_parts),
         "settings": dict(pool.settings),
     }
 
@@ -410,7 +411,9 @@ def settings_pairs(result: FleetResult) -> list[tuple[str, str]]:
         number = f" {place + 1}" if len(result.pools) > 1 else ""
         settings = ", ".join(f"{name} {value}" for name, value in pool.settings.items())
         found.append((f"autoscaler{number}", f"{pool.autoscaler}: {settings}"))
-        terms = f"{significant(pool.concurrency)} requests at once, ready after {significant(pool.cold_start_s)} s"
+        parts = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in pool.cold_start_parts.items())
+        ready = f"ready after {significant(pool.cold_start_s)} s" + (f" ({parts})" if parts else "")
+        terms = f"{significant(pool.concurrency)} requests at once, {ready}"
         price = f", {pool.price}" if pool.price else ""
         found.append((f"replica{number}", terms + price))
     return found

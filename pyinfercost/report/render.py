@@ -136,6 +136,14 @@ _RENDERERS = {
         "layout": "fleet_plans.plan_layout",
         "html": "html.fleet_pages.plan_page",
     },
+    "FleetChanges": {
+        "dict": "fleet_changes.changes_document",
+        "rows": "fleet_changes.changes_rows",
+        "columns": "fleet_changes.COLUMNS",
+        "line": "fleet_changes.changes_line",
+        "layout": "fleet_changes.changes_layout",
+        "markdown": "fleet_changes.changes_markdown",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

@@ -1,4 +1,4 @@
-"""Profiles in files: the JSON written by `profile`, on its own or inside an HTML report."""
+"""Results in files: the JSON written by `profile` and `fleet`, on its own or inside an HTML report."""
 
 from __future__ import annotations
 
@@ -13,9 +13,15 @@ from ..errors import InputError
 SCRIPT_ID = "pyinfercost-profile"
 """Id of the script element that holds the JSON of a profile in an HTML report."""
 
+FLEET_ID = "pyinfercost-fleet"
+"""The same of fleets, comparisons of fleets and plans."""
+
 HOW_TO = "expected what `pyinfercost profile MODEL --format json` writes"
 
 _VERSIONS = (1,)
+_FLEETS = {"fleet": "late_share", "comparison": "fleets", "plan": "choices"}
+"""Key of the document of fleets -> a key of its object."""
+
 _PARTS = frozenset({"layers", "totals", "estimate"})
 _GRAPH_PARTS = frozenset({"tensors", "nodes", "inputs", "outputs"})
 _SCRIPT_TYPE = "application/json"
@@ -82,12 +88,54 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
     """
     if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
         raise ComparisonError(f"{which} is not a profile; {HOW_TO}")
+    _check_version(document, which, "profile")
+    return dict(document)
+
+
+def _check_version(document: Mapping[str, Any], which: str, verb: str) -> None:
     version = document.get("schema_version")
     if version not in _VERSIONS or isinstance(version, bool):
         newer = isinstance(version, int) and version > _VERSIONS[-1]
-        hint = "; a newer pyinfercost wrote it: upgrade this one, or profile again with it" if newer else ""
+        hint = f"; a newer pyinfercost wrote it: upgrade this one, or {verb} again with it" if newer else ""
         raise ComparisonError(f"{which} has schema_version {shown(version)}; expected {_VERSIONS[-1]}{hint}")
-    return dict(document)
+
+
+def is_fleets(document: Any) -> bool:
+    """Return whether a document is a fleet, a comparison of fleets or a plan."""
+    return _kind_of_fleets(document) is not None
+
+
+def checked_fleets(document: Any, which: str) -> tuple[str, dict[str, Any]]:
+    """Return the kind of a document of fleets, `"fleet"`, `"comparison"` or `"plan"`, and the document.
+
+    Args:
+        document: The document.
+        which: Its name in errors.
+
+    Returns:
+        The kind, which is its key, and the document.
+
+    Raises:
+        ComparisonError: It is none of these, or of an unknown version.
+    """
+    kind = _kind_of_fleets(document)
+    if kind is None:
+        raise ComparisonError(
+            f"{which} is no fleet, comparison of fleets or plan; expected what `pyinfercost fleet ... --format json` "
+            "writes"
+        )
+    _check_version(document, which, "simulate")
+    return kind, dict(document)
+
+
+def _kind_of_fleets(document: Any) -> str | None:
+    if not isinstance(document, Mapping):
+        return None
+    for kind, key in _FLEETS.items():
+        inner = document.get(kind)
+        if isinstance(inner, Mapping) and key in inner:
+            return kind
+    return None
 
 
 def is_graph(document: Any) -> bool:
@@ -109,7 +157,7 @@ def _script_of(text: str, name: str) -> str:
 
 
 class _Scripts(HTMLParser):
-    """Collects the text of script elements that hold a profile."""
+    """Collects the text of script elements that hold a profile or fleets."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
@@ -118,7 +166,7 @@ class _Scripts(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if tag == "script" and given.get("id") == SCRIPT_ID and given.get("type") == _SCRIPT_TYPE:
+        if tag == "script" and given.get("id") in (SCRIPT_ID, FLEET_ID) and given.get("type") == _SCRIPT_TYPE:
             self._inside = True
             self.found.append("")
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
+from support.fleet_results import comparison, plan
 from support.language_configs import LLAMA, spec_of
 from support.paths import ROOT
 from support.step_costs import step_costs_like_an_h100
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
+from pyinfercost.results.fleet_changes import FLEET_FIGURES
+from pyinfercost.results.fleet_result import FLEET_LATENCIES
 from pyinfercost.results.serving_result import LATENCIES
 
 pytestmark = pytest.mark.torch
@@ -93,6 +97,34 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
             yield from keys_of(inner, f"{path}[]")
 
 
+def fleet_documents() -> dict[str, Any]:
+    """Documents of fleets as the page has them: keys that depend on the run are NAME, those of a kind have one name."""
+    fleet = ic.compare_fleets(comparison(), comparison(2.5), limits=["usd_per_month:any"]).to_dict()["fleet_changes"]
+    for row in (fleet["best"], *fleet["fleets"]):
+        change = row["usd_per_month"]
+        for name in FLEET_FIGURES:
+            assert row.pop(name).keys() == change.keys()
+        row["FIGURE"] = change
+    assert fleet["before"].keys() == fleet["after"].keys()
+    fleet |= {"SIDE": fleet["before"], "before": None, "after": None}
+    alone = comparison().fleets[0].to_dict()["fleet"]
+    several, planned = comparison().to_dict()["comparison"], plan().to_dict()["plan"]
+    assert all(
+        each.keys() - {"on_front"} == alone.keys() - {"model", "traffic", "timeline"} for each in several["fleets"]
+    )
+    assert all(each.keys() == several["fleets"][0].keys() - {"on_front"} for each in several["bounds"])
+    assert planned["best"].keys() == planned["verified"].keys() == alone.keys()
+    several |= {"fleets": [{"on_front": True}], "bounds": [], "out": [{"deployment": "", "reason": ""}]}
+    planned |= {"best": None, "verified": None, "out": [{"deployment": "", "reason": ""}]}
+    for choice in planned["choices"]:
+        choice["slo_values"] = {"NAME": 0.0}
+    alone |= {"LATENCY": alone["wait_s"], "slo_values": {"NAME": 0.0}} | dict.fromkeys(FLEET_LATENCIES)
+    alone["bill"]["use_usd"] = alone["timeline"]["usd"] = {"NAME": 0.0}
+    for pool in alone["pools"]:
+        pool |= {"settings": {"NAME": ""}, "cold_start_parts_s": {"NAME": 0.0}}
+    return {"fleet": alone, "comparison": several, "plan": planned, "fleet_changes": fleet}
+
+
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
@@ -134,6 +166,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     ).to_dict()["search"]  # fmt: skip
     search["deployments"][0]["slo_values"] = {"NAME": 1.0}
     document["search"] = search
+    document |= fleet_documents()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

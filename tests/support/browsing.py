@@ -39,8 +39,13 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, file: Path, *, size: str = "wide", dark: bool = False) -> Iterator[Any]:
-    """Yield a rendered page at its `file://` address; afterwards it must have loaded nothing and raised no error."""
+def opened(
+    browser: Any, file: Path, *, size: str = "wide", dark: bool = False, ready: str = "html[data-ready]"
+) -> Iterator[Any]:
+    """Yield a rendered page at its `file://` address; afterwards it must have loaded nothing and raised no error.
+
+    `ready` selects what the page has once it is drawn.
+    """
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
     page = context.new_page()
@@ -51,7 +56,7 @@ def opened(browser: Any, file: Path, *, size: str = "wide", dark: bool = False) 
     page.on("request", lambda request: told.append(f"request: {request.url[:200]}"))
     try:
         page.goto(file.as_uri())
-        page.wait_for_selector("html[data-ready]")
+        page.wait_for_selector(ready)
         assert told == [f"request: {file.as_uri()[:200]}"]
         yield page
         assert len(told) == 1, told[1:]

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ...results.documents import FLEET_ID
 from ...results.units import percent, significant
 from ..colors import ALARM, FLEET, PLAIN
 from ..documents import as_json
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 _COLORS = {**FLEET, "demand": PLAIN, "late": ALARM, "other": PLAIN}
 _LIGHTER = 0.35  # of the way to white
-
-FLEET_ID = "pyinfercost-fleet"
-"""Id of the script element that holds the JSON of fleets; `pyinfercost diff` reads it back."""
 
 MINUS = "\u2212"
 """Sign of negative amounts in tables."""

@@ -1,0 +1,99 @@
+"""Pages of fleets in a browser: every size, dark and light, and print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browsing import SIZES, chromium, opened, texts
+from support.fleet_results import comparison, plan
+
+pytestmark = pytest.mark.browser
+
+KINDS = ("comparison", "fleet", "plan")
+_CONTRAST = """() => {
+  const parse = text => text.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = one => {
+    for (let at = one; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  for (const one of document.querySelectorAll("h1,h2,h3,p,dt,dd,td,th,small,output,li,.x,.y,.dot,.title")) {
+    if (!one.innerText.trim() || !one.offsetWidth) continue;
+    const pair = [luminance(parse(getComputedStyle(one).color)), luminance(behind(one))].sort((a, b) => b - a);
+    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+    if (ratio < 4.5) found.push(`${one.className || one.tagName} ${one.innerText.slice(0, 20)}: ${ratio.toFixed(2)}`);
+  }
+  return found;
+}"""
+_COLLISIONS = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
+  const boxes = [...plot.querySelectorAll(".x")].filter(one => one.offsetWidth).map(one => one.getBoundingClientRect());
+  return boxes.slice(1).filter((box, i) => box.left < boxes[i].right).map(box => box.left);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    results = dict(zip(KINDS, (comparison(), comparison().fleets[0], plan()), strict=True))
+    for kind, result in results.items():
+        (folder / f"{kind}.html").write_text(result.to_html(), encoding="utf-8")
+    return {kind: folder / f"{kind}.html" for kind in KINDS}
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_fits_the_screen_and_can_be_read(
+    browser: Any, files: dict[str, Path], kind: str, size: str, dark: bool
+) -> None:
+    with opened(browser, files[kind], size=size, dark=dark, ready="footer") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+            "rgb(18, 22, 28)" if dark else "rgb(246, 247, 249)"
+        )
+        assert page.evaluate(_CONTRAST) == []
+        assert page.evaluate(_COLLISIONS) == []
+        for plot in page.locator(".plot svg").all():
+            box = plot.bounding_box()
+            assert 100 < box["width"] <= SIZES[size][0]
+            assert box["height"] > 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tables_of_a_wide_page_need_no_scrolling(browser: Any, files: dict[str, Path], kind: str) -> None:
+    with opened(browser, files[kind], ready="footer") as page:
+        wider = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert page.evaluate(wider) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_printed_page_is_light_and_as_wide_as_the_paper(browser: Any, files: dict[str, Path], kind: str) -> None:
+    with opened(browser, files[kind], dark=True, ready="footer") as page:
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 703, "height": 1000})  # A4 at 96 dpi, with margins of 12 mm
+        assert page.evaluate("document.documentElement.scrollWidth") <= 703
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert page.evaluate(_COLLISIONS) == []
+        assert len(page.pdf(format="A4")) > 10_000
+
+
+def test_the_table_of_a_phone_has_what_counts(browser: Any, files: dict[str, Path]) -> None:
+    with opened(browser, files["comparison"], size="phone", ready="footer") as page:
+        titles = [text.split("\n")[0] for text in texts(page, "table.fleets th") if text.strip()]
+        assert {"policy", "cost", "SLO", "late", "peak", "idle"} <= set(titles)
+        assert "wait p99" not in titles
