@@ -108,7 +108,9 @@ def plan_fleet(
         raise FleetError("committed of terms is given, and a plan finds it; pass commitment, its price, instead")
     parts = _parts(asked.traffic, divide=verify is None)
     if verify is not None:
-        following = parse_traffic(verify, prompt=prompt, output=output, scale=scale, seed=seed + 1)
+        following = parse_traffic(
+            verify, prompt=prompt, output=output, duration_s=duration_s, scale=scale, seed=seed + 1
+        )
         parts["following"] = Traffic(following, f"{verify}")
     search = Search(
         Context(
