@@ -314,6 +314,7 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
         dated=found.dated,
         age_months=found.age_months(),
         devices=max(1, int(found.devices)),
+        terms=terms,
     )
 
 
@@ -333,6 +334,7 @@ def _from_file(path: Path) -> Price:
     return Price(
         usd_per_h=owned["usd"] / owned.get("devices", 1.0) / hours,
         text=f"{path}: bought, {owned['lifetime_years']:g} years",
+        terms="purchase",
         usd_per_kwh=owned.get("usd_per_kwh", 0.0),
         pue=owned.get("pue", 1.0),
         region=region,

@@ -101,7 +101,7 @@ class Autoscaler:
         for name in names:
             value = getattr(self, name)
             if value is not None:
-                found[name] = _text(value)
+                found[name] = _shown(value)
         if self.measures:
             found["metric"] = self.measures
         found["start_replicas"] = str(self.starts_with(load))
@@ -139,7 +139,7 @@ class _Targeted(Autoscaler):
         """Return the parameters that decide, as texts by name."""
         found = super().settings(load)
         found.pop("target_utilization", None)
-        return {**found, "target": _text(self.level_of(load))}
+        return {**found, "target": _shown(self.level_of(load))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +313,7 @@ class RayServe(Autoscaler):
         """Return the parameters that decide, as texts by name."""
         found = super().settings(load)
         found.pop("target_utilization", None)
-        return {**found, "target_ongoing_requests": _text(self.target_of(load))}
+        return {**found, "target_ongoing_requests": _shown(self.target_of(load))}
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""
@@ -360,7 +360,7 @@ class TargetTracking(Autoscaler):
         """Return the parameters that decide, as texts by name."""
         found = super().settings(load)
         found.pop("target_utilization", None)
-        return {**found, "target": _text(self.calls_of(load))}
+        return {**found, "target": _shown(self.calls_of(load))}
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""
@@ -454,7 +454,7 @@ class CloudRun(Autoscaler):
 
     def settings(self, load: ReplicaLoad) -> dict[str, str]:
         """Return the parameters that decide, as texts by name."""
-        return {**super().settings(load), "target": _text(self.target_of(load))}
+        return {**super().settings(load), "target": _shown(self.target_of(load))}
 
     def core(self, load: ReplicaLoad) -> _core._FleetAutoscaler:
         """Return the autoscaler of the core."""
@@ -518,8 +518,14 @@ def _own(autoscaler: Autoscaler, *but: str) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    """Return a value that is read as the same one."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):  # hours
-        return ",".join(f"{hour:g}={count}" for hour, count in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ",".join(f"{_text(hour)}={count}" for hour, count in value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _shown(value: Any) -> str:
+    """Return a value for people."""
+    return f"{value:.6g}" if isinstance(value, float) else _text(value)

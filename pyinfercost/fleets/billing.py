@@ -271,12 +271,7 @@ def committed_usd_per_h(replica: Replica, commitment: Commitment | None) -> floa
 def price_kind(replica: Replica) -> str:
     """Return the terms on which the machines of a replica are paid."""
     price = None if replica.on is None else replica.on.device_price
-    if price is None:
-        return "given"
-    for kind in ("on-demand", "spot", "reserved"):
-        if price.text.endswith(kind) or f" {kind}," in price.text:
-            return kind
-    return "purchase" if "bought" in price.text else "given"
+    return "given" if price is None else price.terms or "given"
 
 
 def price_text(replica: Replica) -> str:

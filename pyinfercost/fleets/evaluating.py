@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..deployment import FixedCosts
 from ..results.bill import MONTH_S
 from .autoscaler_texts import parse_autoscaler
-from .billing import committed_usd_per_h
+from .billing import committed_usd_per_h, price_kind
 from .replicas import Modeled, Replica, Slots
 from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
@@ -95,7 +95,7 @@ class PlaceFacts:
     Attributes:
         name: The deployment in words.
         usd_per_h: Price of a replica.
-        ahead_share: Price of an hour that is paid ahead, over it.
+        ahead_share: Price of an hour that is paid ahead, over it; 1 if it cannot be.
         concurrency: Requests that a replica serves at once.
         needed: Requests in service in each second if none waited, of the whole traffic, in means over `step_s`.
         most: The highest of them in each such step.
@@ -160,13 +160,20 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
     return PlaceFacts(
         name=replica.name,
         usd_per_h=usd_per_h,
-        ahead_share=committed_usd_per_h(replica, context.terms.commitment_terms) / max(1e-30, usd_per_h),
+        ahead_share=_ahead_share(context, replica),
         concurrency=replica.concurrency,
         needed=needed.reshape(steps, -1).mean(axis=1),
         most=most.reshape(steps, -1).max(axis=1),
         step_s=_STEP_S,
         least_usd_per_month=work_h * usd_per_h / load.end_s * MONTH_S,
     )
+
+
+def _ahead_share(context: Context, replica: Replica) -> float:
+    """Return the price of an hour that is paid ahead, over that of an hour; 1 where that saves nothing."""
+    if not replica.usd_per_h or price_kind(replica) == "spot":
+        return 1.0
+    return min(1.0, committed_usd_per_h(replica, context.terms.commitment_terms) / replica.usd_per_h)
 
 
 def _load(memory: _Memory, replica: Replica, part: str) -> Load:

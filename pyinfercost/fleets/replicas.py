@@ -397,5 +397,7 @@ def _tokens(run: Run) -> _core.TokenReplica:
 
 def _name_of(on: Deployment) -> str:
     parts = [on.machine.id, on.engine if on.engine != "torch" else on.execution, on.precision]
-    layout = str(on.rank_layout)
-    return " ".join(filter(None, (*parts, layout if on.devices > 1 else "")))
+    layout = str(on.rank_layout) if on.devices > 1 else ""
+    # Machines that are taken away, or paid ahead, are others than those by the hour.
+    terms = on.device_price.terms if on.device_price is not None else ""
+    return " ".join(filter(None, (*parts, layout, terms if terms in ("spot", "reserved") else "")))

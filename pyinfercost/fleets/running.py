@@ -161,6 +161,11 @@ def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: di
     taken = 0.0
     for pool in pools:
         replica = pool.replica
+        if pool.terms.committed and price_kind(replica) == "spot":
+            raise FleetError(
+                f"{replica.name} is priced as a spot machine, and these cannot be committed; pass a price on demand, or "
+                "committed=0"
+            )
         if replica.name not in loads:
             loads[replica.name] = traffic.load(replica)
         load = replica.load(loads[replica.name], work_of(replica, traffic), less=taken)

@@ -186,7 +186,8 @@ class Search:
         points = []
         for each in self._best_by_place(_TUNED):
             pool = each.point[-1]
-            count = committed_replicas(each.found.seconds_with, self.facts[pool.place].ahead_share)
+            share = self.facts[pool.place].ahead_share
+            count = committed_replicas(each.found.seconds_with, share) if share < 1 else 0
             if count and len(each.point) == 1:
                 points.append((replace(pool, committed=count),))
         self._evaluate(self._grouped(points), "all")
@@ -206,7 +207,8 @@ class Search:
                 if pool.place == place or isinstance(parse_autoscaler(pool.policy), (Static, Scheduled)):
                     continue
                 for count in sorted(counts):
-                    base = PoolPoint(place, f"static:{count}", committed=count)
+                    # Spot machines may be a base, too, but are not paid ahead.
+                    base = PoolPoint(place, f"static:{count}", committed=count if facts.ahead_share < 1 else 0)
                     scaler = _to_zero(parse_autoscaler(pool.policy))
                     points.append((base, replace(pool, policy=str(scaler), committed=0)))
         self._evaluate(self._grouped(points), "all")
@@ -233,15 +235,18 @@ class Search:
             changes += [{"target_utilization": each} for each in targets if 0 < each <= 1]
         for each in changes:
             yield (*point[:-1], replace(pool, policy=str(replace(scaler, **each))))
-        if self.context.terms.commitment is not None and len(point) == 1:
+        if self.facts[pool.place].ahead_share < 1 and len(point) == 1:
             for count in (pool.committed - 1, pool.committed + 1):
                 if count >= 0:
                     yield (replace(pool, committed=count),)
         if len(point) > 1:
             base = point[0]
-            for count in (base.committed - 1, base.committed + 1):
+            always = parse_autoscaler(base.policy)
+            kept = always.replicas if isinstance(always, Static) and always.replicas is not None else 0
+            for count in (kept - 1, kept + 1):
                 if count > 0:
-                    yield (replace(base, policy=f"static:{count}", committed=count), *point[1:])
+                    ahead = count if base.committed else 0
+                    yield (replace(base, policy=f"static:{count}", committed=ahead), *point[1:])
 
     # ---- points ----
 

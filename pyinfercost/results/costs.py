@@ -93,6 +93,7 @@ class Price:
         dated: Year, or year and month, of the price; empty if the caller gave it.
         age_months: Minimum age in months.
         devices: Devices of the instance, which is rented as a whole; 1 where devices are paid one by one.
+        terms: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"` or `"purchase"`; empty if the caller gave the price.
     """
 
     usd_per_h: float
@@ -104,11 +105,12 @@ class Price:
     dated: str = ""
     age_months: int = 0
     devices: int = 1
+    terms: str = ""
 
     def __post_init__(self) -> None:
         for name, within in (("usd_per_h", USD_PER_H), ("usd_per_kwh", USD_PER_KWH), ("pue", PUE)):
             _settle(self, name, number(getattr(self, name), name, within, PriceError))
-        for name in ("text", "cloud", "region", "dated"):
+        for name in ("text", "cloud", "region", "dated", "terms"):
             text(getattr(self, name), f"{name} of the price", PriceError)
         whole(self.age_months, "age_months", _ANY_AGE, PriceError)
         whole(self.devices, "devices of the price", COUNT, PriceError)

@@ -9,9 +9,7 @@ namespace {
 
 class SlotReplica final : public Replica {
   public:
-    explicit SlotReplica(const SlotSettings& settings) : s_(settings) {
-        running_.reserve(static_cast<std::size_t>(std::min<std::int64_t>(s_.slots, 1024)));
-    }
+    explicit SlotReplica(const SlotSettings& settings) : s_(settings) {}
 
     double next_s() const override { return running_.empty() ? kNever : running_.front().finish_s; }
 

@@ -24,6 +24,7 @@ TABLE = {
     "profiles": "fuzz.doors.profiles:Profiles",
     "simulations": "fuzz.doors.simulations:Simulations",
     "traffic": "fuzz.doors.traffic:Traffic",
+    "fleets": "fuzz.doors.fleets:Fleets",
     "limits": "fuzz.doors.limits:Limits",
     "arguments": "fuzz.doors.arguments:Arguments",
     "command-line": "fuzz.doors.command_line:CommandLine",

@@ -38,7 +38,7 @@ _LONGEST = 300
 class Simulations(Door):
     """`StepCosts`, `SimulatedServer`, `SimulatedCluster` and `simulate`; `simulate_batches`."""
 
-    share = 20_000
+    share = 15_000
 
     def draw(self, random: Random) -> Value:
         """Return tables, settings and requests; most are sound, with one or two numbers that are not."""
