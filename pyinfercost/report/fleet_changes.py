@@ -214,7 +214,7 @@ def _fleet_columns(shown: Sequence[FleetChange]) -> list[Column]:
             Column("before", "USD/month", ["" if each.before is None else money(each.before) for each in usd]),
             Column("after", "USD/month", ["" if each.after is None else money(each.after) for each in usd]),
             Column("cost", "USD/month", [_signed(each.difference, money) for each in usd]),
-            Column("", "%", [_relative(each) for each in usd]),
+            Column("change", "%", [_relative(each) for each in usd]),
         ]
     for name, title, unit, show, spare in _SHORT:
         figures = [each.figures[name] for each in shown]
@@ -275,8 +275,10 @@ def _relative(change: Change) -> str:
 def _signed(value: float | None, show: Any) -> str:
     if value is None:
         return ""
-    sign = "-" if value < 0 else "+" if value > 0 else ""
-    return f"{sign}{show(abs(value))}"
+    shown = str(show(abs(value)))
+    if not shown.strip("0."):  # rounds to 0
+        return shown
+    return f"{'-' if value < 0 else '+'}{shown}"
 
 
 def _text(name: str, value: float | None, *, signed: bool = False) -> str:

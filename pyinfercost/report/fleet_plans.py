@@ -136,7 +136,7 @@ def choice_columns(choices: Sequence[PlanChoice]) -> list[Column]:
         columns.append(Column("deployment", "", [e.deployment for e in choices], numeric=False, flexible=True))
     columns.append(Column("policy", "", [each.policy for each in choices], numeric=False, flexible=True))
     if any(each.committed for each in choices):
-        columns.append(Column("committed", "", [str(each.committed) for each in choices]))
+        columns.append(Column("committed", "", [str(each.committed) for each in choices], spare=1))
     if any(each.stage != "all" for each in choices):
         columns.append(Column("followed", "", [_STAGES.get(e.stage, e.stage) for e in choices], numeric=False, spare=1))
     columns += [

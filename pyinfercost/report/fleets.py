@@ -411,7 +411,8 @@ def settings_pairs(result: FleetResult) -> list[tuple[str, str]]:
         number = f" {place + 1}" if len(result.pools) > 1 else ""
         settings = ", ".join(f"{name} {value}" for name, value in pool.settings.items())
         found.append((f"autoscaler{number}", f"{pool.autoscaler}: {settings}"))
-        parts = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in pool.cold_start_parts.items())
+        known = [(name, seconds) for name, seconds in pool.cold_start_parts.items() if seconds]
+        parts = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in known)
         ready = f"ready after {significant(pool.cold_start_s)} s" + (f" ({parts})" if parts else "")
         terms = f"{significant(pool.concurrency)} requests at once, {ready}"
         price = f", {pool.price}" if pool.price else ""

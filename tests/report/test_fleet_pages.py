@@ -91,9 +91,12 @@ def test_many_fleets_and_long_series_stay_below_the_limit() -> None:
         )
         for n in range(1600)
     )  # fmt: skip
-    page = replace(comparison(), fleets=fleets).to_html()
+    result = replace(comparison(), fleets=fleets)
+    page = result.to_html()
     assert len(page.encode()) < LIMIT
     assert "1540 more are in CSV and JSON" in page
+    drawn = {id(each) for each in (*fleets[:1000], *result.front)}
+    assert page.count('<span class="dot ') == len(drawn) + len(result.bounds)
     assert "pyinfercost-fleet" not in page
     assert "too many for this file" in page
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,12 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
-    results = dict(zip(KINDS, (comparison(), comparison().fleets[0], plan()), strict=True))
+    name = "/folder/of-the-" + "very-long-" * 12 + "trace.csv"
+    planned = plan()
+    assert planned.verified is not None
+    planned = replace(planned, traffic=name, verified=replace(planned.verified, traffic=name, slo_met=False))
+    several = replace(comparison(), traffic=name)
+    results = dict(zip(KINDS, (several, replace(comparison().fleets[0], traffic=name), planned), strict=True))
     for kind, result in results.items():
         (folder / f"{kind}.html").write_text(result.to_html(), encoding="utf-8")
     return {kind: folder / f"{kind}.html" for kind in KINDS}

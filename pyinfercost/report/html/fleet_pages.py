@@ -50,6 +50,7 @@ _FEW_POINTS = 120  # of a small curve
 _ROWS = 60  # most fleets in tables
 _SMALL = 9  # most small charts
 _NUMBERED = 30  # most dots with numbers
+_DOTS = 1000  # most dots, beside those of the front
 _SPARE = 3  # columns with this `spare` or more are left out
 _FAR = 4  # times the median of the peaks, and times the cost of the best fleet: shown apart
 _POINTS_OF_SHARE = 100
@@ -150,7 +151,7 @@ def _choice_scatter(plan: FleetPlan) -> str:
     cheapest = min(each.usd_per_month for each in known)
     end = max(each.usd_per_month for each in known if each.usd_per_month <= _FAR * cheapest)
     dots = []
-    for rank, each in reversed(list(enumerate(known, 1))):
+    for rank, each in reversed(list(enumerate(known[:_DOTS], 1))):
         kind = " ".join(["many"] * (rank > _NUMBERED) + ["missed"] * (not each.slo_met) + ["front"] * (rank == 1))
         text = "" if rank > _NUMBERED else f"{rank}{_BEYOND if each.usd_per_month > end else ''}"
         words = f"{rank}: {each.policy} on {each.deployment}, {money(each.usd_per_month)} USD/month"
@@ -217,7 +218,8 @@ def _scatter(comparison: FleetComparison) -> str:
     near = [cost for cost in costs if cost <= most]
     # Where most fleets are near the best one, those that cost far more do not decide the axis.
     end = max(near) if 2 * len(near) >= len(costs) else max(costs, default=0.0)
-    for rank, each in reversed(list(enumerate(comparison.fleets, 1))):  # the best ones on top
+    shown = [(n, e) for n, e in enumerate(comparison.fleets, 1) if n <= _DOTS or id(e) in on_front]
+    for rank, each in reversed(shown):  # the best ones on top
         kinds = ["front"] * (id(each) in on_front) + ["missed"] * (each.slo_met is False) + ["many"] * many
         title = f"{rank}: {each.policy} on {each.deployment}, {cost_text(each)}, {share_text(each.late_share)} % late"
         text = "" if many else f"{rank}{_BEYOND if monthly(each) > end else ''}"
@@ -239,6 +241,8 @@ def _scatter(comparison: FleetComparison) -> str:
     note = "" if many else "Numbers are those of the table."
     beyond = sum(cost > end for cost in costs)
     note += f" {beyond} at the right edge cost more than the axis shows." if beyond else ""
+    left = len(comparison.fleets) - len(shown)
+    note += f" {left} fleets behind the first {_DOTS:,} are not drawn." if left else ""
     chart = scatter(dots, steps, end, unit=unit).replace('class="plot"', 'class="plot tall"', 1)
     return panel("Late requests (% of all) against cost", chart + legend, note)
 
