@@ -11,10 +11,11 @@ from ..deployment import FixedCosts
 from ..results.bill import MONTH_S
 from .autoscaler_texts import parse_autoscaler
 from .billing import committed_usd_per_h, price_kind
+from .loads import Load
 from .replicas import Modeled, Replica, Slots
 from .running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from .terms import Terms
-from .traffic import Load, Traffic
+from .traffic import Traffic
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,10 +12,11 @@ from ..errors import InputError
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
 from .asking import Asked, policies_of
 from .autoscalers import Autoscaler
+from .loads import Load
 from .replicas import FleetError, Replica, Slots
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
-from .traffic import Load, Traffic
+from .traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..serving.objectives import Condition
     from ..serving.step_tables import StepCosts
     from ..serving.workload import Workload
-    from .traffic import Load
+    from .loads import Load
 
 Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..serving.objectives import Condition
-    from .traffic import Load, Progress, Traffic
+    from .loads import Load
+    from .traffic import Progress, Traffic
 
 ROUTINGS = ("least_loaded", "first")
 """How requests are shared: to the replica with the fewest, or to the first one with room."""
@@ -163,8 +164,8 @@ def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: di
         replica = pool.replica
         if pool.terms.committed and price_kind(replica) == "spot":
             raise FleetError(
-                f"{replica.name} is priced as a spot machine, and these cannot be committed; pass a price on demand, or "
-                "committed=0"
+                f"{replica.name} is priced as a spot machine, and these cannot be committed; pass a price on demand, "
+                "or committed=0"
             )
         if replica.name not in loads:
             loads[replica.name] = traffic.load(replica)

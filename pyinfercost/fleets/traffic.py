@@ -10,6 +10,7 @@ from .. import _core
 from .._lazy import cached_property
 from ..serving.requests import WorkloadError
 from ..serving.runs import Facts, facts_of
+from .loads import Load
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,25 +27,6 @@ _BINS = 1000  # of time in a result, about
 _TICKS = 10  # of the time of a request, at least, in which a load is constant
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Load:
-    """The load over time if no request waited. Arrays have a value for each second.
-
-    Attributes:
-        end_s: Time at which the last request would leave.
-        running_s: Request-seconds in service.
-        most: Most requests at a time.
-        replicas_s: Replica-seconds of the bound: at any time as many as that time and the one after it need.
-        most_replicas: The most of them.
-    """
-
-    end_s: float
-    running_s: NDArray[np.float64]
-    most: NDArray[np.int64]
-    replicas_s: NDArray[np.float64]
-    most_replicas: int
 
 
 @dataclass(frozen=True)

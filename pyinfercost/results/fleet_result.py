@@ -319,5 +319,6 @@ class FleetComparison(Result):
 
 
 def cost_of(fleet: FleetResult) -> float:
-    """Return what fleets are compared by: USD where there is a price, else the paid seconds."""
-    return fleet.reserved_s if fleet.bill is None else fleet.bill.usd
+    """Return what fleets are compared by, for equal times: USD where there is a price, else the paid seconds."""
+    total = fleet.reserved_s if fleet.bill is None else fleet.bill.usd
+    return total / fleet.duration_s
