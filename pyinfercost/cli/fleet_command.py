@@ -103,9 +103,7 @@ _SHARED = (
 @click.option(
     "--routing",
     type=click.Choice(("least_loaded", "first")),
-    default="least_loaded",
-    show_default=True,
-    help="How requests are shared by replicas.",
+    help="How requests are shared by replicas; by default as the platform of the autoscaler does it.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @click.option("--max-model-len", type=click.IntRange(min=1), metavar="N", help="Longest prompt with its answer.")

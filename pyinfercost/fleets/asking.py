@@ -59,7 +59,7 @@ class Asked:
         slo: SLOLike | None,
         terms: Terms | None,
         detail: str,
-        routing: str,
+        routing: str | None,
         prompt: LengthsLike | None,
         output: LengthsLike | None,
         duration_s: float | None,

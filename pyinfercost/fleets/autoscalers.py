@@ -53,6 +53,7 @@ class Autoscaler:
     unnamed: ClassVar[str] = ""
     measures: ClassVar[str] = ""  # the metric, where it is no parameter
     simulated: ClassVar[bool] = True
+    routing: ClassVar[str] = "least_loaded"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -91,6 +92,10 @@ class Autoscaler:
     def target_of(self, load: ReplicaLoad) -> float:
         """Return the requests of a replica that the autoscaler aims at."""
         return load.concurrency
+
+    def limit_of(self, load: ReplicaLoad, limit: int) -> int:
+        """Return the requests that a replica is handed at most, where its own limit is given; 0 for any number."""
+        return limit
 
     def settings(self, load: ReplicaLoad) -> dict[str, str]:
         """Return the parameters that decide, as texts by name: what a result states."""
@@ -387,7 +392,12 @@ class Lambda(Autoscaler):
     burst: int = 1000
     burst_s: float = 10.0
     kind: ClassVar[str] = "lambda"
+    routing: ClassVar[str] = "first"  # others may become idle and leave
     measures: ClassVar[str] = "requests without a place"
+
+    def limit_of(self, load: ReplicaLoad, limit: int) -> int:
+        """Return the requests of an environment: one."""
+        return 1
 
     def starts_with(self, load: ReplicaLoad) -> int:
         """Return the replicas at the start."""
@@ -413,7 +423,12 @@ class ScaleToZero(Autoscaler):
     burst: int = 1000
     burst_s: float = 10.0
     kind: ClassVar[str] = "zero"
+    routing: ClassVar[str] = "first"  # others may become idle and leave
     measures: ClassVar[str] = "requests without a place"
+
+    def limit_of(self, load: ReplicaLoad, limit: int) -> int:
+        """Return the requests that a container is handed: what it serves at once; others wait at the platform."""
+        return max(1, round(load.concurrency))
 
     def starts_with(self, load: ReplicaLoad) -> int:
         """Return the replicas at the start."""
@@ -446,7 +461,12 @@ class CloudRun(Autoscaler):
     idle_timeout_s: float = 900.0
     tick_s: float = 1.0
     kind: ClassVar[str] = "cloudrun"
+    routing: ClassVar[str] = "first"  # others may become idle and leave
     measures: ClassVar[str] = "in_flight"
+
+    def limit_of(self, load: ReplicaLoad, limit: int) -> int:
+        """Return the requests that an instance is handed: its concurrency; others wait at the platform."""
+        return max(1, round(load.concurrency if self.concurrency is None else self.concurrency))
 
     def target_of(self, load: ReplicaLoad) -> float:
         """Return the requests of a replica that the autoscaler aims at."""

@@ -38,7 +38,7 @@ def plan_fleet(
     verify: TrafficLike | None = None,
     terms: Terms | None = None,
     detail: str = "fast",
-    routing: str = "least_loaded",
+    routing: str | None = None,
     prompt: LengthsLike | None = None,
     output: LengthsLike | None = None,
     duration_s: float | None = None,

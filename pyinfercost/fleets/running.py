@@ -19,7 +19,7 @@ from ..results.fleet_result import (
     FleetResult,
     ReplicaSeconds,
 )
-from .autoscalers import Autoscaler, Lambda, Oracle, ReplicaLoad, with_limits
+from .autoscalers import Autoscaler, Oracle, ReplicaLoad, with_limits
 from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
 from .replicas import FleetError, Replica
 from .terms import Terms
@@ -66,7 +66,7 @@ class Rules:
         model: Name of the model.
         objective: Limits of latencies.
         detail: How replicas of engines are simulated.
-        routing: How requests are shared by replicas.
+        routing: How requests are shared by replicas; None as the autoscaler's platform does it.
         timeout_s: Time after which a request that no replica has taken gives up; None for never.
         varies_cold_starts: Whether cold starts vary within their bands; else each takes its typical time.
         seed: Decides the random numbers.
@@ -75,13 +75,13 @@ class Rules:
     model: str = ""
     objective: tuple[Condition, ...] = ()
     detail: str = "fast"
-    routing: str = "least_loaded"
+    routing: str | None = None
     timeout_s: float | None = None
     varies_cold_starts: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.routing not in ROUTINGS:
+        if self.routing is not None and self.routing not in ROUTINGS:
             raise FleetError(f"routing is {shown(self.routing)}; expected {' or '.join(ROUTINGS)}")
         if self.timeout_s is not None:
             number(self.timeout_s, "timeout_s", _TIMEOUT, FleetError)
@@ -103,6 +103,11 @@ class FleetCase:
     traffic: Traffic
     rules: Rules
 
+    @property
+    def routing(self) -> str:
+        """How requests are shared by replicas."""
+        return self.rules.routing or self.pools[-1].autoscaler.routing
+
     def core(self) -> _core.Fleet:
         """Return the fleet for the simulator."""
         limits = dict.fromkeys(FLEET_LATENCIES, inf)
@@ -111,7 +116,7 @@ class FleetCase:
             limits[name] = min(limits[name], each.limit_s)
         return _core.Fleet(
             pools=[self._pool(*each) for each in zip(self.pools, self.loads, strict=True)],
-            routing=self.rules.routing,
+            routing=self.routing,
             limits=_core.FleetLimits(**limits),
             timeout_s=inf if self.rules.timeout_s is None else self.rules.timeout_s,
             bin_s=self.traffic.bin_s,
@@ -130,7 +135,7 @@ class FleetCase:
             replica=replica.core,
             autoscaler=scaler.core(load),
             copies=replica.copies,
-            concurrency=1 if scaler.kind == Lambda.kind else replica.limit,
+            concurrency=scaler.limit_of(load, replica.limit),
             min_replicas=max(scaler.min_replicas, terms.committed),
             max_replicas=max(terms.committed, _MOST_REPLICAS if scaler.max_replicas is None else scaler.max_replicas),
             start_replicas=max(terms.committed, scaler.starts_with(load)),
@@ -201,7 +206,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
         model=rules.model,
         traffic=traffic.text,
         detail=rules.detail,
-        routing=rules.routing,
+        routing=case.routing,
         requests=int(found["arrived"]),
         finished=int(found["finished"]),
         failed=int(found["failed"]),

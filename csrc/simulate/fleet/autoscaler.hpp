@@ -20,6 +20,7 @@ struct PoolView {
     double in_flight = 0;     // now, as in LoadMetric
     double running = 0;
     double waiting = 0;
+    double unplaced = 0;  // of them, those that no replica has taken
     double utilization = 0;
     const LoadHistory* history = nullptr;
 

@@ -22,7 +22,7 @@ class CloudRun final : public Autoscaler {
     bool reacts() const override { return true; }
     // Requests without room start the instances that they fill.
     std::int64_t react(const PoolView& view) override {
-        const std::int64_t missing = replicas_for(view.waiting, s_.concurrency) - view.starting;
+        const std::int64_t missing = replicas_for(view.unplaced, s_.concurrency) - view.starting;
         return view.wanted + std::max<std::int64_t>(0, missing);
     }
     Removal removal() const override { return Removal::idle; }

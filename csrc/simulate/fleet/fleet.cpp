@@ -285,8 +285,15 @@ class Fleet {
 
     PoolView view(const Pool& pool) const {
         const LoadLevels now = levels(pool);
-        return {time_s_, pool.ready, pool.starting, pool.wanted,  now[0],
-                now[1],  now[2],     now[3],        &pool.history};
+        PoolView made{
+            .time_s = time_s_, .ready = pool.ready, .starting = pool.starting, .wanted = pool.wanted};
+        made.in_flight = now[0];
+        made.running = now[1];
+        made.waiting = now[2];
+        made.utilization = now[3];
+        made.unplaced = &pool == &pools_.back() ? static_cast<double>(queue_.size()) : 0.0;
+        made.history = &pool.history;
+        return made;
     }
 
     void want(std::size_t index, std::int64_t replicas) {

@@ -19,13 +19,13 @@ class OnDemand final : public Autoscaler {
     double after(double time_s) const override { return next_multiple(time_s, kTick_s); }
 
     std::int64_t decide(const PoolView& view) override {
-        const std::int64_t missing = replicas_for(view.waiting, s_.places) - view.starting;
+        const std::int64_t missing = replicas_for(view.unplaced, s_.places) - view.starting;
         return s_.binds || missing <= 0 ? view.wanted : view.wanted + take(missing, view.time_s);
     }
 
     bool reacts() const override { return true; }
     std::int64_t react(const PoolView& view) override {
-        const std::int64_t missing = s_.binds ? 1 : replicas_for(view.waiting, s_.places) - view.starting;
+        const std::int64_t missing = s_.binds ? 1 : replicas_for(view.unplaced, s_.places) - view.starting;
         return missing <= 0 ? view.wanted : view.wanted + take(missing, view.time_s);
     }
     bool binds() const override { return s_.binds; }
