@@ -291,7 +291,8 @@ def comparison_layout(comparison: FleetComparison) -> Layout:
     more = len(comparison.fleets) - _SHOWN
     if more > 0:
         parts.append(Note(f"{more} more fleets; CSV and JSON have all", ""))
-    parts.append(Note("* no other fleet is cheaper with as few late requests; bound: no policy without late ones is"))
+    parts.append(Note("* no other fleet is cheaper with as few late requests"))
+    parts.append(Note("bound: a fleet that keeps a replica and lets no request be late costs more"))
     if comparison.interrupted:
         parts.append(Note("Stopped before all fleets were simulated: there may be better ones", WARNING))
     if comparison.fleets and best is None:
