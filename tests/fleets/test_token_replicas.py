@@ -61,6 +61,7 @@ def test_memory_that_runs_out_costs_as_much_time(engine: str) -> None:
     ample = served(engines.sequences(COSTS, engine), 8.0, 2)
     expected, found = means(full), means(fast)
     assert expected["ttft_s"] > 2 * means(ample)["ttft_s"]
+    assert found["ttft_s"] == pytest.approx(expected["ttft_s"], rel=0.02 if engine == "vllm" else 0.1)
     assert found["e2e_s"] == pytest.approx(expected["e2e_s"], rel=0.03)
     assert found["tpot_s"] == pytest.approx(expected["tpot_s"], rel=0.02)
     assert found["energy_j"] == pytest.approx(expected["energy_j"], rel=0.02)
