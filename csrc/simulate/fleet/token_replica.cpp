@@ -18,7 +18,8 @@ class TokenReplica final : public Replica {
     explicit TokenReplica(const TokenSettings& settings)
         : s_(settings),
           each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))),
-          spare_(static_cast<double>(settings.block_tokens - 1) / 2) {}
+          spare_(static_cast<double>(settings.block_tokens - 1) / 2),
+          share_(settings.reserves) {}
 
     double next_s() const override { return next_s_; }
 
@@ -26,6 +27,7 @@ class TokenReplica final : public Replica {
         move_clock(next_clock_, time_s);
         if (steps_) end_step(done);
         while (!decoding_.empty() && decoding_.front().end_clock <= clock_ + kSame) leave(done);
+        if (requests() == 0) set_share(s_.reserves);
         if (!begin_step()) plan_decoding();
     }
 
@@ -155,7 +157,18 @@ class TokenReplica final : public Replica {
         const double read = next.request.prompt + next.generated;
         const double to_come = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
                                next.request.output - read;
-        return read + spare() + s_.reserves * std::max(0.0, to_come) <= free_tokens();
+        return read + spare() + share() * std::max(0.0, to_come) <= free_tokens();
+    }
+
+    // SGLang's share falls with the steps of decoding.
+    double share() const {
+        if (s_.reserve_steps == 0) return share_;
+        const double fall = (s_.reserves - s_.least_reserves) / static_cast<double>(s_.reserve_steps);
+        return std::max(share_ - fall * (clock_ - share_clock_), std::min(share_, s_.least_reserves));
+    }
+    void set_share(double share) {
+        share_ = share;
+        share_clock_ = clock_;
     }
 
     // The last block of a sequence is half empty, on average. One alone has what it needs.
@@ -246,13 +259,15 @@ class TokenReplica final : public Replica {
         context_ = decoding_.empty() ? 0.0 : std::max(0.0, context_ - s.request.prompt - generated(s));
     }
 
-    // The newest sequence gives its memory back, and is read again.
+    // A sequence gives its memory back, and is read again: of engines that mix the newest one, else that with
+    // the fewest tokens, at the end of the queue.
     void preempt() {
-        const auto newest =
-            std::max_element(decoding_.begin(), decoding_.end(),
-                             [](const Sequence& a, const Sequence& b) { return a.order < b.order; });
-        Sequence s = *newest;
-        decoding_.erase(newest);
+        const auto victim = std::min_element(
+            decoding_.begin(), decoding_.end(), [this](const Sequence& a, const Sequence& b) {
+                return s_.mixes ? a.order > b.order : generated(a) < generated(b);
+            });
+        Sequence s = *victim;
+        decoding_.erase(victim);
         std::make_heap(decoding_.begin(), decoding_.end(), later);
         drop(s);
         ends_ -= s.request.prompt + s.request.output;
@@ -263,11 +278,26 @@ class TokenReplica final : public Replica {
         } else {
             waiting_.push_back(s);
         }
+        if (s_.reserve_steps > 0) estimate_share();
+    }
+
+    // SGLang's share after memory ran out, from what has been generated so far.
+    void estimate_share() {
+        constexpr double kAhead = 20;  // steps
+        double made = 0;
+        double most = 1;
+        for (const Sequence& each : decoding_) {
+            made += generated(each);
+            most += each.request.output;
+        }
+        set_share(std::min(1.0, (made + kAhead * static_cast<double>(sequences())) / most));
     }
 
     TokenSettings s_;
     std::int64_t each_;
     double spare_;  // tokens of memory that a sequence holds and does not use
+    double share_;  // of the tokens to come for which memory is kept, at share_clock_
+    double share_clock_ = 0;
     double now_s_ = 0;
     double clock_ = 0;  // steps of decoding up to now_s_
     double next_s_ = kNever;
