@@ -143,21 +143,30 @@ class TokenReplica final : public Replica {
     std::int64_t budget() const { return s_.max_tokens - (s_.mixes ? sequences() * each_ : 0); }
 
     bool has_room() const {
-        return !waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), budget());
+        return !waiting_.empty() && !full_ && running() < s_.max_sequences &&
+               fits_step(waiting_.front(), budget()) && fits_memory(waiting_.front());
     }
 
     static std::int64_t to_read(const Sequence& s) {
         return s.request.prompt + static_cast<std::int64_t>(std::llround(s.generated));
     }
 
-    // Into a step with so many tokens left, and into the memory, of which a share of the tokens to come is
-    // kept.
-    bool fits(const Sequence& next, std::int64_t tokens) const {
-        if (tokens < (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens))) return false;
+    bool fits_step(const Sequence& next, std::int64_t tokens) const {
+        return tokens >= (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens));
+    }
+
+    // With a share of the tokens to come. SGLang keeps memory for all those of prompts that are not yet read.
+    bool fits_memory(const Sequence& next) const {
         const double read = next.request.prompt + next.generated;
-        const double to_come = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
-                               next.request.output - read;
-        return read + spare() + share() * std::max(0.0, to_come) <= free_tokens();
+        double unread = next.request.prompt + next.request.output - read;
+        for (const Sequence& each : reading_) {
+            unread += each.request.prompt + each.request.output - static_cast<double>(each.to_read);
+        }
+        const double all = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
+                           next.request.output - read;
+        const double kept = s_.reserve_steps > 0 ? unread + share() * std::max(0.0, all - unread)
+                                                 : share() * std::max(0.0, all);
+        return read + spare() + kept <= free_tokens();
     }
 
     // SGLang's share falls with the steps of decoding.
@@ -192,7 +201,13 @@ class TokenReplica final : public Replica {
         };
         // One whose prompt did not fit into the last step.
         if (!reading_.empty() && left > 0) read(reading_.front());
-        while (!waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), left)) {
+        while (!waiting_.empty() && !full_ && running() < s_.max_sequences &&
+               fits_step(waiting_.front(), left)) {
+            if (!fits_memory(waiting_.front())) {
+                // SGLang admits none before a sequence leaves.
+                full_ = s_.reserve_steps > 0 && running() > 0;
+                break;
+            }
             Sequence next = waiting_.front();
             waiting_.pop_front();
             next.to_read = to_read(next);
@@ -242,6 +257,7 @@ class TokenReplica final : public Replica {
     }
 
     void finish(const Sequence& s, std::vector<FleetDone>& done) {
+        full_ = false;
         ends_ -= s.request.prompt + s.request.output;
         done.push_back({s.request, s.started_s, s.first_token_s, now_s_ + s.late_s, Outcome::finished});
     }
@@ -256,6 +272,7 @@ class TokenReplica final : public Replica {
 
     // Its context.
     void drop(const Sequence& s) {
+        full_ = false;
         context_ = decoding_.empty() ? 0.0 : std::max(0.0, context_ - s.request.prompt - generated(s));
     }
 
@@ -304,6 +321,7 @@ class TokenReplica final : public Replica {
     double next_clock_ = 0;
     DecodeRun run_;
     double step_s_ = 0;
+    bool full_ = false;   // what waits does not fit before a sequence leaves
     bool steps_ = false;  // a step with prompts runs
     double context_ = 0;  // that the next step of decoding reads
     double ends_ = 0;     // tokens of prompts and answers of all that run
