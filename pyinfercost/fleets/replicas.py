@@ -42,7 +42,7 @@ _BATCH = Range(1, 4096)
 _NEAR_MOST = 0.9  # of the highest rate of a replica: beyond, requests wait longer and few more are served
 _STEPS_OF_CLIENTS = 1.25
 _FALLING_RESERVES = {"sglang": (0.7, 0.7 * 0.14, 600)}
-"""Share of the tokens to come for which memory is kept at first, at last, and steps between: as of a simulated server."""
+"""Shares of the tokens to come for which memory is kept, at first and at last, and the steps between."""
 
 
 class FleetError(InputError):

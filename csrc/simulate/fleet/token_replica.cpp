@@ -44,7 +44,7 @@ class TokenReplica final : public Replica {
             now_s_ = time_s;
             next_s_ = time_s;
             next_clock_ = clock_;
-        } else if (waiting_.size() == 1 && has_room()) {
+        } else if (waiting_.size() == 1 && may_admit()) {
             // At the end of the step that runs.
             const double clock = std::ceil(clock_ + steps_in(time_s - now_s_) - kSame);
             if (clock < next_clock_) plan_at(clock);
@@ -70,7 +70,8 @@ class TokenReplica final : public Replica {
     double joules() const override { return joules_; }
 
   private:
-    static constexpr double kSame = 1e-6;  // steps
+    static constexpr double kSame = 1e-6;          // steps
+    static constexpr double kMostReserved = 4096;  // SGLang's tokens to come of one request
 
     struct Sequence {
         FleetRequest request;
@@ -142,9 +143,9 @@ class TokenReplica final : public Replica {
     // Tokens of prompts that the next step has room for.
     std::int64_t budget() const { return s_.max_tokens - (s_.mixes ? sequences() * each_ : 0); }
 
-    bool has_room() const {
+    bool may_admit() const {
         return !waiting_.empty() && !full_ && running() < s_.max_sequences &&
-               fits_step(waiting_.front(), budget()) && fits_memory(waiting_.front());
+               fits_step(waiting_.front(), budget());
     }
 
     static std::int64_t to_read(const Sequence& s) {
@@ -158,15 +159,21 @@ class TokenReplica final : public Replica {
     // With a share of the tokens to come. SGLang keeps memory for all those of prompts that are not yet read.
     bool fits_memory(const Sequence& next) const {
         const double read = next.request.prompt + next.generated;
-        double unread = next.request.prompt + next.request.output - read;
-        for (const Sequence& each : reading_) {
-            unread += each.request.prompt + each.request.output - static_cast<double>(each.to_read);
+        double all =
+            ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.output - next.generated;
+        double kept = 0;
+        if (s_.reserve_steps > 0) {
+            const auto keep = [&](const Sequence& s) {
+                const double to_come = s.request.output - s.generated;
+                all -= to_come;
+                kept += std::min(to_come, kMostReserved) + static_cast<double>(s_.block_tokens);
+            };
+            keep(next);
+            for (const Sequence& each : reading_) keep(each);
         }
-        const double all = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
-                           next.request.output - read;
-        const double kept = s_.reserve_steps > 0 ? unread + share() * std::max(0.0, all - unread)
-                                                 : share() * std::max(0.0, all);
-        return read + spare() + kept <= free_tokens();
+        // Steps that do not decode take no memory for the next tokens.
+        const double unused = s_.mixes ? 0.0 : static_cast<double>(sequences());
+        return read + spare() + kept + share() * std::max(0.0, all) <= free_tokens() + unused;
     }
 
     // SGLang's share falls with the steps of decoding.
@@ -281,7 +288,10 @@ class TokenReplica final : public Replica {
     void preempt() {
         const auto victim = std::min_element(
             decoding_.begin(), decoding_.end(), [this](const Sequence& a, const Sequence& b) {
-                return s_.mixes ? a.order > b.order : generated(a) < generated(b);
+                const double made = s_.mixes ? 0.0 : generated(a) - generated(b);
+                if (std::abs(made) > kSame) return made < 0;
+                const std::int32_t longer = s_.mixes ? 0 : a.request.prompt - b.request.prompt;
+                return longer != 0 ? longer > 0 : a.order > b.order;
             });
         Sequence s = *victim;
         decoding_.erase(victim);
