@@ -1622,6 +1622,8 @@ class TokenReplica:
         mixes: bool,
         chunked_prefill: bool,
         reserves: float,
+        least_reserves: float,
+        reserve_steps: int,
         prefill_fill: float,
     ) -> None: ...
 

@@ -160,7 +160,9 @@ void register_replicas(py::module_& m) {
         Field{"block_tokens", &TokenSettings::block_tokens},
         Field{"tokens_each", &TokenSettings::tokens_each}, Field{"yield_tokens", &TokenSettings::yield},
         Field{"mixes", &TokenSettings::mixes}, Field{"chunked_prefill", &TokenSettings::chunked_prefill},
-        Field{"reserves", &TokenSettings::reserves}, Field{"prefill_fill", &TokenSettings::prefill_fill});
+        Field{"reserves", &TokenSettings::reserves}, Field{"least_reserves", &TokenSettings::least_reserves},
+        Field{"reserve_steps", &TokenSettings::reserve_steps},
+        Field{"prefill_fill", &TokenSettings::prefill_fill});
     py::class_<EngineSettings>(m, "EngineReplica", "Each step of an engine.")
         .def(py::init([](const std::shared_ptr<ServerSettings>& server) {
                  if (!server) throw InputTypeError("server is None; expected a SimulatedServer");

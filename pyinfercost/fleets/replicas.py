@@ -41,6 +41,8 @@ _USD = Range(0.0, 1e9, "USD per hour")
 _BATCH = Range(1, 4096)
 _NEAR_MOST = 0.9  # of the highest rate of a replica: beyond, requests wait longer and few more are served
 _STEPS_OF_CLIENTS = 1.25
+_FALLING_RESERVES = {"sglang": (0.7, 0.7 * 0.14, 600)}
+"""Shares of the tokens to come for which memory is kept, at first and at last, and the steps between."""
 
 
 class FleetError(InputError):
@@ -380,6 +382,7 @@ def _tokens(run: Run) -> _core.TokenReplica:
     """Return a copy of an engine with memory by tokens and drafts by their mean."""
     costs, scheduler = run.costs, run.scheduler
     usable = run.blocks - 1 if costs.engine == "vllm" else run.blocks  # vLLM keeps one block
+    reserves, least, steps = _FALLING_RESERVES.get(costs.engine, (scheduler.reserves, 0.0, 0))
     return _core.TokenReplica(
         costs=costs.core,
         max_sequences=run.sequences,
@@ -390,7 +393,9 @@ def _tokens(run: Run) -> _core.TokenReplica:
         yield_tokens=costs.tokens_per_step,
         mixes=scheduler.mixes,
         chunked_prefill=scheduler.enable_chunked_prefill,
-        reserves=scheduler.reserves,
+        reserves=reserves,
+        least_reserves=least,
+        reserve_steps=steps,
         prefill_fill=costs.prefill_fill,
     )
 

@@ -140,6 +140,17 @@ def test_requests_that_come_back_too_late_time_out() -> None:
     assert found["request_seconds"] == pytest.approx(20 + 19 + 18)
 
 
+def test_requests_that_come_back_time_out_in_the_order_of_arrival() -> None:
+    # The newer replica has the request from 0.5 s, the older one that from 2 s. They end at 10 and at 12 s, and the
+    # requests time out 20 s after they came.
+    scaler = cases.schedule(from_s=[0.0, 10.0, 12.0], replicas=[2, 1, 0])
+    pool = cases.pool(cases.slots(1), scaler, concurrency=1, start_replicas=2, max_drain_s=0.0)
+    found = cases.run(cases.fleet(pool, timeout_s=20.0), cases.requests([0.0, 0.5, 2.0], [1.0, 99.0, 99.0]))
+    assert (found["finished"], found["failed"], found["restarted"]) == (1, 2, 2)
+    assert found["request_seconds"] == pytest.approx(1 + 20 + 20)
+    assert found["end_s"] == 22.0
+
+
 def test_requests_go_to_the_first_pool_with_room() -> None:
     # Two replicas of 2 slots that are always there, and others for what they have no room for.
     base = cases.pool(cases.slots(2, 10.0), cases.fixed(2), concurrency=2, start_replicas=2)

@@ -54,16 +54,15 @@ def test_requests_have_the_times_of_each_step(engine: str, rate: float) -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 def test_memory_that_runs_out_costs_as_much_time(engine: str) -> None:
-    # About 25 sequences fit. Memory counts in tokens, the shares that SGLang reserves are means, and half a block for
-    # each sequence is a mean as well.
+    # About 25 sequences fit. Memory counts in tokens, and half a block for each sequence.
     full = served(_core.EngineReplica(engines.server(COSTS, engine, 30_000)), 8.0, 2)
     fast = served(engines.sequences(COSTS, engine, 30_000), 8.0, 2)
     ample = served(engines.sequences(COSTS, engine), 8.0, 2)
     expected, found = means(full), means(fast)
     assert expected["ttft_s"] > 2 * means(ample)["ttft_s"]
-    assert found["e2e_s"] == pytest.approx(expected["e2e_s"], rel=0.03)
-    assert found["tpot_s"] == pytest.approx(expected["tpot_s"], rel=0.02)
-    assert found["energy_j"] == pytest.approx(expected["energy_j"], rel=0.02)
+    assert found["ttft_s"] == pytest.approx(expected["ttft_s"], rel=0.02)
+    for name in ("e2e_s", "tpot_s", "energy_j"):
+        assert found[name] == pytest.approx(expected[name], rel=0.005)
 
 
 @pytest.mark.parametrize("rate", RATES)

@@ -92,6 +92,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "mixes": True,
         "chunked_prefill": True,
         "reserves": 0.0,
+        "least_reserves": 0.0,
+        "reserve_steps": 0,
         "prefill_fill": 1.0,
     },
     "FleetPool": {

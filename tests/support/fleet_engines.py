@@ -9,7 +9,12 @@ from support import fleet_cases as cases
 from pyinfercost import _core
 
 BLOCK = {"vllm": 16, "sglang": 1, "trtllm": 16}
-RESERVES = {"vllm": 0.0, "sglang": 0.4, "trtllm": 1.0}
+RESERVES: dict[str, dict[str, Any]] = {
+    "vllm": {},
+    # The defaults of a simulated server.
+    "sglang": {"reserves": 0.7, "least_reserves": 0.7 * 0.14, "reserve_steps": 600},
+    "trtllm": {"reserves": 1.0},
+}
 ACCEPTANCE = (0.8, 0.7, 0.6)
 """Of drafts, which yield 1 + 0.8 + 0.8 x 0.7 + 0.8 x 0.7 x 0.6 tokens a step."""
 YIELD = 1 + 0.8 + 0.8 * 0.7 + 0.8 * 0.7 * 0.6
@@ -37,6 +42,6 @@ def sequences(costs: _core.StepCosts, engine: str, pool_tokens: int = 400_000, *
         "max_tokens": 8192,
         "mixes": engine != "sglang",
         "chunked_prefill": engine != "trtllm",
-        "reserves": RESERVES[engine],
+        **RESERVES[engine],
     }
     return cases.tokens(costs, **{**settings, **changes})

@@ -43,6 +43,8 @@ void check_tokens(const TokenSettings& s) {
     check_setting("tokens", "tokens_each", s.tokens_each, 1.0, 1e3);
     check_setting("tokens", "yield", s.yield, 1.0, s.tokens_each);
     check_setting("tokens", "reserves", s.reserves, 0.0, 1.0);
+    check_setting("tokens", "least_reserves", s.least_reserves, 0.0, s.reserves);
+    check_setting("tokens", "reserve_steps", s.reserve_steps, 0, std::int64_t{1} << 40);
     check_setting("tokens", "prefill_fill", s.prefill_fill, 1.0, 1e6);
 }
 

@@ -53,12 +53,14 @@ struct TokenSettings {
     std::int64_t max_tokens = 8192;                                // of prompts in a step
     double pool_tokens = std::numeric_limits<double>::infinity();  // that the cache holds
     std::int64_t block_tokens = 1;
-    double tokens_each = 1;       // that a sequence processes in a step: 1 + drafts
-    double yield = 1;             // and those that stay
-    bool mixes = true;            // prompts are read in steps that decode
-    bool chunked_prefill = true;  // a prompt may be read in parts
-    double reserves = 0;          // share of the tokens to come for which memory is kept at admission
-    double prefill_fill = 1;      // time of a chunk through all stages of a pipeline, over that of a step
+    double tokens_each = 1;          // that a sequence processes in a step: 1 + drafts
+    double yield = 1;                // and those that stay
+    bool mixes = true;               // prompts are read in steps that decode
+    bool chunked_prefill = true;     // a prompt may be read in parts
+    double reserves = 0;             // share of the tokens to come for which memory is kept at admission
+    double least_reserves = 0;       // to which it falls ...
+    std::int64_t reserve_steps = 0;  // ... in so many steps of decoding; 0: never
+    double prefill_fill = 1;         // time of a chunk through all stages of a pipeline, over that of a step
 };
 
 // Each step of an engine, by its scheduler.

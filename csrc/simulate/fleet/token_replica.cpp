@@ -18,7 +18,8 @@ class TokenReplica final : public Replica {
     explicit TokenReplica(const TokenSettings& settings)
         : s_(settings),
           each_(static_cast<std::int64_t>(std::llround(settings.tokens_each))),
-          spare_(static_cast<double>(settings.block_tokens - 1) / 2) {}
+          spare_(static_cast<double>(settings.block_tokens - 1) / 2),
+          share_(settings.reserves) {}
 
     double next_s() const override { return next_s_; }
 
@@ -26,6 +27,7 @@ class TokenReplica final : public Replica {
         move_clock(next_clock_, time_s);
         if (steps_) end_step(done);
         while (!decoding_.empty() && decoding_.front().end_clock <= clock_ + kSame) leave(done);
+        if (requests() == 0) set_share(s_.reserves);
         if (!begin_step()) plan_decoding();
     }
 
@@ -42,7 +44,7 @@ class TokenReplica final : public Replica {
             now_s_ = time_s;
             next_s_ = time_s;
             next_clock_ = clock_;
-        } else if (waiting_.size() == 1 && has_room()) {
+        } else if (waiting_.size() == 1 && may_admit()) {
             // At the end of the step that runs.
             const double clock = std::ceil(clock_ + steps_in(time_s - now_s_) - kSame);
             if (clock < next_clock_) plan_at(clock);
@@ -68,7 +70,8 @@ class TokenReplica final : public Replica {
     double joules() const override { return joules_; }
 
   private:
-    static constexpr double kSame = 1e-6;  // steps
+    static constexpr double kSame = 1e-6;          // steps
+    static constexpr double kMostReserved = 4096;  // SGLang's tokens to come of one request
 
     struct Sequence {
         FleetRequest request;
@@ -140,22 +143,48 @@ class TokenReplica final : public Replica {
     // Tokens of prompts that the next step has room for.
     std::int64_t budget() const { return s_.max_tokens - (s_.mixes ? sequences() * each_ : 0); }
 
-    bool has_room() const {
-        return !waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), budget());
+    bool may_admit() const {
+        return !waiting_.empty() && !full_ && running() < s_.max_sequences &&
+               fits_step(waiting_.front(), budget());
     }
 
     static std::int64_t to_read(const Sequence& s) {
         return s.request.prompt + static_cast<std::int64_t>(std::llround(s.generated));
     }
 
-    // Into a step with so many tokens left, and into the memory, of which a share of the tokens to come is
-    // kept.
-    bool fits(const Sequence& next, std::int64_t tokens) const {
-        if (tokens < (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens))) return false;
+    bool fits_step(const Sequence& next, std::int64_t tokens) const {
+        return tokens >= (s_.chunked_prefill ? 1 : std::min(to_read(next), s_.max_tokens));
+    }
+
+    // With a share of the tokens to come. SGLang keeps memory for all those of prompts that are not yet read.
+    bool fits_memory(const Sequence& next) const {
         const double read = next.request.prompt + next.generated;
-        const double to_come = ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.prompt +
-                               next.request.output - read;
-        return read + spare() + s_.reserves * std::max(0.0, to_come) <= free_tokens();
+        double all =
+            ends_ - context_ - static_cast<double>(reading_tokens_) + next.request.output - next.generated;
+        double kept = 0;
+        if (s_.reserve_steps > 0) {
+            const auto keep = [&](const Sequence& s) {
+                const double to_come = s.request.output - s.generated;
+                all -= to_come;
+                kept += std::min(to_come, kMostReserved) + static_cast<double>(s_.block_tokens);
+            };
+            keep(next);
+            for (const Sequence& each : reading_) keep(each);
+        }
+        // Steps that do not decode take no memory for the next tokens.
+        const double unused = s_.mixes ? 0.0 : static_cast<double>(sequences());
+        return read + spare() + kept + share() * std::max(0.0, all) <= free_tokens() + unused;
+    }
+
+    // SGLang's share falls with the steps of decoding.
+    double share() const {
+        if (s_.reserve_steps == 0) return share_;
+        const double fall = (s_.reserves - s_.least_reserves) / static_cast<double>(s_.reserve_steps);
+        return std::max(share_ - fall * (clock_ - share_clock_), std::min(share_, s_.least_reserves));
+    }
+    void set_share(double share) {
+        share_ = share;
+        share_clock_ = clock_;
     }
 
     // The last block of a sequence is half empty, on average. One alone has what it needs.
@@ -179,7 +208,13 @@ class TokenReplica final : public Replica {
         };
         // One whose prompt did not fit into the last step.
         if (!reading_.empty() && left > 0) read(reading_.front());
-        while (!waiting_.empty() && running() < s_.max_sequences && fits(waiting_.front(), left)) {
+        while (!waiting_.empty() && !full_ && running() < s_.max_sequences &&
+               fits_step(waiting_.front(), left)) {
+            if (!fits_memory(waiting_.front())) {
+                // SGLang admits none before a sequence leaves.
+                full_ = s_.reserve_steps > 0 && running() > 0;
+                break;
+            }
             Sequence next = waiting_.front();
             waiting_.pop_front();
             next.to_read = to_read(next);
@@ -229,6 +264,7 @@ class TokenReplica final : public Replica {
     }
 
     void finish(const Sequence& s, std::vector<FleetDone>& done) {
+        full_ = false;
         ends_ -= s.request.prompt + s.request.output;
         done.push_back({s.request, s.started_s, s.first_token_s, now_s_ + s.late_s, Outcome::finished});
     }
@@ -243,16 +279,22 @@ class TokenReplica final : public Replica {
 
     // Its context.
     void drop(const Sequence& s) {
+        full_ = false;
         context_ = decoding_.empty() ? 0.0 : std::max(0.0, context_ - s.request.prompt - generated(s));
     }
 
-    // The newest sequence gives its memory back, and is read again.
+    // A sequence gives its memory back, and is read again: of engines that mix the newest one, else that with
+    // the fewest tokens, at the end of the queue.
     void preempt() {
-        const auto newest =
-            std::max_element(decoding_.begin(), decoding_.end(),
-                             [](const Sequence& a, const Sequence& b) { return a.order < b.order; });
-        Sequence s = *newest;
-        decoding_.erase(newest);
+        const auto victim = std::min_element(
+            decoding_.begin(), decoding_.end(), [this](const Sequence& a, const Sequence& b) {
+                const double made = s_.mixes ? 0.0 : generated(a) - generated(b);
+                if (std::abs(made) > kSame) return made < 0;
+                const std::int32_t longer = s_.mixes ? 0 : a.request.prompt - b.request.prompt;
+                return longer != 0 ? longer > 0 : a.order > b.order;
+            });
+        Sequence s = *victim;
+        decoding_.erase(victim);
         std::make_heap(decoding_.begin(), decoding_.end(), later);
         drop(s);
         ends_ -= s.request.prompt + s.request.output;
@@ -263,17 +305,33 @@ class TokenReplica final : public Replica {
         } else {
             waiting_.push_back(s);
         }
+        if (s_.reserve_steps > 0) estimate_share();
+    }
+
+    // SGLang's share after memory ran out, from what has been generated so far.
+    void estimate_share() {
+        constexpr double kAhead = 20;  // steps
+        double made = 0;
+        double most = 1;
+        for (const Sequence& each : decoding_) {
+            made += generated(each);
+            most += each.request.output;
+        }
+        set_share(std::min(1.0, (made + kAhead * static_cast<double>(sequences())) / most));
     }
 
     TokenSettings s_;
     std::int64_t each_;
     double spare_;  // tokens of memory that a sequence holds and does not use
+    double share_;  // of the tokens to come for which memory is kept, at share_clock_
+    double share_clock_ = 0;
     double now_s_ = 0;
     double clock_ = 0;  // steps of decoding up to now_s_
     double next_s_ = kNever;
     double next_clock_ = 0;
     DecodeRun run_;
     double step_s_ = 0;
+    bool full_ = false;   // what waits does not fit before a sequence leaves
     bool steps_ = false;  // a step with prompts runs
     double context_ = 0;  // that the next step of decoding reads
     double ends_ = 0;     // tokens of prompts and answers of all that run
