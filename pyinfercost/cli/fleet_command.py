@@ -56,7 +56,12 @@ _SHARED = (
 )
 @click.option("--prompt", metavar="TOKENS", help="Tokens of prompts, where the traffic has none.")
 @click.option("--output-tokens", "--output", "output", metavar="TOKENS", help="Tokens of answers, likewise.")
-@click.option("--duration-s", type=float, metavar="S", help="Time after which no request arrives.")
+@click.option(
+    "--duration-s",
+    type=float,
+    metavar="S",
+    help="Time after which no request arrives; by default a day for generated traffic, and two with --plan.",
+)
 @click.option("--scale", type=float, default=1.0, show_default=True, help="So many times the requests.")
 @click.option("--start-s", type=float, default=0.0, help="Time of the traffic at which it begins.")
 @click.option("--end-s", type=float, metavar="S", help="Time of the traffic at which it ends.")
@@ -97,7 +102,9 @@ _SHARED = (
 @click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready.")
 @click.option("--varies-cold-starts", is_flag=True, help="Let cold starts vary within their bands.")
 @click.option("--timeout-s", type=float, metavar="S", help="Time after which a request without a replica gives up.")
-@click.option("--max-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Without an engine.")
+@click.option(
+    "--max-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Of a model without an engine."
+)
 @click.option("--max-queue-delay-s", type=float, default=0.0, help="Time that an item waits for others of its batch.")
 @click.option("--detail", type=click.Choice(("fast", "full")), default="fast", show_default=True, help="Of engines.")
 @click.option(

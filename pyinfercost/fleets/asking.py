@@ -12,12 +12,13 @@ from .. import _core
 from .._checks import shown
 from ..deployment import Deployment
 from ..errors import InputTypeError
+from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.runs import Facts
 from ..serving.scheduler import Scheduler
 from ..serving.traffic import parse_traffic
 from .autoscaler_texts import parse_autoscaler
-from .autoscalers import Autoscaler
+from .autoscalers import DAY_S, Autoscaler
 from .replicas import FleetError, Modeled, Slots
 from .running import Rules
 from .terms import Terms
@@ -71,10 +72,11 @@ class Asked:
         max_batch_size: int,
         max_queue_delay_s: float,
         seed: int,
+        days: int,
         cold_start_s: float | None,
         settings: Mapping[str, Any],
     ) -> Asked:
-        """Check the arguments of `fleet`, and read the traffic."""
+        """Check the arguments of `fleet`, and read the traffic, of generated traffic so many `days`."""
         places = tuple(on) if isinstance(on, Sequence) else (on,)
         if not places:
             raise FleetError("on has no deployments; pass at least one")
@@ -90,6 +92,9 @@ class Asked:
             model=_name_of(model), objective=objective, detail=detail, routing=routing, timeout_s=timeout_s,
             varies_cold_starts=varies_cold_starts, seed=seed,
         )  # fmt: skip
+        generated = isinstance(traffic, str) and traffic.partition(":")[0].strip() in KINDS
+        if generated and duration_s is None and end_s is None:
+            duration_s = days * DAY_S
         workload = parse_traffic(
             traffic, prompt=prompt, output=output, duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s,
             seed=seed,

@@ -78,7 +78,7 @@ def fleet(
             `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas leave when they are idle, and the other one elsewhere.
         prompt: Tokens of prompts, where the traffic has none.
         output: Tokens of answers, likewise.
-        duration_s: Time after which no request arrives.
+        duration_s: Time after which no request arrives; by default a day for generated traffic.
         scale: So many times the requests in the same time.
         start_s: Time of the traffic at which the simulation begins.
         end_s: Time at which requests end.
@@ -106,7 +106,7 @@ def fleet(
     asked = Asked.of(
         model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
         duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
-        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed,
+        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed, days=1,
         cold_start_s=cold_start_s, settings=settings,
     )  # fmt: skip
     policies = policies_of(autoscaler)

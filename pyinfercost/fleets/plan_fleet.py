@@ -73,7 +73,7 @@ def plan_fleet(
         routing: How requests are shared.
         prompt: Tokens of prompts, where the traffic has none.
         output: Tokens of answers.
-        duration_s: Time after which no request arrives.
+        duration_s: Time after which no request arrives; by default two days for generated traffic.
         scale: So many times the requests.
         start_s: Time of the traffic at which the plan begins.
         end_s: Time at which requests end.
@@ -101,7 +101,7 @@ def plan_fleet(
     asked = Asked.of(
         model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
         duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
-        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed,
+        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed, days=2,
         cold_start_s=cold_start_s, settings=settings,
     )  # fmt: skip
     if asked.terms.committed:

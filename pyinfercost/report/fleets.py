@@ -292,7 +292,7 @@ def comparison_layout(comparison: FleetComparison) -> Layout:
     if more > 0:
         parts.append(Note(f"{more} more fleets; CSV and JSON have all", ""))
     parts.append(Note("* no other fleet is cheaper with as few late requests"))
-    parts.append(Note("bound: a fleet that keeps a replica and lets no request be late costs more"))
+    parts.append(Note("bound: no fleet that keeps a replica and lets no request wait costs less"))
     if comparison.interrupted:
         parts.append(Note("Stopped before all fleets were simulated: there may be better ones", WARNING))
     if comparison.fleets and best is None:

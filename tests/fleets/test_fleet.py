@@ -207,3 +207,8 @@ def test_bins_cover_the_time_of_the_traffic() -> None:
     assert fleet.demand.bin_s == 5.0
     assert len(fleet.pools[0].replicas) == math.ceil(fleet.duration_s / 5.0)
     assert np.allclose(fleet.pools[0].replicas, 4)
+
+
+def test_generated_traffic_lasts_a_day() -> None:
+    (fleet,) = ic.fleet(None, traffic="poisson:0.5", on=PLACE, autoscaler="static:1")
+    assert fleet.duration_s == pytest.approx(86_400, rel=1e-3)
