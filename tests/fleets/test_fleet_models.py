@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +122,23 @@ def test_batches_of_a_vision_model() -> None:
     assert many.energy_j is not None
     assert few.energy_j is not None
     assert many.energy_j < few.energy_j
+
+
+def test_a_bought_machine_costs_its_years_and_its_electricity(tmp_path: Path) -> None:
+    pytest.importorskip("torchvision", reason="needs torchvision")
+    path = tmp_path / "bought.toml"
+    path.write_text("usd = 8766\ndevices = 1\nlifetime_years = 2\nusd_per_kwh = 0.2\npue = 1.5\n", encoding="utf-8")
+    on = ic.Deployment(hardware="l4", precision="fp16", execution="compiled", price=str(path))
+    (fleet_,) = ic.fleet(
+        "torchvision:resnet18", traffic="poisson:100", duration_s=600, on=on, autoscaler="static:2",
+        terms=Terms(fixed="staff_usd_per_month=100"),
+    )  # fmt: skip
+    bill, energy = fleet_.bill, fleet_.energy_j
+    assert bill is not None
+    assert energy is not None
+    kinds = bill.by_kind
+    hours = 2 * fleet_.duration_s / 3600
+    assert kinds["purchase"] == pytest.approx(hours * 8766 / (2 * 8766))
+    assert kinds["electricity"] == pytest.approx(energy / 3.6e6 * 1.5 * 0.2)
+    assert kinds["staff"] == pytest.approx(100 * fleet_.duration_s / (8766 / 12 * 3600))
+    assert set(kinds) == {"purchase", "electricity", "staff"}
