@@ -318,6 +318,16 @@ def test_schedule() -> None:
     assert decisions_at_levels(once, [(0.0, 1)], 500.0, start_replicas=3) == [(50.0, 3, 2)]
 
 
+def test_schedule_at_times_that_are_not_exact() -> None:
+    # 1000 + 128.87... is rounded: its difference from 1000 is below the time within the period.
+    time_s = 128.87087505132433
+    assert 1000 + time_s - 1000 < time_s
+    scaler = cases.schedule(from_s=[0.0, time_s], replicas=[1, 2], period_s=1000.0)
+    found = decisions_at_levels(scaler, [(0.0, 1)], 2200.0)
+    expected = [(1000.0 * k + part, 3 - after, after) for k in range(3) for part, after in ((0.0, 1), (time_s, 2))]
+    assert found == expected[1:]
+
+
 def test_seasonal_starts_replicas_before_the_load_of_the_last_period_returns() -> None:
     # Periods of 600 s with a peak of 8 from 300 to 360 s, that is in the bins of 60 s from 300 and, for the window of
     # 10 s, from 360 s. In the first period replicas follow the load, in the second they are there 60 s ahead.

@@ -16,31 +16,34 @@ class Schedule final : public Autoscaler {
     bool looks_back() const override { return false; }
 
     double after(double time_s) const override {
-        const auto [period, within] = split(time_s);
-        const auto next = std::upper_bound(s_.from_s.begin(), s_.from_s.end(), within);
-        if (next != s_.from_s.end()) return begin_of(period) + *next;
+        const double period = period_of(time_s);
+        const std::size_t next = changes_until(period, time_s);
+        if (next < s_.from_s.size()) return begin_of(period) + s_.from_s[next];
         return std::isfinite(s_.period_s) ? begin_of(period + 1) + s_.from_s.front() : kNever;
     }
 
     std::int64_t decide(const PoolView& view) override {
-        const auto [period, within] = split(view.time_s);
-        const auto next = std::upper_bound(s_.from_s.begin(), s_.from_s.end(), within);
+        const std::size_t next = changes_until(period_of(view.time_s), view.time_s);
         // Before the first change of a period, the last one holds.
-        const auto place = next == s_.from_s.begin() ? s_.from_s.size() : next - s_.from_s.begin();
-        return s_.replicas[static_cast<std::size_t>(place) - 1];
+        return s_.replicas[(next == 0 ? s_.replicas.size() : next) - 1];
     }
 
   private:
-    struct Split {
-        double period;
-        double within;
-    };
-    Split split(double time_s) const {
-        if (!std::isfinite(s_.period_s)) return {0, time_s};
-        const double period = std::floor(time_s / s_.period_s);
-        return {period, time_s - period * s_.period_s};
+    // Times are compared as they are computed, so that a change is not before itself by rounding.
+    double period_of(double time_s) const {
+        if (!std::isfinite(s_.period_s)) return 0;
+        double period = std::floor(time_s / s_.period_s);
+        while (begin_of(period + 1) <= time_s) ++period;
+        while (period > 0 && begin_of(period) > time_s) --period;
+        return period;
     }
     double begin_of(double period) const { return period == 0 ? 0.0 : period * s_.period_s; }
+    std::size_t changes_until(double period, double time_s) const {
+        const auto next = std::partition_point(s_.from_s.begin(), s_.from_s.end(), [&](double from_s) {
+            return begin_of(period) + from_s <= time_s;
+        });
+        return static_cast<std::size_t>(next - s_.from_s.begin());
+    }
 
     ScheduleSettings s_;
 };
