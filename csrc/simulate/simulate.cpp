@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cmath>
 #include <deque>
-#include <exception>
 #include <limits>
 #include <queue>
 #include <stdexcept>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "core/threads.hpp"
+#include "simulate/jobs.hpp"
 #include "simulate/router.hpp"
 #include "simulate/server.hpp"
 
@@ -539,25 +539,10 @@ SimulationResult simulate(const ClusterSettings& settings, RequestSource& reques
 }
 
 std::vector<SimulationResult> simulate(const std::vector<SimulationJob>& jobs, std::size_t threads) {
-    std::vector<SimulationResult> results(jobs.size());
-    std::vector<std::exception_ptr> errors(jobs.size());
-    std::atomic<std::size_t> next = 0;
-    std::atomic<bool> stop = false;
-    const auto work = [&](std::size_t) {
-        for (std::size_t i = next++; i < jobs.size(); i = next++) {
-            try {
-                results[i] = Simulation(jobs[i].settings, *jobs[i].requests, &stop).run();
-                if (results[i].interrupted) stop = true;
-            } catch (...) {
-                errors[i] = std::current_exception();
-            }
-        }
-    };
-    run_threads(std::min(threads, jobs.size()), work);
-    for (const std::exception_ptr& error : errors) {
-        if (error) std::rethrow_exception(error);
-    }
-    return results;
+    return run_jobs<SimulationResult>(jobs, threads,
+                                      [](const SimulationJob& job, const std::atomic<bool>& stop) {
+                                          return Simulation(job.settings, *job.requests, &stop).run();
+                                      });
 }
 
 }  // namespace infercost

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.language_configs import LLAMA, spec_of
+from support.language_configs import WIDE_LLAMA, spec_of
 
 import pyinfercost as ic
 from pyinfercost.fleets import FleetError, Terms
@@ -14,20 +14,11 @@ from pyinfercost.serving.serve import Phases, phases_of
 
 pytestmark = pytest.mark.torch
 
-WIDE = LLAMA | {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 4,
-    "num_hidden_layers": 8,
-    "max_position_embeddings": 2048,
-}
-
 
 @pytest.fixture(scope="module")
 def phases(tmp_path_factory: pytest.TempPathFactory) -> Phases:
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
-    return phases_of(spec_of(tmp_path_factory.mktemp("config"), WIDE))
+    return phases_of(spec_of(tmp_path_factory.mktemp("config"), WIDE_LLAMA))
 
 
 def fleet(phases: Phases, **given: Any) -> ic.FleetResult:

@@ -25,7 +25,7 @@ SECTIONS = (
     "Money (USD per hour)",
     "The bill of a month",
     "What machines are paid for",
-    "Replicas over time by policy, on large",
+    "Replicas over time by policy, on small",
 )
 
 
@@ -61,7 +61,7 @@ def test_savings_are_differences_of_months() -> None:
     result = comparison()
     best = result.best
     assert best is not None
-    static = result.static_peak("large")
+    static = result.static_peak(best.deployment)
     assert static is not None
     saved = (static.usd_per_month or 0) - (best.usd_per_month or 0)
     page = result.to_html()
@@ -121,7 +121,7 @@ def test_pages_without_a_price_a_plan_and_a_fleet_that_holds() -> None:
     missed = comparison(slo="queue_p50<0.001,e2e_p50<0.1").to_html()
     assert "No fleet holds queue_p50&lt;0.001" in missed
     without = replace(plan(), best=None, verified=None).to_html()
-    assert "No fleet holds queue_p95&lt;1" in without
+    assert "No fleet holds queue_p95&lt;3" in without
     stopped = replace(comparison(), fleets=(), bounds=(), interrupted=True).to_html()
     assert "not all fleets were simulated" in stopped
 

@@ -40,7 +40,7 @@ def test_json_of_a_comparison_has_all_fleets_without_their_time_series() -> None
     assert [(each["deployment"], each["policy"]) for each in found["fleets"]] == [
         (each.deployment, each.policy) for each in result
     ]
-    assert found["best"] == {"deployment": "large", "policy": "zero"}
+    assert found["best"] == {"deployment": "small", "policy": "zero"}
     assert [each["policy"] for each in found["fleets"] if each["on_front"]] == [e.policy for e in result.front]
     assert {each["detail"] for each in found["bounds"]} == {"bound"}
     assert "timeline" not in found["fleets"][0]
@@ -72,15 +72,15 @@ def test_units_are_in_every_key_of_an_amount() -> None:
 def test_text_has_the_table_the_bill_and_the_settings() -> None:
     result = comparison()
     text = str(result)
-    assert re.search(r"^large +zero +\* +42,116 +held", text, re.MULTILINE)
+    assert re.search(r"^small +zero +\* +35,868 +held", text, re.MULTILINE)
     assert len(re.findall(r"^\w+ +oracle +bound", text, re.MULTILINE)) == 2
-    assert re.search(r"^total +42,116 +100$", text, re.MULTILINE)
+    assert re.search(r"^total +35,868 +100$", text, re.MULTILINE)
     assert "autoscaler  zero: min_replicas 0, idle_timeout_s 60" in text
     settings = text[text.index("autoscaler  ") :].replace("\n            ", " ")
     assert "metric requests without a place, start_replicas 0" in settings
     for use in USES:
         assert re.search(rf"^{use} +[\d,.]+ +(<1|\d+)$", text, re.MULTILINE)
-    assert repr(result).startswith("requests, 8 fleets: cheapest within queue_p95<1 is zero on large, 42,116 USD/month")
+    assert repr(result).startswith("requests, 8 fleets: cheapest within queue_p95<3 is zero on small, 35,868 USD/month")
     alone = str(result.fleets[0])
     assert re.search(r"^wait before service +[\d.]+", alone, re.MULTILINE)
     assert "13,301 of 13,301 answered" in alone

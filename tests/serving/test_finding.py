@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.language_configs import LLAMA, spec_of
+from support.language_configs import WIDE_LLAMA, spec_of
 
 import pyinfercost as ic
 from pyinfercost.serving.objectives import SLOError
@@ -19,20 +19,12 @@ pytestmark = pytest.mark.torch
 
 WORKLOAD = ic.Workload(rate_per_s=400, prompt=256, output=128, requests=1500)
 SLO = "ttft_p99<60ms,tpot_p50<4ms"
-WIDE = LLAMA | {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 4,
-    "num_hidden_layers": 8,
-    "max_position_embeddings": 2048,
-}
 
 
 @pytest.fixture(scope="module")
 def phases(tmp_path_factory: pytest.TempPathFactory) -> Phases:
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
-    return phases_of(spec_of(tmp_path_factory.mktemp("config"), WIDE))
+    return phases_of(spec_of(tmp_path_factory.mktemp("config"), WIDE_LLAMA))
 
 
 def on(hardware: str = "l4", **fields: Any) -> ic.Deployment:

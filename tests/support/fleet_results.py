@@ -20,7 +20,7 @@ TRAFFIC = "mmpp:mean=12,burst=4,share=0.15,length_s=60"
 
 
 @cache
-def comparison(service_s: float = 2.0, *, slo: str | None = "queue_p95<1", priced: bool = True) -> ic.FleetComparison:
+def comparison(service_s: float = 2.0, *, slo: str | None = "queue_p95<3", priced: bool = True) -> ic.FleetComparison:
     """Return two deployments with four autoscalers."""
     price = {} if priced else {"usd_per_h": None}
     places = [
@@ -36,7 +36,7 @@ def comparison(service_s: float = 2.0, *, slo: str | None = "queue_p95<1", price
 def plan() -> ic.FleetPlan:
     """Return a plan that was verified on other requests."""
     return ic.plan_fleet(
-        None, traffic=TRAFFIC, verify="poisson:12", duration_s=600.0, on=[LARGE, SMALL], slo="queue_p95<1",
+        None, traffic=TRAFFIC, verify="poisson:12", duration_s=600.0, on=[LARGE, SMALL], slo="queue_p95<3",
         autoscaler=("static", "kpa", "hpa"), terms=replace(TERMS, commitment="discount=0.4,term_years=1"), seed=1,
     )  # fmt: skip
 

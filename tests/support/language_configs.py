@@ -16,6 +16,16 @@ LLAMA = SMALL | {
 }
 """2 layers, 2 of 4 heads keep keys and values of 16 elements."""
 
+WIDE_LLAMA = LLAMA | {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 8,
+    "max_position_embeddings": 2048,
+}
+"""A Llama whose steps take long enough for servers to be loaded."""
+
 DEEPSEEK = SMALL | {
     "architectures": ["DeepseekV3ForCausalLM"],
     "model_type": "deepseek_v3",

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <exception>
 #include <functional>
 #include <numbers>
 #include <queue>
@@ -16,6 +15,7 @@
 #include "simulate/fleet/fleet_counters.hpp"
 #include "simulate/fleet/pool.hpp"
 #include "simulate/fleet/request_feed.hpp"
+#include "simulate/jobs.hpp"
 #include "simulate/random.hpp"
 
 namespace infercost {
@@ -537,25 +537,9 @@ FleetResult simulate_fleet(const FleetSettings& settings, RequestSource& request
 
 std::vector<FleetResult> simulate_fleets(const std::vector<FleetJob>& jobs, std::size_t threads) {
     for (const FleetJob& each : jobs) check(each.settings);
-    std::vector<FleetResult> results(jobs.size());
-    std::vector<std::exception_ptr> errors(jobs.size());
-    std::atomic<std::size_t> next = 0;
-    std::atomic<bool> stop = false;
-    const auto work = [&](std::size_t) {
-        for (std::size_t i = next++; i < jobs.size(); i = next++) {
-            try {
-                results[i] = Fleet(jobs[i].settings, *jobs[i].requests, &stop).run();
-                if (results[i].interrupted) stop = true;
-            } catch (...) {
-                errors[i] = std::current_exception();
-            }
-        }
-    };
-    run_threads(std::min(threads, jobs.size()), work);
-    for (const std::exception_ptr& error : errors) {
-        if (error) std::rethrow_exception(error);
-    }
-    return results;
+    return run_jobs<FleetResult>(jobs, threads, [](const FleetJob& job, const std::atomic<bool>& stop) {
+        return Fleet(job.settings, *job.requests, &stop).run();
+    });
 }
 
 }  // namespace infercost
