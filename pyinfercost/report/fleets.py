@@ -292,7 +292,7 @@ def comparison_layout(comparison: FleetComparison) -> Layout:
     if more > 0:
         parts.append(Note(f"{more} more fleets; CSV and JSON have all", ""))
     parts.append(Note("* no other fleet is cheaper with as few late requests"))
-    parts.append(Note("bound: no fleet that keeps a replica and lets no request wait costs less"))
+    parts.append(Note("bound: replicas that are there when requests need them, known ahead; not a policy"))
     if comparison.interrupted:
         parts.append(Note("Stopped before all fleets were simulated: there may be better ones", WARNING))
     if comparison.fleets and best is None:

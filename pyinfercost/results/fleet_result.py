@@ -268,7 +268,7 @@ class FleetComparison(Result):
         traffic: The traffic in words.
         slo: The objective, as text.
         fleets: The fleets: those that hold the objective by their cost, then the others by their late share.
-        bounds: The oracle of each deployment: no policy with nothing late costs less.
+        bounds: The oracle of each deployment: what replicas cost that are there when requests need them, known ahead.
         out: Deployment -> why it cannot serve the model.
         interrupted: Whether Ctrl-C ended the comparison.
     """
