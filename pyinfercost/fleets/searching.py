@@ -126,7 +126,7 @@ class Search:
                 raise FleetError(f"{each.name} has no price, and a plan compares costs; pass price=, or usd_per_h")
 
     def _try_on_busiest(self) -> None:
-        ordered = sorted(self.facts, key=lambda place: self.facts[place].least_usd_per_month)
+        ordered = sorted(self.facts, key=lambda place: (self._least_usd(place), place))
         part = self._first
         for first in range(0, len(ordered), _BATCH):
             least = self._cheapest(part)
@@ -137,19 +137,23 @@ class Search:
                 [[(self._pool_point(place, policy),) for policy in self.policies] for place in several], part
             )
 
+    def _least_usd(self, place: int) -> float:
+        """Return what a fleet of a deployment costs at least."""
+        return self.facts[place].least_usd_per_month * self.facts[place].ahead_share
+
     def _may_win(self, place: int, least_usd: float) -> bool:
-        """Return whether a deployment could be cheaper than what was found.
+        """Return whether a deployment could be cheaper than what was found, if all of its hours were paid ahead.
 
         The bound is of all of the traffic; the busiest part costs no less per month.
         """
-        return self.facts[place].least_usd_per_month < least_usd
+        return self._least_usd(place) < least_usd
 
     def _follow(self) -> None:
         """Simulate the best fleets of the busiest part on all of the traffic."""
         chosen: dict[Point, None] = {}
         if self._first == "all":
             return
-        ranked = self._ranked(self._first)
+        ranked = sorted(self._ranked(self._first), key=self._potential)
         counts: dict[str, int] = {}
         for each in ranked:
             kind = parse_autoscaler(each.point[0].policy).kind
@@ -287,13 +291,20 @@ class Search:
         several = [_Tried(point, each, found) for (point, each), found in self.tried.items() if each == part]
         return sorted(several, key=_rank)
 
+    def _potential(self, each: _Tried) -> tuple[Any, ...]:
+        """Return what fleets are chosen by for a closer look: as `_rank`, with hours that may be paid ahead."""
+        pool = each.point[-1]
+        share = 1.0 if pool.committed else self.facts[pool.place].ahead_share
+        missed, late, usd, *rest = _rank(each)
+        return missed, late, usd * share, *rest
+
     def _cheapest(self, part: str) -> float:
         return min((each.found.usd_per_month for each in self._ranked(part) if each.found.slo_met), default=inf)
 
     def _best_by_place(self, count: int) -> list[_Tried]:
         """Return the best fleet of each deployment and kind of autoscaler, the cheapest first."""
         found: dict[tuple[int, str], _Tried] = {}
-        for each in self._ranked("all"):
+        for each in sorted(self._ranked("all"), key=self._potential):
             pool = each.point[-1]
             found.setdefault((pool.place, parse_autoscaler(pool.policy).kind), each)
         return list(found.values())[:count]
@@ -312,7 +323,7 @@ class Search:
         seen = {each.point for each in ranked}
         partly = [] if self._first == "all" else [e for e in self._ranked(self._first) if e.point not in seen]
         known = {pool.place for each in (*ranked, *partly) for pool in each.point}
-        never = sorted(set(self.facts) - known, key=lambda place: self.facts[place].least_usd_per_month)
+        never = sorted(set(self.facts) - known, key=lambda place: (self._least_usd(place), place))
         return FleetPlan(
             model=self.context.rules.model,
             traffic=self.context.parts["all"].text,
@@ -343,16 +354,18 @@ class Search:
         )
 
     def _bound(self, place: int) -> PlanChoice:
-        facts = self.facts[place]
         return PlanChoice(
-            deployment=facts.name, policy="", committed=0, stage="bound", usd_per_month=facts.least_usd_per_month,
-            late_share=None, slo_values={}, slo_met=None, peak_replicas=0, idle_share=0.0,
+            deployment=self.facts[place].name, policy="", committed=0, stage="bound",
+            usd_per_month=self._least_usd(place), late_share=None, slo_values={}, slo_met=None, peak_replicas=0,
+            idle_share=0.0,
         )  # fmt: skip
 
 
 def _rank(each: _Tried) -> tuple[Any, ...]:
     found = each.found
-    return not found.slo_met, 0.0 if found.slo_met else found.late_share, found.usd_per_month, found.late_share
+    late = 0.0 if found.slo_met else found.late_share
+    # Workers end in any order: equal fleets are ranked by what they are.
+    return not found.slo_met, late, found.usd_per_month, found.late_share, str(each.point)
 
 
 def _to_zero(scaler: Autoscaler) -> Autoscaler:
