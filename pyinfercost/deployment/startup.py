@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import reduce
 from math import inf, isnan, nan, sqrt
+from operator import add
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from .. import _core
@@ -118,18 +120,23 @@ def cold_start(
     typical, low, high = seconds
     parts = [StartPart(name, typical[name], low[name], high[name], *evidence[name]) for name in START_PARTS]
     return ColdStart(
-        seconds=sum(typical.values()),
-        low_s=sum(low.values()),
-        high_s=sum(high.values()),
+        seconds=_added(typical.values()),
+        low_s=_added(low.values()),
+        high_s=_added(high.values()),
         parts=tuple(parts),
         weight_bytes=weight_bytes,
         terms=startup,
     )
 
 
+def _added(values: Iterable[float]) -> float:
+    """Return a sum that is rounded after each addition, as arrays are; `sum` of Python 3.12 and later is not."""
+    return reduce(add, values, 0.0)
+
+
 def before_weights_s(machine: Hardware, startup: Startup) -> float:
     """Return the typical seconds of machine, image and runtime."""
-    return sum(_before_weights(machine, startup, "typical").values())
+    return _added(_before_weights(machine, startup, "typical").values())
 
 
 def weights_s_per_byte(machine: Hardware, startup: Startup, at: str = "typical") -> float:
