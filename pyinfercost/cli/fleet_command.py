@@ -110,7 +110,8 @@ _SHARED = (
 @click.option(
     "--routing",
     type=click.Choice(("least_loaded", "first")),
-    help="How requests are shared by replicas; by default as the platform of the autoscaler does it.",
+    help="How requests are shared by replicas; by default first for slots and for platforms that scale with requests, "
+    "and least_loaded for others.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @click.option("--max-model-len", type=click.IntRange(min=1), metavar="N", help="Longest prompt with its answer.")

@@ -74,8 +74,9 @@ def fleet(
         slo: Limits of latencies, as in `serve`: `"ttft_p99<2,tpot_p50<0.03"`; `queue` is the wait before service.
         terms: What is paid besides the hours of machines, or ahead, and what interrupts replicas.
         detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each of its steps.
-        routing: `"least_loaded"`, or `"first"`: replicas are filled one after the other. None for `"first"` with
-            `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas leave when they are idle, and the other one elsewhere.
+        routing: `"least_loaded"`, or `"first"`: replicas are filled one after the other. None for `"first"` with slots,
+            which are as fast beside others as alone, and with `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas
+            leave when they are idle; for the other one elsewhere.
         prompt: Tokens of prompts, where the traffic has none.
         output: Tokens of answers, likewise.
         duration_s: Time after which no request arrives; by default a day for generated traffic.

@@ -66,7 +66,7 @@ class Rules:
         model: Name of the model.
         objective: Limits of latencies.
         detail: How replicas of engines are simulated.
-        routing: How requests are shared by replicas; None as the autoscaler's platform does it.
+        routing: How requests are shared by replicas; None as it suits the replicas and the autoscaler's platform.
         timeout_s: Time after which a request that no replica has taken gives up; None for never.
         varies_cold_starts: Whether cold starts vary within their bands; else each takes its typical time.
         seed: Decides the random numbers.
@@ -105,8 +105,12 @@ class FleetCase:
 
     @property
     def routing(self) -> str:
-        """How requests are shared by replicas."""
-        return self.rules.routing or self.pools[-1].autoscaler.routing
+        """How requests are shared by replicas.
+
+        Slots are as fast beside others as alone: filling one replica after the other lets the rest leave.
+        """
+        slots = all(isinstance(pool.replica.core, _core.SlotReplica) for pool in self.pools)
+        return self.rules.routing or ("first" if slots else self.pools[-1].autoscaler.routing)
 
     def core(self) -> _core.Fleet:
         """Return the fleet for the simulator."""
