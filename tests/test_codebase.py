@@ -63,7 +63,8 @@ LEVELS = (
     {"predict"},
     {"sweeps", "measuring", "scan"},
     {"serving"},
-    {"report", "training", "monitor", "advice", "fleets"},
+    {"report", "training", "advice", "fleets"},
+    {"monitor"},
     {"cli", "plots"},
     {"__init__", "__main__"},
 )
