@@ -1725,7 +1725,7 @@ def load_profile(
     """
 
 def histogram_edges() -> NDArray[np.float64]:
-    """Return the lower edges of the intervals of durations in the results of `simulate_fleets`, in seconds."""
+    """Return the lower edges of the intervals of durations in `simulate_fleets` and `Meter`, in seconds."""
 
 def simulate_queue(arrival_s: ArrayLike, service_s: ArrayLike, servers: int = 1) -> dict[str, Any]:
     """Serve requests first come, first served.
@@ -1839,3 +1839,64 @@ def steady_states(
     """
 
 STEADY_STATE_COLUMNS: tuple[str, ...]
+
+class Meter:
+    """Totals of the requests of a live model; times are monotonic nanoseconds, first tokens 0 where there are none."""
+
+    def __init__(self, kept: int = 0) -> None:
+        """Create a meter.
+
+        Args:
+            kept: Requests that wait to be taken, at most; further ones are counted as dropped.
+        """
+
+    def arrive(self) -> None:
+        """Count a request that waits for its service."""
+
+    def leave(self) -> None:
+        """Count a waiting request that leaves without service."""
+
+    def begin(self, now_ns: int, has_waited: bool, /) -> None:
+        """Begin the service of a request, which was waiting if `has_waited`."""
+
+    def end(
+        self,
+        arrival_ns: int,
+        start_ns: int,
+        first_token_ns: int,
+        end_ns: int,
+        items: int,
+        prompt_tokens: int,
+        cached_tokens: int,
+        output_tokens: int,
+        outcome: int,
+        /,
+    ) -> None:
+        """End a service that began; `outcome` is the place in `OUTCOMES`."""
+
+    def record(
+        self,
+        arrival_ns: int,
+        start_ns: int,
+        first_token_ns: int,
+        end_ns: int,
+        items: int,
+        prompt_tokens: int,
+        cached_tokens: int,
+        output_tokens: int,
+        outcome: int,
+        /,
+    ) -> None:
+        """Count a service whose times are known only after it; calls are in the order of their ends."""
+
+    def totals(self, now_ns: int) -> dict[str, Any]:
+        """Return sums since the start: `requests` by outcome, `items`, tokens, `queue_ns`, `service_ns`, `busy_ns`."""
+
+    def histograms(self) -> dict[str, tuple[list[int], list[int], float]]:
+        """Return for each histogram the places of intervals with values, their counts, and the sum of values."""
+
+    def sizes(self) -> dict[str, NDArray[np.int64]]:
+        """Return sums over answered requests of like size; -1 items are of sizes that were not kept."""
+
+    def take(self) -> dict[str, NDArray[np.int64]]:
+        """Return the columns of the requests that ended since the last call, and forget them."""

@@ -42,8 +42,10 @@ CPP_MAY_INCLUDE = {
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
+    "monitor": {"core", "monitor"},
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "simulate", "sparsity"),
+        "monitor",
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

@@ -99,6 +99,7 @@ void register_select(py::module_& m);
 void register_sparsity(py::module_& m);
 void register_simulate(py::module_& m);
 void register_fleet(py::module_& m);
+void register_monitor(py::module_& m);
 void register_steady_states(py::module_& m);
 
 }  // namespace infercost

@@ -25,4 +25,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_simulate(m);
     infercost::register_fleet(m);
     infercost::register_steady_states(m);
+    infercost::register_monitor(m);
 }

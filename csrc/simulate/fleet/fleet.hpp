@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "simulate/fleet/autoscaler.hpp"
-#include "simulate/fleet/histogram.hpp"
+#include "core/histogram.hpp"
 #include "simulate/fleet/replica.hpp"
 #include "simulate/requests.hpp"
 

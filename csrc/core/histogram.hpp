@@ -20,12 +20,10 @@ class Histogram {
 
     Histogram() : counts_(static_cast<std::size_t>(kOctaves) * kParts + 2, 0) {}
 
-    void add(double seconds) {
-        ++counts_[place(seconds)];
-        ++count_;
-        sum_ += seconds;
-        most_ = std::max(most_, seconds);
-    }
+    void add(double seconds) { add(seconds, place(seconds)); }
+
+    // The same, but a value that equals an edge belongs to the interval below it.
+    void add_below(double value) { add(value, place(std::nextafter(value, 0.0))); }
 
     std::int64_t count() const { return count_; }
     double sum() const { return sum_; }
@@ -45,6 +43,13 @@ class Histogram {
     }
 
   private:
+    void add(double seconds, std::size_t at) {
+        ++counts_[at];
+        ++count_;
+        sum_ += seconds;
+        most_ = std::max(most_, seconds);
+    }
+
     // The exponent and the first six bits of the mantissa of a number are its interval.
     static std::size_t place(double seconds) {
         if (!(seconds >= kFirst_s)) return 0;
