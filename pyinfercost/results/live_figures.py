@@ -73,7 +73,7 @@ _ROWS = (
     # What it cost
     LiveFigure("cost_usd", COUNTER, "Money for the paid time, by use.", ("use",)),
     LiveFigure("price_usd_per_h", GAUGE, "Price of all devices."),
-    LiveFigure("usd_per_request", GAUGE, "Money for a request, with all paid time, lately."),
+    LiveFigure("usd_per_request", GAUGE, "Money for an answered request, with all paid time, lately."),
     LiveFigure("usd_per_million_tokens", GAUGE, "Money for 10^6 generated tokens, with all paid time, lately."),
     LiveFigure("joules_per_token", GAUGE, "Energy of a generated token, with idle time, lately."),
     # Beside the prediction
