@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
     from .measuring.energy import energy_meter as energy_meter
     from .measuring.measure import measure as measure
+    from .monitor.monitor import Monitor as Monitor
     from .predict.budgets import CostBudget as CostBudget
     from .predict.budgets import CostBudgetExceededError as CostBudgetExceededError
     from .predict.budgets import assert_cost as assert_cost
@@ -150,6 +151,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".measuring.calibration": ("calibrate",),
     ".measuring.energy": ("EnergyMeter", "EnergyUnknownWarning", "energy_meter"),
     ".measuring.measure": ("measure",),
+    ".monitor.monitor": ("Monitor",),
     ".plots": (),
     ".predict.budgets": ("CostBudget", "CostBudgetExceededError", "assert_cost"),
     ".predict.collectives": ("ExpertTokens", "collective"),

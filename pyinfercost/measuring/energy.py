@@ -101,7 +101,7 @@ class EnergyMeter:
     def open(self) -> None:
         """Open the counter and measure the idle power while this process sleeps."""
         try:
-            self._counter = counter = _counter(self.device, self._powercap)
+            self._counter = counter = energy_counter(self.device, self._powercap)
             self._closing.clear()
             if counter.look_every_s is not None:
                 self._looker = threading.Thread(target=self._look, args=(counter.look_every_s,), daemon=True)
@@ -256,7 +256,12 @@ def joules_per_forward(
     )
 
 
-def _counter(device: str, powercap: Path) -> Counter:
+def energy_counter(device: str, powercap: Path = POWERCAP) -> Counter:
+    """Return the energy counter of a device, in torch's notation.
+
+    Raises:
+        NoCounterError: None is readable; the message states which one, the reason and a remedy.
+    """
     asked = _DEVICE.fullmatch(device)
     if asked is None:
         raise NoCounterError(

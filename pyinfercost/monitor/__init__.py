@@ -1,11 +1,24 @@
-"""Monitoring: sinks for cost records."""
+"""Monitoring: a live model beside its prediction, and sinks for cost records."""
 
 from typing import TYPE_CHECKING
 
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from ..results.live import Distribution as Distribution
+    from ..results.live import Series as Series
+    from ..results.live import Snapshot as Snapshot
     from ..results.sinks import Sink as Sink
+    from .asgi import MonitorMiddleware as MonitorMiddleware
+    from .clients import count_inputs as count_inputs
+    from .clients import monitored_client as monitored_client
+    from .counting import Served as Served
+    from .counting import count_generated as count_generated
+    from .counting import count_items as count_items
+    from .monitor import Monitor as Monitor
+    from .observer import Observer as Observer
+    from .requests import MonitoredRequest as MonitoredRequest
+    from .requests import current_request as current_request
     from .sinks import Callback as Callback
     from .sinks import Csv as Csv
     from .sinks import Jsonl as Jsonl
@@ -17,7 +30,14 @@ if TYPE_CHECKING:
     from .sinks import open_sink as open_sink
 
 _EXPORTS = {
+    "..results.live": ("Distribution", "Series", "Snapshot"),
     "..results.sinks": ("Sink",),
+    ".asgi": ("MonitorMiddleware",),
+    ".clients": ("count_inputs", "monitored_client"),
+    ".counting": ("Served", "count_generated", "count_items"),
+    ".monitor": ("Monitor",),
+    ".observer": ("Observer",),
+    ".requests": ("MonitoredRequest", "current_request"),
     ".sinks": (
         "Callback",
         "Csv",

@@ -18,10 +18,12 @@ import torch
 
 from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
+from ..predict.peaks import peak_of
 from ..sources.example import Sizes
 
 if TYPE_CHECKING:
     from .._core import Hardware
+    from ..predict.peaks import Peak
     from .training_step import TrainingWork
 
 _SECONDS_PER_H = 3600.0
@@ -256,21 +258,6 @@ def processes() -> Processes:
     return Processes(int(rank), int(count)) if rank.isdigit() and count.isdigit() else Processes(0, 1)
 
 
-@dataclass(frozen=True)
-class Peak:
-    """Peak rates of one training device.
-
-    Attributes:
-        name: The machine.
-        flop_per_s: Dense peak in the dtype of the products; None if unknown.
-        byte_per_s: Memory bandwidth; None if unknown.
-    """
-
-    name: str
-    flop_per_s: float | None
-    byte_per_s: float | None
-
-
 class TrainingDevice(NamedTuple):
     """The device that training runs on, as far as it is known.
 
@@ -307,7 +294,7 @@ def training_device(module: torch.nn.Module, hardware: Any, precision: str | Non
     usd_per_h = None if price is None else parse_price(price, device).usd_per_h
     if machine is None:
         return TrainingDevice(None, usd_per_h, (why,))
-    peak = _peak(machine, short)
+    peak = peak_of(machine, short)
     notes = (f"{machine.id} has no peak in {short}: no MFU",) if peak.flop_per_s is None else ()
     return TrainingDevice(peak, usd_per_h, notes)
 
@@ -365,10 +352,3 @@ def _precision(precision: str | None, module: torch.nn.Module) -> str:
     short = short if short in CORE_DTYPES else "fp32"
     on_gpu = any(t.device.type == "cuda" for t in module.parameters())
     return "tf32" if short == "fp32" and on_gpu and torch.get_float32_matmul_precision() != "highest" else short
-
-
-def _peak(machine: Hardware, precision: str) -> Peak:
-    """Return the dense peak in a dtype: of the matrix or the vector unit, whichever is higher."""
-    dtype = CORE_DTYPES.get(precision, precision)
-    rates = [of[dtype] for of in (machine.matrix_flop_per_s, machine.vector_flop_per_s) if dtype in of]
-    return Peak(machine.id, max(rates, default=None), machine.bandwidth_byte_per_s or None)

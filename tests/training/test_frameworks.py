@@ -12,7 +12,7 @@ from support.identical_training import STEPS, Picture, Text, seed
 from torch import nn
 
 from pyinfercost.training import throughput
-from pyinfercost.training.throughput import Peak
+from pyinfercost.predict.peaks import Peak
 
 pytestmark = [
     pytest.mark.torch,
@@ -178,7 +178,7 @@ def test_mfu_beside_that_of_lightning(tmp_path: Path, monkeypatch: pytest.Monkey
 
     peak = 1e12
     monkeypatch.setattr(throughput_monitor, "get_available_flops", lambda *_: peak)
-    monkeypatch.setattr(throughput, "_peak", lambda *_: Peak("it", peak, None))
+    monkeypatch.setattr(throughput, "peak_of", lambda *_: Peak("it", peak, None))
 
     class Module(pl.LightningModule):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,0 +1,85 @@
+"""What a call served: items and tokens, found in its arguments and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from .._core import Graph
+
+_SEQUENCE_RANK = 2
+
+
+class Served(NamedTuple):
+    """What a call served.
+
+    Attributes:
+        items: Items of its batch.
+        prompt_tokens: Tokens that it read, of all items.
+        output_tokens: Tokens that it generated, of all items.
+        cached_tokens: Tokens of prompts that were in a cache of prefixes.
+    """
+
+    items: int = 1
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+Count: TypeAlias = Callable[[tuple[Any, ...], Mapping[str, Any], Any], Served]
+"""A function of positional arguments, keywords and the result (None of a call that has yielded pieces)."""
+
+
+def count_items(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Served:
+    """Count the items of a batch: the first dimension of the first array, or the length of the first list.
+
+    Arrays are searched in positional arguments, then in keywords, and in the first mapping among them, such as the feed
+    of an ONNX session. A call without any has one item.
+    """
+    for value in args:
+        if (items := _items(value)) is not None:
+            return Served(items)
+    for value in kwargs.values():
+        if (items := _items(value)) is not None:
+            return Served(items)
+    return Served(1)
+
+
+def count_generated(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Served:
+    """Count tokens of `generate` of `transformers`, whose result repeats the prompts: `[batch, prompt + output]`.
+
+    Padding counts: machines compute it.
+    """
+    given = kwargs.get("input_ids", kwargs.get("inputs", args[0] if args else None))
+    items, prompt = (int(length) for length in given.shape[:2])
+    sequences = getattr(result, "sequences", result)
+    total = 0 if sequences is None else int(sequences.shape[0]) * int(sequences.shape[-1])
+    copies = 0 if sequences is None else int(sequences.shape[0])  # several answers to a prompt
+    return Served(items, items * prompt, max(0, total - copies * prompt))
+
+
+def counter_of(graph: Graph | None) -> Count:
+    """Return how calls of a captured model are counted: items, and tokens if it has a size of sequences."""
+    if graph is None or graph.size_of_role("sequence") is None:
+        return count_items
+
+    def count_tokens(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Served:
+        for value in (*args, *kwargs.values()):
+            shape = getattr(value, "shape", None)
+            if shape is not None and len(shape) >= _SEQUENCE_RANK:
+                return Served(int(shape[0]), int(shape[0]) * int(shape[1]))
+        return count_items(args, kwargs, result)
+
+    return count_tokens
+
+
+def _items(value: Any) -> int | None:
+    shape = getattr(value, "shape", None)
+    if shape is not None and not callable(shape):
+        return int(shape[0]) if len(shape) else None
+    if isinstance(value, Mapping):
+        return next((items for each in value.values() if (items := _items(each)) is not None), None)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return len(value)
+    return None

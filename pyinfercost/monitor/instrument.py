@@ -1,0 +1,273 @@
+"""Wrappers that count calls: of modules, of sessions, of functions, of generators."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputTypeError
+from .counting import Served
+from .requests import CANCELLED, OK, outcome_of
+
+if TYPE_CHECKING:
+    from .counting import Count
+    from .monitor import Monitor
+
+_NOTHING = Served(0)
+
+
+def instrumented(
+    monitor: Monitor,
+    target: Any,
+    count: Count,
+    tokens_of: Callable[[Any], int] | None,
+    restores: list[Callable[[], None]],
+) -> Any:
+    """Return what takes the place of a target whose calls are counted; see `Monitor.instrument`.
+
+    Args:
+        monitor: Where calls are counted.
+        target: A module, an object with `run`, or a function.
+        count: What a call serves.
+        tokens_of: Tokens of a piece.
+        restores: Functions that undo changes of targets; one is added for a module.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(target, torch.nn.Module):
+        return _module(monitor, target, count, restores)
+    if callable(getattr(target, "run", None)) and not inspect.isroutine(target):
+        return MonitoredObject(target, {"run": _function(monitor, target.run, _count_of_feed(count), tokens_of)})
+    if not callable(target):
+        raise InputTypeError(
+            f"target is a {type(target).__name__}; expected a torch module, a session with run(), or a function"
+        )
+    return _function(monitor, target, count, tokens_of)
+
+
+class MonitoredObject:
+    """An object some of whose methods are wrapped; everything else is its own."""
+
+    def __init__(self, target: Any, methods: dict[str, Any]) -> None:
+        self.__dict__["_monitored"] = target
+        self.__dict__.update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_monitored"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__dict__["_monitored"], name, value)
+
+    def __repr__(self) -> str:
+        return f"<monitored {self.__dict__['_monitored']!r}>"
+
+
+def _count_of_feed(count: Count) -> Count:
+    """Leave out the first argument of `run`, the names of outputs."""
+    return lambda args, kwargs, result: count(
+        args[1:], {k: v for k, v in kwargs.items() if k != "output_names"}, result
+    )
+
+
+def _module(monitor: Monitor, module: Any, count: Count, restores: list[Callable[[], None]]) -> Any:
+    """Wrap the forward of a module in place: cheaper than hooks, and the module stays the same object."""
+    own = module.__dict__.get("forward")
+    forward = module.forward
+    wrapper = _device_function(monitor, forward, count)
+    try:
+        module.forward = wrapper
+    except (AttributeError, RuntimeError, TypeError) as error:  # such as those of TorchScript
+        raise InputTypeError(
+            f"the forward of this {type(module).__name__} cannot be replaced ({error}); wrap a function that calls it"
+        ) from error
+
+    def restore() -> None:
+        if own is None:
+            module.__dict__.pop("forward", None)
+        else:
+            module.forward = own
+
+    restores.append(restore)
+    return module
+
+
+def _device_function(monitor: Monitor, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
+    """Wrap a function of tensors: on a CUDA device, its time is that of events."""
+    plain = _function(monitor, function, count, None)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        device = next((value for value in args if getattr(value, "is_cuda", False)), None)
+        if device is None:
+            device = next((value for value in kwargs.values() if getattr(value, "is_cuda", False)), None)
+        if device is None:
+            return plain(*args, **kwargs)
+        events = _events(monitor, device)
+        if events is None:
+            return plain(*args, **kwargs)
+        arrival_ns = monitor.clock()
+        began, ended = events
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            try:
+                now_ns = monitor.clock()
+                monitor.meter.record(arrival_ns, arrival_ns, 0, now_ns, 0, 0, 0, 0, outcome_of(error))
+            except Exception as failure:
+                monitor.failed("a call", failure)
+            raise
+        try:
+            ended.record()
+            monitor.devices.add(arrival_ns, began, ended, count(args, kwargs, result))
+        except Exception as failure:
+            monitor.failed("a call", failure)
+        return result
+
+    return call
+
+
+def _events(monitor: Monitor, tensor: Any) -> tuple[Any, Any] | None:
+    """Return an event that is recorded now on the current stream of a tensor's device, and another one."""
+    try:
+        cuda = sys.modules["torch"].cuda
+        with cuda.device(tensor.device):
+            began, ended = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+            began.record()
+        return began, ended
+    except Exception as failure:
+        monitor.failed("a call", failure)
+        return None
+
+
+def _function(
+    monitor: Monitor, function: Callable[..., Any], count: Count, tokens_of: Callable[[Any], int] | None
+) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_later(*args: Any, **kwargs: Any) -> Any:
+            return await _Call(monitor, count, tokens_of, args, kwargs).awaited(function(*args, **kwargs))
+
+        return call_later
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        clock, meter = monitor.clock, monitor.meter
+        start_ns = clock()
+        meter.begin(start_ns, False)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            meter.end(start_ns, start_ns, 0, clock(), 0, 0, 0, 0, outcome_of(error))
+            raise
+        if isinstance(result, _LAZY):
+            return _Call(monitor, count, tokens_of, args, kwargs, start_ns).of(result)
+        end_ns = clock()
+        try:
+            items, prompt, output, cached = count(args, kwargs, result)
+            meter.end(start_ns, start_ns, 0, end_ns, items, prompt, cached, output, OK)
+        except Exception as failure:
+            meter.end(start_ns, start_ns, 0, end_ns, 0, 0, 0, 0, OK)
+            monitor.failed("the size of a call", failure)
+        return result
+
+    return call
+
+
+_LAZY = (Generator, AsyncGenerator, Awaitable)
+
+
+class _Call:
+    """A call that goes on after it returned: a generator or an awaitable."""
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        count: Count,
+        tokens_of: Callable[[Any], int] | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        start_ns: int = 0,
+    ) -> None:
+        self._monitor = monitor
+        self._meter = monitor.meter
+        self._count = count
+        self._tokens_of = tokens_of
+        self._args = args
+        self._kwargs = kwargs
+        self._first_ns = 0
+        self._tokens = 0
+        self._ended = False
+        self._start_ns = start_ns
+        if not start_ns:
+            self._start_ns = monitor.clock()
+            self._meter.begin(self._start_ns, False)
+
+    def __del__(self) -> None:
+        # A generator or coroutine that was never begun runs no code when it is thrown away.
+        self._end(CANCELLED, None)
+
+    def of(self, result: Any) -> Any:
+        if isinstance(result, AsyncGenerator):
+            return self._async_pieces(result)
+        return self._pieces(result) if isinstance(result, Generator) else self.awaited(result)
+
+    async def awaited(self, result: Awaitable[Any]) -> Any:
+        try:
+            found = await result
+        except BaseException as error:
+            self._end(outcome_of(error), None)
+            raise
+        if isinstance(found, AsyncGenerator):
+            return self._async_pieces(found)
+        self._end(OK, found)
+        return found
+
+    def _pieces(self, pieces: Generator[Any, Any, Any]) -> Iterator[Any]:
+        try:
+            for piece in pieces:
+                self._piece(piece)
+                yield piece
+        except BaseException as error:
+            self._end(outcome_of(error), None)
+            pieces.close()
+            raise
+        self._end(OK, None)
+
+    async def _async_pieces(self, pieces: AsyncGenerator[Any, Any]) -> AsyncIterator[Any]:
+        try:
+            async for piece in pieces:
+                self._piece(piece)
+                yield piece
+        except BaseException as error:
+            self._end(outcome_of(error), None)
+            await pieces.aclose()
+            raise
+        self._end(OK, None)
+
+    def _piece(self, piece: Any) -> None:
+        try:
+            if not self._first_ns:
+                self._first_ns = self._monitor.clock()
+            self._tokens += 1 if self._tokens_of is None else int(self._tokens_of(piece))
+        except Exception as failure:
+            self._monitor.failed("the tokens of a piece", failure)
+
+    def _end(self, outcome: int, result: Any) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        end_ns = self._monitor.clock()
+        served = _NOTHING
+        try:
+            if outcome == OK or self._first_ns:
+                served = self._count(self._args, self._kwargs, result)
+        except Exception as failure:
+            self._monitor.failed("the size of a call", failure)
+        output = self._tokens if self._first_ns else served.output_tokens
+        self._meter.end(
+            self._start_ns, self._start_ns, self._first_ns, end_ns, served.items, served.prompt_tokens,
+            served.cached_tokens, output, outcome,
+        )  # fmt: skip

@@ -1,0 +1,352 @@
+"""The monitor of a model in this process: requests, time, energy and money, beside the prediction."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .. import _core
+from .._checks import Range, number, text
+from ..deployment.deployment import Deployment
+from ..errors import InputError
+from ..results.costs import SECONDS_PER_HOUR
+from ..results.live import Distribution, Series, Snapshot, series
+from ..results.live_figures import OUTCOMES
+from .counting import Count, counter_of
+from .device_times import DeviceTimes
+from .instrument import instrumented
+from .power import Power
+from .predictions import Predictions
+from .requests import MonitoredRequest
+from .window import Window
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .._core import Graph
+    from ..predict.plans import Rules
+    from ..sources.capture import Capturable
+
+_T = TypeVar("_T")
+_KEPT = 65_536  # requests that wait to be logged: 5 MB
+_INTERVAL = Range(0.01, 86_400, "seconds")
+_SHARE = Range(1e-6, 1, "as a share of the machine")
+_NS = 1e-9
+_CPU, _GPU = "cpu", "gpu"
+
+LOG = logging.getLogger("pyinfercost.monitor")
+"""Where a monitor reports its own failures, each kind once."""
+
+
+class MonitorError(InputError):
+    """Settings of a monitor that exclude each other or are out of range."""
+
+
+class Monitor:
+    """Count what a model in this process serves, uses and costs, beside what was predicted.
+
+    Requests reach it in any of these ways: `instrument` wraps a module, a session or a function; `request` is a context
+    manager around a request; `MonitorMiddleware` sits in an ASGI application; `monitored_client` wraps a client.
+
+    A request costs about a microsecond. Memory is bounded: latencies are counted in fixed intervals, and sizes in at
+    most 4,096 groups. No device is synchronized: the times of CUDA are read from events when they have passed. A
+    failure of the monitor is logged and counted, and never reaches a request. After a fork the child counts on its own,
+    from zero, without exporters.
+
+    Reserved time runs from the construction to `close`. It is `cold` inside of `starting()`, `busy` while requests are
+    in service, and `idle` otherwise. Money is reserved time times the price of the deployment.
+
+    Args:
+        model: What is served, for FLOPs, bytes and times beside measured ones: a `Graph`, or anything that `capture`
+            accepts. None counts requests alone.
+        inputs: Example inputs of a module, as in `capture`.
+        on: Where it runs: machine, precision, price. Without a machine, nothing is predicted.
+        name: Name of the model in exports; by default that of the graph.
+        dynamic: Dimensions of inputs that vary, as in `capture`. For a module with inputs, by default the first
+            dimension of the first input is the batch, if the module can be captured so.
+        rules: Work of the caller's own ops.
+        energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
+        share: Share of the machine that this model pays, if several share it.
+        interval_s: Seconds between records of exporters and logs.
+
+    Raises:
+        MonitorError: A setting is wrong.
+        InputError: The model cannot be captured.
+    """
+
+    def __init__(
+        self,
+        model: Capturable | Graph | None = None,
+        inputs: Any = (),
+        *,
+        on: Deployment | None = None,
+        name: str | None = None,
+        dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
+        rules: Rules | None = None,
+        energy: str | None = "auto",
+        share: float = 1.0,
+        interval_s: float = 15.0,
+    ) -> None:
+        self.on = on if on is not None else Deployment()
+        self._share = number(share, "share", _SHARE, MonitorError)
+        self.interval_s = number(interval_s, "interval_s", _INTERVAL, MonitorError)
+        graph = None if model is None else _captured(model, inputs, dynamic)
+        self._predictions = None if graph is None else Predictions(graph, self.on, rules)
+        self.name = (
+            text(name, "name", MonitorError) if name is not None else ("model" if graph is None else graph.model)
+        )
+        self.count: Count = counter_of(graph)
+        self._energy = self._energy_device(energy)
+        self._lock = threading.Lock()
+        self._restores: list[Callable[[], None]] = []
+        self._failures: dict[str, int] = {}
+        self._closed_ns: int | None = None
+        self._begin()
+        _MONITORS.add(self)
+
+    def _begin(self) -> None:
+        """Start counting from zero, at the construction or in the child of a fork."""
+        self.clock: Callable[[], int] = time.monotonic_ns
+        self.began_ns = self.clock()
+        self._began_s = time.time()
+        self.meter = _core.Meter(_KEPT)
+        self.devices = DeviceTimes(self.meter, self.clock)
+        self._run = uuid.uuid4().hex
+        self._cold_ns = 0
+        self._cold_since_ns: int | None = None
+        self._cold_starts = 0
+        self._power = None if self._energy is None else Power(self._energy)
+        peak = None if self._predictions is None else self._predictions.peak
+        self._window = Window(
+            self.began_ns * _NS,
+            flop_per_s=None if peak is None else peak.flop_per_s,
+            byte_per_s=None if peak is None else peak.byte_per_s,
+        )
+
+    @overload
+    def instrument(
+        self, target: _T, *, count: Count | None = ..., tokens_of: Callable[[Any], int] | None = ...
+    ) -> _T: ...
+    @overload
+    def instrument(
+        self, *, count: Count | None = ..., tokens_of: Callable[[Any], int] | None = ...
+    ) -> Callable[[_T], _T]: ...
+    def instrument(
+        self, target: Any = None, *, count: Count | None = None, tokens_of: Callable[[Any], int] | None = None
+    ) -> Any:
+        """Count every call of a model.
+
+        Args:
+            target: A `torch.nn.Module`, whose forward is wrapped in place until `close`; an object with `run`, such as
+                an `onnxruntime.InferenceSession`, of which a proxy is returned; or a function, also an asynchronous one
+                or a generator, of which a wrapper is returned. None returns a decorator.
+            count: What a call serves, from its arguments and its result; by default the first dimension of its first
+                array, and tokens if the model has a size with the role `sequence`.
+            tokens_of: Tokens of a piece that a generator yields; by default 1. The first piece is the first token.
+
+        Returns:
+            The module itself, the proxy, or the wrapper.
+
+        Raises:
+            InputTypeError: The target cannot be called.
+        """
+        if target is None:
+            return lambda found: self.instrument(found, count=count, tokens_of=tokens_of)
+        return instrumented(self, target, count or self.count, tokens_of, self._restores)
+
+    def request(self, *, items: int = 1, prompt_tokens: int = 0, waiting: bool = False) -> MonitoredRequest:
+        """Return a context manager around one request, also `async with`.
+
+        Args:
+            items: Items of its batch; this and tokens may be set on the request until it ends.
+            prompt_tokens: Tokens of its prompt.
+            waiting: Whether it waits before its service, which `start()` begins.
+        """
+        return MonitoredRequest(self, items, prompt_tokens, waiting=waiting)
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """Mark the time of a block as a cold start: loading weights, compiling, warming up."""
+        with self._lock:
+            self._cold_since_ns = self.clock()
+            self._cold_starts += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._cold_since_ns is not None:
+                    self._cold_ns += max(0, self.clock() - self._cold_since_ns)
+                self._cold_since_ns = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the figures of this moment. Callable from any thread."""
+        self.devices.poll()
+        now_ns = self.clock() if self._closed_ns is None else self._closed_ns
+        totals = self.meter.totals(now_ns)
+        values: dict[Series, float] = {
+            **{series("requests", outcome=name): n for name, n in zip(OUTCOMES, totals["requests"], strict=True)},
+            **{series(name): totals[name] for name in ("items", "prompt_tokens", "output_tokens")},
+            series("cached_prompt_tokens"): totals["cached_tokens"],
+            series("queue_s"): totals["queue_ns"] * _NS,
+            series("service_s"): totals["service_ns"] * _NS,
+            series("in_flight"): totals["in_flight"] + self.devices.pending,
+            series("waiting"): totals["waiting"],
+            series("dropped_records", kind="requests"): totals["dropped"],
+            series("dropped_records", kind="counts"): sum(self._failures.values()),
+            series("replicas"): 1.0,
+            **self._paid(now_ns, totals["busy_ns"]),
+        }
+        notes = []
+        energy_j = None if self._power is None else self._power.energy_j()
+        if energy_j is not None:
+            values[series("energy_j")] = energy_j
+        elif self._power is not None and self._power.why_not:
+            notes.append(self._power.why_not)
+        if self._predictions is not None:
+            values.update(self._predictions.figures({k: v.tolist() for k, v in self.meter.sizes().items()}))
+            if self._predictions.refused:
+                notes.append(self._predictions.refused)
+        values.update(self._window.lately(values, now_ns * _NS))
+        return Snapshot(
+            time_s=self.wall_s(now_ns),
+            values=values,
+            distributions=_distributions(self.meter.histograms(), totals),
+            info=self._info(),
+            notes=tuple(notes),
+        )
+
+    def wall_s(self, at_ns: int) -> float:
+        """Return the Unix time of a moment of the monotonic clock, without jumps of the wall clock since the start."""
+        return self._began_s + (at_ns - self.began_ns) * _NS
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Count a failure of the monitor itself, and log the first of its kind."""
+        kind = f"{what}: {type(error).__name__}"
+        with self._lock:
+            times = self._failures[kind] = self._failures.get(kind, 0) + 1
+        if times == 1:
+            LOG.warning(
+                "the monitor of %s could not count %s; requests are unaffected", self.name, what, exc_info=error
+            )
+
+    def close(self) -> None:
+        """End the reserved time and give wrapped modules back. A second call has no effect."""
+        if self._closed_ns is not None:
+            return
+        self._closed_ns = self.clock()
+        while self._restores:
+            self._restores.pop()()
+        if self._power is not None:
+            self._power.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _paid(self, now_ns: int, busy_ns: int) -> dict[Series, float]:
+        with self._lock:
+            since = self._cold_since_ns
+            cold_ns = self._cold_ns + (0 if since is None else max(0, now_ns - since))
+            starts = self._cold_starts
+        reserved_ns = max(0, now_ns - self.began_ns)
+        cold_ns = min(cold_ns, reserved_ns)
+        busy_ns = min(busy_ns, reserved_ns - cold_ns)  # warm-up calls are a part of the start
+        uses = {"busy": busy_ns, "idle": reserved_ns - cold_ns - busy_ns, "cold": cold_ns}
+        devices = self.on.devices * self._share
+        found = {series("reserved_s", use=use): ns * _NS * devices for use, ns in uses.items()}
+        found[series("cold_starts")] = starts
+        price = self.on.device_price
+        if price is not None:
+            usd_per_h = price.usd_per_h * self.on.paid_devices * self._share
+            found[series("price_usd_per_h")] = usd_per_h
+            for use, ns in uses.items():
+                found[series("cost_usd", use=use)] = ns * _NS * usd_per_h / SECONDS_PER_HOUR
+        return found
+
+    def _info(self) -> dict[str, str]:
+        on = self.on
+        known = {
+            "model": self.name,
+            "hardware": "" if on.hardware is None else on.machine.id,
+            "engine": on.engine,
+            "precision": on.precision,
+            "layout": "" if on.layout is None else str(on.rank_layout),
+            "observer": "monitor",
+            "run": self._run,
+        }
+        return {name: value for name, value in known.items() if value}
+
+    def _energy_device(self, energy: str | None) -> str | None:
+        if energy != "auto":
+            return energy
+        return "cuda" if self.on.hardware is not None and self.on.machine.kind == _GPU else _CPU
+
+    def _after_fork(self) -> None:
+        """Count from zero in a child: threads are gone, and its parent reports what came before."""
+        self._lock = threading.Lock()
+        if self._closed_ns is None:
+            self._begin()
+
+
+def _captured(model: Any, inputs: Any, dynamic: Any) -> Graph:
+    from ..sources.capture import capture
+
+    if dynamic is not None or isinstance(model, (_core.Graph, str, os.PathLike)):
+        return capture(model, inputs, dynamic=dynamic)
+    try:
+        return capture(model, inputs, dynamic={0: {0: "batch"}})
+    except InputError:  # a batch that the module fixes
+        return capture(model, inputs)
+
+
+_EDGES: list[float] = []
+_EXACT = {"batch_items": "items", "request_prompt_tokens": "prompt_tokens", "request_output_tokens": "output_tokens"}
+
+
+def _distributions(
+    histograms: Mapping[str, tuple[list[int], list[int], float]], totals: Mapping[str, Any]
+) -> dict[Series, Distribution]:
+    if not _EDGES:
+        _EDGES.extend(_core.histogram_edges().tolist())
+    return {series(name): _distribution(*found) for name, found in histograms.items() if found[0]}
+
+
+def _distribution(places: list[int], counts: list[int], total: float) -> Distribution:
+    bounds: list[float] = []
+    inside: list[int] = []
+    above = 0
+    for place, count in zip(places, counts, strict=True):
+        if place + 1 == len(_EDGES):
+            above = count
+            continue
+        if place and (not bounds or bounds[-1] < _EDGES[place]):
+            bounds.append(_EDGES[place])
+            inside.append(0)
+        bounds.append(_EDGES[place + 1])
+        inside.append(count)
+    return Distribution(tuple(bounds), (*inside, above), total)
+
+
+_MONITORS: weakref.WeakSet[Monitor] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for monitor in list(_MONITORS):
+        monitor._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
