@@ -51,11 +51,19 @@ constexpr std::pair<const char*, std::int64_t LiveRequest::*> kRequests[] = {
     {"output_tokens",  &LiveRequest::output_tokens },
 };
 
+constexpr std::int64_t kMostOfARequest = 10'000'000'000;  // items or tokens: sums of 10^8 such requests fit
+
 LiveRequest request_of(std::int64_t arrival_ns, std::int64_t start_ns, std::int64_t first_token_ns,
                        std::int64_t end_ns, std::int64_t items, std::int64_t prompt_tokens,
                        std::int64_t cached_tokens, std::int64_t output_tokens, int outcome) {
     if (outcome < 0 || outcome >= static_cast<int>(kOutcomes)) {
         throw std::invalid_argument("outcome is " + std::to_string(outcome) + "; expected 0, 1 or 2");
+    }
+    for (const std::int64_t size : {items, prompt_tokens, cached_tokens, output_tokens}) {
+        if (size < 0 || size > kMostOfARequest) {
+            throw std::invalid_argument("a request has " + std::to_string(size) +
+                                        " items or tokens; expected 0 to 10^10");
+        }
     }
     return {arrival_ns,    start_ns,      first_token_ns,
             end_ns,        items,         prompt_tokens,

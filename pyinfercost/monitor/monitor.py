@@ -77,6 +77,7 @@ class Monitor:
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
         interval_s: Seconds between records of exporters and logs.
+        clock: Monotonic nanoseconds.
 
     Raises:
         MonitorError: A setting is wrong.
@@ -95,6 +96,7 @@ class Monitor:
         energy: str | None = "auto",
         share: float = 1.0,
         interval_s: float = 15.0,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.on = on if on is not None else Deployment()
         self._share = number(share, "share", _SHARE, MonitorError)
@@ -106,6 +108,7 @@ class Monitor:
         )
         self.count: Count = counter_of(graph)
         self._energy = self._energy_device(energy)
+        self.clock = clock
         self._lock = threading.Lock()
         self._restores: list[Callable[[], None]] = []
         self._failures: dict[str, int] = {}
@@ -115,7 +118,6 @@ class Monitor:
 
     def _begin(self) -> None:
         """Start counting from zero, at the construction or in the child of a fork."""
-        self.clock: Callable[[], int] = time.monotonic_ns
         self.began_ns = self.clock()
         self._began_s = time.time()
         self.meter = _core.Meter(_KEPT)

@@ -101,10 +101,15 @@ class MonitoredRequest:
                 monitor.meter.begin(monitor.clock(), False)
                 self._start_ns = monitor.clock()
             outcome = outcome_of(error) if error is not None else ERROR if self.failed else OK
-            monitor.meter.end(
-                self._arrival_ns, self._start_ns, self._first_ns, monitor.clock(), int(self.items),
-                int(self.prompt_tokens), int(self.cached_tokens), int(self.output_tokens), outcome,
-            )  # fmt: skip
+            now_ns = monitor.clock()
+            try:
+                monitor.meter.end(
+                    self._arrival_ns, self._start_ns, self._first_ns, now_ns, int(self.items),
+                    int(self.prompt_tokens), int(self.cached_tokens), int(self.output_tokens), outcome,
+                )  # fmt: skip
+            except Exception as failure:
+                monitor.meter.end(self._arrival_ns, self._start_ns, self._first_ns, now_ns, 0, 0, 0, 0, outcome)
+                monitor.failed("the size of a request", failure)
         except Exception as failure:
             self._monitor.failed("the end of a request", failure)
 
