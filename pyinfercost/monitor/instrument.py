@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .monitor import Monitor
 
 _NOTHING = Served(0)
+_FAKE = "FakeTensor"  # of torch.export
 
 
 def instrumented(
@@ -94,15 +95,19 @@ def _module(monitor: Monitor, module: Any, count: Count, restores: list[Callable
 
 
 def _device_function(monitor: Monitor, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
-    """Wrap a function of tensors: on a CUDA device, its time is that of events."""
+    """Wrap a function of tensors: on a CUDA device, its time is that of events; a trace is no request."""
     plain = _function(monitor, function, count, None)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        device = next((value for value in args if getattr(value, "is_cuda", False)), None)
+        device = next((value for value in args if hasattr(value, "is_cuda")), None)
         if device is None:
-            device = next((value for value in kwargs.values() if getattr(value, "is_cuda", False)), None)
+            device = next((value for value in kwargs.values() if hasattr(value, "is_cuda")), None)
         if device is None:
+            return plain(*args, **kwargs)
+        if device.is_meta or type(device).__name__ == _FAKE:
+            return function(*args, **kwargs)
+        if not device.is_cuda:
             return plain(*args, **kwargs)
         events = _events(monitor, device)
         if events is None:

@@ -148,7 +148,8 @@ class Monitor:
         """Count every call of a model.
 
         Args:
-            target: A `torch.nn.Module`, whose forward is wrapped in place until `close`; an object with `run`, such as
+            target: A `torch.nn.Module`, whose forward is wrapped in place until `close` (compile it before, with
+                `torch.compile`; a capture or an export of it is not counted); an object with `run`, such as
                 an `onnxruntime.InferenceSession`, of which a proxy is returned; or a function, also an asynchronous one
                 or a generator, of which a wrapper is returned. None returns a decorator.
             count: What a call serves, from its arguments and its result; by default the first dimension of its first

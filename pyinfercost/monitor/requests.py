@@ -76,11 +76,13 @@ class MonitoredRequest:
     def begin(self) -> None:
         """Mark the arrival, and begin the service unless the request waits. `with` does so."""
         try:
-            self._arrival_ns += self._monitor.clock()
+            now_ns = self._monitor.clock()
+            self._arrival_ns += now_ns
             if self._waiting:
                 self._monitor.meter.arrive()
             else:
-                self.start()
+                self._start_ns = now_ns
+                self._monitor.meter.begin(now_ns, False)
         except Exception as error:
             self._monitor.failed("the arrival of a request", error)
 

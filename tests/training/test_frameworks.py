@@ -11,8 +11,8 @@ import torch
 from support.identical_training import STEPS, Picture, Text, seed
 from torch import nn
 
-from pyinfercost.training import throughput
 from pyinfercost.predict.peaks import Peak
+from pyinfercost.training import throughput
 
 pytestmark = [
     pytest.mark.torch,
