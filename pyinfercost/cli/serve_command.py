@@ -86,16 +86,18 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="How requests are shared by replicas.",
 )
 @click.option(
-    "--measured",
+    "--calibrate-from",
+    "measured",
     metavar="MEANS|FILE",
     help="What one's own server did under this load, ttft=120ms,tpot=13ms, by which step costs are corrected; or the "
-    "JSON file of vllm bench serve, a CSV file with stamps of requests, or pages of /metrics: BEFORE.txt,AFTER.txt.",
+    "JSON file of vllm bench serve, a file of monitor export or another CSV or Parquet file with stamps of requests, "
+    "or pages of /metrics: BEFORE.txt,AFTER.txt.",
 )
 @click.option(
     "--correction",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Correction of step costs: read; with --measured it is written.",
+    help="Correction of step costs: read; with --calibrate-from it is written.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @_scheduler_options
@@ -146,7 +148,7 @@ def serve(
         given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
         if goal is not None and (measured is not None or correction is not None):
-            raise click.UsageError("--measured and --correction are of one deployment; leave --find out")
+            raise click.UsageError("--calibrate-from and --correction are of one deployment; leave --find out")
         if goal is not None:
             on, layouts = _deployments(goal, options)
             workload = _workload(options)
@@ -203,7 +205,7 @@ def _correction(
 
     phases = phases_of(model)
     costs = tables_of(phases, on, facts_of(workload), settings)
-    with usage_errors("--measured"):
+    with usage_errors("--calibrate-from"):
         found = calibrate_serving(
             costs, _means(measured), workload=workload, **{"max_model_len": phases.context, **settings}
         )
@@ -224,7 +226,8 @@ def _means(text: str) -> str | dict[str, float] | tuple[str, str]:
         match = _MEAN.fullmatch(part.strip())
         if match is None:
             raise click.UsageError(
-                f"--measured takes a file, or means such as ttft=120ms,tpot=13ms of ttft, tpot and e2e; got {part!r}"
+                f"--calibrate-from takes a file, or means such as ttft=120ms,tpot=13ms of ttft, tpot and e2e; got "
+                f"{part!r}"
             )
         found[f"{match[1]}_s"] = float(match[2]) * (1e-3 if match[3] == "ms" else 1.0)
     return found

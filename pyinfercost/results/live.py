@@ -111,6 +111,14 @@ class Distribution:
         bounds = tuple(sorted(counts))
         return Distribution(bounds[:-1], tuple(counts[bound] for bound in bounds), self.total - earlier.total)
 
+    def plus(self, other: Distribution) -> Distribution:
+        """Return the values of both; where intervals differ, they have the bounds of both."""
+        counts = dict(zip((*self.bounds, float("inf")), self.counts, strict=True))
+        for bound, count in zip((*other.bounds, float("inf")), other.counts, strict=True):
+            counts[bound] = counts.get(bound, 0) + count
+        bounds = tuple(sorted(counts))
+        return Distribution(bounds[:-1], tuple(counts[bound] for bound in bounds), self.total + other.total)
+
 
 @dataclass(frozen=True)
 class Snapshot:

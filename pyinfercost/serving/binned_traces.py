@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._checks import excerpt
 from .requests import CHUNK
-from .trace_rows import Rows, Settings, TraceError, csv_chunks, csv_rows, numbers_of, stamps_of
+from .trace_rows import Rows, Settings, TraceError, csv_chunks, csv_rows, header_of, numbers_of, stamps_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,7 +225,7 @@ def read_bins(path: Path, settings: Settings) -> Iterator[Rows]:
     import numpy as np
 
     with csv_rows(path) as reader:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in header_of(reader)]
     times = [name for name in BIN_STARTS if name in header]
     values = [name for name in (COUNTS, *RATES) if name in header]
     if len(times) != 1 or len(values) != 1:

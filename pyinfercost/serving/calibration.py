@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp, isfinite, log, log1p
+from math import exp, log, log1p
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._checks import Range, number, shown
+from ..errors import InputError
 from .correction import CalibrationError, Correction, read_json
 from .latencies import answered, times_of
+from .recorded_traces import ALSO, ARRIVAL, LENGTHS, STAMPS, is_parquet, tables
 from .replay import Replay
 from .runs import Run, facts_of, simulated
 from .scheduler import simulated_scheduler
@@ -39,8 +40,8 @@ _CLIENT_S = 0.02  # likewise of the time of the client, in seconds
 _LEAST_SPREAD = 0.1
 _ROUNDS, _HALVINGS = 8, 4
 _DONE = 1e-3
-_COLUMNS = ("arrival_s", "prompt_tokens", "output_tokens", "first_token_s", "last_token_s")
-_ALSO = {"input_tokens": "prompt_tokens", "finish_s": "last_token_s"}
+_COLUMNS = (ARRIVAL, *LENGTHS, *STAMPS)
+_MOST_REPLAYED = 20_000  # requests of a run: each step of the fit simulates them
 _METRICS = {
     "time_to_first_token_seconds": "ttft_s",
     "request_time_per_output_token_seconds": "tpot_s",
@@ -101,8 +102,10 @@ def calibrate_serving(
         costs: Step costs of the server, from `step_costs`.
         measured: Means, `{"ttft_s": 0.12, "tpot_s": 0.013}`, also of `e2e_s`; or the requests of a run as columns:
             `arrival_s`, `prompt_tokens` (or `input_tokens`), `output_tokens`, `first_token_s` and `last_token_s`, in
-            seconds on one clock; or a CSV file with these; or the JSON that `vllm bench serve` wrote; or a text file
-            with the `/metrics` page of vLLM, or a pair of them, from before and after the load.
+            seconds on one clock, not a number where a stamp is unknown; or a CSV or Parquet file with these, such as
+            `pyinfercost monitor export` writes, of which the last 20,000 requests are used; or the JSON that `vllm
+            bench serve` wrote; or a text file with the `/metrics` page of vLLM, or a pair of them, from before and
+            after the load.
         workload: The load under which means were measured; requests of a run are their own.
         **settings: Settings of the scheduler, as of `serve`.
 
@@ -195,7 +198,7 @@ def _measured(measured: MeasuredLike, workload: Workload | None) -> tuple[dict[s
         given = _of_metrics([Path(fspath(each)) for each in measured])
     if not isinstance(given, Mapping):
         raise CalibrationError(f"measured is {shown(measured)}; expected means, columns of requests, or a file")
-    columns: dict[str, Any] = {_ALSO.get(str(name), str(name)): values for name, values in given.items()}
+    columns: dict[str, Any] = {ALSO.get(str(name), str(name)): values for name, values in given.items()}
     if all(name in columns for name in _COLUMNS):
         return _of_requests(columns)
     means = {name: given[name] for name in _NOISE if given.get(name) is not None}
@@ -214,33 +217,60 @@ def _measured(measured: MeasuredLike, workload: Workload | None) -> tuple[dict[s
 def _of_requests(columns: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], Workload]:
     import numpy as np
 
-    arrival, _, output, first, last = (np.asarray(columns[name], dtype=np.float64) for name in _COLUMNS)
-    replay = Replay.of(columns["arrival_s"], columns["prompt_tokens"], columns["output_tokens"])
+    arrival, prompt, output, first, last = (np.asarray(columns[name], dtype=np.float64) for name in _COLUMNS)
     if first.shape != arrival.shape or last.shape != arrival.shape or (first < arrival).any() or (last < first).any():
         raise CalibrationError(
             "a request has its first token before it arrives, or its last one before the first; expected columns of "
             "one length on one clock"
         )
-    several = output > 1
-    means = {"ttft_s": float((first - arrival).mean()), "e2e_s": float((last - arrival).mean())}
-    if several.any():
-        means["tpot_s"] = float(((last - first)[several] / (output[several] - 1)).mean())
-    return {name: value for name, value in means.items() if value > 0 and isfinite(value)}, Workload(trace=replay)
+    replay = Replay.of(arrival, prompt, output)
+    times = {
+        "ttft_s": first - arrival,
+        "e2e_s": last - arrival,
+        "tpot_s": (last - first)[output > 1] / (output[output > 1] - 1),
+    }
+    known = {name: values[np.isfinite(values)] for name, values in times.items()}
+    means = {name: float(values.mean()) for name, values in known.items() if values.size}
+    found = {name: value for name, value in means.items() if value > 0}
+    if not found:
+        raise CalibrationError(
+            f"no request has {' or '.join(STAMPS)}; expected stamps of some, as a monitor in the process of the model "
+            "records them, or means"
+        )
+    return found, Workload(trace=replay)
 
 
 def _read(path: str | PathLike[str]) -> Mapping[str, Any]:
     file = Path(fspath(path))
     if file.suffix.lower() in (".txt", ".prom"):
         return _of_metrics([file])
-    if file.suffix.lower() != ".csv":
+    if file.suffix.lower() != ".csv" and not is_parquet(file):
         return read_json(file)
+    return _recorded(file)
+
+
+def _recorded(file: Path) -> Mapping[str, Any]:
+    """Return the columns of the last requests of a table."""
+    import numpy as np
+
+    parts: dict[str, list[Numbers]] = {name: [] for name in _COLUMNS}
     try:
-        with file.open(newline="", encoding="utf-8") as text:
-            rows = list(csv.DictReader(text))
-        names = [name for name in (rows[0] if rows else {}) if _ALSO.get(name, name) in _COLUMNS]
-        return {name: [float(row[name]) for row in rows] for name in names}
-    except (OSError, ValueError, TypeError) as error:
-        raise CalibrationError(f"{file} is no CSV file with numbers in {', '.join(_COLUMNS)} ({error})") from None
+        for table in tables(file):
+            if table.bad:
+                place = min(table.bad)
+                raise CalibrationError(f"line {int(table.lines[place])} of {file.name}: {table.bad[place]}")
+            for name, values in parts.items():
+                values.append(table.columns.get(name, np.full(table.lines.size, np.nan)))
+                values[:] = [np.concatenate(values)[-_MOST_REPLAYED:]]
+    except CalibrationError:
+        raise
+    except InputError as error:
+        raise CalibrationError(f"{file} is no table with numbers in {', '.join(_COLUMNS)} ({error})") from None
+    found = {name: np.concatenate(values) if values else np.zeros(0) for name, values in parts.items()}
+    for name in LENGTHS:
+        if not found[name].size or np.isnan(found[name]).any():
+            raise CalibrationError(f"{file} has requests without {name}; expected a number in each row")
+    return found
 
 
 def _of_metrics(pages: Sequence[Path]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._checks import excerpt, parse_json, read_text, shown
 from .binned_traces import BIN_STARTS, WEEKLY, read_bins, read_weekly
 from .function_traces import MINUTES, durations_file, read_function_rows
+from .recorded_traces import ARRIVAL, has_lengths, has_service, is_parquet, read_recorded
 from .requests import CHUNK
 from .trace_rows import (
     Format,
@@ -247,15 +248,23 @@ def _vllm_texts(path: Path, settings: Settings) -> Iterator[Rows]:
         )
 
 
+def _without_lengths(path: Path) -> bool:
+    return False
+
+
 FORMATS: Mapping[str, Format] = {
     "azure": Format(_azure),
     "azure-functions": Format(
-        read_function_rows, has_lengths=False, binned=True, serves=lambda path: durations_file(path) is not None
+        read_function_rows,
+        has_lengths=_without_lengths,
+        binned=True,
+        serves=lambda path: durations_file(path) is not None,
     ),
-    "azure-weekly": Format(read_weekly, has_lengths=False, binned=True),
-    "bins": Format(read_bins, has_lengths=False, binned=True),
+    "azure-weekly": Format(read_weekly, has_lengths=_without_lengths, binned=True),
+    "bins": Format(read_bins, has_lengths=_without_lengths, binned=True),
     "burstgpt": Format(_burstgpt, drops_empty=True),
     "mooncake": Format(_mooncake, hash_tokens=512, spreads=True),
+    "recorded": Format(read_recorded, has_lengths=has_lengths, serves=has_service, whole=True),
     "sharegpt": Format(_sharegpt, timed=False),
     "vllm-bench": Format(_vllm_bench),
     "vllm-prompts": Format(_vllm_texts, timed=False),
@@ -268,6 +277,7 @@ _MARKS = {
     WEEKLY[1]: "azure-weekly",
     **dict.fromkeys(BIN_STARTS, "bins"),
     "Request tokens": "burstgpt",
+    ARRIVAL: "recorded",
     '"hash_ids"': "mooncake",
     '"output_tokens"': "vllm-prompts",
     '"input_lens"': "vllm-bench",
@@ -275,14 +285,18 @@ _MARKS = {
 
 
 def format_of(path: Path) -> str:
-    """Return the name of the format of a file, by its first line.
+    """Return the name of the format of a file, by its first line that is no comment, or its first bytes.
 
     Raises:
         TraceError: It is none that is known.
     """
+    if is_parquet(path):
+        return "recorded"
     with opened(path) as file:
         try:
             start = file.readline(_PIECE)
+            while start.startswith("#"):
+                start = file.readline(_PIECE)
         except UnicodeDecodeError:
             start = ""
     if start.lstrip().startswith("["):

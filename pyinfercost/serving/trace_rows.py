@@ -81,23 +81,26 @@ class Format(NamedTuple):
     Attributes:
         read: Yields the rows of a file.
         timed: Whether rows have times.
-        has_lengths: Whether rows have lengths.
+        has_lengths: Returns whether the rows of a file have lengths.
         hash_tokens: Tokens of a block that has a hash; 0 without hashes.
         drops_empty: Whether requests without an answer have failed, and are left out.
         spreads: Whether several requests have one time because times are coarse.
         binned: Whether rows are made of bins: times begin with the first bin, and bins without requests are known to
             have none.
         serves: Returns whether a file says how long requests take.
+        whole: Whether a file has all requests of its time: times begin at 0 s, and times without requests are known to
+            have none.
     """
 
     read: Callable[[Path, Settings], Iterator[Rows]]
     timed: bool = True
-    has_lengths: bool = True
+    has_lengths: Callable[[Path], bool] = lambda path: True
     hash_tokens: int = 0
     drops_empty: bool = False
     spreads: bool = False
     binned: bool = False
     serves: Callable[[Path], bool] = lambda path: False
+    whole: bool = False
 
 
 def opened(path: Path) -> IO[str]:
@@ -137,6 +140,11 @@ def csv_rows(path: Path) -> Iterator[Any]:
             raise TraceError(f"line {reader.line_num} of {path.name} is no CSV: {error}") from None
 
 
+def header_of(reader: Iterator[list[str]]) -> list[str]:
+    """Return the first row of a CSV file that is no comment; empty without one."""
+    return next((row for row in reader if not (row and row[0].lstrip().startswith("#"))), [])
+
+
 def places_of(header: Sequence[str], needed: Sequence[str], path: Path) -> list[int]:
     """Return the places of columns in a header.
 
@@ -158,7 +166,7 @@ def csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.i
     import numpy as np
 
     with csv_rows(path) as reader:
-        header: list[str] = next(reader, [])
+        header = header_of(reader)
         places = places_of(header, needed, path)
         most = max(places)
         while True:

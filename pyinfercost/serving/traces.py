@@ -87,7 +87,8 @@ class Trace:
     def chunks(self) -> Iterator[Requests]:
         """Yield the requests in order, a chunk at a time.
 
-        The first one arrives at 0 s; of bins, 0 s is the start of the first bin.
+        The first one arrives at 0 s; of bins, 0 s is the start of the first bin, and of recorded requests that of the
+        recording.
 
         Raises:
             TraceError: A line is not what its format says; the message has the line and the value.
@@ -228,12 +229,14 @@ def read_trace(
     Args:
         path: The file: CSV of Azure's language models (2023, 2024, or requests a minute by bins), of Azure Functions
             (invocations a minute) or of BurstGPT; a table of bins with the columns `start_s` or `start_utc`, and
-            `requests`, `requests_per_s`, `requests_per_min` or `requests_per_h`; JSON lines of Mooncake, a JSON array
-            like ShareGPT, or a result or prompts of vLLM's benchmark.
+            `requests`, `requests_per_s`, `requests_per_min` or `requests_per_h`; recorded requests, CSV or Parquet with
+            the column `arrival_s`, and `prompt_tokens` and `output_tokens`, or `service_s`; JSON lines of Mooncake, a
+            JSON array like ShareGPT, or a result or prompts of vLLM's benchmark.
         format: One of `FORMATS`; by default found from the first line.
         times: Whether to use the times of the trace; without them, arrivals are those of `Workload`.
         holes: What `hole_s` without a request are: `"error"`, `"keep"` (a quiet time), or `"close"`, which shortens
-            them to `hole_s`. By default an error, but of bins a quiet time, because these say so.
+            them to `hole_s`. By default an error, but of bins and of recorded requests a
+            quiet time, because these say so.
         hole_s: Seconds from which on an interval is a hole.
         disorder: What a time before that of the row before is: `"error"`, or `"sort"`, which puts rows in order that
             are at most 65,536 rows late.
@@ -258,7 +261,7 @@ def read_trace(
         raise TraceError(f"format is {shown(format)}; expected one of {', '.join(FORMATS)}")
     row = FORMATS[name]
     if holes is None:
-        holes = "keep" if row.binned else "error"
+        holes = "keep" if row.binned or row.whole else "error"
     if function is not None and name != "azure-functions":
         raise TraceError(f"function is {shown(function)} and the format is {name}; leave it out")
     for value, argument, known in (
@@ -287,7 +290,7 @@ def read_trace(
         bad_rows=bad_rows,
         spread=not row.binned and (row.spreads if spread is None else bool(spread)),
     )
-    return Trace(file, name, timed, row.has_lengths, row.serves(file), settings, rules)
+    return Trace(file, name, timed, row.has_lengths(file), row.serves(file), settings, rules)
 
 
 def _characters(text: str) -> int:
@@ -300,7 +303,7 @@ class _Checked:
     def __init__(self, trace: Trace, dropped: _Dropped) -> None:
         self._trace, self._rules, self._dropped = trace, trace._rules, dropped
         self._format = FORMATS[trace.format]
-        self._start_s: float | None = 0.0 if self._format.binned else None
+        self._start_s: float | None = 0.0 if self._format.binned or self._format.whole else None
         self._last_s = 0.0
         self._closed_s = 0.0  # taken out of holes
 

@@ -118,13 +118,13 @@ def test_the_command_fits_writes_and_reads(spec: str, tmp_path: Path) -> None:
     file = tmp_path / "correction.json"
     common = ("serve", spec, "-H", "h100-sxm-80gb", "--engine", "vllm", "--concurrency", "8", "--prompt", "200",
               "--output", "40", "--requests", "80", "--format", "json", "--correction", str(file))  # fmt: skip
-    first = CliRunner().invoke(main, (*common, "--measured", "tpot=9ms"))
+    first = CliRunner().invoke(main, (*common, "--calibrate-from", "tpot=9ms"))
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["serve"]["tpot_s"]["mean"] == pytest.approx(9e-3, rel=0.05)
     assert "measured 9 ms" in first.stderr
     second = CliRunner().invoke(main, common)
     assert json.loads(second.stdout)["serve"]["tpot_s"] == json.loads(first.stdout)["serve"]["tpot_s"]
-    wrong = CliRunner().invoke(main, (*common, "--measured", "speed=9"))
+    wrong = CliRunner().invoke(main, (*common, "--calibrate-from", "speed=9"))
     assert wrong.exit_code == 2
     assert "ttft=120ms,tpot=13ms" in wrong.output
 

@@ -1,0 +1,72 @@
+"""`pyinfercost monitor export`: the requests of a monitor's log as a workload."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import click
+
+from .._checks import shown
+from .options import EPILOG
+from .output import messages_for_people, say
+
+
+def time_of(text: str | None, option: str) -> float | None:
+    """Return the Unix time of an option: a date with a time of ISO 8601, in UTC without a zone, or seconds since 1970.
+
+    Raises:
+        click.UsageError: It is none.
+    """
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+    except ValueError:
+        raise click.UsageError(
+            f"{option} is {shown(text)}; expected a time such as 2026-11-23T08:00 (UTC), or seconds since 1970"
+        ) from None
+    zoned = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+    return (zoned - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(seconds=1)
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--workload",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="FILE.parquet or FILE.csv, which `serve --trace`, `serve --calibrate-from` and `fleet --traffic` read.",
+)
+@click.option("--model", metavar="NAME", help="Name of the model, of several in the log.")
+@click.option("--from", "from_", metavar="TIME", help="Requests from 2026-11-23T08:00 on (UTC).")
+@click.option("--to", metavar="TIME", help="Requests before 2026-11-30T08:00 (UTC).")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Decides what is drawn where the log has counters alone.",
+)
+@click.argument("log", type=click.Path())
+def export(*, log: str, workload: str, model: str | None, from_: str | None, to: str | None, seed: int) -> None:
+    """Write the requests of a monitor's LOG as a workload: arrivals and lengths, no contents.
+
+    Where the log has counters alone, as of a sidecar, arrivals and lengths are drawn from them.
+    """
+    with messages_for_people():
+        from ..monitor.recorded import export_workload
+
+        start, end = time_of(from_, "--from"), time_of(to, "--to")
+        found = export_workload(log, workload, model=model, from_s=start, to_s=end, seed=seed)
+        begin = datetime.fromtimestamp(found.start_s, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        hours = found.span_s / 3600
+        say(
+            f"{found.requests:,} requests in {hours:.4g} h from {begin} UTC written to {found.path}"
+            f"{' (counts, format bins)' if found.form == 'bins' else ''}"
+        )
+        for note in found.notes:
+            say(f"Note: {note}")

@@ -1,0 +1,368 @@
+"""The log of a monitor: a file of JSON lines that is appended to, rotated and bounded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import threading
+import time
+import uuid
+import warnings
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._checks import COUNT, Range, errors_of_writing, flag, is_folder, number, path_of, text, whole
+from .._escapes import visible_lines
+from ..errors import InputError
+from ..results.live_figures import COUNTER, LIVE_FIGURES
+from .log_records import INFO, RUN, SCHEMA_VERSION, TIME, change_record, line_of, run_name, without_addresses
+from .request_columns import RequestColumns
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
+    from ..results.live import Snapshot
+
+_BYTES = Range(1e3, 1e12, "bytes")
+_PRICE = Range(1e-9, 1e9, "USD/h", zero=True)
+_MOST_WAITING = 200_000
+"""Rows of requests that are kept while a log cannot be written."""
+
+_TAIL_BYTES = 1
+_MODE = 0o644
+_DAY_S = 86_400
+
+
+class LogNotWrittenWarning(UserWarning):
+    """A log could not be written; the monitor goes on. Issued once until it can be written again."""
+
+
+class MonitorLog:
+    """Append the measurements of an observer to a file of JSON lines.
+
+    Records of several runs and processes may be in one file: each is written by one call in append mode, and names its
+    run. After the constructor nothing is raised. What cannot be written is kept: counters and distributions are part of
+    the next record, and rows of requests wait for it, up to 200,000, beyond which they are counted in `dropped`.
+    `append` may block as long as the disk does: call it where no request waits for it.
+
+    A file is renamed to `NAME-<date>T<time>Z.jsonl` when it would exceed `rotate_bytes` or, with `rotate_daily`, when
+    a day of UTC ends; the oldest of more than `keep` such files are deleted, so that logs need at most
+    `(keep + 1) * rotate_bytes`.
+
+    Args:
+        path: The file, which may exist.
+        deployment: Where and how the model runs.
+        spec: The model as the commands accept it, such as `"hf:config.json"`.
+        price_usd_per_h: Price of all devices; None takes that of the first snapshot.
+        plan: Reference of the plan, such as its path.
+        start_s: Unix time at which the observer started; None takes that of this call.
+        rotate_bytes: Most bytes of a file.
+        rotate_daily: Whether each day has a file.
+        keep: Most renamed files.
+
+    Attributes:
+        dropped: Rows of requests that were not kept.
+
+    Raises:
+        FileAccessError: The file cannot be opened.
+        InputError: A value is out of range.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        deployment: Deployment | None = None,
+        spec: str | None = None,
+        price_usd_per_h: float | None = None,
+        plan: str | PathLike[str] | None = None,
+        start_s: float | None = None,
+        rotate_bytes: int = 2**26,
+        rotate_daily: bool = True,
+        keep: int = 32,
+    ) -> None:
+        self._path = path_of(path)
+        if is_folder(self._path):
+            raise InputError(f"{self._path} is a folder; expected the path of a file, such as {self._path}/log.jsonl")
+        self._rotate_bytes = whole(rotate_bytes, "rotate_bytes", _BYTES)
+        self._rotate_daily = flag(rotate_daily, "rotate_daily")
+        self._keep = whole(keep, "keep", COUNT)
+        self._start_s = time.time() if start_s is None else number(start_s, "start_s", TIME)
+        self._about = {
+            "deployment": None if deployment is None else deployment.to_dict(),
+            "spec": None if spec is None else text(spec, "spec"),
+            "plan": None if plan is None else os.fspath(plan),
+        }
+        self._price = None if price_usd_per_h is None else number(price_usd_per_h, "price_usd_per_h", _PRICE)
+        try:
+            line_of(self._about)
+        except ValueError as error:
+            raise InputError(
+                f"the deployment has a value that JSON cannot hold ({error}); expected finite ones"
+            ) from None
+        self._own = uuid.uuid4().hex
+        self._parent = ""
+        self._renew()
+        with errors_of_writing(self._path):
+            self._open()
+        _LOGS.add(self)
+
+    def _renew(self) -> None:
+        """Set what a process has for itself."""
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._file: int | None = None
+        self._headed: set[tuple[int, int, str]] = set()  # device and inode of a file, and a run that began in it
+        self._torn = False
+        self._day: int | None = None
+        self._waiting: list[RequestColumns] = []
+        self._last: Snapshot | None = None
+        self._observer = self._run = ""  # the run as its observer calls it, and its name in the file
+        self._warned = False
+        self._notes: tuple[str, ...] = ()
+        self.dropped = 0
+
+    # ---- appending ----
+
+    def append(self, snapshot: Snapshot, requests: RequestColumns | None = None) -> bool:
+        """Append what changed since the last snapshot.
+
+        Args:
+            snapshot: Figures of this moment.
+            requests: Requests that ended since then.
+
+        Returns:
+            Whether it is in the file. Otherwise it will be part of the next record.
+        """
+        try:
+            with self._lock:
+                if requests is not None and len(requests):
+                    self._wait(requests)
+                self._append(snapshot)
+            return True
+        except Exception as error:  # a failure of the log must not reach the model
+            self._warn(error)
+            return False
+
+    def close(self) -> None:
+        """Close the file. Rows that wait are tried no more; append the last snapshot before."""
+        with self._lock:
+            self.dropped += sum(map(len, self._waiting))
+            self._waiting = []
+            self._shut()
+
+    def __enter__(self) -> MonitorLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _wait(self, requests: RequestColumns) -> None:
+        space = _MOST_WAITING - sum(map(len, self._waiting))
+        kept = requests.chosen(slice(0, max(0, space)))
+        self.dropped += len(requests) - len(kept)
+        if len(kept):
+            self._waiting.append(kept)
+
+    def _append(self, snapshot: Snapshot) -> None:
+        observer = snapshot.info.get("run", self._own)
+        forked = observer == self._parent
+        run = run_name(observer, *([self._pid] if forked else []))
+        if forked and self._last is None:
+            # Totals of a forked observer have what its parent counted and writes: only what follows is counted.
+            self._last, self._observer, self._run = snapshot, observer, run
+            return
+        before = self._last if run == self._run else None
+        change, from_s = self._change(before, snapshot)
+        requests = RequestColumns.joined(self._waiting) if self._waiting else None
+        notes = () if change.notes == self._notes else change.notes
+        line = line_of(change_record(run, from_s, change, requests, notes))
+        self._ready(snapshot.time_s, len(line))
+        key = (*self._place(), run)
+        pieces = [b"\n"] if self._torn else []
+        if key not in self._headed:
+            pieces.append(line_of(self._header(run, from_s, snapshot)))
+        self._write(b"".join([*pieces, line]))
+        self._headed.add(key)
+        self._last, self._observer, self._run, self._notes = snapshot, observer, run, change.notes
+        self._waiting = []
+        self._warned = False
+
+    def _change(self, before: Snapshot | None, now: Snapshot) -> tuple[Snapshot, float]:
+        """Return what changed, and since when; of counters that began again, all of them."""
+        if before is None:
+            since = self._start_s if self._last is None else self._last.time_s
+            return now, min(since, now.time_s)
+        try:
+            change = now.since(before)
+            if all(v >= 0 or LIVE_FIGURES[each.figure].kind != COUNTER for each, v in change.values.items()):
+                return change, before.time_s
+        except InputError:
+            pass
+        note = "counters fell without a new run of the observer: they were taken as started again"
+        return replace(now, notes=(*now.notes, note)), min(before.time_s, now.time_s)
+
+    def _header(self, run: str, start_s: float, snapshot: Snapshot) -> dict[str, Any]:
+        price = self._price if self._price is not None else snapshot.value("price_usd_per_h")
+        return {
+            "record": RUN,
+            "schema_version": SCHEMA_VERSION,
+            "run": run,
+            "start_s": round(start_s, 6),
+            "info": {name: snapshot.info[name] for name in INFO if name in snapshot.info},
+            **self._about,
+            "price_usd_per_h": price,
+            "versions": {"pyinfercost": _core.__version__, "python": platform.python_version()},
+            "notes": [without_addresses(each) for each in snapshot.notes],
+        }
+
+    # ---- the file ----
+
+    def _open(self) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(self._path, flags, _MODE)
+        self._day = None
+        size = os.fstat(self._file).st_size
+        # A process that was killed may have left a part of a line.
+        if not size:  # a new file may have the inode of one that was deleted
+            self._headed = {each for each in self._headed if each[:2] != self._place()}
+        self._torn = bool(size) and _last_byte(self._file, size) != b"\n"
+
+    def _shut(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+        self._file = None
+
+    def _place(self) -> tuple[int, int]:
+        """Return the device and inode of the open file."""
+        found = os.fstat(self._file)  # type: ignore[arg-type]
+        return found.st_dev, found.st_ino
+
+    def _ready(self, time_s: float, length: int) -> None:
+        """Open the file if it is closed, gone, or was renamed by another process; rename it if it is full."""
+        if self._file is not None and not self._is_current():
+            self._shut()
+        if self._file is None:
+            self._open()
+        day = int(time_s // _DAY_S)
+        size = os.fstat(self._file).st_size  # type: ignore[arg-type]
+        ended = self._rotate_daily and self._day is not None and day != self._day
+        if size and (ended or size + length > self._rotate_bytes):
+            with contextlib.suppress(OSError):  # a folder that became read-only: the file grows
+                self._rotate(time_s)
+            if self._file is None:
+                self._open()
+        self._day = day
+
+    def _is_current(self) -> bool:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._place()
+
+    def _rotate(self, time_s: float) -> None:
+        with _exclusive(self._file):
+            if not self._is_current():  # another process was faster
+                self._shut()
+                self._open()
+                return
+            self._path.rename(self._free_name(time_s))
+            self._shut()
+            self._open()
+        for old in rotated_files(self._path)[: -self._keep]:
+            with contextlib.suppress(OSError):
+                old.unlink()
+
+    def _free_name(self, time_s: float) -> Path:
+        stamp = datetime.fromtimestamp(time_s, timezone.utc).strftime("%Y-%m-%dT%H%M%SZ")
+        for number_ in range(1, 1000):
+            # Ordered by name: the number has three digits.
+            name = self._path.with_name(f"{self._path.stem}-{stamp}.{number_:03}{self._path.suffix}")
+            if not name.exists():
+                return name
+        raise FileExistsError(f"{self._path.stem}-{stamp} has 999 files")
+
+    def _write(self, content: bytes) -> None:
+        """Write in one call, so that lines of other processes are not mixed in."""
+        written = os.write(self._file, content)  # type: ignore[arg-type]
+        if written != len(content):
+            self._torn = written > 0 or self._torn
+            raise OSError(f"only {written} of {len(content)} bytes could be written")
+        self._torn = False
+
+    def _warn(self, error: Exception) -> None:
+        if self._warned:
+            return
+        self._warned = True
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        told = f"{self._path} cannot be written ({reason}); the next record will have what is missing"
+        with contextlib.suppress(Warning):  # where warnings are errors
+            warnings.warn(visible_lines(told), LogNotWrittenWarning, stacklevel=3)
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child: the descriptor, the lock and the rows are those of its parent."""
+        self._shut()
+        self._parent, self._start_s = self._observer or self._parent, time.time()
+        self._renew()
+
+
+def _last_byte(file: int, size: int) -> bytes:
+    os.lseek(file, size - _TAIL_BYTES, os.SEEK_SET)
+    return os.read(file, _TAIL_BYTES)
+
+
+def rotated_files(path: Path) -> list[Path]:
+    """Return the renamed files of a log, the oldest first."""
+    stem = len(path.stem)
+    return sorted(
+        each
+        for each in path.parent.glob(f"{_escaped(path.stem)}-*{_escaped(path.suffix)}")
+        if _is_stamp(each.name[stem + 1 : len(each.name) - len(path.suffix)])
+    )
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{each}]" if each in "*?[" else each for each in name)
+
+
+def _is_stamp(text_: str) -> bool:
+    stamp, _, count = text_.partition(".")
+    try:
+        datetime.strptime(stamp, "%Y-%m-%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return False
+    return count.isdigit()
+
+
+@contextlib.contextmanager
+def _exclusive(file: int | None) -> Iterator[None]:
+    """Hold a lock on an open file, where the system has one; raise an error if another process has it."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    fcntl.flock(-1 if file is None else file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    # The lock ends when the descriptor is closed.
+    yield
+
+
+_LOGS: weakref.WeakSet[MonitorLog] = weakref.WeakSet()
+
+
+def _renew_all() -> None:
+    for each in list(_LOGS):
+        each._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all)
