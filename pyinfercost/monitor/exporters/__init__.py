@@ -2,13 +2,12 @@
 
 from .opening import open_exporter
 from .opentelemetry import OpenTelemetryExporter
-from .periodic import Exporter, ExporterFailedWarning
+from .periodic import Exporter
 from .prometheus import PrometheusCollector, PrometheusExporter, PrometheusTextfileExporter, metrics_page
 from .records import RecordExporter
 
 __all__ = [
     "Exporter",
-    "ExporterFailedWarning",
     "OpenTelemetryExporter",
     "PrometheusCollector",
     "PrometheusExporter",

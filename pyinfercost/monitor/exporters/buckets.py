@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...results.live import Distribution
 
-# Bounds of durations in seconds, from 0.1 ms to 17 minutes, and of whole numbers such as tokens, to a million.
+# Edges for durations in seconds, from 0.1 ms to 17 minutes, and for whole numbers such as tokens, to a million.
 _SECONDS = tuple(2.0**power for power in range(-13, 11))
 _WHOLE = tuple(2.0**power for power in range(21))
 _PARTS = 2**7  # the intervals of a sketch of this package begin at multiples of 2^k / 64
@@ -31,9 +31,9 @@ class Cumulative(NamedTuple):
 def cumulative(distribution: Distribution, *, seconds: bool) -> Cumulative:
     """Return cumulative counts, all of them exact.
 
-    A sketch of this package has thousands of intervals, which come and go with the values; its counts are taken at
-    powers of two, which are edges of its intervals, always the same ones. A histogram that came from elsewhere keeps
-    its own bounds.
+    A sketch of this package has thousands of intervals, which come and go with the values. Its counts are taken at
+    powers of two, which are always edges of its intervals. An interval has its lower edge and not its upper one, so the
+    whole numbers below 2^k are those at most 2^k - 1. A histogram that came from elsewhere keeps its own bounds.
 
     Args:
         distribution: Counts of values in intervals.
@@ -41,10 +41,11 @@ def cumulative(distribution: Distribution, *, seconds: bool) -> Cumulative:
     """
     below = tuple(accumulate(distribution.counts))
     if _is_sketch(distribution.bounds):
-        bounds = _SECONDS if seconds else _WHOLE
-        counts = [_exact(distribution, below, bound) for bound in bounds]
+        edges = _SECONDS if seconds else _WHOLE
+        counts = [_exact(distribution, below, edge) for edge in edges]
         exact = [count for count in counts if count is not None]
-        if len(exact) == len(bounds):
+        if len(exact) == len(edges):
+            bounds = edges if seconds else tuple(edge - 1.0 for edge in edges)
             return Cumulative(bounds, (*exact, below[-1]))
     return Cumulative(distribution.bounds, below)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from ..observer import Observer
 
 INTERVAL_S = 15.0
-"""Time between two deliveries: the interval at which Prometheus reads by default is of the same order."""
+"""Time between two deliveries."""
 
 _INTERVALS = Range(0.01, 86_400.0, "seconds")
 _PATIENCE_S = 5.0  # for the last delivery, before the process may end
 
 
-class ExporterFailedWarning(UserWarning):
-    """An exporter did not deliver; it tries again. Issued once for each exporter, which counts its further failures."""
+LOG = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -29,14 +28,14 @@ class Exporter(Protocol):
     """A destination of the figures of a live model."""
 
     def start(self, observer: Observer) -> None:
-        """Begin to export what an observer counts. Later failures are warnings; they never reach the model."""
+        """Begin to export what an observer counts. Failures are logged; none reaches the model."""
 
     def close(self) -> None:
         """Deliver what is left, and stop. A second call has no effect."""
 
 
 class Failures:
-    """Failures of an exporter: the first one is a warning, all are counted.
+    """Failures of an exporter: all are counted, the first one is logged as a warning.
 
     Args:
         who: The exporter, for the message.
@@ -50,14 +49,11 @@ class Failures:
         self.count = 0
 
     def add(self, error: Exception) -> None:
-        """Count a failure, and warn of the first one."""
+        """Count a failure."""
         self.count += 1
         if self.count == 1:
-            told = f"{self._who} failed; it tries again: {type(error).__name__}: {error}"
-            try:
-                warnings.warn(visible_lines(told), ExporterFailedWarning, stacklevel=2)
-            except Warning:  # warnings are errors: the count is all that is left, because nobody waits for this thread
-                return
+            told = visible_lines(f"{type(error).__name__}: {error}")
+            LOG.warning("%s failed, and tries again; further failures are counted: %s", self._who, told)
 
 
 class Periodic:
