@@ -93,6 +93,7 @@ _ROWS = (
     LiveFigure("up", GAUGE, "Whether the observed server answers: 1 or 0."),
     LiveFigure("scrapes", COUNTER, "Readings of the observed server, by outcome.", ("outcome",)),
     LiveFigure("dropped_records", COUNTER, "Records that were not kept, by kind.", ("kind",)),
+    LiveFigure("exporter_errors", COUNTER, "Readings and deliveries of an exporter that failed.", ("exporter",)),
 )
 LIVE_FIGURES: Mapping[str, LiveFigure] = MappingProxyType({row.key: row for row in _ROWS})
 """Key -> row."""

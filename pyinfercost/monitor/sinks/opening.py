@@ -24,7 +24,6 @@ def open_sink(value: Any) -> Sink:
     Args:
         value: A sink, a function of `(step, metrics)`, an open text file, or a string: `"stdout"`, `"costs.csv"`,
             `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`, `"prometheus"`.
-            `"costs.jsonl"`, `"tensorboard:DIR"`, `"wandb"`, `"wandb:PROJECT"`, `"mlflow"`, `"prometheus"`.
 
     Returns:
         The sink.

@@ -197,9 +197,10 @@ class Jsonl:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 if self._path.is_file():
                     _truncate_partial_line(self._path)
-                self._begun = True
+            self._begun = False  # if the disk is full, a part of the line may be there, which the next record removes
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, allow_nan=False) + "\n")
+            self._begun = True
 
     def close(self) -> None:
         """Do nothing: each line is written at once."""

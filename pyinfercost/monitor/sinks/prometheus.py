@@ -10,16 +10,8 @@ from weakref import WeakKeyDictionary
 
 from ..._lazy import optional_library
 from ...errors import InputError
+from ..metric_names import base_units, valid_prometheus_name
 
-# Suffix of a name -> suffix with the full base unit, as Prometheus recommends. The first match applies.
-_UNITS = (
-    ("_per_s", "_per_second"),
-    ("_share", "_ratio"),
-    ("_s", "_seconds"),
-    ("_j", "_joules"),
-    ("_w", "_watts"),
-    ("_g", "_grams"),
-)
 _LABEL = "hardware"
 # A registry accepts a name once, so sinks of one registry share its gauges.
 _GAUGES: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
@@ -100,9 +92,4 @@ def series_of(name: str, prefix: str) -> Series:
     hardware = None
     if parts[0] == "cost":
         hardware = parts.pop(1) if len(parts) > 2 else ""  # noqa: PLR2004 - cost, hardware, metric
-    joined = re.sub(r"[^a-zA-Z0-9_]", "_", "_".join([prefix, *parts]))
-    for suffix, unit in _UNITS:
-        if joined.endswith(suffix):
-            joined = joined.removesuffix(suffix) + unit
-            break
-    return Series(joined, hardware)
+    return Series(base_units(valid_prometheus_name("_".join([prefix, *parts]))), hardware)

@@ -1,0 +1,18 @@
+"""Exporters: destinations of the figures of a live model."""
+
+from .opening import open_exporter
+from .opentelemetry import OpenTelemetryExporter
+from .periodic import Exporter
+from .prometheus import PrometheusCollector, PrometheusExporter, PrometheusTextfileExporter, metrics_page
+from .records import RecordExporter
+
+__all__ = [
+    "Exporter",
+    "OpenTelemetryExporter",
+    "PrometheusCollector",
+    "PrometheusExporter",
+    "PrometheusTextfileExporter",
+    "RecordExporter",
+    "metrics_page",
+    "open_exporter",
+]
