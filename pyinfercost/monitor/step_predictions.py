@@ -1,8 +1,8 @@
 """Predicted beside measured times of an engine: what its steps should have taken for the load of an interval.
 
 The load is taken from the page: how many sequences decoded together, how long prompts and contexts were, how many
-prompts came. The time of steps is taken from `StepCosts`. With N times between tokens of sequences, S steps of which S_d
-decode, M prompts of k chunks each, and a mean of n_a sequences that decode at any time:
+prompts came. The time of steps is taken from `StepCosts`. With N times between tokens of sequences, S steps of which
+S_d decode, M prompts of k chunks each, and a mean of n_a sequences that decode at any time:
 
     n = N / S_d                                     sequences of a step that decodes
     S_d = (S - M k) / (1 - M k itl / T)             prompts find an engine that decodes with that probability
@@ -27,6 +27,7 @@ from ..serving.serve import Phases, ServeError, phases_of
 from ..serving.step_costs import step_costs
 from ..serving.step_tables import StepCosts
 from ..sources.sizes import batch_name
+from .predictions import Predictions
 
 if TYPE_CHECKING:
     from .._core import CountRow, Graph
@@ -58,7 +59,6 @@ class StepLoad:
         queue_s: Sum of the times in the queue.
         prompt_tokens: Tokens of prompts that were read.
         cached_tokens: Those of them that were in the cache.
-        prompt_mean: Mean tokens of a prompt.
         context_mean: Mean context of a sequence that decodes.
     """
 
@@ -73,7 +73,6 @@ class StepLoad:
     queue_s: float = 0.0
     prompt_tokens: float = 0.0
     cached_tokens: float = 0.0
-    prompt_mean: float = 0.0
     context_mean: float = 0.0
 
 
@@ -95,6 +94,11 @@ class _Band(NamedTuple):
 class StepPredictions:
     """Predictions of the steps of a model in an engine.
 
+    Attributes:
+        name: Name of the model; empty with step costs.
+        costs: Costs of its steps, corrected.
+        peak: Peak rates of a device; None with step costs.
+
     Args:
         model: The spec of a language model's config without a phase, its graphs of decode and prefill, or the result of
             `step_costs`, which has no FLOPs and bytes.
@@ -110,6 +114,7 @@ class StepPredictions:
         phases = None if isinstance(model, StepCosts) else phases_of(model)
         costs = model if isinstance(model, StepCosts) else _costs_of(phases, on)
         self.name = "" if phases is None else phases.name
+        self.peak = None if phases is None or on is None else Predictions(phases.decode, on).peak
         self.costs = costs if correction is None else correction.of(costs)
         self._scheduler = Scheduler.of(costs)
         self._work = None if phases is None or on is None else _Work(phases, on.precision)
@@ -242,7 +247,9 @@ class _Work:
     def _of(self, phase: str, roles: dict[str, int]) -> tuple[float, float]:
         graph, row = self._graphs[phase], self._rows[phase]
         sizes = graph.size_values(_named(graph, roles))
-        return float(value_of(row.flops, sizes)), float(value_of(row.bytes_read, sizes) + value_of(row.bytes_written, sizes))
+        return float(value_of(row.flops, sizes)), float(
+            value_of(row.bytes_read, sizes) + value_of(row.bytes_written, sizes)
+        )
 
 
 def _named(graph: Graph, roles: dict[str, int]) -> dict[str, int]:
