@@ -16,7 +16,10 @@ USES = ("busy", "idle", "cold")
 """Values of the label `use` of reserved time: requests are in service, none is, the replica is starting."""
 
 OUTCOMES = ("ok", "error", "cancelled")
-"""Values of the label `outcome`."""
+"""Values of the label `outcome` of requests."""
+
+SCRAPES = ("ok", "partial", "error")
+"""Values of the label `outcome` of readings: a partial one had lines that could not be read."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,316 @@
+"""Totals of an engine over the processes that served it: counters of pages, added so that nothing counts twice.
+
+Each series of a page is followed by itself, so that one that is missing for a while, as on a page that was cut off,
+goes on where it was. A process that began again counts from 0: what it has counted is added. It is recognized by
+
+- the time at which the process started, if the page has it; if that is the same, a counter that fell is damaged, and
+  its value is ignored;
+- the times at which its counters were created, if all of them are later than before;
+- a counter that fell. Then the series of the same engine and model began again, and all series if the server did not
+  answer in between;
+- names of which none was on the page before.
+
+What was counted between the last page of a process and its end is unknown and not added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import inf
+from typing import NamedTuple, TypeVar
+
+from .._escapes import visible
+from ..results.live import Distribution, Series
+from .engines.metric import MEAN, START, Engine, Metric, Ways, created_name
+from .scraping import LabelSet, Page
+
+_SAME_S, _LATER_S = 0.05, 2.0
+"""Two starts are of one process below the first, and of two beyond the second: some servers compute theirs anew."""
+_KEPT_NOTES = 20
+_ROUNDING = 1e-9  # of sums of seconds over threads, whose last digits may differ
+
+_Key = tuple[str, LabelSet]
+_Which = Callable[[LabelSet], bool]
+_Each = TypeVar("_Each", Series, str)
+
+
+class Change(NamedTuple):
+    """What a page added.
+
+    Attributes:
+        counters: Series of the catalog -> increase.
+        parts: Inputs of estimates -> increase.
+        restarted: Whether a process, or an engine in it, began again.
+    """
+
+    counters: dict[Series, float]
+    parts: dict[str, float]
+    restarted: bool
+
+
+@dataclass(frozen=True)
+class _Histogram:
+    """The buckets of one set of labels: cumulative counts over ascending bounds, and the sum of the values."""
+
+    heights: dict[float, float]
+    total: float
+
+    @property
+    def is_whole(self) -> bool:
+        return inf in self.heights and all(one <= other for one, other in pairwise(self.heights.values()))
+
+    def fell_below(self, earlier: _Histogram) -> bool:
+        return any(height < earlier.heights.get(bound, 0.0) for bound, height in self.heights.items())
+
+
+@dataclass
+class _Bins:
+    counts: dict[float, int] = field(default_factory=dict)
+    total: float = 0.0
+
+
+class EngineTotals:
+    """Totals since the observer started. Not safe to use from several threads.
+
+    Attributes:
+        counters: Series -> total.
+        gauges: Series -> value on the last page.
+        started_s: Unix time at which the process of the last page started; None if pages do not say.
+        ready_s: Unix time at which the first of its counters was created, which is when it became ready; None likewise.
+    """
+
+    def __init__(self, engine: Engine, model: str | None = None) -> None:
+        """Begin without a page.
+
+        Args:
+            engine: Table of the engine.
+            model: Value of the label of the model; None to add all models of the page.
+        """
+        self._engine = engine
+        self._model = model
+        self.counters: dict[Series, float] = {}
+        self.gauges: dict[Series, float] = {}
+        self.started_s: float | None = None
+        self.ready_s: float | None = None
+        self._newest_s: float | None = None  # creation of a counter
+        self._bins: dict[Series, _Bins] = {}
+        self._last: dict[_Key, float] = {}
+        self._shapes: dict[_Key, _Histogram] = {}
+        self._chosen: dict[Series | str, int] = {}
+        self._seen = False
+        self._notes: dict[str, None] = {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not counted, and why."""
+        return tuple(self._notes)
+
+    @property
+    def distributions(self) -> dict[Series, Distribution]:
+        """Distributions since the observer started."""
+        found = {}
+        for each, bins in self._bins.items():
+            bounds = tuple(sorted(bound for bound in bins.counts if bound != inf))
+            counts = (*(bins.counts[bound] for bound in bounds), bins.counts.get(inf, 0))
+            found[each] = Distribution(bounds, counts, bins.total)
+        return found
+
+    def read(self, page: Page, *, from_zero: bool = False, after_gap: bool = False) -> Change | None:
+        """Add what a page has more than the one before.
+
+        Args:
+            page: The page.
+            from_zero: Whether a first page counts from the start of its process, instead of from now on.
+            after_gap: Whether the server did not answer since the page before.
+
+        Returns:
+            What was added; None for a first page that is not whole: what it lacks would later be taken for new.
+        """
+        if not self._seen and not page.is_whole:
+            return None
+        now, shapes = dict(self._counted(page)), dict(self._histograms(page))
+        began = self._began(page, now, shapes, after_gap)
+        if not self._seen:
+            self._last = {} if from_zero else now
+            self._shapes = {} if from_zero else shapes
+            self._seen = True
+            began = None
+        elif began is not None:
+            self._last = {key: value for key, value in self._last.items() if not began(key[1])}
+            self._shapes = {key: shape for key, shape in self._shapes.items() if not began(key[1])}
+            if not self._last:
+                self._chosen.clear()
+        increase = {key: max(0.0, value - self._last.get(key, 0.0)) for key, value in now.items()}
+        counters = self._sums(self._engine.counters, page, increase)
+        parts = self._sums(self._engine.parts, page, increase)
+        for each, value in counters.items():
+            self.counters[each] = self.counters.get(each, 0.0) + value
+        self._add_histograms(page, shapes)
+        self._last.update({key: max(value, self._last.get(key, 0.0)) for key, value in now.items()})
+        self.gauges = {
+            each: sum(self._one(metric, dict(self._samples(metric, page))) for metric in way)
+            for each, ways in self._engine.gauges.items()
+            if (way := self._way(each, ways, page)) is not None
+        }
+        return Change(counters, parts, began is not None)
+
+    # ---- restarts ----
+
+    def _began(
+        self, page: Page, now: Mapping[_Key, float], shapes: Mapping[_Key, _Histogram], after_gap: bool
+    ) -> _Which | None:
+        """Return which labels are of series that began again; None if none did."""
+        started_s = min(page.samples.get(START, {}).values(), default=None)
+        created = [
+            value
+            for name in {created_name(key[0]) for key in now}
+            for labels, value in page.samples.get(name, {}).items()
+            if self._is_ours(labels)
+        ]
+        apart_s = None if None in (started_s, self.started_s) else abs((started_s or 0.0) - (self.started_s or 0.0))
+        is_later = apart_s is not None and apart_s > _LATER_S
+        is_later |= bool(created) and self._newest_s is not None and min(created) > self._newest_s
+        is_later |= page.is_whole and bool(now) and bool(self._last) and not now.keys() & self._last.keys()
+        self.started_s = self.started_s if started_s is None else started_s
+        if created:
+            self.ready_s = min(created)
+            self._newest_s = max(*created, 0.0 if is_later else self._newest_s or 0.0)
+        if is_later:
+            return lambda labels: True
+        fell = {key for key, value in now.items() if value < self._last.get(key, 0.0) * (1.0 - _ROUNDING)}
+        fell |= {key for key, shape in shapes.items() if key in self._shapes and shape.fell_below(self._shapes[key])}
+        if not fell:
+            return None
+        if apart_s is not None and apart_s <= _SAME_S:
+            self._note("a counter fell while its process went on; its value was ignored")
+            return None
+        if after_gap:
+            return lambda labels: True
+        fallen = {self._identity(key[1]) for key in fell}
+        return lambda labels: self._identity(labels) in fallen
+
+    def _identity(self, labels: LabelSet) -> LabelSet:
+        return frozenset(pair for pair in labels if pair[0] in self._engine.identity)
+
+    # ---- pages ----
+
+    def _is_ours(self, labels: LabelSet) -> bool:
+        label = self._engine.model_label
+        return self._model is None or all(value == self._model for name, value in labels if name == label)
+
+    def _counted(self, page: Page) -> Iterator[tuple[_Key, float]]:
+        """Yield the series of all counters, also of names that are not preferred."""
+        tables = (self._engine.counters.values(), self._engine.parts.values())
+        names = {metric.name for table in tables for ways in table for way in ways for metric in way}
+        for name in names:
+            for labels, value in page.samples.get(name, {}).items():
+                if self._is_ours(labels):
+                    yield (name, labels), value
+
+    def _histograms(self, page: Page) -> Iterator[tuple[_Key, _Histogram]]:
+        """Yield histograms that are whole, by name and labels."""
+        names = {metric.name for ways in self._engine.histograms.values() for way in ways for metric in way}
+        for name in names:
+            heights: dict[LabelSet, dict[float, float]] = {}
+            for labels, value in page.samples.get(f"{name}_bucket", {}).items():
+                bound = _bound(labels)
+                if bound is not None and self._is_ours(labels):
+                    heights.setdefault(frozenset(pair for pair in labels if pair[0] != "le"), {})[bound] = value
+            for labels, found in heights.items():
+                total = page.samples.get(f"{name}_sum", {}).get(labels)
+                shape = _Histogram(dict(sorted(found.items())), total or 0.0)
+                if total is not None and shape.is_whole:
+                    yield (name, labels), shape
+
+    def _way(self, each: Series | str, ways: Ways, page: Page, suffix: str = "") -> tuple[Metric, ...] | None:
+        """Return the way to find a figure; that of the page before, as long as it is there."""
+
+        def is_there(way: tuple[Metric, ...]) -> bool:
+            return all(any(True for _ in self._samples(metric, page, suffix)) for metric in way)
+
+        known = self._chosen.get(each)
+        if known is not None and (is_there(ways[known]) or not page.is_whole):
+            return ways[known]
+        name = each if isinstance(each, str) else each.figure
+        for place, way in enumerate(ways):
+            if is_there(way):
+                if known is not None:
+                    self._note(f"{name} is read from {way[0].name} since {ways[known][0].name} left the page")
+                self._chosen[each] = place
+                return way
+        if known is not None:
+            self._note(f"{name} is no longer read: {ways[known][0].name} left the page")
+        return None
+
+    def _samples(self, metric: Metric, page: Page, suffix: str = "") -> Iterator[tuple[LabelSet, float]]:
+        """Yield the samples of a metric."""
+        for labels, value in page.samples.get(f"{metric.name}{suffix}", {}).items():
+            if not self._is_ours(labels):
+                continue
+            if metric.only or metric.without:
+                known = dict(labels)
+                if any(known.get(name) not in values for name, values in metric.only.items()):
+                    continue
+                if any(known.get(name) in values for name, values in metric.without.items()):
+                    continue
+            yield labels, value
+
+    def _sums(self, table: Mapping[_Each, Ways], page: Page, increase: Mapping[_Key, float]) -> dict[_Each, float]:
+        found: dict[_Each, float] = {}
+        for each, ways in table.items():
+            way = self._way(each, ways, page)
+            if way is not None:
+                found[each] = sum(
+                    self._one(metric, {at: increase[metric.name, at] for at, _ in self._samples(metric, page)})
+                    for metric in way
+                )
+        return found
+
+    def _one(self, metric: Metric, values: Mapping[LabelSet, float]) -> float:
+        total = sum(values.values()) * metric.scale
+        if metric.combine == MEAN and values:
+            return total / len({self._identity(labels) for labels in values})
+        return total
+
+    def _add_histograms(self, page: Page, shapes: Mapping[_Key, _Histogram]) -> None:
+        """Add histograms that are whole; the others go on with the next page that has them whole."""
+        for each, ways in self._engine.histograms.items():
+            way = self._way(each, ways, page, "_bucket")
+            for metric in way or ():
+                for (name, labels), shape in shapes.items():
+                    if name == metric.name:
+                        self._add(each, shape, self._shapes.get((name, labels)), metric.scale)
+        for key, shape in shapes.items():
+            if key not in self._shapes or not shape.fell_below(self._shapes[key]):
+                self._shapes[key] = shape
+
+    def _add(self, each: Series, shape: _Histogram, earlier: _Histogram | None, scale: float) -> None:
+        known = earlier or _Histogram({}, 0.0)
+        if shape.fell_below(known):
+            return
+        # Bounds that are new have had no values of their own: they count from the bucket below.
+        heights = [height - known.heights.get(bound, 0.0) for bound, height in shape.heights.items()]
+        if any(one > other for one, other in pairwise(heights)):
+            return
+        added = Distribution.of_cumulative([*shape.heights][:-1], heights, shape.total - known.total)
+        bins = self._bins.setdefault(each, _Bins())
+        for bound, count in zip((*added.bounds, inf), added.counts, strict=True):
+            bins.counts[bound * scale] = bins.counts.get(bound * scale, 0) + count
+        bins.total += max(0.0, added.total) * scale
+
+    def _note(self, words: str) -> None:
+        if len(self._notes) < _KEPT_NOTES:
+            self._notes[visible(words)] = None
+
+
+def _bound(labels: LabelSet) -> float | None:
+    """Return the upper bound of a bucket."""
+    for name, value in labels:
+        if name == "le":
+            try:
+                return float(value)
+            except ValueError:
+                return None
+    return None
