@@ -42,8 +42,27 @@ FLEET: Mapping[str, str] = MappingProxyType(
 )
 """Colors of what a fleet pays for: the use of machines, then lines of its bill."""
 
+LIVE: Mapping[str, str] = MappingProxyType(
+    {"low": "#1f5fbf", "middle": "#c96a00", "high": "#a8327f", "plan": "#2a8f8f"}
+)
+"""Colors of monitoring: low, middle and high percentiles, and the plan."""
+
 PLAIN = "#1f5fbf"
 """Color of plots with a single category."""
 
 ALARM = "#d22f27"
 """Color of limits, such as the memory of a machine."""
+
+_LIGHTER = 0.35  # of the way to white
+
+
+def color_variables(colors: Mapping[str, str]) -> str:
+    """Return colors as variables of CSS by their names, lighter on dark pages."""
+    plain = "".join(f"--{name}: {color}; " for name, color in colors.items())
+    light = "".join(f"--{name}: {_lighter(color)}; " for name, color in colors.items())
+    return f":root {{ {plain}}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {light}}} }}\n"
+
+
+def _lighter(color: str) -> str:
+    parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + _LIGHTER * (255 - part)):02x}" for part in parts)

@@ -144,6 +144,14 @@ _RENDERERS = {
         "layout": "fleet_changes.changes_layout",
         "markdown": "fleet_changes.changes_markdown",
     },
+    "LiveHistory": {
+        "dict": "live_history.history_document",
+        "rows": "live_history.history_rows",
+        "columns": "live_history.COLUMNS",
+        "layout": "live_text.history_layout",
+        "view": "live_text.history_view",
+        "html": "html.live_page.history_page",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

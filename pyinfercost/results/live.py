@@ -60,6 +60,35 @@ class Distribution:
             raise InputError("the cumulative counts of a histogram fall; expected ascending ones")
         return cls(tuple(bounds), tuple(counts), total)
 
+    @classmethod
+    def merged(cls, distributions: Sequence[Distribution]) -> Distribution:
+        """Return the values of several distributions together.
+
+        Bounds may differ: values of an interval that another distribution divides are counted in its last part.
+        """
+        bounds = distributions[0].bounds if distributions else ()
+        total = sum(each.total for each in distributions)
+        if all(each.bounds == bounds for each in distributions):
+            columns = zip(*(each.counts for each in distributions), strict=True)
+            return cls(bounds, tuple(map(sum, columns)) or (0,), total)
+        counts: dict[float, int] = {float("inf"): 0}
+        for each in distributions:
+            for bound, count in zip((*each.bounds, float("inf")), each.counts, strict=True):
+                counts[bound] = counts.get(bound, 0) + count
+        ordered = sorted(counts)
+        return cls(tuple(ordered[:-1]), tuple(counts[bound] for bound in ordered), total)
+
+    def compact(self) -> Distribution:
+        """Return the same values without bounds between empty intervals; percentiles stay the same."""
+        kept = [
+            place for place in range(len(self.bounds)) if self.counts[place] or self.counts[place + 1]
+        ]  # bounds on either side of an interval with values
+        counts = [0] * (len(kept) + 1)
+        for number, place in enumerate(kept):
+            counts[number] = self.counts[place]
+        counts[-1] = self.counts[-1]
+        return Distribution(tuple(self.bounds[place] for place in kept), tuple(counts), self.total)
+
     @property
     def count(self) -> int:
         """Number of values."""

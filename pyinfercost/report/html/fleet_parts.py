@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ... import _core
 from ...results.documents import FLEET_ID
 from ...results.units import percent, significant
-from ..colors import ALARM, FLEET, PLAIN
+from ..colors import ALARM, FLEET, PLAIN, color_variables
 from ..documents import as_json
 from ..fleet_series import series_of
 from ..fleets import (
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ..layout import Column
 
 _COLORS = {**FLEET, "demand": PLAIN, "late": ALARM, "other": PLAIN}
-_LIGHTER = 0.35  # of the way to white
 
 MINUS = "\u2212"
 """Sign of negative amounts in tables."""
@@ -57,19 +56,7 @@ def page_of(title: str, head: str, main: Sequence[str], document: dict[str, Any]
         f"the same traffic comes again and again. {told} Nothing is loaded from a network.</p></footer>"
     )
     body = f"{head}<main>{''.join(main)}</main>{foot}{data}"
-    return standalone(title, body, _colors() + asset("base.css") + asset("fleet.css"), headed=False)
-
-
-def _colors() -> str:
-    """Return the colors of charts as CSS variables, lighter on dark pages."""
-    plain = "".join(f"--{name}: {color}; " for name, color in _COLORS.items())
-    light = "".join(f"--{name}: {_lighter(color)}; " for name, color in _COLORS.items())
-    return f":root {{ {plain}}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {light}}} }}\n"
-
-
-def _lighter(color: str) -> str:
-    parts = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
-    return "#" + "".join(f"{round(part + _LIGHTER * (255 - part)):02x}" for part in parts)
+    return standalone(title, body, color_variables(_COLORS) + asset("base.css") + asset("fleet.css"), headed=False)
 
 
 def color_of(name: str) -> str:
