@@ -340,9 +340,7 @@ def _fits(first: Interval, other: Interval, place: int, step_s: float) -> bool:
 
 def _checked(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without values that are no finite numbers, and without figures that no page shows."""
-    values = {
-        name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and isfinite(value)
-    }
+    values = {name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and isfinite(value)}
     distributions = {name: value for name, value in snapshot.distributions.items() if name.figure in _HISTOGRAMS}
     return replace(snapshot, values=values, distributions=distributions)
 

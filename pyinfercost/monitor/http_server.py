@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from socketserver import BaseServer, ThreadingTCPServer
+from socketserver import ThreadingTCPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
@@ -305,7 +305,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"WWW-Authenticate": "Bearer"}
         if path == "/":
             return _html(login_page(), HTTPStatus.UNAUTHORIZED, headers)
-        return _Answer(HTTPStatus.UNAUTHORIZED, b"A token is needed: Authorization: Bearer ...\n", "text/plain", headers)
+        return _Answer(
+            HTTPStatus.UNAUTHORIZED, b"A token is needed: Authorization: Bearer ...\n", "text/plain", headers
+        )
 
     def _history(self, query: Mapping[str, str]) -> _Answer:
         histories = self.server.histories

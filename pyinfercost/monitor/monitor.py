@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
@@ -10,6 +11,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .. import _core
@@ -21,9 +23,13 @@ from ..results.live import Distribution, Series, Snapshot, series
 from ..results.live_figures import OUTCOMES
 from .counting import Count, counter_of
 from .device_times import DeviceTimes
+from .exporters.opening import open_exporter
+from .exporters.periodic import Failures, Periodic
 from .instrument import instrumented
+from .log import MonitorLog
 from .power import Power
 from .predictions import Predictions
+from .request_columns import RequestColumns
 from .requests import MonitoredRequest
 from .window import Window
 
@@ -74,6 +80,10 @@ class Monitor:
         dynamic: Dimensions of inputs that vary, as in `capture`. For a module with inputs, by default the first
             dimension of the first input is the batch, if the module can be captured so.
         rules: Work of the caller's own ops.
+        exporters: Where figures go: one or a list of what `open_exporter` accepts, such as `"prometheus:9400"`,
+            `"otel"`, `"costs.jsonl"`.
+        log: File of the log, from which workloads and reports are made: what changed in each interval, with times and
+            sizes of single requests, and no contents.
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
         interval_s: Seconds between records of exporters and logs.
@@ -93,6 +103,8 @@ class Monitor:
         name: str | None = None,
         dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
         rules: Rules | None = None,
+        exporters: Any = (),
+        log: str | PathLike[str] | MonitorLog | None = None,
         energy: str | None = "auto",
         share: float = 1.0,
         interval_s: float = 15.0,
@@ -108,6 +120,10 @@ class Monitor:
         )
         self.count: Count = counter_of(graph)
         self._energy = self._energy_device(energy)
+        given = exporters if isinstance(exporters, (list, tuple)) else [exporters]
+        self._exporters = [open_exporter(each, interval_s=self.interval_s) for each in given]
+        self._log = MonitorLog(log, deployment=on, spec=_spec(model)) if isinstance(log, (str, PathLike)) else log
+        self._logging: Periodic | None = None
         self.clock = clock
         self._lock = threading.Lock()
         self._restores: list[Callable[[], None]] = []
@@ -115,12 +131,14 @@ class Monitor:
         self._closed_ns: int | None = None
         self._begin()
         _MONITORS.add(self)
+        for exporter in self._exporters:
+            exporter.start(self)
 
     def _begin(self) -> None:
         """Start counting from zero, at the construction or in the child of a fork."""
         self.began_ns = self.clock()
         self._began_s = time.time()
-        self.meter = _core.Meter(_KEPT)
+        self.meter = _core.Meter(0 if self._log is None else _KEPT)
         self.devices = DeviceTimes(self.meter, self.clock)
         self._run = uuid.uuid4().hex
         self._cold_ns = 0
@@ -133,6 +151,9 @@ class Monitor:
             flop_per_s=None if peak is None else peak.flop_per_s,
             byte_per_s=None if peak is None else peak.byte_per_s,
         )
+        if self._log is not None:
+            self._logging = Periodic(self._record, self.interval_s, Failures("the log of a monitor"))
+            self._logging.start()
 
     @overload
     def instrument(
@@ -222,7 +243,7 @@ class Monitor:
         return Snapshot(
             time_s=self.wall_s(now_ns),
             values=values,
-            distributions=_distributions(self.meter.histograms(), totals),
+            distributions=_distributions(self.meter.histograms()),
             info=self._info(),
             notes=tuple(notes),
         )
@@ -242,10 +263,14 @@ class Monitor:
             )
 
     def close(self) -> None:
-        """End the reserved time and give wrapped modules back. A second call has no effect."""
+        """End the reserved time, give wrapped modules back, and deliver the last figures. A second call has no effect."""
         if self._closed_ns is not None:
             return
         self._closed_ns = self.clock()
+        for exporter in self._exporters:
+            exporter.close()
+        if self._logging is not None:
+            self._logging.close()
         while self._restores:
             self._restores.pop()()
         if self._power is not None:
@@ -258,6 +283,23 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _record(self) -> None:
+        """Append what changed to the log."""
+        if self._log is not None:
+            self._log.append(self.snapshot(), self._requests())
+
+    def _requests(self) -> RequestColumns:
+        """Return the requests that ended since the last call."""
+        taken = self.meter.take()
+        began_s = self._began_s - self.began_ns * _NS
+        first_ns = taken["first_token_ns"]
+        times = {f"{name}_s": began_s + taken[f"{name}_ns"] * _NS for name in ("arrival", "start", "end")}
+        times["first_token_s"] = began_s + first_ns * _NS
+        times["first_token_s"][first_ns == 0] = float("nan")
+        return RequestColumns(
+            **times, **{name: taken[name] for name in ("prompt_tokens", "output_tokens", "items", "outcome")}
+        )
 
     def _paid(self, now_ns: int, busy_ns: int) -> dict[Series, float]:
         with self._lock:
@@ -300,14 +342,23 @@ class Monitor:
     def _after_fork(self) -> None:
         """Count from zero in a child: threads are gone, and its parent reports what came before."""
         self._lock = threading.Lock()
-        if self._closed_ns is None:
-            self._begin()
+        if self._closed_ns is not None:
+            return
+        if self._exporters:
+            LOG.warning(
+                "the monitor of %s was forked; process %d counts on its own and exports nothing: create a Monitor in "
+                "each worker, after the fork",
+                self.name,
+                os.getpid(),
+            )
+        self._exporters = []
+        self._begin()
 
 
 def _captured(model: Any, inputs: Any, dynamic: Any) -> Graph:
     from ..sources.capture import capture
 
-    if dynamic is not None or isinstance(model, (_core.Graph, str, os.PathLike)):
+    if dynamic is not None or isinstance(model, (_core.Graph, str, PathLike)):
         return capture(model, inputs, dynamic=dynamic)
     try:
         return capture(model, inputs, dynamic={0: {0: "batch"}})
@@ -315,13 +366,14 @@ def _captured(model: Any, inputs: Any, dynamic: Any) -> Graph:
         return capture(model, inputs)
 
 
+def _spec(model: Any) -> str | None:
+    return os.fspath(model) if isinstance(model, (str, PathLike)) else None
+
+
 _EDGES: list[float] = []
-_EXACT = {"batch_items": "items", "request_prompt_tokens": "prompt_tokens", "request_output_tokens": "output_tokens"}
 
 
-def _distributions(
-    histograms: Mapping[str, tuple[list[int], list[int], float]], totals: Mapping[str, Any]
-) -> dict[Series, Distribution]:
+def _distributions(histograms: Mapping[str, tuple[list[int], list[int], float]]) -> dict[Series, Distribution]:
     if not _EDGES:
         _EDGES.extend(_core.histogram_edges().tolist())
     return {series(name): _distribution(*found) for name, found in histograms.items() if found[0]}
@@ -349,6 +401,12 @@ _MONITORS: weakref.WeakSet[Monitor] = weakref.WeakSet()
 def _forked() -> None:
     for monitor in list(_MONITORS):
         monitor._after_fork()
+
+
+@atexit.register
+def _end() -> None:
+    for monitor in list(_MONITORS):
+        monitor.close()
 
 
 if hasattr(os, "register_at_fork"):

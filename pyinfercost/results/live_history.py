@@ -148,9 +148,7 @@ class Interval:
     @property
     def measured_to_first(self) -> float | None:
         """Ratio of measured to predicted, divided by that of the start: of all parts the one farthest from 1."""
-        found = [
-            value for each, value in self.gauges.items() if each.figure == "measured_to_first" and value > 0
-        ]
+        found = [value for each, value in self.gauges.items() if each.figure == "measured_to_first" and value > 0]
         return max(found, key=lambda value: max(value, 1 / value)) if found and self.known else None
 
 

@@ -14,7 +14,9 @@ def luminance(color: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("color", sorted({*BOUND.values(), *MEMORY.values(), *FLEET.values(), *LIVE.values(), PLAIN, ALARM}))
+@pytest.mark.parametrize(
+    "color", sorted({*BOUND.values(), *MEMORY.values(), *FLEET.values(), *LIVE.values(), PLAIN, ALARM})
+)
 def test_colors_stand_out_on_white_and_on_black(color: str) -> None:
     assert 1.05 / (luminance(color) + 0.05) >= 3
     assert (luminance(color) + 0.05) / 0.05 >= 3
