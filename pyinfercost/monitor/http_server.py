@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
@@ -137,10 +138,8 @@ class _Connection:
         self.deadline_s = time.monotonic() + _ANSWER_S
 
     def end(self) -> None:
-        try:
+        with suppress(OSError):  # it has ended by itself
             self.connection.shutdown(socket.SHUT_RDWR)
-        except OSError:  # it has ended by itself
-            pass
 
 
 class _Server(ThreadingTCPServer):

@@ -14,14 +14,14 @@ from .requests import CANCELLED, OK, outcome_of
 
 if TYPE_CHECKING:
     from .counting import Count
-    from .monitor import Monitor
+    from .recorder import Recorder
 
 _NOTHING = Served(0)
 _FAKE = "FakeTensor"  # of torch.export
 
 
 def instrumented(
-    monitor: Monitor,
+    monitor: Recorder,
     target: Any,
     count: Count,
     tokens_of: Callable[[Any], int] | None,
@@ -72,7 +72,7 @@ def _count_of_feed(count: Count) -> Count:
     )
 
 
-def _module(monitor: Monitor, module: Any, count: Count, restores: list[Callable[[], None]]) -> Any:
+def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callable[[], None]]) -> Any:
     """Wrap the forward of a module in place: cheaper than hooks, and the module stays the same object."""
     own = module.__dict__.get("forward")
     forward = module.forward
@@ -94,7 +94,7 @@ def _module(monitor: Monitor, module: Any, count: Count, restores: list[Callable
     return module
 
 
-def _device_function(monitor: Monitor, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
+def _device_function(monitor: Recorder, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
     """Wrap a function of tensors: on a CUDA device, its time is that of events; a trace is no request."""
     plain = _function(monitor, function, count, None)
 
@@ -133,7 +133,7 @@ def _device_function(monitor: Monitor, function: Callable[..., Any], count: Coun
     return call
 
 
-def _events(monitor: Monitor, tensor: Any) -> tuple[Any, Any] | None:
+def _events(monitor: Recorder, tensor: Any) -> tuple[Any, Any] | None:
     """Return an event that is recorded now on the current stream of a tensor's device, and another one."""
     try:
         cuda = sys.modules["torch"].cuda
@@ -147,7 +147,7 @@ def _events(monitor: Monitor, tensor: Any) -> tuple[Any, Any] | None:
 
 
 def _function(
-    monitor: Monitor, function: Callable[..., Any], count: Count, tokens_of: Callable[[Any], int] | None
+    monitor: Recorder, function: Callable[..., Any], count: Count, tokens_of: Callable[[Any], int] | None
 ) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
@@ -189,7 +189,7 @@ class _Call:
 
     def __init__(
         self,
-        monitor: Monitor,
+        monitor: Recorder,
         count: Count,
         tokens_of: Callable[[Any], int] | None,
         args: tuple[Any, ...],

@@ -263,7 +263,7 @@ class Monitor:
             )
 
     def close(self) -> None:
-        """End the reserved time, give wrapped modules back, and deliver the last figures. A second call has no effect."""
+        """End the reserved time, give wrapped modules back, deliver the last figures; a second call has no effect."""
         if self._closed_ns is not None:
             return
         self._closed_ns = self.clock()
@@ -294,12 +294,12 @@ class Monitor:
         taken = self.meter.take()
         began_s = self._began_s - self.began_ns * _NS
         first_ns = taken["first_token_ns"]
-        times = {f"{name}_s": began_s + taken[f"{name}_ns"] * _NS for name in ("arrival", "start", "end")}
-        times["first_token_s"] = began_s + first_ns * _NS
+        times: dict[str, Any] = {
+            f"{name}_s": began_s + taken[f"{name}_ns"] * _NS for name in ("arrival", "start", "first_token", "end")
+        }
         times["first_token_s"][first_ns == 0] = float("nan")
-        return RequestColumns(
-            **times, **{name: taken[name] for name in ("prompt_tokens", "output_tokens", "items", "outcome")}
-        )
+        sizes = {name: taken[name] for name in ("prompt_tokens", "output_tokens", "items", "outcome")}
+        return RequestColumns.of(**times, **sizes)
 
     def _paid(self, now_ns: int, busy_ns: int) -> dict[Series, float]:
         with self._lock:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .monitor import Monitor
+    from .recorder import Recorder
 
 OK, ERROR, CANCELLED = range(3)
 """Places in `OUTCOMES`."""
@@ -36,7 +36,7 @@ class MonitoredRequest:
 
     def __init__(
         self,
-        monitor: Monitor,
+        monitor: Recorder,
         items: int,
         prompt_tokens: int,
         *,
