@@ -260,8 +260,14 @@ class Sidecar:
         if ready_s > 0:
             self._busy_share = worked_s / ready_s
         self._reserve(busy=worked_s, idle=ready_s - worked_s, cold=seconds - ready_s)
-        shapes = self._totals.distributions
-        load = self._loads.load(change, self._totals.counters, shapes, max(since_good_s, 1e-9), ends)
+        load = self._loads.load(
+            change,
+            self._totals.counters,
+            self._totals.distributions,
+            self._totals.shapes.get("step_tokens"),
+            max(since_good_s, 1e-9),
+            ends,
+        )
         if self._predictions is not None and (self._since_start or not is_first):
             for each, value in self._predictions.figures(load).items():
                 self._values[each] = self._values.get(each, 0.0) + value
