@@ -43,7 +43,6 @@ TPOT, TTFT = "tpot", "ttft"
 _LEAST_CONTEXT, _LEAST_TOKENS = 16_384, 16_384  # that tables reach
 _CONTEXT = 4096  # of a sequence, for its part of the memory, which has no effect on steps
 _CLEAR = 2.0  # tokens of a step that reads, over the mean of steps that decode
-_FIRST_S, _FIRST_REQUESTS = 600.0, 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +289,7 @@ def _named(graph: Graph, roles: dict[str, int]) -> dict[str, int]:
     return {name: roles[role] for role, name in names.items() if name is not None and name in graph.sizes}
 
 
-# ---- contexts and drift ----------------------------------------------------------------------------------------------
+# ---- contexts --------------------------------------------------------------------------------------------------------
 
 
 def mean_context(prompt_mean: float, outputs: Distribution | None, output_mean: float) -> float:
@@ -315,37 +314,3 @@ def mean_context(prompt_mean: float, outputs: Distribution | None, output_mean: 
         lower = upper
     scale = outputs.total / total if total else 1.0
     return prompt_mean + (scale * square / total / 2.0 if total else output_mean / 2.0)
-
-
-class Drift:
-    """Ratios of measured to predicted times, over those of the first minutes.
-
-    A band of 30 % hides a server that became 20 % slower; its own past does not. The first ratio is that of the first
-    10 minutes or 200 requests, whichever comes first.
-    """
-
-    def __init__(self) -> None:
-        self._first: dict[str, float] = {}
-
-    def gauges(self, values: dict[Series, float], elapsed_s: float) -> dict[Series, float]:
-        """Return `measured_to_first` of each part, once there is a first ratio.
-
-        Args:
-            values: Counters, and the gauges of the window.
-            elapsed_s: Seconds since the start.
-        """
-        answered = values.get(series("requests", outcome="ok"), 0.0)
-        is_first_over = elapsed_s >= _FIRST_S or answered >= _FIRST_REQUESTS
-        found = {}
-        for each, lately in values.items():
-            if each.figure != "measured_to_predicted":
-                continue
-            part = dict(each.labels)["part"]
-            measured_s, predicted_s = (
-                values.get(series(name, part=part), 0.0) for name in ("measured_s", "predicted_s")
-            )
-            if part not in self._first and is_first_over and measured_s > 0 and predicted_s > 0:
-                self._first[part] = measured_s / predicted_s
-            if part in self._first:
-                found[series("measured_to_first", part=part)] = lately / self._first[part]
-        return found
