@@ -44,12 +44,14 @@ class LoadReader:
 
     def __init__(self) -> None:
         self._before: Mapping[Series, Distribution] = {}
+        self._steps: Distribution | None = None
 
     def load(
         self,
         change: Change,
         totals: Mapping[Series, float],
         shapes: Mapping[Series, Distribution],
+        step_tokens: Distribution | None,
         seconds: float,
         running: Sequence[float],
     ) -> StepLoad:
@@ -59,11 +61,13 @@ class LoadReader:
             change: What its page added.
             totals: Counters since the start of the observer.
             shapes: Distributions likewise.
+            step_tokens: Tokens of steps since the start; None if unknown.
             seconds: Length of the interval.
             running: Requests in service at its ends, as far as known.
         """
         parts, counters = change.parts, change.counters
         before, self._before = self._before, shapes
+        steps_before, self._steps = self._steps, step_tokens
         ok = series("requests", outcome="ok")
         answered = counters.get(ok, 0.0)
         prompts, ttft_s = answered, None
@@ -88,6 +92,7 @@ class LoadReader:
             decode_tokens=decode_tokens,
             steps=parts.get("steps"),
             decode_steps=decode_steps,
+            step_tokens=None if step_tokens is None else step_tokens.since(steps_before),
             running=sum(running) / len(running) if running else 0.0,
             prompts=prompts,
             ttft_s=ttft_s,

@@ -65,10 +65,18 @@ class _Histogram:
         return any(height < earlier.heights.get(bound, 0.0) for bound, height in self.heights.items())
 
 
+_NONE = _Histogram({}, 0.0)
+
+
 @dataclass
 class _Bins:
     counts: dict[float, int] = field(default_factory=dict)
     total: float = 0.0
+
+    def distribution(self) -> Distribution:
+        bounds = tuple(sorted(bound for bound in self.counts if bound != inf))
+        counts = (*(self.counts[bound] for bound in bounds), self.counts.get(inf, 0))
+        return Distribution(bounds, counts, self.total)
 
 
 class EngineTotals:
@@ -96,8 +104,9 @@ class EngineTotals:
         self.ready_s: float | None = None
         self._newest_s: float | None = None  # creation of a counter
         self._bins: dict[Series, _Bins] = {}
+        self._shape_bins: dict[str, _Bins] = {}
         self._last: dict[_Key, float] = {}
-        self._shapes: dict[_Key, _Histogram] = {}
+        self._last_shapes: dict[_Key, _Histogram] = {}
         self._chosen: dict[Series | str, int] = {}
         self._seen = False
         self._notes: dict[str, None] = {}
@@ -110,12 +119,12 @@ class EngineTotals:
     @property
     def distributions(self) -> dict[Series, Distribution]:
         """Distributions since the observer started."""
-        found = {}
-        for each, bins in self._bins.items():
-            bounds = tuple(sorted(bound for bound in bins.counts if bound != inf))
-            counts = (*(bins.counts[bound] for bound in bounds), bins.counts.get(inf, 0))
-            found[each] = Distribution(bounds, counts, bins.total)
-        return found
+        return {each: bins.distribution() for each, bins in self._bins.items()}
+
+    @property
+    def shapes(self) -> dict[str, Distribution]:
+        """Distributions that estimates need, likewise."""
+        return {each: bins.distribution() for each, bins in self._shape_bins.items()}
 
     def read(self, page: Page, *, from_zero: bool = False, after_gap: bool = False) -> Change | None:
         """Add what a page has more than the one before.
@@ -134,12 +143,12 @@ class EngineTotals:
         began = self._began(page, now, shapes, after_gap)
         if not self._seen:
             self._last = {} if from_zero else now
-            self._shapes = {} if from_zero else shapes
+            self._last_shapes = {} if from_zero else shapes
             self._seen = True
             began = None
         elif began is not None:
             self._last = {key: value for key, value in self._last.items() if not began(key[1])}
-            self._shapes = {key: shape for key, shape in self._shapes.items() if not began(key[1])}
+            self._last_shapes = {key: shape for key, shape in self._last_shapes.items() if not began(key[1])}
             if not self._last:
                 self._chosen.clear()
         increase = {key: max(0.0, value - self._last.get(key, 0.0)) for key, value in now.items()}
@@ -180,7 +189,11 @@ class EngineTotals:
         if is_later:
             return lambda labels: True
         fell = {key for key, value in now.items() if value < self._last.get(key, 0.0) * (1.0 - _ROUNDING)}
-        fell |= {key for key, shape in shapes.items() if key in self._shapes and shape.fell_below(self._shapes[key])}
+        fell |= {
+            key
+            for key, shape in shapes.items()
+            if key in self._last_shapes and shape.fell_below(self._last_shapes[key])
+        }
         if not fell:
             return None
         if apart_s is not None and apart_s <= _SAME_S:
@@ -211,7 +224,8 @@ class EngineTotals:
 
     def _histograms(self, page: Page) -> Iterator[tuple[_Key, _Histogram]]:
         """Yield histograms that are whole, by name and labels."""
-        names = {metric.name for ways in self._engine.histograms.values() for way in ways for metric in way}
+        tables = (self._engine.histograms.values(), self._engine.shapes.values())
+        names = {metric.name for table in tables for ways in table for way in ways for metric in way}
         for name in names:
             heights: dict[LabelSet, dict[float, float]] = {}
             for labels, value in page.samples.get(f"{name}_bucket", {}).items():
@@ -276,29 +290,20 @@ class EngineTotals:
 
     def _add_histograms(self, page: Page, shapes: Mapping[_Key, _Histogram]) -> None:
         """Add histograms that are whole; the others go on with the next page that has them whole."""
-        for each, ways in self._engine.histograms.items():
-            way = self._way(each, ways, page, "_bucket")
-            for metric in way or ():
-                for (name, labels), shape in shapes.items():
-                    if name == metric.name:
-                        self._add(each, shape, self._shapes.get((name, labels)), metric.scale)
+        self._fill(self._bins, self._engine.histograms, page, shapes)
+        self._fill(self._shape_bins, self._engine.shapes, page, shapes)
         for key, shape in shapes.items():
-            if key not in self._shapes or not shape.fell_below(self._shapes[key]):
-                self._shapes[key] = shape
+            if not shape.fell_below(self._last_shapes.get(key, _NONE)):
+                self._last_shapes[key] = shape
 
-    def _add(self, each: Series, shape: _Histogram, earlier: _Histogram | None, scale: float) -> None:
-        known = earlier or _Histogram({}, 0.0)
-        if shape.fell_below(known):
-            return
-        # Bounds that are new have had no values of their own: they count from the bucket below.
-        heights = [height - known.heights.get(bound, 0.0) for bound, height in shape.heights.items()]
-        if any(one > other for one, other in pairwise(heights)):
-            return
-        added = Distribution.of_cumulative([*shape.heights][:-1], heights, shape.total - known.total)
-        bins = self._bins.setdefault(each, _Bins())
-        for bound, count in zip((*added.bounds, inf), added.counts, strict=True):
-            bins.counts[bound * scale] = bins.counts.get(bound * scale, 0) + count
-        bins.total += max(0.0, added.total) * scale
+    def _fill(
+        self, bins: dict[_Each, _Bins], table: Mapping[_Each, Ways], page: Page, shapes: Mapping[_Key, _Histogram]
+    ) -> None:
+        for each, ways in table.items():
+            for metric in self._way(each, ways, page, "_bucket") or ():
+                for key, shape in shapes.items():
+                    if key[0] == metric.name:
+                        _add(bins.setdefault(each, _Bins()), shape, self._last_shapes.get(key, _NONE), metric.scale)
 
     def _note(self, words: str) -> None:
         if len(self._notes) < _KEPT_NOTES:
@@ -314,3 +319,14 @@ def _bound(labels: LabelSet) -> float | None:
             except ValueError:
                 return None
     return None
+
+
+def _add(bins: _Bins, shape: _Histogram, known: _Histogram, scale: float) -> None:
+    # A histogram that fell is damaged: its process went on.
+    heights = [height - known.heights.get(bound, 0.0) for bound, height in shape.heights.items()]
+    if shape.fell_below(known) or any(one > other for one, other in pairwise(heights)):
+        return
+    added = Distribution.of_cumulative([*shape.heights][:-1], heights, shape.total - known.total)
+    for bound, count in zip((*added.bounds, inf), added.counts, strict=True):
+        bins.counts[bound * scale] = bins.counts.get(bound * scale, 0) + count
+    bins.total += max(0.0, added.total) * scale

@@ -18,12 +18,13 @@ from ..predict.peaks import Peak, peak_of
 from ..results.costs import SECONDS_PER_HOUR
 from ..results.live import Series, Snapshot, series
 from ..results.live_figures import SCRAPES, USES
+from .drift import Drift
 from .engine_load import LoadReader, busy_s
 from .engine_totals import Change, EngineTotals
 from .engines import ENGINES
 from .power import Power
 from .scraping import Gone, Page, fetch, metrics_url, parse
-from .step_predictions import Drift, StepPredictions
+from .step_predictions import TPOT, TTFT, StepPredictions
 from .window import WINDOW_S, Window
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Sidecar:
         self._predictions: StepPredictions | None = None
         self._loads = LoadReader()
         self._drift = Drift()
+        self._predicted = {TPOT: 0.0, TTFT: 0.0}  # tokens and requests of the predictions
         self._power = None if energy is None else Power(energy)
         self._label = ""
         self._notes: dict[str, str] = {}
@@ -260,11 +262,19 @@ class Sidecar:
         if ready_s > 0:
             self._busy_share = worked_s / ready_s
         self._reserve(busy=worked_s, idle=ready_s - worked_s, cold=seconds - ready_s)
-        shapes = self._totals.distributions
-        load = self._loads.load(change, self._totals.counters, shapes, max(since_good_s, 1e-9), ends)
+        load = self._loads.load(
+            change,
+            self._totals.counters,
+            self._totals.distributions,
+            self._totals.shapes.get("step_tokens"),
+            max(since_good_s, 1e-9),
+            ends,
+        )
         if self._predictions is not None and (self._since_start or not is_first):
             for each, value in self._predictions.figures(load).items():
                 self._values[each] = self._values.get(each, 0.0) + value
+            self._predicted[TPOT] += load.decode_tokens
+            self._predicted[TTFT] += load.prompts
         self._gauges = dict(self._totals.gauges)
         self._values.update(self._totals.counters)
         self._good_s = self._at_s
@@ -358,7 +368,7 @@ class Sidecar:
         lately = self._window.lately(values, self._at_s)
         # Power that the page has is that of the moment.
         values = {**values, **{each: value for each, value in lately.items() if each not in values}}
-        values.update(self._drift.gauges(values, elapsed_s))
+        values.update(self._drift.gauges(values, self._at_s, self._predicted))
         return Snapshot(
             time_s=self._began_wall_s + elapsed_s,
             values=values,

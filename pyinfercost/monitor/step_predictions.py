@@ -6,11 +6,13 @@ S_d decode, M prompts of k chunks each, and a mean of n_a sequences that decode 
 
     n = N / S_d                                     sequences of a step that decodes
     S_d = (S - M k) / (1 - M k itl / T)             prompts find an engine that decodes with that probability
-    tpot = N step(n) + M k n_a (step(n, chunk) - step(n))
-    ttft = sum of the time in the queue, as measured, + M sum of step(n_a, chunk) over the chunks
+    tpot = N step(n) + S_c n_a (step(n, chunks) - step(n))
+    ttft = sum of the time in the queue, as measured, + M sum of step(n_a, chunks) over the k steps
 
-where itl is the mean time between tokens and T the interval. An engine that reads prompts in steps of their own adds
-step(0, chunk) to sequences that wait for it. The time in the queue is decided by the load, so it is part of both sides.
+where itl is the mean time between tokens and T the interval. S_c steps read chunks, M k of them if prompts come one by
+one, and fewer where the page tells that several were read together. An engine that reads prompts in steps of their own
+adds step(0, chunks) to sequences that wait for it. The time in the queue is decided by the load, so it is part of both
+sides.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ TPOT, TTFT = "tpot", "ttft"
 
 _LEAST_CONTEXT, _LEAST_TOKENS = 16_384, 16_384  # that tables reach
 _CONTEXT = 4096  # of a sequence, for its part of the memory, which has no effect on steps
-_FIRST_S, _FIRST_REQUESTS = 600.0, 200
+_CLEAR = 2.0  # tokens of a step that reads, over the mean of steps that decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,7 @@ class StepLoad:
         decode_tokens: Number of these times.
         steps: Steps of the engine; None if unknown.
         decode_steps: Steps that only decode; None if unknown.
+        step_tokens: Tokens of the steps; None if unknown.
         running: Mean of the requests in service, as sampled.
         prompts: Requests that got their first token.
         ttft_s: Sum of their times to it; None if unknown.
@@ -67,6 +70,7 @@ class StepLoad:
     decode_tokens: float = 0.0
     steps: float | None = None
     decode_steps: float | None = None
+    step_tokens: Distribution | None = None
     running: float = 0.0
     prompts: float = 0.0
     ttft_s: float | None = None
@@ -127,7 +131,7 @@ class StepPredictions:
             found.update(_added(TPOT, load.decode_s, self._tpot(load, together)))
         if load.ttft_s is not None and (load.prompts > 0 or load.queue_s > 0):
             waited = _Band(load.queue_s, load.queue_s, load.queue_s)
-            found.update(_added(TTFT, load.ttft_s, waited.plus(self._ttft(load))))
+            found.update(_added(TTFT, load.ttft_s, waited.plus(self._ttft(load, together))))
         if self._work is not None:
             found.update(self._work.figures(load, together))
         return {each: value for each, value in found.items() if isfinite(value)}
@@ -165,32 +169,60 @@ class StepPredictions:
         pieces = ceil(read / self._scheduler.budget) if self._scheduler.enable_chunked_prefill else 1
         return [(read / pieces, kept + piece * read / pieces) for piece in range(pieces)]
 
-    def _step(self, sequences: float, load: StepLoad, chunk: tuple[float, float] | None, *, ends: bool) -> float:
-        tokens, before = chunk or (0.0, 0.0)
-        seconds, _ = self.costs.step(sequences, max(1.0, load.context_mean), tokens, before, float(ends))
-        return float(seconds)
+    def _reading_steps(self, load: StepLoad, together: float) -> float:
+        """Return the steps that read chunks of prompts, at most one for each chunk."""
+        chunks = self._chunks(load)
+        most = load.prompts * len(chunks)
+        if load.decode_steps is not None and load.steps is not None:
+            return min(most, max(1.0, load.steps - load.decode_steps))
+        if load.step_tokens is not None and chunks:
+            # The first bound that is clear of steps that only decode, if chunks are longer.
+            bound = next((each for each in load.step_tokens.bounds if each >= _CLEAR * max(1.0, together)), None)
+            if bound is not None and bound <= chunks[0][0]:
+                return min(most, max(1.0, load.step_tokens.count - load.step_tokens.at_most(bound)))
+        return most
+
+    def _step(self, sequences: float, load: StepLoad, place: int = -1, alike: float = 1.0) -> float:
+        """Return the seconds of a step.
+
+        Args:
+            sequences: Sequences that decode in it.
+            load: The load.
+            place: Place of the chunk of a prompt that it reads; -1 for none.
+            alike: Chunks like it in the same step.
+        """
+        chunks = self._chunks(load)
+        tokens, before = chunks[place] if place >= 0 else (0.0, 0.0)
+        ends = alike if 0 <= place == len(chunks) - 1 else 0.0
+        costs = self.costs
+        seconds = float(costs.step(sequences, max(1.0, load.context_mean), tokens * alike, before, ends)[0])
+        if alike > 1.0:  # each chunk attends to itself
+            apart, joined = (float(costs.prefill.at(each, before)[0]) for each in (tokens, tokens * alike))
+            seconds += alike * apart - joined
+        return seconds
 
     def _tpot(self, load: StepLoad, together: float) -> _Band:
-        plain = self._step(together, load, None, ends=False)
+        plain_s = self._step(together, load)
         chunks = self._chunks(load)
-        more = 0.0
-        for place, chunk in enumerate(chunks):
-            ends = place == len(chunks) - 1
+        reading = self._reading_steps(load, together)
+        alike = load.prompts * len(chunks) / reading if reading else 1.0
+        more_s = 0.0
+        for place in range(len(chunks)):
             if self._scheduler.mixes:
-                more += max(0.0, self._step(together, load, chunk, ends=ends) - plain)
+                more_s += max(0.0, self._step(together, load, place, alike) - plain_s)
             else:
-                more += self._step(0.0, load, chunk, ends=ends)
-        delayed = load.prompts * self._always(load) * more
-        return _Band.of(load.decode_tokens * plain / self._per_step, self.costs.spread).plus(
-            _Band.of(delayed, self.costs.prefill_spread)
+                more_s += self._step(0.0, load, place, alike)
+        delayed_s = reading / max(1, len(chunks)) * self._always(load) * more_s
+        return _Band.of(load.decode_tokens * plain_s / self._per_step, self.costs.spread).plus(
+            _Band.of(delayed_s, self.costs.prefill_spread)
         )
 
-    def _ttft(self, load: StepLoad) -> _Band:
+    def _ttft(self, load: StepLoad, together: float) -> _Band:
         beside = self._always(load) if self._scheduler.mixes else 0.0
         chunks = self._chunks(load)
-        seconds = sum(
-            self._step(beside, load, chunk, ends=place == len(chunks) - 1) for place, chunk in enumerate(chunks)
-        )
+        reading = self._reading_steps(load, together)
+        alike = load.prompts * len(chunks) / reading if reading else 1.0
+        seconds = sum(self._step(beside, load, place, alike) for place in range(len(chunks)))
         return _Band.of(load.prompts * seconds, self.costs.prefill_spread)
 
 
@@ -257,7 +289,7 @@ def _named(graph: Graph, roles: dict[str, int]) -> dict[str, int]:
     return {name: roles[role] for role, name in names.items() if name is not None and name in graph.sizes}
 
 
-# ---- contexts and drift ----------------------------------------------------------------------------------------------
+# ---- contexts --------------------------------------------------------------------------------------------------------
 
 
 def mean_context(prompt_mean: float, outputs: Distribution | None, output_mean: float) -> float:
@@ -282,37 +314,3 @@ def mean_context(prompt_mean: float, outputs: Distribution | None, output_mean: 
         lower = upper
     scale = outputs.total / total if total else 1.0
     return prompt_mean + (scale * square / total / 2.0 if total else output_mean / 2.0)
-
-
-class Drift:
-    """Ratios of measured to predicted times, over those of the first minutes.
-
-    A band of 30 % hides a server that became 20 % slower; its own past does not. The first ratio is that of the first
-    10 minutes or 200 requests, whichever comes first.
-    """
-
-    def __init__(self) -> None:
-        self._first: dict[str, float] = {}
-
-    def gauges(self, values: dict[Series, float], elapsed_s: float) -> dict[Series, float]:
-        """Return `measured_to_first` of each part, once there is a first ratio.
-
-        Args:
-            values: Counters, and the gauges of the window.
-            elapsed_s: Seconds since the start.
-        """
-        answered = values.get(series("requests", outcome="ok"), 0.0)
-        is_first_over = elapsed_s >= _FIRST_S or answered >= _FIRST_REQUESTS
-        found = {}
-        for each, lately in values.items():
-            if each.figure != "measured_to_predicted":
-                continue
-            part = dict(each.labels)["part"]
-            measured_s, predicted_s = (
-                values.get(series(name, part=part), 0.0) for name in ("measured_s", "predicted_s")
-            )
-            if part not in self._first and is_first_over and measured_s > 0 and predicted_s > 0:
-                self._first[part] = measured_s / predicted_s
-            if part in self._first:
-                found[series("measured_to_first", part=part)] = lately / self._first[part]
-        return found

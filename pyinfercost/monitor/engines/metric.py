@@ -56,6 +56,7 @@ class Engine:
             that only decode; `prefill_s`, time of requests from the queue to their first token; `busy_s`, time in
             which the device works; `batches`, `batch_requests` and `batch_s`, executions, the requests in them and the
             time of these requests.
+        shapes: Histograms that estimates need: `step_tokens`, tokens of the steps of the engine.
         notes: What its figures mean, where that differs from the catalog.
     """
 
@@ -68,6 +69,7 @@ class Engine:
     gauges: Mapping[Series, Ways]
     histograms: Mapping[Series, Ways]
     parts: Mapping[str, Ways]
+    shapes: Mapping[str, Ways] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
 
     def wanted(self) -> set[str]:
@@ -76,7 +78,7 @@ class Engine:
         for metric in self._metrics(self.counters, self.parts):
             found |= {metric.name, created_name(metric.name)}
         found |= {metric.name for metric in self._metrics(self.gauges)}
-        for metric in self._metrics(self.histograms):
+        for metric in self._metrics(self.histograms, self.shapes):
             found |= {f"{metric.name}{suffix}" for suffix in ("_bucket", "_sum", "_count", "_created")}
         return found
 

@@ -59,4 +59,5 @@ VLLM = Engine(
         "decode_tokens": named("vllm:inter_token_latency_seconds_count", "vllm:time_per_output_token_seconds_count"),
         "prefill_s": named("vllm:request_prefill_time_seconds_sum"),
     },
+    shapes={"step_tokens": named("vllm:iteration_tokens_total")},
 )
