@@ -74,7 +74,9 @@ def one_after_another(runs: Sequence[Requests]) -> Requests:
     parts = []
     for place, run in enumerate(runs):
         shift = place * HOUR_S / len(runs)
-        parts.append(run._replace(arrival_s=run.arrival_s + shift, first_s=run.first_s + shift, last_s=run.last_s + shift))
+        parts.append(
+            run._replace(arrival_s=run.arrival_s + shift, first_s=run.first_s + shift, last_s=run.last_s + shift)
+        )
     return Requests(*map(np.concatenate, zip(*parts, strict=True)))
 
 

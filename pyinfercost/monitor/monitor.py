@@ -23,10 +23,12 @@ from ..results.live import Distribution, Series, Snapshot, series
 from ..results.live_figures import OUTCOMES
 from .counting import Count, counter_of
 from .device_times import DeviceTimes
+from .drift import Drift
 from .exporters.opening import open_exporter
 from .exporters.periodic import Failures, Periodic
 from .instrument import instrumented
 from .log import MonitorLog
+from .planned import planned_figures, read_plan
 from .power import Power
 from .predictions import Predictions
 from .request_columns import RequestColumns
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from .._core import Graph
     from ..predict.plans import Rules
     from ..sources.capture import Capturable
+    from .planned import PlanLike
 
 _T = TypeVar("_T")
 _KEPT = 65_536  # requests that wait to be logged: 5 MB
@@ -81,9 +84,11 @@ class Monitor:
             dimension of the first input is the batch, if the module can be captured so.
         rules: Work of the caller's own ops.
         exporters: Where figures go: one or a list of what `open_exporter` accepts, such as `"prometheus:9400"`,
-            `"otel"`, `"costs.jsonl"`.
+            `"page:9401"`, `"otel"`, `"costs.jsonl"`.
         log: File of the log, from which workloads and reports are made: what changed in each interval, with times and
             sizes of single requests, and no contents.
+        plan: What was planned, as `read_plan` accepts it: the file of `pyinfercost fleet --plan --format json`, a
+            `FleetPlan`, or numbers such as `{"usd_per_h": 2.5}`. Its figures of the hour stand beside the measured.
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
         interval_s: Seconds between records of exporters and logs.
@@ -105,6 +110,7 @@ class Monitor:
         rules: Rules | None = None,
         exporters: Any = (),
         log: str | PathLike[str] | MonitorLog | None = None,
+        plan: PlanLike | None = None,
         energy: str | None = "auto",
         share: float = 1.0,
         interval_s: float = 15.0,
@@ -122,8 +128,13 @@ class Monitor:
         self._energy = self._energy_device(energy)
         given = exporters if isinstance(exporters, (list, tuple)) else [exporters]
         self._exporters = [open_exporter(each, interval_s=self.interval_s) for each in given]
-        self._log = MonitorLog(log, deployment=on, spec=_spec(model)) if isinstance(log, (str, PathLike)) else log
+        price = self.on.device_price
+        self._usd_per_h = None if price is None else price.usd_per_h * self.on.paid_devices * self._share
+        if isinstance(log, (str, PathLike)):
+            log = MonitorLog(log, deployment=on, spec=_path(model), price_usd_per_h=self._usd_per_h, plan=_path(plan))
+        self._log = log
         self._logging: Periodic | None = None
+        self._plan = None if plan is None else read_plan(plan)
         self.clock = clock
         self._lock = threading.Lock()
         self._restores: list[Callable[[], None]] = []
@@ -146,6 +157,7 @@ class Monitor:
         self._cold_starts = 0
         self._power = None if self._energy is None else Power(self._energy)
         peak = None if self._predictions is None else self._predictions.peak
+        self._drift = Drift()
         self._window = Window(
             self.began_ns * _NS,
             flop_per_s=None if peak is None else peak.flop_per_s,
@@ -236,12 +248,17 @@ class Monitor:
         elif self._power is not None and self._power.why_not:
             notes.append(self._power.why_not)
         if self._predictions is not None:
-            values.update(self._predictions.figures({k: v.tolist() for k, v in self.meter.sizes().items()}))
+            predicted = self._predictions.figures({k: v.tolist() for k, v in self.meter.sizes().items()})
+            values.update(predicted.values)
+            values.update(self._drift.gauges(predicted.values, now_ns * _NS, predicted.requests))
             if self._predictions.refused:
                 notes.append(self._predictions.refused)
         values.update(self._window.lately(values, now_ns * _NS))
+        time_s = self.wall_s(now_ns)
+        if self._plan is not None:
+            values.update(planned_figures(self._plan, time_s))
         return Snapshot(
-            time_s=self.wall_s(now_ns),
+            time_s=time_s,
             values=values,
             distributions=_distributions(self.meter.histograms()),
             info=self._info(),
@@ -313,12 +330,10 @@ class Monitor:
         devices = self.on.devices * self._share
         found = {series("reserved_s", use=use): ns * _NS * devices for use, ns in uses.items()}
         found[series("cold_starts")] = starts
-        price = self.on.device_price
-        if price is not None:
-            usd_per_h = price.usd_per_h * self.on.paid_devices * self._share
-            found[series("price_usd_per_h")] = usd_per_h
+        if self._usd_per_h is not None:
+            found[series("price_usd_per_h")] = self._usd_per_h
             for use, ns in uses.items():
-                found[series("cost_usd", use=use)] = ns * _NS * usd_per_h / SECONDS_PER_HOUR
+                found[series("cost_usd", use=use)] = ns * _NS * self._usd_per_h / SECONDS_PER_HOUR
         return found
 
     def _info(self) -> dict[str, str]:
@@ -366,8 +381,8 @@ def _captured(model: Any, inputs: Any, dynamic: Any) -> Graph:
         return capture(model, inputs)
 
 
-def _spec(model: Any) -> str | None:
-    return os.fspath(model) if isinstance(model, (str, PathLike)) else None
+def _path(value: Any) -> str | None:
+    return os.fspath(value) if isinstance(value, (str, PathLike)) else None
 
 
 _EDGES: list[float] = []

@@ -41,6 +41,18 @@ class Prediction(NamedTuple):
     bytes: float
 
 
+class Figures(NamedTuple):
+    """What a snapshot takes from predictions.
+
+    Attributes:
+        values: Measured and predicted seconds by part, FLOPs and bytes.
+        requests: Part -> requests whose times these are.
+    """
+
+    values: dict[Series, float]
+    requests: dict[str, float]
+
+
 class Size(NamedTuple):
     """Size of a request: items of its batch and tokens of each."""
 
@@ -79,7 +91,7 @@ class Predictions:
         """Why a size has no prediction; None if all have one."""
         return next((known for known in self._known.values() if isinstance(known, str)), None)
 
-    def figures(self, sizes: Mapping[str, list[int]]) -> dict[Series, float]:
+    def figures(self, sizes: Mapping[str, list[int]]) -> Figures:
         """Return measured and predicted seconds by part, FLOPs and bytes of requests.
 
         Args:
@@ -88,6 +100,7 @@ class Predictions:
         """
         new = 0
         found: dict[Series, float] = {}
+        numbers: dict[str, float] = {}
         for requests, items, tokens, service_ns in zip(
             *(sizes[name] for name in ("requests", "items", "prompt_tokens", "service_ns")), strict=True
         ):
@@ -110,9 +123,10 @@ class Predictions:
                 added[series("predicted_high_s", part=part)] = prediction.high_s
                 measured = series("measured_s", part=part)
                 found[measured] = found.get(measured, 0.0) + service_ns * 1e-9
+                numbers[part] = numbers.get(part, 0.0) + requests
             for each, value in added.items():
                 found[each] = found.get(each, 0.0) + value * requests
-        return found
+        return Figures(found, numbers)
 
     def _size(self, requests: int, items: int, tokens: int) -> Size:
         mean_items = max(1, round(items / requests)) if self._batch is not None else 1

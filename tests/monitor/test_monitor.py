@@ -9,7 +9,9 @@ import logging
 import os
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +24,9 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.measuring import energy
 from pyinfercost.monitor import Monitor, Served, Snapshot, count_generated, count_items, current_request
+from pyinfercost.monitor.log_reading import read_log
+from pyinfercost.monitor.planned import PlanError
+from pyinfercost.monitor.request_columns import RequestColumns
 from pyinfercost.results.live import series
 
 
@@ -440,3 +445,62 @@ def test_snapshots_of_one_run_have_differences() -> None:
     assert distribution.total == 4
     with pytest.raises(ValueError, match="different runs"):
         quiet().snapshot().since(first)
+
+
+def test_figures_of_the_plan_stand_beside_the_measured(tmp_path: Path) -> None:
+    with Monitor(plan={"usd_per_h": 2.5, "replicas": 3}, energy=None) as monitor:
+        found = monitor.snapshot()
+    assert found.value("planned_usd_per_h") == 2.5
+    assert found.value("planned_replicas") == 3
+    assert found.value("planned_requests_per_s") is None
+    with pytest.raises(PlanError, match="expected what `pyinfercost fleet --plan"):
+        Monitor(plan={"dollars": 2.5})
+
+
+def test_the_log_has_every_request_once(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.jsonl"
+    with Monitor(log=path, energy=None, interval_s=0.05) as monitor:
+        for step in range(500):
+            with monitor.request(items=2, prompt_tokens=10 + step) as request:
+                request.first_token()
+                request.output_tokens = 3
+            if step % 100 == 0:
+                time.sleep(0.06)
+    (run,) = read_log(path).runs
+    requests = RequestColumns.joined([each.requests for each in run.intervals])
+    assert sorted(requests.prompt_tokens.tolist()) == [10 + step for step in range(500)]
+    assert (requests.output_tokens == 3).all()
+    assert (requests.items == 2).all()
+    assert (requests.arrival_s <= requests.start_s).all()
+    assert (requests.first_token_s <= requests.end_s).all()
+    assert abs(requests.arrival_s[0] - time.time()) < 60
+
+
+def test_exporters_see_the_last_figures() -> None:
+    records: list[dict[str, float]] = []
+    monitor = Monitor(exporters=lambda step, metrics: records.append(dict(metrics)), energy=None, interval_s=3600)
+    for _ in range(7):
+        with monitor.request():
+            pass
+    monitor.close()
+    monitor.close()
+    assert records[-1]["live/requests/ok"] == 7
+
+
+def test_a_page_and_prometheus_beside_the_model() -> None:
+    monitor = Monitor(exporters=["page:0", "prometheus:0"], energy=None)
+    with monitor, monitor.request():
+        pass
+    assert monitor.snapshot().value("requests", outcome="ok") == 1
+
+
+def test_an_exporter_that_fails_reaches_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(step: int, metrics: object) -> None:
+        raise OSError("the disk is full")
+
+    with Monitor(exporters=broken, log="/dev/full", energy=None, interval_s=0.02) as monitor:
+        for _ in range(50):
+            with monitor.request():
+                time.sleep(0.002)
+    assert monitor.snapshot().value("requests", outcome="ok") == 50
+    assert "disk is full" in caplog.text

@@ -2,6 +2,7 @@
 
 from .opening import open_exporter
 from .opentelemetry import OpenTelemetryExporter
+from .page import PageExporter
 from .periodic import Exporter
 from .prometheus import PrometheusCollector, PrometheusExporter, PrometheusTextfileExporter, metrics_page
 from .records import RecordExporter
@@ -9,6 +10,7 @@ from .records import RecordExporter
 __all__ = [
     "Exporter",
     "OpenTelemetryExporter",
+    "PageExporter",
     "PrometheusCollector",
     "PrometheusExporter",
     "PrometheusTextfileExporter",

@@ -7,16 +7,18 @@ from typing import Any
 
 from ..._checks import Range, shown, whole_in
 from ...errors import InputError, InputTypeError
+from ..listening import LISTEN
 from ..sinks.opening import open_sink
 from .opentelemetry import OpenTelemetryExporter
+from .page import PageExporter
 from .periodic import INTERVAL_S, Exporter
 from .prometheus import PrometheusExporter, PrometheusTextfileExporter
 from .records import RecordExporter
 
 _EXPECTED = (
-    "expected an exporter, 'prometheus', 'prometheus:PORT', 'prometheus:HOST:PORT', a path that ends in .prom, 'otel', "
-    "'otel:provider', or a sink: 'stdout', a path that ends in .csv or .jsonl, 'tensorboard:DIR', 'wandb', "
-    "'wandb:PROJECT', 'mlflow', a Sink, or a function of (step, metrics)"
+    "expected an exporter, 'prometheus', 'prometheus:PORT', 'prometheus:HOST:PORT', 'page', 'page:PORT', "
+    "'page:HOST:PORT', a path that ends in .prom, 'otel', 'otel:provider', or a sink: 'stdout', a path that ends in "
+    ".csv or .jsonl, 'tensorboard:DIR', 'wandb', 'wandb:PROJECT', 'mlflow', a Sink, or a function of (step, metrics)"
 )
 
 
@@ -26,9 +28,9 @@ def open_exporter(value: Any, *, interval_s: float = INTERVAL_S) -> Exporter:
     Args:
         value: An exporter, an object with `start(observer)` and `close()`, a sink or what `open_sink` makes one of, or
             a string: `"prometheus"` (the default registry of `prometheus_client`), `"prometheus:9400"` (a server on
-            localhost), `"prometheus:0.0.0.0:9400"` (a server for other machines), `"metrics.prom"` (a file for the
-            node exporter), `"otel"` (OTLP, as the variables of OpenTelemetry say), `"otel:provider"` (instruments of
-            the meter provider of this process), `"costs.jsonl"` and the other sinks.
+            localhost), `"prometheus:0.0.0.0:9400"` (a server for other machines), `"page:9401"` (the live page),
+            `"metrics.prom"` (a file for the node exporter), `"otel"` (OTLP, as the variables of OpenTelemetry say),
+            `"otel:provider"` (instruments of the meter provider of this process), `"costs.jsonl"` and the other sinks.
         interval_s: Time between records and other deliveries.
 
     Returns:
@@ -64,6 +66,8 @@ def _of_word(word: Any, interval_s: float) -> Exporter | None:
         host, _, port = rest.rpartition(":")
         number = whole_in(port, f"the port of {word!r}", Range(0, 65_535))
         return PrometheusExporter(number, host=host.strip("[]")) if host else PrometheusExporter(number)
+    if kind == "page":
+        return PageExporter(rest or LISTEN)
     if word.endswith(".prom"):
         return PrometheusTextfileExporter(word, interval_s=interval_s)
     if word == "otel":
