@@ -92,7 +92,7 @@ class Drift:
         first_s: float = 60.0,
         first_number: float = 30,
         lately_s: float = 10.0,
-        lately_number: float = 10,
+        lately_number: float = 5,
     ) -> None:
         self._warm_up_s = number(warm_up_s, "warm_up_s", _SECONDS, DriftError)
         self._warm_up_number = number(warm_up_number, "warm_up_number", _NUMBER, DriftError)
