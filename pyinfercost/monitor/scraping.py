@@ -247,11 +247,19 @@ def parse(content: str, wanted: Collection[str], *, content_type: str = "") -> P
             continue
         series = samples.setdefault(sample.name, {})
         labels = frozenset(sample.labels.items())
-        if labels in series or not isfinite(sample.value) or sample.value < 0:
+        if labels in series or not isfinite(sample.value) or sample.value < 0 or not _has_bound(sample):
             unreadable += 1
         else:
             series[labels] = float(sample.value)
     return Page(samples, unreadable + cut, is_whole=not cut and not unreadable)
+
+
+def _has_bound(sample: Any) -> bool:
+    """Return whether a sample is none of a bucket, or one with a bound."""
+    try:
+        return not sample.name.endswith("_bucket") or float(sample.labels.get("le", "")) == float(sample.labels["le"])
+    except ValueError:
+        return False
 
 
 def has_names(content: str, prefix: str) -> bool:

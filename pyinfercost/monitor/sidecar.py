@@ -46,7 +46,7 @@ AUTO = "auto"
 
 _INTERVAL = Range(0.01, 86_400, "seconds")
 _TIMEOUT = Range(0.01, 3600, "seconds")
-_LONGEST_TIMEOUT_S = 10.0
+_LEAST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 2.0, 10.0  # by default
 _TORCH = "torch"  # the engine of a deployment that names none
 _REQUESTED = series("in_flight")
 _NO_METRICS = ("text/html", "application/json")  # content types of pages that never are metrics
@@ -90,7 +90,7 @@ class Sidecar:
         exporters: Where figures go, from `start` on: one or a list of what `open_exporter` accepts.
         log: File of the log, from which workloads and reports are made.
         interval_s: Seconds between readings.
-        timeout_s: Seconds for an answer; by default the interval, and at most 10.
+        timeout_s: Seconds for an answer; by default the interval, between 2 and 10.
         since_start: Whether the first page counts from the start of its process: for a single reading.
         window_s: Seconds of the gauges called "lately".
         clock: Monotonic clock in seconds.
@@ -132,7 +132,7 @@ class Sidecar:
         self.url = metrics_url(url)
         self.on = on if on is not None else Deployment()
         self.interval_s = number(interval_s, "interval_s", _INTERVAL, SidecarError)
-        longest_s = min(_LONGEST_TIMEOUT_S, self.interval_s) if timeout_s is None else timeout_s
+        longest_s = min(_LONGEST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, self.interval_s)) if timeout_s is None else timeout_s
         self._timeout_s = number(longest_s, "timeout_s", _TIMEOUT, SidecarError)
         self._name = None if name is None else text(name, "name", SidecarError)
         self._served = None if served is None else text(served, "served", SidecarError)
