@@ -19,6 +19,7 @@ from .diff_command import diff
 from .fleet_command import fleet
 from .machines import machine_of
 from .measure_command import measure
+from .monitor_command import monitor
 from .options import EPILOG, format_option
 from .output import messages_for_people, show, show_pairs, write
 from .profile_command import profile
@@ -63,6 +64,7 @@ main.add_command(fleet)
 main.add_command(diff)
 main.add_command(calibrate)
 main.add_command(measure)
+main.add_command(monitor)
 main.add_command(sparsity)
 
 

@@ -62,7 +62,11 @@ _TENSOR = click.option(
 
 
 def deployment_options(
-    *, several: bool = False, precisions: tuple[str, ...] | None = None, hardware: str | None = None
+    *,
+    several: bool = False,
+    precisions: tuple[str, ...] | None = None,
+    hardware: str | None = None,
+    only: tuple[str, ...] = DEPLOYMENT,
 ) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of a deployment to a command.
 
@@ -70,43 +74,44 @@ def deployment_options(
         several: Whether hardware, precision, execution, devices and price accept comma-separated lists.
         precisions: Precisions that the command accepts; None for all.
         hardware: Help text of `--hardware`; None for the default.
+        only: Names of the options that the command has.
     """
     helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions())
     ways = None if several else click.Choice(_core.executions())
     engines = None if several else click.Choice(_core.engines())
-    options = (
-        click.option(
+    options = {
+        "hardware": click.option(
             "--hardware", "-H", help=hardware or "A catalog id or a TOML file; without it, times are not predicted."
         ),
-        click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
-        click.option(
+        "on": click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
+        "precision": click.option(
             "--precision", type=known, help=f"{helps}default: native, torch's own defaults; fp32 never uses TF32."
         ),
-        click.option(
+        "engine": click.option(
             "--engine",
             type=engines,
             help=f"{helps}default: torch, as captured; serving engines run language models in kernels of their own.",
         ),
-        click.option(
+        "serving": click.option(
             "--serving",
             metavar="SETTINGS",
             help="How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
             "draft_layers=1, prefix_hit=0.5, chunk_tokens=2048, async_scheduling, graph_batches=1:2:4:8.",
         ),
-        click.option(
+        "execution": click.option(
             "--execution",
             type=ways,
             help=f"{helps}default: eager, and cuda_graph in serving engines; cuda_graph replays eager kernels, "
             "reduce-overhead compiled ones.",
         ),
-        click.option(
+        "devices": click.option(
             "--devices",
             type=None if several else click.IntRange(min=1, max=MOST),
             metavar="AXIS" if several else "N",
             help="Numbers of devices." if several else "Number of devices; default: those of --layout.",
         ),
-        click.option(
+        "layout": click.option(
             "--layout",
             metavar="LAYOUT",
             multiple=several,
@@ -119,53 +124,56 @@ def deployment_options(
                 else ""
             ),
         ),
-        *([_TENSOR] if several else []),
-        click.option("--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."),
-        click.option(
+        **({"tensor": _TENSOR} if several else {}),
+        "threads": click.option(
+            "--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."
+        ),
+        "instances": click.option(
             "--instances",
             type=click.IntRange(min=1, max=MOST),
             help="Number of copies of the model side by side; CPUs only.",
         ),
-        click.option(
+        "sustained": click.option(
             "--sustained/--short",
             default=None,
             help="Continuous load, at the power limit of the board (GPUs only), or a short forward; default: a short "
             "forward, and continuous load in sweeps.",
         ),
-        click.option(
+        "price": click.option(
             "--price",
             metavar="PRICE",
             help=PRICE_HELP + (" By machine: l4=0.80,t4=spot. Several: on-demand,spot." if several else ""),
         ),
-        click.option(
+        "utilization": click.option(
             "--utilization",
             type=click.FloatRange(min=1e-6, max=1),
             help="Fraction of the paid time in which devices are busy, 1e-6 to 1; default: 1.",
         ),
-        click.option(
+        "region": click.option(
             "--region",
             metavar="PLACE",
             help="Location of the machine, for the carbon intensity of its grid: a country such as deu, or "
             "gcp/us-central1. Default: the region of the price. Adds carbon_g.",
         ),
-        click.option(
+        "transfer": click.option(
             "--transfer",
             metavar="TERMS",
             help="How inputs and results are transferred; adds the transfer to the cost. Comma-separated: pinned or "
             "pageable, overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000.",
         ),
-        click.option(
+        "startup": click.option(
             "--startup",
             metavar="TERMS",
             help="How a replica starts, for cold_start_s. Comma-separated: machine=cloud (or running, pool, seconds), "
             "image_gb=8, weights_from=network (or nvme, memory, pinned, GB/s), loader=safetensors (or sllm), "
             "warmup=engine (or seconds).",
         ),
-    )
+    }
 
     def added(command: _Command) -> _Command:
-        for option in reversed(options):
-            command = option(command)
+        for name, option in reversed(options.items()):
+            if name in only or name == "tensor":
+                command = option(command)
         return command
 
     return added
@@ -185,9 +193,9 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
     on = None if options["on"] is None else _single(read_deployments(options["on"]))
     if options["hardware"] is None and (on is None or on.hardware is None):
         for name, message in _NEED_HARDWARE.items():
-            if options[name]:
+            if options.get(name):
                 raise click.UsageError(message)
-    fields = {name: options[name] for name in DEPLOYMENT[1:]}
+    fields = {name: options.get(name) for name in DEPLOYMENT[1:]}
     with usage_errors():
         return deployment_of(on or Deployment(), **fields)
 

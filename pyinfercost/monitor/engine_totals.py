@@ -64,6 +64,10 @@ class _Histogram:
     def fell_below(self, earlier: _Histogram) -> bool:
         return any(height < earlier.heights.get(bound, 0.0) for bound, height in self.heights.items())
 
+    def continues(self, earlier: _Histogram) -> bool:
+        """Return whether it may be a later state of the same one; else it is damaged, if its process went on."""
+        return earlier.heights.keys() <= self.heights.keys() and not self.fell_below(earlier)
+
 
 _NONE = _Histogram({}, 0.0)
 
@@ -293,8 +297,10 @@ class EngineTotals:
         self._fill(self._bins, self._engine.histograms, page, shapes)
         self._fill(self._shape_bins, self._engine.shapes, page, shapes)
         for key, shape in shapes.items():
-            if not shape.fell_below(self._last_shapes.get(key, _NONE)):
+            if shape.continues(self._last_shapes.get(key, _NONE)):
                 self._last_shapes[key] = shape
+            else:
+                self._note(f"{key[0]} lacked values that it had before; it was left out once")
 
     def _fill(
         self, bins: dict[_Each, _Bins], table: Mapping[_Each, Ways], page: Page, shapes: Mapping[_Key, _Histogram]
@@ -322,9 +328,8 @@ def _bound(labels: LabelSet) -> float | None:
 
 
 def _add(bins: _Bins, shape: _Histogram, known: _Histogram, scale: float) -> None:
-    # A histogram that fell is damaged: its process went on.
     heights = [height - known.heights.get(bound, 0.0) for bound, height in shape.heights.items()]
-    if shape.fell_below(known) or any(one > other for one, other in pairwise(heights)):
+    if not shape.continues(known) or any(one > other for one, other in pairwise(heights)):
         return
     added = Distribution.of_cumulative([*shape.heights][:-1], heights, shape.total - known.total)
     for bound, count in zip((*added.bounds, inf), added.counts, strict=True):

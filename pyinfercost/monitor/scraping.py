@@ -32,6 +32,15 @@ _PIECE = 2**16
 _REDIRECTS = 3
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _EXEMPLAR = re.compile(r" # \{.*$")
+_STATUSES = frozenset(map(int, http.HTTPStatus))
+_NEVER = (
+    http.HTTPStatus.UNAUTHORIZED,
+    http.HTTPStatus.FORBIDDEN,
+    http.HTTPStatus.NOT_FOUND,
+    http.HTTPStatus.METHOD_NOT_ALLOWED,
+)
+"""Statuses of an address that has no metrics for us."""
+
 _TITLE = 120  # characters of a line or a reason in a message
 
 LabelSet = frozenset[tuple[str, str]]
@@ -48,10 +57,12 @@ class Gone(NamedTuple):
         reason: The reason.
         is_down: Whether nothing listens there, or the server says that it is not ready; else it answered, but with no
             page, or too late.
+        is_wrong: Whether something else than metrics of the engine is there, so that trying again is of no use.
     """
 
     reason: str
     is_down: bool
+    is_wrong: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +122,7 @@ def fetch(url: str, *, timeout_s: float = 10.0, most_bytes: int = MOST_BYTES) ->
                 return found
             other = urlsplit(urljoin(url, found))
             if (other.scheme, other.netloc) != urlsplit(url)[:2]:
-                return Gone(f"it redirects to another server, {_told(found)}", is_down=False)
+                return Gone(f"it redirects to another server, {_told(found)}", is_down=False, is_wrong=True)
             url = other.geturl()
         return Gone(f"it redirects more than {_REDIRECTS} times", is_down=False)
     except (ConnectionRefusedError, socket.gaierror) as error:
@@ -147,11 +158,15 @@ def _ask(parts: SplitResult, deadline_s: float, most_bytes: int) -> tuple[str, s
         if answer.status in (301, 302, 303, 307, 308):
             return answer.getheader("Location") or ""
         if answer.status != http.HTTPStatus.OK:
+            status = http.HTTPStatus(answer.status) if answer.status in _STATUSES else None
             return Gone(
-                f"it answers with the status {answer.status}",
-                is_down=answer.status in (http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.BAD_GATEWAY),
+                f"it answers with the status {answer.status}{'' if status is None else f' ({status.phrase})'}",
+                is_down=status in (http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.BAD_GATEWAY),
+                is_wrong=status in _NEVER,
             )
         body = _body(answer, most_bytes)
+        if time.monotonic() >= deadline_s:  # it was shut, which looks like the end of an answer without a length
+            raise TimeoutError
         if body is None:
             return Gone(f"the page has more than {most_bytes:,} bytes", is_down=False)
         return body.decode("utf-8", errors="replace"), answer.getheader("Content-Type") or ""
@@ -232,11 +247,24 @@ def parse(content: str, wanted: Collection[str], *, content_type: str = "") -> P
             continue
         series = samples.setdefault(sample.name, {})
         labels = frozenset(sample.labels.items())
-        if labels in series or not isfinite(sample.value) or sample.value < 0:
+        if labels in series or not isfinite(sample.value) or sample.value < 0 or not _has_bound(sample):
             unreadable += 1
         else:
             series[labels] = float(sample.value)
     return Page(samples, unreadable + cut, is_whole=not cut and not unreadable)
+
+
+def _has_bound(sample: Any) -> bool:
+    """Return whether a sample is none of a bucket, or one with a bound."""
+    try:
+        return not sample.name.endswith("_bucket") or float(sample.labels.get("le", "")) == float(sample.labels["le"])
+    except ValueError:
+        return False
+
+
+def has_names(content: str, prefix: str) -> bool:
+    """Return whether a line of a page begins with a prefix."""
+    return content.startswith(prefix) or f"\n{prefix}" in content
 
 
 def _samples(families_of: Any, lines: list[str]) -> list[Any]:

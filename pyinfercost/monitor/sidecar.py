@@ -7,7 +7,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, excerpt, number, shown, text
 from .._escapes import visible
@@ -22,8 +23,12 @@ from .drift import Drift
 from .engine_load import LoadReader, busy_s
 from .engine_totals import Change, EngineTotals
 from .engines import ENGINES
+from .exporters.opening import open_exporter
+from .exporters.periodic import Failures, Periodic
+from .log import MonitorLog
+from .planned import PlanLike, planned_figures, read_plan
 from .power import Power
-from .scraping import Gone, Page, fetch, metrics_url, parse
+from .scraping import Gone, Page, fetch, has_names, metrics_url, parse
 from .step_predictions import TPOT, TTFT, StepPredictions
 from .window import WINDOW_S, Window
 
@@ -41,9 +46,10 @@ AUTO = "auto"
 
 _INTERVAL = Range(0.01, 86_400, "seconds")
 _TIMEOUT = Range(0.01, 3600, "seconds")
-_LONGEST_TIMEOUT_S = 10.0
+_LEAST_TIMEOUT_S, _LONGEST_TIMEOUT_S = 2.0, 10.0  # by default
 _TORCH = "torch"  # the engine of a deployment that names none
 _REQUESTED = series("in_flight")
+_NO_METRICS = ("text/html", "application/json")  # content types of pages that never are metrics
 
 LOG = logging.getLogger("pyinfercost.monitor")
 
@@ -79,8 +85,12 @@ class Sidecar:
         served: Value of the label of the model, for a page with several; None adds all.
         correction: What a measurement said about the steps of this server, from `calibrate_serving`.
         energy: Where joules are read: `"cpu"` or `"cuda:0"`, counters of this machine; None for those on the page.
+        plan: What was planned for each hour, as `read_plan` accepts it: a file of `pyinfercost fleet --plan --format
+            json`, or numbers such as `{"usd_per_h": 4}`.
+        exporters: Where figures go, from `start` on: one or a list of what `open_exporter` accepts.
+        log: File of the log, from which workloads and reports are made.
         interval_s: Seconds between readings.
-        timeout_s: Seconds for an answer; by default the interval, and at most 10.
+        timeout_s: Seconds for an answer; by default the interval, between 2 and 10.
         since_start: Whether the first page counts from the start of its process: for a single reading.
         window_s: Seconds of the gauges called "lately".
         clock: Monotonic clock in seconds.
@@ -88,6 +98,8 @@ class Sidecar:
 
     Raises:
         SidecarError: A setting is wrong.
+        PlanError: The plan cannot be read.
+        FileAccessError: The log cannot be opened.
         ScrapeError: The address is none of HTTP.
         MissingLibraryError: Prometheus_client is not installed.
         ServeError: The model has not both phases, or there is no machine for it.
@@ -104,6 +116,9 @@ class Sidecar:
         served: str | None = None,
         correction: Correction | None = None,
         energy: str | None = None,
+        plan: PlanLike | None = None,
+        exporters: Any = (),
+        log: str | PathLike[str] | MonitorLog | None = None,
         interval_s: float = 15.0,
         timeout_s: float | None = None,
         since_start: bool = False,
@@ -117,11 +132,12 @@ class Sidecar:
         self.url = metrics_url(url)
         self.on = on if on is not None else Deployment()
         self.interval_s = number(interval_s, "interval_s", _INTERVAL, SidecarError)
-        longest_s = min(_LONGEST_TIMEOUT_S, self.interval_s) if timeout_s is None else timeout_s
+        longest_s = min(_LONGEST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, self.interval_s)) if timeout_s is None else timeout_s
         self._timeout_s = number(longest_s, "timeout_s", _TIMEOUT, SidecarError)
         self._name = None if name is None else text(name, "name", SidecarError)
         self._served = None if served is None else text(served, "served", SidecarError)
         self._model, self._correction = model, correction
+        self._plan = None if plan is None else read_plan(plan)
         self._since_start = since_start
         self._clock, self._wall = clock, wall
         self._window_s = window_s
@@ -129,6 +145,10 @@ class Sidecar:
         self._lock = threading.Lock()  # one reading at a time
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        given = exporters if isinstance(exporters, (list, tuple)) else [exporters]
+        self._exporters = [open_exporter(each, interval_s=self.interval_s) for each in given]
+        self._log = self._new_log(log, plan)
+        self._logging: Periodic | None = None
         self._began_s = self._at_s = self._good_s = clock()
         self._began_wall_s = wall()
         self._window = self._new_window(None)
@@ -150,24 +170,42 @@ class Sidecar:
         self._gauges: dict[Series, float] = {}
         self._busy_share = 0.0
         self._is_up = self._was_read = self._was_down = self._had_gap = False
+        self._failure: Gone | None = None
+        if self.on.device_price is None:
+            self._note("price", "no price is given: money is left out")
         if engine != AUTO:
-            self._recognize(ENGINES[engine])
+            self._take(ENGINES[engine])
+            self._predict(ENGINES[engine])
         self._snapshot = self._made()
 
     def start(self) -> Self:
-        """Begin to read in the background; a second call has no effect."""
+        """Begin to read, export and log in the background; a second call has no effect."""
         if self._thread is None:
             self._closing.clear()
             self._thread = threading.Thread(target=self._loop, name="pyinfercost-sidecar", daemon=True)
             self._thread.start()
+            for exporter in self._exporters:
+                exporter.start(self)
+            log = self._log
+            if log is not None:
+                failures = Failures("the log of a sidecar")
+                self._logging = Periodic(lambda: log.append(self._snapshot), self.interval_s, failures)
+                self._logging.start()
         return self
 
     def close(self) -> None:
-        """End the readings in the background; the last snapshot remains."""
+        """Read a last time, deliver and log it, and end what `start` began; the last snapshot remains."""
         self._closing.set()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join(timeout=self._timeout_s + 1.0)
+            if not thread.is_alive():
+                self.read()
+        for exporter in self._exporters:
+            exporter.close()
+        if self._logging is not None:
+            self._logging.close()
+            self._logging = None
         if self._power is not None:
             self._power.close()
 
@@ -183,24 +221,32 @@ class Sidecar:
         """Return the figures of the last reading. Callable from any thread; it waits for nothing."""
         return self._snapshot
 
+    @property
+    def failure(self) -> Gone | None:
+        """Why the last reading had no page; None if it had one, or before the first."""
+        return self._failure
+
     def read(self) -> bool:
-        """Read the page now, and return whether there was one."""
+        """Read the page now, and return whether there was one. It raises nothing."""
         with self._lock:
-            answer = fetch(self.url, timeout_s=self._timeout_s)
-            failed = answer if isinstance(answer, Gone) else self._read(*answer)
-            if failed is not None:
-                self._fail(failed)
-            self._is_up = failed is None
+            try:
+                answer = fetch(self.url, timeout_s=self._timeout_s)
+                self._failure = answer if isinstance(answer, Gone) else self._read(*answer)
+            except Exception as error:  # a defect of the sidecar must not end it
+                if self._failure is None:
+                    LOG.exception("the sidecar of %s could not count a page", visible(self.url))
+                told = visible(excerpt(f"{type(error).__name__}: {error}"))
+                self._failure = Gone(f"a defect of pyinfercost: the page could not be counted ({told})", is_down=False)
+            if self._failure is not None:
+                self._fail(self._failure)
+            self._is_up = self._failure is None
             self._snapshot = self._made()
             return self._is_up
 
     def _loop(self) -> None:
         due_s = time.monotonic()
         while not self._closing.is_set():
-            try:
-                self.read()
-            except Exception:  # a defect of the sidecar must not end it
-                LOG.exception("the sidecar of %s could not count a page", visible(self.url))
+            self.read()
             # Readings that took longer than the interval do not bring the next ones closer together.
             due_s = max(due_s + self.interval_s, time.monotonic())
             self._closing.wait(due_s - time.monotonic())
@@ -215,41 +261,46 @@ class Sidecar:
         self._values[series("dropped_records", kind="lines")] += page.unreadable
         engine = max(engines, key=lambda each: _names(page, each))
         if not _names(page, engine):
-            # Some engines have no metrics before the first request.
+            other = next((each.name for each in ENGINES.values() if has_names(content, each.prefix)), None)
             missing = f"the page has no metrics of {' or '.join(each.name for each in engines)}"
+            if other is not None and other != engine.name and self._engine is not None:
+                return Gone(f"{missing}, and has those of {other}", is_down=False, is_wrong=True)
+            # Some engines have no metrics before the first request.
             if self._engine is None or not page.is_whole:
-                return Gone(missing, is_down=False)
+                is_wrong = content_type.lower().startswith(_NO_METRICS)
+                return Gone(missing, is_down=False, is_wrong=is_wrong)
             self._note("metrics", missing)
-        if self._totals is None:
+        totals = self._totals
+        if totals is None:
+            totals = self._take(engine)
             try:
-                self._recognize(engine)
+                self._predict(engine)
             except Error as error:
                 self._note("predictions", f"nothing is predicted: {error}")
-        assert self._totals is not None
-        from_zero = self._since_start or self._was_down
-        change = self._totals.read(page, from_zero=from_zero, after_gap=self._had_gap)
+        change = totals.read(page, from_zero=self._since_start or self._was_down, after_gap=self._had_gap)
         if change is None:
             return Gone("the first page has lines that cannot be read", is_down=False)
         self._values[series("scrapes", outcome="ok" if page.is_whole else "partial")] += 1
-        self._account(change)
+        if page.unreadable:
+            self._note("lines", f"a page had {page.unreadable} lines that cannot be read; the others were counted")
+        self._account(change, totals)
         self._label = self._label or _label(page, engine.model_label)
         return None
 
-    def _account(self, change: Change) -> None:
+    def _account(self, change: Change, totals: EngineTotals) -> None:
         """Divide the time before a page, and predict what it took."""
-        assert self._totals is not None
         seconds, wall_s = self._passed(), self._wall()
         since_good_s = self._at_s - self._good_s
         is_first = not self._was_read
         is_new = change.restarted or (is_first and self._was_down)
         if is_first and self._since_start:
-            if self._totals.started_s is None:
+            if totals.started_s is None:
                 self._note("start", "the page does not say when its process started; its paid time is unknown")
             else:
-                seconds = since_good_s = max(seconds, wall_s - self._totals.started_s)
+                seconds = since_good_s = max(seconds, wall_s - totals.started_s)
         ready_s = seconds
         if is_new or (is_first and self._since_start):
-            ready = self._totals.ready_s
+            ready = totals.ready_s
             since_ready_s = (seconds if is_first and self._since_start else 0.0) if ready is None else wall_s - ready
             ready_s = min(max(0.0, since_ready_s), seconds)
         if is_new:
@@ -257,16 +308,16 @@ class Sidecar:
         if change.restarted:
             self._values[series("restarts")] += 1
             self._note("lost", "what a process counted between its last reading and its end is unknown")
-        ends = [known[_REQUESTED] for known in (self._gauges, self._totals.gauges) if _REQUESTED in known]
+        ends = [known[_REQUESTED] for known in (self._gauges, totals.gauges) if _REQUESTED in known]
         worked_s = busy_s(change, ready_s, ends)
         if ready_s > 0:
             self._busy_share = worked_s / ready_s
         self._reserve(busy=worked_s, idle=ready_s - worked_s, cold=seconds - ready_s)
         load = self._loads.load(
             change,
-            self._totals.counters,
-            self._totals.distributions,
-            self._totals.shapes.get("step_tokens"),
+            totals.counters,
+            totals.distributions,
+            totals.shapes.get("step_tokens"),
             max(since_good_s, 1e-9),
             ends,
         )
@@ -275,8 +326,8 @@ class Sidecar:
                 self._values[each] = self._values.get(each, 0.0) + value
             self._predicted[TPOT] += load.decode_tokens
             self._predicted[TTFT] += load.prompts
-        self._gauges = dict(self._totals.gauges)
-        self._values.update(self._totals.counters)
+        self._gauges = dict(totals.gauges)
+        self._values.update(totals.counters)
         self._good_s = self._at_s
         self._was_read, self._was_down, self._had_gap = True, False, False
 
@@ -305,16 +356,20 @@ class Sidecar:
 
     # ---- what is served ----
 
-    def _recognize(self, engine: Engine) -> None:
-        """Take the table of an engine.
+    def _take(self, engine: Engine) -> EngineTotals:
+        """Take the table of an engine."""
+        self._engine = engine
+        self._totals = totals = EngineTotals(engine, self._served)
+        for number_of, words in enumerate(engine.notes):
+            self._note(f"engine {number_of}", words)
+        return totals
+
+    def _predict(self, engine: Engine) -> None:
+        """Prepare predictions.
 
         Raises:
             Error: The model cannot be predicted.
         """
-        self._engine = engine
-        self._totals = EngineTotals(engine, self._served)
-        for number_of, words in enumerate(engine.notes):
-            self._note(f"engine {number_of}", words)
         if self._model is None:
             return
         if engine.predicted_as is None:
@@ -325,6 +380,13 @@ class Sidecar:
             on = on.replace(engine=engine.predicted_as)
         self._predictions = StepPredictions(self._model, on if on.hardware is not None else None, self._correction)
         self._window = self._new_window(self._predictions.peak)
+
+    def _new_log(self, log: str | PathLike[str] | MonitorLog | None, plan: PlanLike | None) -> MonitorLog | None:
+        if not isinstance(log, (str, PathLike)):
+            return log
+        spec = self._model if isinstance(self._model, str) else None
+        path = plan if isinstance(plan, (str, PathLike)) else None
+        return MonitorLog(log, deployment=self.on, spec=spec, plan=path)
 
     def _new_window(self, peak: Peak | None) -> Window:
         if peak is None and self.on.hardware is not None:
@@ -369,8 +431,11 @@ class Sidecar:
         # Power that the page has is that of the moment.
         values = {**values, **{each: value for each, value in lately.items() if each not in values}}
         values.update(self._drift.gauges(values, self._at_s, self._predicted))
+        time_s = self._began_wall_s + elapsed_s
+        if self._plan is not None:
+            values.update(planned_figures(self._plan, time_s))
         return Snapshot(
-            time_s=self._began_wall_s + elapsed_s,
+            time_s=time_s,
             values=values,
             distributions={} if self._totals is None else self._totals.distributions,
             info=self._info(),

@@ -1,5 +1,7 @@
 """Pages of metrics of serving engines, written after their documentation; none was recorded on a server."""
 
+# ruff: noqa: E501
+
 SGLANG = """\
 # Written after docs.sglang.io/references/production_metrics.html and srt/metrics/collector.py of SGLang 0.5.
 # HELP sglang:prompt_tokens_total Number of prefill tokens processed.

@@ -58,6 +58,7 @@ class Engine:
             time of these requests.
         shapes: Histograms that estimates need: `step_tokens`, tokens of the steps of the engine.
         notes: What its figures mean, where that differs from the catalog.
+        hint: Where its page is, and what it needs to have one.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Engine:
     parts: Mapping[str, Ways]
     shapes: Mapping[str, Ways] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    hint: str = ""
 
     def wanted(self) -> set[str]:
         """Return the names of all samples of its page that are read."""

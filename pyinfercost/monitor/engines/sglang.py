@@ -49,4 +49,5 @@ SGLANG = Engine(
         "busy_s": counted("sglang:gpu_execution_seconds", combine=MEAN),
     },
     notes=("an aborted request may be among the finished ones too, as SGLang counts them",),
+    hint="SGLang has it at its own port if it was started with --enable-metrics",
 )

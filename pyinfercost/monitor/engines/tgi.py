@@ -47,4 +47,5 @@ TGI = Engine(
         "the time per token of TGI has the time to the first token in it",
         "steps of TGI are predicted with the kernels of vLLM",
     ),
+    hint="TGI has it at its own port, such as 8080",
 )

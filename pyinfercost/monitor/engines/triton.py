@@ -55,4 +55,5 @@ TRITON = Engine(
         "batch_s": (_COMPUTE,),
     },
     notes=("the requests of an ensemble are counted with those of its models; pick one model to count users' alone",),
+    hint="Triton has it at port 8002 by default",
 )

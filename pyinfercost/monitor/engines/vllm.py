@@ -60,4 +60,5 @@ VLLM = Engine(
         "prefill_s": named("vllm:request_prefill_time_seconds_sum"),
     },
     shapes={"step_tokens": named("vllm:iteration_tokens_total")},
+    hint="vLLM has it at its own port, such as 8000",
 )
