@@ -7,7 +7,7 @@ from typing import Any
 
 from ...results.live_figures import LIVE_FIGURES
 from ..metric_names import PREFIX
-from .panels import MODEL, Panel, rows
+from .panels import ANY_MODEL, MODEL, Panel, rows
 from .queries import duration, keys_in, metric
 from .settings import MonitorConfig
 
@@ -55,7 +55,7 @@ def _values_of(name: str, label: str, query: str, *, several: bool) -> dict[str,
         "label": label,
         "type": "query",
         "datasource": _SOURCE,
-        "query": {"query": query, "refId": name},
+        "query": {"qryType": 1, "query": query, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         "definition": query,
         "refresh": 2,  # when the time range changes
         "sort": 1,
@@ -72,7 +72,7 @@ def _alerts() -> dict[str, Any]:
         "datasource": _SOURCE,
         "enable": True,
         "iconColor": "orange",
-        "expr": f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model="{MODEL}"}}',
+        "expr": f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model=~"{ANY_MODEL}|"}}',
         "titleFormat": "{{alertname}}",
         "textFormat": "{{instance}}",
     }

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ... import _core
+from ..._checks import errors_of_writing, exists, path_of, write_text
 from ..._lazy import optional_library
-from .containers import compose_file, dockerfile, helm_values
+from ...errors import ExistingFileError
+from .containers import RELEASE, compose_file, dockerfile, engine_values, stack_values
 from .dashboard import dashboard
 from .queries import duration
 from .rules import rules
@@ -15,6 +19,15 @@ from .settings import MonitorConfig
 
 _MOST_TIMEOUT_S = 10.0  # the default of Prometheus
 _RULES, _DASHBOARDS = "rules.yml", "/var/lib/grafana/dashboards"
+_COMPOSE = """\
+MODEL_DIR=/path/of/the/model docker compose up --build
+Grafana: http://localhost:3000 (admin, admin), Prometheus: http://localhost:9090"""
+_ENGINE = f"""\
+A sidecar beside each server: helm upgrade --install {RELEASE} CHART -f engine-values.yml
+The image is that of the Dockerfile; push it to your registry and name it here."""
+_STACK = """\
+Scrapes, rules and the dashboard:
+helm upgrade --install monitoring prometheus-community/kube-prometheus-stack -f stack-values.yml"""
 
 
 class ConfigFile(NamedTuple):
@@ -40,16 +53,49 @@ def config_files(config: MonitorConfig) -> list[ConfigFile]:
     Raises:
         MissingLibraryError: PyYAML is not installed.
     """
+    alerts, board = rules(config), dashboard(config)
     return [
         ConfigFile("prometheus", "prometheus/prometheus.yml", _yaml(_prometheus(config))),
-        ConfigFile("rules", f"prometheus/{_RULES}", _yaml(rules(config))),
-        ConfigFile("dashboard", "grafana/dashboards/pyinfercost.json", json.dumps(dashboard(config), indent=1) + "\n"),
+        ConfigFile("rules", f"prometheus/{_RULES}", _yaml(alerts)),
+        ConfigFile("dashboard", "grafana/dashboards/pyinfercost.json", json.dumps(board, indent=1) + "\n"),
         ConfigFile("datasource", "grafana/provisioning/datasources/pyinfercost.yml", _yaml(_datasource(config))),
         ConfigFile("provider", "grafana/provisioning/dashboards/pyinfercost.yml", _yaml(_provider())),
-        ConfigFile("compose", "docker-compose.yml", _yaml(compose_file(config))),
+        ConfigFile("compose", "docker-compose.yml", _yaml(compose_file(config), _COMPOSE)),
         ConfigFile("dockerfile", "Dockerfile", dockerfile()),
-        ConfigFile("helm", "helm/values.yml", _yaml(helm_values(config))),
+        ConfigFile("engine-values", "helm/engine-values.yml", _yaml(engine_values(config), _ENGINE)),
+        ConfigFile("stack-values", "helm/stack-values.yml", _yaml(stack_values(config, alerts, board), _STACK)),
     ]
+
+
+def write_config(folder: str | PathLike[str], config: MonitorConfig, *, replace: bool = False) -> list[Path]:
+    """Write all files into a folder, which is made if there is none.
+
+    Args:
+        folder: The folder.
+        config: The settings.
+        replace: Whether files that exist are replaced.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ExistingFileError: A file exists; none was written.
+        FileAccessError: A file cannot be written.
+        MissingLibraryError: PyYAML is not installed.
+    """
+    root = path_of(folder)
+    files = {root / each.path: each.content for each in config_files(config)}
+    found = [str(path) for path in files if exists(path)]
+    if found and not replace:
+        more = f" and {len(found) - 1} others" if len(found) > 1 else ""
+        raise ExistingFileError(
+            f"{found[0]}{more} exist{'' if more else 's'} already; name another folder, or replace them (--force)"
+        )
+    for path, content in files.items():
+        with errors_of_writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, content)
+    return list(files)
 
 
 def _prometheus(config: MonitorConfig) -> dict[str, Any]:
@@ -83,8 +129,8 @@ def _provider() -> dict[str, Any]:
     return {"apiVersion": 1, "providers": [provider]}
 
 
-def _yaml(document: dict[str, Any]) -> str:
-    """Return a document as YAML, with texts of several lines as blocks."""
+def _yaml(document: dict[str, Any], note: str = "") -> str:
+    """Return a document as YAML, with texts of several lines as blocks, below a note."""
     yaml = optional_library("yaml", "the configuration of Prometheus and Grafana", "monitor")
 
     class Dumper(yaml.SafeDumper):  # type: ignore[misc,name-defined]
@@ -96,4 +142,5 @@ def _yaml(document: dict[str, Any]) -> str:
 
     Dumper.add_representer(str, Dumper.text)
     text = yaml.dump(document, Dumper=Dumper, sort_keys=False, width=120, allow_unicode=True)
-    return f"# Written by `pyinfercost monitor config`, version {_core.__version__}.\n{text}"
+    heading = f"Written by `pyinfercost monitor config`, version {_core.__version__}.\n{note}".rstrip()
+    return "".join(f"# {line}\n" for line in heading.splitlines()) + str(text)

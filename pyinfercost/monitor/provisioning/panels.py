@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...results.live_figures import HISTOGRAM, LIVE_FIGURES
+from ...results.live_figures import COUNTER, HISTOGRAM, LIVE_FIGURES, LiveFigure
+from ..metric_names import base_units
 from .queries import keys_in, metric
 
 MODEL = "$model"
+ANY_MODEL = "${model:regex}"  # for `=~`, which an alert without a model needs
 _WINDOW = "[$__rate_interval]"
 _PERCENTS = (50, 90, 99)
+
+# The end of a name in Prometheus -> the unit in Grafana; the first match applies.
+_UNITS = {
+    "_usd_per_hour": "currencyUSD",
+    "_usd_per_request": "currencyUSD",
+    "_usd_per_million_tokens": "currencyUSD",
+    "_usd": "currencyUSD",
+    "_joules_per_token": "joule",
+    "_joules": "joule",
+    "_watts": "watt",
+    "_seconds": "s",
+    "_ratio": "percentunit",
+    "_bytes": "decbytes",
+}
 
 
 class Query(NamedTuple):
@@ -169,7 +185,7 @@ _UTILIZATION = Row(
         Panel(
             "Cold starts in an hour",
             "short",
-            (Query(f"sum(increase({_of('cold_starts')}[1h]))", "cold starts"),),
+            (Query(_recorded("model:pyinfercost_cold_starts:increase1h"), "cold starts"),),
             width=12,
         ),
     ),
@@ -259,6 +275,17 @@ _ENERGY = Row(
 _HEALTH = Row(
     "Health of the observer",
     (
+        Panel(
+            "Alerts",
+            "short",
+            (
+                Query(
+                    f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model=~"{ANY_MODEL}|"}}', "", is_table=True
+                ),
+            ),
+            width=24,
+            kind="table",
+        ),
         Panel("Server answers", "short", (_gauge("up"),)),
         Panel("Readings of the server per second", "short", (Query(_rate("scrapes", "outcome"), "{{outcome}}"),)),
         Panel(
@@ -287,15 +314,29 @@ _HEALTH = Row(
 )
 
 
+def _unit_of(figure: LiveFigure) -> str:
+    name = base_units(figure.key)
+    return next((unit for end, unit in _UNITS.items() if f"_{name}".endswith(end)), "short")
+
+
+def _panel_of(figure: LiveFigure) -> Panel:
+    """Return a panel of a figure that has none: a gauge as it is, a counter per second, percentiles."""
+    if figure.kind == HISTOGRAM:
+        queries = _percentiles(figure.key)
+    elif figure.kind == COUNTER:
+        by = figure.labels[0] if figure.labels else "model"
+        queries = (Query(_rate(figure.key, by), f"{{{{{by}}}}}"),)
+    else:
+        queries = (_gauge(figure.key, "{{instance}} " + " ".join(f"{{{{{name}}}}}" for name in figure.labels)),)
+    unit = "short" if figure.kind == COUNTER else _unit_of(figure)
+    return Panel(figure.help.rstrip("."), unit, queries)
+
+
 def rows() -> list[Row]:
     """Return all rows; figures of the catalog that none of these shows have a last row."""
     found = [_MONEY, _TRAFFIC, _UTILIZATION, _PREDICTION, _PLAN, _ENERGY, _HEALTH]
     shown = {
         key for row in found for panel in row.panels for query in panel.queries for key in keys_in(query.expression)
     }
-    others = []
-    for key, figure in LIVE_FIGURES.items():
-        if key not in shown:
-            queries = _percentiles(key) if figure.kind == HISTOGRAM else (Query(_of(key), "{{instance}}"),)
-            others.append(Panel(figure.help.rstrip("."), "short", queries))
-    return [*found, Row("More", tuple(others))] if others else found
+    others = tuple(_panel_of(figure) for key, figure in LIVE_FIGURES.items() if key not in shown)
+    return [*found, Row("More", others)] if others else found

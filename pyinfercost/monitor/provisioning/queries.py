@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from ...results.live_figures import HISTOGRAM, LIVE_FIGURES
-from ..metric_names import INFO_LABELS, PREFIX, prometheus_name
+from ..metric_names import PREFIX, prometheus_name
 from .settings import MonitorConfig
 
 _PARTS_OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
@@ -61,6 +60,19 @@ def _key_of(name: str) -> str:
     return _NAMES[name]
 
 
+# `increase` does not count the first value of a series: a replica that starts once and ends has one value, 1. A series
+# that is new within the hour adds a start, unless Prometheus itself, or its view of the job, is as new.
+_STARTS = metric("cold_starts")
+_NEW = f"clamp_max(last_over_time({_STARTS}[1h]) unless {_STARTS} offset 1h, 1)"
+COLD_STARTS = (
+    "sum by (job, model) (\n"
+    f"  (increase({_STARTS}[1h]) + ({_NEW} and on (job) up offset 1h))\n"
+    f"  or increase({_STARTS}[1h])\n"
+    ")"
+)
+"""Cold starts of all replicas of a model in the last hour."""
+
+
 class Recorded(NamedTuple):
     """A recorded series.
 
@@ -82,6 +94,13 @@ def recorded_rules(config: MonitorConfig) -> list[Recorded]:
 
     parts = "job, model, part"
     predicted = total("predicted_s", "rate", parts)
+    measured = "model:pyinfercost_measured_to_predicted:rate"
+
+    def end(key: str, place: int) -> str:
+        if config.band is not None:
+            return f"0 * {measured} + {config.band[place]:g}"
+        return f"{total(key, 'rate', parts)}\n  / ({predicted} > 0)"
+
     return [
         Recorded("model:pyinfercost_requests:rate", total("requests", "rate")),
         Recorded("model:pyinfercost_output_tokens:rate", total("output_tokens", "rate")),
@@ -94,34 +113,12 @@ def recorded_rules(config: MonitorConfig) -> list[Recorded]:
             "model:pyinfercost_idle_ratio:increase1h",
             f"{total('reserved_s', 'increase', use='idle')}\n  / ({total('reserved_s', 'increase')} > 0)",
         ),
-        Recorded(
-            "model:pyinfercost_measured_to_predicted:rate",
-            f"{total('measured_s', 'rate', parts)}\n  / ({predicted} > 0)",
-        ),
-        Recorded(
-            "model:pyinfercost_low_to_predicted:rate",
-            f"{total('predicted_low_s', 'rate', parts)}\n  / ({predicted} > 0)",
-        ),
-        Recorded(
-            "model:pyinfercost_high_to_predicted:rate",
-            f"{total('predicted_high_s', 'rate', parts)}\n  / ({predicted} > 0)",
-        ),
+        Recorded(measured, f"{total('measured_s', 'rate', parts)}\n  / ({predicted} > 0)"),
+        Recorded("model:pyinfercost_low_to_predicted:rate", end("predicted_low_s", 0)),
+        Recorded("model:pyinfercost_high_to_predicted:rate", end("predicted_high_s", 1)),
+        Recorded("model:pyinfercost_cold_starts:increase1h", COLD_STARTS),
         Recorded(
             "model:pyinfercost_joules_per_token:increase1h",
             f"{total('energy_j', 'increase')}\n  / ({total('output_tokens', 'increase')} > 0)",
         ),
     ]
-
-
-def exported_names() -> Mapping[str, str]:
-    """Return the name of every exported series -> the key of its figure; `""` for `pyinfercost_info`."""
-    names = {f"{PREFIX}_info": ""}
-    for key, figure in LIVE_FIGURES.items():
-        name = prometheus_name(figure)
-        names |= dict.fromkeys(
-            (name + part for part in _PARTS_OF_A_HISTOGRAM) if figure.kind == HISTOGRAM else (name,), key
-        )
-    return names
-
-
-__all__ = ["INFO_LABELS", "Recorded", "duration", "exported_names", "keys_in", "metric", "recorded_rules"]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ...results.units import significant
 from .queries import duration, metric, recorded_rules
 from .settings import MonitorConfig
 
 _MODEL = "{{ $labels.model }}"
+_PART = "{{ $labels.part }}"
 _VALUE = "{{ $value | humanize }}"
 _SHARE = "{{ $value | humanizePercentage }}"
+
+# A ratio of times needs some: of 1 % of the time between two scrapes.
+_LEAST_LOAD = 0.01
 
 
 class Alert(NamedTuple):
@@ -39,9 +42,9 @@ class Alert(NamedTuple):
 def rules(config: MonitorConfig) -> dict[str, Any]:
     """Return the file of rules, with three groups.
 
-    The group of slowdowns is evaluated four times in a scrape interval. A slowdown by a factor of 1.5 fills more than
-    half of the time between two scrapes, and their ratio then exceeds 1.25, after at most 1.5 intervals; the evaluation
-    adds a quarter.
+    The group of slowdowns is evaluated four times in a scrape interval. A slowdown by a factor of 1.5 raises the ratio
+    between two scrapes above 1.25 if it fills more than half of the time between them, so the scrape that shows it
+    comes after at most 1.5 intervals; the evaluation adds a quarter.
     """
     interval = config.scrape_interval_s
     return {
@@ -59,23 +62,22 @@ def rules(config: MonitorConfig) -> dict[str, Any]:
             {
                 "name": "pyinfercost_alerts",
                 "interval": duration(interval),
-                "rules": [_rule(alert) for alert in _others(config)],
+                "rules": [
+                    _rule(alert) for alert in (*_of_money(config), *_of_machines(config), *_of_observers(config))
+                ],
             },
         ]
     }
 
 
-def alerts(config: MonitorConfig) -> list[Alert]:
-    """Return all alerts."""
-    return [*_slowdowns(config), *_others(config)]
-
-
 def _rule(alert: Alert) -> dict[str, Any]:
+    rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expression}
+    if alert.for_s:
+        rule["for"] = duration(alert.for_s)
+    if alert.keep_s:
+        rule["keep_firing_for"] = duration(alert.keep_s)
     return {
-        "alert": alert.name,
-        "expr": alert.expression,
-        "for": duration(alert.for_s),
-        "keep_firing_for": duration(alert.keep_s),
+        **rule,
         "labels": {"severity": alert.severity},
         "annotations": {"summary": alert.summary, "description": alert.description},
     }
@@ -89,41 +91,52 @@ def _slowdowns(config: MonitorConfig) -> Iterator[Alert]:
     measured, predicted, low, high = (
         f"irate({metric(key)}{last})" for key in ("measured_s", "predicted_s", "predicted_low_s", "predicted_high_s")
     )
+    if config.band is not None:
+        low, high = (f"{ratio:g} * {predicted}" for ratio in config.band)
+    enough = f"\nand {measured} > {_LEAST_LOAD}"
     yield Alert(
         "PyinfercostSlowdown",
         f"{measured}\n  / ({predicted} > 0)\n"
         f"  / ({metric('measured_to_predicted')} / {metric('measured_to_first')})\n"
-        f"> {config.slowdown:g}",
+        f"> {config.slowdown:g}{enough}",
         0,
         4 * interval,
         "warning",
-        f"{_MODEL} is slower than it was at the start",
-        f"Its measured time, compared with the predicted one, is {_VALUE} times what it was when the observer started "
+        f"{_MODEL} is slower than it was at the start ({_PART})",
+        f"Its measured time, divided by the predicted one, is {_VALUE} times what it was when the observer started "
         f"(limit {config.slowdown:g}). Look for other load on the machine, a lower clock, a new version.",
     )
     yield Alert(
         "PyinfercostSlowerThanPredicted",
-        f"{measured} > {high}",
+        f"{measured} / ({predicted} > 0)\nand {measured} > {high}{enough}",
         0,
         4 * interval,
         "warning",
-        f"{_MODEL} is slower than predicted",
-        "Between the last two scrapes its measured time exceeded the high end of the error band of the prediction.",
+        f"{_MODEL} is slower than predicted ({_PART})",
+        f"Between the last two scrapes its measured time was {_VALUE} times the predicted one, above the band of the "
+        "prediction.",
     )
     yield Alert(
         "PyinfercostFasterThanPredicted",
-        f"({measured} < {low}) > 0",
+        f"{measured} / ({predicted} > 0)\nand {measured} < {low}{enough}",
         40 * interval,
         0,
         "info",
-        f"{_MODEL} is faster than predicted",
-        "Its measured time has been below the low end of the error band: calibrate, the plan can be cheaper.",
+        f"{_MODEL} is faster than predicted ({_PART})",
+        f"Its measured time is {_VALUE} times the predicted one and stays below the band of the prediction. "
+        "Calibrate: the plan can be cheaper.",
     )
 
 
 def _others(config: MonitorConfig) -> Iterator[Alert]:
+    yield from _of_money(config)
+    yield from _of_machines(config)
+    yield from _of_observers(config)
+
+
+def _of_money(config: MonitorConfig) -> Iterator[Alert]:
     i = config.scrape_interval_s
-    above = 1.0 + config.plan_tolerance
+    above, percent = 1.0 + config.plan_tolerance, f"{100 * config.plan_tolerance:.4g} %"
     spent = "model:pyinfercost_usd_per_million_tokens:increase1h"
     plan = (
         f"max by (job, model) ({metric('planned_usd_per_million_tokens')})"
@@ -137,8 +150,7 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
         0,
         "warning",
         f"{_MODEL} costs more than planned",
-        f"A million generated tokens cost {_VALUE} USD in the last hour, more than the plan and "
-        f"{significant(100 * config.plan_tolerance)} %.",
+        f"10^6 generated tokens cost {_VALUE} USD in the last hour, which exceeds the plan by more than {percent}.",
     )
     yield Alert(
         "PyinfercostSpendAbovePlan",
@@ -147,8 +159,8 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
         0,
         "warning",
         f"{_MODEL} spends more than planned in this hour",
-        f"Its replicas cost {_VALUE} USD per hour, more than the plan of this hour of the week and "
-        f"{significant(100 * config.plan_tolerance)} %.",
+        f"Its replicas cost {_VALUE} USD per hour, which exceeds the plan of this hour of the week by more than "
+        f"{percent}.",
     )
     yield Alert(
         "PyinfercostIdle",
@@ -161,7 +173,7 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
     )
     yield Alert(
         "PyinfercostColdStarts",
-        f"sum by (job, model) (increase({metric('cold_starts')}[1h])) > {config.cold_starts_per_h:g}",
+        f"model:pyinfercost_cold_starts:increase1h > {config.cold_starts_per_h:g}",
         0,
         0,
         "warning",
@@ -169,6 +181,10 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
         f"There were {_VALUE} cold starts in the last hour (limit {config.cold_starts_per_h:g}): scale down later, or "
         "keep one replica warm.",
     )
+
+
+def _of_machines(config: MonitorConfig) -> Iterator[Alert]:
+    i = config.scrape_interval_s
     if config.power_limit_w is not None:
         yield Alert(
             "PyinfercostPower",
@@ -179,33 +195,48 @@ def _others(config: MonitorConfig) -> Iterator[Alert]:
             f"{_MODEL} draws more power than allowed",
             f"It is {_VALUE} W (limit {config.power_limit_w:g} W).",
         )
+    # A server that has not answered yet starts: that is an alert if it lasts long.
+    up = metric("up")
     yield Alert(
         "PyinfercostServerDown",
-        f"{metric('up')} == 0",
-        0,
+        f"({up} == 0 and max_over_time({up}[1h]) > 0)\nor (max_over_time({up}[30m]) == 0 and {up} offset 30m == 0)",
+        2 * i,
         0,
         "critical",
         f"The server of {_MODEL} does not answer",
         "Its observer cannot read it. Reserved time is paid for all the same.",
     )
+
+
+def _of_observers(config: MonitorConfig) -> Iterator[Alert]:
+    i = config.scrape_interval_s
     yield Alert(
         "PyinfercostObserverDown",
         f'up{{job="{config.job}"}} == 0',
-        0,
+        2 * i,
         0,
         "warning",
         "The observer {{ $labels.instance }} does not answer",
         "Prometheus cannot scrape it: cost, energy and predictions are unknown meanwhile.",
     )
-    window = f"[{duration(20 * i)}]"
+    yield Alert(
+        "PyinfercostObserverAbsent",
+        f'absent(up{{job="{config.job}"}})',
+        8 * i,
+        0,
+        "warning",
+        "Prometheus scrapes no observer",
+        f"No target has the job {config.job}: cost, energy and predictions are unknown.",
+    )
+    window = duration(20 * i)
+    failures = (metric("exporter_errors"), metric("dropped_records"), metric("scrapes", outcome="partial"))
     yield Alert(
         "PyinfercostObserverFailing",
-        f"increase({metric('exporter_errors')}{window}) > 0\n"
-        f"or increase({metric('dropped_records')}{window}) > 0\n"
-        f"or increase({metric('scrapes', outcome='error')}{window}) > 0",
+        "\nor ".join(f"increase({each}[{window}]) > 0" for each in failures),
         0,
         0,
         "warning",
         f"The observer of {_MODEL} fails",
-        "It could not read the server, deliver figures, or keep records. Its log has the first failure of each kind.",
+        "It could not read the whole page of the server, deliver figures, or keep records. Its log has the first "
+        "failure of each kind.",
     )
