@@ -16,43 +16,40 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?")
 _SECONDS = {"ms": 1e-3, "s": 1.0, "m": 60.0}
 
 
-class Duration(click.ParamType):
-    """A duration as Prometheus writes it: `15s`, `500ms`, `1m`; seconds without a unit."""
+def seconds_of(_ctx: click.Context, _option: click.Parameter, value: str) -> float:
+    """Return the seconds of a duration as Prometheus writes it: `15s`, `500ms`, `1m`; seconds without a unit.
 
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds."""
-        if isinstance(value, float):
-            return value
-        found = _DURATION.fullmatch(str(value).strip())
-        if found is None:
-            self.fail(f"{shown(value)} is no duration; expected one such as 15s, 500ms or 1m", param, ctx)
-        return float(found[1]) * _SECONDS[found[2] or "s"]
+    Raises:
+        click.UsageError: It is none.
+    """
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise click.UsageError(f"--scrape-interval is {shown(value)}; expected a duration such as 15s, 500ms or 1m")
+    return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
-class Band(click.ParamType):
-    """Two ratios, separated by a comma."""
+def band_of(_ctx: click.Context, _option: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Return two ratios that a comma separates.
 
-    name = "low,high"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Return both."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            low, high = map(float, str(value).split(","))
-        except ValueError:
-            self.fail(f"{shown(value)} is no band; expected two ratios such as 0.8,1.25", param, ctx)
-        return low, high
+    Raises:
+        click.UsageError: There are not two.
+    """
+    if value is None:
+        return None
+    try:
+        low, high = map(float, value.split(","))
+    except ValueError:
+        raise click.UsageError(f"--band is {shown(value)}; expected two ratios such as 0.8,1.25") from None
+    return low, high
 
 
 @click.command()
 @click.option(
     "--scrape-interval",
     "scrape_interval_s",
-    type=Duration(),
+    callback=seconds_of,
     default="15s",
+    metavar="TIME",
     show_default=True,
     help="Time between two scrapes; windows of the rules follow from it.",
 )
@@ -71,7 +68,8 @@ class Band(click.ParamType):
 )
 @click.option(
     "--band",
-    type=Band(),
+    callback=band_of,
+    metavar="LOW,HIGH",
     help="Ratios of measured to predicted time without an alert, such as 0.8,1.25; without it, the error band of the "
     "prediction.",
 )
