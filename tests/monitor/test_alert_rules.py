@@ -214,7 +214,6 @@ def test_alerts(tmp_path: Path, config: MonitorConfig) -> None:
     assert failures(tmp_path, [case for case in CASES if case.config == config]) == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cases", [SLOWDOWNS, OWN_BAND], ids=["prediction", "own band"])
 def test_slowdowns(tmp_path: Path, cases: list[Case]) -> None:
     assert failures(tmp_path, cases) == ""
