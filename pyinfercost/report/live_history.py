@@ -178,6 +178,7 @@ def _totals(interval: Interval) -> dict[str, Any]:
         "end_s": interval.end_s,
         "duration_s": interval.duration_s,
         "known": interval.known,
+        "unknown_s": interval.unknown_s,
         "requests": {outcome: interval.count("requests", outcome) for outcome in OUTCOMES},
         **{name: interval.count(name) for name in _COUNTS},
         "cost_usd": of_uses(interval, "cost_usd"),

@@ -17,6 +17,13 @@ function beside(value, planned, what, words) {
   return [`plan ${words(planned)}${near ? "" : ` (${signedPercent(ratio)})`}`, what === "money" && !near ? (ratio > 1 ? "over" : "under") : ""];
 }
 
+/* Failures above 1 % stand before the plan. */
+function requestsBeside(now) {
+  const failed = now.requests_per_s > 0 ? now.failed_per_s / now.requests_per_s : 0;
+  if (failed > 0.01) return [`${percent(failed)} failed`, "over"];
+  return beside(now.requests_per_s, now.planned_requests_per_s, "load", digits3);
+}
+
 function cardsOf(told) {
   const now = told.lately || {};
   const all = told.whole || {};
@@ -25,21 +32,20 @@ function cardsOf(told) {
     ["USD per h", money(now.usd_per_h), ...beside(now.usd_per_h, now.planned_usd_per_h, "money", money)],
     ["USD for 10^6 generated tokens", money(now.usd_per_million_tokens), ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money)],
     ["USD for 1,000 requests", known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null), "", ""],
-    ["requests per s", amountOf(now.requests_per_s), ...(known(now.failed_per_s) && now.failed_per_s > 0 ? [`${digits3(now.failed_per_s)} per s failed`, "over"] : beside(now.requests_per_s, now.planned_requests_per_s, "load", digits3))],
+    ["requests per s", amountOf(now.requests_per_s), ...requestsBeside(now)],
     ["generated tokens per s", amountOf(now.output_tokens_per_s), known(now.prompt_tokens_per_s) ? `prompts ${digits3(now.prompt_tokens_per_s)}` : "", ""],
-    ["time to the first token, p99", latencyOf(now.ttft_p99_s), known(now.ttft_p50_s) ? `median ${quantity3(now.ttft_p50_s)}` : "", ""],
-    ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${quantity3(now.tpot_p50_s)}` : "", ""],
-    ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${quantity3(now.request_p50_s)}` : "", ""],
+    ["time to the first token, p99", latencyOf(now.ttft_p99_s), known(now.ttft_p50_s) ? `median ${timed(now.ttft_p50_s)}` : "", ""],
+    ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${timed(now.tpot_p50_s)}` : "", ""],
+    ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${timed(now.request_p50_s)}` : "", ""],
     ["of paid time busy", known(now.busy_share) ? percent(now.busy_share) : null, known(all.busy_share) ? `${percent(all.busy_share)} in ${hoursText(told)}` : "", ""],
     ["measured / predicted", amountOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""],
   ].filter(([, value]) => value !== null);
 }
 
-const digits3 = (value) => (value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
-const quantity3 = (value) => quantity(Number(value.toPrecision(3)), "s").replace(/(\.\d*?)0+ /, "$1 ").replace(/\. /, " ");
 const money = (value) => (known(value) ? (value >= 100 ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3)))) : null);
 const amountOf = (value) => (known(value) ? digits3(value) : null);
-const latencyOf = (value) => (known(value) ? quantity3(value) : null);
+const latencyOf = (value) => (known(value) ? timed(value) : null);
+const spanOf = (value) => (!known(value) ? "" : value < 600 ? timed(value) : `${digits3(value / 3600)} h`);
 const whole = (value) => (known(value) ? Math.round(value).toLocaleString("en") : null);
 
 /* Hours that are shown: those that were asked for, or fewer if the history is younger. */
@@ -125,23 +131,21 @@ function drawParts(told) {
   byId("parts-panel").hidden = !told.parts.length;
   const outside = (inside) => (inside === false ? "outside" : "");
   drawTable(byId("parts"), PART_HEADS, told.parts.map((each) => [
-    [each.part], [latencyOf(each.measured_s) || ""], [latencyOf(each.predicted_s) || ""], [amountOf(each.measured_to_predicted) || "", outside(each.in_band)],
+    [each.part], [spanOf(each.measured_s)], [spanOf(each.predicted_s)], [amountOf(each.measured_to_predicted) || "", outside(each.in_band)],
     [known(each.predicted_low) ? `${digits3(each.predicted_low)} to ${digits3(each.predicted_high)}` : ""],
     [amountOf(each.lately) || "", outside(each.lately_in_band)], [amountOf(each.measured_to_first) || ""],
   ]));
 }
 
 function drawHealth(told) {
-  const gaps = store.rows.filter((row) => !cell(row, "known"));
-  const reasons = new Map();
-  for (const row of gaps) reasons.set(cell(row, "reason"), (reasons.get(cell(row, "reason")) || 0) + cell(row, "end_s") - cell(row, "start_s"));
+  const reasons = [...new Set(store.rows.map((row) => cell(row, "reason")).filter(Boolean))];
   const all = told.whole || {};
   drawPairs(byId("health"), [
     ["samples", `every ${digits3(told.interval_s)} s`],
     ["observed server", told.state === "down" ? "does not answer" : known((told.lately || {}).up) ? "answers" : null],
     ["restarts", all.restarts > 0 ? whole(all.restarts) : null],
     ["last error", told.failure],
-    ["nothing is known", [...reasons].map(([reason, seconds]) => `${duration(seconds)}: ${reason}`).join("; ")],
+    ["without data", all.unknown_s > 0 ? `${duration(all.unknown_s)} (${reasons.join("; ")})` : ""],
     ["records not kept", all.dropped_records > 0 ? whole(all.dropped_records) : null],
     ["not measured", charts.filter((chart) => chart.panel.hidden).map((chart) => chart.title.toLowerCase()).join(", ")],
   ]);
