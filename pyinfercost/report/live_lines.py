@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._escapes import visible
-from ..results.live_history import of_uses
+from ..results.live_history import PLAN_TOLERANCE, of_uses
 from ..results.units import quantity, significant
 from .layout import ALARM
 
@@ -73,6 +73,30 @@ def lines_of(history: LiveHistory) -> list[Line]:
             beside, alarming = row.beside(now)
             found.append(Line(row.name, text, row.curve, row.show, beside, alarming, row.rank))
     return found
+
+
+def alerts_of(history: LiveHistory) -> list[str]:
+    """Return what needs a look: figures of the last minutes that are worse than the plan or the band, then events."""
+    now = history.lately
+    if now is None:
+        return []
+    lines = [f"{line.name}: {line.now}, {line.beside}" for line in lines_of(history) if line.alarming]
+    return [*lines, *events_of(history)]
+
+
+def events_of(history: LiveHistory) -> list[str]:
+    """Return what went wrong in the last minutes beside the figures: restarts, and failures of the observer."""
+    now = history.lately
+    if now is None:
+        return []
+    counts = {
+        "restarts of the observed server": now.count("restarts"),
+        "readings of the server that failed": now.count("scrapes", "error"),
+        "records that were not kept": now.count("dropped_records"),
+        "deliveries of exporters that failed": now.count("exporter_errors"),
+    }
+    when = f"in the last {duration_text(now.duration_s)}"
+    return [f"{what} {when}: {short(count)}" for what, count in counts.items() if count]
 
 
 def state_text(history: LiveHistory) -> tuple[str, str]:
@@ -180,7 +204,7 @@ def _planned(curve: Curve, plan: str, *, costs: bool = False) -> Callable[[Inter
             return "", False
         more = value / planned - 1
         change = f" ({100 * more:+.0f} %)" if abs(more) >= _NEAR else ""
-        return f"plan {short(planned)}{change}", costs and more >= _NEAR
+        return f"plan {short(planned)}{change}", costs and more > PLAN_TOLERANCE
 
     return beside
 
@@ -202,6 +226,10 @@ def _uses(interval: Interval) -> tuple[str, bool]:
 def _predicted(interval: Interval) -> tuple[str, bool]:
     text = band_text(interval.to_predicted("predicted_low_s"), interval.to_predicted("predicted_high_s"))
     outside = interval.in_band() is False
+    if not outside and len(interval.parts) > 1:  # a part may be outside where the sum is not
+        found = [part for part in interval.parts if interval.in_band(part) is False]
+        if found:
+            return f"OUTSIDE: {visible(', '.join(found))}", True
     return (f"band {text}{', OUTSIDE' if outside else ''}" if text else ""), outside
 
 
@@ -227,13 +255,13 @@ _ROWS = (
         _planned(lambda each: each.usd_per_h(), "planned_usd_per_h", costs=True),
     ),
     _Row(
-        "10^6 output tokens",
+        "cost per 1M tokens",
         3,
         lambda each: each.usd_per_million_tokens,
         _unit("USD"),
         _planned(lambda each: each.usd_per_million_tokens, "planned_usd_per_million_tokens", costs=True),
     ),
-    _Row("1,000 requests", 3, _usd_per_thousand, _unit("USD")),
+    _Row("cost per 1k requests", 3, _usd_per_thousand, _unit("USD")),
     _Row("requests", 0, _rate("requests"), _unit("/s"), _requests),
     _Row("output tokens", 2, _rate("output_tokens"), _unit("/s")),
     _Row("prompt tokens", 6, _rate("prompt_tokens"), _unit("/s")),

@@ -15,6 +15,7 @@ from .live_lines import (
     Line,
     about_text,
     band_text,
+    events_of,
     lines_of,
     ratio_text,
     spent_text,
@@ -99,7 +100,8 @@ class LiveView:
         latest = self._history.latest
         found = [unknown] if unknown else []
         found += [] if latest is None else [f"note: {visible(each)}" for each in latest.notes]
-        return [_one_line(each, "dim") for each in found]
+        events = [_one_line(each, ALARM) for each in events_of(self._history)]
+        return [*events, *(_one_line(each, "dim") for each in found)]
 
 
 def history_view(history: LiveHistory) -> LiveView:
@@ -141,6 +143,7 @@ def history_layout(history: LiveHistory) -> Layout:
         )
     unknown = unknown_text(history)
     notes = [] if history.latest is None else history.latest.notes
+    found += [Note(each, ALARM) for each in events_of(history)]
     return [*found, *(Note(visible(each)) for each in (*([unknown] if unknown else []), *notes))]
 
 

@@ -10,6 +10,9 @@ from .live import Distribution, Series, Snapshot
 from .live_figures import LIVE_FIGURES, OUTCOMES, USES
 from .result import Result
 
+PLAN_TOLERANCE = 0.1
+"""Share by which money may exceed the plan."""
+
 _HOUR_S = 3600.0
 _MILLION = 1e6
 _SERIES = {

@@ -2,13 +2,16 @@
 const WIDE = 2000;
 const HIGH = 500;
 const TICKS = 4;
-const STEPS_S = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
 /* Three significant digits, enough to compare and easy to read. */
 const digits3 = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
 const rounded = (value, unit) => quantity(value, unit).replace(/^-?[\d.]+/, (found) => digits3(Number(found)));
 const timed = (value) => rounded(value, "s");
 const watts = (value) => rounded(value, "W");
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+const money = (value) => (known(value) ? (value >= 100 ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3)))) : null);
+const ratioText = (value) => value.toFixed(2);
 const sharePercent = (value) => `${digits3(100 * value)} %`;
 
 const latency = (name, title) => ({
@@ -17,9 +20,18 @@ const latency = (name, title) => ({
 });
 const CHARTS = [
   {
-    title: "Cost", unit: "USD per h", show: digits3,
+    title: "Cost", unit: "USD per h", show: money,
     areas: [["busy_usd_per_h", "busy", "busy"], ["idle_usd_per_h", "idle", "idle"], ["cold_usd_per_h", "cold", "cold"]],
     lines: [["planned_usd_per_h", "plan", "plan", "dashed"]],
+  },
+  {
+    title: "Measured / predicted", unit: "ratio", show: ratioText, even: 1,
+    band: ["predicted_low", "predicted_high", "predicted band"],
+    lines: [["measured_to_predicted", "measured", "busy"], ["measured_to_first", "drift", "high", "dashed"]],
+  },
+  {
+    title: "Cost per million generated tokens", unit: "USD", show: money, typical: true,
+    lines: [["usd_per_million_tokens", "measured", "busy"], ["planned_usd_per_million_tokens", "plan", "plan", "dashed"]],
   },
   {
     title: "Requests", unit: "per s", show: digits3,
@@ -38,22 +50,12 @@ const CHARTS = [
     title: "Utilization", unit: "", show: percent, tick: sharePercent,
     lines: [["busy_share", "busy", "busy"], ["mfu_share", "MFU", "middle"], ["mbu_share", "MBU", "high"]],
   },
-  {
-    title: "Measured / predicted", unit: "ratio", show: digits3, even: 1,
-    band: ["predicted_low", "predicted_high", "predicted band"],
-    lines: [["measured_to_predicted", "measured", "busy"], ["measured_to_first", "drift", "high", "dashed"]],
-  },
-  {
-    title: "Cost of 10^6 generated tokens", unit: "USD", show: digits3, typical: true,
-    lines: [["usd_per_million_tokens", "measured", "busy"], ["planned_usd_per_million_tokens", "plan", "plan", "dashed"]],
-  },
   { title: "Requests at once", unit: "", show: digits3, lines: [["in_flight", "in service", "busy"], ["waiting", "waiting", "late"]] },
   { title: "KV cache in use", unit: "", show: percent, tick: sharePercent, top: 1, lines: [["kv_cache_use_share", "blocks in use", "busy"]] },
   { title: "Power", unit: "", show: watts, tick: watts, lines: [["power_w", "power", "busy"]] },
-  { title: "Replicas", unit: "", show: digits3, lines: [["replicas", "observed", "busy"], ["planned_replicas", "plan", "plan", "dashed"]] },
+  { title: "Replicas", unit: "", show: digits3, step: 1, lines: [["replicas", "observed", "busy"], ["planned_replicas", "plan", "plan", "dashed"]] },
 ];
 
-const known = (value) => typeof value === "number" && Number.isFinite(value);
 const namesOf = (chart) => [...(chart.areas || []), ...chart.lines].map(([name]) => name);
 
 /* A chart with the elements that it updates. */
@@ -96,10 +98,10 @@ function makeChart(chart, place, at) {
   return made;
 }
 
-/* Round numbers from 0 to at least `most`. */
-function ticksTo(most) {
+/* Round numbers from 0 to at least `most`, no closer together than `least`. */
+function ticksTo(most, least = 0) {
   if (!(most > 0)) return [0, 1];
-  const raw = most / TICKS;
+  const raw = Math.max(most / TICKS, least);
   const base = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * base).find((size) => size >= raw * (1 - 1e-9));
   return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, number) => Number((number * step).toPrecision(6)));
@@ -118,7 +120,7 @@ function timeTicks([from, to]) {
   const found = [];
   for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to; at += step) {
     const date = new Date(1000 * at);
-    found.push([at, step >= 86400 ? date.toLocaleDateString("en", { weekday: "short", day: "numeric" }) : moment(at)]);
+    found.push([at, step >= 86400 ? date.toLocaleDateString("en", { weekday: "short", day: "numeric" }) : step < 60 ? moment(at) + date.toLocaleTimeString("en-GB").slice(5) : moment(at)]);
   }
   return found;
 }
@@ -202,7 +204,7 @@ function updateChart(chart, rows, span) {
   if (areas.length) values.push(...rows.map(stackOf(areas, areas.length)).filter(known));
   if (chart.band) values.push(...rows.map((row) => cell(row, chart.band[1])).filter(known));
   const most = chart.top || (values.length ? (chart.typical ? typicalMost(values) : Math.max(...values, chart.even || 0)) : 0);
-  const ticks = ticksTo(most);
+  const ticks = ticksTo(most, chart.step);
   const high = ticks[ticks.length - 1];
   const y = (value) => Math.round(HIGH * (1 - Math.min(1, Math.max(0, value / high))));
   const { parts } = chart;
