@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import floor, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import Range, number
+from .._checks import Range, number, shown
 from .._escapes import visible
 from ..errors import InputError
 from ..results.live_figures import COUNTER, LIVE_FIGURES
@@ -360,9 +360,24 @@ def _joined_to(step_s: float, intervals: list[Interval], since: int) -> list[Int
 
 def _checked(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without values that are no finite numbers, and without figures that no page shows."""
-    values = {name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and isfinite(value)}
-    distributions = {name: value for name, value in snapshot.distributions.items() if name.figure in _HISTOGRAMS}
+    if not _is_finite(snapshot.time_s):
+        raise InputError(f"the time of a snapshot is {shown(snapshot.time_s)}; expected seconds since 1970")
+    values = {
+        name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and _is_finite(value)
+    }
+    distributions = {
+        name: value
+        for name, value in snapshot.distributions.items()
+        if name.figure in _HISTOGRAMS and _is_finite(value.total) and all(map(_is_finite, value.bounds))
+    }
     return replace(snapshot, values=values, distributions=distributions)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except (TypeError, OverflowError):  # an observer of the caller may have anything
+        return False
 
 
 def _is_counter(name: Series) -> bool:

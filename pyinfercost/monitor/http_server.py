@@ -337,7 +337,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _without_token(self, path: str) -> _Answer:
         if path == "/":
             return _html(login_page(), HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
-        return _plain(HTTPStatus.UNAUTHORIZED, "A token is needed: Authorization: Bearer ...", WWW_Authenticate="Bearer")
+        return _plain(
+            HTTPStatus.UNAUTHORIZED, "A token is needed: Authorization: Bearer ...", WWW_Authenticate="Bearer"
+        )
 
     def _history(self, query: Mapping[str, str]) -> _Answer:
         histories = self.server.histories

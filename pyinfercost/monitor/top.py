@@ -37,7 +37,7 @@ def top(
     console: Console | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Show the last hours of an observer on a terminal until Ctrl-C; without a terminal, print them once.
+    """Show the last hours of an observer on a terminal until Ctrl-C; to a file, a pipe or a dumb terminal they are printed once.
 
     Args:
         observed: An observer, whose history begins here, or a history that is sampled already.
@@ -66,17 +66,22 @@ def top(
         if ended.wait(min(_FIRST_S, interval_s)):
             return
         with history:
-            if not shown.is_terminal:
+            if not _is_screen(shown):
                 history.sample()
             _show(history, hours, refresh_s, shown, ended)
     except KeyboardInterrupt:  # the way to end it
         return
 
 
+def _is_screen(console: Console) -> bool:
+    """Return whether a console can be drawn over: it is neither a file nor a terminal without cursor addressing."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
 def _show(history: History, hours: float | None, refresh_s: float, console: Console, ended: threading.Event) -> None:
     from rich.live import Live
 
-    if not console.is_terminal:
+    if not _is_screen(console):
         console.print(LiveView(history.read(hours)))
         return
     try:

@@ -23,7 +23,7 @@ _FEW = 1.5  # units of a time below which the smaller unit is shown
 _NEAR = 0.005
 _THOUSAND = 1000
 _FAILED = 0.01
-_STATES = {"live": "bold green", "waiting": "bold", "stale": ALARM, "down": ALARM}
+_STATES = {"live": "bold", "waiting": "bold", "stale": ALARM, "down": ALARM}
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,16 @@ def lines_of(history: LiveHistory) -> list[Line]:
         value = row.curve(now)
         if value is not None:
             before = row.before(now) if row.before else None
-            text = row.show(value) if before is None else f"{row.show(before)} / {row.show(value)}"
+            text = row.show(value) if before is None else _pair(row.show(before), row.show(value))
             beside, alarming = row.beside(now)
             found.append(Line(row.name, text, row.curve, row.show, beside, alarming, row.rank))
     return found
+
+
+def _pair(one: str, other: str) -> str:
+    """Return two quantities, with the unit once if it is the same: `13.2 / 19.3 ms`, `0 / 19.3 ms`."""
+    number, _, unit = one.rpartition(" ")
+    return f"{number} / {other}" if other.endswith(f" {unit}") else f"{one} / {other}"
 
 
 def alerts_of(history: LiveHistory) -> list[str]:
@@ -230,7 +236,7 @@ def _predicted(interval: Interval) -> tuple[str, bool]:
         found = [part for part in interval.parts if interval.in_band(part) is False]
         if found:
             return f"OUTSIDE: {visible(', '.join(found))}", True
-    return (f"band {text}{', OUTSIDE' if outside else ''}" if text else ""), outside
+    return (f"{'OUTSIDE' if outside else 'band'} {text}" if text else ""), outside
 
 
 def _usd_per_thousand(interval: Interval) -> float | None:
@@ -243,7 +249,7 @@ def _items(interval: Interval) -> float | None:
 
 
 def _latency(name: str, figure: str, rank: int) -> _Row:
-    return _Row(f"{name} p50 / p99", rank, _percentile(figure, 99), _quantity("s"), before=_percentile(figure, 50))
+    return _Row(f"{name} p50/p99", rank, _percentile(figure, 99), _quantity("s"), before=_percentile(figure, 50))
 
 
 _ROWS = (
@@ -266,8 +272,8 @@ _ROWS = (
     _Row("output tokens", 2, _rate("output_tokens"), _unit("/s")),
     _Row("prompt tokens", 6, _rate("prompt_tokens"), _unit("/s")),
     _Row("items", 4, _items, _unit("/s")),
-    _latency("first token", "ttft_s", 1),
-    _latency("further token", "tpot_s", 1),
+    _latency("TTFT", "ttft_s", 1),
+    _latency("TPOT", "tpot_s", 1),
     _latency("request", "request_s", 3),
     _latency("wait", "queue_wait_s", 8),
     _Row("busy", 0, lambda each: each.busy_share, _share, _uses),

@@ -35,7 +35,9 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _PLAIN = "_.:-=+*#"
 _LEAST_CURVE = 8
 _MOST_CURVE = 96
-_GAPS = 6  # columns between those of the table
+_GAP = 2  # between columns of the table
+_LEAST_BESIDE = 6
+_MOST_EVENTS = 2  # lines of the head
 _ALL = 10_000  # lines of a view that no terminal bounds
 
 
@@ -93,6 +95,7 @@ class LiveView:
         title.append(f" {about}" if about else "", "not bold dim")
         spent = spent_text(self._history)
         found = [title, _one_line(words, style)]
+        found += [_one_line(each, ALARM) for each in events_of(self._history)[:_MOST_EVENTS]]
         return [*found, *([_one_line(f"spent: {spent}", "")] if spent else []), Text()]
 
     def _notes(self) -> list[Text]:
@@ -100,8 +103,7 @@ class LiveView:
         latest = self._history.latest
         found = [unknown] if unknown else []
         found += [] if latest is None else [f"note: {visible(each)}" for each in latest.notes]
-        events = [_one_line(each, ALARM) for each in events_of(self._history)]
-        return [*events, *(_one_line(each, "dim") for each in found)]
+        return [_one_line(each, "dim") for each in found]
 
 
 def history_view(history: LiveHistory) -> LiveView:
@@ -181,18 +183,27 @@ def _range(history: LiveHistory, line: Line) -> tuple[str, str]:
 
 
 def _figures(history: LiveHistory, lines: Sequence[Line], width: int, marks: str) -> Grid:
-    """Return the table of figures; the curves take what the columns beside them leave."""
-    wide = [max((len(text) for text in column), default=0) for column in _texts(lines)]
-    room = min(_MOST_CURVE, width - sum(wide) - _GAPS)
-    grid = Grid.grid(padding=(0, 2, 0, 0))
+    """Return the table of figures. Values are whole; comparisons and curves take what is left, or are left out."""
+    names, values, others = (max((len(text) for text in texts), default=0) for texts in _texts(lines))
+    left = width - names - values - _GAP
+    beside = min(others, left - _GAP)
+    curve = min(_MOST_CURVE, left - beside - 2 * _GAP)
+    grid = Grid.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(no_wrap=True, overflow="ellipsis")
-    grid.add_column(no_wrap=True, justify="right", overflow="ellipsis")
-    grid.add_column(no_wrap=True, overflow="ellipsis")
+    grid.add_column(no_wrap=True, justify="right", min_width=values)
+    grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True)
     for line in lines:
-        curve = curve_text(history, line, room, marks) if room >= _LEAST_CURVE else ""
-        style = ALARM if line.alarming else "dim"
-        grid.add_row(line.name, Text(line.now, "bold"), Text(line.beside, style), Text(curve, "cyan"))
+        cells: list[RenderableType] = [line.name, Text(line.now, "bold")]
+        if beside >= _LEAST_BESIDE:
+            text = Text(line.beside, ALARM if line.alarming else "dim")
+            text.truncate(beside, overflow="ellipsis")
+            cells.append(text)
+        elif left > _GAP:
+            cells.append(Text("!" if line.alarming else "", ALARM))
+        if curve >= _LEAST_CURVE:
+            cells.append(Text(curve_text(history, line, curve, marks), "dim"))
+        grid.add_row(*cells)
     return grid
 
 
