@@ -37,7 +37,9 @@ def top(
     console: Console | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Show the last hours of an observer on a terminal until Ctrl-C; to a file, a pipe or a dumb terminal they are printed once.
+    """Show the last hours of an observer on a terminal until Ctrl-C.
+
+    To a file, a pipe or a terminal without cursor addressing they are printed once.
 
     Args:
         observed: An observer, whose history begins here, or a history that is sampled already.
