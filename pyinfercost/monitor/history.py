@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import floor, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import Range, number
+from .._checks import Range, number, shown
 from .._escapes import visible
 from ..errors import InputError
 from ..results.live_figures import COUNTER, LIVE_FIGURES
@@ -224,6 +224,7 @@ class History:
             gauges=_few(gauges),
             distributions=distributions,
             reason=reason,
+            unknown_s=duration_s if reason else 0.0,
         )
 
     def _age(self, now_s: float) -> None:
@@ -240,8 +241,10 @@ class History:
         """Return the last hours.
 
         Args:
-            hours: Hours to return at most; None for the window. There are seven windows at most.
-            since: Only intervals with a larger number are returned; `whole` and `lately` do not depend on it.
+            hours: Hours to return at most; None for the window. There are seven windows at most. Intervals are joined
+                to about 288 of one length; the last one may be shorter.
+            since: Only intervals with a larger number are returned, which replace those that they overlap; `whole` and
+                `lately` do not depend on it.
 
         Returns:
             The intervals with Unix times, their sums, and the newest snapshot.
@@ -261,7 +264,8 @@ class History:
         kept = [each for each in kept if each.end_s > end_s - _HOUR_S * hours]
         lately_s = max(_LATELY_S, _LATELY * self.interval_s)
         whole, lately = self._whole(hours, kept), joined([each for each in kept if each.end_s > end_s - lately_s])
-        placed = [replace(each, end_s=each.end_s + shift_s) for each in kept if each.number > since]
+        shown = _joined_to(max(self.interval_s, _HOUR_S * hours / _MIDDLE), kept, since)
+        placed = [replace(each, end_s=each.end_s + shift_s) for each in shown]
         return replace(
             head,
             hours=hours,
@@ -322,27 +326,58 @@ class _Level:
     def hand_on(self, above: _Level, now_s: float) -> None:
         """Join what is older than this level keeps, or more than it holds, to intervals of the level above."""
         while self.intervals:
-            place = floor(self.intervals[0].end_s / above.step_s)
+            place = _place(self.intervals[0], above.step_s)
             complete = (place + 1) * above.step_s <= now_s - self.keep_s
             if not complete and len(self.intervals) <= 2 * _FINE:
                 return
             group = [self.intervals.popleft()]
-            while self.intervals and _fits(group[0], self.intervals[0], place, above.step_s):
+            while self.intervals and _fits(group[0], self.intervals[0], above.step_s):
                 group.append(self.intervals.popleft())
             above.intervals.append(joined(group) if len(group) > 1 else group[0])
 
 
-def _fits(first: Interval, other: Interval, place: int, step_s: float) -> bool:
-    """Return whether an interval is of the same step. A gap longer than a step stays a gap."""
+def _place(interval: Interval, step_s: float) -> int:
+    """Return the number of the step that has the middle of an interval."""
+    return floor((interval.end_s - interval.duration_s / 2) / step_s)
+
+
+def _fits(first: Interval, other: Interval, step_s: float) -> bool:
+    """Return whether two intervals are of the same step. A gap longer than a step stays a gap."""
     long_gap = any(not each.known and each.duration_s > step_s for each in (first, other))
-    return not long_gap and floor(other.end_s / step_s) == place
+    return not long_gap and _place(first, step_s) == _place(other, step_s)
+
+
+def _joined_to(step_s: float, intervals: list[Interval], since: int) -> list[Interval]:
+    """Return intervals joined to steps, those that end with a number above `since`."""
+    groups: list[list[Interval]] = []
+    for each in intervals:
+        if groups and _fits(groups[-1][0], each, step_s):
+            groups[-1].append(each)
+        else:
+            groups.append([each])
+    return [joined(group) if len(group) > 1 else group[0] for group in groups if group[-1].number > since]
 
 
 def _checked(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without values that are no finite numbers, and without figures that no page shows."""
-    values = {name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and isfinite(value)}
-    distributions = {name: value for name, value in snapshot.distributions.items() if name.figure in _HISTOGRAMS}
+    if not _is_finite(snapshot.time_s):
+        raise InputError(f"the time of a snapshot is {shown(snapshot.time_s)}; expected seconds since 1970")
+    values = {
+        name: value for name, value in snapshot.values.items() if name.figure in LIVE_FIGURES and _is_finite(value)
+    }
+    distributions = {
+        name: value
+        for name, value in snapshot.distributions.items()
+        if name.figure in _HISTOGRAMS and _is_finite(value.total) and all(map(_is_finite, value.bounds))
+    }
     return replace(snapshot, values=values, distributions=distributions)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return isfinite(value)
+    except (TypeError, OverflowError):  # an observer of the caller may have anything
+        return False
 
 
 def _is_counter(name: Series) -> bool:

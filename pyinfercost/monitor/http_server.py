@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -21,7 +22,7 @@ from ..errors import FileAccessError, InputError, UnknownNameError
 from ..report.documents import as_json
 from ..report.html.live_page import HtmlPage, live_page, login_page
 from .history import INTERVAL_S, WINDOW_H, History
-from .listening import LISTEN, Address, Gate, ListenError, OpenServerWarning, checked_token, parse_listen
+from .listening import ADDRESS, Address, Gate, ListenError, OpenServerWarning, checked_token, parse_address
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,73 +57,112 @@ class LivePage:
         self,
         observers: Observer | Sequence[Observer],
         *,
-        listen: str = LISTEN,
+        address: str = ADDRESS,
         token: str | None = None,
         metrics: Metrics | None = None,
         interval_s: float = INTERVAL_S,
         window_h: float = WINDOW_H,
     ) -> None:
-        """Listen, and begin to sample.
+        """Check the settings; `start` or a `with` statement begins to serve.
 
         Args:
-            observers: One observer or several; the page has one at a time.
-            listen: `HOST:PORT`; without a host only this machine can connect, and port 0 takes a free one.
-            token: What requests must have, as `Authorization: Bearer` or once as `?token=`; None for no check.
+            observers: One observer or several; the page shows one at a time.
+            address: `HOST:PORT`; without a host only this machine can connect, and port 0 takes a free one.
+            token: What requests must have as `Authorization: Bearer`; a browser is asked for it. None for no check.
             metrics: Makes `/metrics`; without it there is no such address.
             interval_s: Seconds between samples.
             window_h: Hours of the window.
 
         Raises:
-            ListenError: The address or the token is invalid.
-            FileAccessError: The address is in use or not of this machine.
+            ListenError: The address or the token is invalid, or there is no observer.
             HistoryError: The interval or the window is out of range.
         """
         found = observers if isinstance(observers, Sequence) else (observers,)
         if not found:
             raise ListenError("observers is empty; expected at least one")
-        address = parse_listen(listen)
-        histories = [History(each, interval_s=interval_s, window_h=window_h) for each in found]
-        checked = None if token is None else checked_token(token, "the token")
-        self._server = _Server(address, histories, checked, metrics)
-        if checked is None and not address.is_local:
+        self.address = parse_address(address)
+        self.histories = tuple(History(each, interval_s=interval_s, window_h=window_h) for each in found)
+        self._token = None if token is None else checked_token(token, "the token")
+        self._metrics = metrics
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def start(self) -> Self:
+        """Listen, and begin to sample, in threads that end with the process. A second call has no effect.
+
+        Raises:
+            FileAccessError: The address is in use or not of this machine.
+            ListenError: The page was closed.
+        """
+        if self._closed:
+            raise ListenError("this page was closed; create another one")
+        if self._server is not None:
+            return self
+        self._server = _Server(self.address, self.histories, self._token, self._metrics)
+        if self._token is None and not self.address.is_local:
             warnings.warn(
-                f"the page at {address} can be read by every machine that reaches it; set a token, or listen on "
+                f"the page at {self.address} can be read by every machine that reaches it; set a token, or listen on "
                 "127.0.0.1 and forward the port by ssh -L",
                 OpenServerWarning,
                 stacklevel=2,
             )
-        self.histories = tuple(each.start() for each in histories)
+        for each in self.histories:
+            each.start()
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_S,), name="pyinfercost-live-page", daemon=True
         )
         self._thread.start()
+        _PAGES.add(self)
+        return self
 
     @property
     def port(self) -> int:
-        """Port that it listens on."""
-        return int(self._server.server_address[1])
+        """Port that it listens on; before `start` the one that was given."""
+        return self.address.port if self._server is None else int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
         """Address of the page for a browser on this machine, without the token."""
-        host = self._server.address.host
+        host = self.address.host
         return f"http://{Address('localhost' if host in ('', '0.0.0.0', '::') else host, self.port)}/"
 
     def close(self) -> None:
-        """Stop listening and sampling, and end all connections."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=1.0)
+        """Stop listening and sampling, and end all connections. A second call has no effect."""
+        server, self._server, self._closed = self._server, None, True
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
         for each in self.histories:
             each.close()
 
     def __enter__(self) -> Self:
-        return self
+        return self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _after_fork(self) -> None:
+        """Leave the port to the parent: the threads that serve it are there alone."""
+        if self._server is not None:
+            self._server.socket.close()
+        self._server, self._thread, self.histories, self._closed = None, None, (), True
+
+
+_PAGES: weakref.WeakSet[LivePage] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for page in list(_PAGES):
+        page._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class _Connection:
@@ -157,7 +197,6 @@ class _Server(ThreadingTCPServer):
         self.histories = histories
         self.observers = [each.observer for each in histories]
         self.metrics = metrics
-        self.gate = Gate(token, address)
         self.address_family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self._open: dict[socket.socket, _Connection] = {}
         self._lock = threading.Lock()
@@ -166,6 +205,7 @@ class _Server(ThreadingTCPServer):
         except (OSError, UnicodeError) as failed:
             reason = getattr(failed, "strerror", None) or failed
             raise FileAccessError(f"cannot listen at {address}: {reason}; name another address or port") from failed
+        self.gate = Gate(token, Address(address.host, int(self.server_address[1])))
 
     def of(self, request: Any) -> _Connection:
         """Return the state of a connection."""
@@ -238,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "pyinfercost"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing: addresses may have a token."""
+        """Log nothing: a client could put a token into an address."""
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer what is no request, without repeating any of it."""
@@ -282,12 +322,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/health":
             return self._health()
         if not gate.accepts(self._header("Authorization"), self._header("Cookie")):
-            return self._without_token(path, query)
+            return self._without_token(path)
         if path == "/login":  # asked with the token in the header
             return _Answer(HTTPStatus.NO_CONTENT, b"", "text/plain", {"Set-Cookie": gate.set_cookie})
         if path == "/":
-            if "token" in query:  # it must not stay in the address bar
-                return _plain(HTTPStatus.SEE_OTHER, "", Location="/")
             return _html(live_page())
         if path == "/api/history.json":
             return self._history(query)
@@ -296,16 +334,11 @@ class _Handler(BaseHTTPRequestHandler):
             return _Answer(HTTPStatus.OK, body, kind)
         return _plain(HTTPStatus.NOT_FOUND, "There is no such page; / is the live page.")
 
-    def _without_token(self, path: str, query: Mapping[str, str]) -> _Answer:
-        gate = self.server.gate
-        if path == "/" and gate.accepts_token(query.get("token", "")):
-            headers = {"Location": "/", "Set-Cookie": gate.set_cookie}
-            return _Answer(HTTPStatus.SEE_OTHER, b"", "text/plain", headers)
-        headers = {"WWW-Authenticate": "Bearer"}
+    def _without_token(self, path: str) -> _Answer:
         if path == "/":
-            return _html(login_page(), HTTPStatus.UNAUTHORIZED, headers)
-        return _Answer(
-            HTTPStatus.UNAUTHORIZED, b"A token is needed: Authorization: Bearer ...\n", "text/plain", headers
+            return _html(login_page(), HTTPStatus.UNAUTHORIZED, {"WWW-Authenticate": "Bearer"})
+        return _plain(
+            HTTPStatus.UNAUTHORIZED, "A token is needed: Authorization: Bearer ...", WWW_Authenticate="Bearer"
         )
 
     def _history(self, query: Mapping[str, str]) -> _Answer:

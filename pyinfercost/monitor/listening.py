@@ -15,7 +15,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from os import PathLike
 
-LISTEN = "127.0.0.1:9400"
+ADDRESS = "127.0.0.1:9400"
 """Address by default."""
 
 TOKEN_VARIABLE = "PYINFERCOST_MONITOR_TOKEN"
@@ -24,7 +24,6 @@ TOKEN_VARIABLE = "PYINFERCOST_MONITOR_TOKEN"
 _PORT = Range(0, 65535)
 _LEAST_TOKEN = 16  # characters
 _DAY_S = 86_400
-_LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 class ListenError(InputError):
@@ -49,28 +48,25 @@ class Address(NamedTuple):
     @property
     def is_local(self) -> bool:
         """Whether only this machine reaches it."""
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return _is_local(self.host)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def parse_listen(value: object) -> Address:
+def parse_address(value: object) -> Address:
     """Return the address of a text: `9400`, `:9400`, `0.0.0.0:9400`, `[::1]:9400`; without a host it is local.
 
     Raises:
         ListenError: It is no address.
     """
-    given = text(value, "listen", ListenError).strip()
+    given = text(value, "address", ListenError).strip()
     host, colon, port = given.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host or "[" in host or (not colon and not port.isdigit()):
-        raise ListenError(f"listen is {shown(given)}; expected HOST:PORT, such as {LISTEN} or [::1]:9400")
-    return Address(host or "127.0.0.1", whole_in(port, "the port of listen", _PORT, ListenError))
+        raise ListenError(f"address is {shown(given)}; expected HOST:PORT, such as {ADDRESS} or [::1]:9400")
+    return Address(host or "127.0.0.1", whole_in(port, "the port of address", _PORT, ListenError))
 
 
 def read_token(path: str | PathLike[str] | None = None) -> str | None:
@@ -118,7 +114,7 @@ class Gate:
         A page of somebody else, whose name was made to point here, sends that name (DNS rebinding).
         """
         try:
-            return not self._local or urlsplit(f"//{host}").hostname in _LOCAL_NAMES
+            return not self._local or _is_local(urlsplit(f"//{host}").hostname or "")
         except ValueError:
             return False
 
@@ -143,3 +139,11 @@ class Gate:
     def set_cookie(self) -> str:
         """Header that lets a browser read for a day."""
         return f"{self.cookie}={self._session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={_DAY_S}"
+
+
+def _is_local(host: str) -> bool:
+    """Return whether a host is this machine alone: `localhost`, or an address of the loopback interface."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

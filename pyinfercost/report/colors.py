@@ -42,10 +42,8 @@ FLEET: Mapping[str, str] = MappingProxyType(
 )
 """Colors of what a fleet pays for: the use of machines, then lines of its bill."""
 
-LIVE: Mapping[str, str] = MappingProxyType(
-    {"low": "#1f5fbf", "middle": "#c96a00", "high": "#a8327f", "plan": "#2a8f8f"}
-)
-"""Colors of monitoring: low, middle and high percentiles, and the plan."""
+LIVE: Mapping[str, str] = MappingProxyType({"low": "#1f5fbf", "middle": "#c96a00", "high": "#a8327f"})
+"""Colors of monitoring: low, middle and high percentiles."""
 
 PLAIN = "#1f5fbf"
 """Color of plots with a single category."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..results.live import Series
 from ..results.live_figures import OUTCOMES, USES
-from ..results.live_history import of_uses
+from ..results.live_history import PLAN_TOLERANCE, of_uses
 from .documents import SCHEMA_VERSION
+from .live_lines import alerts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,10 +129,12 @@ def history_document(history: LiveHistory) -> dict[str, Any]:
             "info": dict(history.info),
             "state": history.state,
             "failure": history.failure or None,
+            "alerts": alerts_of(history),
             "notes": [] if latest is None else list(latest.notes),
             "identity": history.identity,
             "last": history.last,
             "interval_s": history.interval_s,
+            "plan_tolerance": PLAN_TOLERANCE,
             "hours": history.hours,
             "now_s": history.now_s,
             "age_s": history.age_s,
@@ -178,6 +181,7 @@ def _totals(interval: Interval) -> dict[str, Any]:
         "end_s": interval.end_s,
         "duration_s": interval.duration_s,
         "known": interval.known,
+        "unknown_s": interval.unknown_s,
         "requests": {outcome: interval.count("requests", outcome) for outcome in OUTCOMES},
         **{name: interval.count(name) for name in _COUNTS},
         "cost_usd": of_uses(interval, "cost_usd"),

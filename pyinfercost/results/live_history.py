@@ -10,6 +10,9 @@ from .live import Distribution, Series, Snapshot
 from .live_figures import LIVE_FIGURES, OUTCOMES, USES
 from .result import Result
 
+PLAN_TOLERANCE = 0.1
+"""Share by which money may exceed the plan."""
+
 _HOUR_S = 3600.0
 _MILLION = 1e6
 _SERIES = {
@@ -31,7 +34,8 @@ class Interval:
         counts: Series of a counter -> its difference.
         gauges: Series of a gauge -> its value at the end; of a joined interval, the mean over time.
         distributions: Series of a histogram -> the values that were added.
-        reason: Why it is not known.
+        reason: Why it is not known; of a joined interval, why one of its parts is not.
+        unknown_s: Time of the parts that are not known.
     """
 
     number: int
@@ -42,6 +46,7 @@ class Interval:
     gauges: Mapping[Series, float] = field(default_factory=lambda: MappingProxyType({}))
     distributions: Mapping[Series, Distribution] = field(default_factory=lambda: MappingProxyType({}))
     reason: str = ""
+    unknown_s: float = 0.0
 
     @property
     def start_s(self) -> float:
@@ -172,16 +177,16 @@ def joined(intervals: Sequence[Interval]) -> Interval:
         for name, found in each.distributions.items():
             distributions.setdefault(name, []).append(found)
     last = intervals[-1]
-    known = any(each.known for each in intervals)
     return Interval(
         number=last.number,
         end_s=last.end_s,
         duration_s=last.end_s - intervals[0].start_s,
-        known=known,
+        known=any(each.known for each in intervals),
         counts=counts,
         gauges={name: value / weights[name] for name, value in weighted.items()},
         distributions={name: Distribution.merged(found) for name, found in distributions.items()},
-        reason="" if known else last.reason,
+        reason=next((each.reason for each in intervals if each.reason), ""),
+        unknown_s=sum(each.unknown_s for each in intervals),
     )
 
 

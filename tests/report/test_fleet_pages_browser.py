@@ -10,35 +10,11 @@ from typing import Any
 import pytest
 from support.browsing import SIZES, chromium, opened, texts
 from support.fleet_results import comparison, plan
+from support.page_checks import COLLISIONS, CONTRAST
 
 pytestmark = pytest.mark.browser
 
 KINDS = ("comparison", "fleet", "plan")
-_CONTRAST = """() => {
-  const parse = text => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = one => {
-    for (let at = one; at; at = at.parentElement) {
-      const color = parse(getComputedStyle(at).backgroundColor);
-      if (color.length < 4 || color[3] > 0) return color;
-    }
-    return [255, 255, 255];
-  };
-  const found = [];
-  for (const one of document.querySelectorAll("h1,h2,h3,p,dt,dd,td,th,small,output,li,.x,.y,.dot,.title")) {
-    if (!one.innerText.trim() || !one.offsetWidth) continue;
-    const pair = [luminance(parse(getComputedStyle(one).color)), luminance(behind(one))].sort((a, b) => b - a);
-    const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
-    if (ratio < 4.5) found.push(`${one.className || one.tagName} ${one.innerText.slice(0, 20)}: ${ratio.toFixed(2)}`);
-  }
-  return found;
-}"""
-_COLLISIONS = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
-  const boxes = [...plot.querySelectorAll(".x")].filter(one => one.offsetWidth).map(one => one.getBoundingClientRect());
-  return boxes.slice(1).filter((box, i) => box.left < boxes[i].right).map(box => box.left);
-})"""
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +48,8 @@ def test_it_fits_the_screen_and_can_be_read(
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
             "rgb(18, 22, 28)" if dark else "rgb(246, 247, 249)"
         )
-        assert page.evaluate(_CONTRAST) == []
-        assert page.evaluate(_COLLISIONS) == []
+        assert page.evaluate(CONTRAST) == []
+        assert page.evaluate(COLLISIONS) == []
         for plot in page.locator(".plot svg").all():
             box = plot.bounding_box()
             assert 100 < box["width"] <= SIZES[size][0]
@@ -94,7 +70,7 @@ def test_a_printed_page_is_light_and_as_wide_as_the_paper(browser: Any, files: d
         page.set_viewport_size({"width": 703, "height": 1000})  # A4 at 96 dpi, with margins of 12 mm
         assert page.evaluate("document.documentElement.scrollWidth") <= 703
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        assert page.evaluate(_COLLISIONS) == []
+        assert page.evaluate(COLLISIONS) == []
         assert len(page.pdf(format="A4")) > 10_000
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._checks import Range, shown, whole_in
 from ...errors import InputError, InputTypeError
-from ..listening import LISTEN
+from ..listening import ADDRESS
 from ..sinks.opening import open_sink
 from .opentelemetry import OpenTelemetryExporter
 from .page import PageExporter
@@ -67,7 +67,7 @@ def _of_word(word: Any, interval_s: float) -> Exporter | None:
         number = whole_in(port, f"the port of {word!r}", Range(0, 65_535))
         return PrometheusExporter(number, host=host.strip("[]")) if host else PrometheusExporter(number)
     if kind == "page":
-        return PageExporter(rest or LISTEN)
+        return PageExporter(rest or ADDRESS)
     if word.endswith(".prom"):
         return PrometheusTextfileExporter(word, interval_s=interval_s)
     if word == "otel":

@@ -51,14 +51,14 @@ def history_page(history: LiveHistory) -> str:
 def login_page() -> HtmlPage:
     """Return the page that asks for the token."""
     script = asset("login.js")
-    policy = _policy(script, "connect-src 'self'; ", "'self'")
+    policy = _policy(script, "connect-src 'self'; ")
     style = _style()
     return HtmlPage(Template(asset("login.html")).substitute(policy=policy, style=style, script=script), policy)
 
 
 def _page(title: str, data: str, connect: str) -> HtmlPage:
     script = _script()
-    policy = _policy(script, connect, "'none'")
+    policy = _policy(script, connect)
     filled = Template(asset("live.html")).substitute(
         title=escape(title),
         policy=policy,
@@ -72,11 +72,11 @@ def _page(title: str, data: str, connect: str) -> HtmlPage:
     return HtmlPage(filled, policy)
 
 
-def _policy(script: str, connect: str, form: str) -> str:
+def _policy(script: str, connect: str) -> str:
     own = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{own}'; {connect}img-src data:; "
-        f"base-uri 'none'; form-action {form}"
+        "base-uri 'none'; form-action 'none'"
     )
 
 

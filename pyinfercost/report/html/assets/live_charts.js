@@ -2,56 +2,60 @@
 const WIDE = 2000;
 const HIGH = 500;
 const TICKS = 4;
-const STEPS_S = [60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
+const STEPS_S = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
-const plain = (value) => digits(value);
-const share = (value) => percent(value);
-const timed = (value) => quantity(value, "s");
-const watts = (value) => quantity(value, "W");
+/* Three significant digits, enough to compare and easy to read. */
+const digits3 = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
+const rounded = (value, unit) => quantity(value, unit).replace(/^-?[\d.]+/, (found) => digits3(Number(found)));
+const timed = (value) => rounded(value, "s");
+const watts = (value) => rounded(value, "W");
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+const money = (value) => (known(value) ? (value >= 100 ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3)))) : null);
+const ratioText = (value) => value.toFixed(2);
+const sharePercent = (value) => `${digits3(100 * value)} %`;
 
 const latency = (name, title) => ({
-  title, unit: "s", show: timed,
+  title, unit: "", show: timed, tick: timed,
   lines: [[`${name}_p99_s`, "p99", "high"], [`${name}_p90_s`, "p90", "middle"], [`${name}_p50_s`, "p50", "low"]],
 });
 const CHARTS = [
   {
-    title: "Cost", unit: "USD per h", show: plain,
+    title: "Cost", unit: "USD per h", show: money,
     areas: [["busy_usd_per_h", "busy", "busy"], ["idle_usd_per_h", "idle", "idle"], ["cold_usd_per_h", "cold", "cold"]],
     lines: [["planned_usd_per_h", "plan", "plan", "dashed"]],
   },
   {
-    title: "Requests", unit: "per s", show: plain,
+    title: "Measured / predicted", unit: "ratio", show: ratioText, even: 1,
+    band: ["predicted_low", "predicted_high", "predicted band"],
+    lines: [["measured_to_predicted", "measured", "busy"], ["measured_to_first", "drift", "high", "dashed"]],
+  },
+  {
+    title: "Cost per million generated tokens", unit: "USD", show: money, typical: true,
+    lines: [["usd_per_million_tokens", "measured", "busy"], ["planned_usd_per_million_tokens", "plan", "plan", "dashed"]],
+  },
+  {
+    title: "Requests", unit: "per s", show: digits3,
     lines: [["requests_per_s", "ended", "requests"], ["failed_per_s", "failed", "late"], ["planned_requests_per_s", "plan", "plan", "dashed"]],
   },
   {
-    title: "Tokens", unit: "per s", show: plain,
+    title: "Tokens", unit: "per s", show: digits3,
     lines: [["prompt_tokens_per_s", "of prompts", "middle"], ["output_tokens_per_s", "generated", "low"]],
   },
-  { title: "Items", unit: "per s", show: plain, lines: [["items_per_s", "items", "low"]] },
+  { title: "Items", unit: "per s", show: digits3, lines: [["items_per_s", "items", "low"]] },
   latency("ttft", "Time to the first token"),
   latency("tpot", "Time per further token"),
   latency("request", "Time of a request"),
   latency("queue_wait", "Wait before service"),
   {
-    title: "Utilization", unit: "share", show: share, tick: share,
+    title: "Utilization", unit: "", show: percent, tick: sharePercent,
     lines: [["busy_share", "busy", "busy"], ["mfu_share", "MFU", "middle"], ["mbu_share", "MBU", "high"]],
   },
-  {
-    title: "Measured / predicted", unit: "ratio", show: plain, even: 1,
-    band: ["predicted_low", "predicted_high", "predicted band"],
-    lines: [["measured_to_predicted", "measured", "busy"], ["measured_to_first", "drift since the start", "high", "dashed"]],
-  },
-  {
-    title: "Cost of 10^6 generated tokens", unit: "USD", show: plain, typical: true,
-    lines: [["usd_per_million_tokens", "measured", "busy"], ["planned_usd_per_million_tokens", "plan", "plan", "dashed"]],
-  },
-  { title: "Requests at once", unit: "", show: plain, lines: [["in_flight", "in service", "busy"], ["waiting", "waiting", "late"]] },
-  { title: "KV cache in use", unit: "share", show: share, tick: share, top: 1, lines: [["kv_cache_use_share", "blocks in use", "busy"]] },
-  { title: "Power", unit: "W", show: watts, lines: [["power_w", "power", "busy"]] },
-  { title: "Replicas", unit: "", show: plain, lines: [["replicas", "observed", "busy"], ["planned_replicas", "plan", "plan", "dashed"]] },
+  { title: "Requests at once", unit: "", show: digits3, lines: [["in_flight", "in service", "busy"], ["waiting", "waiting", "late"]] },
+  { title: "KV cache in use", unit: "", show: percent, tick: sharePercent, top: 1, lines: [["kv_cache_use_share", "blocks in use", "busy"]] },
+  { title: "Power", unit: "", show: watts, tick: watts, lines: [["power_w", "power", "busy"]] },
+  { title: "Replicas", unit: "", show: digits3, step: 1, lines: [["replicas", "observed", "busy"], ["planned_replicas", "plan", "plan", "dashed"]] },
 ];
 
-const known = (value) => typeof value === "number" && Number.isFinite(value);
 const namesOf = (chart) => [...(chart.areas || []), ...chart.lines].map(([name]) => name);
 
 /* A chart with the elements that it updates. */
@@ -66,7 +70,7 @@ function makeChart(chart, place, at) {
     gaps: path("gap"), grid: path("grid"), even: chart.even ? path("grid even dashed") : null, band: chart.band ? path("band", "busy", true) : null,
     areas: (chart.areas || []).map(([, , color]) => path("area", color, true)), lines: chart.lines.map(([, , color, css]) => path(`line ${css || ""}`, color)),
   };
-  svg.append(parts.gaps, ...[...parts.areas].reverse(), ...(parts.band ? [parts.band] : []), parts.grid, ...(parts.even ? [parts.even] : []), ...parts.lines);
+  svg.append(parts.gaps, parts.grid, ...[...parts.areas].reverse(), ...(parts.band ? [parts.band] : []), ...(parts.even ? [parts.even] : []), ...parts.lines);
   const plot = element("div", { class: "plot", tabindex: 0, role: "img" }, svg);
   const cursor = element("div", { class: "cursor", hidden: true });
   plot.append(cursor);
@@ -94,10 +98,10 @@ function makeChart(chart, place, at) {
   return made;
 }
 
-/* Round numbers from 0 to at least `most`. */
-function ticksTo(most) {
+/* Round numbers from 0 to at least `most`, no closer together than `least`. */
+function ticksTo(most, least = 0) {
   if (!(most > 0)) return [0, 1];
-  const raw = most / TICKS;
+  const raw = Math.max(most / TICKS, least);
   const base = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * base).find((size) => size >= raw * (1 - 1e-9));
   return Array.from({ length: Math.ceil(most / step - 1e-9) + 1 }, (_, number) => Number((number * step).toPrecision(6)));
@@ -116,7 +120,7 @@ function timeTicks([from, to]) {
   const found = [];
   for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to; at += step) {
     const date = new Date(1000 * at);
-    found.push([at, step >= 86400 ? date.toLocaleDateString("en", { weekday: "short", day: "numeric" }) : moment(at)]);
+    found.push([at, step >= 86400 ? date.toLocaleDateString("en", { weekday: "short", day: "numeric" }) : step < 60 ? moment(at) + date.toLocaleTimeString("en-GB").slice(5) : moment(at)]);
   }
   return found;
 }
@@ -200,7 +204,7 @@ function updateChart(chart, rows, span) {
   if (areas.length) values.push(...rows.map(stackOf(areas, areas.length)).filter(known));
   if (chart.band) values.push(...rows.map((row) => cell(row, chart.band[1])).filter(known));
   const most = chart.top || (values.length ? (chart.typical ? typicalMost(values) : Math.max(...values, chart.even || 0)) : 0);
-  const ticks = ticksTo(most);
+  const ticks = ticksTo(most, chart.step);
   const high = ticks[ticks.length - 1];
   const y = (value) => Math.round(HIGH * (1 - Math.min(1, Math.max(0, value / high))));
   const { parts } = chart;
@@ -210,29 +214,28 @@ function updateChart(chart, rows, span) {
   chart.lines.forEach(([name], at) => set(parts.lines[at], stepsOf(rows, (row) => cell(row, name), x, y)));
   set(parts.gaps, rows.filter((row) => !cell(row, "known")).map((row) => `M${x(cell(row, "start_s"))} 0H${x(cell(row, "end_s"))}V${HIGH}H${x(cell(row, "start_s"))}Z`).join(""));
   set(parts.grid, ticks.map((tick) => `M0 ${y(tick)}H${WIDE}`).join(""));
-  setLabels(chart, "y", ticks.map((tick) => [tick / high, (chart.tick || shortTick)(tick)]));
+  setLabels(chart, "y", ticks.map((tick) => [tick / high, tick === 0 ? "0" : (chart.tick || shortTick)(tick)]));
   setLabels(chart, "x", timeTicks(span).map(([at, text]) => [(at - span[0]) / (span[1] - span[0]), text]));
   for (const [name, entry] of chart.entries) entry.hidden = !rows.some((row) => known(cell(row, name)));
   const text = describe(chart, rows);
   chart.plot.setAttribute("aria-label", text);
   const newest = rows[rows.length - 1];
-  const nowText = newest ? valuesAt(chart, newest).map(([words, value]) => `${words} ${value}`).slice(0, 3).join(" · ") : "";
+  const nowText = newest ? valuesAt(chart, newest, true).map(([words, value]) => `${words} ${value}`).join(" \u00b7 ") : "";
   if (chart.now.textContent !== nowText) chart.now.textContent = nowText;
 }
 
 function shortTick(value) {
-  if (value === 0) return "0";
   return value >= 1000 ? tickText(value, "") : String(Number(value.toPrecision(4)));
 }
 
-/* Names and values of an interval, those that are known. */
-function valuesAt(chart, row) {
-  const curves = [...chart.lines, ...[...(chart.areas || [])].reverse()];
+/* Names and values of an interval, those that are known; in short without the parts of a total and without a band. */
+function valuesAt(chart, row, short = false) {
+  const curves = [...chart.lines, ...(short ? [] : [...(chart.areas || [])].reverse())];
   const found = curves.filter(([name]) => known(cell(row, name))).map(([name, words]) => [words, chart.show(cell(row, name))]);
   if (chart.areas && chart.areas.some(([name]) => known(cell(row, name)))) {
     found.unshift(["total", chart.show(stackOf(chart.areas, chart.areas.length)(row))]);
   }
-  if (chart.band && known(cell(row, chart.band[0]))) {
+  if (chart.band && !short && known(cell(row, chart.band[0]))) {
     found.push(["band", `${chart.show(cell(row, chart.band[0]))} to ${chart.show(cell(row, chart.band[1]))}`]);
   }
   return found;

@@ -14,32 +14,40 @@ function beside(value, planned, what, words) {
   if (!known(value) || !known(planned) || planned <= 0) return ["", ""];
   const ratio = value / planned;
   const near = Math.abs(ratio - 1) < 0.005;
-  return [`plan ${words(planned)}${near ? "" : ` (${signedPercent(ratio)})`}`, what === "money" && !near ? (ratio > 1 ? "over" : "under") : ""];
+  return [`plan ${words(planned)}${near ? "" : ` (${signedPercent(ratio)})`}`, what !== "money" ? "" : ratio > 1 + store.told.plan_tolerance ? "over" : near || ratio > 1 ? "" : "under"];
+}
+
+/* Failures above 1 % stand before the plan. */
+function requestsBeside(now) {
+  const failed = now.requests_per_s > 0 ? now.failed_per_s / now.requests_per_s : 0;
+  if (failed > 0.01) return [`${percent(failed)} failed`, "over"];
+  return beside(now.requests_per_s, now.planned_requests_per_s, "load", digits3);
 }
 
 function cardsOf(told) {
   const now = told.lately || {};
   const all = told.whole || {};
-  const range = known(now.predicted_low) ? `band ${digits3(now.predicted_low)} to ${digits3(now.predicted_high)}` : "";
+  const range = bandOf(now.predicted_low, now.predicted_high, "band ");
   return [
     ["USD per h", money(now.usd_per_h), ...beside(now.usd_per_h, now.planned_usd_per_h, "money", money)],
-    ["USD for 10^6 generated tokens", money(now.usd_per_million_tokens), ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money)],
-    ["USD for 1,000 requests", known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null), "", ""],
-    ["requests per s", amountOf(now.requests_per_s), ...(known(now.failed_per_s) && now.failed_per_s > 0 ? [`${digits3(now.failed_per_s)} per s failed`, "over"] : beside(now.requests_per_s, now.planned_requests_per_s, "load", digits3))],
+    ["USD per million generated tokens", money(now.usd_per_million_tokens), ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money)],
+    ["USD per 1,000 requests", known(now.usd_per_million_tokens) ? null : money(known(now.usd_per_request) ? 1000 * now.usd_per_request : null), "", ""],
+    ["requests per s", amountOf(now.requests_per_s), ...requestsBeside(now)],
     ["generated tokens per s", amountOf(now.output_tokens_per_s), known(now.prompt_tokens_per_s) ? `prompts ${digits3(now.prompt_tokens_per_s)}` : "", ""],
-    ["time to the first token, p99", latencyOf(now.ttft_p99_s), known(now.ttft_p50_s) ? `median ${quantity3(now.ttft_p50_s)}` : "", ""],
-    ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${quantity3(now.tpot_p50_s)}` : "", ""],
-    ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${quantity3(now.request_p50_s)}` : "", ""],
+    ["time to the first token, p99", latencyOf(now.ttft_p99_s), known(now.ttft_p50_s) ? `median ${timed(now.ttft_p50_s)}` : "", ""],
+    ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${timed(now.tpot_p50_s)}` : "", ""],
+    ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${timed(now.request_p50_s)}` : "", ""],
     ["of paid time busy", known(now.busy_share) ? percent(now.busy_share) : null, known(all.busy_share) ? `${percent(all.busy_share)} in ${hoursText(told)}` : "", ""],
-    ["measured / predicted", amountOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""],
+    ["measured / predicted", ratioOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""],
   ].filter(([, value]) => value !== null);
 }
 
-const digits3 = (value) => (value >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3))));
-const quantity3 = (value) => quantity(Number(value.toPrecision(3)), "s").replace(/(\.\d*?)0+ /, "$1 ").replace(/\. /, " ");
-const money = (value) => (known(value) ? (value >= 100 ? Math.round(value).toLocaleString("en") : value >= 1 ? value.toFixed(2) : String(Number(value.toPrecision(3)))) : null);
+const ratioOf = (value) => (known(value) ? ratioText(value) : null);
+const bandOf = (low, high, before = "") => (known(low) && known(high) ? `${before}${ratioText(low)} to ${ratioText(high)}` : "");
 const amountOf = (value) => (known(value) ? digits3(value) : null);
-const latencyOf = (value) => (known(value) ? quantity3(value) : null);
+const latencyOf = (value) => (known(value) ? timed(value) : null);
+const spanOf = (value) => (!known(value) ? "" : value < 600 ? timed(value) : `${digits3(value / 3600)} h`);
+const lowerFirst = (words) => (/^[A-Z][a-z]/.test(words) ? words[0].toLowerCase() + words.slice(1) : words);
 const whole = (value) => (known(value) ? Math.round(value).toLocaleString("en") : null);
 
 /* Hours that are shown: those that were asked for, or fewer if the history is younger. */
@@ -50,6 +58,8 @@ function hoursText(told) {
 
 function drawCards(told) {
   const wanted = cardsOf(told);
+  byId("cards-title").hidden = !wanted.length;
+  text(byId("cards-title"), told.lately ? `Last ${duration(told.lately.duration_s)}` : "Now");
   const place = byId("cards");
   for (const [title, value, against, css] of wanted) {
     if (!cards.has(title)) {
@@ -84,7 +94,7 @@ function drawTable(place, heads, lines) {
   place.replaceChildren(element("table", {}, element("thead", {}, head), element("tbody", {}, ...body)));
 }
 
-const TIMES = [["ttft", "to the first token"], ["tpot", "per further token"], ["request", "of a request"], ["queue_wait", "wait before service"]];
+const TIMES = [["ttft", "first token"], ["tpot", "further token"], ["request", "request"], ["queue_wait", "before service"]];
 function drawTimes(told) {
   const { whole: all, lately: now } = told;
   const lines = all ? TIMES.filter(([name]) => known(all[`${name}_p50_s`])).map(([name, words]) => [
@@ -93,7 +103,7 @@ function drawTimes(told) {
   byId("times-panel").hidden = !lines.length;
   const recent = now ? `last ${duration(now.duration_s)}` : "";
   const range = all ? hoursText(told) : "";
-  drawTable(byId("times"), [["time", "", "t"], ["p50", range], ["p90", range], ["p99", range], ["p50", recent], ["p99", recent]], lines);
+  drawTable(byId("times"), [["time", "", "t"], ["p50", range], ["p90", range, "wide"], ["p99", range], ["p50", recent], ["p99", recent]], lines);
 }
 
 function drawTotals(told) {
@@ -102,14 +112,14 @@ function drawTotals(told) {
   if (!all) return;
   text(byId("totals-title"), `In all, ${hoursText(told)}`);
   const spent = all.cost_usd;
-  const uses = Object.entries(spent).filter(([, usd]) => usd > 0).map(([use, usd]) => `${use} ${money(usd)}`).join(", ");
+  const uses = Object.entries(spent).filter(([, usd]) => usd > 0).map(([use, usd]) => `${use} ${digits3(usd)}`).join(", ");
   const usd = Object.keys(spent).length ? `${money(sum(Object.values(spent)))} USD${uses ? ` (${uses})` : ""}` : null;
   const { ok, error, cancelled } = all.requests;
   const answers = [[ok, "answered"], [error, "failed"], [cancelled, "cancelled"]].filter(([count]) => known(count)).map(([count, words]) => `${whole(count)} ${words}`).join(", ");
   const cached = known(all.cached_prompt_tokens) && all.prompt_tokens > 0 ? ` (${percent(all.cached_prompt_tokens / all.prompt_tokens)} cached)` : "";
   drawPairs(byId("totals"), [
     ["spent", usd],
-    ["for 10^6 generated tokens", known(all.usd_per_million_tokens) ? `${money(all.usd_per_million_tokens)} USD` : null],
+    ["per million generated tokens", known(all.usd_per_million_tokens) ? `${money(all.usd_per_million_tokens)} USD` : null],
     ["requests", answers],
     ["items", all.items > 0 ? whole(all.items) : null],
     ["tokens", known(all.output_tokens) ? `${whole(all.output_tokens)} generated${known(all.prompt_tokens) ? `, ${whole(all.prompt_tokens)} of prompts${cached}` : ""}` : null],
@@ -125,32 +135,38 @@ function drawParts(told) {
   byId("parts-panel").hidden = !told.parts.length;
   const outside = (inside) => (inside === false ? "outside" : "");
   drawTable(byId("parts"), PART_HEADS, told.parts.map((each) => [
-    [each.part], [latencyOf(each.measured_s) || ""], [latencyOf(each.predicted_s) || ""], [amountOf(each.measured_to_predicted) || "", outside(each.in_band)],
-    [known(each.predicted_low) ? `${digits3(each.predicted_low)} to ${digits3(each.predicted_high)}` : ""],
-    [amountOf(each.lately) || "", outside(each.lately_in_band)], [amountOf(each.measured_to_first) || ""],
+    [each.part], [spanOf(each.measured_s)], [spanOf(each.predicted_s)], [ratioOf(each.measured_to_predicted) || "", outside(each.in_band)],
+    [bandOf(each.predicted_low, each.predicted_high)],
+    [ratioOf(each.lately) || "", outside(each.lately_in_band)], [ratioOf(each.measured_to_first) || ""],
   ]));
 }
 
+/* A list of texts; elements are replaced only if something changed. */
+function drawList(place, wanted) {
+  const key = JSON.stringify(wanted);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  place.replaceChildren(...wanted.map((words) => element("li", {}, words)));
+}
+
+function drawAlerts(told) {
+  byId("alerts-panel").hidden = !told.alerts.length;
+  drawList(byId("alerts"), told.alerts);
+}
+
 function drawHealth(told) {
-  const gaps = store.rows.filter((row) => !cell(row, "known"));
-  const reasons = new Map();
-  for (const row of gaps) reasons.set(cell(row, "reason"), (reasons.get(cell(row, "reason")) || 0) + cell(row, "end_s") - cell(row, "start_s"));
+  const reasons = [...new Set(store.rows.map((row) => cell(row, "reason")).filter(Boolean))];
   const all = told.whole || {};
   drawPairs(byId("health"), [
     ["samples", `every ${digits3(told.interval_s)} s`],
     ["observed server", told.state === "down" ? "does not answer" : known((told.lately || {}).up) ? "answers" : null],
     ["restarts", all.restarts > 0 ? whole(all.restarts) : null],
     ["last error", told.failure],
-    ["nothing is known", [...reasons].map(([reason, seconds]) => `${duration(seconds)}: ${reason}`).join("; ")],
+    ["without data", all.unknown_s > 0 ? `${duration(all.unknown_s)} (${reasons.join("; ")})` : ""],
     ["records not kept", all.dropped_records > 0 ? whole(all.dropped_records) : null],
-    ["not measured", charts.filter((chart) => chart.panel.hidden).map((chart) => chart.title.toLowerCase()).join(", ")],
+    ["not measured", told.whole ? charts.filter((chart) => chart.panel.hidden).map((chart) => lowerFirst(chart.title)).join(", ") : null],
   ]);
-  const notes = byId("notes");
-  const key = JSON.stringify(told.notes);
-  if (notes.dataset.key !== key) {
-    notes.dataset.key = key;
-    notes.replaceChildren(...told.notes.map((note) => element("li", {}, note)));
-  }
+  drawList(byId("notes"), told.notes);
 }
 
 function drawState() {
@@ -176,6 +192,7 @@ function drawAll() {
   document.title = `${name}: live cost`;
   text(byId("subtitle"), [info.hardware && `on ${info.hardware}`, info.engine, info.precision, info.layout, info.observer].filter(Boolean).join(" \u00b7 "));
   drawObservers(told);
+  drawAlerts(told);
   drawCards(told);
   const span = spanNow();
   for (const chart of charts) updateChart(chart, store.rows, span);

@@ -1,0 +1,633 @@
+"""The server of the live page: who may read, what it answers, clients that are slow, many or gone, and its end."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.live_cases import Scripted, Times, day_history
+
+from pyinfercost.errors import Error, FileAccessError, InputError
+from pyinfercost.monitor import http_server
+from pyinfercost.monitor.http_server import LivePage
+from pyinfercost.monitor.listening import (
+    TOKEN_VARIABLE,
+    Address,
+    Gate,
+    ListenError,
+    OpenServerWarning,
+    parse_address,
+    read_token,
+)
+
+pytestmark = pytest.mark.server
+
+TOKEN = "a-long-enough-token"
+FREE = "127.0.0.1:0"
+
+
+class Answer:
+    """An answer that was read to its end."""
+
+    def __init__(self, response: HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self.body = response.read()
+
+    def json(self) -> Any:
+        return json.loads(self.body)["live_history"]
+
+
+def ask(page: LivePage, path: str = "/", method: str = "GET", **headers: str) -> Answer:
+    """Ask a page; names of headers have underscores for hyphens."""
+    with closing(HTTPConnection("127.0.0.1", page.port, timeout=30)) as connection:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, headers=named)
+        return Answer(connection.getresponse())
+
+
+def connect(page: LivePage) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", page.port), timeout=30)
+
+
+@pytest.fixture
+def observer() -> Scripted:
+    found = Scripted(Times(unix_s=time.time()))
+    found.add("output_tokens", 5.0)
+    return found
+
+
+@pytest.fixture
+def page(observer: Scripted) -> Iterator[LivePage]:
+    with LivePage(observer, address=FREE) as found:
+        yield found
+
+
+@pytest.fixture
+def guarded(observer: Scripted) -> Iterator[LivePage]:
+    with LivePage(observer, address=FREE, token=TOKEN) as found:
+        yield found
+
+
+# ---- the page and its data -------------------------------------------------------------------------------------------
+
+
+def test_the_page_loads_nothing_and_is_small(page: LivePage) -> None:
+    found = ask(page)
+    text = found.body.decode()
+    assert found.status == 200
+    assert found.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert len(found.body) < 100_000
+    for outside in ("http://", "https://", "src=", "@import", "url(http", "//cdn"):
+        assert outside not in text.replace("http://www.w3.org/2000/svg", ""), outside
+
+
+def test_headers_of_security(page: LivePage) -> None:
+    found = ask(page)
+    policy = found.headers["Content-Security-Policy"]
+    for rule in ("default-src 'none'", "script-src 'sha256-", "connect-src 'self'", "frame-ancestors 'none'"):
+        assert rule in policy
+    assert "unsafe-eval" not in policy
+    assert "script-src 'unsafe-inline'" not in policy
+    for path in ("/", "/api/history.json", "/nothing", "/health"):
+        headers = ask(page, path).headers
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["Access-Control-Allow-Origin"] is None
+        assert headers["Server"] == "pyinfercost"
+
+
+def test_history_of_an_observer(page: LivePage, observer: Scripted) -> None:
+    page.histories[0].sample()
+    told = ask(page, "/api/history.json?hours=6").json()
+    assert (told["model"], told["hours"], told["observers"]) == ("toy", 6.0, ["toy"])
+    assert told["state"] == "live"
+
+
+def test_several_observers_have_one_address() -> None:
+    observers = [Scripted(Times(unix_s=time.time()), info={"model": f"m{n}", "run": "1"}) for n in range(3)]
+    with LivePage(observers, address=FREE) as page:
+        for each in page.histories:
+            each.sample()
+        told = ask(page, "/api/history.json?observer=2").json()
+        assert (told["model"], told["observers"]) == ("m2", ["m0", "m1", "m2"])
+        assert ask(page, "/api/history.json?observer=3").status == 400
+
+
+@pytest.mark.parametrize(
+    "query", ["hours=0", "hours=x", "hours=nan", "hours=-1", "since=-1", "since=1.5", "observer=-1", "observer=9"]
+)
+def test_a_query_that_is_none_is_the_clients_fault(page: LivePage, query: str) -> None:
+    found = ask(page, f"/api/history.json?{query}")
+    assert found.status == 400
+    assert b"expected" in found.body
+    assert found.headers["Content-Type"].startswith("text/plain")
+
+
+def test_answers_are_compressed_where_asked(observer: Scripted) -> None:
+    with LivePage(observer, address=FREE) as page:
+        plain, zipped = ask(page), ask(page, Accept_Encoding="gzip")
+        assert zipped.headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(zipped.body) == plain.body
+        assert len(zipped.body) < len(plain.body) / 2
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_it_is_read_only(page: LivePage, method: str) -> None:
+    found = ask(page, "/", method)
+    assert found.status == 405
+    assert found.headers["Allow"] == "GET, HEAD"
+
+
+def test_head_has_no_body(page: LivePage) -> None:
+    found = ask(page, "/", "HEAD")
+    assert (found.status, found.body) == (200, b"")
+    assert int(found.headers["Content-Length"]) > 10_000
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/metrics", "/api"])
+def test_other_addresses_do_not_exist(page: LivePage, path: str) -> None:
+    found = ask(page, path)
+    assert found.status == 404
+    assert b"root:" not in found.body
+
+
+def test_metrics_if_they_are_given(observer: Scripted) -> None:
+    def metrics(observers: Any, accept: str) -> tuple[bytes, str]:
+        assert observers == [observer]
+        return f"accept {accept}\n".encode(), "text/plain; version=0.0.4"
+
+    with LivePage(observer, address=FREE, metrics=metrics) as page:
+        found = ask(page, "/metrics", Accept="text/x")
+        assert (found.body, found.headers["Content-Type"]) == (b"accept text/x\n", "text/plain; version=0.0.4")
+
+
+def test_metrics_that_fail_tell_no_more_than_the_kind_of_error(observer: Scripted) -> None:
+    def metrics(observers: Any, accept: str) -> tuple[bytes, str]:
+        raise RuntimeError("a secret path")
+
+    with LivePage(observer, address=FREE, metrics=metrics) as page:
+        found = ask(page, "/metrics")
+        assert found.status == 500
+        assert b"secret" not in found.body
+        assert ask(page).status == 200
+
+
+def test_health_follows_the_samples_and_needs_no_token() -> None:
+    observer = Scripted(Times())
+    observer.fails = RuntimeError("not yet")
+    page = LivePage(observer, address=FREE, token=TOKEN)
+    history = page.histories[0]
+    history._clock = observer.times.clock()
+    with page:
+        assert (ask(page, "/health").status, ask(page, "/health").body) == (200, b"waiting\n")
+        observer.fails = None
+        history.sample()
+        assert (ask(page, "/health").status, ask(page, "/health").body) == (200, b"ok\n")
+        observer.fails = RuntimeError("out of order")
+        observer.times.go(1000)
+        assert (ask(page, "/health").status, ask(page, "/health").body) == (503, b"stale\n")
+
+
+def test_text_of_an_observer_is_no_markup(observer: Scripted) -> None:
+    observer.info["model"] = "</script><script>alert(1)</script>"
+    with LivePage(observer, address=FREE) as page:
+        page.histories[0].sample()
+        assert ask(page).body.count(b"<script") == 2
+        assert ask(page, "/api/history.json").headers["Content-Type"].startswith("application/json")
+        assert page.histories[0].read().to_html().count("<script") == 2
+
+
+# ---- who may read ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:9400",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "10.0.0.1",
+        "",
+        "[::ffff:1.2.3.4]",
+    ],
+)
+def test_other_hosts_are_refused_where_only_this_machine_connects(page: LivePage, host: str) -> None:
+    for path in ("/", "/api/history.json", "/health", "/login"):
+        assert ask(page, path, Host=host).status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:1", "127.0.0.1", "127.0.0.2:9400", "[::1]:9400", "LOCALHOST"])
+def test_names_of_this_machine_are_accepted(page: LivePage, host: str) -> None:
+    assert ask(page, Host=host).status == 200
+
+
+def test_without_the_token_there_is_a_form_and_no_data(guarded: LivePage) -> None:
+    found = ask(guarded)
+    assert found.status == 401
+    assert found.headers["WWW-Authenticate"] == "Bearer"
+    assert b'type="password"' in found.body
+    assert b"name=" not in found.body.split(b'id="token"')[1].split(b">")[0]  # a form without scripts sends no token
+    assert ask(guarded, "/api/history.json").status == 401
+    assert ask(guarded, "/metrics").status == 401
+    assert ask(guarded, "/login").status == 401
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Basic {TOKEN}",
+        TOKEN,
+        f"Bearer {TOKEN.upper()}",
+        "Bearer \xe4\xf6",
+    ],
+)
+def test_a_wrong_token_is_refused(guarded: LivePage, value: str) -> None:
+    assert ask(guarded, "/api/history.json", Authorization=value).status == 401
+
+
+def test_the_token_in_the_header_reads(guarded: LivePage) -> None:
+    assert ask(guarded, "/api/history.json", Authorization=f"Bearer {TOKEN}").status == 200
+    assert ask(guarded, "/api/history.json", Authorization=f"bearer {TOKEN}").status == 200
+
+
+def test_the_token_in_an_address_is_no_token(guarded: LivePage) -> None:
+    for path in (f"/?token={TOKEN}", f"/api/history.json?token={TOKEN}", f"/login?token={TOKEN}"):
+        found = ask(guarded, path)
+        assert found.status == 401
+        assert found.headers["Set-Cookie"] is None
+
+
+def test_a_login_gives_a_cookie_that_reads_and_does_not_tell_the_token(guarded: LivePage) -> None:
+    found = ask(guarded, "/login", Authorization=f"Bearer {TOKEN}")
+    assert found.status == 204
+    cookie = found.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert TOKEN not in cookie
+    assert cookie.startswith(f"pyinfercost-{guarded.port}=")
+    value = cookie.split(";")[0]
+    assert ask(guarded, "/api/history.json", Cookie=f"other=1; {value}").status == 200
+    assert ask(guarded, "/api/history.json", Cookie=f"{value}0").status == 401
+    other = value.replace(str(guarded.port), "1")
+    assert ask(guarded, "/api/history.json", Cookie=other).status == 401
+
+
+def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyinfercost.monitor import listening
+
+    compared: list[tuple[bytes, bytes]] = []
+    real = listening.hmac.compare_digest
+    monkeypatch.setattr(
+        listening.hmac, "compare_digest", lambda one, other: (compared.append((one, other)), real(one, other))[1]
+    )
+    gate = Gate(TOKEN, Address("127.0.0.1", 1))
+    assert not gate.accepts("Bearer wrong", "")
+    assert not gate.accepts("", f"{gate.cookie}=wrong")
+    assert [one for one, _ in compared] == [b"wrong", b"wrong"]
+
+
+def test_nothing_is_logged_or_printed(
+    guarded: LivePage, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ask(guarded, f"/?token={TOKEN}", Authorization=f"Bearer {TOKEN}")
+    ask(guarded, "/login", Authorization=f"Bearer {TOKEN}")
+    with connect(guarded) as raw:
+        raw.sendall(b"GET\r\n\r\n")
+        raw.recv(1000)
+    told = caplog.text + "".join(capfd.readouterr())
+    assert TOKEN not in told
+    assert not told
+
+
+@pytest.mark.parametrize(
+    "token", ["", "short", "x" * 15, "with a space in the middle", "\xfcmlaut-" + "x" * 20, "x" * 20 + "\n"]
+)
+def test_tokens_that_are_none(token: str) -> None:
+    with pytest.raises(ListenError) as raised:
+        LivePage(Scripted(Times()), token=token)
+    assert not token or token not in str(raised.value)
+
+
+def test_tokens_of_files_and_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN + "\n")
+    assert read_token(file) == TOKEN
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    assert read_token() is None
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN + "2")
+    assert read_token() == TOKEN + "2"
+    assert read_token(file) == TOKEN
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with pytest.raises(ListenError, match="has 5 characters"):
+        read_token()
+
+
+# ---- where it listens ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "local"),
+    [
+        ("9400", Address("127.0.0.1", 9400), True),
+        (":9400", Address("127.0.0.1", 9400), True),
+        ("localhost:1", Address("localhost", 1), True),
+        ("[::1]:9400", Address("::1", 9400), True),
+        ("127.0.0.9:80", Address("127.0.0.9", 80), True),
+        ("0.0.0.0:9400", Address("0.0.0.0", 9400), False),
+        ("[::]:9400", Address("::", 9400), False),
+        ("host.example:9400", Address("host.example", 9400), False),
+        ("localhost.example:9400", Address("localhost.example", 9400), False),
+    ],
+)
+def test_addresses(text: str, address: Address, local: bool) -> None:
+    assert parse_address(text) == address
+    assert address.is_local == local
+
+
+@pytest.mark.parametrize("text", ["", "x", "host:", "host:x", "host:70000", "host:-1", "::1:9400", "[::1", 9400, None])
+def test_addresses_that_are_none(text: Any) -> None:
+    with pytest.raises(InputError):
+        parse_address(text)
+
+
+def test_no_observer_is_an_error() -> None:
+    with pytest.raises(ListenError, match="observers is empty"):
+        LivePage([])
+
+
+def test_a_port_in_use_is_an_error_that_names_it(page: LivePage, observer: Scripted) -> None:
+    with pytest.raises(FileAccessError, match=f"cannot listen at 127.0.0.1:{page.port}") as raised:
+        LivePage(observer, address=f"127.0.0.1:{page.port}").start()
+    assert isinstance(raised.value, Error)
+    assert ask(page).status == 200
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:0", "no-such-host.invalid:0"])
+def test_an_address_of_another_machine_is_an_error(observer: Scripted, address: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OpenServerWarning)
+        with pytest.raises(FileAccessError, match="cannot listen"):
+            LivePage(observer, address=address).start()
+
+
+def test_open_to_others_without_a_token_is_a_warning(observer: Scripted) -> None:
+    with pytest.warns(OpenServerWarning, match="can be read by every machine"):
+        page = LivePage(observer, address="0.0.0.0:0").start()
+    with page:
+        assert page.url == f"http://localhost:{page.port}/"
+        assert ask(page, Host="sidecar:9400").status == 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LivePage(observer, address="0.0.0.0:0", token=TOKEN).start().close()
+
+
+def test_start_and_close_may_be_called_again(observer: Scripted) -> None:
+    page = LivePage(observer, address=FREE)
+    assert page.port == 0
+    assert page.start() is page.start()
+    port = page.port
+    assert ask(page).status == 200
+    page.close()
+    page.close()
+    with pytest.raises(OSError, match=r"refused|reset"):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    with pytest.raises(ListenError, match="was closed"):
+        page.start()
+    LivePage(observer, address=FREE).close()  # it was never started
+
+
+def test_the_port_is_free_again_at_once(observer: Scripted) -> None:
+    page = LivePage(observer, address=FREE).start()
+    port = page.port
+    ask(page)
+    page.close()
+    with LivePage(observer, address=f"127.0.0.1:{port}") as again:
+        assert ask(again).status == 200
+
+
+# ---- clients ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) + b"\r\n\r\n",  # a client that speaks TLS
+        b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_requests_that_are_none_end_and_the_server_goes_on(page: LivePage, sent: bytes) -> None:
+    with connect(page) as raw:
+        raw.sendall(sent)
+        raw.shutdown(socket.SHUT_WR)
+        try:
+            while raw.recv(65_536):
+                pass
+        except ConnectionResetError:  # it did not read what we sent
+            pass
+    assert ask(page).status == 200
+
+
+def test_slow_clients_are_ended_and_hold_up_nobody(observer: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_REQUEST_S", 0.5)
+    with LivePage(observer, address=FREE) as page:
+        slow = [connect(page) for _ in range(10)]
+        try:
+            for each in slow:
+                each.sendall(b"GET / HTTP/1.1\r\n")
+            assert ask(page).status == 200
+            for each in slow:
+                each.settimeout(30)
+                with suppress(ConnectionResetError):
+                    assert each.recv(1000) == b""  # the server has closed it
+        finally:
+            for each in slow:
+                each.close()
+        assert page._server is not None
+        assert not page._server._open
+
+
+def test_drops_of_bytes_do_not_extend_the_time(observer: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_REQUEST_S", 0.5)
+    sent = 0
+    with LivePage(observer, address=FREE) as page, connect(page) as raw, suppress(ConnectionError):
+        for _ in range(600):  # a byte each 50 ms: each of them is in time, the request is not
+            raw.sendall(b"G")
+            sent += 1
+            time.sleep(0.05)
+    assert sent < 600
+
+
+def test_more_clients_than_connections(page: LivePage) -> None:
+    idle = [connect(page) for _ in range(3 * http_server._MOST_CONNECTIONS)]
+    try:
+        assert ask(page).status == 200
+        assert page._server is not None
+        assert len(page._server._open) <= http_server._MOST_CONNECTIONS
+    finally:
+        for each in idle:
+            each.close()
+    assert ask(page).status == 200
+
+
+def test_many_clients_at_once() -> None:
+    history = day_history(1.0)
+    page = LivePage(history.observer, address=FREE)
+    page.histories = (history,)
+    found: list[int] = []
+    failed: list[BaseException] = []
+
+    def client() -> None:
+        try:
+            for _ in range(5):
+                answer = ask(page, "/api/history.json")
+                found.append(len(answer.json()["rows"]))
+        except BaseException as error:
+            failed.append(error)
+
+    with page:
+        threads = [threading.Thread(target=client) for _ in range(20)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    assert not failed, failed[:3]
+    assert len(found) == 100
+    assert min(found) > 1
+
+
+def test_a_client_that_vanishes_in_an_answer(page: LivePage) -> None:
+    for _ in range(20):
+        raw = connect(page)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # reset instead of an orderly end
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.close()
+    assert ask(page).status == 200
+
+
+def large(observer: Any, accept: str) -> tuple[bytes, str]:
+    """More than the buffers of a connection hold."""
+    return b"x" * 50_000_000, "text/plain"
+
+
+def test_a_client_that_does_not_read_is_ended(observer: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "_ANSWER_S", 0.5)
+    with LivePage(observer, address=FREE, metrics=large) as page, connect(page) as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert page._server is not None
+        deadline_s = time.monotonic() + 30
+        while not page._server._open and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        while page._server._open and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        assert not page._server._open
+        assert ask(page).status == 200
+
+
+def test_close_while_an_answer_is_sent(observer: Scripted) -> None:
+    page = LivePage(observer, address=FREE, metrics=large).start()
+    with connect(page) as raw:
+        raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(100)
+        page.close()
+        received = 0
+        try:
+            while piece := raw.recv(1_000_000):
+                received += len(piece)
+        except ConnectionResetError:
+            pass
+        assert received < 50_000_000
+
+
+def test_close_with_idle_clients(observer: Scripted) -> None:
+    page = LivePage(observer, address=FREE).start()
+    idle = [connect(page) for _ in range(5)]
+    ask(page)
+    page.close()
+    for each in idle:
+        with suppress(ConnectionResetError):
+            assert each.recv(100) == b""
+        each.close()
+
+
+def test_an_observer_that_fails_has_a_page(observer: Scripted) -> None:
+    observer.fails = RuntimeError("out of order")
+    with LivePage(observer, address=FREE) as page:
+        page.histories[0].sample()
+        told = ask(page, "/api/history.json").json()
+        assert told["state"] == "waiting"
+        assert told["failure"] == "RuntimeError: out of order"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes of this system do not fork")
+def test_a_fork_leaves_the_port_to_the_parent(observer: Scripted) -> None:
+    page = LivePage(observer, address=FREE).start()
+    port = page.port
+    told, tell = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads in a process that forks
+        child = os.fork()
+    if child == 0:  # pragma: no cover - it has no coverage
+        page.close()
+        os.write(tell, b"x")
+        time.sleep(60)
+        os._exit(0)
+    try:
+        assert os.read(told, 1) == b"x"
+        assert ask(page).status == 200  # the end of the page in the child is not that of the parent
+        page.close()
+        with LivePage(observer, address=f"127.0.0.1:{port}") as again:
+            assert ask(again).status == 200
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        os.close(told)
+        os.close(tell)
+
+
+def test_the_process_ends_with_an_open_page(tmp_path: Path) -> None:
+    import subprocess
+
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import time\n"
+        "from pyinfercost.monitor.http_server import LivePage\n"
+        "from pyinfercost.results.live import Snapshot\n"
+        "class Observer:\n"
+        "    def snapshot(self):\n"
+        "        return Snapshot(time.time(), {})\n"
+        "page = LivePage(Observer(), address='127.0.0.1:0').start()\n"
+        "print(page.url)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("http://127.0.0.1:")
+    assert done.stderr == ""
