@@ -56,14 +56,13 @@ def suggestion(recording: MonitorRecording, whole: Stretch, slo: str, seed: int 
     with tempfile.TemporaryDirectory() as folder:
         traffic = Path(folder) / "recorded.csv"
         exported = export_workload(recording, traffic, seed=seed)
-        given: dict[str, Any] = {}
         if exported.form == "bins" and model is not None:
             raise SuggestionError(
                 "the log has counts of requests without their lengths, and the model needs these; export the workload, "
                 "and pass lengths to `pyinfercost fleet --plan --prompt --output-tokens`"
             )
         plan = plan_fleet(
-            model, traffic=traffic, on=place, slo=slo, terms=Terms(start_hour=exported.start_hour), seed=seed, **given
+            model, traffic=traffic, on=place, slo=slo, terms=Terms(start_hour=exported.start_hour), seed=seed
         )
     return Suggestion(
         plan=plan,
@@ -93,7 +92,7 @@ def _slots(recording: MonitorRecording, notes: list[str]) -> Slots:
     run = recording.runs[-1]
     starts, cold_s = totals.value("cold_starts") or 0.0, totals.value("reserved_s", use="cold") or 0.0
     notes.append(
-        f"a replica is {places} places of the measured service, {service_s / requests:.4g} s a request on average: the "
+        f"a replica serves {places} at once, each for the measured {service_s / requests:.4g} s on average: the "
         "log has no model in a serving engine, whose steps could be simulated"
     )
     return Slots(

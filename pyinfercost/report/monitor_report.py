@@ -10,8 +10,8 @@ from ..results.bill import MONTH_S
 from ..results.live_figures import USES
 from ..results.units import percent, quantity, significant
 from .documents import SCHEMA_VERSION
-from .fleet_plans import choice_columns, plan_document, verification_note
-from .fleets import money
+from .fleet_plans import choice_columns, plan_document
+from .fleets import money, share_text
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ _DAMAGE_SHARE = 0.01
 _CHOICES = 5
 _ALL = 100.0
 _GAPS = 6
+_SPARES = {"replicas": 3, "usd_per_million_tokens": 2}
 
 
 # ---- documents -------------------------------------------------------------------------------------------------------
@@ -248,9 +249,9 @@ def _of_plan(report: MonitorReport) -> list[str]:
         if abs(change) >= _FAR:
             far = sum(1 for each in report.slots if abs(each.against_plan(name) or 0.0) >= _FAR)
             found.append(
-                f"{title.capitalize()}: {significant(measured)}{f' {unit}' if unit else ''} is {_signed(change)} "
-                f"against the plan ({significant(whole.planned[name])}); {far} of {len(report.slots)} "
-                f"{slots_text(report)} are 10 % or more away."
+                f"{title.capitalize()}: {significant(measured)}{f' {unit}' if unit else ''} is {abs(_ALL * change):.0f} % "
+                f"{'above' if change > 0 else 'below'} the plan ({significant(whole.planned[name])}); {far} of "
+                f"{len(report.slots)} {slots_text(report)} are 10 % or more away."
             )
     if whole.planned and not found:
         found.append("Money, requests and replicas are within 10 % of the plan on average.")
@@ -315,8 +316,8 @@ def span_text(seconds: float) -> str:
     """Return a length of time."""
     for unit, length in (("days", _DAY_S), ("h", _HOUR_S), ("min", 60.0)):
         if seconds >= (2 * length if unit == "days" else length):
-            return f"{significant(seconds / length)} {unit}"
-    return f"{significant(seconds)} s"
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def slots_text(report: MonitorReport) -> str:
@@ -422,8 +423,8 @@ def part_columns(report: MonitorReport) -> list[Column]:
     return [
         *columns,
         Column("part", "", [each.part for each in parts], numeric=False, flexible=True),
-        Column("measured", "s", [significant(each.measured_s) for each in parts]),
-        Column("predicted", "s", [significant(each.predicted_s) for each in parts]),
+        Column("measured", "s", [significant(each.measured_s) for each in parts], spare=2),
+        Column("predicted", "s", [significant(each.predicted_s) for each in parts], spare=2),
         Column("ratio", "", [f"{each.ratio:.2f}" for each in parts]),
         Column("band", "", [f"{each.low:.2f} - {each.high:.2f}" for each in parts]),
         Column("", "", ["inside" if each.in_band else "outside" for each in parts], numeric=False),
@@ -489,18 +490,19 @@ def slot_columns(slots: Sequence[Stretch]) -> list[Column]:
 
 def _against(rows: Sequence[Stretch]) -> list[Column]:
     """Return measured and planned figures, and how far they are apart."""
-    columns = [Column("recorded", "h", [significant(each.covered_s / _HOUR_S) for each in rows], spare=3)]
+    columns = [Column("recorded", "h", [significant(each.covered_s / _HOUR_S) for each in rows], spare=4)]
     for name, (title, unit) in PLANNED.items():
+        spare = _SPARES.get(name, 0)
         measured = [each.measured(name) for each in rows]
         if all(value is None for value in measured):
             continue
         planned = [each.planned.get(name) for each in rows]
         show = _cash if name == "usd_per_h" else _number
-        columns.append(Column(title, unit, [show(value) for value in measured], spare=2 * (name == "replicas")))
+        columns.append(Column(title, unit, [show(value) for value in measured], spare=spare))
         if any(value is not None for value in planned):
-            far = [each.against_plan(name) for each in rows]
-            columns.append(Column("plan", unit, [show(value) for value in planned], spare=1 + 2 * (name == "replicas")))
-            columns.append(Column("", "%", ["" if c is None else f"{_ALL * c:+.0f}" for c in far], spare=2 * (name == "replicas")))
+            far = ["" if c is None else f"{_ALL * c:+.0f}" for c in (each.against_plan(name) for each in rows)]
+            columns.append(Column("plan", unit, [show(value) for value in planned], spare=max(1, spare)))
+            columns.append(Column("+/-", "%", far, spare=spare))
     idle = [each.share("idle") for each in rows]
     if any(share is not None for share in idle):
         columns.append(Column("idle", "%", ["" if share is None else percent(share) for share in idle]))
@@ -517,7 +519,21 @@ def _suggestion_parts(suggestion: Suggestion) -> list[Part]:
     shown = [each for each in plan.choices if each.stage == "all"][:_CHOICES]
     if shown:
         parts.append(Table(choice_columns(shown)))
-    if plan.best is not None:
-        parts.append(verification_note(plan.best, plan.verified))
+    parts += verified_notes(suggestion)
     parts += [Note(each, WARNING) for each in suggestion.notes]
     return parts
+
+
+def verified_notes(suggestion: Suggestion) -> list[Note]:
+    """Return whether the suggested fleet holds on the last day, which it was not planned on."""
+    best, verified = suggestion.plan.best, suggestion.plan.verified
+    if best is None:
+        return [Note(f"No fleet that was tried holds {suggestion.plan.slo}", ALARM)]
+    if verified is None:
+        return [Note("Not verified on another day: the log covers less than two", WARNING)]
+    held = "holds" if verified.slo_met else "does not hold"
+    told = (
+        f"On the last day of the log, which it was not planned on, it {held}: {share_text(verified.late_share)} % late "
+        f"against {share_text(best.late_share)} % on the days before"
+    )
+    return [Note(told, "" if verified.slo_met else ALARM)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..report.render import render
 from .bill import MONTH_S
-from .live_figures import OUTCOMES, USES
+from .live_figures import USES
 from .result import Result
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ PEAK, OFF_PEAK = "peak", "off-peak"
 
 _HOUR_S = 3600.0
 _MILLION, _THOUSAND = 1e6, 1e3
-_NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,14 +50,14 @@ class Stretch:
     requests: float = 0.0
     failed: float = 0.0
     output_tokens: float = 0.0
-    reserved_s: Mapping[str, float] = _NOTHING
-    cost_usd: Mapping[str, float] = _NOTHING
+    reserved_s: Mapping[str, float] = field(default_factory=dict)
+    cost_usd: Mapping[str, float] = field(default_factory=dict)
     replica_s: float = 0.0
     measured_s: float = 0.0
     predicted_s: float = 0.0
     predicted_low_s: float = 0.0
     predicted_high_s: float = 0.0
-    planned: Mapping[str, float] = _NOTHING
+    planned: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def usd(self) -> float | None:
@@ -299,7 +297,7 @@ class MonitorReport(Result):
     whole: Stretch
     stretches: tuple[Stretch, ...]
     slots: tuple[Stretch, ...]
-    outcomes: Mapping[str, float] = field(default_factory=lambda: MappingProxyType(dict.fromkeys(OUTCOMES, 0.0)))
+    outcomes: Mapping[str, float] = field(default_factory=dict)
     prompt_tokens: float = 0.0
     cold_starts: float = 0.0
     restarts: float = 0.0

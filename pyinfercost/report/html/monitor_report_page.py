@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from ... import _core
 from ...results.live_figures import USES
 from ...results.units import percent, significant
-from ..colors import ALARM, FLEET, LIVE, PLAIN, color_variables
-from ..fleet_plans import choice_columns, verification_note
+from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..fleet_plans import choice_columns
 from ..fleets import money
+from ..layout import ALARM as LOUD
 from ..monitor_report import (
     farthest,
     felt_columns,
@@ -23,6 +24,7 @@ from ..monitor_report import (
     stretch_columns,
     time_text,
     use_columns,
+    verified_notes,
 )
 from .charts import Curve, over_time
 from .fleet_parts import head, notes_panel, panel, table
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-_COLORS = {**{use: FLEET[use] for use in USES}, "demand": PLAIN, "late": ALARM, "plan": LIVE["plan"]}
+_COLORS = {**{use: FLEET[use] for use in USES}, "demand": PLAIN, "late": ALARM}
 _ROWS = 400  # slots in a table
 _OPEN = 48  # more are collapsed
 _CHOICES = 10
@@ -53,13 +55,12 @@ def report_page(report: MonitorReport) -> str:
         note = "Ratio: measured / predicted time. Now: after the last change."
         main.append(panel("Predicted and measured time", table(part_columns(report)), note))
     main.append(_charts(report))
-    felt = panel("What users felt", table(felt_columns(report))) if report.times else ""
-    used = (
-        panel("What the time was paid for", table(use_columns(report), total=True)) if report.whole.reserved_s else ""
-    )
-    main.append(f'<div class="pair">{felt}{used}</div>' if felt and used else felt + used)
+    if report.times:
+        main.append(panel("What users felt", table(felt_columns(report))))
+    if report.whole.reserved_s:
+        main.append(panel("What the time was paid for", table(use_columns(report), total=True)))
     note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
-    main.append(panel("Peak and the rest, beside the plan", table(stretch_columns(report)), note))
+    main.append(panel("Peak and the rest, beside the plan" if report.whole.planned else "Peak and the rest", table(stretch_columns(report)), note))
     main.append(_slots(report))
     if report.suggestion is not None:
         main.append(_suggestion(report.suggestion))
@@ -145,7 +146,7 @@ def _charts(report: MonitorReport) -> str:
             lines = [Curve("measured", "var(--demand)", column(lambda each, name=figure: each.measured(name)))]  # type: ignore[misc]
         if figure in report.whole.planned:
             plan = column(lambda each, name=figure: each.planned.get(name))  # type: ignore[misc]
-            lines.append(Curve("plan", "var(--plan)", plan, dashed=True))
+            lines.append(Curve("plan", "var(--ink)", plan, dashed=True))
         found.append(panel(title, over_time(edges, areas=areas, lines=lines)))
     if report.parts:
         ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.to_predicted))]
@@ -195,11 +196,9 @@ def _slots(report: MonitorReport) -> str:
 
 def _suggestion(suggestion: Suggestion) -> str:
     plan = suggestion.plan
-    body = ""
-    if plan.best is None:
-        body += f'<p class="bad">No fleet that was tried holds {escape(plan.slo)}.</p>'
-    else:
-        body += f"<p>{escape(verification_note(plan.best, plan.verified).text)}</p>"
+    body = "".join(
+        f"<p{' class=bad' if each.style == LOUD else ''}>{escape(each.text)}</p>" for each in verified_notes(suggestion)
+    )
     shown = [each for each in plan.choices if each.stage == "all"][:_CHOICES]
     if shown:
         kinds = ["best" if place == 0 and plan.best is not None else "" for place in range(len(shown))]
