@@ -19,21 +19,21 @@ from .output import messages_for_people, say, write_result
 )
 @click.option("--model", metavar="NAME", help="Name of the model, of several in the log; by default all together.")
 @click.option("--from", "from_", metavar="TIME", help="Intervals from 2026-11-23T08:00 on (UTC).")
-@click.option("--to", metavar="TIME", help="Intervals before 2026-11-30T08:00 (UTC).")
+@click.option("--until", metavar="TIME", help="Intervals before 2026-11-30T08:00 (UTC).")
 @click.option("--suggest", is_flag=True, help="Search the cheapest fleet for the recorded traffic.")
 @click.option("--slo", metavar="LIMITS", help='Its objective, such as "ttft_p95<2"; by default that of the plan.')
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with charts.")
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("log", type=click.Path())
+@click.argument("log", nargs=-1, required=True, type=click.Path())
 def report(
     *,
-    log: str,
+    log: tuple[str, ...],
     plan: str | None,
     model: str | None,
     from_: str | None,
-    to: str | None,
+    until: str | None,
     suggest: bool,
     slo: str | None,
     seed: int,
@@ -48,12 +48,13 @@ def report(
     with messages_for_people():
         if slo is not None and not suggest:
             raise click.UsageError("--slo goes with --suggest")
+        from ..monitor.log_reading import read_log
         from ..monitor.reporting import report_log
 
+        start, end = time_of(from_, "--from"), time_of(until, "--until")
         result = report_log(
-            log, plan=plan, model=model, from_s=time_of(from_, "--from"), to_s=time_of(to, "--to"), suggest=suggest,
-            slo=slo, seed=seed,
-        )  # fmt: skip
+            read_log(log), plan=plan, model=model, from_s=start, to_s=end, suggest=suggest, slo=slo, seed=seed
+        )
         write_result(result, form, out)
         if html is not None:
             write_text(html, result.to_html())

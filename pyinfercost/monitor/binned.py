@@ -19,12 +19,23 @@ Amount = Callable[["LoggedInterval"], "float | None"]
 _STEPS_S = (60.0, 300.0, 900.0, 3600.0)
 
 
-def slot_edges(start_s: float, end_s: float, most: int) -> Numbers:
-    """Return edges of at most so many parts: minutes, 5 or 15 minutes or hours of the clock, and both ends."""
+def slot_edges(intervals: Sequence[LoggedInterval], most: int) -> Numbers:
+    """Return edges of at most so many parts of the time of intervals, hours apart from that.
+
+    Args:
+        intervals: The intervals.
+        most: Most parts of a minute, 5 or 15 minutes; there may be more hours.
+
+    Returns:
+        Both ends, and between them minutes, 5 or 15 minutes or hours of the clock, no shorter than the usual interval.
+    """
     import numpy as np
 
-    step = next((each for each in _STEPS_S if end_s - start_s <= most * each), _STEPS_S[-1])
-    inner = np.arange(np.floor(start_s / step) + 1, np.ceil(end_s / step)) * step
+    start_s, end_s = min(each.start_s for each in intervals), max(each.end_s for each in intervals)
+    lengths = sorted(each.length_s for each in intervals)
+    least = max((end_s - start_s) / most, lengths[len(lengths) // 2])
+    step = next((each for each in _STEPS_S if least <= each), _STEPS_S[-1])
+    inner: Numbers = np.arange(np.floor(start_s / step) + 1, np.ceil(end_s / step), dtype=np.float64) * step
     edges: Numbers = np.concatenate([[start_s], inner, [end_s]])
     return edges
 
@@ -56,7 +67,8 @@ class Bins:
         )
         lengths = np.maximum(1e-9, ends - starts)[self._rows]
         # An interval in one bin is wholly in it, also one without a length.
-        self._shares = np.where(spans[self._rows] == 1, 1.0, np.clip(inside / lengths, 0.0, 1.0))
+        shares: Numbers = np.where(spans[self._rows] == 1, 1.0, np.clip(inside / lengths, 0.0, 1.0))
+        self._shares = shares
 
     def sums(self, amount: Amount) -> tuple[Numbers, bool]:
         """Return the sum of an amount in each bin, and whether any interval has it."""
@@ -64,9 +76,8 @@ class Bins:
 
         found = [amount(each) for each in self._intervals]
         values = np.array([0.0 if each is None else each for each in found])
-        total: Numbers = np.bincount(
-            self._bins, weights=values[self._rows] * self._shares, minlength=self.edges_s.size - 1
-        )
+        weights = values[self._rows] * self._shares
+        total = np.bincount(self._bins, weights=weights, minlength=self.edges_s.size - 1).astype(np.float64)
         return total, any(each is not None for each in found)
 
     def covered_s(self) -> Numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import log
 from typing import TYPE_CHECKING
 
@@ -42,11 +43,12 @@ def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple
 
     known = np.flatnonzero((weights > 0) & (amounts > 0))
     least = max(_LEAST_BINS, known.size // _SHARE)
-    values, heavy = np.log(amounts[known] / weights[known]), weights[known] / weights[known].sum() if known.size else known
+    values = np.log(amounts[known] / weights[known])
+    heavy = weights[known] / max(1e-300, float(weights[known].sum()))
     cuts: list[int] = []
     while len(cuts) < _MOST:
         bounds = [0, *sorted(cuts), known.size]
-        found = [_best(values, heavy, low, high, least) for low, high in zip(bounds, bounds[1:], strict=False)]
+        found = [_best(values, heavy, low, high, least) for low, high in pairwise(bounds)]
         best = max((each for each in found if each is not None), default=None)
         if best is None:
             break
@@ -54,7 +56,7 @@ def level_changes(edges_s: Numbers, amounts: Numbers, weights: Numbers) -> tuple
     bounds = [0, *sorted(cuts), known.size]
     levels = [
         float(amounts[known[low:high]].sum() / weights[known[low:high]].sum())
-        for low, high in zip(bounds, bounds[1:], strict=False)
+        for low, high in pairwise(bounds)
         if high > low
     ]
     return tuple(

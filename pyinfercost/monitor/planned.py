@@ -162,12 +162,13 @@ def _of_numbers(document: Any, which: str) -> Plan:
 def _of_server(served: Any, which: str) -> Plan:
     """Return the plan of a simulated server: its replicas all the time, and the rate that was simulated."""
     fields = Fields(served, which, PlanError)
-    requests, duration = fields.number("requests", _AMOUNT), fields.number("duration_s", _SECONDS)
+    per_million, tokens_per_s = (fields.number(name, _AMOUNT) for name in ("usd_per_million_tokens", "tokens_per_s"))
     constant = {
-        "usd_per_h": fields.number("usd_per_h", _AMOUNT),
-        "requests_per_s": None if not requests or not duration else requests / duration,
+        # Tokens of a server are paid with all of its time.
+        "usd_per_h": None if per_million is None or tokens_per_s is None else per_million * tokens_per_s * HOUR_S / 1e6,
+        "requests_per_s": fields.number("requests_per_s", _AMOUNT),
         "replicas": fields.number("replicas", _AMOUNT),
-        "usd_per_million_tokens": fields.number("usd_per_million_tokens", _AMOUNT),
+        "usd_per_million_tokens": per_million,
     }
     hours = {name: (float(value),) for name, value in constant.items() if value is not None}
     if not hours:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, is_file, number
 from ..errors import Error
@@ -38,6 +39,7 @@ _TIME = Range(-1e12, 1e12, "s since 1970")
 _SLOTS = 72  # at most so many parts of a short log
 _BINS = 240  # for changes
 _PREDICTED = ("measured_s", "predicted_s", "predicted_low_s", "predicted_high_s")
+_HALF_DAY_S = 43_200.0
 _SPREAD = 1.05  # of the busiest hour over the mean: less is no peak
 
 
@@ -85,12 +87,11 @@ def report_log(
     notes: list[str] = []
     found = read_plan(plan) if plan is not None else _plan_of(recording, notes)
     intervals = [each for run in recording.runs for each in run.intervals]
-    edges = slot_edges(recording.start_s, recording.end_s, _SLOTS)
-    bins = Bins(intervals, edges)
+    bins = Bins(intervals, slot_edges(intervals, _SLOTS))
     slots = _slots(bins, found)
     whole = _joined(slots, "all", recording.start_s, recording.end_s - recording.start_s)
     totals = summed(intervals)
-    report = MonitorReport(
+    return MonitorReport(
         log=fspath(recording.path),
         models=tuple(each for each in recording.models if each),
         hardware=_infos(recording, "hardware"),
@@ -112,10 +113,11 @@ def report_log(
         times=tuple(each for name in recording.models for each in _times(recording.of_model(name), name)),
         parts=tuple(each for name in recording.models for each in _parts(recording.of_model(name), name)),
         plan=_reported(found, whole),
-        suggestion=suggestion(recording, whole, slo or (found.slo if found is not None else ""), seed) if suggest else None,
+        suggestion=suggestion(recording, whole, slo or (found.slo if found is not None else ""), seed)
+        if suggest
+        else None,
         notes=(*notes, *_notes(recording, whole)),
     )
-    return report
 
 
 # ---- the plan --------------------------------------------------------------------------------------------------------
@@ -177,16 +179,17 @@ def _slots(bins: Bins, plan: Plan | None) -> tuple[Stretch, ...]:
         for figure in ("reserved_s", "cost_usd")
     }
     failed = [counter("requests", outcome=outcome) for outcome in OUTCOMES if outcome != "ok"]
-    several: dict[str, Numbers | None] = {
+    columns: dict[str, Numbers | None] = {
         **{name: counter(name) for name in ("requests", "output_tokens", *_PREDICTED)},
         "replica_s": column(_replica_s),
     }
     covered = bins.covered_s()
     planned = _planned(bins, plan)
-    found = []
+    slots: list[Stretch] = []
     for place in range(size):
         start, end = float(bins.edges_s[place]), float(bins.edges_s[place + 1])
-        found.append(
+        sums: dict[str, Any] = {name: float(each[place]) for name, each in columns.items() if each is not None}
+        slots.append(
             Stretch(
                 start_s=start,
                 length_s=end - start,
@@ -195,10 +198,10 @@ def _slots(bins: Bins, plan: Plan | None) -> tuple[Stretch, ...]:
                 reserved_s={use: float(each[place]) for use, each in uses["reserved_s"].items()},
                 cost_usd={use: float(each[place]) for use, each in uses["cost_usd"].items()},
                 planned={name: float(each[place]) for name, each in planned.items()},
-                **{name: float(each[place]) for name, each in several.items() if each is not None},
+                **sums,
             )
         )
-    return tuple(found)
+    return tuple(slots)
 
 
 def _replica_s(each: LoggedInterval) -> float:
@@ -212,7 +215,7 @@ def _planned(bins: Bins, plan: Plan | None) -> dict[str, Numbers]:
 
     edges = bins.edges_s
     if plan is not None:
-        rows = [plan.at(float(start + end) / 2) for start, end in zip(edges, edges[1:], strict=False)]
+        rows = [plan.at((start + end) / 2) for start, end in pairwise(edges.tolist())]
         return {name: np.array([row[name] for row in rows]) for name in FIGURES if name in plan.hours}
     found = {}
     for name in FIGURES:
@@ -232,7 +235,8 @@ def _joined(parts: Sequence[Stretch], name: str, start_s: float, length_s: float
         names = dict.fromkeys(each for part in parts for each in of(part))
         return {each: sum(weight(part) * of(part).get(each, 0.0) for part in parts) for each in names}
 
-    sums = ("requests", "failed", "output_tokens", "replica_s", *_PREDICTED)
+    names = ("requests", "failed", "output_tokens", "replica_s", *_PREDICTED)
+    sums: dict[str, Any] = {each: sum(getattr(part, each) for part in parts) for each in names}
     return Stretch(
         name=name,
         start_s=start_s,
@@ -241,14 +245,16 @@ def _joined(parts: Sequence[Stretch], name: str, start_s: float, length_s: float
         reserved_s=over(lambda part: part.reserved_s, lambda _: 1.0),
         cost_usd=over(lambda part: part.cost_usd, lambda _: 1.0),
         planned=over(lambda part: part.planned, lambda part: part.covered_s / max(1e-9, covered)),
-        **{each: sum(getattr(part, each) for part in parts) for each in sums},
+        **sums,
     )
 
 
 def _stretches(slots: Sequence[Stretch]) -> tuple[Stretch, ...]:
     """Return the peak and the rest: slots with more requests than the mean in the plan, or as recorded without one."""
     known = [each for each in slots if each.covered_s > 0]
-    rates = [each.planned.get("requests_per_s", each.requests_per_s) or 0.0 for each in known]
+    if not known or ("requests_per_s" not in known[0].planned and slots[-1].start_s - slots[0].start_s < _HALF_DAY_S):
+        return ()  # requests of minutes differ by chance
+    rates = [each.planned.get("requests_per_s", each.requests_per_s or 0.0) for each in known]
     seconds = sum(each.covered_s for each in known)
     mean = sum(rate * each.covered_s for rate, each in zip(rates, known, strict=True)) / max(1e-9, seconds)
     if not rates or max(rates) <= _SPREAD * mean:
@@ -268,13 +274,15 @@ def _stretches(slots: Sequence[Stretch]) -> tuple[Stretch, ...]:
 
 def _bins_of(recording: MonitorRecording) -> tuple[list[LoggedInterval], Bins]:
     intervals = [each for run in recording.runs for each in run.intervals]
-    return intervals, Bins(intervals, slot_edges(recording.start_s, recording.end_s, _BINS))
+    return intervals, Bins(intervals, slot_edges(intervals, _BINS))
 
 
 def _parts(recording: MonitorRecording, model: str) -> list[PredictedPart]:
     """Return measured and predicted time of each part, with its changes."""
     intervals, bins = _bins_of(recording)
-    names = sorted({each.labels[0][1] for one in intervals for each in one.change.values if each.figure == "predicted_s"})
+    names = sorted(
+        {each.labels[0][1] for one in intervals for each in one.change.values if each.figure == "predicted_s"}
+    )
     found = []
     for part in names:
         columns = {
@@ -343,7 +351,9 @@ def _notes(recording: MonitorRecording, whole: Stretch) -> list[str]:
         found.append("money is unknown: the monitor was started without a price")
     if whole.predicted_s <= 0:
         found.append("nothing has a prediction: the monitor was started without a model or a machine")
-    if not any(each.figure == "output_tokens" for run in recording.runs for one in run.intervals for each in one.change.values):
+    if not any(
+        each.figure == "output_tokens" for run in recording.runs for one in run.intervals for each in one.change.values
+    ):
         found.append(f"no tokens were counted ({LIVE_FIGURES['output_tokens'].help.lower().rstrip('.')})")
     said = dict.fromkeys(note for run in recording.runs for note in run.notes)
     return [*found, *said]

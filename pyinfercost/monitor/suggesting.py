@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..fleets.plan_fleet import plan_fleet
@@ -47,11 +47,10 @@ def suggestion(recording: MonitorRecording, whole: Stretch, slo: str, seed: int 
     recording = recording.of_model()
     notes: list[str] = []
     run = recording.runs[-1]
-    place = _deployment(run)
-    model: Any = run.spec
-    if place is None or model is None:
-        model, place = None, _slots(recording, notes)
-    if (place.device_price if not isinstance(place, Slots) else place.usd_per_h) is None:
+    deployed = _deployment(run)
+    model = None if deployed is None else run.spec
+    place = _slots(recording, notes) if deployed is None or model is None else deployed
+    if (place.usd_per_h if isinstance(place, Slots) else place.device_price) is None:
         raise SuggestionError("the suggested change needs the price of a replica; start the monitor with a price")
     with tempfile.TemporaryDirectory() as folder:
         traffic = Path(folder) / "recorded.csv"

@@ -221,8 +221,8 @@ def _of_drift(report: MonitorReport) -> list[str]:
 def _of_prediction(report: MonitorReport) -> list[str]:
     outside = [part for part in report.parts if not part.in_band]
     found = [
-        f"{_named(report, part.model)}{part.part}: measured time is {part.ratio:.2f} times the predicted one, outside of "
-        f"its band of {part.low:.2f} to {part.high:.2f}"
+        f"{_named(report, part.model)}{part.part}: measured time is {part.ratio:.2f} times the predicted one, outside "
+        f"of its band of {part.low:.2f} to {part.high:.2f}"
         + (f" since {time_text(part.outside_since_s, report.start_s)}." if part.outside_since_s is not None else ".")
         for part in outside
     ]
@@ -248,10 +248,11 @@ def _of_plan(report: MonitorReport) -> list[str]:
             continue
         if abs(change) >= _FAR:
             far = sum(1 for each in report.slots if abs(each.against_plan(name) or 0.0) >= _FAR)
+            value, side = f"{significant(measured)} {unit}".strip(), "above" if change > 0 else "below"
             found.append(
-                f"{title.capitalize()}: {significant(measured)}{f' {unit}' if unit else ''} is {abs(_ALL * change):.0f} % "
-                f"{'above' if change > 0 else 'below'} the plan ({significant(whole.planned[name])}); {far} of "
-                f"{len(report.slots)} {slots_text(report)} are 10 % or more away."
+                f"{title.capitalize()}: {value} is {abs(_ALL * change):.0f} % {side} the plan "
+                f"({significant(whole.planned[name])}); {far} of {len(report.slots)} {slots_text(report)} are 10 % or "
+                "more away."
             )
     if whole.planned and not found:
         found.append("Money, requests and replicas are within 10 % of the plan on average.")
@@ -265,13 +266,12 @@ def _of_suggestion(report: MonitorReport) -> list[str]:
     plan = suggestion.plan
     if plan.best is None or plan.best.usd_per_month is None:
         return [f"No fleet that was tried holds {plan.slo} for the recorded traffic."]
-    words = f"{plan.best.policy} on {plan.best.deployment} holds {plan.slo} for {money(plan.best.usd_per_month)} USD a month"
+    fleet = f"{plan.best.policy} on {plan.best.deployment}"
+    words = f"{fleet} holds {plan.slo} for {money(plan.best.usd_per_month)} USD a month"
     saved = suggestion.saved_usd_per_month
     if saved is None:
         return [f"Suggested: {words}."]
-    return [
-        f"Suggested: {words}, {money(abs(saved))} USD {'less' if saved >= 0 else 'more'} than what is paid now."
-    ]
+    return [f"Suggested: {words}, {money(abs(saved))} USD {'less' if saved >= 0 else 'more'} than what is paid now."]
 
 
 def _of_missing(report: MonitorReport) -> list[str]:
@@ -383,7 +383,9 @@ def report_layout(report: MonitorReport) -> Layout:
         parts += [GAP, *_slot_parts(report)]
     if report.suggestion is not None:
         parts += [GAP, *_suggestion_parts(report.suggestion)]
-    parts += [Note(f"Nothing was recorded from {time_text(a)} to {time_text(b)}", WARNING) for a, b in report.gaps[:_GAPS]]
+    parts += [
+        Note(f"Nothing was recorded from {time_text(a)} to {time_text(b)}", WARNING) for a, b in report.gaps[:_GAPS]
+    ]
     parts += [Note(each, WARNING) for each in report.notes]
     return parts
 
@@ -446,9 +448,7 @@ def felt_columns(report: MonitorReport) -> list[Column]:
     for name in ("mean", "p50", "p90", "p99"):
         columns.append(Column(name, "ms", [_number(1e3 * getattr(each, name)) for each in times]))
     columns.append(
-        Column(
-            "mean now", "ms", [_number(1e3 * e.changes[-1].after) if e.changes else "" for e in times], spare=2
-        )
+        Column("mean now", "ms", [_number(1e3 * e.changes[-1].after) if e.changes else "" for e in times], spare=2)
     )
     columns.append(
         Column("changed", "UTC", [short_time(e.changes[-1].at_s) if e.changes else "" for e in times], spare=2)
@@ -460,7 +460,9 @@ def use_columns(report: MonitorReport) -> list[Column]:
     """Return what the paid time was used for, and its sum."""
     whole = report.whole
     total = sum(whole.reserved_s.values())
-    rows = [(use, whole.reserved_s.get(use, 0.0), whole.cost_usd.get(use)) for use in USES]
+    rows = [
+        (use, whole.reserved_s.get(use, 0.0), whole.cost_usd.get(use, 0.0) if whole.cost_usd else None) for use in USES
+    ]
     rows.append(("total", total, whole.usd))
     month = MONTH_S / whole.covered_s if whole.covered_s else 0.0
     columns = [
@@ -508,14 +510,18 @@ def _against(rows: Sequence[Stretch]) -> list[Column]:
         columns.append(Column("idle", "%", ["" if share is None else percent(share) for share in idle]))
     ratios = [each.to_predicted for each in rows]
     if any(ratio is not None for ratio in ratios):
-        columns.append(Column("to predicted", "", ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios], spare=1))
+        columns.append(
+            Column("to predicted", "", ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios], spare=1)
+        )
     return columns
 
 
 def _suggestion_parts(suggestion: Suggestion) -> list[Part]:
     """Return the plan for the recorded traffic in a few lines."""
     plan = suggestion.plan
-    parts: list[Part] = [Note(f"Suggested for the recorded traffic ({suggestion.requests:,} requests), within {plan.slo}", "")]
+    parts: list[Part] = [
+        Note(f"Suggested for the recorded traffic ({suggestion.requests:,} requests), within {plan.slo}", "")
+    ]
     shown = [each for each in plan.choices if each.stage == "all"][:_CHOICES]
     if shown:
         parts.append(Table(choice_columns(shown)))

@@ -79,9 +79,7 @@ def write_week(
     all_rows = []
     observed = [Observed(f"replica {number}") for number in range(replicas)]
     logs = [
-        MonitorLog(
-            path, start_s=MONDAY_S, price_usd_per_h=USD_PER_H, spec=spec, plan=plan, rotate_daily=False, keep=9
-        )
+        MonitorLog(path, start_s=MONDAY_S, price_usd_per_h=USD_PER_H, spec=spec, plan=plan, rotate_daily=False, keep=9)
         for _ in observed
     ]
     for step in range(round(days * DAY_S / interval_s)):

@@ -60,15 +60,21 @@ def report_page(report: MonitorReport) -> str:
     if report.whole.reserved_s:
         main.append(panel("What the time was paid for", table(use_columns(report), total=True)))
     note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
-    main.append(panel("Peak and the rest, beside the plan" if report.whole.planned else "Peak and the rest", table(stretch_columns(report)), note))
+    main.append(
+        panel(
+            "Peak and the rest, beside the plan" if report.whole.planned else "Peak and the rest",
+            table(stretch_columns(report)),
+            note,
+        )
+    )
     main.append(_slots(report))
     if report.suggestion is not None:
         main.append(_suggestion(report.suggestion))
     main.append(notes_panel(_notes(report)))
     foot = (
-        f"<footer><p>Written by pyinfercost {escape(_core.__version__)} from the log of a monitor. Times are UTC. A month "
-        "is a twelfth of 365.25 days in which the same happens again and again. --format json has all figures. Nothing "
-        "is loaded from a network.</p></footer>"
+        f"<footer><p>Written by pyinfercost {escape(_core.__version__)} from the log of a monitor. Times are UTC. A "
+        "month is a twelfth of 365.25 days in which the same happens again and again. --format json has all figures. "
+        "Nothing is loaded from a network.</p></footer>"
     )
     body = f"{head('What it cost, beside what was predicted and planned', title, heading_pairs(report))}"
     style = color_variables(_COLORS) + asset("base.css") + asset("fleet.css") + asset("monitor_report.css")
@@ -152,7 +158,8 @@ def _charts(report: MonitorReport) -> str:
         ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.to_predicted))]
         for name, words in (("predicted_low_s", "low end of the band"), ("predicted_high_s", "high end")):
             values = _carried(
-                slots, lambda each, name=name: getattr(each, name) / each.predicted_s if each.predicted_s else None  # type: ignore[misc]
+                slots,
+                lambda each, name=name: getattr(each, name) / each.predicted_s if each.predicted_s else None,  # type: ignore[misc]
             )
             ratios.append(Curve(words, "var(--late)", values, dashed=True))
         note = "Without requests, the value before them."
