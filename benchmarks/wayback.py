@@ -2,11 +2,11 @@
 
     python -m benchmarks.wayback --measured DIR [--hardware xeon-8480+ --threads 2]
 
-The requests of `vllm_cpu_runs.csv` (vLLM on two cores) are appended to the log of a monitor, as a monitor in the process
-of the engine does it, every 15 s. The log is exported as a workload (`export_workload`), step costs are corrected by the
-means of the same requests (`calibrate_serving`, four factors), and the workload is replayed (`serve`). An hour is all
-runs of one server after one another, each after a pause. "Again" is the replay of one run with the correction of the
-other loads of the same server. Settings are those of the server.
+The requests of `vllm_cpu_runs.csv` (vLLM on two cores) are appended to the log of a monitor every 15 s, as a monitor
+in the process of the engine does. The log is exported as a workload (`export_workload`), step costs are corrected by
+the means of the exported requests (`calibrate_serving`, four factors), and the workload is replayed (`serve`). Errors
+of percentiles are replayed / measured - 1, in percent. An hour is all runs of one server, one after another with
+pauses between them; runs may be corrected by another load of the same server, too. Settings are those of the server.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._checks import COUNT, Range, errors_of_writing, flag, is_folder, number, path_of, text, whole
 from .._escapes import visible_lines
-from ..errors import InputError
+from ..errors import FileAccessError, InputError
 from ..results.live_figures import COUNTER, LIVE_FIGURES
 from .log_records import INFO, RUN, SCHEMA_VERSION, TIME, change_record, line_of, run_name, without_addresses
 from .request_columns import RequestColumns
@@ -289,14 +289,14 @@ class MonitorLog:
             name = self._path.with_name(f"{self._path.stem}-{stamp}.{number_:03}{self._path.suffix}")
             if not name.exists():
                 return name
-        raise FileExistsError(f"{self._path.stem}-{stamp} has 999 files")
+        raise FileAccessError(f"{self._path.stem}-{stamp} has 999 files; expected fewer in a second")
 
     def _write(self, content: bytes) -> None:
         """Write in one call, so that lines of other processes are not mixed in."""
         written = os.write(self._file, content)  # type: ignore[arg-type]
         if written != len(content):
             self._torn = written > 0 or self._torn
-            raise OSError(f"only {written} of {len(content)} bytes could be written")
+            raise FileAccessError(f"only {written} of {len(content)} bytes could be written")
         self._torn = False
 
     def _warn(self, error: Exception) -> None:

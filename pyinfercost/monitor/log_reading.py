@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -252,11 +253,12 @@ def _interval(record: Fields) -> tuple[LoggedInterval, int]:
     return LoggedInterval(min(start, end), Snapshot(end, values, distributions), requests), unknown + more
 
 
-def read_log(path: str | PathLike[str]) -> MonitorRecording:
-    """Read the log of a monitor.
+def read_log(path: str | PathLike[str] | Sequence[str | PathLike[str]]) -> MonitorRecording:
+    """Read the log of a monitor, or the logs of several.
 
     Args:
-        path: The file, whose renamed older files are read, too; or a folder with `.jsonl` files.
+        path: The file, whose renamed older files are read, too; or a folder with `.jsonl` files; or several of both,
+            such as the logs of the replicas of a fleet. A file that is named twice is read once.
 
     Returns:
         Its runs. Lines that are no records, such as a part of a line of a killed process, are counted.
@@ -266,14 +268,11 @@ def read_log(path: str | PathLike[str]) -> MonitorRecording:
         FileAccessError: It cannot be read.
         LogError: It has no interval.
     """
-    place = path_of(path)
-    if is_folder(place):
-        files = sorted(place.glob("*.jsonl"))
-    else:
-        files = [*rotated_files(place), *([place] if is_file(place) else [])]
-    if not files:
-        what = "has no file that ends with .jsonl" if is_folder(place) else "cannot be read: there is no such file"
-        raise MissingFileError(f"{place} {what}; expected the log of a monitor")
+    paths = [path_of(each) for each in ([path] if isinstance(path, (str, PathLike)) else path)]
+    if not paths:
+        raise LogError("no log is given; pass the log of a monitor")
+    files = list(dict.fromkeys(file for each in paths for file in _files(each)))
+    place = paths[0] if len(paths) == 1 else Path(os.path.commonpath(paths) or ".")
     reading = _Reading()
     for file in files:
         for number, line in _lines(file):
@@ -304,6 +303,18 @@ def read_log(path: str | PathLike[str]) -> MonitorRecording:
         )
     runs.sort(key=lambda run: run.intervals[0].start_s)
     return MonitorRecording(place, tuple(runs), len(files), reading.damaged, tuple(reading.damage), reading.unknown)
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the files of a log, the oldest first."""
+    if is_folder(place):
+        files = sorted(place.glob("*.jsonl"))
+    else:
+        files = [*rotated_files(place), *([place] if is_file(place) else [])]
+    if not files:
+        what = "has no file that ends with .jsonl" if is_folder(place) else "cannot be read: there is no such file"
+        raise MissingFileError(f"{place} {what}; expected the log of a monitor")
+    return files
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:

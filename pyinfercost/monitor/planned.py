@@ -17,6 +17,7 @@ from ..results.documents import checked_fleets, document_from, is_fleets
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FleetResult
 from ..results.live import Series, series
+from ..results.serving_result import ServingResult
 from ..serving.recorded_traces import note_of
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _TIME = Range(-1e12, 1e12, "s since 1970")
 _SECONDS = Range(1e-6, 1e12, "s")
 _SLACK = 0.01  # of a day or a week: traffic ends with its last request, a little before
 
-PlanLike: TypeAlias = "Plan | FleetPlan | FleetResult | Mapping[str, Any] | str | PathLike[str]"
+PlanLike: TypeAlias = "Plan | FleetPlan | FleetResult | ServingResult | Mapping[str, Any] | str | PathLike[str]"
 """A plan as `read_plan` accepts it."""
 
 
@@ -85,9 +86,9 @@ def read_plan(plan: PlanLike, *, begins_s: float | None = None) -> Plan:
     """Return a plan.
 
     Args:
-        plan: The result of `plan_fleet` or a `FleetResult`; its JSON document or the path of it, as `pyinfercost fleet
-            --plan --format json` writes it (an HTML report has no hours, so that its means are used); or numbers, some
-            of `usd_per_h`, `requests_per_s`, `replicas` and `usd_per_million_tokens`.
+        plan: The result of `plan_fleet` or of `serve`, or a `FleetResult`; its JSON document or the path of it, as
+            `pyinfercost fleet --plan --format json` writes it (an HTML report has no hours, so that its means are
+            used); or numbers, some of `usd_per_h`, `requests_per_s`, `replicas` and `usd_per_million_tokens`.
         begins_s: Unix time at which the traffic of the plan began. By default the begin of the recording, if the
             traffic is a file of `monitor export` that is still there, else a Monday at 0:00 UTC, which is time 0 of
             generated traffic.
@@ -102,7 +103,7 @@ def read_plan(plan: PlanLike, *, begins_s: float | None = None) -> Plan:
     begin = None if begins_s is None else number(begins_s, "begins_s", _TIME, PlanError)
     if isinstance(plan, Plan):
         return plan
-    if isinstance(plan, (FleetPlan, FleetResult)):
+    if isinstance(plan, (FleetPlan, FleetResult, ServingResult)):
         return _of_document(plan.to_dict(), "the plan", begin)
     if isinstance(plan, (str, PathLike)):
         return _of_document(document_from(plan), fspath(plan), begin)
@@ -118,7 +119,8 @@ def planned_figures(plan: Plan, time_s: float) -> dict[Series, float]:
 
 def _of_document(document: Any, which: str, begin: float | None) -> Plan:
     if not is_fleets(document):
-        return _of_numbers(document, which)
+        served = document.get("serve") if isinstance(document, Mapping) else None
+        return _of_numbers(document, which) if served is None else _of_server(served, which)
     kind, found = checked_fleets(document, which)
     inner = found[kind]
     begin = _begin_of(inner.get("traffic")) if begin is None else begin
@@ -155,6 +157,24 @@ def _of_numbers(document: Any, which: str) -> Plan:
         )
     hours = {name: (number(value, name, _AMOUNT, PlanError),) for name, value in document.items()}
     return Plan(", ".join(f"{name} {value:g}" for name, value in document.items()), hours, "mean")
+
+
+def _of_server(served: Any, which: str) -> Plan:
+    """Return the plan of a simulated server: its replicas all the time, and the rate that was simulated."""
+    fields = Fields(served, which, PlanError)
+    per_million, tokens_per_s = (fields.number(name, _AMOUNT) for name in ("usd_per_million_tokens", "tokens_per_s"))
+    constant = {
+        # Tokens of a server are paid with all of its time.
+        "usd_per_h": None if per_million is None or tokens_per_s is None else per_million * tokens_per_s * HOUR_S / 1e6,
+        "requests_per_s": fields.number("requests_per_s", _AMOUNT),
+        "replicas": fields.number("replicas", _AMOUNT),
+        "usd_per_million_tokens": per_million,
+    }
+    hours = {name: (float(value),) for name, value in constant.items() if value is not None}
+    if not hours:
+        raise PlanError(f"{which} has a server without {', '.join(FIGURES)}; simulate it again")
+    name = f"{fields.text('engine') or 'a server'} on {fields.text('hardware') or 'a machine'}"
+    return Plan(name, hours, "mean", slo=fields.text("slo") or "")
 
 
 def _of_fleet(fleet: Any, which: str, begin: float, slo: str) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
+SCHEMA_VERSION = 1
 PARQUET, CSV = (".parquet",), (".csv",)
 _SEED = Range(0, 2**63 - 1)
 _TIME = Range(-1e12, 1e12, "s since 1970")
@@ -50,6 +52,8 @@ class ExportedWorkload:
         start_s: Unix time of its second 0.
         span_s: Seconds that it covers.
         notes: What is assumed or missing.
+        spec: The model as the commands accept it; empty if the log has none.
+        has_lengths: Whether requests have tokens.
     """
 
     path: Path
@@ -59,6 +63,38 @@ class ExportedWorkload:
     start_s: float
     span_s: float
     notes: tuple[str, ...]
+    spec: str = ""
+    has_lengths: bool = False
+
+    @property
+    def next_commands(self) -> tuple[str, ...]:
+        """Commands that use the workload."""
+        path = shlex.quote(str(self.path))
+        model = shlex.quote(self.spec) if self.spec else "MODEL"
+        lengths = "" if self.form == "recorded" else " --prompt TOKENS --output-tokens TOKENS"
+        start = f" --start-hour {self.start_hour:.4g}" if self.start_hour else ""
+        plan = f"--traffic {path}{lengths} --plan --slo LIMITS{start}"
+        if not self.has_lengths and self.form == "recorded":
+            return (f"pyinfercost fleet --slots N,service_s=S,usd_per_h=USD {plan}",)
+        replay = f"pyinfercost serve {model} -H MACHINE --engine ENGINE --trace {path}{lengths}"
+        stamps = f" --calibrate-from {path}" if self.has_lengths and not self.drawn else ""
+        return (f"{replay}{stamps}", f"pyinfercost fleet {model} -H MACHINE --engine ENGINE --price USD {plan}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "workload": {
+                "path": str(self.path),
+                "format": self.form,
+                **{
+                    name: getattr(self, name)
+                    for name in ("requests", "drawn", "start_s", "span_s", "start_hour", "spec")
+                },
+                "notes": list(self.notes),
+                "next": list(self.next_commands),
+            },
+        }
 
     @property
     def start_hour(self) -> float:
@@ -158,8 +194,9 @@ def export_workload(
         _write_parquet(target, note, table.columns)
     form = "bins" if counts_only else "recorded"
     return ExportedWorkload(
-        target, form, table.requests, table.drawn, start_s, end_s - start_s, tuple(str(each) for each in notes)
-    )
+        target, form, table.requests, table.drawn, start_s, end_s - start_s, tuple(str(each) for each in notes),
+        next((run.spec for run in reversed(recording.runs) if run.spec), ""), LENGTHS[0] in table.columns,
+    )  # fmt: skip
 
 
 # ---- recorded rows ---------------------------------------------------------------------------------------------------

@@ -152,6 +152,14 @@ _RENDERERS = {
         "view": "live_text.history_view",
         "html": "html.live_page.history_page",
     },
+    "MonitorReport": {
+        "dict": "monitor_report.report_document",
+        "rows": "monitor_report.report_rows",
+        "columns": "monitor_report.COLUMNS",
+        "line": "monitor_report.report_line",
+        "layout": "monitor_report.report_layout",
+        "html": "html.monitor_report_page.report_page",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

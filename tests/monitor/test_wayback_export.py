@@ -239,7 +239,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     found = CliRunner().invoke(
         export,
-        [str(tmp_path / "log.jsonl"), "--workload", str(out), "--from", "2026-01-05T00:10", "--to", "1767573000"],
+        [str(tmp_path / "log.jsonl"), "--workload", str(out), "--from", "2026-01-05T00:10", "--until", "1767573000"],
     )
     assert found.exit_code == 0, found.output
     # Of the first interval it is unknown how many were in service before.

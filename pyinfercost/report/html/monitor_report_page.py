@@ -1,0 +1,215 @@
+"""HTML report of a monitor's log: findings, predicted against measured, money, and the time beside the plan."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from ... import _core
+from ...results.live_figures import USES
+from ...results.units import percent, significant
+from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..fleet_plans import choice_columns
+from ..fleets import money
+from ..layout import ALARM as LOUD
+from ..monitor_report import (
+    farthest,
+    felt_columns,
+    findings,
+    heading_pairs,
+    part_columns,
+    slot_columns,
+    slots_text,
+    span_text,
+    stretch_columns,
+    time_text,
+    use_columns,
+    verified_notes,
+)
+from .charts import Curve, over_time
+from .fleet_parts import head, notes_panel, panel, table
+from .page import asset
+from .snippet import standalone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ...results.monitor_report import MonitorReport, Stretch, Suggestion
+
+    Numbers = NDArray[np.float64]
+
+_COLORS = {**{use: FLEET[use] for use in USES}, "demand": PLAIN, "late": ALARM}
+_ROWS = 400  # slots in a table
+_OPEN = 48  # more are collapsed
+_CHOICES = 10
+
+
+def report_page(report: MonitorReport) -> str:
+    """Return the report: one file without scripts, which loads nothing."""
+    title = f"{report.model or 'A model'}: {span_text(report.whole.length_s)} from {time_text(report.start_s)}"
+    main = [_cards(report), _findings(report)]
+    if report.parts:
+        note = "Ratio: measured / predicted time. Now: after the last change."
+        main.append(panel("Predicted and measured time", table(part_columns(report)), note))
+    main.append(_charts(report))
+    if report.times:
+        main.append(panel("What users felt", table(felt_columns(report))))
+    if report.whole.reserved_s:
+        main.append(panel("What the time was paid for", table(use_columns(report), total=True)))
+    note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
+    main.append(
+        panel(
+            "Peak and the rest, beside the plan" if report.whole.planned else "Peak and the rest",
+            table(stretch_columns(report)),
+            note,
+        )
+    )
+    main.append(_slots(report))
+    if report.suggestion is not None:
+        main.append(_suggestion(report.suggestion))
+    main.append(notes_panel(_notes(report)))
+    foot = (
+        f"<footer><p>Written by pyinfercost {escape(_core.__version__)} from the log of a monitor. Times are UTC. A "
+        "month is a twelfth of 365.25 days in which the same happens again and again. --format json has all figures. "
+        "Nothing is loaded from a network.</p></footer>"
+    )
+    body = f"{head('What it cost, beside what was predicted and planned', title, heading_pairs(report))}"
+    style = color_variables(_COLORS) + asset("base.css") + asset("fleet.css") + asset("monitor_report.css")
+    return standalone(title, f"{body}<main>{''.join(main)}</main>{foot}", style, headed=False)
+
+
+def _notes(report: MonitorReport) -> list[str]:
+    gaps = [f"Nothing was recorded from {time_text(begin)} to {time_text(end)}." for begin, end in report.gaps[:20]]
+    return [*gaps, *report.notes]
+
+
+def _cards(report: MonitorReport) -> str:
+    whole = report.whole
+    found = []
+    if whole.usd is not None and whole.usd_per_month is not None:
+        found.append((f"{money(whole.usd)} USD", f"paid; {money(whole.usd_per_month)} USD a month"))
+    if whole.usd_per_million_tokens is not None:
+        found.append((f"{significant(whole.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
+    elif whole.usd_per_thousand_requests is not None:
+        found.append((f"{significant(whole.usd_per_thousand_requests)} USD", "for 1,000 requests"))
+    if whole.to_predicted is not None:
+        low, high = (value / whole.predicted_s for value in (whole.predicted_low_s, whole.predicted_high_s))
+        found.append((f"{whole.to_predicted:.2f}", f"measured / predicted; band {low:.2f} to {high:.2f}"))
+    idle = whole.share("idle")
+    if idle is not None:
+        found.append((f"{percent(idle)} %", f"of paid time without requests; {report.cold_starts:,.0f} cold starts"))
+    change = whole.against_plan("usd_per_h")
+    if change is not None:
+        found.append((f"{100 * change:+.0f} %", "money against the plan"))
+    change = whole.against_plan("requests_per_s")
+    if change is not None:
+        found.append((f"{100 * change:+.0f} %", "requests against the plan"))
+    suggestion = report.suggestion
+    if suggestion is not None and suggestion.saved_usd_per_month is not None:
+        saved = suggestion.saved_usd_per_month
+        found.append((f"{money(abs(saved))} USD", f"{'less' if saved >= 0 else 'more'} a month as suggested"))
+    items = "".join(
+        f'<div class="card"><output>{escape(value)}</output><span class="title">{escape(words)}</span></div>'
+        for value, words in found
+    )
+    return f'<section class="cards" aria-label="Headline figures">{items}</section>' if items else ""
+
+
+def _findings(report: MonitorReport) -> str:
+    lines = "".join(
+        f"<li{' class=bad' if 'outside of its band' in each else ''}>{escape(each)}</li>" for each in findings(report)
+    )
+    return panel("What to know", f'<ul class="findings">{lines}</ul>') if lines else ""
+
+
+def _charts(report: MonitorReport) -> str:
+    """Return requests, money, replicas, and measured / predicted over time, beside the plan."""
+    import numpy as np
+
+    slots = report.slots
+    edges = np.array([*(each.start_s for each in slots), slots[-1].start_s + slots[-1].length_s])
+    edges -= edges[0]
+
+    def column(of: Callable[[Stretch], float | None]) -> Numbers:
+        return np.array([of(each) or 0.0 for each in slots])
+
+    found = []
+    for figure, title in (("requests_per_s", "Requests per s"), ("usd_per_h", "Money (USD per hour)"),
+                          ("replicas", "Replicas")):  # fmt: skip
+        areas: list[Curve] = []
+        lines: list[Curve] = []
+        if figure == "usd_per_h":
+            if report.whole.usd is None:
+                continue
+            areas = [
+                Curve(use, f"var(--{use})", column(lambda each, use=use: _hourly(each, use)))  # type: ignore[misc]
+                for use in USES
+            ]
+        else:
+            lines = [Curve("measured", "var(--demand)", column(lambda each, name=figure: each.measured(name)))]  # type: ignore[misc]
+        if figure in report.whole.planned:
+            plan = column(lambda each, name=figure: each.planned.get(name))  # type: ignore[misc]
+            lines.append(Curve("plan", "var(--ink)", plan, dashed=True))
+        found.append(panel(title, over_time(edges, areas=areas, lines=lines)))
+    if report.parts:
+        ratios = [Curve("measured", "var(--demand)", _carried(slots, lambda each: each.to_predicted))]
+        for name, words in (("predicted_low_s", "low end of the band"), ("predicted_high_s", "high end")):
+            values = _carried(
+                slots,
+                lambda each, name=name: getattr(each, name) / each.predicted_s if each.predicted_s else None,  # type: ignore[misc]
+            )
+            ratios.append(Curve(words, "var(--late)", values, dashed=True))
+        note = "Without requests, the value before them."
+        found.append(panel("Measured / predicted time", over_time(edges, lines=ratios), note))
+    return f'<div class="pair">{"".join(found)}</div>'
+
+
+def _hourly(each: Stretch, use: str) -> float | None:
+    return None if each.covered_s <= 0 else 3600.0 * each.cost_usd.get(use, 0.0) / each.covered_s
+
+
+def _carried(slots: tuple[Stretch, ...], of: Callable[[Stretch], float | None]) -> Numbers:
+    """Return values of slots; those that are unknown are as before, and at the begin as the first one."""
+    import numpy as np
+
+    values = [of(each) for each in slots]
+    last = next((value for value in values if value is not None), 0.0)
+    found = []
+    for value in values:
+        last = last if value is None else value
+        found.append(last)
+    return np.array(found)
+
+
+def _slots(report: MonitorReport) -> str:
+    """Return all slots as a table, collapsed if they are many, and then those farthest from the plan above it."""
+    slots = report.slots
+    if len(slots) < 2:  # noqa: PLR2004  # one slot is the whole
+        return ""
+    name = slots_text(report)
+    whole = table(slot_columns(slots[:_ROWS]), name="fleets")
+    left = len(slots) - _ROWS
+    more = f"<p>{left} more are in CSV and JSON.</p>" if left > 0 else ""
+    if len(slots) <= _OPEN:
+        return panel(f"{name.capitalize()}, beside the plan" if report.whole.planned else name.capitalize(), whole)
+    shown = table(slot_columns(farthest(report)))
+    by = "farthest from the plan" if report.whole.planned else "with most requests"
+    inside = f"<details><summary>All {len(slots)} {name}</summary>{whole}{more}</details>"
+    return panel(f"The {name} {by}", shown + inside)
+
+
+def _suggestion(suggestion: Suggestion) -> str:
+    plan = suggestion.plan
+    body = "".join(
+        f"<p{' class=bad' if each.style == LOUD else ''}>{escape(each.text)}</p>" for each in verified_notes(suggestion)
+    )
+    shown = [each for each in plan.choices if each.stage == "all"][:_CHOICES]
+    if shown:
+        kinds = ["best" if place == 0 and plan.best is not None else "" for place in range(len(shown))]
+        body += table(choice_columns(shown), kinds=kinds, name="fleets")
+    body += "".join(f'<p class="note">{escape(each)}</p>' for each in suggestion.notes)
+    note = f"The cheapest fleets within {plan.slo} for the {suggestion.requests:,} recorded requests."
+    return panel("Suggested change", body, note)
