@@ -197,8 +197,8 @@ def _pages(sidecar: Sidecar, options: Mapping[str, Any]) -> list[LivePage]:
         for address in addresses:
             with usage_errors():
                 page = LivePage(
-                    sidecar, listen=address, token=token, metrics=metrics_page, interval_s=sidecar.interval_s
-                )
+                    sidecar, address=address, token=token, metrics=metrics_page, interval_s=sidecar.interval_s
+                ).start()
             found.append(page)
     except BaseException:
         for page in found:

@@ -51,7 +51,9 @@ def served_hour(costs: ic.StepCosts) -> dict[str, np.ndarray]:
     """Stamps of an hour of requests on a server that is slower than predicted."""
     rng = np.random.default_rng(5)
     rate = 25.0 * (0.4 + 0.6 * np.sin(np.linspace(0.0, np.pi, 60)) ** 2)
-    arrival = np.concatenate([60.0 * minute + rng.uniform(0, 60, rng.poisson(each)) for minute, each in enumerate(rate)])
+    arrival = np.concatenate(
+        [60.0 * minute + rng.uniform(0, 60, rng.poisson(each)) for minute, each in enumerate(rate)]
+    )
     arrival.sort()
     replay = ic.Replay.of(arrival, rng.integers(32, 900, arrival.size), rng.integers(8, 250, arrival.size))
     load = ic.Workload(trace=replay)
