@@ -38,10 +38,10 @@ def count_items(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -
     of an ONNX session. A call without any has one item.
     """
     for value in args:
-        if (items := _items(value)) is not None:
+        if (items := items_of(value)) is not None:
             return Served(items)
     for value in kwargs.values():
-        if (items := _items(value)) is not None:
+        if (items := items_of(value)) is not None:
             return Served(items)
     return Served(1)
 
@@ -74,12 +74,15 @@ def counter_of(graph: Graph | None) -> Count:
     return count_tokens
 
 
-def _items(value: Any) -> int | None:
+def items_of(value: Any) -> int | None:
+    """Return the first dimension of an array, of an `OrtValue`, of the first in a mapping, or the length of a list."""
     shape = getattr(value, "shape", None)
-    if shape is not None and not callable(shape):
+    if callable(shape):
+        shape = shape()
+    if shape is not None:
         return int(shape[0]) if len(shape) else None
     if isinstance(value, Mapping):
-        return next((items for each in value.values() if (items := _items(each)) is not None), None)
+        return next((items for each in value.values() if (items := items_of(each)) is not None), None)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return len(value)
     return None

@@ -31,7 +31,7 @@ def instrumented(
 
     Args:
         monitor: Where calls are counted.
-        target: A module, an object with `run`, or a function.
+        target: A module or a function.
         count: What a call serves.
         tokens_of: Tokens of a piece.
         restores: Functions that undo changes of targets; one is added for a module.
@@ -39,8 +39,6 @@ def instrumented(
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(target, torch.nn.Module):
         return _module(monitor, target, count, restores)
-    if callable(getattr(target, "run", None)) and not inspect.isroutine(target):
-        return MonitoredObject(target, {"run": _function(monitor, target.run, _count_of_feed(count), tokens_of)})
     if not callable(target):
         raise InputTypeError(
             f"target is a {type(target).__name__}; expected a torch module, a session with run(), or a function"
@@ -63,13 +61,6 @@ class MonitoredObject:
 
     def __repr__(self) -> str:
         return f"<monitored {self.__dict__['_monitored']!r}>"
-
-
-def _count_of_feed(count: Count) -> Count:
-    """Leave out the first argument of `run`, the names of outputs."""
-    return lambda args, kwargs, result: count(
-        args[1:], {k: v for k, v in kwargs.items() if k != "output_names"}, result
-    )
 
 
 def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callable[[], None]]) -> Any:

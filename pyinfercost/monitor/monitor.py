@@ -33,6 +33,7 @@ from .power import Power
 from .predictions import Predictions
 from .request_columns import RequestColumns
 from .requests import MonitoredRequest
+from .sessions import is_session, monitored_session
 from .window import Window
 
 if TYPE_CHECKING:
@@ -183,8 +184,9 @@ class Monitor:
         Args:
             target: A `torch.nn.Module`, whose forward is wrapped in place until `close` (compile it before, with
                 `torch.compile`; a capture or an export of it is not counted); an object with `run`, such as
-                an `onnxruntime.InferenceSession`, of which a proxy is returned; or a function, also an asynchronous one
-                or a generator, of which a wrapper is returned. None returns a decorator.
+                an `onnxruntime.InferenceSession`, of which a proxy is returned that counts all its ways to run; or a
+                function, also an asynchronous one or a generator, of which a wrapper is returned. None returns a
+                decorator.
             count: What a call serves, from its arguments and its result; by default the first dimension of its first
                 array, and tokens if the model has a size with the role `sequence`.
             tokens_of: Tokens of a piece that a generator yields; by default 1. The first piece is the first token.
@@ -197,6 +199,8 @@ class Monitor:
         """
         if target is None:
             return lambda found: self.instrument(found, count=count, tokens_of=tokens_of)
+        if is_session(target):
+            return monitored_session(self, target, count or self.count)
         return instrumented(self, target, count or self.count, tokens_of, self._restores)
 
     def request(self, *, items: int = 1, prompt_tokens: int = 0, waiting: bool = False) -> MonitoredRequest:
