@@ -51,6 +51,17 @@ def network() -> Names:
     return {"model": model, "x": torch.randn(32, 784), "accuracy": lambda _: 0.9, "smaller": lambda module: module}
 
 
+def served_model() -> Names:
+    """Return the perceptron, an input, and a function that takes the place of loading weights."""
+    names = network()
+    return {"model": names["model"], "x": names["x"], "load_weights": lambda _: None}
+
+
+def application() -> Names:
+    """Return a stand-in for an application; the middleware is real."""
+    return {"app": mock.MagicMock()}
+
+
 def resnet50() -> Names:
     """Return ResNet-50, an input, and the channels of its first convolution to keep."""
     import torch
