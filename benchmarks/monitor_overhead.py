@@ -33,6 +33,7 @@ INTERVAL_S = 1.0
 CALLS = 20_000
 THREADS = 8
 MODEL_S = 0.01
+CALLS_OF_MODEL = 1
 TASKS = 64
 
 
@@ -174,9 +175,9 @@ def compare_model(folder: str, port: int, pairs: int) -> None:
         while timed(partial(model, torch.zeros(rows, width)), 20) / 20 < MODEL_S:
             rows += 8
         x = torch.zeros(rows, width)
-        monitor = monitor_of(folder, port, model=model, inputs=(x,), on=ic.Deployment(hardware="auto", price=1.0))
+        monitor = monitor_of(folder, port, model=model, inputs=(x,), on=ic.Deployment(hardware="epyc-9654", price=1.0))
         watched_model = monitor.instrument(nn.Sequential(*model))  # shares its layers
-        calls = 10
+        calls = CALLS_OF_MODEL
         with watched(monitor, port):
 
             def bare() -> float:

@@ -1900,3 +1900,41 @@ class Meter:
 
     def take(self) -> dict[str, NDArray[np.int64]]:
         """Return the columns of the requests that ended since the last call, and forget them."""
+
+    def restart(self) -> None:
+        """Start from zero, in the child of a fork."""
+
+class CountedCall:
+    """A callable that counts the calls of a function; its name, text and signature are those of the function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __copy__(self) -> CountedCall:
+        """Return itself, as a copy of a function does."""
+
+    def __deepcopy__(self, memo: dict[int, Any], /) -> CountedCall:
+        """Return itself, as a copy of a function does."""
+
+def counted_call(
+    function: Callable[..., Any],
+    meter: Meter,
+    *,
+    counted: str,
+    hooks: dict[str, Any],
+    tensor_type: type | None,
+    tensor_base: type | None,
+    may_be_cuda: bool,
+    clock: Callable[[], int] | None,
+) -> CountedCall:
+    """Return a callable that counts the calls of a function in a meter.
+
+    Args:
+        function: What is called.
+        meter: Where calls are counted.
+        counted: `"items"`, the first dimension of the first argument; `"tokens"`, its first two; `"custom"`.
+        hooks: `other(args, kwargs)`, None to count all calls here; `count(args, kwargs, result)`, `outcome_of(type)`,
+            `is_lazy(result)`, `continued(start_ns, args, kwargs, result)`, `failed(what, error)`.
+        tensor_type: `torch.Tensor`.
+        tensor_base: The type that knows the length of a tensor without a call of Python.
+        may_be_cuda: Whether a tensor may lie on a CUDA device.
+        clock: Monotonic nanoseconds; None for the clock of `time.monotonic_ns` on Linux.
+    """

@@ -51,8 +51,6 @@ constexpr std::pair<const char*, std::int64_t LiveRequest::*> kRequests[] = {
     {"output_tokens",  &LiveRequest::output_tokens },
 };
 
-constexpr std::int64_t kMostOfARequest = 10'000'000'000;  // items or tokens: sums of 10^8 such requests fit
-
 LiveRequest request_of(std::int64_t arrival_ns, std::int64_t start_ns, std::int64_t first_token_ns,
                        std::int64_t end_ns, std::int64_t items, std::int64_t prompt_tokens,
                        std::int64_t cached_tokens, std::int64_t output_tokens, int outcome) {
@@ -85,7 +83,7 @@ py::dict columns(const std::vector<Row>& rows,
     return found;
 }
 
-py::dict totals_of(const Meter& meter, std::int64_t now_ns) {
+py::dict totals_of(Meter& meter, std::int64_t now_ns) {
     const LiveTotals totals = meter.totals(now_ns);
     py::dict found;
     found["requests"] = totals.requests;
@@ -94,7 +92,7 @@ py::dict totals_of(const Meter& meter, std::int64_t now_ns) {
 }
 
 // Name of a histogram -> places of intervals with values, their counts, and the sum of values.
-py::dict histograms_of(const Meter& meter) {
+py::dict histograms_of(Meter& meter) {
     py::dict found;
     for (std::size_t which = 0; which < kLiveHistograms; ++which) {
         const Histogram histogram = meter.histogram(static_cast<LiveHistogram>(which));
@@ -125,7 +123,8 @@ py::dict taken(Meter& meter) {
 }  // namespace
 
 void register_monitor(py::module_& m) {
-    py::class_<Meter>(m, "Meter", "Totals of the requests of a live model; times are monotonic nanoseconds.")
+    py::class_<Meter, std::shared_ptr<Meter>>(
+        m, "Meter", "Totals of the requests of a live model; times are monotonic nanoseconds.")
         .def(py::init<std::size_t>(), py::arg("kept") = 0, "`kept`: requests that wait to be taken, at most.")
         .def("arrive", &Meter::arrive, "A request waits for its service.")
         .def("leave", &Meter::leave, "A waiting request leaves without service.")
@@ -159,9 +158,11 @@ void register_monitor(py::module_& m) {
              "Returns for each histogram places of intervals with values, their counts, and the sum of "
              "values.")
         .def(
-            "sizes", [](const Meter& meter) { return columns(meter.sizes(), kSizes); },
+            "sizes", [](Meter& meter) { return columns(meter.sizes(), kSizes); },
             "Returns sums over answered requests of like size; -1 items are of sizes that were not kept.")
-        .def("take", &taken, "Returns the requests that ended since the last call, and forgets them.");
+        .def("take", &taken, "Returns the requests that ended since the last call, and forgets them.")
+        .def("restart", &Meter::restart, "Starts from zero, in the child of a fork.");
+    register_counted_call(m);
 }
 
 }  // namespace infercost

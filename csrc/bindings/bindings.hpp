@@ -100,6 +100,7 @@ void register_sparsity(py::module_& m);
 void register_simulate(py::module_& m);
 void register_fleet(py::module_& m);
 void register_monitor(py::module_& m);
+void register_counted_call(py::module_& m);
 void register_steady_states(py::module_& m);
 
 }  // namespace infercost

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
+#include <new>
 #include <utility>
 
 namespace infercost {
@@ -26,9 +26,8 @@ double seconds(std::int64_t from_ns, std::int64_t to_ns) {
 
 }  // namespace
 
-Meter::Meter(std::size_t kept) : busy_until_ns_(std::numeric_limits<std::int64_t>::min()) {
+Meter::Meter(std::size_t kept) : kept_(kept) {
     requests_.reserve(kept);
-    kept_ = kept;
 }
 
 void Meter::arrive() {
@@ -44,26 +43,35 @@ void Meter::leave() {
 void Meter::begin(std::int64_t now_ns, bool has_waited) {
     const std::lock_guard lock(mutex_);
     if (has_waited) --totals_.waiting;
-    if (totals_.in_flight++ == 0) busy_since_ns_ = std::max(now_ns, busy_until_ns_);
+    if (in_flight_++ == 0) busy_since_ns_ = std::max(now_ns, busy_until_ns_);
 }
 
 void Meter::end(const LiveRequest& request) {
     const std::lock_guard lock(mutex_);
-    if (--totals_.in_flight == 0) {
-        totals_.busy_ns += std::max<std::int64_t>(0, request.end_ns - busy_since_ns_);
+    if (--in_flight_ == 0) {
+        busy_ns_ += std::max<std::int64_t>(0, request.end_ns - busy_since_ns_);
         busy_until_ns_ = std::max(busy_until_ns_, request.end_ns);
     }
-    count(request);
+    note(request);
 }
 
 void Meter::record(const LiveRequest& request) {
     const std::lock_guard lock(mutex_);
-    if (totals_.in_flight == 0) {  // else this time is counted already
-        totals_.busy_ns +=
-            std::max<std::int64_t>(0, request.end_ns - std::max(request.start_ns, busy_until_ns_));
+    if (in_flight_ == 0) {  // else this time is counted already
+        busy_ns_ += std::max<std::int64_t>(0, request.end_ns - std::max(request.start_ns, busy_until_ns_));
         busy_until_ns_ = std::max(busy_until_ns_, request.end_ns);
     }
-    count(request);
+    note(request);
+}
+
+void Meter::note(const LiveRequest& request) {
+    last_[noted_++] = request;
+    if (noted_ == last_.size()) count_noted();
+}
+
+void Meter::count_noted() {
+    const std::size_t noted = std::exchange(noted_, 0);
+    for (std::size_t place = 0; place < noted; ++place) count(last_[place]);
 }
 
 void Meter::count(const LiveRequest& request) {
@@ -117,25 +125,29 @@ void Meter::count(const LiveRequest& request) {
     }
 }
 
-LiveTotals Meter::totals(std::int64_t now_ns) const {
+LiveTotals Meter::totals(std::int64_t now_ns) {
     const std::lock_guard lock(mutex_);
+    count_noted();
     LiveTotals found = totals_;
     found.busy_ns = busy_ns(now_ns);
+    found.in_flight = in_flight_;
     return found;
 }
 
 std::int64_t Meter::busy_ns(std::int64_t now_ns) const {
-    if (totals_.in_flight == 0) return totals_.busy_ns;
-    return totals_.busy_ns + std::max<std::int64_t>(0, now_ns - busy_since_ns_);
+    if (in_flight_ == 0) return busy_ns_;
+    return busy_ns_ + std::max<std::int64_t>(0, now_ns - busy_since_ns_);
 }
 
-Histogram Meter::histogram(LiveHistogram which) const {
+Histogram Meter::histogram(LiveHistogram which) {
     const std::lock_guard lock(mutex_);
+    count_noted();
     return histograms_[static_cast<std::size_t>(which)];
 }
 
-std::vector<SizeSums> Meter::sizes() const {
+std::vector<SizeSums> Meter::sizes() {
     const std::lock_guard lock(mutex_);
+    count_noted();
     std::vector<SizeSums> found;
     found.reserve(sizes_.size());
     for (const auto& [size, sums] : sizes_) {
@@ -154,8 +166,24 @@ std::vector<LiveRequest> Meter::take() {
     std::vector<LiveRequest> taken;
     taken.reserve(kept_);
     const std::lock_guard lock(mutex_);
+    count_noted();
     taken.swap(requests_);
     return taken;
+}
+
+void Meter::restart() {
+    const std::size_t kept = kept_;
+    // Another thread of the parent may have held the lock, so that it is not unlocked or destroyed here: its
+    // place is taken by a new one.
+    new (&mutex_) std::mutex;
+    in_flight_ = busy_ns_ = busy_since_ns_ = 0;
+    busy_until_ns_ = kNever;
+    noted_ = 0;
+    totals_ = {};
+    histograms_ = {};
+    sizes_.clear();
+    requests_.clear();
+    requests_.reserve(kept);
 }
 
 }  // namespace infercost

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
@@ -14,6 +15,7 @@ namespace infercost {
 
 enum class Outcome { ok, error, cancelled };
 inline constexpr std::size_t kOutcomes = 3;
+inline constexpr std::int64_t kMostOfARequest = 10'000'000'000;  // items or tokens: 10^8 such requests add up
 
 // A request that ended. Times are nanoseconds of one monotonic clock; the first token has 0 if there is none.
 struct LiveRequest {
@@ -58,6 +60,10 @@ inline constexpr std::size_t kLiveHistograms = 7;
 
 // Counts requests. Memory is bounded: sizes are rounded once there are many, and of requests at most `kept`
 // wait to be taken. Calls from several threads exclude each other for tens of nanoseconds.
+//
+// A model that runs for milliseconds leaves nothing of a meter in caches and translation buffers, so what a
+// request touches is small: its end is noted in the next place of a short list. The list is counted when it
+// is full, and before anything is read.
 class Meter {
   public:
     explicit Meter(std::size_t kept);
@@ -74,26 +80,36 @@ class Meter {
     // Calls are in the order of their ends.
     void record(const LiveRequest& request);
 
-    LiveTotals totals(std::int64_t now_ns) const;
-    Histogram histogram(LiveHistogram which) const;
-    std::vector<SizeSums> sizes() const;
+    LiveTotals totals(std::int64_t now_ns);
+    Histogram histogram(LiveHistogram which);
+    std::vector<SizeSums> sizes();
     // Requests that ended since the last call, in order of their ends.
     std::vector<LiveRequest> take();
+    // Starts from zero in the child of a fork, where nobody holds the lock any more; `kept` stays.
+    void restart();
 
   private:
     using Size = std::array<std::int64_t, 3>;
 
+    void note(const LiveRequest& request);
+    void count_noted();
     void count(const LiveRequest& request);
     std::int64_t busy_ns(std::int64_t now_ns) const;
 
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
+    std::int64_t in_flight_ = 0;
+    std::int64_t busy_ns_ = 0;
+    std::int64_t busy_since_ns_ = 0;       // while requests are in flight
+    std::int64_t busy_until_ns_ = kNever;  // busy time before this moment is counted
+    std::size_t noted_ = 0;
+    std::array<LiveRequest, 64> last_;
     LiveTotals totals_;
     std::array<Histogram, kLiveHistograms> histograms_;
     std::map<Size, SizeSums> sizes_;
     std::vector<LiveRequest> requests_;
     std::size_t kept_;
-    std::int64_t busy_since_ns_ = 0;  // while requests are in flight
-    std::int64_t busy_until_ns_ = 0;  // busy time before this moment is counted
+
+    static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
 };
 
 }  // namespace infercost

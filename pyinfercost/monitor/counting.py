@@ -59,19 +59,18 @@ def count_generated(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: An
     return Served(items, items * prompt, max(0, total - copies * prompt))
 
 
+def count_tokens(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Served:
+    """Count items and tokens of the first array of at least two dimensions: `[batch, sequence, ...]`."""
+    for value in (*args, *kwargs.values()):
+        shape = getattr(value, "shape", None)
+        if shape is not None and len(shape) >= _SEQUENCE_RANK:
+            return Served(int(shape[0]), int(shape[0]) * int(shape[1]))
+    return count_items(args, kwargs, result)
+
+
 def counter_of(graph: Graph | None) -> Count:
     """Return how calls of a captured model are counted: items, and tokens if it has a size of sequences."""
-    if graph is None or graph.size_of_role("sequence") is None:
-        return count_items
-
-    def count_tokens(args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Served:
-        for value in (*args, *kwargs.values()):
-            shape = getattr(value, "shape", None)
-            if shape is not None and len(shape) >= _SEQUENCE_RANK:
-                return Served(int(shape[0]), int(shape[0]) * int(shape[1]))
-        return count_items(args, kwargs, result)
-
-    return count_tokens
+    return count_items if graph is None or graph.size_of_role("sequence") is None else count_tokens
 
 
 def items_of(value: Any) -> int | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from ..errors import InputTypeError
-from .counting import Served
+from .counting import Served, count_items, count_tokens
 from .requests import CANCELLED, OK, outcome_of
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callabl
     """Wrap the forward of a module in place: cheaper than hooks, and the module stays the same object."""
     own = module.__dict__.get("forward")
     forward = module.forward
-    wrapper = _device_function(monitor, forward, count)
+    wrapper = _module_function(monitor, forward, count)
     try:
         module.forward = wrapper
     except (AttributeError, RuntimeError, TypeError) as error:  # such as those of TorchScript
@@ -85,20 +87,17 @@ def _module(monitor: Recorder, module: Any, count: Count, restores: list[Callabl
     return module
 
 
-def _device_function(monitor: Recorder, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
+def _module_function(monitor: Recorder, function: Callable[..., Any], count: Count) -> Callable[..., Any]:
     """Wrap a function of tensors: on a CUDA device, its time is that of events; a trace is no request."""
+    torch = sys.modules["torch"]
     plain = _function(monitor, function, count, None)
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        device = next((value for value in args if hasattr(value, "is_cuda")), None)
-        if device is None:
-            device = next((value for value in kwargs.values() if hasattr(value, "is_cuda")), None)
-        if device is None:
-            return plain(*args, **kwargs)
-        if device.is_meta or type(device).__name__ == _FAKE:
+    def other(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Count a call whose first argument is no tensor of this process's memory, or no tensor."""
+        device = next((value for value in (*args, *kwargs.values()) if hasattr(value, "is_cuda")), None)
+        if device is not None and (device.is_meta or type(device).__name__ == _FAKE):
             return function(*args, **kwargs)
-        if not device.is_cuda:
+        if device is None or not device.is_cuda:
             return plain(*args, **kwargs)
         events = _events(monitor, device)
         if events is None:
@@ -121,7 +120,7 @@ def _device_function(monitor: Recorder, function: Callable[..., Any], count: Cou
             monitor.failed("a call", failure)
         return result
 
-    return call
+    return _counted(monitor, function, count, None, other, may_be_cuda=bool(torch.cuda.is_available()))
 
 
 def _events(monitor: Recorder, tensor: Any) -> tuple[Any, Any] | None:
@@ -148,31 +147,51 @@ def _function(
 
         return call_later
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        clock, meter = monitor.clock, monitor.meter
-        start_ns = clock()
-        meter.begin(start_ns, False)
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            meter.end(start_ns, start_ns, 0, clock(), 0, 0, 0, 0, outcome_of(error))
-            raise
-        if isinstance(result, _LAZY):
-            return _Call(monitor, count, tokens_of, args, kwargs, start_ns).of(result)
-        end_ns = clock()
-        try:
-            items, prompt, output, cached = count(args, kwargs, result)
-            meter.end(start_ns, start_ns, 0, end_ns, items, prompt, cached, output, OK)
-        except Exception as failure:
-            meter.end(start_ns, start_ns, 0, end_ns, 0, 0, 0, 0, OK)
-            monitor.failed("the size of a call", failure)
-        return result
+    return _counted(monitor, function, count, tokens_of, None)
 
-    return call
+
+def _counted(
+    monitor: Recorder,
+    function: Callable[..., Any],
+    count: Count,
+    tokens_of: Callable[[Any], int] | None,
+    other: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None,
+    *,
+    may_be_cuda: bool = False,
+) -> Callable[..., Any]:
+    def continued(start_ns: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        return _Call(monitor, count, tokens_of, args, kwargs, start_ns).of(result)
+
+    torch: Any = sys.modules.get("torch")
+    is_exact = monitor.clock is time.monotonic_ns and sys.platform == "linux"  # where C++ has the same clock
+    return _core.counted_call(
+        function,
+        monitor.meter,
+        counted=_COUNTED.get(count, "custom"),
+        hooks={
+            "other": other,
+            "count": count,
+            "outcome_of": outcome_of,
+            "is_lazy": _is_lazy,
+            "continued": continued,
+            "failed": monitor.failed,
+        },
+        tensor_type=getattr(torch, "Tensor", None),
+        tensor_base=getattr(getattr(torch, "_C", None), "TensorBase", None),
+        may_be_cuda=may_be_cuda,
+        clock=None if is_exact else monitor.clock,
+    )
+
+
+_COUNTED: dict[Any, str] = {count_items: "items", count_tokens: "tokens"}
+"""Counters that the core has, too: their names there."""
 
 
 _LAZY = (Generator, AsyncGenerator, Awaitable)
+
+
+def _is_lazy(result: Any) -> bool:
+    return isinstance(result, _LAZY)
 
 
 class _Call:

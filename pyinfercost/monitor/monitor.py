@@ -141,6 +141,7 @@ class Monitor:
         self._restores: list[Callable[[], None]] = []
         self._failures: dict[str, int] = {}
         self._closed_ns: int | None = None
+        self.meter = _core.Meter(0 if log is None else _KEPT)
         self._begin()
         _MONITORS.add(self)
         for exporter in self._exporters:
@@ -150,7 +151,6 @@ class Monitor:
         """Start counting from zero, at the construction or in the child of a fork."""
         self.began_ns = self.clock()
         self._began_s = time.time()
-        self.meter = _core.Meter(0 if self._log is None else _KEPT)
         self.devices = DeviceTimes(self.meter, self.clock)
         self._run = uuid.uuid4().hex
         self._cold_ns = 0
@@ -371,6 +371,7 @@ class Monitor:
                 os.getpid(),
             )
         self._exporters = []
+        self.meter.restart()  # wrapped calls hold it
         self._begin()
 
 

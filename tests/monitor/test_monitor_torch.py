@@ -197,6 +197,10 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     class Cuda:
         Event = staticmethod(found.event)
 
+        @staticmethod
+        def is_available() -> bool:
+            return True
+
         class device:
             def __init__(self, _: str) -> None:
                 pass
@@ -214,7 +218,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Device:
 class Torch:
     """As much of torch as the wrapper asks for."""
 
-    nn = torch.nn
+    nn, Tensor, _C = torch.nn, torch.Tensor, torch._C
 
     def __init__(self, cuda: Any) -> None:
         self.cuda = cuda
