@@ -230,7 +230,7 @@ _PLAN = Row(
     "Plan of this hour",
     (
         Panel(
-            "Money per hour",
+            "Money per hour and its plan",
             "currencyUSD",
             (
                 Query(_recorded("model:pyinfercost_cost_usd_per_hour:rate"), "measured"),
@@ -238,7 +238,7 @@ _PLAN = Row(
             ),
         ),
         Panel(
-            "Requests",
+            "Requests and their plan",
             "reqps",
             (
                 Query(_recorded("model:pyinfercost_requests:rate"), "measured"),
@@ -246,7 +246,7 @@ _PLAN = Row(
             ),
         ),
         Panel(
-            "Replicas",
+            "Replicas and their plan",
             "short",
             (
                 Query(f"sum({_of('replicas')})", "observed"),
