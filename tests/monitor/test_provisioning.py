@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.grafana_units import UNITS
 from support.scripted_observer import busy_observer
 
+from pyinfercost.cli.deployment_options import deployment_of_options
+from pyinfercost.cli.monitor_command import monitor
 from pyinfercost.cli.monitor_config_command import config as command
 from pyinfercost.errors import ExistingFileError, FileAccessError
 from pyinfercost.monitor.exporters import metrics_page
@@ -199,9 +201,7 @@ def test_the_form_of_the_dashboard(config: MonitorConfig) -> None:
         assert panel.get("repeat", "part") in variables
         for target in panel["targets"]:
             assert target["datasource"] == source
-            used = set(re.findall(r"\$\w+", target["expr"])) | {
-                f"${name}" for name in re.findall(r"\$\{(\w+)(?::regex)?\}", target["expr"])
-            }
+            used = set(re.findall(r"\$\w+", target["expr"]))
             assert used <= known, target["expr"]
             assert target["instant"] != target["range"]
             # A label in a legend is a label of the series.
@@ -287,6 +287,22 @@ def test_containers_find_their_files_and_each_other(config: MonitorConfig) -> No
     (address,) = [word for word in words if word.startswith("http://engine:")]
     assert address.split(":")[2].removesuffix("/metrics") == services["engine"]["ports"][0].split(":")[1]
     assert ("deploy" in services["engine"]) == (config.hardware != "xeon-8480+")
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_sidecar_takes_its_command(config: MonitorConfig) -> None:
+    """The command line reads the words of both containers, and makes the deployment of the settings of them."""
+    files = files_of(config)
+    (container,) = yaml.safe_load(files["engine-values"])["extraContainers"]
+    for words in (yaml.safe_load(files["compose"])["services"]["sidecar"]["command"], container["command"]):
+        assert words[:2] == ["pyinfercost", "monitor"]
+        found = monitor.make_context("monitor", words[2:]).params
+        assert (found["engine"], found["hardware"], found["price"]) == (config.engine, config.hardware, config.price)
+        assert (found["layout"] or "", found["precision"] or "native") == (config.layout, config.precision)
+        assert found["interval_s"] == config.scrape_interval_s / 4
+        assert found["listen"] == "0.0.0.0:9400"
+        assert (found["model"] is None) == (config.engine == "triton")
+        deployment_of_options({**found, "engine": None})
 
 
 def test_values_of_charts() -> None:
