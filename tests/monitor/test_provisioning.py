@@ -17,6 +17,7 @@ import yaml
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 from support.grafana_units import UNITS
+from support.metric_table import PAGE, with_table
 from support.scripted_observer import busy_observer
 
 from pyinfercost.cli.deployment_options import deployment_of_options
@@ -323,6 +324,25 @@ def test_values_of_charts() -> None:
     (provider,) = stack["grafana"]["dashboardProviders"]["pyinfercost.yaml"]["providers"]
     assert provider["options"]["path"] == f"/var/lib/grafana/dashboards/{provider['name']}"
     assert list(stack["grafana"]["dashboards"]) == [provider["name"]]
+
+
+# ---- the documentation ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_metric_and_every_alert() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == with_table(page), "python tests/support/metric_table.py writes the table"
+    named = set(re.findall(r"`(Pyinfercost\w+)`", page))
+    found = rules(MonitorConfig(power_limit_w=1))
+    assert named == {rule["alert"] for group in found["groups"] for rule in group["rules"] if "alert" in rule}
+    options = {option for each in command.params for option in each.opts if option.startswith("--")}
+    assert set(re.findall(r"`(--[\w-]+)", page)) - {"--plan", "--exporter"} <= options
+    assert {each.path for each in config_files(MonitorConfig())} >= set(re.findall(r"^\| `([\w./-]+)`", page, re.M)) - {
+        "prometheus",
+        "model.prom",
+        "otel",
+        "costs.jsonl",
+    }
 
 
 # ---- settings and the command ----------------------------------------------------------------------------------------
