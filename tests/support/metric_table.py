@@ -16,8 +16,11 @@ def table() -> str:
     rows = ["| Prometheus | kind | labels | OpenTelemetry | unit | what |", "|---|---|---|---|---|---|"]
     for figure in LIVE_FIGURES.values():
         labels = ", ".join(f"`{label}`" for label in figure.labels)
-        names = (f"`{prometheus_name(figure)}`", figure.kind, labels, f"`{otel_name(figure)}`", f"`{otel_unit(figure)}`")
-        rows.append("| " + " | ".join((*names, figure.help.rstrip("."))) + " |")
+        cells = (
+            *(f"`{prometheus_name(figure)}`", figure.kind, labels),
+            *(f"`{otel_name(figure)}`", f"`{otel_unit(figure)}`", figure.help.rstrip(".")),
+        )
+        rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows) + "\n"
 
 

@@ -105,10 +105,7 @@ class PrometheusServer:
 
 def grown(samples: list[tuple[float, float]]) -> float:
     """Return how far a counter grew, also where it began again; `increase` of Prometheus, without its extrapolation."""
-    return sum(
-        after - before if after >= before else after
-        for (_, before), (_, after) in pairwise(samples)
-    )
+    return sum(after - before if after >= before else after for (_, before), (_, after) in pairwise(samples))
 
 
 class MovingObserver(ScriptedObserver):
