@@ -9,7 +9,6 @@ import click
 
 from .._checks import shown
 from .._escapes import visible_lines
-from .deployment_options import PRICE_HELP
 from .output import messages_for_people, say
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m)?")
@@ -103,7 +102,12 @@ def band_of(_ctx: click.Context, _option: click.Parameter, value: str | None) ->
     "--engine", default="vllm", show_default=True, help="Engine of the examples: vllm, sglang, triton or tgi."
 )
 @click.option("--hardware", "-H", default="l4", show_default=True, help="Its machine, an id of the catalog.")
-@click.option("--price", default="on-demand", show_default=True, help=PRICE_HELP.removesuffix(" Adds cost_usd."))
+@click.option(
+    "--price",
+    default="on-demand",
+    show_default=True,
+    help="Price of a device-hour: 2.49/h, aws/g6.4xlarge, on-demand or spot (the cheapest known offer).",
+)
 @click.option("--layout", default="", help="Its layout, such as tensor=4.")
 @click.option("--precision", default="native", show_default=True, help="Its precision.")
 @click.option("--force", is_flag=True, help="Replace files that exist.")

@@ -60,8 +60,14 @@ def _values(signal: Signal, interval_s: float, end_s: float) -> str:
     return " ".join("_" if value is None else f"{value:.12g}" for value in found)
 
 
-def failures(folder: Path, cases: Sequence[Case]) -> str:
-    """Return what promtool says about cases with the same settings; empty if all are as expected."""
+def failures(folder: Path, cases: Sequence[Case], *, evaluations: int = 4) -> str:
+    """Return what promtool says about cases with the same settings; empty if all are as expected.
+
+    Args:
+        folder: Where files are written.
+        cases: The cases.
+        evaluations: Of all rules in a scrape interval; promtool ignores the intervals of groups.
+    """
     config = cases[0].config
     rules = next(each for each in config_files(config) if each.name == "rules")
     (folder / "rules.yml").write_text(rules.content)
@@ -84,13 +90,12 @@ def failures(folder: Path, cases: Sequence[Case]) -> str:
         }
         for case in cases
     ]
-    # YAML has JSON in it. Groups with an interval of their own are evaluated as often as this one here.
     document = {
         "rule_files": ["rules.yml"],
-        "evaluation_interval": f"{round(interval_s * 250)}ms",
+        "evaluation_interval": f"{round(interval_s * 1000 / evaluations)}ms",
         "tests": tests,
     }
-    (folder / "test.yml").write_text(json.dumps(document))
+    (folder / "test.yml").write_text(json.dumps(document))  # JSON is YAML
     ran = subprocess.run(
         ["promtool", "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, check=False
     )

@@ -79,8 +79,7 @@ def sidecar_command(config: MonitorConfig, host: str, model: str = _MODEL) -> li
         command += ["--precision", config.precision]
     if server.has_predictions:
         command += ["--model", f"hf:{model}"]
-    interval = duration(config.scrape_interval_s / _READINGS)
-    return [*command, "--interval", interval, "--listen", f"0.0.0.0:{_PORT}"]
+    return [*command, "--interval", f"{config.scrape_interval_s / _READINGS:g}", "--listen", f"0.0.0.0:{_PORT}"]
 
 
 def compose_file(config: MonitorConfig) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...results.live_figures import LIVE_FIGURES
 from ..metric_names import PREFIX
-from .panels import ANY_MODEL, MODEL, Panel, rows
+from .panels import ALERTS, MODEL, Panel, rows
 from .queries import duration, keys_in, metric
 from .settings import MonitorConfig
 
@@ -72,7 +72,7 @@ def _alerts() -> dict[str, Any]:
         "datasource": _SOURCE,
         "enable": True,
         "iconColor": "orange",
-        "expr": f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model=~"{ANY_MODEL}|"}}',
+        "expr": ALERTS,
         "titleFormat": "{{alertname}}",
         "textFormat": "{{instance}}",
     }

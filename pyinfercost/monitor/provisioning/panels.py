@@ -9,7 +9,9 @@ from ..metric_names import base_units
 from .queries import keys_in, metric
 
 MODEL = "$model"
-ANY_MODEL = "${model:regex}"  # for `=~`, which an alert without a model needs
+ALERTS = " or ".join(  # of the model, and of none
+    f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model="{name}"}}' for name in (MODEL, "")
+)
 _WINDOW = "[$__rate_interval]"
 _PERCENTS = (50, 90, 99)
 
@@ -197,8 +199,9 @@ _PREDICTION = Row(
         Panel(
             "Measured / predicted: $part",
             "short",
+            # Grafana writes the value of a variable that may have several as a regular expression.
             tuple(
-                Query(f'{name}{{model="{MODEL}",part="$part"}}', legend)
+                Query(f'{name}{{model="{MODEL}",part=~"$part"}}', legend)
                 for name, legend in (
                     ("model:pyinfercost_high_to_predicted:rate", "high"),
                     ("model:pyinfercost_low_to_predicted:rate", "low"),
@@ -230,7 +233,7 @@ _PLAN = Row(
     "Plan of this hour",
     (
         Panel(
-            "Money per hour",
+            "Money per hour and its plan",
             "currencyUSD",
             (
                 Query(_recorded("model:pyinfercost_cost_usd_per_hour:rate"), "measured"),
@@ -238,7 +241,7 @@ _PLAN = Row(
             ),
         ),
         Panel(
-            "Requests",
+            "Requests and their plan",
             "reqps",
             (
                 Query(_recorded("model:pyinfercost_requests:rate"), "measured"),
@@ -246,7 +249,7 @@ _PLAN = Row(
             ),
         ),
         Panel(
-            "Replicas",
+            "Replicas and their plan",
             "short",
             (
                 Query(f"sum({_of('replicas')})", "observed"),
@@ -278,11 +281,7 @@ _HEALTH = Row(
         Panel(
             "Alerts",
             "short",
-            (
-                Query(
-                    f'ALERTS{{alertname=~"Pyinfercost.*",alertstate="firing",model=~"{ANY_MODEL}|"}}', "", is_table=True
-                ),
-            ),
+            (Query(ALERTS, "", is_table=True),),
             width=24,
             kind="table",
         ),

@@ -42,9 +42,10 @@ class Alert(NamedTuple):
 def rules(config: MonitorConfig) -> dict[str, Any]:
     """Return the file of rules, with three groups.
 
-    The group of slowdowns is evaluated four times in a scrape interval. A slowdown by a factor of 1.5 raises the ratio
-    between two scrapes above 1.25 if it fills more than half of the time between them, so the scrape that shows it
-    comes after at most 1.5 intervals; the evaluation adds a quarter.
+    The group of slowdowns is evaluated four times in a scrape interval. A slowdown by a factor of 1.5 raises a ratio
+    above 1.25 if it fills more than half of the time that the ratio is of. Between two scrapes, that is so at the
+    latest 1.5 intervals after it began, and the evaluation adds a quarter. `measured_to_first` is of the time between
+    two scrapes, too, or, beside a sidecar, of the last 10 seconds, if the interval is not shorter than that.
     """
     interval = config.scrape_interval_s
     return {
@@ -84,21 +85,10 @@ def _rule(alert: Alert) -> dict[str, Any]:
 
 
 def _slowdowns(config: MonitorConfig) -> Iterator[Alert]:
-    # `irate` takes the last two samples, both of the same two scrapes: their ratio is that of the increases between
-    # them, without the extrapolation of `increase`, and a failed scrape only delays it.
     interval = config.scrape_interval_s
-    last = f"[{duration(4 * interval)}]"
-    measured, predicted, low, high = (
-        f"irate({metric(key)}{last})" for key in ("measured_s", "predicted_s", "predicted_low_s", "predicted_high_s")
-    )
-    if config.band is not None:
-        low, high = (f"{ratio:g} * {predicted}" for ratio in config.band)
-    enough = f"\nand {measured} > {_LEAST_LOAD}"
     yield Alert(
         "PyinfercostSlowdown",
-        f"{measured}\n  / ({predicted} > 0)\n"
-        f"  / ({metric('measured_to_predicted')} / {metric('measured_to_first')})\n"
-        f"> {config.slowdown:g}{enough}",
+        f"{metric('measured_to_first')} > {config.slowdown:g}",
         0,
         4 * interval,
         "warning",
@@ -106,6 +96,15 @@ def _slowdowns(config: MonitorConfig) -> Iterator[Alert]:
         f"Its measured time, divided by the predicted one, is {_VALUE} times what it was when the observer started "
         f"(limit {config.slowdown:g}). Look for other load on the machine, a lower clock, a new version.",
     )
+    # `irate` takes the last two samples, both of the same two scrapes: their ratio is that of the increases between
+    # them, without the extrapolation of `increase`, and a failed scrape only delays it.
+    last = f"[{duration(4 * interval)}]"
+    measured, predicted, low, high = (
+        f"irate({metric(key)}{last})" for key in ("measured_s", "predicted_s", "predicted_low_s", "predicted_high_s")
+    )
+    if config.band is not None:
+        low, high = (f"{ratio:g} * {predicted}" for ratio in config.band)
+    enough = f"\nand {measured} > {_LEAST_LOAD}"
     yield Alert(
         "PyinfercostSlowerThanPredicted",
         f"{measured} / ({predicted} > 0)\nand {measured} > {high}{enough}",
