@@ -155,7 +155,7 @@ def test_counts_of_references_stay() -> None:
     monitor = quiet()
     argument, result = object(), object()
     counted = monitor.instrument(lambda x, y=None: result)
-    lazy = monitor.instrument(lambda x: iter_of(x))
+    lazy = monitor.instrument(iter_of)
     before = sys.getrefcount(argument), sys.getrefcount(result)
     for _ in range(1000):
         counted(argument)
