@@ -114,6 +114,8 @@ def _sidecar(options: Mapping[str, Any]) -> Sidecar:
     from ..serving.correction import Correction
 
     on = deployment_of_options({**options, "engine": None})
+    if options["model"] is not None and on.hardware is None:
+        raise click.UsageError("--model needs --hardware; give the machine that it runs on, such as --hardware l4")
     with usage_errors():
         correction = None if options["correction"] is None else Correction.read(options["correction"])
         return Sidecar(
