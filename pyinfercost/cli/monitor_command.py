@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -76,6 +77,7 @@ _SERVERS = ("listen", "page", "token_file")
 @click.option("--exporter", multiple=True, metavar="TO", help="Also export to otel, FILE.prom, FILE.jsonl, ...")
 @click.option("--log", type=click.Path(dir_okay=False), metavar="FILE", help="Log for `monitor export` and `report`.")
 @click.option("--interval", "interval_s", type=float, default=15.0, show_default=True, help="Seconds between readings.")
+@click.option("--top", is_flag=True, help="Show the last hours on this terminal; then --listen is off unless given.")
 @click.option("--once", is_flag=True, help="Read twice, --interval apart, show what happened in between, and end.")
 @format_option("table", "json", "csv", "md")
 @click.pass_context
@@ -94,6 +96,9 @@ def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
     with messages_for_people():
         if options["url"] is None:
             raise click.UsageError("Missing option '--scrape'; expected an address, such as http://127.0.0.1:8000")
+        options["serves"] = bool(set(given) & set(_SERVERS)) or not options["top"]
+        if options["top"] and (options["once"] or not sys.stdout.isatty()):
+            raise click.UsageError("--top is drawn again and again on a terminal; for a single look pass --once alone")
         if options["once"]:
             if set(given) & set(_SERVERS):
                 raise click.UsageError("--once serves nothing; leave --listen, --serve and --token-file out")
@@ -170,7 +175,7 @@ def _once(options: Mapping[str, Any], form: str) -> None:
 
 def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
     sidecar = _sidecar(options)
-    pages = _pages(sidecar, options)
+    pages = _pages(sidecar, options) if options["serves"] else []
     try:
         _first_reading(sidecar, options["engine"], waits=True)
         with sidecar:
@@ -179,7 +184,12 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
                 say(f"Metrics at {page.url}metrics, live page at {page.url}")
             if options["log"] is not None:
                 say(f"Log in {options['log']}")
-            _wait(sidecar, stop)
+            if options["top"]:
+                from ..monitor.top import top
+
+                top(sidecar, interval_s=sidecar.interval_s, stop=stop)
+            else:
+                _wait(sidecar, stop)
     finally:
         for page in pages:
             page.close()

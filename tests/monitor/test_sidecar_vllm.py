@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import re
@@ -18,9 +20,11 @@ from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.vllm_server import PYTHON, Answered, free_port, replay, running
+from support.vllm_server import PYTHON, SETTINGS, Answered, blocks, free_port, replay, running
 
 import pyinfercost as ic
+from pyinfercost.monitor.recorded import export_workload
+from pyinfercost.serving.serve import phases_of
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ pytestmark = [
 
 INTERVAL_S = 1.0
 PRICE = 0.36
+KILLED = 20  # requests of which a kill breaks off most
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,28 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     threads = os.cpu_count() or 1
     path.write_text(ic.calibrate(threads=threads, budget_s=20.0, compiled=False).to_toml(), encoding="utf-8")
     return path
+
+
+def correction(machine: Path, engine: Path, known: Sequence[Answered], port: int) -> str:
+    """Return the file of the correction that a run asks for."""
+    phases = phases_of(f"hf:{engine}/config.json")
+    on = ic.Deployment(hardware=machine, engine="vllm", precision="bf16")
+    costs = ic.step_costs(
+        phases.decode, phases.prefill, on=on, context=400, most_sequences=32, most_tokens=2048, most_context=2048
+    )
+    columns = {
+        "arrival_s": [each.arrival_s for each in known],
+        "prompt_tokens": [each.prompt for each in known],
+        "output_tokens": [each.output for each in known],
+        "first_token_s": [each.first_token_s for each in known],
+        "last_token_s": [each.last_token_s for each in known],
+    }
+    settings = {**SETTINGS, "num_gpu_blocks": blocks(port), "enable_prefix_caching": False}
+    found = ic.calibrate_serving(costs, columns, **settings)
+    LOG.info(found.to_text())
+    path = engine / "correction.json"
+    path.write_text(json.dumps(found.correction.to_dict()), encoding="utf-8")
+    return str(path)
 
 
 @contextmanager
@@ -102,14 +129,17 @@ def test_counts_are_those_of_the_client_over_two_lives_of_the_engine(machine: Pa
     engine.mkdir()
     options = ("--model", f"hf:{engine}/config.json", "--hardware", str(machine), "--precision", "bf16")
     more = ("--price", f"{PRICE}/h", "--log", str(log))
-    with running(engine, port) as process, sidecar(port, listen, tmp_path / "errors", *options, *more):
+    with contextlib.ExitStack() as ends:
+        process = ends.enter_context(running(engine, port))
+        replay(port, rate_per_s=4.0, requests=8, seed=0)  # the first requests allocate and compile
+        learned = correction(machine, engine, replay(port, rate_per_s=1.0, requests=24, seed=4), port)
+        ends.enter_context(sidecar(port, listen, tmp_path / "errors", *options, *more, "--correction", learned))
         before = after_a_reading(listen)
-        warm = replay(port, rate_per_s=4.0, requests=8, seed=0)
-        first = replay(port, rate_per_s=1.5, requests=40, seed=1)
+        first = replay(port, rate_per_s=1.0, requests=30, seed=1)
         known = after_a_reading(listen)
         assert counted(before) == (0, 0, 0)
-        assert counted(known) == of([*warm, *first])
-        assert known["ttft_seconds_count"] == known["request_output_tokens_count"] == len(warm) + len(first)
+        assert counted(known) == of(first)
+        assert known["ttft_seconds_count"] == known["request_output_tokens_count"] == len(first)
         assert known["up"] == 1
         paid_s = sum(known[f"reserved_seconds_total:{use}"] for use in ("busy", "idle", "cold"))
         cost = sum(known[f"cost_usd_total:{use}"] for use in ("busy", "idle", "cold"))
@@ -126,9 +156,9 @@ def test_counts_are_those_of_the_client_over_two_lives_of_the_engine(machine: Pa
         LOG.info(f"paid {paid_s:.1f} s, busy {known['reserved_seconds_total:busy']:.1f} s")
 
         # It is killed under load. What came back long before is counted, and never more than was asked for.
-        received = [0] * 30
+        received = [0] * KILLED
         load = threading.Thread(
-            target=replay, args=(port,), kwargs={"rate_per_s": 3.0, "requests": 30, "seed": 2, "received": received}
+            target=replay, args=(port,), kwargs={"rate_per_s": 3.0, "requests": KILLED, "seed": 2, "received": received}
         )
         load.start()
         while sum(received) < 150:
@@ -143,13 +173,12 @@ def test_counts_are_those_of_the_client_over_two_lives_of_the_engine(machine: Pa
         killed = exported(listen)
         in_first_life = counted(killed)
         assert least <= in_first_life[2] - counted(known)[2]
-        assert in_first_life[0] - counted(known)[0] <= 30
-        LOG.info(
-            f"the client had {sum(received)} tokens of the killed engine, {in_first_life[2] - counted(known)[2]} counted"
-        )
+        assert in_first_life[0] - counted(known)[0] <= KILLED
+        counted_of_it = in_first_life[2] - counted(known)[2]
+        LOG.info(f"the client had {sum(received)} tokens of the killed engine, {counted_of_it:g} are counted")
 
         with running(engine, port):
-            second = replay(port, rate_per_s=2.0, requests=20, seed=3)
+            second = replay(port, rate_per_s=1.5, requests=12, seed=3)
             found = after_a_reading(listen)
             requests, prompt, output = of(second)
             assert counted(found) == tuple(
@@ -157,7 +186,7 @@ def test_counts_are_those_of_the_client_over_two_lives_of_the_engine(machine: Pa
             )
             assert (found["restarts_total"], found["cold_starts_total"]) == (1, 1)
             assert found["reserved_seconds_total:cold"] > 5.0  # it loads and compiles
-            LOG.info(f"cold {found['reserved_seconds_total:cold']:.1f} s, {found}")
+            LOG.info(f"cold {found['reserved_seconds_total:cold']:.1f} s")
         while exported(listen)["up"]:
             time.sleep(INTERVAL_S / 4)
         last = exported(listen)
@@ -166,7 +195,6 @@ def test_counts_are_those_of_the_client_over_two_lives_of_the_engine(machine: Pa
     assert re.search(r"nothing listens there|broke off", told)
     assert "it answers" in told
     assert re.search(r"Ended after [\d,]+ s: \d+ requests", told)
-    from pyinfercost.monitor.recorded import export_workload
-
     written = export_workload(log, tmp_path / "load.csv")
-    assert written.requests == counted(last)[0]
+    # Those that the kill broke off had arrived.
+    assert counted(last)[0] <= written.requests <= counted(last)[0] + KILLED
