@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ..monitor.engines import ENGINES
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .monitor_export_command import export
 from .options import EPILOG, format_option
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..monitor.http_server import LivePage
     from ..monitor.sidecar import Sidecar
 
-ENGINES = ("auto", "vllm", "sglang", "triton", "tgi")
 _LISTEN = "127.0.0.1:9400"
 _LOOK_S = 1.0  # between looks at whether the engine answers
 _SERVERS = ("listen", "page", "token_file")
@@ -33,7 +32,7 @@ _SERVERS = ("listen", "page", "token_file")
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(("auto", *ENGINES)),
     default="auto",
     show_default=True,
     help="The engine; auto: by the names on its page.",
@@ -77,7 +76,6 @@ _SERVERS = ("listen", "page", "token_file")
 @click.option("--exporter", multiple=True, metavar="TO", help="Also export to otel, FILE.prom, FILE.jsonl, ...")
 @click.option("--log", type=click.Path(dir_okay=False), metavar="FILE", help="Log for `monitor export` and `report`.")
 @click.option("--interval", "interval_s", type=float, default=15.0, show_default=True, help="Seconds between readings.")
-@click.option("--top", is_flag=True, help="Show the last hours on this terminal; then --listen is off unless given.")
 @click.option("--once", is_flag=True, help="Read twice, --interval apart, show what happened in between, and end.")
 @format_option("table", "json", "csv", "md")
 @click.pass_context
@@ -96,9 +94,6 @@ def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
     with messages_for_people():
         if options["url"] is None:
             raise click.UsageError("Missing option '--scrape'; expected an address, such as http://127.0.0.1:8000")
-        options["serves"] = bool(set(given) & set(_SERVERS)) or not options["top"]
-        if options["top"] and (options["once"] or not sys.stdout.isatty()):
-            raise click.UsageError("--top is drawn again and again on a terminal; for a single look pass --once alone")
         if options["once"]:
             if set(given) & set(_SERVERS):
                 raise click.UsageError("--once serves nothing; leave --listen, --serve and --token-file out")
@@ -144,14 +139,15 @@ def _first_reading(sidecar: Sidecar, engine: str, *, waits: bool) -> None:
     Raises:
         SidecarError: Something else than metrics of the engine is there, or nothing if it is not waited for.
     """
-    from ..monitor.engines import ENGINES as TABLES
     from ..monitor.sidecar import SidecarError
 
     sidecar.read()
     failure = sidecar.failure
     if failure is None:
+        for note in sidecar.snapshot().notes:
+            say(f"Note: {note}")
         return
-    hint = "" if engine not in TABLES else f" ({TABLES[engine].hint})"
+    hint = "" if engine not in ENGINES else f" ({ENGINES[engine].hint})"
     if failure.is_wrong or not waits:
         raise SidecarError(f"{sidecar.url}: {failure.reason}; expected the metrics of a running engine{hint}")
     say(f"{sidecar.url}: {failure.reason}; waiting for it{hint}")
@@ -175,7 +171,7 @@ def _once(options: Mapping[str, Any], form: str) -> None:
 
 def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
     sidecar = _sidecar(options)
-    pages = _pages(sidecar, options) if options["serves"] else []
+    pages = _pages(sidecar, options)
     try:
         _first_reading(sidecar, options["engine"], waits=True)
         with sidecar:
@@ -184,12 +180,7 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
                 say(f"Metrics at {page.url}metrics, live page at {page.url}")
             if options["log"] is not None:
                 say(f"Log in {options['log']}")
-            if options["top"]:
-                from ..monitor.top import top
-
-                top(sidecar, interval_s=sidecar.interval_s, stop=stop)
-            else:
-                _wait(sidecar, stop)
+            _wait(sidecar, stop)
     finally:
         for page in pages:
             page.close()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -217,43 +215,3 @@ def test_once_shows_what_happened_in_between(engine: tuple[PageServer, VllmProce
         else:
             assert "small" in shown
             assert "USD" in shown or "usd" in shown
-
-
-@server
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudoterminal")
-def test_top_draws_on_a_terminal_until_ctrl_c(engine: tuple[PageServer, VllmProcess]) -> None:
-    import pty
-
-    pages, _ = engine
-    outer, inner = pty.openpty()
-    command = [sys.executable, "-m", "pyinfercost", "monitor", "--scrape", pages.url, *ON, "--top", "--interval", "0.2"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
-    process = subprocess.Popen(command, stdout=inner, stderr=subprocess.PIPE, stdin=inner, env=environment)
-    os.close(inner)
-    shown = b""
-    try:
-        until = time.monotonic() + 60
-        while b"small" not in shown or b"Ctrl-C" not in shown:
-            assert time.monotonic() < until, shown
-            shown += os.read(outer, 65536)
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(OSError):  # the terminal is closed
-            while os.read(outer, 65536):
-                pass
-        assert process.wait(30) == 0
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-        assert "Metrics at" not in said
-        assert "Ended after" in said
-    finally:
-        process.kill()
-        process.wait()
-        os.close(outer)
-        if process.stderr is not None:
-            process.stderr.close()
-
-
-def test_top_needs_a_terminal() -> None:
-    found = run("--scrape", "localhost:1", "--top")
-    assert "for a single look pass --once" in found.output
-    assert found.exit_code == 2

@@ -32,6 +32,7 @@ pytestmark = [
     pytest.mark.torch,
     pytest.mark.server,
     pytest.mark.slow,
+    pytest.mark.timeout(1800),  # two starts of the engine and 86 requests, on cores that are shared
     pytest.mark.skipif(
         not shutil.which(PYTHON),
         reason="needs PYINFERCOST_VLLM_PYTHON, a Python with vLLM for CPUs (tests/support/vllm_server.py)",
