@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from support.engine_server import PageServer, VllmProcess, serving_pages
 
 from pyinfercost.cli import main
+from pyinfercost.monitor.log_reading import read_log, summed
 
 server = pytest.mark.server
 ON = ("--hardware", "l4", "--price", "0.80/h")
@@ -57,6 +58,13 @@ def wait_for(said: Path, words: str) -> str:
         assert time.monotonic() < until, text
         time.sleep(0.05)
     return text
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def page_of(said: Path) -> str:
@@ -215,3 +223,25 @@ def test_once_shows_what_happened_in_between(engine: tuple[PageServer, VllmProce
         else:
             assert "small" in shown
             assert "USD" in shown or "usd" in shown
+
+
+@server
+def test_a_sidecar_that_is_killed_leaves_a_readable_log_and_the_next_goes_on_in_it(
+    engine: tuple[PageServer, VllmProcess], tmp_path: Path
+) -> None:
+    pages, vllm = engine
+    log = tmp_path / "live.jsonl"
+
+    def counted() -> list[float]:
+        found = read_log(log)
+        assert found.damaged == 0
+        return [summed(run.intervals).value("output_tokens") or 0.0 for run in found.runs]
+
+    for lives in (1, 2):
+        with running(tmp_path, "--scrape", pages.url, *ON, "--log", str(log)) as process:
+            for _ in range(10):
+                vllm.answer(100, 10)
+            pages.page = vllm.page()
+            wait_until(lambda: log.stat().st_size > 0 and counted() == [100.0] * lives)
+            process.kill()
+    assert counted() == [100.0, 100.0]
