@@ -242,6 +242,6 @@ def test_a_sidecar_that_is_killed_leaves_a_readable_log_and_the_next_goes_on_in_
             for _ in range(10):
                 vllm.answer(100, 10)
             pages.page = vllm.page()
-            wait_until(lambda: log.stat().st_size > 0 and counted() == [100.0] * lives)
+            wait_until(lambda wanted=lives: log.stat().st_size > 0 and counted() == [100.0] * wanted)
             process.kill()
     assert counted() == [100.0, 100.0]
