@@ -26,12 +26,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def commands() -> Iterator[str]:
     """Yield each command with its usage, its help and its options, as lines of Markdown."""
-    parent = click.Context(main, info_name="pyinfercost", **main.context_settings)
-    yield from described(parent)
-    for name in main.list_commands(parent):
-        command = main.get_command(parent, name)
-        if command is not None:
-            yield from described(click.Context(command, info_name=name, parent=parent))
+    yield from with_inner(click.Context(main, info_name="pyinfercost", **main.context_settings))
+
+
+def with_inner(context: click.Context) -> Iterator[str]:
+    """Yield the lines of a command and of the commands in it."""
+    yield from described(context)
+    command = context.command
+    for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+        inner = command.get_command(context, name)
+        if inner is not None:
+            yield from with_inner(click.Context(inner, info_name=name, parent=context))
 
 
 def described(context: click.Context) -> Iterator[str]:

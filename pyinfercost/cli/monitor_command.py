@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from ..monitor.engines import ENGINES
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .monitor_config_command import config
 from .monitor_export_command import export
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ..monitor.http_server import LivePage
     from ..monitor.sidecar import Sidecar
 
-ENGINES = ("auto", "vllm", "sglang", "triton", "tgi")
 _LISTEN = "127.0.0.1:9400"
 _LOOK_S = 1.0  # between looks at whether the engine answers
 _SERVERS = ("listen", "page", "token_file")
@@ -33,7 +33,7 @@ _SERVERS = ("listen", "page", "token_file")
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
+    type=click.Choice(("auto", *ENGINES)),
     default="auto",
     show_default=True,
     help="The engine; auto: by the names on its page.",
@@ -116,6 +116,8 @@ def _sidecar(options: Mapping[str, Any]) -> Sidecar:
     from ..serving.correction import Correction
 
     on = deployment_of_options({**options, "engine": None})
+    if options["model"] is not None and on.hardware is None:
+        raise click.UsageError("--model needs --hardware; give the machine that it runs on, such as --hardware l4")
     with usage_errors():
         correction = None if options["correction"] is None else Correction.read(options["correction"])
         return Sidecar(
@@ -139,14 +141,15 @@ def _first_reading(sidecar: Sidecar, engine: str, *, waits: bool) -> None:
     Raises:
         SidecarError: Something else than metrics of the engine is there, or nothing if it is not waited for.
     """
-    from ..monitor.engines import ENGINES as TABLES
     from ..monitor.sidecar import SidecarError
 
     sidecar.read()
     failure = sidecar.failure
     if failure is None:
+        for note in sidecar.snapshot().notes:
+            say(f"Note: {note}")
         return
-    hint = "" if engine not in TABLES else f" ({TABLES[engine].hint})"
+    hint = "" if engine not in ENGINES else f" ({ENGINES[engine].hint})"
     if failure.is_wrong or not waits:
         raise SidecarError(f"{sidecar.url}: {failure.reason}; expected the metrics of a running engine{hint}")
     say(f"{sidecar.url}: {failure.reason}; waiting for it{hint}")

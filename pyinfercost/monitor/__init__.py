@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .observer import Observer as Observer
     from .requests import MonitoredRequest as MonitoredRequest
     from .requests import current_request as current_request
+    from .sidecar import Sidecar as Sidecar
     from .sinks import Callback as Callback
     from .sinks import Csv as Csv
     from .sinks import Jsonl as Jsonl
@@ -38,6 +39,7 @@ _EXPORTS = {
     ".monitor": ("Monitor",),
     ".observer": ("Observer",),
     ".requests": ("MonitoredRequest", "current_request"),
+    ".sidecar": ("Sidecar",),
     ".sinks": (
         "Callback",
         "Csv",

@@ -125,7 +125,9 @@ def fetch(url: str, *, timeout_s: float = 10.0, most_bytes: int = MOST_BYTES) ->
                 return Gone(f"it redirects to another server, {_told(found)}", is_down=False, is_wrong=True)
             url = other.geturl()
         return Gone(f"it redirects more than {_REDIRECTS} times", is_down=False)
-    except (ConnectionRefusedError, socket.gaierror) as error:
+    except socket.gaierror as error:
+        return Gone(f"its host has no address ({_told(error.strerror or str(error))})", is_down=True)
+    except ConnectionRefusedError as error:
         return Gone(f"nothing listens there ({error.strerror or error})", is_down=True)
     except TimeoutError:
         return Gone(f"no whole answer in {timeout_s:g} s", is_down=False)

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from os import PathLike
+from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, excerpt, number, shown, text
@@ -19,6 +19,8 @@ from ..predict.peaks import Peak, peak_of
 from ..results.costs import SECONDS_PER_HOUR
 from ..results.live import Series, Snapshot, series
 from ..results.live_figures import SCRAPES, USES
+from ..serving.serve import Phases, phases_of
+from ..serving.step_tables import StepCosts
 from .drift import Drift
 from .engine_load import LoadReader, busy_s
 from .engine_totals import Change, EngineTotals
@@ -136,7 +138,11 @@ class Sidecar:
         self._timeout_s = number(longest_s, "timeout_s", _TIMEOUT, SidecarError)
         self._name = None if name is None else text(name, "name", SidecarError)
         self._served = None if served is None else text(served, "served", SidecarError)
-        self._model, self._correction = model, correction
+        self._spec = fspath(model) if isinstance(model, (str, PathLike)) else None
+        self._model = model if model is None or isinstance(model, StepCosts) else phases_of(model)
+        if isinstance(self._model, Phases) and self.on.hardware is None:
+            raise SidecarError("model is given, and on has no machine for it; pass on=Deployment(hardware=...)")
+        self._correction = correction
         self._plan = None if plan is None else read_plan(plan)
         self._since_start = since_start
         self._clock, self._wall = clock, wall
@@ -384,9 +390,8 @@ class Sidecar:
     def _new_log(self, log: str | PathLike[str] | MonitorLog | None, plan: PlanLike | None) -> MonitorLog | None:
         if not isinstance(log, (str, PathLike)):
             return log
-        spec = self._model if isinstance(self._model, str) else None
         path = plan if isinstance(plan, (str, PathLike)) else None
-        return MonitorLog(log, deployment=self.on, spec=spec, plan=path)
+        return MonitorLog(log, deployment=self.on, spec=self._spec, plan=path)
 
     def _new_window(self, peak: Peak | None) -> Window:
         if peak is None and self.on.hardware is not None:

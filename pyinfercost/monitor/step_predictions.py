@@ -104,8 +104,8 @@ class StepPredictions:
         peak: Peak rates of a device; None with step costs.
 
     Args:
-        model: The spec of a language model's config without a phase, its graphs of decode and prefill, or the result of
-            `step_costs`, which has no FLOPs and bytes.
+        model: The spec of a language model's config without a phase, its graphs of decode and prefill, what `phases_of`
+            makes of these, or the result of `step_costs`, which has no FLOPs and bytes.
         on: The deployment, with its serving engine; None with step costs.
         correction: What a measurement of the server said about its steps, from `calibrate_serving`.
 
@@ -114,8 +114,10 @@ class StepPredictions:
         StepCostsError: The engine of the deployment forms no steps.
     """
 
-    def __init__(self, model: Served, on: Deployment | None = None, correction: Correction | None = None) -> None:
-        phases = None if isinstance(model, StepCosts) else phases_of(model)
+    def __init__(
+        self, model: Served | Phases, on: Deployment | None = None, correction: Correction | None = None
+    ) -> None:
+        phases = model if isinstance(model, Phases) else None if isinstance(model, StepCosts) else phases_of(model)
         costs = model if isinstance(model, StepCosts) else _costs_of(phases, on)
         self.name = "" if phases is None else phases.name
         self.peak = None if phases is None or on is None else Predictions(phases.decode, on).peak

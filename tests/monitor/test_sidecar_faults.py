@@ -493,6 +493,8 @@ def test_a_log_that_cannot_be_written_stops_nothing(bench: Bench) -> None:
 
     def run() -> None:
         with sidecar:
+            while not sidecar.snapshot().value("up"):
+                time.sleep(0.01)
             for _ in range(5):
                 bench.serve(5)
                 time.sleep(0.05)

@@ -143,3 +143,25 @@ def measuring() -> Names:
         "serve": mock.MagicMock(),
         "requests": [],
     }
+
+
+def scripted_engine() -> Names:
+    """Let http://127.0.0.1:8000 be a vLLM that answers 30 requests between two readings."""
+    from pyinfercost.monitor import scraping, sidecar
+
+    from .engine_server import TEXT, VllmProcess
+
+    process = VllmProcess(1_790_000_000.0, model="llama-3.1-8b")
+    process.running.set(3)
+    process.kv.set(0.21)
+
+    def fetch(url: str, **options: Any) -> Any:
+        if url != "http://127.0.0.1:8000/metrics":
+            return scraping.fetch(url, **options)
+        page = process.page().decode()
+        for _ in range(30):
+            process.answer(420, 180, ttft_s=0.09, itl_s=0.021)
+        return page, TEXT
+
+    sidecar.fetch = fetch  # type: ignore[assignment]
+    return {}

@@ -52,13 +52,25 @@ class Answered:
     tokens: int
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 @contextlib.contextmanager
 def serving(folder: Path, *options: str) -> Iterator[int]:
     """Run a server, and yield its port."""
+    port = free_port()
+    with running(folder, port, *options):
+        yield port
+
+
+@contextlib.contextmanager
+def running(folder: Path, port: int, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server at a port, and yield its process, which leads a group of its own."""
     (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     settings = [text for name, value in SETTINGS.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     command = [
         *(PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--served-model-name", "small"),
@@ -75,7 +87,7 @@ def serving(folder: Path, *options: str) -> Iterator[int]:
         )
         try:
             _wait_for(process, port, folder)
-            yield port
+            yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
@@ -127,8 +139,18 @@ def blocks(port: int) -> int:
     return int(found[1])
 
 
-def replay(port: int, *, rate_per_s: float, requests: int, seed: int) -> list[Answered]:
-    """Send Poisson requests with forced lengths, and return them in the order in which they were sent."""
+def replay(
+    port: int, *, rate_per_s: float, requests: int, seed: int, received: list[int] | None = None
+) -> list[Answered]:
+    """Send Poisson requests with forced lengths, and return them in the order in which they were sent.
+
+    Args:
+        port: Port of the server.
+        rate_per_s: Rate of the requests.
+        requests: Their number.
+        seed: Decides lengths and arrivals.
+        received: Tokens that came back so far, by request; then requests may break off, and are left out.
+    """
     rng = random.Random(seed)
     at = 0.0
     plan = []
@@ -150,7 +172,7 @@ def replay(port: int, *, rate_per_s: float, requests: int, seed: int) -> list[An
             "detokenize": False,
             "temperature": 0,
             "stream": True,
-            "stream_options": {"include_usage": True},
+            "stream_options": {"include_usage": True, "continuous_usage_stats": received is not None},
         }
         time.sleep(max(0.0, start + due - time.perf_counter()))
         first = last = 0.0
@@ -165,17 +187,24 @@ def replay(port: int, *, rate_per_s: float, requests: int, seed: int) -> list[An
                 piece = json.loads(line[5:])
                 if piece.get("usage"):
                     tokens = piece["usage"]["completion_tokens"]
+                    if received is not None:
+                        received[place] = tokens
                 if piece.get("choices"):
                     last = time.perf_counter()
                     first = first or last
         found[place] = Answered(sent - start, first - start, last - start, prompt, output, tokens)
 
-    threads = [threading.Thread(target=ask, args=(place,)) for place in range(requests)]
+    def ask_until_it_breaks(place: int) -> None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            ask(place)
+
+    target = ask if received is None else ask_until_it_breaks
+    threads = [threading.Thread(target=target, args=(place,)) for place in range(requests)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     answered = [each for each in found if each is not None]
-    if len(answered) != requests:
+    if len(answered) != requests and received is None:
         raise RuntimeError(f"{requests - len(answered)} of {requests} requests had no answer")
     return answered
