@@ -20,7 +20,7 @@ from support.live_cases import Day, Scripted, Times, day_history
 
 from pyinfercost.errors import InputError
 from pyinfercost.monitor.history import History
-from pyinfercost.monitor.top import top
+from pyinfercost.monitor.terminal import top
 from pyinfercost.report.live_lines import lines_of
 from pyinfercost.report.live_text import LiveView, curve_text
 from pyinfercost.results.live_history import LiveHistory
@@ -216,7 +216,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from support.live_cases import Day
-from pyinfercost.monitor.top import top
+from pyinfercost.monitor.terminal import top
 class Growing:
     def __init__(self):
         self.day = Day()
