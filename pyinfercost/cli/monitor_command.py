@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _LISTEN = "127.0.0.1:9400"
 _LOOK_S = 1.0  # between looks at whether the engine answers
-_SERVERS = ("listen", "page", "token_file")
+_SERVERS = ("listen", "page", "token_file", "top")
 
 
 @click.group(invoke_without_command=True, no_args_is_help=True, epilog=EPILOG)
@@ -78,6 +79,7 @@ _SERVERS = ("listen", "page", "token_file")
 @click.option("--log", type=click.Path(dir_okay=False), metavar="FILE", help="Log for `monitor export` and `report`.")
 @click.option("--interval", "interval_s", type=float, default=15.0, show_default=True, help="Seconds between readings.")
 @click.option("--once", is_flag=True, help="Read twice, --interval apart, show what happened in between, and end.")
+@click.option("--top", is_flag=True, help="Show the last hours in this terminal, and go on serving /metrics.")
 @format_option("table", "json", "csv", "md")
 @click.pass_context
 def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
@@ -97,10 +99,12 @@ def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
             raise click.UsageError("Missing option '--scrape'; expected an address, such as http://127.0.0.1:8000")
         if options["once"]:
             if set(given) & set(_SERVERS):
-                raise click.UsageError("--once serves nothing; leave --listen, --serve and --token-file out")
+                raise click.UsageError("--once serves nothing; leave --listen, --serve, --token-file and --top out")
             _once(options, form)
         elif "form" in given:
             raise click.UsageError("--format is of --once; leave it out")
+        elif options["top"] and not sys.stdout.isatty():
+            raise click.UsageError("--top needs a terminal; --once prints what happens in an interval")
         else:
             with _stopped_by_signals() as stop:
                 _watch(options, stop)
@@ -172,6 +176,8 @@ def _once(options: Mapping[str, Any], form: str) -> None:
 
 
 def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
+    from ..monitor.terminal import top
+
     sidecar = _sidecar(options)
     pages = _pages(sidecar, options)
     try:
@@ -182,7 +188,10 @@ def _watch(options: Mapping[str, Any], stop: threading.Event) -> None:
                 say(f"Metrics at {page.url}metrics, live page at {page.url}")
             if options["log"] is not None:
                 say(f"Log in {options['log']}")
-            _wait(sidecar, stop)
+            if options["top"]:
+                top(pages[0].histories[0], stop=stop)
+            else:
+                _wait(sidecar, stop)
     finally:
         for page in pages:
             page.close()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .counting import Served as Served
     from .counting import count_generated as count_generated
     from .counting import count_items as count_items
+    from .history import History as History
+    from .http_server import LivePage as LivePage
     from .monitor import Monitor as Monitor
     from .observer import Observer as Observer
     from .requests import MonitoredRequest as MonitoredRequest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .sinks import TensorBoard as TensorBoard
     from .sinks import WandB as WandB
     from .sinks import open_sink as open_sink
+    from .terminal import top as top
 
 _EXPORTS = {
     "..results.live": ("Distribution", "Series", "Snapshot"),
@@ -36,6 +39,8 @@ _EXPORTS = {
     ".asgi": ("MonitorMiddleware",),
     ".clients": ("count_inputs", "monitored_client"),
     ".counting": ("Served", "count_generated", "count_items"),
+    ".history": ("History",),
+    ".http_server": ("LivePage",),
     ".monitor": ("Monitor",),
     ".observer": ("Observer",),
     ".requests": ("MonitoredRequest", "current_request"),
@@ -51,6 +56,7 @@ _EXPORTS = {
         "WandB",
         "open_sink",
     ),
+    ".terminal": ("top",),
 }
 
 __getattr__, __dir__, __all__ = lazy_exports(__name__, _EXPORTS)

@@ -12,6 +12,7 @@ from support import doc_pages as pages
 from support.doc_names import keys_of_the_page
 from support.fleet_results import comparison, plan
 from support.language_configs import LLAMA, spec_of
+from support.live_cases import day_history
 from support.paths import ROOT
 from support.step_costs import step_costs_like_an_h100
 from support.toy_graphs import transformer
@@ -125,6 +126,16 @@ def fleet_documents() -> dict[str, Any]:
     return {"fleet": alone, "comparison": several, "plan": planned, "fleet_changes": fleet}
 
 
+def live_document() -> dict[str, Any]:
+    """The document of a live history as the page has it."""
+    found = day_history(0.1).read().to_dict()["live_history"]
+    figures = found["columns"][5:]
+    assert found["whole"].keys() == found["lately"].keys() > set(figures)
+    both = {name: value for name, value in found["whole"].items() if name not in figures} | {"FIGURE": 0.0}
+    named = {name: {"NAME": 0.0} if isinstance(value, dict) else value for name, value in both.items()}
+    return found | {"SUM": named, "whole": None, "lately": None, "info": {"NAME": ""}}
+
+
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
 
@@ -167,6 +178,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     search["deployments"][0]["slo_values"] = {"NAME": 1.0}
     document["search"] = search
     document |= fleet_documents()
+    document["live_history"] = live_document()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

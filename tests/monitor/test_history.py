@@ -160,9 +160,14 @@ def test_a_counter_that_falls_is_a_restart() -> None:
     assert history._levels[0].intervals[-1].count("energy_j") is None
 
 
+@pytest.mark.parametrize("steady", [False, True], ids=["wall time", "time since the start"])
 @pytest.mark.parametrize("jump_s", [-7 * 86400.0, -40.0, 40.0, 3 * 86400.0])
-def test_a_wall_clock_that_jumps_moves_the_history_and_changes_no_rate(jump_s: float) -> None:
+def test_a_wall_clock_that_jumps_moves_the_history_and_changes_no_rate(jump_s: float, steady: bool) -> None:
     observer = Scripted(Times())
+    if steady:  # as monitors do: the wall time of the start and a clock that never jumps
+        real, times = observer.snapshot, observer.times
+        began_s = times.unix_s - times.elapsed_s
+        observer.snapshot = lambda: replace(real(), time_s=began_s + times.elapsed_s)  # type: ignore[method-assign]
     history = sampled(observer, 20, output_tokens=30.0)
     observer.times.unix_s += jump_s
     for _ in range(20):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -15,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
+from support.engine_server import PageServer
 from support.live_cases import Day, Scripted, Times, day_history
+from support.terminals import ENTER, LEAVE, SHOW, Terminal
 
+from pyinfercost.cli import main
 from pyinfercost.errors import InputError
 from pyinfercost.monitor.history import History
-from pyinfercost.monitor.top import top
+from pyinfercost.monitor.terminal import top
 from pyinfercost.report.live_lines import lines_of
 from pyinfercost.report.live_text import LiveView, curve_text
 from pyinfercost.results.live_history import LiveHistory
@@ -216,7 +219,7 @@ SCRIPT = """
 import sys, time
 sys.path.insert(0, {tests!r})
 from support.live_cases import Day
-from pyinfercost.monitor.top import top
+from pyinfercost.monitor.terminal import top
 class Growing:
     def __init__(self):
         self.day = Day()
@@ -228,55 +231,6 @@ print("ended")
 """
 
 
-class Terminal:
-    """A process in a pseudo-terminal."""
-
-    def __init__(self, path: Path, columns: int, rows: int, **environment: str) -> None:
-        import pty
-
-        self.primary, secondary = pty.openpty()
-        self.resize(columns, rows)
-        names = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [sys.executable, str(path)],
-            stdin=secondary,
-            stdout=secondary,
-            stderr=secondary,
-            start_new_session=True,
-            env={**names, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
-        )
-        os.close(secondary)
-        self.seen = b""
-
-    def resize(self, columns: int, rows: int) -> None:
-        import fcntl
-        import struct
-        import termios
-
-        fcntl.ioctl(self.primary, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def read_until(self, wanted: bytes, seconds: float = 60.0) -> bytes:
-        """Return what was written since the last call, up to and with `wanted`."""
-        deadline_s = time.monotonic() + seconds
-        while wanted not in self.seen:
-            left_s = deadline_s - time.monotonic()
-            assert left_s > 0, self.seen[-3000:].decode(errors="replace")
-            if select.select([self.primary], [], [], left_s)[0]:
-                try:
-                    self.seen += os.read(self.primary, 65_536)
-                except OSError:  # Linux, when the process has ended
-                    break
-        assert wanted in self.seen, self.seen[-3000:].decode(errors="replace")
-        end = self.seen.index(wanted) + len(wanted)
-        found, self.seen = self.seen[:end], self.seen[end:]
-        return found
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.primary)
-
-
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     path = tmp_path / "view.py"
@@ -284,12 +238,9 @@ def script(tmp_path: Path) -> Path:
     return path
 
 
-ENTER, LEAVE, SHOW = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
 def test_a_terminal_is_drawn_again_resized_and_left_clean(script: Path) -> None:
-    terminal = Terminal(script, 80, 24)
+    terminal = Terminal([sys.executable, str(script)], 80, 24)
     try:
         terminal.read_until(ENTER)
         terminal.read_until(b"TTFT p50/p99")
@@ -314,7 +265,7 @@ def test_a_terminal_is_drawn_again_resized_and_left_clean(script: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
 def test_a_terminal_without_color(script: Path) -> None:
-    terminal = Terminal(script, 80, 24, NO_COLOR="1")
+    terminal = Terminal([sys.executable, str(script)], 80, 24, NO_COLOR="1")
     try:
         drawn = terminal.read_until(b"TTFT p50/p99") + terminal.read_until(b"TTFT p50/p99")
         assert not COLOR.search(drawn.decode())
@@ -326,7 +277,7 @@ def test_a_terminal_without_color(script: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
 def test_a_dumb_terminal_is_no_screen(script: Path) -> None:
-    terminal = Terminal(script, 80, 24, TERM="dumb")
+    terminal = Terminal([sys.executable, str(script)], 80, 24, TERM="dumb")
     try:
         told = terminal.read_until(b"ended")
         assert b"TTFT p50/p99" in told
@@ -341,3 +292,56 @@ def test_a_pipe_gets_one_print(script: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("llama-3.1-8b") == 1
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.server
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+def test_the_command_shows_an_engine_until_ctrl_c() -> None:
+    count = [0]
+
+    def answer(handler: Any) -> None:
+        count[0] += 50
+        body = engine_page(count[0]).encode()
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/plain; version=0.0.4")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    engine = PageServer(page=answer)
+    engine.start()
+    words = ["-m", "pyinfercost", "monitor", "--scrape", engine.url, "--top", "--listen", "127.0.0.1:0"]
+    terminal = Terminal([sys.executable, *words, "--interval", "0.2", "-H", "l4", "--price", "0.8"], 80, 24)
+    try:
+        terminal.read_until(ENTER)
+        terminal.read_until(b"output tokens")
+        terminal.read_until(b"cost")
+        os.killpg(terminal.process.pid, signal.SIGINT)
+        rest = terminal.read_until(b"Ended after")
+        assert LEAVE in rest
+        assert SHOW in rest
+        assert b"Traceback" not in rest
+        assert terminal.process.wait(timeout=60) == 0
+    finally:
+        terminal.close()
+        engine.stop()
+
+
+def engine_page(count: int) -> str:
+    """Metrics of vLLM after so many requests of 7 tokens."""
+    return (
+        f'vllm:request_success_total{{finished_reason="stop",model_name="small"}} {count}\n'
+        f'vllm:prompt_tokens_total{{model_name="small"}} {3 * count}\n'
+        f'vllm:generation_tokens_total{{model_name="small"}} {7 * count}\n'
+        'vllm:num_requests_running{model_name="small"} 2\n'
+        'vllm:num_requests_waiting{model_name="small"} 0\n'
+    )
+
+
+def test_the_command_needs_a_terminal() -> None:
+    result = CliRunner().invoke(main, ["monitor", "--scrape", "http://127.0.0.1:1", "--top"])
+    assert result.exit_code == 2
+    assert "--top needs a terminal" in result.stderr
+    result = CliRunner().invoke(main, ["monitor", "--scrape", "http://127.0.0.1:1", "--top", "--once"])
+    assert result.exit_code == 2
+    assert "leave --listen, --serve, --token-file and --top out" in result.stderr

@@ -132,6 +132,13 @@ def frameworks() -> Names:
     return {name: mock.MagicMock() for name in ("pl", "Trainer", "args", "data", "Accelerator", "engine")}
 
 
+def live_day() -> Names:
+    """Return the history of a scripted day of a language model that becomes slow at 10:30."""
+    from support.live_cases import day_history
+
+    return {"history": day_history(11.5, interval_s=60.0)}
+
+
 def measuring() -> Names:
     """Return stand-ins for measurements, which take minutes, with the names and arguments of the package."""
     calls = {name: mock.create_autospec(getattr(ic, name)) for name in ("calibrate", "measure")}

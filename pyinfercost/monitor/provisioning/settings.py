@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..._checks import Range, number, shown, text
 from ...deployment import Deployment
 from ...errors import Error, InputError
+from ...results.live_history import PLAN_TOLERANCE
 from ..engines import ENGINES
 
 _INTERVAL = Range(0.1, 240.0, "seconds")  # a value of Prometheus is stale after 300
@@ -56,7 +57,7 @@ class MonitorConfig:
 
     scrape_interval_s: float = 15.0
     plan_usd_per_million_tokens: float | None = None
-    plan_tolerance: float = 0.1
+    plan_tolerance: float = PLAN_TOLERANCE
     band: tuple[float, float] | None = None
     slowdown: float = 1.25
     idle_share: float = 0.5
