@@ -322,7 +322,7 @@ def span_text(seconds: float) -> str:
 
 def slots_text(report: MonitorReport) -> str:
     """Return what a slot is called."""
-    return "hours" if report.slot_s >= _HOUR_S else f"slots of {span_text(report.slot_s)}"
+    return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"slots of {span_text(report.slot_s)}")
 
 
 def _known(value: float | None) -> float | None:
