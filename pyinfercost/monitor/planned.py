@@ -133,8 +133,17 @@ def _of_document(document: Any, which: str, begin: float | None) -> Plan:
         best, verified = inner["best"], inner.get("verified")
         return _of_fleet(best, which, begin, slo, verified if _follows(verified, best) else None)
     if kind == "comparison":
-        best, fleets = inner.get("best"), inner.get("fleets") or []
-        chosen = next((each for each in fleets if best and all(each.get(name) == best[name] for name in best)), None)
+        best, fleets = inner.get("best"), inner.get("fleets")
+        listed = fleets if isinstance(fleets, list) and isinstance(best, Mapping) else []
+        names = ("deployment", "policy")
+        chosen = next(
+            (
+                each
+                for each in listed
+                if isinstance(each, Mapping) and all(each.get(name) == best.get(name) for name in names)
+            ),
+            None,
+        )
         if chosen is None:
             raise PlanError(f"{which} is a comparison in which no fleet holds its objective; pass one of its fleets")
         return _of_fleet(chosen, which, begin, str(inner.get("slo") or ""))

@@ -27,7 +27,7 @@ _MOST = 50
 class MonitorLogs(Door):
     """`read_log`, its report, and its export, which is read again."""
 
-    share = 4_000
+    share = 1_500
     libraries = ("numpy.random",)
 
     def seeds(self) -> Value:
