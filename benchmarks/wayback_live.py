@@ -39,7 +39,10 @@ def load(folder: Path, seconds: float, rate: float) -> tuple[np.ndarray, np.ndar
     items = rng.integers(1, 5, arrivals.size)
     waiting: queue.SimpleQueue[tuple[int, float] | None] = queue.SimpleQueue()
     waits, times = np.zeros(arrivals.size), np.zeros(arrivals.size)
-    with torch.inference_mode(), Monitor(name="encoder", energy=None, log=folder / "log.jsonl", interval_s=5) as monitor:
+    with (
+        torch.inference_mode(),
+        Monitor(name="encoder", energy=None, log=folder / "log.jsonl", interval_s=5) as monitor,
+    ):
         requests = [monitor.request(items=int(each), waiting=True) for each in items]
 
         def serve() -> None:
@@ -76,7 +79,9 @@ def main() -> None:
         found = export_workload(folder / "log.jsonl", folder / "out.csv")
         fleet = ic.fleet(None, traffic=found.path, on=Slots(slots=1), autoscaler="static:1").fleets[0]
     print(f"{found.requests:,} requests of {len(times):,}, {fleet.pools[0].seconds.used / found.span_s:.0%} busy")
-    print("| percentile | wait measured, ms | replayed, ms | error | whole request measured, ms | replayed, ms | error |")
+    print(
+        "| percentile | wait measured, ms | replayed, ms | error | whole request measured, ms | replayed, ms | error |"
+    )
     print("|---" * 7 + "|")
     for percent in PERCENTILES:
         cells = [f"p{percent}"]
