@@ -16,6 +16,7 @@ from ..monitor.engines import ENGINES
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .monitor_config_command import config
 from .monitor_export_command import export
+from .monitor_report_command import report
 from .options import EPILOG, format_option
 from .output import messages_for_people, say, write_result
 
@@ -113,6 +114,7 @@ def monitor(context: click.Context, /, *, form: str, **options: Any) -> None:
 # A command of the group is one line here.
 monitor.add_command(export)
 monitor.add_command(config)
+monitor.add_command(report)
 
 
 def _sidecar(options: Mapping[str, Any]) -> Sidecar:

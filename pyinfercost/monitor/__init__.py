@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ..results.live import Distribution as Distribution
     from ..results.live import Series as Series
     from ..results.live import Snapshot as Snapshot
+    from ..results.monitor_report import MonitorReport as MonitorReport
     from ..results.sinks import Sink as Sink
     from .asgi import MonitorMiddleware as MonitorMiddleware
     from .clients import count_inputs as count_inputs
@@ -17,8 +18,17 @@ if TYPE_CHECKING:
     from .counting import count_items as count_items
     from .history import History as History
     from .http_server import LivePage as LivePage
+    from .log import MonitorLog as MonitorLog
+    from .log_reading import MonitorRecording as MonitorRecording
+    from .log_reading import read_log as read_log
     from .monitor import Monitor as Monitor
     from .observer import Observer as Observer
+    from .planned import Plan as Plan
+    from .planned import read_plan as read_plan
+    from .recorded import ExportedWorkload as ExportedWorkload
+    from .recorded import export_workload as export_workload
+    from .reporting import report_log as report_log
+    from .request_columns import RequestColumns as RequestColumns
     from .requests import MonitoredRequest as MonitoredRequest
     from .requests import current_request as current_request
     from .sidecar import Sidecar as Sidecar
@@ -35,14 +45,21 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "..results.live": ("Distribution", "Series", "Snapshot"),
+    "..results.monitor_report": ("MonitorReport",),
     "..results.sinks": ("Sink",),
     ".asgi": ("MonitorMiddleware",),
     ".clients": ("count_inputs", "monitored_client"),
     ".counting": ("Served", "count_generated", "count_items"),
     ".history": ("History",),
     ".http_server": ("LivePage",),
+    ".log": ("MonitorLog",),
+    ".log_reading": ("MonitorRecording", "read_log"),
     ".monitor": ("Monitor",),
     ".observer": ("Observer",),
+    ".planned": ("Plan", "read_plan"),
+    ".recorded": ("ExportedWorkload", "export_workload"),
+    ".reporting": ("report_log",),
+    ".request_columns": ("RequestColumns",),
     ".requests": ("MonitoredRequest", "current_request"),
     ".sidecar": ("Sidecar",),
     ".sinks": (

@@ -17,6 +17,8 @@ Amount = Callable[["LoggedInterval"], "float | None"]
 """What is summed of an interval; None if it is unknown."""
 
 _STEPS_S = (60.0, 300.0, 900.0, 3600.0)
+_LONG_STEPS_S = (3600.0, 86_400.0, 7 * 86_400.0, 365 * 86_400.0)
+_MOST = 9000  # hours of a year, and some more
 
 
 def slot_edges(intervals: Sequence[LoggedInterval], most: int) -> Numbers:
@@ -27,7 +29,8 @@ def slot_edges(intervals: Sequence[LoggedInterval], most: int) -> Numbers:
         most: Most parts of a minute, 5 or 15 minutes; there may be more hours.
 
     Returns:
-        Both ends, and between them minutes, 5 or 15 minutes or hours of the clock, no shorter than the usual interval.
+        Both ends, and between them minutes, 5 or 15 minutes or hours of the clock, no shorter than the usual interval;
+        of more than 9,000 hours days, and so on, as for a log with a damaged time.
     """
     import numpy as np
 
@@ -35,6 +38,8 @@ def slot_edges(intervals: Sequence[LoggedInterval], most: int) -> Numbers:
     lengths = sorted(each.length_s for each in intervals)
     least = max((end_s - start_s) / most, lengths[len(lengths) // 2])
     step = next((each for each in _STEPS_S if least <= each), _STEPS_S[-1])
+    if step == _STEPS_S[-1]:
+        step = next((each for each in _LONG_STEPS_S if end_s - start_s <= _MOST * each), _LONG_STEPS_S[-1])
     inner: Numbers = np.arange(np.floor(start_s / step) + 1, np.ceil(end_s / step), dtype=np.float64) * step
     edges: Numbers = np.concatenate([[start_s], inner, [end_s]])
     return edges

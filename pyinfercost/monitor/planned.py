@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ FIGURES = ("usd_per_h", "requests_per_s", "replicas", "usd_per_million_tokens")
 
 _AMOUNT = Range(0.0, 1e15)
 _TIME = Range(-1e12, 1e12, "s since 1970")
-_SECONDS = Range(1e-6, 1e12, "s")
+_SECONDS = Range(1e-6, 1e9, "s")
+_HOURS = re.compile(r"(?P<of>.*), hours (?P<start>\S+) to (?P<end>\S+)")
 _SLACK = 0.01  # of a day or a week: traffic ends with its last request, a little before
 
 PlanLike: TypeAlias = "Plan | FleetPlan | FleetResult | ServingResult | Mapping[str, Any] | str | PathLike[str]"
@@ -128,14 +130,33 @@ def _of_document(document: Any, which: str, begin: float | None) -> Plan:
         slo = str(inner.get("slo") or "")
         if not isinstance(inner.get("best"), Mapping):
             raise PlanError(f"{which} has no fleet that holds {slo}; plan again with another objective or deployment")
-        return _of_fleet(inner["best"], which, begin, slo)
+        best, verified = inner["best"], inner.get("verified")
+        return _of_fleet(best, which, begin, slo, verified if _follows(verified, best) else None)
     if kind == "comparison":
-        best, fleets = inner.get("best"), inner.get("fleets") or []
-        chosen = next((each for each in fleets if best and all(each.get(name) == best[name] for name in best)), None)
+        best, fleets = inner.get("best"), inner.get("fleets")
+        listed = fleets if isinstance(fleets, list) and isinstance(best, Mapping) else []
+        names = ("deployment", "policy")
+        chosen = next(
+            (
+                each
+                for each in listed
+                if isinstance(each, Mapping) and all(each.get(name) == best.get(name) for name in names)
+            ),
+            None,
+        )
         if chosen is None:
             raise PlanError(f"{which} is a comparison in which no fleet holds its objective; pass one of its fleets")
         return _of_fleet(chosen, which, begin, str(inner.get("slo") or ""))
     return _of_fleet(inner, which, begin, str(inner.get("slo") or ""))
+
+
+def _follows(verified: Any, best: Any) -> bool:
+    """Return whether the verification of a plan is on the time after it, of the same traffic."""
+    spans = [
+        _HOURS.fullmatch(str(each.get("traffic"))) if isinstance(each, Mapping) else None for each in (best, verified)
+    ]
+    one, other = spans
+    return one is not None and other is not None and (one["of"], one["end"]) == (other["of"], other["start"])
 
 
 def _begin_of(traffic: object) -> float:
@@ -177,7 +198,8 @@ def _of_server(served: Any, which: str) -> Plan:
     return Plan(name, hours, "mean", slo=fields.text("slo") or "")
 
 
-def _of_fleet(fleet: Any, which: str, begin: float, slo: str) -> Plan:
+def _of_fleet(fleet: Any, which: str, begin: float, slo: str, following: Any = None) -> Plan:
+    """Return the plan of a fleet, and of the same fleet on the time that follows."""
     fields = Fields(fleet, which, PlanError).require("duration_s", "mean_replicas")
     duration = number(fleet["duration_s"], f"duration_s of {which}", _SECONDS, PlanError)
     bill = fields.inner("bill")
@@ -191,47 +213,83 @@ def _of_fleet(fleet: Any, which: str, begin: float, slo: str) -> Plan:
         name: (float(value),) for name, value in constant.items() if value is not None
     }
     calendar = "mean"
-    timeline = fleet.get("timeline")
-    if isinstance(timeline, Mapping):
-        period = next((each for each in (WEEK_S, DAY_S) if duration >= each - _SLACK * each - HOUR_S), 0.0)
+    parts = [_Times.of(each, which) for each in (fleet, following) if isinstance(each, Mapping)]
+    if parts[0] is not None:
+        times = parts[0] if len(parts) == 1 or parts[1] is None else parts[0].then(parts[1])
+        period = next((each for each in (WEEK_S, DAY_S) if times.edges_s[-1] >= each - _SLACK * each - HOUR_S), 0.0)
         if period:
             calendar = "week" if period == WEEK_S else "day"
-            hours |= _by_hour(timeline, which, duration, period, has_bill="usd_per_h" in hours)
+            by_hour = times.by_hour(round(period / HOUR_S))
+            hours |= {name: each for name, each in by_hour.items() if name != "usd_per_h" or name in hours}
     name = f"{fleet.get('policy', '')} on {fleet.get('deployment', '')}".strip()
     usd_per_month = bill.number("usd_per_month", _AMOUNT)
     return Plan(name, hours, calendar, begin, slo, None if usd_per_month is None else float(usd_per_month))
 
 
-def _by_hour(
-    timeline: Mapping[str, Any], which: str, duration: float, period: float, *, has_bill: bool
-) -> dict[str, tuple[float, ...]]:
-    """Return figures by hour of the period: means over all periods of the timeline."""
-    import numpy as np
+@dataclass(frozen=True)
+class _Times:
+    """What a fleet does over time: edges of bins, and figure -> its value times seconds in each."""
 
-    bin_s = number(timeline.get("bin_s"), f"bin_s of {which}", _SECONDS, PlanError)
-    arrived = _column(timeline.get("arrived"), which)
-    edges = np.minimum(np.arange(arrived.size + 1) * bin_s, duration)
-    lengths = np.maximum(1e-9, np.diff(edges))
-    pools = [_column(each.get("replicas"), which) for each in timeline.get("pools") or [] if isinstance(each, Mapping)]
-    usd = [_column(each, which) for each in (timeline.get("usd") or {}).values()]
-    amounts = {"requests_per_s": arrived}
-    if pools:
-        amounts["replicas"] = _sum(pools, arrived.size, which) * lengths
-    if usd and has_bill:
-        amounts["usd_per_h"] = _sum(usd, arrived.size, which) * HOUR_S
-    # What the plan does in an hour is the mean over its bins, weighted by how long they are in the hour.
-    whole = np.arange(0.0, edges[-1] + HOUR_S, HOUR_S)
-    whole[-1] = min(whole[-1], edges[-1])
-    covered = np.diff(whole)
-    slots = (np.arange(covered.size) % round(period / HOUR_S)).astype(int)
-    seconds = np.bincount(slots, weights=covered, minlength=round(period / HOUR_S))
-    found = {}
-    for name, values in amounts.items():
-        total = np.diff(np.interp(whole, edges, np.concatenate([[0.0], np.cumsum(values)])))
-        sums = np.bincount(slots, weights=total, minlength=seconds.size)
-        mean = float(total.sum()) / float(covered.sum())
-        found[name] = tuple(np.where(seconds > 0, sums / np.maximum(1e-9, seconds), mean).tolist())
-    return found
+    edges_s: Numbers
+    amounts: Mapping[str, Numbers]
+
+    @classmethod
+    def of(cls, fleet: Mapping[str, Any], which: str) -> _Times | None:
+        """Return the timeline of a fleet; None without one, as in a page."""
+        import numpy as np
+
+        timeline = fleet.get("timeline")
+        if not isinstance(timeline, Mapping):
+            return None
+        duration = number(fleet.get("duration_s"), f"duration_s of {which}", _SECONDS, PlanError)
+        bin_s = number(timeline.get("bin_s"), f"bin_s of {which}", _SECONDS, PlanError)
+        arrived = _column(timeline.get("arrived"), which)
+        edges = np.minimum(np.arange(arrived.size + 1) * bin_s, duration)
+        lengths = np.maximum(1e-9, np.diff(edges))
+        listed, bills = timeline.get("pools"), timeline.get("usd")
+        pools = [
+            _column(each.get("replicas"), which)
+            for each in (listed if isinstance(listed, list) else [])
+            if isinstance(each, Mapping)
+        ]
+        usd = [_column(each, which) for each in (bills.values() if isinstance(bills, Mapping) else [])]
+        amounts = {"requests_per_s": arrived}
+        if pools:
+            amounts["replicas"] = _sum(pools, arrived.size, which) * lengths
+        if usd:
+            amounts["usd_per_h"] = _sum(usd, arrived.size, which) * HOUR_S
+        return cls(edges, amounts)
+
+    def then(self, other: _Times) -> _Times:
+        """Return these times and those that follow."""
+        import numpy as np
+
+        return _Times(
+            np.concatenate([self.edges_s, self.edges_s[-1] + other.edges_s[1:]]),
+            {
+                name: np.concatenate([values, other.amounts[name]])
+                for name, values in self.amounts.items()
+                if name in other.amounts
+            },
+        )
+
+    def by_hour(self, hours: int) -> dict[str, tuple[float, ...]]:
+        """Return figures by hour of a period: means over all periods, weighted by the seconds of bins in the hour."""
+        import numpy as np
+
+        end_s = float(self.edges_s[-1])
+        whole = np.arange(0.0, end_s + HOUR_S, HOUR_S)
+        whole[-1] = min(whole[-1], end_s)
+        covered = np.diff(whole)
+        slots = np.arange(covered.size) % hours
+        seconds = np.bincount(slots, weights=covered, minlength=hours)
+        found = {}
+        for name, values in self.amounts.items():
+            total = np.diff(np.interp(whole, self.edges_s, np.concatenate([[0.0], np.cumsum(values)])))
+            sums = np.bincount(slots, weights=total, minlength=hours)
+            mean = float(total.sum()) / max(1e-9, float(covered.sum()))
+            found[name] = tuple(np.where(seconds > 0, sums / np.maximum(1e-9, seconds), mean).tolist())
+        return found
 
 
 def _sum(columns: list[Numbers], size: int, which: str) -> Numbers:

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit
@@ -41,6 +40,7 @@ _NEVER = (
 )
 """Statuses of an address that has no metrics for us."""
 
+_MOST_VALUE = 1e300  # a whole number may have more digits than a float holds
 _TITLE = 120  # characters of a line or a reason in a message
 
 LabelSet = frozenset[tuple[str, str]]
@@ -244,12 +244,12 @@ def parse(content: str, wanted: Collection[str], *, content_type: str = "") -> P
             kept.append(_EXEMPLAR.sub("", bare) if is_open else bare)
     samples: dict[str, dict[LabelSet, float]] = {}
     for sample in _samples(families_of, kept):
-        if sample is None:
+        if sample is None or sample.name not in wanted:  # to the parser, a blank before labels is a part of the name
             unreadable += 1
             continue
         series = samples.setdefault(sample.name, {})
         labels = frozenset(sample.labels.items())
-        if labels in series or not isfinite(sample.value) or sample.value < 0 or not _has_bound(sample):
+        if labels in series or not 0 <= sample.value <= _MOST_VALUE or not _has_bound(sample):
             unreadable += 1
         else:
             series[labels] = float(sample.value)

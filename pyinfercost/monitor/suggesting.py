@@ -97,7 +97,7 @@ def _slots(recording: MonitorRecording, notes: list[str]) -> Slots:
     return Slots(
         slots=places,
         service_s=service_s / requests,
-        usd_per_h=run.price_usd_per_h,
+        usd_per_h=next((each.price_usd_per_h for each in reversed(recording.runs) if each.price_usd_per_h), None),
         cold_start_s=cold_s / starts if starts else 0.0,
         name=f"{run.info.get('hardware', 'replica')}, {places} at once",
     )

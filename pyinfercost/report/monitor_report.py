@@ -67,10 +67,12 @@ _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _SHOWN = 24  # slots in a table of text
 _FAR = 0.1  # of the plan: a slot is far from it
 _FARTHEST = 8
+_SAME = 3  # decimals of USD of a slot
 _DAMAGE_SHARE = 0.01
 _CHOICES = 5
 _ALL = 100.0
 _GAPS = 6
+_HOURLY = ("usd_per_h", "requests_per_s", "replicas")  # figures that a plan has for each hour
 _SPARES = {"replicas": 3, "usd_per_million_tokens": 2}
 
 
@@ -249,10 +251,10 @@ def _of_plan(report: MonitorReport) -> list[str]:
         if abs(change) >= _FAR:
             far = sum(1 for each in report.slots if abs(each.against_plan(name) or 0.0) >= _FAR)
             value, side = f"{significant(measured)} {unit}".strip(), "above" if change > 0 else "below"
+            slots = f"; {far} of {len(report.slots)} {slots_text(report)} are 10 % or more away"
             found.append(
                 f"{title.capitalize()}: {value} is {abs(_ALL * change):.0f} % {side} the plan "
-                f"({significant(whole.planned[name])}); {far} of {len(report.slots)} {slots_text(report)} are 10 % or "
-                "more away."
+                f"({significant(whole.planned[name])}){slots if name in _HOURLY else ''}."
             )
     if whole.planned and not found:
         found.append("Money, requests and replicas are within 10 % of the plan on average.")
@@ -322,7 +324,7 @@ def span_text(seconds: float) -> str:
 
 def slots_text(report: MonitorReport) -> str:
     """Return what a slot is called."""
-    return "hours" if report.slot_s >= _HOUR_S else f"slots of {span_text(report.slot_s)}"
+    return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"slots of {span_text(report.slot_s)}")
 
 
 def _known(value: float | None) -> float | None:
@@ -407,10 +409,14 @@ def farthest(report: MonitorReport) -> list[Stretch]:
     """Return the slots that are farthest from the plan in money, else in requests, in the order of time."""
     figure = next((name for name in PLANNED if report.whole.against_plan(name) is not None), None)
 
-    def distance(each: Stretch) -> float:
+    def distance(each: Stretch) -> tuple[float, float]:
         if figure is None:
-            return each.requests
-        return abs((each.measured(figure) or 0.0) - each.planned.get(figure, 0.0)) * each.covered_s
+            return each.requests, 0.0
+        far = [
+            abs((each.measured(name) or 0.0) - each.planned.get(name, 0.0)) * each.covered_s
+            for name in (figure, "requests_per_s")
+        ]
+        return round(far[0], _SAME), far[1]
 
     chosen = sorted(report.slots, key=distance, reverse=True)[:_FARTHEST]
     return sorted(chosen, key=lambda each: each.start_s)
@@ -501,7 +507,7 @@ def _against(rows: Sequence[Stretch]) -> list[Column]:
         planned = [each.planned.get(name) for each in rows]
         show = _cash if name == "usd_per_h" else _number
         columns.append(Column(title, unit, [show(value) for value in measured], spare=spare))
-        if any(value is not None for value in planned):
+        if name in _HOURLY and any(value is not None for value in planned):
             far = ["" if c is None else f"{_ALL * c:+.0f}" for c in (each.against_plan(name) for each in rows)]
             columns.append(Column("plan", unit, [show(value) for value in planned], spare=max(1, spare)))
             columns.append(Column("+/-", "%", far, spare=spare))

@@ -326,7 +326,7 @@ class MonitorReport(Result):
     @property
     def slot_s(self) -> float:
         """Seconds of a slot; the first and the last one may be shorter."""
-        return max(each.length_s for each in self.slots)
+        return max(round(each.length_s, 3) for each in self.slots)
 
     @property
     def uses(self) -> tuple[str, ...]:

@@ -13,11 +13,14 @@ from support.doc_names import keys_of_the_page
 from support.fleet_results import comparison, plan
 from support.language_configs import LLAMA, spec_of
 from support.live_cases import day_history
+from support.monitored import MONDAY_S, Observed
+from support.monitored_week import write_week
 from support.paths import ROOT
 from support.step_costs import step_costs_like_an_h100
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
+from pyinfercost.monitor import MonitorLog, export_workload, report_log
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.fleet_result import FLEET_LATENCIES
 from pyinfercost.results.serving_result import LATENCIES
@@ -27,7 +30,7 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("devices", "engines", "fit", "sweeps")
+LONG = ("devices", "engines", "fit", "sweeps", "wayback")
 """Pages whose commands take more than ten seconds."""
 
 
@@ -134,6 +137,25 @@ def live_document() -> dict[str, Any]:
     both = {name: value for name, value in found["whole"].items() if name not in figures} | {"FIGURE": 0.0}
     named = {name: {"NAME": 0.0} if isinstance(value, dict) else value for name, value in both.items()}
     return found | {"SUM": named, "whole": None, "lately": None, "info": {"NAME": ""}}
+def monitor_documents(folder: Path) -> dict[str, Any]:
+    """A report with its stretches as one, and an exported workload; the plan has its own keys."""
+    write_week(folder / "week.jsonl", days=1.0, interval_s=900.0, drift=1.0)
+    observed = Observed("later", MONDAY_S + 2 * 86_400.0)
+    with MonitorLog(folder / "week.jsonl", start_s=observed.now_s) as log:
+        for hour in range(24):
+            for figure, slow in (("measured_s", 1.0 + (hour > 12)), ("predicted_s", 1.0)):
+                observed.count(figure, slow, part="late")
+            observed.sample("ttft_s", *[0.2 + (hour > 12)] * 9)
+            log.append(observed.snapshot(3600.0))
+    plan = {"usd_per_h": 4.0}
+    report = report_log(folder / "week.jsonl", plan=plan, suggest=True, slo="queue_p95<9", to_s=observed.now_s)
+    found = json.loads(report.to_json())["monitor_report"]
+    (whole,) = [found["whole"]]
+    whole |= {name: {"NAME": 0.0} for name in ("reserved_s", "cost_usd", "planned", "against_plan")}
+    found |= {"STRETCH": whole, "whole": None, "stretches": [], "slots": [], "outcomes": {"NAME": 0.0}}
+    found["suggestion"]["plan"] = None
+    exported = export_workload(folder / "week.jsonl", folder / "out.csv", to_s=MONDAY_S + 86_400.0).to_dict()
+    return {"monitor_report": found, "workload": exported["workload"]}
 
 
 def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
@@ -179,6 +201,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["search"] = search
     document |= fleet_documents()
     document["live_history"] = live_document()
+    document |= monitor_documents(tmp_path)
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

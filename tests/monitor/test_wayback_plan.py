@@ -101,6 +101,43 @@ def test_documents_and_pages_are_plans(week: FleetResult, tmp_path: Path) -> Non
     assert read_plan(json.loads(comparison.to_json())).calendar == "mean"
 
 
+def test_the_day_of_the_verification_belongs_to_the_week() -> None:
+    """A recording of a week is planned on six days and verified on the seventh, which is Sunday."""
+    plan = ic.plan_fleet(
+        None, traffic="diurnal:mean=1,peak=3,weekend=0.25", on=SLOTS, slo="queue_p95<5", autoscaler="static",
+        duration_s=7 * DAY_S,
+    )  # fmt: skip
+    found = read_plan(plan)
+    assert plan.best is not None
+    assert plan.verified is not None
+    assert found.calendar == "week"
+    requests = np.array(found.hours["requests_per_s"]).reshape(7, 24).sum(axis=1) * HOUR_S
+    assert requests.sum() == pytest.approx(plan.best.requests + plan.verified.requests, rel=1e-3)
+    assert requests[6] == pytest.approx(plan.verified.requests, rel=0.02)
+    assert requests[6] < 0.3 * requests[0]
+    other = ic.plan_fleet(
+        None, traffic="diurnal:mean=1,peak=3", verify="diurnal:mean=2,peak=3", on=SLOTS, slo="queue_p95<5",
+        autoscaler="static", duration_s=2 * DAY_S,
+    )  # fmt: skip
+    assert other.best is not None
+    alone = read_plan(other.best)
+    assert read_plan(other).hours == alone.hours, "other traffic is no part of the plan"
+
+
+def test_a_server_is_a_plan_of_each_hour() -> None:
+    served = {
+        "engine": "vllm", "hardware": "l4", "replicas": 2, "requests_per_s": 3.0, "tokens_per_s": 500.0,
+        "usd_per_million_tokens": 0.5, "slo": "ttft_p99<1",
+    }  # fmt: skip
+    plan = read_plan({"schema_version": 1, "serve": served})
+    assert (plan.calendar, plan.slo, plan.name) == ("mean", "ttft_p99<1", "vllm on l4")
+    assert plan.at(0.0) == {
+        "usd_per_h": pytest.approx(0.9), "requests_per_s": 3.0, "replicas": 2.0, "usd_per_million_tokens": 0.5,
+    }  # fmt: skip
+    with pytest.raises(PlanError, match="a server without"):
+        read_plan({"schema_version": 1, "serve": {}})
+
+
 def test_numbers_are_a_plan() -> None:
     plan = read_plan({"usd_per_h": 12, "requests_per_s": 3.5})
     assert planned_figures(plan, 0.0) == {

@@ -170,7 +170,7 @@ def test_a_week_becomes_the_plan_of_next_month(spec: str, tmp_path: Path) -> Non
     assert shown.exit_code == 0, shown.output
     plan = read_plan(tmp_path / "plan.json")
     assert plan.begins_s == MONDAY_S
-    assert plan.slo == "ttft_p95<2"
+    assert (plan.slo, plan.calendar) == ("ttft_p95<2", "week")
     days = json.loads((tmp_path / "plan.json").read_text())["plan"]["best"]["duration_s"] / DAY_S
     assert 5.9 < days <= 6.1, "the last day is kept for its verification"
     # The next month has the same traffic: the first days of a week of it are within the noise of a Poisson process.

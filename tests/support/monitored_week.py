@@ -54,6 +54,9 @@ def write_week(
     interval_s: float = 300.0,
     rows: bool = True,
     factor: float = 1.0,
+    ttft_s: float = 0.1,
+    tpot_s: float = 0.01,
+    hardware: str = "l4",
     seed: int = 0,
     spec: str | None = None,
     plan: Path | None = None,
@@ -68,6 +71,9 @@ def write_week(
         interval_s: Time between records.
         rows: Whether single requests are recorded.
         factor: Factor of the traffic.
+        ttft_s: Predicted time to the first token.
+        tpot_s: Predicted time per output token.
+        hardware: Id of the machine.
         seed: Decides requests.
         spec: The model, as the log names it.
         plan: The plan, likewise.
@@ -77,7 +83,7 @@ def write_week(
     usd = dict.fromkeys(("busy", "idle", "cold"), 0.0)
     predicted = measured = 0.0
     all_rows = []
-    observed = [Observed(f"replica {number}") for number in range(replicas)]
+    observed = [Observed(f"replica {number}", hardware=hardware) for number in range(replicas)]
     logs = [
         MonitorLog(path, start_s=MONDAY_S, price_usd_per_h=USD_PER_H, spec=spec, plan=plan, rotate_daily=False, keep=9)
         for _ in observed
@@ -90,8 +96,8 @@ def write_week(
             prompt, output = rng.integers(64, 512, number), rng.integers(16, 160, number)
             slow = drift if begin >= DRIFT_S else 1.0
             noise = rng.lognormal(0.0, 0.05, number)
-            first = 0.1 * slow * noise
-            service = first + output * 0.01 * slow * noise
+            first = ttft_s * slow * noise
+            service = first + output * tpot_s * slow * noise
             columns = RequestColumns.of(
                 arrival, prompt_tokens=prompt, output_tokens=output, first_token_s=arrival + first,
                 start_s=arrival, end_s=arrival + service,
@@ -110,8 +116,8 @@ def write_week(
             each.count("prompt_tokens", float(prompt.sum()))
             each.count("output_tokens", float(output.sum()))
             each.count("service_s", float(service.sum()))
-            expected = output * 0.01
-            for part, real, wanted in (("tpot", service - first, expected), ("ttft", first, np.full(number, 0.1))):
+            expected = output * tpot_s
+            for part, real, wanted in (("tpot", service - first, expected), ("ttft", first, np.full(number, ttft_s))):
                 each.count("measured_s", float(real.sum()), part=part)
                 each.count("predicted_s", float(wanted.sum()), part=part)
                 each.count("predicted_low_s", float(wanted.sum()) / 1.25, part=part)

@@ -60,13 +60,9 @@ def report_page(report: MonitorReport) -> str:
     if report.whole.reserved_s:
         main.append(panel("What the time was paid for", table(use_columns(report), total=True)))
     note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
-    main.append(
-        panel(
-            "Peak and the rest, beside the plan" if report.whole.planned else "Peak and the rest",
-            table(stretch_columns(report)),
-            note,
-        )
-    )
+    name, note = ("Peak and the rest", note) if report.stretches else ("In all", "")
+    beside = ", beside the plan" if report.whole.planned else ""
+    main.append(panel(f"{name}{beside}", table(stretch_columns(report)), note))
     main.append(_slots(report))
     if report.suggestion is not None:
         main.append(_suggestion(report.suggestion))
@@ -141,16 +137,19 @@ def _charts(report: MonitorReport) -> str:
                           ("replicas", "Replicas")):  # fmt: skip
         areas: list[Curve] = []
         lines: list[Curve] = []
+        has_plan = figure in report.whole.planned
         if figure == "usd_per_h":
             if report.whole.usd is None:
                 continue
-            areas = [
-                Curve(use, f"var(--{use})", column(lambda each, use=use: _hourly(each, use)))  # type: ignore[misc]
-                for use in USES
-            ]
+            uses = {use: column(lambda each, use=use: _hourly(each, use)) for use in USES}  # type: ignore[misc]
+            if has_plan:  # a line is not seen on areas of every color
+                paid = column(lambda each: each.usd_per_h)
+                lines = [Curve("paid", "var(--demand)", paid), Curve("of these busy", "var(--good)", uses["busy"])]
+            else:
+                areas = [Curve(use, f"var(--{use})", values) for use, values in uses.items()]
         else:
             lines = [Curve("measured", "var(--demand)", column(lambda each, name=figure: each.measured(name)))]  # type: ignore[misc]
-        if figure in report.whole.planned:
+        if has_plan:
             plan = column(lambda each, name=figure: each.planned.get(name))  # type: ignore[misc]
             lines.append(Curve("plan", "var(--ink)", plan, dashed=True))
         found.append(panel(title, over_time(edges, areas=areas, lines=lines)))

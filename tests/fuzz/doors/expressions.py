@@ -40,7 +40,7 @@ def expression_text(random: Random, names: Sequence[str] = _NAMES, depth: int = 
 class Expressions(Door):
     """`Expr` from text, then its arithmetic, `evaluate`, `substitute` and `evaluate_columns`."""
 
-    share = 99_000
+    share = 82_500
 
     def draw(self, random: Random) -> Value:
         """Return texts of two expressions, how to combine them, and sizes."""
