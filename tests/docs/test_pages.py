@@ -137,6 +137,8 @@ def live_document() -> dict[str, Any]:
     both = {name: value for name, value in found["whole"].items() if name not in figures} | {"FIGURE": 0.0}
     named = {name: {"NAME": 0.0} if isinstance(value, dict) else value for name, value in both.items()}
     return found | {"SUM": named, "whole": None, "lately": None, "info": {"NAME": ""}}
+
+
 def monitor_documents(folder: Path) -> dict[str, Any]:
     """A report with its stretches as one, and an exported workload; the plan has its own keys."""
     write_week(folder / "week.jsonl", days=1.0, interval_s=900.0, drift=1.0)

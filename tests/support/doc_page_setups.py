@@ -171,8 +171,11 @@ def scripted_engine() -> Names:
         return page, TEXT
 
     sidecar.fetch = fetch  # type: ignore[assignment]
+
+
 def monitored_week() -> Names:
     """Write `week.jsonl`, the log of a week of two monitors on a simulated clock."""
     from .monitored_week import write_week
+
     write_week(Path("week.jsonl"), interval_s=900.0, ttft_s=0.09, tpot_s=0.0225, hardware="l40s", spec="hf:llama-8b")
     return {}
