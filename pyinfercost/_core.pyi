@@ -1904,16 +1904,6 @@ class Meter:
     def restart(self) -> None:
         """Start from zero, in the child of a fork."""
 
-class CountedCall:
-    """A callable that counts the calls of a function; its name, text and signature are those of the function."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __copy__(self) -> CountedCall:
-        """Return itself, as a copy of a function does."""
-
-    def __deepcopy__(self, memo: dict[int, Any], /) -> CountedCall:
-        """Return itself, as a copy of a function does."""
-
 def counted_call(
     function: Callable[..., Any],
     meter: Meter,
@@ -1924,8 +1914,8 @@ def counted_call(
     tensor_base: type | None,
     may_be_cuda: bool,
     clock: Callable[[], int] | None,
-) -> CountedCall:
-    """Return a callable that counts the calls of a function in a meter.
+) -> Callable[..., Any]:
+    """Return a callable that counts the calls of a function in a meter; it has the function's name and signature.
 
     Args:
         function: What is called.

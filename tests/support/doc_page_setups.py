@@ -171,6 +171,7 @@ def scripted_engine() -> Names:
         return page, TEXT
 
     sidecar.fetch = fetch  # type: ignore[assignment]
+    return {}
 
 
 def monitored_week() -> Names:

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "simulate/fleet/autoscaler.hpp"
 #include "core/histogram.hpp"
+#include "simulate/fleet/autoscaler.hpp"
 #include "simulate/fleet/replica.hpp"
 #include "simulate/requests.hpp"
 
