@@ -189,6 +189,7 @@ def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
 
 def _captured(spec: str) -> Phases:
     from ..sources.captured import graph_over
+    from ..sources.models import libraries_of
     from ..sources.registry import source_of
 
     source = source_of(spec)
@@ -197,10 +198,11 @@ def _captured(spec: str) -> Phases:
             f"model is {shown(spec)}; expected the config of a language model without a phase, such as hf:config.json, "
             "or the graphs of decode and prefill"
         )
-    from ..sources.huggingface.classes import load_config
-    from ..sources.huggingface.inputs import positions
+    with libraries_of(spec):
+        from ..sources.huggingface.classes import load_config
+        from ..sources.huggingface.inputs import positions
 
-    longest = positions(load_config(spec.partition(":")[2]))
+        longest = positions(load_config(spec.partition(":")[2]))
     at = max(2, min(_CAPTURED, longest // 2))
     return Phases(
         spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from .loaded_model import LoadedModel, SpecError
 from .registry import MODEL_FORMS, is_graph, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from .._core import Graph
 
@@ -40,8 +41,19 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
     if not rest:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    try:
+    with libraries_of(spec):
         return source.load(rest, sizes)
+
+
+@contextmanager
+def libraries_of(spec: str) -> Iterator[None]:
+    """Name the extra to install if the block imports a library of specs that is missing.
+
+    Raises:
+        ImportError: The library of the spec is not installed.
+    """
+    try:
+        yield
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise

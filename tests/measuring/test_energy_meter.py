@@ -125,7 +125,7 @@ def test_the_meter_tells_joules_idle_draw_source_and_resolution(tmp_path: Path) 
 
 def test_idle_draw_is_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = SteadyCounter(watts=40)
-    monkeypatch.setattr(energy, "_counter", lambda *_: counter)
+    monkeypatch.setattr(energy, "energy_counter", lambda *_: counter)
     with ic.energy_meter(idle_s=0.05) as meter:
         time.sleep(0.05)
     assert meter.idle_w == pytest.approx(40, rel=0.1)
@@ -203,7 +203,7 @@ def test_a_counter_that_is_lost_meanwhile_tells_nothing(tmp_path: Path) -> None:
 
 def test_an_exception_in_the_block_comes_through_and_lets_go(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = SteadyCounter()
-    monkeypatch.setattr(energy, "_counter", lambda *_: counter)
+    monkeypatch.setattr(energy, "energy_counter", lambda *_: counter)
     with pytest.raises(KeyError), ic.energy_meter(idle_s=0):
         raise KeyError
     assert counter.closed == 1
@@ -220,7 +220,7 @@ def test_seconds_below_zero_are_refused() -> None:
 
 def test_forwards_are_repeated_until_a_step_is_one_percent(monkeypatch: pytest.MonkeyPatch) -> None:
     counter = SteadyCounter(watts=40, step_s=1e-3)
-    monkeypatch.setattr(energy, "_counter", lambda *_: counter)
+    monkeypatch.setattr(energy, "energy_counter", lambda *_: counter)
     meter, waits = ic.energy_meter(idle_s=0.02), itertools.count()
     meter.open()
     found = joules_per_forward(lambda: time.sleep(0.002), meter, 0.0, lambda: next(waits))

@@ -179,7 +179,7 @@ for number in range(50):
     log.append(observed.snapshot(1.0))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=False, timeout=60, cwd=tmp_path)
     found = read_log(path)
     assert found.damaged == 0
     assert summed(found.runs[0].intervals).value("requests") == 50
@@ -370,7 +370,7 @@ observed.count("requests", 2, outcome="ok")
 log.append(observed.snapshot(9.0))
 log.close()
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, cwd=tmp_path)
     found = read_log(path)
     assert found.damaged == 0
     assert sorted(summed(run.intervals).value("requests") or 0 for run in found.runs) == [7, 40]

@@ -232,7 +232,10 @@ def test_a_sidecar_that_is_killed(servers: Any, tmp_path: Path) -> None:
         for round_number in range(2):
             with (tmp_path / "log").open("ab") as log:
                 sidecar = subprocess.Popen(
-                    [*command, "--scrape", pages.url, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log
+                    [*command, "--scrape", pages.url, "--listen", f"127.0.0.1:{port}"],
+                    stdout=log,
+                    stderr=log,
+                    cwd=tmp_path,
                 )
             try:
                 counts(0)

@@ -43,7 +43,7 @@ def running(folder: Path, *arguments: str, ready: str = "Metrics at") -> Iterato
     said = folder / "said"
     command = [sys.executable, "-m", "pyinfercost", "monitor", "--listen", "127.0.0.1:0", "--interval", "0.2"]
     with said.open("wb") as file:
-        process = subprocess.Popen([*command, *arguments], stdout=file, stderr=file)
+        process = subprocess.Popen([*command, *arguments], stdout=file, stderr=file, cwd=folder)
         try:
             wait_for(said, ready)
             yield process
@@ -96,7 +96,12 @@ def page_of(said: Path) -> str:
         (("--scrape", "localhost:1", "--once", "--serve"), "--once serves nothing", 2),
         (("--scrape", "localhost:1", "export", "--workload", "a.csv", "log"), "--scrape is not an option of", 2),
         (("--scrape", "localhost:1", "--once"), "nothing listens there", 1),
-        (("--scrape", "localhost:1", *ON, "--model", "hf:none/config.json"), "none/config.json", 2),
+        pytest.param(
+            ("--scrape", "localhost:1", *ON, "--model", "hf:none/config.json"),
+            "none/config.json",
+            2,
+            marks=pytest.mark.torch,
+        ),
         (("--scrape", "localhost:1", "--model", "hf:none/config.json"), "--model needs --hardware", 2),
     ],
 )
@@ -207,7 +212,7 @@ def test_once_shows_what_happened_in_between(engine: tuple[PageServer, VllmProce
     for form in ("json", "table"):
         said = tmp_path / f"said-{form}"
         with said.open("wb") as file:
-            process = subprocess.Popen([*command, "--format", form], stdout=subprocess.PIPE, stderr=file)
+            process = subprocess.Popen([*command, "--format", form], stdout=subprocess.PIPE, stderr=file, cwd=tmp_path)
             wait_for(said, "again in 2 s")
             for _ in range(8):
                 vllm.answer(100, 10)
@@ -245,3 +250,12 @@ def test_a_sidecar_that_is_killed_leaves_a_readable_log_and_the_next_goes_on_in_
             wait_until(lambda wanted=lives: log.stat().st_size > 0 and counted() == [100.0] * wanted)
             process.kill()
     assert counted() == [100.0, 100.0]
+
+
+@pytest.mark.torch
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "pyinfercost.sources.huggingface.inputs", raising=False)
+    found = run("--scrape", "localhost:1", *ON, "--model", "hf:none/config.json")
+    assert found.exit_code == 1
+    assert "hf:none/config.json needs torch, which is not installed" in found.output.replace("\n", " ")

@@ -82,7 +82,7 @@ def sidecar(port: int, listen: int, errors: Path, *options: str) -> Iterator[sub
         *("--listen", f"127.0.0.1:{listen}", "--interval", str(INTERVAL_S), *options),
     ]
     with errors.open("wb") as log:
-        process = subprocess.Popen(command, stderr=log, stdout=log)
+        process = subprocess.Popen(command, stderr=log, stdout=log, cwd=errors.parent)
         try:
             until = time.monotonic() + 60
             while b"Metrics at" not in errors.read_bytes():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import tempfile
 import time
 
 ENTER, LEAVE, SHOW = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
@@ -26,6 +27,7 @@ class Terminal:
             stdout=secondary,
             stderr=secondary,
             start_new_session=True,
+            cwd=tempfile.gettempdir(),  # a source tree without a core would be found first
             env={**names, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
         )
         os.close(secondary)
