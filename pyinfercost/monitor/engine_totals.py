@@ -28,6 +28,7 @@ from .scraping import LabelSet, Page
 
 _SAME_S, _LATER_S = 0.05, 2.0
 """Two starts are of one process below the first, and of two beyond the second: some servers compute theirs anew."""
+_MOST_UNKNOWN = 3  # pages in a row that are left out
 _KEPT_NOTES = 20
 _ROUNDING = 1e-9  # of sums of seconds over threads, whose last digits may differ
 
@@ -113,6 +114,7 @@ class EngineTotals:
         self._last_shapes: dict[_Key, _Histogram] = {}
         self._chosen: dict[Series | str, int] = {}
         self._seen = False
+        self._unknown = 0  # pages in a row without times of their process
         self._notes: dict[str, None] = {}
 
     @property
@@ -144,6 +146,8 @@ class EngineTotals:
         if not self._seen and not page.is_whole:
             return None
         now, shapes = dict(self._counted(page)), dict(self._histograms(page))
+        if self._is_of_unknown_process(page, now):
+            return Change({}, {}, False)
         began = self._began(page, now, shapes, after_gap)
         if not self._seen:
             self._last = {} if from_zero else now
@@ -171,27 +175,48 @@ class EngineTotals:
 
     # ---- restarts ----
 
-    def _began(
-        self, page: Page, now: Mapping[_Key, float], shapes: Mapping[_Key, _Histogram], after_gap: bool
-    ) -> _Which | None:
-        """Return which labels are of series that began again; None if none did."""
-        started_s = min(page.samples.get(START, {}).values(), default=None)
-        created = [
+    def _is_of_unknown_process(self, page: Page, now: Mapping[_Key, float]) -> bool:
+        """Return whether a page lacks all times of its process, which pages before had.
+
+        What it counts may be of a new process, and would count again on the next page. Counters go on there, so nothing
+        is lost. If such pages follow one another, the server has stopped to publish times.
+        """
+        is_known = self.started_s is not None or self._newest_s is not None
+        if not is_known or page.samples.get(START) or self._created(page, now):
+            self._unknown = 0
+            return False
+        self._unknown += 1
+        if self._unknown > _MOST_UNKNOWN:
+            return False
+        self._note("a page lacked the times at which its process started; it was left out")
+        return True
+
+    def _created(self, page: Page, now: Mapping[_Key, float]) -> list[float]:
+        """Return the times at which the counters of a page were created."""
+        return [
             value
             for name in {created_name(key[0]) for key in now}
             for labels, value in page.samples.get(name, {}).items()
             if self._is_ours(labels)
         ]
+
+    def _began(
+        self, page: Page, now: Mapping[_Key, float], shapes: Mapping[_Key, _Histogram], after_gap: bool
+    ) -> _Which | None:
+        """Return which labels are of series that began again; None if none did."""
+        started_s = min(page.samples.get(START, {}).values(), default=None)
+        created = self._created(page, now)
         apart_s = None if None in (started_s, self.started_s) else abs((started_s or 0.0) - (self.started_s or 0.0))
         is_later = apart_s is not None and apart_s > _LATER_S
         is_later |= bool(created) and self._newest_s is not None and min(created) > self._newest_s
         is_later |= page.is_whole and bool(now) and bool(self._last) and not now.keys() & self._last.keys()
+        if is_later:
+            self._enter(started_s, created)
+            return lambda labels: True
         self.started_s = self.started_s if started_s is None else started_s
         if created:
             self.ready_s = min(created)
-            self._newest_s = max(*created, 0.0 if is_later else self._newest_s or 0.0)
-        if is_later:
-            return lambda labels: True
+            self._newest_s = max(*created, self._newest_s or 0.0)
         fell = {key for key, value in now.items() if value < self._last.get(key, 0.0) * (1.0 - _ROUNDING)}
         fell |= {
             key
@@ -203,10 +228,17 @@ class EngineTotals:
         if apart_s is not None and apart_s <= _SAME_S:
             self._note("a counter fell while its process went on; its value was ignored")
             return None
+        self._enter(started_s, created)
         if after_gap:
             return lambda labels: True
         fallen = {self._identity(key[1]) for key in fell}
         return lambda labels: self._identity(labels) in fallen
+
+    def _enter(self, started_s: float | None, created: list[float]) -> None:
+        """Keep the times of a process that began. Those that its first page lacks would make the next one another."""
+        self.started_s = started_s
+        self.ready_s = min(created, default=None)
+        self._newest_s = max(created, default=None)
 
     def _identity(self, labels: LabelSet) -> LabelSet:
         return frozenset(pair for pair in labels if pair[0] in self._engine.identity)
@@ -327,8 +359,20 @@ def _bound(labels: LabelSet) -> float | None:
     return None
 
 
+def _risen(shape: _Histogram, known: _Histogram) -> Iterator[float]:
+    """Yield how far each cumulative count rose.
+
+    A bucket that was missing before has the rise of the one below it: what is between counts in the next one above.
+    """
+    risen = 0.0
+    for bound, height in shape.heights.items():
+        if bound in known.heights or not known.heights:
+            risen = height - known.heights.get(bound, 0.0)
+        yield risen
+
+
 def _add(bins: _Bins, shape: _Histogram, known: _Histogram, scale: float) -> None:
-    heights = [height - known.heights.get(bound, 0.0) for bound, height in shape.heights.items()]
+    heights = list(_risen(shape, known))
     if not shape.continues(known) or any(one > other for one, other in pairwise(heights)):
         return
     added = Distribution.of_cumulative([*shape.heights][:-1], heights, shape.total - known.total)
