@@ -62,7 +62,7 @@ def test_the_counter_is_let_go_when_a_forward_fails(counter: SteadyCounter) -> N
     assert counter.closed == 1
 
 
-@pytest.mark.usefixtures("noenergy_counter")
+@pytest.mark.usefixtures("no_counter")
 def test_without_a_counter_a_warning_says_so_at_the_call() -> None:
     with pytest.warns(ic.EnergyUnknownWarning, match=r"a counter not available: there is none\. Buy one") as told:
         result = ic.measure(nn.Linear(4, 4), torch.randn(2, 4), hardware="core-i9-10940x", **QUICK)
@@ -73,7 +73,7 @@ def test_without_a_counter_a_warning_says_so_at_the_call() -> None:
     assert result.energy.why_not == "a counter not available: there is none. Buy one."
 
 
-@pytest.mark.usefixtures("noenergy_counter")
+@pytest.mark.usefixtures("no_counter")
 def test_nothing_is_said_where_joules_are_not_asked_for() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -92,7 +92,7 @@ def test_the_commands_show_joules_with_their_source() -> None:
     assert "predicted: model" in table.stdout
 
 
-@pytest.mark.usefixtures("noenergy_counter")
+@pytest.mark.usefixtures("no_counter")
 def test_the_command_warns_on_standard_error() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # as outside of tests

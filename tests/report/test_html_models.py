@@ -22,7 +22,9 @@ def browser() -> Iterator[Any]:
         yield found
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each == "kernels" else each for each in PROFILES]
+)
 def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
     profile = PROFILES[name]()
     text = profile.to_html()
