@@ -31,6 +31,9 @@ _SAVED = {"latency_s": "saved_s", "energy_j": "saved_j", "cost_usd": "saved_usd"
 _WHY_NONE = {"energy_j": "the power of the machine is unknown", "cost_usd": "no price was given"}
 _HOLDS = 1e-9  # relative: rounding of sums
 _SMALLEST = 1e-12  # of a limit of 0
+_ADDS_UP = 1e-6  # relative
+MOST_ESTIMATES = 2000
+"""Combinations that are estimated at most to improve a choice whose costs do not add up."""
 _EXAMPLE = "{'latency_s': 0.001}"
 _ROUNDS = Range(1, 1000)
 _ANY = Range(-float("inf"), float("inf"))
@@ -51,7 +54,8 @@ def allocate(
     happens to raise the accuracy says nothing about others. The chosen formats are then applied together: their graph
     is estimated, the model is evaluated, and both stand beside the sums. Where the whole differs from the sum, the
     limit on the sum moves by the difference and the choice is made again; of all that were tried, the best within the
-    limits is returned.
+    limits is returned. Estimates cost little: where costs of the whole differ from sums, single layers then change as
+    long as the estimate of the whole gets better, with sums for the accuracy alone.
 
     Args:
         found: The sensitivity of the layers.
@@ -139,6 +143,7 @@ class _Search:
         self._found, self._table, self._limits, self._method = found, table, limits, method
         self._most = np.array(list(limits.values()))
         self._tried: dict[tuple[int, ...], MixedFigures] = {}
+        self._estimates: dict[tuple[int, ...], MixedFigures] = {}
 
     def run(self, rounds: int, say: Saying) -> Allocation:
         """Return the best allocation of those that are tried.
@@ -151,15 +156,14 @@ class _Search:
             chosen = tuple(least_of(self._problem(np.zeros(len(self._most))), 0))
         while chosen is not None and chosen not in self._tried and len(self._tried) < rounds:
             say(", ".join(f"{form} of {layer}" for layer, form in self._table.formats(chosen).items()) or ORIGINAL)
-            figures = self._tried[chosen] = self._together(chosen)
-            # What the whole has more than the sum is taken off the limits on sums.
-            chosen = self._solved(self._values(figures)[1:] - self._sums(chosen)[1:])
+            self._tried[chosen] = self._together(chosen)
+            chosen = self._next(chosen, rounds)
         say.done()
         within = [each for each, figures in self._tried.items() if self._excess(figures) <= _HOLDS]
         if not within and first is None:
             raise AllocationError(self._unreachable())
         best = (
-            min(within, key=lambda each: float(self._values(self._tried[each])[0]))
+            min(within, key=self._merit)
             if within
             else min(self._tried, key=lambda each: self._excess(self._tried[each]))
         )
@@ -172,10 +176,65 @@ class _Search:
         answer = METHODS[self._method](self._problem(moved))
         return None if answer is None else tuple(answer)
 
+    def _next(self, chosen: tuple[int, ...], rounds: int) -> tuple[int, ...] | None:
+        """Return the choice to try after one: by sums within moved limits, or by estimates of the whole."""
+        # What the whole has more than the sum is taken off the limits on sums.
+        moved = self._values(self._tried[chosen])[1:] - self._sums(chosen)[1:]
+        following = self._solved(moved)
+        if following is None or following in self._tried or len(self._tried) + 1 >= rounds:
+            following = self._polished(chosen, moved)
+        return following
+
+    def _polished(self, chosen: tuple[int, ...], moved: NDArray[np.float64]) -> tuple[int, ...]:
+        """Return a choice from which no change of one layer improves the estimate of the whole.
+
+        Args:
+            chosen: The first choice.
+            moved: What the whole of it has more than its sums, of limited figures.
+        """
+        if self._adds_up(chosen):
+            return chosen
+        best = self._rank(chosen, moved)
+        changed = True
+        while changed:
+            changed = False
+            for layer, options in enumerate(self._table.rows):
+                for option in range(len(options)):
+                    other = (*chosen[:layer], option, *chosen[layer + 1 :])
+                    if len(self._estimates) >= MOST_ESTIMATES and other not in self._estimates:
+                        return chosen
+                    if other != chosen and (rank := self._rank(other, moved)) < best:
+                        chosen, best, changed = other, rank, True
+        return chosen
+
+    def _rank(self, chosen: tuple[int, ...], moved: NDArray[np.float64]) -> tuple[float, ...]:
+        """Return the key of a choice by the estimate of the whole, and by the sum for the accuracy: least is best."""
+        sums, lost_sum = self._sums(chosen), self._lost_sum(chosen)
+        values = self._values(self._estimate(chosen), lost_sum)
+        excess = np.where([name == LOST for name in self._table.names[1:]], sums[1:] + moved, values[1:]) - self._most
+        over = float(np.max(excess / np.maximum(np.abs(self._most), _SMALLEST)))
+        return (max(over, _HOLDS), _digits(values[0]), lost_sum, float(np.count_nonzero(chosen)))
+
+    def _adds_up(self, chosen: tuple[int, ...]) -> bool:
+        """Return whether costs of the whole are the sums."""
+        sums = self._sums(chosen)
+        values = self._values(self._estimate(chosen), self._lost_sum(chosen))
+        costs = np.array([name != LOST for name in self._table.names])
+        return bool((np.abs(values - sums) <= _ADDS_UP * np.abs(sums))[costs].all())
+
+    def _estimate(self, chosen: tuple[int, ...]) -> MixedFigures:
+        if chosen not in self._estimates:
+            self._estimates[chosen] = self._found.mixer.figures(self._table.formats(chosen))
+        return self._estimates[chosen]
+
+    def _lost_sum(self, chosen: tuple[int, ...]) -> float:
+        rows = [each[option] for each, option in zip(self._table.rows, chosen, strict=True)]
+        return sum(_change(self._found, row, LOST) for row in rows)
+
     def _together(self, chosen: tuple[int, ...]) -> MixedFigures:
         """Return the estimate and the evaluation of a choice as a whole."""
         formats = self._table.formats(chosen)
-        figures = self._found.mixer.figures(formats)
+        figures = self._estimate(chosen)
         try:
             accuracy = self._found.mixer.accuracy(formats)
         except Exception as error:
@@ -183,8 +242,10 @@ class _Search:
         less = lost(accuracy, self._found.original.accuracy, maximize=self._found.maximize)
         return replace(figures, accuracy=accuracy, lost=less)
 
-    def _values(self, figures: MixedFigures) -> NDArray[np.float64]:
-        return np.array([float(getattr(figures, name)) for name in self._table.names])
+    def _values(self, figures: MixedFigures, less: float | None = None) -> NDArray[np.float64]:
+        """Return the figures of the table; with `less`, that is the accuracy lost."""
+        known = figures if less is None else replace(figures, lost=less)
+        return np.array([float(getattr(known, name)) for name in self._table.names])
 
     def _sums(self, chosen: tuple[int, ...]) -> NDArray[np.float64]:
         options = [each[option] for each, option in zip(self._table.options, chosen, strict=True)]
@@ -194,6 +255,13 @@ class _Search:
         """Return the largest share by which a choice exceeds a limit."""
         over = self._values(figures)[1:] - self._most
         return float(np.max(over / np.maximum(np.abs(self._most), _SMALLEST)))
+
+    def _merit(self, chosen: tuple[int, ...]) -> tuple[float, ...]:
+        """Return the key of a choice that was tried: the objective, other figures, and how many formats it has."""
+        figures = self._tried[chosen]
+        known = replace(figures, lost=max(figures.lost or 0.0, 0.0))
+        names = (self._table.names[0], LOST, "latency_s")
+        return (*(_digits(getattr(known, name)) for name in names), float(np.count_nonzero(chosen)))
 
     def _allocation(self, chosen: tuple[int, ...], *, holds: bool, optimal: bool) -> Allocation:
         found, table = self._found, self._table
@@ -229,10 +297,15 @@ class _Search:
         lines = []
         for place, (name, most) in enumerate(self._limits.items()):
             least = self._sums(tuple(least_of(problem, place)))[1 + place]
-            lines.append(f"{name} is at most {most:.6g}, and the least that a choice of formats reaches is {least:.6g}")
+            lines.append(f"{name} is at most {most:.6g}, and the least sum of all choices is {least:.6g}")
         if len(lines) > 1:
             lines.append("or they do not go together")
         return f"no choice is within the limits: {'; '.join(lines)}; raise a limit, or pass more formats"
+
+
+def _digits(value: float) -> float:
+    """Return a figure without the digits that are rounding alone, so that equal ones are equal."""
+    return float(f"{value:.9e}")
 
 
 def _allocated(layer: str, row: FormatSensitivity | None) -> AllocatedLayer:
