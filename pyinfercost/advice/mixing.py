@@ -117,7 +117,7 @@ class Mixing:
         Raises:
             FormatError: A format does not apply to a layer.
         """
-        found = profile(self._graph_of(formats), on=self.on, sizes=self.sizes)
+        found = profile(self.graph_of(formats), on=self.on, sizes=self.sizes)
         estimate, total = found.estimate, found.counts.total
         if estimate is None:
             raise TradeoffError("no hardware is given; pass the machine to predict for")
@@ -187,7 +187,13 @@ class Mixing:
                 policy.update(dict.fromkeys(layer.patterns, choice.name))
         return quantize, prune
 
-    def _graph_of(self, formats: Mapping[str, str]) -> Graph:
+    def graph_of(self, formats: Mapping[str, str]) -> Graph:
+        """Return the graph of a combination.
+
+        Raises:
+            FormatError: A format has no kernel for a layer.
+            NotApplicableError: The machine has no unit for a format.
+        """
         for layer, choice in self._items(formats):
             choice.check_on(self.on.machine)
             if choice.form is not None and not layer.products:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import UnknownNameError
 from .result import Result
 from .tradeoff import ORIGINAL
+
+if TYPE_CHECKING:
+    from .._core import Graph
 
 ADDED = ("latency_s", "energy_j", "cost_usd", "parameter_bytes")
 """Costs whose savings of single layers are added up. The peak of memory is a maximum, and is not."""
@@ -102,6 +105,9 @@ class Mixer(Protocol):
 
     def accuracy(self, formats: Mapping[str, str]) -> float:
         """Return the accuracy of a combination."""
+
+    def graph_of(self, formats: Mapping[str, str]) -> Graph:
+        """Return the graph of a combination."""
 
     def policies(self, formats: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the arguments `quantize` and `prune` of `whatif` for a combination."""
@@ -248,3 +254,7 @@ class Allocation(Result):
         not its time.
         """
         return self.mixer.module(self.formats)
+
+    def graph(self) -> Graph:
+        """Return the graph with the kernels of the formats, to count, estimate and sweep."""
+        return self.mixer.graph_of(self.formats)

@@ -136,12 +136,13 @@ def test_zeros_and_formats_are_policies_of_whatif() -> None:
     assert {*chosen.quantize, *chosen.prune} == {*chosen.formats}
     graph = ic.whatif(ic.capture(tiny(), X), quantize=chosen.quantize or None, prune=chosen.prune or None)
     assert ic.count(graph).total.parameter_bytes == chosen.together.parameter_bytes
+    assert chosen.graph().to_json() == graph.to_json()
 
 
 def test_where_sums_and_the_whole_differ_the_choice_is_the_best_by_estimates() -> None:
     """On a GPU the host bounds small forwards: kernels that got faster save nothing more, whatever their sum says."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 2048), nn.ReLU(), nn.Linear(2048, 1024))
+    model = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024))
     x = torch.randn(1, 1024)
     wanted = model(x).detach()
 
@@ -150,34 +151,30 @@ def test_where_sums_and_the_whole_differ_the_choice_is_the_best_by_estimates() -
 
     formats = ("int8_wo", "int8_dynamic", "int4_wo")
     found = run(formats, model, evaluate=evaluate, hardware="t4", inputs=x)
-    chosen = ic.allocate(found, {"lost": 0.01})
-    figures = {tuple(each.items()): found.mixer.figures(each).latency_s for each in combinations(found)}
-    within = [value for each, value in figures.items() if lost_by_sum(found, dict(each)) <= 0.01]
-    assert chosen.together.latency_s <= min(within) * (1 + 1e-9)
-    assert chosen.together.lost <= 0.01
-    assert chosen.together.latency_s in [pytest.approx(value) for value in figures.values()]
-    assert chosen.added["latency_s"] != pytest.approx(chosen.together.latency_s, rel=1e-3)
+    chosen = ic.allocate(found, {"lost": 1.0})
+    least = min(found.mixer.figures(each).latency_s for each in combinations(found))
+    assert chosen.together.latency_s == pytest.approx(least, rel=1e-9)
+    first = ic.allocate(found, {"lost": 1.0}, rounds=1)
+    assert first.added["latency_s"] < 0.99 * first.together.latency_s
+    assert chosen.added["lost"] < first.added["lost"], "formats that save nothing more are left out"
 
 
 class Shifted:
-    """A mixer whose models of two or more formats take more time, or lose more accuracy, than the sum says."""
+    """A mixer whose changed models take more time, or lose more accuracy, than the sum says."""
 
     def __init__(self, mixer: Any, seconds: float = 0.0, lost: float = 0.0) -> None:
         self._mixer, self._seconds, self._lost = mixer, seconds, lost
 
     def figures(self, formats: dict[str, str]) -> Any:
         found = self._mixer.figures(formats)
-        return replace(found, latency_s=found.latency_s + self._seconds * (len(formats) > 1))
+        return replace(found, latency_s=found.latency_s + self._seconds * bool(formats))
 
     def accuracy(self, formats: dict[str, str]) -> float:
         accuracy: float = self._mixer.accuracy(formats)
-        return accuracy - self._lost * (len(formats) > 1)
+        return accuracy - self._lost * bool(formats)
 
-    def policies(self, formats: dict[str, str]) -> Any:
-        return self._mixer.policies(formats)
-
-    def module(self, formats: dict[str, str]) -> Any:
-        return self._mixer.module(formats)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mixer, name)
 
 
 def test_a_limit_on_loss_that_the_whole_exceeds_is_tightened(found: ic.Sensitivity) -> None:
@@ -261,7 +258,7 @@ def test_arguments_that_do_not_fit(
 def test_unknown_costs_are_refused() -> None:
     with pytest.raises(AllocationError, match="cost_usd is unknown: no price was given"):
         ic.allocate(run(["fp16"], price=None), {"cost_usd": 1.0})
-    with pytest.raises(InputTypeError, match="expected the result of ic.sensitivity"):
+    with pytest.raises(InputTypeError, match=r"expected the result of ic\.sensitivity"):
         ic.allocate("found", {"lost": 0.1})  # type: ignore[arg-type]
 
 

@@ -145,5 +145,5 @@ def test_zeros_go_along_the_inputs() -> None:
 
 def test_a_graph_of_another_model() -> None:
     products = layers_in(ic.capture(tiny(), X), None)[1].products
-    with pytest.raises(NotApplicableError, match="has no parameter '3.weight'"):
+    with pytest.raises(NotApplicableError, match=r"has no parameter '3\.weight'"):
         weights_of(nn.Linear(4, 4), products)

@@ -327,7 +327,7 @@ def test_the_file_serves_other_machines_and_not_other_models(tmp_path: Path, fou
 def test_a_file_of_trade_offs_and_other_candidates_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     ic.tradeoff(tiny(), {"half": magnitude(0.5)}, evaluate=closeness, inputs=X, hardware=PI, resume=path)
-    with pytest.raises(TradeoffError, match="is of pyinfercost.tradeoff 1; expected pyinfercost.sensitivity 1"):
+    with pytest.raises(TradeoffError, match=r"is of pyinfercost\.tradeoff 1; expected pyinfercost\.sensitivity 1"):
         run(resume=path)
     other = tmp_path / "other.jsonl"
     run({"zeros": magnitude(0.5)}, resume=other)
