@@ -1,6 +1,6 @@
 """Which layers in which format, on handwritten digits: a small network is trained, and each layer tried in each format.
 
-    python examples/mixed_digits.py [--hardware ID|FILE ...] [--images N] [--loss L]
+    python examples/mixed_digits.py [--hardware ID|FILE ...] [--images N] [--loss L] [--threads N]
 
 Needs `pip install 'pyinfercost[examples]'` (torch, torchao, scikit-learn with its digits) and less than two minutes on
 two cores. Accuracies are measured once; each machine gets its own choice of formats from them.
@@ -20,7 +20,7 @@ from torch import nn
 
 import pyinfercost as ic
 
-EPOCHS = 12
+EPOCHS = 8
 HIDDEN = 1024
 FORMATS = ("fp16", "int8_wo", "int8_dynamic", "int8_static", "int4_wo", "2:4")
 
@@ -69,9 +69,11 @@ def main() -> None:
         "--hardware", nargs="+", default=["raspberry-pi-5", "t4"], help="machines to choose formats for"
     )
     parser.add_argument("--images", type=int, default=16, help="images of one forward")
+    parser.add_argument("--threads", type=int, default=1, help="threads to train and evaluate with")
     parser.add_argument("--loss", type=float, default=0.001, help="cross-entropy that may be lost, in nats per digit")
     options = parser.parse_args()
     begun = time.monotonic()
+    torch.set_num_threads(options.threads)
 
     train_x, train_y, test_x, test_y = digits()
     model = trained(train_x, train_y)

@@ -30,14 +30,16 @@ _NAMED = 8  # layers in a line of code or of a note
 
 
 def sensitivity_document(result: Sensitivity) -> dict[str, Any]:
-    """Return the JSON object: the settings, `original`, `rows` and `whole`."""
+    """Return the JSON object: under `sensitivity` the settings, `original`, `rows` and `whole`."""
     return {
         "schema_version": SCHEMA_VERSION,
-        **{name: getattr(result, name) for name in _HEADING},
-        "engine": result.engine,
-        "original": asdict(result.original),
-        "rows": sensitivity_rows(result),
-        "whole": [asdict(each) for each in result.whole],
+        "sensitivity": {
+            **{name: getattr(result, name) for name in _HEADING},
+            "engine": result.engine,
+            "original": asdict(result.original),
+            "rows": sensitivity_rows(result),
+            "whole": [asdict(each) for each in result.whole],
+        },
     }
 
 
@@ -71,19 +73,21 @@ def sensitivity_layout(result: Sensitivity) -> Layout:
 
 
 def allocation_document(result: Allocation) -> dict[str, Any]:
-    """Return the JSON object: the settings, the figures by sums and of the whole, and `layers`."""
+    """Return the JSON object: under `allocation` the settings, the figures by sums and of the whole, and `layers`."""
     return {
         "schema_version": SCHEMA_VERSION,
-        **{name: getattr(result, name) for name in _HEADING},
-        **{name: getattr(result, name) for name in ("method", "minimized", "holds", "rounds", "optimal")},
-        "limits": dict(result.limits),
-        "original": asdict(result.original),
-        "added": dict(result.added),
-        "together": asdict(result.together),
-        "layers": allocation_rows(result),
-        "whole": [asdict(each) for each in result.whole],
-        "quantize": dict(result.quantize),
-        "prune": dict(result.prune),
+        "allocation": {
+            **{name: getattr(result, name) for name in _HEADING},
+            **{name: getattr(result, name) for name in ("method", "minimized", "holds", "rounds", "optimal")},
+            "limits": dict(result.limits),
+            "original": asdict(result.original),
+            "added": dict(result.added),
+            "together": asdict(result.together),
+            "layers": allocation_rows(result),
+            "whole": [asdict(each) for each in result.whole],
+            "quantize": dict(result.quantize),
+            "prune": dict(result.prune),
+        },
     }
 
 

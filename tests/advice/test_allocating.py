@@ -280,7 +280,7 @@ def test_the_report_compares_the_choice_with_sums_and_single_formats(found: ic.S
     for line in ("original ", "chosen, by sums ", "chosen ", "int8_wo in all 2", "limit      lost at most 0.0010"):
         assert line in text
     assert re.search(r"ic\.whatif\(graph, quantize=\{'", text)
-    document = json.loads(chosen.to_json())
+    document = json.loads(chosen.to_json())["allocation"]
     assert document["together"]["accuracy"] == chosen.together.accuracy
     assert [row["layer"] for row in document["layers"]] == ["0", "3", "5"]
     assert chosen.to_rows() == document["layers"]

@@ -346,8 +346,8 @@ def test_the_report_has_rows_sums_and_what_does_not_apply(found: ic.Sensitivity)
     assert re.search(r"int8_wo +torchao +\+0\.0003", text)
     assert re.search(r"No kernel.*\nint8_wo +0\n2:4 +0\n", text)
     assert re.search(r"int8_wo +2 ", text.partition("One format in all")[2])
-    document = json.loads(found.to_json())
-    assert document["schema_version"] == 1
+    assert json.loads(found.to_json())["schema_version"] == 1
+    document = json.loads(found.to_json())["sensitivity"]
     assert len(document["rows"]) == 12
     assert document["whole"][0]["figures"]["latency_s"] == found.whole[0].figures.latency_s
     assert found.to_csv().splitlines()[0].startswith("layer,format,applied,accuracy,lost,saved_s")
