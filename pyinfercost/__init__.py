@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from . import fleets as fleets
     from . import hardware as hardware
     from . import plots as plots
+    from .advice.allocating import allocate as allocate
+    from .advice.sensitivity import sensitivity as sensitivity
     from .advice.tradeoff import tradeoff as tradeoff
     from .deployment.deployment import Deployment as Deployment
     from .deployment.serving import Serving as Serving
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
     from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile
     from .results.record import CostRecord as CostRecord
+    from .results.sensitivity import Allocation as Allocation
+    from .results.sensitivity import Sensitivity as Sensitivity
     from .results.serving_result import Latency as Latency
     from .results.serving_result import ServingRates as ServingRates
     from .results.serving_result import ServingResult as ServingResult
@@ -139,6 +143,8 @@ if TYPE_CHECKING:
     from .transform.whatif import whatif as whatif
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    ".advice.allocating": ("allocate",),
+    ".advice.sensitivity": ("sensitivity",),
     ".advice.tradeoff": ("tradeoff",),
     ".deployment.deployment": ("Deployment",),
     ".deployment.serving": ("Serving",),
@@ -187,6 +193,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.memory_use": ("MemoryUse",),
     ".results.profile": ("Profile",),
     ".results.record": ("CostRecord",),
+    ".results.sensitivity": ("Allocation", "Sensitivity"),
     ".results.serving_result": ("Latency", "ServingRates", "ServingResult", "ServingTimeline"),
     ".results.serving_search": ("ServingCandidate", "ServingSearch"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),

@@ -81,7 +81,7 @@ TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 TORCH_ROOMS = {"sources", "measuring", "training"}
 TORCH_FILES = {
     "scan": {"activations.py", "modules.py", "tensors.py"},
-    "advice": {"candidates.py", "modules.py"},
+    "advice": {"candidates.py", "layer_formats.py", "modules.py", "rounding.py"},
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import InputError
 
-__all__ = ["NotApplicableError", "TradeoffError"]
+__all__ = ["AllocationError", "NotApplicableError", "TradeoffError"]
 
 
 class TradeoffError(InputError):
@@ -13,3 +13,7 @@ class TradeoffError(InputError):
 
 class NotApplicableError(InputError):
     """A candidate does not apply to a layer or a model, such as int8 for linear layers to a convolution."""
+
+
+class AllocationError(InputError):
+    """No choice of formats is within the limits, or limits are invalid; the message states what is reachable."""

@@ -11,7 +11,7 @@ from typing import Any
 from . import TradeoffError
 
 SCHEMA_VERSION = 1
-_KIND = "pyinfercost.tradeoff"
+KIND = "pyinfercost.tradeoff"
 
 
 class Journal:
@@ -22,18 +22,20 @@ class Journal:
     Args:
         path: The file, which is created if it does not exist. None stores nothing.
         settings: Settings that all rows depend on.
+        kind: What the rows are of.
 
     Raises:
         TradeoffError: The file has other settings, or is no journal.
         OSError: The file cannot be read or written.
     """
 
-    def __init__(self, path: str | PathLike[str] | None, settings: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | PathLike[str] | None, settings: Mapping[str, Any], kind: str = KIND) -> None:
         self._path = None if path is None else Path(path)
+        self._kind = kind
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
         if self._path is None:
             return
-        header = {"kind": _KIND, "schema_version": SCHEMA_VERSION, "settings": dict(settings)}
+        header = {"kind": kind, "schema_version": SCHEMA_VERSION, "settings": dict(settings)}
         if not self._path.exists() or self._path.stat().st_size == 0:
             self._append(header)
         else:
@@ -79,8 +81,8 @@ class Journal:
             rows = {(entry["candidate"], entry["layer"]): entry for entry in entries}
         except (ValueError, KeyError, TypeError) as error:
             raise TradeoffError(f"{self._path} is not a file to resume from ({error}); pass another one") from error
-        if kind != _KIND or version != SCHEMA_VERSION:
-            raise TradeoffError(f"{self._path} is of {kind} {version}; expected {_KIND} {SCHEMA_VERSION}")
+        if kind != self._kind or version != SCHEMA_VERSION:
+            raise TradeoffError(f"{self._path} is of {kind} {version}; expected {self._kind} {SCHEMA_VERSION}")
         self._check(held, header["settings"])
         if len(whole) < len(data):  # a partial row of an interrupted run
             with self._path.open("r+b") as file:

@@ -58,7 +58,7 @@ class Steps:
     def row(self, name: str, candidate: Callable[..., Any], original: TradeoffRow) -> TradeoffRow:
         """Return the row of a candidate; if it fails, with its error."""
         row = self._row(name, candidate, said(candidate))
-        return replace(row, lost=self._lost(row.accuracy, original.accuracy))
+        return replace(row, lost=lost(row.accuracy, original.accuracy, maximize=self.maximize))
 
     def layer(self, name: str, path: str, candidate: Callable[..., Any], original: TradeoffRow) -> LayerSensitivity:
         """Return the figures of a candidate applied to one layer; if it fails, with its error."""
@@ -66,14 +66,15 @@ class Steps:
         known = self.journal.find(name, path, text)
         if known is None:
             try:
-                changed = _module(candidate(self.make(), path))
-                known = {"accuracy": _accuracy(self.evaluate, changed)}
+                changed = module_of(candidate(self.make(), path))
+                known = {"accuracy": accuracy_of(self.evaluate, changed)}
             except NotApplicableError as error:
                 return LayerSensitivity(name, path, applicable=False, error=str(error))
             except Exception as error:
-                return LayerSensitivity(name, path, error=_told(error))
+                return LayerSensitivity(name, path, error=told(error))
             self.journal.add(name, path, text, known)
-        return LayerSensitivity(name, path, lost=self._lost(known["accuracy"], original.accuracy), **known)
+        less = lost(known["accuracy"], original.accuracy, maximize=self.maximize)
+        return LayerSensitivity(name, path, lost=less, **known)
 
     def _row(self, name: str, candidate: Callable[..., Any], text: str) -> TradeoffRow:
         known = self.journal.find(name, "", text)
@@ -82,18 +83,18 @@ class Steps:
         figures: dict[str, Any] = {}
         doing = "applying it"
         try:
-            changed = _module(candidate(self.make()))
+            changed = module_of(candidate(self.make()))
             # Cheap steps first; measuring is last because it casts the module.
             for what, step in (
                 ("predicting it", self._predict),
                 ("scanning it for zeros", _zeros),
-                ("evaluating it", lambda module: {"accuracy": _accuracy(self.evaluate, module)}),
+                ("evaluating it", lambda module: {"accuracy": accuracy_of(self.evaluate, module)}),
                 ("measuring it", self._measure),
             ):
                 doing = what
                 figures |= step(changed)
         except Exception as error:
-            return TradeoffRow(name, **figures, error=f"{doing}: {_told(error)}")
+            return TradeoffRow(name, **figures, error=f"{doing}: {told(error)}")
         self.journal.add(name, "", text, figures)
         return TradeoffRow(name, **figures)
 
@@ -115,10 +116,12 @@ class Steps:
         found = measure(module.eval(), self.inputs, energy=False, **self.measured)
         return {name: getattr(found, name) for name in _MEASURED}
 
-    def _lost(self, accuracy: float | None, original: float | None) -> float | None:
-        if accuracy is None or original is None:
-            return None
-        return original - accuracy if self.maximize else accuracy - original
+
+def lost(accuracy: float | None, original: float | None, *, maximize: bool) -> float | None:
+    """Return the accuracy lost against the original; None if one of them is unknown."""
+    if accuracy is None or original is None:
+        return None
+    return original - accuracy if maximize else accuracy - original
 
 
 def _unchanged(module: Any) -> Any:
@@ -141,14 +144,23 @@ def _zeros(module: Any) -> dict[str, Any]:
     }
 
 
-def _module(changed: Any) -> Any:
-    """Return the result of a candidate in eval mode."""
+def module_of(changed: Any) -> Any:
+    """Return the result of a candidate in eval mode.
+
+    Raises:
+        InputTypeError: It is no module.
+    """
     if not (hasattr(changed, "named_modules") and callable(changed)):
         raise InputTypeError(f"the candidate returned {type(changed).__name__}; expected the changed module")
     return changed.eval()
 
 
-def _accuracy(evaluate: Callable[[Any], Any], module: Any) -> float:
+def accuracy_of(evaluate: Callable[[Any], Any], module: Any) -> float:
+    """Return what the caller's function returns for a module.
+
+    Raises:
+        InputError: It is no finite number.
+    """
     returned = evaluate(module)
     detach = getattr(returned, "detach", None)  # float() of a tensor that requires a gradient would warn
     try:
@@ -160,7 +172,8 @@ def _accuracy(evaluate: Callable[[Any], Any], module: Any) -> float:
     return accuracy
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """Return an error with its class, for a row."""
     return f"{type(error).__name__}: {error}"
 
 
@@ -191,10 +204,12 @@ class Saying:
     Args:
         progress: As in `tradeoff`.
         steps: Number of all steps.
+        of: What the steps are of.
     """
 
-    def __init__(self, progress: bool | Callable[[int, int], None] | None, steps: int) -> None:
+    def __init__(self, progress: bool | Callable[[int, int], None] | None, steps: int, of: str = "tradeoff") -> None:
         self._steps = steps
+        self._of = of
         self._begun = 0
         self._tell = progress if callable(progress) else None
         terminal = sys.stderr is not None and sys.stderr.isatty()
@@ -206,7 +221,7 @@ class Saying:
             self._tell(self._begun, self._steps)
         self._begun += 1
         if self._says:
-            sys.stderr.write(f"tradeoff {self._begun} of {self._steps}: {step}\n")
+            sys.stderr.write(f"{self._of} {self._begun} of {self._steps}: {step}\n")
             sys.stderr.flush()
 
     def done(self) -> None:

@@ -184,6 +184,18 @@ _RENDERERS = {
         "columns": "tradeoff.COLUMNS",
         "layout": "tradeoff.tradeoff_layout",
     },
+    "Sensitivity": {
+        "dict": "sensitivity.sensitivity_document",
+        "rows": "sensitivity.sensitivity_rows",
+        "columns": "sensitivity.COLUMNS",
+        "layout": "sensitivity.sensitivity_layout",
+    },
+    "Allocation": {
+        "dict": "sensitivity.allocation_document",
+        "rows": "sensitivity.allocation_rows",
+        "columns": "sensitivity.ALLOCATION_COLUMNS",
+        "layout": "sensitivity.allocation_layout",
+    },
     "Sweep": {
         "dict": "documents.sweep_document",
         "rows": "sweeps.sweep_rows",

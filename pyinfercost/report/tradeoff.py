@@ -68,13 +68,13 @@ def _columns(result: Tradeoff) -> list[Column]:
     rows = result.rows
     columns = [
         Column("candidate", "", [row.name for row in rows], numeric=False, flexible=True),
-        Column("accuracy", "", ["-" if row.accuracy is None else _figure(row.accuracy) for row in rows]),
-        Column("lost", "", [_signed(row.lost) for row in rows]),
-        *_scaled("latency", "s", [row.latency_s for row in rows]),
-        *_scaled("measured", "s", [row.measured_s for row in rows]),
-        *_scaled("memory", "B", [row.peak_memory_bytes for row in rows], spare=1),
-        *_scaled("weights", "B", [row.parameter_bytes for row in rows]),
-        *_scaled("energy", "J", [row.energy_j for row in rows], spare=2),
+        Column("accuracy", "", ["-" if row.accuracy is None else accuracy_figure(row.accuracy) for row in rows]),
+        Column("lost", "", [signed(row.lost) for row in rows]),
+        *scaled_columns("latency", "s", [row.latency_s for row in rows]),
+        *scaled_columns("measured", "s", [row.measured_s for row in rows]),
+        *scaled_columns("memory", "B", [row.peak_memory_bytes for row in rows], spare=1),
+        *scaled_columns("weights", "B", [row.parameter_bytes for row in rows]),
+        *scaled_columns("energy", "J", [row.energy_j for row in rows], spare=2),
     ]
     if any(row.cost_usd is not None for row in rows):
         cells = ["-" if row.cost_usd is None else significant(FIGURES["cost_usd"].items * row.cost_usd) for row in rows]
@@ -88,7 +88,7 @@ def _columns(result: Tradeoff) -> list[Column]:
     return columns
 
 
-def _scaled(name: str, unit: str, values: Sequence[float | None], spare: int = 0) -> list[Column]:
+def scaled_columns(name: str, unit: str, values: Sequence[float | None], spare: int = 0) -> list[Column]:
     """Return a column in one unit; none if all values are unknown."""
     known = [value for value in values if value is not None]
     if not known:
@@ -111,7 +111,7 @@ def _layer_columns(result: Tradeoff) -> list[Column]:
 def _lost(row: LayerSensitivity) -> str:
     if not row.applicable:
         return "-"
-    return "failed" if row.lost is None else _signed(row.lost)
+    return "failed" if row.lost is None else signed(row.lost)
 
 
 def _failed(row: LayerSensitivity) -> bool:
@@ -132,11 +132,13 @@ def _pruned(rows: Sequence[TradeoffRow]) -> bool:
     )
 
 
-def _figure(value: float) -> str:
+def accuracy_figure(value: float) -> str:
+    """Return an accuracy or a loss with four decimals."""
     return significant(value) if abs(value) >= _MANY else f"{value:.{_DECIMALS}f}"
 
 
-def _signed(value: float | None) -> str:
+def signed(value: float | None) -> str:
+    """Return a lost accuracy with its sign; a dash for None."""
     if value is None:
         return "-"
-    return ("+" if value > 0 else "") + _figure(value + 0.0)
+    return ("+" if value > 0 else "") + accuracy_figure(value + 0.0)

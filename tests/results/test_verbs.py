@@ -18,6 +18,7 @@ import pyinfercost as ic
 from pyinfercost.report import forms, render
 from pyinfercost.results.measurement import MeasuredLayer, Measurement
 from pyinfercost.results.result import Result
+from pyinfercost.results.sensitivity import AllocatedLayer, FormatSensitivity, MixedFigures, WholeFormat
 from pyinfercost.results.sparsity import ActivationRow, ActivationSparsity, LayerSpeedup, SparsitySpeedup
 from pyinfercost.results.tradeoff import Tradeoff, TradeoffRow
 
@@ -34,7 +35,30 @@ KINDS = (
     "speedup",
     "tradeoff",
     "collective",
+    "sensitivity",
+    "allocation",
 )
+
+
+def formats_of_layers() -> dict[str, Result]:
+    """A sensitivity and an allocation of two layers, to one of which the format does not apply."""
+    kept = MixedFigures(0.9, 0.0, 1e-3, 9e-4, 1.1e-3, None, None, 4096, 8192)
+    narrow = MixedFigures(0.89, 0.01, 8e-4, 7e-4, 9e-4, None, None, 1024, 5120)
+    of_fc = FormatSensitivity("fc", "int8_wo", "torchao", 0.89, 0.01, 2e-4, None, None, 3072)
+    out = FormatSensitivity("conv", "int8_wo", applicable=False, error="int8_wo applies to no layer")
+    stays = AllocatedLayer("conv", "original", "", 0.0, 0.0, 0)
+    layers = (AllocatedLayer("fc", "int8_wo", "torchao", 0.01, 2e-4, 3072), stays)
+    whole = (WholeFormat("int8_wo", 1, 0.01, 8e-4, narrow),)
+    added = {"lost": 0.01, "latency_s": 8e-4, "energy_j": None, "cost_usd": None, "parameter_bytes": 1024.0}
+    where: Any = {"model": "Toy", "hardware": "l4", "precision": "fp16", "execution": "eager", "kernels": "engine"}
+    where |= {"maximize": True, "original": kept, "whole": whole, "mixer": None}
+    return {
+        "sensitivity": ic.Sensitivity(**where, engine="torch", rows=(of_fc, out)),
+        "allocation": ic.Allocation(
+            **where, method="exact", limits={"lost": 0.02}, minimized="latency_s", layers=layers, added=added,
+            together=narrow, holds=True, rounds=1, optimal=True, quantize={"fc": "int8_wo"}, prune={},
+        ),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +86,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Result]:
         "speedup": SparsitySpeedup("a100-sxm-80gb", 4e-3, 3e-3, (layer,)),
         "tradeoff": Tradeoff("Toy", "l4", "fp16", "eager", maximize=True, settings={}, rows=rows),
         "collective": ic.collective("all_reduce", [1024, 2**20], hardware="h100-sxm-80gb", devices=8),
+        **formats_of_layers(),
     }  # fmt: skip
     if pytest.importorskip("pyarrow"):
         folder = tmp_path_factory.mktemp("sweeps") / "grid"
