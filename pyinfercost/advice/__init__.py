@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..errors import InputError, StateError
 
-__all__ = ["NotApplicableError", "TradeoffError"]
+__all__ = ["DistillationError", "NotApplicableError", "TradeoffError", "TrainingDivergedError"]
 
 
 class TradeoffError(InputError):
@@ -13,3 +13,11 @@ class TradeoffError(InputError):
 
 class NotApplicableError(InputError):
     """A candidate does not apply to a layer or a model, such as int8 for linear layers to a convolution."""
+
+
+class DistillationError(InputError):
+    """A student cannot be made or trained as asked; the message states what was given and what is expected."""
+
+
+class TrainingDivergedError(StateError):
+    """The loss of a training is infinite or not a number; the student has the weights of its best evaluation."""
