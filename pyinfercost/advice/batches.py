@@ -9,6 +9,7 @@ from math import ceil
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils.data import Dataset
 
 from ..errors import InputTypeError
@@ -70,6 +71,13 @@ def batch_of_shape(shape: Shape, device: str = "meta") -> Batch:
         {name: each for name, each in made.items() if not name.isdigit()},
         labels,
     )
+
+
+def constants_of(module: nn.Module | None) -> dict[str, Any]:
+    """Return keyword inputs that a training gives to a model: those of transformers need no KV cache."""
+    if module is None or not hasattr(getattr(module, "config", None), "use_cache"):
+        return {}
+    return {"use_cache": False}
 
 
 @dataclass(frozen=True)
@@ -138,7 +146,7 @@ class Batches:
             yield from self._own()
             return
         order = torch.randperm(len(self._tensors()[0]), generator=torch.Generator().manual_seed(seeded))
-        for rows in torch.split(order, self.batch_size):  # type: ignore[no-untyped-call]
+        for rows in torch.split(order, self.batch_size):
             yield self._rows(rows)
 
     def in_order(self) -> Iterator[Batch]:
@@ -147,7 +155,7 @@ class Batches:
             yield from self._own()
             return
         rows_in_order = torch.arange(len(self._tensors()[0]))
-        for rows in torch.split(rows_in_order, self.batch_size):  # type: ignore[no-untyped-call]
+        for rows in torch.split(rows_in_order, self.batch_size):
             yield self._rows(rows)
 
     def first(self) -> Batch:

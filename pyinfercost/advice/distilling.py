@@ -8,13 +8,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from . import DistillationError, TrainingDivergedError
-from .batches import Batch, Batches
+from .batches import Batch, Batches, constants_of
 from .distillation_loss import Objective, Watched, logits_of, projection_between
 from .modules import signature_of
 from .training_account import Account, interrupt_between_steps
@@ -23,6 +24,7 @@ from .training_settings import Training
 from .training_store import TrainingStore
 
 _SAVE_EVERY_S = 60.0
+_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 _DECAYED = 2  # dimensions of weights that decay: neither biases nor scales of norms
 
 
@@ -68,7 +70,7 @@ def distill(
         DistillationInterrupted: (a `KeyboardInterrupt`) Ctrl-C was pressed.
         InputTypeError: Data or results of the modules have unsupported types.
     """
-    settings = Training() if train is None else train
+    settings = resolved(Training() if train is None else train, device)
     cuda = [torch.device(device)] if device.startswith("cuda") else []
     with torch.random.fork_rng(devices=cuda), ExitStack() as undo:
         torch.manual_seed(settings.seed)
@@ -112,14 +114,14 @@ class _Loop:
         self.steps_per_epoch = self.data.count
         self.total = self._total()
         self.own, self.others = _watched(student, self.teacher, settings, hidden)
-        self.constants = [_constants(module) for module in (student, self.teacher)]
+        self.constants = [constants_of(module) for module in (student, self.teacher)]
         self.objective = Objective(settings, self._projections(hidden)).to(device)
         self.optimizer = torch.optim.AdamW(
             _groups([*student.parameters(), *self.objective.parameters()], settings.weight_decay),
             lr=settings.learning_rate,
         )
-        dtype, kind = _autocast(settings, device)
-        self.autocast = lambda: torch.autocast(kind, dtype=dtype, enabled=dtype is not None)
+        kind, dtype = torch.device(device).type, _DTYPES[settings.autocast or "off"]
+        self.autocast: dict[str, Any] = {"device_type": kind, "dtype": dtype, "enabled": dtype is not None}
         self.scaler = torch.amp.GradScaler(kind, enabled=dtype is torch.float16)
         self.step = self.epoch = self.batches_done = 0
         self.evaluated_at = -1
@@ -231,7 +233,7 @@ class _Loop:
         of_student, of_teacher = self.constants
         taught: torch.Tensor | None = None
         hidden: tuple[torch.Tensor, ...] = ()
-        with self.autocast():
+        with torch.autocast(**self.autocast):
             if self.teacher is not None:
                 with torch.no_grad():
                     taught = logits_of(self.teacher(*batch.args, **batch.kwargs, **of_teacher), "teacher").float()
@@ -420,13 +422,6 @@ def _watched(
     return Watched(student, list(hidden), "student"), Watched(teacher, list(hidden.values()), "teacher")
 
 
-def _constants(module: nn.Module | None) -> dict[str, Any]:
-    """Return keyword inputs that a training gives to a model: those of transformers need no KV cache."""
-    if module is None or not hasattr(module, "config") or not hasattr(module.config, "use_cache"):
-        return {}
-    return {"use_cache": False}
-
-
 def _groups(weights: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     """Return groups of the optimizer: weights that decay, and biases and scales, which do not."""
     trained = [weight for weight in dict.fromkeys(weights) if weight.requires_grad]
@@ -436,13 +431,12 @@ def _groups(weights: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def _autocast(settings: Training, device: str) -> tuple[torch.dtype | None, str]:
-    """Return the dtype of autocast, None for off, and the kind of device."""
-    kind = torch.device(device).type
-    wanted = settings.autocast
-    if wanted is None:
-        wanted = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "off"
-    return {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted], kind
+def resolved(settings: Training, device: str) -> Training:
+    """Return the settings with the dtype of autocast that a device has by default: bf16 on CUDA, none on a CPU."""
+    if settings.autocast is not None:
+        return settings
+    has_bf16 = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported()
+    return replace(settings, autocast="bf16" if has_bf16 else "off")
 
 
 def _weights(module: nn.Module) -> dict[str, torch.Tensor]:

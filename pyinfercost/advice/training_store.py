@@ -66,6 +66,8 @@ class TrainingStore:
         if document is None:
             return None
         held = document["identity"]
+        if self._path is None and held != dict(identity):
+            return None  # the state of another student, which nobody asked to keep
         different = [name for name in {**held, **identity} if held.get(name) != identity.get(name)]
         if different:
             said = "; ".join(f"{name} was {held.get(name)!r} and is {identity.get(name)!r}" for name in different)
