@@ -73,6 +73,17 @@ def batch_of_shape(shape: Shape, device: str = "meta") -> Batch:
     )
 
 
+def first_tensor(values: Any) -> torch.Tensor | None:
+    """Return the first floating-point tensor; of a result with names or of a tuple too."""
+    if isinstance(values, torch.Tensor):
+        return values if values.is_floating_point() else None
+    if isinstance(values, Mapping):
+        values = tuple(values.values())
+    if isinstance(values, tuple | list):
+        return next((each for each in values if isinstance(each, torch.Tensor) and each.is_floating_point()), None)
+    return None
+
+
 def constants_of(module: nn.Module | None) -> dict[str, Any]:
     """Return keyword inputs that a training gives to a model: those of transformers need no KV cache."""
     if module is None or not hasattr(getattr(module, "config", None), "use_cache"):

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..errors import InputTypeError
 from . import DistillationError
-from .batches import IGNORED, Batch
+from .batches import IGNORED, Batch, first_tensor
 from .training_settings import Training
 
 _MASK = "attention_mask"
@@ -301,10 +301,10 @@ class Watched:
         return found
 
     def _keep(self, place: int, output: Any) -> None:
-        found = output[0] if isinstance(output, tuple | list) and output else output
-        if not isinstance(found, torch.Tensor) or not found.is_floating_point():
+        found = first_tensor(output)
+        if found is None:
             raise DistillationError(
-                f"{self._paths[place]} of the {self._whose} returned a {type(found).__name__}; expected a "
+                f"{self._paths[place]} of the {self._whose} returned a {type(output).__name__}; expected a "
                 "floating-point tensor"
             )
         self._states[place] = found

@@ -372,6 +372,8 @@ class _Loop:
             raise DistillationError(
                 "the number of batches of data is unknown, as it has no length; pass Training(steps=...)"
             )
+        if not self.steps_per_epoch:
+            raise DistillationError("data has no batch; expected at least one")
         return self.settings.epochs * self.steps_per_epoch
 
     def _projections(self, hidden: Mapping[str, str]) -> list[nn.Module]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..sources.inputs import Inputs
+from .batches import first_tensor
 
 
 class LayerStack(NamedTuple):
@@ -90,7 +91,7 @@ def _flows(model: nn.Module, inputs: Inputs) -> dict[int, _Flow]:
     def keep(module: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         if id(module) in found:
             repeated.add(id(module))
-        found[id(module)] = _Flow(_tensor((*args, *kwargs.values())), _tensor(output))
+        found[id(module)] = _Flow(first_tensor((*args, *kwargs.values())), first_tensor(output))
 
     training = [(part, part.training) for part in model.modules()]
     with ExitStack() as undo, torch.no_grad(), torch.random.fork_rng(devices=[]):
@@ -105,17 +106,6 @@ def _flows(model: nn.Module, inputs: Inputs) -> dict[int, _Flow]:
             for part, was in training:
                 part.training = was
     return {key: flow for key, flow in found.items() if key not in repeated}
-
-
-def _tensor(values: Any) -> torch.Tensor | None:
-    """Return the first floating-point tensor; of a result with names or of a tuple too."""
-    if isinstance(values, torch.Tensor):
-        return values if values.is_floating_point() else None
-    if isinstance(values, Mapping):
-        values = tuple(values.values())
-    if isinstance(values, tuple | list):
-        return next((each for each in values if isinstance(each, torch.Tensor) and each.is_floating_point()), None)
-    return None
 
 
 def _follows(before: nn.Module, after: nn.Module, flows: Mapping[int, _Flow]) -> bool:

@@ -199,7 +199,7 @@ class FewerLayers(Student):
         hidden: dict[str, str] = {}
         removed = 0
         names = {stack: stack.names(teacher) for stack in stacks}
-        for stack in stacks[::-1]:  # the last first, so that positions before stay
+        for stack in stacks[::-1]:  # the last first, so that earlier positions stay
             kept = evenly(stack.layers, self._number(stack.layers))
             removed += stack.layers - len(kept)
             mine = _cut(student, stack, kept)
@@ -269,7 +269,7 @@ class Narrower(Student):
         keep = {name: largest.get(name, torch.arange(width)) for name, width in widths.items()}
         shrink(student, groups, keep)
         _run(student, inputs, f"{self.text} of {type(teacher).__name__}")
-        return Made(student, _blocks(teacher))
+        return Made(student, _blocks(teacher, inputs))
 
     def graph(self, teacher: nn.Module, inputs: Inputs) -> Graph:
         groups, widths = self._widths(teacher, inputs)
@@ -431,8 +431,14 @@ def _tied_modules(model: nn.Module) -> list[str]:
     return [f"{path}." for path, part in model.named_modules() if isinstance(part, nn.MultiheadAttention)]
 
 
-def _blocks(teacher: nn.Module) -> dict[str, str]:
-    """Return the parts of the top level with weights, except the last, whose results are the logits."""
+def _blocks(teacher: nn.Module, inputs: Inputs) -> dict[str, str]:
+    """Return the layers of stacks; without stacks, parts of the top level with weights, except the last one.
+
+    The results of the last one are the logits.
+    """
+    stacked = [path for stack in layer_stacks(teacher, inputs) for path in stack.names(teacher)]
+    if stacked:
+        return {path: path for path in stacked}
     named = [path for path, part in teacher.named_children() if any(True for _ in part.parameters())]
     return {path: path for path in named[:-1]}
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
 
@@ -94,8 +92,8 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
         fitting = document["kind"] == _KIND and document["schema_version"] == SCHEMA_VERSION
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError, BadZipFile) as e:
-        raise DistillationError(f"{path} is not the file of a training ({e}); pass another one") from e
+    except Exception as error:  # torch's reader raises those of any part of it for damaged content
+        raise DistillationError(f"{path} is not the file of a training ({error}); pass another one") from error
     if not fitting:
         raise DistillationError(f"{path} is not a training of version {SCHEMA_VERSION}; pass another file")
     found: dict[str, Any] = document
