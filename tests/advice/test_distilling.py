@@ -129,7 +129,7 @@ def test_hidden_states_of_an_identical_student_do_not_differ() -> None:
         other.blocks[0].down.weight.add_(0.1 * torch.randn(8, 16, generator=torch.Generator().manual_seed(0)))
     settings = Training(epochs=300, hidden_weight=1.0, soft_weight=1.0, weight_decay=0.0, learning_rate=3e-3)
     run = distill(other, model, train=settings, **call)
-    assert run.evaluations[-1].train_loss < 1e-3 * run.evaluations[0].train_loss
+    assert run.evaluations[-1].train_loss < 0.01 * run.evaluations[0].train_loss
 
 
 def test_a_projection_learns_to_map_hidden_states() -> None:
