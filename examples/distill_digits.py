@@ -123,8 +123,8 @@ def main() -> None:
         print(f"Front of accuracy and {column}: {names}")
     original, row = result["original"], result["distilled"]
     print(
-        f"\nDistilled: accuracy {row.accuracy:.4f} against {original.accuracy:.4f}, {1e3 * row.measured_s:.2f} ms against "
-        f"{1e3 * original.measured_s:.2f} ms ({100 * row.measured_s / original.measured_s:.0f} %)."
+        f"\nDistilled: accuracy {row.accuracy:.4f} against {original.accuracy:.4f}, {1e3 * row.measured_s:.2f} ms "
+        f"against {1e3 * original.measured_s:.2f} ms ({100 * row.measured_s / original.measured_s:.0f} %)."
     )
     print(
         f"Break-even, measured: {row.measured_training_s:.3f} s of training / ({1e3 * original.measured_s:.3f} ms - "

@@ -71,7 +71,7 @@ def break_even(training: float | None, before: float | None, after: float | None
     found = training / saved
     if not isfinite(found):  # a saving of a last bit
         return BreakEven(None, unit, "never: an inference costs as much afterwards")
-    return BreakEven(found, unit, f"{counted(found)} inferences")
+    return BreakEven(found, unit, counted(found))
 
 
 def predicted_break_even(row: TradeoffRow, original: TradeoffRow, hardware: str) -> BreakEven:
@@ -99,10 +99,10 @@ def measured_break_even(row: TradeoffRow, original: TradeoffRow) -> BreakEven:
 
 
 def counted(inferences: float) -> str:
-    """Return a number of inferences with four digits: `1.234 M`, `5,678`."""
+    """Return a number of inferences in words: `1.234 M inferences`, `5,678 inferences`."""
     if inferences >= _MILLION:
-        return f"{significant(inferences / _MILLION)} M"
-    return f"{inferences:,.0f}" if inferences >= 1 else "fewer than 1"
+        return f"{significant(inferences / _MILLION)} M inferences"
+    return f"{inferences:,.0f} inferences" if inferences > 1 else "1 inference"
 
 
 _LACKING = {

@@ -6,7 +6,7 @@ import copy
 import fnmatch
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -25,10 +25,11 @@ from .modules import copy_of, signature_of
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..transform.channels import ChannelGroups
+    from ..transform.channels import ChannelGroup, ChannelGroups
 
 _SHARE = Range(1e-6, 1)
 _STEPS = 16  # widths that are tried for a budget
+_MATRIX = 2
 _INNER = 8  # widths of feed-forward layers are multiples of it, as tiles of kernels are
 
 
@@ -262,7 +263,7 @@ class Narrower(Student):
         student = _trainable(copy_of(teacher))
         largest = {
             gated.group.name: gated.read().detach().topk(widths[gated.group.name]).indices.sort().values
-            for gated in magnitudes(student, groups, softness=1.0)
+            for gated in magnitudes(student, _without_biases(student, groups), softness=1.0)
             if gated.group.name in widths
         }
         # A group without weights that produce its channels has no magnitudes.
@@ -372,6 +373,17 @@ def _config_of(teacher: nn.Module) -> Any:
             "num_attention_heads and hidden_size. Pass a module as student"
         )
     return config
+
+
+def _without_biases(student: nn.Module, groups: ChannelGroups) -> ChannelGroups:
+    """Return the groups whose channels have the magnitudes of weights alone, not of biases beside them."""
+    sizes = {name: weight.dim() for name, weight in student.named_parameters(remove_duplicate=False)}
+
+    def weights(group: ChannelGroup) -> ChannelGroup:
+        kept = [each for each in group.members if each.role != "producer" or sizes.get(each.tensor, _MATRIX) >= _MATRIX]
+        return replace(group, members=tuple(kept))
+
+    return replace(groups, groups=tuple(map(weights, groups.groups)))
 
 
 def _trainable(student: nn.Module) -> nn.Module:

@@ -114,7 +114,7 @@ def _training(rows: Sequence[TradeoffRow]) -> list[Column]:
 
 def _inferences(text: str) -> str:
     """Return the number of a break-even, or the word for why there is none."""
-    return text.removesuffix(" inferences").partition(":")[0]
+    return text.removesuffix(" inferences").removesuffix(" inference").partition(":")[0]
 
 
 def _why_no_break_even(rows: Sequence[TradeoffRow]) -> list[str]:
