@@ -17,7 +17,7 @@ from pydoc_data.topics import topics
 
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import pyinfercost as ic
 from pyinfercost.advice.candidates import chain, distilled, int8_weight_only
@@ -27,7 +27,7 @@ from pyinfercost.advice.students import fewer_layers, smaller_config
 from pyinfercost.advice.training_settings import Training
 from pyinfercost.advice.training_store import TrainingStore
 
-LENGTH = 96
+LENGTH = 64
 HELD_OUT = 64
 TEST = 128
 
@@ -41,11 +41,12 @@ def pieces() -> torch.Tensor:
 
 
 def main() -> None:
-    """Train a teacher of six layers, and compare students of it."""
+    """Train a teacher of four layers, and compare students of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--hardware", help="machine to predict for; default: this machine, which is calibrated first")
     parser.add_argument("--threads", type=int, default=1, help="threads to calibrate, predict, train and measure with")
-    parser.add_argument("--steps", type=int, default=300, help="steps of the teacher, and of each student")
+    parser.add_argument("--teacher-steps", type=int, default=400, help="steps of the teacher")
+    parser.add_argument("--steps", type=int, default=150, help="steps of each student")
     parser.add_argument("--keep", type=Path, help="folder of the states of trainings, from which a run continues")
     options = parser.parse_args()
     begun = time.monotonic()
@@ -56,16 +57,13 @@ def main() -> None:
     rows = pieces()
     test, held_out, train = rows[:TEST], rows[TEST : TEST + HELD_OUT], rows[TEST + HELD_OUT :]
     torch.manual_seed(0)
-    teacher = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=256, n_positions=LENGTH, n_embd=128, n_layer=6, n_head=4, bos_token_id=None, eos_token_id=None
-        )
-    )
-    settings = {"steps": options.steps, "batch_size": 16, "learning_rate": 2e-3, "task": "causal_lm", "patience": None}
+    config = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4}
+    teacher = LlamaForCausalLM(LlamaConfig(**config, vocab_size=256, bos_token_id=None, eos_token_id=None))
+    settings = {"batch_size": 32, "learning_rate": 3e-3, "task": "causal_lm"}
     # Without a soft weight, the loop is a plain training; the tokens are the labels.
-    alone = Training(**settings, soft_weight=0)
-    run = distill(teacher, None, data=(train,), train=alone, store=TrainingStore(folder / "teacher.pt"))
-    print(f"Trained the teacher of six layers in {run.seconds:.0f} s on {run.steps} batches of {train.numel()} bytes.")
+    longer = Training(**settings, steps=options.teacher_steps, soft_weight=0)
+    run = distill(teacher, None, data=(train,), train=longer, store=TrainingStore(folder / "teacher.pt"))
+    print(f"Trained the teacher of four layers in {run.seconds:.0f} s, {run.steps} steps on {train.numel()} bytes.")
     hardware = options.hardware
     if hardware is None:
         hardware = str(folder / "this.toml")
@@ -80,8 +78,10 @@ def main() -> None:
             return float(nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), test[:, 1:].flatten()))
 
     data = {"data": (train,), "held_out": (held_out,)}
-    soft = Training(**settings, temperature=2, soft_weight=0.5)
-    hidden = Training(**settings, temperature=2, soft_weight=0.5, hidden_weight=0.1)
+    shorter = {**settings, "steps": options.steps}
+    alone = Training(**shorter, soft_weight=0)
+    soft = Training(**shorter, temperature=2, soft_weight=0.5)
+    hidden = Training(**shorter, temperature=2, soft_weight=0.5, hidden_weight=0.1)
     two_layers = distilled(fewer_layers(2), train=soft, checkpoint=folder / "two_layers.pt", **data)
     result = ic.tradeoff(
         teacher,
@@ -95,7 +95,7 @@ def main() -> None:
         },
         evaluate=loss,
         maximize=False,
-        inputs={"input_ids": test[:16], "use_cache": False},
+        inputs={"input_ids": test[:32], "use_cache": False},
         hardware=hardware,
         threads=options.threads,
         measure=True,
