@@ -207,7 +207,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document |= monitor_documents(tmp_path)
     layer = LayerSensitivity("half", "0", lost=0.1)
     rows = (TradeoffRow("original"),)
-    compared = Tradeoff("Toy", "l4", "fp16", "eager", True, {"NAME": ""}, rows, (layer,))  # noqa: FBT003
+    compared = Tradeoff("Toy", "l4", "fp16", "eager", True, {"NAME": ""}, rows, (layer,))
     document["tradeoff"] = compared.to_dict()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
