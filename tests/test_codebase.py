@@ -65,8 +65,8 @@ LEVELS = (
     {"predict"},
     {"sweeps", "measuring", "scan"},
     {"serving"},
-    {"report", "training", "advice", "fleets"},
-    {"monitor"},
+    {"report", "training", "fleets"},
+    {"monitor", "advice"},
     {"cli", "plots"},
     {"__init__", "__main__"},
 )
@@ -81,7 +81,11 @@ TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 TORCH_ROOMS = {"sources", "measuring", "training"}
 TORCH_FILES = {
     "scan": {"activations.py", "modules.py", "tensors.py"},
-    "advice": {"candidates.py", "layer_formats.py", "modules.py", "rounding.py"},
+    "advice": {
+        *("batches.py", "candidates.py", "distilled.py", "distillation_loss.py", "distilling.py", "layer_formats.py"),
+        *("layer_stacks.py", "modules.py", "rounding.py", "student_choice.py", "students.py", "training_costs.py"),
+        "training_store.py",
+    },
 }
 
 

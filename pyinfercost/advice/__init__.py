@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..errors import InputError
+from ..errors import InputError, StateError
 
-__all__ = ["AllocationError", "NotApplicableError", "TradeoffError"]
+__all__ = ["AllocationError", "DistillationError", "NotApplicableError", "TradeoffError", "TrainingDivergedError"]
 
 
 class TradeoffError(InputError):
@@ -17,3 +17,11 @@ class NotApplicableError(InputError):
 
 class AllocationError(InputError):
     """No choice of formats is within the limits, or limits are invalid; the message states what is reachable."""
+
+
+class DistillationError(InputError):
+    """A student cannot be made or trained as asked; the message states what was given and what is expected."""
+
+
+class TrainingDivergedError(StateError):
+    """The loss of a training is infinite or not a number; the student has the weights of its best evaluation."""

@@ -1,4 +1,4 @@
-"""Ready-made candidates: each changes a model in place, in all layers or in one, and returns it.
+"""Ready-made candidates: each changes a model in place, in all layers or in one, and returns it; or trains a student.
 
 Pruning here sets weights to zero and keeps them stored densely. Dense kernels multiply zeros at full cost, so these
 masks save neither time nor memory, structured or not: they show how many weights a model can lose at which accuracy.
@@ -7,18 +7,30 @@ Sparse kernels and smaller layers need a candidate of your own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from torch.nn.utils import prune as _untyped_prune
 
-from ..errors import MissingLibraryError
+from .._checks import shown
+from ..errors import InputTypeError, MissingLibraryError
 from ..hardware.dtypes import CORE_DTYPES
 from . import NotApplicableError, TradeoffError
+from .batches import Batches
+from .distilled import Distilled
 from .modules import chosen_layers
+from .student_choice import limits_of
+from .students import Student, student_of
+from .training_settings import Training
+from .training_store import TrainingStore
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
+    from ..results.training_cost import TrainingCost
 
 prune: Any = _untyped_prune  # torch has no types for it
 _DTYPES: dict[str, torch.dtype] = {short: getattr(torch, CORE_DTYPES[short]) for short in ("bf16", "fp16", "fp32")}
@@ -152,6 +164,135 @@ def cast(dtype: str) -> Candidate:
         return model
 
     return Candidate(f"cast({dtype})", apply)
+
+
+def distilled(
+    student: Student | nn.Module | Callable[[nn.Module], nn.Module] | Sequence[Student],
+    *,
+    data: Any,
+    train: Training | None = None,
+    held_out: Any = None,
+    within: float | Mapping[str, float | str] | None = None,
+    hidden: Mapping[str, str] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+    training_on: Deployment | None = None,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Distilled:
+    """Return a candidate that trains a smaller student to reproduce the model, and returns the student.
+
+    The row of the trade-off has the cost of the training, predicted and measured, and the number of inferences that
+    pay for it. A student is trained once: other applications of the same candidate, also in a `chain`, load its
+    weights.
+
+    Args:
+        student: How to make the student: `fewer_layers(0.5)`, `narrower(0.25)` or `smaller_config(0.5)` of
+            `pyinfercost.advice.students`, a module, a function from the teacher to a module, or a sequence of these to
+            choose from within a budget.
+        data: Training data: a tuple of tensors (inputs, labels), a mapping of tensors with `labels`, or an iterable of
+            such batches, such as a `DataLoader`.
+        train: Settings of the losses and the training; `Training()` by default.
+        held_out: Data of the same form whose loss ends the training and chooses the weights; None for neither. Use
+            other data than `evaluate` does.
+        within: Budget of the student on the machine of the trade-off, for students without a size and for sequences:
+            a share of the teacher's predicted latency (`0.3`), or limits by figure, in its unit or in percent of the
+            teacher's: `{"latency_s": 0.002, "parameter_bytes": "25 %"}`. The slowest student within it is made.
+        hidden: For `hidden_weight` above 0: path of a part of the student -> path of the teacher's part whose result
+            it should reproduce. None takes the pairs that the student's maker knows.
+        checkpoint: File of the training's state, from which the same call continues after an interruption and which
+            keeps the weights at the end. None keeps both in memory, for calls in this process.
+        training_on: Machine and price of the predicted training; None for those of the trade-off.
+        device: Device to train on, in torch's notation.
+        progress: Called with the numbers of finished and of all steps.
+
+    Returns:
+        The candidate.
+
+    Raises:
+        DistillationError: A setting is out of range.
+        InputTypeError: The student or the data have an unsupported type.
+    """
+    if train is not None and not isinstance(train, Training):
+        raise InputTypeError(f"train is {shown(train)}; expected a Training(...)")
+    settings = Training() if train is None else train
+    several = isinstance(student, Sequence)
+    students = [student_of(each) for each in (student if isinstance(student, Sequence) else [student])]
+    if several and not students:
+        raise TradeoffError("student is an empty sequence; expected at least one student")
+    text = Batches(data, settings.batch_size).digest()
+    if held_out is not None:
+        text += f", held out: {Batches(held_out, settings.batch_size, 'held_out').digest()}"
+    return Distilled(
+        students=tuple(students),
+        train=settings,
+        data=data,
+        held_out=held_out,
+        data_text=text,
+        within=limits_of(within),
+        hidden=hidden,
+        training_on=training_on,
+        device=device,
+        store=TrainingStore(checkpoint),
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Candidates that are applied one after the other; created by `chain`.
+
+    Attributes:
+        candidates: The candidates.
+    """
+
+    candidates: tuple[Callable[..., Any], ...]
+
+    def __call__(self, model: nn.Module, module_name: str | None = None) -> nn.Module:
+        """Return the model after all changes, of one layer if its path is given."""
+        for candidate in self.candidates:
+            model = candidate(model) if module_name is None else candidate(model, module_name)
+        return model
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def text(self) -> str:
+        """Descriptions of the candidates."""
+        names = [
+            str(getattr(each, "text", None) or getattr(each, "__qualname__", repr(each))) for each in self.candidates
+        ]
+        return f"chain({', '.join(names)})"
+
+    def placed(self, on: Deployment, inputs: Any, threads: int | None) -> Chain:
+        """Return the chain for the machine and the inputs of a trade-off."""
+        return Chain(
+            tuple(each.placed(on, inputs, threads) if hasattr(each, "placed") else each for each in self.candidates)
+        )
+
+    @property
+    def cost(self) -> TrainingCost | None:
+        """Cost of the trainings in the last application; None without any."""
+        costs = [cost for each in self.candidates if (cost := getattr(each, "cost", None)) is not None]
+        return None if not costs else sum(costs[1:], start=costs[0])
+
+
+def chain(*candidates: Callable[..., Any]) -> Chain:
+    """Return a candidate that applies others one after the other: `chain(distilled(...), int8_weight_only())`.
+
+    Args:
+        *candidates: Ready-made candidates, or functions from a module to the changed one.
+
+    Raises:
+        TradeoffError: Fewer than two are given.
+        InputTypeError: One is not callable.
+    """
+    if len(candidates) < 2:  # noqa: PLR2004
+        raise TradeoffError(f"chain has {len(candidates)} candidates; expected two or more")
+    for each in candidates:
+        if not callable(each):
+            raise InputTypeError(f"chain has {shown(each)}; expected candidates")
+    return Chain(candidates)
 
 
 def _pruning(text: str, keep_masks: bool, change: Callable[[Any], object]) -> Candidate:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, InputTypeError
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, TradeoffRow
+from ..results.training_cost import TrainingCost
 from . import NotApplicableError, TradeoffError
+from .break_even import measured_break_even, predicted_break_even
 from .journal import Journal
 
 if TYPE_CHECKING:
@@ -58,7 +60,18 @@ class Steps:
     def row(self, name: str, candidate: Callable[..., Any], original: TradeoffRow) -> TradeoffRow:
         """Return the row of a candidate; if it fails, with its error."""
         row = self._row(name, candidate, said(candidate))
-        return replace(row, lost=lost(row.accuracy, original.accuracy, maximize=self.maximize))
+        row = replace(row, lost=lost(row.accuracy, original.accuracy, maximize=self.maximize))
+        if row.training_steps is None:
+            return row
+        predicted = predicted_break_even(row, original, self.on.machine.id)
+        measured = measured_break_even(row, original)
+        return replace(
+            row,
+            break_even_inferences=predicted.inferences,
+            break_even=predicted.text,
+            measured_break_even_inferences=measured.inferences,
+            measured_break_even=measured.text,
+        )
 
     def layer(self, name: str, path: str, candidate: Callable[..., Any], original: TradeoffRow) -> LayerSensitivity:
         """Return the figures of a candidate applied to one layer; if it fails, with its error."""
@@ -83,7 +96,9 @@ class Steps:
         figures: dict[str, Any] = {}
         doing = "applying it"
         try:
-            changed = module_of(candidate(self.make()))
+            placed = self._placed(candidate)
+            changed = module_of(placed(self.make()))
+            figures |= _trained(placed)
             # Cheap steps first; measuring is last because it casts the module.
             for what, step in (
                 ("predicting it", self._predict),
@@ -97,6 +112,15 @@ class Steps:
             return TradeoffRow(name, **figures, error=f"{doing}: {told(error)}")
         self.journal.add(name, "", text, figures)
         return TradeoffRow(name, **figures)
+
+    def _placed(self, candidate: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a candidate for this machine and these inputs, where it depends on them."""
+        placed = getattr(candidate, "placed", None)
+        if placed is None:
+            return candidate
+        threads = self.on.threads if self.measured is None else self.measured["threads"]
+        found: Callable[..., Any] = placed(self.on, self.inputs, threads)
+        return found
 
     def _predict(self, module: Any) -> dict[str, Any]:
         from ..predict.profile import profile
@@ -122,6 +146,23 @@ def lost(accuracy: float | None, original: float | None, *, maximize: bool) -> f
     if accuracy is None or original is None:
         return None
     return original - accuracy if maximize else accuracy - original
+
+
+def _trained(candidate: Any) -> dict[str, Any]:
+    """Return the cost of a candidate's training; nothing without one."""
+    cost = getattr(candidate, "cost", None)
+    if not isinstance(cost, TrainingCost):
+        return {}
+    return {
+        "training_steps": cost.steps,
+        "training_hardware": cost.hardware,
+        "training_s": cost.predicted_s,
+        "training_j": cost.predicted_j,
+        "training_usd": cost.predicted_usd,
+        "training_why_not": cost.why_not,
+        "measured_training_s": cost.measured_s,
+        "measured_training_j": cost.measured_j,
+    }
 
 
 def _unchanged(module: Any) -> Any:

@@ -47,6 +47,10 @@ def tradeoff_layout(result: Tradeoff) -> Layout:
         parts += [GAP, Note("Failed:", ALARM), Pairs([(name, str(error)) for name, error in failed])]
     if _pruned(result.rows):
         parts.append(Note(_STORED_ZEROS))
+    trained = [row for row in result.rows if row.training_steps is not None]
+    if trained:
+        parts += [GAP, Note("Training, and the inferences whose savings pay for it", ""), Table(_training(trained))]
+        parts += [Note(text) for text in _why_no_break_even(trained)]
     if result.layers:
         parts += [GAP, Note("Accuracy lost by changing one layer", ""), Table(_layer_columns(result))]
         wrong = [(f"{row.candidate} of {row.module}", str(row.error)) for row in result.layers if _failed(row)]
@@ -86,6 +90,41 @@ def _columns(result: Tradeoff) -> list[Column]:
             Column("rows", "zero", ["-" if row.zero_rows is None else str(row.zero_rows) for row in rows], spare=4),
         ]
     return columns
+
+
+def _training(rows: Sequence[TradeoffRow]) -> list[Column]:
+    """Return the columns of trained candidates: predicted and measured cost, and break-even."""
+    columns = [
+        Column("candidate", "", [row.name for row in rows], numeric=False, flexible=True),
+        Column("steps", "", [str(row.training_steps) for row in rows]),
+        *scaled_columns("predicted", "s", [row.training_s for row in rows]),
+        *scaled_columns("measured", "s", [row.measured_training_s for row in rows]),
+        *scaled_columns("predicted", "J", [row.training_j for row in rows], spare=2),
+        *scaled_columns("measured", "J", [row.measured_training_j for row in rows], spare=1),
+    ]
+    if any(row.training_usd is not None for row in rows):
+        columns.append(
+            Column("cost", "USD", ["-" if row.training_usd is None else significant(row.training_usd) for row in rows])
+        )
+    columns.append(Column("break-even", "predicted", [_inferences(row.break_even) for row in rows]))
+    if any(row.measured_s is not None for row in rows):
+        columns.append(Column("break-even", "measured", [_inferences(row.measured_break_even) for row in rows]))
+    return columns
+
+
+def _inferences(text: str) -> str:
+    """Return the number of a break-even, or the word for why there is none."""
+    return text.removesuffix(" inferences").removesuffix(" inference").partition(":")[0]
+
+
+def _why_no_break_even(rows: Sequence[TradeoffRow]) -> list[str]:
+    """Return the reasons of trainings that never pay, or of which it is unknown."""
+    found = []
+    for row in rows:
+        for what, text in (("predicted", row.break_even), ("measured", row.measured_break_even)):
+            if ":" in text and (what == "predicted" or row.measured_s is not None):
+                found.append(f"{row.name}, {what}: {text}.")
+    return found
 
 
 def scaled_columns(name: str, unit: str, values: Sequence[float | None], spare: int = 0) -> list[Column]:

@@ -36,6 +36,19 @@ class TradeoffRow:
         zero_rows: Output channels (rows of weights) that are wholly zero.
         unmodelled: Nodes of the forward that the prediction does not cover.
         error: The failure, in words; None without one.
+        training_steps: Steps of the candidate's training; None, like all below, for a candidate without one.
+        training_hardware: Machine of its predicted cost; empty if it is unknown.
+        training_s: Predicted seconds of the training.
+        training_j: Predicted joules; None if the machine's power is unknown.
+        training_usd: Predicted USD; None without a price.
+        training_why_not: The reason why the training has no predicted cost; empty if it has.
+        measured_training_s: Seconds of the training on this machine.
+        measured_training_j: Joules by its counter; None if none is readable.
+        break_even_inferences: Predicted number of inferences (forwards of the same inputs) whose savings pay for the
+            training, in USD if prices are known, else in seconds of one machine; None if it never pays, or is unknown.
+        break_even: The number or the reason why there is none, in words; empty without a training.
+        measured_break_even_inferences: The same of the measured seconds of training and inference.
+        measured_break_even: The same in words.
     """
 
     name: str
@@ -56,6 +69,18 @@ class TradeoffRow:
     zero_rows: int | None = None
     unmodelled: int = 0
     error: str | None = None
+    training_steps: int | None = None
+    training_hardware: str = ""
+    training_s: float | None = None
+    training_j: float | None = None
+    training_usd: float | None = None
+    training_why_not: str = ""
+    measured_training_s: float | None = None
+    measured_training_j: float | None = None
+    break_even_inferences: float | None = None
+    break_even: str = ""
+    measured_break_even_inferences: float | None = None
+    measured_break_even: str = ""
 
 
 @dataclass(frozen=True)

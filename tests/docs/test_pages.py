@@ -25,6 +25,7 @@ from pyinfercost.monitor import MonitorLog, export_workload, report_log
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.fleet_result import FLEET_LATENCIES
 from pyinfercost.results.serving_result import LATENCIES
+from pyinfercost.results.tradeoff import LayerSensitivity, Tradeoff, TradeoffRow
 
 pytestmark = pytest.mark.torch
 
@@ -227,6 +228,10 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["live_history"] = live_document()
     document |= monitor_documents(tmp_path)
     document |= sensitivity_documents()
+    layer = LayerSensitivity("half", "0", lost=0.1)
+    rows = (TradeoffRow("original"),)
+    compared = Tradeoff("Toy", "l4", "fp16", "eager", True, {"NAME": ""}, rows, (layer,))
+    document["tradeoff"] = compared.to_dict()
     named = keys_of_the_page()
     missing = set(keys_of(document)) - named
     assert not missing, f"docs/json.md does not say what these keys are: {sorted(missing)}"

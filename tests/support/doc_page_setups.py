@@ -109,6 +109,29 @@ def pruned_network() -> Names:
     return {"model": model, "graph": ic.capture(model, (names["x"],), dynamic={0: {0: "batch"}})}
 
 
+def distillation() -> Names:
+    """Return a perceptron that was trained for a moment, its data, and its accuracy on other rows."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+    x = torch.randn(1536, 64)
+    y = (x[:, :10] + 0.5 * x[:, 10:20].abs()).argmax(1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for rows in torch.arange(1280).repeat(4).split(64):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+
+    def accuracy(candidate: Any) -> float:
+        with torch.no_grad():
+            return float((candidate(x[1280:]).argmax(1) == y[1280:]).double().mean())
+
+    data = {"train_x": x[:1280], "train_y": y[:1280], "test_x": x[1280:]}
+    return {"model": model.eval(), "accuracy": accuracy, **data}
+
+
 def training() -> Names:
     """Return a model, batches, a loss and an optimizer, and write a machine's file, `this.toml`."""
     import torch

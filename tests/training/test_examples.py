@@ -31,6 +31,20 @@ EXAMPLES = ROOT / "examples"
             ["step 20 | cost/l4: latency"],
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            "distill_digits",
+            ["--epochs", "1", "--seconds", "0.01", "--hardware", "epyc-7742"],
+            ["sklearn", "torchao"],
+            ["Student within 25 % of the teacher's predicted latency: narrower(", "Break-even, measured: "],
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "distill_text",
+            ["--teacher-steps", "2", "--steps", "2", "--hardware", "epyc-7742"],
+            ["transformers", "torchao"],
+            ["Trained the teacher of four layers", "2 layers, hidden", "Front of loss and measured_s"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_example_runs(
