@@ -65,8 +65,8 @@ LEVELS = (
     {"predict"},
     {"sweeps", "measuring", "scan"},
     {"serving"},
-    {"report", "training", "advice", "fleets"},
-    {"monitor"},
+    {"report", "training", "fleets"},
+    {"monitor", "advice"},
     {"cli", "plots"},
     {"__init__", "__main__"},
 )
