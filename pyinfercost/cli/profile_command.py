@@ -61,9 +61,10 @@ def profile(
             raise click.UsageError("--trace needs --hardware or --measure; give one of them, such as --hardware l4")
         check_layout(form, sort, top, timed=timed, roofline=roofline)
         if measured:
-            if profiler.quantize is not None or profiler.kv_cache is not None:
+            if profiler.what_if.words:
                 raise click.UsageError(
-                    "--measure runs the model in its own formats; leave out --quantize and --kv-cache"
+                    "--measure runs the model in its own formats and widths; leave out --quantize, --prune, --kv-cache "
+                    "and --width"
                 )
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
         varied = varied_axes(vary, html=html, timed=timed)
