@@ -69,7 +69,13 @@ class Setup:
     @cached_property
     def placed(self) -> Deployment:
         """The deployment whose figures are predicted: under continuous load, where that is asked and known."""
-        return self.on.for_throughput() if self.continuous else self.on
+        if self.continuous or self.on.sustained is not None or self.on.hardware is None:
+            return self.on.for_throughput() if self.continuous else self.on
+        return self.on.replace(sustained=False)
+
+    def with_deployment(self, on: Deployment) -> Self:
+        """Return the setup on another deployment."""
+        return replace(self, on=on)
 
     def changed(self, change: Mapping[str, Any]) -> Self:
         """Return the setup with a change.
@@ -80,6 +86,8 @@ class Setup:
         Raises:
             InputError: A name is none of these, or the deployment refuses a value.
         """
+        if not change:
+            return self
         fields = {name: value for name, value in change.items() if name in OPTIONS}
         variant = {name: value for name, value in change.items() if name in VARIANT}
         sizes = {name.removeprefix(SIZES): value for name, value in change.items() if name.startswith(SIZES)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from ..results.estimate import Estimate
     from .case import Case, Outcome
     from .setups import Setup
 
@@ -16,11 +17,13 @@ class Option:
     """One way to apply a tactic to a setup.
 
     Attributes:
-        text: What to do, in words that complete "use ...": `"fp16"`, `"a batch of 32"`.
+        text: What to do, as a noun phrase: `"fp16"`, `"a batch of 32"`.
+        phrase: The same in a sentence, after the name of the model: `"in fp16"`, `"at a batch of 32"`; by default
+            `"with ..."`.
         change: The change of the setup, as in `Setup.changed`.
         risk: One of `results.advice.RISKS`; empty for that of the tactic.
         effort: One of `results.advice.EFFORTS`; empty for that of the tactic.
-        published: Key of the published range of accuracy, in `published.toml`; empty for that of the tactic.
+        published: Method in `published.toml` whose loss of accuracy applies; empty for that of the tactic.
         in_plan: Whether a plan may use it: not, if it changes the terms of a purchase.
         apply: Lines of code or settings that apply it.
         note: A condition to state; empty if there is none.
@@ -28,6 +31,7 @@ class Option:
 
     text: str
     change: Mapping[str, Any]
+    phrase: str = ""
     risk: str = ""
     effort: str = ""
     published: str = ""
@@ -65,11 +69,19 @@ class Options:
 
 @dataclass(frozen=True)
 class Tried:
-    """An option with its outcome, applied to the baseline alone."""
+    """An option that was applied to the baseline alone.
+
+    Attributes:
+        option: The option.
+        setup: The baseline with it.
+        outcome: The figures.
+        estimate: The estimate of the forward; None for another kind of setup.
+    """
 
     option: Option
     setup: Setup
     outcome: Outcome
+    estimate: Estimate | None = None
 
 
 class Tactic(Protocol):
@@ -81,7 +93,7 @@ class Tactic(Protocol):
         group: Tactics of one group exclude each other: they set the same things. Empty if there is no other.
         risk: The usual risk, one of `results.advice.RISKS`.
         effort: The usual effort, one of `results.advice.EFFORTS`.
-        published: Key of the published range of accuracy, in `published.toml`; empty if results do not change.
+        published: Method in `published.toml` whose loss of accuracy applies; empty if results do not change.
         needs: Of what setups it is: `"forward"`, or `"traffic"` for those that need a workload or traffic.
         buys: Whether it changes what is rented: the plan that keeps the machine leaves it out.
     """
@@ -97,13 +109,16 @@ class Tactic(Protocol):
 
     def options(self, setup: Setup, case: Case) -> Options:
         """Return the options of this tactic for a setup, without those that the setup has already."""
-        ...
+        return Options()
 
-    def why_not(self, tried: Tried | None, case: Case) -> str:
+    def why_not(self, tried: Tried, case: Case) -> str:
         """Return why the tactic does not help the baseline: the mechanism, with figures.
 
         Args:
-            tried: The best option that was evaluated; None if none can run, and the reasons of its refusals suffice.
+            tried: The best option that was evaluated.
             case: What is advised, with the outcome of the baseline.
+
+        Returns:
+            The reason; empty for the usual one, from the terms of the times before and after.
         """
-        ...
+        return ""

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from ..tactic import Tactic
+from .autocast import Autocast
+from .batch import Batch
+from .engine import EightBitEngine, Engine
 from .execution import Execution
+from .formats import ActivationFormats, CacheFormat, TwoFour, WeightFormats
 from .half_precision import HalfPrecision
+from .renting import Machine, Offer, Region, Terms
+from .shape import Width
+from .tf32 import TF32
+from .use_of_machine import Devices, Instances, Overlap
 
 TACTICS: tuple[Tactic, ...] = (
     HalfPrecision(),
+    Autocast(),
+    TF32(),
     Execution(),
+    Engine(),
+    EightBitEngine(),
+    Batch(),
+    WeightFormats(),
+    ActivationFormats(),
+    CacheFormat(),
+    TwoFour(),
+    Width(),
+    Instances(),
+    Overlap(),
+    Machine(),
+    Devices(),
+    Offer(),
+    Terms(),
+    Region(),
 )

@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...deployment.deployment import TORCH
-from ..tactic import Option, Options, Refusal, Tactic, Tried
+from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
 
-_CODE = {
-    "eager": "",
-    "compiled": "model = torch.compile(model)",
-    "reduce-overhead": 'model = torch.compile(model, mode="reduce-overhead")',
-    "cuda_graph": "with torch.cuda.graph(g := torch.cuda.CUDAGraph()): result = model(inputs)  # then g.replay()",
+_RECORDED = ("cuda_graph", "reduce-overhead")
+_WAYS = {
+    "compiled": ("compilation", "compiled", "model = torch.compile(model)"),
+    "reduce-overhead": (
+        "compilation with CUDA graphs",
+        "compiled with CUDA graphs",
+        'model = torch.compile(model, mode="reduce-overhead")',
+    ),
+    "cuda_graph": (
+        "CUDA graphs",
+        "with CUDA graphs",
+        "graph = torch.cuda.CUDAGraph()\nwith torch.cuda.graph(graph):\n    result = model(inputs)\n"
+        "graph.replay()  # after inputs.copy_(new)",
+    ),
 }
-_TEXTS = {"cuda_graph": "CUDA graphs", "reduce-overhead": "compiled, with CUDA graphs"}
 
 
 class Execution(Tactic):
@@ -25,26 +33,23 @@ class Execution(Tactic):
 
     name = "execution"
     title = "compilation and CUDA graphs"
-    group = "execution"
     effort = "code"
 
     def options(self, setup: Setup, case: Case) -> Options:
-        """Offer the other executions of torch; graphs are recorded on GPUs only."""
+        """Offer the other executions of torch; graphs are recorded on GPUs of NVIDIA and AMD only."""
         on = setup.placed
         if on.engine != TORCH:
             return Options((), [Refusal(text="torch.compile", why=f"engine {on.engine} fuses its kernels itself")])
         found, refused = [], []
-        for name, code in _CODE.items():
-            if name == on.execution or not code:
+        for name, (text, phrase, code) in _WAYS.items():
+            if name == on.execution:
                 continue
-            if name in ("cuda_graph", "reduce-overhead") and on.machine.kind != "gpu":
+            if name in _RECORDED and not on.machine.family.startswith(("nvidia", "amd")):
                 refused.append(
-                    Refusal(text=_TEXTS[name], why=f"graphs are recorded on GPUs, and {on.hardware} is none")
+                    Refusal(text=text, why=f"they are recorded on GPUs with CUDA or ROCm, not on {on.machine.id}")
                 )
                 continue
-            found.append(Option(text=_TEXTS.get(name, name), change={"execution": name}, apply=code))
+            if name == "compiled" and on.execution == "reduce-overhead":
+                continue  # a step back
+            found.append(Option(text=text, phrase=phrase, change={"execution": name}, apply=code))
         return Options(found, refused)
-
-    def why_not(self, tried: Tried | None, case: Case) -> str:
-        """Name what launches take."""
-        return ""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..tactic import Option, Options, Refusal, Tactic, Tried
+from ...hardware.dtypes import CORE_DTYPES
+from ..facts import weight_dtype
+from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
 
-_TORCH = {"fp16": "float16", "bf16": "bfloat16"}
+_NAMES = ("fp16", "bf16")
 
 
 class HalfPrecision(Tactic):
@@ -20,23 +22,20 @@ class HalfPrecision(Tactic):
     title = "half precision"
     group = "precision"
     risk = "rounding"
-    effort = "setting"
-    published = "half_precision"
 
     def options(self, setup: Setup, case: Case) -> Options:
-        """Offer what the machine has an engine for."""
-        machine = setup.placed.machine
+        """Offer the 16-bit floats that the machine computes with."""
+        machine, precision = setup.placed.machine, setup.on.precision
+        stored = weight_dtype(case.graphs.open(setup.variant))
+        if precision in (*_NAMES, "int8", "fp8") or (precision == "native" and stored in _NAMES):
+            has = precision if precision != "native" else stored
+            return Options((), [Refusal(text="fp16 or bf16", why=f"the model runs in {has} already")])
         found, refused = [], []
-        for name, dtype in _TORCH.items():
-            if setup.on.precision == name:
-                continue
+        for name in _NAMES:
+            dtype = CORE_DTYPES[name]
             if dtype not in machine.matrix_flop_per_s and dtype not in machine.vector_flop_per_s:
                 refused.append(Refusal(text=name, why=f"{machine.id} has no engine for {name}"))
                 continue
             code = f"model = model.to(torch.{dtype}); inputs = inputs.to(torch.{dtype})"
-            found.append(Option(text=name, change={"precision": name}, apply=code))
+            found.append(Option(text=name, phrase=f"in {name}", change={"precision": name}, published=name, apply=code))
         return Options(found, refused)
-
-    def why_not(self, tried: Tried | None, case: Case) -> str:
-        """Name what bounds the baseline."""
-        return ""

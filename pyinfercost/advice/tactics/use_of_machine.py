@@ -1,0 +1,100 @@
+"""Use of the machine: copies side by side on a CPU, fewer devices, copies of inputs that overlap the forward."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...deployment import transfer_text
+from ..tactic import Option, Options, Refusal, Tactic
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..setups import Setup
+
+_COPIES = (2, 4, 7, 8, 14, 16, 28, 32, 48, 64, 96, 128)
+
+
+class Instances(Tactic):
+    """Copies of the model side by side on one CPU, because a small batch does not fill its cores."""
+
+    name = "instances"
+    title = "copies on one CPU"
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer numbers of copies that have at least one core each."""
+        on = setup.on
+        if setup.placed.machine.kind != "cpu":
+            return Options((), [Refusal(text=self.title, why=f"{setup.placed.machine.id} is no CPU")])
+        if on.devices > 1 or on.layout is not None:
+            return Options((), [Refusal(text=self.title, why="the model lies on several devices")])
+        cores = int(setup.placed.machine.cores * on.instances)
+        found = []
+        for copies in (1, *_COPIES):
+            if copies == on.instances or copies > cores or (on.threads is not None and on.threads * copies > cores):
+                continue
+            threads = max(1, cores // copies)
+            found.append(
+                Option(
+                    text=f"{copies} copies on the CPU" if copies > 1 else "one copy on the CPU",
+                    phrase=f"in {copies} processes" if copies > 1 else "in one process",
+                    change={"instances": copies},
+                    apply=f"{copies} processes with torch.set_num_threads({threads}) each, pinned to their cores",
+                )
+            )
+        return Options(found)
+
+
+class Devices(Tactic):
+    """Fewer devices, or products that several devices share."""
+
+    name = "devices"
+    title = "the number of devices"
+    buys = True
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer fewer devices, and tensor parallelism where it can lower the latency."""
+        on = setup.on
+        found = []
+        if on.devices > 1:
+            for devices in (1, *(n for n in (2, 4, 8) if n < on.devices)):
+                change = {"devices": devices, "layout": None} if on.layout is None else {
+                    "devices": 1, "layout": None if devices == 1 else f"tensor={devices}"}  # fmt: skip
+                text = "one device" if devices == 1 else f"{devices} devices"
+                found.append(Option(text=text, phrase=f"on {text}", change=change))
+        if on.layout is None and on.devices == 1 and setup.placed.machine.kind == "gpu":
+            in_plan = case.objective == "latency_s" or not case.is_within_limits(case.outcome)
+            found += [
+                Option(
+                    text=f"{count} devices that share each product",
+                    phrase=f"on {count} devices",
+                    change={"layout": f"tensor={count}"},
+                    in_plan=in_plan,
+                    note=f"{count} devices are paid for",
+                )
+                for count in (2, 4, 8)
+            ]
+        why = f"there is one {setup.placed.machine.id}, which is no GPU"
+        return Options(found, () if found else [Refusal(text="other devices", why=why)])
+
+
+class Overlap(Tactic):
+    """Pinned memory, and copies of the next batch during the forward."""
+
+    name = "overlap"
+    title = "overlapped copies"
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer it where copies are part of the cost."""
+        on = setup.on
+        if on.transfer is None:
+            return Options((), [Refusal(text=self.title, why="copies are no part of the cost here; see --transfer")])
+        terms = on.data_transfer
+        if terms.overlapped and terms.memory == "pinned":
+            return Options((), [Refusal(text=self.title, why="copies overlap already")])
+        better = transfer_text(replace(terms, memory="pinned", overlapped=True))
+        code = 'inputs.pin_memory().to("cuda", non_blocking=True) on a stream of its own'
+        return Options([Option(text="pinned, overlapped copies", change={"transfer": better}, apply=code)])
