@@ -5,25 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..results.advice import AccuracyNote
+from .facts import family_of
 from .published import NOT_MEASURED, losses
 
 if TYPE_CHECKING:
+    from .case import Case
+    from .combining import Choice
     from .published import PublishedLoss
 
-_UNCHANGED = "unchanged, up to the order of sums"
+_UNCHANGED = {
+    "none": "unchanged, up to the order of sums",
+    "rounding": "unmeasured; results change by the rounding of products",
+}
 _UNKNOWN = "unmeasured, and nothing published is known here"
+
+
+def accuracy_note(choice: Choice, case: Case) -> AccuracyNote:
+    """Return what is known about the accuracy that an option costs."""
+    method = choice.option.published or choice.tactic.published
+    if not method and choice.risk in _UNCHANGED:
+        return AccuracyNote(text=_UNCHANGED[choice.risk])
+    return published_note(method, family_of(case.graph, case.model))
 
 
 def published_note(method: str, family: str) -> AccuracyNote:
     """Return what was published about a method.
 
     Args:
-        method: As in `losses`; empty for a change that leaves results as they are.
+        method: As in `losses`.
         family: Family of the model.
     """
-    if not method:
-        return AccuracyNote(text=_UNCHANGED)
-    known = losses(method, family)
+    known = losses(method, family) if method else ()
     ranged = [loss for loss in known if loss.low is not None and loss.high is not None]
     if not ranged:
         return AccuracyNote(text=_words(known[0]), source=known[0].source) if known else AccuracyNote(text=_UNKNOWN)

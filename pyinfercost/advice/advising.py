@@ -9,28 +9,20 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from .._checks import ANY_AMOUNT, number, shown
 from ..deployment import Deployment, UnpricedError, deployment_of, offers
-from ..errors import Error, InputError, InputTypeError
+from ..errors import InputError, InputTypeError
 from ..results.advice import (
     OBJECTIVES,
     RISKS,
     Advice,
-    AdvicePlan,
-    AdviceRow,
-    AdviceStep,
-    AdvisedSetup,
-    Unhelpful,
 )
-from ..sources.sizes import batch_name, bind_sizes, call_sizes
-from .accuracy import published_note
-from .case import Case, Outcome
-from .combining import TOLERANCE, Choice, Choices, best_combinations
+from ..sources.sizes import bind_sizes, call_sizes
+from .answering import answer
+from .case import Case
+from .combining import best_combinations
 from .evaluating import ForwardEvaluator
-from .facts import family_of
 from .graphs import ModelGraphs
-from .reasons import reason
-from .sentences import sentence_of
-from .setups import VARIANT, Setup, Variant
-from .tactic import Option, Tactic, Tried
+from .setups import Setup, Variant
+from .tactic import Tactic
 from .tactics import TACTICS
 
 if TYPE_CHECKING:
@@ -155,7 +147,8 @@ def advise(
         terms=terms,
         evaluator=evaluator,
     )
-    return _advice(case, tactics, notes, progress)
+    forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
+    return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress))
 
 
 _NEEDS = {
@@ -217,9 +210,7 @@ def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[De
         else:
             price = on.device_price
             if price is not None:
-                notes.append(
-                    f"the price is assumed: {price.usd_per_h:.4g} USD/h, {price.text}, the cheapest known; give your own"
-                )
+                notes.append(f"no price was given: {price.text}, the cheapest known of {on.machine.id}, is assumed")
     return on, objective or (_MONEY if on.price is not None else "latency_s")
 
 
@@ -274,259 +265,3 @@ def _title(name: str) -> str:
         rest = name
     rest = rest.removesuffix("/config.json").removesuffix(".json")
     return rest.rpartition("/")[2] or name
-
-
-# ---- rows ------------------------------------------------------------------------------------------------------------
-
-
-def _advice(
-    case: Case, tactics: tuple[Tactic, ...], notes: list[str], progress: Callable[[int, int], None] | None
-) -> Advice:
-    forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
-    rows, unhelpful = _rows(case, forward)
-    best, here = best_combinations(case, forward, progress)
-    plans = {}
-    for combination in (best, here):
-        if combination is not None and combination.choices and combination.setup.key not in plans:
-            plans[combination.setup.key] = _plan(case, combination.choices, combination.setup)
-    found = [None if each is None else plans.get(each.setup.key) for each in (best, here)]
-    whole, stays = (_worth(case, each) for each in found)
-    most = max((each[0].saving_share for each in found if each is not None), default=0.0)
-    steps, outcome = (whole[1], whole[2]) if whole is not None else ((), None)
-    evaluator: Any = case.evaluator
-    return Advice(
-        model=case.model or case.title,
-        sentence=sentence_of(case, steps, outcome, most),
-        objective=case.objective,
-        risk=case.risk,
-        limits=dict(case.limits),
-        baseline=advised(case, case.baseline, case.outcome, text=describe(case, case.baseline, ())),
-        within_limits=case.is_within_limits(case.outcome),
-        rows=rows,
-        best=None if whole is None else whole[0],
-        here=None if stays is None else stays[0],
-        unhelpful=unhelpful,
-        comparison=(),
-        setups=evaluator.evaluated,
-        notes=tuple(notes),
-    )
-
-
-Planned = tuple[AdvicePlan, Choices, Outcome]
-
-
-def _worth(case: Case, plan: Planned | None) -> Planned | None:
-    """Return a plan if it saves enough, or makes a setup allowed that is not."""
-    if plan is None or (plan[0].saving_share < NOTABLE and case.is_within_limits(case.outcome)):
-        return None
-    return plan
-
-
-def _rows(case: Case, tactics: tuple[Tactic, ...]) -> tuple[tuple[AdviceRow, ...], tuple[Unhelpful, ...]]:
-    """Return the tactics that help the baseline alone, best first, and the others with reasons."""
-    tried: list[tuple[Tactic, Option, Setup]] = []
-    refused: dict[str, list[str]] = {}
-    for tactic in tactics:
-        offered = tactic.options(case.baseline, case)
-        refused[tactic.name] = [f"{each.text}: {each.why}" for each in offered.refused]
-        for option in offered.found:
-            try:
-                tried.append((tactic, option, case.baseline.changed(option.change)))
-            except Error as error:
-                refused[tactic.name].append(f"{option.text}: {error}")
-    outcomes = case.evaluator.outcomes([setup for _, _, setup in tried])
-    rows, unhelpful = [], []
-    for tactic in tactics:
-        known = [
-            (option, setup, outcome)
-            for (owner, option, setup), outcome in zip(tried, outcomes, strict=True)
-            if owner is tactic
-        ]
-        ran = []
-        for option, setup, outcome in known:
-            obstacle = case.cannot_run(setup, outcome)
-            if obstacle is not None and (case.is_within_limits(case.outcome) or obstacle.of_engine or outcome.error):
-                refused[tactic.name].append(f"{option.text}: {obstacle.why}")
-            else:
-                ran.append((option, setup, outcome))
-        # A baseline that breaks a limit may be helped by steps that do not satisfy it alone.
-        within = [each for each in ran if case.is_within_limits(each[2])]
-        candidates = within or ([] if case.is_within_limits(case.outcome) else ran)
-        if not candidates:
-            why = "; ".join(dict.fromkeys(refused[tactic.name])) if not ran else _over_limits(case, ran)
-            unhelpful.append(Unhelpful(tactic=tactic.name, title=tactic.title, why=why or "it has nothing to change"))
-            continue
-        option, setup, _ = _least(case, candidates)
-        outcome, estimate = case.evaluator.exact(setup)
-        saving = case.saving(outcome)
-        if saving < NOTABLE:
-            attempt = Tried(option, setup, outcome, estimate)
-            why = tactic.why_not(attempt, case) or reason(attempt, case) or "the figures do not change"
-            unhelpful.append(
-                Unhelpful(tactic=tactic.name, title=tactic.title, why=why, option=option.text, saving_share=saving)
-            )
-            continue
-        rows.append(_row(case, Choice(tactic, option), setup, outcome))
-    return tuple(sorted(rows, key=lambda row: -row.saving_share)), tuple(unhelpful)
-
-
-def _least(case: Case, candidates: list[tuple[Option, Setup, Outcome]]) -> tuple[Option, Setup, Outcome]:
-    """Return the option of least objective; of nearly equal ones that of least latency."""
-    least = min(outcome.value(case.objective) for _, _, outcome in candidates)
-    near = [each for each in candidates if each[2].value(case.objective) <= least * (1 + TOLERANCE)]
-    return min(near or candidates, key=lambda each: each[2].value("latency_s"))
-
-
-def _over_limits(case: Case, ran: list[tuple[Option, Setup, Outcome]]) -> str:
-    option, _, outcome = _least(case, ran)
-    broken = [
-        f"{name} would be {outcome.value(name):.4g}, and at most {most:.4g} is allowed"
-        for name, most in case.limits.items()
-        if outcome.value(name) > most
-    ]
-    return f"{option.text}: {'; '.join(broken)}" if broken else f"{option.text}: it does not fit the memory"
-
-
-def _row(case: Case, choice: Choice, setup: Setup, outcome: Outcome) -> AdviceRow:
-    tactic, option = choice
-    saving, low, high = savings(case, setup, outcome)
-    return AdviceRow(
-        tactic=tactic.name,
-        title=tactic.title,
-        option=option.text,
-        group=tactic.group,
-        setup=advised(case, setup, outcome, text=describe(case, setup, (choice,))),
-        saving_share=saving,
-        saving_low_share=low,
-        saving_high_share=high,
-        risk=choice.risk,
-        effort=choice.effort,
-        accuracy=published_note(option.published or tactic.published, family_of(case.graph, case.model)),
-        within_limits=case.is_within_limits(outcome),
-        in_plan=option.in_plan and RISKS.index(choice.risk) <= RISKS.index(case.risk),
-        apply=option.apply,
-        note=option.note,
-    )
-
-
-def savings(case: Case, setup: Setup, outcome: Outcome) -> tuple[float, float, float]:
-    """Return the saving of an outcome, and its least and greatest value within the bands.
-
-    The relative errors of both setups are taken as independent and added in squares; they usually have the same sign,
-    so that the range is a wide one. A setup with the same forward, such as one at another price, has the same error.
-    """
-    ratio = 1 - case.saving(outcome)
-    spread = 0.0 if _same_forward(case.baseline, setup) else (case.outcome.spread**2 + outcome.spread**2) ** 0.5
-    return 1 - ratio, 1 - ratio * (1 + spread), 1 - ratio / (1 + spread)
-
-
-def _same_forward(one: Setup, other: Setup) -> bool:
-    fields = ("precision", "engine", "serving", "execution", "threads", "instances", "devices", "layout")
-    same = all(getattr(one.placed, name) == getattr(other.placed, name) for name in fields)
-    machines = one.placed.machine, other.placed.machine
-    return same and machines[0].name == machines[1].name and (one.variant, one.sizes) == (other.variant, other.sizes)
-
-
-# ---- plans -----------------------------------------------------------------------------------------------------------
-
-
-def _plan(case: Case, choices: Choices, setup: Setup) -> Planned:
-    """Return a combination as a plan: its steps in order, each evaluated together with those before it."""
-    ordered = _ordered(case, choices)
-    steps: list[AdviceStep] = []
-    done: Choices = ()
-    saved = 0.0
-    outcome, at = case.outcome, case.baseline
-    for choice in ordered:
-        done = (*done, choice)
-        at = setup if len(done) == len(ordered) else _applied(case, done)
-        outcome, _ = case.evaluator.exact(at)
-        share = case.saving(outcome)
-        steps.append(
-            AdviceStep(
-                tactic=choice.tactic.name,
-                option=choice.option.text,
-                setup=advised(case, at, outcome, text=describe(case, at, done)),
-                adds_share=share - saved,
-                saving_share=share,
-                risk=choice.risk,
-                effort=choice.effort,
-                apply=choice.option.apply,
-            )
-        )
-        saved = share
-    saving, low, high = savings(case, at, outcome)
-    plan = AdvicePlan(
-        steps=tuple(steps),
-        setup=steps[-1].setup,
-        saving_share=saving,
-        saving_low_share=low,
-        saving_high_share=high,
-        risk=max((step.risk for step in steps), key=RISKS.index),
-    )
-    return plan, ordered, outcome
-
-
-def _applied(case: Case, choices: Choices) -> Setup:
-    change = {name: value for choice in choices for name, value in choice.option.change.items()}
-    return case.baseline.changed(change)
-
-
-def _ordered(case: Case, choices: Choices) -> Choices:
-    """Return options in the order of a plan: next the one that saves most, what is rented last; each step can run."""
-    done: Choices = ()
-    left = list(choices)
-    while left:
-        trials = []
-        for choice in left:
-            try:
-                setup = _applied(case, (*done, choice))
-            except Error:
-                continue
-            outcome = case.evaluator.outcomes([setup])[0]
-            if case.cannot_run(setup, outcome) is None:
-                trials.append((choice.tactic.buys, outcome.value(case.objective), len(trials), choice))
-        chosen = min(trials)[3] if trials else left[0]
-        done = (*done, chosen)
-        left.remove(chosen)
-    return done
-
-
-# ---- setups in words -------------------------------------------------------------------------------------------------
-
-
-def advised(case: Case, setup: Setup, outcome: Outcome, *, text: str) -> AdvisedSetup:
-    """Return a setup with its figures, its command and its code."""
-    return AdvisedSetup(
-        text=text,
-        figures=dict(outcome.figures),
-        evidence=outcome.evidence,
-        command=setup.command(case.model),
-        code=setup.code(case.model),
-        settings=_settings(case.baseline, setup),
-    )
-
-
-def _settings(baseline: Setup, setup: Setup) -> dict[str, Any]:
-    """Return what differs from the baseline, as JSON values."""
-    from .setups import deployment_settings
-
-    old, new = (deployment_settings(each.placed) for each in (baseline, setup))
-    found: dict[str, Any] = {name: new.get(name) for name in {**old, **new} if old.get(name) != new.get(name)}
-    found |= {name: size for name, size in setup.sizes.items() if baseline.sizes.get(name) != size}
-    found |= {
-        name: getattr(setup.variant, name)
-        for name in VARIANT
-        if getattr(setup.variant, name) != getattr(baseline.variant, name)
-    }
-    return {name: value if isinstance(value, (int, float, str)) else str(value) for name, value in found.items()}
-
-
-def describe(case: Case, setup: Setup, choices: Choices) -> str:
-    """Return a setup in words."""
-    if choices:
-        return ", ".join(choice.option.text for choice in choices)
-    on = setup.placed
-    batch = batch_name(case.graphs.open(setup.variant))
-    size = [f"batch {setup.sizes[batch]}"] if batch in setup.sizes else []
-    return ", ".join([on.precision, on.execution, *size, f"on {on.machine.id}"])

@@ -58,7 +58,13 @@ class Obstacle:
 
 
 class Evaluator(Protocol):
-    """Predicts the figures of setups: of a forward, of a server, or of a fleet."""
+    """Predicts the figures of setups: of a forward, of a server, or of a fleet.
+
+    Attributes:
+        evaluated: Number of setups that were evaluated.
+    """
+
+    evaluated: int
 
     def outcomes(self, setups: Sequence[Setup]) -> list[Outcome]:
         """Return the outcome of each setup; one that cannot run has an `error`."""

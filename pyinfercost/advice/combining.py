@@ -102,7 +102,7 @@ def allowed_choices(tactic: Tactic, setup: Setup, case: Case) -> list[Choice]:
 
 
 def joined(choices: Sequence[Choice]) -> dict[str, Any] | None:
-    """Return the change that some options make together; None if two of them set the same thing, or exclude each other."""
+    """Return the change that some options make together; None if two of them exclude each other."""
     change: dict[str, Any] = {}
     groups = [choice.tactic.group for choice in choices if choice.tactic.group]
     if len(set(groups)) < len(groups):

@@ -95,7 +95,7 @@ class ForwardEvaluator:
                 return [Outcome(error=str(error))]
             half = len(setups) // 2
             return [*self._of_variant(setups[:half]), *self._of_variant(setups[half:])]
-        return [_outcome(swept, row) for row in range(len(setups))]
+        return _outcomes(swept)
 
     def grid(
         self,
@@ -170,17 +170,18 @@ def outcome_of(estimate: Estimate) -> Outcome:
     )
 
 
-def _outcome(swept: Sweep, row: int) -> Outcome:
-    point = swept.row(row)
-    figures = {name: _number(point.get(name)) for name in FIGURES}
-    latency_s = figures["latency_s"] or 0.0
-    return Outcome(
-        figures,
-        point["evidence"],
-        fits=bool(point["fits_in_memory"]),
-        emulated_by=point["emulated_by"],
-        spread=(figures["latency_high_s"] or 0.0) / latency_s - 1 if latency_s > 0 else 0.0,
-    )
+def _outcomes(swept: Sweep) -> list[Outcome]:
+    """Return the outcomes of all points of a sweep."""
+    known = {name: swept[name].tolist() if name in swept.data else [None] * len(swept) for name in FIGURES}
+    found = []
+    for row, (evidence, fits, emulated) in enumerate(
+        zip(swept["evidence"].tolist(), swept["fits_in_memory"].tolist(), swept["emulated_by"].tolist(), strict=True)
+    ):
+        figures = {name: _number(column[row]) for name, column in known.items()}
+        latency_s = figures["latency_s"] or 0.0
+        spread = (figures["latency_high_s"] or 0.0) / latency_s - 1 if latency_s > 0 else 0.0
+        found.append(Outcome(figures, evidence, fits=fits, emulated_by=emulated, spread=spread))
+    return found
 
 
 def _number(value: Any) -> float | int | None:

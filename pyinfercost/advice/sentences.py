@@ -6,40 +6,56 @@ from collections.abc import Sequence
 from math import floor, log10
 from typing import TYPE_CHECKING
 
-from ..results.units import quantity
 from .facts import items_word
+from .tactics import TACTICS
 
 if TYPE_CHECKING:
     from .case import Case, Outcome
-    from .combining import Choices
+    from .planning import Planned
 
 _MILLION = 1_000_000
 _DIGITS = 2
+_PREFIXES = {0: "", -3: "m", -6: "u", -9: "n"}
 
 
-def sentence_of(case: Case, choices: Choices, outcome: Outcome | None, most: float) -> str:
-    """Return what the model costs, and what it costs with a plan.
+def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: float) -> str:
+    """Return what the model costs, and what it costs with a plan, without a full stop.
 
     Args:
         case: What is advised.
-        choices: The options of the plan, in order.
-        outcome: The outcome of the plan; None if there is none.
+        best: The best plan.
+        here: The best plan that rents nothing else.
         most: The greatest saving that was found.
     """
     start = f"{case.title} on {place_of(case)} {_verb(case)} {amount_of(case, case.outcome)}"
-    if outcome is None:
-        least = max(most, 0.0)
-        tried = f"nothing that was tried saves more than {100 * least:.1f} %"
+    if not case.is_within_limits(case.outcome):
+        start += f", which {_broken(case)}"
+    first = here or best
+    if first is None:
         if not case.is_within_limits(case.outcome):
-            return f"{start}, which {_broken(case)}; nothing that was tried satisfies that"
-        return f"{start}, and {tried}"
-    saved = f"{100 * case.saving(outcome):.0f} % less"
+            return f"{start}; nothing that was tried satisfies that"
+        return f"{start}, and nothing that was tried saves more than {100 * max(most, 0.0):.1f} %"
+    sentence = f"{start}; {_plan_words(case, first)}"
+    if best is None or best is first:
+        return sentence
+    return f"{sentence}; {_phrases(best)}: {amount_of(case, best.outcome, brief=True)}"
+
+
+def _plan_words(case: Case, plan: Planned) -> str:
+    outcome = plan.outcome
+    saving = case.saving(outcome)
+    saved = f"{100 * abs(saving):.0f} % {'less' if saving >= 0 else 'more'}"
+    words = f"{_phrases(plan)} it {_verb(case)} {amount_of(case, outcome, brief=True)}, {saved}"
     old_s, new_s = case.outcome.value("latency_s"), outcome.value("latency_s")
-    phrases = joined([choice.option.phrase or f"with {choice.option.text}" for choice in choices])
     if case.objective == "latency_s":
-        return f"{start}; {phrases} it {_verb(case)} {amount_of(case, outcome)}, {saved}"
-    times = f", at {short(new_s, 's')} instead of {short(old_s, 's')}" if new_s != old_s else ", as fast as before"
-    return f"{start}; {phrases} it {_verb(case)} {amount_of(case, outcome)}, {saved}{times}"
+        return words
+    return f"{words}, at {short(new_s, 's')} instead of {short(old_s, 's')}" if new_s != old_s else words
+
+
+def _phrases(plan: Planned) -> str:
+    order = {tactic.name: place for place, tactic in enumerate(TACTICS)}
+    choices = sorted(plan.choices, key=lambda choice: order.get(choice.tactic.name, len(order)))
+    return joined([choice.option.phrase or f"with {choice.option.text}" for choice in choices])
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -59,24 +75,27 @@ def _verb(case: Case) -> str:
     return {"latency_s": "takes", "energy_per_item_j": "takes", "carbon_g": "emits"}.get(case.objective, "costs")
 
 
-def amount_of(case: Case, outcome: Outcome) -> str:
-    """Return the objective of an outcome with its unit, per million items where it is of one."""
+def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
+    """Return the objective of an outcome with its unit.
+
+    Args:
+        case: What is advised.
+        outcome: The outcome.
+        brief: Leave out what the unit refers to, which was said before.
+    """
     value = outcome.value(case.objective)
+    word = items_word(case.graph)
     if case.objective == "latency_s":
-        return f"{short(value, 's')} for a forward"
-    if case.objective == "cost_usd":
-        tokens = outcome.figures.get("usd_per_million_tokens")
-        word = items_word(case.graph)
-        if tokens is not None:
-            return f"{_short(tokens)} USD per million tokens"
-        return f"{_short(value * _MILLION)} USD per million {word}"
-    if case.objective == "usd_per_million_tokens":
-        return f"{_short(value)} USD per million tokens"
+        return short(value, "s") + ("" if brief else " for a forward")
+    if case.objective == "energy_per_item_j":
+        return short(value, "J") + ("" if brief else " an item")
+    if case.objective == "carbon_g":
+        return short(value * _MILLION, "g") + ("" if brief else f" of CO2 per million {word}")
     if case.objective == "usd_per_month":
         return f"{_short(value)} USD a month"
-    if case.objective == "energy_per_item_j":
-        return f"{short(value, 'J')} an item"
-    return f"{short(value * _MILLION, 'g')} of CO2 per million {items_word(case.graph)}"
+    tokens = outcome.figures.get("usd_per_million_tokens")
+    of_million = value * _MILLION if case.objective == "cost_usd" else value
+    return f"{_short(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")
 
 
 def _broken(case: Case) -> str:
@@ -88,7 +107,10 @@ def _broken(case: Case) -> str:
 
 def short(value: float, unit: str) -> str:
     """Return a figure with two significant digits and its unit: `5.3 ms`."""
-    return quantity(float(f"{value:.{_DIGITS}g}"), unit) if value else f"0 {unit}"
+    if value <= 0:
+        return f"0 {unit}"
+    power = max(-9, min(0, 3 * floor(log10(value) / 3)))
+    return f"{_short(value / 10.0**power)} {_PREFIXES[power]}{unit}"
 
 
 def _short(value: float) -> str:

@@ -24,8 +24,8 @@ _TORCHAO = {
     "fp8_dynamic": "Float8DynamicActivationFloat8WeightConfig()",
 }
 _NEEDS = {"int8_dynamic": "int8", "fp8_dynamic": "fp8", "fp8_wo": "fp8"}
-"""Format -> dtype for which the machine needs an engine. Formats of weights alone are read as they are and multiplied in
-16 bits, except that kernels for fp8 exist where there is an engine for it."""
+"""Format -> dtype for which the machine needs an engine. Other formats are multiplied in 16 bits; kernels that read
+weights of fp8 exist where there is an engine for it."""
 
 _ENGINES = {
     "vllm": {"int4_wo": "awq", "fp8_dynamic": "fp8", "int8_dynamic": "compressed-tensors"},
@@ -122,7 +122,7 @@ class CacheFormat(Tactic):
         """Offer fp8 and int8 for the caches of language models."""
         graph, machine = case.graphs.open(setup.variant), setup.placed.machine
         if not generates(graph):
-            return Options((), [Refusal(text=self.title, why="the model has no KV cache")])
+            return Options()
         if setup.variant.kv_cache:
             return Options((), [Refusal(text=self.title, why=f"it is in {setup.variant.kv_cache} already")])
         found, refused = [], []

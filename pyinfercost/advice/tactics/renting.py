@@ -64,7 +64,7 @@ class Terms(Tactic):
         """Offer the cheapest offers on other terms; they are listed and no part of a plan."""
         price, machine = setup.on.device_price, setup.placed.machine.id
         if price is None or case.objective not in _MONEY:
-            return Options((), [Refusal(text="spot", why="no price is part of the objective")])
+            return Options()
         found, refused = [], []
         for terms in TERMS:
             if price.terms in (terms, "purchase"):
@@ -94,9 +94,9 @@ class Offer(Tactic):
 
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer the cheapest one of the catalog."""
-        price, machine = setup.on.device_price, setup.placed.machine.id
+        price = setup.on.device_price
         if price is None or case.objective not in _MONEY:
-            return Options((), [Refusal(text="another offer", why="no price is part of the objective")])
+            return Options()
         terms = price.terms if price.terms in TERMS else "on-demand"
         if setup.on.price == terms:
             return Options((), [Refusal(text="another offer", why=f"{price.text} is the cheapest known one")])
@@ -121,7 +121,7 @@ class Region(Tactic):
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer the regions of the same cloud, or all countries, if carbon is the objective."""
         if case.objective != "carbon_g":
-            return Options((), [Refusal(text="another region", why="carbon is not the objective")])
+            return Options()
         price, own = setup.on.device_price, setup.on.place
         cloud = price.cloud if price is not None else ""
         known = [name for name in places() if (name.startswith(f"{cloud}/") if cloud else "/" not in name)]

@@ -26,7 +26,7 @@ class Instances(Tactic):
         """Offer numbers of copies that have at least one core each."""
         on = setup.on
         if setup.placed.machine.kind != "cpu":
-            return Options((), [Refusal(text=self.title, why=f"{setup.placed.machine.id} is no CPU")])
+            return Options()
         if on.devices > 1 or on.layout is not None:
             return Options((), [Refusal(text=self.title, why="the model lies on several devices")])
         cores = int(setup.placed.machine.cores * on.instances)
@@ -76,8 +76,7 @@ class Devices(Tactic):
                 )
                 for count in (2, 4, 8)
             ]
-        why = f"there is one {setup.placed.machine.id}, which is no GPU"
-        return Options(found, () if found else [Refusal(text="other devices", why=why)])
+        return Options(found)
 
 
 class Overlap(Tactic):
@@ -91,7 +90,7 @@ class Overlap(Tactic):
         """Offer it where copies are part of the cost."""
         on = setup.on
         if on.transfer is None:
-            return Options((), [Refusal(text=self.title, why="copies are no part of the cost here; see --transfer")])
+            return Options()
         terms = on.data_transfer
         if terms.overlapped and terms.memory == "pinned":
             return Options((), [Refusal(text=self.title, why="copies overlap already")])
