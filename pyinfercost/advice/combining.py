@@ -16,7 +16,7 @@ from .._lazy import cached_property
 from ..errors import Error
 from ..results.advice import EFFORTS, RISKS
 from ..sources.sizes import batch_name
-from .setups import SIZES, Setup, Variant
+from .setups import SIZES, VARIANT, Setup
 from .tactic import Option, Tactic
 
 if TYPE_CHECKING:
@@ -117,39 +117,44 @@ def joined(choices: Sequence[Choice]) -> dict[str, Any] | None:
 def combinations(setup: Setup, tactics: Sequence[Tactic], case: Case) -> Iterator[tuple[Choices, Setup]]:
     """Yield all combinations of options of some tactics, each with its setup; first the one without any.
 
+    Options of a tactic are those for the setup that the tactics before it leave: the formats that can be chosen depend
+    on the engine, and the engine on the machine.
+
     Args:
-        setup: The setup to change; options are those for this setup.
-        tactics: The tactics.
+        setup: The setup to change.
+        tactics: The tactics, in the order in which they are chosen.
         case: What is advised.
     """
-    offered = [allowed_choices(tactic, setup, case) for tactic in tactics]
+    made: dict[Any, tuple[Deployment, Deployment]] = {}
 
-    def extended(chosen: Choices, rest: Sequence[list[Choice]]) -> Iterator[Choices]:
+    def extended(chosen: Choices, at: Setup, rest: Sequence[Tactic]) -> Iterator[tuple[Choices, Setup]]:
         if not rest:
-            yield chosen
+            yield chosen, at
             return
-        yield from extended(chosen, rest[1:])
-        for choice in rest[0]:
-            if joined((*chosen, choice)) is not None:
-                yield from extended((*chosen, choice), rest[1:])
+        yield from extended(chosen, at, rest[1:])
+        for choice in allowed_choices(rest[0], at, case):
+            if joined((*chosen, choice)) is None:
+                continue
+            try:
+                changed = _changed(at, choice.option.change, made)
+            except Error:  # a deployment whose fields contradict each other
+                continue
+            yield from extended((*chosen, choice), changed, rest[1:])
 
-    made: dict[Any, Deployment] = {}
-    for chosen in extended((), offered):
-        change = joined(chosen) or {}
-        try:
-            yield chosen, _changed(setup, change, made)
-        except Error:  # a deployment whose fields contradict each other
-            continue
+    yield from extended((), setup, tactics)
 
 
-def _changed(setup: Setup, change: Mapping[str, Any], made: dict[Any, Deployment]) -> Setup:
-    """Return a changed setup; deployments with equal fields are made once."""
-    fields = {name: value for name, value in change.items() if "." not in name and name not in Variant.__annotations__}
+def _changed(setup: Setup, change: Mapping[str, Any], made: dict[Any, tuple[Deployment, Deployment]]) -> Setup:
+    """Return a changed setup; a deployment that follows from another one in the same way is made once."""
+    fields = {name: value for name, value in change.items() if "." not in name and name not in VARIANT}
     others = {name: value for name, value in change.items() if name not in fields}
-    key = tuple(sorted((name, str(value)) for name, value in fields.items()))
+    if not fields:
+        return setup.changed(others)
+    key = (id(setup.on), tuple(sorted((name, str(value)) for name, value in fields.items())))
     if key not in made:
-        made[key] = setup.on.replace(**fields) if fields else setup.on
-    return setup.with_deployment(made[key]).changed(others)
+        on = setup.on.replace(**fields)
+        made[key] = (on, setup.changed(fields).placed)
+    return setup.with_deployment(*made[key]).changed(others)
 
 
 def best_combinations(

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Error
+from ..errors import Error, InputError
 from ..hardware.dtypes import short_dtype
-from ..predict.estimate import estimate_on
-from ..predict.stages import graph_on
+from ..predict.profile import profile_on
 from ..results.advice import FIGURES
-from ..sources.sizes import batch_name, bind_sizes
+from ..sources.sizes import batch_name
 from ..sweeps.sweep import sweep_over
 from .case import Outcome
 
@@ -63,11 +62,15 @@ class ForwardEvaluator:
         Raises:
             InputError: The setup cannot run.
         """
-        captured, on = self.graphs.at(setup), setup.placed
-        graph = graph_on(on, captured.graph)
-        found = estimate_on(on, graph, bind_sizes(graph, captured.sizes), fixed=captured.fixed)
+        profile = profile_on(setup.placed, self.graphs.at(setup))
+        found = profile.estimate
+        if found is None:
+            raise InputError("the setup has no machine; pass hardware=, such as hardware='l4'")
         self.evaluated += 1
-        return outcome_of(found), found
+        of_device = found.per_device
+        memory_bytes = profile.counts.total.peak_memory_bytes if of_device is None else of_device.memory_bytes
+        sequences = -(-profile.sizes.get(batch_name(profile.graph), 1) // setup.placed.rank_layout.copies)
+        return outcome_of(found, int(memory_bytes), sequences), found
 
     def outcomes(self, setups: Sequence[Setup]) -> list[Outcome]:
         """Return the outcome of each setup; setups of one variant are points of one sweep."""
@@ -85,17 +88,25 @@ class ForwardEvaluator:
 
     def _of_variant(self, setups: Sequence[Setup]) -> list[Outcome]:
         """Return the outcomes of setups of one variant; if one of them is refused, halves are tried."""
+        import numpy as np
+
         first = setups[0]
         try:
             batch = batch_name(self.graphs.open(first.variant))
             batches = [setup.sizes.get(batch, 1) for setup in setups]
-            swept = self._sweep(first.variant, first.sizes, [setup.placed for setup in setups], paired=batches)
+            deployments = [setup.placed for setup in setups]
+            swept = self._sweep(first.variant, first.sizes, deployments, paired=batches)
         except Error as error:
             if len(setups) == 1:
                 return [Outcome(error=str(error))]
             half = len(setups) // 2
             return [*self._of_variant(setups[:half]), *self._of_variant(setups[half:])]
-        return _outcomes(swept)
+        shares = [-(-size // on.rank_layout.copies) for size, on in zip(batches, deployments, strict=True)]
+        return _outcomes(swept, _held(swept, np.asarray(shares) if self._opens_batch(first.variant) else None))
+
+    def _opens_batch(self, variant: Variant) -> bool:
+        graph = self.graphs.open(variant)
+        return batch_name(graph) in graph.sizes
 
     def grid(
         self,
@@ -124,7 +135,8 @@ class ForwardEvaluator:
         swept = self._sweep(variant, sizes, deployments, batches=batches)
         shape = (len(deployments), -1)
         values = np.array(swept[objective], dtype=np.float64)
-        allowed = np.asarray(swept["fits_in_memory"], dtype=np.bool_)
+        shares = -(-np.asarray(batches) // np.asarray([on.rank_layout.copies for on in deployments])[:, np.newaxis])
+        allowed = _held(swept, shares.ravel() if self._opens_batch(variant) else None)
         for name, most in limits.items():
             allowed &= np.asarray(swept[name], dtype=np.float64) <= most  # an unknown figure satisfies no limit
         self.evaluated += len(values)
@@ -156,26 +168,49 @@ class ForwardEvaluator:
         return sweep_over(captured._replace(sizes=known), points=points, progress=False)
 
 
-def outcome_of(estimate: Estimate) -> Outcome:
-    """Return the outcome that an estimate states."""
+def outcome_of(estimate: Estimate, memory_bytes: int, sequences: int) -> Outcome:
+    """Return the outcome that an estimate states.
+
+    Args:
+        estimate: The estimate.
+        memory_bytes: Peak memory of a device.
+        sequences: Items of the batch on the fullest device.
+    """
+    most = estimate.max_sequences
     figures = {name: _number(getattr(estimate, name)) for name in FIGURES if hasattr(estimate, name)}
     emulated = [layer for layer in estimate.layers if layer.note.startswith(_NO_ENGINE)]
     evidence = max(estimate.evidence, key=lambda word: estimate.evidence[word]) if estimate.evidence else ""
     return Outcome(
-        {name: figures.get(name) for name in FIGURES},
+        {name: memory_bytes if name == "peak_memory_bytes" else figures.get(name) for name in FIGURES},
         evidence,
-        fits=estimate.fits_in_memory is not False,
+        fits=estimate.fits_in_memory is not False and (most is None or sequences <= most),
         emulated_by=short_dtype(max(emulated, key=lambda each: each.latency_s).unit.split()[-1]) if emulated else "",
         spread=estimate.latency_high_s / estimate.latency_s - 1 if estimate.latency_s > 0 else 0.0,
     )
 
 
-def _outcomes(swept: Sweep) -> list[Outcome]:
-    """Return the outcomes of all points of a sweep."""
+def _held(swept: Sweep, shares: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Return which points fit the memory, and the caches of their sequences beside what an engine keeps for itself.
+
+    Args:
+        swept: The points.
+        shares: Items of the batch on the fullest device, at each point; None if the batch has no name.
+    """
+    import numpy as np
+
+    fits: NDArray[np.bool_] = np.array(swept["fits_in_memory"], dtype=np.bool_)
+    if shares is None or "max_sequences" not in swept.data:
+        return fits
+    most = swept["max_sequences"]
+    return fits & (np.isnan(most) | (most >= shares))
+
+
+def _outcomes(swept: Sweep, held: NDArray[np.bool_]) -> list[Outcome]:
+    """Return the outcomes of all points of a sweep, of which some fit the memory."""
     known = {name: swept[name].tolist() if name in swept.data else [None] * len(swept) for name in FIGURES}
     found = []
     for row, (evidence, fits, emulated) in enumerate(
-        zip(swept["evidence"].tolist(), swept["fits_in_memory"].tolist(), swept["emulated_by"].tolist(), strict=True)
+        zip(swept["evidence"].tolist(), held.tolist(), swept["emulated_by"].tolist(), strict=True)
     ):
         figures = {name: _number(column[row]) for name, column in known.items()}
         latency_s = figures["latency_s"] or 0.0

@@ -54,7 +54,7 @@ def _plan_words(case: Case, plan: Planned) -> str:
 
 def _phrases(plan: Planned) -> str:
     order = {tactic.name: place for place, tactic in enumerate(TACTICS)}
-    choices = sorted(plan.choices, key=lambda choice: order.get(choice.tactic.name, len(order)))
+    choices = sorted(plan.choices, key=lambda choice: (choice.tactic.buys, order.get(choice.tactic.name, 0)))
     return joined([choice.option.phrase or f"with {choice.option.text}" for choice in choices])
 
 

@@ -73,9 +73,11 @@ class Setup:
             return self.on.for_throughput() if self.continuous else self.on
         return self.on.replace(sustained=False)
 
-    def with_deployment(self, on: Deployment) -> Self:
-        """Return the setup on another deployment."""
-        return replace(self, on=on)
+    def with_deployment(self, on: Deployment, placed: Deployment) -> Self:
+        """Return the setup on another deployment, for which `placed` is known already."""
+        found = replace(self, on=on)
+        found.__dict__["placed"] = placed
+        return found
 
     def changed(self, change: Mapping[str, Any]) -> Self:
         """Return the setup with a change.
@@ -95,13 +97,16 @@ class Setup:
         if len(fields) + len(variant) + len(sizes) + len(terms) < len(change):
             unknown = [name for name in change if name not in (*OPTIONS, *VARIANT) and "." not in name]
             raise InputError(f"a setup has no {', '.join(unknown)}; expected {', '.join((*OPTIONS, *VARIANT))}")
-        return replace(
+        found = replace(
             self,
             on=self.on.replace(**fields) if fields else self.on,
             variant=replace(self.variant, **variant),
             sizes={**self.sizes, **sizes},
             terms={**self.terms, **terms},
         )
+        if not fields and "placed" in self.__dict__:
+            found.__dict__["placed"] = self.placed
+        return found
 
     @property
     def key(self) -> tuple[Any, ...]:

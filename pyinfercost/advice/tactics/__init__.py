@@ -1,4 +1,7 @@
-"""The table of tactics, in the order in which reports name them."""
+"""The table of tactics, in the order in which they are chosen: options of one may depend on those before it.
+
+What is rented comes first, then the engine, since precisions, executions and formats depend on it.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,17 @@ from .tf32 import TF32
 from .use_of_machine import Devices, Instances, Overlap
 
 TACTICS: tuple[Tactic, ...] = (
+    Machine(),
+    Devices(),
+    Offer(),
+    Terms(),
+    Region(),
+    Engine(),
+    EightBitEngine(),
     HalfPrecision(),
     Autocast(),
     TF32(),
     Execution(),
-    Engine(),
-    EightBitEngine(),
-    Batch(),
     WeightFormats(),
     ActivationFormats(),
     CacheFormat(),
@@ -29,9 +36,5 @@ TACTICS: tuple[Tactic, ...] = (
     Width(),
     Instances(),
     Overlap(),
-    Machine(),
-    Devices(),
-    Offer(),
-    Terms(),
-    Region(),
+    Batch(),
 )

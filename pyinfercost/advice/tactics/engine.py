@@ -64,6 +64,11 @@ def why_not_on(engine: str, machine: Hardware) -> str:
     return ""
 
 
+def _without_autocast(precision: str) -> dict[str, str]:
+    """Return the change of a precision that only torch has."""
+    return {"precision": precision.removeprefix("amp_")} if precision.startswith("amp_") else {}
+
+
 class Engine(Tactic):
     """Another engine than torch."""
 
@@ -87,7 +92,7 @@ class Engine(Tactic):
                 Option(
                     text=TITLES[engine],
                     phrase=f"in {TITLES[engine]}",
-                    change={"engine": engine, "execution": ""},
+                    change={"engine": engine, "execution": "", **_without_autocast(on.precision)},
                     apply=_APPLY[engine],
                 )
             )

@@ -26,8 +26,7 @@ class TF32(Tactic):
         on, machine = setup.on, setup.placed.machine
         stored = weight_dtype(case.graphs.open(setup.variant))
         if on.precision not in ("native", "fp32") or (on.precision == "native" and stored != "fp32"):
-            has = on.precision if on.precision != "native" else stored
-            return Options((), [Refusal(text="TF32", why=f"it is for products of fp32, and this model runs in {has}")])
+            return Options()
         if "tf32" not in machine.matrix_flop_per_s:
             return Options((), [Refusal(text="TF32", why=f"{machine.id} has no engine for it")])
         code = 'torch.set_float32_matmul_precision("high"); torch.backends.cudnn.allow_tf32 = True'
