@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..formats.products import find_products
 from ..hardware.dtypes import short_dtype
 from ..predict.plans import boundary_of, graph_cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._core import Graph
     from ..formats.products import Product
+
+_Fact = TypeVar("_Fact")
 
 _IMAGE = 4  # dimensions of a batch of images
 _FLOATS = ("float64", "float32", "float16", "bfloat16")
@@ -20,15 +24,25 @@ _KEY = "advice"
 
 def products(graph: Graph) -> tuple[Product, ...]:
     """Return the products with weights."""
+    return _kept(graph, "products", lambda: tuple(find_products(graph)))
+
+
+def _kept(graph: Graph, name: str, make: Callable[[], _Fact]) -> _Fact:
+    """Return a fact about a graph, which is found once."""
     kept = graph_cache(graph)
-    if _KEY not in kept:
-        kept[_KEY] = tuple(find_products(graph))
-    found: tuple[Product, ...] = kept[_KEY]
+    key = (_KEY, name)
+    if key not in kept:
+        kept[key] = make()
+    found: _Fact = kept[key]
     return found
 
 
 def weight_dtype(graph: Graph) -> str:
     """Return the short name of the floating-point dtype that most weights have; empty without weights."""
+    return _kept(graph, "dtype", lambda: _weight_dtype(graph))
+
+
+def _weight_dtype(graph: Graph) -> str:
     elements: dict[str, float] = {}
     for tensor in graph.tensors:
         if tensor.role == "parameter" and tensor.dtype in _FLOATS:
@@ -61,7 +75,7 @@ def has_convolutions(graph: Graph) -> bool:
 
 def has_attention(graph: Graph) -> bool:
     """Return whether the model has attention, as one operator."""
-    return any("attention" in node.op for node in graph.nodes)
+    return _kept(graph, "attention", lambda: any("attention" in node.op for node in graph.nodes))
 
 
 def family_of(graph: Graph, spec: str = "") -> str:

@@ -9,7 +9,8 @@ from .._core import Graph
 from ..sources.captured import Captured, graph_at, graph_over
 from ..sources.registry import is_graph
 from ..sources.sizes import BATCH, SizeError
-from ..transform.variants import varied
+from ..transform.channels import ChannelGroups, channel_groups
+from ..transform.variants import narrowed, varied
 from .setups import Variant
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ModelGraphs:
         self._sizes = dict(sizes)
         self.name = name or self.spec or (self._graph.model if self._graph is not None else "") or "the model"
         self._open: dict[Variant, Captured] = {}
+        self._groups: dict[int, tuple[Graph, ChannelGroups]] = {}  # by identity of a graph, which is kept alive
         self._at: dict[tuple[Variant, tuple[tuple[str, int], ...], tuple[str, ...]], Captured] = {}
 
     def open(self, variant: Variant) -> Graph:
@@ -51,7 +53,7 @@ class ModelGraphs:
             given = Variant(model=variant.model)
             if variant != given:
                 source = self.opened(given)
-                self._open[variant] = source._replace(graph=_varied(source.graph, variant))
+                self._open[variant] = source._replace(graph=self._varied(source.graph, variant))
             else:
                 self._open[variant] = self._captured(variant.model or self.spec)
         return self._open[variant]
@@ -67,7 +69,7 @@ class ModelGraphs:
             given = Variant(model=variant.model)
             if variant != given:
                 source = self._fixed(given, sizes, shared)
-                self._at[key] = source._replace(graph=_varied(source.graph, variant))
+                self._at[key] = source._replace(graph=self._varied(source.graph, variant))
             else:
                 spec = variant.model or self.spec
                 if not spec or is_graph(spec):
@@ -91,6 +93,10 @@ class ModelGraphs:
             return graph_at(spec, self._sizes)
         return found._replace(sizes={**{name: values[0] for name, values in found.sizes.items()}})
 
-
-def _varied(graph: Graph, variant: Variant) -> Graph:
-    return varied(graph, quantize=variant.quantize, prune=variant.prune, kv_cache=variant.kv_cache, width=variant.width)
+    def _varied(self, graph: Graph, variant: Variant) -> Graph:
+        if variant.width != 1:
+            key = id(graph)
+            if key not in self._groups:
+                self._groups[key] = (graph, channel_groups(graph))
+            graph = narrowed(graph, variant.width, self._groups[key][1])
+        return varied(graph, quantize=variant.quantize, prune=variant.prune, kv_cache=variant.kv_cache)

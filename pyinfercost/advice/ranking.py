@@ -12,7 +12,7 @@ from .accuracy import accuracy_note
 from .combining import TOLERANCE, Choice
 from .reasons import reason
 from .tactic import Refusal, Tried
-from .wording import advised, reasons_in_words
+from .wording import advised, first_clause, reasons_in_words
 
 if TYPE_CHECKING:
     from .case import Case, Outcome
@@ -66,12 +66,12 @@ def _attempts(case: Case, tactics: Sequence[Tactic]) -> list[_Attempts]:
             try:
                 offered.append((attempts, option, case.baseline.changed(option.change)))
             except Error as error:
-                attempts.refused.append(Refusal(text=option.text, why=str(error)))
+                attempts.refused.append(Refusal(text=option.text, why=first_clause(str(error))))
     outcomes = case.evaluator.outcomes([setup for _, _, setup in offered])
     for (attempts, option, setup), outcome in zip(offered, outcomes, strict=True):
         obstacle = case.cannot_run(setup, outcome)
         if obstacle is not None:
-            attempts.refused.append(Refusal(text=option.text, why=obstacle.why))
+            attempts.refused.append(Refusal(text=option.text, why=first_clause(obstacle.why)))
         else:
             attempts.ran.append(Tried(option, setup, outcome))
     return found

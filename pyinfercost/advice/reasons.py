@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import floor, log10
 from typing import TYPE_CHECKING
 
 from ..results.estimate import BOUNDS
-from ..results.units import percent, quantity
+from ..results.units import percent
 
 if TYPE_CHECKING:
     from ..results.estimate import Estimate
@@ -49,12 +50,41 @@ def reason(tried: Tried, case: Case) -> str:
     changes = {name: new[name] - old[name] for name in BOUNDS}
     falls = [name for name in BOUNDS if changes[name] < -_NOTABLE * whole]
     rises = [name for name in BOUNDS if changes[name] > _NOTABLE * whole]
-    told = [f"{WORDS[name]} {_span(old[name], new[name])}" for name in (*falls, *rises)]
-    if not told:
-        return f"the time of an item stays {quantity(whole, 's')}: {bound_words(after)}"
-    total = _span(whole, sum(new.values()))
-    return f"an item takes {total}: {', '.join(told)}; what remains is {bound_words(after)}"
+    if not falls and not rises:
+        return f"an item takes {short(whole, 's')} as before: {bound_words(after)}"
+    parts = []
+    for verb, names in (("shortens", falls), ("adds", rises)):
+        if names:
+            amounts = [f"{WORDS[name]} by {short(abs(changes[name]), 's')}" for name in names]
+            if verb == "adds":
+                amounts = [f"{short(changes[name], 's')} of {WORDS[name]}" for name in names]
+            parts.append(f"{verb} {joined(amounts)}")
+    total = f"an item takes {short(sum(new.values()), 's')} instead of {short(whole, 's')}"
+    return f"{total}: it {' and '.join(parts)}; then it is {bound_words(after)}"
 
 
-def _span(old: float, new: float) -> str:
-    return f"{quantity(new, 's')} instead of {quantity(old, 's')}"
+def joined(parts: Sequence[str]) -> str:
+    """Return parts of a sentence with commas, and `and` before the last one."""
+    if len(parts) < len(("one", "other")):
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+_DIGITS = 2
+_PREFIXES = {0: "", -3: "m", -6: "u", -9: "n"}
+
+
+def short(value: float, unit: str) -> str:
+    """Return a figure with two significant digits and its unit: `5.3 ms`."""
+    if value <= 0:
+        return f"0 {unit}"
+    power = max(-9, min(0, 3 * floor(log10(value) / 3)))
+    return f"{short_number(value / 10.0**power)} {_PREFIXES[power]}{unit}"
+
+
+def short_number(value: float) -> str:
+    """Return a number with two significant digits and no exponent."""
+    if value <= 0:
+        return "0"
+    digits = max(0, _DIGITS - 1 - floor(log10(value)))
+    return f"{value:,.{digits}f}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import floor, log10
 from typing import TYPE_CHECKING
 
 from .facts import items_word
+from .reasons import joined, short, short_number
 from .tactics import TACTICS
 
 if TYPE_CHECKING:
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from .planning import Planned
 
 _MILLION = 1_000_000
-_DIGITS = 2
-_PREFIXES = {0: "", -3: "m", -6: "u", -9: "n"}
 
 
 def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: float) -> str:
@@ -45,6 +42,9 @@ def _plan_words(case: Case, plan: Planned) -> str:
     outcome = plan.outcome
     saving = case.saving(outcome)
     saved = f"{100 * abs(saving):.0f} % {'less' if saving >= 0 else 'more'}"
+    if plan.plan.saving_low_share <= 0 < saving:
+        low, high = plan.plan.saving_low_share, plan.plan.saving_high_share
+        saved += f" (the error bands allow {100 * low:.0f} to {100 * high:.0f} %)"
     words = f"{_phrases(plan)} it {_verb(case)} {amount_of(case, outcome, brief=True)}, {saved}"
     old_s, new_s = case.outcome.value("latency_s"), outcome.value("latency_s")
     if case.objective == "latency_s":
@@ -56,13 +56,6 @@ def _phrases(plan: Planned) -> str:
     order = {tactic.name: place for place, tactic in enumerate(TACTICS)}
     choices = sorted(plan.choices, key=lambda choice: (choice.tactic.buys, order.get(choice.tactic.name, 0)))
     return joined([choice.option.phrase or f"with {choice.option.text}" for choice in choices])
-
-
-def joined(parts: Sequence[str]) -> str:
-    """Return parts of a sentence with commas, and `and` before the last one."""
-    if len(parts) < len(("one", "other")):
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def place_of(case: Case) -> str:
@@ -92,10 +85,10 @@ def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
     if case.objective == "carbon_g":
         return short(value * _MILLION, "g") + ("" if brief else f" of CO2 per million {word}")
     if case.objective == "usd_per_month":
-        return f"{_short(value)} USD a month"
+        return f"{short_number(value)} USD a month"
     tokens = outcome.figures.get("usd_per_million_tokens")
     of_million = value * _MILLION if case.objective == "cost_usd" else value
-    return f"{_short(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")
+    return f"{short_number(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")
 
 
 def _broken(case: Case) -> str:
@@ -103,19 +96,3 @@ def _broken(case: Case) -> str:
         return "does not fit its memory"
     broken = [name for name, most in case.limits.items() if case.outcome.value(name) > most]
     return f"breaks the limit on {' and '.join(broken)}"
-
-
-def short(value: float, unit: str) -> str:
-    """Return a figure with two significant digits and its unit: `5.3 ms`."""
-    if value <= 0:
-        return f"0 {unit}"
-    power = max(-9, min(0, 3 * floor(log10(value) / 3)))
-    return f"{_short(value / 10.0**power)} {_PREFIXES[power]}{unit}"
-
-
-def _short(value: float) -> str:
-    """Return a number with two significant digits and no exponent."""
-    if value <= 0:
-        return "0"
-    digits = max(0, _DIGITS - 1 - floor(log10(value)))
-    return f"{value:,.{digits}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ..results.advice import AdvisedSetup
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from .combining import Choices
     from .setups import Setup
     from .tactic import Refusal
+
+
+_NUMBERS = re.compile(r"\d+")
 
 
 def advised(case: Case, setup: Setup, outcome: Outcome, choices: Choices = ()) -> AdvisedSetup:
@@ -66,10 +70,17 @@ def _settings(baseline: Setup, setup: Setup) -> dict[str, Any]:
 
 
 def reasons_in_words(refusals: Iterable[Refusal]) -> str:
-    """Return why options cannot run, those with the same reason together."""
-    named: dict[str, list[str]] = {}
+    """Return why options cannot run, those with the same reason together; numbers apart, since these repeat it."""
+    named: dict[str, list[Refusal]] = {}
     for refusal in refusals:
-        named.setdefault(refusal.why, []).append(refusal.text)
+        named.setdefault(_NUMBERS.sub("#", refusal.why), []).append(refusal)
     if len(named) == 1:
-        return next(iter(named))
-    return "; ".join(f"{', '.join(dict.fromkeys(texts))}: {why}" for why, texts in named.items())
+        return next(iter(named.values()))[0].why
+    return "; ".join(
+        f"{', '.join(dict.fromkeys(each.text for each in alike))}: {alike[0].why}" for alike in named.values()
+    )
+
+
+def first_clause(message: str) -> str:
+    """Return the first clause of an error: what is wrong, without what to pass instead."""
+    return message.partition(";")[0].partition(": at ")[0]

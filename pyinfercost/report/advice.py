@@ -13,7 +13,7 @@ from .layout import ALARM, GAP, Column, Note, Pairs, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdvisedSetup
+    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdvisedSetup, Unhelpful
     from .layout import Layout, Part
 
 SCHEMA_VERSION = 1
@@ -160,7 +160,7 @@ def advice_layout(advice: Advice) -> Layout:
         parts += [GAP, Note("Accuracy:", ""), Pairs(notes)]
     if advice.unhelpful:
         parts += [GAP, Note("What does not help:", "")]
-        parts.append(Pairs([(_named(each.title, each.option), each.why) for each in advice.unhelpful]))
+        parts.append(Pairs([(each.title, _why(each)) for each in advice.unhelpful]))
     if advice.rows:
         parts += [GAP, Note("Commands that predict the rows:", "")]
         parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
@@ -263,8 +263,8 @@ def _accuracy_text(note: AccuracyNote) -> str:
     return f"{note.text} ({note.source})" if note.source else note.text
 
 
-def _named(title: str, option: str) -> str:
-    return f"{title} ({option})" if option else title
+def _why(each: Unhelpful) -> str:
+    return f"{each.option}: {each.why}" if each.option and each.option != each.title else each.why
 
 
 def _command(setup: AdvisedSetup, number: str = "") -> Part:

@@ -9,6 +9,7 @@ from .whatif import parse_formats, whatif
 
 if TYPE_CHECKING:
     from .._core import Graph
+    from .channels import ChannelGroups
 
 _STEP = 8
 """Channels are kept in multiples of this number, as kernels of matrix units take them."""
@@ -40,7 +41,7 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
     )
 
 
-def narrowed(graph: Graph, share: float) -> Graph:
+def narrowed(graph: Graph, share: float, groups: ChannelGroups | None = None) -> Graph:
     """Return the graph of a model whose groups of channels all keep the same share of their units.
 
     Numbers of channels are rounded to multiples of 8; groups of fewer than 16 units keep whole units, at least one.
@@ -48,11 +49,12 @@ def narrowed(graph: Graph, share: float) -> Graph:
     Args:
         graph: A graph from `capture`.
         share: The share, above 0 and at most 1.
+        groups: The groups of the graph, if they are known already.
 
     Raises:
         ChannelGroupsError: The graph has no channels that can be removed.
     """
-    groups = channel_groups(graph)
+    groups = groups or channel_groups(graph)
     if not groups.groups:
         raise ChannelGroupsError("the graph has no channels that can be removed without changing inputs or results")
     return groups.at(**{name: _kept(width, share) for name, width in groups.widths.items()})

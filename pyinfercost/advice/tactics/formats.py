@@ -38,12 +38,15 @@ _ENGINES = {
 def applied_to_linear(graph: Graph, form: str) -> str:
     """Return a format for the linear layers of a graph, in the notation of `--quantize`; empty if it has none."""
     found = products(graph)
-    linear = [each for each in found if not each.spatial_dims]
+    linear = dict.fromkeys(each.node.module for each in found if not each.spatial_dims)
+    others = dict.fromkeys(each.node.module for each in found if each.spatial_dims)
     if not linear:
         return ""
-    if len(linear) == len(found) or not form.endswith(("_dynamic", "_static")):
+    if not others or not form.endswith(("_dynamic", "_static")):
         return form  # formats of weights alone leave convolutions as they are
-    return ",".join(f"{name}={form}" for name in dict.fromkeys(each.node.module for each in linear))
+    if len(others) < len(linear):
+        return ",".join([*(f"{name}=none" for name in others), f"*={form}"])
+    return ",".join(f"{name}={form}" for name in linear)
 
 
 class _Formats(Tactic):

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...deployment import transfer_text
+from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
+    from ..tactic import Tried
 
 _COPIES = (2, 4, 7, 8, 14, 16, 28, 32, 48, 64, 96, 128)
 
@@ -77,6 +79,18 @@ class Devices(Tactic):
                 for count in (2, 4, 8)
             ]
         return Options(found)
+
+    def why_not(self, tried: Tried, case: Case) -> str:
+        """Compare the speedup with the devices that are paid for."""
+        before, after = case.estimate, tried.estimate
+        if before is None or after is None or after.devices <= before.devices:
+            return ""
+        speedup = before.latency_s / after.latency_s
+        times = after.devices / before.devices
+        return (
+            f"{after.devices} devices take {short(after.latency_s, 's')} instead of {short(before.latency_s, 's')}, "
+            f"{speedup:.2f} times as fast, and {times:g} times as many are paid for; then it is {bound_words(after)}"
+        )
 
 
 class Overlap(Tactic):
