@@ -22,6 +22,12 @@ _UNKNOWN = "unmeasured, and nothing published is known here"
 
 def accuracy_note(choice: Choice, case: Case) -> AccuracyNote:
     """Return what is known about the accuracy that an option costs."""
+    if case.accuracy is not None and choice.risk != "none":
+        measured = case.accuracy.note(choice.option)
+        if measured is not None:
+            return measured
+    if choice.option.accuracy is not None:
+        return choice.option.accuracy
     method = choice.option.published or choice.tactic.published
     if not method and choice.risk in _UNCHANGED:
         return AccuracyNote(text=_UNCHANGED[choice.risk])

@@ -28,6 +28,7 @@ from .tactics import TACTICS
 if TYPE_CHECKING:
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..sources.capture import Capturable
+    from .measured_accuracy import MeasuredAccuracy
 
 NOTABLE = 0.01
 """Least share of the objective that a tactic or a plan must save to be advised."""
@@ -62,7 +63,10 @@ def advise(
     limits: Mapping[str, float] | None = None,
     objective: str | None = None,
     risk: str = "rounding",
+    evaluate: Callable[[Any], Any] | None = None,
+    maximize: bool = True,
     among: Iterable[str] | None = None,
+    all: bool = False,
     progress: Callable[[int, int], None] | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
     **named_sizes: SupportsIndex,
@@ -86,8 +90,12 @@ def advise(
             runs without pause.
         risk: How far results may change in a plan: `"none"`, `"rounding"`, `"small"` or `"retrain"`. Tactics of a
             greater risk are listed, too.
+        evaluate: A module -> its accuracy, for a `model` that is one: options that can be applied to it here are
+            applied to copies and evaluated.
+        maximize: Whether higher accuracy is better.
         among: Names of tactics to try, and ids of machines to consider; by default all tactics, and all machines with a
             price on the same terms.
+        all: Whether to compare the tactics over batches and all machines, too.
         progress: Called with the graphs that were searched and all of them.
         sizes: Values of named sizes of the model now, for names that options have too.
         **named_sizes: The same by keyword.
@@ -127,6 +135,7 @@ def advise(
     with call_sizes(advise, sizes, named_sizes) as named:
         graphs, given = _graphs(model, inputs, named)
     baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s")
+    accuracy = None if evaluate is None else _measured(model, evaluate, maximize=maximize)
     evaluator = ForwardEvaluator(graphs)
     outcome, estimate = evaluator.exact(baseline)
     if outcome.figures.get(goal) is None:
@@ -146,9 +155,10 @@ def advise(
         machines=machines if machines else _rented(terms),
         terms=terms,
         evaluator=evaluator,
+        accuracy=accuracy,
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
-    return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress))
+    return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
 
 
 _NEEDS = {
@@ -256,6 +266,16 @@ def _opened(model: Any, inputs: Any) -> _core.Graph:
         return capture(model, inputs, dynamic={key: {0: "batch"} for key in keys})
     except (ValueError, RuntimeError, TypeError):
         return capture(model, inputs)
+
+
+def _measured(model: Any, evaluate: Callable[[Any], Any], *, maximize: bool) -> MeasuredAccuracy:
+    from ..sources.capture import is_program
+
+    if isinstance(model, (str, PathLike, _core.Graph)) or is_program(model):
+        raise AdviceError("evaluate is given without a module; pass the module itself as model, with its inputs")
+    from .measured_accuracy import MeasuredAccuracy
+
+    return MeasuredAccuracy(model, evaluate, maximize=maximize)
 
 
 def _title(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..results.advice import Advice
+from .comparing import compared
 from .planning import planned
 from .ranking import NOTABLE, ranked
 from .sentences import sentence_of
@@ -21,7 +22,9 @@ Search = Callable[["Case", "Sequence[Tactic]"], "tuple[Combination | None, Combi
 """Finds the best combination of all tactics, and the best one that rents nothing else."""
 
 
-def answer(case: Case, tactics: Sequence[Tactic], notes: Sequence[str], search: Search) -> Advice:
+def answer(
+    case: Case, tactics: Sequence[Tactic], notes: Sequence[str], search: Search, *, compare: bool = False
+) -> Advice:
     """Return the advice on a case.
 
     Args:
@@ -29,6 +32,7 @@ def answer(case: Case, tactics: Sequence[Tactic], notes: Sequence[str], search: 
         tactics: The tactics to try.
         notes: Facts about the question that a reader needs.
         search: How combinations are searched.
+        compare: Whether to compare the tactics over sizes and machines.
     """
     rows, unhelpful = ranked(case, tactics)
     combinations = search(case, tactics)
@@ -57,7 +61,7 @@ def answer(case: Case, tactics: Sequence[Tactic], notes: Sequence[str], search: 
         best=None if best is None else best.plan,
         here=None if here is None else here.plan,
         unhelpful=unhelpful,
-        comparison=(),
+        comparison=compared(case, tactics) if compare else (),
         setups=case.evaluator.evaluated,
         notes=tuple(notes),
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware
     from ..results.estimate import Estimate
+    from .measured_accuracy import MeasuredAccuracy
     from .setups import Setup, Variant
 
 
@@ -103,6 +104,7 @@ class Case:
         machines: Ids of machines that may be rented instead.
         terms: Terms at which they are rented.
         evaluator: Predicts outcomes.
+        accuracy: Measures the accuracy of options; None without an evaluation of the caller.
     """
 
     model: str
@@ -117,6 +119,7 @@ class Case:
     machines: tuple[str, ...]
     terms: str
     evaluator: Evaluator
+    accuracy: MeasuredAccuracy | None = None
 
     @property
     def machine(self) -> Hardware:

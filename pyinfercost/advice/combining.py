@@ -94,6 +94,8 @@ def effort_of(choices: Choices) -> int:
 
 def allowed_choices(tactic: Tactic, setup: Setup, case: Case) -> list[Choice]:
     """Return the options of a tactic that a plan may use: those within the risk, which do not change terms."""
+    if RISKS.index(tactic.risk) > RISKS.index(case.risk):
+        return []
     return [
         choice
         for option in tactic.options(setup, case).found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from ..results.advice import AccuracyNote
     from ..results.estimate import Estimate
     from .case import Case, Outcome
     from .setups import Setup
@@ -24,6 +25,7 @@ class Option:
         risk: One of `results.advice.RISKS`; empty for that of the tactic.
         effort: One of `results.advice.EFFORTS`; empty for that of the tactic.
         published: Method in `published.toml` whose loss of accuracy applies; empty for that of the tactic.
+        accuracy: What is known about its accuracy, in the place of `published`.
         in_plan: Whether a plan may use it: not, if it changes the terms of a purchase.
         apply: Lines of code or settings that apply it.
         note: A condition to state; empty if there is none.
@@ -35,6 +37,7 @@ class Option:
     risk: str = ""
     effort: str = ""
     published: str = ""
+    accuracy: AccuracyNote | None = None
     in_plan: bool = True
     apply: str = ""
     note: str = ""
@@ -91,7 +94,7 @@ class Tactic(Protocol):
         name: Name in results and in `among=`.
         title: Name for people, a noun phrase.
         group: Tactics of one group exclude each other: they set the same things. Empty if there is no other.
-        risk: The usual risk, one of `results.advice.RISKS`.
+        risk: The least risk of its options, one of `results.advice.RISKS`.
         effort: The usual effort, one of `results.advice.EFFORTS`.
         published: Method in `published.toml` whose loss of accuracy applies; empty if results do not change.
         needs: Of what setups it is: `"forward"`, or `"traffic"` for those that need a workload or traffic.

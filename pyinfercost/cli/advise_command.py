@@ -52,6 +52,7 @@ _DATA_FORMATS = ("json", "csv")
     metavar="NAMES",
     help="Names of tactics to try, and ids of machines to consider, separated by commas; default: all.",
 )
+@click.option("--all", "compare", is_flag=True, help="Also compare the tactics over batches and machines, with ranges.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -63,6 +64,7 @@ def advise(
     objective: str | None,
     risk: str,
     among: tuple[str, ...],
+    compare: bool,
     html: str | None,
     form: str,
     output: str | None,
@@ -87,7 +89,14 @@ def advise(
         try:
             with progress(model, quiet=form in _DATA_FORMATS):
                 found = advised(
-                    model, on=on, limits=wanted, objective=objective, risk=risk, among=names or None, sizes=sizes
+                    model,
+                    on=on,
+                    limits=wanted,
+                    objective=objective,
+                    risk=risk,
+                    among=names or None,
+                    all=compare,
+                    sizes=sizes,
                 )
         except AdviceError as error:
             raise click.UsageError(str(error)) from error

@@ -161,6 +161,13 @@ def advice_layout(advice: Advice) -> Layout:
     if advice.unhelpful:
         parts += [GAP, Note("What does not help:", "")]
         parts.append(Pairs([(each.title, _why(each)) for each in advice.unhelpful]))
+    if advice.comparison:
+        count = max(row.setups for row in advice.comparison)
+        parts += [
+            GAP,
+            Note(f"Tactics over up to {count} setups of batches and machines, least to greatest (median):", ""),
+        ]
+        parts.append(Table(_comparison_columns(advice)))
     if advice.rows:
         parts += [GAP, Note("Commands that predict the rows:", "")]
         parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
@@ -229,6 +236,23 @@ def _step_columns(advice: Advice, plan: AdvicePlan) -> list[Column]:
         Column("risk", "", [step.risk for step in steps], numeric=False),
         Column("takes", "", [step.effort for step in steps], numeric=False, spare=1),
     ]
+
+
+def _comparison_columns(advice: Advice) -> list[Column]:
+    rows = advice.comparison
+    return [
+        Column("tactic", "", [row.title for row in rows], numeric=False, flexible=True),
+        Column("speed", "times", [_span(row.speedup, 1.0, 2) for row in rows]),
+        Column("saves", "%", [_span(row.saving_share, 100.0, 0) for row in rows]),
+        Column("memory", "times", [_span(row.memory_ratio, 1.0, 2) for row in rows], spare=1),
+        Column("risk", "", [row.risk for row in rows], numeric=False),
+        Column("setups", "", [str(row.setups) for row in rows], spare=2),
+    ]
+
+
+def _span(values: tuple[float, float, float], factor: float, decimals: int) -> str:
+    low, middle, high = (f"{value * factor:.{decimals}f}" for value in values)
+    return f"{low} to {high} ({middle})" if low != high else middle
 
 
 def _plans(advice: Advice) -> list[tuple[str, AdvicePlan]]:

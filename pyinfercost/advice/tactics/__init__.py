@@ -11,9 +11,10 @@ from .batch import Batch
 from .engine import EightBitEngine, Engine
 from .execution import Execution
 from .formats import ActivationFormats, CacheFormat, TwoFour, WeightFormats
+from .formats_by_layer import FormatsByLayer
 from .half_precision import HalfPrecision
 from .renting import Machine, Offer, Region, Terms
-from .shape import Width
+from .shape import SmallerSibling, Width
 from .tf32 import TF32
 from .use_of_machine import Devices, Instances, Overlap
 
@@ -31,9 +32,11 @@ TACTICS: tuple[Tactic, ...] = (
     Execution(),
     WeightFormats(),
     ActivationFormats(),
+    FormatsByLayer(),
     CacheFormat(),
     TwoFour(),
     Width(),
+    SmallerSibling(),
     Instances(),
     Overlap(),
     Batch(),
