@@ -37,7 +37,7 @@ def answer(
     rows, unhelpful = ranked(case, tactics)
     combinations = search(case, tactics)
     plans: dict[object, Planned] = {}
-    found = []
+    found: list[Planned | None] = []
     for combination in combinations:
         if combination is None or not combination.choices:
             found.append(None)
@@ -46,7 +46,7 @@ def answer(
             plans[combination.setup.key] = planned(case, combination)
         found.append(plans[combination.setup.key])
     most = max([each.plan.saving_share for each in found if each is not None], default=0.0)
-    best, here = (each if _is_worth(case, each) else None for each in found)
+    best, here = (_worth(case, each) for each in found)
     if best is not None and here is not None and best.plan.saving_share - here.plan.saving_share < NOTABLE:
         best = here  # what is rented makes no difference worth a move
     return Advice(
@@ -67,8 +67,9 @@ def answer(
     )
 
 
-def _is_worth(case: Case, found: Planned | None) -> bool:
-    """Return whether a plan saves enough, or satisfies limits that are not satisfied now."""
+def _worth(case: Case, found: Planned | None) -> Planned | None:
+    """Return a plan if it saves enough, or satisfies limits that are not satisfied now."""
     if found is None:
-        return False
-    return found.plan.saving_share >= NOTABLE or not case.is_within_limits(case.outcome)
+        return None
+    saves = found.plan.saving_share >= NOTABLE or not case.is_within_limits(case.outcome)
+    return found if saves else None

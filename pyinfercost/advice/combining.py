@@ -302,10 +302,8 @@ def _best(case: Case, found: Sequence[_Evaluated]) -> Combination | None:
         least = min(found, key=lambda each: each.least, default=None)
         if least is None or least.least == np.inf:
             return None
-        row, column = np.unravel_index(
-            np.argmin(np.where(least.allowed, least.objective, np.inf)), least.objective.shape
-        )
-        if _runs(case, least, int(row), int(column)):
+        place = np.argmin(np.where(least.allowed, least.objective, np.inf))
+        if _runs(case, least, *divmod(int(place), least.objective.shape[1])):
             break
     most = least.least * (1 + TOLERANCE)
     points = [

@@ -202,7 +202,8 @@ def _held(swept: Sweep, shares: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     if shares is None or "max_sequences" not in swept.data:
         return fits
     most = swept["max_sequences"]
-    return fits & (np.isnan(most) | (most >= shares))
+    held: NDArray[np.bool_] = fits & (np.isnan(most) | (most >= shares))
+    return held
 
 
 def _outcomes(swept: Sweep, held: NDArray[np.bool_]) -> list[Outcome]:

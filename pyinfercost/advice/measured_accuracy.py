@@ -29,13 +29,16 @@ class MeasuredAccuracy:
             evaluate: A module -> its accuracy, as in `tradeoff`.
             maximize: Whether higher accuracy is better.
         """
-        from .modules import copy_of
-
-        self._copy = lambda: copy_of(model)
+        self._model = model
         self._evaluate = evaluate
         self._sign = 1.0 if maximize else -1.0
         self._notes: dict[str, AccuracyNote | None] = {}
         self.original = self._value(self._copy())
+
+    def _copy(self) -> Any:
+        from .modules import copy_of
+
+        return copy_of(self._model)
 
     def _value(self, model: Any) -> float:
         try:

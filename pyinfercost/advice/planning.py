@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import Error
 from ..results.advice import RISKS, AdvicePlan, AdviceStep
+from .accuracy import accuracy_note
 from .ranking import savings
 from .wording import advised
 
 if TYPE_CHECKING:
     from .case import Case, Outcome
-    from .combining import Choices, Combination
+    from .combining import Choice, Choices, Combination
     from .setups import Setup
 
 
@@ -59,6 +60,7 @@ def planned(case: Case, combination: Combination) -> Planned:
                 saving_share=share,
                 risk=choice.risk,
                 effort=choice.effort,
+                accuracy=accuracy_note(choice, case),
                 apply=choice.option.apply,
             )
         )
@@ -84,7 +86,7 @@ def _ordered(case: Case, choices: Choices) -> Choices:
     done: Choices = ()
     left = list(choices)
     while left:
-        trials = []
+        trials: list[tuple[bool, float, int, Choice]] = []
         for choice in left:
             try:
                 setup = _applied(case, (*done, choice))

@@ -40,6 +40,15 @@ def seconds_by_bound(estimate: Estimate) -> dict[str, float]:
     return {name: estimate.bound_shares.get(name, 0.0) * seconds for name in BOUNDS}
 
 
+_MATRIX = ("linear", "addmm", "mm", "matmul")
+
+
+def matrix_share(estimate: Estimate) -> float:
+    """Return the share of the latency that linear layers and other products of matrices with weights take."""
+    taken_s = sum(layer.latency_s for layer in estimate.layers if layer.op.rpartition(".")[2] in _MATRIX)
+    return taken_s / estimate.latency_s if estimate.latency_s > 0 else 0.0
+
+
 def reason(tried: Tried, case: Case) -> str:
     """Return why an option does not help: which terms of the time of an item fall, and which do not."""
     before, after = case.estimate, tried.estimate

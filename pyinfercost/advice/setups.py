@@ -14,6 +14,7 @@ from .._lazy import cached_property
 from ..deployment import Deployment, startup_text, transfer_text
 from ..deployment.deployment import OPTIONS
 from ..errors import InputError
+from ..sources.registry import is_graph
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -140,7 +141,7 @@ class Setup:
         return shlex.join(["pyinfercost", "profile", spec, *self.arguments()])
 
     def code(self, model: str) -> str:
-        """Return lines of Python that predict the figures of the setup.
+        """Return lines of Python that predict the figures of the setup; empty where only a command can.
 
         Args:
             model: Spec or path of the given model; empty for one that is in the variable `graph`.
@@ -156,12 +157,12 @@ class Setup:
         if not changes:
             target = repr(spec) if spec else "graph"
             return "\n".join([*lines, f"profile = ic.profile({target}, on=on{sizes})"])
-        if spec:
-            lines.append(f"graph = ic.capture({spec!r}{sizes})")
-            sizes = "" if not spec.endswith((".json", ".pt2")) else sizes
+        if spec and not is_graph(spec):
+            return ""  # a spec is captured at fixed sizes, of which its graph does not know the batch
+        source = f"ic.capture({spec!r})" if spec else "graph"
         words = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-        lines.append(f"profile = ic.profile(ic.whatif(graph, {words}), on=on{sizes})")
-        return "\n".join(lines)
+        lines.insert(1, "from pyinfercost.transform.variants import varied")
+        return "\n".join([*lines, f"profile = ic.profile(varied({source}, {words}), on=on{sizes})"])
 
 
 def deployment_settings(on: Deployment) -> dict[str, Any]:

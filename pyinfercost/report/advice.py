@@ -38,6 +38,7 @@ COLUMNS = (
 )
 """Columns of CSV: the baseline, which has no rank, and one row for each tactic that helps."""
 
+_PARTS = ("setup", "accuracy")
 _MILLION = 1_000_000
 _LINE = 96  # characters of a line of a command
 _TITLES: Mapping[str, tuple[str, str, float]] = {
@@ -100,7 +101,7 @@ def _setup(setup: AdvisedSetup) -> dict[str, Any]:
 
 
 def _row(row: AdviceRow) -> dict[str, Any]:
-    plain = {name: getattr(row, name) for name in row.__dataclass_fields__ if name not in ("setup", "accuracy")}
+    plain = {name: getattr(row, name) for name in row.__dataclass_fields__ if name not in _PARTS}
     return {**plain, "setup": _setup(row.setup), "accuracy": asdict(row.accuracy)}
 
 
@@ -115,8 +116,9 @@ def _plan(plan: AdvicePlan | None) -> dict[str, Any] | None:
         "setup": _setup(plan.setup),
         "steps": [
             {
-                **{name: getattr(step, name) for name in step.__dataclass_fields__ if name != "setup"},
+                **{name: getattr(step, name) for name in step.__dataclass_fields__ if name not in _PARTS},
                 "setup": _setup(step.setup),
+                "accuracy": asdict(step.accuracy),
             }
             for step in plan.steps
         ],
@@ -280,7 +282,10 @@ def _conditions(advice: Advice) -> list[tuple[str, str]]:
 
 
 def _accuracy(advice: Advice) -> list[tuple[str, str]]:
-    return [(row.option, _accuracy_text(row.accuracy)) for row in advice.rows if row.risk != "none"]
+    """Return what is known about the accuracy of each option that changes results, of rows and of plans."""
+    steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
+    found = {each.option: each.accuracy for each in (*advice.rows, *steps) if each.risk != "none"}
+    return [(option, _accuracy_text(note)) for option, note in found.items()]
 
 
 def _accuracy_text(note: AccuracyNote) -> str:

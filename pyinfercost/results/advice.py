@@ -129,6 +129,7 @@ class AdviceStep:
         saving_share: Share that this step and all before it save.
         risk: One of `RISKS`.
         effort: One of `EFFORTS`.
+        accuracy: What is known about the accuracy of this step alone.
         apply: Lines of code or settings that apply it.
     """
 
@@ -139,6 +140,7 @@ class AdviceStep:
     saving_share: float
     risk: str
     effort: str
+    accuracy: AccuracyNote
     apply: str = ""
 
 

@@ -333,7 +333,7 @@ def test_forms(tmp_path: Path) -> None:
     assert document["sentence"] == advice.sentence
     assert [row["tactic"] for row in document["rows"]] == [row.tactic for row in advice.rows]
     assert [row["tactic"] for row in advice.to_rows()] == ["baseline", *(row.tactic for row in advice.rows)]
-    assert advice.to_csv().count("\n") == len(advice.rows) + 1
+    assert advice.to_csv().count("\n") == 1 + 1 + len(advice.rows)  # a header, the baseline
     assert advice.sentence in " ".join(advice.to_text().split())
     assert "fp16" in advice.to_markdown()
     assert "<table" in advice.to_html()

@@ -11,7 +11,7 @@ from ..tactic import Option, Options, Refusal, Tactic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..._core import Hardware
+    from ...deployment import Deployment
     from ..case import Case
     from ..setups import Setup
 
@@ -24,7 +24,9 @@ TITLES: Mapping[str, str] = {
     "llamacpp": "llama.cpp",
 }
 _SERVING = ("vllm", "sglang", "trtllm", "llamacpp")
-_COMPILERS = ("tensorrt", "onnxruntime")
+COMPILERS = ("tensorrt", "onnxruntime")
+"""Compilers of whole models, which run on one device."""
+
 _VENDORS = {
     "tensorrt": ("nvidia",),
     "trtllm": ("nvidia",),
@@ -55,8 +57,11 @@ _APPLY = {
 }
 
 
-def why_not_on(engine: str, machine: Hardware) -> str:
-    """Return why an engine does not run on a machine; empty if it does."""
+def why_not_on(engine: str, on: Deployment) -> str:
+    """Return why an engine does not run a deployment; empty if it does."""
+    machine = on.machine
+    if engine in COMPILERS and on.layout is not None:
+        return f"{TITLES[engine]} runs a model on one device, and this one lies on {on.devices}"
     if not machine.family.startswith(_VENDORS[engine]):
         return f"{TITLES[engine]} does not run on {machine.id}"
     if machine.family in _TOO_OLD.get(engine, ()):
@@ -80,12 +85,12 @@ class Engine(Tactic):
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer serving engines for phases of language models, and compilers for other models."""
         on = setup.placed
-        known = _SERVING if generates(case.graphs.open(setup.variant)) else _COMPILERS
+        known = _SERVING if generates(case.graphs.open(setup.variant)) else COMPILERS
         found, refused = [], []
         for engine in known:
             if engine == on.engine:
                 continue
-            if why := why_not_on(engine, on.machine):
+            if why := why_not_on(engine, on):
                 refused.append(Refusal(text=TITLES[engine], why=why))
                 continue
             found.append(
@@ -115,12 +120,12 @@ class EightBitEngine(Tactic):
             why = "language models have 8-bit weights or dynamic formats in their engines instead"
             return Options((), [Refusal(text="int8", why=why)])
         found, refused = [], []
-        for engine in _COMPILERS:
+        for engine in COMPILERS:
             for precision, dtype in (("int8", "int8"), ("fp8", "float8_e4m3fn")):
                 title = f"{TITLES[engine]} in {precision}"
                 if (engine == "onnxruntime" and precision == "fp8") or (engine, precision) == (on.engine, on.precision):
                     continue
-                if why := why_not_on(engine, machine):
+                if why := why_not_on(engine, on):
                     refused.append(Refusal(text=title, why=why))
                     continue
                 if dtype not in machine.matrix_flop_per_s and dtype not in machine.vector_flop_per_s:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...hardware.dtypes import CORE_DTYPES
+from ...results.units import percent
 from ..facts import generates, has_convolutions, products
+from ..reasons import matrix_share
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import in_torch
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ..._core import Graph, Hardware
     from ..case import Case
     from ..setups import Setup
+    from ..tactic import Tried
 
 _TORCHAO = {
     "int8_wo": "Int8WeightOnlyConfig()",
@@ -23,6 +26,9 @@ _TORCHAO = {
     "int8_dynamic": "Int8DynamicActivationInt8WeightConfig()",
     "fp8_dynamic": "Float8DynamicActivationFloat8WeightConfig()",
 }
+_SMALL = 0.2
+"""Share of the time below which linear layers are the reason that their formats do not help."""
+
 _NEEDS = {"int8_dynamic": "int8", "fp8_dynamic": "fp8", "fp8_wo": "fp8"}
 """Format -> dtype for which the machine needs an engine. Other formats are multiplied in 16 bits; kernels that read
 weights of fp8 exist where there is an engine for it."""
@@ -82,6 +88,18 @@ class _Formats(Tactic):
             note = "linear layers only" if has_convolutions(graph) else ""
             found.append(Option(text=text, change={"quantize": policy}, published=form, apply=code, note=note))
         return Options(found, refused)
+
+    def why_not(self, tried: Tried, case: Case) -> str:
+        """Say what linear layers take."""
+        return _of_convolutions(case)
+
+
+def _of_convolutions(case: Case) -> str:
+    """Return why formats of linear layers do not help a model of convolutions; empty for another one."""
+    if case.estimate is None or not has_convolutions(case.graph):
+        return ""
+    share = matrix_share(case.estimate)
+    return f"it is for linear layers, which take {percent(share)} % of the time" if share < _SMALL else ""
 
 
 def _why_not(form: str, graph: Graph, machine: Hardware, setup: Setup) -> str:
@@ -169,3 +187,7 @@ class TwoFour(Tactic):
             return Options((), [Refusal(text=self.title, why=why)])
         code = "torchao.sparsity.sparsify_(model, torchao.sparsity.semi_sparse_weight())  # after pruning and training"
         return Options([Option(text="2:4 weights", change={"prune": "2:4"}, apply=code)])
+
+    def why_not(self, tried: Tried, case: Case) -> str:
+        """Say what linear layers take."""
+        return _of_convolutions(case)

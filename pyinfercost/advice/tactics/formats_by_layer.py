@@ -43,12 +43,14 @@ class FormatsByLayer(Tactic):
 def _mixture(setup: Setup, case: Case) -> Option | None:
     offered = [option for tactic in _FORMS for option in tactic.options(setup, case).found]
     forms = {option.published: option for option in offered}
-    seconds = {"none": _seconds(setup, case)}
-    for form, option in forms.items():
+    seconds = {}
+    for form, change in (("none", {}), *((form, option.change) for form, option in forms.items())):
         try:
-            seconds[form] = _seconds(setup.changed(option.change), case)
-        except Error:
+            seconds[form] = _seconds(setup.changed(change), case)
+        except Error:  # the layout or the engine does not allow it
             continue
+    if "none" not in seconds:
+        return None
     kinds = list(dict.fromkeys(_kind(each.node.module) for each in products(case.graphs.open(setup.variant))
                                if not each.spatial_dims))  # fmt: skip
     fastest = {kind: min(seconds, key=lambda form: seconds[form].get(kind, 0.0)) for kind in kinds}

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
 
-_MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
+MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
+"""Objectives that are money."""
+
+
+_CONDITIONS = {
+    "spot": "which may be taken away at any time",
+    "reserved": "a commitment for a year or longer",
+    "on-demand": "",
+}
 
 
 class Machine(Tactic):
@@ -45,8 +53,8 @@ class Machine(Tactic):
                     text=name,
                     phrase=f"on {name}",
                     change=change,
-                    in_plan=case.objective in _MONEY,
-                    note=note if case.objective in _MONEY else "the price of the machine is not part of the objective",
+                    in_plan=case.objective in MONEY,
+                    note=note if case.objective in MONEY else "the price of the machine is not part of the objective",
                 )
             )
         return Options(found, refused)
@@ -63,7 +71,7 @@ class Terms(Tactic):
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer the cheapest offers on other terms; they are listed and no part of a plan."""
         price, machine = setup.on.device_price, setup.placed.machine.id
-        if price is None or case.objective not in _MONEY:
+        if price is None or case.objective not in MONEY:
             return Options()
         found, refused = [], []
         for terms in TERMS:
@@ -73,13 +81,18 @@ class Terms(Tactic):
             if not known:
                 refused.append(Refusal(text=terms, why=f"the catalog has no {terms} price of {machine}"))
                 continue
-            note = {
-                "spot": "the machine may be taken away at any time",
-                "reserved": "a commitment for a year or longer",
-                "on-demand": "",
-            }[terms]
-            found.append(Option(text=f"{terms} price", phrase=f"at the {terms} price", change={"price": terms},
-                                in_plan=False, note=note))  # fmt: skip
+            other = setup.on.replace(price=terms).device_price
+            rent = "" if other is None else f"{other.usd_per_h:.4g} USD/h, {other.text}"
+            note = ", ".join(filter(None, (rent, _CONDITIONS[terms])))
+            found.append(
+                Option(
+                    text=f"the {terms} price",
+                    phrase=f"at the {terms} price",
+                    change={"price": terms},
+                    in_plan=False,
+                    note=note,
+                )
+            )
         return Options(found, refused)
 
 
@@ -95,7 +108,7 @@ class Offer(Tactic):
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer the cheapest one of the catalog."""
         price = setup.on.device_price
-        if price is None or case.objective not in _MONEY:
+        if price is None or case.objective not in MONEY:
             return Options()
         terms = price.terms if price.terms in TERMS else "on-demand"
         if setup.on.price == terms:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..facts import weight_dtype
+from ...results.units import percent
+from ..facts import has_convolutions, weight_dtype
+from ..reasons import matrix_share
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
+    from ..tactic import Tried
 
 
 class TF32(Tactic):
@@ -31,3 +34,10 @@ class TF32(Tactic):
             return Options((), [Refusal(text="TF32", why=f"{machine.id} has no engine for it")])
         code = 'torch.set_float32_matmul_precision("high"); torch.backends.cudnn.allow_tf32 = True'
         return Options([Option(text="TF32", phrase="in TF32", change={"precision": "tf32"}, apply=code)])
+
+    def why_not(self, tried: Tried, case: Case) -> str:
+        """Say what is in TF32 by default."""
+        if case.estimate is None or case.baseline.on.precision != "native" or not has_convolutions(case.graph):
+            return ""
+        share = percent(matrix_share(case.estimate))
+        return f"torch computes convolutions in TF32 already, and other products take {share} % of the time"

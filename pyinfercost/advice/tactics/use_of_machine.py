@@ -6,14 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...deployment import transfer_text
+from ...predict.plans import rank_graph
+from ...results.layout import Layout, LayoutError
 from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
+from .engine import COMPILERS
+from .renting import MONEY
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
     from ..tactic import Tried
 
+_SHARED = (2, 4, 8)
 _COPIES = (2, 4, 7, 8, 14, 16, 28, 32, 48, 64, 96, 128)
 
 
@@ -66,19 +71,26 @@ class Devices(Tactic):
                     "devices": 1, "layout": None if devices == 1 else f"tensor={devices}"}  # fmt: skip
                 text = "one device" if devices == 1 else f"{devices} devices"
                 found.append(Option(text=text, phrase=f"on {text}", change=change))
-        if on.layout is None and on.devices == 1 and setup.placed.machine.kind == "gpu":
-            in_plan = case.objective == "latency_s" or not case.is_within_limits(case.outcome)
-            found += [
-                Option(
-                    text=f"{count} devices that share each product",
-                    phrase=f"on {count} devices",
-                    change={"layout": f"tensor={count}"},
-                    in_plan=in_plan,
-                    note=f"{count} devices are paid for",
+        refused = []
+        if on.layout is None and on.devices == 1 and on.engine not in COMPILERS and setup.placed.machine.kind == "gpu":
+            in_plan = case.objective in MONEY or not case.is_within_limits(case.outcome)
+            for count in _SHARED:
+                text = f"{count} devices that share each product"
+                try:
+                    rank_graph(case.graphs.open(setup.variant), Layout(tensor=count))
+                except LayoutError as error:
+                    refused.append(Refusal(text=text, why=str(error).partition(";")[0].partition(": at ")[0]))
+                    continue
+                found.append(
+                    Option(
+                        text=text,
+                        phrase=f"on {count} devices",
+                        change={"layout": f"tensor={count}"},
+                        in_plan=in_plan,
+                        note=f"{count} devices are paid for" if case.objective in MONEY else f"takes {count} devices",
+                    )
                 )
-                for count in (2, 4, 8)
-            ]
-        return Options(found)
+        return Options(found, refused)
 
     def why_not(self, tried: Tried, case: Case) -> str:
         """Compare the speedup with the devices that are paid for."""
