@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .._core import Graph, Hardware
+    from ..results.advice import AccuracyNote
     from ..results.estimate import Estimate
-    from .measured_accuracy import MeasuredAccuracy
     from .setups import Setup, Variant
 
 
@@ -79,6 +79,14 @@ class Evaluator(Protocol):
         ...
 
 
+class Measures(Protocol):
+    """Measures the accuracy of options."""
+
+    def note(self, option: Any) -> AccuracyNote | None:
+        """Return the accuracy of an `Option`; None for one that cannot be applied here."""
+        ...
+
+
 class Graphs(Protocol):
     """The graphs of a model in its variants."""
 
@@ -119,7 +127,7 @@ class Case:
     machines: tuple[str, ...]
     terms: str
     evaluator: Evaluator
-    accuracy: MeasuredAccuracy | None = None
+    accuracy: Measures | None = None
 
     @property
     def machine(self) -> Hardware:

@@ -13,7 +13,7 @@ from .layout import ALARM, GAP, Column, Note, Pairs, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdvisedSetup, Unhelpful
+    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdviceStep, AdvisedSetup, Unhelpful
     from .layout import Layout, Part
 
 SCHEMA_VERSION = 1
@@ -284,7 +284,8 @@ def _conditions(advice: Advice) -> list[tuple[str, str]]:
 def _accuracy(advice: Advice) -> list[tuple[str, str]]:
     """Return what is known about the accuracy of each option that changes results, of rows and of plans."""
     steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
-    found = {each.option: each.accuracy for each in (*advice.rows, *steps) if each.risk != "none"}
+    known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
+    found = {each.option: each.accuracy for each in known if each.risk != "none"}
     return [(option, _accuracy_text(note)) for option, note in found.items()]
 
 
