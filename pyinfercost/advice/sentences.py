@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .planning import Planned
 
 _MILLION = 1_000_000
+_NEARLY_ALL = 0.99
 
 
 def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: float) -> str:
@@ -41,7 +42,8 @@ def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: fl
 def _plan_words(case: Case, plan: Planned) -> str:
     outcome = plan.outcome
     saving = case.saving(outcome)
-    saved = f"{100 * abs(saving):.0f} % {'less' if saving >= 0 else 'more'}"
+    decimals = 1 if saving > _NEARLY_ALL else 0
+    saved = f"{100 * abs(saving):.{decimals}f} % {'less' if saving >= 0 else 'more'}"
     if plan.plan.saving_low_share <= 0 < saving:
         low, high = plan.plan.saving_low_share, plan.plan.saving_high_share
         saved += f" (the error bands allow {100 * low:.0f} to {100 * high:.0f} %)"

@@ -170,7 +170,7 @@ def advice_layout(advice: Advice) -> Layout:
             Note(f"Tactics over up to {count} setups of batches and machines, least to greatest (median):", ""),
         ]
         parts.append(Table(_comparison_columns(advice)))
-    if advice.rows:
+    if advice.rows and advice.baseline.command:
         parts += [GAP, Note("Commands that predict the rows:", "")]
         parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
     return parts

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
+LONG = ("cheaper", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
 """Pages whose commands take more than ten seconds."""
 
 

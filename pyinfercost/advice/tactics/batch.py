@@ -36,6 +36,8 @@ class Batch(Tactic):
         limits = graph.sizes[name]
         own = setup.sizes.get(name, limits["default"])
         most = min(limits["maximum"] or BATCHES[-1], case.limits.get("batch", BATCHES[-1]))
+        if case.objective == "latency_s":
+            most = min(most, own)  # more items never shorten a forward, but by chance
         found = [
             Option(
                 text=f"a batch of {batch}",

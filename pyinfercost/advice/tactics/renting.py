@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...deployment import offers
-from ...deployment.places import places
+from ...deployment.places import place, places
 from ...deployment.prices import TERMS
 from ...errors import Error
 from ..tactic import Option, Options, Refusal, Tactic
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
 """Objectives that are money."""
 
+
+_CLEANEST = 5
+"""Regions that are tried: those of the cleanest grids."""
 
 _CONDITIONS = {
     "spot": "which may be taken away at any time",
@@ -138,11 +141,16 @@ class Region(Tactic):
         price, own = setup.on.device_price, setup.on.place
         cloud = price.cloud if price is not None else ""
         known = [name for name in places() if (name.startswith(f"{cloud}/") if cloud else "/" not in name)]
+        cleanest = sorted(known, key=lambda name: place(name, cloud=cloud).grid_g_per_kwh)[:_CLEANEST]
         return Options(
             [
-                Option(text=name, phrase=f"in {name}", change={"region": name},
-                       note="the price of the present region is kept" if price is not None else "")
-                for name in known
+                Option(
+                    text=name,
+                    phrase=f"in {name}",
+                    change={"region": name},
+                    note="the price of the present region is kept" if price is not None else "",
+                )
+                for name in cleanest
                 if own is None or name != own.name
             ]
-        )  # fmt: skip
+        )
