@@ -180,12 +180,12 @@ def best_combinations(
     for bought, start in combinations(case.baseline, buying, case):
         for chosen, setup in combinations(start, [each for each in others if not _is_of_batch(each)], case):
             key = (setup.variant, tuple(sorted(setup.sizes.items())))
-            group = groups.setdefault(key, _Group())
-            group.choices.append((*bought, *chosen))
-            group.setups.append(setup)
             if key not in batches:
-                offered = [c for each in others if _is_of_batch(each) for c in allowed_choices(each, setup, case)]
-                batches[key] = [None, *offered]
+                batches[key] = _batches(setup, others, case)
+            if batches[key]:
+                group = groups.setdefault(key, _Group())
+                group.choices.append((*bought, *chosen))
+                group.setups.append(setup)
     found = []
     for done, (key, group) in enumerate(groups.items()):
         found.append(_Evaluated.of(evaluator, case, group, batches[key]))
@@ -193,6 +193,15 @@ def best_combinations(
             progress(done + 1, len(groups))
     here = [each.without_buying() for each in found]
     return _best(case, found), _best(case, here)
+
+
+def _batches(setup: Setup, tactics: Sequence[Tactic], case: Case) -> list[Choice | None]:
+    """Return the batches of a variant, first its own; none at all if the variant cannot be made."""
+    try:
+        case.graphs.open(setup.variant)
+    except Error:  # a format that applies to nothing in a changed model
+        return []
+    return [None, *(choice for each in tactics if _is_of_batch(each) for choice in allowed_choices(each, setup, case))]
 
 
 def _is_of_batch(tactic: Tactic) -> bool:

@@ -1,6 +1,7 @@
 """The table of tactics, in the order in which they are chosen: options of one may depend on those before it.
 
-What is rented comes first, then the engine, since precisions, executions and formats depend on it.
+What is rented comes first, then the shape of the model and the engine, since precisions, executions and formats depend
+on them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ TACTICS: tuple[Tactic, ...] = (
     Offer(),
     Terms(),
     Region(),
+    Width(),
+    SmallerSibling(),
     Engine(),
     EightBitEngine(),
     HalfPrecision(),
@@ -35,8 +38,6 @@ TACTICS: tuple[Tactic, ...] = (
     FormatsByLayer(),
     CacheFormat(),
     TwoFour(),
-    Width(),
-    SmallerSibling(),
     Instances(),
     Overlap(),
     Batch(),
