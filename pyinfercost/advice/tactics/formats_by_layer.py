@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import Error
 from ...predict.plans import graph_cache
 from ..facts import products
+from ..setups import Variant
 from ..tactic import Option, Options, Tactic
 from .formats import ActivationFormats, WeightFormats
 
@@ -30,8 +31,8 @@ class FormatsByLayer(Tactic):
     effort = "build"
 
     def options(self, setup: Setup, case: Case) -> Options:
-        """Offer one mixture, if layers differ in their fastest format; on the machine of the question only."""
-        if setup.placed.machine.id != case.machine.id or setup.variant.quantize or setup.variant.prune:
+        """Offer one mixture, if layers differ in their fastest format; of the given model on the given machine only."""
+        if setup.placed.machine.id != case.machine.id or setup.variant != Variant():
             return Options()
         kept = graph_cache(case.graphs.open(setup.variant))
         if (_KEPT, setup.key) not in kept:
