@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from . import fleets as fleets
     from . import hardware as hardware
     from . import plots as plots
+    from .advice.advising import advise as advise
     from .advice.allocating import allocate as allocate
     from .advice.sensitivity import sensitivity as sensitivity
     from .advice.tradeoff import tradeoff as tradeoff
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
     from .predict.stages import parallel as parallel
     from .predict.training_memory import training_memory as training_memory
+    from .results.advice import Advice as Advice
+    from .results.advice import AdvicePlan as AdvicePlan
+    from .results.advice import AdviceRow as AdviceRow
     from .results.bill import Bill as Bill
     from .results.bill import BillLine as BillLine
     from .results.collective import CollectiveEstimate as CollectiveEstimate
@@ -143,6 +147,7 @@ if TYPE_CHECKING:
     from .transform.whatif import whatif as whatif
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
+    ".advice.advising": ("advise",),
     ".advice.allocating": ("allocate",),
     ".advice.sensitivity": ("sensitivity",),
     ".advice.tradeoff": ("tradeoff",),
@@ -170,6 +175,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.stages": ("parallel",),
     ".predict.training_memory": ("training_memory",),
+    ".results.advice": ("Advice", "AdvicePlan", "AdviceRow"),
     ".results.bill": ("Bill", "BillLine"),
     ".results.collective": ("CollectiveEstimate",),
     ".results.comparison": ("Comparison",),

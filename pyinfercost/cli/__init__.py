@@ -13,6 +13,7 @@ import click
 
 from .. import _core
 from .._escapes import visible_lines
+from .advise_command import advise
 from .calibrate_command import calibrate
 from .collective_command import collective
 from .diff_command import diff
@@ -61,6 +62,7 @@ main.add_command(sweep)
 main.add_command(collective)
 main.add_command(serve)
 main.add_command(fleet)
+main.add_command(advise)
 main.add_command(diff)
 main.add_command(calibrate)
 main.add_command(measure)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -32,7 +33,16 @@ def model_options(command: _Command) -> _Command:
 
 
 def whatif_options(command: _Command) -> _Command:
-    """Add the options for formats that the model does not have."""
+    """Add the options for formats, pruned weights and widths that the model does not have."""
+    command = click.option(
+        "--width",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        metavar="SHARE",
+        help="What if each group of channels kept this share of them, 0 to 1.",
+    )(command)
+    command = click.option(
+        "--prune", metavar="STRUCTURE", help="What if weights of matrix products were pruned: 2:4; or by pattern."
+    )(command)
     command = click.option(
         "--kv-cache", metavar="FORMAT", help="What if the KV cache were in int8, fp8, fp16 or bf16."
     )(command)
@@ -92,30 +102,64 @@ def trace_option(command: _Command) -> _Command:
     )(command)
 
 
-def changed(captured: Captured, quantize: str | None, kv_cache: str | None) -> Captured:
-    """Return the captured model in other formats, if any are given; an impossible format is a usage error."""
-    if quantize is None and kv_cache is None:
-        return captured
-    from ..formats.table import FormatError
-    from ..transform.whatif import whatif
-
-    policy: str | dict[str, str | None] | None = quantize
-    if quantize is not None and "=" in quantize:
-        pairs = [part.partition("=") for part in quantize.split(",")]
-        if not all(equals and form for _, equals, form in pairs):
-            raise click.UsageError(f"--quantize takes FORMAT or a list of PATTERN=FORMAT; got {quantize!r}")
-        policy = {pattern: None if form == "none" else form for pattern, _, form in pairs}
-    try:
-        graph = whatif(captured.graph, quantize=policy, kv_cache=kv_cache)
-        return captured._replace(graph=graph, name=changed_name(captured.name, quantize, kv_cache))
-    except FormatError as error:
-        raise click.UsageError(str(error)) from error
+WHAT_IF = ("quantize", "prune", "kv_cache", "width")
+"""Names of the options of `whatif_options`."""
 
 
-def changed_name(name: str, quantize: str | None, kv_cache: str | None) -> str:
-    """Return the name of a model with the formats that `changed` gives it."""
-    asked = [*filter(None, (quantize, kv_cache and f"kv cache {kv_cache}"))]
-    return f"{name}, what if {', '.join(asked)}" if asked else name
+@dataclass(frozen=True)
+class WhatIf:
+    """Formats, pruned weights and widths that the model does not have; None for the model's own.
+
+    Attributes:
+        quantize: Formats of weights.
+        prune: Structure of pruned weights.
+        kv_cache: Format of keys and values.
+        width: Share of channels that are kept.
+    """
+
+    quantize: str | None = None
+    prune: str | None = None
+    kv_cache: str | None = None
+    width: float | None = None
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> WhatIf:
+        """Return what the options of a command describe."""
+        return cls(**{name: options[name] for name in WHAT_IF})
+
+    @property
+    def words(self) -> list[str]:
+        """The changes in words."""
+        width = None if self.width in (None, 1) else f"width {self.width:g}"
+        return [*filter(None, (self.quantize, self.prune, self.kv_cache and f"kv cache {self.kv_cache}", width))]
+
+    def name(self, model: str) -> str:
+        """Return the name of a model with these changes."""
+        return f"{model}, what if {', '.join(self.words)}" if self.words else model
+
+    def changed(self, captured: Captured) -> Captured:
+        """Return the captured model with these changes.
+
+        Raises:
+            click.UsageError: A change is unknown, or applies to nothing in the model.
+        """
+        if not self.words:
+            return captured
+        from ..formats.table import FormatError
+        from ..transform.channels import ChannelGroupsError
+        from ..transform.variants import varied
+
+        try:
+            graph = varied(
+                captured.graph,
+                quantize=self.quantize or "",
+                prune=self.prune or "",
+                kv_cache=self.kv_cache or "",
+                width=self.width or 1.0,
+            )
+        except (FormatError, ChannelGroupsError) as error:
+            raise click.UsageError(f"--quantize: {error}" if "PATTERN" in str(error) else str(error)) from error
+        return captured._replace(graph=graph, name=self.name(captured.name))
 
 
 def format_option(*formats: str) -> Callable[[_Command], _Command]:

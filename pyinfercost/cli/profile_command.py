@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .measure_command import check_measurable, write_both
 from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
-from .output import check_writable, messages_for_people, write, write_result, write_trace
+from .output import check_writable, messages_for_people, say, write, write_result, write_trace
 from .profiling import Profiler, phase_options, point_options
 from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
+    from ..results.profile import Profile
 
 _DATA_FORMATS = ("json", "csv")
 
@@ -61,9 +63,10 @@ def profile(
             raise click.UsageError("--trace needs --hardware or --measure; give one of them, such as --hardware l4")
         check_layout(form, sort, top, timed=timed, roofline=roofline)
         if measured:
-            if profiler.quantize is not None or profiler.kv_cache is not None:
+            if profiler.what_if.words:
                 raise click.UsageError(
-                    "--measure runs the model in its own formats; leave out --quantize and --kv-cache"
+                    "--measure runs the model in its own formats and widths; leave out --quantize, --prune, --kv-cache "
+                    "and --width"
                 )
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
         varied = varied_axes(vary, html=html, timed=timed)
@@ -81,8 +84,18 @@ def profile(
             write_both(result, ran, form, output, rows, roofline=roofline)
         else:
             write_result(result, form, output, layout=rows, table={"roofline": roofline})
+            if form == "table" and output is None and sys.stderr.isatty():
+                _say_hint(result, model)
         if trace is not None:
             write_trace(result.to_trace(measured=ran), trace)
+
+
+def _say_hint(result: Profile, model: str) -> None:
+    """Write what would shorten the forward most to the terminal, as a message beside the data."""
+    from ..advice.hints import hint_for
+
+    if hint := hint_for(result):
+        say(f"Hint: {hint}; `pyinfercost advise {model} ...` tries all there is")
 
 
 def _check_phases(model: str, options: dict[str, Any]) -> None:

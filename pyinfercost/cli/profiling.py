@@ -11,7 +11,7 @@ import click
 from .._checks import MOST
 from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
-from .options import changed, changed_name, whatif_options
+from .options import WHAT_IF, WhatIf, whatif_options
 from .output import progress
 from .report_options import captured_for
 
@@ -26,7 +26,7 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 TRAINING = ("optimizer", "zero_stage", "shards", "master_weights")
 """Names of the options of an optimizer."""
 
-POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, "quantize", "kv_cache")
+POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, *WHAT_IF)
 """Names of the options of a point."""
 
 
@@ -103,16 +103,14 @@ class Profiler:
         on: Deployment.
         sizes: Values of named sizes.
         training: Whether to profile a training step.
-        quantize: Formats of weights, in the notation of `--quantize`.
-        kv_cache: Format of keys and values, in the notation of `--kv-cache`.
+        what_if: Formats, pruned weights and widths that the model does not have.
         setup: Optimizer and sharding of the training step.
     """
 
     on: Deployment
     sizes: Mapping[str, Any]
     training: bool
-    quantize: str | None
-    kv_cache: str | None
+    what_if: WhatIf
     setup: TrainingSetup | None = None
 
     @classmethod
@@ -123,8 +121,8 @@ class Profiler:
             click.UsageError: The options exclude each other, or a value is unknown.
         """
         sizes = sizes_of_options(options)
-        others = {name: options[name] for name in ("training", "quantize", "kv_cache")}
-        return cls(deployment_of_options(options), sizes, **others, setup=_setup_of(options))
+        on = deployment_of_options(options)
+        return cls(on, sizes, options["training"], WhatIf.from_options(options), setup=_setup_of(options))
 
     def has_phases(self, model: str) -> bool:
         """Return whether the sizes ask for both phases of a language model."""
@@ -144,8 +142,8 @@ class Profiler:
 
         with progress(model, quiet=quiet):
             captured = phases_at(model, self.sizes, shared=self.on.rank_layout.shared_sizes)
-            prefill, decode = (changed(at, self.quantize, self.kv_cache) for at in (captured.prefill, captured.decode))
-            name = changed_name(model, self.quantize, self.kv_cache)
+            prefill, decode = (self.what_if.changed(at) for at in (captured.prefill, captured.decode))
+            name = self.what_if.name(model)
         return phases_on(self.on, captured._replace(prefill=prefill, decode=decode, name=name))
 
     def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
@@ -162,7 +160,7 @@ class Profiler:
             captured = captured_for(
                 model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.shared_sizes
             )
-            captured = changed(captured, self.quantize, self.kv_cache)
+            captured = self.what_if.changed(captured)
         return profile_on(self.on, captured, training=self.setup)
 
 

@@ -17,7 +17,7 @@ from .arguments import axis_values, known_names, listed, named_settings, price_o
 from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
 from .machines import ALL, deployments_of, layouts_of, priced
-from .options import EPILOG, changed, model_options, whatif_options
+from .options import EPILOG, WhatIf, model_options, whatif_options
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
 
@@ -82,8 +82,6 @@ def sweep(
     batch: str | None,
     settings: tuple[str, ...],
     scales: tuple[str, ...],
-    quantize: str | None,
-    kv_cache: str | None,
     conditions: tuple[str, ...],
     pareto: tuple[str, ...],
     maximize: tuple[str, ...],
@@ -139,7 +137,7 @@ def sweep(
 
         with progress(model, quiet=form != "table", silent=no_progress):
             shared = shared_sizes(on, fields["devices"], fields["layout"])
-            captured = changed(graph_over(model, sizes, shared=shared), quantize, kv_cache)
+            captured = WhatIf.from_options(options).changed(graph_over(model, sizes, shared=shared))
         out: tuple[LayoutChoice, ...] = ()
         is_found = fields["layout"] == ALL
         if is_found:

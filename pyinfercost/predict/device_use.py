@@ -75,7 +75,14 @@ def counts_of_device(
 def exchanges_of(
     graph: Graph, counts: Counts, layers: Sequence[LayerEstimate], machine: Hardware
 ) -> tuple[Exchange, ...]:
-    """Return the collective operations of a forward by kind and group, in the order in which they first occur."""
+    """Return the collective operations of a forward by kind and group, in the order in which they first occur.
+
+    Args:
+        graph: The graph as it is lowered for the precision, whose nodes counts and layers have the numbers of.
+        counts: Counts of a device.
+        layers: Estimates of its layers.
+        machine: The machine.
+    """
     sent = {layer.index: layer.row.bytes_sent for layer in counts.layers}
     in_node = devices_of_node(machine)
     found: dict[tuple[str, int, int], Exchange] = {}

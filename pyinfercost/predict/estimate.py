@@ -144,7 +144,7 @@ def estimate_on(
         use = device_use_of(on, graph, at.share, counts, totals, stages)
         if stages:
             counts = counts_of_device(on, graph, graph.size_values(point), overrides)
-        exchanges = exchanges_of(graph, counts, layers, machine)
+        exchanges = exchanges_of(plan.graph, counts, layers, machine)  # autocast adds nodes
     return Estimate(
         hardware=machine.id,
         precision=on.precision,

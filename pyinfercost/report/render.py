@@ -160,6 +160,13 @@ _RENDERERS = {
         "layout": "monitor_report.report_layout",
         "html": "html.monitor_report_page.report_page",
     },
+    "Advice": {
+        "dict": "advice.advice_document",
+        "rows": "advice.advice_rows",
+        "columns": "advice.COLUMNS",
+        "line": "advice.advice_line",
+        "layout": "advice.advice_layout",
+    },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",
         "rows": "sparsity.sparsity_rows",

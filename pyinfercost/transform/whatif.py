@@ -97,6 +97,23 @@ def whatif(
     return rewriter.build()
 
 
+def parse_formats(text: str) -> str | dict[str, str | None]:
+    """Return the formats that a text names: one for all products, or formats by patterns.
+
+    Args:
+        text: `"int8_wo"`, or `"*.mlp.*=int4_wo,lm_head=none"`, where `none` keeps layers unchanged.
+
+    Raises:
+        FormatError: A part of a list has no pattern or no format.
+    """
+    if "=" not in text:
+        return text
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(equals and form for _, equals, form in pairs):
+        raise FormatError(f"expected FORMAT or a list of PATTERN=FORMAT; got {text!r}")
+    return {pattern: None if form == "none" else form for pattern, _, form in pairs}
+
+
 def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Callable[[Any], Format]) -> Chosen:
     if policy is None:
         return {}

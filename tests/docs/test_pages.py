@@ -32,7 +32,7 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
+LONG = ("cheaper", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
 """Pages whose commands take more than ten seconds."""
 
 
@@ -131,6 +131,27 @@ def fleet_documents() -> dict[str, Any]:
     return {"fleet": alone, "comparison": several, "plan": planned, "fleet_changes": fleet}
 
 
+def advice_document() -> dict[str, Any]:
+    """Advice as the page has it: a setup, a plan and an accuracy stand for all of them."""
+    tactics = ["batch", "tf32", "half_precision", "two_four", "t4"]
+    advice = ic.advise(transformer(), hardware="l4", price=0.8, limits={"latency_s": 0.1}, among=tactics, all=True)
+    found = advice.to_dict()["advice"]
+    assert found["best"] is not None
+    row, step = found["rows"][0], found["best"]["steps"][0]
+    assert row["setup"].keys() == step["setup"].keys() == found["baseline"].keys() == found["best"]["setup"].keys()
+    named = {"figures": {"NAME": 0.0}, "settings": {"NAME": 0}}
+    found |= {"SETUP": found["baseline"] | named, "baseline": None, "ACCURACY": row["accuracy"]}
+    for each in (*found["rows"], *found["comparison"]):
+        each["accuracy"] = each["setup"] = None
+    for each in found["comparison"]:
+        each.pop("setup")
+    for chosen in filter(None, (found["best"], found["here"])):
+        for each in (chosen, *chosen["steps"]):
+            each |= {"setup": None, "accuracy": None}
+        chosen.pop("accuracy")
+    return found | {"PLAN": found["best"], "best": None, "here": None, "limits": {"NAME": 0.1}}
+
+
 def live_document() -> dict[str, Any]:
     """The document of a live history as the page has it."""
     found = day_history(0.1).read().to_dict()["live_history"]
@@ -225,6 +246,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     search["deployments"][0]["slo_values"] = {"NAME": 1.0}
     document["search"] = search
     document |= fleet_documents()
+    document["advice"] = advice_document()
     document["live_history"] = live_document()
     document |= monitor_documents(tmp_path)
     document |= sensitivity_documents()

@@ -57,6 +57,16 @@ def test_given_values_take_the_place_of_all() -> None:
     assert "is of 6 devices, and devices is 8" in next(iter(reasons(found).values()))
 
 
+def test_autocast_adds_nodes_before_collectives() -> None:
+    graph = transformer(heads=4)
+    plain, cast = (
+        ic.estimate(graph, hardware="a10", layout="tensor=2", precision=precision) for precision in ("fp16", "amp_fp16")
+    )
+    (of_plain,), (of_cast,) = plain.exchanges, cast.exchanges
+    assert (of_plain.op, of_plain.devices, of_plain.calls) == (of_cast.op, of_cast.devices, of_cast.calls)
+    assert of_cast.bytes_sent == of_plain.bytes_sent > 0
+
+
 def test_tokens_are_shared_where_prompts_are_read() -> None:
     found = ic.layouts(transformer(heads=4), 2, pipeline=1, context=1)
     assert texts(found) == ["data=2", "tensor=2", "tensor=2,sequence=1"]

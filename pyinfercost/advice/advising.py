@@ -1,0 +1,287 @@
+"""`advise`: every tactic that applies is evaluated on a model, ranked by what it saves, and combined into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from .. import _core
+from .._checks import ANY_AMOUNT, number, shown
+from ..deployment import Deployment, UnpricedError, deployment_of, offers
+from ..errors import InputError, InputTypeError
+from ..results.advice import (
+    OBJECTIVES,
+    RISKS,
+    Advice,
+)
+from ..sources.sizes import bind_sizes, call_sizes
+from .answering import answer
+from .case import Case
+from .combining import best_combinations
+from .evaluating import ForwardEvaluator
+from .graphs import ModelGraphs
+from .setups import Setup, Variant
+from .tactic import Tactic
+from .tactics import TACTICS
+
+if TYPE_CHECKING:
+    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..sources.capture import Capturable
+    from .measured_accuracy import MeasuredAccuracy
+
+NOTABLE = 0.01
+"""Least share of the objective that a tactic or a plan must save to be advised."""
+
+_MONEY = "cost_usd"
+
+
+class AdviceError(InputError):
+    """The question cannot be answered; the message states what was given and what is expected."""
+
+
+def advise(
+    model: Capturable,
+    inputs: Any = (),
+    *,
+    on: Deployment | None = None,
+    hardware: HardwareLike | None = None,
+    devices: SupportsIndex | None = None,
+    layout: LayoutLike | None = None,
+    precision: str | None = None,
+    engine: str | None = None,
+    serving: ServingLike | None = None,
+    execution: str | None = None,
+    threads: int | None = None,
+    instances: SupportsIndex | None = None,
+    sustained: bool | None = None,
+    price: PriceLike | None = None,
+    utilization: float | None = None,
+    region: str | None = None,
+    transfer: TransferLike | None = None,
+    startup: StartupLike | None = None,
+    limits: Mapping[str, float] | None = None,
+    objective: str | None = None,
+    risk: str = "rounding",
+    evaluate: Callable[[Any], Any] | None = None,
+    maximize: bool = True,
+    among: Iterable[str] | None = None,
+    all: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    **named_sizes: SupportsIndex,
+) -> Advice:
+    """Return what would make a model cheaper: each tactic with what it saves, and the best plan of several together.
+
+    Every figure is that of an estimate of the changed model and deployment; each setup comes with the command and the
+    code that reproduce it.
+
+    Args:
+        model: A `Graph`, or anything that `capture` accepts. A module needs `inputs`; its first dimension is taken as
+            the batch.
+        inputs: Inputs of a module.
+        on: Where and how the model runs now; the keywords below override its fields.
+        hardware: The machine. This and the next fourteen are the fields of `Deployment`.
+        price: By default the cheapest known on-demand price of the machine, if there is one.
+        limits: Figure -> its greatest value in a plan: `{"latency_s": 0.02}`. Figures are those of `FIGURES` in
+            `results.advice`, and `"batch"`.
+        objective: The figure to minimize: `"cost_usd"` (USD of an item; the default where a price is known),
+            `"latency_s"`, `"energy_per_item_j"` or `"carbon_g"`. Costs, energy and carbon are those of a machine that
+            runs without pause.
+        risk: How far results may change in a plan: `"none"`, `"rounding"`, `"small"` or `"retrain"`. Tactics of a
+            greater risk are listed, too.
+        evaluate: A module -> its accuracy, for a `model` that is one: options that can be applied to it here are
+            applied to copies and evaluated.
+        maximize: Whether higher accuracy is better.
+        among: Names of tactics to try, and ids of machines to consider; by default all tactics, and all machines with a
+            price on the same terms.
+        all: Whether to compare the tactics over batches and all machines, too.
+        progress: Called with the graphs that were searched and all of them.
+        sizes: Values of named sizes of the model now, for names that options have too.
+        **named_sizes: The same by keyword.
+
+    Returns:
+        The advice.
+
+    Raises:
+        InputError: A name or a value is unknown, there is no machine, or the model cannot run as it is given.
+    """
+    deployment = deployment_of(
+        on,
+        hardware=hardware,
+        devices=devices,
+        layout=layout,
+        precision=precision,
+        engine=engine,
+        serving=serving,
+        execution=execution,
+        threads=threads,
+        instances=instances,
+        sustained=sustained,
+        price=price,
+        utilization=utilization,
+        region=region,
+        transfer=transfer,
+        startup=startup,
+    )
+    if deployment.hardware is None:
+        raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
+    wanted = _checked_limits(limits)
+    if risk not in RISKS:
+        raise AdviceError(f"risk is {shown(risk)}; expected one of {', '.join(RISKS)}")
+    tactics, machines = _chosen(among)
+    notes: list[str] = []
+    deployment, goal = _priced(deployment, objective, notes)
+    with call_sizes(advise, sizes, named_sizes) as named:
+        graphs, given = _graphs(model, inputs, named)
+    baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s")
+    accuracy = None if evaluate is None else _measured(model, evaluate, maximize=maximize)
+    evaluator = ForwardEvaluator(graphs)
+    outcome, estimate = evaluator.exact(baseline)
+    if outcome.figures.get(goal) is None:
+        raise AdviceError(f"{goal} of the model is not known on {deployment.machine.id}; {_NEEDS[goal]}")
+    terms = deployment.device_price.terms if deployment.device_price is not None else ""
+    terms = terms if terms in ("on-demand", "spot", "reserved") else "on-demand"
+    case = Case(
+        model=graphs.spec,
+        title=_title(graphs.name),
+        graphs=graphs,
+        baseline=baseline,
+        outcome=outcome,
+        estimate=estimate,
+        objective=goal,
+        limits=wanted,
+        risk=risk,
+        machines=machines if machines else _rented(terms),
+        terms=terms,
+        evaluator=evaluator,
+        accuracy=accuracy,
+    )
+    forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
+    return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
+
+
+_NEEDS = {
+    "cost_usd": "pass price=, such as price=2.49",
+    "usd_per_million_tokens": "pass price=, and a model that reads tokens",
+    "usd_per_month": "it is a figure of a fleet: pass traffic=",
+    "latency_s": "pass hardware=",
+    "energy_per_item_j": "its file has no power",
+    "carbon_g": "pass region=, such as region='deu', and a machine with a known power",
+}
+
+
+def _checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
+    from ..results.advice import FIGURES
+
+    if limits is not None and not isinstance(limits, Mapping):
+        raise AdviceError(f"limits is {shown(limits)}; expected a mapping, such as {{'latency_s': 0.02}}")
+    known = (*FIGURES, "batch")
+    for name in limits or {}:
+        if name not in known:
+            raise AdviceError(f"limits have {shown(name)}; expected some of {', '.join(known)}")
+    return {name: number(most, f"limit of {name}", ANY_AMOUNT, AdviceError) for name, most in (limits or {}).items()}
+
+
+def _chosen(among: Iterable[str] | None) -> tuple[tuple[Tactic, ...], tuple[str, ...]]:
+    """Return the tactics and the machines that `among` names; no machines for the usual ones."""
+    if among is None:
+        return TACTICS, ()
+    if isinstance(among, str):
+        raise AdviceError(f"among is {shown(among)}; expected several names, such as ['half_precision', 'batch']")
+    from ..hardware import names
+
+    wanted = list(among)
+    known = {tactic.name for tactic in TACTICS}
+    machines = tuple(name for name in wanted if name not in known)
+    for name in machines:
+        if name not in names():
+            raise AdviceError(
+                f"among has {shown(name)}; expected ids of machines, and tactics of {', '.join(sorted(known))}"
+            )
+    tactics = tuple(tactic for tactic in TACTICS if tactic.name in wanted)
+    if machines and not tactics:
+        tactics = TACTICS
+    elif machines and not any(tactic.name == "machine" for tactic in tactics):
+        tactics = (*tactics, *(tactic for tactic in TACTICS if tactic.name == "machine"))
+    return tactics, machines
+
+
+def _priced(on: Deployment, objective: str | None, notes: list[str]) -> tuple[Deployment, str]:
+    """Return the deployment with a price, and the objective; what is assumed is noted."""
+    if objective is not None and objective not in OBJECTIVES:
+        raise AdviceError(f"objective is {shown(objective)}; expected one of {', '.join(OBJECTIVES)}")
+    if on.price is None and objective in (None, "cost_usd", "usd_per_million_tokens"):
+        try:
+            on = on.replace(price="on-demand")
+        except UnpricedError:
+            if objective is not None:
+                raise
+        else:
+            price = on.device_price
+            if price is not None:
+                notes.append(f"no price was given: {price.text}, the cheapest known of {on.machine.id}, is assumed")
+    return on, objective or (_MONEY if on.price is not None else "latency_s")
+
+
+def _rented(terms: str) -> tuple[str, ...]:
+    """Return the machines that the catalog has on some terms, host included."""
+    return tuple(sorted({each.device for each in offers() if terms in each.usd_per_h and each.host}))
+
+
+def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int]]:
+    """Return the graphs of a model, and the sizes of the baseline."""
+    if isinstance(model, (str, PathLike)):
+        from ..sources.inputs import parse_inputs
+
+        if any(parse_inputs(inputs)):
+            raise InputTypeError(f"inputs were given for {model!r}, which brings its own; give them with a module")
+        graphs = ModelGraphs(fspath(model), {name: int(value) for name, value in sizes.items()})
+        opened = graphs.opened(Variant())
+        known = {name: int(value) for name, value in opened.sizes.items()}
+        fixed = {name: int(value) for name, value in opened.fixed.items() if name in sizes}
+        return graphs, {**fixed, **known}
+    from ..sources.capture import capture, is_program
+
+    graph, name = model, ""
+    if not isinstance(model, _core.Graph):
+        name = type(model).__name__
+        graph = capture(model, inputs) if is_program(model) else _opened(model, inputs)
+    given = bind_sizes(graph, sizes)
+    given = {name: size for name, size in graph.size_values(given).items() if not graph.depends_on_data(name)}
+    return ModelGraphs(graph, given, name), given
+
+
+def _opened(model: Any, inputs: Any) -> _core.Graph:
+    """Return the graph of a module with its batch open, or at one batch if it cannot be opened."""
+    from ..sources.capture import capture
+    from ..sources.inputs import parse_inputs
+
+    args, kwargs = parse_inputs(inputs)
+    keys: list[int | str] = [
+        *(place for place, value in enumerate(args) if getattr(value, "ndim", 0)),
+        *(name for name, value in kwargs.items() if getattr(value, "ndim", 0)),
+    ]
+    try:
+        return capture(model, inputs, dynamic={key: {0: "batch"} for key in keys})
+    except (ValueError, RuntimeError, TypeError):
+        return capture(model, inputs)
+
+
+def _measured(model: Any, evaluate: Callable[[Any], Any], *, maximize: bool) -> MeasuredAccuracy:
+    from ..sources.capture import is_program
+
+    if isinstance(model, (str, PathLike, _core.Graph)) or is_program(model):
+        raise AdviceError("evaluate is given without a module; pass the module itself as model, with its inputs")
+    from .measured_accuracy import MeasuredAccuracy
+
+    return MeasuredAccuracy(model, evaluate, maximize=maximize)
+
+
+def _title(name: str) -> str:
+    """Return the name of a model for a sentence: without the scheme of its source and folders."""
+    scheme, colon, rest = name.partition(":")
+    if not colon or not scheme.isidentifier():
+        rest = name
+    rest = rest.removesuffix("/config.json").removesuffix(".json")
+    return rest.rpartition("/")[2] or name

@@ -1,0 +1,156 @@
+"""Renting: another machine, another offer of the same one, other terms, another place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...deployment import offers
+from ...deployment.places import place, places
+from ...deployment.prices import TERMS
+from ...errors import Error
+from ..tactic import Option, Options, Refusal, Tactic
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..setups import Setup
+
+MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
+"""Objectives that are money."""
+
+
+_CLEANEST = 5
+"""Regions that are tried: those of the cleanest grids."""
+
+_CONDITIONS = {
+    "spot": "which may be taken away at any time",
+    "reserved": "a commitment for a year or longer",
+    "on-demand": "",
+}
+
+
+class Machine(Tactic):
+    """Another machine, at the price that the catalog has on the same terms."""
+
+    name = "machine"
+    title = "another machine"
+    buys = True
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer the machines of the question; a plan may take one if money is the objective."""
+        found, refused = [], []
+        priced = setup.on.price is not None
+        for name in case.machines:
+            if name == setup.placed.machine.id:
+                continue
+            change = {"hardware": name, **({"price": case.terms} if priced else {})}
+            try:
+                changed = setup.on.replace(**change)
+            except Error as error:
+                refused.append(Refusal(text=name, why=str(error)))
+                continue
+            price = changed.device_price
+            note = "" if price is None else f"{price.usd_per_h:.4g} USD/h, {price.text}"
+            found.append(
+                Option(
+                    text=name,
+                    phrase=f"on {name}",
+                    change=change,
+                    in_plan=case.objective in MONEY,
+                    note=note if case.objective in MONEY else "the price of the machine is not part of the objective",
+                )
+            )
+        return Options(found, refused)
+
+
+class Terms(Tactic):
+    """Spot and reserved prices of the same machine."""
+
+    name = "terms"
+    title = "terms of purchase"
+    buys = True
+    group = "price"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer the cheapest offers on other terms; they are listed and no part of a plan."""
+        price, machine = setup.on.device_price, setup.placed.machine.id
+        if price is None or case.objective not in MONEY:
+            return Options()
+        found, refused = [], []
+        for terms in TERMS:
+            if price.terms in (terms, "purchase"):
+                continue
+            known = [each for each in offers(device=machine) if terms in each.usd_per_h and each.host]
+            if not known:
+                refused.append(Refusal(text=terms, why=f"the catalog has no {terms} price of {machine}"))
+                continue
+            other = setup.on.replace(price=terms).device_price
+            rent = "" if other is None else f"{other.usd_per_h:.4g} USD/h, {other.text}"
+            note = ", ".join(filter(None, (rent, _CONDITIONS[terms])))
+            found.append(
+                Option(
+                    text=f"the {terms} price",
+                    phrase=f"at the {terms} price",
+                    change={"price": terms},
+                    in_plan=False,
+                    note=note,
+                )
+            )
+        return Options(found, refused)
+
+
+class Offer(Tactic):
+    """The cheapest offer of the same machine on the same terms."""
+
+    name = "offer"
+    title = "another provider"
+    buys = True
+    group = "price"
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer the cheapest one of the catalog."""
+        price = setup.on.device_price
+        if price is None or case.objective not in MONEY:
+            return Options()
+        terms = price.terms if price.terms in TERMS else "on-demand"
+        if setup.on.price == terms:
+            return Options((), [Refusal(text="another offer", why=f"{price.text} is the cheapest known one")])
+        try:
+            cheapest = setup.on.replace(price=terms).device_price
+        except Error as error:
+            return Options((), [Refusal(text="another offer", why=str(error))])
+        if cheapest is None or cheapest.usd_per_h >= price.usd_per_h:
+            return Options((), [Refusal(text="another offer", why="the catalog has no cheaper one on these terms")])
+        note = f"{cheapest.usd_per_h:.4g} USD/h instead of {price.usd_per_h:.4g}"
+        return Options([Option(text=cheapest.text, phrase=f"at {cheapest.text}", change={"price": terms}, note=note)])
+
+
+class Region(Tactic):
+    """A place with a cleaner grid."""
+
+    name = "region"
+    title = "another region"
+    buys = True
+    effort = "code"
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Offer the regions of the same cloud, or all countries, if carbon is the objective."""
+        if case.objective != "carbon_g":
+            return Options()
+        price, own = setup.on.device_price, setup.on.place
+        cloud = price.cloud if price is not None else ""
+        known = [name for name in places() if (name.startswith(f"{cloud}/") if cloud else "/" not in name)]
+        cleanest = sorted(known, key=lambda name: place(name, cloud=cloud).grid_g_per_kwh)[:_CLEANEST]
+        return Options(
+            [
+                Option(
+                    text=name,
+                    phrase=f"in {name}",
+                    change={"region": name},
+                    note="the price of the present region is kept" if price is not None else "",
+                )
+                for name in cleanest
+                if own is None or name != own.name
+            ]
+        )

@@ -1,0 +1,121 @@
+"""`pyinfercost advise`: what would make a model cheaper."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._checks import ANY_AMOUNT, number_in
+from ..results.advice import OBJECTIVES, RISKS
+from .deployment_options import deployment_of_options, deployment_options, usage_errors
+from .options import EPILOG, format_option, model_options
+from .output import check_writable, messages_for_people, progress, write, write_result
+from .profiling import size_options, sizes_of_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(s|ms|us)?", re.IGNORECASE)
+_PARTS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_DATA_FORMATS = ("json", "csv")
+
+
+@click.command(epilog=EPILOG)
+@deployment_options()
+@size_options
+@click.option("--latency", metavar="TIME", help="Most seconds of a forward in a plan: 20ms, 0.02.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="FIGURE=N",
+    help="Greatest value of another figure in a plan, such as batch=8 or peak_memory_bytes=8e9; repeatable.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(OBJECTIVES),
+    help="What to minimize; default: cost_usd where a price is known, else latency_s.",
+)
+@click.option(
+    "--risk",
+    type=click.Choice(RISKS),
+    default="rounding",
+    show_default=True,
+    help="How far results may change in a plan: not at all, by rounding to 16 bits, by formats of 8 and 4 bits, or by "
+    "training again.",
+)
+@click.option(
+    "--among",
+    multiple=True,
+    metavar="NAMES",
+    help="Names of tactics to try, and ids of machines to consider, separated by commas; default: all.",
+)
+@click.option("--all", "compare", is_flag=True, help="Also compare the tactics over batches and machines, with ranges.")
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
+@format_option("table", "json", "csv", "md")
+@model_options
+def advise(
+    *,
+    model: str,
+    latency: str | None,
+    limits: tuple[str, ...],
+    objective: str | None,
+    risk: str,
+    among: tuple[str, ...],
+    compare: bool,
+    html: str | None,
+    form: str,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Say what would make a model cheaper: each tactic with its saving, and the best plan.
+
+    --hardware and the other options describe how the model runs now. Every row comes with the command that predicts it.
+    """
+    with messages_for_people():
+        sizes = sizes_of_options(options)
+        on = deployment_of_options(options)
+        if on.hardware is None:
+            raise click.UsageError("Missing option '--hardware' / '-H'.")
+        wanted = _limits(latency, limits)
+        if html is not None:
+            check_writable(html)
+        from ..advice.advising import AdviceError
+        from ..advice.advising import advise as advised
+
+        names = [name.strip() for text in among for name in text.split(",") if name.strip()]
+        try:
+            with progress(model, quiet=form in _DATA_FORMATS):
+                found = advised(
+                    model,
+                    on=on,
+                    limits=wanted,
+                    objective=objective,
+                    risk=risk,
+                    among=names or None,
+                    all=compare,
+                    sizes=sizes,
+                )
+        except AdviceError as error:
+            raise click.UsageError(str(error)) from error
+        if html is not None:
+            write(found.to_html(), html)
+        write_result(found, form, output)
+
+
+def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:
+    found: dict[str, float] = {}
+    if latency is not None:
+        match = _SECONDS.fullmatch(latency.strip())
+        if match is None:
+            raise click.UsageError(f"--latency is {latency!r}; expected a time such as 20ms or 0.02")
+        found["latency_s"] = float(match[1]) * _PARTS[(match[2] or "").lower()]
+    for text in limits:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--limit is {text!r}; expected FIGURE=N, such as batch=8")
+        with usage_errors("--limit"):
+            found[name.strip()] = number_in(value, name.strip(), ANY_AMOUNT)
+    return found

@@ -1,0 +1,319 @@
+"""Renderers of advice: JSON, rows, and tables."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..results.advice import FIGURES
+from ..results.units import percent, scale_for, significant
+from .layout import ALARM, GAP, Column, Note, Pairs, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdviceStep, AdvisedSetup, Unhelpful
+    from .layout import Layout, Part
+
+SCHEMA_VERSION = 1
+
+COLUMNS = (
+    "rank",
+    "tactic",
+    "option",
+    "group",
+    "saving_share",
+    "saving_low_share",
+    "saving_high_share",
+    *FIGURES,
+    "evidence",
+    "risk",
+    "effort",
+    "accuracy",
+    "within_limits",
+    "in_plan",
+    "note",
+    "command",
+)
+"""Columns of CSV: the baseline, which has no rank, and one row for each tactic that helps."""
+
+_PARTS = ("setup", "accuracy")
+_MILLION = 1_000_000
+_LINE = 96  # characters of a line of a command
+_TITLES: Mapping[str, tuple[str, str, float]] = {
+    "cost_usd": ("cost", "USD/1M", _MILLION),
+    "usd_per_million_tokens": ("cost", "USD/1M tokens", 1.0),
+    "usd_per_month": ("cost", "USD/month", 1.0),
+    "energy_per_item_j": ("energy/item", "J", 1.0),
+    "carbon_g": ("carbon", "g/1M", _MILLION),
+}
+"""Objective -> title of its column, unit, and factor from the stored number."""
+
+_GOALS = {
+    "cost_usd": "least cost of an item",
+    "usd_per_million_tokens": "least cost of a token",
+    "usd_per_month": "least cost of a month",
+    "latency_s": "least latency",
+    "energy_per_item_j": "least energy of an item",
+    "carbon_g": "least carbon of an item",
+}
+_RISKS = {
+    "none": "results stay the same, up to the order of sums",
+    "rounding": "results change by the rounding of 16-bit floats",
+    "small": "weights or activations may have 8 or 4 bits",
+    "retrain": "the model may be trained again",
+}
+
+
+def advice_document(advice: Advice) -> dict[str, Any]:
+    """Return the JSON object: the answer, all rows and plans with their commands, and why other tactics do not help."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "advice": {
+            "model": advice.model,
+            "sentence": advice.sentence,
+            "objective": advice.objective,
+            "risk": advice.risk,
+            "limits": dict(advice.limits),
+            "within_limits": advice.within_limits,
+            "baseline": _setup(advice.baseline),
+            "rows": [_row(row) for row in advice.rows],
+            "best": _plan(advice.best),
+            "here": _plan(advice.here),
+            "unhelpful": [asdict(each) for each in advice.unhelpful],
+            "comparison": [{**asdict(each), "accuracy": asdict(each.accuracy)} for each in advice.comparison],
+            "setups": advice.setups,
+            "notes": list(advice.notes),
+        },
+    }
+
+
+def _setup(setup: AdvisedSetup) -> dict[str, Any]:
+    return {
+        "text": setup.text,
+        "figures": dict(setup.figures),
+        "evidence": setup.evidence,
+        "command": setup.command,
+        "code": setup.code,
+        "settings": dict(setup.settings),
+    }
+
+
+def _row(row: AdviceRow) -> dict[str, Any]:
+    plain = {name: getattr(row, name) for name in row.__dataclass_fields__ if name not in _PARTS}
+    return {**plain, "setup": _setup(row.setup), "accuracy": asdict(row.accuracy)}
+
+
+def _plan(plan: AdvicePlan | None) -> dict[str, Any] | None:
+    if plan is None:
+        return None
+    return {
+        "saving_share": plan.saving_share,
+        "saving_low_share": plan.saving_low_share,
+        "saving_high_share": plan.saving_high_share,
+        "risk": plan.risk,
+        "setup": _setup(plan.setup),
+        "steps": [
+            {
+                **{name: getattr(step, name) for name in step.__dataclass_fields__ if name not in _PARTS},
+                "setup": _setup(step.setup),
+                "accuracy": asdict(step.accuracy),
+            }
+            for step in plan.steps
+        ],
+    }
+
+
+def advice_rows(advice: Advice) -> list[dict[str, Any]]:
+    """Return the baseline and one row for each tactic that helps."""
+    base = {**dict.fromkeys(COLUMNS), "tactic": "baseline", "option": advice.baseline.text, "saving_share": 0.0}
+    base |= {"evidence": advice.baseline.evidence, "command": advice.baseline.command}
+    base |= {"within_limits": advice.within_limits} | _figures(advice.baseline)
+    rows = [base]
+    for rank, row in enumerate(advice.rows, 1):
+        found = {name: getattr(row, name, None) for name in COLUMNS}
+        found |= {"rank": rank, "evidence": row.setup.evidence, "command": row.setup.command}
+        rows.append(found | {"accuracy": row.accuracy.text} | _figures(row.setup))
+    return rows
+
+
+def _figures(setup: AdvisedSetup) -> dict[str, Any]:
+    return {name: setup.figures.get(name) for name in FIGURES}
+
+
+def advice_line(advice: Advice) -> str:
+    """Return the answer."""
+    return advice.sentence
+
+
+def advice_layout(advice: Advice) -> Layout:
+    """Return the sentence, the table of tactics, the plans, why other tactics do not help, and the commands."""
+    parts: list[Part] = [Note(f"{advice.sentence}.", ""), GAP, Pairs(_question(advice))]
+    if advice.rows:
+        parts += [GAP, Table(_columns(advice))]
+        parts.append(Note("Each row is applied alone. Savings do not add up: the plan has figures of its own."))
+        if conditions := _conditions(advice):
+            parts.append(Pairs(conditions))
+    for title, plan in _plans(advice):
+        parts += [GAP, Note(f"{title}: {_saved(plan)}", ""), Table(_step_columns(advice, plan))]
+        parts.append(_command(plan.setup))
+    if notes := _accuracy(advice):
+        parts += [GAP, Note("Accuracy:", ""), Pairs(notes)]
+    if advice.unhelpful:
+        parts += [GAP, Note("What does not help:", "")]
+        parts.append(Pairs([(each.title, _why(each)) for each in advice.unhelpful]))
+    if advice.comparison:
+        count = max(row.setups for row in advice.comparison)
+        parts += [
+            GAP,
+            Note(f"Tactics over up to {count} setups of batches and machines, least to greatest (median):", ""),
+        ]
+        parts.append(Table(_comparison_columns(advice)))
+    if advice.rows and advice.baseline.command:
+        parts += [GAP, Note("Commands that predict the rows:", "")]
+        parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
+    return parts
+
+
+def _question(advice: Advice) -> list[tuple[str, str]]:
+    limits = ", ".join(f"{name} at most {most:.4g}" for name, most in advice.limits.items())
+    pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", _GOALS[advice.objective])]
+    if limits:
+        pairs.append(("limits", limits + ("" if advice.within_limits else " (not satisfied now)")))
+    pairs.append(("plan", f"risk {advice.risk}: {_RISKS[advice.risk]}"))
+    pairs.append(("evaluated", f"{advice.setups:,} setups"))
+    return [*pairs, *(("note", note) for note in advice.notes)]
+
+
+def _setups(advice: Advice) -> list[AdvisedSetup]:
+    return [advice.baseline, *(row.setup for row in advice.rows)]
+
+
+def _columns(advice: Advice) -> list[Column]:
+    """Return the table of tactics; its first line is the baseline."""
+    rows = advice.rows
+    columns = [
+        Column("", "", [str(rank) for rank in range(len(rows) + 1)]),
+        Column("use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True),
+        Column("saves", "%", ["", *(_share(row.saving_share) for row in rows)]),
+        Column("range", "%", ["", *(_range(row.saving_low_share, row.saving_high_share) for row in rows)], spare=2),
+        *_figure_columns(advice.objective, _setups(advice)),
+        Column("risk", "", ["", *(row.risk for row in rows)], numeric=False),
+        Column("takes", "", ["", *(row.effort for row in rows)], numeric=False, spare=1),
+    ]
+    if not all(row.in_plan for row in rows):
+        words = ["", *("" if row.in_plan else "no" for row in rows)]
+        columns.append(Column("in plan", "", words, numeric=False, spare=1))
+    if not all(row.within_limits for row in rows):
+        words = ["" if advice.within_limits else "no", *("" if row.within_limits else "no" for row in rows)]
+        columns.append(Column("in limits", "", words, numeric=False))
+    return columns
+
+
+def _figure_columns(objective: str, setups: Sequence[AdvisedSetup]) -> list[Column]:
+    columns = []
+    if objective in _TITLES:
+        title, unit, factor = _TITLES[objective]
+        values = [setup.figures.get(objective) for setup in setups]
+        cells = ["" if value is None else significant(value * factor) for value in values]
+        columns.append(Column(title, unit, cells))
+    for name, title, unit, spare in (("latency_s", "latency", "s", 0), ("peak_memory_bytes", "memory", "B", 3)):
+        values = [setup.figures.get(name) for setup in setups]
+        known = [value for value in values if value is not None]
+        if known:
+            scale = scale_for(max(known), unit)
+            columns.append(Column(title, scale.unit, [scale.show(value) for value in values], spare=spare))
+    return columns
+
+
+def _step_columns(advice: Advice, plan: AdvicePlan) -> list[Column]:
+    steps = plan.steps
+    return [
+        Column("step", "", [str(number) for number in range(1, len(steps) + 1)]),
+        Column("use", "", [step.option for step in steps], numeric=False, flexible=True),
+        Column("adds", "%", [_share(step.adds_share) for step in steps]),
+        Column("saves", "%", [_share(step.saving_share) for step in steps]),
+        *_figure_columns(advice.objective, [step.setup for step in steps]),
+        Column("risk", "", [step.risk for step in steps], numeric=False),
+        Column("takes", "", [step.effort for step in steps], numeric=False, spare=1),
+    ]
+
+
+def _comparison_columns(advice: Advice) -> list[Column]:
+    rows = advice.comparison
+    return [
+        Column("tactic", "", [row.title for row in rows], numeric=False, flexible=True),
+        Column("speed", "times", [_span(row.speedup, 1.0, 2) for row in rows]),
+        Column("saves", "%", [_span(row.saving_share, 100.0, 0) for row in rows]),
+        Column("memory", "times", [_span(row.memory_ratio, 1.0, 2) for row in rows], spare=1),
+        Column("risk", "", [row.risk for row in rows], numeric=False),
+        Column("setups", "", [str(row.setups) for row in rows], spare=2),
+    ]
+
+
+def _span(values: tuple[float, float, float], factor: float, decimals: int) -> str:
+    low, middle, high = (f"{value * factor:.{decimals}f}" for value in values)
+    return f"{low} to {high} ({middle})" if low != high else middle
+
+
+def _plans(advice: Advice) -> list[tuple[str, AdvicePlan]]:
+    found = []
+    if advice.here is not None:
+        found.append(("The plan on the same machine", advice.here))
+    if advice.best is not None and advice.best != advice.here:
+        found.append(("With what can be rented instead" if found else "The plan", advice.best))
+    return found
+
+
+def _saved(plan: AdvicePlan) -> str:
+    span = _range(plan.saving_low_share, plan.saving_high_share)
+    return f"saves {_share(plan.saving_share)} % ({span} % within the bands)"
+
+
+def _conditions(advice: Advice) -> list[tuple[str, str]]:
+    """Return which rows exclude each other, and what rows need."""
+    groups: dict[str, list[str]] = {}
+    for row in advice.rows:
+        if row.group:
+            groups.setdefault(row.group, []).append(row.option)
+    pairs = [("exclude each other", ", ".join(options)) for options in groups.values() if len(options) > 1]
+    return [*pairs, *((row.option, row.note) for row in advice.rows if row.note)]
+
+
+def _accuracy(advice: Advice) -> list[tuple[str, str]]:
+    """Return what is known about the accuracy of each option that changes results, of rows and of plans."""
+    steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
+    known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
+    found = {each.option: each.accuracy for each in known if each.risk != "none"}
+    return [(option, _accuracy_text(note)) for option, note in found.items()]
+
+
+def _accuracy_text(note: AccuracyNote) -> str:
+    return f"{note.text} ({note.source})" if note.source else note.text
+
+
+def _why(each: Unhelpful) -> str:
+    return f"{each.option}: {each.why}" if each.option and each.option != each.title else each.why
+
+
+def _command(setup: AdvisedSetup, number: str = "") -> Part:
+    """Return a command, broken into lines that a shell joins; code for a setup without one."""
+    lead = f"{number:>2} " if number else "   "
+    if not setup.command:
+        return Note(f"{lead}{setup.code}".replace("\n", "\n   "), "")
+    lines, line = [], lead.rstrip() if not number else lead
+    for word in map(shlex.quote, shlex.split(setup.command)):
+        if len(line) + len(word) > _LINE and line.strip() != number:
+            lines.append(line + " \\")
+            line = "      "
+        line += f"{'' if line.endswith(' ') else ' '}{word}"
+    return Note("\n".join([*lines, line]), "") if lines or line else Note("", ALARM)
+
+
+def _share(share: float) -> str:
+    return percent(share) if share >= 0 else f"-{percent(-share)}"
+
+
+def _range(low: float, high: float) -> str:
+    return _share(low) if _share(low) == _share(high) else f"{_share(low)} to {_share(high)}"
