@@ -162,6 +162,14 @@ class Case:
         within = all(outcome.value(name) <= most for name, most in self.limits.items())
         return not outcome.error and outcome.fits and within
 
+    def savings(self, setup: Setup, outcome: Outcome) -> tuple[float, float, float] | None:
+        """Return the saving of an outcome with its least and greatest value; None where bands of times decide them."""
+        return None
+
+    def described(self, setup: Setup) -> str:
+        """Return a setup in words; empty for those of a forward."""
+        return ""
+
     def saving(self, outcome: Outcome) -> float:
         """Return the share of the baseline's objective that an outcome saves; negative if it costs more."""
         return 1.0 - outcome.value(self.objective) / self.outcome.value(self.objective)

@@ -153,6 +153,8 @@ def savings(case: Case, setup: Setup, outcome: Outcome) -> tuple[float, float, f
     so that the range is a wide one. A setup with the same forward, such as one at another price, has the same error.
     """
     ratio = 1 - case.saving(outcome)
+    if (known := case.savings(setup, outcome)) is not None:
+        return known
     spread = 0.0 if _same_forward(case.baseline, setup) else (case.outcome.spread**2 + outcome.spread**2) ** 0.5
     return 1 - ratio, 1 - ratio * (1 + spread), 1 - ratio / (1 + spread)
 

@@ -1,4 +1,4 @@
-"""Published losses of accuracy: every row can be read, has a source, and its figures follow from those of the source."""
+"""Published losses of accuracy: each row can be read and has a source, from whose figures its own follow."""
 
 from __future__ import annotations
 
