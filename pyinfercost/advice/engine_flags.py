@@ -25,6 +25,8 @@ _FLAGS: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
         "draft_tokens": """--speculative-config '{{"method": "eagle3", "num_speculative_tokens": {value}}}'""",
         "tensor": "--tensor-parallel-size {value}",
         "pipeline": "--pipeline-parallel-size {value}",
+        "data": "--data-parallel-size {value}",
+        "expert": "--enable-expert-parallel",
     },
     "sglang": {
         "precision": {"fp8": "--quantization fp8", "bf16": "--dtype bfloat16", "fp16": "--dtype float16"},
@@ -42,6 +44,8 @@ _FLAGS: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
         "draft_tokens": "--speculative-algorithm EAGLE3 --speculative-num-draft-tokens {value}",
         "tensor": "--tp-size {value}",
         "pipeline": "--pp-size {value}",
+        "data": "--dp-size {value}",
+        "expert": "--ep-size {value}",
     },
     "trtllm": {
         "precision": {"fp8": "an FP8 checkpoint, made by NVIDIA Model Optimizer", "bf16": "dtype: bfloat16"},
@@ -53,8 +57,11 @@ _FLAGS: Mapping[str, Mapping[str, str | Mapping[str, str]]] = {
         "draft_tokens": "speculative_config: {{decoding_type: Eagle, max_draft_len: {value}}}",
         "tensor": "--tp_size {value}",
         "pipeline": "--pp_size {value}",
+        "expert": "--ep_size {value}",
     },
 }
+
+_DIVISIONS = ("tensor", "pipeline", "data", "expert")
 
 
 def flag_of(engine: str, name: str, value: str) -> str:
@@ -69,7 +76,7 @@ def flag_of(engine: str, name: str, value: str) -> str:
     known = _FLAGS.get(engine, {})
     if name == "layout":
         layout = parse_layout(value)
-        parts = [(each, getattr(layout, each)) for each in ("tensor", "pipeline")]
+        parts = [(each, getattr(layout, each)) for each in _DIVISIONS]
         flags = [flag_of(engine, each, str(many)) for each, many in parts if many > 1]
         return " ".join(flags) or "the engine's own layout: one device"
     found = known.get(name, "")

@@ -37,6 +37,7 @@ _SURE = 0.9  # share of the capacity in closed form that a replica has at least
 _MOST_REPLICAS = 1024
 _STEPS = 4  # replicas that are added one by one, before their number is doubled
 _ROUNDING = 1e-9
+_REFUSED = "refused"  # begins why a scheduler takes no request that is too long
 
 
 AnySetup = TypeVar("AnySetup", bound="Setup")
@@ -225,8 +226,14 @@ class ServedEvaluator:
         return count
 
     def _why_not(self, setup: Setup, replica: _Replica, count: int) -> str:
-        """Return what some replicas miss; empty if they hold the objective and the queue does not grow."""
+        """Return what some replicas miss; empty if they hold the objective and the queue does not grow.
+
+        Raises:
+            NotServed: A replica refuses requests, so that more of them do not help.
+        """
         result = self._simulated(setup, replica, count)
+        if refused := [f"{many:,} {why}" for why, many in result.unfinished.items() if why.startswith(_REFUSED)]:
+            raise NotServed("; ".join(refused))
         rate, capacity = self.facts.rate_per_s, result.capacity_per_s
         reasons = [*result.slo_missed, *(f"{many:,} {why}" for why, many in result.unfinished.items())]
         if capacity is not None and isfinite(rate) and rate > capacity:

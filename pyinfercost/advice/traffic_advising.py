@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ..serving.workload import Workload
     from .tactic import Tactic
 
-MOST_REQUESTS = 1_000_000
+MOST_REQUESTS = 500_000
 """Requests of a simulation of a fleet; traffic with more is thinned."""
 
 TRAFFIC_FIGURES = (

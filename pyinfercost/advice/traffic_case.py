@@ -9,6 +9,7 @@ from ..errors import InputError
 from .case import Case, Outcome
 from .fleeted import AUTOSCALER, FleetEvaluator
 from .served import ServedEvaluator, replicas_of
+from .traffic_reasons import missed, traffic_reason
 
 if TYPE_CHECKING:
     from ..serving.runs import Facts
@@ -52,6 +53,10 @@ class TrafficCase(Case):
         served = figures.get("slo_met") is not False and not figures.get("unfinished")
         return served and super().is_within_limits(outcome)
 
+    def over_limits(self, setup: Setup, outcome: Outcome) -> str:
+        """Return which limits a setup breaks: those of figures, those of latencies, and unanswered requests."""
+        return "; ".join(filter(None, (super().over_limits(setup, outcome), missed(setup, self))))
+
     def savings(self, setup: Setup, outcome: Outcome) -> tuple[float, float, float]:
         """Return the saving of an outcome, and its least and greatest value at the ends of the bands of all steps.
 
@@ -83,6 +88,10 @@ class TrafficCase(Case):
             except InputError:
                 return None
         return 1.0
+
+    def why_not(self, setup: Setup) -> str:
+        """Return what replicas can do before and after an option, and how many there are."""
+        return traffic_reason(setup, self)
 
     def described(self, setup: Setup) -> str:
         """Return a setup in words: replicas or autoscaler, formats, engine, machine and price."""

@@ -6,10 +6,10 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..results.units import percent, significant
+from ..results.units import significant
 from .fleeted import FleetEvaluator
-from .served import ServedEvaluator, replicas_of
 from .tactic import Option, Options, Refusal, Tactic, Tried
+from .traffic_reasons import traffic_reason
 from .wording import reasons_in_words
 
 if TYPE_CHECKING:
@@ -47,14 +47,8 @@ class TrafficTactic(Tactic):
 
     def why_not(self, tried: Tried, case: Case) -> str:
         """Return why an option saves nothing: what a replica can do before and after, and how many are needed."""
-        evaluator = case.evaluator
-        why = ""
-        if isinstance(evaluator, ServedEvaluator):
-            why = _of_server(tried, case, evaluator)
-        elif isinstance(evaluator, FleetEvaluator):
-            why = _of_fleet(tried, case, evaluator)
         refused = [each for each in self.options(case.baseline, case).refused if not each.why.startswith(_BOUND)]
-        return "; ".join(filter(None, (why, reasons_in_words(refused[:_REASONS]))))
+        return "; ".join(filter(None, (traffic_reason(tried.setup, case), reasons_in_words(refused[:_REASONS]))))
 
 
 def _screened(options: Options, setup: Setup, evaluator: FleetEvaluator) -> Options:
@@ -79,27 +73,3 @@ def _screened(options: Options, setup: Setup, evaluator: FleetEvaluator) -> Opti
         why = f"{_BOUND}: {significant(usd)} USD a month if replicas were full, more than those that were"
         refused.append(Refusal(text=option.text, why=why))
     return Options([option for _, option in costs[:_SIMULATED]], refused)
-
-
-def _of_server(tried: Tried, case: Case, evaluator: ServedEvaluator) -> str:
-    old, new = replicas_of(case.baseline), replicas_of(tried.setup)
-    counts = f"{old:,} replica{'s' * (old != 1)}"
-    before, after = (evaluator.capacity_per_s(each) for each in (case.baseline, tried.setup))
-    rate = evaluator.facts.rate_per_s
-    can = ""
-    if before is not None and after is not None:
-        can = f"a replica sustains {significant(after)} instead of {significant(before)} requests/s"
-    if old == new and case.baseline.on.machine.id == tried.setup.on.machine.id and can:
-        need = f"{rate:.4g} requests/s" if isfinite(rate) else "these requests"
-        return f"{can}, and {need} take {counts} either way"
-    moved = f"{new:,} replica{'s' * (new != 1)} instead of {old:,}" if old != new else counts
-    return f"it takes {moved}" + (f"; {can}" if can else "")
-
-
-def _of_fleet(tried: Tried, case: Case, evaluator: FleetEvaluator) -> str:
-    old, new = (evaluator.result(each) for each in (case.baseline, tried.setup))
-    words = f"replicas on average {new.mean_replicas:.3g} instead of {old.mean_replicas:.3g}"
-    words += f", idle {percent(new.idle_share)} instead of {percent(old.idle_share)} % of the paid time"
-    if new.starts or old.starts:
-        words += f", {new.starts:,} cold starts instead of {old.starts:,}"
-    return words

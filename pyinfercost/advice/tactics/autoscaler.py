@@ -44,7 +44,7 @@ class AutoscalerKind(TrafficTactic):
         for name, apply in _KINDS.items():
             for share in _TARGETS:
                 text = name if share is None else f"{name}:target_utilization={share:g}"
-                words = name if share is None else f"{name} at {100 * share:.0f} % of a replica"
+                words = f"autoscaler {name}" + ("" if share is None else f" at {100 * share:.0f} %")
                 if name != own:
                     found.append(Option(text=words, change={f"terms.{AUTOSCALER}": text}, apply=apply))
         return Options(found)

@@ -43,11 +43,11 @@ class ScalingTarget(TrafficTactic):
             result: FleetResult = evaluator.result(setup)
             most = result.peak_replicas
             counts = sorted({max(1, round(share * most)) for share in _SHARES} - {most})
-            changes = [(f"{n} replicas all the time", replace(scaler, replicas=n)) for n in counts]
+            changes = [(f"{n} replica{'s' * (n != 1)} all the time", replace(scaler, replicas=n)) for n in counts]
         elif hasattr(scaler, _FIELD):
             own = getattr(scaler, _FIELD)
             changes = [
-                (f"{scaler.kind} at {100 * share:.0f} % of a replica", replace(scaler, target_utilization=share))  # type: ignore[call-arg]
+                (f"autoscaler {scaler.kind} at {100 * share:.0f} %", replace(scaler, target_utilization=share))  # type: ignore[call-arg]
                 for share in _TARGETS
                 if share != own
             ]

@@ -36,7 +36,7 @@ class ServedLayout(TrafficTactic):
                 [on.machine],
                 precisions=[on.precision],
                 engines=[on.engine],
-                among={"nodes": 1, "data": 1},
+                among={"nodes": 1},
             )
         except InputError as error:
             return Options((), [Refusal(text="layouts", why=str(error))])
@@ -52,5 +52,7 @@ class ServedLayout(TrafficTactic):
             value = None if many == 1 and on.layout is None else words
             flags = flag_of(on.engine, "layout", words)
             found.append(Option(text=text, change={"layout": value, "devices": 1}, apply=flags))
-        refused = [Refusal(text=str(each.layout), why=each.reason) for each in layouts.out]
+        # Copies are replicas, not layouts of one; but experts may be divided over copies of the rest.
+        alone = [each for each in layouts.out if "data=" not in each.layout or "expert=" in each.layout]
+        refused = [Refusal(text=each.layout, why=each.reason) for each in alone]
         return Options(found, refused)
