@@ -334,11 +334,10 @@ def evidence_of(on: Deployment) -> str:
 
 def figures_of(result: ServingResult, facts: Facts) -> dict[str, Any]:
     """Return the figures of a server by the names of `results.advice` and of the JSON of `serve`."""
-    usd = result.usd_per_million_tokens
-    usd_per_h = None if usd is None else usd / 1e6 * result.tokens_per_s * 3600
+    usd_per_h = result.usd_per_h
     joules = result.joules_per_token
     found: dict[str, Any] = {
-        "usd_per_million_tokens": usd,
+        "usd_per_million_tokens": result.usd_per_million_tokens,
         "usd_per_h": usd_per_h,
         "usd_per_month": None if usd_per_h is None else usd_per_h / 3600 * MONTH_S,
         "latency_s": result["e2e_s"].mean,

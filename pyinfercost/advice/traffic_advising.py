@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -167,7 +167,9 @@ def advise_server(
         notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
     outcome, _ = evaluator.exact(baseline)
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
-    goal = wanted.objective or ("usd_per_million_tokens" if on.device_price is not None else "latency_s")
+    # Requests that come at a rate cost what the replicas cost; clients that wait for answers send more to a faster one.
+    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
+    goal = wanted.objective or (money if on.device_price is not None else "latency_s")
     case = TrafficCase(
         model=phases.name,
         title=wanted.title,

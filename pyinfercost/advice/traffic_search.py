@@ -26,9 +26,13 @@ if TYPE_CHECKING:
 _ROUNDS = 4
 _STARTS = 3  # machines, beside the given one
 _BETTER = 1e-3  # share of the objective from which on a change is one
+_FULLER = 0.01  # share of the cost at full use from which on it is one
 
 Progress = Callable[[int, int], None]
-_Key = tuple[bool, float, int]
+_Key = tuple[bool, float, float, int]
+"""Whether limits are broken, the objective, what it would be if replicas were full, and the effort."""
+
+_LAST: _Key = (True, inf, inf, 0)
 
 
 @dataclass
@@ -66,9 +70,10 @@ class _Search:
     def _key(self, choices: Choices) -> _Key:
         found = self.known[_names(choices)]
         if found is None:
-            return True, inf, 0
+            return _LAST
         outcome = found[1]
-        return not self.case.is_within_limits(outcome), outcome.value(self.case.objective), effort_of(choices)
+        within = self.case.is_within_limits(outcome)
+        return not within, outcome.value(self.case.objective), _at_full_use(outcome), effort_of(choices)
 
     def climb(self, start: Choices, tactics: Sequence[Tactic]) -> tuple[_Key, Choices]:
         """Return the best combination that changes of one tactic after the other reach."""
@@ -133,7 +138,7 @@ def best_under_traffic(
         several = [(choice,) for choice in allowed_choices(tactic, case.baseline, case)]
         keys = search.evaluate(several)
         singles += zip(keys, several, strict=True)
-        order[tactic.name] = min(keys, default=(True, inf, 0))
+        order[tactic.name] = min(keys, default=_LAST)
     ordered = sorted(tactics, key=lambda each: order[each.name])
     staying = [each for each in ordered if not each.buys]
     here = search.climb((), staying)
@@ -156,9 +161,25 @@ def _excludes(tactic: Tactic, choice: Choice) -> bool:
 
 
 def _is_better(key: _Key, than: _Key) -> bool:
-    """Return whether a value is notably better, or as good with less effort."""
+    """Return whether a value is notably better, or as good with fuller replicas or less effort.
+
+    Replicas are whole: two changes may save one together and none alone, and then the first one makes room.
+    """
     if key[0] != than[0]:
         return than[0]
-    if key[1] < than[1] * (1 - _BETTER):
-        return True
-    return key[1] <= than[1] and key[2] < than[2]
+    if abs(key[1] - than[1]) > _BETTER * than[1]:
+        return key[1] < than[1]
+    if abs(key[2] - than[2]) > _FULLER * than[2]:
+        return key[2] < than[2]
+    return key[1] <= than[1] and key[3] < than[3]
+
+
+def _at_full_use(outcome: Outcome) -> float:
+    """Return what is proportional to the cost of a request if replicas were full; the latency where that is unknown."""
+    figures = outcome.figures
+    usd_per_h, capacity, idle = (figures.get(name) for name in ("usd_per_h", "capacity_per_s", "idle_share"))
+    if usd_per_h and capacity:
+        return float(usd_per_h / capacity)
+    if usd_per_h and idle is not None:
+        return float(usd_per_h * (1 - idle))
+    return outcome.value("latency_s")

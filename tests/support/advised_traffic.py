@@ -13,6 +13,7 @@ from pyinfercost.cli import main
 from pyinfercost.serving import serve as serving
 
 _SERVED = {
+    "usd_per_h": ("usd_per_h",),
     "usd_per_million_tokens": ("usd_per_million_tokens",),
     "latency_s": ("e2e_s", "mean"),
     "latency_low_s": ("e2e_s", "low"),
