@@ -27,6 +27,9 @@ from .tactics import TACTICS
 
 if TYPE_CHECKING:
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..serving.objectives import SLOLike
+    from ..serving.traffic import TrafficLike
+    from ..serving.workload import Workload
     from ..sources.capture import Capturable
     from .measured_accuracy import MeasuredAccuracy
 
@@ -67,9 +70,12 @@ def advise(
     maximize: bool = True,
     among: Iterable[str] | None = None,
     all: bool = False,
+    workload: Workload | None = None,
+    traffic: TrafficLike | None = None,
+    slo: SLOLike | None = None,
     progress: Callable[[int, int], None] | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: SupportsIndex,
+    **named_sizes: Any,
 ) -> Advice:
     """Return what would make a model cheaper: each tactic with what it saves, and the best plan of several together.
 
@@ -96,9 +102,16 @@ def advise(
         among: Names of tactics to try, and ids of machines to consider; by default all tactics, and all machines with a
             price on the same terms.
         all: Whether to compare the tactics over batches and all machines, too.
+        workload: Requests of a server: the question is then what serves them cheaper, in USD per 10^6 tokens. Each
+            option has as many replicas as it needs within `slo`, and is simulated as by `serve`.
+        traffic: Traffic of a service, as in `fleet`: the question is then what a month of it costs. Each option is a
+            fleet that is simulated as by `fleet`.
+        slo: Limits of latencies of requests: `"ttft_p99<0.5,tpot_p50<0.03"`.
         progress: Called with the graphs that were searched and all of them.
         sizes: Values of named sizes of the model now, for names that options have too.
-        **named_sizes: The same by keyword.
+        **named_sizes: The same by keyword. With a workload, `replicas` and settings of the scheduler that hold now, as
+            in `serve`; with traffic, `autoscaler`, `prompt`, `output`, `duration_s` and others, as in `fleet`, and the
+            fields of `fleets.Terms`; `acceptance` of drafts, for speculation, with both.
 
     Returns:
         The advice.
@@ -126,6 +139,14 @@ def advise(
     )
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
+    if workload is not None or traffic is not None:
+        if evaluate is not None or all or sizes is not None:
+            raise AdviceError("evaluate, all and sizes are of a forward; leave them out with a workload or traffic")
+        return _under_load(
+            model, deployment, workload, traffic, slo, limits, objective, risk, among, progress, named_sizes
+        )
+    if slo is not None:
+        raise AdviceError("slo is of requests; pass workload= or traffic= with it, or limits={'latency_s': 0.02}")
     wanted = _checked_limits(limits)
     if risk not in RISKS:
         raise AdviceError(f"risk is {shown(risk)}; expected one of {', '.join(RISKS)}")
@@ -161,6 +182,52 @@ def advise(
     return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
 
 
+def _under_load(
+    model: Any,
+    on: Deployment,
+    workload: Workload | None,
+    traffic: TrafficLike | None,
+    slo: SLOLike | None,
+    limits: Mapping[str, float] | None,
+    objective: str | None,
+    risk: str,
+    among: Iterable[str] | None,
+    progress: Callable[[int, int], None] | None,
+    given: Mapping[str, Any],
+) -> Advice:
+    """Return the advice on a server or a fleet."""
+    from ..hardware import names
+    from .traffic_advising import TRAFFIC_FIGURES, Wanted, advise_fleet, advise_server
+
+    if workload is not None and traffic is not None:
+        raise AdviceError("workload and traffic are both given; pass one of them")
+    if risk not in RISKS:
+        raise AdviceError(f"risk is {shown(risk)}; expected one of {', '.join(RISKS)}")
+    if isinstance(among, str):
+        raise AdviceError(f"among is {shown(among)}; expected several names, such as ['served_precision', 'l4']")
+    notes: list[str] = []
+    on, _ = _priced(on, objective, notes)
+    price = on.device_price
+    terms = price.terms if price is not None and price.terms in ("on-demand", "spot", "reserved") else "on-demand"
+    wanted = list(among or ())
+    machines = tuple(name for name in wanted if name in names())
+    tactics = [name for name in wanted if name not in machines]
+    asked = Wanted(
+        objective=objective,
+        risk=risk,
+        limits=_checked_limits(limits, TRAFFIC_FIGURES),
+        among=[*tactics, "rented_machine"] if tactics and machines else tactics or None,
+        machines=machines or _rented(terms),
+        terms=terms,
+        title=_title(_name_of(model)),
+        notes=tuple(notes),
+        progress=progress,
+    )
+    if workload is not None:
+        return advise_server(model, on=on, workload=workload, slo=slo, wanted=asked, **given)
+    return advise_fleet(model, on=on, traffic=traffic, slo=slo, wanted=asked, **given)  # type: ignore[arg-type]
+
+
 _NEEDS = {
     "cost_usd": "pass price=, such as price=2.49",
     "usd_per_million_tokens": "pass price=, and a model that reads tokens",
@@ -171,12 +238,12 @@ _NEEDS = {
 }
 
 
-def _checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
+def _checked_limits(limits: Mapping[str, float] | None, more: tuple[str, ...] = ()) -> dict[str, float]:
     from ..results.advice import FIGURES
 
     if limits is not None and not isinstance(limits, Mapping):
         raise AdviceError(f"limits is {shown(limits)}; expected a mapping, such as {{'latency_s': 0.02}}")
-    known = (*FIGURES, "batch")
+    known = (*FIGURES, *(more or ("batch",)))
     for name in limits or {}:
         if name not in known:
             raise AdviceError(f"limits have {shown(name)}; expected some of {', '.join(known)}")
@@ -276,6 +343,13 @@ def _measured(model: Any, evaluate: Callable[[Any], Any], *, maximize: bool) -> 
     from .measured_accuracy import MeasuredAccuracy
 
     return MeasuredAccuracy(model, evaluate, maximize=maximize)
+
+
+def _name_of(model: Any) -> str:
+    """Return the spec or the name of a model that is served."""
+    if isinstance(model, (str, PathLike)):
+        return fspath(model)
+    return getattr(model, "model", "") or getattr(model, "name", "") or "the model"
 
 
 def _title(name: str) -> str:

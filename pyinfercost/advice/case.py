@@ -162,6 +162,26 @@ class Case:
         within = all(outcome.value(name) <= most for name, most in self.limits.items())
         return not outcome.error and outcome.fits and within
 
+    def over_limits(self, setup: Setup, outcome: Outcome) -> str:
+        """Return which limits a setup breaks, in words."""
+        return "; ".join(
+            f"{name} would be {outcome.value(name):.4g}, and at most {most:.4g} is allowed"
+            for name, most in self.limits.items()
+            if outcome.value(name) > most
+        )
+
+    def savings(self, setup: Setup, outcome: Outcome) -> tuple[float, float, float] | None:
+        """Return the saving of an outcome with its least and greatest value; None where bands of times decide them."""
+        return None
+
+    def why_not(self, setup: Setup) -> str:
+        """Return why an option saves nothing, where times of a forward do not say it."""
+        return ""
+
+    def described(self, setup: Setup) -> str:
+        """Return a setup in words; empty for those of a forward."""
+        return ""
+
     def saving(self, outcome: Outcome) -> float:
         """Return the share of the baseline's objective that an outcome saves; negative if it costs more."""
         return 1.0 - outcome.value(self.objective) / self.outcome.value(self.objective)

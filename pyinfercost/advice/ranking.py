@@ -90,7 +90,7 @@ def _answer(case: Case, attempts: _Attempts) -> AdviceRow | Unhelpful | None:
         return Unhelpful(
             tactic=tactic.name,
             title=tactic.title,
-            why=_over_limits(case, best.outcome),
+            why=case.over_limits(best.setup, best.outcome),
             option=best.option.text,
             saving_share=case.saving(best.outcome),
         )
@@ -102,7 +102,10 @@ def _answer(case: Case, attempts: _Attempts) -> AdviceRow | Unhelpful | None:
         return Unhelpful(
             tactic=tactic.name,
             title=tactic.title,
-            why=tactic.why_not(tried, case) or reason(tried, case) or "the figures do not change",
+            why=tactic.why_not(tried, case)
+            or reason(tried, case)
+            or case.why_not(tried.setup)
+            or "the figures do not change",
             option=tried.option.text,
             saving_share=saving,
         )
@@ -114,14 +117,6 @@ def _least(case: Case, candidates: Sequence[Tried]) -> Tried:
     least = min(each.outcome.value(case.objective) for each in candidates)
     near = [each for each in candidates if each.outcome.value(case.objective) <= least * (1 + TOLERANCE)]
     return min(near or candidates, key=lambda each: each.outcome.value("latency_s"))
-
-
-def _over_limits(case: Case, outcome: Outcome) -> str:
-    return "; ".join(
-        f"{name} would be {outcome.value(name):.4g}, and at most {most:.4g} is allowed"
-        for name, most in case.limits.items()
-        if outcome.value(name) > most
-    )
 
 
 def _row(case: Case, choice: Choice, tried: Tried) -> AdviceRow:
@@ -153,6 +148,8 @@ def savings(case: Case, setup: Setup, outcome: Outcome) -> tuple[float, float, f
     so that the range is a wide one. A setup with the same forward, such as one at another price, has the same error.
     """
     ratio = 1 - case.saving(outcome)
+    if (known := case.savings(setup, outcome)) is not None:
+        return known
     spread = 0.0 if _same_forward(case.baseline, setup) else (case.outcome.spread**2 + outcome.spread**2) ** 0.5
     return 1 - ratio, 1 - ratio * (1 + spread), 1 - ratio / (1 + spread)
 

@@ -42,6 +42,8 @@ def advised(case: Case, setup: Setup, outcome: Outcome, choices: Choices = ()) -
 
 def described(case: Case, setup: Setup) -> str:
     """Return a setup in words: precision, execution, engine, batch, formats and machine."""
+    if own := case.described(setup):
+        return own
     on = setup.placed
     batch = batch_name(case.graphs.open(setup.variant))
     words = [on.precision if on.precision != "native" else "the dtypes of the model"]
@@ -60,6 +62,7 @@ def _settings(baseline: Setup, setup: Setup) -> dict[str, Any]:
     old, new = (deployment_settings(each.placed) for each in (baseline, setup))
     found: dict[str, Any] = {name: new.get(name) for name in {**old, **new} if old.get(name) != new.get(name)}
     found |= {name: size for name, size in setup.sizes.items() if baseline.sizes.get(name) != size}
+    found |= {name: term for name, term in setup.terms.items() if baseline.terms.get(name) != term}
     found |= {
         name: getattr(setup.variant, name)
         for name in VARIANT

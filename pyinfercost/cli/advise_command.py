@@ -9,6 +9,7 @@ import click
 
 from .._checks import ANY_AMOUNT, number_in
 from ..results.advice import OBJECTIVES, RISKS
+from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
 from .output import check_writable, messages_for_people, progress, write, write_result
@@ -53,6 +54,7 @@ _DATA_FORMATS = ("json", "csv")
     help="Names of tactics to try, and ids of machines to consider, separated by commas; default: all.",
 )
 @click.option("--all", "compare", is_flag=True, help="Also compare the tactics over batches and machines, with ranges.")
+@traffic_options
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
 @format_option("table", "json", "csv", "md")
 @model_options
@@ -73,9 +75,14 @@ def advise(
     """Say what would make a model cheaper: each tactic with its saving, and the best plan.
 
     --hardware and the other options describe how the model runs now. Every row comes with the command that predicts it.
+    With requests (--rate, --concurrency, --arrivals or --trace), the question is what serves them cheaper; with
+    --traffic, what a month of a fleet costs.
     """
     with messages_for_people():
-        sizes = sizes_of_options(options)
+        load = load_of_options(options)
+        sizes = {} if load else sizes_of_options(options)
+        if load and (options["batch"] is not None or options["settings"] or compare):
+            raise click.UsageError("--batch, --set and --all are of a forward; leave them out with requests")
         on = deployment_of_options(options)
         if on.hardware is None:
             raise click.UsageError("Missing option '--hardware' / '-H'.")
@@ -96,7 +103,7 @@ def advise(
                     risk=risk,
                     among=names or None,
                     all=compare,
-                    sizes=sizes,
+                    **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:
             raise click.UsageError(str(error)) from error

@@ -11,12 +11,12 @@ import click
 from .._checks import write_text
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, format_option
+from .options import EPILOG, WhatIf, format_option, whatif_options
 from .output import STOPPED, messages_for_people, progress_shown, say, write_result
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
-    from ..fleets.replicas import Slots
+    from ..fleets.replicas import Model, Slots
 
 _NOT_UNDER_LOAD = ("utilization",)
 _SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
@@ -118,6 +118,7 @@ _SHARED = (
 @click.option("--num-gpu-blocks", type=click.IntRange(min=1), metavar="N", help="Blocks of the cache.")
 @click.option("--max-num-batched-tokens", type=click.IntRange(min=1), metavar="N", help="Most tokens of a step.")
 @click.option("--max-num-seqs", type=click.IntRange(min=1), metavar="N", help="Most sequences that run in a replica.")
+@whatif_options
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
 @format_option("table", "json", "csv", "md")
@@ -159,19 +160,20 @@ def fleet(
             given["terms"] = _terms(options)
         if policies:
             given["autoscaler"] = policies
+        served = _model(model, places, options)
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
         with progress_shown("Simulations", quiet=quiet) as shown:
             if plan:
                 from ..fleets.plan_fleet import plan_fleet
 
                 result: Any = plan_fleet(
-                    model, traffic=traffic, on=places, verify=verify, progress=shown,
+                    served, traffic=traffic, on=places, verify=verify, progress=shown,
                     **given,
                 )  # fmt: skip
             else:
                 from ..fleets.fleet import fleet as compare
 
-                result = compare(model, traffic=traffic, on=places, progress=shown, **given)
+                result = compare(served, traffic=traffic, on=places, progress=shown, **given)
         write_result(result, form, out)
         if html is not None:
             write_text(html, result.to_html())
@@ -182,6 +184,19 @@ def fleet(
         if plan and result.best is None:
             say(f"No fleet holds {result.slo}")
             raise click.exceptions.Exit(1)
+
+
+def _model(model: str | None, places: list[Deployment | Slots], options: Mapping[str, Any]) -> Model | None:
+    """Return the model in the formats of the options; an impossible format is a usage error."""
+    what_if = WhatIf.from_options(options)
+    if model is None:
+        if what_if.words:
+            raise click.UsageError(f"Missing argument 'MODEL' for {what_if.words[0]}; give one")
+        return None
+    from ..fleets.replicas import varied_model
+
+    with what_if.errors():
+        return varied_model(model, places, max_batch_size=options["max_batch_size"], **what_if.formats)
 
 
 def _deployments(model: str | None, options: Mapping[str, Any]) -> list[Deployment]:

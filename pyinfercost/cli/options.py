@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,6 +138,23 @@ class WhatIf:
         """Return the name of a model with these changes."""
         return f"{model}, what if {', '.join(self.words)}" if self.words else model
 
+    @property
+    def formats(self) -> dict[str, Any]:
+        """The arguments of `transform.variants.varied`."""
+        texts = {name: getattr(self, name) or "" for name in WHAT_IF[:-1]}
+        return {**texts, "width": self.width or 1.0}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn errors about changes that are unknown, or apply to nothing in the model, into usage errors."""
+        from ..formats.table import FormatError
+        from ..transform.channels import ChannelGroupsError
+
+        try:
+            yield
+        except (FormatError, ChannelGroupsError) as error:
+            raise click.UsageError(f"--quantize: {error}" if "PATTERN" in str(error) else str(error)) from error
+
     def changed(self, captured: Captured) -> Captured:
         """Return the captured model with these changes.
 
@@ -145,20 +163,10 @@ class WhatIf:
         """
         if not self.words:
             return captured
-        from ..formats.table import FormatError
-        from ..transform.channels import ChannelGroupsError
         from ..transform.variants import varied
 
-        try:
-            graph = varied(
-                captured.graph,
-                quantize=self.quantize or "",
-                prune=self.prune or "",
-                kv_cache=self.kv_cache or "",
-                width=self.width or 1.0,
-            )
-        except (FormatError, ChannelGroupsError) as error:
-            raise click.UsageError(f"--quantize: {error}" if "PATTERN" in str(error) else str(error)) from error
+        with self.errors():
+            graph = varied(captured.graph, **self.formats)
         return captured._replace(graph=graph, name=self.name(captured.name))
 
 

@@ -5,42 +5,29 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import MOST, write_text
+from .._checks import write_text
 from ..results.serving_search import GOALS
 from .arguments import whole_number
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, format_option
+from .options import EPILOG, WhatIf, format_option, whatif_options
 from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..results.serving_result import ServingResult
     from ..serving.correction import Correction
+    from ..serving.serve import Phases
     from ..serving.workload import Workload
 
 _MEAN = re.compile(r"(ttft|tpot|e2e)=([0-9]+(?:\.[0-9]*)?)(ms|s)?")
-_REQUESTS = 10_000
 _DEVICES = 8  # most of a replica in a search
 _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
-_SETTINGS = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_model_len")
-
-
-def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for name, words in (
-        ("max_model_len", "Longest prompt with its answer, in tokens; default: the context of the model."),
-        ("num_gpu_blocks", "Blocks of the cache; default: those that the memory holds."),
-        ("max_num_batched_tokens", "Most tokens of a step."),
-        ("max_num_seqs", "Most sequences that run in a server."),
-    ):
-        option = click.option(f"--{name.replace('_', '-')}", type=click.IntRange(min=1), metavar="N", help=words)
-        command = option(command)
-    return command
 
 
 @click.command(epilog=EPILOG)
@@ -55,27 +42,7 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "cheapest deployment, among lists of machines, precisions, engines and layouts (all by default for the last two, "
     "on up to --devices).",
 )
-@click.option("--rate", metavar="RATE", help="Requests per second, minute or hour, such as 4/s or 90/min.")
-@click.option("--concurrency", type=click.IntRange(min=1, max=MOST), metavar="N", help="Clients, instead of a rate.")
-@click.option(
-    "--arrivals",
-    metavar="KIND",
-    help="poisson (default), gamma:cv=4, bursts:size=8, diurnal:peak=3, mmpp:burst=5,share=0.1,length_s=60, at-once; "
-    "with the rate in it instead of --rate: poisson:20, diurnal:mean=20,peak=3.",
-)
-@click.option(
-    "--prompt", metavar="TOKENS", help="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2."
-)
-@click.option("--output-tokens", "--output", "output_tokens", metavar="TOKENS", help="Tokens of answers, likewise.")
-@click.option(
-    "--trace",
-    metavar="[FORMAT:]FILE",
-    help="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled. "
-    "FILE#12 is one of Azure's functions.",
-)
-@click.option(
-    "--requests", type=click.IntRange(min=1), metavar="N", help=f"Number of requests.  [default: {_REQUESTS}]"
-)
+@workload_options()
 @click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p99<0.5,tpot_p50<30ms".')
 @click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="Copies of the deployment.")
 @click.option(
@@ -99,8 +66,8 @@ def _scheduler_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Correction of step costs: read; with --calibrate-from it is written.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
-@_scheduler_options
+@scheduler_options
+@whatif_options
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @click.option(
     "--html",
@@ -144,19 +111,20 @@ def serve(
             objective = parse_slo(slo)
         if goal is not None and not objective:
             raise click.UsageError('--find needs --slo; give limits, such as --slo "ttft_p99<0.5,tpot_p50<30ms"')
-        settings = {name: options[name] for name in _SETTINGS if options[name] is not None}
+        settings = {name: options[name] for name in SCHEDULER if options[name] is not None}
         given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
         quiet = no_progress or form != "table" or not sys.stderr.isatty()
         if goal is not None and (measured is not None or correction is not None):
             raise click.UsageError("--calibrate-from and --correction are of one deployment; leave --find out")
         if goal is not None:
             on, layouts = _deployments(goal, options)
-            workload = _workload(options)
+            workload = workload_of_options(options)
             from ..serving.finding import find_serving
 
+            served = _served(model, options)
             with progress_shown("Deployments", quiet=quiet) as shown:
                 search = find_serving(
-                    goal, model, on=on, workload=workload, progress=shown,
+                    goal, served, on=on, workload=workload, progress=shown,
                     layouts=layouts, devices=_most_devices(options), **given,
                 )  # fmt: skip
             write_result(search, form, out)
@@ -172,12 +140,13 @@ def serve(
         deployment = deployment_of_options(_single(options))
         if deployment.engine == "torch":
             raise click.UsageError("Missing option '--engine'; expected vllm, sglang or trtllm")
-        workload = _workload(options)
+        workload = workload_of_options(options)
         from ..serving.serve import serve as serve_model
 
-        given["correction"] = _correction(model, deployment, workload, settings, measured, correction)
+        served = _served(model, options)
+        given["correction"] = _correction(served, deployment, workload, settings, measured, correction)
         with progress_shown("Requests", quiet=quiet) as shown:
-            result = serve_model(model, on=deployment, workload=workload, progress=shown, **given)
+            result = serve_model(served, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
         _write_report(result, html)
         if result.interrupted:
@@ -185,8 +154,19 @@ def serve(
             raise click.exceptions.Exit(STOPPED)
 
 
+def _served(model: str, options: dict[str, Any]) -> str | Phases:
+    """Return the model in the formats of the options; an impossible format is a usage error."""
+    what_if = WhatIf.from_options(options)
+    if not what_if.words:
+        return model
+    from ..serving.serve import phases_of
+
+    with what_if.errors():
+        return phases_of(model).varied(**what_if.formats)
+
+
 def _correction(
-    model: str,
+    model: str | Phases,
     on: Deployment,
     workload: Workload,
     settings: dict[str, Any],
@@ -280,44 +260,3 @@ def _deployments(goal: str, options: dict[str, Any]) -> tuple[list[Deployment], 
     if options["price"] is None and goal == "cheapest" and any(each.device_price is None for each in on):
         raise click.UsageError("--find cheapest needs --price; give one, such as --price on-demand")
     return on, layouts_of(options)
-
-
-def _workload(options: dict[str, Any]) -> Workload:
-    """Return the workload of the options.
-
-    Raises:
-        click.UsageError: An option is missing, contradicts another one, or has a wrong value.
-    """
-    from ..serving.workload import Workload
-
-    rate = None if options["rate"] is None else _rate(options["rate"])
-    given = {"arrivals": options["arrivals"], "clients": options["concurrency"], "seed": options["seed"]}
-    given |= {"prompt": options["prompt"], "output": options["output_tokens"]}
-    if options["trace"] is not None:
-        trace = _trace(options["trace"])
-        if rate is not None and trace.timed:
-            trace, rate = trace.at_rate(rate), None
-        with usage_errors():
-            return Workload(trace=trace, rate_per_s=rate, requests=options["requests"], **given)
-    if rate is None and options["concurrency"] is None and options["arrivals"] is None:
-        raise click.UsageError(
-            "Missing option '--rate', '--concurrency' or '--trace'; expected one, such as --rate 4/s"
-        )
-    for name, option in (("prompt", "--prompt"), ("output", "--output")):
-        if given[name] is None:
-            raise click.UsageError(f"Missing option '{option}'; expected tokens, such as {option} 256")
-    with usage_errors():
-        return Workload(rate_per_s=rate, requests=options["requests"] or _REQUESTS, **given)
-
-
-def _rate(text: str) -> float:
-    from ..serving.arrival_texts import parse_rate
-
-    with usage_errors():
-        return parse_rate(text, "--rate")
-
-
-def _trace(text: str) -> Any:
-    from ..serving.traffic import open_trace
-
-    return open_trace(text)

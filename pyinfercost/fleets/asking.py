@@ -16,6 +16,7 @@ from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.runs import Facts
 from ..serving.scheduler import Scheduler
+from ..serving.serve import Phases
 from ..serving.traffic import parse_traffic
 from .autoscaler_texts import parse_autoscaler
 from .autoscalers import DAY_S, Autoscaler
@@ -126,6 +127,8 @@ def _name_of(model: Model | None) -> str:
         return os.fspath(model)
     if isinstance(model, _core.Graph):
         return model.model
+    if isinstance(model, Phases):
+        return model.name
     return model[0].model if model else ""
 
 

@@ -141,21 +141,19 @@ class _Memory:
 
 
 _MEMORY = _Memory()
-_STEP_S = 60.0  # of what is known of the load over time
+STEP_S = 60.0
+"""Seconds of a step of what is known of a load over time."""
+
 _AT_LEAST = 0.9  # of the paid time of a replica that full use takes: its rate is that near the highest one
 
 
 def facts_of_place(context: Context, place: int) -> PlaceFacts:
     """Return what is known of a deployment before any simulation."""
-    import numpy as np
-
     memory = _MEMORY.of(context)
     replica = memory.replica(context, place)
     traffic = memory.traffic["all"]
     load = _load(memory, replica, "all")
-    steps = -(-load.most.size // int(_STEP_S))
-    needed, most = np.zeros(steps * int(_STEP_S)), np.zeros(steps * int(_STEP_S))
-    needed[: load.most.size], most[: load.most.size] = load.running_s, load.most
+    needed, most = by_step(load)
     usd_per_h = replica.usd_per_h or 0.0
     work_h = work_of(replica, traffic) / replica.concurrency / 3600 * _AT_LEAST
     return PlaceFacts(
@@ -163,11 +161,22 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
         usd_per_h=usd_per_h,
         ahead_share=_ahead_share(context, replica),
         concurrency=replica.concurrency,
-        needed=needed.reshape(steps, -1).mean(axis=1),
-        most=most.reshape(steps, -1).max(axis=1),
-        step_s=_STEP_S,
+        needed=needed,
+        most=most,
+        step_s=STEP_S,
         least_usd_per_month=work_h * usd_per_h / load.end_s * MONTH_S,
     )
+
+
+def by_step(load: Load) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the requests in service in each step of a load: their mean, and the most at a time."""
+    import numpy as np
+
+    wide = int(STEP_S)
+    steps = -(-load.most.size // wide)
+    needed, most = np.zeros(steps * wide), np.zeros(steps * wide)
+    needed[: load.most.size], most[: load.most.size] = load.running_s, load.most
+    return needed.reshape(steps, -1).mean(axis=1), most.reshape(steps, -1).max(axis=1)
 
 
 def _ahead_share(context: Context, replica: Replica) -> float:

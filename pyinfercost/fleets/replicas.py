@@ -14,12 +14,13 @@ from ..deployment import ColdStart, Deployment, Startup, cold_start, recorded_gr
 from ..errors import InputError
 from ..predict.estimate import estimate
 from ..serving import closed_form as steady
-from ..serving.runs import Facts, Run, simulated_server
+from ..serving.runs import Facts, Run, simulated_server, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
 from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, phases_of, tables_of
 from ..serving.servers import Servers
 from ..sources.captured import graph_over
 from ..sweeps.sweep import sweep
+from ..transform.variants import varied
 from .autoscalers import ReplicaLoad
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ..serving.workload import Workload
     from .loads import Load
 
-Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | _core.Graph"
+Model: TypeAlias = "str | PathLike[str] | Sequence[_core.Graph] | Phases | _core.Graph"
 
 DETAILS = ("fast", "full")
 """How replicas of engines are simulated: with memory by tokens and drafts by their mean, or each step as it is."""
@@ -183,6 +184,7 @@ class Modeled:
         settings: Settings of the scheduler of an engine.
         cold_start_s: Seconds until a replica is ready; None for the sum of its parts.
         phases: The graphs of a language model; None if no deployment has an engine.
+        end: `"low"` or `"high"` if all steps and batches take that end of their error band; empty as predicted.
     """
 
     model: Model | None
@@ -195,6 +197,7 @@ class Modeled:
     settings: Mapping[str, Any] = field(default_factory=dict)
     cold_start_s: float | None = None
     phases: Phases | None = None
+    end: str = ""
 
     def __post_init__(self) -> None:
         if self.detail not in DETAILS:
@@ -214,7 +217,7 @@ class Modeled:
             if all(isinstance(each, Slots) for each in places):
                 return self
             raise FleetError("model is None, and a deployment needs one; pass a model, or Slots")
-        if any(isinstance(each, Deployment) and each.engine in _ENGINES for each in places):
+        if any(isinstance(each, Deployment) and each.engine in ENGINES for each in places):
             return replace(self, phases=phases_of(self.model))  # type: ignore[arg-type]  # checked there
         return self
 
@@ -226,7 +229,7 @@ class Modeled:
         """
         if isinstance(place, Slots):
             return _of_slots(place, self.cold_start_s)
-        if self.phases is not None and place.engine in _ENGINES:
+        if self.phases is not None and place.engine in ENGINES:
             return self._of_engine(place, self.phases)
         return self._of_batches(place)
 
@@ -235,12 +238,14 @@ class Modeled:
     def _of_engine(self, on: Deployment, phases: Phases) -> Replica:
         check_settings(on)
         costs = tables_of(phases, on, self.facts, self.settings)
+        if self.end:
+            costs = stretched(costs, high=self.end == "high")
         scheduler = simulated_scheduler(costs, {"max_model_len": phases.context, **self.settings})
         check_lengths(self.facts, scheduler)
         blocks = blocks_of(costs, scheduler, self.facts)
         run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
         concurrency, prompt_s, token_s, service_s = self._at_objective(costs, scheduler, run)
-        started = on.replace(startup=_STARTUP_OF_ENGINE) if on.startup is None else on
+        started = on.replace(startup=startup_of(on))
         graphs = recorded_graphs(on.engine, on.execution, on.settings)
         start = cold_start(
             on.machine, costs.weight_bytes, started.replica_startup, engine=on.engine, graphs=graphs
@@ -319,13 +324,11 @@ class Modeled:
                 "torchvision:resnet50, a file, or a graph"
             )
         sizes = range(1, self.max_batch_size + 1)
-        graph = model
-        if not isinstance(graph, _core.Graph):
-            graph = graph_over(fspath(graph), {"batch": [1, max(2, self.max_batch_size)]}).graph
-        started = on.replace(startup=_STARTUP) if on.startup is None else on
+        graph = batched_graph(model, self.max_batch_size)
+        started = on.replace(startup=startup_of(on))
         points = sweep(graph, on=on, batch=sizes)
         start = estimate(graph, on=started, batch=self.max_batch_size).cold_start
-        latency = [float(each) for each in points["latency_s"]]
+        latency = [float(each) for each in points[f"latency_{self.end}_s" if self.end else "latency_s"]]
         if on.transfer is not None and not on.data_transfer.overlapped:
             latency = [each + float(more) for each, more in zip(latency, points["transfer_s"], strict=True)]
         joules = [float(each) for each in points["energy_j"]]
@@ -354,10 +357,59 @@ class Modeled:
         )
 
 
-_ENGINES = ("vllm", "sglang", "trtllm")
+ENGINES = ("vllm", "sglang", "trtllm")
+"""Engines whose replicas are simulated step by step; others serve batches."""
+
 _STARTUP_OF_ENGINE = Startup(image_gb=0.0, warmup="engine")
 _STARTUP = Startup(image_gb=0.0)
 """Starts of replicas that are not stated: a container of an image that the machine has, which warms its engine up."""
+
+
+def startup_of(on: Deployment) -> Startup:
+    """Return how a replica of a deployment starts: as it says, or as a container of an image that the machine has."""
+    if on.startup is not None:
+        return on.replica_startup
+    return _STARTUP_OF_ENGINE if on.engine in ENGINES else _STARTUP
+
+
+def batched_graph(model: str | PathLike[str] | _core.Graph, max_batch_size: int) -> _core.Graph:
+    """Return the graph of a model without tokens, for all batches up to the largest one."""
+    if isinstance(model, _core.Graph):
+        return model
+    return graph_over(fspath(model), {"batch": [1, max(2, max_batch_size)]}).graph
+
+
+def varied_model(
+    model: str,
+    places: Sequence[Deployment | Slots],
+    *,
+    max_batch_size: int = 8,
+    quantize: str = "",
+    prune: str = "",
+    kv_cache: str = "",
+    width: float = 1.0,
+) -> Model:
+    """Return a model with other formats, pruned weights or widths, for replicas on some deployments.
+
+    Args:
+        model: Its spec, as in `fleet`.
+        places: The deployments, of which those with a serving engine need both phases of a language model.
+        max_batch_size: Most items of a batch of a model without an engine.
+        quantize: Formats of weights, as in `transform.variants.varied`, and so are the next ones.
+        prune: Structure of pruned weights.
+        kv_cache: Format of keys and values.
+        width: Share of the channels that are kept.
+
+    Raises:
+        FormatError: A format is unknown, or applies to nothing.
+        ChannelGroupsError: The model has no channels that can be removed.
+    """
+    if not (quantize or prune or kv_cache or width != 1):
+        return model
+    if any(isinstance(each, Deployment) and each.engine in ENGINES for each in places):
+        return phases_of(model).varied(quantize=quantize, prune=prune, kv_cache=kv_cache, width=width)
+    graph = batched_graph(model, max_batch_size)
+    return varied(graph, quantize=quantize, prune=prune, kv_cache=kv_cache, width=width)
 
 
 def _of_slots(slots: Slots, cold_start_s: float | None) -> Replica:

@@ -20,10 +20,13 @@ from ..results.fleet_plan import FleetPlan, PlanChoice
 from ..serving.objectives import SLOError
 from .autoscaler_texts import parse_autoscaler
 from .autoscalers import DAY_S, HOUR_S, Autoscaler, Kubernetes, Scheduled, Static
-from .evaluating import Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
+from .evaluating import STEP_S, Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
 from .replicas import FleetError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..results.fleet_result import FleetResult
 
 POLICIES = ("static", "scheduled", "kpa", "hpa", "ray", "seasonal", "cloudrun", "zero")
@@ -256,7 +259,8 @@ class Search:
 
     def _pool_point(self, place: int, policy: Autoscaler) -> PoolPoint:
         if isinstance(policy, Scheduled) and policy == Scheduled():
-            policy = schedule_for(self.facts[place])
+            facts = self.facts[place]
+            policy = schedule_for(facts.most, facts.concurrency)
         return PoolPoint(place, str(policy))
 
     def _grouped(self, points: Iterable[Point]) -> list[list[Point]]:
@@ -393,16 +397,21 @@ def committed_replicas(seconds_with: Sequence[float], share: float) -> int:
     return count
 
 
-def schedule_for(facts: PlaceFacts) -> Scheduled:
-    """Return replicas by the hour of the day: enough for the highest minute of this hour on any day."""
+def schedule_for(most: NDArray[np.float64], concurrency: float) -> Scheduled:
+    """Return replicas by the hour of the day: enough for the highest minute of this hour on any day.
+
+    Args:
+        most: Most requests in service at a time in each step of `STEP_S`, as `by_step` returns them.
+        concurrency: Requests that a replica serves at once.
+    """
     import numpy as np
 
-    per_hour = int(HOUR_S / facts.step_s)
+    per_hour = int(HOUR_S / STEP_S)
     hours = np.zeros(_HOURS)
-    for hour in range(-(-facts.most.size // per_hour)):
-        part = facts.most[hour * per_hour : (hour + 1) * per_hour]
+    for hour in range(-(-most.size // per_hour)):
+        part = most[hour * per_hour : (hour + 1) * per_hour]
         hours[hour % _HOURS] = max(hours[hour % _HOURS], float(part.max()))
-    replicas = np.ceil(hours / (facts.concurrency * _HEADROOM) - 1e-9).astype(int)
+    replicas = np.ceil(hours / (concurrency * _HEADROOM) - 1e-9).astype(int)
     # An hour begins with the replicas of the busier one of the two, since it does not wait for them to start.
     early = np.maximum(replicas, np.roll(replicas, -1))
     changes = tuple(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.advice import FIGURES
-from ..results.units import percent, scale_for, significant
+from ..results.units import percent, quantity, scale_for, significant
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..results.advice import AccuracyNote, Advice, AdvicePlan, AdviceRow, AdviceStep, AdvisedSetup, Unhelpful
     from .layout import Layout, Part
@@ -49,6 +50,14 @@ _TITLES: Mapping[str, tuple[str, str, float]] = {
     "carbon_g": ("carbon", "g/1M", _MILLION),
 }
 """Objective -> title of its column, unit, and factor from the stored number."""
+
+_UNITS = {
+    "USD/1M": ("USD", "per million"),
+    "USD/1M tokens": ("USD", "per million tokens"),
+    "USD/month": ("USD", "a month"),
+    "J": ("J", "an item"),
+    "g/1M": ("g", "per million"),
+}
 
 _GOALS = {
     "cost_usd": "least cost of an item",
@@ -149,34 +158,35 @@ def advice_line(advice: Advice) -> str:
 
 def advice_layout(advice: Advice) -> Layout:
     """Return the sentence, the table of tactics, the plans, why other tactics do not help, and the commands."""
-    parts: list[Part] = [Note(f"{advice.sentence}.", ""), GAP, Pairs(_question(advice))]
+    parts: list[Part] = [Note(f"{advice.sentence}.", ""), GAP, Pairs(question_pairs(advice))]
     if advice.rows:
-        parts += [GAP, Table(_columns(advice))]
+        parts += [GAP, Table(advice_columns(advice))]
         parts.append(Note("Each row is applied alone. Savings do not add up: the plan has figures of its own."))
-        if conditions := _conditions(advice):
+        if conditions := condition_pairs(advice):
             parts.append(Pairs(conditions))
-    for title, plan in _plans(advice):
-        parts += [GAP, Note(f"{title}: {_saved(plan)}", ""), Table(_step_columns(advice, plan))]
+    for title, plan in plans_of(advice):
+        parts += [GAP, Note(f"{title}: {saved_text(plan)}", ""), Table(step_columns(advice, plan))]
         parts.append(_command(plan.setup))
-    if notes := _accuracy(advice):
+    if notes := accuracy_pairs(advice):
         parts += [GAP, Note("Accuracy:", ""), Pairs(notes)]
     if advice.unhelpful:
         parts += [GAP, Note("What does not help:", "")]
-        parts.append(Pairs([(each.title, _why(each)) for each in advice.unhelpful]))
+        parts.append(Pairs(unhelpful_pairs(advice)))
     if advice.comparison:
         count = max(row.setups for row in advice.comparison)
         parts += [
             GAP,
             Note(f"Tactics over up to {count} setups of batches and machines, least to greatest (median):", ""),
         ]
-        parts.append(Table(_comparison_columns(advice)))
+        parts.append(Table(comparison_columns(advice)))
     if advice.rows and advice.baseline.command:
         parts += [GAP, Note("Commands that predict the rows:", "")]
         parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
     return parts
 
 
-def _question(advice: Advice) -> list[tuple[str, str]]:
+def question_pairs(advice: Advice) -> list[tuple[str, str]]:
+    """Return what was asked, and of what."""
     limits = ", ".join(f"{name} at most {most:.4g}" for name, most in advice.limits.items())
     pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", _GOALS[advice.objective])]
     if limits:
@@ -190,15 +200,20 @@ def _setups(advice: Advice) -> list[AdvisedSetup]:
     return [advice.baseline, *(row.setup for row in advice.rows)]
 
 
-def _columns(advice: Advice) -> list[Column]:
-    """Return the table of tactics; its first line is the baseline."""
+def advice_columns(advice: Advice, *, wide: bool = False) -> list[Column]:
+    """Return the table of tactics; its first line is the baseline.
+
+    Args:
+        advice: The advice.
+        wide: Whether there is room for percentiles of latencies.
+    """
     rows = advice.rows
     columns = [
         Column("", "", [str(rank) for rank in range(len(rows) + 1)]),
         Column("use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True),
-        Column("saves", "%", ["", *(_share(row.saving_share) for row in rows)]),
-        Column("range", "%", ["", *(_range(row.saving_low_share, row.saving_high_share) for row in rows)], spare=2),
-        *_figure_columns(advice.objective, _setups(advice)),
+        Column("saves", "%", ["", *(share_text(row.saving_share) for row in rows)]),
+        Column("range", "%", ["", *(range_text(row.saving_low_share, row.saving_high_share) for row in rows)], spare=2),
+        *_figure_columns(advice.objective, _setups(advice), wide=wide),
         Column("risk", "", ["", *(row.risk for row in rows)], numeric=False),
         Column("takes", "", ["", *(row.effort for row in rows)], numeric=False, spare=1),
     ]
@@ -211,36 +226,65 @@ def _columns(advice: Advice) -> list[Column]:
     return columns
 
 
-def _figure_columns(objective: str, setups: Sequence[AdvisedSetup]) -> list[Column]:
+def _figure_columns(objective: str, setups: Sequence[AdvisedSetup], *, wide: bool) -> list[Column]:
+    """Return the objective, then times, memory and replicas, as far as they are known."""
     columns = []
     if objective in _TITLES:
         title, unit, factor = _TITLES[objective]
         values = [setup.figures.get(objective) for setup in setups]
         cells = ["" if value is None else significant(value * factor) for value in values]
         columns.append(Column(title, unit, cells))
-    for name, title, unit, spare in (("latency_s", "latency", "s", 0), ("peak_memory_bytes", "memory", "B", 3)):
+    served = any(setup.figures.get("replicas") is not None for setup in setups)
+    for name, title, unit, spare in _FIGURE_COLUMNS:
         values = [setup.figures.get(name) for setup in setups]
-        known = [value for value in values if value is not None]
-        if known:
-            scale = scale_for(max(known), unit)
-            columns.append(Column(title, scale.unit, [scale.show(value) for value in values], spare=spare))
+        known = [value for value in values if value is not None and isfinite(value)]
+        hidden = (served and name in _OF_FORWARD) or (name in _WIDE and not wide)
+        if not known or hidden or (name == "late_share" and not any(known)):
+            continue
+        if unit in _SHOWN:
+            show = _SHOWN[unit]
+            columns.append(Column(title, unit, ["" if value is None else show(value) for value in values], spare=spare))
+            continue
+        scale = scale_for(max(known), unit)
+        shown = [None if value is None or not isfinite(value) else value for value in values]
+        words = "request" if served and name == "latency_s" else title
+        columns.append(Column(words, scale.unit, [scale.show(value) for value in shown], spare=spare))
     return columns
 
 
-def _step_columns(advice: Advice, plan: AdvicePlan) -> list[Column]:
+_OF_FORWARD = ("peak_memory_bytes",)
+_WIDE = ("ttft_p99_s", "tpot_p99_s")
+_FIGURE_COLUMNS = (
+    ("latency_s", "latency", "s", 0),
+    ("ttft_p99_s", "ttft p99", "s", 2),
+    ("tpot_p99_s", "tpot p99", "s", 2),
+    ("late_share", "late", "%", 1),
+    ("replicas", "replicas", "", 1),
+    ("peak_memory_bytes", "memory", "B", 3),
+)
+"""Figure, title, unit, and how spare its column is; those that no setup knows are left out."""
+
+
+_SHOWN: Mapping[str, Callable[[float], str]] = {"%": lambda share: f"{100 * share:.2f}", "": lambda many: f"{many:.3g}"}
+"""Unit -> how its numbers are written, where they have no prefix."""
+
+
+def step_columns(advice: Advice, plan: AdvicePlan, *, wide: bool = False) -> list[Column]:
+    """Return the steps of a plan, each with what it adds."""
     steps = plan.steps
     return [
         Column("step", "", [str(number) for number in range(1, len(steps) + 1)]),
         Column("use", "", [step.option for step in steps], numeric=False, flexible=True),
-        Column("adds", "%", [_share(step.adds_share) for step in steps]),
-        Column("saves", "%", [_share(step.saving_share) for step in steps]),
-        *_figure_columns(advice.objective, [step.setup for step in steps]),
+        Column("adds", "%", [share_text(step.adds_share) for step in steps]),
+        Column("saves", "%", [share_text(step.saving_share) for step in steps]),
+        *_figure_columns(advice.objective, [step.setup for step in steps], wide=wide),
         Column("risk", "", [step.risk for step in steps], numeric=False),
         Column("takes", "", [step.effort for step in steps], numeric=False, spare=1),
     ]
 
 
-def _comparison_columns(advice: Advice) -> list[Column]:
+def comparison_columns(advice: Advice) -> list[Column]:
+    """Return the tactics with their ranges over sizes and machines."""
     rows = advice.comparison
     return [
         Column("tactic", "", [row.title for row in rows], numeric=False, flexible=True),
@@ -257,7 +301,8 @@ def _span(values: tuple[float, float, float], factor: float, decimals: int) -> s
     return f"{low} to {high} ({middle})" if low != high else middle
 
 
-def _plans(advice: Advice) -> list[tuple[str, AdvicePlan]]:
+def plans_of(advice: Advice) -> list[tuple[str, AdvicePlan]]:
+    """Return the plans with their titles."""
     found = []
     if advice.here is not None:
         found.append(("The plan on the same machine", advice.here))
@@ -266,12 +311,13 @@ def _plans(advice: Advice) -> list[tuple[str, AdvicePlan]]:
     return found
 
 
-def _saved(plan: AdvicePlan) -> str:
-    span = _range(plan.saving_low_share, plan.saving_high_share)
-    return f"saves {_share(plan.saving_share)} % ({span} % within the bands)"
+def saved_text(plan: AdvicePlan) -> str:
+    """Return what a plan saves, with its band."""
+    span = range_text(plan.saving_low_share, plan.saving_high_share)
+    return f"saves {share_text(plan.saving_share)} % ({span} % within the bands)"
 
 
-def _conditions(advice: Advice) -> list[tuple[str, str]]:
+def condition_pairs(advice: Advice) -> list[tuple[str, str]]:
     """Return which rows exclude each other, and what rows need."""
     groups: dict[str, list[str]] = {}
     for row in advice.rows:
@@ -281,7 +327,7 @@ def _conditions(advice: Advice) -> list[tuple[str, str]]:
     return [*pairs, *((row.option, row.note) for row in advice.rows if row.note)]
 
 
-def _accuracy(advice: Advice) -> list[tuple[str, str]]:
+def accuracy_pairs(advice: Advice) -> list[tuple[str, str]]:
     """Return what is known about the accuracy of each option that changes results, of rows and of plans."""
     steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
     known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
@@ -291,6 +337,23 @@ def _accuracy(advice: Advice) -> list[tuple[str, str]]:
 
 def _accuracy_text(note: AccuracyNote) -> str:
     return f"{note.text} ({note.source})" if note.source else note.text
+
+
+def unhelpful_pairs(advice: Advice) -> list[tuple[str, str]]:
+    """Return the tactics that do not help, with reasons."""
+    return [(each.title, _why(each)) for each in advice.unhelpful]
+
+
+def amount_text(advice: Advice, setup: AdvisedSetup) -> tuple[str, str]:
+    """Return the objective of a setup with its unit, and what it is of."""
+    value = setup.figures.get(advice.objective)
+    if value is None:
+        return "unknown", ""
+    if advice.objective == "latency_s":
+        return quantity(value, "s"), ""
+    _, unit, factor = _TITLES[advice.objective]
+    short, of = _UNITS.get(unit, (unit, ""))
+    return f"{significant(value * factor)} {short}", of
 
 
 def _why(each: Unhelpful) -> str:
@@ -311,9 +374,11 @@ def _command(setup: AdvisedSetup, number: str = "") -> Part:
     return Note("\n".join([*lines, line]), "") if lines or line else Note("", ALARM)
 
 
-def _share(share: float) -> str:
+def share_text(share: float) -> str:
+    """Return a share in percent, also a negative one."""
     return percent(share) if share >= 0 else f"-{percent(-share)}"
 
 
-def _range(low: float, high: float) -> str:
-    return _share(low) if _share(low) == _share(high) else f"{_share(low)} to {_share(high)}"
+def range_text(low: float, high: float) -> str:
+    """Return a range of shares in percent."""
+    return share_text(low) if share_text(low) == share_text(high) else f"{share_text(low)} to {share_text(high)}"

@@ -45,6 +45,11 @@ FLEET: Mapping[str, str] = MappingProxyType(
 LIVE: Mapping[str, str] = MappingProxyType({"low": "#1f5fbf", "middle": "#c96a00", "high": "#a8327f"})
 """Colors of monitoring: low, middle and high percentiles."""
 
+RISK: Mapping[str, str] = MappingProxyType(
+    {"none": "#1b9a5a", "rounding": "#1f5fbf", "small": "#c96a00", "retrain": "#a8327f"}
+)
+"""Colors of how far a change may alter results, as in `results.advice.RISKS`."""
+
 PLAIN = "#1f5fbf"
 """Color of plots with a single category."""
 

@@ -166,6 +166,8 @@ _RENDERERS = {
         "columns": "advice.COLUMNS",
         "line": "advice.advice_line",
         "layout": "advice.advice_layout",
+        "markdown": "advice_markdown.advice_markdown",
+        "html": "html.advice_page.advice_page",
     },
     "Sparsity": {
         "dict": "sparsity.sparsity_document",

@@ -35,6 +35,7 @@ _FIGURES = (
     "slo_met",
     "slo_share",
     "goodput_per_s",
+    "usd_per_h",
     "usd_per_million_tokens",
     "usd_per_million_tokens_used",
     "joules_per_token",

@@ -125,6 +125,7 @@ class ServingResult(Result):
         slo_share: Share of the requests that were sent whose own times are within the limits; None without an
             objective.
         goodput_per_s: Such requests per second; None without an objective.
+        usd_per_h: USD of an hour of all replicas; None without a price.
         usd_per_million_tokens: USD for a million generated tokens, with all paid time; None without a price.
         usd_per_million_tokens_used: The same for the time in which servers run steps.
         joules_per_token: Joules of a generated token, with idle power between steps; None if unknown.
@@ -164,6 +165,7 @@ class ServingResult(Result):
     slo_missed: tuple[str, ...]
     slo_share: float | None
     goodput_per_s: float | None
+    usd_per_h: float | None
     usd_per_million_tokens: float | None
     usd_per_million_tokens_used: float | None
     joules_per_token: float | None

@@ -52,7 +52,7 @@ Progress = Callable[[int, int], None]
 
 def find_serving(
     goal: str,
-    model: str | PathLike[str] | Sequence[Graph],
+    model: str | PathLike[str] | Sequence[Graph] | Phases,
     *,
     on: Deployment | Sequence[Deployment],
     workload: Workload,
@@ -71,7 +71,8 @@ def find_serving(
         goal: `"replicas"`: the fewest replicas of each deployment. `"rate"`: the highest rate that each holds with
             `replicas`. `"layout"`: the fewest devices, over all layouts. `"cheapest"`: the least price of an hour, over
             all layouts.
-        model: The spec of a language model's config without a phase, `"hf:config.json"`, or both its graphs.
+        model: The spec of a language model's config without a phase, `"hf:config.json"`, or both its graphs, alone
+            or as `Phases`.
         on: Deployments to choose from: machines, precisions, engines, prices.
         workload: The requests.
         slo: Limits of latencies: `"ttft_p99<0.5,tpot_p50<0.03"`.

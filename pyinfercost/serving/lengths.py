@@ -210,7 +210,8 @@ class LognormalLengths:
 
     def __str__(self) -> str:
         """The text that `parse_lengths` accepts."""
-        text = f"lognormal:mean={self.mean_tokens:.17g},cv={self.variation:.17g}"
+        mean, variation = (repr(float(each)).removesuffix(".0") for each in (self.mean_tokens, self.variation))
+        text = f"lognormal:mean={mean},cv={variation}"
         low = "" if self.low == 1 else f",low={self.low}"
         return text + low + ("" if self.high == MOST_TOKENS else f",high={self.high}")
 

@@ -157,7 +157,7 @@ def at_ends_of_bands(run: Run) -> Iterator[Found]:
     for together in (ends,) if run.facts.requests <= _MOST_AT_ONCE else ((end,) for end in ends):
         feeds = [_Feed(run, None) for _ in together]
         jobs = [
-            (_cluster(run, _stretched(run.costs, high=high)), feed.stream())
+            (_cluster(run, stretched(run.costs, high=high)), feed.stream())
             for feed, high in zip(feeds, together, strict=True)
         ]
         for feed, each in zip(feeds, _core.simulate(jobs, threads=len(jobs)), strict=True):
@@ -270,7 +270,7 @@ def _acceptance(costs: StepCosts) -> float:
     return high
 
 
-def _stretched(costs: StepCosts, *, high: bool) -> StepCosts:
+def stretched(costs: StepCosts, *, high: bool) -> StepCosts:
     """Return the tables at one end of the error band of a step: all its parts and its host are longer, or shorter.
 
     Parts of decode steps have the band of those, and products and attention of steps with prompts that of these.

@@ -10,6 +10,7 @@ from .. import _core
 from .._checks import Range, shown, whole
 from ..errors import InputError, InputTypeError
 from ..predict.memory_use import engine_sequences
+from ..transform.variants import varied
 from .latencies import with_bands
 from .objectives import parse_slo
 from .runs import Facts, Run, facts_of, simulated
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from .correction import Correction
     from .objectives import SLOLike
 
-Served: TypeAlias = "str | PathLike[str] | Sequence[Graph] | StepCosts"
-"""A model to serve: the spec of a config, the graphs of decode and prefill, or tables of its steps."""
+Served: TypeAlias = "str | PathLike[str] | Sequence[Graph] | Phases | StepCosts"
+"""A model to serve: the spec of a config, graphs of decode and prefill, both as `Phases`, or tables of its steps."""
 
 _REPLICAS = Range(1, 1024)
 _UNKNOWN = 2**31  # positions of a config that states none
-_LEAST_CONTEXT, _LEAST_TOKENS = 16_384, 16_384  # that tables reach
+TABLE_TOKENS = 16_384
+"""Tokens of a step that tables reach at least."""
+_LEAST_CONTEXT = 16_384  # that tables reach
 _CAPTURED = 1000  # tokens at which a config is captured, if its context is not shorter
 
 
@@ -54,6 +57,18 @@ class Phases(NamedTuple):
     prefill: Graph
     context: int
 
+    def varied(self, *, quantize: str = "", prune: str = "", kv_cache: str = "", width: float = 1.0) -> Phases:
+        """Return the model with other formats, pruned weights or widths, as `transform.variants.varied` makes them."""
+        asked = [*filter(None, (quantize, prune, kv_cache and f"kv cache {kv_cache}"))]
+        asked += [f"width {width:g}"] if width != 1 else []
+        if not asked:
+            return self
+        decode, prefill = (
+            varied(graph, quantize=quantize, prune=prune, kv_cache=kv_cache, width=width)
+            for graph in (self.decode, self.prefill)
+        )
+        return Phases(f"{self.name}, what if {', '.join(asked)}", decode, prefill, self.context)
+
 
 def serve(
     model: Served,
@@ -74,7 +89,8 @@ def serve(
 
     Args:
         model: The spec of a language model's config without a phase, `"hf:config.json"`; or both its graphs, in any
-            order, captured with `batch`, `context` and `sequence` as named sizes; or the result of `step_costs`.
+            order, captured with `batch`, `context` and `sequence` as named sizes; or as `Phases`; or the result of
+            `step_costs`.
         on: The machine, layout, precision, serving engine and price; not with the result of `step_costs`.
         workload: The requests: `Workload(rate_per_s=4, prompt=1024, output=256)`, or one of a trace.
         slo: Limits of latencies, as text or mapping: `"ttft_p99<0.5,tpot_p50<0.03"`. Metrics are `ttft`, `tpot`, `e2e`
@@ -157,12 +173,12 @@ def tables_of(phases: Phases, on: Deployment, facts: Facts, settings: Mapping[st
         on=on.for_throughput(),
         context=max(2, round(facts.prompt + facts.output)),
         most_sequences=max(sequences, engine_sequences(on.engine, on.machine)),
-        most_tokens=max(_LEAST_TOKENS, tokens if isinstance(tokens, int) else 0),
+        most_tokens=max(TABLE_TOKENS, tokens if isinstance(tokens, int) else 0),
         most_context=max(_LEAST_CONTEXT, facts.longest),
     )
 
 
-def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
+def phases_of(model: str | PathLike[str] | Sequence[Graph] | Phases) -> Phases:
     """Return a model with both phases and open sizes.
 
     Raises:
@@ -170,6 +186,8 @@ def phases_of(model: str | PathLike[str] | Sequence[Graph]) -> Phases:
     """
     if isinstance(model, (str, PathLike)):
         return _captured(fspath(model))
+    if isinstance(model, Phases):
+        return model
     given: object = model
     graphs = [each for each in given if isinstance(each, _core.Graph)] if isinstance(given, Sequence) else []
     if len(graphs) != len(("decode", "prefill")):

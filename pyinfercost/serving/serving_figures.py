@@ -67,8 +67,9 @@ def result_of(
     )
     timeline = _timeline(found, run)
     usd = None
-    if costs.usd_per_h is not None and tokens:
-        usd = costs.usd_per_h * run.replicas * duration_s / _HOUR_S / tokens * _MILLION
+    usd_per_h = None if costs.usd_per_h is None else costs.usd_per_h * run.replicas
+    if usd_per_h is not None and tokens:
+        usd = usd_per_h * duration_s / _HOUR_S / tokens * _MILLION
     capacity = _capacity(run)
     prompts = float(totals["prompt_tokens"].sum())
     cached = float(totals["cached_tokens"].sum())
@@ -105,6 +106,7 @@ def result_of(
         slo_missed=missed,
         slo_share=float(within.sum()) / len(within) if objective else None,
         goodput_per_s=_per(within.sum(), duration_s) if objective else None,
+        usd_per_h=usd_per_h,
         usd_per_million_tokens=usd,
         usd_per_million_tokens_used=None if usd is None else usd * busy,
         joules_per_token=_joules(run, found, tokens),

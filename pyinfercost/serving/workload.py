@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import isfinite
@@ -31,7 +31,8 @@ _REQUESTS = Range(1, 10**12, "requests")
 _SECONDS = Range(1e-9, 1e12, "s")
 _SEED = Range(0, 2**63 - 1)
 _PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
-_FEW = 1000
+FEW_REQUESTS = 1000
+"""Requests of a workload that states neither their number nor a time."""
 _LEAST_TAKEN, _MOST_TAKEN = 64, 4096  # arrivals that are made together where few may be needed
 
 
@@ -59,6 +60,12 @@ class Prefixes:
             skew=number(self.skew, "skew", Range(0.0, 100.0), WorkloadError),
         )
 
+    def __str__(self) -> str:
+        """The text that `parse_prefixes` accepts."""
+        defaults = {"groups": 1, "share": 1.0, "skew": 0.0}
+        others = [f"{name}={getattr(self, name)}" for name, each in defaults.items() if getattr(self, name) != each]
+        return ",".join([str(self.tokens), *others])
+
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Return the prefix of each of `count` requests; -1 without one."""
         import numpy as np
@@ -67,6 +74,34 @@ class Prefixes:
         cumulative = np.cumsum(weights / weights.sum())
         found = np.searchsorted(cumulative, rng.random(count), side="right").astype(np.int64)
         return np.where(rng.random(count) < self.share, np.minimum(found, self.groups - 1), -1)
+
+
+_PREFIXES: Mapping[str, type[int] | type[float]] = {"tokens": int, "groups": int, "share": float, "skew": float}
+
+
+def parse_prefixes(text: str) -> Prefixes:
+    """Parse prefixes that prompts share.
+
+    Args:
+        text: The tokens of a prefix, then other fields: `"1000"`, `"1000,groups=8,share=0.5,skew=1"`.
+
+    Raises:
+        WorkloadError: A name is no field of `Prefixes`, or a value is no number or out of range.
+    """
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if not equals:
+            name, value = "tokens", name
+        try:
+            given[name] = _PREFIXES[name](value)
+        except (KeyError, ValueError):
+            raise WorkloadError(
+                f"prefixes have {shown(part)}; expected tokens, then some of groups=8, share=0.5, skew=1"
+            ) from None
+    if "tokens" not in given:
+        raise WorkloadError(f"prefixes are {shown(text)}, without tokens; expected such as 1000,groups=8")
+    return Prefixes(**given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +254,7 @@ class Workload:
     def _limit(self) -> int | None:
         """Number of requests; None without a limit."""
         if self.requests is None and self.duration_s is None and self.trace is None:
-            return _FEW
+            return FEW_REQUESTS
         return self.requests
 
     def all(self) -> Requests:

@@ -12,7 +12,6 @@ import pytest
 import pyinfercost as ic
 from pyinfercost.fleets import FleetError, Slots, Terms, parse_autoscaler
 from pyinfercost.fleets.autoscalers import Scheduled, Static
-from pyinfercost.fleets.evaluating import PlaceFacts
 from pyinfercost.fleets.searching import committed_replicas, schedule_for
 from pyinfercost.serving.objectives import SLOError
 
@@ -112,8 +111,7 @@ def test_replicas_paid_ahead_are_those_that_are_there_for_long_enough() -> None:
 
 def test_a_schedule_has_what_the_busiest_minute_of_each_hour_needs() -> None:
     most = np.concatenate([np.full(60, 8.0), np.full(23 * 60, 1.0)])
-    facts = PlaceFacts("x", 1.0, 1.0, 4.0, most, most, 60.0, 0.0)
-    schedule = schedule_for(facts)
+    schedule = schedule_for(most, 4.0)
     assert isinstance(schedule, Scheduled)
     replicas = dict(schedule.replicas)
     assert replicas[0.0] == 3  # 8 / (4 x 0.8), rounded up

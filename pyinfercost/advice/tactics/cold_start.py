@@ -1,0 +1,49 @@
+"""Faster starts of replicas: an autoscaler may then keep fewer of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...deployment import startup_text
+from ...errors import InputError
+from ...fleets.replicas import startup_of
+from ..fleeted import FleetEvaluator
+from ..tactic import Option, Options, Refusal
+from ..traffic_tactic import TrafficTactic
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..setups import Setup
+
+
+class ColdStart(TrafficTactic):
+    """Weights on local disks or in memory, and loaders that read in parallel."""
+
+    name = "cold_start"
+    title = "faster starts of replicas"
+    group = "startup"
+    effort = "build"
+
+    def offered(self, setup: Setup, case: Case) -> Options:
+        """Offer other places and loaders of weights."""
+        evaluator = case.evaluator
+        if not isinstance(evaluator, FleetEvaluator):
+            return Options((), [Refusal(text="starts", why="a workload has no starts; ask with traffic")])
+        if evaluator.cold_start_s is not None:
+            return Options((), [Refusal(text="starts", why="the time of a start is given as a whole")])
+        own = startup_of(setup.on)
+        found = []
+        for text, changed in (
+            ("weights on a local SSD, read in parallel", replace(own, weights_from="nvme", loader="sllm")),
+            ("weights kept in memory of the host", replace(own, weights_from="memory", loader="sllm")),
+            ("machines that run already", replace(own, machine="pool")),
+        ):
+            try:
+                words = startup_text(changed)
+                setup.on.replace(startup=words)
+            except InputError:
+                continue
+            if changed != own:
+                found.append(Option(text=text, change={"startup": words}))
+        return Options(found)

@@ -1,0 +1,52 @@
+"""No replica while no request comes: the first request waits for a cold start."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ...fleets.autoscaler_texts import parse_autoscaler
+from ...fleets.autoscalers import CloudRun, Knative, Kubernetes, RayServe, ScaleToZero
+from ..fleeted import AUTOSCALER
+from ..tactic import Option, Options, Refusal
+from ..traffic_case import OF_FUNCTION, is_of_traffic
+from ..traffic_tactic import TrafficTactic
+
+if TYPE_CHECKING:
+    from ..case import Case
+    from ..setups import Setup
+
+_IDLE_S = (60, 300, 900)
+
+
+class ScaleDownToZero(TrafficTactic):
+    """Autoscalers that remove the last replica."""
+
+    name = "scale_to_zero"
+    title = "scale to zero"
+    group = "autoscaler"
+    effort = "setting"
+
+    def offered(self, setup: Setup, case: Case) -> Options:
+        """Offer platforms that scale to zero, and the same autoscaler without a least replica."""
+        if setup.terms.get("serverless"):
+            return Options((), [Refusal(text="scale to zero", why=OF_FUNCTION)])
+        if not is_of_traffic(case) or not case.of_fleet:
+            return Options((), [Refusal(text="scale to zero", why="the workload has no idle hours; ask with traffic")])
+        own = parse_autoscaler(str(setup.terms.get(AUTOSCALER, "static")))
+        found = []
+        if isinstance(own, (Knative, RayServe)) and own.min_replicas:
+            found.append(_option(f"{own.kind} without a least replica", str(replace(own, min_replicas=0))))
+        if isinstance(own, Kubernetes) and not own.keda:
+            found.append(_option("KEDA, which removes the last replica", str(replace(own, min_replicas=0, keda=True))))
+        for idle_s in _IDLE_S:
+            text = str(ScaleToZero(idle_timeout_s=float(idle_s)))
+            if text != str(own):
+                found.append(_option(f"replicas that leave after {idle_s} s without requests", text))
+        if not isinstance(own, CloudRun):
+            found.append(_option("Cloud Run", "cloudrun"))
+        return Options(found)
+
+
+def _option(text: str, autoscaler: str) -> Option:
+    return Option(text=text, change={f"terms.{AUTOSCALER}": autoscaler}, note="the first request after a pause waits")

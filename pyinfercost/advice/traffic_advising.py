@@ -1,0 +1,357 @@
+"""Advice on a server with a workload, and on a fleet with traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any
+
+from .. import _core
+from .._checks import shown
+from ..errors import InputError
+from ..fleets.asking import Asked
+from ..fleets.autoscaler_texts import parse_autoscaler
+from ..fleets.replicas import ENGINES, batched_graph
+from ..serving.objectives import parse_slo
+from ..serving.scheduler import Scheduler
+from ..serving.serve import Phases, phases_of
+from .answering import answer
+from .fleeted import AUTOSCALER, BATCHING, BILL, FleetEvaluator
+from .questions import fleet_question, served_question
+from .served import ServedEvaluator, with_replicas
+from .setups import Variant
+from .tactics.under_traffic import BATCHED_FLEETS, FLEETS, SERVED
+from .traffic_case import TrafficCase
+from .traffic_search import best_under_traffic
+from .traffic_setups import TrafficSetup
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from ..deployment import Deployment
+    from ..fleets.autoscaler_texts import AutoscalerLike
+    from ..fleets.traffic import Traffic
+    from ..results.advice import Advice
+    from ..serving.lengths import LengthsLike
+    from ..serving.objectives import SLOLike
+    from ..serving.traffic import TrafficLike
+    from ..serving.workload import Workload
+    from .tactic import Tactic
+
+MOST_REQUESTS = 500_000
+"""Requests of a simulation of a fleet; traffic with more is thinned."""
+
+TRAFFIC_FIGURES = (
+    "usd_per_month",
+    "usd_per_h",
+    "replicas",
+    "late_share",
+    "peak_replicas",
+    *(f"{name}_{each}_s" for name in ("ttft", "tpot", "e2e") for each in ("p50", "p99")),
+)
+"""Figures of servers and fleets that limits may name, beside those of a forward."""
+
+_DEARER = 2.0  # times the price of the baseline, beyond which more replicas are not tried
+_HOUR_S = 3600.0
+
+Progress = Callable[[int, int], None]
+
+
+class TrafficAdviceError(InputError):
+    """A question about a server or a fleet that cannot be answered."""
+
+
+@dataclass(frozen=True)
+class OpenGraphs:
+    """The graphs of a model that is served.
+
+    Attributes:
+        decode: Graph of the model as it was given: of a language model, that of its decode step.
+        varied: Returns the graph in a variant.
+    """
+
+    decode: _core.Graph
+    varied: Callable[[Variant], _core.Graph]
+
+    def open(self, variant: Variant) -> _core.Graph:
+        """Return the graph of a variant with its sizes open."""
+        return self.decode if variant == Variant() else self.varied(variant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is wanted of an answer, whatever is asked.
+
+    Attributes:
+        objective: The figure to minimize; None for the money of the question.
+        risk: The greatest risk of a plan.
+        limits: Figure -> greatest value.
+        among: Names of tactics to try; None for all.
+        machines: Ids of machines to consider; empty for none.
+        terms: Terms at which they are rented.
+        title: Name of the model for sentences.
+        notes: Facts about the question that a reader needs.
+        progress: Called now and then.
+    """
+
+    objective: str | None
+    risk: str
+    limits: Mapping[str, float]
+    among: Iterable[str] | None
+    machines: tuple[str, ...]
+    terms: str
+    title: str
+    notes: tuple[str, ...] = ()
+    progress: Progress | None = None
+
+
+def advise_server(
+    model: str | PathLike[str] | Phases,
+    *,
+    on: Deployment,
+    workload: Workload,
+    wanted: Wanted,
+    slo: SLOLike | None = None,
+    replicas: int | None = None,
+    routing: str = "least_loaded",
+    acceptance: float | None = None,
+    words: tuple[str, ...] | None = None,
+    **settings: Any,
+) -> Advice:
+    """Return what would make a server cheaper that serves a workload.
+
+    Each option is simulated with as many replicas as it needs within the objective.
+
+    Args:
+        model: The spec of a language model's config without a phase, or both its phases.
+        on: The deployment of a replica.
+        workload: The requests.
+        wanted: What is wanted of the answer.
+        slo: Limits of latencies, as in `serve`.
+        replicas: Replicas that there are now; None for as many as are needed.
+        routing: How requests are shared by replicas.
+        acceptance: Probability that a draft is accepted, for speculation; None assumes one, with a note.
+        words: Options of the command line that make the workload; None for those that follow from it.
+        **settings: Settings of the engine's scheduler.
+
+    Raises:
+        InputError: The model cannot be served as it is given.
+    """
+    for name in settings:
+        Scheduler.check_name(name)
+    phases = phases_of(model)
+    objective = parse_slo(slo)
+    text = ",".join(map(str, objective))
+    evaluator = ServedEvaluator(phases, workload, objective)
+    question = served_question(workload, text, words)
+    terms = {**settings, **({"routing": routing} if routing != "least_loaded" else {})}
+    baseline = TrafficSetup(on, terms=terms, continuous=False, question=question, sizer=evaluator)
+    notes = list(wanted.notes)
+    try:
+        fewest = evaluator.fewest(baseline)
+    except InputError as error:
+        if replicas is None:
+            raise TrafficAdviceError(f"no number of replicas serves these requests as asked: {error}") from error
+        fewest = 0
+    count = replicas or fewest
+    baseline = with_replicas(baseline, count)
+    if fewest:
+        evaluator.spare = max(1.0, count / fewest)
+        need = f"{fewest:,} replica{'s' * (fewest != 1)}"
+        notes.append(
+            f"{question.requests} need {need} of this server" if replicas is None else
+            f"{question.requests} need {need}, and there {'are' if count != 1 else 'is'} {count:,}"
+        )  # fmt: skip
+    if not objective:
+        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
+    outcome, _ = evaluator.exact(baseline)
+    evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
+    # Requests that come at a rate cost what the replicas cost; clients that wait for answers send more to a faster one.
+    money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
+    goal = wanted.objective or (money if on.device_price is not None else "latency_s")
+    case = TrafficCase(
+        model=phases.name,
+        title=wanted.title,
+        graphs=OpenGraphs(phases.decode, lambda variant: evaluator.variant(variant).decode),
+        baseline=baseline,
+        outcome=outcome,
+        estimate=None,
+        objective=goal,
+        limits=wanted.limits,
+        risk=wanted.risk,
+        machines=wanted.machines,
+        terms=wanted.terms,
+        evaluator=evaluator,
+        question=question,
+        facts=evaluator.facts,
+        slo=text,
+        acceptance=acceptance,
+    )
+    _check_known(case)
+    return _answered(case, _chosen(SERVED, wanted.among), notes, wanted)
+
+
+def advise_fleet(
+    model: str | PathLike[str] | Phases | _core.Graph,
+    *,
+    on: Deployment,
+    traffic: TrafficLike,
+    wanted: Wanted,
+    slo: SLOLike | None = None,
+    autoscaler: AutoscalerLike = "static",
+    prompt: LengthsLike | None = None,
+    output: LengthsLike | None = None,
+    duration_s: float | None = None,
+    scale: float = 1.0,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    cold_start_s: float | None = None,
+    detail: str = "fast",
+    timeout_s: float | None = None,
+    seed: int = 0,
+    acceptance: float | None = None,
+    commitment: str | None = None,
+    **terms: Any,
+) -> Advice:
+    """Return what would make a fleet cheaper that comes and goes with traffic.
+
+    Args:
+        model: As in `fleet`.
+        on: The deployment of a replica.
+        traffic: As in `fleet`.
+        wanted: What is wanted of the answer.
+        slo: Limits of latencies.
+        autoscaler: The autoscaler that there is now.
+        prompt: Tokens of prompts, where the traffic has none.
+        output: Tokens of answers, likewise.
+        duration_s: Time after which no request arrives; by default a day for generated traffic.
+        scale: So many times the requests.
+        start_s: Time of the traffic at which the simulation begins.
+        end_s: Time at which requests end.
+        cold_start_s: Seconds until a replica is ready.
+        detail: Of engines, as in `fleet`.
+        timeout_s: Time after which a request gives up.
+        seed: Decides the random numbers.
+        acceptance: Probability that a draft is accepted, for speculation.
+        commitment: Price of hours that are paid ahead, such as `"discount=0.4,term_years=1"`.
+        **terms: Batching, settings of the scheduler, and fields of `fleets.Terms` that hold now.
+
+    Raises:
+        InputError: The model cannot be served as it is given.
+    """
+    known = {name: value for name, value in terms.items() if value is not None}
+    scheduler = {name: value for name, value in known.items() if name not in (*BATCHING, *BILL)}
+    given: dict[str, Any] = {
+        "slo": slo, "terms": None, "detail": detail, "routing": None, "prompt": prompt, "output": output,
+        "duration_s": duration_s, "start_s": start_s, "end_s": end_s, "varies_cold_starts": False,
+        "timeout_s": timeout_s, "max_batch_size": 8, "max_queue_delay_s": 0.0, "seed": seed, "days": 1,
+        "cold_start_s": cold_start_s, "settings": scheduler,
+    }  # fmt: skip
+    served = phases_of(model) if on.engine in ENGINES and not isinstance(model, _core.Graph) else model
+    asked = Asked.of(served, traffic, [on], scale=scale, **given)
+    notes = list(wanted.notes)
+    factor = _thinning(asked.traffic)
+    if factor < 1:
+        asked = Asked.of(served, traffic, [on], scale=scale * factor, **given)
+        notes.append(
+            f"simulated with {factor:.3g} of the requests, which have more than {MOST_REQUESTS:,}: all of them cost "
+            f"about {1 / factor:.3g} times as much"
+        )
+    span_s = asked.traffic.last_s
+    generated = isinstance(traffic, str) and duration_s is None and end_s is None
+    fields: dict[str, Any] = {
+        "traffic": traffic if isinstance(traffic, str) else None if _is_object(traffic) else str(traffic),
+        "prompt": prompt, "output": output, "duration_s": duration_s or (86_400.0 if generated else None),
+        "scale": None if scale * factor == 1 else scale * factor, "start_s": start_s or None, "end_s": end_s,
+        "cold_start_s": cold_start_s, "detail": None if detail == "fast" else detail, "timeout_s": timeout_s,
+        "seed": seed or None,
+    }  # fmt: skip
+    text = ",".join(map(str, asked.rules.objective))
+    question = fleet_question(fields, text)
+    if _is_object(traffic):
+        question = replace(question, words=None)
+    evaluator = FleetEvaluator(
+        served if isinstance(served, (Phases, _core.Graph)) else str(served),
+        asked.traffic,
+        asked.modeled.facts,
+        asked.rules,
+        cold_start_s,
+    )
+    own = {AUTOSCALER: str(parse_autoscaler(autoscaler)), **known}
+    baseline = TrafficSetup(on, terms=own, continuous=False, question=question)
+    outcome, _ = evaluator.exact(baseline)
+    if outcome.error:
+        raise TrafficAdviceError(f"the fleet cannot run as it is given: {outcome.error}")
+    notes.append(
+        f"{asked.traffic.requests:,} requests in {span_s / _HOUR_S:.3g} h were simulated for each fleet, and a month "
+        "repeats them"
+    )
+    if not text:
+        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
+    graph = served.decode if isinstance(served, Phases) else batched_graph(served, 8)
+    money = outcome.figures["usd_per_month"] is not None
+    case = TrafficCase(
+        model=_spec(served, model),
+        title=wanted.title,
+        graphs=OpenGraphs(graph, lambda variant: _graph_of(evaluator, variant, on)),
+        baseline=baseline,
+        outcome=outcome,
+        estimate=None,
+        objective=wanted.objective or ("usd_per_month" if money else "latency_s"),
+        limits=wanted.limits,
+        risk=wanted.risk,
+        machines=wanted.machines,
+        terms=wanted.terms,
+        evaluator=evaluator,
+        question=question,
+        facts=asked.modeled.facts,
+        slo=text,
+        commitment=commitment or str(known.get("commitment") or ""),
+        acceptance=acceptance,
+    )
+    _check_known(case)
+    return _answered(case, _chosen(FLEETS if on.engine in ENGINES else BATCHED_FLEETS, wanted.among), notes, wanted)
+
+
+def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notes: list[str], wanted: Wanted) -> Advice:
+    return answer(case, tactics, notes, lambda asked, several: best_under_traffic(asked, several, wanted.progress))
+
+
+def _check_known(case: TrafficCase) -> None:
+    if case.outcome.figures.get(case.objective) is None:
+        need = "pass price=, such as price=2.49" if "usd" in case.objective else "another objective is latency_s"
+        raise TrafficAdviceError(f"{case.objective} of the baseline is not known; {need}")
+
+
+def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[Tactic, ...]:
+    """Return the tactics with some names; ids of machines are those of the case."""
+    if among is None:
+        return tactics
+    wanted = set(among)
+    found = tuple(tactic for tactic in tactics if tactic.name in wanted)
+    if not found:
+        names = ", ".join(tactic.name for tactic in tactics)
+        raise TrafficAdviceError(f"among is {shown(sorted(wanted))}; expected some of {names}")
+    return found
+
+
+def _thinning(traffic: Traffic) -> float:
+    """Return the share of the requests to simulate: 1, a half, a third ... so that there are not too many."""
+    return 1.0 / max(1, ceil(traffic.requests / MOST_REQUESTS))
+
+
+def _is_object(traffic: Any) -> bool:
+    return not isinstance(traffic, str) and not hasattr(traffic, "__fspath__")
+
+
+def _spec(served: Any, model: Any) -> str:
+    """Return the spec of a model; empty for one that is a graph."""
+    if isinstance(served, Phases):
+        return served.name
+    return "" if isinstance(model, _core.Graph) else str(model)
+
+
+def _graph_of(evaluator: FleetEvaluator, variant: Variant, on: Deployment) -> _core.Graph:
+    found = evaluator.variant(variant, on, 8)
+    return found.decode if isinstance(found, Phases) else found

@@ -1,0 +1,185 @@
+"""The plan of a server or a fleet: the best option of each tactic in turn, from several starts.
+
+Setups under traffic are simulated, and their product is far too large to try. Each tactic is visited in turn, the one
+that saves most alone first: its options are evaluated together with what the others have, and the best one stays. That
+is repeated until nothing changes. Starts are the baseline and the best machines, because a cheaper machine may need
+other settings before it pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Error
+from ..predict.workers import on_workers
+from .combining import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
+from .planning import planned
+
+if TYPE_CHECKING:
+    from .case import Case, Outcome
+    from .setups import Setup
+    from .tactic import Tactic
+
+_ROUNDS = 4
+_STARTS = 3  # machines, beside the given one
+_BETTER = 1e-3  # share of the objective from which on a change is one
+_FULLER = 0.01  # share of the cost at full use from which on it is one
+
+Progress = Callable[[int, int], None]
+_Key = tuple[bool, float, float, int]
+"""Whether limits are broken, the objective, what it would be if replicas were full, and the effort."""
+
+_LAST: _Key = (True, inf, inf, 0)
+
+
+@dataclass
+class _Search:
+    case: Case
+    tactics: Sequence[Tactic]
+    progress: Progress | None
+    known: dict[Any, tuple[Setup, Outcome] | None] = field(default_factory=dict)
+    done: int = 0
+
+    def evaluate(self, several: Sequence[Choices]) -> list[_Key]:
+        """Return what combinations are ranked by; those that cannot run or exclude each other are last."""
+        left = {_names(each): each for each in several if _names(each) not in self.known}
+        made = on_workers(self._made, list(left.values()))
+        runnable = [(key, setup) for key, setup in zip(left, made, strict=True) if setup is not None]
+        outcomes = self.case.evaluator.outcomes([setup for _, setup in runnable])
+        self.known.update(dict.fromkeys(left))
+        for (key, setup), outcome in zip(runnable, outcomes, strict=True):
+            if self.case.cannot_run(setup, outcome) is None:
+                self.known[key] = (setup, outcome)
+        self.done += len(left)
+        if self.progress is not None:
+            self.progress(self.done, max(self.done, 1))
+        return [self._key(each) for each in several]
+
+    def _made(self, choices: Choices) -> Setup | None:
+        change = joined(choices)
+        if change is None:
+            return None
+        try:
+            return self.case.baseline.changed(change)
+        except Error:
+            return None
+
+    def _key(self, choices: Choices) -> _Key:
+        found = self.known[_names(choices)]
+        if found is None:
+            return _LAST
+        outcome = found[1]
+        within = self.case.is_within_limits(outcome)
+        return not within, outcome.value(self.case.objective), _at_full_use(outcome), effort_of(choices)
+
+    def climb(self, start: Choices, tactics: Sequence[Tactic]) -> tuple[_Key, Choices]:
+        """Return the best combination that changes of one tactic after the other reach."""
+        best = start
+        (value,) = self.evaluate([best])
+        for _ in range(_ROUNDS):
+            before = value
+            for tactic in tactics:
+                others = tuple(each for each in best if each.tactic is not tactic and not _excludes(tactic, each))
+                setup = self._made(others) if others else self.case.baseline
+                if setup is None:
+                    continue
+                several = [others, *((*others, choice) for choice in allowed_choices(tactic, setup, self.case))]
+                for key, choices in zip(self.evaluate(several), several, strict=True):
+                    if _is_better(key, value):
+                        value, best = key, choices
+            if not _is_better(value, before):
+                break
+        return value, best
+
+    def without_idle(self, choices: Choices) -> Choices:
+        """Return a combination without options that save next to nothing beside the others, laborious ones first."""
+        for choice in sorted(choices, key=lambda each: -effort_of((each,))):
+            left = tuple(each for each in choices if each is not choice)
+            (own, other) = self.evaluate([choices, left])
+            if other[0] == own[0] and other[1] <= own[1] * (1 + TOLERANCE):
+                choices = left
+        return choices
+
+    def combination(self, choices: Choices) -> Combination | None:
+        """Return a combination whose steps can all run in some order; None if it cannot run."""
+        found = self.known[_names(choices)]
+        if found is None:
+            return None
+        setup, outcome = found
+        made = Combination(choices, setup, outcome.value(self.case.objective), outcome.value("latency_s"))
+        if choices:
+            try:
+                planned(self.case, made)
+            except Error:
+                return None
+        return made
+
+
+def best_under_traffic(
+    case: Case, tactics: Sequence[Tactic], progress: Progress | None = None
+) -> tuple[Combination | None, Combination | None]:
+    """Return the best combination of all tactics, and the best one that rents nothing else.
+
+    Args:
+        case: What is advised.
+        tactics: The tactics.
+        progress: Called with the combinations that were evaluated, now and then.
+
+    Returns:
+        The combinations, of which one without choices is the baseline; None if no setup satisfies the limits.
+    """
+    search = _Search(case, tactics, progress)
+    singles: list[tuple[_Key, Choices]] = []
+    order: dict[str, _Key] = {}
+    for tactic in tactics:
+        several = [(choice,) for choice in allowed_choices(tactic, case.baseline, case)]
+        keys = search.evaluate(several)
+        singles += zip(keys, several, strict=True)
+        order[tactic.name] = min(keys, default=_LAST)
+    ordered = sorted(tactics, key=lambda each: order[each.name])
+    staying = [each for each in ordered if not each.buys]
+    here = search.climb((), staying)
+    bought = sorted((each for each in singles if each[1][0].tactic.buys), key=lambda each: each[0])
+    starts = [here[1], *(choices for _, choices in bought[:_STARTS])]
+    best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
+    found = [None if key[0] else search.combination(search.without_idle(choices)) for key, choices in (best, here)]
+    return found[0], found[1]
+
+
+def _names(choices: Choices) -> Any:
+    """Return what a combination sets, whatever the order of its options."""
+    change = {name: value for each in choices for name, value in each.option.change.items()}
+    tactics = frozenset(each.tactic.name for each in choices)
+    return tactics, tuple(sorted((name, str(value)) for name, value in change.items()))
+
+
+def _excludes(tactic: Tactic, choice: Choice) -> bool:
+    return bool(tactic.group) and tactic.group == choice.tactic.group
+
+
+def _is_better(key: _Key, than: _Key) -> bool:
+    """Return whether a value is notably better, or as good with fuller replicas or less effort.
+
+    Replicas are whole: two changes may save one together and none alone, and then the first one makes room.
+    """
+    if key[0] != than[0]:
+        return than[0]
+    if abs(key[1] - than[1]) > _BETTER * than[1]:
+        return key[1] < than[1]
+    if abs(key[2] - than[2]) > _FULLER * than[2]:
+        return key[2] < than[2]
+    return key[1] <= than[1] and key[3] < than[3]
+
+
+def _at_full_use(outcome: Outcome) -> float:
+    """Return what is proportional to the cost of a request if replicas were full; the latency where that is unknown."""
+    figures = outcome.figures
+    usd_per_h, capacity, idle = (figures.get(name) for name in ("usd_per_h", "capacity_per_s", "idle_share"))
+    if usd_per_h and capacity:
+        return float(usd_per_h / capacity)
+    if usd_per_h and idle is not None:
+        return float(usd_per_h * (1 - idle))
+    return outcome.value("latency_s")

@@ -1,0 +1,75 @@
+"""`TrafficTactic`: what tactics under traffic have in common: reasons, and which options are simulated."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..results.units import significant
+from .fleeted import FleetEvaluator
+from .tactic import Option, Options, Refusal, Tactic, Tried
+from .traffic_reasons import traffic_reason
+from .wording import reasons_in_words
+
+if TYPE_CHECKING:
+    from .case import Case
+    from .setups import Setup
+
+_SIMULATED = 3  # options of a tactic, of those that differ in the speed or the price of a replica
+_REASONS = 3  # of options that cannot run, beside the reason of the best one
+_BOUND = "not simulated"  # begins the reason of an option that a bound leaves out
+_MONEY = ("cost_usd", "usd_per_month", "usd_per_million_tokens")
+
+
+class TrafficTactic(Tactic):
+    """A tactic of a server or a fleet.
+
+    Attributes:
+        screened: Whether options differ in the speed or the price of a replica alone: of a fleet, those that are the
+            cheapest at full use are simulated.
+    """
+
+    needs = "traffic"
+    screened: bool = False
+
+    def offered(self, setup: Setup, case: Case) -> Options:
+        """Return all options for a setup."""
+        raise NotImplementedError
+
+    def options(self, setup: Setup, case: Case) -> Options:
+        """Return the options for a setup, of a fleet those that a bound leaves."""
+        found = self.offered(setup, case)
+        evaluator = case.evaluator
+        if not self.screened or not isinstance(evaluator, FleetEvaluator) or case.objective not in _MONEY:
+            return found
+        return _screened(found, setup, evaluator)
+
+    def why_not(self, tried: Tried, case: Case) -> str:
+        """Return why an option saves nothing: what a replica can do before and after, and how many are needed."""
+        refused = [each for each in self.options(case.baseline, case).refused if not each.why.startswith(_BOUND)]
+        return "; ".join(filter(None, (traffic_reason(tried.setup, case), reasons_in_words(refused[:_REASONS]))))
+
+
+def _screened(options: Options, setup: Setup, evaluator: FleetEvaluator) -> Options:
+    """Return the options that are cheapest at full use, and the others with that cost."""
+    if len(options.found) <= _SIMULATED:
+        return options
+    costs: list[tuple[float, Option]] = []
+    refused = list(options.refused)
+    for option in options.found:
+        try:
+            usd = evaluator.usd_at_full_use(setup.changed(option.change))
+        except InputError as error:
+            refused.append(Refusal(text=option.text, why=str(error)))
+            continue
+        if isfinite(usd):
+            costs.append((usd, option))
+        else:
+            why = evaluator.replica(setup.changed(option.change))
+            refused.append(Refusal(text=option.text, why=str(why)))
+    costs.sort(key=lambda each: each[0])
+    for usd, option in costs[_SIMULATED:]:
+        why = f"{_BOUND}: {significant(usd)} USD a month if replicas were full, more than those that were"
+        refused.append(Refusal(text=option.text, why=why))
+    return Options([option for _, option in costs[:_SIMULATED]], refused)

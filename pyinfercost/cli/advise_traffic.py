@@ -1,0 +1,91 @@
+"""Options of `pyinfercost advise` about requests: of a server with a workload, or of a fleet with traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
+
+_WORKLOAD = ("rate", "concurrency", "arrivals", "trace")
+_SERVED = ("replicas", "routing")
+_FLEET = (
+    "autoscaler", "duration_s", "scale", "start_s", "end_s", "cold_start_s", "timeout_s", "commitment", "committed",
+    "max_batch_size", "max_queue_delay_s", "interruptions",
+)  # fmt: skip
+
+
+def traffic_options(command: _Command) -> _Command:
+    """Add the options about requests."""
+    options: tuple[Callable[[Any], Any], ...] = (
+        click.option(
+            "--traffic",
+            metavar="TRAFFIC",
+            help='Traffic of a service, as of fleet: "diurnal:mean=20,peak=3", trace.csv, or FORMAT:PATH.',
+        ),
+        workload_options(output=False),
+        click.option("--slo", metavar="LIMITS", help='Limits of requests: "ttft_p99<0.5,tpot_p50<30ms".'),
+        click.option("--replicas", type=click.IntRange(min=1), help="Replicas of a server now; default: as needed."),
+        click.option("--routing", type=click.Choice(("least_loaded", "round_robin", "prefix_aware"))),
+        click.option("--autoscaler", metavar="KIND", help="Autoscaler of a fleet now, as of fleet; default: static."),
+        click.option("--duration-s", type=float, metavar="S", help="Length of --traffic; default: a day."),
+        click.option("--scale", type=float, help="So many times the requests of --traffic."),
+        click.option("--start-s", type=float, help="Time of --traffic at which it begins."),
+        click.option("--end-s", type=float, metavar="S", help="Time of --traffic at which it ends."),
+        click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready."),
+        click.option("--timeout-s", type=float, metavar="S", help="Time after which a waiting request gives up."),
+        click.option(
+            "--commitment", metavar="TERMS", help="Price of hours that are paid ahead: discount=0.4,term_years=1."
+        ),
+        click.option("--committed", type=click.IntRange(min=0), metavar="N", help="Replicas that are paid ahead now."),
+        click.option("--max-batch-size", type=click.IntRange(min=1), help="Of a fleet without an engine; default: 8."),
+        click.option("--max-queue-delay-s", type=float, help="Time that an item waits for others of its batch."),
+        click.option("--interruptions", metavar="RATES", help="What takes replicas away, as of fleet."),
+        click.option(
+            "--acceptance",
+            type=click.FloatRange(min=0, max=1),
+            help="Share of drafts that are accepted, for speculation; without it one is assumed, and no plan uses it.",
+        ),
+        scheduler_options,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `advise` about requests; empty for a forward.
+
+    Raises:
+        click.UsageError: Options of a server and of a fleet are mixed, or one is missing.
+    """
+    asked = [name for name in _WORKLOAD if options[name] is not None]
+    found: dict[str, Any] = {}
+    if options["traffic"] is not None:
+        if asked:
+            raise click.UsageError(f"--{asked[0]} and --traffic are both given; give one of them")
+        _refuse(options, _SERVED, "--traffic")
+        found = {"traffic": options["traffic"], "prompt": options["prompt"], "output": options["output_tokens"]}
+        found |= {name: options[name] for name in _FLEET}
+        found["seed"] = options["seed"]
+    elif asked:
+        _refuse(options, _FLEET, "a workload")
+        found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}
+    else:
+        named = ("slo", "prompt", "output_tokens", "prefixes", "requests", "acceptance", *_SERVED, *_FLEET, *SCHEDULER)
+        _refuse(options, named, "a forward")
+        return {}
+    found |= {name: options[name] for name in ("slo", "acceptance", *SCHEDULER)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _refuse(options: dict[str, Any], names: tuple[str, ...], what: str) -> None:
+    for name in names:
+        if options[name] is not None:
+            word = name.replace("_", "-")
+            need = "give --rate or --traffic" if what == "a forward" else "leave it out"
+            raise click.UsageError(f"--{word} has no effect on {what}; {need}")
