@@ -15,8 +15,8 @@ from support.language_configs import LLAMA, spec_of
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice.candidates import cast
 from pyinfercost.advice.siblings import siblings
+from pyinfercost.tradeoffs.candidates import cast
 
 pytestmark = pytest.mark.torch
 

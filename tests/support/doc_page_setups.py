@@ -102,7 +102,7 @@ def quantized_model() -> Names:
 
 def pruned_network() -> Names:
     """Return the perceptron with nine of ten weights zeroed, and its graph."""
-    from pyinfercost.advice.candidates import magnitude
+    from pyinfercost.tradeoffs.candidates import magnitude
 
     names = network()
     model = magnitude(0.9)(names["model"])

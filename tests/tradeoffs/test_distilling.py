@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from pyinfercost.advice import DistillationError, TrainingDivergedError
-from pyinfercost.advice.batches import Batch
-from pyinfercost.advice.distillation_loss import Objective, Rows, hidden_loss, soft_loss
-from pyinfercost.advice.distilling import distill
-from pyinfercost.advice.training_run import DistillationInterrupted
-from pyinfercost.advice.training_settings import Training
-from pyinfercost.advice.training_store import TrainingStore
+from pyinfercost.tradeoffs import DistillationError, TrainingDivergedError
+from pyinfercost.tradeoffs.batches import Batch
+from pyinfercost.tradeoffs.distillation_loss import Objective, Rows, hidden_loss, soft_loss
+from pyinfercost.tradeoffs.distilling import distill
+from pyinfercost.tradeoffs.training_run import DistillationInterrupted
+from pyinfercost.tradeoffs.training_settings import Training
+from pyinfercost.tradeoffs.training_store import TrainingStore
 
 pytestmark = pytest.mark.torch
 
@@ -209,7 +209,7 @@ def test_a_seed_determines_the_student_and_nothing_outside_changes() -> None:
 
 
 def test_the_order_of_rows_depends_on_the_epoch_and_the_seed() -> None:
-    from pyinfercost.advice.batches import Batches
+    from pyinfercost.tradeoffs.batches import Batches
 
     rows = Batches((torch.arange(50.0).reshape(50, 1),), 20)
 

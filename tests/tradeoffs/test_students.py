@@ -12,11 +12,11 @@ from support.tiny_students import WIDTH, Block, blocks, equal, made, student
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice import DistillationError
-from pyinfercost.advice.layer_stacks import LayerStack, evenly, layer_stacks
-from pyinfercost.advice.student_choice import choose, limits_of
-from pyinfercost.advice.students import fewer_layers, narrower, smaller_config, student_of
 from pyinfercost.sources.inputs import Inputs
+from pyinfercost.tradeoffs import DistillationError
+from pyinfercost.tradeoffs.layer_stacks import LayerStack, evenly, layer_stacks
+from pyinfercost.tradeoffs.student_choice import choose, limits_of
+from pyinfercost.tradeoffs.students import fewer_layers, narrower, smaller_config, student_of
 
 pytestmark = pytest.mark.torch
 

@@ -15,11 +15,11 @@ from support.tiny_tradeoffs import X, closeness, tiny
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice import TradeoffError
-from pyinfercost.advice.candidates import int8_weight_only, magnitude
-from pyinfercost.advice.modules import signature_of
 from pyinfercost.errors import InputTypeError
 from pyinfercost.formats.table import FormatError
+from pyinfercost.tradeoffs import TradeoffError
+from pyinfercost.tradeoffs.candidates import int8_weight_only, magnitude
+from pyinfercost.tradeoffs.modules import signature_of
 
 pytestmark = pytest.mark.torch
 

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.advice import TradeoffError
-from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
-from pyinfercost.advice.front import front
-from pyinfercost.advice.modules import copy_of, signature_of
 from pyinfercost.results.tradeoff import TradeoffRow
+from pyinfercost.tradeoffs import TradeoffError
+from pyinfercost.tradeoffs.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.tradeoffs.front import front
+from pyinfercost.tradeoffs.modules import copy_of, signature_of
 
 pytestmark = pytest.mark.torch
 

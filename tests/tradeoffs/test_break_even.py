@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyinfercost.advice import TradeoffError
-from pyinfercost.advice.break_even import break_even, measured_break_even, predicted_break_even
 from pyinfercost.results.tradeoff import TradeoffRow
+from pyinfercost.tradeoffs import TradeoffError
+from pyinfercost.tradeoffs.break_even import break_even, measured_break_even, predicted_break_even
 
 
 def test_a_training_is_paid_for_by_its_savings() -> None:

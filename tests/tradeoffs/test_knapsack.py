@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pyinfercost.advice import AllocationError, knapsack
-from pyinfercost.advice.knapsack import Problem, exact, greedy, least_of, multipliers, sums_of
+from pyinfercost.tradeoffs import AllocationError, knapsack
+from pyinfercost.tradeoffs.knapsack import Problem, exact, greedy, least_of, multipliers, sums_of
 
 
 @st.composite

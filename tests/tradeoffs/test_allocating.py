@@ -15,9 +15,9 @@ from support.tiny_tradeoffs import X, closeness, tiny
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice import AllocationError
-from pyinfercost.advice.candidates import magnitude
 from pyinfercost.errors import InputTypeError
+from pyinfercost.tradeoffs import AllocationError
+from pyinfercost.tradeoffs.candidates import magnitude
 
 pytestmark = pytest.mark.torch
 FORMATS = ("fp16", "int8_wo", "int8_dynamic", "int4_wo")

@@ -10,12 +10,12 @@ from support.tiny_tradeoffs import X, tiny
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice import NotApplicableError
-from pyinfercost.advice.candidates import cast, int8_dynamic, int8_weight_only
-from pyinfercost.advice.layer_formats import apply_format, largest_inputs, method_of, weights_of
-from pyinfercost.advice.layers import layers_in
-from pyinfercost.advice.rounding import kept_2_4, rounded_rows, rounded_tensor, rounded_weight
 from pyinfercost.formats.table import FORMATS, PRUNED
+from pyinfercost.tradeoffs import NotApplicableError
+from pyinfercost.tradeoffs.candidates import cast, int8_dynamic, int8_weight_only
+from pyinfercost.tradeoffs.layer_formats import apply_format, largest_inputs, method_of, weights_of
+from pyinfercost.tradeoffs.layers import layers_in
+from pyinfercost.tradeoffs.rounding import kept_2_4, rounded_rows, rounded_tensor, rounded_weight
 
 pytestmark = pytest.mark.torch
 
@@ -75,7 +75,7 @@ def test_static_formats_saturate_beyond_the_range_of_the_inputs() -> None:
 
 
 def test_a_changed_model_can_be_copied_and_run_again() -> None:
-    from pyinfercost.advice.modules import copy_of
+    from pyinfercost.tradeoffs.modules import copy_of
 
     for form in ("fp8_dynamic", "int8_dynamic", "fp16"):
         model = changed(tiny(), X, "3", form)

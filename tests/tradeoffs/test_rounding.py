@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from pyinfercost.advice import NotApplicableError
-from pyinfercost.advice.rounding import kept_2_4, rounded_rows, rounded_tensor, rounded_weight
 from pyinfercost.formats.table import FORMATS, Format, format_of
+from pyinfercost.tradeoffs import NotApplicableError
+from pyinfercost.tradeoffs.rounding import kept_2_4, rounded_rows, rounded_tensor, rounded_weight
 
 pytestmark = pytest.mark.torch
 

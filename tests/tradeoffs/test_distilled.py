@@ -14,15 +14,15 @@ from support.tiny_students import PressedAt, blocks, data, equal, student, teach
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice import DistillationError, TradeoffError
-from pyinfercost.advice.candidates import chain, distilled, int8_weight_only, magnitude
-from pyinfercost.advice.distilling import distill
-from pyinfercost.advice.front import front
-from pyinfercost.advice.students import fewer_layers, narrower
-from pyinfercost.advice.training_costs import predicted_figures, training_cost
-from pyinfercost.advice.training_run import DistillationInterrupted
-from pyinfercost.advice.training_settings import Training
 from pyinfercost.sources.inputs import Inputs
+from pyinfercost.tradeoffs import DistillationError, TradeoffError
+from pyinfercost.tradeoffs.candidates import chain, distilled, int8_weight_only, magnitude
+from pyinfercost.tradeoffs.distilling import distill
+from pyinfercost.tradeoffs.front import front
+from pyinfercost.tradeoffs.students import fewer_layers, narrower
+from pyinfercost.tradeoffs.training_costs import predicted_figures, training_cost
+from pyinfercost.tradeoffs.training_run import DistillationInterrupted
+from pyinfercost.tradeoffs.training_settings import Training
 
 pytestmark = pytest.mark.torch
 
@@ -98,7 +98,7 @@ def test_a_student_that_is_not_cheaper_never_pays() -> None:
 
 
 def test_a_training_that_cannot_be_predicted_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyinfercost.advice import training_costs
+    from pyinfercost.tradeoffs import training_costs
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         raise DistillationError("no such op")
@@ -275,8 +275,8 @@ def test_the_parts_of_a_predicted_training_add_up() -> None:
 
 def test_a_step_has_the_flops_of_forward_and_backward() -> None:
     """Three products per linear layer, but two of the first, whose input needs no gradient."""
-    from pyinfercost.advice.batches import batch_of_shape
-    from pyinfercost.advice.training_costs import _Step
+    from pyinfercost.tradeoffs.batches import batch_of_shape
+    from pyinfercost.tradeoffs.training_costs import _Step
 
     ((shape, _),) = WORK.items()
     model = student().train()
@@ -291,7 +291,7 @@ def test_a_step_has_the_flops_of_forward_and_backward() -> None:
 
 
 def test_the_update_moves_each_weight_and_its_moments() -> None:
-    from pyinfercost.advice.training_costs import _Update
+    from pyinfercost.tradeoffs.training_costs import _Update
 
     model = nn.Linear(1000, 1000)
     counts = ic.count(ic.capture(_Update(model, Training(clip=None)), _Update(model, Training()).inputs)).total

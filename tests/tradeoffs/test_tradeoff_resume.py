@@ -10,8 +10,8 @@ import pytest
 from support.tiny_tradeoffs import X, broken, closeness, run, tiny
 from torch import nn
 
-from pyinfercost.advice import TradeoffError
-from pyinfercost.advice.candidates import channels, magnitude, n_of_m
+from pyinfercost.tradeoffs import TradeoffError
+from pyinfercost.tradeoffs.candidates import channels, magnitude, n_of_m
 
 pytestmark = pytest.mark.torch
 

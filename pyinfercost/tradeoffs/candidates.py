@@ -187,8 +187,8 @@ def distilled(
 
     Args:
         student: How to make the student: `fewer_layers(0.5)`, `narrower(0.25)` or `smaller_config(0.5)` of
-            `pyinfercost.advice.students`, a module, a function from the teacher to a module, or a sequence of these to
-            choose from within a budget.
+            `pyinfercost.tradeoffs.students`, a module, a function from the teacher to a module, or a sequence of these
+            to choose from within a budget.
         data: Training data: a tuple of tensors (inputs, labels), a mapping of tensors with `labels`, or an iterable of
             such batches, such as a `DataLoader`.
         train: Settings of the losses and the training; `Training()` by default.
