@@ -234,6 +234,21 @@ def path_of(path: str | PathLike[str]) -> Path:
     return Path(path)
 
 
+def file_in_folder(path: str | PathLike[str]) -> Path:
+    """Return the path of a file to write, whose folder exists.
+
+    A folder that is missing is more often a typo than a wish, and is made by nobody.
+
+    Raises:
+        FileAccessError: No file system takes such a path.
+        MissingFileError: The folder does not exist.
+    """
+    found = path_of(path)
+    if not is_folder(found.parent):
+        raise MissingFileError(f"cannot write {found}: folder {found.parent} does not exist; create it")
+    return found
+
+
 def is_file(path: Path) -> bool:
     """Return whether a path is that of a file; False for a path that no file system takes."""
     return _answer(path.is_file)

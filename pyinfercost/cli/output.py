@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import is_folder, write_text
+from .._checks import file_in_folder, write_text
 from .._escapes import visible, visible_lines
-from ..errors import Error, MissingFileError
+from ..errors import Error
 from ..report.render import render
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
@@ -32,6 +32,10 @@ LIMIT_BROKEN = 3
 """Exit code if the command succeeded and a given limit is exceeded."""
 
 
+_CHATTY = ("torch.utils._pytree", "torchao", "transformers", "diffusers", "timm")
+"""Libraries that report missing kernels and their own deprecations where a model is built from its config."""
+
+
 @contextmanager
 def messages_for_people() -> Iterator[None]:
     """Turn exceptions into a message and an exit code, and warnings into lines on stderr; --debug disables both."""
@@ -39,6 +43,8 @@ def messages_for_people() -> Iterator[None]:
     with warnings.catch_warnings():
         if not debug:
             warnings.showwarning = _warn
+            for library in _CHATTY:  # their loggers exist before they are imported
+                logging.getLogger(library).setLevel(logging.ERROR)
         try:
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
@@ -191,6 +197,4 @@ def check_writable(output: str) -> None:
     Raises:
         MissingFileError: The folder does not exist.
     """
-    folder = Path(output).parent
-    if not is_folder(folder):
-        raise MissingFileError(f"cannot write {output}: folder {folder} does not exist")
+    file_in_folder(output)

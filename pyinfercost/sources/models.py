@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import is_file
-from ..errors import MissingLibraryError
+from .._lazy import missing_library
 from .loaded_model import LoadedModel, SpecError
 from .registry import MODEL_FORMS, is_graph, source_of
 
@@ -57,9 +57,7 @@ def libraries_of(spec: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise
-        raise MissingLibraryError(
-            f"{spec} needs {error.name}, which is not installed; run pip install 'pyinfercost[models]'", name=error.name
-        ) from error
+        raise missing_library(spec, error, "models") from error
 
 
 class LoadedGraph(NamedTuple):
