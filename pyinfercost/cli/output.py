@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from .._checks import file_in_folder, write_text
 from .._escapes import visible, visible_lines
@@ -65,6 +67,26 @@ def messages_for_people() -> Iterator[None]:
             told = isinstance(error, (Error, ValueError, OSError, ImportError)) and str(error)
             text = str(error) if told else f"{type(error).__name__}: {error}"
             raise click.ClickException(f"{text}\n(pyinfercost --debug ... shows where)") from error
+
+
+def command_line() -> str:
+    """Return the running command as a line for a shell, from the options and arguments that were given."""
+    context = click.get_current_context()
+    words = context.command_path.split()
+    last: list[str] = []
+    for parameter in context.command.get_params(context):
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params.get(name)
+        values = [str(each) for each in value] if isinstance(value, (tuple, list)) else [str(value)]
+        if isinstance(parameter, click.Argument):
+            last += values
+        elif isinstance(parameter, click.Option) and parameter.is_flag:
+            words.append(parameter.opts[0])
+        else:
+            words += [word for each in values for word in (max(parameter.opts, key=len), each)]
+    return shlex.join([*words[:2], *last, *words[2:]])
 
 
 def say(text: str) -> None:

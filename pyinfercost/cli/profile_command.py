@@ -15,7 +15,6 @@ from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
-    from ..results.profile import Profile
 
 _DATA_FORMATS = ("json", "csv")
 
@@ -73,8 +72,13 @@ def profile(
         for file in filter(None, (html, trace)):
             check_writable(file)
         result = profiler.profile(model, quiet=form in _DATA_FORMATS, varied=varied)
+        hint = ""
+        if html is not None or (form == "table" and output is None and sys.stderr.isatty()):
+            from ..advice.hints import hint_for
+
+            hint = hint_for(result)
         if html is not None:
-            write_report(result, varied, html)
+            write_report(result, varied, html, hint=hint)
         ran: Measurement | None = None
         rows: dict[str, Any] = {"depth": depth, "sort": sort, "top": top}
         if measured:
@@ -84,18 +88,10 @@ def profile(
             write_both(result, ran, form, output, rows, roofline=roofline)
         else:
             write_result(result, form, output, layout=rows, table={"roofline": roofline})
-            if form == "table" and output is None and sys.stderr.isatty():
-                _say_hint(result, model)
+            if hint and form == "table" and output is None and sys.stderr.isatty():
+                say(f"Hint: {hint}; `pyinfercost advise {model} ...` tries all there is")
         if trace is not None:
             write_trace(result.to_trace(measured=ran), trace)
-
-
-def _say_hint(result: Profile, model: str) -> None:
-    """Write what would shorten the forward most to the terminal, as a message beside the data."""
-    from ..advice.hints import hint_for
-
-    if hint := hint_for(result):
-        say(f"Hint: {hint}; `pyinfercost advise {model} ...` tries all there is")
 
 
 def _check_phases(model: str, options: dict[str, Any]) -> None:

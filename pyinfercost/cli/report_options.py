@@ -10,7 +10,7 @@ import click
 from .._checks import write_text
 from ..sources.sizes import BATCH
 from .arguments import whole_number
-from .output import say
+from .output import command_line, say
 
 if TYPE_CHECKING:
     from ..results.profile import Profile
@@ -87,13 +87,20 @@ def captured_for(
     return found._replace(sizes={name: asked[name] for name in found.sizes})
 
 
-def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str) -> None:
-    """Write a report and print its path on stderr."""
+def write_report(profile: Profile, axes: Mapping[str, Any] | None, path: str, *, hint: str) -> None:
+    """Write a report and print its path on stderr.
+
+    Args:
+        profile: The profile.
+        axes: Values of `--vary`.
+        path: Path of the file.
+        hint: What would shorten the forward most.
+    """
     from ..hardware import UnknownHardwareError
     from ..predict.alternatives import VaryError
 
     try:
-        page = profile.to_html(vary=axes)
+        page = profile.to_html(vary=axes, hint=hint, command=command_line())
     except (VaryError, UnknownHardwareError) as error:
         raise click.UsageError(f"--vary: {error}") from error
     write_text(path, page)

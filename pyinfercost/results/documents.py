@@ -9,6 +9,7 @@ from typing import Any
 
 from .._checks import parse_json, read_text, shown
 from ..errors import InputError
+from .folded_layers import unfolded_layers
 
 SCRIPT_ID = "pyinfercost-profile"
 """Id of the script element that holds the JSON of a profile in an HTML report."""
@@ -65,12 +66,17 @@ def document_from(path: str | PathLike[str]) -> Any:
     """
     name = fspath(path)
     content = read_text(name, ComparisonError, encoding="utf-8-sig")
-    if content.lstrip().startswith("<"):
+    in_page = content.lstrip().startswith("<")
+    if in_page:
         content = _script_of(content, name)
     try:
-        return parse_json(content, name, ComparisonError)
+        document = parse_json(content, name, ComparisonError)
     except ComparisonError as error:
         raise ComparisonError(f"{error}; {HOW_TO}") from error
+    layers = document.get("layers") if in_page and isinstance(document, Mapping) else None
+    if isinstance(layers, Mapping):
+        return {**document, "layers": unfolded_layers(layers, name, ComparisonError)}
+    return document
 
 
 def checked_profile(document: Any, which: str) -> dict[str, Any]:

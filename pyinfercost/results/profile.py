@@ -98,7 +98,7 @@ class Profile(Result):
         text: str = render(self, "markdown", depth=depth, sort=sort, top=top)
         return text
 
-    def to_html(self, *, vary: Mapping[str, Any] | None = None) -> str:
+    def to_html(self, *, vary: Mapping[str, Any] | None = None, hint: str = "", command: str = "") -> str:
         """Return a report as one HTML page: figures, roofline, module tree, memory, and switches to other points.
 
         It needs no network and no other file, and includes the profile's JSON, which `compare` and `pyinfercost diff`
@@ -108,6 +108,8 @@ class Profile(Result):
             vary: Axes of the switches (`hardware`, `precision`, `execution`, or a symbolic size of the graph) with
                 their values: `{"hardware": ["l4", "t4"], "batch": [1, 8, 64]}`. Default: execution modes, fp16 and, if
                 the batch is symbolic, some batches; `{}` for no switches.
+            hint: What would shorten the forward most, for the first sentence; empty names what reduces its main effect.
+            command: Command that made the profile, which the page states; empty states the call in Python.
 
         Returns:
             The HTML text.
@@ -115,7 +117,7 @@ class Profile(Result):
         Raises:
             ValueError: An axis or one of its values is invalid.
         """
-        page: str = render(self, "html", vary=vary)
+        page: str = render(self, "html", vary=vary, hint=hint, command=command)
         return page
 
     def to_trace(self, *, measured: Result | None = None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from .._checks import shown
@@ -133,6 +133,22 @@ class Condition:
         pairs += [(right, _MIRRORED[op], left) for left, op, right in pairs if op in _MIRRORED]
         return any(op in (ast.Lt, ast.LtE) and _names(smaller, name) for smaller, op, _ in pairs)
 
+    def bounds_of(self, name: str) -> tuple[float, ...]:
+        """Return the numbers that a column is compared with, in the terms that `and` joins.
+
+        Args:
+            name: The column.
+        """
+        found = []
+        for part in terms(self._syntax.body):
+            if not isinstance(part, ast.Compare):
+                continue
+            for left, op, right in zip([part.left, *part.comparators], part.ops, part.comparators, strict=False):
+                for one, other in ((left, right), (right, left)):
+                    if type(op) in (ast.Lt, ast.LtE, ast.Gt, ast.GtE) and _is(one, name) and _is_number(other):
+                        found.append(float(Evaluation(replace(self._syntax, names=()), {}).value(other)))
+        return tuple(found)
+
     def shortfall(self, columns: Mapping[str, NDArray[Any]], *, rows: int | None = None) -> str:
         """Explain why no row satisfies the condition, with a line for each term that `and` joins.
 
@@ -182,6 +198,17 @@ def _names(expression: ast.expr, name: str) -> bool:
 def row_count(columns: Mapping[str, NDArray[Any]]) -> int:
     """Return the number of rows: the length of the first column, and 0 without columns."""
     return len(columns[next(iter(columns))]) if len(columns) else 0
+
+
+def _is(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and column_of(node) == name
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Return whether an expression is of numbers alone."""
+    return not any(isinstance(part, (ast.Name, ast.List, ast.Tuple)) for part in ast.walk(node)) and not any(
+        isinstance(part, ast.Constant) and isinstance(part.value, (str, bool)) for part in ast.walk(node)
+    )
 
 
 def _nearest(evaluation: Evaluation, part: ast.expr, where: NDArray[np.bool_], among: str) -> str:

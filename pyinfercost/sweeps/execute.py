@@ -261,7 +261,8 @@ class ResultBuffer:
             points = np.concatenate([np.arange(stretch.start, stretch.stop) for stretch, _ in chunks])
             computed = {name: column[points] for name, column in self._columns.items()}
         data = GridColumns(spec.grid, spec.facts, points, computed)
-        return Sweep(spec.model, sizes_of(spec), data, complete=self.points_done == len(spec))
+        complete = self.points_done == len(spec)
+        return Sweep(spec.model, sizes_of(spec), data, complete=complete, condition=self._run.condition)
 
 
 def sizes_of(spec: SweepSpec) -> tuple[str, ...]:

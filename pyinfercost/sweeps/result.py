@@ -58,15 +58,27 @@ class Sweep(Result):
         sizes: The columns that are sizes.
         data: The columns by name.
         complete: Whether all points of the grid were computed, including those that a filter left out.
+        condition: What its points were selected by, whose limits plots draw; None for all points.
     """
 
     def __init__(
-        self, model: str, sizes: tuple[str, ...], data: Mapping[str, NDArray[Any]], *, complete: bool = True
+        self,
+        model: str,
+        sizes: tuple[str, ...],
+        data: Mapping[str, NDArray[Any]],
+        *,
+        complete: bool = True,
+        condition: Condition | None = None,
     ) -> None:
         self.model = model
         self.sizes = sizes
         self.complete = complete
+        self.condition = condition
         self.data = data
+
+    def _of(self, data: Mapping[str, NDArray[Any]]) -> Sweep:
+        """Return other points of this sweep."""
+        return Sweep(self.model, self.sizes, data, complete=self.complete, condition=self.condition)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -104,7 +116,7 @@ class Sweep(Result):
             data = self.data.take(rows)
         else:
             data = {name: column[rows] for name, column in self.data.items()}
-        return Sweep(self.model, self.sizes, data, complete=self.complete)
+        return self._of(data)
 
     def _rows(self, rows: Any) -> NDArray[Any]:
         """Return row numbers from 0 on, or a mask."""
@@ -129,7 +141,7 @@ class Sweep(Result):
 
         if not (isinstance(self.data, GridColumns) and isinstance(self.data.points, slice)):
             return self.take(np.arange(first, last))
-        return Sweep(self.model, self.sizes, self.data.stretch(first, last), complete=self.complete)
+        return self._of(self.data.stretch(first, last))
 
     def in_stretches(self, rows: int) -> Iterator[Sweep]:
         """Yield the points in pieces of so many rows; one piece without rows if there are none."""
@@ -146,7 +158,11 @@ class Sweep(Result):
             ConditionError: It is no condition, or names an unknown column.
         """
         parsed = Condition.all_of(condition)
-        return self if parsed is None else self.take(parsed.mask(self.data, rows=len(self)))
+        if parsed is None:
+            return self
+        found = self.take(parsed.mask(self.data, rows=len(self)))
+        found.condition = Condition.all_of([each for each in (self.condition, parsed) if each is not None])
+        return found
 
     def pareto(self, *names: str, maximize: str | Iterable[str] = (), minimize: str | Iterable[str] = ()) -> Sweep:
         """Return the Pareto front of these columns, ordered by the first of them: points that no other point dominates.
@@ -225,9 +241,7 @@ class Sweep(Result):
             where: A condition on the points of the curves.
         """
         points = self.where(where)
-        return Sweep(
-            self.model, self.sizes, tradeoff_columns(points.data, points.identity(), x), complete=self.complete
-        )
+        return points._of(tradeoff_columns(points.data, points.identity(), x))
 
     def identity(self) -> tuple[str, ...]:
         """Return the columns that identify a point."""
@@ -261,7 +275,7 @@ class Sweep(Result):
             write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), file)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw throughput against latency, a curve per deployment; options as in `plots.plot_sweep`."""
+        """Draw throughput and latency against the batch, a curve per deployment; options as in `plots.plot_sweep`."""
         return render(self, "plot", ax=ax, **options)  # type: ignore[no-any-return]
 
     def to_vega(self, **options: Any) -> dict[str, Any]:
@@ -294,4 +308,4 @@ def joined(parts: Sequence[Sweep]) -> Sweep:
 
     first = parts[0]
     data = {name: np.concatenate([part[name] for part in parts]) for name in first.columns}
-    return Sweep(first.model, first.sizes, data, complete=first.complete)
+    return Sweep(first.model, first.sizes, data, complete=first.complete, condition=first.condition)

@@ -96,6 +96,11 @@ class StoredSweep(Result):
         return f"<StoredSweep {self.model or 'graph'} in {self.path}{partial}>"
 
     @property
+    def _condition(self) -> Condition | None:
+        """What its points were selected by."""
+        return Condition.all_of(self._manifest.where)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return self._manifest.columns
@@ -107,7 +112,7 @@ class StoredSweep(Result):
             DamagedPartError: A part is damaged; columns raise it too.
         """
         for data in self._each():
-            yield Sweep(self.model, self.sizes, data, complete=self.complete)
+            yield Sweep(self.model, self.sizes, data, complete=self.complete, condition=self._condition)
 
     def dataset(self) -> Any:
         """Return the files as a `pyarrow.dataset.Dataset`, which raises errors of pyarrow for damaged pages.
@@ -154,7 +159,7 @@ class StoredSweep(Result):
             else table.column(name).to_numpy()
             for name in self.columns
         }
-        return Sweep(self.model, self.sizes, columns, complete=self.complete)
+        return Sweep(self.model, self.sizes, columns, complete=self.complete, condition=self._condition)
 
     def where(self, condition: Where) -> Sweep:
         """Return the points that satisfy a condition, in memory."""
@@ -229,7 +234,7 @@ class StoredSweep(Result):
             data = self._part(0)
             read = [{name: data.at(name, np.empty(0, dtype=np.int64)) for name in self.columns}]
         columns = {name: np.concatenate([part[name] for part in read]) for name in self.columns}
-        return Sweep(self.model, self.sizes, columns, complete=self.complete)
+        return Sweep(self.model, self.sizes, columns, complete=self.complete, condition=self._condition)
 
     def _nothing_fits(self, objective: str, condition: Condition | None) -> str:
         points = len(self)

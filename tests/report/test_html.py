@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.report_pages import VARY, Scripts, evil_profile, points_of
+from support.report_pages import VARY, Scripts, document_of, evil_profile, points_of
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
+from pyinfercost.advice.hints import hint_for
 from pyinfercost.cli import main
 from pyinfercost.predict.alternatives import VaryError, alternatives
 
@@ -28,9 +30,8 @@ def page_text(profile: ic.Profile) -> str:
 
 
 def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.Profile, page_text: str) -> None:
-    scripts = Scripts(page_text)
-    assert json.loads(scripts.found["pyinfercost-profile"]) == json.loads(profile.to_json())
-    assert scripts.addresses == ["data:,"]
+    assert document_of(page_text) == json.loads(profile.to_json())
+    assert Scripts(page_text).addresses == ["data:,"]
     assert "http" not in re.sub(r'<meta http-equiv|"http://www.w3.org/2000/svg"', "", page_text)
     assert "url(" not in page_text
     assert len(page_text.encode()) < 300_000
@@ -148,9 +149,7 @@ def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, [*common, "--html", str(report), "--vary", "hardware=l4", "--vary", "batch=1,8"])
     assert done.exit_code == 0, done.output
     assert done.stderr == f"Report written to {report}\n"
-    assert json.loads(Scripts(report.read_text(encoding="utf-8")).found["pyinfercost-profile"]) == json.loads(
-        done.stdout
-    )
+    assert document_of(report.read_text(encoding="utf-8")) == json.loads(done.stdout)
     assert [axis["name"] for axis in points_of(report.read_text(encoding="utf-8"))["axes"]] == ["hardware", "batch"]
     for options, message in (
         (["--vary", "batch=1"], "--vary needs --html"),
@@ -165,6 +164,28 @@ def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
     failed = CliRunner().invoke(main, [*common, "--html", str(tmp_path / "none" / "x.html")])
     assert failed.exit_code == 1
     assert "does not exist" in failed.stderr
+
+
+def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: str, tmp_path: Path) -> None:
+    line = re.search(r'<p id="written">(.*?)</p>', page_text)
+    assert line is not None
+    assert re.match(r"Written \d{4}-\d\d-\d\d \d\d:\d\d UTC with pyinfercost ", line[1])
+    assert f"pyinfercost {ic.__version__}" in line[1]
+    call = "ic.profile(model, hardware=&#x27;t4&#x27;, precision=&#x27;fp16&#x27;, execution=&#x27;eager&#x27;, "
+    assert line[1].endswith(f"by: {call}price=1.5, batch=8, sequence=128)")
+    (tmp_path / "a b.json").write_text(blocks().to_json(), encoding="utf-8")
+    report = tmp_path / "r.html"
+    given = ["profile", str(tmp_path / "a b.json"), "-H", "t4", "--set", "batch=2", "--html", str(report)]
+    done = CliRunner().invoke(main, given, prog_name="pyinfercost")
+    assert done.exit_code == 0, done.output
+    text = report.read_text(encoding="utf-8")
+    command = f"pyinfercost profile '{tmp_path / 'a b.json'}' "
+    assert escape(command) in text
+    for option in ("--hardware t4", "--set batch=2", f"--html {report}"):
+        assert option in text
+    assert json.loads(Scripts(text).found["pyinfercost-figures"])["hint"] == hint_for(
+        ic.profile(blocks(), hardware="t4", batch=2)
+    )
 
 
 def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.Profile) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import log10
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.browsing import SIZES, chromium, data, opened, texts
-from support.report_pages import EVIL, VARY, evil_profile
+from support.page_checks import CLIPPED
+from support.report_pages import EVIL, VARY, evil_profile, repeated_profile
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.report.roofline import roofline_of
+from pyinfercost.report.roofline import Dot, roofline_of
 
 pytestmark = pytest.mark.browser
 
@@ -103,13 +105,27 @@ def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profi
 
 
 def test_dots_lie_where_the_roofline_has_them(browser: Any, file: Path, profile: ic.Profile) -> None:
-    dots = {dot.layer: dot for dot in roofline_of(profile.to_dict()).dots}
+    document = profile.to_dict()
+    dots: dict[int, Dot] = {}
+    times: dict[int, int] = {}
+    first: dict[Any, int] = {}  # equal kernels are one dot, of the share of all
+    for dot in roofline_of(document).dots:
+        layer = document["layers"][dot.layer]
+        key = tuple(layer[name] for name in ("op", "latency_s", "bound", "effect", "unit", "kernel_flops"))
+        at = first.setdefault(key, dot.layer)
+        dots[at] = dot if at == dot.layer else replace(dots[at], share=dots[at].share + dot.share)
+        times[at] = times.get(at, 0) + 1
+    assert max(times.values()) > 2
     with opened(browser, file) as page:
-        found = page.eval_on_selector_all(
-            "circle.dot",
-            "all => all.map(c => ['data-layer', 'cx', 'cy', 'r'].map(name => Number(c.getAttribute(name))))",
+        names = ("data-layer", "cx", "cy", "r", "data-times")
+        *found, counts = zip(
+            *page.eval_on_selector_all(
+                "circle.dot", f"all => all.map(c => {list(names)}.map(name => Number(c.getAttribute(name))))"
+            ),
+            strict=True,
         )
-    assert {int(layer) for layer, *_ in found} == dots.keys()
+        found = list(zip(*found, strict=True))
+    assert {int(layer): count for (layer, *_), count in zip(found, counts, strict=True)} == times
     low, high = min(found, key=lambda one: one[1]), max(found, key=lambda one: one[1])
     slope = (high[1] - low[1]) / (log10(dots[high[0]].intensity) - log10(dots[low[0]].intensity))
     bottom, top = max(found, key=lambda one: one[2]), min(found, key=lambda one: one[2])
@@ -218,3 +234,70 @@ def test_a_printed_page_has_every_row(browser: Any, file: Path) -> None:
         assert page.locator("#switches").is_hidden()
         assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowY") == "visible"
         page.emulate_media(media="screen")
+
+
+def test_equal_layers_are_one_row_that_opens(browser: Any, tmp_path: Path) -> None:
+    """Layers 0 to 4 are equal, and layer 5 is wider: it has a row of its own."""
+    profile = repeated_profile()
+    path = tmp_path / "repeated.html"
+    path.write_text(profile.to_html(), encoding="utf-8")
+    latency = {layer["module"]: layer["latency_s"] for layer in profile.to_dict()["layers"]}
+    with opened(browser, path) as page:
+        ids = data(page, "#tree .body .row", "id")
+        assert ids == ["m:layers", "m:layers.0-4", "m:layers.0-4.up", "m:layers.0-4.act", "m:layers.5", "m:layers.5.up",
+                       "m:layers.5.act"]  # fmt: skip
+        assert texts(page, "#tree .body .row[data-id='m:layers.0-4'] .op") == ["5 x"]
+        assert texts(page, "#tree .body .row[data-id='m:layers.0-4.up'] .op") == ["mm, 5 x"]
+        (shown,) = data(page, "#tree .body .row[data-id='m:layers.0-4.up'] [data-key=latency]", "v")
+        assert float(shown) == pytest.approx(sum(latency[f"layers.{number}.up"] for number in range(5)))
+        page.fill("#search", "layers.3.up")  # a member of the row
+        assert data(page, "#tree .body .row", "id") == ["m:layers", "m:layers.0-4", "m:layers.0-4.up"]
+        page.fill("#search", "")
+        page.locator("#tree .body .row[data-id='m:layers.0-4.up']").click()
+        assert "5 equal ones" in page.inner_text("#details")
+        assert data(page, "circle.dot.selected", "times") == ["5"]
+        page.uncheck("#fold")
+        assert data(page, "#tree .body .row[aria-selected=true]", "id") == ["m:layers.0.up"]
+        assert len(data(page, "#tree .body .row", "id")) == 1 + 6 * 3
+        page.check("#fold")
+        assert data(page, "#tree .body .row", "id") == ids
+
+
+def test_terms_are_explained_to_pointers_and_to_the_keyboard(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        assert page.locator("#tip").is_hidden()
+        for place in (
+            ".bound .meant >> nth=0",
+            "#headline .figure .meant >> nth=0",
+            "#tree [data-key=intensity] button",
+        ):
+            page.locator(place).hover()
+            assert page.inner_text("#tip") == page.locator(place).get_attribute("aria-description")
+            page.keyboard.press("Escape")
+            assert page.locator("#tip").is_hidden()
+        page.focus("#fold")  # the keyboard from here on
+        page.keyboard.press("Tab")
+        page.focus(".bound .meant >> nth=1")
+        assert page.inner_text("#tip") == page.locator(".bound .meant >> nth=1").get_attribute("data-tip")
+
+
+def test_no_text_is_clipped(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        for width in (1200, 500, 390):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(CLIPPED) == []
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_it_opens_with_one_sentence(browser: Any, tmp_path: Path, profile: ic.Profile) -> None:
+    estimate = profile.estimate
+    assert estimate is not None
+    path = tmp_path / "hinted.html"
+    path.write_text(profile.to_html(vary=VARY, hint="with CUDA graphs it is faster"), encoding="utf-8")
+    with opened(browser, path) as page:
+        sentence = page.inner_text("#sentence")
+        assert sentence.startswith("238.4 us for a batch of 8 on a Tesla T4 (")
+        assert sentence.endswith(": with CUDA graphs it is faster.")
+        page.select_option("select[data-axis=hardware]", label="l4")
+        assert "on an L4 (" in page.inner_text("#sentence")
+        assert "CUDA graphs it is" not in page.inner_text("#sentence")  # the hint is for the reported point

@@ -28,13 +28,14 @@ def browser() -> Iterator[Any]:
 def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
     profile = PROFILES[name]()
     text = profile.to_html()
-    if len(profile.counts.layers) <= 200:
-        assert len(text.encode()) < 300_000
+    assert len(text.encode()) < 300_000
     path = tmp_path / f"{name}.html"
     path.write_text(text, encoding="utf-8")
     points = points_of(text)
     layers = profile.to_dict()["layers"]
     with opened(browser, path) as page:
+        if page.locator("#fold").is_visible():
+            page.uncheck("#fold")  # every layer has a row
         # A dot selects its row.
         place = int(data(page, "circle.dot", "layer")[-1])
         page.locator(f"circle.dot[data-layer='{place}']").click()

@@ -30,3 +30,11 @@ COLLISIONS = """() => [...document.querySelectorAll(".plot")].flatMap(plot => {
   return boxes.slice(1).filter((box, i) => box.left < boxes[i].right).map(box => box.left);
 })"""
 """Labels of horizontal axes that overlap."""
+
+CLIPPED = """() => {
+  const places = "#headline *, #tree .head button, #tree [role=gridcell], #sentence, h1";
+  return [...document.querySelectorAll(places)]
+    .filter(one => one.offsetWidth && one.innerText && getComputedStyle(one).display !== "inline")
+    .filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.innerText);
+}"""
+"""Texts of a report that are wider than their place."""

@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pyinfercost as ic
+from pyinfercost.errors import InputError
+from pyinfercost.results.folded_layers import unfolded_layers
 
 VARY = {"hardware": ["l4", "a100-sxm-80gb"], "execution": ["compiled"], "batch": [1, 64]}
 EVIL = (
@@ -50,6 +52,12 @@ def points_of(text: str) -> dict[str, Any]:
     return points
 
 
+def document_of(text: str) -> dict[str, Any]:
+    """Return the profile in a page, as `diff` reads it."""
+    document: dict[str, Any] = json.loads(Scripts(text).found["pyinfercost-profile"])
+    return {**document, "layers": unfolded_layers(document["layers"], "the page", InputError)}
+
+
 def evil_profile() -> ic.Profile:
     builder = ic.GraphBuilder("</title><script>alert(3)</script>")
     x = first = builder.tensor("float32", (8, 8), role="input")
@@ -60,3 +68,17 @@ def evil_profile() -> ic.Profile:
     y = builder.tensor("float32", (8, 8))
     builder.node("evil.<i>op</i>.default", {"self": x}, [y], module="end")
     return ic.profile(builder.build([first], [y]), hardware="t4")
+
+
+def repeated_profile() -> ic.Profile:
+    """Return a profile of six layers of a product and a relu; the last one is wider."""
+    builder = ic.GraphBuilder("repeated")
+    x = first = builder.tensor("float32", (64, 64), role="input")
+    for number in range(6):
+        width = 128 if number == 5 else 64
+        weight = builder.tensor("float32", (64, width), role="parameter", name=f"layers.{number}.up.weight")
+        y, z = builder.tensor("float32", (64, width)), builder.tensor("float32", (64, width))
+        builder.node("aten.mm.default", {"self": x, "mat2": weight}, [y], module=f"layers.{number}.up")
+        builder.node("aten.relu.default", {"self": y}, [z], module=f"layers.{number}.act")
+        x = z
+    return ic.profile(builder.build([first], [x]), hardware="t4")

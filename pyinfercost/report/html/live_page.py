@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DATA_ID = "pyinfercost-live-history"
 """Id of the script element with the JSON of a saved page; it is empty in a live one."""
 
-_SCRIPTS = ("numbers", "axes", "live_data", "live_charts", "live_main")
+_SCRIPTS = ("numbers", "tip", "axes", "live_data", "live_charts", "live_main")
 _COLORS = {**{use: FLEET[use] for use in ("busy", "idle", "cold", "requests")}, **LIVE, "late": ALARM}
 _HATCH = (
     '<svg class="hatch" aria-hidden="true"><defs><pattern id="hatch" width="24" height="24" '

@@ -16,17 +16,18 @@ from ... import _core
 from ...hardware.dtypes import CORE_DTYPES, short_dtype
 from ...predict.alternatives import Alternatives, alternatives
 from ...results import figures
+from ...results.folded_layers import folded_layers
 from ..colors import BOUND
 from ..documents import (
     LAYER_KEYS,
     TOTALS,
-    as_json,
     estimate_document,
     machine_document,
     profile_document,
     profile_layers,
 )
 from ..summary import heading, ledger, totals
+from .about import call_of, terms_document, written_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,16 @@ ASSETS = Path(__file__).parent / "assets"
 PROFILE_ID = "pyinfercost-profile"
 """Id of the script element that holds the profile's JSON; the profile is read back from it."""
 
+GROUPS = {
+    "Speed": ("latency_s", "throughput_per_s", "ttft_s", "tpot_s", "tokens_per_s"),
+    "Energy and cost": ("energy_j", "cost_usd", "usd_per_million_tokens"),
+    "Memory": ("peak_memory_bytes", "kv_cache_bytes", "kv_cache_bytes_per_token", "max_sequences"),
+    "Work": ("flops", "traffic_bytes", "parameters"),
+}
+"""Group of the page's headline -> figures in it."""
+
+_GROUP_OF = {key: group for group, keys in GROUPS.items() for key in keys}
+
 _CARDS = [
     {
         "key": figure.key,
@@ -46,6 +57,7 @@ _CARDS = [
         "items": figure.items,
         "per": figure.per,
         "words": figure.words,
+        "group": _GROUP_OF.get(figure.key, "Work"),
         "machine": figures.HARDWARE in figure.needs,
         "always": figure.needs <= {figures.HARDWARE, figures.POWER},
     }
@@ -55,15 +67,32 @@ _CARDS = [
 
 _LEVEL = 6  # higher levels take several times as long and save 2 %
 
-_SCRIPTS = ("numbers", "data", "headline", "axes", "roofline", "memory", "layout", "tree", "details", "main")
+_SCRIPTS = (
+    "numbers",
+    "tip",
+    "terms",
+    "data",
+    "sentence",
+    "headline",
+    "axes",
+    "roofline",
+    "memory",
+    "layout",
+    "folding",
+    "tree",
+    "details",
+    "main",
+)
 
 
-def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None) -> str:
+def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None, hint: str = "", command: str = "") -> str:
     """Return the report of a profile, with switches to alternative points.
 
     Args:
         profile: The profile.
         vary: Axis -> values, as in `predict.alternatives`.
+        hint: What would shorten the forward most, in words; empty shows what reduces its main effect.
+        command: Command line or call that made the profile; empty states the call in Python.
 
     Returns:
         The HTML text.
@@ -74,16 +103,26 @@ def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None) -> 
     counted_only = profile.estimate is None and not vary
     found = None if counted_only else alternatives(profile, vary)
     points = points_document(found) if found is not None and found.axes else None
-    return report_html(profile_document(profile), points, text=_as_lines(profile))
+    origin = written_by(command or call_of(profile))
+    return report_html(profile_document(profile), points, text=_as_lines(profile), hint=hint, origin=origin)
 
 
-def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = None, *, text: str = "") -> str:
+def report_html(
+    document: Mapping[str, Any],
+    points: Mapping[str, Any] | None = None,
+    *,
+    text: str = "",
+    hint: str = "",
+    origin: str = "",
+) -> str:
     """Return the report of a profile's JSON document.
 
     Args:
         document: JSON object of a profile.
         points: JSON object of the alternative points; None for a report without switches.
         text: Figures as plain text, for browsers without scripts.
+        hint: What would shorten the forward most, in words.
+        origin: When and by what the page is written.
 
     Returns:
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
@@ -98,8 +137,9 @@ def report_html(document: Mapping[str, Any], points: Mapping[str, Any] | None = 
         script=script,
         version=escape(_core.__version__),
         text=escape(text),
-        profile=embedded(as_json(document, indent=None)),
-        figures=embedded(as_json(_CARDS, indent=None)),
+        origin=escape(origin),
+        profile=embedded(_compact({**document, "layers": folded_layers(document["layers"])})),
+        figures=embedded(_compact({"cards": _CARDS, "groups": list(GROUPS), "hint": hint, **terms_document()})),
         points="" if points is None else _packed(points),
     )
 
@@ -108,6 +148,10 @@ def _as_lines(profile: Profile) -> str:
     """Return the figures of the whole model as lines of text."""
     lines = [*heading(profile), *totals(profile), ("ledger", ledger(profile.counts))]
     return "\n".join(f"{name:14}{text}" for name, text in lines)
+
+
+def _compact(document: Any) -> str:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False)
 
 
 def embedded(text: str) -> str:
@@ -119,7 +163,7 @@ def embedded(text: str) -> str:
 
 def _packed(points: Mapping[str, Any]) -> str:
     """Compress the alternatives, which are far larger than the profile; browsers decompress them natively."""
-    return base64.b64encode(zlib.compress(as_json(points, indent=None).encode(), _LEVEL)).decode()
+    return base64.b64encode(zlib.compress(_compact(points).encode(), _LEVEL)).decode()
 
 
 def _colors() -> str:

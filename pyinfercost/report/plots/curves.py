@@ -98,6 +98,8 @@ class SweepCurves:
         drawn: Number of points in `curves`.
         unknown: Number of points without finite x and y, which are not drawn.
         shared: Names and values of the axes that all points share.
+        limits_x: Numbers that x is compared with in the condition by which the points were selected.
+        limits_y: The same of y.
     """
 
     model: str
@@ -112,12 +114,27 @@ class SweepCurves:
     drawn: int
     unknown: int
     shared: tuple[tuple[str, str], ...]
+    limits_x: tuple[float, ...]
+    limits_y: tuple[float, ...]
+
+
+def default_x(sweep: Sweep, along: str | None, pareto: bool | str | Sequence[str]) -> str:
+    """Return the column on x if none is given: the size along the curves, if it has several values.
+
+    Against the latency, small batches would form a vertical line: they take equally long. A Pareto front of latency is
+    drawn against it nevertheless, as are points without curves.
+    """
+    import numpy as np
+
+    if along is None or pareto or along not in sweep.data:
+        return "latency_s"
+    return along if len(np.unique(sweep[along])) > 1 else "latency_s"
 
 
 def sweep_curves(
     sweep: Sweep,
     *,
-    x: str = "latency_s",
+    x: str | None = None,
     y: str = "throughput_per_s",
     along: str | None = BATCH,
     knee: bool = True,
@@ -127,7 +144,7 @@ def sweep_curves(
 
     Args:
         sweep: The result of `sweep`.
-        x: A numeric column.
+        x: A numeric column; None for that of `default_x`.
         y: A numeric column.
         along: The size along each curve; None for unconnected points.
         knee: Whether to find knees, beyond which a larger `along` adds little throughput.
@@ -144,6 +161,8 @@ def sweep_curves(
 
     if not len(sweep):
         raise InputError("this sweep has no points to draw; a condition may have removed all of them")
+    if x is None:
+        x = default_x(sweep, along, pareto)
     points = _Points(sweep, _numbers(sweep, x), _numbers(sweep, y), along)
     known = np.isfinite(points.x) & np.isfinite(points.y)
     if not known.any():
@@ -169,7 +188,14 @@ def sweep_curves(
         drawn=sum(len(curve.rows) for curve in curves),
         unknown=int((~known).sum()),
         shared=points.shared(),
+        limits_x=() if sweep.condition is None else sweep.condition.bounds_of(x),
+        limits_y=() if sweep.condition is None else sweep.condition.bounds_of(y),
     )
+
+
+def title_of(column: str) -> str:
+    """Return the name of a column in words."""
+    return "batch size" if column == BATCH else MEASURES.get(column, (column, ""))[0]
 
 
 class _Points:

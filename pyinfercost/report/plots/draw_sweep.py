@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...results.units import quantity
 from ...sources.sizes import BATCH
-from .curves import MEASURES, Curve, SweepCurves, sweep_curves
+from ..colors import ALARM
+from .curves import MEASURES, Curve, SweepCurves, default_x, sweep_curves, title_of
 from .drawing import Labels, axes_for, label_axis, library, title_and_caption
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ def plot_sweep(
     sweep: Sweep,
     ax: Axes | None = None,
     *,
-    x: str = "latency_s",
-    y: str = "throughput_per_s",
+    x: str | None = None,
+    y: str | None = None,
     along: str | None = BATCH,
     knee: bool = True,
     pareto: bool | str | Sequence[str] = (),
@@ -34,18 +36,23 @@ def plot_sweep(
     caption: bool = True,
     **kwargs: Any,
 ) -> Axes:
-    """Plot one column of a sweep against another, as curves along the batch for each machine, precision and so on.
+    """Plot columns of a sweep, as curves along the batch for each machine, precision and so on.
 
-    Numbers beside a curve are batch sizes at its ends and at its knee (`Sweep.knee`), beyond which throughput grows
-    little. Crosses mark points that exceed the memory of their machine. Of a large sweep, a few thousand evenly chosen
-    points are drawn; more than a dozen curves become clouds with one color per machine. The front is always that of all
-    points; so are the knees unless there are thousands of curves.
+    By default, a new figure shows throughput and latency against the batch, one above the other; given `x` or `y`, one
+    plot shows y (throughput) against x (the batch, if it has several values, and no front is marked; else latency).
+
+    Rings mark the knee of each curve (`Sweep.knee`), beyond which throughput grows little, with its batch. In a plot
+    against another column than the batch, numbers at the ends of a curve are batches, too. Crosses mark points that
+    exceed the memory of their machine; dashed lines are the limits of the condition by which points were selected
+    (`where`). Of a large sweep, a few thousand evenly chosen points are drawn; more than a dozen curves become clouds
+    with one color per machine. The front is always that of all points; so are the knees unless there are thousands of
+    curves.
 
     Args:
         sweep: The result of `sweep`.
         ax: Axes to draw into; None for a new figure.
-        x: A numeric column.
-        y: A numeric column.
+        x: A numeric column, such as `"latency_s"`; None chooses it.
+        y: A numeric column; None is throughput.
         along: The size along each curve; None for unconnected points.
         knee: Whether to mark knees.
         pareto: Columns whose Pareto front is marked, such as `("latency_s", "cost_usd")`; True for x and y.
@@ -56,13 +63,23 @@ def plot_sweep(
         **kwargs: Further arguments of `Axes.plot` for the curves.
 
     Returns:
-        The axes, in units without prefixes: seconds, bytes, joules, USD.
+        The axes, in units without prefixes: seconds, bytes, joules, USD. Of two plots the upper one; `ax.figure.axes`
+        has both.
 
     Raises:
         ValueError: The sweep is empty; a column is missing, not numeric or unknown at all points; or `along` is not an
             axis of the sweep.
     """
-    shown = sweep_curves(sweep, x=x, y=y, along=along, knee=knee, pareto=pareto)
+    drawn = {"along": along, "knee": knee, "pareto": pareto, "log": log, "caption": caption, **kwargs}
+    if ax is None and x is None and y is None and len(sweep) and default_x(sweep, along, pareto) == along:
+        upper, lower = library("matplotlib.pyplot").subplots(
+            2, 1, figsize=(8.0, 7.5), sharex=True, layout="constrained"
+        )[1]
+        plot_sweep(sweep, upper, legend=legend, title=title, **drawn)
+        plot_sweep(sweep, lower, y="latency_s", legend=False, title=False, **{**drawn, "caption": False})
+        upper.set_xlabel("")
+        return upper
+    shown = sweep_curves(sweep, x=x, y=y or "throughput_per_s", along=along, knee=knee, pareto=pareto)
     ax = axes_for(ax, 8.0, 5.5)
     logs = _scales(ax, shown, log)
     colors = {curve.name: _draw(ax, curve, kwargs) for curve in shown.curves}
@@ -83,10 +100,11 @@ def plot_sweep(
         )
     if shown.front:
         _draw_front(ax, shown, text_color)
-    for axis, column, is_log in ((ax.xaxis, x, logs[0]), (ax.yaxis, y, logs[1])):
-        label_axis(axis, *MEASURES.get(column, (column, "")), log=is_log)
+    _draw_limits(ax, shown)
+    for axis, column, is_log in ((ax.xaxis, shown.x, logs[0]), (ax.yaxis, shown.y, logs[1])):
+        label_axis(axis, title_of(column), MEASURES.get(column, ("", ""))[1], log=is_log)
     labels = Labels(ax)
-    if legend and (len(shown.curves) > 1 or shown.knees or shown.front):
+    if legend and (len(shown.curves) > 1 or shown.knees or shown.front or shown.limits_x or shown.limits_y):
         ax.legend(loc="best", fontsize="small")
         labels.took(ax.get_legend())
     if along is not None:
@@ -99,21 +117,28 @@ def sweep_text(shown: SweepCurves) -> list[str]:
     """Return notes on the meaning of numbers and on omitted points."""
     texts = []
     if shown.along is not None and shown.curves[0].joined:
-        texts.append(f"numbers: {shown.along}")
+        what = title_of(shown.along)
+        if shown.along != shown.x:
+            texts.append(f"numbers beside a curve: {what} at its ends" + (" and at its knee" if shown.knees else ""))
+        elif shown.knees:
+            texts.append(f"rings: the knee of a curve with its {what}; beyond it, throughput grows little")
     left = shown.points - shown.unknown
     if shown.drawn < left:
         texts.append(f"{shown.drawn:,} of {left:,} points drawn")
     if shown.unknown:
-        texts.append(
-            f"{shown.unknown:,} without known {MEASURES.get(shown.x, (shown.x,))[0]} and "
-            f"{MEASURES.get(shown.y, (shown.y,))[0]}"
-        )
+        texts.append(f"{shown.unknown:,} without known {title_of(shown.x)} and {title_of(shown.y)}")
     return texts
 
 
 def sweep_title(shown: SweepCurves) -> str:
-    """Return the model and the axis values that all points share."""
-    return ", ".join([shown.model or "graph", *(_shared_text(*pair) for pair in shown.shared)])
+    """Return what is drawn, the model, and the axis values that all points share."""
+    drawn = (
+        f"{title_of(shown.y)} by {title_of(shown.x)}"
+        if shown.x == shown.along
+        else (f"{title_of(shown.y)} against {title_of(shown.x)}")
+    )
+    whose = ", ".join([shown.model or "graph", *(_shared_text(*pair) for pair in shown.shared)])
+    return f"{drawn[0].upper()}{drawn[1:]}: {whose}"
 
 
 def is_spanning(values: Sequence[float]) -> bool:
@@ -153,6 +178,15 @@ def _draw(ax: Axes, curve: Curve, kwargs: dict[str, Any]) -> Any:
     return line.get_color()
 
 
+def _draw_limits(ax: Axes, shown: SweepCurves) -> None:
+    """Draw the limits of the condition of the points."""
+    style: dict[str, Any] = {"linestyle": "--", "linewidth": 1, "color": ALARM, "zorder": 2}
+    for numbers, column, draw in ((shown.limits_x, shown.x, ax.axvline), (shown.limits_y, shown.y, ax.axhline)):
+        for number in numbers:
+            unit = MEASURES.get(column, ("", ""))[1]
+            draw(number, label=f"limit: {title_of(column)} {quantity(number, unit)}".rstrip(), **style)
+
+
 def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:
     x, y = [mark.x for mark in shown.front], [mark.y for mark in shown.front]
     style: dict[str, Any] = {"linestyle": "none"}
@@ -181,7 +215,7 @@ def _label(ax: Axes, shown: SweepCurves, labels: Labels, colors: dict[str, Any])
         for mark in shown.knees:
             labels.put(mark.x, mark.y, f"{mark.along:,}", weight="bold", color=colors.get(mark.name), zorder=5)
     knees = {mark.row for mark in shown.knees}
-    for curve in shown.curves:
+    for curve in shown.curves if shown.x != shown.along else ():
         if curve.joined:
             for place in dict.fromkeys((0, len(curve.rows) - 1)):
                 if int(curve.rows[place]) not in knees:

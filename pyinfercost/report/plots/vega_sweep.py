@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...sources.sizes import BATCH
-from .curves import MEASURES, Mark, sweep_curves
+from ..colors import ALARM
+from .curves import MEASURES, Mark, sweep_curves, title_of
 from .draw_sweep import front_text, is_spanning, sweep_text, sweep_title
 from .vega import axis, specification
 
@@ -19,13 +20,13 @@ _ROOM = 1.15  # factor of the margin on a logarithmic axis
 def sweep_vega(
     sweep: Sweep,
     *,
-    x: str = "latency_s",
-    y: str = "throughput_per_s",
+    x: str | None = None,
+    y: str | None = None,
     along: str | None = BATCH,
     knee: bool = True,
     pareto: bool | str | Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the curves of a sweep as a Vega-Lite specification; the arguments are those of `plot_sweep`.
+    """Return the curves of a sweep as one Vega-Lite specification; the arguments are those of `plot_sweep`.
 
     Returns:
         The specification.
@@ -33,7 +34,7 @@ def sweep_vega(
     Raises:
         ValueError: As in `plot_sweep`.
     """
-    shown = sweep_curves(sweep, x=x, y=y, along=along, knee=knee, pareto=pareto)
+    shown = sweep_curves(sweep, x=x, y=y or "throughput_per_s", along=along, knee=knee, pareto=pareto)
     order = "along" if along is None else along
     points = [
         {"curve": curve.name, "x": at_x, "y": at_y, "fits": fits, **({} if place is None else {order: place})}
@@ -48,7 +49,7 @@ def sweep_vega(
     ]
 
     def channel(field: str, column: str) -> dict[str, Any]:
-        name, unit = MEASURES.get(column, (column, ""))
+        name, unit = title_of(column), MEASURES.get(column, ("", ""))[1]
         base = unit.removesuffix("/1M")  # the data is per item
         values = [row[field] for row in points]
         scale: dict[str, Any] = {"zero": False}
@@ -56,7 +57,7 @@ def sweep_vega(
             scale = {"type": "log", "domain": [min(values) / _ROOM, max(values) * _ROOM], "nice": False}
         return axis(field, f"{name} ({base})" if base else name, scale=scale)
 
-    encoding = {"x": channel("x", x), "y": channel("y", y)}
+    encoding = {"x": channel("x", shown.x), "y": channel("y", shown.y)}
     names = [curve.name for curve in shown.curves]
     color: dict[str, Any] = {"field": "curve", "type": "nominal", "title": None, "scale": {"domain": names}}
     if len(names) == 1:
@@ -81,6 +82,11 @@ def sweep_vega(
             },
         }
     )
+    for place, numbers in (("x", shown.limits_x), ("y", shown.limits_y)):
+        if numbers:
+            rule = {"type": "rule", "strokeDash": [5, 4], "color": ALARM}
+            limits = {"values": [{place: number} for number in numbers]}
+            layers.append({"data": limits, "mark": rule, "encoding": {place: encoding[place]}})
     for marks, shape, title in ((shown.front, "diamond", front_text(shown)), (shown.knees, "circle", "knee")):
         if marks:
             layers.append(_ringed(marks, order, shape, title, encoding, tooltip))

@@ -1,12 +1,20 @@
 /* What is shown: the profile that the report is of, or another of the points that were computed with it. */
 const profile = JSON.parse(byId("pyinfercost-profile").textContent);
+profile.layers = unfolded(profile.layers);
 const NO_ESTIMATE = profile.estimate === null;
-const FIGURES = JSON.parse(byId("pyinfercost-figures").textContent);
+const FIGURES = SAID.cards;
+
+/* Layers are stored as indices of distinct ones, and of the values in which equal layers differ. */
+function unfolded({ keys, rows, row, own }) {
+  const layers = row.map((at) => Object.fromEntries(keys.map((key, place) => [key, rows[at][place]])));
+  for (const [key, { values, at }] of Object.entries(own)) at.forEach((place, index) => { layers[index][key] = values[place]; });
+  return layers;
+}
 
 function viewOfProfile() {
   return {
     sizes: profile.sizes, precision: profile.precision, totals: profile.totals, memory: profile.memory,
-    estimate: profile.estimate, machine: NO_ESTIMATE ? null : profile.estimate.machine, layers: profile.layers,
+    estimate: profile.estimate, machine: NO_ESTIMATE ? null : profile.estimate.machine, layers: profile.layers, isReported: true,
   };
 }
 
@@ -43,32 +51,6 @@ function chosenAt(points, place) {
     place = Math.floor(place / count);
   }
   return chosen;
-}
-
-/* The modules as a tree, from their paths in the order of the calls; it is the same at every point. */
-function treeOf(layers) {
-  const root = { id: "m:", path: "", name: "", level: 0, parent: null, children: [], layers: [] };
-  const modules = new Map([["", root]]);
-  layers.forEach((layer, index) => {
-    let above = root;
-    let path = "";
-    for (const name of layer.module ? layer.module.split(".") : []) {
-      path = path ? `${path}.${name}` : name;
-      let module = modules.get(path);
-      if (!module) {
-        module = { id: `m:${path}`, path, name, level: above.level + 1, parent: above, children: [], layers: [] };
-        modules.set(path, module);
-        above.children.push(module);
-      }
-      above.layers.push(index);
-      above = module;
-    }
-    above.layers.push(index);
-    above.children.push({
-      id: `l:${index}`, path: layer.module, name: "", level: above.level + 1, parent: above, children: [], layers: [index],
-    });
-  });
-  return { root, modules };
 }
 
 /* What computes nothing, moves nothing and takes no time (a view) has no row, unless it is not modeled. */

@@ -8,12 +8,14 @@ function drawDetails(view, node, tree) {
   const own = tree.figures(node);
   const layers = node.layers.map((index) => view.layers[index]);
   const busy = layers.filter((layer) => layer.latency_s);
+  const kinds = new Set(busy.map(kernelOf));
   const pairs = [["op", tree.opOf(node)]];
   if (own.latency !== null) pairs.push(["time", `${quantity(own.latency, "s")}, ${percent(own.share)} of the forward`]);
-  if (own.bound) pairs.push(["bound by", own.bound]);
-  if (busy.length === 1) {
+  if (own.bound) pairs.push(["bound by", term(own.bound, meaningOf(own.bound))]);
+  if (busy.length > 1 && kinds.size === 1) pairs.push(["kernels", `${busy.length} equal ones of ${quantity(busy[0].latency_s, "s")}`]);
+  if (kinds.size === 1) {
     const [layer] = busy;
-    pairs.push(["effect", `${layer.effect}, ${percent(layer.effect_share)} of its time`]);
+    pairs.push(["effect", term(`${layer.effect}, ${percent(layer.effect_share)} of its time`, effectText(layer.effect))]);
     if (layer.kernel_flops) {
       pairs.push(["runs on", layer.unit]);
       pairs.push(["reaches", `${quantity(layer.kernel_flops / layer.latency_s, "FLOP/s")} at ${digits(layer.kernel_flops / layer.kernel_bytes)} FLOP/B`]);
@@ -33,6 +35,13 @@ function drawDetails(view, node, tree) {
   ];
   if (own.latency) parts.push(termBars(busy, own.latency));
   place.replaceChildren(...parts);
+}
+
+/* Equal kernels have equal texts. */
+const kernelOf = (layer) => [layer.op, layer.latency_s, layer.bound, layer.effect, layer.unit, layer.kernel_flops, layer.kernel_bytes].join();
+function effectText(name) {
+  const { meaning, remedy } = SAID.effects[name] || { meaning: "", remedy: "" };
+  return remedy ? `${meaning} Less of it: ${remedy}.` : meaning;
 }
 
 /* The terms of which the time consists; the longest of compute, dram, cache and link counts, on top of the launches. */

@@ -1,9 +1,9 @@
-/* The figures at the top, each with its band or a note: a card for each row of the catalog of figures. */
-function card(key, title, value, shown, band = "", state = "") {
-  return element("div", { class: `card ${state}` },
-    element("span", { class: "title" }, title),
-    element("output", { "data-key": key, "data-value": value === null ? "" : value }, shown),
-    element("span", { class: "band" }, band));
+/* The figures at the top, each with its band or a note: one for each row of the catalog of figures. */
+function card(figure, value, shown, unit, band, state = "") {
+  return element("div", { class: `figure ${state}` },
+    term(figure.title, `${figure.words[0].toUpperCase()}${figure.words.slice(1)}.`, { class: "title" }),
+    element("output", { "data-key": figure.key, "data-value": value === null ? "" : value }, shown, unit ? element("small", {}, ` ${unit}`) : null),
+    band ? element("span", { class: "band" }, band) : null);
 }
 
 /* A figure of the view; undefined where it has none, null where it is not known. */
@@ -20,12 +20,15 @@ function bandOf(view, figure) {
   return typeof low === "number" && typeof high === "number" ? `${quantity(low, figure.unit)} to ${quantity(high, figure.unit)}` : "";
 }
 
+const priceText = ({ price, utilization }) => `${price.text}, ${Number((100 * utilization).toFixed(1))} % in use`;
+
 /* What stands below a figure, for those that have more to say than their band. */
 const NOTES = {
   throughput_per_s: () => "one forward after another",
   energy_j: ({ estimate }, band) => (estimate.energy_j === null ? "the machine's file gives no power"
     : band + (estimate.latency_s ? `, ${digits(estimate.energy_j / estimate.latency_s)} W` : "")),
-  cost_usd: ({ estimate }) => `${estimate.cost.price.text}, ${Number((100 * estimate.cost.utilization).toFixed(1))} % in use`,
+  cost_usd: ({ estimate }) => priceText(estimate.cost),
+  usd_per_million_tokens: ({ estimate }) => priceText(estimate.cost),
   peak_memory_bytes: ({ estimate, totals, machine }) => {
     if (!estimate) return `activations ${quantity(totals.peak_activation_bytes, "B")}`;
     const dram = machine.memory[machine.memory.length - 1].capacity_bytes;
@@ -41,42 +44,60 @@ function cardOf(view, figure) {
   const value = valueOfFigure(view, figure.key);
   if (value === undefined || (value === null && !figure.always)) return null;
   const band = bandOf(view, figure);
-  const note = NOTES[figure.key] ? NOTES[figure.key](view, band) : band || figure.words;
-  const shown = value === null ? quantity(null) : quantity(value * figure.items, figure.unit) + (figure.per ? ` per million ${figure.per}` : "");
+  const note = NOTES[figure.key] ? NOTES[figure.key](view, band) : band;
+  const shown = value === null ? quantity(null) : quantity(value * figure.items, figure.unit);
   const bad = figure.key === "peak_memory_bytes" && view.estimate && view.estimate.fits_in_memory === false;
-  return card(figure.key, figure.title, value, shown, note, bad ? "bad" : "");
+  return card(figure, value, shown, value !== null && figure.items > 1 ? `per million ${figure.per}` : "", note, bad ? "bad" : "");
+}
+
+/* Two figures are large: the time, and what it costs; without a price its rate, and without a machine the work. */
+const LARGE = [["latency_s", "flops"], ["usd_per_million_tokens", "cost_usd", "tokens_per_s", "throughput_per_s", "parameters"]];
+
+/* Whether a figure of a language model is another one by another name: of a step of one token, or of one sequence. */
+const TWINS = { ttft_s: "latency_s", tpot_s: "latency_s", throughput_per_s: "tokens_per_s" };
+function isTwin(estimate, key) {
+  if (key === "cost_usd") return estimate.tokens > 0 && estimate.cost && Math.abs(estimate.usd_per_million_tokens / estimate.cost.usd_per_million - 1) < 1e-9;
+  return key in TWINS && typeof estimate[key] === "number" && estimate[key] === estimate[TWINS[key]];
 }
 
 function drawHeadline(view) {
   const { estimate } = view;
-  const cards = FIGURES.filter((figure) => estimate || !figure.machine).map((figure) => cardOf(view, figure));
-  const parts = [element("div", { class: "cards" }, ...cards)];
+  const cards = new Map();
+  for (const figure of FIGURES) {
+    if (!estimate && figure.machine) continue;
+    if (estimate && isTwin(estimate, figure.key)) continue;
+    const made = cardOf(view, figure);
+    if (made) cards.set(figure.key, { made, figure });
+  }
+  const large = LARGE.map((keys) => keys.find((key) => cards.has(key))).filter(Boolean);
+  const groups = SAID.groups.map((name) => {
+    const own = [...cards].filter(([key, { figure }]) => figure.group === name && !large.includes(key)).map(([, { made }]) => made);
+    return own.length ? element("div", { class: "card group" }, element("h3", {}, name), ...own) : null;
+  });
+  const parts = [
+    element("div", { class: "large" }, ...large.map((key) => cards.get(key).made)),
+    element("div", { class: "cards" }, ...groups),
+  ];
+  for (const key of large) cards.get(key).made.className = `card ${cards.get(key).made.className}`;
   if (estimate) parts.push(boundBar(estimate.bound), effectLine(view));
+  byId("sentence").textContent = sentenceOf(view);
   byId("headline").replaceChildren(...parts);
 }
 
 function boundBar(bound) {
   const known = BOUNDS.filter((name) => bound[name] > 0);
   const bar = element("div", { class: "stack", role: "img", "aria-label":
-    `Bound by ${known.map((name) => `${name} ${percent(bound[name])}`).join(", ") || "nothing"}` });
-  for (const name of known) {
-    const wide = bound[name] > 0.12;
-    bar.append(element("span", { class: `fill ${name}`, style: `width:${100 * bound[name]}%`, title: `${name} ${percent(bound[name])}` },
-      wide ? `${name} ${percent(bound[name])}` : ""));
-  }
-  return element("div", { class: "bound" }, element("span", { class: "title" }, "The time is bound by"), bar);
+    `Bound by ${known.map((name) => `${name} ${percent(bound[name])}`).join(", ") || "nothing"}` },
+    ...known.map((name) => element("span", { class: `fill ${name}`, style: `width:${100 * bound[name]}%` })));
+  const legend = element("ul", { class: "legend" }, ...known.map((name) => element("li", {}, element("span", { class: `swatch ${name}` }),
+    term(name, meaningOf(name)), ` ${percent(bound[name])}`)));
+  return element("div", { class: "bound" }, element("span", { class: "title" }, "The time is bound by"), bar, legend);
 }
 
 function effectLine(view) {
-  const taken = new Map();
-  let whole = 0;
-  for (const layer of view.layers) {
-    if (!layer.latency_s) continue;
-    whole += layer.latency_s;
-    taken.set(layer.effect, (taken.get(layer.effect) || 0) + layer.effect_share * layer.latency_s);
-  }
-  const most = [...taken].sort((one, other) => other[1] - one[1]).filter(([, seconds]) => seconds >= 0.01 * whole).slice(0, 5);
-  return element("p", { class: "note" }, "Spent on: " + (most.map(([name, seconds]) => `${name} ${percent(seconds / whole)}`).join(", ") || "nothing"));
+  const most = effectsWithin(view).filter(([, share]) => share >= 0.01).slice(0, 5);
+  const words = most.flatMap(([name, share], at) => [at ? ", " : "", term(name, meaningOf(name)), ` ${percent(share)}`]);
+  return element("p", { class: "note" }, "Spent on: ", ...(words.length ? words : ["nothing"]));
 }
 
 function drawOrigin(view) {

@@ -1,7 +1,7 @@
 /* Williams, Waterman, Patterson: "Roofline", CACM 52(4), 2009. A dot is a layer's kernel; its area is its share of the
    time. What computes nothing has no place here. */
 function rooflineOf(view) {
-  const dots = [];
+  const dots = new Map(); /* equal kernels lie at one place, and are one dot */
   let without = 0;
   let withoutSeconds = 0;
   const whole = sum(view.layers.map((layer) => layer.latency_s));
@@ -12,9 +12,12 @@ function rooflineOf(view) {
       withoutSeconds += layer.latency_s;
       return;
     }
-    dots.push({ index, layer, share: layer.latency_s / whole, x: layer.kernel_flops / layer.kernel_bytes, y: layer.kernel_flops / layer.latency_s });
+    const key = kernelOf(layer);
+    const dot = dots.get(key) || dots.set(key, { index, layer, layers: [], share: 0, x: layer.kernel_flops / layer.kernel_bytes, y: layer.kernel_flops / layer.latency_s }).get(key);
+    dot.layers.push(index);
+    dot.share += layer.latency_s / whole;
   });
-  const used = new Set(dots.map((dot) => dot.layer.unit));
+  const used = new Set([...dots.values()].map((dot) => dot.layer.unit));
   const roofs = new Map();
   for (const each of view.machine.units) {
     const isUsed = used.has(`${each.unit} ${each.dtype}`);
@@ -25,7 +28,7 @@ function rooflineOf(view) {
   }
   const sorted = [...roofs.values()].sort((one, other) => other.rate - one.rate);
   for (const roof of sorted) roof.label = `${roof.unit} ${roof.dtypes.join(", ")}`;
-  return { dots, roofs: sorted, slopes: view.machine.memory, without, withoutShare: whole ? withoutSeconds / whole : 0 };
+  return { dots: [...dots.values()], roofs: sorted, slopes: view.machine.memory, without, withoutShare: whole ? withoutSeconds / whole : 0 };
 }
 
 function drawRoofline(view, pick) {
@@ -34,7 +37,8 @@ function drawRoofline(view, pick) {
   panel.hidden = !view.machine;
   if (!view.machine) return null;
   const { dots, roofs, slopes, without, withoutShare } = rooflineOf(view);
-  byId("roofline-note").textContent = `${dots.length} kernels; area is the share of the time. ` +
+  const kernels = sum(dots.map((dot) => dot.layers.length));
+  byId("roofline-note").textContent = `${kernels} kernels${dots.length < kernels ? ` in ${dots.length} dots, equal ones together` : ""}; area is the share of the time. ` +
     (without ? `${without} more compute nothing and have no dot (${percent(withoutShare)} of the time).` : "");
   const used = roofs.filter((roof) => roof.used);
   const top = Math.max(...(used.length ? used : roofs).map((roof) => roof.rate));
@@ -44,7 +48,7 @@ function drawRoofline(view, pick) {
   const ys = dots.map((dot) => dot.y);
   const [xLow, xHigh] = [Math.min(...xs, 1) / 2.5, Math.max(...xs, 10) * 4];
   const [yLow, yHigh] = [Math.min(...ys, top / 100) / 3, Math.max(...ys, top) * 3];
-  const { svg, width, height } = canvas(place, Math.min(Math.max(place.clientWidth * 0.6, 300), 460), `Roofline of ${view.machine.name} with ${dots.length} kernels`);
+  const { svg, width, height } = canvas(place, Math.min(Math.max(place.clientWidth * 0.6, 300), 460), `Roofline of ${view.machine.name} with ${kernels} kernels`);
   const box = { left: 62, right: width - 12, top: 10, bottom: height - 42 };
   const x = logScale(xLow, xHigh, box.left, box.right);
   const y = logScale(yLow, yHigh, box.bottom, box.top);
@@ -112,13 +116,13 @@ function drawRoofline(view, pick) {
   for (const dot of [...dots].sort((one, other) => other.share - one.share)) {
     const circle = element("svg:circle", {
       cx: x(dot.x).toFixed(1), cy: y(dot.y).toFixed(1), r: Math.max(2.5, largest * Math.sqrt(dot.share / most)).toFixed(1),
-      class: `dot ${dot.layer.bound}`, "data-layer": dot.index,
+      class: `dot ${dot.layer.bound}`, "data-layer": dot.index, "data-times": dot.layers.length,
     });
-    circles.set(dot.index, circle);
+    circles.set(dot, circle);
     svg.append(circle);
   }
   const byIntensity = [...dots].sort((one, other) => one.x - other.x || one.index - other.index);
-  const told = (dot) => [nameOf(dot.layer), `${quantity(dot.layer.latency_s, "s")}, ${percent(dot.share)} of the time`,
+  const told = (dot) => [nameOf(dot.layer) + (dot.layers.length > 1 ? `, and ${dot.layers.length - 1} equal ones` : ""), `${dot.layers.length > 1 ? `${dot.layers.length} x ` : ""}${quantity(dot.layer.latency_s, "s")}, ${percent(dot.share)} of the time`,
     `${quantity(dot.y, "FLOP/s")} at ${digits(dot.x)} FLOP/B`, `${dot.layer.unit}, bound by ${dot.layer.bound}: ${dot.layer.effect}`];
   const dotOf = (target) => dots.find((dot) => String(dot.index) === target.getAttribute("data-layer"));
   svg.addEventListener("pointermove", (event) => {
@@ -138,6 +142,6 @@ function drawRoofline(view, pick) {
     pick(dot.index, event.key === "Enter");
   });
   place.replaceChildren(svg);
-  byId("legend").replaceChildren(...BOUNDS.filter((bound) => bound !== "link" || view.estimate?.bound.link).map((bound) => element("li", {}, element("span", { class: `swatch ${bound}` }), `${bound}-bound`)));
-  return { mark: (layers) => { for (const [index, circle] of circles) circle.classList.toggle("selected", layers.has(index)); } };
+  byId("legend").replaceChildren(...BOUNDS.filter((bound) => bound !== "link" || view.estimate?.bound.link).map((bound) => element("li", {}, element("span", { class: `swatch ${bound}` }), term(`${bound}-bound`, meaningOf(bound)))));
+  return { mark: (layers) => { for (const [dot, circle] of circles) circle.classList.toggle("selected", dot.layers.some((index) => layers.has(index))); } };
 }

@@ -4,41 +4,32 @@ const SHORT_TREE = 60;
 const cents = (value) => (value < 1e-3 ? value.toExponential(2) : digits(value));
 const MANY = 400; /* rows from which on those out of view are not laid out */
 const COLUMNS = [
-  { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(130px, 1fr)" },
-  { key: "share", title: NO_ESTIMATE ? "of FLOPs" : "of time", show: percent, width: "150px", narrow: "72px" },
-  { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "78px" },
-  { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), width: "80px", narrow: "70px" },
-  { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), width: "86px", narrow: "78px" },
+  { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(92px, 1fr)" },
+  { key: "share", title: NO_ESTIMATE ? "% of FLOPs" : "% of time", show: percent, width: "156px", narrow: "76px" },
+  { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "82px" },
+  { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), wide: true, width: "80px" },
+  { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), wide: true, width: "86px" },
   { key: "intensity", title: "FLOP/B", show: (value) => (value === null ? "" : digits(value)), wide: true, width: "76px" },
   { key: "energy", title: "Energy", show: (value) => (value ? quantity(value, "J") : "–"), timed: true, wide: true, width: "88px" },
   { key: "cost", title: "USD/1M", show: (value) => (value ? cents(value) : "–"), priced: true, wide: true, width: "84px" },
   { key: "parameters", title: "Params", show: (value) => (value ? quantity(value, "") : ""), wide: true, width: "80px" },
-  { key: "bound", title: "Bound", text: true, timed: true, width: "92px", narrow: "86px" },
+  { key: "bound", title: "Bound", text: true, timed: true, width: "92px", narrow: "78px" },
 ];
 
 function makeTree(pick) {
   const table = byId("tree");
   const [head, body, foot] = table.children;
-  const { root, modules } = treeOf(profile.layers);
   const priced = !NO_ESTIMATE && profile.estimate.cost;
   const columns = COLUMNS.filter((column) => !(NO_ESTIMATE && column.timed) && !(column.priced && !priced));
-  const nodes = new Map();
-  (function prune(node) {
-    node.children = node.children.filter((child) => { prune(child); return child.children.length || child.layers.some((index) => !isIdle(profile.layers[index])); });
-    for (const child of node.children) nodes.set(child.id, child);
-  })(root);
-  /* A module of one op is one row, of the op. */
-  (function fold(node) {
-    node.children = node.children.map((child) => { fold(child); return child; });
-    if (node !== root && node.children.length === 1 && node.children[0].id.startsWith("l:")) {
-      node.only = node.children[0];
-      node.children = [];
-    }
-  })(root);
-  const parameters = new Map([...modules.values()].map((node) => [node.id, 0]));
-  for (const node of modules.values()) {
-    const own = ownParameters.get(node.path) || 0;
-    for (let up = node; own && up; up = up.parent) parameters.set(up.id, parameters.get(up.id) + own);
+  let root, nodes, texts, deepest;
+  function plant(isFolded) {
+    root = pruned(treeOf(profile.layers));
+    if (isFolded) folded(root);
+    nodes = new Map();
+    (function visit(node) { for (const child of node.children) { nodes.set(child.id, child); visit(child); } })(root);
+    texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node), words: wordsOf(node) }]));
+    deepest = Math.max(1, ...[...nodes.values()].map((node) => node.level));
+    return [...nodes.values()].some((node) => node.times > 1);
   }
 
   let open = new Set();
@@ -52,10 +43,11 @@ function makeTree(pick) {
   const opOf = (node) => {
     const layers = node.layers.filter((index) => !isIdle(profile.layers[index]));
     const missing = layers.filter((index) => unmodelled.has(profile.layers[index].op)).length;
+    if (node.times > 1) return `${layers.length === node.times ? `${profile.layers[layers[0]].op.replace(/^(aten|engine)\./, "")}, ` : ""}${node.times} x${missing ? `, ${missing} unknown` : ""}`;
     if (layers.length === 1) return profile.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
     return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
   };
-  const texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node) }]));
+  const wordsOf = (node) => [...(node.members || [node.path]), opOf(node)].join(" ").toLowerCase();
   const valueOf = (node, key) => (key === "name" ? texts.get(node.id).name : figures.get(node.id)[key]);
 
   function ordered(children) {
@@ -72,11 +64,14 @@ function makeTree(pick) {
   function openTo(depth) {
     open = new Set([...nodes.values()].filter((node) => node.children.length && node.level < depth).map((node) => node.id));
   }
-  const rowsAt = (depth) => [...nodes.values()].filter((node) => node.level <= depth && !(node.parent && node.parent.only)).length;
-  const deepest = Math.max(1, ...[...nodes.values()].map((node) => node.level));
-  let depth = deepest;
-  while (depth > 1 && rowsAt(depth) > SHORT_TREE) depth -= 1;
-  openTo(depth);
+  const rowsAt = (depth) => [...nodes.values()].filter((node) => node.level <= depth).length;
+  function openFew() {
+    let depth = deepest;
+    while (depth > 1 && rowsAt(depth) > SHORT_TREE) depth -= 1;
+    openTo(depth);
+  }
+  byId("fold-label").hidden = !plant(true);
+  openFew();
 
   function shownRows() {
     const rows = [];
@@ -84,8 +79,7 @@ function makeTree(pick) {
     const matches = new Set();
     if (words) {
       for (const node of nodes.values()) {
-        if (node.parent && node.parent.only) continue;
-        if (`${node.path} ${texts.get(node.id).op}`.toLowerCase().includes(words)) {
+        if (texts.get(node.id).words.includes(words)) {
           for (let up = node; up && !matches.has(up.id); up = up.parent) matches.add(up.id);
         }
       }
@@ -107,10 +101,10 @@ function makeTree(pick) {
     const twisty = node.children.length ? `<span class="twisty" aria-hidden="true">${isOpen ? "▾" : "▸"}</span>` : '<span class="twisty"></span>';
     const cells = columns.map((column) => {
       if (column.key === "name") {
-        return `<div role="rowheader" class="name-cell" style="--level:${node.level}" title="${escaped(node.path || "(model)")}">${twisty}<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}</span></div>`;
+        return `<div role="rowheader" class="name-cell" style="--level:${node.level}" title="${escaped(node.path || "(model)")}${node.times > 1 ? `: ${node.times} equal modules, their figures together` : ""}">${twisty}<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}</span></div>`;
       }
       const value = own[column.key];
-      if (column.key === "bound") return `<div role="gridcell" class="text"><span class="pill ${escaped(value)}">${escaped(value)}</span></div>`;
+      if (column.key === "bound") return `<div role="gridcell" class="text"><span class="pill ${escaped(value)}" data-tip="${escaped(meaningOf(value))}">${escaped(value)}</span></div>`;
       const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"${column.wide ? ' class="wide"' : ""}`;
       if (column.key === "share") {
         return `<div ${attributes}><span class="bar"><span class="fill ${escaped(own.bound)}" style="width:${Math.min(100 * (value || 0), 100).toFixed(2)}%"></span></span><span class="number">${percent(value)}</span></div>`;
@@ -148,9 +142,8 @@ function makeTree(pick) {
   }
   /* Opens what a layer's row lies in, and makes it the chosen one. */
   function choose(index) {
-    let node = nodes.get(`l:${index}`);
+    const node = [...nodes.values()].filter((each) => !each.children.length).find((each) => each.layers.includes(index));
     if (!node) return null;
-    if (node.parent && node.parent.only === node) node = node.parent;
     for (let up = node.parent; up && up !== root; up = up.parent) open.add(up.id);
     if (query) { query = ""; byId("search").value = ""; }
     selected = node.id;
@@ -166,7 +159,7 @@ function makeTree(pick) {
   table.style.setProperty("--narrow", columns.filter((column) => !column.wide).map((column) => column.narrow || column.width).join(" "));
   head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
     element("div", { role: "columnheader", "data-key": column.key, class: column.wide ? "wide" : (column.text ? "text" : ""), "aria-sort": "none" },
-      element("button", { type: "button" }, column.title)))));
+      element("button", { type: "button", ...(SAID.columns[column.key] ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] } : {}) }, column.title)))));
   head.addEventListener("click", (event) => {
     const header = event.target.closest("[role=columnheader]");
     if (!header) return;
@@ -205,6 +198,16 @@ function makeTree(pick) {
     event.preventDefault();
     actions[event.key]();
   });
+  byId("fold").addEventListener("change", (event) => {
+    const [chosen] = selected === null ? [] : (nodes.get(selected) || { layers: [] }).layers;
+    plant(event.target.checked);
+    selected = null;
+    openFew();
+    measure();
+    const node = chosen === undefined ? null : choose(chosen);
+    draw();
+    if (node) select(node, { scroll: false });
+  });
   byId("search").addEventListener("input", (event) => { query = event.target.value.trim(); draw(); });
   byId("expand").addEventListener("click", () => { openTo(deepest + 1); draw(); });
   byId("collapse").addEventListener("click", () => { open = new Set(); draw(); });
@@ -219,11 +222,15 @@ function makeTree(pick) {
     })));
   }
 
+  function measure() {
+    figures = new Map([...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: node.parameters }]));
+  }
+
   return {
     show(next, layer = null) {
       view = next;
       if (layer !== null) choose(layer);
-      figures = new Map([...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: parameters.get(node.id) || 0 }]));
+      measure();
       draw();
       drawTotal();
     },
