@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .advice.advising import advise as advise
     from .deployment.deployment import Deployment as Deployment
     from .deployment.serving import Serving as Serving
-    from .fleets.changes import compare_fleets as compare_fleets
+    from .fleets.changes import diff_fleets as diff_fleets
     from .fleets.fleet import fleet as fleet
     from .fleets.plan_fleet import plan_fleet as plan_fleet
     from .measuring.calibration import calibrate as calibrate
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .predict.collectives import collective as collective
     from .predict.compare import compare as compare
     from .predict.count import count as count
+    from .predict.diff import diff as diff
     from .predict.estimate import estimate as estimate
     from .predict.layouts import layouts as layouts
     from .predict.plans import WeightShare as WeightShare
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from .predict.profile import profile as profile
     from .predict.sparsity_speedup import sparsity_speedup as sparsity_speedup
     from .predict.stages import parallel as parallel
+    from .predict.tables import module_table as module_table
+    from .predict.tables import operator_table as operator_table
     from .predict.training_memory import training_memory as training_memory
     from .results.advice import Advice as Advice
     from .results.advice import AdvicePlan as AdvicePlan
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from .results.bill import Bill as Bill
     from .results.bill import BillLine as BillLine
     from .results.collective import CollectiveEstimate as CollectiveEstimate
+    from .results.comparison import ComparedModel as ComparedModel
     from .results.comparison import Comparison as Comparison
     from .results.device_use import DeviceUse as DeviceUse
     from .results.device_use import Exchange as Exchange
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
     from .results.measurement import Measurement as Measurement
     from .results.memory_use import MemoryUse as MemoryUse
     from .results.profile import Profile as Profile
+    from .results.profile_changes import ProfileChanges as ProfileChanges
     from .results.record import CostRecord as CostRecord
     from .results.sensitivity import Allocation as Allocation
     from .results.sensitivity import Sensitivity as Sensitivity
@@ -104,6 +109,10 @@ if TYPE_CHECKING:
     from .results.sparsity import Sparsity as Sparsity
     from .results.sparsity import SparsitySpeedup as SparsitySpeedup
     from .results.stages import StageEstimate as StageEstimate
+    from .results.tables import ModuleRow as ModuleRow
+    from .results.tables import ModuleTable as ModuleTable
+    from .results.tables import OperatorRow as OperatorRow
+    from .results.tables import OperatorTable as OperatorTable
     from .results.tradeoff import Tradeoff as Tradeoff
     from .results.training_memory import TrainingMemory as TrainingMemory
     from .scan.sparsity import activation_sparsity as activation_sparsity
@@ -155,7 +164,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".deployment.serving": ("Serving",),
     ".errors": (),
     ".fleets": (),
-    ".fleets.changes": ("compare_fleets",),
+    ".fleets.changes": ("diff_fleets",),
     ".fleets.fleet": ("fleet",),
     ".fleets.plan_fleet": ("plan_fleet",),
     ".hardware": (),
@@ -166,6 +175,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".plots": (),
     ".predict.budgets": ("CostBudget", "CostBudgetExceededError", "assert_cost"),
     ".predict.collectives": ("ExpertTokens", "collective"),
+    ".predict.diff": ("diff",),
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
@@ -174,11 +184,13 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.profile": ("profile",),
     ".predict.sparsity_speedup": ("sparsity_speedup",),
     ".predict.stages": ("parallel",),
+    ".predict.tables": ("module_table", "operator_table"),
     ".predict.training_memory": ("training_memory",),
     ".results.advice": ("Advice", "AdvicePlan", "AdviceRow"),
     ".results.bill": ("Bill", "BillLine"),
     ".results.collective": ("CollectiveEstimate",),
-    ".results.comparison": ("Comparison",),
+    ".results.profile_changes": ("ProfileChanges",),
+    ".results.comparison": ("ComparedModel", "Comparison"),
     ".results.device_use": ("DeviceUse", "Exchange"),
     ".results.estimate": ("Estimate", "LayerEstimate"),
     ".results.fleet_changes": ("FleetChange", "FleetChanges", "FleetSide"),
@@ -204,6 +216,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.serving_search": ("ServingCandidate", "ServingSearch"),
     ".results.sparsity": ("ActivationSparsity", "Sparsity", "SparsitySpeedup"),
     ".results.stages": ("StageEstimate",),
+    ".results.tables": ("ModuleRow", "ModuleTable", "OperatorRow", "OperatorTable"),
     ".results.tradeoff": ("Tradeoff",),
     ".results.training_memory": ("TrainingMemory",),
     ".scan.sparsity": ("activation_sparsity", "sparsity"),

@@ -16,6 +16,7 @@ from .._escapes import visible_lines
 from .advise_command import advise
 from .calibrate_command import calibrate
 from .collective_command import collective
+from .compare_command import compare
 from .diff_command import diff
 from .fleet_command import fleet
 from .machines import machine_of
@@ -63,6 +64,7 @@ main.add_command(collective)
 main.add_command(serve)
 main.add_command(fleet)
 main.add_command(advise)
+main.add_command(compare)
 main.add_command(diff)
 main.add_command(calibrate)
 main.add_command(measure)

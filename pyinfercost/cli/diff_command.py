@@ -15,8 +15,8 @@ from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, writ
 from .profiling import POINT, Profiler, point_options
 
 if TYPE_CHECKING:
-    from ..results.comparison import Comparison
     from ..results.fleet_changes import FleetChanges
+    from ..results.profile_changes import ProfileChanges
 
 _EPILOG = (
     "BEFORE and AFTER are each the output of `pyinfercost profile MODEL --format json -o FILE`, an HTML report with a "
@@ -61,8 +61,8 @@ def diff(
         raise click.UsageError("--depth is for tables and Markdown; json and csv list every module, so leave it out")
     _check_limits(limits)
     with messages_for_people():
-        from ..predict.compare import Comparable
-        from ..predict.compare import compare as compared
+        from ..predict.diff import ProfileLike
+        from ..predict.diff import diff as changes
         from ..results.documents import is_fleets
 
         if output is not None:
@@ -75,14 +75,14 @@ def diff(
         if None not in documents:
             _refuse_options_of_models()
         profiler = None if None not in documents else Profiler.from_options(options)
-        sides: list[Comparable] = []
+        sides: list[ProfileLike] = []
         for side, document in zip((before, after), documents, strict=True):
             if document is not None:
                 sides.append(document)
             elif profiler is not None:
                 sides.append(profiler.profile(side, quiet=form in _WHOLE))
         one, other = sides
-        result = compared(one, other, limits=limits)
+        result = changes(one, other, limits=limits)
         write_result(result, form, output, layout={"depth": depth})
         _end(result)
 
@@ -96,7 +96,7 @@ def _fleets(
     depth: int | None,
 ) -> None:
     """Compare two results of fleets."""
-    from ..fleets.changes import compare_fleets
+    from ..fleets.changes import diff_fleets
     from ..results.documents import is_fleets
 
     for document, side in zip(documents, sides, strict=True):
@@ -109,7 +109,7 @@ def _fleets(
     _refuse_options_of_models()
     _check_limits(limits, of_fleets=True)
     first, second = (document for document in documents if document is not None)
-    result = compare_fleets(first, second, limits=limits)
+    result = diff_fleets(first, second, limits=limits)
     write_result(result, form, output)
     _end(result)
 
@@ -163,7 +163,7 @@ def _refuse_options_of_models() -> None:
             )
 
 
-def _end(result: Comparison | FleetChanges) -> None:
+def _end(result: ProfileChanges | FleetChanges) -> None:
     """Report exceeded limits on stderr and exit with their code."""
     for broken in result.failed:
         say(f"FAILED {broken}")

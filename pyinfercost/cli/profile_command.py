@@ -15,6 +15,7 @@ from .report_options import varied_axes, vary_option, write_report
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
+    from ..results.profile import Profile
 
 _DATA_FORMATS = ("json", "csv")
 
@@ -23,6 +24,12 @@ _DATA_FORMATS = ("json", "csv")
 @point_options
 @phase_options
 @layout_options
+@click.option(
+    "--view",
+    type=click.Choice(["torchinfo", "ops"]),
+    help="Other rows: torchinfo has each module with its input, output and kernel shapes, weights and multiply-adds; "
+    "ops has totals by operator.",
+)
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
 @vary_option
 @trace_option
@@ -36,6 +43,7 @@ def profile(
     sort: str | None,
     top: int | None,
     roofline: bool,
+    view: str | None,
     html: str | None,
     vary: tuple[str, ...],
     trace: str | None,
@@ -49,7 +57,15 @@ def profile(
         profiler = Profiler.from_options(options)
         timed = profiler.on.hardware is not None
         if profiler.has_phases(model):
-            of_one = {"sort": sort, "top": top, "roofline": roofline, "vary": vary, "trace": trace, "measure": measured}
+            of_one = {
+                "view": view,
+                "sort": sort,
+                "top": top,
+                "roofline": roofline,
+                "vary": vary,
+                "trace": trace,
+                "measure": measured,
+            }
             _check_phases(model, {**of_one, "training": profiler.training})
             if html is not None:
                 check_writable(html)
@@ -61,6 +77,8 @@ def profile(
         if trace is not None and not timed and not measured:
             raise click.UsageError("--trace needs --hardware or --measure; give one of them, such as --hardware l4")
         check_layout(form, sort, top, timed=timed, roofline=roofline)
+        if view is not None:
+            _check_view(view, {"sort": sort, "top": top, "roofline": roofline, "measure": measured})
         if measured:
             if profiler.what_if.words:
                 raise click.UsageError(
@@ -86,12 +104,35 @@ def profile(
 
             ran = run(model, on=profiler.on, sizes=profiler.sizes)
             write_both(result, ran, form, output, rows, roofline=roofline)
+        elif view is not None:
+            _write_view(result, view, form, output, depth)
         else:
             write_result(result, form, output, layout=rows, table={"roofline": roofline})
             if hint and form == "table" and output is None and sys.stderr.isatty():
                 say(f"Hint: {hint}; `pyinfercost advise {model} ...` tries all there is")
         if trace is not None:
             write_trace(result.to_trace(measured=ran), trace)
+
+
+def _check_view(view: str, options: dict[str, Any]) -> None:
+    """Reject options of the usual table.
+
+    Raises:
+        click.UsageError: The message names the option.
+    """
+    for name, value in options.items():
+        if value:
+            raise click.UsageError(f"--{name} is for the usual table; leave it out, or leave out --view {view}")
+
+
+def _write_view(result: Profile, view: str, form: str, output: str | None, depth: int | None) -> None:
+    """Write the table of modules with shapes, or that of operators."""
+    from ..predict.tables import module_table, operator_table
+
+    if view == "ops":
+        write_result(operator_table(result), form, output)
+    else:
+        write_result(module_table(result), form, output, layout={"depth": depth})
 
 
 def _check_phases(model: str, options: dict[str, Any]) -> None:

@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 from .._checks import Fields, Range
 from ..errors import InputTypeError
 from ..predict.limits import broken_of
-from ..results.comparison import UNCHANGED, Change
-from ..results.documents import ComparisonError, checked_fleets, document_from
+from ..results.documents import DocumentError, checked_fleets, document_from
 from ..results.fleet_changes import FLEET_FIGURES, FleetChange, FleetChanges, FleetSide
 from ..results.fleet_plan import FleetPlan
 from ..results.fleet_result import FLEET_LATENCIES, FleetComparison, FleetResult
+from ..results.profile_changes import UNCHANGED, Change
 
 FleetComparable: TypeAlias = "FleetResult | FleetComparison | FleetPlan | Mapping[str, Any] | str | PathLike[str]"
-"""What `compare_fleets` takes: a result, the document of one, or the path of a file with it."""
+"""What `diff_fleets` takes: a result, the document of one, or the path of a file with it."""
 
 _COUNT = Range(0, 2**63 - 1)
 _OF_BILL = ("usd_per_month", "usd_per_thousand_requests", "usd_per_million_tokens")
@@ -31,7 +31,7 @@ _DIFFERING = (
 )
 
 
-def compare_fleets(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
+def diff_fleets(before: FleetComparable, after: FleetComparable, *, limits: Iterable[str] = ()) -> FleetChanges:
     """Return the changes from one fleet, comparison or plan to another: of the best fleets, and of each one.
 
     The best fleet is the cheapest that holds the objective; of a single fleet it is that one. Fleets are joined by
@@ -50,7 +50,7 @@ def compare_fleets(before: FleetComparable, after: FleetComparable, *, limits: I
 
     Raises:
         LimitError: A limit is invalid.
-        ComparisonError: A document is no fleet, comparison or plan, or of an unknown version.
+        DocumentError: A document is no fleet, comparison or plan, or of an unknown version.
         InputTypeError: A value is none of these.
         FileAccessError: A file cannot be read.
     """
@@ -108,7 +108,7 @@ def _read(given: FleetComparable, which: str) -> _Read:
 
 def _side(document: Any, which: str) -> _Read:
     kind, checked = checked_fleets(document, which)
-    fields = Fields(checked, which, ComparisonError).inner(kind)
+    fields = Fields(checked, which, DocumentError).inner(kind)
     best: Fields | None
     if kind == "fleet":
         rows, best = [fields], fields

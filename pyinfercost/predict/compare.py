@@ -1,299 +1,308 @@
-"""Comparison of two profiles: both are read from their JSON documents, and their modules are joined by path."""
+"""Comparison of several models and deployments: one row for each, and a row with an error for what fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from os import PathLike
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
-from .._checks import COUNT, Fields, Range, whole
-from ..deployment.deployment import TORCH
-from ..deployment.layout import FIELDS
-from ..errors import InputTypeError
-from ..results import figures
-from ..results.comparison import FIGURES, TOTALS, Change, Comparison, ModuleChange, Side
-from ..results.documents import ComparisonError, checked_profile, profile_document_from
-from ..results.estimate import Estimate
-from ..results.layout import FLAGS, TEXTS, Layout
+from .. import _core
+from .._checks import MOST, shown, whole
+from ..deployment import Deployment, deployment_of
+from ..errors import Error, InputError, InputTypeError
+from ..results.comparison import FIGURES, ComparedModel, Comparison
+from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
-from .diff_tree import status_of, whole_modules
-from .limits import broken_limits
-from .slower_execution import LayerTime, why_slower
+from ..sources.captured import Captured, CapturedPhases, graph_at, graph_over, has_phases, phases_at
+from ..sources.sizes import SizeError, call_sizes
+from .profile import phases_on, profile, profile_on
 
-_ESTIMATED = frozenset(figures.keys(figures.ESTIMATE))
-_LAYER_COUNTS = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written")
-_TERMS = (
-    "hardware",
-    "precision",
-    "engine",
-    "serving",
-    "execution",
-    "threads",
-    "instances",
-    "sustained",
-    "devices",
-    "layout",
-    "sizes",
-)
-"""Fields of a side that times depend on, beside the model."""
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-_SIZE = Range(0, 2**63 - 1)
-_SHARE = Range(1e-30, 1)
+    from .._core import Graph
+    from ..deployment import HardwareLike, LayoutLike, PriceLike
+    from ..results.estimate import Estimate
+
+Compared: TypeAlias = "str | PathLike[str] | Graph | Profile | LanguageProfile"
+"""What `compare` takes as a model."""
+
+_Change: TypeAlias = "Callable[[Captured], Captured]"
+
+MOST_ROWS = 10_000
+"""Maximum number of rows; larger grids are for `sweep`."""
 
 
-Comparable: TypeAlias = "Profile | Estimate | Mapping[str, Any] | str | PathLike[str]"
-"""What `compare` takes: a result, the document of one, or the path of a file with it."""
+def compare(
+    *models: Compared | Mapping[str, Compared],
+    on: Deployment | Sequence[Deployment] | None = None,
+    hardware: HardwareLike | Sequence[HardwareLike] | None = None,
+    precision: str | Sequence[str] | None = None,
+    engine: str | Sequence[str] | None = None,
+    execution: str | Sequence[str] | None = None,
+    layout: LayoutLike | Sequence[LayoutLike] | None = None,
+    price: PriceLike | Sequence[PriceLike] | None = None,
+    sizes: Mapping[str, SupportsIndex | Iterable[SupportsIndex]] | None = None,
+    **named_sizes: SupportsIndex | Iterable[SupportsIndex],
+) -> Comparison:
+    """Profile several models in several deployments, side by side.
 
-
-def compare(before: Comparable, after: Comparable, *, limits: Iterable[str] = ()) -> Comparison:
-    """Return the changes from one profile to another, by module and in total.
-
-    Modules are joined by their paths. The start of a forward is shared among all kernels that the host launches, so
-    that a layer may gain a little from added ones. Machines, precisions, executions and sizes may differ, too;
-    `warnings` lists these differences.
+    Deployments and sizes may have several values, all combinations of which are compared. A model that cannot be
+    captured, or that does not have a size, is a row with its error.
 
     Args:
-        before: The first profile: a `Profile`, an `Estimate` (which has times and no counts), the JSON object of
-            `Profile.to_dict`, or the path of a file with it or of an HTML report.
-        after: The second profile, in the same forms.
-        limits: Limits on changes of figures, such as `latency_s:+5%` (grows by at most 5 %), `throughput_per_s:-5%`
-            (falls by at most 5 %), `peak_memory_bytes:+1e6` (in the figure's own unit) and `flops:any` (does not
-            change). Figures are those of `totals`, and `unmodelled_ops`. An unknown figure breaks all limits on it.
+        *models: The models: specs, files, graphs, profiles (which are compared as they are if no deployment and no size
+            is given), or mappings of names to these.
+        on: Where and how the models run; the keywords below override its fields.
+        hardware: A machine, or several; without one the models are only counted.
+        precision: Dtype to run in, or several.
+        engine: What runs the models, or several.
+        execution: How they run, or several.
+        layout: How they lie on several devices, or several layouts.
+        price: Price of a device hour, or several.
+        sizes: Values of named sizes, for names that options have too.
+        **named_sizes: The same by keyword; several values of a size are compared.
 
     Returns:
-        A `Comparison`, whose `failed` has the broken limits. An unknown figure of a side is None, and so are its
-        difference and its ratio.
+        A `Comparison`. Ratios refer to the first row that did not fail.
 
     Raises:
-        LimitError: A limit is invalid.
-        ComparisonError: A document is no profile, or of an unknown version.
-        InputTypeError: A value is none of these.
-        FileAccessError: A file cannot be read.
+        InputError: No model is given; a machine, precision, execution or price is unknown; or there are more than
+            10,000 rows.
+        InputTypeError: A model is of another type.
     """
-    first, second = _read(before, "the first"), _read(after, "the second")
-    same_terms = all(getattr(first.side, name) == getattr(second.side, name) for name in _TERMS)
-    rows = []
-    for path in _joined(first.modules, second.modules):
-        changes = {name: Change(first.figure(path, name), second.figure(path, name)) for name in FIGURES}
-        status = status_of(changes, before=path in first.modules, after=path in second.modules)
-        same_work = same_terms and not changes["parameter_bytes"].changed and first.works_as(second, path)
-        rows.append(ModuleChange(path, status, changes, same_work=same_work))
-    found = Comparison(
-        before=first.side,
-        after=second.side,
-        warnings=(*_warnings(first.side, second.side), *_reasons(first, second)),
-        totals={name: Change(first.totals[name], second.totals[name]) for name in TOTALS},
-        modules=tuple(rows),
-        added=whole_modules(rows, "added"),
-        removed=whole_modules(rows, "removed"),
-    )
-    return replace(found, failed=broken_limits(found, limits))
-
-
-@dataclass(frozen=True)
-class _Read:
-    """One side: its terms, figures of the whole, figures of each module in the order of the graph, calls and times."""
-
-    side: Side
-    totals: Mapping[str, float | None]
-    modules: Mapping[str, Mapping[str, float | None]]
-    work: Mapping[str, list[tuple[Any, ...]] | None]
-    times: tuple[LayerTime, ...]
-
-    def works_as(self, other: _Read, path: str) -> bool:
-        """Return whether a module runs the same operators with the same known counts on both sides."""
-        if path not in self.modules or path not in other.modules:
-            return False
-        own = self.work.get(path, [])
-        return own is not None and own == other.work.get(path, [])
-
-    def figure(self, path: str, name: str) -> float | None:
-        """Return the figure of a module; 0 for a module that the side lacks, if the figure is known at all."""
-        if path in self.modules:
-            return self.modules[path][name]
-        unknown = self.totals[name] is None or all(figures[name] is None for figures in self.modules.values())
-        return None if unknown else 0
-
-
-def _read(given: Comparable, which: str) -> _Read:
-    if isinstance(given, Profile):
-        return _side(given.to_dict(), which)
-    if isinstance(given, Estimate):
-        document = {"model": "", "totals": {}, **given.to_dict()}  # an estimate has times and no counts
-        return _side(document, which)
-    if isinstance(given, (str, PathLike)):
-        return _side(profile_document_from(given), str(given))
-    if isinstance(given, Mapping):
-        return _side(given, which)
-    raise InputTypeError(
-        f"{which} is of type {type(given).__name__}; expected a Profile, an Estimate, a dict or a path"
-    )
-
-
-def _side(document: Any, which: str) -> _Read:
-    fields = Fields(checked_profile(document, which), which, ComparisonError)
-    estimate = fields.inner("estimate")
-    cost = estimate.inner("cost")
-    unmodelled = _unmodelled(fields)
-    side = Side(
-        model=fields.text("model") or "",
-        hardware=estimate.text("hardware"),
-        precision=estimate.text("precision") or fields.text("precision"),
-        engine=estimate.text("engine") or TORCH,
-        serving=estimate.text("serving") or "",
-        execution=estimate.text("execution"),
-        sizes={name: whole(size, f"size {name} of {which}", _SIZE, ComparisonError) for name, size in _sizes(fields)},
-        threads=estimate.whole("threads", COUNT),
-        instances=estimate.whole("instances", COUNT) or 1,
-        sustained=estimate.flag("sustained"),
-        devices=estimate.whole("devices", COUNT) or 1,
-        layout=_layout(estimate.inner("layout")),
-        price=cost.inner("price").text("text"),
-        utilization=cost.number("utilization", _SHARE),
-        unmodelled=unmodelled,
-    )
-    totals = fields.inner("totals")
-    of_machine = {name: estimate.number(name) for name in TOTALS if name in _ESTIMATED}
-    known = {**_counted(totals), **of_machine}
-    figures = {name: known[name] if name in known else totals.number(name) for name in TOTALS}
-    layers = [layer.require("module", "latency_s") for layer in fields.each("layers") or ()]
-    modules = _modules(fields, layers, figures, unmodelled)
-    return _Read(side, figures, modules, _work(layers, unmodelled), _times(layers))
-
-
-def _layout(given: Fields) -> str:
-    """Return the text of a layout; empty for copies of the whole model."""
-    known: dict[str, Any] = {name: given.whole(name, COUNT) for name in FIELDS if name not in (*FLAGS, *TEXTS)}
-    known |= {name: given.flag(name) for name in FLAGS} | {name: given.text(name) for name in TEXTS}
-    layout = Layout(**{name: value for name, value in known.items() if value})
-    return str(layout) if layout.ranks > 1 else ""
-
-
-def _times(layers: list[Fields]) -> tuple[LayerTime, ...]:
-    known = ((layer.text("op"), layer.number("latency_s"), layer.text("effect")) for layer in layers)
-    return tuple(
-        LayerTime(op, float(latency_s), effect) for op, latency_s, effect in known if op and latency_s and effect
-    )
-
-
-def _reasons(before: _Read, after: _Read) -> list[str]:
-    """Return why the fused one of two executions is slower, where they differ in nothing else."""
-    terms = [name for name in _TERMS if name != "execution"]
-    if any(getattr(before.side, name) != getattr(after.side, name) for name in terms):
-        return []
-    reason = why_slower((before.side.execution, after.side.execution), (before.times, after.times))
-    return [] if reason is None else [reason]
-
-
-def _unmodelled(fields: Fields) -> dict[str, int]:
-    calls = fields.inner("coverage").each("unmodelled") or ()
-    return {call.text("op") or "": call.whole("count", _SIZE) or 0 for call in calls}
-
-
-def _sizes(fields: Fields) -> list[tuple[str, Any]]:
-    return fields.inner("sizes").items()
-
-
-def _counted(fields: Fields) -> dict[str, Any]:
-    """Return the figures that are sums of two counts."""
-    return {
-        "flops": _sum(fields.number("contraction_flops"), fields.number("pointwise_flops")),
-        "traffic_bytes": _sum(fields.number("bytes_read"), fields.number("bytes_written")),
+    named = dict(_named(models))
+    if not named:
+        raise InputError("no model is given to compare; pass specs, files, graphs or profiles")
+    given = {
+        "hardware": hardware,
+        "precision": precision,
+        "engine": engine,
+        "execution": execution,
+        "layout": layout,
+        "price": price,
     }
+    deployments: list[Deployment] | None = None
+    if on is not None or any(value is not None for value in given.values()):
+        deployments = _deployments(on, given)
+    with call_sizes(compare, sizes, named_sizes) as named_values:
+        axes = {name: _values(name, value) for name, value in named_values.items()}
+        return compare_on(named, deployments, axes)
 
 
-def _work(layers: list[Fields], unmodelled: Mapping[str, int]) -> dict[str, list[tuple[Any, ...]] | None]:
-    """Return the calls of each module with their counts; None for a module with unknown ones."""
-    work: dict[str, list[tuple[Any, ...]] | None] = {}
-    for layer in layers:
-        counts = [layer.number(name) for name in _LAYER_COUNTS]
-        module, op = layer.text("module") or "", layer.text("op")
-        calls = work.setdefault(module, [])
-        if None in counts or op in unmodelled:
-            work[module] = None
-        elif calls is not None:
-            calls.append((op, layer.text("phase"), *counts))
-    return work
+def compare_on(
+    models: Mapping[str, Compared],
+    on: Sequence[Deployment] | None,
+    axes: Mapping[str, Sequence[int]],
+    *,
+    changed: _Change = lambda captured: captured,
+) -> Comparison:
+    """Compare models in resolved deployments.
+
+    Args:
+        models: Name -> model.
+        on: The deployments; None keeps profiles as they are, and counts other models.
+        axes: Size name -> values.
+        changed: Change of each captured model, such as other formats of its weights.
+
+    Raises:
+        InputError: There are too many rows.
+        SizeError: No model has a size of such a name, or takes the value.
+    """
+    points = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+    count = len(models) * len(points) * max(1, len(on or ()))
+    if count > MOST_ROWS:
+        raise InputError(f"{count:,} rows are more than {MOST_ROWS:,}; give fewer values, or use sweep")
+    rows: list[ComparedModel] = []
+    for name, model in models.items():
+        rows += _rows_of(_Captures(name, model, axes, changed), on, points)
+    causes = [row.cause for row in rows]
+    if causes and all(isinstance(cause, SizeError) for cause in causes):
+        raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
+    return Comparison(tuple(rows))
 
 
-def _modules(
-    fields: Fields, layers: list[Fields], totals: Mapping[str, float | None], unmodelled: Mapping[str, int]
-) -> dict[str, Mapping[str, float | None]]:
-    """Return the figures of each module, of its own layers and parameters."""
-    stored = fields.each("modules")  # older documents have no parameters by module
-    known = None if stored is None else {item.text("module") or "": item.number("parameter_bytes") for item in stored}
-    modules: dict[str, dict[str, float | None]] = {}
-    for layer in layers:
-        own = modules.setdefault(layer.text("module") or "", dict.fromkeys(FIGURES))
-        if layer.text("op") in unmodelled:
-            continue  # its counts are zeros that stand for unknown work
-        times = {name: layer.number(name) for name in ("latency_s", "energy_j")}
-        for name, number in (*_counted(layer).items(), *times.items()):
-            if number is not None:
-                own[name] = (own[name] or 0) + number
-    for path in known or ():
-        modules.setdefault(path, {name: None if totals[name] is None else 0 for name in FIGURES})
-    usd, whole_s = totals["cost_usd"], totals["latency_s"]
-    for path, own in modules.items():
-        if known is not None:
-            own["parameter_bytes"] = known.get(path, 0)
-        taken_s = own["latency_s"]
-        if usd is not None and whole_s and taken_s is not None:
-            own["cost_usd"] = usd * taken_s / whole_s
-    return {path: dict(own) for path, own in modules.items()}
+def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:
+    """Yield the models with distinct names."""
+    taken: dict[str, int] = {}
+    for given in models:
+        for name, model in given.items() if isinstance(given, Mapping) else [(_name(given), given)]:
+            if not isinstance(model, (str, PathLike, _core.Graph, Profile, LanguageProfile)):
+                raise InputTypeError(
+                    f"a model to compare is of type {type(model).__name__}; expected a spec, a file, a Graph (of "
+                    "capture(module, inputs)) or a Profile"
+                )
+            taken[name] = taken.get(name, 0) + 1
+            yield name if taken[name] == 1 else f"{name} ({taken[name]})", model
 
 
-def _sum(one: Any, other: Any) -> Any:
-    return None if one is None or other is None else one + other
+def _name(model: Any) -> str:
+    if isinstance(model, (str, PathLike)):
+        return fspath(model)
+    return str(getattr(model, "model", "")) or "graph"
 
 
-def _joined(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return the paths of both in the order of the second; those of the first alone precede their next common path."""
-    joined: dict[str, None] = {}
-    left = [path for path in before if path not in after]
-    places = {path: place for place, path in enumerate(before)}
-    for path in after:
-        if path in places:
-            while left and places[left[0]] < places[path]:
-                joined[left.pop(0)] = None
-        joined[path] = None
-    return [*joined, *left]
+def _values(name: str, value: Any) -> list[int]:
+    several = [value] if isinstance(value, SupportsIndex) else value
+    if isinstance(several, (str, bytes)) or not isinstance(several, Iterable):
+        raise InputTypeError(f"size {name} is {shown(value)}; expected a whole number or several")
+    values = [int(each.__index__()) if isinstance(each, SupportsIndex) else whole(each, name) for each in several]
+    if not values or len(values) > MOST:
+        raise InputError(f"size {name} has {len(values):,} values; expected 1 to {MOST:,}")
+    return values
 
 
-_DIFFERING = (
-    ("hardware", "this changes times, energy and cost, too"),
-    ("precision", "this changes bytes and times, too"),
-    ("engine", "this changes kernels, bytes and times, too"),
-    ("serving", "this changes times and tokens, too"),
-    ("execution", "this changes times, too"),
-    ("threads", "this changes times, too"),
-    ("instances", "this changes times, energy and memory, too"),
-    ("sustained", "this changes times, too"),
-    ("devices", "this changes times, energy and memory, too"),
-    ("layout", "this changes kernels, times, energy and memory, too"),
-    ("price", "this changes costs, too"),
-    ("utilization", "this changes costs, too"),
-)
+def _deployments(on: Any, given: Mapping[str, Any]) -> list[Deployment]:
+    """Return all combinations of deployments and fields."""
+    bases: list[Deployment | None] = list(on) if isinstance(on, (list, tuple)) else [on]
+    axes = {name: [None] if value is None else _several(name, value) for name, value in given.items()}
+    return [
+        deployment_of(base, **dict(zip(axes, values, strict=True)))
+        for base in bases
+        for values in product(*axes.values())
+    ]
 
 
-def _warnings(before: Side, after: Side) -> list[str]:
-    """Return the differences beside the model, and the calls that are in no figure."""
-    found = []
-    for name, why in _DIFFERING:
-        one, other = getattr(before, name), getattr(after, name)
-        if one != other:
-            found.append(f"{name} differs: {_said(one)} before, {_said(other)} after; {why}")
-    for name in dict.fromkeys((*before.sizes, *after.sizes)):
-        one, other = before.sizes.get(name), after.sizes.get(name)
-        if one != other:
-            found.append(f"size {name} differs: {_said(one)} before, {_said(other)} after; this may change all figures")
-    for side, when in ((before, "before"), (after, "after")):
-        if side.unmodelled:
-            ops = ", ".join(f"{op} x{count}" for op, count in side.unmodelled.items())
-            found.append(f"not modelled {when}, and in no figure there: {ops}")
-    return found
+def _several(name: str, value: Any) -> list[Any]:
+    """Return the values of a field; a mapping, such as a layout or prices by machine, is one value."""
+    if isinstance(value, (str, PathLike, Mapping)) or not isinstance(value, (list, tuple)):
+        return [value]
+    if not value:
+        raise InputError(f"{name} has no values; leave it out, or give at least one")
+    return list(value)
 
 
-def _said(value: Any) -> str:
-    return "not given" if value in (None, "") else str(value)
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+
+class _Captures:
+    """Graphs of one model, each captured once: for all values of sizes if these can stay symbolic, else for each point.
+
+    Attributes:
+        name: Name of the model in the comparison.
+        model: The model.
+    """
+
+    def __init__(self, name: str, model: Compared, axes: Mapping[str, Sequence[int]], changed: _Change) -> None:
+        self.name = name
+        self.model = model
+        self._axes = axes
+        self._changed = changed
+        self._known: dict[Any, Captured | CapturedPhases | Exception] = {}
+
+    def profile(self, on: Deployment, point: Mapping[str, int]) -> Profile | LanguageProfile:
+        """Return the profile at one point in one deployment."""
+        if isinstance(self.model, (Profile, LanguageProfile)):
+            return profile(self.model, on=on, sizes=point)
+        if isinstance(self.model, _core.Graph):
+            return profile_on(on, self._changed(Captured(self.model, point, {}, self.name)))
+        found = self._at(fspath(self.model), point, frozenset(on.rank_layout.shared_sizes))
+        return phases_on(on, found) if isinstance(found, CapturedPhases) else profile_on(on, found)
+
+    def _at(self, spec: str, point: Mapping[str, int], shared: frozenset[str]) -> Captured | CapturedPhases:
+        key = (tuple(point.items()), shared)
+        if key not in self._known:
+            try:
+                self._known[key] = self._captured(spec, point, shared)
+            except Exception as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _captured(self, spec: str, point: Mapping[str, int], shared: frozenset[str]) -> Captured | CapturedPhases:
+        if has_phases(spec, point):
+            phases = phases_at(spec, point, shared=shared)
+            prefill, decode = (self._changed(each) for each in (phases.prefill, phases.decode))
+            return phases._replace(prefill=prefill, decode=decode, name=self.name)
+        whole_grid = self._over(spec, shared) if any(len(values) > 1 for values in self._axes.values()) else None
+        if whole_grid is None:
+            found = graph_at(spec, point, shared=shared)
+        else:
+            found = whole_grid._replace(sizes={name: point[name] for name in whole_grid.sizes if name in point})
+        return self._changed(found)._replace(name=self.name)
+
+    def _over(self, spec: str, shared: frozenset[str]) -> Captured | None:
+        """Return the graph with symbolic sizes; None if a size that varies is fixed by the capture."""
+        key = ("grid", shared)
+        if key not in self._known:
+            try:
+                self._known[key] = graph_over(spec, self._axes, shared=shared)
+            except SizeError as error:
+                self._known[key] = error
+        found = self._known[key]
+        return found if isinstance(found, Captured) else None
+
+
+def _rows_of(
+    captures: _Captures, on: Sequence[Deployment] | None, points: Sequence[Mapping[str, int]]
+) -> Iterator[ComparedModel]:
+    """Yield the rows of one model: of each point, all deployments."""
+    model = captures.model
+    if on is None and isinstance(model, (Profile, LanguageProfile)) and not any(points):
+        yield from _of_profile(captures.name, model)
+        return
+    for point in points:
+        for deployment in on or [Deployment()]:
+            try:
+                found = captures.profile(deployment, point)
+            except Exception as error:
+                yield _failed(captures.name, deployment, point, error)
+            else:
+                yield from _of_profile(captures.name, found)
+
+
+def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[ComparedModel]:
+    """Yield the row of a profile, or those of both phases."""
+    if isinstance(found, LanguageProfile):
+        yield from _of_profile(f"{name} (prefill)", found.prefill)
+        yield from _of_profile(f"{name} (decode)", found.decode)
+        return
+    estimate = found.estimate
+    shares = {} if estimate is None else dict(estimate.bound_shares)
+    yield ComparedModel(
+        model=name,
+        hardware=None if estimate is None else estimate.hardware,
+        devices=1 if estimate is None else estimate.devices,
+        precision=found.precision,
+        engine=None if estimate is None else estimate.engine,
+        execution=None if estimate is None else estimate.execution,
+        layout=str(estimate.layout) if estimate is not None and estimate.layout.ranks > 1 else "",
+        price=None if estimate is None or estimate.cost is None else estimate.cost.price.text,
+        sizes=dict(found.sizes),
+        bound=max(shares, key=shares.__getitem__) if any(shares.values()) else None,
+        bound_shares=shares,
+        figures={key: _figure(found, estimate, key) for key in FIGURES},
+        unmodelled=dict(found.counts.unmodelled),
+        profile=found,
+    )
+
+
+def _figure(found: Profile, estimate: Estimate | None, key: str) -> Any:
+    if key in found.figures:
+        return found.figures[key]
+    return None if estimate is None else getattr(estimate, key, None)
+
+
+def _failed(name: str, on: Deployment, point: Mapping[str, int], error: Exception) -> ComparedModel:
+    told = isinstance(error, (Error, ValueError, OSError, ImportError)) and str(error)
+    timed = on.hardware is not None
+    return ComparedModel(
+        model=name,
+        hardware=on.machine.id if timed else None,
+        devices=on.devices,
+        precision=on.precision,
+        engine=on.engine if timed else None,
+        execution=on.execution if timed else None,
+        layout=str(on.rank_layout) if on.rank_layout.ranks > 1 else "",
+        price=None,
+        sizes=dict(point),
+        bound=None,
+        bound_shares={},
+        figures=dict.fromkeys(FIGURES),
+        unmodelled={},
+        error=str(error) if told else f"{type(error).__name__}: {error}",
+        cause=error,
+    )

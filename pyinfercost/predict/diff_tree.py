@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .._checks import whole
-from ..results.comparison import FIGURES, UNCHANGED, Change, ModuleChange
 from ..results.figures import DEEPEST
+from ..results.profile_changes import FIGURES, UNCHANGED, Change, ModuleChange
 
 if TYPE_CHECKING:
-    from ..results.comparison import Comparison
+    from ..results.profile_changes import ProfileChanges
 
 _OWN_SHIFT = 0.1
 _WHOLE_SHIFT = 0.001
@@ -20,7 +20,7 @@ _WHOLE_SHIFT = 0.001
 
 @dataclass(frozen=True)
 class Outline:
-    """The rows of a comparison.
+    """The rows of the changes between two profiles.
 
     Attributes:
         rows: Differing modules, in the order of the graph.
@@ -41,26 +41,26 @@ class Outline:
     grouped: bool
 
 
-def outline(comparison: Comparison, *, depth: int | None = None, most: int) -> Outline:
-    """Return the rows of a comparison.
+def outline(changes: ProfileChanges, *, depth: int | None = None, most: int) -> Outline:
+    """Return the rows of the changes between two profiles.
 
     Args:
-        comparison: The comparison.
+        changes: The changes.
         depth: Depth below which modules are added up. None shows each differing module, with subtrees that were added
             or removed as one row, and reduces the depth if there are too many rows.
         most: Maximum number of rows without `depth`.
     """
-    deepest = max((_depth_of(row.module) for row in comparison.modules), default=1)
-    counts = {row.module for row in comparison.modules}
+    deepest = max((_depth_of(row.module) for row in changes.modules), default=1)
+    counts = {row.module for row in changes.modules}
     if depth is not None:
         depth = whole(depth, "depth")
-        units = collapsed(comparison.modules, depth)
-        rows, shifted = _sorted_out(comparison, units)
+        units = collapsed(changes.modules, depth)
+        rows, shifted = _sorted_out(changes, units)
         return Outline(rows, shifted, len(units), min(depth, deepest), deepest, whole=False, grouped=depth < deepest)
-    root = _tree(comparison.modules)
+    root = _tree(changes.modules)
     for level in range(deepest, 0, -1):
         taken = _outlined(root, level)
-        rows, shifted = _sorted_out(comparison, [row for row, _ in taken])
+        rows, shifted = _sorted_out(changes, [row for row, _ in taken])
         if len(rows) <= most:
             break
     several = {row.module for row, count in taken if count > 1 or row.module not in counts}
@@ -82,7 +82,7 @@ def collapsed(modules: Sequence[ModuleChange], depth: int) -> tuple[ModuleChange
     """Return the modules with those below a depth added up.
 
     Args:
-        modules: The modules of a comparison.
+        modules: The modules of both profiles.
         depth: Number of names of a path to keep, at least 1.
 
     Raises:
@@ -146,10 +146,10 @@ def _outlined(node: _Node, depth: int | None) -> list[tuple[ModuleChange, int]]:
 
 
 def _sorted_out(
-    comparison: Comparison, units: Sequence[ModuleChange]
+    changes: ProfileChanges, units: Sequence[ModuleChange]
 ) -> tuple[tuple[ModuleChange, ...], tuple[ModuleChange, ...]]:
     """Return the differing rows, apart from those with equal work; rows without any figure are in neither."""
-    differing = [(row, _is_shift(comparison, row)) for row in units if row.status != UNCHANGED and _takes(row)]
+    differing = [(row, _is_shift(changes, row)) for row in units if row.status != UNCHANGED and _takes(row)]
     return tuple(row for row, shift in differing if not shift), tuple(row for row, shift in differing if shift)
 
 
@@ -157,9 +157,9 @@ def _takes(row: ModuleChange) -> bool:
     return any(change.changed for change in row.figures.values())
 
 
-def _is_shift(comparison: Comparison, row: ModuleChange) -> bool:
+def _is_shift(changes: ProfileChanges, row: ModuleChange) -> bool:
     return row.same_work and all(
-        _is_small(row.figures[name], comparison.totals[name]) for name in ("latency_s", "energy_j")
+        _is_small(row.figures[name], changes.totals[name]) for name in ("latency_s", "energy_j")
     )
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from .._checks import shown
 from ..errors import InputError
 from ..results import figures
-from ..results.comparison import TOTALS, BrokenLimit, Change
+from ..results.profile_changes import TOTALS, BrokenLimit, Change
 
 if TYPE_CHECKING:
-    from ..results.comparison import Comparison
+    from ..results.profile_changes import ProfileChanges
 
 UNMODELLED = "unmodelled_ops"
 """Number of calls without a rule, which are in no other figure; a figure of limits only."""
@@ -112,14 +112,14 @@ def _hint(figure: str, said: str) -> str:
     return f"expected {_FORMS}"
 
 
-def broken_limits(comparison: Comparison, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
+def broken_limits(changes: ProfileChanges, limits: Iterable[str]) -> tuple[BrokenLimit, ...]:
     """Return the limits that a comparison breaks, in their order.
 
     Raises:
         LimitError: A limit is invalid.
     """
-    unmodelled = Change(sum(comparison.before.unmodelled.values()), sum(comparison.after.unmodelled.values()))
-    return broken_of({**comparison.totals, UNMODELLED: unmodelled}, limits)
+    unmodelled = Change(sum(changes.before.unmodelled.values()), sum(changes.after.unmodelled.values()))
+    return broken_of({**changes.totals, UNMODELLED: unmodelled}, limits)
 
 
 def broken_of(changes: Mapping[str, Change], limits: Iterable[str]) -> tuple[BrokenLimit, ...]:

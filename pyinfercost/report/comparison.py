@@ -1,355 +1,279 @@
-"""Renderers of comparisons: JSON, rows, tables, and Markdown for a pull request."""
+"""Renderers of models side by side: JSON, rows and tables with figures and their ratios to the first row."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._core import Expr
 from ..deployment.deployment import TORCH
-from ..predict.diff_tree import outline
 from ..results import figures
 from ..results.comparison import FIGURES
-from ..results.units import amount, scale_for, significant
-from .comments import LONGEST_LINE, MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
-from .delimited import escaped, markdown_table
-from .html.snippet import snippet_of
+from ..results.units import amount
+from ..sources.data_names import is_data_name
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
-from .rows import SHORT
+from .summary import sizes_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..predict.diff_tree import Outline
-    from ..results.comparison import Change, Comparison, ModuleChange, Side
-    from ..results.figures import Figure
+    from ..results.comparison import ComparedModel, Comparison
     from .layout import Layout, Part
 
 SCHEMA_VERSION = 1
 
-_TOTAL = "(total)"
-_ITSELF = "(itself)"
+_TERMS = ("hardware", "devices", "precision", "engine", "execution", "layout", "price")
+RATIOS = tuple(key for key in FIGURES if not key.endswith(("_low_s", "_high_s")) and key != "fits_in_memory")
+"""Figures with a ratio to the first row."""
 
-_SHOWN = figures.of_scope(figures.DIFF)
-_NUMBERED = re.compile(r"(.*?)(0|[1-9][0-9]{0,8})", re.DOTALL)
-_SHORTEST_RUN = 3
-_MOST_RUNS = 12
-_CHANGE = ("before", "after", "difference", "ratio")
+COLUMNS = ("model", *_TERMS, "sizes", *FIGURES, "bound", *(f"{key}_ratio" for key in RATIOS), "error")
+"""Columns of the rows."""
 
-_TIMED = ("latency_s", "energy_j", "cost_usd", "peak_memory_bytes")
-_COUNTED = ("flops", "parameter_bytes", "peak_memory_bytes")
-_TERMS = ("hardware", "precision", "engine", "execution")
-_LONGEST_NAME = 120
-_SMALLEST = 0.05  # percent, which is shown as 0.1
+_PLAIN = ("FLOP", "USD", "per s", "")
+"""Units that cells leave out: titles have them."""
+
+
+class Shown(NamedTuple):
+    """A figure of the tables: its key, the priority for dropping its column, and whether its ratio is shown."""
+
+    key: str
+    spare: int = 0
+    ratio: bool = True
+
+
+SHOWN = (
+    Shown("flops", 4),
+    Shown("parameters", 5),
+    Shown("traffic_bytes", 6),
+    Shown("peak_memory_bytes", 2),
+    Shown("kv_cache_bytes", 8, ratio=False),
+    Shown("latency_s"),
+    Shown("throughput_per_s", 2),
+    Shown("tokens_per_s", 2),
+    Shown("energy_j", 5),
+    Shown("cost_usd", 1),
+    Shown("usd_per_million_tokens", 1),
+    Shown("carbon_g", 7, ratio=False),
+)
+"""Figures of the tables, in order."""
 
 
 def comparison_document(comparison: Comparison) -> dict[str, Any]:
-    """Return the JSON object; each figure has `before`, `after`, `difference` and `ratio`."""
+    """Return the JSON object: `models` has one object per row, with figures by key and `ratios` to the first row."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "before": asdict(comparison.before),
-        "after": asdict(comparison.after),
-        "changed": comparison.changed,
-        "failed": [asdict(broken) for broken in comparison.failed],
-        "added": list(comparison.added),
-        "removed": list(comparison.removed),
-        "warnings": list(comparison.warnings),
-        "totals": {name: _change_document(change) for name, change in comparison.totals.items()},
-        "modules": [
+        "models": [
             {
-                "module": row.module,
-                "status": row.status,
-                **{name: _change_document(change) for name, change in row.figures.items()},
+                "model": row.model,
+                **{name: getattr(row, name) or None for name in _TERMS},
+                "sizes": dict(row.sizes),
+                **{key: _plain(row.figures[key]) for key in FIGURES},
+                "bound": dict(row.bound_shares),
+                "unmodelled": [{"op": op, "count": count} for op, count in row.unmodelled.items()],
+                "ratios": {key: comparison.ratio(row, key) for key in RATIOS},
+                "error": row.error or None,
             }
-            for row in comparison.modules
+            for row in comparison.rows
         ],
     }
 
 
-def _change_document(change: Change) -> dict[str, Any]:
-    return {name: getattr(change, name) for name in _CHANGE}
-
-
-COLUMNS = ("module", "status", *(f"{name}_{part}" for name in FIGURES for part in _CHANGE))
-
-
 def comparison_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return the total, whose module is `(total)`, then one row per module."""
-    totals = {name: comparison.totals[name] for name in FIGURES}
-    rows = [
-        (_TOTAL, "changed" if comparison.changed else "same", totals),
-        *((row.module, row.status, row.figures) for row in comparison.modules),
-    ]
-    return [
-        dict(zip(COLUMNS, (module, status, *(getattr(changes[n], p) for n in FIGURES for p in _CHANGE)), strict=True))
-        for module, status, changes in rows
-    ]
+    """Return one row for each model in each deployment."""
+    rows = []
+    for row in comparison.rows:
+        known = {
+            "model": row.model,
+            **{name: getattr(row, name) or None for name in _TERMS},
+            "sizes": sizes_text(row.sizes),
+            **{key: _plain(row.figures[key]) for key in FIGURES},
+            "bound": row.bound,
+            **{f"{key}_ratio": comparison.ratio(row, key) for key in RATIOS},
+            "error": row.error or None,
+        }
+        rows.append({name: known[name] for name in COLUMNS})
+    return rows
 
 
-def comparison_layout(comparison: Comparison, *, depth: int | None = None) -> Layout:
-    """Return the exceeded limits, the compared profiles, the totals, and the changed modules."""
-    parts: list[Part] = [Note(f"FAILED {broken}", ALARM) for broken in comparison.failed]
-    parts.append(Pairs(comparison_heading(comparison)))
-    parts += [Note(f"Warning: {text}", WARNING) for text in comparison.warnings]
-    parts += [GAP, Table(total_columns(comparison))]
-    shown = outlined(comparison, depth)
-    if shown.rows:
-        parts += [GAP, Table(module_columns(comparison, shown.rows), total=True)]
-    parts.append(Note(". ".join(notes(comparison, shown)) + "."))
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Expr) else value
+
+
+def comparison_layout(comparison: Comparison) -> Layout:
+    """Return what all rows share, the table of figures, that of ratios to the first row, and what failed."""
+    parts: list[Part] = []
+    shared = shared_terms(comparison)
+    if shared:
+        parts += [Pairs(shared), GAP]
+    good = [row for row in comparison.rows if not row.error]
+    if good:
+        bounds = [_bounds(good)] if any(row.bound for row in good) else []
+        parts.append(Table([*name_columns(comparison, good), *_figure_columns(good), *bounds]))
+    if len(good) > 1:
+        ratios = _ratio_columns(comparison, good)
+        parts += [GAP, Note("Ratios to the first row:"), Table([*name_columns(comparison, good), *ratios])]
+    for row in comparison.failed:
+        parts.append(Note(f"FAILED {row_name(comparison, row)}: {row.error}", ALARM))
+    parts += [Note(f"Warning: {text}", WARNING) for text in warnings_of(comparison)]
     return parts
 
 
-def comparison_snippet(comparison: Comparison) -> str:
-    """Return the compared profiles and the totals, as HTML for a notebook."""
-    lines = Pairs(comparison_heading(comparison))
-    return snippet_of([lines, Table(total_columns(comparison)), *(Note(text) for text in comparison.warnings)])
-
-
-def outlined(comparison: Comparison, depth: int | None) -> Outline:
-    """Return the modules that have a row."""
-    return outline(comparison, depth=depth, most=SHORT)
-
-
-def comparison_heading(comparison: Comparison, *, between: str = " ... ") -> list[tuple[str, str]]:
-    """Return the compared profiles, and the modules that exist on one side only."""
-    sides = [("before", _side(comparison.before)), ("after", _side(comparison.after))]
-    alone = [("added", comparison.added), ("removed", comparison.removed)]
-    return [*sides, *((name, runs_text(paths, between)) for name, paths in alone if paths)]
-
-
-def runs_text(paths: Sequence[str], between: str) -> str:
-    """Summarize paths: consecutively numbered ones by the first and the last, and only a few in all."""
-    runs: list[list[str]] = []
-    for path in paths:
-        if runs and _follows(runs[-1][-1], path):
-            runs[-1].append(path)
-        else:
-            runs.append([path])
+def warnings_of(comparison: Comparison) -> list[str]:
+    """Return what figures lack, and which rows do not fit their machine."""
     texts = []
-    for run in runs:
-        if len(run) >= _SHORTEST_RUN:
-            texts.append(f"{shortened(run[0])}{between}{shortened(run[-1])} ({len(run)})")
-        else:
-            texts += map(shortened, run)
-    left = len(texts) - _MOST_RUNS
-    return ", ".join([*texts[:_MOST_RUNS], *([f"and {left} more"] if left > 0 else [])])
+    for row in comparison.rows:
+        if row.unmodelled:
+            ops = ", ".join(f"{op} x{count}" for op, count in row.unmodelled.items())
+            texts.append(f"{row_name(comparison, row)}: not modeled, and in no figure: {ops}")
+        if row.figures["fits_in_memory"] is False:
+            texts.append(f"{row_name(comparison, row)}: does not fit into the memory of the machine")
+    return list(dict.fromkeys(texts))
 
 
-def _follows(one: str, other: str) -> bool:
-    first, second = _NUMBERED.fullmatch(one), _NUMBERED.fullmatch(other)
-    return first is not None and second is not None and first[1] == second[1] and int(first[2]) + 1 == int(second[2])
+# ---- terms -----------------------------------------------------------------------------------------------------------
 
 
-def _side(side: Side) -> str:
-    parts = [side.model or "(unnamed)", *(f"{name} {value}" for name, value in side.sizes.items())]
-    if side.hardware is None:
-        return ", ".join([*parts, *([side.precision] if side.precision else []), "without hardware"])
-    threads = [] if side.threads is None else [f"{side.threads} threads"]
-    instances = [f"{side.instances} instances"] if side.instances > 1 else []
-    sustained = ["sustained"] if side.sustained else []
-    shared = f"layout {side.layout}" if side.layout else "data parallel"
-    devices = [f"{side.devices} devices, {shared}"] if side.devices > 1 else []
-    engine = [] if side.engine == TORCH else [side.engine]
-    way = [side.hardware, str(side.precision), *engine, str(side.execution), *threads, *instances, *sustained, *devices]
-    return ", ".join([*parts, *way])
+def _terms_of(row: ComparedModel) -> dict[str, str]:
+    """Return the deployment of a row and its sizes, as texts."""
+    engine = "" if row.engine in (None, TORCH) else str(row.engine)
+    sizes = {name: str(value) for name, value in row.sizes.items() if not is_data_name(name)}
+    return {
+        "hardware": f"{row.devices} x {row.hardware}" if row.devices > 1 else row.hardware or "",
+        "precision": row.precision,
+        "engine": engine,
+        "execution": row.execution or "",
+        "layout": row.layout,
+        "price": row.price or "",
+        **sizes,
+    }
 
 
-def total_columns(comparison: Comparison) -> list[Column]:
-    """Return one row for each figure that is known on a side."""
-    known = [
-        (figure, comparison.totals[figure.key])
-        for figure in _SHOWN
-        if comparison.totals[figure.key].before is not None or comparison.totals[figure.key].after is not None
+def _names_of_terms(comparison: Comparison) -> list[str]:
+    return list(dict.fromkeys(name for row in comparison.rows for name in _terms_of(row)))
+
+
+def _differing(comparison: Comparison) -> list[str]:
+    """Return the terms that differ between rows; a price follows from the machine if there is one for each."""
+    good = [row for row in comparison.rows if not row.error] or list(comparison.rows)
+    terms = [_terms_of(row) for row in good]
+    found = [name for name in _names_of_terms(comparison) if len({each[name] for each in terms if each.get(name)}) > 1]
+    by_machine = {(each["hardware"], each["price"]) for each in terms}
+    if "price" in found and len(by_machine) == len({machine for machine, _ in by_machine}):
+        found.remove("price")
+    return found
+
+
+def shared_terms(comparison: Comparison) -> list[tuple[str, str]]:
+    """Return the terms that do not differ between rows, as names and values; of prices, one for each machine."""
+    differing = _differing(comparison)
+    terms = [_terms_of(row) for row in comparison.rows]
+    shared = []
+    for name in _names_of_terms(comparison):
+        values = list(dict.fromkeys(each[name] for each in terms if each.get(name)))
+        if values and name not in differing:
+            shared.append((name, "; ".join(values)))
+    return shared
+
+
+def row_name(comparison: Comparison, row: ComparedModel) -> str:
+    """Return the model of a row with what tells it from other rows."""
+    terms = _terms_of(row)
+    told = [_told(name, terms[name]) for name in _differing(comparison) if terms.get(name)]
+    return ", ".join([row.model, *told])
+
+
+def _told(name: str, value: str) -> str:
+    return value if name in ("hardware", "precision", "engine", "execution", "layout", "price") else f"{name} {value}"
+
+
+def name_columns(comparison: Comparison, rows: Sequence[ComparedModel]) -> list[Column]:
+    """Return the columns that tell rows apart."""
+    terms = [_terms_of(row) for row in rows]
+    named = [Column("model", "", [row.model for row in rows], numeric=False, flexible=True)]
+    return named + [
+        Column(name, "", [each.get(name, "") for each in terms], numeric=all(_is_count(e.get(name, "")) for e in terms))
+        for name in _differing(comparison)
     ]
-    return [
-        Column("total", "", [_title(figure) for figure, _ in known], numeric=False),
-        Column("before", "", [_amount(change.before, figure) for figure, change in known]),
-        Column("after", "", [_amount(change.after, figure) for figure, change in known]),
-        Column("difference", "", [_amount(change.difference, figure, signed=True) for figure, change in known]),
-        Column("ratio", "", [_ratio(change) for _, change in known]),
-    ]
 
 
-def _title(figure: Figure) -> str:
-    """Return the title of a total: `cost of 1M` for a figure of a million items, `1M tokens` for one of tokens."""
-    if figure.items > 1:
-        return f"{figure.short} of 1M"
-    return f"1M {figure.per}" if figure.per else figure.short
+def _is_count(text: str) -> bool:
+    return text.isdigit() or not text
 
 
-def _amount(value: float | None, figure: Figure, *, signed: bool = False) -> str:
-    if value is None:
-        return "not known"
-    if value == 0:
-        return "0"
-    value *= figure.items
-    sign = "-" if value < 0 else "+" if signed and value > 0 else ""
-    return sign + amount(abs(value), figure.unit)
+# ---- figures ---------------------------------------------------------------------------------------------------------
 
 
-def _ratio(change: Change) -> str:
-    return "" if change.ratio is None else f"{change.ratio:.3f}"
+def shown_figures(rows: Sequence[ComparedModel]) -> list[Shown]:
+    """Return the figures of the tables that some row knows.
+
+    Items are tokens for a language model, so that figures of tokens replace those of items.
+    """
+    known = {key for key in FIGURES for row in rows if row.figures[key] is not None}
+    if all(row.figures["tokens_per_s"] is not None for row in rows):
+        known -= {"throughput_per_s", "cost_usd"}
+    else:
+        known -= {"tokens_per_s", "usd_per_million_tokens"}
+    return [shown for shown in SHOWN if shown.key in known]
 
 
-def notes(comparison: Comparison, shown: Outline) -> list[str]:
-    """Return notes on the modules without a row of their own."""
-    if not shown.rows and not shown.shifted:
-        return ["No module differs" if not comparison.changed else "The totals differ, but no module does"]
-    said = []
-    hidden = shown.units - len(shown.rows) - len(shown.shifted)
-    if hidden:
-        said.append(f"Unchanged: {hidden} of {shown.units} modules")
-    if shown.shifted:
-        moved_s = sum(row.latency_s.difference or 0 for row in shown.shifted)
-        time = f", by {_amount(moved_s, figures.FIGURES['latency_s'], signed=True)} in all" if moved_s else ""
-        said.append(
-            f"The same work with slightly different time or energy{time}, as starts and caches are shared: "
-            f"{len(shown.shifted)} of {shown.units} modules"
-        )
-    if shown.grouped and shown.whole:
-        said.append("Subtrees that were added or removed are one row each; --depth or depth= shows more")
-    elif shown.grouped:
-        said.append(f"Modules below depth {shown.depth} of {shown.deepest} are summed up; --depth or depth= shows more")
-    return said or ["All modules differ"]
-
-
-def module_columns(comparison: Comparison, rows: Sequence[ModuleChange]) -> list[Column]:
-    """Return differences of each module and, if times are known, its latency before and after."""
-    totals = comparison.totals
-    status = [*(row.status for row in rows), ""]
-    names = [*(row.module or _ITSELF for row in rows), "total"]
-    columns = [
-        Column("module", "", names, numeric=False, flexible=True),
-        Column("status", "", status, numeric=False),
-    ]
-    for figure in figures.of_scope(figures.MODULE):
-        changes = [*(row.figures[figure.key] for row in rows), totals[figure.key]]
-        columns += _times(changes) if figure.key == "latency_s" else _differences(figure, changes, len(columns))
+def _figure_columns(rows: Sequence[ComparedModel]) -> list[Column]:
+    """Return the columns of figures, each cell with its own prefix: models may differ by orders of magnitude."""
+    columns = []
+    for key, spare, _ in shown_figures(rows):
+        figure = figures.FIGURES[key]
+        unit = figure.shown_unit if figure.unit in _PLAIN else ""
+        columns.append(Column(figure.short, unit, [_cell(row, key) for row in rows], spare=spare))
+        if key == "latency_s":
+            columns.append(Column("band", "", [_band(row) for row in rows], spare=1))
     return columns
 
 
-def _differences(figure: Figure, changes: Sequence[Change], spare: int) -> list[Column]:
-    """Return one column of signed differences; none if nothing is known to differ."""
-    sizes = [abs(change.difference) for change in changes if change.difference is not None]
-    if figure.per:
-        if not sizes:
-            return []
-        cells = [_signed(change.difference, lambda value: significant(figure.items * value)) for change in changes]
-        return [Column(figure.short, figure.shown_unit, cells, spare=spare)]
-    if not any(sizes):
-        return []
-    scale = scale_for(max(sizes), figure.unit, decimals=2)
-    cells = [_signed(change.difference, scale.show) for change in changes]
-    return [Column(figure.short, scale.unit, cells, spare=spare)]
-
-
-def _times(changes: Sequence[Change]) -> list[Column]:
-    known = [value for change in changes for value in (change.before, change.after) if value is not None]
-    if not known:
-        return []
-    scale = scale_for(max(known), "s", decimals=2)
-    return [
-        Column(
-            "before", scale.unit, ["?" if change.before is None else scale.show(change.before) for change in changes]
-        ),
-        Column("after", scale.unit, ["?" if change.after is None else scale.show(change.after) for change in changes]),
-        Column("latency", scale.unit, [_signed(change.difference, scale.show) for change in changes]),
-        Column("ratio", "", [_ratio(change) for change in changes]),
-    ]
-
-
-def _signed(value: float | None, show: Any) -> str:
+def _cell(row: ComparedModel, key: str) -> str:
+    """Return a figure with its prefix; units that a title states are left out."""
+    figure = figures.FIGURES[key]
+    value = row.figures[key]
     if value is None:
-        return "?"
-    if value == 0:
-        return "0"
-    shown = str(show(abs(value)))
-    if shown.startswith("<"):  # rounds to 0
-        return shown if value > 0 else f">-{shown[1:]}"
-    return ("-" if value < 0 else "+") + shown
-
-
-def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> str:
-    """Return the comparison as GitHub Markdown; the last rows are dropped if a comment would be too long."""
-    head = [_headline(comparison)]
-    if comparison.failed:
-        number = len(comparison.failed)
-        head += ["", f"❌ **{number} {'limit is' if number == 1 else 'limits are'} broken:**", ""]
-        head += limited([f"- ❌ {one_line(str(broken))}" for broken in comparison.failed])
-    head += ["", *markdown_table(total_columns(comparison)), ""]
-    head += [f"- {name}: {escaped(shortened(value, 4 * LONGEST_LINE))}" for name, value in _sides(comparison)]
-    head += limited([f"- ⚠️ Warning: {one_line(text)}" for text in comparison.warnings])
-    shown = outlined(comparison, depth)
-    foot = ["", ". ".join(notes(comparison, shown)) + "."]
-    room = MOST_BYTES - bytes_of([*head, *foot])
-    return "\n".join([*head, *_table(comparison, shown.rows, room), *foot]) + "\n"
-
-
-def _sides(comparison: Comparison) -> list[tuple[str, str]]:
-    return comparison_heading(comparison, between=" … ")
-
-
-def _headline(comparison: Comparison) -> str:
-    """Return the main figures and the compared models."""
-    totals = comparison.totals
-    timed = any(value is not None for value in (totals["latency_s"].before, totals["latency_s"].after))
-    known = [
-        name
-        for name in (_TIMED if timed else _COUNTED)
-        if totals[name].before is not None or totals[name].after is not None
-    ]
-    if not comparison.changed:
-        said = "no difference"
-    else:
-        said = ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
-    terms = _terms(comparison)
-    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
-    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
-
-
-def _in_words(figure: Figure, change: Change) -> str:
-    title, unit, of = _title(figure), figure.unit, figure.items
-    if change.before is None or change.after is None:
-        return f"{title} not known {'before' if change.before is None else 'after'}"
-    if not change.changed:
-        return f"{title} same"
-    before, after = of * change.before, of * change.after
-    if unit == "USD":
-        values = f"{significant(before)} → {significant(after)} {unit}"
-    else:
-        scale = scale_for(max(before, after), unit, decimals=2)
-        values = f"{scale.show(before)} → {scale.show(after)} {scale.unit}".rstrip()
-    return f"{title} {_percent(change)}({escaped(values)})"
-
-
-def _percent(change: Change) -> str:
-    if change.ratio is None:
         return ""
-    share = 100 * (change.ratio - 1)
-    size = "\\<0.1" if abs(share) < _SMALLEST else f"{abs(share):.1f}"
-    return f"{'-' if share < 0 else '+'}{size} % "
+    text = amount(_scaled(value, figure.items), figure.unit)
+    return text.removesuffix(figure.unit).strip() if figure.unit in _PLAIN else text
 
 
-def _terms(comparison: Comparison) -> str:
-    before, after = comparison.before, comparison.after
-    pairs = [(getattr(before, name), getattr(after, name)) for name in _TERMS]
-    parts = [_both(one, other) for one, other in pairs if {one, other} not in ({None}, {TORCH})]
-    for name in dict.fromkeys((*before.sizes, *after.sizes)):
-        parts.append(f"{name} {_both(before.sizes.get(name), after.sizes.get(name))}")
-    return ", ".join(parts)
+def _scaled(value: Any, items: int) -> Any:
+    return value * items if isinstance(value, (int, float)) else value
 
 
-def _both(one: object, other: object) -> str:
-    if one == other:
-        return str(one)
-    return " → ".join("not given" if value is None else str(value) for value in (one, other))
+def _band(row: ComparedModel) -> str:
+    low, high = row.figures["latency_low_s"], row.figures["latency_high_s"]
+    if low is None or high is None:
+        return ""
+    (one, unit), (other, same) = (amount(value, "s").split(" ") for value in (low, high))
+    return f"{one} to {other} {same}" if unit == same else f"{one} {unit} to {other} {same}"
 
 
-def _table(comparison: Comparison, rows: Sequence[ModuleChange], room: int) -> list[str]:
-    """Return as many rows of modules as fit, collapsed if there are many."""
-    if not rows:
-        return []
-    columns = module_columns(comparison, rows)
-    names = [shortened(name, _LONGEST_NAME) for name in columns[0].cells]
-    title, rule, *lines, total = markdown_table([type(columns[0])("module", "", names, numeric=False), *columns[1:]])
-    return fitting_table([title, rule], lines, [total], room, what="modules differ")
+def _bounds(rows: Sequence[ComparedModel]) -> Column:
+    texts = [f"{row.bound} {100 * row.bound_shares[row.bound]:.0f} %" if row.bound else "" for row in rows]
+    return Column("bound", "", texts, numeric=False, spare=3)
+
+
+def _ratio_columns(comparison: Comparison, rows: Sequence[ComparedModel]) -> list[Column]:
+    return [
+        Column(figures.FIGURES[key].short, "", [ratio_text(comparison.ratio(row, key)) for row in rows], spare=spare)
+        for key, spare, has_ratio in shown_figures(rows)
+        if has_ratio
+    ]
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Return a ratio such as `1.25x`; empty if it is unknown."""
+    if ratio is None:
+        return ""
+    return f"{ratio:.3g}x" if ratio < 100 else f"{ratio:,.0f}x"  # noqa: PLR2004 - three digits
+
+
+def figure_text(row: ComparedModel, key: str) -> str:
+    """Return a figure with its unit, for a cell of its own."""
+    value = row.figures[key]
+    if value is None:
+        return ""
+    figure = figures.FIGURES[key]
+    shown = amount(_scaled(value, figure.items), figure.unit)
+    return f"{shown} per million" if figure.per and figure.items > 1 else shown

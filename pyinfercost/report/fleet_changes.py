@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..results.comparison import UNCHANGED
 from ..results.fleet_changes import FLEET_FIGURES
+from ..results.profile_changes import UNCHANGED
 from ..results.units import quantity, significant
 from .comments import MOST_BYTES, bytes_of, fitting_table, limited, one_line, shortened
 from .delimited import escaped, markdown_table
@@ -16,8 +16,8 @@ from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..results.comparison import Change
     from ..results.fleet_changes import FleetChange, FleetChanges, FleetSide
+    from ..results.profile_changes import Change
     from .layout import Layout, Part
 
 SCHEMA_VERSION = 1

@@ -1,10 +1,10 @@
-"""Comparisons of two profiles: figures before and after, by module and in total."""
+"""Result type: models and deployments side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isclose
+from typing import TYPE_CHECKING
 
 from ..errors import UnknownNameError
 from ..report.render import render
@@ -12,179 +12,129 @@ from . import figures
 from .figures import WithFigures
 from .result import Result
 
-FIGURES = figures.keys(figures.MODULE)
-"""Figures of a module, in report order."""
+if TYPE_CHECKING:
+    from .._core import Quantity
+    from .profile import Profile
 
-TOTALS = figures.keys(figures.CHANGE)
-"""Figures of a whole model, in report order."""
+_BESIDE = ("latency_low_s", "latency_high_s", "tokens_per_s", "max_sequences", "fits_in_memory")
 
-UNCHANGED = "same"
-
-_ROUNDING = 1e-9
-"""Relative difference up to which figures are equal: sums of equal numbers may differ in their last digits."""
+FIGURES = (*figures.keys(figures.CHANGE), *(name for name in _BESIDE if name not in figures.keys(figures.CHANGE)))
+"""Figures of a row."""
 
 
 @dataclass(frozen=True)
-class Change:
-    """One figure before and after; None on a side where it is unknown."""
-
-    before: float | None
-    after: float | None
-
-    @property
-    def difference(self) -> float | None:
-        """After minus before; None if one of them is unknown."""
-        return None if self.before is None or self.after is None else self.after - self.before
-
-    @property
-    def ratio(self) -> float | None:
-        """After divided by before; None if one of them is unknown or the figure was 0 before."""
-        return None if self.before is None or self.after is None or self.before == 0 else self.after / self.before
-
-    @property
-    def changed(self) -> bool:
-        """Whether the two differ by more than rounding, or only one of them is known."""
-        if self.before is None or self.after is None:
-            return self.before is not self.after
-        return not isclose(self.before, self.after, rel_tol=_ROUNDING)
-
-
-@dataclass(frozen=True)
-class ModuleChange(WithFigures):
-    """One module without its submodules, so that modules add up to the total.
+class ComparedModel(WithFigures):
+    """One model in one deployment at one point. Figures are also attributes: `row.latency_s`.
 
     Attributes:
-        module: Path of the module; empty for the model itself.
-        status: `"added"`, `"removed"`, `"changed"`, or `"same"` if no figure differs.
-        figures: Change of each figure in `FIGURES`, also available as attributes. `cost_usd` is the model's cost times
-            the module's share of the latency.
-        same_work: Whether both sides run the same operators in this module, with the same counts, in the same
-            deployment. The remaining difference is its share of the model's start, of cache residency, or of fusion
-            with other modules.
-    """
-
-    module: str
-    status: str
-    figures: Mapping[str, Change]
-    same_work: bool = False
-
-
-@dataclass(frozen=True)
-class Side:
-    """Model and deployment of one of the two profiles.
-
-    `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
-    state it. `layout` is the text of the layout, empty if each device has the whole model. `price` is a description of
-    the price of an hour; `utilization` the fraction of the paid time in use.
+        model: Name of the model, with its phase if both phases of a language model are compared.
+        hardware: Id of the machine; None for a model that is only counted, like the next five.
+        devices: Number of machines.
+        precision: Dtype of the run.
+        engine: What runs it.
+        execution: How it runs.
+        layout: How it lies on the devices, as text; empty for copies.
+        price: The price in words; None without one.
+        sizes: Values of the named sizes.
+        bound: Term that binds most of the latency; None without a machine.
+        bound_shares: Term -> share of the latency that it binds.
+        figures: Figures by key, those of `FIGURES`; None where unknown.
+        unmodelled: Operators that no figure includes -> their number.
+        error: Why it failed; empty for a row with figures.
+        cause: The exception; None for a row with figures.
+        profile: The profile; None if it failed.
     """
 
     model: str
     hardware: str | None
-    precision: str | None
-    engine: str
+    devices: int
+    precision: str
+    engine: str | None
     execution: str | None
+    layout: str
+    price: str | None
     sizes: Mapping[str, int]
-    threads: int | None = None
-    instances: int = 1
-    sustained: bool | None = None
-    devices: int = 1
-    layout: str = ""
-    price: str | None = None
-    utilization: float | None = None
-    serving: str = ""
-    unmodelled: Mapping[str, int] = field(default_factory=dict)
+    bound: str | None
+    bound_shares: Mapping[str, float]
+    figures: Mapping[str, Quantity | float | None]
+    unmodelled: Mapping[str, int]
+    error: str = ""
+    cause: Exception | None = field(default=None, repr=False, compare=False)
+    profile: Profile | None = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True)
-class BrokenLimit:
-    """An exceeded limit.
-
-    Attributes:
-        limit: The limit as given.
-        figure: Key of the figure.
-        before: Its value before; None if unknown.
-        after: Its value after; None if unknown.
-        reason: Description of the change and the limit.
-    """
-
-    limit: str
-    figure: str
-    before: float | None
-    after: float | None
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.limit}: {self.reason}"
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Result):
-    """Differences between two profiles.
-
-    `print(comparison)` shows the totals and the modules that changed. Every figure is a `Change`.
+    """Models and deployments side by side. `print(comparison)` shows a row for each, and its ratios to the first one.
 
     Attributes:
-        before: Model and deployment of the first profile.
-        after: Model and deployment of the second profile.
-        warnings: Differences other than the model, operators that no figure includes, and why fused kernels are slower.
-        totals: Key -> change of the figure of the whole model.
-        modules: Modules of both profiles, in graph order.
-        added: Paths of new modules: `layer3.6` if everything below it is new, instead of each submodule.
-        removed: Paths of removed modules, likewise.
-        failed: Exceeded limits, of those passed to `compare`.
+        rows: The compared models: all deployments of the first model, then those of the next one.
     """
 
-    before: Side
-    after: Side
-    warnings: tuple[str, ...]
-    totals: Mapping[str, Change] = field(repr=False)
-    modules: tuple[ModuleChange, ...] = field(repr=False)
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    failed: tuple[BrokenLimit, ...] = ()
-
-    def __getitem__(self, module: str) -> ModuleChange:
-        """Return a module by its path.
-
-        Raises:
-            UnknownNameError: Neither side has the module.
-        """
-        for row in self.modules:
-            if row.module == module:
-                return row
-        raise UnknownNameError(
-            f"no module {module!r} on either side; expected one of {[row.module for row in self.modules][:5]} ..."
-        )
+    rows: tuple[ComparedModel, ...]
 
     @property
-    def changed(self) -> bool:
-        """Whether any total or any module differs."""
-        return any(total.changed for total in self.totals.values()) or any(
-            row.status != UNCHANGED for row in self.modules
-        )
+    def failed(self) -> tuple[ComparedModel, ...]:
+        """The rows without figures; `error` has the reason."""
+        return tuple(row for row in self.rows if row.error)
 
-    def to_text(self, *, depth: int | None = None, width: int = 100) -> str:
-        """Return the table as plain text.
+    @property
+    def first(self) -> ComparedModel | None:
+        """The row that ratios refer to: the first one that did not fail; None if all did."""
+        return next((row for row in self.rows if not row.error), None)
 
-        Args:
-            depth: Modules below this depth are summed up; None shows added or removed subtrees as one row, and other
-                modules that differ down to a depth at which the table is still short.
-            width: Width of a line in characters.
-
-        Returns:
-            The text.
-        """
-        text: str = render(self, "text", depth=depth, width=width)
-        return text
-
-    def to_markdown(self, *, depth: int | None = None) -> str:
-        """Return the changes as Markdown for a pull request: one line, the totals, and the modules that differ.
+    def ratio(self, row: ComparedModel, figure: str) -> float | None:
+        """Return a figure of a row divided by that of the first one.
 
         Args:
-            depth: As in `to_text`.
+            row: A row of this comparison.
+            figure: Key of the figure.
 
         Returns:
-            The Markdown text.
+            The ratio; None if one of the two is unknown, depends on sizes without a value, or the first one is 0.
+
+        Raises:
+            UnknownNameError: There is no such figure.
         """
-        text: str = render(self, "markdown", depth=depth)
-        return text
+        if figure not in FIGURES:
+            raise UnknownNameError(f"no figure {figure!r}; expected one of {', '.join(FIGURES)}")
+        if self.first is None or row.error:
+            return None
+        one, other = self.first.figures[figure], row.figures[figure]
+        if not isinstance(one, (int, float)) or not isinstance(other, (int, float)) or one == 0:
+            return None
+        return other / one
+
+    def to_html(self, *, command: str = "") -> str:
+        """Return one HTML page: figures with ratios, latencies as bars, and the modules of each model.
+
+        Args:
+            command: Command that made the comparison, which the page states.
+
+        Returns:
+            The HTML text; it needs no network and no other file.
+        """
+        page: str = render(self, "html", command=command)
+        return page
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[ComparedModel]:
+        return iter(self.rows)
+
+    def __getitem__(self, model: str) -> ComparedModel:
+        """Return the first row of a model.
+
+        Raises:
+            UnknownNameError: There is no such model.
+        """
+        for row in self.rows:
+            if row.model == model:
+                return row
+        names = ", ".join(dict.fromkeys(row.model for row in self.rows))
+        raise UnknownNameError(f"no model {model!r} in this comparison; expected one of {names}")
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} failed" if self.failed else ""
+        return f"<Comparison of {len(self.rows)} rows{failed}>"

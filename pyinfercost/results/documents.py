@@ -28,7 +28,7 @@ _GRAPH_PARTS = frozenset({"tensors", "nodes", "inputs", "outputs"})
 _SCRIPT_TYPE = "application/json"
 
 
-class ComparisonError(InputError):
+class DocumentError(InputError):
     """A document is not a profile; the message states the fault and what is expected."""
 
 
@@ -43,7 +43,7 @@ def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
         The JSON object.
 
     Raises:
-        ComparisonError: The file does not hold a profile, or one of an unknown version.
+        DocumentError: The file does not hold a profile, or one of an unknown version.
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
@@ -60,22 +60,22 @@ def document_from(path: str | PathLike[str]) -> Any:
         The JSON value.
 
     Raises:
-        ComparisonError: The file does not hold JSON.
+        DocumentError: The file does not hold JSON.
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
     name = fspath(path)
-    content = read_text(name, ComparisonError, encoding="utf-8-sig")
+    content = read_text(name, DocumentError, encoding="utf-8-sig")
     in_page = content.lstrip().startswith("<")
     if in_page:
         content = _script_of(content, name)
     try:
-        document = parse_json(content, name, ComparisonError)
-    except ComparisonError as error:
-        raise ComparisonError(f"{error}; {HOW_TO}") from error
+        document = parse_json(content, name, DocumentError)
+    except DocumentError as error:
+        raise DocumentError(f"{error}; {HOW_TO}") from error
     layers = document.get("layers") if in_page and isinstance(document, Mapping) else None
     if isinstance(layers, Mapping):
-        return {**document, "layers": unfolded_layers(layers, name, ComparisonError)}
+        return {**document, "layers": unfolded_layers(layers, name, DocumentError)}
     return document
 
 
@@ -90,10 +90,10 @@ def checked_profile(document: Any, which: str) -> dict[str, Any]:
         The document.
 
     Raises:
-        ComparisonError: It is not a profile, or one of an unknown version.
+        DocumentError: It is not a profile, or one of an unknown version.
     """
     if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
-        raise ComparisonError(f"{which} is not a profile; {HOW_TO}")
+        raise DocumentError(f"{which} is not a profile; {HOW_TO}")
     _check_version(document, which, "profile")
     return dict(document)
 
@@ -103,7 +103,7 @@ def _check_version(document: Mapping[str, Any], which: str, verb: str) -> None:
     if version not in _VERSIONS or isinstance(version, bool):
         newer = isinstance(version, int) and version > _VERSIONS[-1]
         hint = f"; a newer pyinfercost wrote it: upgrade this one, or {verb} again with it" if newer else ""
-        raise ComparisonError(f"{which} has schema_version {shown(version)}; expected {_VERSIONS[-1]}{hint}")
+        raise DocumentError(f"{which} has schema_version {shown(version)}; expected {_VERSIONS[-1]}{hint}")
 
 
 def is_fleets(document: Any) -> bool:
@@ -122,11 +122,11 @@ def checked_fleets(document: Any, which: str) -> tuple[str, dict[str, Any]]:
         The kind, which is its key, and the document.
 
     Raises:
-        ComparisonError: It is none of these, or of an unknown version.
+        DocumentError: It is none of these, or of an unknown version.
     """
     kind = _kind_of_fleets(document)
     if kind is None:
-        raise ComparisonError(
+        raise DocumentError(
             f"{which} is no fleet, comparison of fleets or plan; expected what `pyinfercost fleet ... --format json` "
             "writes"
         )
@@ -155,7 +155,7 @@ def _script_of(text: str, name: str) -> str:
     reader.close()
     if len(reader.found) != 1:
         got = f"{len(reader.found)} of them" if reader.found else "none"
-        raise ComparisonError(
+        raise DocumentError(
             f'{name} is HTML and should have one <script type="{_SCRIPT_TYPE}" id="{SCRIPT_ID}"> with the JSON of a '
             f"profile; it has {got}; pass a report written by pyinfercost, or a profile's JSON"
         )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import UnknownNameError
 from ..report.render import render
-from .comparison import UNCHANGED, BrokenLimit, Change
 from .fleet_result import FLEET_LATENCIES
+from .profile_changes import UNCHANGED, BrokenLimit, Change
 from .result import Result
 
 FLEET_FIGURES = (

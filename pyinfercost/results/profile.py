@@ -101,7 +101,7 @@ class Profile(Result):
     def to_html(self, *, vary: Mapping[str, Any] | None = None, hint: str = "", command: str = "") -> str:
         """Return a report as one HTML page: figures, roofline, module tree, memory, and switches to other points.
 
-        It needs no network and no other file, and includes the profile's JSON, which `compare` and `pyinfercost diff`
+        It needs no network and no other file, and includes the profile's JSON, which `diff` and `pyinfercost diff`
         can read.
 
         Args:

@@ -105,7 +105,7 @@ def keys_of(value: object, path: str = "") -> Iterator[str]:
 
 def fleet_documents() -> dict[str, Any]:
     """Documents of fleets as the page has them: keys that depend on the run are NAME, those of a kind have one name."""
-    fleet = ic.compare_fleets(comparison(), comparison(2.5), limits=["usd_per_month:any"]).to_dict()["fleet_changes"]
+    fleet = ic.diff_fleets(comparison(), comparison(2.5), limits=["usd_per_month:any"]).to_dict()["fleet_changes"]
     for row in (fleet["best"], *fleet["fleets"]):
         change = row["usd_per_month"]
         for name in FLEET_FIGURES:

@@ -191,7 +191,7 @@ def test_a_page_says_when_and_how_it_was_made(profile: ic.Profile, page_text: st
 def test_what_a_notebook_shows_is_small_and_escaped(profile: ic.Profile) -> None:
     evil = evil_profile()
     sweep = ic.sweep(profile.graph, hardware=["t4", "l4"], batch=range(1, 40))
-    compared = ic.compare(evil, profile)
+    compared = ic.diff(evil, profile)
     for shown in (profile._repr_html_(), evil._repr_html_(), sweep._repr_html_(), compared._repr_html_()):
         assert len(shown) < 12_000
         assert "<script" not in shown
@@ -208,9 +208,9 @@ def test_a_report_is_read_back(profile: ic.Profile, page_text: str, tmp_path: Pa
     report, plain = tmp_path / "report.html", tmp_path / "profile.json"
     report.write_text(page_text, encoding="utf-8")
     plain.write_text(profile.to_json(), encoding="utf-8")
-    assert not ic.compare(report, plain).changed
+    assert not ic.diff(report, plain).changed
     evil = tmp_path / "evil.html"
     evil.write_text(evil_profile().to_html(), encoding="utf-8")
-    assert not ic.compare(evil, evil_profile()).changed
-    assert ic.compare(report, evil).changed
+    assert not ic.diff(evil, evil_profile()).changed
+    assert ic.diff(report, evil).changed
     assert CliRunner().invoke(main, ["diff", str(report), str(plain), "--fail-if", "latency_s:any"]).exit_code == 0

@@ -62,7 +62,7 @@ def results(name: str) -> list[Any]:
     graph = hostile(name)
     profile = ic.profile(graph, hardware="l4", batch=4)
     other = ic.profile(blocks(), hardware="t4", batch=4)
-    return [profile, profile.estimate, profile.counts, ic.compare(profile, other), ic.compare(other, profile)]
+    return [profile, profile.estimate, profile.counts, ic.diff(profile, other), ic.diff(other, profile)]
 
 
 @each_name
@@ -177,5 +177,5 @@ def test_paths_of_many_names_are_shown() -> None:
     assert DEEPEST <= int(whole[1]) <= DEEPEST + 1
     assert profile.to_html()
     assert profile.to_markdown()
-    assert ic.compare(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
-    assert ic.compare(profile, profile).to_markdown()
+    assert ic.diff(profile, ic.profile(blocks(), hardware="l4", batch=4)).to_text()
+    assert ic.diff(profile, profile).to_markdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...results.units import quantity
+from ...results.units import amount
 from ...sources.sizes import BATCH
 from ..colors import ALARM
 from .curves import MEASURES, Curve, SweepCurves, default_x, sweep_curves, title_of
@@ -72,11 +72,10 @@ def plot_sweep(
     """
     drawn = {"along": along, "knee": knee, "pareto": pareto, "log": log, "caption": caption, **kwargs}
     if ax is None and x is None and y is None and len(sweep) and default_x(sweep, along, pareto) == along:
-        upper, lower = library("matplotlib.pyplot").subplots(
-            2, 1, figsize=(8.0, 7.5), sharex=True, layout="constrained"
-        )[1]
+        plots = library("matplotlib.pyplot").subplots(2, 1, figsize=(8.0, 7.5), sharex=True, layout="constrained")[1]
+        upper: Axes = plots[0]
         plot_sweep(sweep, upper, legend=legend, title=title, **drawn)
-        plot_sweep(sweep, lower, y="latency_s", legend=False, title=False, **{**drawn, "caption": False})
+        plot_sweep(sweep, plots[1], y="latency_s", legend=False, title=False, **{**drawn, "caption": False})
         upper.set_xlabel("")
         return upper
     shown = sweep_curves(sweep, x=x, y=y or "throughput_per_s", along=along, knee=knee, pareto=pareto)
@@ -184,7 +183,7 @@ def _draw_limits(ax: Axes, shown: SweepCurves) -> None:
     for numbers, column, draw in ((shown.limits_x, shown.x, ax.axvline), (shown.limits_y, shown.y, ax.axhline)):
         for number in numbers:
             unit = MEASURES.get(column, ("", ""))[1]
-            draw(number, label=f"limit: {title_of(column)} {quantity(number, unit)}".rstrip(), **style)
+            draw(number, label=f"limit: {title_of(column)} {amount(number, unit)}".rstrip(), **style)
 
 
 def _draw_front(ax: Axes, shown: SweepCurves, color: Any) -> None:

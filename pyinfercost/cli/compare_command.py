@@ -1,0 +1,105 @@
+"""`pyinfercost compare`: several models and deployments side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..sources.registry import is_graph
+from .arguments import axis_values, known_names, named_settings
+from .deployment_options import deployment_options, usage_errors
+from .machines import ALL, layouts_of, listed_deployments
+from .options import WhatIf, format_option, whatif_options
+from .output import check_writable, command_line, messages_for_people, progress, say, write, write_result
+from .profiling import phase_options
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
+
+_EPILOG = (
+    "MODEL is a spec or a file, as of `profile`. Machines, precisions, engines, executions, prices and sizes may have "
+    "several values; every combination is a row. Ratios are to the first row. Exit codes: 0 success, 1 a model failed "
+    "(the others are shown), 2 usage error, 130 interrupted."
+)
+_OPTIONS = ("on", "hardware", "precision", "engine", "serving", "execution", "layout", "threads", "sustained", "price")
+_OF_MACHINES = ("engine", "serving", "execution", "layout", "tensor", "threads", "sustained", "price")
+_DATA = ("json", "csv")
+
+
+@click.command("compare", epilog=_EPILOG)
+@deployment_options(
+    several=True,
+    hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic. Without it, models are counted.",
+    only=_OPTIONS,
+)
+@click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS, such as 1,8,64.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Values of a named size; repeatable.")
+@phase_options
+@whatif_options
+@click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML page.")
+@format_option("table", "json", "csv", "md")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+def compare(
+    *,
+    models: tuple[str, ...],
+    batch: str | None,
+    settings: tuple[str, ...],
+    html: str | None,
+    form: str,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Show models and deployments side by side: FLOPs, memory, latency, energy, cost, and ratios to the first one."""
+    with messages_for_people():
+        from ..predict.compare import compare_on
+
+        for file in filter(None, (html, output)):
+            check_writable(file)
+        given = [f"{name}={options[name]}" for name in ("prompt", "context") if options[name] is not None]
+        named = named_settings((*settings, *given), batch)
+        axes = {name: axis_values(name, value) for name, value in named.items()}
+        on = _deployments(options)
+        what_if = WhatIf.from_options(options)
+        shown = [name for name in dict.fromkeys(models) if not is_graph(name)]
+        with progress(" and ".join(shown) or models[0], quiet=form in _DATA):
+            result = compare_on({name: name for name in models}, on, axes, changed=what_if.changed)
+        if html is not None:
+            write(result.to_html(command=command_line()), html)
+            say(f"Report written to {html}")
+        write_result(result, form, output)
+        failed = list(dict.fromkeys(row.model for row in result.failed))
+        if failed:
+            for row in result.failed if form in _DATA or output is not None else ():
+                say(f"FAILED {row.model}: {row.error}")
+            say(f"{len(result.failed)} of {len(result.rows)} rows failed: {', '.join(failed)}")
+            raise click.exceptions.Exit(1)
+
+
+def _deployments(options: Mapping[str, Any]) -> Sequence[Deployment] | None:
+    """Return the deployments of the options; without a machine, one for each precision to count in.
+
+    Raises:
+        click.UsageError: A value is unknown, or an option needs a machine.
+    """
+    from .. import _core
+    from ..deployment import Deployment
+
+    layouts = layouts_of(options)
+    if layouts == ALL:
+        raise click.UsageError("--layout all is for sweep; give the layouts to compare, such as --layout tensor=4")
+    if options["hardware"] is None and options["on"] is None:
+        for name in _OF_MACHINES:
+            if options[name]:
+                raise click.UsageError(f"--{name} needs --hardware; give a machine, such as --hardware l4")
+        if options["precision"] is None:
+            return None
+        names = known_names("precision", options["precision"], _core.precisions())
+        return [Deployment(precision=name) for name in names]
+    on = listed_deployments(options)
+    if layouts is None:
+        return on
+    with usage_errors():
+        return [each.replace(layout=layout) for each in on for layout in layouts]
