@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph
     from ..deployment import HardwareLike, LayoutLike, PriceLike
+    from ..results.costs import Price
     from ..results.estimate import Estimate
 
 Compared: TypeAlias = "str | PathLike[str] | Graph | Profile | LanguageProfile"
@@ -270,7 +271,7 @@ def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[Compare
         engine=None if estimate is None else estimate.engine,
         execution=None if estimate is None else estimate.execution,
         layout=str(estimate.layout) if estimate is not None and estimate.layout.ranks > 1 else "",
-        price=None if estimate is None or estimate.cost is None else estimate.cost.price.text,
+        price=None if estimate is None or estimate.cost is None else _price(estimate.cost.price),
         sizes=dict(found.sizes),
         bound=max(shares, key=shares.__getitem__) if any(shares.values()) else None,
         bound_shares=shares,
@@ -278,6 +279,11 @@ def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[Compare
         unmodelled=dict(found.counts.unmodelled),
         profile=found,
     )
+
+
+def _price(price: Price) -> str:
+    """Return the price of an hour, and where it is from unless it was given as a number."""
+    return f"{price.usd_per_h:g} USD/h" + ("" if price.text == "given" else f", {price.text}")
 
 
 def _figure(found: Profile, estimate: Estimate | None, key: str) -> Any:

@@ -188,7 +188,7 @@ def _told(name: str, value: str) -> str:
 def name_columns(comparison: Comparison, rows: Sequence[ComparedModel]) -> list[Column]:
     """Return the columns that tell rows apart."""
     terms = [_terms_of(row) for row in rows]
-    named = [Column("model", "", [row.model for row in rows], numeric=False, flexible=True)]
+    named = [Column("model", "", [row.model for row in rows], numeric=False, flexible=True, keep_end=True)]
     return named + [
         Column(name, "", [each.get(name, "") for each in terms], numeric=all(_is_count(e.get(name, "")) for e in terms))
         for name in _differing(comparison)

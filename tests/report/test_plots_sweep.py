@@ -47,7 +47,7 @@ def texts_of(ax: Any) -> str:
 
 
 def test_curves_are_the_points_and_knees_are_those_of_the_sweep(sweep: ic.Sweep) -> None:
-    ax = sweep.plot()
+    ax = sweep.plot(x="latency_s")
     names = [f"{machine}, {precision}" for machine in PRICES for precision in ("fp32", "fp16")]
     lines = {line.get_label(): line for line in ax.lines if line.get_label() in names}
     assert list(lines) == names
@@ -67,7 +67,8 @@ def test_the_front_is_that_of_the_sweep(sweep: ic.Sweep) -> None:
     ax = sweep.plot(pareto=("latency_s", "cost_usd"))
     (line,) = [line for line in ax.lines if line.get_label() == "Pareto front of latency, cost"]
     assert len(line.get_xdata()) == len(front)
-    both = sweep_curves(sweep, y="cost_usd", pareto=True)
+    both = sweep_curves(sweep, y="cost_usd", pareto=True)  # against the latency, as a front of it is asked for
+    assert both.x == "latency_s"
     assert both.objectives == ("latency_s", "cost_usd")
 
 
@@ -82,7 +83,7 @@ def test_of_many_points_a_few_thousand_are_drawn() -> None:
     assert knees <= {int(row) for curve in shown.curves for row in curve.rows}
     assert {int(curve.along[0]) for curve in shown.curves} == {1}
     assert {int(curve.along[-1]) for curve in shown.curves} == {4096}
-    assert f"{shown.drawn:,} of {len(many):,} points" in texts_of(many.plot())
+    assert f"{shown.drawn:,} of {len(many):,} points" in " ".join(texts_of(many.plot()).split())
 
 
 def test_too_many_curves_are_clouds_of_what_tells_them_apart() -> None:
@@ -126,3 +127,48 @@ def test_sweeps_that_do_not_have_it(sweep: ic.Sweep) -> None:
     with pytest.raises(ValueError, match=r"no axis 'batch' .*along=None"):
         fixed.plot()
     assert len(fixed.plot(along=None).lines) == 2
+
+
+def test_throughput_and_latency_are_drawn_against_the_batch(sweep: ic.Sweep) -> None:
+    """Against the latency, small batches are a vertical line at the launch floor."""
+    upper = sweep.plot()
+    upper_axes, lower = upper.figure.axes
+    assert upper_axes is upper
+    some = sweep.where("hardware == 'l4' and precision == 'fp16'")
+    for ax, column in ((upper, "throughput_per_s"), (lower, "latency_s")):
+        (line,) = [line for line in ax.lines if line.get_label() == "l4, fp16"]
+        assert np.array_equal(line.get_xdata(), some["batch"])
+        assert np.array_equal(line.get_ydata(), some[column])
+    assert lower.get_xlabel() == "batch size"
+    assert upper.get_title(loc="left").startswith("Throughput by batch size: transformer")
+    assert "rings: the knee of a curve with its batch size" in texts_of(upper)
+    numbers = {text.get_text() for text in upper.texts if text.get_text().isdigit()}
+    assert numbers == {str(batch) for batch in sweep.knee()["batch"]}  # the ends are on the axis
+    alone = sweep.plot(y="energy_j")
+    assert len(alone.figure.axes) == 1
+    assert alone.get_xlabel() == "batch size"
+    one = plt.subplots()[1]
+    assert sweep.plot(one) is one
+    assert len(one.figure.axes) == 1
+    assert sweep_curves(sweep.where("batch == 8")).x == "latency_s"
+    assert "numbers beside a curve: batch size at its ends and at its knee" in texts_of(sweep.plot(x="latency_s"))
+
+
+def test_limits_of_where_are_lines() -> None:
+    grid = {"hardware": ["l4", "t4"], "batch": range(1, 65)}
+    kept = ic.sweep(transformer(), **grid, where="latency_s <= 0.002 and batch < 2 * 30 and hardware != 'x'")
+    (vertical,) = [line for line in kept.plot(x="latency_s").lines if line.get_linestyle() == "--"]
+    assert list(vertical.get_xdata()) == [0.002, 0.002]
+    assert vertical.get_label() == "limit: latency 2.000 ms"
+    upper, lower = kept.plot().figure.axes
+    assert [list(line.get_xdata()) for line in upper.lines if line.get_linestyle() == "--"] == [[60, 60]]
+    dashed = [line for line in lower.lines if line.get_linestyle() == "--"]
+    assert sorted(str(line.get_label()) for line in dashed) == ["limit: batch size 60", "limit: latency 2.000 ms"]
+    selected = ic.sweep(transformer(), **grid).where("0.0001 < latency_s").where(["latency_s < 0.001", "batch >= 2"])
+    assert sweep_curves(selected, x="latency_s").limits_x == (0.0001, 0.001)
+    assert str(selected.take(np.arange(3)).condition) == "0.0001 < latency_s and latency_s < 0.001 and batch >= 2"
+    assert sweep_curves(ic.sweep(transformer(), **grid)).limits_y == ()
+    rules = [
+        layer for layer in selected.to_vega(x="latency_s")["layer"] if layer["mark"] and "rule" in str(layer["mark"])
+    ]
+    assert [rule["data"]["values"] for rule in rules] == [[{"x": 0.0001}, {"x": 0.001}]]

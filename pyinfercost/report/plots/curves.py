@@ -128,7 +128,8 @@ def default_x(sweep: Sweep, along: str | None, pareto: bool | str | Sequence[str
 
     if along is None or pareto or along not in sweep.data:
         return "latency_s"
-    return along if len(np.unique(sweep[along])) > 1 else "latency_s"
+    values = np.asarray(sweep[along])
+    return along if values.dtype.kind in "iuf" and len(np.unique(values)) > 1 else "latency_s"
 
 
 def sweep_curves(
