@@ -38,7 +38,7 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     source = source_of(spec)
     if source is None or source.opens != "module":
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
+    rest = source.rest_of(spec)
     if not rest:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     with libraries_of(spec):

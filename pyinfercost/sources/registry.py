@@ -31,6 +31,8 @@ class Source:
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
         suffixes: File name suffixes.
+        config: For language models with phases: `module:function` that returns the config of `transformers` for the
+            text after the scheme. `#prefill` or `#decode` may follow the text.
     """
 
     name: str
@@ -39,20 +41,35 @@ class Source:
     opener: str = ""
     scheme: str = ""
     suffixes: tuple[str, ...] = ()
+    config: str = ""
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether its models may read prompts and generate."""
+        return bool(self.config)
+
+    def rest_of(self, spec: str) -> str:
+        """Return the text of a spec after the scheme."""
+        return spec.removeprefix(f"{self.scheme}:") if self.scheme else spec
+
+    def config_of(self, spec: str) -> Any:
+        """Return the config of a spec; for sources with phases."""
+        return _function(self.config)(self.rest_of(spec))
 
     def load(self, rest: str, sizes: Mapping[str, int]) -> LoadedModel:
         """Build the module; for sources that open modules."""
-        loaded: LoadedModel = self._function()(rest, sizes)
+        loaded: LoadedModel = _function(self.opener)(rest, sizes)
         return loaded
 
     def read(self, path: str, dynamic: Any = None) -> Graph:
         """Read the graph; for sources that open graphs. `dynamic` names symbolic sizes, as in `capture`."""
-        graph: Graph = self._function()(path, dynamic=dynamic)
+        graph: Graph = _function(self.opener)(path, dynamic=dynamic)
         return graph
 
-    def _function(self) -> Any:
-        module, _, function = self.opener.partition(":")
-        return getattr(import_module(f".{module}", __package__), function)
+
+def _function(path: str) -> Any:
+    module, _, function = path.partition(":")
+    return getattr(import_module(f".{module}", __package__), function)
 
 
 SOURCES = (
@@ -64,6 +81,7 @@ SOURCES = (
         "module",
         "huggingface.loading:load_spec",
         scheme="hf",
+        config="huggingface.classes:load_config",
     ),
     Source(
         "diffusers",
@@ -71,6 +89,14 @@ SOURCES = (
         "module",
         "diffusion.loading:load_diffusers",
         scheme="diffusers",
+    ),
+    Source(
+        "gguf",
+        "FILE.gguf (#prefill or #decode may follow)",
+        "module",
+        "gguf.loading:load_gguf",
+        suffixes=(".gguf",),
+        config="gguf.loading:load_config",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
@@ -97,7 +123,13 @@ def source_of(spec: str) -> Source | None:
         for source in SOURCES:
             if source.scheme == scheme:
                 return source
-    matches = [(len(end), source) for source in SOURCES for end in source.suffixes if spec.endswith(end)]
+    file = spec.rpartition("#")[0]
+    matches = [
+        (len(end), source)
+        for source in SOURCES
+        for end in source.suffixes
+        if spec.endswith(end) or (source.has_phases and file.endswith(end))
+    ]
     if matches:
         return max(matches, key=lambda match: match[0])[1]
     if colon and rest and all(part.isidentifier() for part in scheme.split(".")):
@@ -114,4 +146,4 @@ def is_graph(spec: str) -> bool:
 def is_library_model(spec: str) -> bool:
     """Return whether a text names a library's model, whose batch is 1 by default."""
     source = source_of(spec)
-    return source is not None and bool(source.scheme)
+    return source is not None and (bool(source.scheme) or source.has_phases)
