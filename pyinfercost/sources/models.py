@@ -36,6 +36,8 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         ImportError: The library of the spec is not installed; the message names the extra to install.
     """
     source = source_of(spec)
+    if source is not None and source.opens == "weights":
+        raise _without_model(spec)
     if source is None or source.opens != "module":
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     rest = source.rest_of(spec)
@@ -43,6 +45,18 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     with libraries_of(spec):
         return source.load(rest, sizes)
+
+
+def _without_model(spec: str) -> SpecError:
+    """Return the error for a file of weights, which does not say what is computed with them."""
+    folder = Path(spec).parent
+    beside = (
+        f"config.json lies beside it: pass the folder, {folder}"
+        if is_file(folder / "config.json")
+        else "pass a folder with it and the config.json of its model, or a function that returns the module, as "
+        "package.module:callable"
+    )
+    return SpecError(f"{spec} has weights alone, and not the model that they belong to; {beside}")
 
 
 @contextmanager

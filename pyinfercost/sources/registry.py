@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .._checks import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +36,7 @@ class Source:
         suffixes: File name suffixes.
         config: For language models with phases: `module:function` that returns the config of `transformers` for the
             text after the scheme. `#prefill` or `#decode` may follow the text.
+        engine: The serving engine that runs such files; empty for those of any engine.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Source:
     scheme: str = ""
     suffixes: tuple[str, ...] = ()
     config: str = ""
+    engine: str = ""
 
     @property
     def has_phases(self) -> bool:
@@ -84,6 +89,13 @@ SOURCES = (
         config="huggingface.classes:load_config",
     ),
     Source(
+        "folder",
+        "FOLDER with config.json and safetensors files (#prefill or #decode may follow)",
+        "module",
+        "huggingface.loading:load_spec",
+        config="huggingface.classes:load_config",
+    ),
+    Source(
         "diffusers",
         "diffusers:CONFIG.json (or a folder)",
         "module",
@@ -97,11 +109,14 @@ SOURCES = (
         "gguf.loading:load_gguf",
         suffixes=(".gguf",),
         config="gguf.loading:load_config",
+        engine="llamacpp",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
+FOLDER = next(source for source in SOURCES if source.name == "folder")
+"""A folder of a checkpoint, by the text alone: no scheme and no suffix."""
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")
 """The user's own function; the text before the colon is a module that is not a scheme."""
 
@@ -110,10 +125,12 @@ MODEL_FORMS = ", ".join(source.form for source in (*SOURCES, CALLABLE) if source
 
 
 def source_of(spec: str) -> Source | None:
-    """Return the source of a spec or a path, or None if there is none. Schemes take precedence over suffixes.
+    """Return the source of a spec or a path, or None if there is none.
+
+    Schemes take precedence over suffixes, and these over folders.
 
     Args:
-        spec: A model spec or a path; the file need not exist.
+        spec: A model spec or a path. A file need not exist; a folder is one that does.
 
     Returns:
         The source, or None.
@@ -132,6 +149,8 @@ def source_of(spec: str) -> Source | None:
     ]
     if matches:
         return max(matches, key=lambda match: match[0])[1]
+    if is_folder(Path(spec)) or (file and is_folder(Path(file))):
+        return FOLDER
     if colon and rest and all(part.isidentifier() for part in scheme.split(".")):
         return CALLABLE
     return None
@@ -147,3 +166,9 @@ def is_library_model(spec: str) -> bool:
     """Return whether a text names a library's model, whose batch is 1 by default."""
     source = source_of(spec)
     return source is not None and (bool(source.scheme) or source.has_phases)
+
+
+def engine_of(spec: object) -> str | None:
+    """Return the engine that runs a model by default, where its files are those of one engine; else None."""
+    source = source_of(spec) if isinstance(spec, str) else None
+    return None if source is None else source.engine or None

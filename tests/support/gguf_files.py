@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf import MODEL_ARCH as ARCH
 
+ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
 SMALL = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 512}
 WIDE = {"intermediate_size": 512, "num_hidden_layers": 2, "max_position_embeddings": 4096}
 PLAIN = {**SMALL, **WIDE, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
@@ -18,6 +21,13 @@ PLAIN = {**SMALL, **WIDE, "pad_token_id": None, "bos_token_id": None, "eos_token
 MODELS: dict[str, tuple[ARCH, str, dict[str, Any]]] = {
     # Name -> architecture, class of the config, its values.
     "llama": (ARCH.LLAMA, "LlamaConfig", PLAIN),
+    "llama-8b": (
+        ARCH.LLAMA,
+        "LlamaConfig",
+        {**PLAIN, "hidden_size": 4096, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+         "vocab_size": 128_256, "intermediate_size": 14_336, "num_hidden_layers": 32,
+         "max_position_embeddings": 8192},
+    ),
     "llama-biased": (ARCH.LLAMA, "LlamaConfig", {**PLAIN, "attention_bias": True}),
     "llama-tied": (ARCH.LLAMA, "LlamaConfig", {**PLAIN, "tie_word_embeddings": True}),
     "mixtral": (ARCH.LLAMA, "MixtralConfig", {**PLAIN, "num_local_experts": 4, "num_experts_per_tok": 2}),
@@ -123,7 +133,7 @@ def write_gguf(
     split: int = 0,
     one_by_one: bool = False,
 ) -> int:
-    """Write a small model with zeros for weights; vectors and routers are F32, as llama.cpp stores them.
+    """Write a model without the data of its weights, a hole in the file; vectors and routers are F32, as llama.cpp stores them.
 
     Args:
         path: The file.
@@ -156,20 +166,26 @@ def write_gguf(
         total += _add(writer, tensor, shape, kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    writer.write_ti_data_to_file()
+    ends = [gguf.GGUFWriter.ggml_pad(file.tell(), ALIGNMENT) + sum(map(_padded, tensors.values()))
+            for file, tensors in zip(writer.fout, writer.tensors, strict=True)]  # fmt: skip
+    names = [Path(file.name) for file in writer.fout]
     writer.close()
+    for file, end in zip(names, ends, strict=True):  # the data is a hole in the file
+        os.truncate(file, end)
     return total
+
+
+def _padded(tensor: Any) -> int:
+    return int(gguf.GGUFWriter.ggml_pad(tensor.nbytes, ALIGNMENT))
 
 
 def _add(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: Type) -> int:
     weights, nbytes = gguf.GGML_QUANT_SIZES[kind]
-    if kind in (Type.F32, Type.F16):
-        data = np.zeros(shape, dtype=np.float32 if kind == Type.F32 else np.float16)
-        writer.add_tensor(name, data)
-        return int(data.nbytes)
-    data = np.zeros((*shape[:-1], shape[-1] // weights * nbytes), dtype=np.uint8)
-    writer.add_tensor(name, data, raw_dtype=kind)
-    return int(data.nbytes)
+    size = prod(shape) // weights * nbytes
+    stored = (*shape[:-1], shape[-1] // weights * nbytes)
+    writer.add_tensor_info(name, stored, np.dtype(np.uint8), size, raw_dtype=kind)
+    return size
 
 
 def _add_settings(writer: gguf.GGUFWriter, config: Any) -> None:
