@@ -38,7 +38,9 @@ def graph_figure(key: str, graph: Graph, precision: str) -> Quantity | None:
     return found
 
 
-def model_figures(graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]) -> dict[str, Quantity | float | None]:
+def model_figures(
+    graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]
+) -> dict[str, Quantity | float | None]:
     """Return all figures of a model that need no machine, by key.
 
     Args:

@@ -24,7 +24,6 @@ PROMPT, CONTEXT = "prompt", "context"
 """Sizes of a language model with both phases: tokens of a prompt, and tokens in the cache before a decode step."""
 
 
-
 class Captured(NamedTuple):
     """A graph with the sizes to analyze it at.
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import gguf
 import numpy as np
-from gguf import GGMLQuantizationType as Type
 from gguf import MODEL_ARCH as ARCH
+from gguf import GGMLQuantizationType as Type
 
 ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
 SMALL = {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64, "vocab_size": 512}
@@ -89,7 +89,7 @@ MODELS: dict[str, tuple[ARCH, str, dict[str, Any]]] = {
     "cohere2": (ARCH.COHERE2, "Cohere2Config", {**PLAIN, "sliding_window": 64}),
 }  # fmt: skip
 
-TwelveTypes = (
+TYPES = (
     Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q2_K, Type.Q3_K, Type.Q4_K, Type.Q5_K, Type.Q6_K,
     Type.IQ4_XS, Type.IQ2_XXS, Type.IQ3_S, Type.IQ1_S, Type.TQ1_0, Type.MXFP4,
 )  # fmt: skip
@@ -133,7 +133,7 @@ def write_gguf(
     split: int = 0,
     one_by_one: bool = False,
 ) -> int:
-    """Write a model without the data of its weights, a hole in the file; vectors and routers are F32, as llama.cpp stores them.
+    """Write a model without the data of its weights, a hole in the file; vectors and routers are F32, as usual.
 
     Args:
         path: The file.
@@ -213,7 +213,8 @@ def _add_settings(writer: gguf.GGUFWriter, config: Any) -> None:
         writer.add_value_length(latent)
         writer.add_key_length_mla(config.qk_nope_head_dim + config.qk_rope_head_dim)
         writer.add_value_length_mla(config.v_head_dim)
-        writer.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID if "v3" in config.model_type else gguf.ExpertGatingFuncType.SOFTMAX)
+        gates = gguf.ExpertGatingFuncType.SIGMOID if "v3" in config.model_type else gguf.ExpertGatingFuncType.SOFTMAX
+        writer.add_expert_gating_func(gates)
     else:
         writer.add_rope_dimension_count(int(config.head_dim * (get("partial_rotary_factor", default=1.0) or 1.0)))
         writer.add_key_length(config.head_dim)
@@ -247,8 +248,9 @@ def tensors_of(config: Any, arch: ARCH) -> dict[str, tuple[int, ...]]:
         shape = tuple(parameter.shape)
         block = f"blk.{name.split('.')[2]}" if ".layers." in name else ""
         if name.endswith(("experts.gate_up_proj", "experts.gate_up_proj_bias")):
-            of, kind = ("bias", (shape[0], shape[1] // 2)) if name.endswith("_bias") else ("weight", _half(shape, config))
-            found[f"{block}.ffn_gate_exps.{of}"] = found[f"{block}.ffn_up_exps.{of}"] = kind
+            of = "bias" if name.endswith("_bias") else "weight"
+            half = (shape[0], shape[1] // 2) if of == "bias" else _half(shape, config)
+            found[f"{block}.ffn_gate_exps.{of}"] = found[f"{block}.ffn_up_exps.{of}"] = half
         elif name.endswith(("experts.down_proj", "experts.down_proj_bias")):
             of = "bias" if name.endswith("_bias") else "weight"
             turned = of == "weight" and shape[-1] == config.hidden_size and config.model_type == "gpt_oss"
@@ -262,10 +264,11 @@ def tensors_of(config: Any, arch: ARCH) -> dict[str, tuple[int, ...]]:
         elif name.endswith("sinks"):
             found[f"{block}.attn_sinks.weight"] = shape
         elif isinstance(parameter, torch.nn.Parameter):
-            for old, published in _PUBLISHED.items():
-                name = name.replace(old, published)
-            known = table.get_name(name, try_suffixes=(".weight", ".bias"))
-            assert known is not None, f"{name} has no name in the table of {arch}"
+            published = name
+            for old, new in _PUBLISHED.items():
+                published = published.replace(old, new)
+            known = table.get_name(published, try_suffixes=(".weight", ".bias"))
+            assert known is not None, f"{published} has no name in the table of {arch}"
             found[known] = shape if not name.endswith("shared_expert_gate.weight") else shape[1:]
     return found
 

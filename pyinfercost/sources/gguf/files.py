@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..._checks import is_file, shown, whole
+from ..._checks import Range, is_file, shown, whole
 from ..loaded_model import SpecError
 from .reading import Header, Setting, Skipped, Tensor, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ..._checks import Range
 
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _COUNT, _NUMBER, _TENSORS = "split.count", "split.no", "split.tensors.count"
@@ -109,8 +107,6 @@ class GgufModel:
         return self.tensors[name].shape
 
     def _whole(self, value: object, key: str, within: Range | None) -> int:
-        from ..._checks import Range
-
         limits = Range(1, 2**31) if within is None else within
         return whole(value, f"{self.architecture}.{key} of {self.spec}", limits, SpecError)
 
@@ -140,7 +136,9 @@ def read_model(path: Path, spec: str) -> GgufModel:
             tensors[tensor.name] = tensor
     stated = first.settings.get(_TENSORS, len(tensors))
     if count > 1 and stated != len(tensors):
-        raise SpecError(f"{spec}: {_TENSORS} is {shown(stated)}, and its files have {len(tensors):,}; download them again")
+        raise SpecError(
+            f"{spec}: {_TENSORS} is {shown(stated)}, and its files have {len(tensors):,}; download them again"
+        )
     return GgufModel(spec, first.settings, tensors)
 
 

@@ -1,7 +1,7 @@
 """The tensors of a GGUF file that a parameter of a model of `transformers` is stored in.
 
-Names of tensors are those of llama.cpp (gguf-py/gguf/tensor_mapping.py). A parameter may be several tensors: the library
-stacks experts, and joins their gates with the projections beside them.
+Names of tensors are those of llama.cpp (gguf-py/gguf/tensor_mapping.py). A parameter may be several tensors: the
+library stacks experts, and joins their gates with the projections beside them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from .reading import Tensor
 _WHOLE: Mapping[str, str] = MappingProxyType(
     {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 )
+_SHARED = {
+    f"mlp.{experts}.{part}_proj": (f"ffn_{part}_shexp",)
+    for experts in ("shared_expert", "shared_experts")
+    for part in ("gate", "up", "down")
+}
 LAYER: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # Module of a layer -> alternatives of the tensors that hold its weight, joined by "+".
@@ -44,12 +49,9 @@ LAYER: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "mlp.router": ("ffn_gate_inp",),
         "block_sparse_moe.router": ("ffn_gate_inp",),
         "mlp.shared_expert_gate": ("ffn_gate_inp_shexp",),
+        **_SHARED,
     }
 )
-for _module in ("mlp.shared_expert", "mlp.shared_experts"):
-    LAYER = MappingProxyType(
-        {**LAYER, **{f"{_module}.{part}_proj": (f"ffn_{part}_shexp",) for part in ("gate", "up", "down")}}
-    )
 _EXPERTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # Parameter of a module of experts -> the tensors.
@@ -65,7 +67,9 @@ _OTHER: Mapping[str, str] = MappingProxyType(
     {"self_attn.sinks": "attn_sinks.weight", "mlp.gate.e_score_correction_bias": "exp_probs_b.bias"}
 )
 _OF_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
-_BUILT_IN = re.compile(r"rope_freqs\.weight|rope_factors_(long|short)\.weight|blk\.\d+\.(rope_freqs|attn_rot_embd)\.weight")
+_BUILT_IN = re.compile(
+    r"rope_freqs\.weight|rope_factors_(long|short)\.weight|blk\.\d+\.(rope_freqs|attn_rot_embd)\.weight"
+)
 """Tensors that models of `transformers` compute when they are built."""
 
 

@@ -1,8 +1,8 @@
 """The header of a GGUF file, without the library that wrote it: settings by key, and the tensors.
 
-The format (ggml/docs/gguf.md): a magic number, the version, the numbers of tensors and of settings; the settings, each a
-key, a type and a value; the tensors, each a name, its dimensions from the innermost, a type and an offset; padding to
-the alignment; the data. All numbers are little-endian, or in version 3 big-endian on machines that are.
+The format (ggml/docs/gguf.md): a magic number, the version, the numbers of tensors and of settings; the settings, each
+a key, a type and a value; the tensors, each a name, its dimensions from the innermost, a type and an offset; padding
+to the alignment; the data. All numbers are little-endian, or in version 3 big-endian on machines that are.
 
 A header is data from outside. All numbers are checked against the size of the file before anything of that length is
 read, so that a damaged one ends in an error and not in a large allocation. Long arrays, such as the tokens of a
@@ -36,13 +36,16 @@ _LONGEST_TEXT = 2**20
 _LONGEST_ARRAY = 4096
 """Limit of an array whose numbers are kept: some have one per layer."""
 _MOST_SETTINGS = 100_000
-_MOST_TENSORS = 1_000_000
+_MOST_TENSORS = 200_000
+_MOST_ELEMENTS = 4_000_000
+"""Limit of the texts and arrays in all arrays of a file, which are read one by one; vocabularies have up to 300,000."""
 _DEEPEST_ARRAY = 4
 _DEFAULT_ALIGNMENT = 32
 _MOST_ALIGNMENT = 2**20
 _LONGEST = 2**48
 """Limit of a tensor's elements."""
 _LEAST_SETTING = 8 + 4 + 1  # bytes of a key's length, of a type and of the shortest value
+_LEAST_ELEMENT = 8  # bytes of the length of a text
 _LEAST_TENSOR = 8 + 4 + 4 + 8  # bytes of a name's length, the dimensions' number, a type and an offset
 
 _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -134,6 +137,7 @@ class _Reader:
 
     def __init__(self, path: Path, data: mmap.mmap | bytes) -> None:
         self._path, self._data, self._size, self._at, self._order = path, data, len(data), 0, "<"
+        self._elements = 0
 
     def header(self) -> Header:
         version, tensors, settings = self._start()
@@ -161,11 +165,12 @@ class _Reader:
             version = self._number(4)
         if version not in _VERSIONS:
             raise SpecError(
-                f"{self._path} has version {version} of GGUF, expected 2 or 3; convert the model again with a llama.cpp "
-                "of 2024 or later"
+                f"{self._path} has version {version} of GGUF, expected 2 or 3; convert the model again with a "
+                "llama.cpp of 2024 or later"
             )
         counts = []
-        for what, most, least in (("tensors", _MOST_TENSORS, _LEAST_TENSOR), ("settings", _MOST_SETTINGS, _LEAST_SETTING)):
+        limits = (("tensors", _MOST_TENSORS, _LEAST_TENSOR), ("settings", _MOST_SETTINGS, _LEAST_SETTING))
+        for what, most, least in limits:
             count = self._number(10)
             if count > min(most, self._size // least):
                 raise self._wrong(f"states {count:,} {what}, which its {self._size:,} bytes do not hold")
@@ -220,15 +225,29 @@ class _Reader:
                 self._take(width * length)
                 return Skipped(length)
             return self._unpacked(_NUMBERS[inner], length)
-        least = 12 if inner == _ARRAY else 8  # bytes of an element
-        if length > (self._size - self._at) // least:
-            raise self._wrong(f"states {length:,} elements for the setting {shown(key)}, which it does not hold")
-        for _ in range(length):
-            if inner == _TEXT:
-                self._take(self._number(10))
-            else:
+        self._elements += length
+        if length > (self._size - self._at) // _LEAST_ELEMENT or self._elements > _MOST_ELEMENTS:
+            raise self._wrong(
+                f"states {length:,} elements for the setting {shown(key)}; expected as many as it holds, and at most "
+                f"{_MOST_ELEMENTS:,} in all"
+            )
+        if inner == _TEXT:
+            self._skip_texts(length)
+        else:
+            for _ in range(length):
                 self._value(inner, key, depth + 1)
         return Skipped(length)
+
+    def _skip_texts(self, count: int) -> None:
+        length_at = struct.Struct(f"{self._order}Q").unpack_from
+        data, at, last = self._data, self._at, self._size - 8
+        for _ in range(count):
+            if at > last:
+                break
+            at += 8 + length_at(data, at)[0]
+        if at > self._size:
+            raise self._wrong(f"ends within the {count:,} texts at byte {self._at:,}")
+        self._at = at
 
     def _kept_text(self, key: str) -> str | Skipped:
         length = self._number(10)
@@ -248,7 +267,7 @@ class _Reader:
             raise self._wrong(f"has {rank} dimensions for tensor {shown(name)}, expected at most {_MOST_DIMENSIONS}")
         inward = tuple(self._number(10) for _ in range(rank))
         if any(length > _LONGEST for length in inward) or prod(inward) > _LONGEST:
-            raise self._wrong(f"has the dimensions {shown(list(inward))} for tensor {shown(name)}; expected at most 2^48 elements")
+            raise self._wrong(f"has the dimensions {shown(list(inward))} for tensor {shown(name)}, above 2^48 elements")
         number, offset = self._number(4), self._number(10)
         kind = GGML_TYPES.get(number)
         if kind is None:
@@ -279,12 +298,12 @@ class _Reader:
         end, last = 0, ""
         for tensor in sorted(tensors, key=lambda each: (each.offset, each.nbytes)):
             if tensor.offset % alignment:
-                raise self._wrong(f"has tensor {shown(tensor.name)} at {tensor.offset:,}, which is not aligned to {alignment}")
+                raise self._wrong(f"has tensor {shown(tensor.name)} at {tensor.offset:,}, not aligned to {alignment}")
             if tensor.offset < end:
                 raise self._wrong(f"has tensor {shown(tensor.name)} at {tensor.offset:,}, within tensor {shown(last)}")
             end, last = tensor.offset + tensor.nbytes, tensor.name
             if begin + end > self._size:
                 raise self._wrong(
-                    f"should hold tensor {shown(tensor.name)} up to byte {begin + end:,}, but has {self._size:,}; it is "
-                    "truncated: download it again"
+                    f"should hold tensor {shown(tensor.name)} up to byte {begin + end:,}, but has {self._size:,}; it "
+                    "is truncated: download it again"
                 )

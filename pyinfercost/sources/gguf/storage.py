@@ -78,7 +78,7 @@ class StoredGguf:
             if not blocks:
                 dtypes[name] = max(tensors, key=lambda tensor: tensor.type.nbytes).type.dtype
                 continue
-            form = min(blocks, key=lambda each: _element_bits(each))
+            form = min(blocks, key=_element_bits)
             formats[name] = form
             if len({tensor.type.number for tensor in tensors}) > 1:
                 elements = parameter.numel() * _element_bits(form) // 8
