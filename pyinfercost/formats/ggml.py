@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .table import FORMATS, Format
+from .table import FORMATS, Format, FormatError, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -114,3 +114,19 @@ GGML_FORMATS: Mapping[str, Format] = MappingProxyType(
     {row.form.name: row.form for row in GGML_TYPES.values() if row.form is not None and row.form.name not in FORMATS}
 )
 """Formats of weights in blocks by name, beside those of `table.FORMATS`: `q4_k`, `iq2_xxs`."""
+
+
+def format_or_type_of(name: str | Format) -> Format:
+    """Return a format by name, or the one of a type of GGUF files: `"q4_k"`.
+
+    Raises:
+        FormatError: There is neither.
+    """
+    if isinstance(name, str) and name in GGML_FORMATS:
+        return GGML_FORMATS[name]
+    try:
+        return format_of(name)
+    except FormatError as error:
+        if ":" in str(name) and str(name).partition(":")[0] in FORMATS:
+            raise
+        raise FormatError(f"{error}; or a type of GGUF files: {', '.join(GGML_FORMATS)}") from None

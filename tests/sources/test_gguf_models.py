@@ -12,7 +12,7 @@ from pyinfercost.sources.checkpoints.reading import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
 
 gguf = pytest.importorskip("gguf")
-from support.gguf_files import MODELS, TYPES, Type, q4_k_m, save_config, write_gguf  # noqa: E402 - needs gguf
+from support.gguf_files import MODELS, TYPES, Type, q4_k_m, q4_k_m_of, save_config, write_gguf  # noqa: E402 - needs gguf
 
 pytestmark = pytest.mark.torch
 
@@ -186,7 +186,7 @@ def test_decode_follows_the_bytes_of_weights(tmp_path: Path, hardware: str) -> N
         graph = ic.capture(f"{path}#decode", context=512)
         estimate = ic.estimate(graph, hardware=hardware, engine="llamacpp")
         assert estimate.latency_s > 0.9 * (stored - stored // 15) / bandwidth  # embeddings apart
-        assert estimate.latency_s < 3 * stored / bandwidth + 2e-3
+        assert estimate.latency_s < 1.5 * stored / bandwidth + 7e-3
         latencies[kind] = estimate.latency_s
     assert sorted(latencies.values()) == list(latencies.values())
     assert latencies[Type.F16] > 2 * latencies[Type.Q4_K]
@@ -204,6 +204,6 @@ PUBLISHED = {
 @pytest.mark.parametrize(("hardware", "form"), PUBLISHED)
 def test_published_times_of_a_token_are_in_the_band(tmp_path: Path, hardware: str, form: str) -> None:
     path = tmp_path / "model.gguf"
-    write_gguf(path, "llama-8b", Type.F16 if form == "F16" else q4_k_m)
+    write_gguf(path, "llama-8b", Type.F16 if form == "F16" else q4_k_m_of(32))
     estimate = ic.estimate(ic.capture(f"{path}#decode", context=256), hardware=hardware, engine="llamacpp")
     assert estimate.latency_low_s < PUBLISHED[hardware, form] / 1e3 < estimate.latency_high_s

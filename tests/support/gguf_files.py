@@ -118,9 +118,25 @@ def save_config(name: str, folder: Path) -> str:
     return f"hf:{folder}"
 
 
-def q4_k_m(name: str) -> Type:
-    """Return the type of a matrix in a mixture like Q4_K_M: more bits for what errors matter most in."""
-    return Type.Q6_K if any(part in name for part in ("output.weight", "attn_v", "ffn_down")) else Type.Q4_K
+def q4_k_m_of(layers: int) -> TypeOf:
+    """Return the types of the mixture Q4_K_M: Q6_K for the head, values and projections down in half the layers.
+
+    The layers are those of `use_more_bits` in llama.cpp (src/llama-quant.cpp).
+    """
+
+    def type_of(name: str) -> Type:
+        if name == "output.weight":
+            return Type.Q6_K
+        if "attn_v." not in name and "ffn_down" not in name:
+            return Type.Q4_K
+        layer = int(name.split(".")[1])
+        more = layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
+        return Type.Q6_K if more else Type.Q4_K
+
+    return type_of
+
+
+q4_k_m = q4_k_m_of(2)
 
 
 def write_gguf(

@@ -94,9 +94,7 @@ def _model(name: str) -> Value:
     settings.append(["tokenizer.ggml.tokens", KINDS["array"], [KINDS["text"], ["a", "b"]]])
     tensors = [["token_embd.weight", [256, 32], 2], ["output.weight", [256, 32], 14], ["output_norm.weight", [256], 0]]
     for block in range(2):
-        tensors += [
-            [f"blk.{block}.{part}.weight", list(shape), 12 if len(shape) > 1 else 0] for part, shape in layer.items()
-        ]
+        tensors += [[f"blk.{block}.{part}.weight", list(s), 12 if len(s) > 1 else 0] for part, s in layer.items()]
     return {"settings": settings, "tensors": tensors}
 
 
