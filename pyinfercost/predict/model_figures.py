@@ -56,7 +56,8 @@ def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mappin
     if key == "traffic_bytes":
         return counts.total.bytes_read + counts.total.bytes_written
     if key == "bits_per_parameter":
-        return 8 * counts.total.parameter_bytes / counts.total.parameters if counts.total.parameters else None
+        parameters = int(counts.total.parameters)
+        return 8 * int(counts.total.parameter_bytes) / parameters if parameters else None
     if key in OF_GRAPH:
         quantity = graph_figure(key, graph, precision)
         return None if quantity is None else value_of(quantity, sizes)

@@ -146,7 +146,8 @@ def _execution(estimate: Estimate) -> list[tuple[str, str]]:
 def _bits(profile: Profile) -> str:
     """Return the bits of a weight, where its scales make them a fraction."""
     bits = profile.figures.get("bits_per_parameter")
-    return "" if bits is None or abs(bits - round(bits)) < _WHOLE else f" ({bits:.2f} bits per weight)"
+    is_whole = not isinstance(bits, float) or abs(bits - round(bits)) < _WHOLE
+    return "" if is_whole else f" ({bits:.2f} bits per weight)"
 
 
 def totals(profile: Profile) -> list[tuple[str, str]]:
