@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from .._checks import is_file
 from .._lazy import missing_library

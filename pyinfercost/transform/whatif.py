@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..formats.ggml import format_or_type_of
 from ..formats.kernels import EngineKernels
 from ..formats.products import Product, find_products
 from ..formats.stored_weights import StoredWeights
-from ..formats.ggml import format_or_type_of
 from ..formats.table import CACHE_DTYPES, Format, FormatError, pruned_format
 from .kv_cache import CacheFormat
 from .torchao_kernels import TorchaoKernels

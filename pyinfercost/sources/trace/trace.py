@@ -93,8 +93,8 @@ def _require_python(module: torch.nn.Module) -> None:
         if isinstance(part, torch.jit.ScriptModule):
             where = f"its part {shown(path)}" if path else "the module"
             raise CaptureError(
-                f"{where} is TorchScript ({type(part).__name__}), which cannot be captured; pass the module that it was "
-                "made from, or a program: torch.export.export(module, inputs)"
+                f"{where} is TorchScript ({type(part).__name__}), which cannot be captured; pass the module that it "
+                "was made from, or a program: torch.export.export(module, inputs)"
             )
 
 
