@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -110,6 +111,25 @@ def layouts(session: nox.Session) -> None:
     """Check the ranks of all layouts of 2 to 16 devices for twelve architectures, and write tests/golden/layouts.md."""
     session.install(".[models,test]")
     session.run("python", "tests/predict/run_layouts.py", *session.posargs)
+
+
+@nox.session
+def archives(session: nox.Session) -> None:
+    """Read archives of this and the last two releases of torch; `nox -s archives -- 2.12.1 2.11.0` names releases.
+
+    Each release is several GB, in an environment of its own that is removed afterwards.
+    """
+    session.install(".[models,test]")
+    folder = Path(session.create_tmp()) / "archives"
+    for release in session.posargs or ("2.11.0", "2.12.1", "2.13.0"):
+        own = Path(session.create_tmp()) / f"torch-{release}"
+        (folder / release).mkdir(parents=True, exist_ok=True)
+        session.run("python", "-m", "venv", str(own))
+        session.run(str(own / "bin" / "pip"), "install", f"torch=={release}", "numpy", external=True)
+        writer = str(ROOT / "tests" / "support" / "archive_models.py")
+        session.run(str(own / "bin" / "python"), writer, str(folder / release), external=True)
+        shutil.rmtree(own)
+    session.run("pytest", "tests/sources/test_archives_of_releases.py", env={"PYINFERCOST_ARCHIVES": str(folder)})
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zipfile import BadZipFile, ZipFile
 
 from .._checks import is_file
 from .._lazy import missing_library
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from .._core import Graph
+
+_PICKLES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".ts", ".torchscript"})
 
 # Libraries in the extra `models`.
 _EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers", "diffusers"})
@@ -36,13 +39,48 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         ImportError: The library of the spec is not installed; the message names the extra to install.
     """
     source = source_of(spec)
+    if source is not None and source.opens == "weights":
+        raise _without_model(spec)
+    if source is None and Path(spec).suffix in _PICKLES and is_file(Path(spec)):
+        raise _of_torch(spec)
     if source is None or source.opens != "module":
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
+    rest = source.rest_of(spec)
     if not rest:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     with libraries_of(spec):
         return source.load(rest, sizes)
+
+
+def _of_torch(spec: str) -> SpecError:
+    """Return the error for a file of `torch.save` or of TorchScript. Neither is loaded: both may run code."""
+    export = "torch.export.save(torch.export.export(module, inputs), 'model.pt2')"
+    try:
+        with ZipFile(spec) as archive:
+            scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        scripted = False
+    if scripted:
+        return SpecError(
+            f"{spec} is TorchScript, which cannot be captured; export the module that it was made from with {export}, "
+            "and pass that file"
+        )
+    return SpecError(
+        f"{spec} may be a pickle, which can run arbitrary code, and is not opened; build the module and save it with "
+        f"{export}, or pass a function that returns it, as package.module:callable"
+    )
+
+
+def _without_model(spec: str) -> SpecError:
+    """Return the error for a file of weights, which does not say what is computed with them."""
+    folder = Path(spec).parent
+    beside = (
+        f"config.json lies beside it: pass the folder, {folder}"
+        if is_file(folder / "config.json")
+        else "pass a folder with it and the config.json of its model, or a function that returns the module, as "
+        "package.module:callable"
+    )
+    return SpecError(f"{spec} has weights alone, and not the model that they belong to; {beside}")
 
 
 @contextmanager

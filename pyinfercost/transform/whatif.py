@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..formats.ggml import format_or_type_of
 from ..formats.kernels import EngineKernels
 from ..formats.products import Product, find_products
 from ..formats.stored_weights import StoredWeights
-from ..formats.table import CACHE_DTYPES, Format, FormatError, format_of, pruned_format
+from ..formats.table import CACHE_DTYPES, Format, FormatError, pruned_format
 from .kv_cache import CacheFormat
 from .torchao_kernels import TorchaoKernels
 
@@ -68,7 +69,7 @@ def whatif(
     products = [] if quantize is None and prune is None else list(find_products(graph))
     if kernels == "torchao":  # it converts linear layers only
         products = [product for product in products if not product.stacked]
-    chosen = _chosen(products, quantize, layers, format_of)
+    chosen = _chosen(products, quantize, layers, format_or_type_of)
     pruned = _chosen(products, prune, layers, pruned_format)
     if both := [product for node, (product, _) in chosen.items() if node in pruned]:
         raise FormatError(

@@ -100,6 +100,14 @@ def quantized_model() -> Names:
     return {}
 
 
+def gguf_model() -> Names:
+    """Write `llama-8b-q4_k_m.gguf`, without the data of its weights."""
+    from support.gguf_files import q4_k_m_of, write_gguf
+
+    write_gguf(Path("llama-8b-q4_k_m.gguf"), "llama-8b", q4_k_m_of(32))
+    return {}
+
+
 def pruned_network() -> Names:
     """Return the perceptron with nine of ten weights zeroed, and its graph."""
     from pyinfercost.tradeoffs.candidates import magnitude

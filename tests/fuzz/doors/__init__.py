@@ -11,6 +11,7 @@ TABLE = {
     "expressions": "fuzz.doors.expressions:Expressions",
     "archives": "fuzz.doors.archives:Archives",
     "safetensors": "fuzz.doors.safetensors:Safetensors",
+    "gguf": "fuzz.doors.gguf_files:GgufFiles",
     "arrays": "fuzz.doors.arrays:Arrays",
     "tensors": "fuzz.doors.tensors:Tensors",
     "hardware-toml": "fuzz.doors.hardware_toml:HardwareToml",
