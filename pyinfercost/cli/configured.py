@@ -110,9 +110,16 @@ def configured_words() -> str | None:
         if parameter.name is None or not is_configured(parameter.name) or value in (None, ()):
             continue
         values = value if isinstance(value, (tuple, list)) else (value,)
-        long = _long(parameter)
-        words += [f"--{long}" if each is True else f"--{long} {each}" for each in values]
+        words += [_word(parameter, each) for each in values]
     return f"Using {os.path.relpath(read.path)}: {' '.join(words)}" if words else None
+
+
+def _word(parameter: click.Parameter, value: Any) -> str:
+    """Return an option with its value as it would be given."""
+    if isinstance(value, bool):
+        no = parameter.secondary_opts[0] if parameter.secondary_opts else f"no --{_long(parameter)}"
+        return f"--{_long(parameter)}" if value else no
+    return f"--{_long(parameter)} {value}"
 
 
 # ---- defaults of a command -------------------------------------------------------------------------------------------
@@ -177,8 +184,7 @@ def _conditional(value: Any, *, needs_machine: bool) -> Callable[[], Any]:
     """Return a default that does not apply if a deployment is given, or if it needs a machine and there is none."""
 
     def default() -> Any:
-        params = click.get_current_context().params
-        if is_given(_ON) or (needs_machine and params.get(_MACHINE) is None and params.get(_ON) is None):
+        if is_given(_ON) or (needs_machine and _read_text(_MACHINE) is None and _read_text(_ON) is None):
             return None
         return value
 
@@ -189,7 +195,7 @@ def _price(read: Configuration, value: str | None) -> Callable[[], Any]:
     """Return the default of a price. A price in USD is of one machine, so it does not apply to one that is given."""
 
     def default() -> Any:
-        machines = click.get_current_context().params.get(_MACHINE)
+        machines = _read_text(_MACHINE)
         if machines is None or is_given(_ON):
             return None
         if value is not None and (value in _TERMS or not is_given(_MACHINE)):
@@ -203,6 +209,12 @@ def _price(read: Configuration, value: str | None) -> Callable[[], Any]:
         return ",".join(f"{name}={price}" for name, price in zip(names, prices, strict=True))
 
     return default
+
+
+def _read_text(name: str) -> str | None:
+    """Return the value of an option while options are read: click has placeholders for those that it has not read."""
+    value = click.get_current_context().params.get(name)
+    return value if isinstance(value, str) else None
 
 
 # ---- names of options ------------------------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ def post_comment(markdown: str, *, key: str) -> str:
         _request(forge, forge.method, f"{forge.comment}/{known}", body)
         return f"Updated the comment on {forge.name}"
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code in (401, 403):
             return f"No comment on {forge.name}: the token may not write ({error.code}); it needs {forge.needs}"
         raise ForgeError(f"{forge.name} answered {error.code} {error.reason}; no comment was written") from error

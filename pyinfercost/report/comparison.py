@@ -291,6 +291,14 @@ def _sides(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _headline(comparison: Comparison) -> str:
     """Return the main figures and the compared models."""
+    said = main_changes(comparison)
+    terms = _terms(comparison)
+    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
+    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
+
+
+def main_changes(comparison: Comparison) -> str:
+    """Return the changes of the main figures in words, escaped for Markdown."""
     totals = comparison.totals
     timed = any(value is not None for value in (totals["latency_s"].before, totals["latency_s"].after))
     known = [
@@ -299,12 +307,8 @@ def _headline(comparison: Comparison) -> str:
         if totals[name].before is not None or totals[name].after is not None
     ]
     if not comparison.changed:
-        said = "no difference"
-    else:
-        said = ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
-    terms = _terms(comparison)
-    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
-    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
+        return "no difference"
+    return ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
 
 
 def _in_words(figure: Figure, change: Change) -> str:

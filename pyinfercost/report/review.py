@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..predict.review import ADDED, REMOVED, SAME, UNKNOWN
+from ..predict.review import ADDED, CHANGED, REMOVED, SAME, UNKNOWN
 from ..results import figures
 from ..results.units import amount, significant
 from .comments import MOST_BYTES, bytes_of, limited, one_line
-from .comparison import comparison_document, comparison_heading, comparison_markdown, title_of
+from .comparison import comparison_document, comparison_heading, comparison_markdown, main_changes, title_of
 from .delimited import escaped, markdown_table
 from .layout import Column
 
@@ -51,7 +51,7 @@ def _change_document(change: Change) -> dict[str, Any]:
 
 
 def review_line(review: Review) -> str:
-    """Return the cost of a month, or how many models differ, as one line."""
+    """Return the cost of a month, or else what differs, as one line of Markdown."""
     monthly = review.usd_per_month
     if monthly.before is not None and monthly.after is not None:
         if not monthly.changed:
@@ -61,17 +61,17 @@ def review_line(review: Review) -> str:
         share = "" if monthly.ratio is None else f", {_percent(monthly.ratio)}"
         return f"{abs(difference):,.2f} USD a month {more} ({monthly.before:,.2f} → {monthly.after:,.2f}{share})"
     differing = [each for each in review.models if each.status != SAME]
-    number = len(review.models)
     if not differing:
-        return "no difference" + (f" in {number} models" if number > 1 else "")
-    return (
-        f"{len(differing)} of {number} models differ{'s' if number == 1 else ''}" if number > 1 else "the cost differs"
-    )
+        return "no difference"
+    (first, *others) = review.models
+    if first.comparison is not None and first.status == CHANGED and not others:
+        return main_changes(first.comparison)
+    return f"{len(differing)} of {len(review.models)} models {'differs' if len(differing) == 1 else 'differ'}"
 
 
 def review_markdown(review: Review, *, title: str = "Cost of this change") -> str:
     """Return the review as GitHub Markdown: a line, exceeded limits, a table of the models, and each in detail."""
-    lines = [f"### {escaped(title)}", "", f"**{escaped(review_line(review))}**"]
+    lines = [f"### {escaped(title)}", "", f"**{review_line(review)}**"]
     if review.failed:
         number = len(review.failed)
         lines += ["", f"❌ **{number} {'limit is' if number == 1 else 'limits are'} broken:**", ""]
