@@ -25,8 +25,11 @@ _SMALLEST = 0.05  # percent
 
 def review_document(review: Review) -> dict[str, Any]:
     """Return the JSON object: each model with its comparison, the cost of a month, and the exceeded limits."""
+    return {"schema_version": SCHEMA_VERSION, "review": _review(review)}
+
+
+def _review(review: Review) -> dict[str, Any]:
     return {
-        "schema_version": SCHEMA_VERSION,
         "usd_per_month": _change_document(review.usd_per_month),
         "failed": [
             {"model": model, "limit": broken.limit, "figure": broken.figure, "reason": broken.reason}

@@ -59,7 +59,7 @@ def invoke(*arguments: str) -> Result:
 def reviewed(*arguments: str, code: int = 0) -> dict[str, object]:
     result = invoke("ci", "--format", "json", *arguments)
     assert result.exit_code == code, result.output
-    document: dict[str, object] = json.loads(result.stdout)
+    document: dict[str, object] = json.loads(result.stdout)["review"]
     return document
 
 

@@ -33,6 +33,9 @@ set(CMAKE_MODULE_LINKER_FLAGS_INIT "-Wl,--gc-sections")
 set(Python_INCLUDE_DIR "@HEADERS@" CACHE PATH "" FORCE)
 set(PYTHON_MODULE_EXTENSION "@SUFFIX@" CACHE STRING "" FORCE)
 set(PYTHON_MODULE_DEBUG_POSTFIX "" CACHE STRING "" FORCE)
+# pybind11 would try link-time optimization, which the module does not use: Zig builds its C++ library again for each.
+set(HAS_FLTO OFF CACHE INTERNAL "")
+set(HAS_FLTO_THIN OFF CACHE INTERNAL "")
 """
 
 
