@@ -23,6 +23,7 @@ from ..errors import InputError, StateError
 from .configuration import NAME, Configuration, find_configuration, read_configuration
 
 _LONGEST = 2000  # characters of a message of a child
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 _PROGRAM = "from pyinfercost.cli import main; main()"
 
 
@@ -58,7 +59,7 @@ class SideOfChange:
         run = subprocess.run(
             [*command, "--format", "json", "-o", str(output)],
             cwd=self.folder,
-            env={**os.environ, "PYTHONSAFEPATH": "1"},  # a folder named as a library of ours hides nothing
+            env={**_environment(), "PYTHONSAFEPATH": "1"},  # a folder named as a library of ours hides nothing
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -126,11 +127,18 @@ def configuration_here() -> Configuration | None:
     return None if found is None else read_configuration(found)
 
 
+def _environment() -> dict[str, str]:
+    """Return the environment without the index and the folders that git sets for its hooks: they are of one tree."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+
+
 def _git(*arguments: str, of: str = "") -> str:
     program = shutil.which("git")
     if program is None:
         raise GitError("git is not found, which has the files before the change; install it")
-    run = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace", check=False)
+    run = subprocess.run(
+        [program, *arguments], env=_environment(), capture_output=True, text=True, errors="replace", check=False
+    )
     if run.returncode:
         if of:
             raise GitError(f"git knows no commit {of!r}; fetch it, such as by `fetch-depth: 0` of actions/checkout")

@@ -85,7 +85,7 @@ def named_model(context: click.Context, _: click.Parameter, value: str | None) -
     The argument has to be eager, so that options are read after it.
     """
     read = configuration()
-    if read is None or value not in read.models:
+    if read is None or value is None or value not in read.models:
         return value
     options = _values(read, context.command, options_of_model(read, value), context.meta[_META + ".needs"])
     context.default_map = {**(context.default_map or {}), **options}
@@ -106,8 +106,8 @@ def configured_words() -> str | None:
     context = click.get_current_context()
     words = []
     for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
-        if parameter.name is None or not is_configured(parameter.name) or value in (None, ()):
+        value = context.params.get(str(parameter.name))
+        if not is_configured(str(parameter.name)) or value in (None, ()):
             continue
         values = value if isinstance(value, (tuple, list)) else (value,)
         words += [_word(parameter, each) for each in values]

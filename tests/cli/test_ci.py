@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from pyinfercost.cli import main
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
+_MAIN = "from pyinfercost.cli import main; main()"
 CONFIGURATION = """
 [defaults]
 hardware = "l4"
@@ -193,6 +195,20 @@ def test_unknown_commits_and_folders_without_git(tmp_path: Path, monkeypatch: py
     outside = invoke("ci", "--model", "x.json")
     assert outside.exit_code == 1
     assert "git rev-parse failed" in outside.stderr
+
+
+def test_as_a_hook_of_git(repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "pre-commit"
+    program = f"import sys; sys.argv[1:] = ['ci', '--fail-if', 'parameters:+5%']; {_MAIN}"
+    hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{program}" > hook.md\n', encoding="utf-8")
+    hook.chmod(0o755)
+    command = ["git", "-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-am", "x"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "FAILED chat: parameters:+5%" in refused.stderr
+    assert "| chat | changed |" in (repository / "hook.md").read_text(encoding="utf-8")
+    # The index is as it was before: git sets variables for it, which are not those of the other tree.
+    assert git("status", "--short").splitlines() == [" M chat.json", "?? hook.md"]
 
 
 # ---- comments --------------------------------------------------------------------------------------------------------
