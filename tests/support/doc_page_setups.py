@@ -41,6 +41,33 @@ def compared_files() -> Names:
     return {"before": "before.json", "after": "after.json"}
 
 
+def stored_graph() -> Names:
+    """Write `graph.json`, a small graph."""
+    from support.toy_graphs import transformer
+
+    Path("graph.json").write_text(transformer(layers=2).to_json(), encoding="utf-8")
+    return {}
+
+
+def changed_repository() -> Names:
+    """Make the folder a repository whose last commit has two models, and enlarge one of them."""
+    import subprocess
+
+    from support.toy_graphs import blocks, transformer
+
+    def git(*arguments: str) -> None:
+        names = ("-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *names, *arguments], check=True)
+
+    Path("chat.json").write_text(transformer(layers=12).to_json(), encoding="utf-8")
+    Path("ranking.json").write_text(blocks().to_json(), encoding="utf-8")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "models")
+    Path("chat.json").write_text(transformer(layers=16).to_json(), encoding="utf-8")
+    return {}
+
+
 def network() -> Names:
     """Return a perceptron with an input, and an accuracy that is the same for all such networks."""
     import torch

@@ -31,6 +31,7 @@ TABLE = {
     "plans": "fuzz.doors.plans:Plans",
     "metrics-pages": "fuzz.doors.metrics_pages:MetricsPages",
     "limits": "fuzz.doors.limits:Limits",
+    "configurations": "fuzz.doors.configurations:Configurations",
     "arguments": "fuzz.doors.arguments:Arguments",
     "command-line": "fuzz.doors.command_line:CommandLine",
     "model-configs": "fuzz.doors.model_configs:ModelConfigs",
