@@ -43,6 +43,11 @@ BATCHING = ("max_batch_size", "max_queue_delay_s")
 DEFAULT_BATCH = 8
 """Most items of a batch that no term states."""
 
+MOST_REQUESTS = {True: 4_000_000, False: 10_000_000}
+"""Whether replicas form steps -> requests of a simulation, which then takes a second or two."""
+
+_MANY = 0.25  # of the most requests, from which on fewer fleets are simulated
+
 BILL = (
     "committed",
     "commitment",
@@ -85,6 +90,11 @@ class FleetEvaluator:
     _emulated: dict[Any, str] = field(default_factory=dict, repr=False)
     _seconds: dict[Any, tuple[float, ...]] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a simulation takes so long that a search should try fewer fleets."""
+        return self.traffic.requests > _MANY * MOST_REQUESTS[not isinstance(self.model, _core.Graph)]
 
     # ---- outcomes ----
 

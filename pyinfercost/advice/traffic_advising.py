@@ -17,7 +17,7 @@ from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, phases_of
 from .answering import answer
-from .fleeted import AUTOSCALER, BATCHING, BILL, FleetEvaluator
+from .fleeted import AUTOSCALER, BATCHING, BILL, MOST_REQUESTS, FleetEvaluator
 from .questions import fleet_question, served_question
 from .served import ServedEvaluator, with_replicas
 from .setups import Variant
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from ..serving.workload import Workload
     from .tactic import Tactic
 
-MOST_REQUESTS = 500_000
-"""Requests of a simulation of a fleet; traffic with more is thinned."""
-
 TRAFFIC_FIGURES = (
     "usd_per_month",
     "usd_per_h",
@@ -53,7 +50,7 @@ TRAFFIC_FIGURES = (
 """Figures of servers and fleets that limits may name, beside those of a forward."""
 
 _DEARER = 2.0  # times the price of the baseline, beyond which more replicas are not tried
-_HOUR_S = 3600.0
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 Progress = Callable[[int, int], None]
 
@@ -251,19 +248,31 @@ def advise_fleet(
     served = phases_of(model) if on.engine in ENGINES and not isinstance(model, _core.Graph) else model
     asked = Asked.of(served, traffic, [on], scale=scale, **given)
     notes = list(wanted.notes)
-    factor = _thinning(asked.traffic)
-    if factor < 1:
-        asked = Asked.of(served, traffic, [on], scale=scale * factor, **given)
+    begin_s, until_s, factor = start_s, end_s, 1.0
+    most = MOST_REQUESTS[on.engine in ENGINES]
+    if days := _busiest_days(asked.traffic, most):
+        whole = asked.traffic.last_s / _DAY_S
+        begin_s, until_s = start_s + days[0] * _DAY_S, start_s + days[1] * _DAY_S
+        asked = Asked.of(served, traffic, [on], scale=scale, **{**given, "start_s": begin_s, "end_s": until_s})
+        many = days[1] - days[0]
         notes.append(
-            f"simulated with {factor:.3g} of the requests, which have more than {MOST_REQUESTS:,}: all of them cost "
-            f"about {1 / factor:.3g} times as much"
+            f"of {whole:.3g} days with more than {most:,} requests, the busiest "
+            f"{'day was' if many == 1 else f'{many} days were'} simulated: other days cost less"
+        )
+    if asked.traffic.requests > most:
+        factor = 1.0 / ceil(asked.traffic.requests / most)
+        limits = {**given, "start_s": begin_s, "end_s": until_s}
+        asked = Asked.of(served, traffic, [on], scale=scale * factor, **limits)
+        notes.append(
+            f"simulated with {factor:.3g} of the requests, which are more than {most:,}: all of them cost "
+            f"about {1 / factor:.3g} times as much, with replicas that are better used"
         )
     span_s = asked.traffic.last_s
     generated = isinstance(traffic, str) and duration_s is None and end_s is None
     fields: dict[str, Any] = {
         "traffic": traffic if isinstance(traffic, str) else None if _is_object(traffic) else str(traffic),
         "prompt": prompt, "output": output, "duration_s": duration_s or (86_400.0 if generated else None),
-        "scale": None if scale * factor == 1 else scale * factor, "start_s": start_s or None, "end_s": end_s,
+        "scale": None if scale * factor == 1 else scale * factor, "start_s": begin_s or None, "end_s": until_s,
         "cold_start_s": cold_start_s, "detail": None if detail == "fast" else detail, "timeout_s": timeout_s,
         "seed": seed or None,
     }  # fmt: skip
@@ -336,9 +345,19 @@ def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[T
     return found
 
 
-def _thinning(traffic: Traffic) -> float:
-    """Return the share of the requests to simulate: 1, a half, a third ... so that there are not too many."""
-    return 1.0 / max(1, ceil(traffic.requests / MOST_REQUESTS))
+def _busiest_days(traffic: Traffic, most: int) -> tuple[int, int] | None:
+    """Return the first of the busiest days and the one after the last, as many as have `most` requests.
+
+    None if all requests are few enough, or if they are of less than two days.
+    """
+    days = int(traffic.last_s / _DAY_S)
+    if traffic.requests <= most or days < 2:  # noqa: PLR2004
+        return None
+    counts = traffic.counts(_DAY_S)[:days]
+    many = max(1, int(days * most / traffic.requests))
+    sums = [int(counts[first : first + many].sum()) for first in range(days - many + 1)]
+    first = sums.index(max(sums))
+    return first, first + many
 
 
 def _is_object(traffic: Any) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Error
 from ..predict.workers import on_workers
 from .combining import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
+from .fleeted import FleetEvaluator
 from .planning import planned
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from .setups import Setup
     from .tactic import Tactic
 
-_ROUNDS = 4
-_STARTS = 3  # machines, beside the given one
+_ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
+_ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
 _BETTER = 1e-3  # share of the objective from which on a change is one
 _FULLER = 0.01  # share of the cost at full use from which on it is one
 
@@ -40,6 +41,7 @@ class _Search:
     case: Case
     tactics: Sequence[Tactic]
     progress: Progress | None
+    rounds: int = _ROUNDS
     known: dict[Any, tuple[Setup, Outcome] | None] = field(default_factory=dict)
     done: int = 0
 
@@ -54,8 +56,8 @@ class _Search:
             if self.case.cannot_run(setup, outcome) is None:
                 self.known[key] = (setup, outcome)
         self.done += len(left)
-        if self.progress is not None:
-            self.progress(self.done, max(self.done, 1))
+        if self.progress is not None and left:
+            self.progress(self.done, self.done + 1)  # how many will be tried is not known
         return [self._key(each) for each in several]
 
     def _made(self, choices: Choices) -> Setup | None:
@@ -79,7 +81,7 @@ class _Search:
         """Return the best combination that changes of one tactic after the other reach."""
         best = start
         (value,) = self.evaluate([best])
-        for _ in range(_ROUNDS):
+        for _ in range(self.rounds):
             before = value
             for tactic in tactics:
                 others = tuple(each for each in best if each.tactic is not tactic and not _excludes(tactic, each))
@@ -96,12 +98,35 @@ class _Search:
 
     def without_idle(self, choices: Choices) -> Choices:
         """Return a combination without options that save next to nothing beside the others, laborious ones first."""
+        (own,) = self.evaluate([choices])
         for choice in sorted(choices, key=lambda each: -effort_of((each,))):
             left = tuple(each for each in choices if each is not choice)
-            (own, other) = self.evaluate([choices, left])
+            (other,) = self.evaluate([left])
             if other[0] == own[0] and other[1] <= own[1] * (1 + TOLERANCE):
                 choices = left
         return choices
+
+    def settled(self, choices: Choices) -> Choices:
+        """Return a combination in which each option is the least laborious, then the fastest, of those as good."""
+        (own,) = self.evaluate([choices])
+        for choice in choices:
+            others = tuple(each for each in choices if each is not choice)
+            setup = self._made(others) if others else self.case.baseline
+            if setup is None:
+                continue
+            offered = allowed_choices(choice.tactic, setup, self.case)
+            several = [choices, *((*others, other) for other in offered)]
+            near = [
+                (key[3], self._latency_s(each), place)
+                for place, (key, each) in enumerate(zip(self.evaluate(several), several, strict=True))
+                if place == 0 or (key[0] == own[0] and key[1] <= own[1] * (1 + TOLERANCE))
+            ]
+            choices = several[min(near)[2]]
+        return choices
+
+    def _latency_s(self, choices: Choices) -> float:
+        found = self.known[_names(choices)]
+        return inf if found is None else found[1].value("latency_s")
 
     def combination(self, choices: Choices) -> Combination | None:
         """Return a combination whose steps can all run in some order; None if it cannot run."""
@@ -131,7 +156,8 @@ def best_under_traffic(
     Returns:
         The combinations, of which one without choices is the baseline; None if no setup satisfies the limits.
     """
-    search = _Search(case, tactics, progress)
+    slow = isinstance(case.evaluator, FleetEvaluator) and case.evaluator.is_slow
+    search = _Search(case, tactics, progress, rounds=_ROUNDS_OF_MANY if slow else _ROUNDS)
     singles: list[tuple[_Key, Choices]] = []
     order: dict[str, _Key] = {}
     for tactic in tactics:
@@ -143,9 +169,12 @@ def best_under_traffic(
     staying = [each for each in ordered if not each.buys]
     here = search.climb((), staying)
     bought = sorted((each for each in singles if each[1][0].tactic.buys), key=lambda each: each[0])
-    starts = [here[1], *(choices for _, choices in bought[:_STARTS])]
+    starts = [here[1], *(choices for _, choices in bought[: _STARTS_OF_MANY if slow else _STARTS])]
     best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
-    found = [None if key[0] else search.combination(search.without_idle(choices)) for key, choices in (best, here)]
+    found = []
+    for key, choices in (best, here):
+        settled = search.settled(search.without_idle(choices))
+        found.append(None if key[0] else search.combination(settled))
     return found[0], found[1]
 
 

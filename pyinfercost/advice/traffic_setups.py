@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..deployment.prices import TERMS as PRICE_TERMS
 from .questions import Question, option_words
 from .setups import TERMS, Setup, Variant, deployment_settings, is_plain
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 REPLICAS = "replicas"
 """Term with the number of replicas of a server."""
+
+PURCHASE = "purchase"
+"""Key of a change that sets the terms of the price, of whatever machine it has then: `{"purchase": "spot"}`."""
 
 SCHEDULER = (
     "max_num_seqs",
@@ -38,6 +42,12 @@ class Sizer(Protocol):
         ...
 
 
+def terms_of(price: str) -> str:
+    """Return the terms of a price that is given as text: those of its name, or on demand."""
+    base, _, named = price.partition(":")
+    return base if base in PRICE_TERMS else named or "on-demand"
+
+
 @dataclass(frozen=True)
 class TrafficSetup(Setup):
     """One way to serve requests. Its terms are options of `pyinfercost serve` or `pyinfercost fleet`, by name.
@@ -54,8 +64,15 @@ class TrafficSetup(Setup):
         """Return the setup with a change, and with the replicas that it then needs.
 
         Spare replicas of the baseline stay, unless the change is of their number.
+
+        Args:
+            change: As in `Setup.changed`, and `PURCHASE` for the terms of the price that the setup then has.
         """
-        made = super().changed(change)
+        made = super().changed({name: value for name, value in change.items() if name != PURCHASE})
+        if PURCHASE in change and isinstance(made.on.price, str):
+            base = made.on.price.partition(":")[0]
+            wanted = change[PURCHASE]
+            made = replace(made, on=made.on.replace(price=wanted if base in PRICE_TERMS else f"{base}:{wanted}"))
         if self.sizer is None or not change:
             return made
         sized = self.sizer.sized(made, spare=f"{TERMS}{REPLICAS}" not in change)
