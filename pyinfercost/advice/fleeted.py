@@ -22,8 +22,8 @@ from ..serving.serve import Phases, phases_of
 from ..sweeps.sweep import sweep
 from ..transform.variants import varied
 from .case import Outcome
-from .served import NotServed, evidence_of
-from .traffic_setups import SCHEDULER
+from .served import NotServed, evidence_of, known_figures
+from .traffic_setups import BILL, SCHEDULER
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -47,19 +47,6 @@ MOST_REQUESTS = {True: 4_000_000, False: 10_000_000}
 """Whether replicas form steps -> requests of a simulation, which then takes a second or two."""
 
 _MANY = 0.25  # of the most requests, from which on fewer fleets are simulated
-
-BILL = (
-    "committed",
-    "commitment",
-    "fixed",
-    "egress",
-    "response_bytes",
-    "serverless",
-    "memory_gb",
-    "interruptions",
-    "start_hour",
-)
-"""Terms that are fields of `fleets.Terms`."""
 
 
 @dataclass
@@ -302,4 +289,4 @@ def figures_of(result: FleetResult) -> dict[str, Any]:
     for name in ("wait", "ttft", "tpot", "e2e"):
         for each in ("p50", "p99"):
             found.setdefault(f"{name}_{each}_s", getattr(result[f"{name}_s"], each))
-    return found
+    return known_figures(found)

@@ -17,14 +17,14 @@ from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, phases_of
 from .answering import answer
-from .fleeted import AUTOSCALER, BATCHING, BILL, MOST_REQUESTS, FleetEvaluator
+from .fleeted import AUTOSCALER, BATCHING, MOST_REQUESTS, FleetEvaluator
 from .questions import fleet_question, served_question
 from .served import ServedEvaluator, with_replicas
 from .setups import Variant
 from .tactics.under_traffic import BATCHED_FLEETS, FLEETS, SERVED
 from .traffic_case import TrafficCase
 from .traffic_search import best_under_traffic
-from .traffic_setups import TrafficSetup
+from .traffic_setups import BILL, TrafficSetup
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -145,6 +145,12 @@ def advise_server(
     terms = {**settings, **({"routing": routing} if routing != "least_loaded" else {})}
     baseline = TrafficSetup(on, terms=terms, continuous=False, question=question, sizer=evaluator)
     notes = list(wanted.notes)
+    try:
+        evaluator.refused, why = evaluator.refused_by(baseline)
+    except InputError as error:
+        raise TrafficAdviceError(f"the server cannot run as it is given: {error}") from error
+    if evaluator.refused:
+        notes.append(f"{why}: they are in no figure, and no other setup may refuse more")
     try:
         fewest = evaluator.fewest(baseline)
     except InputError as error:

@@ -50,7 +50,8 @@ class TrafficCase(Case):
     def is_within_limits(self, outcome: Outcome) -> bool:
         """Return whether an outcome satisfies all limits, those of latencies among them, and answers all requests."""
         figures = outcome.figures
-        served = figures.get("slo_met") is not False and not figures.get("unfinished")
+        refused = self.evaluator.refused if isinstance(self.evaluator, ServedEvaluator) else 0
+        served = figures.get("slo_met") is not False and (figures.get("unfinished") or 0) <= refused
         return served and super().is_within_limits(outcome)
 
     def over_limits(self, setup: Setup, outcome: Outcome) -> str:

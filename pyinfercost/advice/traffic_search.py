@@ -43,6 +43,7 @@ class _Search:
     progress: Progress | None
     rounds: int = _ROUNDS
     known: dict[Any, tuple[Setup, Outcome] | None] = field(default_factory=dict)
+    tried: dict[Any, Choices] = field(default_factory=dict)
     done: int = 0
 
     def evaluate(self, several: Sequence[Choices]) -> list[_Key]:
@@ -52,6 +53,7 @@ class _Search:
         runnable = [(key, setup) for key, setup in zip(left, made, strict=True) if setup is not None]
         outcomes = self.case.evaluator.outcomes([setup for _, setup in runnable])
         self.known.update(dict.fromkeys(left))
+        self.tried.update(left)
         for (key, setup), outcome in zip(runnable, outcomes, strict=True):
             if self.case.cannot_run(setup, outcome) is None:
                 self.known[key] = (setup, outcome)
@@ -106,22 +108,21 @@ class _Search:
                 choices = left
         return choices
 
-    def settled(self, choices: Choices) -> Choices:
-        """Return a combination in which each option is the least laborious, then the fastest, of those as good."""
+    def easiest(self, choices: Choices, *, buys: bool) -> Choices:
+        """Return the combination of least effort, then of least latency, of all that are as good as one.
+
+        Args:
+            choices: A combination.
+            buys: Whether it may rent something else.
+        """
         (own,) = self.evaluate([choices])
-        for choice in choices:
-            others = tuple(each for each in choices if each is not choice)
-            setup = self._made(others) if others else self.case.baseline
-            if setup is None:
-                continue
-            offered = allowed_choices(choice.tactic, setup, self.case)
-            several = [choices, *((*others, other) for other in offered)]
-            near = [
-                (key[3], self._latency_s(each), place)
-                for place, (key, each) in enumerate(zip(self.evaluate(several), several, strict=True))
-                if place == 0 or (key[0] == own[0] and key[1] <= own[1] * (1 + TOLERANCE))
-            ]
-            choices = several[min(near)[2]]
+        least = (own[3], self._latency_s(choices))
+        for several in list(self.tried.values()):
+            key = self._key(several)
+            near = key[0] == own[0] and key[1] <= own[1] * (1 + TOLERANCE)
+            stays = buys or not any(choice.tactic.buys for choice in several)
+            if near and stays and (key[3], self._latency_s(several)) < least:
+                least, choices = (key[3], self._latency_s(several)), several
         return choices
 
     def _latency_s(self, choices: Choices) -> float:
@@ -173,8 +174,8 @@ def best_under_traffic(
     best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
     found = []
     for key, choices in (best, here):
-        settled = search.settled(search.without_idle(choices))
-        found.append(None if key[0] else search.combination(settled))
+        plain = search.easiest(search.without_idle(choices), buys=len(found) == 0)
+        found.append(None if key[0] else search.combination(plain))
     return found[0], found[1]
 
 

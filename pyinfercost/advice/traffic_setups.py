@@ -30,6 +30,20 @@ SCHEDULER = (
 """Terms that are settings of the scheduler of an engine."""
 
 
+BILL = (
+    "committed",
+    "commitment",
+    "fixed",
+    "egress",
+    "response_bytes",
+    "serverless",
+    "memory_gb",
+    "interruptions",
+    "start_hour",
+)
+"""Terms that are fields of `fleets.Terms`."""
+
+
 class Sizer(Protocol):
     """Finds how many replicas a changed setup needs."""
 
@@ -111,6 +125,11 @@ class TrafficSetup(Setup):
         if not spec or asked is None or changed:
             return ""
         fields = ", ".join(f"{name}={value!r}" for name, value in deployment_settings(self.on).items())
-        terms = "".join(f", {name}={value!r}" for name, value in self.terms.items() if value is not None)
+        known = {name: value for name, value in self.terms.items() if value is not None}
+        bill = ", ".join(f"{name}={value!r}" for name, value in known.items() if name in BILL)
+        terms = "".join(f", {name}={value!r}" for name, value in known.items() if name not in BILL)
         lines = ["import pyinfercost as ic", f"on = ic.Deployment({fields})", *asked.lines]
+        if bill:
+            lines.insert(1, "from pyinfercost.fleets import Terms")
+            terms += f", terms=Terms({bill})"
         return "\n".join([*lines, f"result = ic.{asked.command}({spec!r}, on=on, {asked.arguments}{terms})"])
