@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..fleets.asking import Asked
 from ..fleets.autoscaler_texts import parse_autoscaler
 from ..fleets.replicas import ENGINES, batched_graph
+from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, phases_of
@@ -23,6 +24,7 @@ from .served import ServedEvaluator, with_replicas
 from .setups import Variant
 from .tactics.under_traffic import BATCHED_FLEETS, FLEETS, SERVED
 from .traffic_case import TrafficCase
+from .traffic_reasons import missed
 from .traffic_search import best_under_traffic
 from .traffic_setups import BILL, TrafficSetup
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
     from ..serving.workload import Workload
+    from .case import Outcome
     from .tactic import Tactic
 
 TRAFFIC_FIGURES = (
@@ -137,6 +140,11 @@ def advise_server(
     """
     for name in settings:
         Scheduler.check_name(name)
+    if on.engine not in ENGINES:
+        raise TrafficAdviceError(
+            f"engine is {on.engine!r}, and a workload is served by {', '.join(ENGINES)}; pass engine=, or traffic= for "
+            "a model without tokens"
+        )
     phases = phases_of(model)
     objective = parse_slo(slo)
     text = ",".join(map(str, objective))
@@ -166,9 +174,8 @@ def advise_server(
             f"{question.requests} need {need} of this server" if replicas is None else
             f"{question.requests} need {need}, and there {'are' if count != 1 else 'is'} {count:,}"
         )  # fmt: skip
-    if not objective:
-        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
     outcome, _ = evaluator.exact(baseline)
+    notes = [*_limit_notes(text, outcome, "; ".join(evaluator.result(baseline).slo_missed)), *notes]
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
     # Requests that come at a rate cost what the replicas cost; clients that wait for answers send more to a faster one.
     money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
@@ -243,6 +250,11 @@ def advise_fleet(
     Raises:
         InputError: The model cannot be served as it is given.
     """
+    if on.engine not in ENGINES and (prompt is not None or output is not None):
+        raise TrafficAdviceError(
+            f"engine is {on.engine!r}, which reads no prompts; pass engine={ENGINES[0]!r} for a language model, or "
+            "leave prompt and output out"
+        )
     known = {name: value for name, value in terms.items() if value is not None}
     scheduler = {name: value for name, value in known.items() if name not in (*BATCHING, *BILL)}
     given: dict[str, Any] = {
@@ -274,7 +286,8 @@ def advise_fleet(
             f"about {1 / factor:.3g} times as much, with replicas that are better used"
         )
     span_s = asked.traffic.last_s
-    generated = isinstance(traffic, str) and duration_s is None and end_s is None
+    kind = traffic.partition(":")[0].strip() if isinstance(traffic, str) else ""
+    generated = kind in KINDS and duration_s is None and end_s is None
     fields: dict[str, Any] = {
         "traffic": traffic if isinstance(traffic, str) else None if _is_object(traffic) else str(traffic),
         "prompt": prompt, "output": output, "duration_s": duration_s or (86_400.0 if generated else None),
@@ -302,8 +315,6 @@ def advise_fleet(
         f"{asked.traffic.requests:,} requests in {span_s / _HOUR_S:.3g} h were simulated for each fleet, and a month "
         "repeats them"
     )
-    if not text:
-        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
     graph = served.decode if isinstance(served, Phases) else batched_graph(served, 8)
     money = outcome.figures["usd_per_month"] is not None
     case = TrafficCase(
@@ -326,6 +337,7 @@ def advise_fleet(
         acceptance=acceptance,
     )
     _check_known(case)
+    notes = [*_limit_notes(text, outcome, missed(baseline, case)), *notes]
     return _answered(case, _chosen(FLEETS if on.engine in ENGINES else BATCHED_FLEETS, wanted.among), notes, wanted)
 
 
@@ -333,10 +345,27 @@ def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notes: list[str], 
     return answer(case, tactics, notes, lambda asked, several: best_under_traffic(asked, several, wanted.progress))
 
 
+_NEEDS = {
+    "cost_usd": "pass price=, such as price=2.49",
+    "usd_per_month": "pass price=, such as price=2.49",
+    "usd_per_million_tokens": "pass price=, such as price=2.49, and requests with tokens",
+    "energy_per_item_j": "the file of the machine has no power",
+    "carbon_g": "pass region=, such as region='deu', and traffic= rather than workload=",
+}
+
+
 def _check_known(case: TrafficCase) -> None:
     if case.outcome.figures.get(case.objective) is None:
-        need = "pass price=, such as price=2.49" if "usd" in case.objective else "another objective is latency_s"
-        raise TrafficAdviceError(f"{case.objective} of the baseline is not known; {need}")
+        need = _NEEDS.get(case.objective, "another objective is latency_s")
+        raise TrafficAdviceError(f"{case.objective} of what there is now is not known; {need}")
+
+
+def _limit_notes(text: str, outcome: Outcome, missed: str) -> list[str]:
+    """Return the limits of latencies, and whether they hold now."""
+    if not text:
+        return ["no limits of latencies were given: plans may make requests slower; pass slo="]
+    now = f", and do not now: {missed}" if outcome.figures["slo_met"] is False else ""
+    return [f"requests have to hold {text}{now}"]
 
 
 def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[Tactic, ...]:
@@ -344,11 +373,12 @@ def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[T
     if among is None:
         return tactics
     wanted = set(among)
-    found = tuple(tactic for tactic in tactics if tactic.name in wanted)
-    if not found:
-        names = ", ".join(tactic.name for tactic in tactics)
-        raise TrafficAdviceError(f"among is {shown(sorted(wanted))}; expected some of {names}")
-    return found
+    known = [tactic.name for tactic in tactics]
+    if unknown := sorted(wanted.difference(known)):
+        raise TrafficAdviceError(
+            f"among has {', '.join(map(shown, unknown))}; expected ids of machines, and tactics of {', '.join(known)}"
+        )
+    return tuple(tactic for tactic in tactics if tactic.name in wanted)
 
 
 def _busiest_days(traffic: Traffic, most: int) -> tuple[int, int] | None:

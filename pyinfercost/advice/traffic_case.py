@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from ..errors import InputError
 from .case import Case, Outcome
@@ -41,6 +41,8 @@ class TrafficCase(Case):
     slo: str = ""
     commitment: str = ""
     acceptance: float | None = None
+
+    unit: ClassVar[str] = "request"
 
     @property
     def of_fleet(self) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
 _ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
+_AS_GOOD = 0.03  # of the objective, within which small ones are as good
 _BETTER = 1e-3  # share of the objective from which on a change is one
 _FULLER = 0.01  # share of the cost at full use from which on it is one
 
@@ -98,28 +99,42 @@ class _Search:
                 break
         return value, best
 
-    def without_idle(self, choices: Choices) -> Choices:
-        """Return a combination without options that save next to nothing beside the others, laborious ones first."""
+    def without_idle(self, choices: Choices, most: float) -> Choices:
+        """Return a combination without options that save next to nothing beside the others, laborious ones first.
+
+        Args:
+            choices: The combination.
+            most: The objective without them.
+        """
         (own,) = self.evaluate([choices])
         for choice in sorted(choices, key=lambda each: -effort_of((each,))):
             left = tuple(each for each in choices if each is not choice)
             (other,) = self.evaluate([left])
-            if other[0] == own[0] and other[1] <= own[1] * (1 + TOLERANCE):
+            if other[0] == own[0] and other[1] <= most:
                 choices = left
         return choices
 
-    def easiest(self, choices: Choices, *, buys: bool) -> Choices:
-        """Return the combination of least effort, then of least latency, of all that are as good as one.
+    def as_good(self, value: float) -> float:
+        """Return up to where an objective is as good as a value: a little more, of small values a little of what was.
+
+        What a step saves of a plan that costs next to nothing is not worth its effort.
+        """
+        little = TOLERANCE * self.case.outcome.value(self.case.objective)
+        return value + max(TOLERANCE * value, min(_AS_GOOD * value, little))
+
+    def easiest(self, choices: Choices, most: float, *, buys: bool) -> Choices:
+        """Return the combination of least effort, then of least latency, of all that were tried and are as good.
 
         Args:
             choices: A combination.
+            most: The objective of one that is as good.
             buys: Whether it may rent something else.
         """
         (own,) = self.evaluate([choices])
         least = (own[3], self._latency_s(choices))
         for several in list(self.tried.values()):
             key = self._key(several)
-            near = key[0] == own[0] and key[1] <= own[1] * (1 + TOLERANCE)
+            near = key[0] == own[0] and key[1] <= most
             stays = buys or not any(choice.tactic.buys for choice in several)
             if near and stays and (key[3], self._latency_s(several)) < least:
                 least, choices = (key[3], self._latency_s(several)), several
@@ -174,7 +189,8 @@ def best_under_traffic(
     best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
     found = []
     for key, choices in (best, here):
-        plain = search.easiest(search.without_idle(choices), buys=len(found) == 0)
+        most = search.as_good(key[1])
+        plain = search.easiest(search.without_idle(choices, most), most, buys=len(found) == 0)
         found.append(None if key[0] else search.combination(plain))
     return found[0], found[1]
 

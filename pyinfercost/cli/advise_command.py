@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,7 +97,8 @@ def advise(
         try:
             quiet = form in _DATA_FORMATS
             told = f"setups of {model} were simulated"
-            shown = counted(f"Capturing {model}", told, quiet=quiet) if load else progress(model, quiet=quiet)
+            counting = counted(f"Capturing {model}", told, quiet=quiet)
+            shown: AbstractContextManager[Any] = counting if load else progress(model, quiet=quiet)
             with shown as moved:
                 found = advised(
                     model,
