@@ -382,18 +382,19 @@ def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[T
 
 
 def _busiest_days(traffic: Traffic, most: int) -> tuple[int, int] | None:
-    """Return the first of the busiest days and the one after the last, as many as have `most` requests.
+    """Return the first of the busiest days and the one after the last: as many as have at most `most` requests.
 
-    None if all requests are few enough, or if they are of less than two days.
+    A single day may have more. None if all requests are few enough, or of one day.
     """
-    days = int(traffic.last_s / _DAY_S)
-    if traffic.requests <= most or days < 2:  # noqa: PLR2004
+    if traffic.requests <= most or traffic.last_s <= _DAY_S:
         return None
-    counts = traffic.counts(_DAY_S)[:days]
-    many = max(1, int(days * most / traffic.requests))
-    sums = [int(counts[first : first + many].sum()) for first in range(days - many + 1)]
-    first = sums.index(max(sums))
-    return first, first + many
+    counts = traffic.counts(_DAY_S)
+    for many in range(len(counts) - 1, 0, -1):
+        sums = [int(counts[first : first + many].sum()) for first in range(len(counts) - many + 1)]
+        if max(sums) <= most or many == 1:
+            first = sums.index(max(sums))
+            return first, first + many
+    return None
 
 
 def _is_object(traffic: Any) -> bool:

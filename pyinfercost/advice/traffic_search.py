@@ -187,7 +187,7 @@ def best_under_traffic(
     bought = sorted((each for each in singles if each[1][0].tactic.buys), key=lambda each: each[0])
     starts = [here[1], *(choices for _, choices in bought[: _STARTS_OF_MANY if slow else _STARTS])]
     best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
-    found = []
+    found: list[Combination | None] = []
     for key, choices in (best, here):
         most = search.as_good(key[1])
         plain = search.easiest(search.without_idle(choices, most), most, buys=len(found) == 0)

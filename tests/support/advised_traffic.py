@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 import pyinfercost as ic
+from pyinfercost.advice import traffic_advising
+from pyinfercost.advice.combining import Choices, allowed_choices, joined
 from pyinfercost.cli import main
 from pyinfercost.serving import serve as serving
 
@@ -107,3 +110,39 @@ def capture_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return known[spec]
 
     monkeypatch.setattr(serving, "_captured", once)
+
+
+def best_of_all(ask: Callable[[], ic.Advice]) -> tuple[ic.Advice, float, int]:
+    """An advice, the least objective over all combinations of the options of its tactics, and their number."""
+    seen: list[tuple[Any, Any]] = []
+
+    def spy(case: Any, tactics: Any, *others: Any) -> ic.Advice:
+        seen.append((case, tactics))
+        return answered(case, tactics, *others)
+
+    answered = traffic_advising.answer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traffic_advising, "answer", spy)
+        advice = ask()
+    ((case, tactics),) = seen
+    setups = list(_combined(case, tactics, ()))
+    outcomes = zip(setups, case.evaluator.outcomes(setups), strict=True)
+    kept = [each for setup, each in outcomes if case.cannot_run(setup, each) is None and case.is_within_limits(each)]
+    return advice, min(each.value(case.objective) for each in kept), len(setups)
+
+
+def _combined(case: Any, tactics: Sequence[Any], chosen: Choices) -> Iterator[Any]:
+    """All combinations of the tactics that are left with those that are chosen; options are those for these."""
+    change = joined(chosen)
+    if change is None:
+        return
+    try:
+        setup = case.baseline.changed(change)
+    except ic.errors.InputError:
+        return
+    if not tactics:
+        yield setup
+        return
+    yield from _combined(case, tactics[1:], chosen)
+    for choice in allowed_choices(tactics[0], setup, case):
+        yield from _combined(case, tactics[1:], (*chosen, choice))
