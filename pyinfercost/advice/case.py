@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..results.units import quantity
 
@@ -128,6 +128,9 @@ class Case:
     terms: str
     evaluator: Evaluator
     accuracy: Measures | None = None
+
+    unit: ClassVar[str] = "forward"
+    """What a latency is of."""
 
     @property
     def machine(self) -> Hardware:

@@ -79,17 +79,19 @@ def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
         brief: Leave out what the unit refers to, which was said before.
     """
     value = outcome.value(case.objective)
-    word = items_word(case.graph)
+    served = case.unit == "request"
+    word = "requests" if served else items_word(case.graph)
     if case.objective == "latency_s":
-        return short(value, "s") + ("" if brief else " for a forward")
+        return short(value, "s") + ("" if brief else f" for a {case.unit}")
     if case.objective == "energy_per_item_j":
-        return short(value, "J") + ("" if brief else " an item")
+        return short(value, "J") + ("" if brief else " a request" if served else " an item")
     if case.objective == "carbon_g":
         return short(value * _MILLION, "g") + ("" if brief else f" of CO2 per million {word}")
     if case.objective == "usd_per_month":
         return f"{short_number(value)} USD a month"
     tokens = outcome.figures.get("usd_per_million_tokens")
     of_million = value * _MILLION if case.objective == "cost_usd" else value
+    word = word if tokens is None else "tokens"
     return f"{short_number(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")
 
 
@@ -97,4 +99,6 @@ def _broken(case: Case) -> str:
     if not case.outcome.fits:
         return "does not fit its memory"
     broken = [name for name, most in case.limits.items() if case.outcome.value(name) > most]
+    if not broken:
+        return f"misses its limits ({case.over_limits(case.baseline, case.outcome)})"
     return f"breaks the limit on {' and '.join(broken)}"

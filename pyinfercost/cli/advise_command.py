@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +13,7 @@ from ..results.advice import OBJECTIVES, RISKS
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, messages_for_people, progress, write, write_result
+from .output import check_writable, counted, messages_for_people, progress, write, write_result
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -94,7 +95,11 @@ def advise(
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
-            with progress(model, quiet=form in _DATA_FORMATS):
+            quiet = form in _DATA_FORMATS
+            told = f"setups of {model} were simulated"
+            counting = counted(f"Capturing {model}", told, quiet=quiet)
+            shown: AbstractContextManager[Any] = counting if load else progress(model, quiet=quiet)
+            with shown as moved:
                 found = advised(
                     model,
                     on=on,
@@ -103,6 +108,7 @@ def advise(
                     risk=risk,
                     among=names or None,
                     all=compare,
+                    progress=moved if load else None,
                     **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:

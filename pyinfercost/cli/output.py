@@ -115,6 +115,25 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
     return Console(stderr=True).status(Text(visible(f"Capturing {model}")))
 
 
+@contextmanager
+def counted(before: str, counts: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal how many are done of an unknown number.
+
+    Args:
+        before: What is done before the first one.
+        counts: What is counted, after its number.
+        quiet: Show nothing.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(visible(before))) as status:
+        yield lambda done, _: status.update(Text(visible(f"{done:,} {counts}")))
+
+
 def show_pairs(document: Any, form: str) -> None:
     """Show a nested document as JSON or as lines of names and values."""
     if form == "json":

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("cheaper", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
+LONG = ("cheaper", "cheaper_service", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
 """Pages whose commands take more than ten seconds."""
 
 
