@@ -73,6 +73,16 @@ def has_convolutions(graph: Graph) -> bool:
     return any(product.spatial_dims for product in products(graph))
 
 
+def is_channels_last(graph: Graph) -> bool:
+    """Return whether all weights of convolutions with several channels and positions have their channels innermost."""
+    weights = [
+        tensor
+        for tensor in graph.tensors
+        if tensor.role == "parameter" and len(tensor.shape) >= _IMAGE and tensor.shape[1] != 1 and tensor.shape[-1] != 1
+    ]
+    return bool(weights) and all(tensor.strides[1] == 1 for tensor in weights)
+
+
 def has_attention(graph: Graph) -> bool:
     """Return whether the model has attention, as one operator."""
     return _kept(graph, "attention", lambda: any("attention" in node.op for node in graph.nodes))

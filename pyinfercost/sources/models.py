@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .._checks import is_file
 from ..errors import MissingLibraryError
 from .loaded_model import LoadedModel, SpecError
+from .memory_formats import loaded_in_channels_last, split_format
 from .registry import MODEL_FORMS, is_graph, source_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     """Build the module of a spec, with inputs at the given sizes.
 
     Args:
-        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`.
+        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`; with `#channels_last` at
+            its end, weights and inputs of images have that memory format.
         sizes: Size name -> value, in images, tokens or pixels. Defaults: `batch` 1, `image_size` the published one,
             `sequence` 128, `context` 2048.
 
@@ -35,14 +37,16 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         SpecError: The spec is not valid, there is no such model, or it has no such size.
         ImportError: The library of the spec is not installed; the message names the extra to install.
     """
-    source = source_of(spec)
+    plain, channels_last = split_format(spec)
+    source = source_of(plain)
     if source is None or source.opens != "module":
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
+    rest = plain.removeprefix(f"{source.scheme}:") if source.scheme else plain
     if not rest:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    with libraries_of(spec):
-        return source.load(rest, sizes)
+    with libraries_of(plain):
+        loaded = source.load(rest, sizes)
+        return loaded_in_channels_last(loaded) if channels_last else loaded
 
 
 @contextmanager

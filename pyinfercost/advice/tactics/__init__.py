@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..tactic import Tactic
 from .autocast import Autocast
 from .batch import Batch
+from .channels_last import ChannelsLast
 from .engine import EightBitEngine, Engine
 from .execution import Execution
 from .formats import ActivationFormats, CacheFormat, TwoFour, WeightFormats
@@ -29,6 +30,7 @@ TACTICS: tuple[Tactic, ...] = (
     SmallerSibling(),
     Engine(),
     EightBitEngine(),
+    ChannelsLast(),
     HalfPrecision(),
     Autocast(),
     TF32(),

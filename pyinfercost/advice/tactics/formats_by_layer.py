@@ -32,7 +32,7 @@ class FormatsByLayer(Tactic):
 
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer one mixture, if layers differ in their fastest format; of the given model on the given machine only."""
-        if setup.placed.machine.id != case.machine.id or setup.variant != Variant():
+        if setup.placed.machine.id != case.machine.id or setup.variant != Variant(memory_format=setup.variant.memory_format):
             return Options()
         kept = graph_cache(case.graphs.open(setup.variant))
         if (_KEPT, setup.key) not in kept:

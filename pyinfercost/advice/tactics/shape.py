@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...results.advice import AccuracyNote
 from ...transform.channels import ChannelGroupsError
 from ..published import NOT_MEASURED
-from ..setups import Variant
 from ..siblings import siblings, source
 from ..tactic import Option, Options, Refusal, Tactic
 
@@ -33,7 +33,7 @@ class Width(Tactic):
         if setup.variant.width != 1:
             return Options((), [Refusal(text=self.title, why=f"the model has width {setup.variant.width:g} already")])
         try:
-            case.graphs.open(Variant(model=setup.variant.model, width=_SHARES[0]))
+            case.graphs.open(replace(setup.variant, width=_SHARES[0]))
         except ChannelGroupsError as error:
             return Options((), [Refusal(text=self.title, why=str(error))])
         code = "pyinfercost.training.shrink(model, ic.channel_groups(graph), kept)  # then train it again"
