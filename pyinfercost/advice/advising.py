@@ -297,10 +297,8 @@ def _rented(terms: str) -> tuple[str, ...]:
     return tuple(sorted({each.device for each in offers() if terms in each.usd_per_h and each.host}))
 
 
-def _graphs(
-    model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]
-) -> tuple[ModelGraphs, dict[str, int], str]:
-    """Return the graphs of a model, the sizes of the baseline, and an expression for the graph of one without a spec."""
+def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int], str]:
+    """Return the graphs of a model, the sizes of the baseline, and an expression of the graph of a module."""
     if isinstance(model, (str, PathLike)):
         from ..sources.inputs import parse_inputs
 

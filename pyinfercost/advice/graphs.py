@@ -112,9 +112,11 @@ class ModelGraphs:
         return found._replace(sizes={**{name: values[0] for name, values in found.sizes.items()}})
 
     def _varied(self, graph: Graph, variant: Variant) -> Graph:
-        if variant.width != 1:
-            key = id(graph)
-            if key not in self._groups:
-                self._groups[key] = (graph, channel_groups(graph))
-            graph = narrowed(graph, variant.width, self._groups[key][1])
-        return varied(graph, quantize=variant.quantize, prune=variant.prune, kv_cache=variant.kv_cache)
+        changes = variant.transforms
+        if variant.width == 1 or variant.layers != 1 or variant.exit_at:
+            return varied(graph, **changes)
+        key = id(graph)
+        if key not in self._groups:
+            self._groups[key] = (graph, channel_groups(graph))
+        del changes["width"]
+        return varied(narrowed(graph, variant.width, self._groups[key][1]), **changes)

@@ -37,6 +37,8 @@ class Variant:
         prune: Structure of pruned weights, in the notation of `--prune`.
         kv_cache: Format of keys and values, in the notation of `--kv-cache`.
         width: Share of the channels that each group of channels keeps.
+        layers: Share of the layers that each stack of equal layers keeps.
+        exit_at: Early exit at which the forward ends; 0 for the last one.
         memory_format: Memory format of images, `channels_last`; empty for that of the given model.
     """
 
@@ -45,6 +47,8 @@ class Variant:
     prune: str = ""
     kv_cache: str = ""
     width: float = 1.0
+    layers: float = 1.0
+    exit_at: int = 0
     memory_format: str = ""
 
     @property
@@ -59,7 +63,7 @@ class Variant:
         return {name: value for name in TRANSFORMS if (value := getattr(self, name)) != getattr(given, name)}
 
 
-TRANSFORMS = ("quantize", "prune", "kv_cache", "width")
+TRANSFORMS = ("quantize", "prune", "kv_cache", "width", "layers", "exit_at")
 """Fields of a variant that transforms of a graph bring about."""
 
 VARIANT = tuple(Variant.__dataclass_fields__)
@@ -143,7 +147,7 @@ class Setup:
         for name, value in self.sizes.items():
             words += ["--batch", str(value)] if name == "batch" else ["--set", f"{name}={value}"]
         for name, value in self.variant.transforms.items():
-            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else value]
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
         return words
 
     def command(self, model: str) -> str:

@@ -77,7 +77,10 @@ def _laid_out(inputs: Inputs) -> Inputs:
     return Inputs(
         tuple(laid_out(value) for value in inputs.args),
         # Keys and values of attention have four dimensions, too.
-        {name: value if name.startswith("past_key_value") else laid_out(value) for name, value in inputs.kwargs.items()},
+        {
+            name: value if name.startswith("past_key_value") else laid_out(value)
+            for name, value in inputs.kwargs.items()
+        },
     )
 
 

@@ -16,7 +16,7 @@ from .formats import ActivationFormats, CacheFormat, TwoFour, WeightFormats
 from .formats_by_layer import FormatsByLayer
 from .half_precision import HalfPrecision
 from .renting import Machine, Offer, Region, Terms
-from .shape import SmallerSibling, Width
+from .shape import EarlyExit, FewerLayers, SmallerSibling, Width
 from .tf32 import TF32
 from .use_of_machine import Devices, Instances, Overlap
 
@@ -27,6 +27,8 @@ TACTICS: tuple[Tactic, ...] = (
     Terms(),
     Region(),
     Width(),
+    FewerLayers(),
+    EarlyExit(),
     SmallerSibling(),
     Engine(),
     EightBitEngine(),

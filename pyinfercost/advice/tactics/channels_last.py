@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
 
-_APPLY = (
-    "model = model.to(memory_format=torch.channels_last); inputs = inputs.to(memory_format=torch.channels_last)"
-)
+_APPLY = "model = model.to(memory_format=torch.channels_last)\ninputs = inputs.to(memory_format=torch.channels_last)"
 
 
 class ChannelsLast(Tactic):
