@@ -75,7 +75,13 @@ def _built(
     used = {tensor for _, node in kept for tensor in (*_operands(node), *node["outputs"])}
     made = {tensor for node in document["nodes"] for tensor in node["outputs"]}
     used |= set(outputs)
-    used |= {number for number in range(len(tensors)) if number not in read_before and number not in made}
+    # A weight that no operator reads, such as a counter of a norm, stays as long as its module runs.
+    gone = {node.get("module", "") for node in document["nodes"]} - {node.get("module", "") for _, node in kept}
+    used |= {
+        number
+        for number, tensor in enumerate(tensors)
+        if number not in read_before and number not in made and tensor.get("name", "").rpartition(".")[0] not in gone
+    }
     renumbered = {old: new for new, old in enumerate(sorted(used))}
     held = document.get("held_until")
     if held:
