@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
+from .._core import GraphRewriter
+from ..errors import InputError
 from ..formats.products import find_products
 from ..hardware.dtypes import short_dtype
 from ..predict.plans import boundary_of, graph_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .._core import Graph
     from ..formats.products import Product
@@ -49,6 +51,21 @@ def _weight_dtype(graph: Graph) -> str:
             size = prod(dim for dim in tensor.shape if isinstance(dim, int))
             elements[tensor.dtype] = elements.get(tensor.dtype, 0.0) + size
     return short_dtype(max(elements, key=lambda name: elements[name])) if elements else ""
+
+
+def why_not_at(graph: Graph, sizes: Mapping[str, int]) -> str:
+    """Return why a graph does not hold at some values of its sizes; empty if it does.
+
+    A forward may depend on a size: that of a unet of diffusers copies tensors from a batch of 64 on.
+    """
+    if not graph.guards:
+        return ""
+    known = {name: size for name, size in sizes.items() if name in graph.sizes}
+    try:
+        GraphRewriter(graph).bind(graph.size_values(known))
+    except InputError as error:
+        return str(error).partition(";")[0]
+    return ""
 
 
 def generates(graph: Graph) -> bool:
