@@ -154,8 +154,8 @@ def advise(
     notes: list[str] = []
     deployment, goal = _priced(deployment, objective, notes)
     with call_sizes(advise, sizes, named_sizes) as named:
-        graphs, given = _graphs(model, inputs, named)
-    baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s")
+        graphs, given, source = _graphs(model, inputs, named)
+    baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s", source=source)
     accuracy = None if evaluate is None else _measured(model, evaluate, maximize=maximize)
     evaluator = ForwardEvaluator(graphs)
     outcome, estimate = evaluator.exact(baseline)
@@ -177,6 +177,7 @@ def advise(
         terms=terms,
         evaluator=evaluator,
         accuracy=accuracy,
+        has_module=graphs.has_module,
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
     return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
@@ -296,8 +297,8 @@ def _rented(terms: str) -> tuple[str, ...]:
     return tuple(sorted({each.device for each in offers() if terms in each.usd_per_h and each.host}))
 
 
-def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int]]:
-    """Return the graphs of a model, and the sizes of the baseline."""
+def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int], str]:
+    """Return the graphs of a model, the sizes of the baseline, and an expression of the graph of a module."""
     if isinstance(model, (str, PathLike)):
         from ..sources.inputs import parse_inputs
 
@@ -307,20 +308,29 @@ def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tupl
         opened = graphs.opened(Variant())
         known = {name: int(value) for name, value in opened.sizes.items()}
         fixed = {name: int(value) for name, value in opened.fixed.items() if name in sizes}
-        return graphs, {**fixed, **known}
+        return graphs, {**fixed, **known}, ""
     from ..sources.capture import capture, is_program
 
-    graph, name = model, ""
-    if not isinstance(model, _core.Graph):
+    graph, name, recapture, source = model, "", None, "graph"
+    if is_program(model):
+        graph, name, source = capture(model, inputs), type(model).__name__, "ic.capture(model)"
+    elif not isinstance(model, _core.Graph):
         name = type(model).__name__
-        graph = capture(model, inputs) if is_program(model) else _opened(model, inputs)
+        graph, dynamic = _opened(model, inputs)
+        source = f"ic.capture(model, inputs, dynamic={dynamic!r})" if dynamic else "ic.capture(model, inputs)"
+
+        def recapture() -> _core.Graph:
+            from ..sources.memory_formats import in_channels_last
+
+            return capture(*in_channels_last(model, inputs), dynamic=dynamic)
+
     given = bind_sizes(graph, sizes)
     given = {name: size for name, size in graph.size_values(given).items() if not graph.depends_on_data(name)}
-    return ModelGraphs(graph, given, name), given
+    return ModelGraphs(graph, given, name, recapture), given, source
 
 
-def _opened(model: Any, inputs: Any) -> _core.Graph:
-    """Return the graph of a module with its batch open, or at one batch if it cannot be opened."""
+def _opened(model: Any, inputs: Any) -> tuple[_core.Graph, dict[int | str, dict[int, str]]]:
+    """Return the graph of a module with its batch open, or at one batch if it cannot be opened; and what is open."""
     from ..sources.capture import capture
     from ..sources.inputs import parse_inputs
 
@@ -329,10 +339,11 @@ def _opened(model: Any, inputs: Any) -> _core.Graph:
         *(place for place, value in enumerate(args) if getattr(value, "ndim", 0)),
         *(name for name, value in kwargs.items() if getattr(value, "ndim", 0)),
     ]
+    dynamic: dict[int | str, dict[int, str]] = {key: {0: "batch"} for key in keys}
     try:
-        return capture(model, inputs, dynamic={key: {0: "batch"} for key in keys})
+        return capture(model, inputs, dynamic=dynamic), dynamic
     except (ValueError, RuntimeError, TypeError):
-        return capture(model, inputs)
+        return capture(model, inputs), {}
 
 
 def _measured(model: Any, evaluate: Callable[[Any], Any], *, maximize: bool) -> MeasuredAccuracy:

@@ -113,6 +113,7 @@ class Case:
         terms: Terms at which they are rented.
         evaluator: Predicts outcomes.
         accuracy: Measures the accuracy of options; None without an evaluation of the caller.
+        has_module: Whether the model can be captured again, in another memory format.
     """
 
     model: str
@@ -128,6 +129,7 @@ class Case:
     terms: str
     evaluator: Evaluator
     accuracy: Measures | None = None
+    has_module: bool = False
 
     unit: ClassVar[str] = "forward"
     """What a latency is of."""

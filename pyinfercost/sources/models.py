@@ -10,6 +10,7 @@ from zipfile import BadZipFile, ZipFile
 from .._checks import is_file
 from .._lazy import missing_library
 from .loaded_model import LoadedModel, SpecError
+from .memory_formats import loaded_in_channels_last, split_format
 from .registry import MODEL_FORMS, is_graph, source_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     """Build the module of a spec, with inputs at the given sizes.
 
     Args:
-        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`.
+        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`; with `#channels_last` at
+            its end, weights and inputs of images have that memory format.
         sizes: Size name -> value, in images, tokens or pixels. Defaults: `batch` 1, `image_size` the published one,
             `sequence` 128, `context` 2048.
 
@@ -38,18 +40,20 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         SpecError: The spec is not valid, there is no such model, or it has no such size.
         ImportError: The library of the spec is not installed; the message names the extra to install.
     """
-    source = source_of(spec)
+    plain, channels_last = split_format(spec)
+    source = source_of(plain)
     if source is not None and source.opens == "weights":
-        raise _without_model(spec)
-    if source is None and Path(spec).suffix in _PICKLES and is_file(Path(spec)):
-        raise _of_torch(spec)
+        raise _without_model(plain)
+    if source is None and Path(plain).suffix in _PICKLES and is_file(Path(plain)):
+        raise _of_torch(plain)
     if source is None or source.opens != "module":
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    rest = source.rest_of(spec)
+    rest = source.rest_of(plain)
     if not rest:
         raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    with libraries_of(spec):
-        return source.load(rest, sizes)
+    with libraries_of(plain):
+        loaded = source.load(rest, sizes)
+        return loaded_in_channels_last(loaded) if channels_last else loaded
 
 
 def _of_torch(spec: str) -> SpecError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .channels import ChannelGroupsError, channel_groups
+from .exits import leaving_at
+from .layers import fewer_layers
 from .whatif import parse_formats, whatif
 
 if TYPE_CHECKING:
@@ -15,8 +17,17 @@ _STEP = 8
 """Channels are kept in multiples of this number, as kernels of matrix units take them."""
 
 
-def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str = "", width: float = 1.0) -> Graph:
-    """Return the graph of the same model, narrowed first and then in other formats.
+def varied(
+    graph: Graph,
+    *,
+    quantize: str = "",
+    prune: str = "",
+    kv_cache: str = "",
+    width: float = 1.0,
+    layers: float = 1.0,
+    exit_at: int = 0,
+) -> Graph:
+    """Return the graph of the same model: left early, with fewer layers, narrowed, and then in other formats.
 
     Args:
         graph: A graph from `capture`.
@@ -24,11 +35,19 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
         prune: Structure of pruned weights: `"2:4"`, or by pattern.
         kv_cache: Format of keys and values.
         width: Share of the channels that each group keeps, above 0; see `narrowed`.
+        layers: Share of the layers that each stack of equal layers keeps, above 0; see `fewer_layers`.
+        exit_at: The early exit at which the forward ends, from 1; 0 for the last one. See `leaving_at`.
 
     Raises:
         FormatError: A format is unknown, or applies to nothing in the graph.
         ChannelGroupsError: The graph has no channels that can be removed.
+        LayersError: The graph has no layers that can be removed.
+        ExitsError: The graph has no such exit.
     """
+    if exit_at:
+        graph = leaving_at(graph, exit_at)
+    if layers != 1:
+        graph = fewer_layers(graph, layers)
     if width != 1:
         graph = narrowed(graph, width)
     if not (quantize or prune or kv_cache):

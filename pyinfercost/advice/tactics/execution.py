@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 _RECORDED = ("cuda_graph", "reduce-overhead")
 _WAYS = {
-    "compiled": ("compilation", "compiled", "model = torch.compile(model)"),
+    "compiled": ("compile", "compiled", "model = torch.compile(model)"),
     "reduce-overhead": (
-        "compilation with CUDA graphs",
+        "compile, CUDA graphs",
         "compiled with CUDA graphs",
         'model = torch.compile(model, mode="reduce-overhead")',
     ),
