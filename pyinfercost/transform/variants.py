@@ -57,7 +57,12 @@ def narrowed(graph: Graph, share: float, groups: ChannelGroups | None = None) ->
     groups = groups or channel_groups(graph)
     if not groups.groups:
         raise ChannelGroupsError("the graph has no channels that can be removed without changing inputs or results")
-    return groups.at(**{name: _kept(width, share) for name, width in groups.widths.items()})
+    return groups.at(**kept_widths(groups, share))
+
+
+def kept_widths(groups: ChannelGroups, share: float) -> dict[str, int]:
+    """Return the units that each group keeps in `narrowed`, by its name."""
+    return {name: _kept(width, share) for name, width in groups.widths.items()}
 
 
 def _kept(width: int, share: float) -> int:
