@@ -173,7 +173,7 @@ def _others(model: Model, hardware: str, known: Iterable[str]) -> list[Asked]:
     found: list[Asked] = []
     for settings in EVERY:
         if "quantize" in settings:
-            form = applied_to_linear(evaluator.graphs.open(given.variant), settings["quantize"])
+            form = applied_to_linear(evaluator.graphs.open(given.variant), settings["quantize"], given)
             settings = {**settings, "quantize": form}
         if _key(settings) in known or (model.name.endswith(_PHASES) and "engine" in settings):
             continue

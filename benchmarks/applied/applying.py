@@ -16,7 +16,7 @@ from pyinfercost.measuring.running import forward_of, real_model
 from pyinfercost.sources.loaded_model import LoadedModel
 from pyinfercost.training.channel_removal import shrink
 from pyinfercost.transform.channels import channel_groups
-from pyinfercost.transform.variants import kept_widths
+from pyinfercost.transform.variants import kept_widths, split_kernels
 from pyinfercost.transform.whatif import parse_formats
 
 _CALIBRATION = 4
@@ -116,7 +116,7 @@ def _quantize(module: nn.Module, formats: str) -> str:
         "int8_dynamic": quantization.Int8DynamicActivationInt8WeightConfig,
         "fp8_wo": quantization.Float8WeightOnlyConfig,
     }
-    parsed = parse_formats(formats)
+    parsed = parse_formats(split_kernels(formats)[1])
     patterns = parsed if isinstance(parsed, dict) else {"*": parsed}
     wanted: dict[str, list[str]] = {}
     for path, part in module.named_modules():
@@ -181,5 +181,7 @@ def _with_static_scales(path: Path, feeds: Mapping[str, Any]) -> Path:
 
     prepared, narrow_path = path.with_name("prepared.onnx"), path.with_name("int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-    quantization.quantize_static(str(prepared), str(narrow_path), Reader())
+    quantization.quantize_static(
+        str(prepared), str(narrow_path), Reader(), activation_type=quantization.QuantType.QUInt8
+    )
     return narrow_path

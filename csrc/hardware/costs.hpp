@@ -149,6 +149,7 @@ struct CpuCosts {
     bool shaped = false;
     bool matrix = false;
     double engine_s_per_flop = 0;
+    double row_s_per_flop = 0;  // attention of one query; 0: as of several
     double vector_s_per_flop = 0;
     double element_bytes = 1;
     double launch_s = 0;

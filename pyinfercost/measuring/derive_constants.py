@@ -18,6 +18,8 @@ COMPILED_LOOPS = ("special", "row", "softmax", "window")
 """Loops that a compiler generates itself, with speeds that differ from eager execution."""
 _CALLS = ("op", "product", "convolution")
 _PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
+_NARROW = ("half", "byte")
+"""Weights of 16 and of 8 bits, which a library arranges in each call."""
 _FIRST_EVICTED, _ALL_EVICTED = 0.4, 1.6  # kFirstEvicted and kAllEvicted of csrc/hardware/cpu_model.hpp
 _DISTINCT = 1.15  # ratio of two rates below which a cache and the memory behind it are not told apart
 # The subtracted terms are measured too, so the remainder could be 0 or less: keep at least this share.
@@ -27,7 +29,7 @@ _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
 
 def _is_set(name: str) -> bool:
     """Whether a timed call reads a set of 32-bit weights of some size."""
-    return name.startswith("weights.") and not name.startswith("weights.half.")
+    return name.startswith("weights.") and not any(name.startswith(f"weights.{narrow}.") for narrow in _NARROW)
 
 
 class Readings:
@@ -108,10 +110,13 @@ class Readings:
                 return min(nominal_bytes, math.exp(math.log(size) + share * math.log(larger / size)))
         return nominal_bytes
 
-    def _weight_stream(self, half: bool) -> float:
-        """Return the rate at which products read weights from memory, relative to a stream."""
-        names = [name for name in self.timed if (name.startswith("weights.half.") if half else _is_set(name))]
-        return self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+    def _weight_stream(self, narrow: str = "") -> float | None:
+        """Return the rate at which products read weights from memory, relative to a stream; None if not measured."""
+        names = [n for n in self.timed if (n.startswith(f"weights.{narrow}.") if narrow else _is_set(n))]
+        return None if not names else self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+
+    def _stream_of_weights(self) -> float:
+        return self._weight_stream() or 1.0
 
     def region_s(self) -> float:
         """Return the seconds to open and close a parallel region."""
@@ -160,9 +165,12 @@ class Readings:
             found["copying_s"] = copying_s * self.cores / elements
         found["packing_s"] = self._packing_s()
         found["gemv_s"] = self._gemv_s("gemv")
-        found["half_gemv_s"] = self._gemv_s("gemv.half")
-        found["weight_stream"] = self._weight_stream(half=False)
-        found["half_weight_stream"] = self._weight_stream(half=True)
+        found["weight_stream"] = self._stream_of_weights()
+        for narrow in _NARROW:
+            rate = self._weight_stream(narrow)
+            if rate is not None and f"gemv.{narrow}" in self.timed:
+                found[f"{narrow}_gemv_s"] = self._gemv_s(f"gemv.{narrow}")
+                found[f"{narrow}_weight_stream"] = rate
         if "compiled.long" in self.seconds:
             from .compiled import SHORT_CHAIN, shared_grain
 
@@ -172,6 +180,9 @@ class Readings:
             found["compiled_grain"] = shared_grain()
         for name in _PRODUCTS:
             found[name] = self._product(name)
+        found["half_attention"] = self._product("attention.half", "bf16")
+        found["key_s"] = self._gemv_s("key")
+        found["half_key_s"] = self._gemv_s("key.half")
         found["product"] = self._linear(found["packing_s"])
         found["convolution_s"] = self.call_parts_s()["convolution"]
         cold = self.cold_parts_s()
@@ -198,7 +209,7 @@ class Readings:
         elements, taken_s = self.timed["packing"].elements, self.seconds["packing"]
         arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()["fp32"]
         net_s = taken_s - arithmetic_s - self.call_s("product", _FLOAT_BYTES * elements) - self.region_s()
-        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True) / self._weight_stream(half=False)
+        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True) / self._stream_of_weights()
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / elements
 
     def _gemv_s(self, name: str) -> float:
@@ -214,15 +225,15 @@ class Readings:
         packing_s = LINEAR_WEIGHTS * packing_element_s / self.cores
         resident = LINEAR_LAYERS * weight_bytes < self.resident_bytes(math.inf)
         read_s = self._moving_s(weight_bytes, shared=True) if resident else weight_bytes / self.rate("dram.add")
-        read_s /= self._weight_stream(half=False)
+        read_s /= self._stream_of_weights()
         net_s = taken_s - self.call_s("product", weight_bytes + one.moved_bytes) - packing_s - read_s
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
-    def _product(self, name: str) -> float:
+    def _product(self, name: str, dtype: str = "fp32") -> float:
         one, taken_s = self.timed[name], self.seconds[name]
-        launch_s = self.call_s("product" if name == "attention" else "convolution", one.moved_bytes)
+        launch_s = self.call_s("product" if name.startswith("attention") else "convolution", one.moved_bytes)
         net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
-        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
+        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()[dtype])
 
     def notes(self) -> list[str]:
         """Return lines about measured quantities other than the constants."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .channels import ChannelGroupsError, channel_groups
+from .torchao_kernels import TORCHAO
 from .whatif import parse_formats, whatif
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
 
     Args:
         graph: A graph from `capture`.
-        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`.
+        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. In front of all may be
+            the kernels, as in `whatif`: `"torchao:int8_wo"`.
         prune: Structure of pruned weights: `"2:4"`, or by pattern.
         kv_cache: Format of keys and values.
         width: Share of the channels that each group keeps, above 0; see `narrowed`.
@@ -33,12 +35,20 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
         graph = narrowed(graph, width)
     if not (quantize or prune or kv_cache):
         return graph
+    kernels, formats = split_kernels(quantize)
     return whatif(
         graph,
-        quantize=parse_formats(quantize) if quantize else None,
+        quantize=parse_formats(formats) if formats else None,
+        kernels=kernels,
         prune=parse_formats(prune) if prune else None,
         kv_cache=kv_cache or None,
     )
+
+
+def split_kernels(quantize: str) -> tuple[str, str]:
+    """Return the kernels and the formats of a text: `"torchao:int8_wo"`; the kernels are `"engine"` without others."""
+    kernels, colon, formats = quantize.partition(":")
+    return (kernels, formats) if colon and kernels in TORCHAO else ("engine", quantize)
 
 
 def narrowed(graph: Graph, share: float, groups: ChannelGroups | None = None) -> Graph:

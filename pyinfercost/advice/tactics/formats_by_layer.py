@@ -10,7 +10,7 @@ from ...predict.plans import graph_cache
 from ..facts import products
 from ..setups import Variant
 from ..tactic import Option, Options, Tactic
-from .formats import ActivationFormats, WeightFormats
+from .formats import ActivationFormats, WeightFormats, kernels_of
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -65,7 +65,7 @@ def _mixture(setup: Setup, case: Case) -> Option | None:
     )
     return Option(
         text=f"{' and '.join(used)} by layer",
-        change={"quantize": ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
+        change={"quantize": kernels_of(setup) + ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
         published=next(iter(used)),
         apply="\n".join(forms[form].apply for form in used) + "  # with a filter of layers",
         note=told,
