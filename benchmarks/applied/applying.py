@@ -19,6 +19,7 @@ from pyinfercost.transform.channels import channel_groups
 from pyinfercost.transform.variants import kept_widths, split_kernels
 from pyinfercost.transform.whatif import parse_formats
 
+_PRODUCTS = ["Conv", "Gemm", "MatMul"]
 _CALIBRATION = 4
 """Batches of random inputs from which ONNX Runtime takes static scales."""
 
@@ -181,7 +182,11 @@ def _with_static_scales(path: Path, feeds: Mapping[str, Any]) -> Path:
 
     prepared, narrow_path = path.with_name("prepared.onnx"), path.with_name("int8.onnx")
     quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-    quantization.quantize_static(
-        str(prepared), str(narrow_path), Reader(), activation_type=quantization.QuantType.QUInt8
-    )
+    unsigned = quantization.QuantType.QUInt8
+    try:
+        quantization.quantize_static(str(prepared), str(narrow_path), Reader(), activation_type=unsigned)
+    except ValueError:  # a graph with an operator whose scales the library cannot share
+        quantization.quantize_static(
+            str(prepared), str(narrow_path), Reader(), activation_type=unsigned, op_types_to_quantize=_PRODUCTS
+        )
     return narrow_path

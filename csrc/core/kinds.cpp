@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 4> kExecutionNames = {"eager", "compiled"
 constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "link",
                                                                    "launch"};
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
-                                                                         "softmax", "window",  "scattered"};
+                                                                         "softmax", "window",  "scattered", "score", "half"};
 
 template <class Enum, std::size_t N>
 Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {

@@ -31,8 +31,9 @@ constexpr int kPackedBits = 32;
 // kernel in each call: 2 MiB that both cores hold in their L2 take 114 us with 1, 2 or 8 rows, and 213 from
 // memory, where fp32 weights of 4 MiB take 95 and 230 (torch 2.13, two cores of a Xeon with AMX).
 constexpr int kHalfBits = 16;
-// So do products of 8-bit operands, `torch._int_mm`: 1.6 million weights from memory take 0.23 ms with 4 rows,
-// of which 0.03 are arithmetic and 0.06 a stream of their bytes (torch 2.13, one core of an EPYC, Zen 4).
+// Products of 8-bit operands, `torch._int_mm`, read them in place for one row and pack them for others: 1.6
+// million weights from memory take 0.15 ms with 1 row and 0.23 with 4, of which 0.03 are arithmetic (torch 2.13,
+// one core of an EPYC, Zen 4).
 constexpr int kByteBits = 8;
 
 bool is_depthwise(const KernelTerms& terms) {
@@ -92,6 +93,10 @@ double eager_s(SlowLoop loop, const CpuConstants& cpu) {
             return cpu.window_s;
         case SlowLoop::scattered:
             return cpu.scattered_s;
+        case SlowLoop::score:
+            return cpu.score_s;
+        case SlowLoop::half:
+            return cpu.half_s;
         case SlowLoop::count_:
             break;
     }
@@ -109,7 +114,10 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
             return cpu.compiled_softmax_s;
         case SlowLoop::window:
             return cpu.compiled_window_s;
+        case SlowLoop::half:  // a compiler keeps what it widened in registers
+            return 0;
         case SlowLoop::scattered:
+        case SlowLoop::score:
         case SlowLoop::count_:
             break;
     }
@@ -234,6 +242,8 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
         costs.weight_passes = 1.0 / rates.stream;
         if (weight_bits >= kPackedBits) {
             costs.packing_s_per_byte = cpu.packing_s * elements_per_byte / hardware_.cores;
+        } else if (weight_bits == kByteBits && !is_frozen(terms)) {
+            costs.packing_s_per_byte = cpu.byte_packing_s * elements_per_byte / hardware_.cores;
         }
     }
     costs.copies_activations = !compiled;

@@ -31,8 +31,9 @@ class NarrowPass {
 
   private:
     bool is_fused_kernel(NodeIndex node) const {
-        return is_one_of(flow_.op(node), kFused) || flow_.kind(node) == WorkKind::pooling ||
-               flow_.kind(node) == WorkKind::attention;
+        const WorkKind kind = flow_.kind(node);
+        return is_one_of(flow_.op(node), kFused) || kind == WorkKind::pooling || kind == WorkKind::attention ||
+               kind == WorkKind::pointwise;
     }
     bool writes_narrow(NodeIndex node) const {
         return flow_.is_live(node) && (is_fused_kernel(node) || is_one_of(flow_.op(node), kNorms));

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 _GIGA, _MEBI = 1e9, 2.0**20
 _FLOAT_BYTES = 4
-MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
+MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose", "half")
 """Loops that a calibration measures in eager execution. Scattered rows use the constants of the CPU family."""
 COMPILED_LOOPS = ("special", "row", "softmax", "window")
 """Loops that a compiler generates itself, with speeds that differ from eager execution."""
 _CALLS = ("op", "product", "convolution")
-_PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
+_PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise")
 _NARROW = ("half", "byte")
 """Weights of 16 and of 8 bits, which a library arranges in each call."""
 _FIRST_EVICTED, _ALL_EVICTED = 0.4, 1.6  # kFirstEvicted and kAllEvicted of csrc/hardware/cpu_model.hpp
@@ -163,7 +163,9 @@ class Readings:
         if copying_s > 0:  # otherwise no copy by the library is measurable
             elements = self.timed["copying.outermost"].elements
             found["copying_s"] = copying_s * self.cores / elements
-        found["packing_s"] = self._packing_s()
+        found["packing_s"] = self._packing_s(_FLOAT_BYTES, "fp32", "packing")
+        if "packing.byte" in self.timed:
+            found["byte_packing_s"] = self._packing_s(1, "int8", "packing.byte")
         found["gemv_s"] = self._gemv_s("gemv")
         found["weight_stream"] = self._stream_of_weights()
         for narrow in _NARROW:
@@ -180,7 +182,7 @@ class Readings:
             found["compiled_grain"] = shared_grain()
         for name in _PRODUCTS:
             found[name] = self._product(name)
-        found["half_attention"] = self._product("attention.half", "bf16")
+        found |= self._attention()
         found["key_s"] = self._gemv_s("key")
         found["half_key_s"] = self._gemv_s("key.half")
         found["product"] = self._linear(found["packing_s"])
@@ -203,13 +205,14 @@ class Readings:
         net_s = taken_s - call_s - self.region_s() - self._moving_s(one.moved_bytes)
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
-    def _packing_s(self) -> float:
+    def _packing_s(self, width: int, dtype: str, name: str) -> float:
         from .probes import PACKED_ROWS
 
-        elements, taken_s = self.timed["packing"].elements, self.seconds["packing"]
-        arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()["fp32"]
-        net_s = taken_s - arithmetic_s - self.call_s("product", _FLOAT_BYTES * elements) - self.region_s()
-        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True) / self._stream_of_weights()
+        elements, taken_s = self.timed[name].elements, self.seconds[name]
+        arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()[dtype]
+        net_s = taken_s - arithmetic_s - self.call_s("product", width * elements) - self.region_s()
+        stream = (self._weight_stream("byte") if width == 1 else None) or self._stream_of_weights()
+        net_s -= self._moving_s(width * elements, shared=True) / stream
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / elements
 
     def _gemv_s(self, name: str) -> float:
@@ -229,11 +232,34 @@ class Readings:
         net_s = taken_s - self.call_s("product", weight_bytes + one.moved_bytes) - packing_s - read_s
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
-    def _product(self, name: str, dtype: str = "fp32") -> float:
+    def _product(self, name: str) -> float:
+        net_s = self._net_s(name, "convolution")
+        return self.timed[name].elements / (net_s * self.flop_per_s()["fp32"])
+
+    def _net_s(self, name: str, call: str) -> float:
+        """Return the seconds of a call without its launch and its bytes."""
         one, taken_s = self.timed[name], self.seconds[name]
-        launch_s = self.call_s("product" if name.startswith("attention") else "convolution", one.moved_bytes)
-        net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
-        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()[dtype])
+        net_s = taken_s - self.call_s(call, one.moved_bytes) - self.region_s() - self._moving_s(one.moved_bytes)
+        return max(net_s, _LEAST_OF_PRODUCT * taken_s)
+
+    def _attention(self) -> dict[str, float]:
+        """Return the constants of attention: a score costs its FLOPs and its exponential.
+
+        Heads of two widths tell both apart.
+        """
+        from .probes import SCORES, SLIM_SCORES
+
+        wide, slim = self.timed["attention"], self.timed["attention.slim"]
+        wide_s = self._net_s("attention", "product") / SCORES
+        slim_s = self._net_s("attention.slim", "product") / SLIM_SCORES
+        half_s = self._net_s("attention.half", "product") / SCORES
+        of_wide, of_slim = wide.elements / SCORES, slim.elements / SLIM_SCORES
+        flop_s = max((wide_s - slim_s) / (of_wide - of_slim), _LEAST_OF_PRODUCT * wide_s / of_wide)
+        score_s = max(slim_s - flop_s * of_slim, 0.0)
+        half_flop_s = max(half_s - score_s, _LEAST_OF_PRODUCT * half_s) / of_wide
+        peaks = self.flop_per_s()
+        found = {"attention": 1 / (flop_s * peaks["fp32"]), "half_attention": 1 / (half_flop_s * peaks["bf16"])}
+        return found | ({"score_s": score_s * self.cores} if score_s > 0 else {})
 
     def notes(self) -> list[str]:
         """Return lines about measured quantities other than the constants."""

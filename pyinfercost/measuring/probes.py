@@ -201,9 +201,13 @@ def loops(threads: int) -> dict[str, Timed]:
         "window": (lambda: F.max_pool2d(planes, 3, 2, 1), 64.0 * 28 * 28 * 9),
         "transpose": (lambda: columns.permute(0, 2, 3, 1).contiguous(), columns.numel()),
     }
+    half = x.to(torch.bfloat16)
     return {
-        name: Timed(call, threads, elements, _FLOAT_BYTES * elements * (1 if name == "window" else 2))
-        for name, (call, elements) in calls.items()
+        **{
+            name: Timed(call, threads, elements, _FLOAT_BYTES * elements * (1 if name == "window" else 2))
+            for name, (call, elements) in calls.items()
+        },
+        "half": Timed(lambda: torch.add(half, half), threads, x.numel(), 2.0 * 2 * x.numel()),
     }
 
 
@@ -249,7 +253,10 @@ def weights(threads: int) -> dict[str, Timed]:
         x, w = random(rows, width, dtype=dtype), random(width, width, dtype=dtype)
         return Timed(lambda: _linear(x, w), threads, w.numel())
 
-    narrow_weights = {"gemv.byte": product(1, 512, 1, torch.int8)} if multiplies_bytes() else {}
+    narrow_weights = {}
+    if multiplies_bytes():
+        narrow_weights["gemv.byte"] = product(1, 512, 1, torch.int8)
+        narrow_weights["packing.byte"] = product(PACKED_ROWS, 2048, threads, torch.int8)
     return {
         **narrow_weights,
         "packing": product(PACKED_ROWS, 2048, threads),
@@ -271,6 +278,10 @@ LINEAR_LAYERS = 12  # exceeds the capacity of a cache
 PACKED_ROWS = 8
 
 
+SCORES, SLIM_SCORES = 12 * 197**2, 24 * 197**2
+"""Scores of attention with heads of 64 and of 16."""
+
+
 def products(threads: int) -> dict[str, Timed]:
     """Products of typical network layers; `elements` are FLOPs, and those of keys and values for one query (`key`).
 
@@ -279,7 +290,14 @@ def products(threads: int) -> dict[str, Timed]:
     """
     q = random(1, 12, 197, 64)
     half = q.to(torch.bfloat16)
+    slim = random(1, 24, 197, 16)
     return {
+        "attention.slim": Timed(
+            lambda: F.scaled_dot_product_attention(slim, slim, slim),
+            threads,
+            4.0 * 16 * SLIM_SCORES,
+            4.0 * _FLOAT_BYTES * slim.numel(),
+        ),
         "key": _attention_of_one(torch.float32),
         "key.half": _attention_of_one(torch.bfloat16),
         "pixelwise": _convolution(threads, 64, 256, 56, 1),
@@ -289,13 +307,13 @@ def products(threads: int) -> dict[str, Timed]:
         "attention": Timed(
             lambda: F.scaled_dot_product_attention(q, q, q),
             threads,
-            4.0 * 12 * 197 * 197 * 64,
+            4.0 * 64 * SCORES,
             4.0 * _FLOAT_BYTES * q.numel(),
         ),
         "attention.half": Timed(
             lambda: F.scaled_dot_product_attention(half, half, half),
             threads,
-            4.0 * 12 * 197 * 197 * 64,
+            4.0 * 64 * SCORES,
             2.0 * _FLOAT_BYTES * q.numel(),
         ),
     }
