@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import torch._inductor.config
 from torch import nn
 
 import pyinfercost as ic
@@ -66,6 +67,8 @@ def apply(spec: str, sizes: Mapping[str, int], settings: Mapping[str, Any], thre
         loaded = _cast(loaded, getattr(torch, {"bf16": "bfloat16", "fp16": "float16"}[precision]))
     if formats := settings.get("quantize"):
         notes.append(_quantize(loaded.module, formats))
+    if settings.get("execution") == "compiled":  # as the advice says on a CPU
+        torch._inductor.config.freezing = True
     forward = forward_of(loaded, execution=settings.get("execution") or "eager")
     if precision.startswith("amp_"):
         forward = _with_autocast(forward, precision)

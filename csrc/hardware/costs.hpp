@@ -170,6 +170,7 @@ struct CpuCosts {
     bool weights = false;                // a product with weights
     double shares_per_byte = 0;          // of weights: parts that are worth a thread
     double packing_s_per_byte = 0;       // of weights into panels, on all cores; 0: they are not packed
+    double matrix_packing_s = 0;         // of an element of a matrix that is no weight, on all cores
     double gemv_s_per_byte = 0;          // of weights in a product with few rows, on all cores; 0: no limit
     double weight_passes = 1;            // time of weights beyond the private caches relative to a stream
 };

@@ -232,6 +232,11 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::scattered)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
+    // BLAS packs a matrix whatever it is: a weight that was dequantized before the product, too.
+    if (terms.kind == WorkKind::gemm && is_zero(terms.weight_bytes) && is_one(terms.batch) &&
+        terms.operand_bits >= kPackedBits) {
+        costs.matrix_packing_s = cpu.packing_s / hardware_.cores;
+    }
     if (terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes)) {
         costs.weights = true;
         const int weight_bits = terms.weight_bits > 0 ? terms.weight_bits : terms.operand_bits;

@@ -59,6 +59,7 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity batch = block[terms.batch];
     const Quantity m = block[terms.m];
     const Quantity n = block[terms.n];
+    const Quantity k = block[terms.k];
     const Quantity images = block[terms.images];
     const Vec zero = splat(0.0);
     const Vec one = splat(1.0);
@@ -156,6 +157,10 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute = times.compute + packing;
             times.busy = select(many, times.compute + moving, max(times.compute, moving));
         } else {
+            if (costs.matrix_packing_s > 0) {
+                const Vec matrix = n.at(i) * k.at(i) * splat(costs.matrix_packing_s);
+                times.compute = times.compute + only(splat(kFewRows) < m.at(i), matrix * idle);
+            }
             times.busy = times.compute + max(times.dram, times.cache);
         }
         const Vec opened = min(threads, splat(kOtherThreads) * threads + first_threads);
