@@ -171,10 +171,11 @@ def _others(model: Model, hardware: str, known: Iterable[str]) -> list[Asked]:
     given = Setup(ic.Deployment(hardware=hardware), sizes=dict(model.sizes))
     before, _ = evaluator.exact(given)
     found: list[Asked] = []
-    for settings in EVERY:
+    for listed in EVERY:
+        settings = dict(listed)
         if "quantize" in settings:
             form = applied_to_linear(evaluator.graphs.open(given.variant), settings["quantize"], given)
-            settings = {**settings, "quantize": form}
+            settings["quantize"] = form
         if _key(settings) in known or (model.name.endswith(_PHASES) and "engine" in settings):
             continue
         try:
@@ -273,7 +274,7 @@ def line_of(
 
 
 def summarized(lines: Iterable[Line]) -> dict[str, Any]:
-    """Return the shares of pairs in order and of savings within bands, of the first three tactics and of all changes."""
+    """Return numbers of pairs in order and of savings within bands, of the first three tactics and of all changes."""
     measured = [line for line in lines if line.measured is not None]
     found: dict[str, Any] = {}
     for title, some in (("three", [line for line in measured if line.rank]), ("all", measured)):
@@ -311,10 +312,12 @@ def ordered(points: list[tuple[float, float]]) -> list[bool]:
 def _told(line: Line) -> str:
     measured = "not measured" if line.measured is None else f"{line.measured:7.1%}"
     where = " " if line.inside else "*"
+    band = f"({line.low:6.0%} .. {line.high:5.0%})"
+    own, given = line.seconds, line.baseline
     return (
-        f"{line.model:20} {line.rank or ' '} {line.text[:60]:60} {line.predicted:7.1%} ({line.low:6.0%} .. {line.high:5.0%})"
-        f" {measured} {where} {line.seconds[0] * 1e3:8.2f} / {line.seconds[1] * 1e3:8.2f} ms of "
-        f"{line.baseline[0] * 1e3:8.2f} / {line.baseline[1] * 1e3:8.2f}  {line.note[:80]}"
+        f"{line.model:20} {line.rank or ' '} {line.text[:60]:60} {line.predicted:7.1%} {band} {measured} {where}"
+        f" {own[0] * 1e3:8.3f} / {own[1] * 1e3:8.3f} ms of"
+        f" {given[0] * 1e3:8.3f} / {given[1] * 1e3:8.3f}  {line.note[:60]}"
     )
 
 

@@ -288,9 +288,11 @@ static_assert(is_complete(kSparsityRows));
 // ---- CPUs: [cpu] ---------------------------------------------------------------------------------------
 
 struct CpuConstants {
-    double special_s, library_s, row_s, softmax_s, window_s, scattered_s, score_s, half_s, transpose_s, copying_s;
+    double special_s, library_s, row_s, softmax_s, window_s, scattered_s, score_s, half_s, transpose_s,
+        copying_s;
     double compiled_special_s, compiled_row_s, compiled_softmax_s, compiled_window_s, compiled_grain;
-    double packing_s, byte_packing_s, gemv_s, half_gemv_s, byte_gemv_s, weight_stream, half_weight_stream, byte_weight_stream;
+    double packing_s, byte_packing_s, gemv_s, half_gemv_s, byte_gemv_s, weight_stream, half_weight_stream,
+        byte_weight_stream;
     double product, pixelwise, convolution, grouped, depthwise, attention, half_attention;
     double key_s, half_key_s;
     double convolution_s, cold_dispatch_s, cold_product_s, cold_convolution_s, region_s, fault_s_per_byte;
@@ -331,8 +333,8 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("packing_per_clock_per_core", CpuConstants, packing_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of fp32 weights packed into panels before a product with more than three rows; unset: no "
         "time"),
-    ROW("byte_packing_per_clock_per_core", CpuConstants, byte_packing_s, kElementsPerClockPerCore, kPositive, 0,
-        "the same for 8-bit weights in the layout of a framework; unset: no time"),
+    ROW("byte_packing_per_clock_per_core", CpuConstants, byte_packing_s, kElementsPerClockPerCore, kPositive,
+        0, "the same for 8-bit weights in the layout of a framework; unset: no time"),
     ROW("gemv_per_clock_per_core", CpuConstants, gemv_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of weights read, widened and multiplied in a product with few rows; unset: by bytes"),
     ROW("half_gemv_per_clock_per_core", CpuConstants, half_gemv_s, kElementsPerClockPerCore, kPositive,

@@ -32,8 +32,8 @@ constexpr int kPackedBits = 32;
 // memory, where fp32 weights of 4 MiB take 95 and 230 (torch 2.13, two cores of a Xeon with AMX).
 constexpr int kHalfBits = 16;
 // Products of 8-bit operands, `torch._int_mm`, read them in place for one row and pack them for others: 1.6
-// million weights from memory take 0.15 ms with 1 row and 0.23 with 4, of which 0.03 are arithmetic (torch 2.13,
-// one core of an EPYC, Zen 4).
+// million weights from memory take 0.15 ms with 1 row and 0.23 with 4, of which 0.03 are arithmetic
+// (torch 2.13, one core of an EPYC, Zen 4).
 constexpr int kByteBits = 8;
 
 bool is_depthwise(const KernelTerms& terms) {

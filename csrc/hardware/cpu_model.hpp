@@ -23,8 +23,8 @@ constexpr double kMostPadding = 16;
 constexpr double kFewRows = 3;
 
 // Attention of fewer queries is a product of a vector with the keys: their elements are the limit, not FLOPs.
-// Measured with torch 2.13 on an EPYC (Zen 4), 48 heads of 64 with 512 keys: fp32 0.33, 0.58 and 0.84 ms for 1,
-// 2 and 4 queries, bf16 2.66, 0.78 and 0.85.
+// Measured with torch 2.13 on an EPYC (Zen 4), 48 heads of 64 with 512 keys: fp32 0.33, 0.58 and 0.84 ms for
+// 1, 2 and 4 queries, bf16 2.66, 0.78 and 0.85.
 constexpr double kSeveralRows = 2;
 
 // Threads that share a cache open a parallel loop one by one; groups of them open it side by side. Decode on
@@ -73,8 +73,8 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         times.compute = zero;
         const Vec weights = bytes.weights.at(i);
         const Vec touched = weights + bytes.others.at(i);
-        // Keys and values of the step before, and memory in which results of the graph live on, are in no cache
-        // unless it holds the whole forward. A working set that exceeds the last cache is cold already.
+        // Keys and values of the step before, and memory in which results of the graph live on, are in no
+        // cache unless it holds the whole forward. A working set that exceeds the last cache is cold already.
         const Vec own = cached.at(i) + kept.at(i);
         const Vec held = only(touched < splat(memory.last_capacity), own);
         times.dram = times.dram + only(splat(memory.weight_capacity) < load(block.footprint + i), held) *

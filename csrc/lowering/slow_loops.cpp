@@ -56,11 +56,11 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
     return kCosts;
 }
 
-// Elementwise kernels of quantized models on a CPU read bytes, compute on floats or look results up, and write
-// bytes. Several ops run as two or three kernels: a sigmoid and a product, or conversions around a function.
-// In units of `special`, measured with ONNX Runtime 1.32 on an EPYC: QLinearSigmoid 0.47, QLinearMul 0.4 to 0.6
-// and QLinearAdd 0.24 ns per element, HardSigmoid with its conversions 0.6, Gelu with them 1.1, where a
-// sigmoid of torch in fp32 takes 0.31.
+// Elementwise kernels of quantized models on a CPU read bytes, compute on floats or look results up, and
+// write bytes. Several ops run as two or three kernels: a sigmoid and a product, or conversions around a
+// function. In units of `special`, measured with ONNX Runtime 1.32 on an EPYC: QLinearSigmoid 0.47,
+// QLinearMul 0.4 to 0.6 and QLinearAdd 0.24 ns per element, HardSigmoid with its conversions 0.6, Gelu with
+// them 1.1, where a sigmoid of torch in fp32 takes 0.31.
 const std::unordered_map<std::string_view, double>& byte_costs() {
     static const std::unordered_map<std::string_view, double> kCosts = {
         {"aten.add",         0.8},

@@ -113,7 +113,11 @@ class Readings:
     def _weight_stream(self, narrow: str = "") -> float | None:
         """Return the rate at which products read weights from memory, relative to a stream; None if not measured."""
         names = [n for n in self.timed if (n.startswith(f"weights.{narrow}.") if narrow else _is_set(n))]
-        return None if not names else self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+        return (
+            None
+            if not names
+            else self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+        )
 
     def _stream_of_weights(self) -> float:
         return self._weight_stream() or 1.0

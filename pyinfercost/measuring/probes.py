@@ -216,7 +216,8 @@ def cycles(
 ) -> dict[str, Timed]:
     """Products of one row with many matrices in turn, as in a network: `NAME.MIB` for each total, in bytes of weights.
 
-    Products of `int8` exist in torch as `_int_mm`. The matrices of the smaller totals are the first of those of the largest. `elements` are bytes of weights.
+    Products of `int8` exist in torch as `_int_mm`. The matrices of the smaller totals are the first of those of the
+    largest. `elements` are bytes of weights.
     """
     each = side**2 * dtype.itemsize
     counts = sorted({max(1, round(total / each)) for total in totals})

@@ -88,9 +88,7 @@ class _Chain:
         kernels: One of `TORCHAO`.
     """
 
-    def __init__(
-        self, rewriter: GraphRewriter, product: Product, stored: Mapping[str, TensorId], kernels: str
-    ) -> None:
+    def __init__(self, rewriter: GraphRewriter, product: Product, stored: Mapping[str, TensorId], kernels: str) -> None:
         self._rewriter, self._node = rewriter, product.node.index
         self.on_cpu, self.unsigned = kernels != "torchao", kernels == "torchao-u8s8"
         self.input, self.weight, self.scale = TensorId(product.input), stored["weight"], stored["weight_scale"]

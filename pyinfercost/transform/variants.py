@@ -21,8 +21,8 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
 
     Args:
         graph: A graph from `capture`.
-        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. In front of all may be
-            the kernels, as in `whatif`: `"torchao:int8_wo"`.
+        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. Kernels as in `whatif`
+            may stand in front: `"torchao:int8_wo"`.
         prune: Structure of pruned weights: `"2:4"`, or by pattern.
         kv_cache: Format of keys and values.
         width: Share of the channels that each group keeps, above 0; see `narrowed`.
