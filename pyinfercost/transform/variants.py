@@ -21,7 +21,7 @@ def varied(graph: Graph, *, quantize: str = "", prune: str = "", kv_cache: str =
 
     Args:
         graph: A graph from `capture`.
-        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. Kernels as in `whatif`
+        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. Kernels of `whatif`
             may stand in front: `"torchao:int8_wo"`.
         prune: Structure of pruned weights: `"2:4"`, or by pattern.
         kv_cache: Format of keys and values.
