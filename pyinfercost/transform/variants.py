@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .channels import ChannelGroupsError, channel_groups
 from .exits import leaving_at
 from .layers import fewer_layers
+from .torchao_kernels import TORCHAO
 from .whatif import parse_formats, whatif
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def varied(
 
     Args:
         graph: A graph from `capture`.
-        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`.
+        quantize: Formats of weights: `"int8_wo"`, or by pattern `"*.mlp.*=int4_wo,lm_head=none"`. Kernels of `whatif`
+            may stand in front: `"torchao:int8_wo"`.
         prune: Structure of pruned weights: `"2:4"`, or by pattern.
         kv_cache: Format of keys and values.
         width: Share of the channels that each group keeps, above 0; see `narrowed`.
@@ -52,12 +54,20 @@ def varied(
         graph = narrowed(graph, width)
     if not (quantize or prune or kv_cache):
         return graph
+    kernels, formats = split_kernels(quantize)
     return whatif(
         graph,
-        quantize=parse_formats(quantize) if quantize else None,
+        quantize=parse_formats(formats) if formats else None,
+        kernels=kernels,
         prune=parse_formats(prune) if prune else None,
         kv_cache=kv_cache or None,
     )
+
+
+def split_kernels(quantize: str) -> tuple[str, str]:
+    """Return the kernels and the formats of a text: `"torchao:int8_wo"`; the kernels are `"engine"` without others."""
+    kernels, colon, formats = quantize.partition(":")
+    return (kernels, formats) if colon and kernels in TORCHAO else ("engine", quantize)
 
 
 def narrowed(graph: Graph, share: float, groups: ChannelGroups | None = None) -> Graph:
@@ -76,7 +86,12 @@ def narrowed(graph: Graph, share: float, groups: ChannelGroups | None = None) ->
     groups = groups or channel_groups(graph)
     if not groups.groups:
         raise ChannelGroupsError("the graph has no channels that can be removed without changing inputs or results")
-    return groups.at(**{name: _kept(width, share) for name, width in groups.widths.items()})
+    return groups.at(**kept_widths(groups, share))
+
+
+def kept_widths(groups: ChannelGroups, share: float) -> dict[str, int]:
+    """Return the units that each group keeps in `narrowed`, by its name."""
+    return {name: _kept(width, share) for name, width in groups.widths.items()}
 
 
 def _kept(width: int, share: float) -> int:

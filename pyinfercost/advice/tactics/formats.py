@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...hardware.dtypes import CORE_DTYPES
 from ...results.units import percent
+from ...transform.torchao_kernels import is_convertible, torchao_kernels
 from ..facts import generates, has_convolutions, products
 from ..reasons import matrix_share
 from ..tactic import Option, Options, Refusal, Tactic
@@ -44,9 +45,14 @@ _ENGINES = {
 """Engine -> format -> name of its kernels' method."""
 
 
-def applied_to_linear(graph: Graph, form: str) -> str:
-    """Return a format for the linear layers of a graph, in the notation of `--quantize`; empty if it has none."""
+def applied_to_linear(graph: Graph, form: str, setup: Setup) -> str:
+    """Return a format for the linear layers of a graph, in the notation of `--quantize`; empty if it has none.
+
+    In torch, torchao converts them, by its own kernels.
+    """
     found = products(graph)
+    if in_torch(setup):
+        return kernels_of(setup) + form if any(is_convertible(each) for each in found) else ""
     linear = list(dict.fromkeys(each.node.module for each in found if not each.spatial_dims))
     others = list(dict.fromkeys(each.node.module for each in found if each.spatial_dims))
     if not linear:
@@ -94,6 +100,11 @@ def _wider(module: str) -> Iterator[str]:
         yield kind_of(module[:cut]) + module[cut:]
 
 
+def kernels_of(setup: Setup) -> str:
+    """Return what is in front of formats in the notation of `--quantize`: the kernels of torchao in torch."""
+    return f"{torchao_kernels(setup.placed.machine)}:" if in_torch(setup) else ""
+
+
 class _Formats(Tactic):
     """Formats of a list, as torchao and serving engines have them."""
 
@@ -114,7 +125,7 @@ class _Formats(Tactic):
         for form in self.forms:
             text = form_words(form)
             why = _why_not(form, graph, machine, setup)
-            if not why and not (policy := applied_to_linear(graph, form)):
+            if not why and not (policy := applied_to_linear(graph, form, setup)):
                 why = "it is for linear layers, and the model has none"
             if why:
                 refused.append(Refusal(text=text, why=why))

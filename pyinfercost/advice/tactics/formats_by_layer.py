@@ -9,7 +9,7 @@ from ...predict.plans import graph_cache
 from ..facts import products
 from ..setups import Variant
 from ..tactic import Option, Options, Tactic
-from .formats import ActivationFormats, WeightFormats, form_words, kind_of
+from .formats import ActivationFormats, WeightFormats, form_words, kernels_of, kind_of
 
 if TYPE_CHECKING:
     from ..case import Case
@@ -65,7 +65,7 @@ def _mixture(setup: Setup, case: Case) -> Option | None:
     return Option(
         text="formats by layer",
         phrase="with formats by layer",
-        change={"quantize": ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
+        change={"quantize": kernels_of(setup) + ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
         published=next(iter(used)),
         apply="\n".join(f"{forms[form].apply}  # filter_fn: those layers" for form in used),
         note=told,
