@@ -32,7 +32,7 @@ UNET = {
     "block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 768, "layers_per_block": 2,
     "attention_head_dim": 8,
 }  # fmt: skip
-RECOMMENDER = '''
+RECOMMENDER = """
 import torch
 
 
@@ -52,7 +52,7 @@ class Recommender(torch.nn.Module):
 def make(batch=128):
     with torch.device("meta"):
         return Recommender(), (torch.zeros(batch, 8, 16, dtype=torch.long), torch.zeros(batch, 13))
-'''
+"""
 
 MODELS: dict[str, dict[str, Any]] = {
     "torchvision:resnet50": {"hardware": "l4"},
