@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .._checks import ANY_AMOUNT, number, shown
+from .._checks import ANY_AMOUNT, Range, number, shown
 from ..deployment import Deployment, UnpricedError, deployment_of, offers
 from ..errors import InputError, InputTypeError
 from ..results.advice import (
@@ -37,6 +37,7 @@ NOTABLE = 0.01
 """Least share of the objective that a tactic or a plan must save to be advised."""
 
 _MONEY = "cost_usd"
+_SHARE = Range(0, 1, "share of what it costs now")
 
 
 class AdviceError(InputError):
@@ -65,6 +66,7 @@ def advise(
     startup: StartupLike | None = None,
     limits: Mapping[str, float] | None = None,
     objective: str | None = None,
+    saving: float | None = None,
     risk: str = "rounding",
     evaluate: Callable[[Any], Any] | None = None,
     maximize: bool = True,
@@ -94,6 +96,8 @@ def advise(
         objective: The figure to minimize: `"cost_usd"` (USD of an item; the default where a price is known),
             `"latency_s"`, `"energy_per_item_j"` or `"carbon_g"`. Costs, energy and carbon are those of a machine that
             runs without pause.
+        saving: Share of the objective whose saving is enough, such as 0.5: plans then save at least that with as little
+            effort as possible. By default they save as much as possible.
         risk: How far results may change in a plan: `"none"`, `"rounding"`, `"small"` or `"retrain"`. Tactics of a
             greater risk are listed, too.
         evaluate: A module -> its accuracy, for a `model` that is one: options that can be applied to it here are
@@ -140,8 +144,10 @@ def advise(
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
     if workload is not None or traffic is not None:
-        if evaluate is not None or all or sizes is not None:
-            raise AdviceError("evaluate, all and sizes are of a forward; leave them out with a workload or traffic")
+        if evaluate is not None or all or sizes is not None or saving is not None:
+            raise AdviceError(
+                "evaluate, all, saving and sizes are of a forward; leave them out with a workload or traffic"
+            )
         return _under_load(
             model, deployment, workload, traffic, slo, limits, objective, risk, among, progress, named_sizes
         )
@@ -178,6 +184,7 @@ def advise(
         evaluator=evaluator,
         accuracy=accuracy,
         has_module=graphs.has_module,
+        enough=None if saving is None else number(saving, "saving", _SHARE, AdviceError),
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
     return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)

@@ -114,6 +114,8 @@ class Case:
         evaluator: Predicts outcomes.
         accuracy: Measures the accuracy of options; None without an evaluation of the caller.
         has_module: Whether the model can be captured again, in another memory format.
+        enough: Share of the objective whose saving is enough: plans that save it take as little effort as possible;
+            None to save as much as possible.
     """
 
     model: str
@@ -130,6 +132,7 @@ class Case:
     evaluator: Evaluator
     accuracy: Measures | None = None
     has_module: bool = False
+    enough: float | None = None
 
     unit: ClassVar[str] = "forward"
     """What a latency is of."""

@@ -33,6 +33,8 @@ def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: fl
         if not case.is_within_limits(case.outcome):
             return f"{start}; nothing that was tried satisfies that"
         return f"{start}, and nothing that was tried saves more than {100 * max(most, 0.0):.1f} %"
+    if case.enough is not None and most < case.enough:
+        start += f", and nothing that was tried saves {100 * case.enough:.0f} %"
     sentence = f"{start}; {_plan_words(case, first)}"
     if best is None or best is first:
         return sentence

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SECONDS = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(s|ms|us)?", re.IGNORECASE)
 _PARTS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_PERCENTS = 100
 _DATA_FORMATS = ("json", "csv")
 
 
@@ -39,6 +40,11 @@ _DATA_FORMATS = ("json", "csv")
     "--objective",
     type=click.Choice(OBJECTIVES),
     help="What to minimize; default: cost_usd where a price is known, else latency_s.",
+)
+@click.option(
+    "--saving",
+    metavar="SHARE",
+    help="Saving that is enough, such as 50%: the plan then reaches it with as little effort as possible.",
 )
 @click.option(
     "--risk",
@@ -65,6 +71,7 @@ def advise(
     latency: str | None,
     limits: tuple[str, ...],
     objective: str | None,
+    saving: str | None,
     risk: str,
     among: tuple[str, ...],
     compare: bool,
@@ -88,6 +95,7 @@ def advise(
         if on.hardware is None:
             raise click.UsageError("Missing option '--hardware' / '-H'.")
         wanted = _limits(latency, limits)
+        enough = None if saving is None else _share(saving)
         if html is not None:
             check_writable(html)
         from ..advice.advising import AdviceError
@@ -105,6 +113,7 @@ def advise(
                     on=on,
                     limits=wanted,
                     objective=objective,
+                    saving=enough,
                     risk=risk,
                     among=names or None,
                     all=compare,
@@ -116,6 +125,13 @@ def advise(
         if html is not None:
             write(found.to_html(), html)
         write_result(found, form, output)
+
+
+def _share(text: str) -> float:
+    percents = text.strip().endswith("%")
+    with usage_errors("--saving"):
+        found = number_in(text.strip().removesuffix("%"), "saving", ANY_AMOUNT)
+    return found / _PERCENTS if percents else found
 
 
 def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:

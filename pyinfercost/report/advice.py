@@ -82,6 +82,7 @@ def advice_document(advice: Advice) -> dict[str, Any]:
             "sentence": advice.sentence,
             "objective": advice.objective,
             "risk": advice.risk,
+            "enough": advice.enough,
             "limits": dict(advice.limits),
             "within_limits": advice.within_limits,
             "baseline": _setup(advice.baseline),
@@ -203,7 +204,10 @@ def apply_pairs(plan: AdvicePlan) -> list[tuple[str, str]]:
 def question_pairs(advice: Advice) -> list[tuple[str, str]]:
     """Return what was asked, and of what."""
     limits = ", ".join(f"{name} at most {most:.4g}" for name, most in advice.limits.items())
-    pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", _GOALS[advice.objective])]
+    searched = _GOALS[advice.objective]
+    if advice.enough is not None:
+        searched = f"a saving of {share_text(advice.enough)} % with the least effort, else the {searched}"
+    pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", searched)]
     if limits:
         pairs.append(("limits", limits + ("" if advice.within_limits else " (not satisfied now)")))
     pairs.append(("plan", f"risk {advice.risk}: {_RISKS[advice.risk]}"))

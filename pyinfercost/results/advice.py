@@ -245,6 +245,7 @@ class Advice(Result):
         sentence: The answer in one sentence, with figures.
         objective: The figure that is minimized, one of `OBJECTIVES`.
         risk: The greatest risk that the plan may take.
+        enough: Share whose saving is enough for a plan; None for as much as possible.
         limits: Figure -> its greatest value in a plan.
         baseline: The setup that was given.
         within_limits: Whether the baseline satisfies the limits.
@@ -271,6 +272,7 @@ class Advice(Result):
     comparison: tuple[TacticRange, ...]
     setups: int
     notes: tuple[str, ...] = ()
+    enough: float | None = None
 
     def row(self, tactic: str) -> AdviceRow | None:
         """Return the row of a tactic; None if it does not help."""
