@@ -18,6 +18,7 @@ from ..errors import Error
 from ..report.render import render
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
+from .configured import configured_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,6 +49,8 @@ def messages_for_people() -> Iterator[None]:
             for library in _CHATTY:  # their loggers exist before they are imported
                 logging.getLogger(library).setLevel(logging.ERROR)
         try:
+            if (words := configured_words()) is not None:
+                say(words)
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click handles these; a closed pipe is not an error
@@ -132,6 +135,25 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
     from rich.text import Text
 
     return Console(stderr=True).status(Text(visible(f"Capturing {model}")))
+
+
+@contextmanager
+def counted(before: str, counts: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal how many are done of an unknown number.
+
+    Args:
+        before: What is done before the first one.
+        counts: What is counted, after its number.
+        quiet: Show nothing.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(visible(before))) as status:
+        yield lambda done, _: status.update(Text(visible(f"{done:,} {counts}")))
 
 
 def show_pairs(document: Any, form: str) -> None:

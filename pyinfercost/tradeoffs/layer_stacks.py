@@ -64,18 +64,6 @@ def layer_stacks(model: nn.Module, inputs: Inputs) -> list[LayerStack]:
     return found
 
 
-def evenly(layers: int, kept: int) -> list[int]:
-    """Return the positions of evenly spaced layers, the first and the last one among them.
-
-    Args:
-        layers: Number of layers.
-        kept: Number of layers to keep, at most as many.
-    """
-    if kept == 1:
-        return [0]
-    return [round(place * (layers - 1) / (kept - 1)) for place in range(kept)]
-
-
 class _Flow(NamedTuple):
     """The first tensors that a layer reads and returns."""
 

@@ -19,8 +19,9 @@ from ..sources.inputs import Inputs
 from ..training.channel_removal import shrink
 from ..training.gates import magnitudes
 from ..transform.channels import channel_groups
+from ..transform.layers import evenly
 from . import DistillationError
-from .layer_stacks import LayerStack, evenly, layer_stacks
+from .layer_stacks import LayerStack, layer_stacks
 from .modules import copy_of, signature_of
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from torch import nn
 import pyinfercost as ic
 from pyinfercost.sources.inputs import Inputs
 from pyinfercost.tradeoffs import DistillationError
-from pyinfercost.tradeoffs.layer_stacks import LayerStack, evenly, layer_stacks
+from pyinfercost.tradeoffs.layer_stacks import LayerStack, layer_stacks
 from pyinfercost.tradeoffs.student_choice import choose, limits_of
 from pyinfercost.tradeoffs.students import fewer_layers, narrower, smaller_config, student_of
+from pyinfercost.transform.layers import evenly
 
 pytestmark = pytest.mark.torch
 
