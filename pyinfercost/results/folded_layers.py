@@ -28,7 +28,13 @@ def folded_layers(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for key in OWN:
         at, values = _indexed([layer[key] for layer in layers])
         own[key] = {"values": values, "at": at}
-    return {"order": list(layers[0]) if layers else [], "keys": keys, "rows": rows, "row": row, "own": own}
+    return {
+        "order": list(layers[0]) if layers else [],
+        "keys": keys,
+        "rows": [list(each) for each in rows],
+        "row": row,
+        "own": own,
+    }
 
 
 def unfolded_layers(folded: Mapping[str, Any], where: str, error: type[InputError]) -> list[dict[str, Any]]:
