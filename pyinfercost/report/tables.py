@@ -85,12 +85,12 @@ def module_layout(table: ModuleTable, *, depth: int | None = None) -> Layout:
     timed = table.hardware is not None
     time = scale_for(shown[0].latency_s or 0.0 if shown else 0.0, "s", decimals=2)
     columns = [
-        Column("Layer (op): depth-idx", "", names, numeric=False, flexible=True),
-        Column("Input Shape", "", [_shape(row.input_shape) for row in shown], numeric=False, spare=4),
+        Column("Layer (op): depth-idx", "", names, numeric=False),
+        Column("Input Shape", "", [_shape(row.input_shape) for row in shown], numeric=False, spare=2),
         Column("Output Shape", "", [_shape(row.output_shape) for row in shown], numeric=False),
         Column("Kernel Shape", "", [_shape(row.kernel_shape) for row in shown], numeric=False, spare=3),
         Column("Param #", "", [_count(number) for number in parameters]),
-        Column("Trainable", "", [_trainable(row) for row in shown], numeric=False, spare=2),
+        Column("Trainable", "", [_trainable(row) for row in shown], numeric=False, spare=4),
         Column("Mult-Adds", "", [_count(row.mult_adds) for row in shown]),
         *([Column("Time", time.unit, [time.show(row.latency_s) for row in shown], spare=1)] if timed else []),
     ]
