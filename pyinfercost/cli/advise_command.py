@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .._checks import ANY_AMOUNT, number_in
+from .._escapes import visible
 from ..results.advice import OBJECTIVES, RISKS
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, messages_for_people, progress, write, write_result
+from .output import check_writable, messages_for_people, progress_shown, write, write_result
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -102,7 +104,8 @@ def advise(
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
-            with progress(model, quiet=form in _DATA_FORMATS):
+            quiet = form in _DATA_FORMATS or not sys.stderr.isatty()
+            with progress_shown(f"Trying tactics on {visible(model)}", quiet=quiet) as told:
                 found = advised(
                     model,
                     on=on,
@@ -112,6 +115,7 @@ def advise(
                     risk=risk,
                     among=names or None,
                     all=compare,
+                    progress=told,
                     **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:

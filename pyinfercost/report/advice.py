@@ -40,6 +40,7 @@ COLUMNS = (
 
 _PARTS = ("setup", "accuracy", "training")
 _MILLION = 1_000_000
+_READABLE = 20  # characters of an option before spare columns are left out
 _TITLES: Mapping[str, tuple[str, str, float]] = {
     "cost_usd": ("cost", "USD/1M", _MILLION),
     "usd_per_million_tokens": ("cost", "USD/1M tokens", 1.0),
@@ -241,7 +242,9 @@ def advice_columns(advice: Advice, *, wide: bool = False) -> list[Column]:
     rows = advice.rows
     columns = [
         Column("", "", [str(rank) for rank in range(len(rows) + 1)]),
-        Column("use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True),
+        Column(
+            "use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True, readable=_READABLE
+        ),
         Column("saves", "%", ["", *(share_text(row.saving_share) for row in rows)]),
         Column("range", "%", ["", *(range_text(row.saving_low_share, row.saving_high_share) for row in rows)], spare=2),
         *_figure_columns(advice.objective, _setups(advice), wide=wide),

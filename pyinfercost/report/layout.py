@@ -11,9 +11,9 @@ from typing import TypeAlias
 class Column:
     """A column: its name, the unit of its numbers, and its cells, whose last one may be the total.
 
-    A flexible column narrows if the table is wider than the page: its cells lose their ends or, with `keep_end`, their
-    starts. If that does not suffice, spare columns are dropped, those with the largest `spare` first; those with a
-    negative `spare` are dropped once names have their minimum width.
+    A flexible column narrows to `readable` characters if the table is wider than the page: its cells lose their ends
+    or, with `keep_end`, their starts. If that does not suffice, spare columns are dropped, those with the largest
+    `spare` first; those with a negative `spare` are dropped once names have their minimum width.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Column:
     flexible: bool = False
     spare: int = 0
     keep_end: bool = False
+    readable: int = 10
 
 
 @dataclass(frozen=True)

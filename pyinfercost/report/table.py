@@ -32,10 +32,8 @@ if TYPE_CHECKING:
 
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
 """Colors of bounds."""
-_READABLE = 10
-"""Minimum width of names while spare columns remain."""
 _READABLE_END = 32
-"""The same for long names that differ at their ends."""
+"""Minimum width of long names that differ at their ends, while spare columns remain."""
 _NARROWEST = 6
 _NAMES = 0.4  # most of the width that names beside values take
 _CUT = "~"
@@ -287,7 +285,7 @@ def _least(column: Column, *, readable: bool) -> int:
     """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
         return _NARROWEST
-    return _READABLE_END if column.keep_end else _READABLE
+    return _READABLE_END if column.keep_end else column.readable
 
 
 def _cut(cell: str, width: int, column: Column) -> str:
