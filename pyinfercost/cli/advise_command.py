@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._checks import ANY_AMOUNT, number_in
-from .._escapes import visible
 from ..results.advice import OBJECTIVES, RISKS
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
@@ -105,7 +104,7 @@ def advise(
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
             quiet = form in _DATA_FORMATS or not sys.stderr.isatty()
-            with progress_shown(f"Trying tactics on {visible(model)}", quiet=quiet) as told:
+            with progress_shown("Trying tactics", quiet=quiet) as told:
                 found = advised(
                     model,
                     on=on,
