@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
 """Colors of bounds."""
 _READABLE = 10
-"""Minimum width of names while spare columns remain."""
 _READABLE_END = 32
-"""The same for long names that differ at their ends."""
+"""Minimum width of long names that differ at their ends, while spare columns remain."""
 _NARROWEST = 6
 _NAMES = 0.4  # most of the width that names beside values take
 _CUT = "~"
