@@ -20,7 +20,7 @@ from ..serving.serve import Phases
 from ..serving.traffic import parse_traffic
 from .autoscaler_texts import parse_autoscaler
 from .autoscalers import DAY_S, Autoscaler
-from .replicas import FleetError, Modeled, Slots
+from .replicas import ENGINES, FleetError, Modeled, Slots
 from .running import Rules
 from .terms import Terms
 from .traffic import Traffic
@@ -101,7 +101,7 @@ class Asked:
             seed=seed,
         )  # fmt: skip
         requests = Traffic(workload, _words(traffic, scale, start_s, end_s))
-        if requests.facts is None and any(isinstance(each, Deployment) and each.engine != "torch" for each in places):
+        if requests.facts is None and any(isinstance(each, Deployment) and each.engine in ENGINES for each in places):
             raise FleetError("requests have no tokens, and a serving engine needs them; pass prompt and output")
         facts = requests.facts or _NO_TOKENS
         modeled = Modeled(

@@ -41,6 +41,7 @@ COLUMNS = (
 _PARTS = ("setup", "accuracy", "training")
 _MILLION = 1_000_000
 _LITTLE = 0.01
+_TOGETHER = "A step that adds next to nothing pays, or holds the limits, together with those after it."
 _NAMES = 20  # characters of a column of options, before less important columns are left out
 _TITLES: Mapping[str, tuple[str, str, float]] = {
     "cost_usd": ("cost", "USD/1M", _MILLION),
@@ -169,7 +170,7 @@ def advice_layout(advice: Advice) -> Layout:
     for title, plan in plans_of(advice):
         parts += [GAP, Note(f"{title}: {saved_text(plan)}", ""), Table(step_columns(advice, plan))]
         if any(step.adds_share < _LITTLE for step in plan.steps[:-1]):
-            parts.append(Note("A step that adds next to nothing pays together with those after it."))
+            parts.append(Note(_TOGETHER))
         if applied := apply_pairs(plan):
             parts += [Note("How to apply it:", ""), Pairs(applied)]
         parts += [Note(PREDICTS, ""), _command(plan.setup)]

@@ -240,3 +240,11 @@ def test_nothing_is_suggested_that_cannot_run_or_breaks_a_limit(file: str, hardw
     for plan in (advice.best, advice.here):
         if plan is not None:
             assert RISKS.index(plan.risk) <= RISKS.index(risk)
+
+
+def test_engines_that_form_no_steps_serve_requests_without_tokens(file: str) -> None:
+    """TensorRT and ONNX Runtime are engines, and batch what comes; their commands are those of rows."""
+    for engine in ("tensorrt", "onnxruntime"):
+        on = ic.Deployment(hardware="l4", engine=engine, precision="fp16", price=1.0)
+        (found,) = ic.fleet(file, on=on, traffic="poisson:5", duration_s=300.0, autoscaler="static:1")
+        assert found.finished == found.requests > 1000

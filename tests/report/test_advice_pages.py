@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -130,3 +131,29 @@ def test_the_text_has_the_same_rows(advice: ic.Advice) -> None:
     text = render(advice, "text", width=160)
     for row in advice.rows:
         assert row.option.split(",")[0][:20] in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_commands_of_the_text_are_whole_at_any_width(width: int) -> None:
+    """A shell joins the lines of a command to its words; options stay beside their values."""
+    command = (
+        "pyinfercost fleet 'hf:a folder/config.json' --hardware l40s --precision bf16 --engine vllm "
+        "--price g6e.2xlarge --autoscaler scheduled:0=1,4=2,7=3,8=4,min_replicas=0 --traffic diurnal:mean=4,peak=3 "
+        "--duration-s 86400 --no-enable-prefix-caching --slo 'ttft_p95<2,tpot_p95<0.06'"
+    )
+    advice = of_fleet()
+    row = replace(advice.rows[0], setup=replace(advice.rows[0].setup, command=command))
+    text = render(replace(advice, rows=(row, *advice.rows[1:])), "text", width=width)
+    assert all(len(line) <= width for line in text.splitlines())
+    lines = text.replace("\\\n", "").splitlines()
+    assert shlex.split(command) in [shlex.split(line) for line in lines if line.startswith("  pyinfercost ")]
+    assert re.search(r"--duration-s 86400", text)
+    assert re.search(r"--slo 'ttft", text)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_options_are_readable_on_narrow_pages(width: int) -> None:
+    advice = of_fleet()
+    text = render(advice, "text", width=width)
+    for row in advice.rows:
+        assert row.option[:15] in text

@@ -119,7 +119,7 @@ def _has_part(device: str, threads: int) -> bool:
 
 
 def _words(name: str, change: dict[str, Any]) -> str:
-    layout = change.get("layout")
+    layout = None if change.get("layout") == "tensor=1" else change.get("layout")
     threads = change.get("threads")
     return name + (f", {layout}" if layout else "") + (f", {threads} threads" if threads else "")
 
