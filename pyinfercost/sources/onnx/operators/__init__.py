@@ -1,0 +1,44 @@
+"""Handlers of operators, one file per family. Importing this package fills the table."""
+
+from __future__ import annotations
+
+from . import (
+    attention,
+    contractions,
+    contrib,
+    control,
+    creation,
+    elementwise,
+    indexing,
+    learning,
+    losses,
+    movement,
+    normalization,
+    pooling,
+    quantized,
+    recurrent,
+    reductions,
+    sequences,
+    signals,
+)
+
+TABLES = (
+    attention,
+    contractions,
+    contrib,
+    control,
+    creation,
+    elementwise,
+    indexing,
+    learning,
+    losses,
+    movement,
+    normalization,
+    pooling,
+    quantized,
+    recurrent,
+    reductions,
+    sequences,
+    signals,
+)
+"""The families."""
