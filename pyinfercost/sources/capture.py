@@ -14,9 +14,8 @@ from .data_names import is_data_name
 from .inputs import parse_inputs
 
 if TYPE_CHECKING:
-    import torch
-
     import onnx
+    import torch
 
     Capturable = torch.nn.Module | torch.export.ExportedProgram | onnx.ModelProto | Graph | str | os.PathLike[str]
 
@@ -120,8 +119,8 @@ def _captured(
         program: Any = model
         return graph_from_exported(program, dynamic=dynamic)
     raise InputTypeError(
-        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, an onnx.ModelProto, a Graph, a path "
-        "to a .onnx, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"
+        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, an onnx.ModelProto, a "
+        "Graph, a path to a .onnx, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"
     )
 
 

@@ -17,6 +17,7 @@ from .values import MOST_KNOWN, Size, symbolic
 Array = NDArray[Any]
 
 _LARGEST_DENOMINATOR = 10**6
+_SLICE_OF_TENSORS = 10  # operator set since which the bounds of a slice are operands
 
 
 class Ratio:
@@ -266,10 +267,15 @@ def _reshape(array: Array, shape: Array, *, allow_zero: bool) -> Array:
 
 
 def _reduce(name: str, array: Array, axes: tuple[int, ...] | None, *, keep: bool) -> Array:
-    function = {"ReduceSum": np.sum, "ReduceProd": np.prod, "ReduceMax": np.max, "ReduceMin": np.min}[name]
     if array.dtype == object and name in ("ReduceMax", "ReduceMin") and array.size > 1:
         raise _NotFoldedError
-    return np.asarray(function(array, axis=axes, keepdims=keep))
+    reductions: Mapping[str, Callable[..., Any]] = {
+        "ReduceSum": np.sum,
+        "ReduceProd": np.prod,
+        "ReduceMax": np.max,
+        "ReduceMin": np.min,
+    }
+    return np.asarray(reductions[name](array, axis=axes, keepdims=keep))
 
 
 def fold(op: Any) -> list[Array] | None:
@@ -284,12 +290,14 @@ def fold(op: Any) -> list[Array] | None:
     arrays = [None if value is None else value.data for value in op.inputs]
     try:
         with np.errstate(all="ignore"):
-            found = _evaluate(op, arrays)
+            results: list[Any] | None = _evaluate(op, arrays)
     except (_NotFoldedError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, KeyError):
         return None
-    if found is None or sum(array.size for array in found) > MOST_KNOWN:
+    if results is None:
         return None
-    return found
+    # Numpy returns an element instead of an array of no dimension.
+    found = [np.asarray(item) if isinstance(item, (np.ndarray, np.generic)) else _tidy(item) for item in results]
+    return found if sum(array.size for array in found) <= MOST_KNOWN else None
 
 
 def _evaluate(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
@@ -326,7 +334,7 @@ def _evaluate(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
             axes = _axes(op, arrays)
             return [np.squeeze(arrays[0], axis=None if axes is None else tuple(axes))]
         case "Slice":
-            if op.version < 10:
+            if op.version < _SLICE_OF_TENSORS:
                 return None
             return [_slice(arrays[0], [arrays[i] if i < len(arrays) else None for i in range(1, 5)])]
         case "Range":
@@ -351,7 +359,7 @@ def _evaluate(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
             if axes is None and op.integer("noop_with_empty_axes", 0):
                 return [arrays[0]]
             keep = bool(op.integer("keepdims", 1))
-            return [_tidy(_reduce(name, _objects(arrays[0]), None if axes is None else tuple(axes), keep=keep))]
+            return [_tidy(_reduce(name, _tidy(_objects(arrays[0])), None if axes is None else tuple(axes), keep=keep))]
         case "CumSum":
             return [_tidy(np.cumsum(_objects(arrays[0]), axis=_whole(arrays[1])[0]))]
         case "Split":
@@ -378,5 +386,3 @@ def _split(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
 def shape_content(lengths: Sequence[Size]) -> Array:
     """Return the content of a tensor that holds a shape."""
     return symbolic(lengths)
-
-

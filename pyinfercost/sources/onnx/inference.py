@@ -31,7 +31,7 @@ def _types(op: Op, texts: dict[str, Size]) -> dict[str, Any]:
     types = {}
     for name, value in zip(op.proto.input, op.inputs, strict=False):
         if isinstance(value, Value):
-            dims = []
+            dims: list[Any] = []
             for length in value.shape:
                 if isinstance(length, Expr):
                     texts[str(length)] = length

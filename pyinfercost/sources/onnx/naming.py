@@ -237,4 +237,3 @@ def _clean(symbol: str) -> str:
     if not name:
         return "size"
     return name if not name[0].isdigit() else f"size_{name}"
-

@@ -94,7 +94,9 @@ def load(path: Path) -> Any:
     try:
         model.ParseFromString(content)
     except (DecodeError, RecursionError) as error:
-        raise OnnxError(f"{path}: is no ONNX model, or was truncated ({error}); expected a file of onnx.save") from error
+        raise OnnxError(
+            f"{path}: is no ONNX model, or was truncated ({error}); expected a file of onnx.save"
+        ) from error
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,7 +83,7 @@ class Value:
             return None
         found = []
         for item in data.reshape(-1).tolist():
-            if isinstance(item, Expr) or item != item or item in (float("inf"), float("-inf")):
+            if not isinstance(item, (int, float)) or not math.isfinite(item):
                 return None
             found.append(int(item))
         return found

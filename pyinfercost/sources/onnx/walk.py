@@ -15,9 +15,8 @@ from .folding import fold
 from .inference import inferred, schema_function
 from .naming import Sizes, cache_name, metadata_of, module_of, module_of_weight, source_of
 from .op import HANDLERS, NotKnownError, Op, Result
-from .shapes import product
 from .stored import OnnxError, StoredTensor, dtype_of
-from .values import MOST_KNOWN, Sequenced, Shape, Size, Value
+from .values import Sequenced, Shape, Size, Value
 
 _MOST_FLOATS = 64  # elements of a float result that are tracked
 _DEEPEST = 40  # functions and subgraphs within each other
@@ -267,7 +266,7 @@ class Walker:
                 found = handler(op)
             except NotKnownError:
                 return self._of_unknown_content(op)
-            return found if isinstance(found, (list, tuple)) else [found]
+            return found if isinstance(found, Sequence) else [found]
         body = schema_function(op)
         if body is not None:
             return self.call(op, body)
@@ -281,9 +280,7 @@ class Walker:
         floats = [v for v in present if v.dtype.startswith(("float", "bfloat"))]
         if any(v.stored is not None and v.stored.elements > 1 for v in floats):
             return None
-        if any(v.make is None and v.stored is None and v._data is None for v in present):  # noqa: SLF001
-            return None
-        if any(product(v.shape) > MOST_KNOWN if isinstance(product(v.shape), int) else True for v in present):
+        if any(v.make is None and v.stored is None and v._data is None for v in present):
             return None
         if any(v.data is None for v in present):
             return None
@@ -327,7 +324,8 @@ class Walker:
         results = []
         for place, shape in enumerate(shapes):
             if shape is None:
-                if op.type not in _OF_SAME_RANK:
+                keeps = op.type.startswith("Reduce") and op.integer("keepdims", 1)
+                if op.type not in _OF_SAME_RANK and not keeps:
                     return self.unmodelled(op)
                 of = "a length that depends on data"
                 shape = tuple(op.length_of_data(op.type.lower(), of, None) for _ in x.shape)  # noqa: PLW2901

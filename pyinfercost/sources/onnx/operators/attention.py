@@ -1,7 +1,8 @@
-"""Attention: ONNX's operator and the fused ones of ONNX Runtime, as projections, rotary embeddings, caches and kernels."""
+"""Attention: ONNX's operator and the fused ones of ONNX Runtime, as projections, embeddings, caches and kernels."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from ..op import CONTRIB, Op, Result, handles
@@ -137,14 +138,14 @@ def multi_head_attention(op: Op) -> list[Result]:
     mask = op.get(5) if fused else op.get(4)
     if heads < 1:
         raise OnnxError(f"has {heads} heads; expected 1 or more")
-    if bias is not None and query.rank == 3 and key is not None and key.rank == 3:  # noqa: PLR2004
+    if bias is not None and query.rank == 3 and key is not None and key.rank == 3:
         widths = [query.shape[-1], key.shape[-1]]
         pieces = [part_of(op, bias, 0, 0, widths[0]), part_of(op, bias, 0, widths[0], widths[1])]
         query, key = (of_two(op, "add", x, piece) for x, piece in zip((query, key), pieces, strict=True))
-        if value is not None and value.rank == 3:  # noqa: PLR2004
+        if value is not None and value.rank == 3:
             start = plain(widths[0] + widths[1])
             value = of_two(op, "add", value, part_of(op, bias, 0, start, value.shape[-1]))
-    if query.rank == 5:  # noqa: PLR2004
+    if query.rank == 5:
         # [batch, length, heads, 3, width]
         batch, length, count, _, width = query.shape
         parts = []
@@ -157,7 +158,7 @@ def multi_head_attention(op: Op) -> list[Result]:
         q = heads_of(op, query, heads)
         if key is None:
             raise OnnxError("has no keys")
-        if key.rank == 5:  # noqa: PLR2004
+        if key.rank == 5:
             batch, length, count, _, width = key.shape
             pair = []
             for place in range(2):
@@ -188,9 +189,7 @@ def group_query_attention(op: Op) -> list[Result]:
         # One tensor of queries, keys and values.
         width = plain(query.shape[-1] // (heads + 2 * groups))
         ends = [0, plain(heads * width), plain((heads + groups) * width), plain((heads + 2 * groups) * width)]
-        query, key, value = (
-            part_of(op, query, 2, start, plain(end - start)) for start, end in zip(ends, ends[1:], strict=False)
-        )
+        query, key, value = (part_of(op, query, 2, start, plain(end - start)) for start, end in pairwise(ends))
     q, k, v = heads_of(op, query, heads), heads_of(op, key, groups), heads_of(op, value, groups)
     if op.integer("do_rotary"):
         cos, sin = op[7], op[8]
@@ -228,7 +227,7 @@ def rotated(op: Op, x: Value, cos: Value, sin: Value, positions: Value | None) -
             arguments = {"self": table, "dim": 0, "index": positions}
             found = op.inner("aten.index_select.default", arguments, table.dtype, shape)
         both = joined(op, [found, found], found.rank - 1, inner=True)
-        if both.rank == 3:  # noqa: PLR2004
+        if both.rank == 3:
             both = reshaped(op, both, [both.shape[0], 1, *both.shape[1:]], inner=True)
         tables.append(both)
     width = x.shape[-1]

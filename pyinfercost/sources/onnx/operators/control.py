@@ -37,7 +37,7 @@ def _nodes(graph: Any) -> int:
 
 def _steps(op: Op, count: Any, body: Any) -> int | None:
     """Return the number of steps; None if it is not known or cannot be unrolled."""
-    if isinstance(count, bool) or not isinstance(count, (int, float)) or isinstance(count, Expr):
+    if isinstance(count, bool) or not isinstance(count, (int, float)):
         return None
     steps = max(0, int(count))
     return steps if steps <= _MOST_STEPS and steps * max(1, _nodes(body)) <= _MOST_UNROLLED else None
@@ -90,7 +90,6 @@ def _stacked(op: Op, parts: Sequence[Value], axis: int, count: Size, body: Any, 
     """Emit the tensor of the values that the steps collected."""
     if not parts:
         info = body.output[len(body.output) - 1 - place].type.tensor_type
-
 
         return Value(dtype_of(info.elem_type or 1), (0, *(int(d.dim_value) for d in info.shape.dim)), data=None)
     first = parts[0]

@@ -80,18 +80,14 @@ def range_(op: Op) -> Result:
     length: Size
     if any(end is None for end in ends) or not isinstance(step, (int, float)) or step == 0:
         declared = op.declared(0)
-        length = (
-            declared[0]
-            if declared
-            else op.length_of_data("range", "numbers of a range whose ends are data", None)
-        )
+        length = declared[0] if declared else op.length_of_data("range", "numbers of a range whose ends are data", None)
     elif all(isinstance(end, (int, Expr)) for end in ends) and isinstance(step, int):
-        span = ends[1] - ends[0]  # type: ignore[operator]
+        span = ends[1] - ends[0]
         length = plain(ceil_div(span, step) if step > 0 else ceil_div(-span, -step))
     elif any(isinstance(end, Expr) for end in ends):
         raise NotKnownError
     else:
-        quotient = (float(ends[1]) - float(ends[0])) / step  # type: ignore[arg-type]
+        quotient = (float(ends[1]) - float(ends[0])) / step
         if not np.isfinite(quotient) or quotient > 2**48:
             raise OnnxError("has a range without an end")
         length = int(np.ceil(quotient))
@@ -136,7 +132,9 @@ def window(op: Op) -> Result:
     length: Size
     sizes = op[0].sizes()
     length = op.length_of_data("window", "points of a window", None) if sizes is None else sizes[0]
-    name = {"HannWindow": "hann_window", "HammingWindow": "hamming_window", "BlackmanWindow": "blackman_window"}[op.type]
+    name = {"HannWindow": "hann_window", "HammingWindow": "hamming_window", "BlackmanWindow": "blackman_window"}[
+        op.type
+    ]
     dtype = op.dtype_attribute("output_datatype")
     return op.new(f"aten.{name}.default", {"window_length": length}, dtype, (length,))
 

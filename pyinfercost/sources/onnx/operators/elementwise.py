@@ -207,9 +207,7 @@ def _chain(op: Op, name: str, values: Sequence[Value]) -> Value:
 @handles("Where")
 def where(op: Op) -> Result:
     shape = broadcast([value.shape for value in op.all()], op.guard)
-    return op.new(
-        "aten.where.self", {"condition": op[0], "self": op[1], "other": op[2]}, op[1].dtype, shape
-    )
+    return op.new("aten.where.self", {"condition": op[0], "self": op[1], "other": op[2]}, op[1].dtype, shape)
 
 
 @handles("Clip")
@@ -305,11 +303,9 @@ def swiglu(op: Op) -> Result:
 def gated(op: Op, x: Value, axis: int = -1) -> Value:
     """Emit the product of one half and the SiLU of the other."""
 
-
     place = axis_of(axis, x.rank)
     shape = list(x.shape)
     shape[place] = plain(shape[place] // 2)
-
 
     gate, up = (part_of(op, x, place, start, shape[place]) for start in (0, shape[place]))
     active = op.inner("aten.silu.default", {"self": gate}, x.dtype, shape)

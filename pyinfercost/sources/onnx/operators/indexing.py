@@ -103,7 +103,9 @@ def compress(op: Op) -> Result:
     if op.has("axis"):
         axis = op.axis(0, x.rank)
         shape = list(x.shape)
-        shape[axis] = op.length_of_data("nonzero", "elements of a mask that are true", smaller(mask.shape[0], x.shape[axis]))
+        shape[axis] = op.length_of_data(
+            "nonzero", "elements of a mask that are true", smaller(mask.shape[0], x.shape[axis])
+        )
     else:
         shape = [op.length_of_data("nonzero", "elements of a mask that are true", mask.shape[0])]
     return op.new("aten.masked_select.default", {"self": x, "mask": mask}, x.dtype, shape)
@@ -124,5 +126,3 @@ def non_max_suppression(op: Op) -> Result:
     op.emit("aten.select.int", {"self": boxes, "dim": 0, "index": 0}, flat)
     each = op.result("int64", (kept, 3))
     return op.emit("torchvision.nms.default", {"dets": flat, "scores": scores}, each)
-
-

@@ -75,7 +75,7 @@ def linear_classifier(op: Op) -> list[Result]:
     scores = _scores(op, _linear(op, targets=count // width))
     rows = scores.shape[0]
     labels = op.emit("aten.argmax.default", {"self": scores, "dim": 1}, op.result("int64", (rows,)))
-    if count // width == 1 and classes == 2:  # noqa: PLR2004
+    if count // width == 1 and classes == 2:
         scores = op.inner("aten.cat.default", {"tensors": [scores, scores], "dim": 1}, "float32", (rows, 2))
     return [labels, scores]
 
@@ -159,4 +159,3 @@ def label_encoder(op: Op) -> Result:
     count = max([1, *(len(a.ints) or len(a.floats) or len(a.strings) for a in keys)])
     table = Value("int64", (count,), data=np.zeros(count, dtype=np.int64))
     return op.new("aten.searchsorted.Tensor", {"sorted_sequence": table, "self": x}, dtype, x.shape)
-

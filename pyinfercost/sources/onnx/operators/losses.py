@@ -15,7 +15,8 @@ def negative_log_likelihood(op: Op) -> Result:
 def softmax_cross_entropy(op: Op) -> list[Result]:
     x = op[0]
     logarithms = op.emit("aten.log_softmax.int", {"self": x, "dim": 1}, op.result(x.dtype, x.shape, place=1))
-    return [_of_classes(op, logarithms), logarithms][: max(1, len(op.output_names))]
+    results: list[Result] = [_of_classes(op, logarithms), logarithms]
+    return results[: max(1, len(op.output_names))]
 
 
 def _of_classes(op: Op, x: Value) -> Value:

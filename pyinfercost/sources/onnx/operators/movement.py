@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from ..op import CONTRIB, NotKnownError, Op, Result, handles
 from ..shapes import axis_of, broadcast, ceil_div, is_one, plain, product, row_major, same, slice_length, viewed
 from ..stored import OnnxError
@@ -81,8 +80,8 @@ def expanded(op: Op, x: Value, shape: Sequence[Size]) -> Value:
     if tuple(shape) == x.shape:
         return x
     added = len(shape) - x.rank
-    old: list[Size] = [1] * added + list(x.shape)
-    steps: list[Size] = [0] * added + list(strides_of(x))
+    old: list[Size] = [*([1] * added), *x.shape]
+    steps: list[Size] = [*([0] * added), *strides_of(x)]
     strides = [
         0 if is_one(length) and not is_one(new) else step for length, step, new in zip(old, steps, shape, strict=True)
     ]
@@ -104,7 +103,9 @@ def reshape(op: Op) -> Result:
                 rank = op[1].shape[0]
                 if not isinstance(rank, int):
                     raise
-                declared = tuple(op.length_of_data("reshape", "a length that depends on data", None) for _ in range(rank))
+                declared = tuple(
+                    op.length_of_data("reshape", "a length that depends on data", None) for _ in range(rank)
+                )
             return reshaped(op, x, declared)
     shape: list[Size] = []
     free: int | None = None
@@ -216,7 +217,6 @@ def size(op: Op) -> Result:
 @handles("Expand")
 def expand(op: Op) -> Result:
 
-
     x = op[0]
     try:
         wanted = op.sizes(1)
@@ -243,9 +243,7 @@ def joined(op: Op, values: Sequence[Value], axis: int, *, inner: bool = False, p
         if value.rank != len(shape):
             raise OnnxError(f"joins tensors of {len(shape)} and {value.rank} dimensions; expected equal numbers")
         for other, length in enumerate(value.shape):
-            shape[other] = (
-                plain(shape[other] + length) if other == axis else same(shape[other], length, op.guard)
-            )
+            shape[other] = plain(shape[other] + length) if other == axis else same(shape[other], length, op.guard)
     result = Value(values[0].dtype, shape) if inner else op.result(values[0].dtype, shape, place=place)
     return op.emit("aten.cat.default", {"tensors": list(values), "dim": axis}, result)
 
@@ -284,7 +282,9 @@ def slice_(op: Op) -> Result:
         steps = [1] * len(starts)
     else:
         axes = op.whole(3) if op.get(3) is not None else None
-        steps = op.whole(4) if op.get(4) is not None else [1] * len(op.sizes(1) if op[1].data is not None else axes or [])
+        steps = (
+            op.whole(4) if op.get(4) is not None else [1] * len(op.sizes(1) if op[1].data is not None else axes or [])
+        )
         unknown: list[Size] = []
         starts = op.sizes(1) if op[1].sizes() is not None else unknown
         ends = op.sizes(2) if op[2].sizes() is not None else unknown
@@ -388,14 +388,10 @@ def depth_to_space(op: Op) -> Result:
 
 
 @handles("Trilu")
+@handles("Trilu", domain=CONTRIB)
 def trilu(op: Op) -> Result:
     name = "triu" if op.integer("upper", 1) else "tril"
     return op.new(f"aten.{name}.default", {"self": op[0]}, op[0].dtype, op[0].shape)
-
-
-@handles("Trilu", domain=CONTRIB)
-def contrib_trilu(op: Op) -> Result:
-    return trilu(op)
 
 
 @handles("ReverseSequence")
@@ -420,8 +416,4 @@ def col2im(op: Op) -> Result:
     x = op[0]
     image, block = op.sizes(1), op.sizes(2)
     shape = [x.shape[0], plain(x.shape[1] // product(block)), *image]
-    return op.new(
-        "aten.col2im.default", {"self": x, "output_size": image, "kernel_size": block}, x.dtype, shape
-    )
-
-
+    return op.new("aten.col2im.default", {"self": x, "output_size": image, "kernel_size": block}, x.dtype, shape)

@@ -153,7 +153,6 @@ def mean_variance_norm(op: Op) -> Result:
     axes = [axis_of(axis, x.rank) for axis in op.integers("axes") or [0, 2, 3]]
     kept = [place for place in range(x.rank) if place not in axes]
 
-
     moved = permuted(op, x, [*kept, *axes], inner=True)
     normed = layer_normed(op, moved, None, None, len(kept))
     back = [[*kept, *axes].index(place) for place in range(x.rank)]
@@ -210,7 +209,6 @@ def bias_add(op: Op) -> Result:
 
 @handles("BiasSplitGelu", domain=CONTRIB)
 def bias_split_gelu(op: Op) -> Result:
-
 
     x = of_two(op, "add", op[0], op[1])
     half = x.shape[-1] // 2

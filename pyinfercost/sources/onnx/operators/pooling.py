@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from pyinfercost._core import Expr
@@ -186,7 +186,6 @@ def _scaled(length: Size, factor: Any) -> Size:
         return math.floor(length * factor)
     if float(factor).is_integer():
         return plain(length * int(factor))
-
 
     fraction = Fraction(factor).limit_denominator(10**6)
     return plain(length * fraction.numerator // fraction.denominator)

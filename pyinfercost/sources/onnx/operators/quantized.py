@@ -14,7 +14,9 @@ from .pooling import pooled
 from .reductions import reduced
 
 
-def read_as_floats(op: Op, stored: Value, scale: Value, zero: Value | None, *, dtype: str, axis: int, block: int) -> Value:
+def read_as_floats(
+    op: Op, stored: Value, scale: Value, zero: Value | None, *, dtype: str, axis: int, block: int
+) -> Value:
     """Return a quantized tensor as floats; the conversion is written if something other than a product reads it."""
     whole = not scale.shape or (scale.rank == 1 and scale.shape[0] == 1 and not block)
     value = op.result(dtype, stored.shape, strides=stored.strides)
@@ -167,9 +169,7 @@ def qlinear_concat(op: Op) -> Result:
 @handles("QLinearWhere", domain=CONTRIB)
 def qlinear_where(op: Op) -> Result:
     shape = broadcast([op[0].shape, op[1].shape, op[4].shape], op.guard)
-    return op.new(
-        "aten.where.self", {"condition": op[0], "self": op[1], "other": op[4]}, op[1].dtype, shape
-    )
+    return op.new("aten.where.self", {"condition": op[0], "self": op[1], "other": op[4]}, op[1].dtype, shape)
 
 
 @handles("QLinearAveragePool", "QLinearGlobalAveragePool", domain=CONTRIB)
@@ -197,9 +197,7 @@ def packed_linear(op: Op, x: Value, *, block: int, outputs: int, inputs: int, bi
             arguments[name] = emitter.tensor(value, role="parameter", logical=0) if value.is_weight else value
     if bias is not None:
         arguments["bias"] = bias
-    return op.new(
-        "pyinfercost.linear_weight_only.default", arguments, x.dtype, (*x.shape[:-1], outputs)
-    )
+    return op.new("pyinfercost.linear_weight_only.default", arguments, x.dtype, (*x.shape[:-1], outputs))
 
 
 @handles("MatMulNBits", domain=CONTRIB)
@@ -229,7 +227,4 @@ def gather_block_quantized(op: Op) -> Result:
     if table.dtype == "uint8" and bits in (2, 4):
         shape[-1] = plain(shape[-1] * (8 // bits))
     weight = op.walker.emitter.tensor(table, role=role)
-    return op.new(
-        "quantized.embedding_4bit.default", {"weight": weight, "indices": indices}, op[2].dtype, shape
-    )
-
+    return op.new("quantized.embedding_4bit.default", {"weight": weight, "indices": indices}, op[2].dtype, shape)

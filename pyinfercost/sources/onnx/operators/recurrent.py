@@ -58,7 +58,7 @@ def layer(op: Op, kind: str) -> list[Result]:
         "params": params,
         "hx": first if kind == "LSTM" else first[0],
         "num_layers": 1,
-        "bidirectional": directions == 2,  # noqa: PLR2004
+        "bidirectional": directions == 2,
         "batch_first": batch_first,
     }
     y = [batch, steps, directions, hidden] if batch_first else [steps, directions, batch, hidden]
@@ -83,7 +83,7 @@ def quantized_lstm(op: Op) -> list[Result]:
             part = Value(stored.dtype, [4 * hidden, width])
             op.emit("aten.select.int", {"self": tensor, "dim": 0, "index": direction}, part)
             params.append(part)
-    arguments = {"input": x, "params": params, "num_layers": 1, "bidirectional": directions == 2}  # noqa: PLR2004
+    arguments = {"input": x, "params": params, "num_layers": 1, "bidirectional": directions == 2}
     results = [op.result(x.dtype, [x.shape[0], directions, x.shape[1], hidden])]
     results += [op.result(x.dtype, [directions, x.shape[1], hidden], place=place) for place in (1, 2)]
     op.emit("aten.quantized_lstm.input", arguments, *results)

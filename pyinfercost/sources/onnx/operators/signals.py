@@ -12,10 +12,9 @@ from ..values import Size, Value
 @handles("DFT")
 def dft(op: Op) -> Result:
     x = op[0]
+    axis = op.integer("axis", 1)
     if op.version >= 20:
-        axis = op.whole(2)[0] if op.get(2) is not None else -2
-    else:
-        axis = op.integer("axis", 1)
+        axis = -2 if op.get(2) is None else op.whole(2)[0]
     place = axis_of(axis, x.rank)
     onesided = bool(op.integer("onesided"))
     inverse = bool(op.integer("inverse"))
