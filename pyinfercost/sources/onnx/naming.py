@@ -209,14 +209,19 @@ class Sizes:
 
 
 _BATCH = "batch"
+_BATCHES = frozenset({"batch", "batch_size", "batchsize", "bs", "n"})
 _SEQUENCES = frozenset({"sequence", "seq", "sequence_length", "seq_length", "seq_len", "seqlen", "sequence_len"})
 
 
 def _default_names(inputs: Sequence[InputDims]) -> dict[str, str]:
     names: dict[str, str] = {}
+    symbols = [symbol for tensor in inputs for symbol in tensor.symbols]
     first = next((tensor for tensor in inputs if tensor.symbols), None)
-    if first is not None and first.symbols[0]:
-        names[first.symbols[0]] = _BATCH
+    batch = next((symbol for symbol in symbols if symbol.lower() in _BATCHES), "")
+    if not batch and first is not None:
+        batch = first.symbols[0]
+    if batch:
+        names[batch] = _BATCH
     for tensor in inputs:
         made_up = [s for s in tensor.symbols if s.startswith(f"{tensor.name}_") or re.fullmatch(r"s\d+", s)]
         if tensor.integers and len(tensor.symbols) == _TOKENS_RANK and tensor.symbols[1] in made_up:

@@ -245,9 +245,14 @@ class Op:
         """Return a new size that depends on data."""
         return self.walker.sizes.of_data(self.module, what, of, bound)
 
-    def declared(self, place: int) -> Shape | None:
-        """Return the shape that the file states for a result; None if it states none."""
-        return self.walker.declared(self, place)
+    def declared(self, place: int, *, known: bool = False) -> Shape | None:
+        """Return the shape that the file states for a result; None if it states none.
+
+        Args:
+            place: Which result.
+            known: Whether to return None for a shape with a new name; else that is a size that depends on data.
+        """
+        return self.walker.declared(self, place, known=known)
 
     def single_use(self, place: int = 0) -> bool:
         """Return whether one operator alone reads a result, which the model does not return."""

@@ -12,7 +12,7 @@ from pyinfercost._core import CountOverflowError, Graph, InputError
 from ...errors import FileAccessError, MissingFileError, MissingLibraryError
 from ..exported.program import SizeNameError
 from .operators import TABLES
-from .stored import OnnxError
+from .stored import OnnxError, StoredTensor
 from .walk import graph_of
 
 if TYPE_CHECKING:
@@ -98,6 +98,23 @@ def load(path: Path) -> Any:
             f"{path}: is no ONNX model, or was truncated ({error}); expected a file of onnx.save"
         ) from error
     return model
+
+
+def weights(path: str | os.PathLike[str]) -> list[StoredTensor]:
+    """Return the stored tensors of a `.onnx` file, without reading them.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        OnnxError: As `graph_from_onnx`.
+    """
+    place = Path(os.fspath(path))
+    proto = load(place)
+    try:
+        return [StoredTensor(tensor, place.parent) for tensor in proto.graph.initializer]
+    except OnnxError as error:
+        raise OnnxError(f"{place}: {error}") from error
 
 
 def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: SizeNames | None) -> Graph:

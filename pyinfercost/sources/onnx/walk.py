@@ -344,8 +344,10 @@ class Walker:
                 dtype = next((v.dtype for v in op.inputs if isinstance(v, Value)), "float32")
             shape = declared if declared is not None else guess
             if shape is None:
-                bound = None
-                shape = (op.length_of_data(op.type, "elements of a result whose shape is not stated", bound),)
+                # Most operators of other libraries keep the shape; the ledger says that this one is not known.
+                shape = next((v.shape for v in op.inputs if isinstance(v, Value)), None)
+            if shape is None:
+                shape = (op.length_of_data(op.type, "elements of a result whose shape is not stated", None),)
             if name or place == 0:
                 results.append(op.result(self._declared_dtype(name) or dtype, shape, place=place))
         tensors = {f"input_{i}": v for i, v in enumerate(op.inputs) if isinstance(v, Value)}
@@ -361,7 +363,7 @@ class Walker:
         code = declared.tensor_type.elem_type
         return dtype_of(code) if code else ""
 
-    def declared(self, op: Op, place: int) -> Shape | None:
+    def declared(self, op: Op, place: int, *, known: bool) -> Shape | None:
         """Return the shape that the file states for a result; new names in it become sizes that depend on data."""
         name = op.output_names[place] if place < len(op.output_names) else ""
         declared = self._declared.get(name)
@@ -369,10 +371,12 @@ class Walker:
             return None
         shape: list[Size] = []
         for dim in declared.tensor_type.shape.dim:
-            known = int(dim.dim_value) if dim.HasField("dim_value") else self.sizes.known(dim.dim_param)
-            if known is None or (isinstance(known, int) and known < 0):
-                known = op.length_of_data(op.type, "a length that depends on data", None)
-            shape.append(known)
+            length = int(dim.dim_value) if dim.HasField("dim_value") else self.sizes.known(dim.dim_param)
+            if length is None or (isinstance(length, int) and length < 0):
+                if known:
+                    return None
+                length = op.length_of_data(op.type, "a length that depends on data", None)
+            shape.append(length)
         return tuple(shape)
 
 

@@ -197,7 +197,7 @@ def group_query_attention(op: Op) -> list[Result]:
         q, k = (rotated(op, x, cos, sin, positions) for x in (q, k))
     past_k, past_v = op.get(3), op.get(4)
     total = op[6].scalar() if op.get(6) is not None else None
-    length = op.declared(1)
+    length = op.declared(1, known=True)
     new: Size | None = total if isinstance(total, int) and total > 0 else None
     if past_k is not None and length is not None and len(length) == _HEADS_APART and length[2] == past_k.shape[2]:
         new = past_k.shape[2]
