@@ -113,6 +113,13 @@ def layouts(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx(session: nox.Session) -> None:
+    """Export models of torchvision and transformers to ONNX, compare their counts, and write tests/golden/onnx_exports.md."""
+    session.install(".[models,onnx,test]", "onnxscript>=0.5")
+    session.run("python", "tests/sources/run_onnx_exports.py", *session.posargs)
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
 

@@ -278,6 +278,9 @@ def _reduce(name: str, array: Array, axes: tuple[int, ...] | None, *, keep: bool
     return np.asarray(reductions[name](array, axis=axes, keepdims=keep))
 
 
+_NOT_FOLDED = (IndexError, ValueError, TypeError, AttributeError, ZeroDivisionError, OverflowError, KeyError)
+
+
 def fold(op: Any) -> list[Array] | None:
     """Return the contents of an operator's results.
 
@@ -291,7 +294,7 @@ def fold(op: Any) -> list[Array] | None:
     try:
         with np.errstate(all="ignore"):
             results: list[Any] | None = _evaluate(op, arrays)
-    except (_NotFoldedError, IndexError, ValueError, TypeError, ZeroDivisionError, OverflowError, KeyError):
+    except (_NotFoldedError, *_NOT_FOLDED):
         return None
     if results is None:
         return None

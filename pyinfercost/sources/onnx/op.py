@@ -19,6 +19,8 @@ Handler: TypeAlias = "Callable[[Op], Result | Sequence[Result]]"
 CONTRIB = "com.microsoft"
 """Domain of the operators of ONNX Runtime."""
 
+_MOST_DIMENSIONS = 64
+
 HANDLERS: dict[tuple[str, str], Handler] = {}
 """Domain and operator -> function that emits its nodes and returns its results."""
 
@@ -244,6 +246,19 @@ class Op:
     def length_of_data(self, what: str, of: str, bound: Size | None) -> Size:
         """Return a new size that depends on data."""
         return self.walker.sizes.of_data(self.module, what, of, bound)
+
+    def shape_of_data(self, what: str, rank: Size) -> Shape:
+        """Return a shape whose lengths all depend on data.
+
+        Raises:
+            NotKnownError: The number of dimensions depends on data, too.
+            OnnxError: There are too many.
+        """
+        if not isinstance(rank, int):
+            raise NotKnownError
+        if rank > _MOST_DIMENSIONS:
+            raise OnnxError(f"has a result of {rank} dimensions; expected at most {_MOST_DIMENSIONS}")
+        return tuple(self.length_of_data(what, "a length that depends on data", None) for _ in range(rank))
 
     def declared(self, place: int, *, known: bool = False) -> Shape | None:
         """Return the shape that the file states for a result; None if it states none.

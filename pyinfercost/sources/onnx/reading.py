@@ -13,7 +13,7 @@ from ...errors import FileAccessError, MissingFileError, MissingLibraryError
 from ..exported.program import SizeNameError
 from .operators import TABLES
 from .stored import OnnxError, StoredTensor
-from .walk import graph_of
+from .walk import UNREADABLE, graph_of
 
 if TYPE_CHECKING:
     from ..exported.program import SizeNames
@@ -113,7 +113,7 @@ def weights(path: str | os.PathLike[str]) -> list[StoredTensor]:
     proto = load(place)
     try:
         return [StoredTensor(tensor, place.parent) for tensor in proto.graph.initializer]
-    except OnnxError as error:
+    except (OnnxError, *UNREADABLE) as error:
         raise OnnxError(f"{place}: {error}") from error
 
 
@@ -128,8 +128,11 @@ def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: 
         raise OnnxError(f"{where}: {error}") from error
     except CountOverflowError:
         raise
-    except (InputError, RecursionError) as error:
+    except InputError as error:
         raise OnnxError(f"{where}: {excerpt(str(error), most=1_000)}") from error
+    except UNREADABLE as error:
+        what = excerpt(f"{type(error).__name__} {error}", most=1_000)
+        raise OnnxError(f"{where}: has a field that is not valid ({what})") from error
 
 
 def refuse(path: str, *, dynamic: Any = None) -> Graph:

@@ -156,18 +156,19 @@ class StoredTensor:
         return self._folder / location, int(offset)
 
     def array(self) -> NDArray[Any] | None:
-        """Return the values; None for text and for dtypes that numpy does not have.
+        """Return the values; None for text, dtypes that numpy does not have, and external data that is not there.
 
         Raises:
-            OnnxError: The data has another length than the shape, or the file of external data cannot be read.
+            OnnxError: The data has another length than the shape.
         """
         proto = self._proto
         numpy_dtype = _NUMPY.get(proto.data_type)
         if numpy_dtype is None:
             return None
         if self.is_external:
-            raw = self._external()
-        elif proto.HasField("raw_data"):
+            found = self._external()
+            return None if found is None else np.frombuffer(found, dtype=numpy_dtype).reshape(self.shape)
+        if proto.HasField("raw_data"):
             raw = proto.raw_data
         else:
             return self._of_fields(numpy_dtype)
@@ -191,13 +192,14 @@ class StoredTensor:
             raise OnnxError(f"tensor {self.name!r} cannot be read: {error}") from error
         return array.astype(numpy_dtype, copy=False)
 
-    def _external(self) -> bytes:
+    def _external(self) -> bytes | None:
+        if self._folder is None:
+            return None
         path, offset = self.place()
         try:
             with path.open("rb") as file:
                 file.seek(offset)
-                return file.read(self.stored_bytes)
-        except OSError as error:
-            raise OnnxError(
-                f"tensor {self.name!r} has its data in {path}, which cannot be read: {error.strerror or error}"
-            ) from error
+                data = file.read(self.stored_bytes)
+        except OSError:
+            return None
+        return data if len(data) == self.stored_bytes else None

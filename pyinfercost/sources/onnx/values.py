@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from pyinfercost._core import Expr, TensorId
 
-from .stored import StoredTensor
+from .stored import OnnxError, StoredTensor
 
 Size = int | Expr
 Shape = tuple[Size, ...]
 
+_MOST_DIMENSIONS = 64
 MOST_KNOWN = 4096
 """Elements of a tensor whose content is tracked: shapes, indices, scale factors."""
 
@@ -49,6 +50,8 @@ class Value:
         name: str = "",
     ) -> None:
         self.dtype = dtype
+        if len(shape) > _MOST_DIMENSIONS:
+            raise OnnxError(f"has a tensor of {len(shape)} dimensions; expected at most {_MOST_DIMENSIONS}")
         self.shape: Shape = tuple(shape)
         self.strides = None if strides is None else tuple(strides)
         self._data = data

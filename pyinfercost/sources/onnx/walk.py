@@ -223,7 +223,7 @@ class Walker:
             raise NodeError(f"{_title(proto)} has a shape that depends on data in a way that is not known") from None
         except CountOverflowError:
             raise
-        except (InputError, RecursionError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError) as error:
+        except (InputError, *UNREADABLE) as error:
             what = str(error) if isinstance(error, InputError) else f"cannot be read: {type(error).__name__} {error}"
             raise NodeError(f"{_title(proto)}: {excerpt(what, most=1_000)}") from error
 
@@ -406,6 +406,19 @@ OF_CONTENT = {
 """Operators whose work does not need the content of their other operands, once the shape of the result is known."""
 
 _OF_SAME_RANK = frozenset({"Pad", "Slice", "CenterCropPad", "Tile"})
+
+
+UNREADABLE = (
+    RecursionError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ZeroDivisionError,
+    OverflowError,
+)
+"""What fields of the wrong length, type or encoding lead to where they are used."""
 
 
 class NodeError(OnnxError):

@@ -15,7 +15,7 @@ from ..values import Sequenced, Size, Value
 from .movement import part_of, reshaped
 
 _MOST_STEPS = 4096
-_MOST_UNROLLED = 100_000  # nodes
+_MOST_UNROLLED = 20_000  # nodes
 
 
 @handles("If")

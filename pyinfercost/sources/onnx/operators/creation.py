@@ -56,10 +56,7 @@ def constant_of_shape(op: Op) -> Result:
     except NotKnownError:
         declared = op.declared(0)
         if declared is None:
-            rank = op[0].shape[0]
-            if not isinstance(rank, int):
-                raise
-            declared = tuple(op.length_of_data("shape", "a length that depends on data", None) for _ in range(rank))
+            declared = op.shape_of_data("shape", op[0].shape[0])
         shape = list(declared)
     elements = product(shape)
     array = np.zeros(1, dtype=np.float32) if stored is None else stored.array()

@@ -100,12 +100,7 @@ def reshape(op: Op) -> Result:
         except NotKnownError:
             declared = op.declared(0)
             if declared is None:
-                rank = op[1].shape[0]
-                if not isinstance(rank, int):
-                    raise
-                declared = tuple(
-                    op.length_of_data("reshape", "a length that depends on data", None) for _ in range(rank)
-                )
+                declared = op.shape_of_data("reshape", op[1].shape[0])
             return reshaped(op, x, declared)
     shape: list[Size] = []
     free: int | None = None
