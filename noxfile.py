@@ -114,7 +114,7 @@ def layouts(session: nox.Session) -> None:
 
 @nox.session
 def onnx(session: nox.Session) -> None:
-    """Export models of torchvision and transformers to ONNX, compare their counts, and write tests/golden/onnx_exports.md."""
+    """Compare models of torchvision and transformers with their ONNX files, and write tests/golden/onnx_exports.md."""
     session.install(".[models,onnx,test]", "onnxscript>=0.5")
     session.run("python", "tests/sources/run_onnx_exports.py", *session.posargs)
 

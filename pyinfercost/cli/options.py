@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
-    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 or "
-    ".onnx file, a graph .json, or package.module:callable. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is "
+    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 or .onnx file, "
+    "a graph .json, or package.module:callable. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is "
     "exceeded, 130 interrupted."
 )
 

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import pyinfercost as ic
 from support.onnx_exports import exported
+
+import pyinfercost as ic
 
 SUMMARY = Path(__file__).parents[1] / "golden" / "onnx_exports.md"
 OPSETS = (18, 25)  # that of torch's own translations, and the newest that torch.onnx.export writes
@@ -117,8 +118,8 @@ def compare(case: Case, opset: int) -> tuple[dict[str, tuple[Any, Any]], int, li
 def main(names: list[str]) -> int:
     """Run the cases whose names contain one of the given names; write the summary if all are run."""
     lines = [
-        "Modules exported by `torch.onnx.export` with a dynamic batch: contraction FLOPs, parameters and bytes of the file,",
-        "at another batch than that of the export, beside those of the module.",
+        "Modules exported by `torch.onnx.export` with a dynamic batch: contraction FLOPs, parameters and bytes of the",
+        "file, at another batch than that of the export, beside those of the module.",
         "",
         "| model | operator set | nodes | contraction FLOPs | parameters | bytes | in the ledger |",
         "|---|---|---|---|---|---|---|",

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyinfercost.errors import InputError
 from support.onnx_texts import TEXTS, filled, model_of
 
 import pyinfercost as ic
+from pyinfercost.errors import InputError
 
 onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'pyinfercost[onnx]'")
 from onnx import TensorProto, helper, parser  # noqa: E402

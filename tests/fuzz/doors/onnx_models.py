@@ -31,10 +31,7 @@ class OnnxModels(Door):
     def draw(self, random: Random) -> Value:
         """Return the bytes of a model."""
         content = random.choice(self.corpus)
-        if random.random() < 0.15:
-            content = mutated_bytes(random, content)
-        else:
-            content = _changed(random, content)
+        content = mutated_bytes(random, content) if random.random() < 0.15 else _changed(random, content)
         return {
             "content": content,
             "machine": random.choice(MACHINES),
