@@ -76,7 +76,8 @@ class Emitter:
             logical: As for `tensor`.
         """
         stored = value.stored
-        assert stored is not None, "only stored matrices are weights"
+        if stored is None:
+            raise OnnxError("multiplies by a matrix that is not stored")
         known = self._stored.get(id(stored))
         rows, columns = value.shape
         turned = Value(value.dtype, (columns, rows), strides=(1, columns))
@@ -89,6 +90,11 @@ class Emitter:
             self.node("aten.t.default", {"self": known}, [turned])
             self._turned[id(stored)] = self._ids[id(turned)]
         return self._turned[id(stored)]
+
+    def declare_stored(self, value: Value) -> None:
+        """Declare an initializer unless a node reads it."""
+        if value.stored is not None and id(value.stored) not in self._stored:
+            self.tensor(value)
 
     def _weight(self, value: Value, stored: StoredTensor, role: str | None, logical: int | None) -> TensorId:
         known = self._stored.get(id(stored))

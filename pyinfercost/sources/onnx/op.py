@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from .naming import cache_name
 from .shapes import Guard, axis_of
@@ -11,7 +11,10 @@ from .stored import OnnxError, StoredTensor, dtype_of
 from .values import Sequenced, Shape, Size, Value
 
 if TYPE_CHECKING:
-    from .walk import Walker
+    from pathlib import Path
+
+    from .emitting import Emitter
+    from .naming import Sizes
 
 Result: TypeAlias = "Value | Sequenced | None"
 Handler: TypeAlias = "Callable[[Op], Result | Sequence[Result]]"
@@ -36,6 +39,21 @@ def handles(*names: str, domain: str = "") -> Callable[[Handler], Handler]:
         return handler
 
     return register
+
+
+class Walk(Protocol):
+    """What handlers use of the walk through a graph; `walk.Walker` describes its parts."""
+
+    folder: Path | None
+    emitter: Emitter
+    sizes: Sizes
+    versions: Mapping[str, int]
+    uses: dict[str, int]
+
+    def declared(self, op: Op, place: int, *, known: bool) -> Shape | None: ...
+    def subgraph(self, graph: Any, given: Sequence[Result], *, module: str) -> list[Result]: ...
+    def dearer(self, graphs: Sequence[Any], *, module: str) -> int: ...
+    def settle(self, graphs: Iterable[Any]) -> None: ...
 
 
 class NotKnownError(Exception):
@@ -71,7 +89,7 @@ class Op:
 
     def __init__(
         self,
-        walker: Walker,
+        walker: Walk,
         proto: Any,
         *,
         domain: str,

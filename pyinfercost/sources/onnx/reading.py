@@ -11,8 +11,7 @@ from pyinfercost._core import CountOverflowError, Graph, InputError
 
 from ...errors import FileAccessError, MissingFileError, MissingLibraryError
 from ..exported.program import SizeNameError
-from .operators import TABLES
-from .stored import OnnxError, StoredTensor
+from .stored import OnnxError, StoredTensor, kinds_of
 from .walk import UNREADABLE, graph_of
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ _HINTS = {
     "MODEL.onnx) and pass that",
 }
 _LARGEST = 2**31  # bytes of a protobuf message
-
-assert TABLES, "the tables of operators register their handlers when they are imported"
 
 
 def graph_from_onnx(source: Any, *, dynamic: SizeNames | None = None) -> Graph:
@@ -112,7 +109,8 @@ def weights(path: str | os.PathLike[str]) -> list[StoredTensor]:
     place = Path(os.fspath(path))
     proto = load(place)
     try:
-        return [StoredTensor(tensor, place.parent) for tensor in proto.graph.initializer]
+        kinds = kinds_of(proto.graph)
+        return [StoredTensor(t, place.parent, kinds.get(t.name, "")) for t in proto.graph.initializer]
     except (OnnxError, *UNREADABLE) as error:
         raise OnnxError(f"{place}: {error}") from error
 

@@ -81,21 +81,33 @@ def code_of(dtype: str) -> int:
     return _CODES.get(dtype, 1)
 
 
+def kinds_of(graph: Any) -> dict[str, str]:
+    """Return initializer -> what torch's exporter stored about its origin, in the metadata of the value."""
+    kinds = {}
+    for info in (*graph.value_info, *graph.initializer):
+        for entry in info.metadata_props:
+            if entry.key.endswith("InputSpec.kind"):
+                kinds[info.name] = str(entry.value).rpartition(".")[2].upper()
+    return kinds
+
+
 class StoredTensor:
     """An initializer or a constant, described by its `TensorProto`.
 
     Args:
         proto: The `TensorProto`.
         folder: Folder of the file, for external data; None where it is not known.
+        kind: What torch's exporter stored about its origin: `PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`; empty for others.
 
     Raises:
         OnnxError: The dtype is unknown, or a length is out of range.
     """
 
-    __slots__ = ("_folder", "_proto", "dtype", "is_string", "shape")
+    __slots__ = ("_folder", "_proto", "dtype", "is_string", "kind", "shape")
 
-    def __init__(self, proto: Any, folder: Path | None) -> None:
+    def __init__(self, proto: Any, folder: Path | None, kind: str = "") -> None:
         self._proto = proto
+        self.kind = kind
         self._folder = folder
         self.is_string = proto.data_type == _STRING
         try:
@@ -126,14 +138,6 @@ class StoredTensor:
     def is_external(self) -> bool:
         """Whether the elements lie in another file."""
         return bool(self._proto.data_location == _EXTERNAL)
-
-    @property
-    def kind(self) -> str:
-        """What torch's exporter stored about its origin: `PARAMETER`, `BUFFER`, `CONSTANT_TENSOR`; empty for others."""
-        for entry in self._proto.metadata_props:
-            if entry.key.endswith("InputSpec.kind"):
-                return str(entry.value).rpartition(".")[2].upper()
-        return ""
 
     def place(self) -> tuple[Path, int]:
         """Return file and offset of external data.

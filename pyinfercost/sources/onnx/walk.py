@@ -14,8 +14,9 @@ from .emitting import Emitter
 from .folding import fold
 from .inference import inferred, schema_function
 from .naming import Sizes, cache_name, metadata_of, module_of, module_of_weight, source_of
-from .op import HANDLERS, NotKnownError, Op, Result
-from .stored import OnnxError, StoredTensor, dtype_of
+from .op import NotKnownError, Op, Result
+from .operators import HANDLERS
+from .stored import OnnxError, StoredTensor, dtype_of, kinds_of
 from .values import Sequenced, Shape, Size, Value
 
 _MOST_FLOATS = 64  # elements of a float result that are tracked
@@ -127,8 +128,9 @@ class Walker:
 
     def enter(self, graph: Any) -> None:
         """Take up the initializers of a graph, and what is stated of its values."""
+        kinds = kinds_of(graph)
         for proto in graph.initializer:
-            stored = StoredTensor(proto, self.folder)
+            stored = StoredTensor(proto, self.folder, kinds.get(proto.name, ""))
             self.values[stored.name] = Value(stored.dtype, stored.shape, stored=stored)
         for sparse in graph.sparse_initializer:
             stored = StoredTensor(sparse.values, self.folder)
@@ -489,5 +491,9 @@ def graph_of(model: Any, folder: Path | None, name: str, dynamic: Any) -> Graph:
     returned = [info.name for info in graph.output]
     walker.run(graph.node, returned)
     walker.emitter.place = ("", "")
+    for value in [*walker.values.values()]:
+        # What torch marks as a parameter counts even if the forward does not use it, as in the module.
+        if isinstance(value, Value) and value.stored is not None and value.stored.kind == "PARAMETER":
+            walker.emitter.declare_stored(value)
     outputs = [walker.emitter.tensor(value) for value in flat(walker.named(name) for name in returned)]
     return builder.build(given, outputs)

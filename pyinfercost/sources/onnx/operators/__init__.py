@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..op import HANDLERS
 from . import (
     attention,
     contractions,
@@ -22,23 +23,23 @@ from . import (
     signals,
 )
 
-TABLES = (
-    attention,
-    contractions,
-    contrib,
-    control,
-    creation,
-    elementwise,
-    indexing,
-    learning,
-    losses,
-    movement,
-    normalization,
-    pooling,
-    quantized,
-    recurrent,
-    reductions,
-    sequences,
-    signals,
-)
-"""The families."""
+__all__ = [
+    "HANDLERS",
+    "attention",
+    "contractions",
+    "contrib",
+    "control",
+    "creation",
+    "elementwise",
+    "indexing",
+    "learning",
+    "losses",
+    "movement",
+    "normalization",
+    "pooling",
+    "quantized",
+    "recurrent",
+    "reductions",
+    "sequences",
+    "signals",
+]

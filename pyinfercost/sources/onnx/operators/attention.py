@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -70,7 +71,7 @@ def cached(op: Op, past: Value | None, new: Value, place: int, length: Size | No
 
 
 @handles("Attention")
-def attention(op: Op) -> list[Result]:
+def attention(op: Op) -> Sequence[Result]:
     q, k, v = op[0], op[1], op[2]
     flat = q.rank != _HEADS_APART
     if flat:
@@ -90,12 +91,12 @@ def attention(op: Op) -> list[Result]:
 
 
 @handles("Attention", "QAttention", domain=CONTRIB)
-def contrib_attention(op: Op) -> list[Result]:
+def contrib_attention(op: Op) -> Sequence[Result]:
     x, weight, bias = op[0], op[1], op.get(2)
     quantized = op.type == "QAttention"
     past, mask = (op.get(8), op.get(5)) if quantized else (op.get(4), op.get(5))
     heads = op.integer("num_heads")
-    widths: list[Size] = list(op.integers("qkv_hidden_sizes") or [plain(weight.shape[1] // 3)] * 3)
+    widths: list[Size] = [*(op.integers("qkv_hidden_sizes") or [])] or [plain(weight.shape[1] // 3)] * 3
     if quantized:
         if weight.stored is None:
             raise OnnxError("has no stored weight")
@@ -130,7 +131,7 @@ def contrib_attention(op: Op) -> list[Result]:
 
 
 @handles("MultiHeadAttention", "DecoderMaskedMultiHeadAttention", domain=CONTRIB)
-def multi_head_attention(op: Op) -> list[Result]:
+def multi_head_attention(op: Op) -> Sequence[Result]:
     query, key, value = op[0], op.get(1), op.get(2)
     heads = op.integer("num_heads")
     fused = op.type == "MultiHeadAttention"
@@ -180,7 +181,7 @@ def multi_head_attention(op: Op) -> list[Result]:
 
 
 @handles("GroupQueryAttention", domain=CONTRIB)
-def group_query_attention(op: Op) -> list[Result]:
+def group_query_attention(op: Op) -> Sequence[Result]:
     query, key, value = op[0], op.get(1), op.get(2)
     heads, groups = op.integer("num_heads"), op.integer("kv_num_heads")
     if heads < 1 or groups < 1:
@@ -249,7 +250,7 @@ def rotated(op: Op, x: Value, cos: Value, sin: Value, positions: Value | None) -
 
 @handles("RotaryEmbedding")
 @handles("RotaryEmbedding", "GemmaRotaryEmbedding", domain=CONTRIB)
-def rotary_embedding(op: Op) -> Result | list[Result]:
+def rotary_embedding(op: Op) -> Result | Sequence[Result]:
     x = op[0]
     if op.type == "GemmaRotaryEmbedding":
         raise OnnxError("has the tables of Gemma's rotary embedding, which are not read")

@@ -134,6 +134,11 @@ def activated(op: Op, x: Value, name: str) -> Value:
 
 @handles("Gemm")
 def gemm(op: Op) -> Result:
+    return general_product(op)
+
+
+def general_product(op: Op) -> Value:
+    """Emit `alpha * a @ b + beta * c`, with transposed operands."""
     a, b, c = op[0], op[1], op.get(2)
     if a.rank != 2 or b.rank != 2:
         raise OnnxError(f"multiplies tensors of {a.rank} and {b.rank} dimensions; expected 2 and 2")
@@ -209,9 +214,10 @@ def windows(op: Op, length: Shape, kernel: Sequence[Size], *, ceil: bool = False
             continue
         margin = 0 if auto == "VALID" else pads[axis] + pads[axis + rank]
         count = window_length(length[axis], kernel[axis], strides[axis], dilations[axis], margin, ceil=ceil)
-        if ceil and isinstance(count, int) and isinstance(length[axis], int):
+        whole = length[axis]
+        if ceil and isinstance(count, int) and isinstance(whole, int):
             # The last window starts within the axis or its first margin.
-            start = length[axis] + (0 if auto == "VALID" else pads[axis])
+            start = whole + (0 if auto == "VALID" else pads[axis])
             count -= int((count - 1) * strides[axis] >= start)
         found.append(count)
     return tuple(found), {"stride": strides, "padding": pads[:rank], "dilation": dilations}
@@ -266,8 +272,7 @@ def fused_gemm(op: Op) -> Result:
         bias = op.get(2)
         result = result if bias is None else of_two(op, "add", result, bias)
         return of_one(op, "gelu", result, approximate="tanh")
-    made = gemm(op)
-    assert isinstance(made, Value)
+    made = general_product(op)
     activation = op.text("activation")
     return activated(op, made, activation) if activation else made
 

@@ -19,7 +19,7 @@ _MOST_UNROLLED = 20_000  # nodes
 
 
 @handles("If")
-def condition(op: Op) -> list[Result]:
+def condition(op: Op) -> Sequence[Result]:
     branches = [op.graph("then_branch"), op.graph("else_branch")]
     known = op[0].scalar()
     if isinstance(known, (bool, int, float)):
@@ -51,7 +51,7 @@ def _unknown(op: Op, values: Sequence[Result]) -> None:
 
 
 @handles("Loop")
-def loop(op: Op) -> list[Result]:
+def loop(op: Op) -> Sequence[Result]:
     body = op.graph("body")
     carried: list[Result] = list(op.inputs[2:])
     if len(body.output) < 1 + len(carried):
@@ -99,7 +99,7 @@ def _stacked(op: Op, parts: Sequence[Value], axis: int, count: Size, body: Any, 
 
 
 @handles("Scan")
-def scan(op: Op) -> list[Result]:
+def scan(op: Op) -> Sequence[Result]:
     if op.version < 9:
         raise OnnxError("is a Scan of operator set 8; expected 9 or newer (onnx.version_converter)")
     body = op.graph("body")
@@ -139,7 +139,7 @@ def scan(op: Op) -> list[Result]:
 
 
 @handles("SequenceMap")
-def sequence_map(op: Op) -> list[Result]:
+def sequence_map(op: Op) -> Sequence[Result]:
     body = op.graph("body")
     first = op.sequence(0)
     op.walker.settle([body])

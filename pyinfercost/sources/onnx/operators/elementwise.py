@@ -119,7 +119,7 @@ def identity(op: Op) -> Result:
 
 
 @handles("Dropout")
-def dropout(op: Op) -> list[Result]:
+def dropout(op: Op) -> Sequence[Result]:
     x = op[0]
     training = op.get(2)
     if training is not None and training.scalar():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def _scores(op: Op, scores: Value) -> Value:
 
 
 @handles("LinearClassifier", domain=ML)
-def linear_classifier(op: Op) -> list[Result]:
+def linear_classifier(op: Op) -> Sequence[Result]:
     classes = len(op.integers("classlabels_ints") or op.texts("classlabels_strings") or [])
     width = op[0].shape[-1]
     count = len(op.attributes()["coefficients"].floats) if op.has("coefficients") else 0

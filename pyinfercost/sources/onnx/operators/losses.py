@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..op import Op, Result, handles
 from ..values import Shape, Value
 
@@ -12,7 +14,7 @@ def negative_log_likelihood(op: Op) -> Result:
 
 
 @handles("SoftmaxCrossEntropyLoss")
-def softmax_cross_entropy(op: Op) -> list[Result]:
+def softmax_cross_entropy(op: Op) -> Sequence[Result]:
     x = op[0]
     logarithms = op.emit("aten.log_softmax.int", {"self": x, "dim": 1}, op.result(x.dtype, x.shape, place=1))
     results: list[Result] = [_of_classes(op, logarithms), logarithms]

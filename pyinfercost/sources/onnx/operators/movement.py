@@ -244,7 +244,7 @@ def joined(op: Op, values: Sequence[Value], axis: int, *, inner: bool = False, p
 
 
 @handles("Split")
-def split(op: Op) -> list[Result]:
+def split(op: Op) -> Sequence[Result]:
     x = op[0]
     axis = op.axis(0, x.rank)
     count = op.integer("num_outputs", len(op.output_names))

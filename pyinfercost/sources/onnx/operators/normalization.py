@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..op import CONTRIB, Op, Result, handles
@@ -13,7 +14,7 @@ from .movement import part_of, permuted, reshaped
 
 
 @handles("BatchNormalization")
-def batch_norm(op: Op) -> list[Result]:
+def batch_norm(op: Op) -> Sequence[Result]:
     x = op[0]
     emitter = op.walker.emitter
     statistics = [emitter.tensor(op[place], role="buffer") if op[place].is_weight else op[place] for place in (3, 4)]
@@ -45,7 +46,7 @@ def layer_normed(op: Op, x: Value, weight: Value | None, bias: Value | None, axi
     return op.new(f"aten.{'rms' if rms else 'layer'}_norm.default", arguments, x.dtype, x.shape)
 
 
-def _statistics(op: Op, x: Value, axis: int, places: range) -> list[Result]:
+def _statistics(op: Op, x: Value, axis: int, places: range) -> Sequence[Result]:
     shape = [*x.shape[:axis], *([1] * (x.rank - axis))]
     wanted: list[Result] = []
     for place in places:
@@ -60,7 +61,7 @@ def _statistics(op: Op, x: Value, axis: int, places: range) -> list[Result]:
 
 @handles("LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization")
 @handles("LayerNormalization", "SimplifiedLayerNormalization", domain=CONTRIB)
-def layer_norm(op: Op) -> list[Result]:
+def layer_norm(op: Op) -> Sequence[Result]:
     x = op[0]
     axis = op.axis(-1, x.rank)
     rms = op.type != "LayerNormalization"
@@ -69,7 +70,7 @@ def layer_norm(op: Op) -> list[Result]:
 
 
 @handles("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain=CONTRIB)
-def skip_layer_norm(op: Op) -> list[Result]:
+def skip_layer_norm(op: Op) -> Sequence[Result]:
     rms = op.type.startswith("SkipSimplified")
     beta, bias = (None, op.get(3)) if rms else (op.get(3), op.get(4))
     x = of_two(op, "add", with_bias(op, op[0], bias), op[1])
@@ -79,7 +80,7 @@ def skip_layer_norm(op: Op) -> list[Result]:
 
 
 @handles("EmbedLayerNormalization", domain=CONTRIB)
-def embed_layer_norm(op: Op) -> list[Result]:
+def embed_layer_norm(op: Op) -> Sequence[Result]:
     ids, segments = op[0], op.get(1)
     width = op[2].shape[-1]
     shape = (*ids.shape, width)
@@ -124,7 +125,7 @@ def _grouped(op: Op, x: Value, groups: Size, weight: Value | None, bias: Value |
 
 
 @handles("GroupNorm", "SkipGroupNorm", domain=CONTRIB)
-def contrib_group_norm(op: Op) -> list[Result]:
+def contrib_group_norm(op: Op) -> Sequence[Result]:
     x = op[0]
     total = x
     if op.type == "SkipGroupNorm":

@@ -39,7 +39,7 @@ def average_pool(op: Op) -> Result:
 
 
 @handles("MaxPool")
-def max_pool(op: Op) -> list[Result]:
+def max_pool(op: Op) -> Sequence[Result]:
     x = op[0]
     kernel: list[Size] = list(op.integers("kernel_shape") or [])
     if x.source is not None and x.source.is_whole:
@@ -183,7 +183,7 @@ def _scaled(length: Size, factor: Any) -> Size:
     if isinstance(length, int):
         if not math.isfinite(factor) or factor < 0:
             raise OnnxError(f"scales by {factor}; expected a number of at least 0")
-        return math.floor(length * factor)
+        return math.floor(length * float(factor))
     if float(factor).is_integer():
         return plain(length * int(factor))
 

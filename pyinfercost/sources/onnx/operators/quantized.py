@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..op import CONTRIB, Op, Result, handles
@@ -55,7 +56,7 @@ def quantize(op: Op) -> Result:
 
 
 @handles("DynamicQuantizeLinear")
-def dynamic_quantize(op: Op) -> list[Result]:
+def dynamic_quantize(op: Op) -> Sequence[Result]:
     x = op[0]
     results = [op.result("float32", (), place=1), op.result("uint8", (), place=2)]
     op.emit("quantized_decomposed.choose_qparams.tensor", {"input": x}, *results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..op import CONTRIB, Op, Result, handles
@@ -13,11 +14,11 @@ _RANK = 3
 
 
 @handles(*_NAMES)
-def recurrent(op: Op) -> list[Result]:
+def recurrent(op: Op) -> Sequence[Result]:
     return layer(op, op.type)
 
 
-def layer(op: Op, kind: str) -> list[Result]:
+def layer(op: Op, kind: str) -> Sequence[Result]:
     """Emit one layer, with one node of weights [directions, gates * hidden, inputs]."""
     x, weight, state = op[0], op[1], op[2]
     name, gates = _NAMES[kind]
@@ -70,7 +71,7 @@ def layer(op: Op, kind: str) -> list[Result]:
 
 
 @handles("DynamicQuantizeLSTM", domain=CONTRIB)
-def quantized_lstm(op: Op) -> list[Result]:
+def quantized_lstm(op: Op) -> Sequence[Result]:
     x, weight, state = op[0], op[1], op[2]
     directions, hidden = weight.shape[0], op.integer("hidden_size") or 1
     if not isinstance(directions, int) or directions not in (1, 2):

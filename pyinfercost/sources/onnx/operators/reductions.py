@@ -81,7 +81,7 @@ def cumulative(op: Op) -> Result:
 
 
 @handles("TopK")
-def top_k(op: Op) -> list[Result]:
+def top_k(op: Op) -> Sequence[Result]:
     x = op[0]
     axis = op.axis(-1, x.rank)
     try:
@@ -97,7 +97,7 @@ def top_k(op: Op) -> list[Result]:
 
 @handles("Unique")
 @handles("Unique", domain=CONTRIB)
-def unique(op: Op) -> list[Result]:
+def unique(op: Op) -> Sequence[Result]:
     x = op[0]
     axis = op.integer("axis") if op.has("axis") else None
     bound = product(x.shape) if axis is None else x.shape[axis_of(axis, x.rank)]
