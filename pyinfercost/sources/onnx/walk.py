@@ -326,11 +326,10 @@ class Walker:
         results = []
         for place, shape in enumerate(shapes):
             if shape is None:
-                keeps = op.type.startswith("Reduce") and op.integer("keepdims", 1)
-                if op.type not in _OF_SAME_RANK and not keeps:
+                rank = _rank_of_unknown(op, x)
+                if rank is None:
                     return self.unmodelled(op)
-                of = "a length that depends on data"
-                shape = tuple(op.length_of_data(op.type.lower(), of, None) for _ in x.shape)  # noqa: PLW2901
+                shape = op.shape_of_data(op.type.lower(), rank)  # noqa: PLW2901
             results.append(op.result(x.dtype, shape, place=place))
         op.emit(name, {"self": x}, *results)
         return list(results)
@@ -425,6 +424,15 @@ UNREADABLE = (
 
 class NodeError(OnnxError):
     """A node cannot be read; the message names it."""
+
+
+def _rank_of_unknown(op: Op, x: Value) -> int | None:
+    """Return the number of dimensions of a result whose lengths depend on data; None if that does, too."""
+    if op.type in _OF_SAME_RANK or (op.type.startswith("Reduce") and op.integer("keepdims", 1)):
+        return x.rank
+    axes = op.get(1)
+    count = axes.shape[0] if axes is not None and axes.rank == 1 else None
+    return x.rank - count if op.type.startswith("Reduce") and isinstance(count, int) else None
 
 
 def flat(values: Iterable[Result]) -> list[Value]:
