@@ -15,9 +15,14 @@ from .. import _core
 from .._escapes import visible_lines
 from .advise_command import advise
 from .calibrate_command import calibrate
+from .ci_command import ci, comment
 from .collective_command import collective
+from .configuration import NAME
+from .configured import configure
+from .deployment_options import NEED_HARDWARE
 from .diff_command import diff
 from .fleet_command import fleet
+from .init_command import init
 from .machines import machine_of
 from .measure_command import measure
 from .monitor_command import monitor
@@ -51,12 +56,26 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(_core.__version__, prog_name="pyinfercost")
 @click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help=f"Configuration to read; default: {NAME} of this folder or of the nearest one above it that has one.",
+)
+@click.option("--no-config", is_flag=True, help="Read no configuration.")
 @click.pass_context
-def main(context: click.Context, debug: bool) -> None:
+def main(context: click.Context, debug: bool, config: str | None, no_config: bool) -> None:
     """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
+    if config is not None and no_config:
+        raise click.UsageError("--config and --no-config exclude each other; give one of them")
+    if no_config or context.invoked_subcommand == init.name:
+        return
+    with messages_for_people():
+        configure(context, config, needs=NEED_HARDWARE)
 
 
+main.add_command(init)
 main.add_command(profile)
 main.add_command(sweep)
 main.add_command(collective)
@@ -64,6 +83,8 @@ main.add_command(serve)
 main.add_command(fleet)
 main.add_command(advise)
 main.add_command(diff)
+main.add_command(ci)
+main.add_command(comment)
 main.add_command(calibrate)
 main.add_command(measure)
 main.add_command(monitor)

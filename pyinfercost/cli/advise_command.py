@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +14,7 @@ from ..results.advice import OBJECTIVES, RISKS
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, messages_for_people, progress, write, write_result
+from .output import check_writable, counted, messages_for_people, progress_shown, write, write_result
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _SECONDS = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(s|ms|us)?", re.IGNORECASE)
 _PARTS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
+_PERCENTS = 100
 _DATA_FORMATS = ("json", "csv")
 
 
@@ -38,6 +41,11 @@ _DATA_FORMATS = ("json", "csv")
     "--objective",
     type=click.Choice(OBJECTIVES),
     help="What to minimize; default: cost_usd where a price is known, else latency_s.",
+)
+@click.option(
+    "--saving",
+    metavar="SHARE",
+    help="Saving that is enough, such as 50%: the plan then reaches it with as little effort as possible.",
 )
 @click.option(
     "--risk",
@@ -64,6 +72,7 @@ def advise(
     latency: str | None,
     limits: tuple[str, ...],
     objective: str | None,
+    saving: str | None,
     risk: str,
     among: tuple[str, ...],
     compare: bool,
@@ -87,6 +96,7 @@ def advise(
         if on.hardware is None:
             raise click.UsageError("Missing option '--hardware' / '-H'.")
         wanted = _limits(latency, limits)
+        enough = None if saving is None else _share(saving)
         if html is not None:
             check_writable(html)
         from ..advice.advising import AdviceError
@@ -94,15 +104,24 @@ def advise(
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
-            with progress(model, quiet=form in _DATA_FORMATS):
+            quiet = form in _DATA_FORMATS
+            told = f"setups of {model} were simulated"
+            shown: AbstractContextManager[Any] = (
+                counted(f"Capturing {model}", told, quiet=quiet)
+                if load
+                else progress_shown("Trying tactics", quiet=quiet or not sys.stderr.isatty())
+            )
+            with shown as moved:
                 found = advised(
                     model,
                     on=on,
                     limits=wanted,
                     objective=objective,
+                    saving=enough,
                     risk=risk,
                     among=names or None,
                     all=compare,
+                    progress=moved,
                     **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:
@@ -110,6 +129,13 @@ def advise(
         if html is not None:
             write(found.to_html(), html)
         write_result(found, form, output)
+
+
+def _share(text: str) -> float:
+    percents = text.strip().endswith("%")
+    with usage_errors("--saving"):
+        found = number_in(text.strip().removesuffix("%"), "saving", ANY_AMOUNT)
+    return found / _PERCENTS if percents else found
 
 
 def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:

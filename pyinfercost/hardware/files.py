@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,15 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import _core
-from .._checks import is_file, read_text, shown
+from .._checks import is_file, parse_toml, read_text, shown
 from ..errors import Error, UnknownNameError
 from .constants import REQUIRED, TABLES
 from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, HardwareError, HardwareFileError, Table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 CATALOG = Path(__file__).parent / "catalog"
 CALIBRATIONS = Path(__file__).parent / "calibration"
@@ -40,15 +34,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         HardwareFileError: The file cannot be read, or is no TOML; the message names it.
     """
     try:
-        return dict(tomllib.loads(read_text(path, HardwareFileError)))
+        return parse_toml(read_text(path, HardwareFileError), str(path), HardwareFileError)
     except HardwareFileError:
         raise
     except Error as error:  # no file, or one that cannot be read
         raise HardwareFileError(str(error)) from error
-    except RecursionError as error:
-        raise HardwareFileError(f"{path} is not a TOML file: its values are nested too deeply") from error
-    except ValueError as error:  # also a number of more digits than Python converts
-        raise HardwareFileError(f"{path} is not a TOML file: {error}") from error
 
 
 def file_version(path: Path) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ class Column:
 
     A flexible column narrows if the table is wider than the page: its cells lose their ends or, with `keep_end`, their
     starts. If that does not suffice, spare columns are dropped, those with the largest `spare` first; those with a
-    negative `spare` are dropped once names have their minimum width.
+    negative `spare` are dropped once names have their minimum width, which `least` raises.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Column:
     flexible: bool = False
     spare: int = 0
     keep_end: bool = False
+    least: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,19 @@ class Note:
     style: str = "dim"
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command for a shell, which a narrow page breaks between words so that a shell joins it again."""
+
+    text: str
+    style: str = ""
+
+
 GAP = Note()
 ALARM = "bold red"
 WARNING = "bold yellow"
 
-Part: TypeAlias = Pairs | Table | Note
+Part: TypeAlias = Pairs | Table | Note | Command
 Layout: TypeAlias = Sequence[Part]
 """Content of a result, from top to bottom."""
 

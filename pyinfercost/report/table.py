@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rich.text import Text
 from .._checks import Range, whole
 from .._escapes import visible, visible_lines
 from ..results.units import percent
-from .layout import Column, Layout, Pairs, Part, Table
+from .layout import Column, Command, Layout, Pairs, Part, Table
 from .render import render
 from .roofline import Roofline, roofline_of
 from .roofline_text import drawn
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
 """Colors of bounds."""
 _READABLE = 10
-"""Minimum width of names while spare columns remain."""
 _READABLE_END = 32
-"""The same for long names that differ at their ends."""
+"""Minimum width of long names that differ at their ends, while spare columns remain."""
 _NARROWEST = 6
+_NAMES = 0.4  # most of the width that names beside values take
 _CUT = "~"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WHOLE = "█"
@@ -90,6 +91,8 @@ def _part_view(part: Part) -> RenderableType:
         return _pairs(part.pairs)
     if isinstance(part, Table):
         return Grid(part.columns, part.total)
+    if isinstance(part, Command):
+        return _CommandView(part.text)
     return _lines(part.text, part.style)
 
 
@@ -115,17 +118,73 @@ def as_text(view: RenderableType, *, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> Lines:
-    table = Lines.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(Text(visible(name)), _lines(value))
-    return table
+@dataclass(frozen=True)
+class _PairsView:
+    """Names and values side by side; names are broken into lines if they take too much of a narrow page."""
+
+    pairs: Sequence[tuple[str, str]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Lines]:
+        names = [visible(name) for name, _ in self.pairs]
+        most = max(_NARROWEST, int(options.max_width * _NAMES))
+        wide = max(map(len, names), default=0) > most
+        table = Lines.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=not wide, width=most if wide else None, overflow="fold")
+        table.add_column(overflow="fold")
+        for name, (_, value) in zip(names, self.pairs, strict=True):
+            table.add_row(Text(name), _lines(value))
+        yield table
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> _PairsView:
+    return _PairsView(pairs)
 
 
 def _lines(text: str, style: str = "") -> Text:
     return Text(visible_lines(text), style)
+
+
+@dataclass(frozen=True)
+class _CommandView:
+    """A command in as many lines as the page needs, joined by backslashes; a word is broken if it is wider than one."""
+
+    text: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        width = max(options.max_width, _NARROWEST * 2)
+        for line in broken(visible(self.text), width):
+            yield _text(line)
+
+
+def broken(command: str, width: int) -> list[str]:
+    """Return the lines of a command that a shell joins to the same words.
+
+    Args:
+        command: The command.
+        width: Characters of a line, at least 8.
+    """
+    lines = [_INDENT.rstrip()]
+    words = shlex.split(command)
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        quoted = shlex.quote(word)
+        # An option stays with its value, if a line has room for both.
+        paired = word.startswith("--") and not value.startswith("--")
+        with_value = f"{quoted} {shlex.quote(value)}" if paired else quoted
+        held = with_value if len(_INDENT * 2 + with_value) + len(_BREAK) <= width else quoted
+        if len(lines[-1]) + len(held) + 1 + len(_BREAK) <= width:
+            lines[-1] += f"{' ' if lines[-1] else _INDENT}{quoted}"
+            continue
+        lines[-1] += _BREAK
+        lines.append(_INDENT * 2 + quoted)
+        room = width - len(_BREAK.strip()) - 2  # quotes
+        if len(lines[-1]) + len(_BREAK) > width:  # parts of a word begin their lines, so that a shell joins them
+            parts = [shlex.quote(word[at : at + room]) for at in range(0, len(word), room)]
+            lines[-1:] = [*(f"{part}\\" for part in parts[:-1]), parts[-1]]
+    return lines
+
+
+_INDENT = "  "
+_BREAK = " \\"
 
 
 @dataclass(frozen=True)
@@ -232,7 +291,7 @@ def _least(column: Column, *, readable: bool) -> int:
     """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
         return _NARROWEST
-    return _READABLE_END if column.keep_end else _READABLE
+    return max(column.least, _READABLE_END if column.keep_end else _READABLE)
 
 
 def _cut(cell: str, width: int, column: Column) -> str:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 PROMPT, CONTEXT = "prompt", "context"
 """Sizes of a language model with both phases: tokens of a prompt, and tokens in the cache before a decode step."""
 
-_GENERATES = "huggingface"  # the source whose models have phases
-
 
 class Captured(NamedTuple):
     """A graph with the sizes to analyze it at.
@@ -145,7 +143,7 @@ def has_phases(model: object, sizes: Mapping[str, Any]) -> bool:
     if not isinstance(model, str) or "#" in model:
         return False
     source = source_of(model)
-    return source is not None and source.name == _GENERATES and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
+    return source is not None and source.has_phases and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
 
 
 def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] = ()) -> CapturedPhases:
@@ -164,12 +162,11 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
         SizeError: The model does not have a size, or a value is out of range.
         SpecError: The model does not generate.
     """
-    from .huggingface.classes import is_encoder_decoder
-
     if "sequence" in sizes:
         raise SizeError(f"{model} is given sequence beside prompt or context; the prompt is the sequence: give one")
     others = {name: value for name, value in sizes.items() if name not in (PROMPT, CONTEXT)}
-    pairs = is_encoder_decoder(model.partition(":")[2])
+    source = source_of(model)
+    pairs = source is not None and bool(getattr(source.config_of(model), "is_encoder_decoder", False))
     given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
     read = {PROMPT: given[PROMPT]} if PROMPT in given else {} if pairs else {PROMPT: given[CONTEXT]}
     context = sizes.get(CONTEXT, sizes.get(PROMPT))
