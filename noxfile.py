@@ -114,6 +114,13 @@ def layouts(session: nox.Session) -> None:
 
 
 @nox.session
+def onnx(session: nox.Session) -> None:
+    """Compare models of torchvision and transformers with their ONNX files, and write tests/golden/onnx_exports.md."""
+    session.install(".[models,onnx,test]", "onnxscript>=0.5")
+    session.run("python", "tests/sources/run_onnx_exports.py", *session.posargs)
+
+
+@nox.session
 def archives(session: nox.Session) -> None:
     """Read archives of this and the last two releases of torch; `nox -s archives -- 2.12.1 2.11.0` names releases.
 

@@ -19,8 +19,8 @@ _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
     "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a folder with a "
-    "checkpoint, a .gguf or .pt2 file, a graph .json, or package.module:callable; #channels_last may follow. Exit "
-    "codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
+    "checkpoint, a .gguf, .onnx or .pt2 file, a graph .json, or package.module:callable; #channels_last may follow. "
+    "Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
 )
 
 

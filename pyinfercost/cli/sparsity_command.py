@@ -9,8 +9,9 @@ from .options import format_option
 from .output import check_writable, messages_for_people, write_result
 
 _EPILOG = (
-    "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 file, or package.module:callable that "
-    "returns a module with weights. Exit codes: 0 success, 1 failure, 2 usage error, 130 interrupted."
+    "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 or .onnx file, or "
+    "package.module:callable that returns a module with weights. Exit codes: 0 success, 1 failure, 2 usage error, "
+    "130 interrupted."
 )
 
 

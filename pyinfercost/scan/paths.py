@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..sources.exported.archive_weights import Weight
 
 _EXPECTED = (
-    "a .safetensors file, a folder of them or their .index.json, a .pt2 file, or package.module:callable that returns "
-    "a module with weights"
+    "a .safetensors file, a folder of them or their .index.json, a .pt2 or .onnx file, or package.module:callable "
+    "that returns a module with weights"
 )
 
 
@@ -56,6 +56,8 @@ def scan_path(path: str, threads: int) -> Sparsity:
         return scan_safetensors(place, threads)
     if source is not None and source.name == "archive":
         return _scan_archive(place, threads)
+    if source is not None and source.name == "onnx":
+        return _scan_onnx(place, threads)
     if place.suffix == ".json":
         return scan_safetensors(place, threads)  # an index with another name; raises for other JSON
     if place.suffix in {".pt", ".pth", ".bin", ".ckpt"}:
@@ -95,6 +97,36 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
                 skipped.append(Skipped(name, f"dtype {weight.dtype} is not scanned"))
                 continue
             rows.append(_archived(file, name, weight, tuple(aliases.get(name, ())), threads))
+    return sparsity_of(str(path), rows, skipped)
+
+
+def _scan_onnx(path: Path, threads: int) -> Sparsity:
+    import numpy as np
+
+    from ..sources.onnx.emitting import role_of
+    from ..sources.onnx.reading import weights
+
+    rows, skipped = [], []
+    for stored in weights(path):
+        if role_of(stored) != "parameter":
+            continue
+        layout = Layout(stored.dtype, stored.shape)
+        if not is_scanned(stored.dtype):
+            skipped.append(Skipped(stored.name, f"dtype {stored.dtype} is not scanned"))
+            continue
+        if stored.is_external:
+            place, offset = stored.place()
+            with WeightsFile(place) as file:
+                figures, magnitudes = file.scan(layout, offset, threads)
+        else:
+            raw = stored.raw()
+            array = stored.array() if raw is None else np.frombuffer(raw, dtype=np.uint8)
+            if array is None or array.nbytes != stored.stored_bytes:
+                skipped.append(Skipped(stored.name, "its values are stored in a form that is not scanned"))
+                continue
+            figures, magnitudes = scan_memory(layout, array.ctypes.data, threads)
+        form = form_of_dtype(stored.dtype)
+        rows.append(WeightSparsity(stored.name, form, stored.dtype, stored.shape, figures, magnitudes, ()))
     return sparsity_of(str(path), rows, skipped)
 
 

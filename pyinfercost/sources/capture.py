@@ -14,14 +14,20 @@ from .data_names import is_data_name
 from .inputs import parse_inputs
 
 if TYPE_CHECKING:
+    import onnx
     import torch
 
-    Capturable = torch.nn.Module | torch.export.ExportedProgram | Graph | str | os.PathLike[str]
+    Capturable = torch.nn.Module | torch.export.ExportedProgram | onnx.ModelProto | Graph | str | os.PathLike[str]
 
 
 def is_program(model: Any) -> bool:
     """Return whether a model is a `torch.export` program."""
     return type(model).__name__ == "ExportedProgram"
+
+
+def is_onnx_model(model: object) -> bool:
+    """Return whether a model is an `onnx.ModelProto`."""
+    return type(model).__name__ == "ModelProto" and type(model).__module__.partition(".")[0] == "onnx"
 
 
 def capture(
@@ -42,8 +48,9 @@ def capture(
 
     Args:
         model: A module, which is run once on meta tensors; a `torch.export` program, which is converted; the path of a
-            `.pt2` file, which is read without torch; the path of a graph's `.json`; or a spec such as
-            `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned unchanged.
+            `.pt2` file, which is read without torch; the path of a `.onnx` file, or an `onnx.ModelProto`; the path of a
+            graph's `.json`; or a spec such as `torchvision:resnet50` or `hf:config.json#decode`. A Graph is returned
+            unchanged.
         inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
             `Inputs` with both kinds. Only shapes and dtypes matter.
         dynamic: Position or name of an input -> dimension -> name, for sizes that stay symbolic: `{0: {0: "batch"}}`.
@@ -98,6 +105,12 @@ def _captured(
         return trace_graph(model, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
     if sizes:
         raise InputTypeError(f"sizes ({', '.join(sizes)}) do not apply to a captured program; pass them when counting")
+    if is_onnx_model(model):
+        if training:
+            raise InputTypeError("training=True was given with an ONNX model of a forward; pass a module")
+        from .onnx.reading import graph_from_onnx
+
+        return graph_from_onnx(model, dynamic=dynamic)
     if is_program(model):
         if training:
             raise InputTypeError("training=True was given with an exported program of a forward; pass a module")
@@ -106,8 +119,8 @@ def _captured(
         program: Any = model
         return graph_from_exported(program, dynamic=dynamic)
     raise InputTypeError(
-        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, a Graph, a path to a "
-        ".pt2 or .json file, or a spec such as 'torchvision:resnet50'"
+        f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, an onnx.ModelProto, a "
+        "Graph, a path to a .onnx, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"
     )
 
 

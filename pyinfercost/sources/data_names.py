@@ -31,6 +31,12 @@ class DataNames:
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
 
+    def copy(self) -> DataNames:
+        """Return names that go on from here, for a part of a model that is read twice."""
+        copied = DataNames()
+        copied._given.update(self._given)
+        return copied
+
     def peek(self, module: str, what: str) -> str:
         """Return the name that `next` would return."""
         base = _base(module, what)

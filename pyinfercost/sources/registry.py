@@ -27,7 +27,7 @@ class Source:
 
     Attributes:
         name: Name of the source.
-        form: Notation for users.
+        form: Notation for users; empty for files that are refused with a hint.
         opens: `"module"`: builds a module without weights at given sizes. `"graph"`: reads a captured graph, whose
             sizes stay symbolic. `"weights"`: has weights only.
         opener: `module:function` in this package: `(rest, sizes) -> LoadedModel` for modules, `(path, *, dynamic)
@@ -112,6 +112,8 @@ SOURCES = (
         engine="llamacpp",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
+    Source("onnx", "FILE.onnx", "graph", "onnx.reading:graph_from_onnx", suffixes=(".onnx",)),
+    Source("other runtimes", "", "graph", "onnx.reading:refuse", suffixes=(".ort", ".tflite")),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
@@ -120,7 +122,7 @@ FOLDER = next(source for source in SOURCES if source.name == "folder")
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")
 """The user's own function; the text before the colon is a module that is not a scheme."""
 
-MODEL_FORMS = ", ".join(source.form for source in (*SOURCES, CALLABLE) if source.opens != "weights")
+MODEL_FORMS = ", ".join(source.form for source in (*SOURCES, CALLABLE) if source.form and source.opens != "weights")
 """All forms of a model, for error messages."""
 
 

@@ -101,6 +101,17 @@ def resnet50() -> Names:
     }
 
 
+def onnx_files() -> Names:
+    """Write a convolutional network and a decoder's attention as ONNX files."""
+    from pathlib import Path
+
+    from support.onnx_texts import model_of
+
+    for file, name in (("net.onnx", "convolution"), ("decoder.onnx", "grouped_attention")):
+        Path(file).write_bytes(model_of(name).SerializeToString())
+    return {}
+
+
 def language_model() -> Names:
     """Write `config.json` of a small Llama."""
     from transformers import LlamaConfig

@@ -177,14 +177,14 @@ def dearest(read: Callable[[Mapping[str, int]], tuple[Graph, Sequence[str]]]) ->
     while waiting:
         condition = waiting.pop()
         other, conditions = read({**choices, condition: 1})
-        if _cost(other) > _cost(graph):
+        if cost_of(other) > cost_of(graph):
             choices[condition] = 1
             graph = other
             waiting = [c for c in conditions if c not in choices and (c in waiting or c.startswith(f"{condition}/"))]
     return graph
 
 
-def _cost(graph: Graph) -> tuple[int, int, int]:
+def cost_of(graph: Graph) -> tuple[int, int, int]:
     defaults: dict[str, Any] = {name: limits["default"] for name, limits in graph.sizes.items()}
     # Sizes that depend on data have their own defaults.
     total: Any = count(graph, {name: value for name, value in defaults.items() if isinstance(value, int)}).total

@@ -10,6 +10,7 @@ TABLE = {
     "operators": "fuzz.doors.operators:Operators",
     "expressions": "fuzz.doors.expressions:Expressions",
     "archives": "fuzz.doors.archives:Archives",
+    "onnx-models": "fuzz.doors.onnx_models:OnnxModels",
     "safetensors": "fuzz.doors.safetensors:Safetensors",
     "gguf": "fuzz.doors.gguf_files:GgufFiles",
     "arrays": "fuzz.doors.arrays:Arrays",

@@ -56,7 +56,7 @@ _LEAVES = (
 class Archives(Door):
     """`capture` of a `.pt2` file, then `count` and `estimate`; and `sparsity` of it."""
 
-    share = 60_000
+    share = 40_000
     libraries = ("torch",)
     _numbers = count()
 

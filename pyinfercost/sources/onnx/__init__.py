@@ -1,0 +1,1 @@
+"""ONNX models: conversion of a file or a `ModelProto` to a Graph, without its weights."""

@@ -1,0 +1,144 @@
+"""Reading of ONNX files: `capture` of a path or a `ModelProto`, without the values of weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyinfercost._checks import excerpt, shown
+from pyinfercost._core import CountOverflowError, Graph, InputError
+
+from ...errors import FileAccessError, MissingFileError, MissingLibraryError
+from ..exported.program import SizeNameError
+from .stored import OnnxError, StoredTensor, kinds_of
+from .walk import UNREADABLE, graph_of
+
+if TYPE_CHECKING:
+    from ..exported.program import SizeNames
+
+_MAGIC = {b"ORTM": "a model of ONNX Runtime's own format (.ort)", b"TFL3": "a TensorFlow Lite model (.tflite)"}
+_HINTS = {
+    ".ort": "a model of ONNX Runtime's own format, whose graph cannot be read back; pass the .onnx file that it was "
+    "converted from",
+    ".tflite": "a TensorFlow Lite model; convert it to ONNX (python -m tf2onnx.convert --tflite MODEL.tflite --output "
+    "MODEL.onnx) and pass that",
+}
+_LARGEST = 2**31  # bytes of a protobuf message
+
+
+def graph_from_onnx(source: Any, *, dynamic: SizeNames | None = None) -> Graph:
+    """Read an ONNX model.
+
+    Weights are described, not loaded: external data is not opened, except for small tensors on which shapes depend.
+    Operators become those of torch that compute the same, so that precisions, engines, formats and layouts apply;
+    an operator without counterpart is a node of its own, which the ledger lists.
+
+    Args:
+        source: Path of a `.onnx` file, or a `ModelProto`.
+        dynamic: Input position or name -> dimension -> name, for dimensions that the model leaves open; by default they
+            have the names of the file, and the first dimension of the first input is `batch`.
+
+    Returns:
+        The graph, named after the file.
+
+    Raises:
+        OnnxError: It is no ONNX model, or is damaged.
+        MissingFileError: There is no such file.
+        FileAccessError: The file cannot be read.
+        MissingLibraryError: The package `onnx` is not installed.
+        SizeNameError: `dynamic` does not fit the model.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _converted(source, None, source.graph.name or "onnx", "the model", dynamic)
+    path = Path(os.fspath(source))
+    proto = load(path)
+    return _converted(proto, path.parent, path.name, str(path), dynamic)
+
+
+def load(path: Path) -> Any:
+    """Return the `ModelProto` of a file, without external data.
+
+    Raises:
+        OnnxError: It is no ONNX model.
+        MissingFileError: There is no such file.
+        FileAccessError: The file cannot be read.
+        MissingLibraryError: The package `onnx` is not installed.
+    """
+    try:
+        from google.protobuf.message import DecodeError
+        from onnx import ModelProto
+    except ModuleNotFoundError as error:
+        raise MissingLibraryError(
+            f"{path} needs {error.name}, which is not installed; run pip install 'pyinfercost[onnx]'", name=error.name
+        ) from error
+    try:
+        size = path.stat().st_size
+        if size >= _LARGEST:
+            raise OnnxError(
+                f"{path}: has {size} bytes; expected less than 2 GiB, with larger weights as external data "
+                "(onnx.save_model(..., save_as_external_data=True))"
+            )
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such file") from error
+    except OSError as error:
+        raise FileAccessError(f"{path} cannot be read: {error.strerror or error}") from error
+    found = _MAGIC.get(content[4:8])
+    if found is not None:
+        raise OnnxError(f"{path}: is {found}; expected an ONNX model")
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except (DecodeError, RecursionError) as error:
+        raise OnnxError(
+            f"{path}: is no ONNX model, or was truncated ({error}); expected a file of onnx.save"
+        ) from error
+    return model
+
+
+def weights(path: str | os.PathLike[str]) -> list[StoredTensor]:
+    """Return the stored tensors of a `.onnx` file, without reading them.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        OnnxError: As `graph_from_onnx`.
+    """
+    place = Path(os.fspath(path))
+    proto = load(place)
+    try:
+        kinds = kinds_of(proto.graph)
+        return [StoredTensor(t, place.parent, kinds.get(t.name, "")) for t in proto.graph.initializer]
+    except (OnnxError, *UNREADABLE) as error:
+        raise OnnxError(f"{place}: {error}") from error
+
+
+def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: SizeNames | None) -> Graph:
+    if not proto.HasField("graph") or not (proto.graph.node or proto.graph.output):
+        raise OnnxError(f"{where}: holds no graph; expected a model as written by onnx.save")
+    try:
+        return graph_of(proto, folder, name, dynamic)
+    except SizeNameError:
+        raise
+    except OnnxError as error:
+        raise OnnxError(f"{where}: {error}") from error
+    except CountOverflowError:
+        raise
+    except InputError as error:
+        raise OnnxError(f"{where}: {excerpt(str(error), most=1_000)}") from error
+    except UNREADABLE as error:
+        what = excerpt(f"{type(error).__name__} {error}", most=1_000)
+        raise OnnxError(f"{where}: has a field that is not valid ({what})") from error
+
+
+def refuse(path: str, *, dynamic: Any = None) -> Graph:
+    """Reject a file of another runtime.
+
+    Raises:
+        OnnxError: Always; the message says how to get an ONNX model.
+    """
+    del dynamic
+    suffix = Path(path).suffix
+    raise OnnxError(f"{shown(path)} is {_HINTS[suffix]}")

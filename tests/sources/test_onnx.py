@@ -1,0 +1,293 @@
+"""ONNX models: counts of small ones by hand, names of sizes and modules, refused files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.onnx_texts import TEXTS, filled, model_of
+
+import pyinfercost as ic
+from pyinfercost.errors import InputError
+
+onnx = pytest.importorskip("onnx", reason="needs onnx: pip install 'pyinfercost[onnx]'")
+from onnx import TensorProto, helper, parser  # noqa: E402
+
+
+def graph_of(name: str) -> ic.Graph:
+    return ic.capture(model_of(name))
+
+
+def read(text: str) -> ic.Graph:
+    return ic.capture(filled(parser.parse_model(text)))
+
+
+def flops(graph: ic.Graph, **sizes: int) -> Any:
+    return ic.count(graph, **sizes).total.contraction_flops
+
+
+def test_a_product_and_its_bias_are_one_layer() -> None:
+    graph = graph_of("linear")
+    assert [node.op for node in graph.nodes] == ["aten.linear", "aten.relu"]
+    counts = ic.count(graph, batch=3)
+    assert counts.total.contraction_flops == 2 * 3 * 8 * 4
+    assert counts.total.parameters == 8 * 4 + 4
+    assert counts.total.parameter_bytes == 4 * (8 * 4 + 4)
+
+
+def test_a_convolution_with_open_lengths() -> None:
+    counts = ic.count(graph_of("convolution"), batch=2, height=65, width=64)
+    # 33 x 32 places, 8 filters of 3 x 3 x 3
+    assert counts.total.contraction_flops == 2 * 2 * 33 * 32 * 8 * 27
+    assert counts.total.parameters == 8 * 27 + 16
+    assert counts.total.buffer_bytes == 4 * 16  # mean and variance
+
+
+def test_shapes_that_are_computed_stay_in_named_sizes() -> None:
+    graph = graph_of("shapes")
+    assert {"batch", "sequence"} == set(graph.sizes)
+    assert not graph.guards
+    # 4 heads of 16: scores and their products with values
+    assert flops(graph, batch=2, sequence=10) == 2 * 2 * (2 * 4 * 10 * 10 * 16)
+    # Shape, Gather, Unsqueeze and Concat run on the host.
+    assert {node.op for node in graph.nodes} == {"aten.reshape", "aten.permute", "aten.matmul", "aten.softmax"}
+
+
+def test_the_more_expensive_branch_of_a_condition_is_counted() -> None:
+    graph = graph_of("condition")
+    assert flops(graph, batch=1) == 2 * (8 * 16 + 16 * 4)
+    assert not ic.count(graph).unmodelled
+
+
+def test_a_loop_is_unrolled() -> None:
+    graph = graph_of("loop")
+    assert flops(graph, batch=1) == 3 * 2 * 8 * 8
+    assert ic.count(graph).total.parameters == 64
+    assert [tuple(map(str, t.shape)) for t in graph.outputs] == [("batch", "8"), ("3", "batch", "8")]
+
+
+def test_a_loop_without_a_known_end_is_in_the_ledger() -> None:
+    graph = read("""
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[batch, 8] x, int64 steps) => (float[batch, 8] y) <float[8, 8] weight> {
+            go = Constant <value = bool {1}> ()
+            y = Loop (steps, go, x) <
+                body = step (int64 n, bool before, float[batch, 8] state) => (bool after, float[batch, 8] next) {
+                    after = Identity(before)
+                    next = MatMul(state, weight)
+                }
+            >
+        }
+    """)
+    assert flops(graph, batch=1) == 2 * 8 * 8
+    assert ic.count(graph).unmodelled == {"onnx.Loop": 1}
+
+
+def test_a_scan_over_a_known_length_is_unrolled() -> None:
+    graph = read("""
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[batch, 8] start, float[5, batch, 8] x) => (float[batch, 8] y, float[5, batch, 8] all)
+        <float[8, 8] weight> {
+            y, all = Scan <num_scan_inputs = 1, body = step (float[batch, 8] state, float[batch, 8] part)
+                => (float[batch, 8] next, float[batch, 8] kept) {
+                    product = MatMul(state, weight)
+                    next = Add(product, part)
+                    kept = Identity(next)
+            }> (start, x)
+        }
+    """)
+    assert flops(graph, batch=2) == 5 * 2 * 2 * 8 * 8
+    assert ic.count(graph).unmodelled == {}
+
+
+def test_functions_of_a_model_are_read_in_place() -> None:
+    graph = graph_of("function")
+    assert [node.op for node in graph.nodes] == ["aten.linear", "aten.leaky_relu"]
+    assert graph.nodes[1].argument("negative_slope") == pytest.approx(0.1)
+
+
+def test_an_unknown_operator_is_in_the_ledger_and_keeps_the_shape() -> None:
+    graph = graph_of("unknown")
+    counts = ic.count(graph)
+    assert counts.unmodelled == {"shop.Mystery": 1}
+    assert str(graph.outputs[0].shape) == "(Expr('batch'), 8)"
+    work = ic.Work(kind="gemm", contraction_flops=7)
+    assert ic.count(graph, rules={"shop::Mystery": lambda node: work}).total.contraction_flops == 7
+
+
+def test_lengths_that_depend_on_data_have_the_most_there_can_be() -> None:
+    graph = graph_of("data")
+    sizes = graph.sizes
+    assert {name: str(sizes[name]["default"]) for name in sizes if sizes[name]["role"] == "data"} == {
+        "forward.nonzero": "8*batch",
+        "forward.nonzero_2": "batch",
+    }
+    assert ic.count(graph, batch=4, sizes={"forward.nonzero_2": 2}).total.bytes_written > 0
+
+
+def test_both_directions_of_a_recurrent_layer() -> None:
+    counts = ic.count(graph_of("recurrent"), batch=3, sequence=5)
+    assert counts.total.contraction_flops == 2 * 2 * 5 * 3 * 64 * (8 + 16)
+    assert counts.total.parameters == 2 * (64 * 8 + 64 * 16 + 128)
+
+
+def test_integers_between_quantizing_operators_are_one_product() -> None:
+    graph = graph_of("quantized")
+    ops = [node.op for node in graph.nodes]
+    assert ops == [
+        "quantized_decomposed.quantize_per_tensor",
+        "quantized.linear",
+        "quantized_decomposed.dequantize_per_tensor",
+    ]
+    total = ic.count(graph, batch=2).total
+    assert (total.contraction_flops, total.parameters, total.parameter_bytes) == (2 * 2 * 8 * 4, 32, 32)
+    assert graph.nodes[1].outputs[0].dtype == "int8"
+
+
+def test_packed_weights_have_their_true_bytes() -> None:
+    total = ic.count(graph_of("packed"), batch=1, sequence=10).total
+    assert total.contraction_flops == 2 * 10 * 64 * 32
+    assert total.parameters == 64 * 32
+    assert total.parameter_bytes == 64 * 32 // 2 + 2 * 64  # 4 bits each, and a scale of 2 bytes for 32 of them
+
+
+def test_grouped_attention_reads_its_cache() -> None:
+    graph = graph_of("grouped_attention")
+    counts = ic.count(graph, batch=1, sequence=1, past=99)
+    assert counts.total.contraction_flops == 2 * 4 * 100 * (16 + 16)
+    cached = [t for t in graph.inputs if t.role == "kv_cache"]
+    assert [t.name for t in cached] == ["past_key_values_0_key", "past_key_values_0_value"]
+    assert [t.name for t in graph.outputs[1:]] == [t.name for t in cached]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("/layer1/layer1.0/conv1/Conv", "layer1.0.conv1"),
+        ("/encoder/layer.0/attention/self/query/MatMul", "encoder.layer.0.attention.self.query"),
+        ("/Conv", ""),
+        ("model/block/conv/Conv2D", "model.block.conv"),
+        ("Conv_0", ""),
+    ],
+)
+def test_names_of_nodes_are_paths_of_modules(name: str, module: str) -> None:
+    model = model_of("linear")
+    model.graph.node[2].name = name
+    assert ic.capture(model).nodes[-1].module == module
+
+
+def test_scopes_of_torch_and_names_of_weights_are_paths_of_modules() -> None:
+    model = model_of("linear")
+    model.graph.node[2].metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'head', 'head.act', 'relu']")
+    assert ic.capture(model).nodes[-1].module == "head.act"
+    model.graph.initializer[0].name = "head.fc.weight"
+    model.graph.node[0].input[1] = "head.fc.weight"
+    assert ic.capture(model).nodes[0].module == "head.fc"
+
+
+def test_dynamic_names_open_dimensions() -> None:
+    model = model_of("convolution")
+    graph = ic.capture(model, dynamic={"x": {0: "images", 2: "h", 3: "w"}})
+    assert set(graph.sizes) == {"images", "h", "w"}
+    with pytest.raises(InputError, match="dimension 1 of input 'x'"):
+        ic.capture(model, dynamic={0: {1: "c"}})
+
+
+def test_expressions_of_dimensions_are_read() -> None:
+    model = model_of("linear")
+    other = helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", "past_tokens", "past_tokens + 1"])
+    model.graph.input.append(other)
+    graph = ic.capture(model)
+    assert str(graph.inputs[1].shape) == "(Expr('batch'), Expr('past_tokens'), Expr('past_tokens + 1'))"
+
+
+def test_names_of_the_batch_are_the_batch() -> None:
+    model = model_of("linear")
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    assert set(ic.capture(model).sizes) == {"batch"}
+    model.graph.input[0].type.tensor_type.shape.dim[0].ClearField("dim_param")
+    assert set(ic.capture(model).sizes) == {"batch"}
+
+
+def test_external_data_is_not_opened(tmp_path: Path) -> None:
+    model = model_of("linear")
+    weight = model.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.dims[:] = [8, 4_000_000]
+    weight.data_location = 1
+    weight.external_data.add(key="location", value="missing.bin")
+    model.graph.initializer[1].dims[:] = [4_000_000]
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert ic.count(ic.capture(path), batch=1).total.parameter_bytes == 4 * 9 * 4_000_000
+    with pytest.raises(InputError, match="no such file"):
+        ic.sparsity(path)
+
+
+def test_sparsity_of_weights_in_the_file_and_beside_it(tmp_path: Path) -> None:
+    model = model_of("linear")
+    numbers = np.zeros((8, 4), dtype=np.float32)
+    numbers[:2] = 1
+    model.graph.initializer[0].raw_data = numbers.tobytes()
+    inside = tmp_path / "inside.onnx"
+    onnx.save(model, inside)
+    outside = tmp_path / "outside.onnx"
+    onnx.save(model, outside, save_as_external_data=True, size_threshold=0)
+    for path in (inside, outside):
+        found = {row.name: row for row in ic.sparsity(path).weights}
+        assert found["weight"].zero_share == pytest.approx(0.75), path
+        assert found["bias"].zero_share == 1
+
+
+def test_engines_join_work_with_products() -> None:
+    graph = ic.engine_graph(graph_of("convolution"), "onnxruntime")
+    assert graph.nodes[0].argument("kernel") == "conv2d+batch_norm"
+    assert flops(graph, batch=1, height=32, width=32) == flops(graph_of("convolution"), batch=1, height=32, width=32)
+
+
+def test_formats_apply_to_linear_layers() -> None:
+    narrow = ic.count(ic.whatif(graph_of("linear"), quantize="int8_wo"), batch=8).total
+    assert narrow.contraction_flops == 2 * 8 * 8 * 4
+    assert narrow.parameter_bytes == 8 * 4 + 4 * (4 + 1) + 4 * 4  # scales, zero points, and the bias
+
+
+def refused(path: Path, content: bytes, match: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=match):
+        ic.capture(path)
+
+
+def test_other_files_are_refused_with_a_hint(tmp_path: Path) -> None:
+    whole = model_of("linear").SerializeToString()
+    path = tmp_path / "model.onnx"
+    refused(path, b"", "holds no graph; expected a model as written by onnx.save")
+    refused(path, b"not a model at all", "is no ONNX model, or was truncated")
+    refused(path, whole[: len(whole) // 2], "truncated|holds no graph|nothing before it writes")
+    refused(path, whole[:4] + b"ORTM" + whole[8:], "is a model of ONNX Runtime's own format")
+    refused(tmp_path / "model.ort", whole, "pass the .onnx file that it was converted from")
+    refused(tmp_path / "model.tflite", whole, "python -m tf2onnx.convert --tflite")
+    with pytest.raises(InputError, match="no such file"):
+        ic.capture(tmp_path / "none.onnx")
+
+
+def test_errors_name_the_node() -> None:
+    model = model_of("linear")
+    model.graph.node[1].name = "add"
+    model.graph.node[1].input[1] = "nowhere"
+    with pytest.raises(InputError, match=r"node 'add' \('Add'\): reads 'nowhere', which nothing before it writes"):
+        ic.capture(model)
+    model = model_of("linear")
+    model.graph.initializer[0].dims[:] = [9, 4]
+    with pytest.raises(InputError, match="lengths 8 and 9 differ"):
+        ic.capture(model)
+
+
+def test_all_small_models_have_a_plan() -> None:
+    for name in TEXTS:
+        graph = graph_of(name)
+        sizes = {n: 2 for n, limits in graph.sizes.items() if limits["role"] != "data"}
+        for engine in ("torch", "onnxruntime", "tensorrt"):
+            estimate = ic.estimate(graph, hardware="l4", precision="fp16", engine=engine, sizes=sizes)
+            assert estimate.latency_s > 0, (name, engine)
