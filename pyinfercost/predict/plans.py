@@ -465,6 +465,11 @@ class Boundary:
 def boundary_of(graph: Graph, precision: str) -> Boundary:
     """Return the boundary of a graph in a precision; of a stage of a pipeline, its own weights and caches."""
     own = _boundary_and_caches(graph, precision)[0]
+    captured = graph_cache(graph).get(CAPTURED, lambda: None)()
+    if own.tokens is None and captured is not None:
+        # The host of an engine prepares the ids that a model only reshapes: its graph looks up prepared ones.
+        of_model = _boundary_and_caches(captured, precision)[0]
+        own = replace(own, tokens=of_model.tokens, vocabulary=of_model.vocabulary)
     part = graph_cache(graph).get(STAGE)
     return own if part is None else part.boundary(own, precision)
 
