@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .._checks import MOST
+from .._records import dataclass
 from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import WHAT_IF, WhatIf, whatif_options

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 from .. import _core
 from .._checks import COUNT, flag, is_number, number, shown, whole
 from .._lazy import cached_property
+from .._records import dataclass
 from ..errors import InputError, InputTypeError
 from ..hardware import load
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer

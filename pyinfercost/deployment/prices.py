@@ -6,7 +6,6 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TypeAlias
 
 from .._checks import Range, is_number, number, shown
 from .._checks import text as checked_text
+from .._records import dataclass
 from ..errors import UnknownNameError
 from ..hardware.files import read_toml
 from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError

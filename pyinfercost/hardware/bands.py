@@ -9,11 +9,11 @@ another family of the same vendor or instruction set, and none of these. Each st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from .._checks import is_file
+from .._records import dataclass
 from .files import check, file_version, lookup, read_toml
 from .schema import BAND_CLASSES, BANDS, EVIDENCE, KINDS, OTHER, HardwareFileError
 

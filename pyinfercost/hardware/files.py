@@ -10,13 +10,14 @@ import difflib
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .. import _core
 from .._checks import is_file, read_text, shown
+from .._records import dataclass
 from ..errors import Error, UnknownNameError
 from .constants import REQUIRED, TABLES
 from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, HardwareError, HardwareFileError, Table

@@ -9,13 +9,13 @@ import difflib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import _core
 from .._checks import Range, flag, is_file, shown, whole
+from .._records import dataclass
 from ..errors import InputTypeError, UnknownNameError
 from .bands import Band, bands
 from .constants import HELD

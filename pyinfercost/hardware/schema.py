@@ -12,11 +12,11 @@ damaged file, and would make times overflow or vanish.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from .._checks import Range
 from .._core import CalibrationConstant
+from .._records import dataclass
 from ..errors import InputError
 from .constants import TABLES
 from .dtypes import CORE_DTYPES

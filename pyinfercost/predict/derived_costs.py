@@ -7,12 +7,12 @@ estimate evaluates the same formulas at one point.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .._lazy import cached_property
+from .._records import dataclass
 from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
 from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
 from ..deployment.transfer import host_link

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
+from .._records import dataclass
 from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
 from ..hardware.schema import EVIDENCE, OTHER

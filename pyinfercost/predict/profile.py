@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
+from .._records import dataclass
 from ..deployment import Deployment, deployment_of
 from ..errors import InputTypeError
 from ..results.language_profile import LanguageProfile

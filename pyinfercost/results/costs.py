@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from .._checks import COUNT, Range, flag, number, shown, text, whole
+from .._records import dataclass
 from ..errors import InputError
 
 SECONDS_PER_HOUR = 3600

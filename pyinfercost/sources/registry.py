@@ -6,9 +6,10 @@ Functions are imported on use, so that lookups import no library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .._records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
