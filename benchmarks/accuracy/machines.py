@@ -69,7 +69,7 @@ def kind_of(device: str) -> str:
 
 
 def evidence_of(machine: Hardware, group: Group) -> str:
-    """Return what the band of a group's kernels rests on, in the words of `hardware.schema.EVIDENCE`."""
+    """Return what the band of a group's kernels rests on, in the words of `hardware.evidence.EVIDENCE`."""
     known = [name for name in classes_of(group) if name in machine.evidence]
     return machine.evidence[known[-1] if known else OTHER]
 

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from .layout import LayoutLike as LayoutLike
     from .layout import parse_layout as parse_layout
     from .places import UnknownPlaceError as UnknownPlaceError
+    from .places import known_places as known_places
     from .places import place as place
-    from .places import places as places
     from .prices import Offer as Offer
     from .prices import PriceLike as PriceLike
     from .prices import UnknownOfferError as UnknownOfferError
@@ -128,7 +128,7 @@ _EXPORTS = {
     ".places": (
         "UnknownPlaceError",
         "place",
-        "places",
+        "known_places",
     ),
     ".prices": (
         "Offer",

@@ -15,7 +15,7 @@ from .._checks import Range, is_number, number, shown
 from .._checks import text as checked_text
 from .._records import dataclass
 from ..errors import UnknownNameError
-from ..hardware.files import read_toml
+from ..hardware.toml_files import read_toml
 from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"

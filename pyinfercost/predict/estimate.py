@@ -13,7 +13,7 @@ from .. import _core
 from .._records import dataclass
 from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
-from ..hardware.schema import EVIDENCE, OTHER
+from ..hardware.evidence import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
@@ -326,7 +326,7 @@ def evidence_shares(machine: Hardware, kernels: Iterable[KernelEstimate]) -> dic
         kernels: The kernels of a forward on it.
 
     Returns:
-        Evidence, one of the values of `hardware.schema.EVIDENCE`, -> share; empty if the machine states none.
+        Evidence, one of the values of `hardware.evidence.EVIDENCE`, -> share; empty if the machine states none.
     """
     evidence = machine.evidence
     seconds: dict[str, float] = {}
