@@ -22,7 +22,6 @@ from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
 from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, work_overrides
 from .stages import graph_on, pipeline_on
-from .training_steps import with_exchange
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
@@ -253,6 +252,8 @@ def _with_exchange(
 
     out = {name: np.asarray([value]) for name, value in totals.items()}
     axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
+    from .training_steps import with_exchange
+
     added = with_exchange(
         graph, on.rank_layout, on.precision, on.execution, axes, on.machine, first=0, points=1, columns=out
     )

@@ -17,12 +17,9 @@ from ..sources.inputs import parse_inputs
 from ..sources.sizes import SizeError, bind_sizes, call_sizes
 from .estimate import estimate_on
 from .kv_cache import kv_cache_of
-from .language import language_profile
 from .model_figures import model_figures
 from .plans import Rules, work_overrides
 from .stages import graph_on, stages_of
-from .training_memory import TrainingSetup, setup_of, setup_on, training_memory_of
-from .training_pipelines import pipeline_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
+    from .training_memory import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,11 @@ def profile(
         transfer=transfer,
         startup=startup,
     )
-    training = setup_of(None if request is None else request.training, optimizer, zero_stage, shards, master_weights)
+    training = None if request is None else request.training
+    if any(value is not None for value in (optimizer, zero_stage, shards, master_weights)):
+        from .training_memory import setup_of
+
+        training = setup_of(training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:
         if isinstance(model, LanguageProfile):
             _refuse_inputs("a LanguageProfile", inputs, dynamic)
@@ -198,6 +200,8 @@ def profile(
 
 def phases_on(on: Deployment, captured: CapturedPhases, *, rules: Rules | None = None) -> LanguageProfile:
     """Profile both phases of a captured language model."""
+    from .language import language_profile
+
     prefill, decode = (profile_on(on, phase, rules=rules) for phase in (captured.prefill, captured.decode))
     return language_profile(on, captured.name, captured.sizes, prefill, decode)
 
@@ -229,12 +233,16 @@ def profile_on(
 
 def _training_memory(on: Deployment, graph: Graph, sizes: Mapping[str, int], training: TrainingSetup) -> TrainingMemory:
     """Return the memory of training on a device; of a pipeline, one of the fullest stage."""
+    from .training_memory import setup_on, training_memory_of
+
     layout = on.rank_layout
     setup, machine = setup_on(training, layout), None if on.hardware is None else on.machine
     share = dict(sizes)
     if (batch := graph.size_of_role("batch")) is not None:
         share[batch] = -(-share[batch] // layout.copies)
     if stages_of(graph):
+        from .training_pipelines import pipeline_memory
+
         return pipeline_memory(graph, layout, share, setup, on.precision, machine)
     return training_memory_of(graph, graph.size_values(share), setup, on.precision, machine)
 

@@ -16,8 +16,6 @@ from .._escapes import visible, visible_lines
 from ..results.units import percent
 from .layout import Column, Layout, Pairs, Part, Table
 from .render import render
-from .roofline import Roofline, roofline_of
-from .roofline_text import drawn
 from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import OF_DATA, data_size_lines, heading, ledger, totals
 
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType
 
     from ..results.profile import Profile
+    from .roofline import Roofline
     from .rows import Shown
 
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
@@ -64,6 +63,8 @@ def profile_view(
         more = f"Modules below depth {shown.depth} of {shown.whole} are collapsed; --depth or depth= shows more."
         parts.append(Text(more, "dim"))
     if roofline:
+        from .roofline import roofline_of
+
         parts += [Text(), _RooflineView(roofline_of(profile.to_dict()))]
     parts += [Text(), _pairs(totals(profile))]
     of_data = data_size_lines(profile)
@@ -135,6 +136,8 @@ class _RooflineView:
     roofline: Roofline
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from .roofline_text import drawn
+
         blocks = draws_blocks(console, options)
         colors = console.color_system is not None and not console.no_color
         for line in drawn(self.roofline, options.max_width, blocks=blocks, colors=colors):
