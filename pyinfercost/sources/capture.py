@@ -116,6 +116,6 @@ def _from_spec(
 ) -> Graph:
     if args or kwargs:
         raise InputTypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
-    from .models import load_graph, load_training_graph
+    from .spec_graphs import load_graph, load_training_graph
 
     return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

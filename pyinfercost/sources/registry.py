@@ -32,6 +32,8 @@ class Source:
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
         suffixes: File name suffixes.
+        libraries: For sources whose graphs are kept in the cache: the libraries beside torch that define the models.
+        has_config: Whether the text after the scheme names a config, whose files decide the model, too.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Source:
     opener: str = ""
     scheme: str = ""
     suffixes: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    has_config: bool = False
 
     def load(self, rest: str, sizes: Mapping[str, int]) -> LoadedModel:
         """Build the module; for sources that open modules."""
@@ -57,14 +61,23 @@ class Source:
 
 
 SOURCES = (
-    Source("torchvision", "torchvision:NAME", "module", "torchvision_models:load_torchvision", scheme="torchvision"),
-    Source("timm", "timm:NAME", "module", "timm_models:load_timm", scheme="timm"),
+    Source(
+        "torchvision",
+        "torchvision:NAME",
+        "module",
+        "torchvision_models:load_torchvision",
+        scheme="torchvision",
+        libraries=("torchvision",),
+    ),
+    Source("timm", "timm:NAME", "module", "timm_models:load_timm", scheme="timm", libraries=("timm",)),
     Source(
         "huggingface",
         "hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow)",
         "module",
         "huggingface.loading:load_spec",
         scheme="hf",
+        libraries=("transformers",),
+        has_config=True,
     ),
     Source(
         "diffusers",
@@ -72,11 +85,16 @@ SOURCES = (
         "module",
         "diffusion.loading:load_diffusers",
         scheme="diffusers",
+        libraries=("diffusers",),
+        has_config=True,
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
+LIBRARIES = tuple(library for source in SOURCES for library in source.libraries)
+"""Libraries that define models."""
+
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")
 """The user's own function; the text before the colon is a module that is not a scheme."""
 
