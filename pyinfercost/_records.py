@@ -65,11 +65,13 @@ class _Init:
         return function if instance is None else function.__get__(instance, owner)
 
 
-def _written_init(cls: type) -> Any:
+def _written_init(cls: Any) -> Any:
     """Return the `__init__` that `dataclasses.dataclass` would write."""
     known: dict[str, Any] = {"_set": object.__setattr__}
-    positional, keywords, body = [], [], []
-    for place, field in enumerate(dataclasses.fields(cls)):  # type: ignore[arg-type]
+    positional: list[str] = []
+    keywords: list[str] = []
+    body: list[str] = []
+    for place, field in enumerate(dataclasses.fields(cls)):
         name, default = field.name, f"_default_{place}"
         value = name
         if field.default_factory is not dataclasses.MISSING:
@@ -93,7 +95,7 @@ def _written_init(cls: type) -> Any:
     written.__qualname__ = f"{cls.__qualname__}.__init__"
     written.__module__ = cls.__module__
     written.__annotations__ = {
-        **{field.name: field.type for field in dataclasses.fields(cls) if field.init},  # type: ignore[arg-type]
+        **{field.name: field.type for field in dataclasses.fields(cls) if field.init},
         "return": None,
     }
     return written
@@ -146,9 +148,9 @@ def _values(cls: Any, *, hashed: bool) -> Callable[[Any], tuple[Any, ...]]:
 def _equal(self: Any, other: object) -> Any:
     if type(other) is not type(self):
         return NotImplemented
-    values = _values(type(self), hashed=False)
+    values = _values(self.__class__, hashed=False)
     return values(self) == values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(type(self), hashed=True)(self))
+    return hash(_values(self.__class__, hashed=True)(self))

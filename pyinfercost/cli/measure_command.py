@@ -108,10 +108,8 @@ def write_both(
     elif form == "md":
         write(profile.to_markdown(**rows) + "\n" + ran.to_markdown(), output)
     else:
-        from rich.console import Group
-        from rich.text import Text
-
+        from ..report.pages import Lines, Page
         from ..report.render import render
 
         view = render(profile, "view", **rows, roofline=roofline)
-        show(Group(view, Text(), render(ran, "view", limit=_MOST_LAYERS)), output)
+        show(Page([view, Lines(), render(ran, "view", limit=_MOST_LAYERS)]), output)

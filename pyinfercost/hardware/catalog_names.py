@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,14 +72,15 @@ def _matching(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     squeezed = "".join(words)
     plain = [word for word in words if word not in _BRANDS] or words
     of_ids = {name: _words(name) for name in known}
-    for same in (
+    rules: tuple[Callable[[list[str]], bool], ...] = (
         lambda of: "".join(of) == squeezed,
         lambda of: [word for word in of if word not in _BRANDS] == plain,
         lambda of: "".join(word for word in of if word not in _BRANDS) == "".join(plain),
         lambda of: set(words) <= set(of),
         lambda of: set(plain) <= set(of),
         lambda of: "".join(word for word in of if word not in _BRANDS).startswith("".join(plain)),
-    ):
+    )
+    for same in rules:
         found = tuple(name for name, of in of_ids.items() if same(of))
         if found:
             return found

@@ -1,4 +1,4 @@
-"""Tables for a terminal and as plain text; imports rich."""
+"""Tables for a terminal and as plain text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.table import Table as Lines
-from rich.text import Text
-
 from .._checks import Range, whole
-from .._escapes import visible, visible_lines
+from .._escapes import visible
 from ..results.units import percent
-from .layout import Column, Layout, Pairs, Part, Table
+from .layout import Column, Layout, Pairs, Table
+from .layout import Part as LayoutPart
+from .pages import Lines, Page, PairLines, Part
 from .render import render
 from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import OF_DATA, data_size_lines, heading, ledger, totals
@@ -22,7 +20,8 @@ from .summary import OF_DATA, data_size_lines, heading, ledger, totals
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import ConsoleOptions, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
 
     from ..results.profile import Profile
     from .roofline import Roofline
@@ -52,46 +51,46 @@ def profile_view(
     sort: str | None = None,
     top: int | None = None,
     roofline: bool = False,
-) -> RenderableType:
+) -> Page:
     """Return the heading, the module tree or the most costly rows, a roofline on request, the totals and the ledger."""
     shown = shown_rows(profile, depth=depth, sort=sort, top=top)
     columns = with_bars(profile_columns(profile, shown), shown)
-    parts: list[RenderableType] = [_pairs(heading(profile)), Text(), Grid(columns, total=True)]
+    parts: list[Part] = [PairLines(heading(profile)), Lines(), Grid(columns, total=True)]
     if shown.flat:
-        parts.append(_lines(of_the_whole(shown), "dim"))
+        parts.append(Lines(of_the_whole(shown), "dim"))
     if shown.depth < shown.whole:
         more = f"Modules below depth {shown.depth} of {shown.whole} are collapsed; --depth or depth= shows more."
-        parts.append(Text(more, "dim"))
+        parts.append(Lines(more, "dim"))
     if roofline:
         from .roofline import roofline_of
 
-        parts += [Text(), _RooflineView(roofline_of(profile.to_dict()))]
-    parts += [Text(), _pairs(totals(profile))]
+        parts += [Lines(), _RooflineView(roofline_of(profile.to_dict()))]
+    parts += [Lines(), PairLines(totals(profile))]
     of_data = data_size_lines(profile)
     if of_data:
-        parts += [Text(OF_DATA, "dim"), _pairs(of_data)]
+        parts += [Lines(OF_DATA, "dim"), PairLines(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
-    parts.append(_lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
-    return Group(*parts)
+    parts.append(Lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
+    return Page(parts)
 
 
-def layout_view(result: object, **options: Any) -> RenderableType:
+def layout_view(result: object, **options: Any) -> Page:
     """Return the layout of a result for a terminal."""
     layout: Layout = render(result, "layout", **options)
     return laid_out(layout)
 
 
-def laid_out(layout: Layout) -> RenderableType:
+def laid_out(layout: Layout) -> Page:
     """Return the parts of a layout for a terminal, from top to bottom."""
-    return Group(*map(_part_view, layout))
+    return Page([*map(_part_view, layout)])
 
 
-def _part_view(part: Part) -> RenderableType:
+def _part_view(part: LayoutPart) -> Part:
     if isinstance(part, Pairs):
-        return _pairs(part.pairs)
+        return PairLines(part.pairs)
     if isinstance(part, Table):
         return Grid(part.columns, part.total)
-    return _lines(part.text, part.style)
+    return Lines(part.text, part.style)
 
 
 def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
@@ -111,31 +110,34 @@ def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
 def as_text(view: RenderableType, *, width: int = 100) -> str:
     """Return a view as plain text without colors."""
     width = whole(width, "width", _WIDTH)
+    lines = view.lines(width) if isinstance(view, Page) else None
+    if lines is not None:
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+    from rich.console import Console
+
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(view)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> Lines:
-    table = Lines.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(Text(visible(name)), _lines(value))
-    return table
-
-
-def _lines(text: str, style: str = "") -> Text:
-    return Text(visible_lines(text), style)
-
-
 @dataclass(frozen=True)
-class _RooflineView:
+class _RooflineView(Part):
     """A roofline as wide as the page."""
 
     roofline: Roofline
 
+    def lines(self, width: int) -> list[str] | None:
+        from .roofline_text import drawn
+
+        found = [
+            "".join(visible(piece) for piece, _ in line)
+            for line in drawn(self.roofline, width, blocks=False, colors=False)
+        ]
+        return found if all(map(str.isascii, found)) else None
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
         from .roofline_text import drawn
 
         blocks = draws_blocks(console, options)
@@ -155,7 +157,7 @@ def draws_blocks(console: Console, options: ConsoleOptions) -> bool:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Part):
     """Adjacent columns in the available width: numeric columns keep theirs, names are shortened.
 
     Lines are laid out here instead of by rich's table, which shrinks all columns alike. They are ASCII, so that they
@@ -171,14 +173,30 @@ class Grid:
         ]
         object.__setattr__(self, "columns", columns)
 
+    def lines(self, width: int) -> list[str] | None:
+        found = ["".join(piece for piece, _ in pieces) for pieces, _ in self._drawn(width, blocks=False)]
+        # Rich cuts lines of other characters by their width on a terminal.
+        return found if all(line.isascii() for line in found) and all(len(line) <= width for line in found) else None
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        for pieces, style in self._drawn(options.max_width, blocks=draws_blocks(console, options)):
+            line = Text("", style, no_wrap=True, overflow="ignore")
+            for piece, color in pieces:
+                line.append(piece, color)
+            line.rstrip()
+            yield line
+
+    def _drawn(self, page: int, *, blocks: bool) -> Iterator[tuple[list[tuple[str, str]], str]]:
+        """Yield the pieces of each line with their colors, and the style of the line."""
         spares = [column.spare for column in self.columns] or [0]
-        widths, gap = self._widths(options.max_width, readable=max(spares) > 0)
+        widths, gap = self._widths(page, readable=max(spares) > 0)
         # Spare columns are dropped before names become unreadable; those with a negative spare as a last resort.
         goes = max(spares) or min(spares)
-        if goes and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
+        if goes and sum(widths) + len(gap) * (len(widths) - 1) > page:
             kept = [column for column in self.columns if column.spare != goes]
-            yield from Grid(kept, self.total).__rich_console__(console, options)
+            yield from Grid(kept, self.total)._drawn(page, blocks=blocks)
             return
         rule = "-" * (sum(widths) + len(gap) * (len(widths) - 1))
         yield self._line([column.name for column in self.columns], widths, gap, "bold")
@@ -188,8 +206,7 @@ class Grid:
         ]
         if any(units):
             yield self._line(units, widths, gap, "bold")
-        yield _text(rule)
-        blocks = draws_blocks(console, options)
+        yield [(rule, "")], ""
         drawn = [
             column.drawn(width, blocks=blocks) if isinstance(column, Bars) else column.cells
             for column, width in zip(self.columns, widths, strict=True)
@@ -199,7 +216,7 @@ class Grid:
         for number, cells in enumerate(lines[:last]):
             yield self._line(cells, widths, gap, number=number)
         if self.total:
-            yield _text(rule)
+            yield [(rule, "")], ""
             yield self._line(lines[-1], widths, gap, "bold")
 
     def _widths(self, page: int, *, readable: bool) -> tuple[list[int], str]:
@@ -217,8 +234,8 @@ class Grid:
 
     def _line(
         self, cells: Sequence[str], widths: Sequence[int], gap: str, style: str = "", number: int | None = None
-    ) -> Text:
-        line = _text("", style)
+    ) -> tuple[list[tuple[str, str]], str]:
+        pieces: list[tuple[str, str]] = []
         for place, (cell, width, column) in enumerate(zip(cells, widths, self.columns, strict=True)):
             shown = cell if len(cell) <= width else _cut(cell, width, column)
             padded = shown.rjust(width) if column.numeric else shown.ljust(width)
@@ -226,9 +243,8 @@ class Grid:
                 color = BOUND_STYLES.get(column.bounds[number], "")
             else:
                 color = BOUND_STYLES.get(cell, "")
-            line.append(gap if place else "").append(padded, color)
-        line.rstrip()
-        return line
+            pieces += [(gap if place else "", ""), (padded, color)]
+        return pieces, style
 
 
 def _least(column: Column, *, readable: bool) -> int:
@@ -240,10 +256,6 @@ def _least(column: Column, *, readable: bool) -> int:
 
 def _cut(cell: str, width: int, column: Column) -> str:
     return _CUT + cell[len(cell) - width + 1 :] if column.keep_end else cell[: width - 1] + _CUT
-
-
-def _text(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="ignore")
 
 
 @dataclass(frozen=True)
