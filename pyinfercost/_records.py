@@ -146,11 +146,13 @@ def _values(cls: Any, *, hashed: bool) -> Callable[[Any], tuple[Any, ...]]:
 
 
 def _equal(self: Any, other: object) -> Any:
-    if type(other) is not type(self):
+    cls: Any = type(self)
+    if type(other) is not cls:
         return NotImplemented
-    values = _values(self.__class__, hashed=False)
+    values = _values(cls, hashed=False)
     return values(self) == values(other)
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self.__class__, hashed=True)(self))
+    cls: Any = type(self)
+    return hash(_values(cls, hashed=True)(self))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pyinfercost as ic
 from pyinfercost.hardware import MissingFactError, UnknownHardwareError
 from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.evidence import OTHER
 from pyinfercost.hardware.files import read_device
-from pyinfercost.hardware.schema import OTHER
 
 from .cases import Group, machine_key
 from .classes import classes_of

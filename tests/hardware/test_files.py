@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pyinfercost import hardware
+from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.hardware.files import (
     CALIBRATIONS,
-    CATALOG,
     DeviceFile,
     calibration,
     check,
