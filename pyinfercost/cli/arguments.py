@@ -11,6 +11,7 @@ from math import isfinite
 import click
 
 from .._checks import shown
+from ..results.given_units import full_name, given
 from ..sources.sizes import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
@@ -40,7 +41,12 @@ def whole_number(name: str, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise click.UsageError(f"{_titled(name)} must be a whole number, got {shown(text)}") from None
+        found = given(text)
+        if found is None or found[1] or found[0].denominator != 1:
+            raise click.UsageError(
+                f"{_titled(name)} must be a whole number, such as 8, 1k or 128Ki; got {shown(text)}"
+            ) from None
+        number = int(found[0])
     if not -_MOST - 1 <= number <= _MOST:
         raise click.UsageError(f"{_titled(name)} is {shown(text)}; give a number of at most {_MOST}")
     return number
@@ -175,7 +181,7 @@ def known_names(what: str, text: str, known: Sequence[str]) -> list[str]:
 
 def listed(option: str, texts: Iterable[str]) -> tuple[str, ...]:
     """Return the column names of an option that takes comma-separated lists and may be repeated."""
-    names = tuple(name.strip() for text in texts for name in text.split(","))
+    names = tuple(full_name(name.strip()) for text in texts for name in text.split(","))
     if not all(names):
         raise click.UsageError(f"{option} takes a comma-separated list of columns; one name is empty")
     return names

@@ -11,6 +11,7 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
+from ..results.given_units import full_name
 from ..sources.registry import is_graph
 from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
@@ -282,7 +283,7 @@ def _choice(
         pareto=listed("--pareto", pareto),
         maximize=listed("--maximize", maximize),
         minimize=listed("--minimize", minimize),
-        best=best,
+        best=None if best is None else full_name(best),
         per=listed("--per", per),
         knee=knee,
         batch_tradeoff=batch_tradeoff,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import is_file
 from ..errors import MissingLibraryError
-from .loaded_model import LoadedModel, SpecError
+from .loaded_model import LoadedModel, SpecError, UnknownModelError
 from .registry import MODEL_FORMS, Source, source_of
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     """
     source = source_of(spec)
     if source is None or source.opens != "module":
-        raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
+        raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
     if not rest:
-        raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
+        raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     with libraries_of(spec):
         return source.load(rest, sizes)
 

@@ -92,6 +92,9 @@ SOURCES = (
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
+SCHEMES = frozenset(source.scheme for source in SOURCES if source.scheme)
+"""Texts before the colon of specs."""
+
 LIBRARIES = tuple(library for source in SOURCES for library in source.libraries)
 """Libraries that define models."""
 

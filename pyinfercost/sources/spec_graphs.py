@@ -7,13 +7,15 @@ the requested one is put in afterwards. A graph from the cache and one that is c
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from .. import _cache
 from .._core import Error, Graph, GraphRewriter
 from .data_names import is_data_name
-from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size
+from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size, unknown_name
+from .model_names import LISTING, names_of
 from .models import load_model, read_graph, require_unquantized, stored
 from .notices import noted, warn
 from .registry import Source, source_of
@@ -103,6 +105,10 @@ def spec_graph(
     source = source_of(spec)
     if training and source is not None and source.opens == "graph":
         raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
+    if source is not None and source.name in LISTING and source.name not in sys.modules:
+        known, name = names_of(source.name), spec.partition(":")[2]
+        if known and name not in known:  # the library would say the same, after seconds
+            raise unknown_name(source.name, name, known)
     key = None
     if source is not None and loss is None and _cache.folder() is not None:
         key = key_of_spec(source, spec.removeprefix(f"{source.scheme}:"))

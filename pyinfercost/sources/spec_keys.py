@@ -50,7 +50,7 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
         return None
     places: list[str] = []
     for library in ("torch", *source.libraries):
-        place = _place_of(library)
+        place = place_of(library)
         if place is None:
             return None
         places.append(place)
@@ -68,7 +68,7 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
         rest,
         files,
         tuple(places),
-        _cache.digest(*map(_metadata_in, sorted(set(places)))),
+        _cache.digest(*map(metadata_in, sorted(set(places)))),
         _settings(),
         state,
         sys.platform,
@@ -116,7 +116,7 @@ def _is_foreign(library: str) -> bool:
     return library in sys.modules and library not in _ours
 
 
-def _place_of(library: str) -> str | None:
+def place_of(library: str) -> str | None:
     """Return the folder on the path that a library is installed in; None if that cannot be told."""
     loaded: ModuleType | None = sys.modules.get(library)
     for entry in sys.path:
@@ -133,10 +133,10 @@ def _place_of(library: str) -> str | None:
 
 
 def _version_in(place: str, library: str) -> bool:
-    return any(name.lower().startswith(f"{library}-") for name, *_ in _metadata_in(place))
+    return any(name.lower().startswith(f"{library}-") for name, *_ in metadata_in(place))
 
 
-def _metadata_in(place: str) -> tuple[tuple[str, int, int], ...]:
+def metadata_in(place: str) -> tuple[tuple[str, int, int], ...]:
     """Return the folders with metadata of installed packages, whose names have their versions.
 
     All of them: libraries use others where they are installed.
