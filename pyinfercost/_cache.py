@@ -177,6 +177,21 @@ def entries() -> list[Entry]:
     return sorted(found, key=lambda entry: (-entry.used_s, entry.name))
 
 
+def first_line(entry: Entry) -> str | None:
+    """Return the spec of a captured graph; None for other entries."""
+    place = folder()
+    if place is None or entry.kind != "graph":
+        return None
+    try:
+        with open(os.path.join(place, entry.name), "rb") as file:
+            file.seek(_SEAL)
+            import json
+
+            return str(json.loads(file.readline(1_000_000))["spec"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def clear() -> int:
     """Remove all entries and unfinished files; return how many."""
     place = folder()
@@ -198,8 +213,10 @@ def trouble() -> str | None:
         return str(error)
     if not stat.S_ISDIR(status.st_mode):
         return "it is a file"
-    if not _is_ours(place):
+    if not _is_own(status):
         return "it belongs to another user"
+    if status.st_mode & stat.S_IWOTH:
+        return "others may write to it"
     if not os.access(place, os.W_OK):
         return "it is read-only: entries are read, and none is added"
     return None

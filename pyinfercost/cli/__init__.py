@@ -10,6 +10,7 @@ A command is imported when it runs: together they import half of the package.
 from __future__ import annotations
 
 from importlib import import_module
+from os import environ
 from typing import Any
 
 import click
@@ -33,6 +34,8 @@ COMMANDS = {
     "hardware": "hardware_command",
     "prices": "prices_command",
     "info": "info_command",
+    "cache": "cache_command",
+    "completion": "completion_command",
 }
 """Name of a command -> the module of this package with a command of that name, in the order of the help text."""
 
@@ -59,6 +62,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # One form for all errors: what is wrong, and in the next line where to look.
+            where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows all options)"
+            raise click.UsageError(visible_lines(error.format_message()) + where) from error
         except click.ClickException as error:
             error.message = visible_lines(error.message)  # type: ignore[misc]  # final for subclasses
             raise
@@ -71,3 +78,7 @@ class _Commands(click.Group):
 def main(context: click.Context, debug: bool) -> None:
     """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
+
+
+if "_PYINFERCOST_COMPLETE" in environ:  # a shell asks
+    from . import completion_command as _  # noqa: F401

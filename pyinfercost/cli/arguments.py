@@ -11,7 +11,7 @@ from math import isfinite
 import click
 
 from .._checks import shown
-from ..results.given_units import full_name, given
+from ..results.given_units import given
 from ..sources.sizes import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
@@ -181,7 +181,7 @@ def known_names(what: str, text: str, known: Sequence[str]) -> list[str]:
 
 def listed(option: str, texts: Iterable[str]) -> tuple[str, ...]:
     """Return the column names of an option that takes comma-separated lists and may be repeated."""
-    names = tuple(full_name(name.strip()) for text in texts for name in text.split(","))
+    names = tuple(name.strip() for text in texts for name in text.split(","))
     if not all(names):
         raise click.UsageError(f"{option} takes a comma-separated list of columns; one name is empty")
     return names

@@ -7,10 +7,11 @@ import click
 from .machines import machine_of
 from .options import format_option
 from .output import messages_for_people, show, show_pairs, write
+from .types import HardwareType
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=HardwareType(several=False))
 @format_option("table", "json", "core-json")
 def hardware(*, name: str | None, form: str) -> None:
     """List the machines of the catalog, or describe the machine NAME (an id or a TOML file).

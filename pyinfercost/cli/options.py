@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import _cache
 from .._records import dataclass
 from ..report.rows import SORTS, TIMED
+from .types import ModelType
 
 if TYPE_CHECKING:
     from ..sources.captured import Captured
@@ -17,17 +19,35 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
-    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a .pt2 file, a graph "
-    ".json, or package.module:callable. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is "
-    "exceeded, 130 interrupted."
+    "MODEL is a name such as resnet50, torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], "
+    "diffusers:CONFIG.json, a .pt2 file, a graph .json, or package.module:callable. Exit codes: 0 success, 1 failure, "
+    "2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
 )
+
+
+def no_cache_option(command: _Command) -> _Command:
+    """Add the option to capture a model anew."""
+
+    def switch_off(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.with_resource(_cache.placed(None))
+
+    return click.option(
+        "--no-cache",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=switch_off,
+        help="Capture the model anew; read and store nothing in the cache.",
+    )(command)
 
 
 def model_options(command: _Command) -> _Command:
     """Add the model argument and the output options."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
-        click.argument("model"),
+        click.argument("model", type=ModelType()),
+        no_cache_option,
     ):
         command = option(command)
     return command

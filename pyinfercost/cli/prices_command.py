@@ -7,10 +7,11 @@ import click
 from .machines import machine_of
 from .options import format_option
 from .output import messages_for_people, show, write
+from .types import HardwareType
 
 
 @click.command()
-@click.argument("device", required=False)
+@click.argument("device", required=False, type=HardwareType(several=False))
 @format_option("table", "json")
 def prices(*, device: str | None, form: str) -> None:
     """List rental prices of all machines or of DEVICE (an id), sorted by price per device-hour."""
@@ -21,6 +22,7 @@ def prices(*, device: str | None, form: str) -> None:
         from ..report.layout import Table
         from ..report.table import laid_out
 
+        device = None if device is None else machine_of(device).id
         found = offers(device=device)
         if device is not None and not found:
             machine_of(device)  # raises for an unknown id

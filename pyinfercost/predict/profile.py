@@ -14,7 +14,7 @@ from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
 from ..sources.inputs import parse_inputs
-from ..sources.sizes import SizeError, bind_sizes, call_sizes
+from ..sources.sizes import SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
 from .kv_cache import kv_cache_of
 from .model_figures import model_figures
@@ -213,6 +213,19 @@ def profile_on(
     graph = graph_on(on, captured.graph)
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
+    with counted_at({**captured.fixed, **bound_sizes}):
+        return _profiled(on, captured, graph, given, bound_sizes, rules, training)
+
+
+def _profiled(
+    on: Deployment,
+    captured: Captured,
+    graph: Graph,
+    given: Mapping[str, int],
+    bound_sizes: dict[str, int],
+    rules: Rules | None,
+    training: TrainingSetup | None,
+) -> Profile:
     overrides = work_overrides(graph, rules)
     timed = on.hardware is not None
     on_cpu = not timed or on.machine.kind == "cpu"

@@ -117,5 +117,7 @@ def _from_spec(
     if args or kwargs:
         raise InputTypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
     from .spec_graphs import load_graph, load_training_graph
+    from .spec_names import resolved
 
+    spec = resolved(spec)
     return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

@@ -13,6 +13,7 @@ from .loaded_model import SpecSizeError
 from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
 from .spec_graphs import load_graph, spec_graph
+from .spec_names import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -67,6 +68,7 @@ def graph_at(
     """
     from .capture import capture
 
+    model = resolved(model)
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
@@ -104,6 +106,7 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collect
     """
     from .capture import capture
 
+    model = resolved(model)
     if is_graph(model):
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from .. import _cache
-from .._core import Error, Graph, GraphRewriter
+from .._core import CountOverflowError, Error, Graph, GraphRewriter
 from .data_names import is_data_name
 from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size, unknown_name
 from .model_names import LISTING, names_of
@@ -158,6 +158,8 @@ class _Request:
             else:
                 rewriter.bind({BATCH: batch})
             graph = rewriter.build()
+        except CountOverflowError as error:
+            raise SpecSizeError(f"batch {batch} of {self._spec} is too large: {error}") from error
         except (SizeError, Error, ValueError, OverflowError):  # the capture assumed another batch
             return None
         stated = {**found.sizes, BATCH: batch} if found.sizes else {}
