@@ -12,7 +12,7 @@ from .data_names import is_data_name
 from .loaded_model import SpecSizeError
 from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
-from .spec_graphs import load_graph, spec_graph
+from .spec_graphs import has_encoder, load_graph, spec_graph
 from .spec_names import resolved
 
 if TYPE_CHECKING:
@@ -166,12 +166,10 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
         SizeError: The model does not have a size, or a value is out of range.
         SpecError: The model does not generate.
     """
-    from .huggingface.classes import is_encoder_decoder
-
     if "sequence" in sizes:
         raise SizeError(f"{model} is given sequence beside prompt or context; the prompt is the sequence: give one")
     others = {name: value for name, value in sizes.items() if name not in (PROMPT, CONTEXT)}
-    pairs = is_encoder_decoder(model.partition(":")[2])
+    pairs = has_encoder(model)
     given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
     read = {PROMPT: given[PROMPT]} if PROMPT in given else {} if pairs else {PROMPT: given[CONTEXT]}
     context = sizes.get(CONTEXT, sizes.get(PROMPT))

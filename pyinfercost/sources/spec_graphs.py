@@ -22,7 +22,7 @@ from .registry import Source, source_of
 from .sizes import BATCH, SizeError, bind_sizes
 from .spec_keys import importing, is_of_libraries, key_of_spec
 
-_KIND = "graph"
+_KIND, _ENCODER = "graph", "encoder"
 _FORM = 1
 _HINT = 2
 """The batch at which a capture with a named batch runs; 1 is special in broadcasting."""
@@ -119,6 +119,29 @@ def spec_graph(
         if found is not None:
             return found
     return request.exact()
+
+
+def has_encoder(spec: str) -> bool:
+    """Return whether a language model has an encoder beside its decoder.
+
+    Args:
+        spec: A spec of Hugging Face without a phase.
+
+    Raises:
+        SpecError: The config does not exist or is not supported.
+    """
+    source, name = source_of(spec), spec.partition(":")[2]
+    found = None if source is None or _cache.folder() is None else key_of_spec(source, name)
+    key = None if found is None else _cache.digest(_FORM, found)
+    if key is not None and (stored := _cache.read(_ENCODER, key)) is not None:
+        return stored == b"true"
+    from .huggingface.classes import is_encoder_decoder
+
+    with importing():
+        answer = is_encoder_decoder(name)
+    if key is not None:
+        _cache.write(_ENCODER, key, b"true" if answer else b"false")
+    return answer
 
 
 class _Request:
