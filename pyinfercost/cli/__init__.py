@@ -40,6 +40,19 @@ COMMANDS = {
 """Name of a command -> the module of this package with a command of that name, in the order of the help text."""
 
 
+class _Loaded(dict[str, click.Command]):
+    """The commands, each imported when it is asked for."""
+
+    def __missing__(self, name: str) -> click.Command:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        self[name] = getattr(import_module(f".{COMMANDS[name]}", __package__), name)
+        return self[name]
+
+    def items(self) -> Any:
+        return {name: self[name] for name in COMMANDS}.items()
+
+
 class _Commands(click.Group):
     """The commands. Messages on usage may quote names from files of others."""
 
@@ -49,10 +62,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f".{COMMANDS[cmd_name]}", __package__), cmd_name)
-        return command
+        return self.commands[cmd_name] if cmd_name in COMMANDS else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any("\0" in word for word in args):  # no shell passes one
@@ -79,6 +89,8 @@ def main(context: click.Context, debug: bool) -> None:
     """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
 
+
+main.commands = _Loaded()
 
 if "_PYINFERCOST_COMPLETE" in environ:  # a shell asks
     from . import completion_command as _  # noqa: F401
