@@ -41,11 +41,12 @@ def command(place: Path, cwd: Path, *words: str) -> tuple[str, str]:
     env = {**os.environ, "PYINFERCOST_CACHE_DIR": str(place)}
     env.pop("PYINFERCOST_NO_CACHE", None)
     done = subprocess.run(
-        [sys.executable, "-c", RUN, *words], env=env, cwd=cwd, capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", RUN, *words], env=env, cwd=cwd, capture_output=True, text=True, check=True, timeout=590
     )
     return done.stdout, done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_second_command_imports_no_library(place: Path, tmp_path: Path) -> None:
     first, told = command(place, tmp_path, "profile", "torchvision:resnet18", "-H", "l4")
     assert told.startswith("0 ")
@@ -99,9 +100,9 @@ def test_a_graph_with_its_batch_put_in_costs_the_same(spec: str) -> None:
     graph = graph_at(spec, {"batch": batch}).graph
     assert graph.sizes.keys() == reference.sizes.keys()
     ours, theirs = ic.count(graph).total, ic.count(reference).total
-    for figure in ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written", "parameters"):
+    figures = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written", "parameters", "peak_memory_bytes")
+    for figure in figures:
         assert getattr(ours, figure) == getattr(theirs, figure), figure
-    assert ic.count(graph).memory.peak_bytes == ic.count(reference).memory.peak_bytes
     assert ic.estimate(graph, hardware="l4").latency_s == ic.estimate(reference, hardware="l4").latency_s
 
 
@@ -176,6 +177,7 @@ def test_dynamic_of_a_spec_is_honored() -> None:
     assert list(graph.sizes) == ["items"]
 
 
+@pytest.mark.slow
 def test_a_changed_config_is_captured_again(tmp_path: Path, place: Path) -> None:
     config = json.loads((CONFIGS / "llama-3-8b.json").read_text(encoding="utf-8"))
     config |= {"num_hidden_layers": 2}
