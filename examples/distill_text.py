@@ -20,12 +20,12 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import pyinfercost as ic
-from pyinfercost.advice.candidates import chain, distilled, int8_weight_only
-from pyinfercost.advice.distilling import distill
-from pyinfercost.advice.front import front
-from pyinfercost.advice.students import fewer_layers, smaller_config
-from pyinfercost.advice.training_settings import Training
-from pyinfercost.advice.training_store import TrainingStore
+from pyinfercost.tradeoffs.candidates import chain, distilled, int8_weight_only
+from pyinfercost.tradeoffs.distilling import distill
+from pyinfercost.tradeoffs.front import front
+from pyinfercost.tradeoffs.students import fewer_layers, smaller_config
+from pyinfercost.tradeoffs.training_settings import Training
+from pyinfercost.tradeoffs.training_store import TrainingStore
 
 LENGTH = 64
 HELD_OUT = 64

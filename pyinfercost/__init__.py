@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from . import hardware as hardware
     from . import plots as plots
     from .advice.advising import advise as advise
-    from .advice.allocating import allocate as allocate
-    from .advice.sensitivity import sensitivity as sensitivity
-    from .advice.tradeoff import tradeoff as tradeoff
     from .deployment.deployment import Deployment as Deployment
     from .deployment.serving import Serving as Serving
     from .fleets.changes import compare_fleets as compare_fleets
@@ -140,6 +137,9 @@ if TYPE_CHECKING:
     from .sweeps.result import Sweep as Sweep
     from .sweeps.storage import StoredSweep as StoredSweep
     from .sweeps.sweep import sweep as sweep
+    from .tradeoffs.allocating import allocate as allocate
+    from .tradeoffs.sensitivity import sensitivity as sensitivity
+    from .tradeoffs.tradeoff import tradeoff as tradeoff
     from .training.regularizer import CostRegularizer as CostRegularizer
     from .training.tracker import CostTracker as CostTracker
     from .transform.channels.finding import channel_groups as channel_groups
@@ -148,9 +148,9 @@ if TYPE_CHECKING:
 
 _EXPORTS: dict[str, tuple[str, ...]] = {
     ".advice.advising": ("advise",),
-    ".advice.allocating": ("allocate",),
-    ".advice.sensitivity": ("sensitivity",),
-    ".advice.tradeoff": ("tradeoff",),
+    ".tradeoffs.allocating": ("allocate",),
+    ".tradeoffs.sensitivity": ("sensitivity",),
+    ".tradeoffs.tradeoff": ("tradeoff",),
     ".deployment.deployment": ("Deployment",),
     ".deployment.serving": ("Serving",),
     ".errors": (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import ENAMETOOLONG
@@ -234,6 +235,21 @@ def path_of(path: str | PathLike[str]) -> Path:
     return Path(path)
 
 
+def file_in_folder(path: str | PathLike[str]) -> Path:
+    """Return the path of a file to write, whose folder exists.
+
+    A folder that is missing is more often a typo than a wish, and is made by nobody.
+
+    Raises:
+        FileAccessError: No file system takes such a path.
+        MissingFileError: The folder does not exist.
+    """
+    found = path_of(path)
+    if not is_folder(found.parent):
+        raise MissingFileError(f"cannot write {found}: folder {found.parent} does not exist; create it")
+    return found
+
+
 def is_file(path: Path) -> bool:
     """Return whether a path is that of a file; False for a path that no file system takes."""
     return _answer(path.is_file)
@@ -273,6 +289,29 @@ def parse_json(content: str, name: str, error: type[InputError] = InputError) ->
         raise error(f"{name} is not valid: its JSON is nested too deeply") from deep
     except ValueError as wrong:  # also a number of more digits than Python converts
         raise error(f"{name} holds no JSON ({wrong})") from wrong
+
+
+def parse_toml(content: str, name: str, error: type[InputError] = InputError) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Args:
+        content: The text.
+        name: The name of its source, for the message.
+        error: The error to raise.
+
+    Raises:
+        InputError: It is no TOML.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+    try:
+        return dict(tomllib.loads(content))
+    except RecursionError as deep:
+        raise error(f"{name} is not a TOML file: its values are nested too deeply") from deep
+    except ValueError as wrong:  # also a number of more digits than Python converts
+        raise error(f"{name} is not a TOML file: {wrong}") from wrong
 
 
 class Fields:

@@ -38,10 +38,7 @@ def lazy_exports(
             extra = (needs or {}).get(error.name or "")
             if extra is None:
                 raise
-            raise MissingLibraryError(
-                f"{package}.{name} needs {error.name}, which is not installed; run pip install 'pyinfercost[{extra}]'",
-                name=error.name,
-            ) from error
+            raise missing_library(f"{package}.{name}", error, extra) from error
         value = getattr(module, name) if table[found[name]] else module
         vars(modules[package])[name] = value
         return value
@@ -50,6 +47,25 @@ def lazy_exports(
         return sorted({*vars(modules[package]), *exported})
 
     return get, names, exported
+
+
+def missing_library(user: str, error: ModuleNotFoundError, extra: str) -> MissingLibraryError:
+    """Return the error for a library that is not found, or is hidden by a file of its name.
+
+    Args:
+        user: What needs the library.
+        error: The failed import.
+        extra: The extra of this package that installs the library.
+    """
+    name = error.name or ""
+    package = name.partition(".")[0]
+    found = modules.get(package)
+    if name != package and found is not None and not hasattr(found, "__path__"):
+        told = f"{user} needs {package}, but {package} comes from {found.__file__}, which hides the library; rename it"
+        return MissingLibraryError(told, name=name)
+    return MissingLibraryError(
+        f"{user} needs {name}, which is not installed; run pip install 'pyinfercost[{extra}]'", name=name
+    )
 
 
 def optional_library(name: str, user: str, extra: str) -> Any:

@@ -66,6 +66,7 @@ LEVELS = (
     {"sweeps", "measuring", "scan"},
     {"serving"},
     {"report", "training", "fleets"},
+    {"tradeoffs"},
     {"monitor", "advice"},
     {"cli", "plots"},
     {"__init__", "__main__"},
@@ -81,7 +82,7 @@ TORCH_LIBRARIES = {"torch", "torchvision", "timm", "transformers", "diffusers"}
 TORCH_ROOMS = {"sources", "measuring", "training"}
 TORCH_FILES = {
     "scan": {"activations.py", "modules.py", "tensors.py"},
-    "advice": {
+    "tradeoffs": {
         *("batches.py", "candidates.py", "distilled.py", "distillation_loss.py", "distilling.py", "layer_formats.py"),
         *("layer_stacks.py", "modules.py", "rounding.py", "student_choice.py", "students.py", "training_costs.py"),
         "training_store.py",

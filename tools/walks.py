@@ -76,7 +76,7 @@ def _graph(channels: int) -> ic.Graph:
 def _tracked(channels: int, every: int) -> tuple[nn.Module, ic.CostTracker]:
     model = nn.Sequential(nn.Linear(64, channels), nn.ReLU(), nn.Linear(channels, 10))
     budget = ic.CostBudget(hardware="l4", latency_s=10.0)
-    tracker = ic.CostTracker(model, (torch.zeros(8, 64),), hardware="l4", every=every, budgets=budget)
+    tracker = ic.CostTracker(model, (torch.zeros(8, 64),), hardware="l4", every=every, budgets=budget, sinks=())
     tracker.step()
     return model, tracker
 

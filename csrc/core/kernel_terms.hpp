@@ -39,6 +39,7 @@ struct KernelTerms {
     double filter_elements;  // convolution: positions of the filter
     double launches;         // how often the plan runs it
     double views;            // eager: ops that only make views, issued before it; the mean over its launches
+    double python;           // eager: Python code before it, in calls of ops; the mean over its launches
     double opened;           // compiled: share of launches that do not continue the loop nest before them
     double apart;            // launches from one of the same op to the next; the mean over its launches
     Affine contraction_flops;
@@ -46,6 +47,8 @@ struct KernelTerms {
     Affine weight_bytes;  // read, and the same in every call
     Affine other_bytes;   // activations, caches and indices, read and written
     Affine written_bytes;
+    Affine cached_bytes;  // of other_bytes: read from the cache of keys and values of the step before
+    Affine kept_bytes;    // of written_bytes: results of the graph, which lie in memory of their own
     Affine batch;
     Affine m;  // of a product; the rows that a kernel goes along
     Affine n;  // of a product; the length of these rows

@@ -14,8 +14,8 @@ constexpr std::array<std::string_view, 4> kExecutionNames = {"eager", "compiled"
                                                              "reduce-overhead"};
 constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "dram", "cache", "link",
                                                                    "launch"};
-constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {"special", "library", "row",
-                                                                         "softmax", "window",  "scattered"};
+constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {
+    "special", "library", "row", "softmax", "window", "scattered", "score", "half"};
 
 template <class Enum, std::size_t N>
 Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {

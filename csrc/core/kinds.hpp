@@ -43,7 +43,7 @@ inline bool is_contraction(WorkKind kind) {
 // torch's own; `library`: in eager execution by a vendor's; `row`: rows that are passed over several times;
 // `window`: an element of a pooling window; `scattered`: of a row whose elements do not lie side by side,
 // which a compiler goes along one by one.
-enum class SlowLoop : std::uint8_t { special, library, row, softmax, window, scattered, count_ };
+enum class SlowLoop : std::uint8_t { special, library, row, softmax, window, scattered, score, half, count_ };
 inline constexpr std::size_t kSlowLoopCount = static_cast<std::size_t>(SlowLoop::count_);
 inline constexpr std::int64_t kSlowLoopUnit = 100;  // quantities of loops are in hundredths
 std::string_view name_of(SlowLoop loop);

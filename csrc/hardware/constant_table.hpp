@@ -288,10 +288,13 @@ static_assert(is_complete(kSparsityRows));
 // ---- CPUs: [cpu] ---------------------------------------------------------------------------------------
 
 struct CpuConstants {
-    double special_s, library_s, row_s, softmax_s, window_s, scattered_s, transpose_s, copying_s;
+    double special_s, library_s, row_s, softmax_s, window_s, scattered_s, score_s, half_s, transpose_s,
+        copying_s;
     double compiled_special_s, compiled_row_s, compiled_softmax_s, compiled_window_s, compiled_grain;
-    double packing_s, gemv_s, half_gemv_s, weight_stream, half_weight_stream;
-    double product, pixelwise, convolution, grouped, depthwise, attention;
+    double packing_s, byte_packing_s, gemv_s, half_gemv_s, byte_gemv_s, weight_stream, half_weight_stream,
+        byte_weight_stream;
+    double product, pixelwise, convolution, grouped, depthwise, attention, half_attention;
+    double key_s, half_key_s;
     double convolution_s, cold_dispatch_s, cold_product_s, cold_convolution_s, region_s, fault_s_per_byte;
 };
 inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
@@ -307,6 +310,10 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
         "elements of pooling windows"),
     ROW("scattered_per_clock_per_core", CpuConstants, scattered_s, kElementsPerClockPerCore, kPositive,
         kUnset, "elements of rows that are not contiguous; unset: as row"),
+    ROW("score_per_clock_per_core", CpuConstants, score_s, kElementsPerClockPerCore, kPositive, 0,
+        "scores of attention: exponentials, beside the products; unset: no time"),
+    ROW("half_per_clock_per_core", CpuConstants, half_s, kElementsPerClockPerCore, kPositive, 0,
+        "elements of 16 bits that loops of eager execution widen and round; unset: no time"),
     ROW("transpose_per_clock_per_core", CpuConstants, transpose_s, kElementsPerClockPerCore, kPositive, 0,
         "elements copied from one order of axes to another"),
     ROW("copying_per_clock_per_core", CpuConstants, copying_s, kElementsPerClockPerCore, kPositive, 0,
@@ -326,15 +333,21 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("packing_per_clock_per_core", CpuConstants, packing_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of fp32 weights packed into panels before a product with more than three rows; unset: no "
         "time"),
+    ROW("byte_packing_per_clock_per_core", CpuConstants, byte_packing_s, kElementsPerClockPerCore, kPositive,
+        0, "the same for 8-bit weights in the layout of a framework; unset: no time"),
     ROW("gemv_per_clock_per_core", CpuConstants, gemv_s, kElementsPerClockPerCore, kPositive, 0,
         "elements of weights read, widened and multiplied in a product with few rows; unset: by bytes"),
     ROW("half_gemv_per_clock_per_core", CpuConstants, half_gemv_s, kElementsPerClockPerCore, kPositive,
         kUnset, "the same for 16-bit weights that a library arranges in each call; unset: as gemv"),
+    ROW("byte_gemv_per_clock_per_core", CpuConstants, byte_gemv_s, kElementsPerClockPerCore, kPositive,
+        kUnset, "the same for 8-bit weights that a library arranges in each call; unset: as gemv"),
     ROW("weight_stream", CpuConstants, weight_stream, kRatio, kPositive, 1,
         "rate at which a product reads weights from the last cache and from memory, as a multiple of "
         "[achieved]"),
     ROW("half_weight_stream", CpuConstants, half_weight_stream, kRatio, kPositive, kUnset,
         "the same for 16-bit weights that a library arranges in each call; unset: as weight_stream"),
+    ROW("byte_weight_stream", CpuConstants, byte_weight_stream, kRatio, kPositive, kUnset,
+        "the same for 8-bit weights that a library arranges in each call; unset: as weight_stream"),
     ROW("product", CpuConstants, product, kRatio, kPositive, 1,
         "compute rate of matrix products, as a multiple of [achieved]"),
     ROW("pixelwise", CpuConstants, pixelwise, kRatio, kPositive, 1, "the same for 1 x 1 convolutions"),
@@ -343,6 +356,12 @@ inline constexpr ConstantField<CpuConstants> kCpuRows[] = {
     ROW("depthwise", CpuConstants, depthwise, kRatio, kPositive, 1,
         "the same for convolutions with one channel per group"),
     ROW("attention", CpuConstants, attention, kRatio, kPositive, 1, "the same for attention"),
+    ROW("half_attention", CpuConstants, half_attention, kRatio, kPositive, kUnset,
+        "the same for attention in 16 bits; unset: as attention"),
+    ROW("key_per_clock_per_core", CpuConstants, key_s, kElementsPerClockPerCore, kPositive, 0,
+        "elements of keys and values that attention of one query reads and multiplies; unset: by FLOPs"),
+    ROW("half_key_per_clock_per_core", CpuConstants, half_key_s, kElementsPerClockPerCore, kPositive, kUnset,
+        "the same in 16 bits; unset: as key"),
     ROW("convolution_us", CpuConstants, convolution_s, kMicroseconds, kNotNegative, 0,
         "extra time to call the convolution library, over a call of the product library"),
     ROW("cold_dispatch_us", CpuConstants, cold_dispatch_s, kMicroseconds, kNotNegative, 0,

@@ -263,6 +263,10 @@ Constants Constants::complete(double kernel_minimum_s, double spread) const {
     fill(loops, kCpuRows);
     loops.scattered_s = loops.scattered_s > 0 ? loops.scattered_s : loops.row_s;
     loops.half_gemv_s = value_or(loops.half_gemv_s, loops.gemv_s);
+    loops.byte_gemv_s = value_or(loops.byte_gemv_s, loops.gemv_s);
+    loops.byte_weight_stream = value_or(loops.byte_weight_stream, loops.weight_stream);
+    loops.half_attention = value_or(loops.half_attention, loops.attention);
+    loops.half_key_s = value_or(loops.half_key_s, loops.key_s);
     loops.half_weight_stream = value_or(loops.half_weight_stream, loops.weight_stream);
     loops.compiled_special_s = value_or(loops.compiled_special_s, loops.special_s);
     loops.compiled_row_s = value_or(loops.compiled_row_s, loops.row_s);

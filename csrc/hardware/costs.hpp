@@ -149,6 +149,7 @@ struct CpuCosts {
     bool shaped = false;
     bool matrix = false;
     double engine_s_per_flop = 0;
+    double row_s_per_flop = 0;  // attention of one query; 0: as of several
     double vector_s_per_flop = 0;
     double element_bytes = 1;
     double launch_s = 0;
@@ -169,6 +170,7 @@ struct CpuCosts {
     bool weights = false;                // a product with weights
     double shares_per_byte = 0;          // of weights: parts that are worth a thread
     double packing_s_per_byte = 0;       // of weights into panels, on all cores; 0: they are not packed
+    double matrix_packing_s = 0;         // of an element of a matrix that is no weight, on all cores
     double gemv_s_per_byte = 0;          // of weights in a product with few rows, on all cores; 0: no limit
     double weight_passes = 1;            // time of weights beyond the private caches relative to a stream
 };

@@ -31,6 +31,10 @@ constexpr int kPackedBits = 32;
 // kernel in each call: 2 MiB that both cores hold in their L2 take 114 us with 1, 2 or 8 rows, and 213 from
 // memory, where fp32 weights of 4 MiB take 95 and 230 (torch 2.13, two cores of a Xeon with AMX).
 constexpr int kHalfBits = 16;
+// Products of 8-bit operands, `torch._int_mm`, read them in place for one row and pack them for others: 1.6
+// million weights from memory take 0.15 ms with 1 row and 0.23 with 4, of which 0.03 are arithmetic
+// (torch 2.13, one core of an EPYC, Zen 4).
+constexpr int kByteBits = 8;
 
 bool is_depthwise(const KernelTerms& terms) {
     return is_constant(terms.k) && terms.k.constant == terms.filter_elements && !is_one(terms.batch);
@@ -65,7 +69,9 @@ bool has_broken_blocks(const KernelTerms& terms) {
 
 // The share of the peak that a contraction reaches.
 double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
-    if (terms.kind == WorkKind::attention) return cpu.attention;
+    if (terms.kind == WorkKind::attention) {
+        return terms.operand_bits == kHalfBits ? cpu.half_attention : cpu.attention;
+    }
     if (terms.kind != WorkKind::convolution) return cpu.product;
     if (is_depthwise(terms)) return cpu.depthwise;
     if (!is_one(terms.batch)) return cpu.grouped;
@@ -87,6 +93,10 @@ double eager_s(SlowLoop loop, const CpuConstants& cpu) {
             return cpu.window_s;
         case SlowLoop::scattered:
             return cpu.scattered_s;
+        case SlowLoop::score:
+            return cpu.score_s;
+        case SlowLoop::half:
+            return cpu.half_s;
         case SlowLoop::count_:
             break;
     }
@@ -104,11 +114,26 @@ double compiled_s(SlowLoop loop, const CpuConstants& cpu) {
             return cpu.compiled_softmax_s;
         case SlowLoop::window:
             return cpu.compiled_window_s;
+        case SlowLoop::half:  // a compiler keeps what it widened in registers
+            return 0;
         case SlowLoop::scattered:
+        case SlowLoop::score:
         case SlowLoop::count_:
             break;
     }
     return eager_s(loop, cpu);
+}
+
+// How fast a product reads weights: from the caches of a core, and from memory relative to a stream.
+struct WeightRates {
+    double gemv_s;
+    double stream;
+};
+
+WeightRates weight_rates(int weight_bits, bool frozen, const CpuConstants& cpu) {
+    if (!frozen && weight_bits == kHalfBits) return {cpu.half_gemv_s, cpu.half_weight_stream};
+    if (!frozen && weight_bits == kByteBits) return {cpu.byte_gemv_s, cpu.byte_weight_stream};
+    return {cpu.gemv_s, cpu.weight_stream};
 }
 
 }  // namespace
@@ -150,6 +175,10 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && !costs.depthwise;
     costs.matrix = engine.matrix;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / share_of(terms, cpu);
+    if (terms.kind == WorkKind::attention) {
+        const double key_s = terms.operand_bits == kHalfBits ? cpu.half_key_s : cpu.key_s;
+        costs.row_s_per_flop = key_s / 2 / hardware_.cores;
+    }
     costs.vector_s_per_flop = seconds_per(vector.flop_per_s);
     costs.element_bytes = std::max(1, bits_of(terms.dtype) / 8);
     const double per_op = !compiled                                   ? over.dispatch_s
@@ -168,7 +197,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     // inspect statistics and create results.
     if (!compiled) {
         const double inner = terms.kind == WorkKind::normalization ? kOpsInsideNorms : 0.0;
-        costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views);
+        costs.launch_s += over.dispatch_s * (inner + kViewShare * terms.views + terms.python);
     }
     // torch's inductor (decide_parallel_depth) runs a loop on all threads or on one.
     if (compiled && is_loop(terms.kind)) {
@@ -203,17 +232,23 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::softmax)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::scattered)]) ||
                  !is_zero(terms.slow_loops[static_cast<std::size_t>(SlowLoop::window)]);
+    // BLAS packs a matrix whatever it is: a weight that was dequantized before the product, too.
+    if (terms.kind == WorkKind::gemm && is_zero(terms.weight_bytes) && is_one(terms.batch) &&
+        terms.operand_bits >= kPackedBits) {
+        costs.matrix_packing_s = cpu.packing_s / hardware_.cores;
+    }
     if (terms.kind == WorkKind::gemm && !is_zero(terms.weight_bytes)) {
         costs.weights = true;
         const int weight_bits = terms.weight_bits > 0 ? terms.weight_bits : terms.operand_bits;
         const double elements_per_byte = 8.0 / std::max(1, weight_bits);
         costs.shares_per_byte = elements_per_byte / kGrainElements;
-        const bool arranged = weight_bits == kHalfBits && !is_frozen(terms);
-        const double gemv_s = arranged ? cpu.half_gemv_s : cpu.gemv_s;
-        costs.gemv_s_per_byte = gemv_s * elements_per_byte / hardware_.cores;
-        costs.weight_passes = 1.0 / (arranged ? cpu.half_weight_stream : cpu.weight_stream);
+        const WeightRates rates = weight_rates(weight_bits, is_frozen(terms), cpu);
+        costs.gemv_s_per_byte = rates.gemv_s * elements_per_byte / hardware_.cores;
+        costs.weight_passes = 1.0 / rates.stream;
         if (weight_bits >= kPackedBits) {
             costs.packing_s_per_byte = cpu.packing_s * elements_per_byte / hardware_.cores;
+        } else if (weight_bits == kByteBits && !is_frozen(terms)) {
+            costs.packing_s_per_byte = cpu.byte_packing_s * elements_per_byte / hardware_.cores;
         }
     }
     costs.copies_activations = !compiled;

@@ -22,6 +22,11 @@ constexpr double kMostPadding = 16;
 // torch 2.13: fp32 2.6, 2.3, 5.2 and 7.2 ms with 1, 2, 4 and 8 rows.
 constexpr double kFewRows = 3;
 
+// Attention of fewer queries is a product of a vector with the keys: their elements are the limit, not FLOPs.
+// Measured with torch 2.13 on an EPYC (Zen 4), 48 heads of 64 with 512 keys: fp32 0.33, 0.58 and 0.84 ms for
+// 1, 2 and 4 queries, bf16 2.66, 0.78 and 0.85.
+constexpr double kSeveralRows = 2;
+
 // Threads that share a cache open a parallel loop one by one; groups of them open it side by side. Decode on
 // 64 cores takes 0.2 ms per layer beyond its bytes (Graviton3, EPYC 9554: the published rows of two models).
 constexpr double kGroupThreads = 8;
@@ -47,11 +52,14 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
     const Quantity contraction = block[terms.contraction_flops];
     const Quantity pointwise = block[terms.pointwise_flops];
     const Quantity written = block[terms.written_bytes];
+    const Quantity cached = block[terms.cached_bytes];
+    const Quantity kept = block[terms.kept_bytes];
     const Quantity copied = block[terms.copied_bytes];
     const Quantity strided = block[terms.strided_bytes];
     const Quantity batch = block[terms.batch];
     const Quantity m = block[terms.m];
     const Quantity n = block[terms.n];
+    const Quantity k = block[terms.k];
     const Quantity images = block[terms.images];
     const Vec zero = splat(0.0);
     const Vec one = splat(1.0);
@@ -65,6 +73,12 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
         times.compute = zero;
         const Vec weights = bytes.weights.at(i);
         const Vec touched = weights + bytes.others.at(i);
+        // Keys and values of the step before, and memory in which results of the graph live on, are in no
+        // cache unless it holds the whole forward. A working set that exceeds the last cache is cold already.
+        const Vec own = cached.at(i) + kept.at(i);
+        const Vec held = only(touched < splat(memory.last_capacity), own);
+        times.dram = times.dram + only(splat(memory.weight_capacity) < load(block.footprint + i), held) *
+                                      splat(memory.dram_s_per_byte);
         const Vec beyond = splat(costs.weight_passes - 1.0);
         times.dram = times.dram + bytes.cold_weights(i) * beyond * splat(memory.dram_s_per_byte);
         Vec threads;
@@ -89,6 +103,10 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             }
             const Vec waves = ceil_div(panels, threads) * threads / panels;
             times.compute = contraction.at(i) * padding * waves * splat(costs.engine_s_per_flop);
+            if (costs.row_s_per_flop > 0) {
+                const Vec streamed = contraction.at(i) * waves * splat(costs.row_s_per_flop);
+                times.compute = select(rows < splat(kSeveralRows), streamed, times.compute);
+            }
         } else {
             // The larger of operands and result, because a reduction is split by its operands.
             const Vec moved = max(written.at(i), bytes.others.at(i) - written.at(i)) * per_element;
@@ -139,6 +157,10 @@ INFERCOST_INLINE void run_cpu(const BoundKernel& kernel, const MemoryCosts& memo
             times.compute = times.compute + packing;
             times.busy = select(many, times.compute + moving, max(times.compute, moving));
         } else {
+            if (costs.matrix_packing_s > 0) {
+                const Vec matrix = n.at(i) * k.at(i) * splat(costs.matrix_packing_s);
+                times.compute = times.compute + only(splat(kFewRows) < m.at(i), matrix * idle);
+            }
             times.busy = times.compute + max(times.dram, times.cache);
         }
         const Vec opened = min(threads, splat(kOtherThreads) * threads + first_threads);

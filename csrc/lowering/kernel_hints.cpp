@@ -9,7 +9,7 @@ SlowLoops& SlowLoops::operator+=(const SlowLoops& other) {
 
 // Hash the hints that most often differ between kernels of equal Work.
 std::size_t KernelHints::hash() const {
-    return access.strided_bytes.hash() * 31 + copied_bytes.hash();
+    return (access.strided_bytes.hash() * 31 + copied_bytes.hash()) * 31 + kept_bytes.hash();
 }
 
 }  // namespace infercost

@@ -53,7 +53,8 @@ struct KernelHints {
     WinogradTiles winograd_tiles = {};
     RowHints rows = {};
     SlowLoops slow_loops = {};
-    Expr copied_bytes = 0;           // convolution on a CPU: operands copied into the library's layout
+    Expr copied_bytes = 0;  // convolution on a CPU: operands copied into the library's layout
+    Expr kept_bytes = 0;    // results of the graph: they live on, so that no later one takes their place
     bool may_round_to_tf32 = false;  // the library may use TF32 for float32 (library_precision.hpp)
     // Nanoseconds that the device waits for an engine's host: scheduling, inputs and results of a step.
     Expr host_ns = 0;

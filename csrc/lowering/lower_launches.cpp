@@ -76,6 +76,25 @@ void add_copies(const Call& call, NodeIndex node, std::vector<Launch>& launches)
     }
 }
 
+// Results of the graph that launches write, not as views and not into storage that exists.
+void find_kept(const Analyzer& analyzer, std::vector<Launch>& launches) {
+    const Pass& pass = analyzer.pass();
+    std::vector<bool> is_kept(pass.graph.tensors().size());
+    for (const TensorIndex t : pass.graph.outputs()) {
+        is_kept[static_cast<std::size_t>(pass.storage.root(t))] = true;
+    }
+    for (Launch& launch : launches) {
+        for (const NodeIndex node : launch.nodes) {
+            const Call call = analyzer.call(node);
+            const Node& made = pass.graph.nodes()[static_cast<std::size_t>(node)];
+            for (const std::int64_t t : pass.graph.node_outputs(made)) {
+                if (t == kNoTensor || !is_kept[static_cast<std::size_t>(t)]) continue;
+                launch.hints.kept_bytes += call.bytes(static_cast<TensorIndex>(t));
+            }
+        }
+    }
+}
+
 }  // namespace
 
 std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
@@ -94,8 +113,12 @@ std::vector<Launch> lower_launches(Analyzer& analyzer, Execution execution) {
             launches.push_back({.nodes = {i}, .work = work, .hints = std::move(hints), .opaque = opaque});
         });
     }
-    if (!is_fused(execution)) return launches;
+    if (!is_fused(execution)) {
+        find_kept(analyzer, launches);
+        return launches;
+    }
     std::vector<Launch> fused = fuse(analyzer.pass(), std::move(launches));
+    find_kept(analyzer, fused);
     if (!is_replayed(execution)) return fused;
     launches = input_copies(analyzer, fused);
     std::move(fused.begin(), fused.end(), std::back_inserter(launches));

@@ -31,8 +31,9 @@ class NarrowPass {
 
   private:
     bool is_fused_kernel(NodeIndex node) const {
-        return is_one_of(flow_.op(node), kFused) || flow_.kind(node) == WorkKind::pooling ||
-               flow_.kind(node) == WorkKind::attention;
+        const WorkKind kind = flow_.kind(node);
+        return is_one_of(flow_.op(node), kFused) || kind == WorkKind::pooling ||
+               kind == WorkKind::attention || kind == WorkKind::pointwise;
     }
     bool writes_narrow(NodeIndex node) const {
         return flow_.is_live(node) && (is_fused_kernel(node) || is_one_of(flow_.op(node), kNorms));
@@ -61,7 +62,8 @@ class NarrowPass {
         for (const std::int64_t output : flow_.graph().node_outputs(flow_.call(node).node())) {
             const auto t = static_cast<TensorIndex>(output);
             const Tensor& result = flow_.tensor(t);
-            const bool own = flow_.first_maker(t) == node && flow_.first_writer(t) == kNoNode;
+            const NodeIndex writer = flow_.first_writer(t);  // in place, such as an activation
+            const bool own = flow_.first_maker(t) == node && (writer == kNoNode || is_fused_kernel(writer));
             if (!own || result.role != Role::activation || !is_floating(result.dtype) ||
                 bits_of(result.dtype) <= bits_of(narrow_) || flow_.is_output(t) || !is_read_narrow(node, t)) {
                 continue;

@@ -107,6 +107,28 @@ void scatter_adding(const Call& call, Work& work) {
     work.pointwise_flops = call.numel(source != kNoTensor ? source : call.output());
 }
 
+// One row per index. A table in a narrow format is widened as it is read, with what is stored beside it in
+// arguments such as `weight_scale`: one multiplication per result.
+void embedding(const Call& call, Work& work) {
+    kGather(call, work);
+    const bool narrow = call.has("group_size");
+    if (narrow) work.pointwise_flops = call.numel(call.output());
+}
+void embedding_bytes(const Call& call, Work& work) {
+    const TensorIndex weight = call.first_operand();
+    const TensorIndex indices = call.tensor("indices");
+    if (!call.has("group_size") || indices == kNoTensor) {
+        gathered(call, work);
+        return;
+    }
+    const Expr rows = call.dim(weight, 0);
+    call.for_each_input([&](TensorIndex t) {
+        call.read(work, t, t == indices ? call.numel(t) : ratio(call.numel(t), rows) * call.numel(indices));
+    });
+    call.write(work, call.output());
+}
+constexpr TrafficShape rows_of_table{embedding_bytes, never};
+
 // mode 0: sum, 1: mean, 2: max. Each selected row is added or compared; a mean divides each result.
 void embedding_bag(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
@@ -148,7 +170,7 @@ constexpr std::string_view kPlaces =
 constexpr std::string_view kCombined = "1 per value; reads values, indices and the places, writes the places";
 
 constexpr OpRule kRows[] = {
-    {"aten.embedding",                           kGather,        gathers,       kRowsRead                                       },
+    {"aten.embedding",                           embedding,      rows_of_table, kRowsRead                                       },
     {"aten.index",                               kGather,        gathers,       kRowsRead                                       },
     {"aten._unsafe_index",                       kGather,        gathers,       kRowsRead                                       },
     {"aten.index_select",                        kGather,        gathers,       kRowsRead                                       },

@@ -78,6 +78,8 @@ constexpr OpRule kRows[] = {
     {"aten._reshape_alias", no_work, view_of_first, kView},
     {"aten.as_strided", no_work, view_of_first, kView},
     {"aten.alias", no_work, view_of_first, kView},
+    {"pyinfercost.python_call", no_work, view_of_first,
+     "a view; Python code that takes the host as long as calls of `operators`"},
     {"aten.detach", no_work, view_of_first, kView},
     {"aten.lift_fresh", no_work, view_of_first, kView},
     {"aten.lift_fresh_copy", kCopy, copies, kMoves},

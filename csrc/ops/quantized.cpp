@@ -60,6 +60,15 @@ int bits_in_memory(const Call& call, TensorIndex t) {
     return bits_of(call.stored_dtype(t)) / values_in_element(call, t);
 }
 
+// Bits of a weight that is widened: of its elements, unless the call says that more of them are beside.
+int widened_bits(const Call& call, TensorIndex weight) {
+    const Expr stated = call.integer("weight_bits", 0);
+    if (stated.is_constant() && stated.constant() > 0 && stated.constant() <= 64) {
+        return static_cast<int>(stated.constant());
+    }
+    return bits_in_memory(call, weight);
+}
+
 void scaled_mm(const Call& call, Work& work) {
     const TensorIndex a = call.require_tensor("self");
     product(call, work, call.engine_dtype(a), call.dim(a, 1) * values_in_element(call, a));
@@ -188,7 +197,7 @@ void linear_weight_only(const Call& call, Work& work) {
     const TensorIndex weight = call.require_tensor("weight");
     const Expr k = call.dim(input, -1);
     product(call, work, call.engine_dtype(input), k);
-    work.dims.weight_bits = bits_in_memory(call, weight);
+    work.dims.weight_bits = widened_bits(call, weight);
     const Expr results = call.numel(call.output());
     const Expr scaled = call.has("group_size") ? work.dims.n * k : results;
     work.pointwise_flops = scaled + (call.has("bias") ? results : Expr(0));
@@ -197,7 +206,7 @@ void linear_weight_only(const Call& call, Work& work) {
 void grouped_weight_only(const Call& call, Work& work) {
     grouped_product(call, work);
     const TensorIndex weight = call.require_tensor("weight");
-    work.dims.weight_bits = bits_in_memory(call, weight);
+    work.dims.weight_bits = widened_bits(call, weight);
     const Expr results = call.numel(call.output());
     work.pointwise_flops += call.has("group_size") ? groups_used(call) * work.dims.n * work.dims.k : results;
 }

@@ -54,6 +54,7 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .filter_elements = static_cast<double>(work.dims.filter_elements),
         .launches = launches,
         .views = static_cast<double>(kernel.views) / launches,
+        .python = static_cast<double>(kernel.python) / launches,
         .opened = static_cast<double>(kernel.opened) / launches,
         .apart = static_cast<double>(kernel.apart) / launches,
         .contraction_flops = tape.add(work.contraction_flops),
@@ -61,6 +62,8 @@ KernelTerms terms_of(const Kernel& kernel, Tape& tape) {
         .weight_bytes = tape.add(weights),
         .other_bytes = tape.add(work.bytes_read() - weights + work.bytes_written()),
         .written_bytes = tape.add(work.bytes_written()),
+        .cached_bytes = tape.add(work.read[static_cast<std::size_t>(Traffic::kv_cache)]),
+        .kept_bytes = tape.add(hints.kept_bytes),
         .batch = tape.add(work.dims.batch),
         .m = tape.add(row_count(work, hints)),
         .n = tape.add(row_length(work, hints)),
@@ -207,6 +210,12 @@ Plan make_plan(const LoweredGraph& lowered, const Sizes& sizes, Execution execut
         if (execution == Execution::eager) {
             const NodeIndex node = launch.nodes.front();
             kernel.views += std::max(0, node - last_node - 1);
+            for (NodeIndex before = last_node + 1; before < node; ++before) {
+                const Call call = analyzer.call(before);
+                if (call.op().name == "pyinfercost.python_call") {
+                    kernel.python += call.integer("operators", 0).constant();
+                }
+            }
             last_node = node;
         }
         kernel.opened += execution == Execution::eager || !after_loop || is_call(launch);

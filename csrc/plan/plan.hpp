@@ -22,6 +22,7 @@ struct Kernel {
     StepPart part = StepPart::tokens;  // in a step of a serving engine
     std::vector<std::vector<NodeIndex>>
         launches;             // nodes of each launch: one in eager execution, several if fused
+    std::int64_t python = 0;  // Python code before its launches, in calls of ops (eager execution)
     std::int64_t views = 0;   // view nodes before its launches (eager execution)
     std::int64_t opened = 0;  // launches that do not continue the preceding loops
     std::int64_t apart = 0;   // sum over its launches: launches since the last one of the same op

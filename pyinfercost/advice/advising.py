@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .._checks import ANY_AMOUNT, number, shown
+from .._checks import ANY_AMOUNT, Range, number, shown
 from ..deployment import Deployment, UnpricedError, deployment_of, offers
 from ..errors import InputError, InputTypeError
 from ..results.advice import (
@@ -37,6 +37,7 @@ NOTABLE = 0.01
 """Least share of the objective that a tactic or a plan must save to be advised."""
 
 _MONEY = "cost_usd"
+_SHARE = Range(0, 1, "share of what it costs now")
 
 
 class AdviceError(InputError):
@@ -65,6 +66,7 @@ def advise(
     startup: StartupLike | None = None,
     limits: Mapping[str, float] | None = None,
     objective: str | None = None,
+    saving: float | None = None,
     risk: str = "rounding",
     evaluate: Callable[[Any], Any] | None = None,
     maximize: bool = True,
@@ -94,6 +96,8 @@ def advise(
         objective: The figure to minimize: `"cost_usd"` (USD of an item; the default where a price is known),
             `"latency_s"`, `"energy_per_item_j"` or `"carbon_g"`. Costs, energy and carbon are those of a machine that
             runs without pause.
+        saving: Share of the objective whose saving is enough, such as 0.5: plans then save at least that with as little
+            effort as possible. By default they save as much as possible.
         risk: How far results may change in a plan: `"none"`, `"rounding"`, `"small"` or `"retrain"`. Tactics of a
             greater risk are listed, too.
         evaluate: A module -> its accuracy, for a `model` that is one: options that can be applied to it here are
@@ -140,8 +144,10 @@ def advise(
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
     if workload is not None or traffic is not None:
-        if evaluate is not None or all or sizes is not None:
-            raise AdviceError("evaluate, all and sizes are of a forward; leave them out with a workload or traffic")
+        if evaluate is not None or all or sizes is not None or saving is not None:
+            raise AdviceError(
+                "evaluate, all, saving and sizes are of a forward; leave them out with a workload or traffic"
+            )
         return _under_load(
             model, deployment, workload, traffic, slo, limits, objective, risk, among, progress, named_sizes
         )
@@ -154,8 +160,8 @@ def advise(
     notes: list[str] = []
     deployment, goal = _priced(deployment, objective, notes)
     with call_sizes(advise, sizes, named_sizes) as named:
-        graphs, given = _graphs(model, inputs, named)
-    baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s")
+        graphs, given, source = _graphs(model, inputs, named)
+    baseline = Setup(deployment, sizes=given, continuous=goal != "latency_s", source=source)
     accuracy = None if evaluate is None else _measured(model, evaluate, maximize=maximize)
     evaluator = ForwardEvaluator(graphs)
     outcome, estimate = evaluator.exact(baseline)
@@ -177,6 +183,8 @@ def advise(
         terms=terms,
         evaluator=evaluator,
         accuracy=accuracy,
+        has_module=graphs.has_module,
+        enough=None if saving is None else number(saving, "saving", _SHARE, AdviceError),
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
     return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
@@ -296,8 +304,8 @@ def _rented(terms: str) -> tuple[str, ...]:
     return tuple(sorted({each.device for each in offers() if terms in each.usd_per_h and each.host}))
 
 
-def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int]]:
-    """Return the graphs of a model, and the sizes of the baseline."""
+def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tuple[ModelGraphs, dict[str, int], str]:
+    """Return the graphs of a model, the sizes of the baseline, and an expression of the graph of a module."""
     if isinstance(model, (str, PathLike)):
         from ..sources.inputs import parse_inputs
 
@@ -307,20 +315,29 @@ def _graphs(model: Any, inputs: Any, sizes: Mapping[str, SupportsIndex]) -> tupl
         opened = graphs.opened(Variant())
         known = {name: int(value) for name, value in opened.sizes.items()}
         fixed = {name: int(value) for name, value in opened.fixed.items() if name in sizes}
-        return graphs, {**fixed, **known}
+        return graphs, {**fixed, **known}, ""
     from ..sources.capture import capture, is_program
 
-    graph, name = model, ""
-    if not isinstance(model, _core.Graph):
+    graph, name, recapture, source = model, "", None, "graph"
+    if is_program(model):
+        graph, name, source = capture(model, inputs), type(model).__name__, "ic.capture(model)"
+    elif not isinstance(model, _core.Graph):
         name = type(model).__name__
-        graph = capture(model, inputs) if is_program(model) else _opened(model, inputs)
+        graph, dynamic = _opened(model, inputs)
+        source = f"ic.capture(model, inputs, dynamic={dynamic!r})" if dynamic else "ic.capture(model, inputs)"
+
+        def recapture() -> _core.Graph:
+            from ..sources.memory_formats import in_channels_last
+
+            return capture(*in_channels_last(model, inputs), dynamic=dynamic)
+
     given = bind_sizes(graph, sizes)
     given = {name: size for name, size in graph.size_values(given).items() if not graph.depends_on_data(name)}
-    return ModelGraphs(graph, given, name), given
+    return ModelGraphs(graph, given, name, recapture), given, source
 
 
-def _opened(model: Any, inputs: Any) -> _core.Graph:
-    """Return the graph of a module with its batch open, or at one batch if it cannot be opened."""
+def _opened(model: Any, inputs: Any) -> tuple[_core.Graph, dict[int | str, dict[int, str]]]:
+    """Return the graph of a module with its batch open, or at one batch if it cannot be opened; and what is open."""
     from ..sources.capture import capture
     from ..sources.inputs import parse_inputs
 
@@ -329,10 +346,11 @@ def _opened(model: Any, inputs: Any) -> _core.Graph:
         *(place for place, value in enumerate(args) if getattr(value, "ndim", 0)),
         *(name for name, value in kwargs.items() if getattr(value, "ndim", 0)),
     ]
+    dynamic: dict[int | str, dict[int, str]] = {key: {0: "batch"} for key in keys}
     try:
-        return capture(model, inputs, dynamic={key: {0: "batch"} for key in keys})
+        return capture(model, inputs, dynamic=dynamic), dynamic
     except (ValueError, RuntimeError, TypeError):
-        return capture(model, inputs)
+        return capture(model, inputs), {}
 
 
 def _measured(model: Any, evaluate: Callable[[Any], Any], *, maximize: bool) -> MeasuredAccuracy:

@@ -54,6 +54,7 @@ def answer(
         sentence=sentence_of(case, best, here, most),
         objective=case.objective,
         risk=case.risk,
+        enough=case.enough,
         limits=dict(case.limits),
         baseline=advised(case, case.baseline, case.outcome),
         within_limits=case.is_within_limits(case.outcome),

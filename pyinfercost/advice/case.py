@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ..results.units import quantity
 
@@ -113,6 +113,9 @@ class Case:
         terms: Terms at which they are rented.
         evaluator: Predicts outcomes.
         accuracy: Measures the accuracy of options; None without an evaluation of the caller.
+        has_module: Whether the model can be captured again, in another memory format.
+        enough: Share of the objective whose saving is enough: plans that save it take as little effort as possible;
+            None to save as much as possible.
     """
 
     model: str
@@ -128,6 +131,11 @@ class Case:
     terms: str
     evaluator: Evaluator
     accuracy: Measures | None = None
+    has_module: bool = False
+    enough: float | None = None
+
+    unit: ClassVar[str] = "forward"
+    """What a latency is of."""
 
     @property
     def machine(self) -> Hardware:

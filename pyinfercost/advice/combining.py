@@ -315,6 +315,8 @@ def _best(case: Case, found: Sequence[_Evaluated]) -> Combination | None:
         if _runs(case, least, *divmod(int(place), least.objective.shape[1])):
             break
     most = least.least * (1 + TOLERANCE)
+    if case.enough is not None:
+        most = max(most, (1 - case.enough) * case.outcome.value(case.objective))
     points = [
         (each.effort(row, column), float(each.latency_s[row, column]), number, row, column)
         for number, each in enumerate(found)

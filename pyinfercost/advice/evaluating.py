@@ -75,11 +75,15 @@ class ForwardEvaluator:
     def outcomes(self, setups: Sequence[Setup]) -> list[Outcome]:
         """Return the outcome of each setup; setups of one variant are points of one sweep."""
         groups: dict[tuple[Any, ...], list[int]] = {}
+        found: list[Outcome] = [Outcome(error="not evaluated")] * len(setups)
         for place, setup in enumerate(setups):
-            batch = batch_name(self.graphs.open(setup.variant))
+            try:
+                batch = batch_name(self.graphs.open(setup.variant))
+            except Error as error:  # a format that does not fit the lengths of a weight
+                found[place] = Outcome(error=str(error))
+                continue
             others = tuple(sorted((name, size) for name, size in setup.sizes.items() if name != batch))
             groups.setdefault((setup.variant, others), []).append(place)
-        found: list[Outcome] = [Outcome(error="not evaluated")] * len(setups)
         for places in groups.values():
             for place, outcome in zip(places, self._of_variant([setups[place] for place in places]), strict=True):
                 found[place] = outcome

@@ -5,12 +5,14 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
+from .._core import GraphRewriter
+from ..errors import InputError
 from ..formats.products import find_products
 from ..hardware.dtypes import short_dtype
 from ..predict.plans import boundary_of, graph_cache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .._core import Graph
     from ..formats.products import Product
@@ -51,6 +53,21 @@ def _weight_dtype(graph: Graph) -> str:
     return short_dtype(max(elements, key=lambda name: elements[name])) if elements else ""
 
 
+def why_not_at(graph: Graph, sizes: Mapping[str, int]) -> str:
+    """Return why a graph does not hold at some values of its sizes; empty if it does.
+
+    A forward may depend on a size: that of a unet of diffusers copies tensors from a batch of 64 on.
+    """
+    if not graph.guards:
+        return ""
+    known = {name: size for name, size in sizes.items() if name in graph.sizes}
+    try:
+        GraphRewriter(graph).bind(graph.size_values(known))
+    except InputError as error:
+        return str(error).partition(";")[0]
+    return ""
+
+
 def generates(graph: Graph) -> bool:
     """Return whether the graph is a phase of a language model with a KV cache."""
     return boundary_of(graph, "native").kv_cache_bytes is not None
@@ -71,6 +88,16 @@ def reads_images(graph: Graph) -> bool:
 def has_convolutions(graph: Graph) -> bool:
     """Return whether products with weights are convolutions in part."""
     return any(product.spatial_dims for product in products(graph))
+
+
+def is_channels_last(graph: Graph) -> bool:
+    """Return whether all weights of convolutions with several channels and positions have their channels innermost."""
+    weights = [
+        tensor
+        for tensor in graph.tensors
+        if tensor.role == "parameter" and len(tensor.shape) >= _IMAGE and tensor.shape[1] != 1 and tensor.shape[-1] != 1
+    ]
+    return bool(weights) and all(tensor.strides[1] == 1 for tensor in weights)
 
 
 def has_attention(graph: Graph) -> bool:

@@ -22,8 +22,8 @@ from ..serving.serve import Phases, phases_of
 from ..sweeps.sweep import sweep
 from ..transform.variants import varied
 from .case import Outcome
-from .served import NotServed, evidence_of
-from .traffic_setups import SCHEDULER
+from .served import NotServed, evidence_of, known_figures
+from .traffic_setups import BILL, SCHEDULER
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -43,18 +43,10 @@ BATCHING = ("max_batch_size", "max_queue_delay_s")
 DEFAULT_BATCH = 8
 """Most items of a batch that no term states."""
 
-BILL = (
-    "committed",
-    "commitment",
-    "fixed",
-    "egress",
-    "response_bytes",
-    "serverless",
-    "memory_gb",
-    "interruptions",
-    "start_hour",
-)
-"""Terms that are fields of `fleets.Terms`."""
+MOST_REQUESTS = {True: 4_000_000, False: 10_000_000}
+"""Whether replicas form steps -> requests of a simulation, which then takes a second or two."""
+
+_MANY = 0.25  # of the most requests, from which on fewer fleets are simulated
 
 
 @dataclass
@@ -85,6 +77,11 @@ class FleetEvaluator:
     _emulated: dict[Any, str] = field(default_factory=dict, repr=False)
     _seconds: dict[Any, tuple[float, ...]] = field(default_factory=dict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a simulation takes so long that a search should try fewer fleets."""
+        return self.traffic.requests > _MANY * MOST_REQUESTS[not isinstance(self.model, _core.Graph)]
 
     # ---- outcomes ----
 
@@ -292,4 +289,4 @@ def figures_of(result: FleetResult) -> dict[str, Any]:
     for name in ("wait", "ttft", "tpot", "e2e"):
         for each in ("p50", "p99"):
             found.setdefault(f"{name}_{each}_s", getattr(result[f"{name}_s"], each))
-    return found
+    return known_figures(found)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..results.advice import AccuracyNote
-from . import NotApplicableError
+from ..tradeoffs import NotApplicableError
 
 if TYPE_CHECKING:
-    from .candidates import Candidate
+    from ..tradeoffs.candidates import Candidate
     from .tactic import Option
 
 
@@ -36,7 +36,7 @@ class MeasuredAccuracy:
         self.original = self._value(self._copy())
 
     def _copy(self) -> Any:
-        from .modules import copy_of
+        from ..tradeoffs.modules import copy_of
 
         return copy_of(self._model)
 
@@ -70,7 +70,7 @@ class MeasuredAccuracy:
 
 def _candidate(option: Option) -> Candidate | None:
     """Return the candidate of `tradeoff` that applies an option; None if there is none."""
-    from . import candidates
+    from ..tradeoffs import candidates
 
     known: dict[tuple[str, Any], Callable[[], Candidate]] = {
         ("precision", "fp16"): lambda: candidates.cast("fp16"),

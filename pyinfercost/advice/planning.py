@@ -62,6 +62,7 @@ def planned(case: Case, combination: Combination) -> Planned:
                 effort=choice.effort,
                 accuracy=accuracy_note(choice, case),
                 apply=choice.option.apply,
+                note=choice.option.note,
             )
         )
         saved = share

@@ -11,6 +11,7 @@ from ..results.advice import RISKS, AdviceRow, Unhelpful
 from .accuracy import accuracy_note
 from .combining import TOLERANCE, Choice
 from .reasons import reason
+from .retraining import training_note
 from .tactic import Refusal, Tried
 from .wording import advised, first_clause, reasons_in_words
 
@@ -138,6 +139,7 @@ def _row(case: Case, choice: Choice, tried: Tried) -> AdviceRow:
         in_plan=option.in_plan and RISKS.index(choice.risk) <= RISKS.index(case.risk),
         apply=option.apply,
         note=option.note,
+        training=training_note(choice, tried, case),
     )
 
 

@@ -33,6 +33,8 @@ def sentence_of(case: Case, best: Planned | None, here: Planned | None, most: fl
         if not case.is_within_limits(case.outcome):
             return f"{start}; nothing that was tried satisfies that"
         return f"{start}, and nothing that was tried saves more than {100 * max(most, 0.0):.1f} %"
+    if case.enough is not None and most < case.enough:
+        start += f", and nothing that was tried saves {100 * case.enough:.0f} %"
     sentence = f"{start}; {_plan_words(case, first)}"
     if best is None or best is first:
         return sentence
@@ -79,17 +81,19 @@ def amount_of(case: Case, outcome: Outcome, *, brief: bool = False) -> str:
         brief: Leave out what the unit refers to, which was said before.
     """
     value = outcome.value(case.objective)
-    word = items_word(case.graph)
+    served = case.unit == "request"
+    word = "requests" if served else items_word(case.graph)
     if case.objective == "latency_s":
-        return short(value, "s") + ("" if brief else " for a forward")
+        return short(value, "s") + ("" if brief else f" for a {case.unit}")
     if case.objective == "energy_per_item_j":
-        return short(value, "J") + ("" if brief else " an item")
+        return short(value, "J") + ("" if brief else " a request" if served else " an item")
     if case.objective == "carbon_g":
         return short(value * _MILLION, "g") + ("" if brief else f" of CO2 per million {word}")
     if case.objective == "usd_per_month":
         return f"{short_number(value)} USD a month"
     tokens = outcome.figures.get("usd_per_million_tokens")
     of_million = value * _MILLION if case.objective == "cost_usd" else value
+    word = word if tokens is None else "tokens"
     return f"{short_number(of_million if tokens is None else tokens)} USD" + ("" if brief else f" per million {word}")
 
 
@@ -97,4 +101,6 @@ def _broken(case: Case) -> str:
     if not case.outcome.fits:
         return "does not fit its memory"
     broken = [name for name, most in case.limits.items() if case.outcome.value(name) > most]
+    if not broken:
+        return f"misses its limits ({case.over_limits(case.baseline, case.outcome)})"
     return f"breaks the limit on {' and '.join(broken)}"

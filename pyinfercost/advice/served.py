@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, isnan
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,6 +67,7 @@ class ServedEvaluator:
         facts: What one reading of the workload said.
         spare: Replicas of the baseline over those that it needs, at least 1.
         most_usd_per_h: Price beyond which more replicas are not tried.
+        refused: Requests that are too long for the baseline; no setup may refuse more.
         evaluated: Setups that were evaluated.
         simulations: Simulations of all of them.
     """
@@ -77,6 +78,7 @@ class ServedEvaluator:
     facts: Facts = field(init=False)
     spare: float = 1.0
     most_usd_per_h: float = inf
+    refused: int = 0
     evaluated: int = 0
     simulations: int = 0
     _variants: dict[Variant, Phases] = field(default_factory=dict, repr=False)
@@ -202,10 +204,7 @@ class ServedEvaluator:
             raise NotServed(replica)
         costs = stretched(replica.costs, high=end == "high") if end else replica.costs
         replica = replace(replica, costs=costs, capacity_per_s=self._capacity(costs, replica.scheduler), end=end)
-        rate, capacity = self.facts.rate_per_s, replica.capacity_per_s
-        first = 1
-        if isfinite(rate) and isfinite(capacity) and capacity > 0:
-            first = max(1, ceil(_SURE * rate / capacity))
+        first = self._least(replica)
         usd_per_h = costs.usd_per_h or 0.0
         most = _MOST_REPLICAS if not usd_per_h else int(min(_MOST_REPLICAS, self.most_usd_per_h / usd_per_h))
         if first > max(1, most):
@@ -225,6 +224,28 @@ class ServedEvaluator:
             low, count = (middle, count) if self._why_not(setup, replica, middle) else (low, middle)
         return count
 
+    def _least(self, replica: _Replica) -> int:
+        """Return the replicas below which the queue surely grows."""
+        rate, capacity = self.facts.rate_per_s, replica.capacity_per_s
+        known = isfinite(rate) and isfinite(capacity) and capacity > 0
+        return max(1, ceil(_SURE * rate / capacity)) if known else 1
+
+    def refused_by(self, setup: Setup) -> tuple[int, str]:
+        """Return how many requests a setup refuses because they are too long, and why.
+
+        Raises:
+            NotServed: The setup cannot run, or it refuses all requests.
+        """
+        replica = self._replica(setup)
+        if isinstance(replica, str):
+            raise NotServed(replica)
+        result = self._simulated(setup, replica, self._least(replica))
+        found = _refused(result)
+        count, why = sum(found.values()), "; ".join(f"{many:,} {each}" for each, many in found.items())
+        if count and not result.finished:
+            raise NotServed(why)
+        return count, why
+
     def _why_not(self, setup: Setup, replica: _Replica, count: int) -> str:
         """Return what some replicas miss; empty if they hold the objective and the queue does not grow.
 
@@ -232,10 +253,12 @@ class ServedEvaluator:
             NotServed: A replica refuses requests, so that more of them do not help.
         """
         result = self._simulated(setup, replica, count)
-        if refused := [f"{many:,} {why}" for why, many in result.unfinished.items() if why.startswith(_REFUSED)]:
-            raise NotServed("; ".join(refused))
+        refused = _refused(result)
+        if sum(refused.values()) > self.refused:
+            raise NotServed("; ".join(f"{many:,} {why}" for why, many in refused.items()))
         rate, capacity = self.facts.rate_per_s, result.capacity_per_s
-        reasons = [*result.slo_missed, *(f"{many:,} {why}" for why, many in result.unfinished.items())]
+        left = {why: many for why, many in result.unfinished.items() if why not in refused}
+        reasons = [*result.slo_missed, *(f"{many:,} {why}" for why, many in left.items())]
         if capacity is not None and isfinite(rate) and rate > capacity:
             reasons.append(f"{rate:.4g} requests/s are above the capacity of {capacity:.4g}")
         return "; ".join(reasons)
@@ -326,6 +349,11 @@ def replicas_of(setup: Setup) -> int:
     return layout.data * int(setup.terms.get(REPLICAS) or 1)
 
 
+def _refused(result: ServingResult) -> dict[str, int]:
+    """Return how many requests a server refuses because they are too long, by reason."""
+    return {why: many for why, many in result.unfinished.items() if why.startswith(_REFUSED)}
+
+
 def evidence_of(on: Deployment) -> str:
     """Return what the bands of products of a machine rest on, which take most of the time of a step."""
     evidence = on.machine.evidence
@@ -358,4 +386,9 @@ def figures_of(result: ServingResult, facts: Facts) -> dict[str, Any]:
     for name in ("ttft", "tpot", "e2e"):
         for each in ("p50", "p99"):
             found[f"{name}_{each}_s"] = getattr(result[f"{name}_s"], each)
-    return found
+    return known_figures(found)
+
+
+def known_figures(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return figures with None for those that are no numbers: percentiles of nothing, JSON has none for them."""
+    return {name: None if isinstance(each, float) and isnan(each) else each for name, each in figures.items()}

@@ -14,6 +14,7 @@ from .._lazy import cached_property
 from ..deployment import Deployment, startup_text, transfer_text
 from ..deployment.deployment import OPTIONS
 from ..errors import InputError
+from ..sources.memory_formats import marked
 from ..sources.registry import is_graph
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Variant:
         prune: Structure of pruned weights, in the notation of `--prune`.
         kv_cache: Format of keys and values, in the notation of `--kv-cache`.
         width: Share of the channels that each group of channels keeps.
+        layers: Share of the layers that each stack of equal layers keeps.
+        exit_at: Early exit at which the forward ends; 0 for the last one.
+        memory_format: Memory format of images, `channels_last`; empty for that of the given model.
     """
 
     model: str = ""
@@ -43,7 +47,24 @@ class Variant:
     prune: str = ""
     kv_cache: str = ""
     width: float = 1.0
+    layers: float = 1.0
+    exit_at: int = 0
+    memory_format: str = ""
 
+    @property
+    def captured(self) -> Variant:
+        """The variant without what transforms of a graph do: what is captured for it."""
+        return Variant(model=self.model, memory_format=self.memory_format)
+
+    @property
+    def transforms(self) -> dict[str, Any]:
+        """What transforms of a graph do for it, as arguments of `transform.variants.varied`."""
+        given = Variant()
+        return {name: value for name in TRANSFORMS if (value := getattr(self, name)) != getattr(given, name)}
+
+
+TRANSFORMS = ("quantize", "prune", "kv_cache", "width", "layers", "exit_at")
+"""Fields of a variant that transforms of a graph bring about."""
 
 VARIANT = tuple(Variant.__dataclass_fields__)
 """Fields of a variant."""
@@ -59,6 +80,8 @@ class Setup:
         sizes: Values of named sizes, such as the batch.
         terms: Settings of the server or the fleet under traffic, in the notation of the command line.
         continuous: Whether the machine runs without pause unless `on` decides that, see `Deployment.for_throughput`.
+        source: Expression of Python for the graph of a model without a spec; that of a module has `model` and
+            `inputs`.
     """
 
     on: Deployment
@@ -66,6 +89,7 @@ class Setup:
     sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     terms: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     continuous: bool = True
+    source: str = "graph"
 
     @cached_property
     def placed(self) -> Deployment:
@@ -122,11 +146,8 @@ class Setup:
             words += ["--sustained"] if name == "sustained" else [f"--{name}", str(value)]
         for name, value in self.sizes.items():
             words += ["--batch", str(value)] if name == "batch" else ["--set", f"{name}={value}"]
-        given = Variant()
-        for name in VARIANT[1:]:
-            value = getattr(self.variant, name)
-            if value != getattr(given, name):
-                words += [f"--{name.replace('_', '-')}", f"{value:g}" if name == "width" else value]
+        for name, value in self.variant.transforms.items():
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
         return words
 
     def command(self, model: str) -> str:
@@ -138,13 +159,13 @@ class Setup:
         spec = self.variant.model or model
         if not spec or not is_plain(self.on):
             return ""
-        return shlex.join(["pyinfercost", "profile", spec, *self.arguments()])
+        return shlex.join(["pyinfercost", "profile", marked(spec, self.variant.memory_format), *self.arguments()])
 
     def code(self, model: str) -> str:
         """Return lines of Python that predict the figures of the setup; empty where only a command can.
 
         Args:
-            model: Spec or path of the given model; empty for one that is in the variable `graph`.
+            model: Spec or path of the given model; empty for one that `source` captures.
         """
         spec = self.variant.model or model
         fields = [f"{name}={value!r}" for name, value in deployment_settings(self.placed).items()]
@@ -152,17 +173,23 @@ class Setup:
         other = {name: value for name, value in self.sizes.items() if not name.isidentifier()}
         sizes += f", sizes={other!r}" if other else ""
         lines = ["import pyinfercost as ic", f"on = ic.Deployment({', '.join(fields)})"]
-        given = Variant()
-        changes = {n: v for n in VARIANT[1:] if (v := getattr(self.variant, n)) != getattr(given, n)}
-        if not changes:
-            target = repr(spec) if spec else "graph"
-            return "\n".join([*lines, f"profile = ic.profile({target}, on=on{sizes})"])
+        changes = self.variant.transforms
         if spec and not is_graph(spec):
-            return ""  # a spec is captured at fixed sizes, of which its graph does not know the batch
-        source = f"ic.capture({spec!r})" if spec else "graph"
-        words = ", ".join(f"{name}={value!r}" for name, value in changes.items())
-        lines.insert(1, "from pyinfercost.transform.variants import varied")
-        return "\n".join([*lines, f"profile = ic.profile(varied({source}, {words}), on=on{sizes})"])
+            if changes:
+                return ""  # a spec is captured at fixed sizes, of which its graph does not know the batch
+            target = repr(marked(spec, self.variant.memory_format))
+            return "\n".join([*lines, f"profile = ic.profile({target}, on=on{sizes})"])
+        source = f"ic.capture({spec!r})" if spec else self.source
+        if self.variant.memory_format:
+            lines.insert(1, "from pyinfercost.sources.memory_formats import in_channels_last")
+            source = source.replace("(model, inputs", "(*in_channels_last(model, inputs)", 1)
+        if changes:
+            words = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+            lines.insert(1, "from pyinfercost.transform.variants import varied")
+            source = f"varied({source}, {words})"
+        elif spec:
+            source = repr(spec)
+        return "\n".join([*lines, f"profile = ic.profile({source}, on=on{sizes})"])
 
 
 def deployment_settings(on: Deployment) -> dict[str, Any]:

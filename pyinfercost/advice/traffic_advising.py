@@ -13,18 +13,20 @@ from ..errors import InputError
 from ..fleets.asking import Asked
 from ..fleets.autoscaler_texts import parse_autoscaler
 from ..fleets.replicas import ENGINES, batched_graph
+from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases, phases_of
 from .answering import answer
-from .fleeted import AUTOSCALER, BATCHING, BILL, FleetEvaluator
+from .fleeted import AUTOSCALER, BATCHING, MOST_REQUESTS, FleetEvaluator
 from .questions import fleet_question, served_question
 from .served import ServedEvaluator, with_replicas
 from .setups import Variant
 from .tactics.under_traffic import BATCHED_FLEETS, FLEETS, SERVED
 from .traffic_case import TrafficCase
+from .traffic_reasons import missed
 from .traffic_search import best_under_traffic
-from .traffic_setups import TrafficSetup
+from .traffic_setups import BILL, TrafficSetup
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -37,10 +39,8 @@ if TYPE_CHECKING:
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
     from ..serving.workload import Workload
+    from .case import Outcome
     from .tactic import Tactic
-
-MOST_REQUESTS = 500_000
-"""Requests of a simulation of a fleet; traffic with more is thinned."""
 
 TRAFFIC_FIGURES = (
     "usd_per_month",
@@ -53,7 +53,7 @@ TRAFFIC_FIGURES = (
 """Figures of servers and fleets that limits may name, beside those of a forward."""
 
 _DEARER = 2.0  # times the price of the baseline, beyond which more replicas are not tried
-_HOUR_S = 3600.0
+_HOUR_S, _DAY_S = 3600.0, 86_400.0
 
 Progress = Callable[[int, int], None]
 
@@ -140,6 +140,11 @@ def advise_server(
     """
     for name in settings:
         Scheduler.check_name(name)
+    if on.engine not in ENGINES:
+        raise TrafficAdviceError(
+            f"engine is {on.engine!r}, and a workload is served by {', '.join(ENGINES)}; pass engine=, or traffic= for "
+            "a model without tokens"
+        )
     phases = phases_of(model)
     objective = parse_slo(slo)
     text = ",".join(map(str, objective))
@@ -148,6 +153,12 @@ def advise_server(
     terms = {**settings, **({"routing": routing} if routing != "least_loaded" else {})}
     baseline = TrafficSetup(on, terms=terms, continuous=False, question=question, sizer=evaluator)
     notes = list(wanted.notes)
+    try:
+        evaluator.refused, why = evaluator.refused_by(baseline)
+    except InputError as error:
+        raise TrafficAdviceError(f"the server cannot run as it is given: {error}") from error
+    if evaluator.refused:
+        notes.append(f"{why}: they are in no figure, and no other setup may refuse more")
     try:
         fewest = evaluator.fewest(baseline)
     except InputError as error:
@@ -163,9 +174,8 @@ def advise_server(
             f"{question.requests} need {need} of this server" if replicas is None else
             f"{question.requests} need {need}, and there {'are' if count != 1 else 'is'} {count:,}"
         )  # fmt: skip
-    if not objective:
-        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
     outcome, _ = evaluator.exact(baseline)
+    notes = [*_limit_notes(text, outcome, "; ".join(evaluator.result(baseline).slo_missed)), *notes]
     evaluator.most_usd_per_h = _DEARER * (outcome.figures.get("usd_per_h") or float("inf")) / evaluator.spare
     # Requests that come at a rate cost what the replicas cost; clients that wait for answers send more to a faster one.
     money = "usd_per_month" if isfinite(evaluator.facts.rate_per_s) else "usd_per_million_tokens"
@@ -240,6 +250,11 @@ def advise_fleet(
     Raises:
         InputError: The model cannot be served as it is given.
     """
+    if on.engine not in ENGINES and (prompt is not None or output is not None):
+        raise TrafficAdviceError(
+            f"engine is {on.engine!r}, which reads no prompts; pass engine={ENGINES[0]!r} for a language model, or "
+            "leave prompt and output out"
+        )
     known = {name: value for name, value in terms.items() if value is not None}
     scheduler = {name: value for name, value in known.items() if name not in (*BATCHING, *BILL)}
     given: dict[str, Any] = {
@@ -251,19 +266,32 @@ def advise_fleet(
     served = phases_of(model) if on.engine in ENGINES and not isinstance(model, _core.Graph) else model
     asked = Asked.of(served, traffic, [on], scale=scale, **given)
     notes = list(wanted.notes)
-    factor = _thinning(asked.traffic)
-    if factor < 1:
-        asked = Asked.of(served, traffic, [on], scale=scale * factor, **given)
+    begin_s, until_s, factor = start_s, end_s, 1.0
+    most = MOST_REQUESTS[on.engine in ENGINES]
+    if days := _busiest_days(asked.traffic, most):
+        whole = asked.traffic.last_s / _DAY_S
+        begin_s, until_s = start_s + days[0] * _DAY_S, start_s + days[1] * _DAY_S
+        asked = Asked.of(served, traffic, [on], scale=scale, **{**given, "start_s": begin_s, "end_s": until_s})
+        many = days[1] - days[0]
         notes.append(
-            f"simulated with {factor:.3g} of the requests, which have more than {MOST_REQUESTS:,}: all of them cost "
-            f"about {1 / factor:.3g} times as much"
+            f"of {whole:.3g} days with more than {most:,} requests, the busiest "
+            f"{'day was' if many == 1 else f'{many} days were'} simulated: other days cost less"
+        )
+    if asked.traffic.requests > most:
+        factor = 1.0 / ceil(asked.traffic.requests / most)
+        limits = {**given, "start_s": begin_s, "end_s": until_s}
+        asked = Asked.of(served, traffic, [on], scale=scale * factor, **limits)
+        notes.append(
+            f"simulated with {factor:.3g} of the requests, which are more than {most:,}: all of them cost "
+            f"about {1 / factor:.3g} times as much, with replicas that are better used"
         )
     span_s = asked.traffic.last_s
-    generated = isinstance(traffic, str) and duration_s is None and end_s is None
+    kind = traffic.partition(":")[0].strip() if isinstance(traffic, str) else ""
+    generated = kind in KINDS and duration_s is None and end_s is None
     fields: dict[str, Any] = {
         "traffic": traffic if isinstance(traffic, str) else None if _is_object(traffic) else str(traffic),
         "prompt": prompt, "output": output, "duration_s": duration_s or (86_400.0 if generated else None),
-        "scale": None if scale * factor == 1 else scale * factor, "start_s": start_s or None, "end_s": end_s,
+        "scale": None if scale * factor == 1 else scale * factor, "start_s": begin_s or None, "end_s": until_s,
         "cold_start_s": cold_start_s, "detail": None if detail == "fast" else detail, "timeout_s": timeout_s,
         "seed": seed or None,
     }  # fmt: skip
@@ -287,8 +315,6 @@ def advise_fleet(
         f"{asked.traffic.requests:,} requests in {span_s / _HOUR_S:.3g} h were simulated for each fleet, and a month "
         "repeats them"
     )
-    if not text:
-        notes.append("no limits of latencies were given: plans may make requests slower; pass slo=")
     graph = served.decode if isinstance(served, Phases) else batched_graph(served, 8)
     money = outcome.figures["usd_per_month"] is not None
     case = TrafficCase(
@@ -311,6 +337,7 @@ def advise_fleet(
         acceptance=acceptance,
     )
     _check_known(case)
+    notes = [*_limit_notes(text, outcome, missed(baseline, case)), *notes]
     return _answered(case, _chosen(FLEETS if on.engine in ENGINES else BATCHED_FLEETS, wanted.among), notes, wanted)
 
 
@@ -318,10 +345,27 @@ def _answered(case: TrafficCase, tactics: tuple[Tactic, ...], notes: list[str], 
     return answer(case, tactics, notes, lambda asked, several: best_under_traffic(asked, several, wanted.progress))
 
 
+_NEEDS = {
+    "cost_usd": "pass price=, such as price=2.49",
+    "usd_per_month": "pass price=, such as price=2.49",
+    "usd_per_million_tokens": "pass price=, such as price=2.49, and requests with tokens",
+    "energy_per_item_j": "the file of the machine has no power",
+    "carbon_g": "pass region=, such as region='deu', and traffic= rather than workload=",
+}
+
+
 def _check_known(case: TrafficCase) -> None:
     if case.outcome.figures.get(case.objective) is None:
-        need = "pass price=, such as price=2.49" if "usd" in case.objective else "another objective is latency_s"
-        raise TrafficAdviceError(f"{case.objective} of the baseline is not known; {need}")
+        need = _NEEDS.get(case.objective, "another objective is latency_s")
+        raise TrafficAdviceError(f"{case.objective} of what there is now is not known; {need}")
+
+
+def _limit_notes(text: str, outcome: Outcome, missed: str) -> list[str]:
+    """Return the limits of latencies, and whether they hold now."""
+    if not text:
+        return ["no limits of latencies were given: plans may make requests slower; pass slo="]
+    now = f", and do not now: {missed}" if outcome.figures["slo_met"] is False else ""
+    return [f"requests have to hold {text}{now}"]
 
 
 def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[Tactic, ...]:
@@ -329,16 +373,28 @@ def _chosen(tactics: tuple[Tactic, ...], among: Iterable[str] | None) -> tuple[T
     if among is None:
         return tactics
     wanted = set(among)
-    found = tuple(tactic for tactic in tactics if tactic.name in wanted)
-    if not found:
-        names = ", ".join(tactic.name for tactic in tactics)
-        raise TrafficAdviceError(f"among is {shown(sorted(wanted))}; expected some of {names}")
-    return found
+    known = [tactic.name for tactic in tactics]
+    if unknown := sorted(wanted.difference(known)):
+        raise TrafficAdviceError(
+            f"among has {', '.join(map(shown, unknown))}; expected ids of machines, and tactics of {', '.join(known)}"
+        )
+    return tuple(tactic for tactic in tactics if tactic.name in wanted)
 
 
-def _thinning(traffic: Traffic) -> float:
-    """Return the share of the requests to simulate: 1, a half, a third ... so that there are not too many."""
-    return 1.0 / max(1, ceil(traffic.requests / MOST_REQUESTS))
+def _busiest_days(traffic: Traffic, most: int) -> tuple[int, int] | None:
+    """Return the first of the busiest days and the one after the last: as many as have at most `most` requests.
+
+    A single day may have more. None if all requests are few enough, or of one day.
+    """
+    if traffic.requests <= most or traffic.last_s <= _DAY_S:
+        return None
+    counts = traffic.counts(_DAY_S)
+    for many in range(len(counts) - 1, 0, -1):
+        sums = [int(counts[first : first + many].sum()) for first in range(len(counts) - many + 1)]
+        if max(sums) <= most or many == 1:
+            first = sums.index(max(sums))
+            return first, first + many
+    return None
 
 
 def _is_object(traffic: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from ..errors import InputError
 from .case import Case, Outcome
@@ -42,6 +42,8 @@ class TrafficCase(Case):
     commitment: str = ""
     acceptance: float | None = None
 
+    unit: ClassVar[str] = "request"
+
     @property
     def of_fleet(self) -> bool:
         """Whether replicas come and go; else a server has a fixed number."""
@@ -50,7 +52,8 @@ class TrafficCase(Case):
     def is_within_limits(self, outcome: Outcome) -> bool:
         """Return whether an outcome satisfies all limits, those of latencies among them, and answers all requests."""
         figures = outcome.figures
-        served = figures.get("slo_met") is not False and not figures.get("unfinished")
+        refused = self.evaluator.refused if isinstance(self.evaluator, ServedEvaluator) else 0
+        served = figures.get("slo_met") is not False and (figures.get("unfinished") or 0) <= refused
         return served and super().is_within_limits(outcome)
 
     def over_limits(self, setup: Setup, outcome: Outcome) -> str:

@@ -40,7 +40,8 @@ def missed(setup: Setup, case: Case) -> str:
             words = [
                 f"{each.name} is {fleet.slo_values[each.name]:.4g} s, and the limit {each.limit_s:g} s" for each in over
             ]
-            return "; ".join(words) or f"{percent(fleet.late_share)} % of the requests are late"
+            late = f"{percent(fleet.late_share)} % of the requests are late" if fleet.slo_met is False else ""
+            return "; ".join(words) or late
     except InputError as error:
         return str(error)
     return ""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Error
 from ..predict.workers import on_workers
 from .combining import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
+from .fleeted import FleetEvaluator
 from .planning import planned
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from .setups import Setup
     from .tactic import Tactic
 
-_ROUNDS = 4
-_STARTS = 3  # machines, beside the given one
+_ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
+_ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
+_AS_GOOD = 0.03  # of the objective, within which small ones are as good
 _BETTER = 1e-3  # share of the objective from which on a change is one
 _FULLER = 0.01  # share of the cost at full use from which on it is one
 
@@ -40,7 +42,9 @@ class _Search:
     case: Case
     tactics: Sequence[Tactic]
     progress: Progress | None
+    rounds: int = _ROUNDS
     known: dict[Any, tuple[Setup, Outcome] | None] = field(default_factory=dict)
+    tried: dict[Any, Choices] = field(default_factory=dict)
     done: int = 0
 
     def evaluate(self, several: Sequence[Choices]) -> list[_Key]:
@@ -50,12 +54,13 @@ class _Search:
         runnable = [(key, setup) for key, setup in zip(left, made, strict=True) if setup is not None]
         outcomes = self.case.evaluator.outcomes([setup for _, setup in runnable])
         self.known.update(dict.fromkeys(left))
+        self.tried.update(left)
         for (key, setup), outcome in zip(runnable, outcomes, strict=True):
             if self.case.cannot_run(setup, outcome) is None:
                 self.known[key] = (setup, outcome)
         self.done += len(left)
-        if self.progress is not None:
-            self.progress(self.done, max(self.done, 1))
+        if self.progress is not None and left:
+            self.progress(self.done, self.done + 1)  # how many will be tried is not known
         return [self._key(each) for each in several]
 
     def _made(self, choices: Choices) -> Setup | None:
@@ -79,7 +84,7 @@ class _Search:
         """Return the best combination that changes of one tactic after the other reach."""
         best = start
         (value,) = self.evaluate([best])
-        for _ in range(_ROUNDS):
+        for _ in range(self.rounds):
             before = value
             for tactic in tactics:
                 others = tuple(each for each in best if each.tactic is not tactic and not _excludes(tactic, each))
@@ -94,14 +99,50 @@ class _Search:
                 break
         return value, best
 
-    def without_idle(self, choices: Choices) -> Choices:
-        """Return a combination without options that save next to nothing beside the others, laborious ones first."""
+    def without_idle(self, choices: Choices, most: float) -> Choices:
+        """Return a combination without options that save next to nothing beside the others, laborious ones first.
+
+        Args:
+            choices: The combination.
+            most: The objective without them.
+        """
+        (own,) = self.evaluate([choices])
         for choice in sorted(choices, key=lambda each: -effort_of((each,))):
             left = tuple(each for each in choices if each is not choice)
-            (own, other) = self.evaluate([choices, left])
-            if other[0] == own[0] and other[1] <= own[1] * (1 + TOLERANCE):
+            (other,) = self.evaluate([left])
+            if other[0] == own[0] and other[1] <= most:
                 choices = left
         return choices
+
+    def as_good(self, value: float) -> float:
+        """Return up to where an objective is as good as a value: a little more, of small values a little of what was.
+
+        What a step saves of a plan that costs next to nothing is not worth its effort.
+        """
+        little = TOLERANCE * self.case.outcome.value(self.case.objective)
+        return value + max(TOLERANCE * value, min(_AS_GOOD * value, little))
+
+    def easiest(self, choices: Choices, most: float, *, buys: bool) -> Choices:
+        """Return the combination of least effort, then of least latency, of all that were tried and are as good.
+
+        Args:
+            choices: A combination.
+            most: The objective of one that is as good.
+            buys: Whether it may rent something else.
+        """
+        (own,) = self.evaluate([choices])
+        least = (own[3], self._latency_s(choices))
+        for several in list(self.tried.values()):
+            key = self._key(several)
+            near = key[0] == own[0] and key[1] <= most
+            stays = buys or not any(choice.tactic.buys for choice in several)
+            if near and stays and (key[3], self._latency_s(several)) < least:
+                least, choices = (key[3], self._latency_s(several)), several
+        return choices
+
+    def _latency_s(self, choices: Choices) -> float:
+        found = self.known[_names(choices)]
+        return inf if found is None else found[1].value("latency_s")
 
     def combination(self, choices: Choices) -> Combination | None:
         """Return a combination whose steps can all run in some order; None if it cannot run."""
@@ -131,7 +172,8 @@ def best_under_traffic(
     Returns:
         The combinations, of which one without choices is the baseline; None if no setup satisfies the limits.
     """
-    search = _Search(case, tactics, progress)
+    slow = isinstance(case.evaluator, FleetEvaluator) and case.evaluator.is_slow
+    search = _Search(case, tactics, progress, rounds=_ROUNDS_OF_MANY if slow else _ROUNDS)
     singles: list[tuple[_Key, Choices]] = []
     order: dict[str, _Key] = {}
     for tactic in tactics:
@@ -143,9 +185,13 @@ def best_under_traffic(
     staying = [each for each in ordered if not each.buys]
     here = search.climb((), staying)
     bought = sorted((each for each in singles if each[1][0].tactic.buys), key=lambda each: each[0])
-    starts = [here[1], *(choices for _, choices in bought[:_STARTS])]
+    starts = [here[1], *(choices for _, choices in bought[: _STARTS_OF_MANY if slow else _STARTS])]
     best = min([here, *(search.climb(start, ordered) for start in starts)], key=lambda each: each[0])
-    found = [None if key[0] else search.combination(search.without_idle(choices)) for key, choices in (best, here)]
+    found: list[Combination | None] = []
+    for key, choices in (best, here):
+        most = search.as_good(key[1])
+        plain = search.easiest(search.without_idle(choices, most), most, buys=len(found) == 0)
+        found.append(None if key[0] else search.combination(plain))
     return found[0], found[1]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..deployment.prices import TERMS as PRICE_TERMS
 from .questions import Question, option_words
 from .setups import TERMS, Setup, Variant, deployment_settings, is_plain
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 REPLICAS = "replicas"
 """Term with the number of replicas of a server."""
 
+PURCHASE = "purchase"
+"""Key of a change that sets the terms of the price, of whatever machine it has then: `{"purchase": "spot"}`."""
+
 SCHEDULER = (
     "max_num_seqs",
     "max_num_batched_tokens",
@@ -24,6 +28,20 @@ SCHEDULER = (
     "enable_prefix_caching",
 )
 """Terms that are settings of the scheduler of an engine."""
+
+
+BILL = (
+    "committed",
+    "commitment",
+    "fixed",
+    "egress",
+    "response_bytes",
+    "serverless",
+    "memory_gb",
+    "interruptions",
+    "start_hour",
+)
+"""Terms that are fields of `fleets.Terms`."""
 
 
 class Sizer(Protocol):
@@ -36,6 +54,12 @@ class Sizer(Protocol):
             InputError: It cannot serve the requests; the message says why.
         """
         ...
+
+
+def terms_of(price: str) -> str:
+    """Return the terms of a price that is given as text: those of its name, or on demand."""
+    base, _, named = price.partition(":")
+    return base if base in PRICE_TERMS else named or "on-demand"
 
 
 @dataclass(frozen=True)
@@ -54,8 +78,15 @@ class TrafficSetup(Setup):
         """Return the setup with a change, and with the replicas that it then needs.
 
         Spare replicas of the baseline stay, unless the change is of their number.
+
+        Args:
+            change: As in `Setup.changed`, and `PURCHASE` for the terms of the price that the setup then has.
         """
-        made = super().changed(change)
+        made = super().changed({name: value for name, value in change.items() if name != PURCHASE})
+        if PURCHASE in change and isinstance(made.on.price, str):
+            base = made.on.price.partition(":")[0]
+            wanted = change[PURCHASE]
+            made = replace(made, on=made.on.replace(price=wanted if base in PRICE_TERMS else f"{base}:{wanted}"))
         if self.sizer is None or not change:
             return made
         sized = self.sizer.sized(made, spare=f"{TERMS}{REPLICAS}" not in change)
@@ -94,6 +125,11 @@ class TrafficSetup(Setup):
         if not spec or asked is None or changed:
             return ""
         fields = ", ".join(f"{name}={value!r}" for name, value in deployment_settings(self.on).items())
-        terms = "".join(f", {name}={value!r}" for name, value in self.terms.items() if value is not None)
+        known = {name: value for name, value in self.terms.items() if value is not None}
+        bill = ", ".join(f"{name}={value!r}" for name, value in known.items() if name in BILL)
+        terms = "".join(f", {name}={value!r}" for name, value in known.items() if name not in BILL)
         lines = ["import pyinfercost as ic", f"on = ic.Deployment({fields})", *asked.lines]
+        if bill:
+            lines.insert(1, "from pyinfercost.fleets import Terms")
+            terms += f", terms=Terms({bill})"
         return "\n".join([*lines, f"result = ic.{asked.command}({spec!r}, on=on, {asked.arguments}{terms})"])

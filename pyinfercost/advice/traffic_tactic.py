@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .case import Case
     from .setups import Setup
 
-_SIMULATED = 3  # options of a tactic, of those that differ in the speed or the price of a replica
+_SIMULATED, _SIMULATED_OF_MANY = 3, 2  # options of a tactic that differ in the speed or the price of a replica
 _REASONS = 3  # of options that cannot run, beside the reason of the best one
 _BOUND = "not simulated"  # begins the reason of an option that a bound leaves out
 _MONEY = ("cost_usd", "usd_per_month", "usd_per_million_tokens")
@@ -53,7 +53,8 @@ class TrafficTactic(Tactic):
 
 def _screened(options: Options, setup: Setup, evaluator: FleetEvaluator) -> Options:
     """Return the options that are cheapest at full use, and the others with that cost."""
-    if len(options.found) <= _SIMULATED:
+    many = _SIMULATED_OF_MANY if evaluator.is_slow else _SIMULATED
+    if len(options.found) <= many:
         return options
     costs: list[tuple[float, Option]] = []
     refused = list(options.refused)
@@ -69,7 +70,7 @@ def _screened(options: Options, setup: Setup, evaluator: FleetEvaluator) -> Opti
             why = evaluator.replica(setup.changed(option.change))
             refused.append(Refusal(text=option.text, why=str(why)))
     costs.sort(key=lambda each: each[0])
-    for usd, option in costs[_SIMULATED:]:
+    for usd, option in costs[many:]:
         why = f"{_BOUND}: {significant(usd)} USD a month if replicas were full, more than those that were"
         refused.append(Refusal(text=option.text, why=why))
-    return Options([option for _, option in costs[:_SIMULATED]], refused)
+    return Options([option for _, option in costs[:many]], refused)

@@ -17,9 +17,14 @@ import click
 
 from .. import _core
 from .._escapes import visible_lines
+from .configuration import NAME
+from .configured import configure
+from .deployment_options import NEED_HARDWARE
 from .options import EPILOG
+from .output import messages_for_people
 
 COMMANDS = {
+    "init": "init_command",
     "profile": "profile_command",
     "sweep": "sweep_command",
     "collective": "collective_command",
@@ -27,6 +32,8 @@ COMMANDS = {
     "fleet": "fleet_command",
     "advise": "advise_command",
     "diff": "diff_command",
+    "ci": "ci_command",
+    "comment": "ci_command",
     "calibrate": "calibrate_command",
     "measure": "measure_command",
     "monitor": "monitor_command",
@@ -38,6 +45,9 @@ COMMANDS = {
     "completion": "completion_command",
 }
 """Name of a command -> the module of this package with a command of that name, in the order of the help text."""
+
+
+_WITHOUT_CONFIGURATION = ("init", "cache", "completion")
 
 
 class _Loaded(dict[str, click.Command]):
@@ -84,10 +94,23 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(_core.__version__, prog_name="pyinfercost")
 @click.option("--debug", is_flag=True, help="Show the full traceback of an error.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help=f"Configuration to read; default: {NAME} of this folder or of the nearest one above it that has one.",
+)
+@click.option("--no-config", is_flag=True, help="Read no configuration.")
 @click.pass_context
-def main(context: click.Context, debug: bool) -> None:
+def main(context: click.Context, debug: bool, config: str | None, no_config: bool) -> None:
     """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
+    if config is not None and no_config:
+        raise click.UsageError("--config and --no-config exclude each other; give one of them")
+    if no_config or context.invoked_subcommand in _WITHOUT_CONFIGURATION:
+        return
+    with messages_for_people():
+        configure(context, config, needs=NEED_HARDWARE)
 
 
 main.commands = _Loaded()

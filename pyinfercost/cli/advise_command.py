@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,12 +13,13 @@ from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, messages_for_people, progress, write, write_result
+from .output import check_writable, counted, messages_for_people, progress, write, write_result
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PERCENTS = 100
 _DATA_FORMATS = ("json", "csv")
 
 
@@ -36,6 +38,11 @@ _DATA_FORMATS = ("json", "csv")
     "--objective",
     type=click.Choice(OBJECTIVES),
     help="What to minimize; default: cost_usd where a price is known, else latency_s.",
+)
+@click.option(
+    "--saving",
+    metavar="SHARE",
+    help="Saving that is enough, such as 50%: the plan then reaches it with as little effort as possible.",
 )
 @click.option(
     "--risk",
@@ -62,6 +69,7 @@ def advise(
     latency: str | None,
     limits: tuple[str, ...],
     objective: str | None,
+    saving: str | None,
     risk: str,
     among: tuple[str, ...],
     compare: bool,
@@ -85,6 +93,7 @@ def advise(
         if on.hardware is None:
             raise click.UsageError("Missing option '--hardware' / '-H'.")
         wanted = _limits(latency, limits)
+        enough = None if saving is None else _share(saving)
         if html is not None:
             check_writable(html)
         from ..advice.advising import AdviceError
@@ -92,15 +101,21 @@ def advise(
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
-            with progress(model, quiet=form in _DATA_FORMATS):
+            quiet = form in _DATA_FORMATS
+            told = f"setups of {model} were simulated"
+            counting = counted(f"Capturing {model}", told, quiet=quiet)
+            shown: AbstractContextManager[Any] = counting if load else progress(model, quiet=quiet)
+            with shown as moved:
                 found = advised(
                     model,
                     on=on,
                     limits=wanted,
                     objective=objective,
+                    saving=enough,
                     risk=risk,
                     among=names or None,
                     all=compare,
+                    progress=moved if load else None,
                     **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:
@@ -108,6 +123,13 @@ def advise(
         if html is not None:
             write(found.to_html(), html)
         write_result(found, form, output)
+
+
+def _share(text: str) -> float:
+    percents = text.strip().endswith("%")
+    with usage_errors("--saving"):
+        found = number_in(text.strip().removesuffix("%"), "saving", ANY_AMOUNT)
+    return found / _PERCENTS if percents else found
 
 
 def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:

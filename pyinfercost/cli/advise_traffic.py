@@ -78,12 +78,23 @@ def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
     elif asked:
         _refuse(options, _FLEET, "a workload")
         found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}
+        found["words"] = _words(options)
     else:
         named = ("slo", "prompt", "output_tokens", "prefixes", "requests", "acceptance", *_SERVED, *_FLEET, *SCHEDULER)
         _refuse(options, named, "a forward")
         return {}
     found |= {name: options[name] for name in ("slo", "acceptance", *SCHEDULER)}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _words(options: dict[str, Any]) -> tuple[str, ...]:
+    """Return the options of `serve` that make the same workload, as they were given."""
+    words: list[str] = []
+    for name in (*_WORKLOAD, "prompt", "output_tokens", "prefixes", "requests", "seed"):
+        value = options[name]
+        if value is not None and (name, value) != ("seed", 0):
+            words += [f"--{name.removesuffix('_tokens')}", str(value)]
+    return tuple(words)
 
 
 def _refuse(options: dict[str, Any], names: tuple[str, ...], what: str) -> None:

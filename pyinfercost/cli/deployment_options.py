@@ -10,6 +10,7 @@ import click
 
 from .. import _core
 from .._checks import MOST, parse_json, read_text
+from .configured import named_machines
 from .types import HardwareType
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ DEPLOYMENT = (
 )
 """Names of the options."""
 
-_NEED_HARDWARE = {
+NEED_HARDWARE = {
     "devices": "--devices needs --hardware; give a machine, such as --hardware l4",
     "layout": "--layout needs --hardware; give a machine, such as --hardware h100-sxm-80gb",
     "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
@@ -50,6 +51,8 @@ _NEED_HARDWARE = {
     "transfer": "--transfer needs --hardware; give the machine that receives the data, such as --hardware l4",
     "startup": "--startup needs --hardware; give the machine that starts, such as --hardware l4",
 }
+"""Options that need a machine -> message without one."""
+
 PRICE_HELP = (
     "Price of a device-hour: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or spot (the "
     "cheapest known offer), or a .toml file. Adds cost_usd."
@@ -88,6 +91,7 @@ def deployment_options(
             type=HardwareType(several=several),
             help=hardware
             or "A machine of the catalog (l4, 'A100 SXM 80GB'), or a TOML file; without it, times are not predicted.",
+            callback=named_machines,
         ),
         "on": click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
         "precision": click.option(
@@ -197,7 +201,7 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
 
     on = None if options["on"] is None else _single(read_deployments(options["on"]))
     if options["hardware"] is None and (on is None or on.hardware is None):
-        for name, message in _NEED_HARDWARE.items():
+        for name, message in NEED_HARDWARE.items():
             if options.get(name):
                 raise click.UsageError(message)
     fields = {name: options.get(name) for name in DEPLOYMENT[1:]}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from .._checks import exists
 from ..errors import InputError, MissingFileError
+from .configured import compared_model, is_configured, is_given
 from .options import format_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
 from .profiling import POINT, Profiler, point_options
@@ -40,8 +41,8 @@ _PROFILES = (".json", ".html", ".htm")
 @format_option("table", "json", "csv", "md")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
 @point_options
-@click.argument("before")
-@click.argument("after")
+@click.argument("before", callback=compared_model)
+@click.argument("after", callback=compared_model)
 def diff(
     *,
     before: str,
@@ -63,14 +64,17 @@ def diff(
     with messages_for_people():
         from ..predict.compare import Comparable
         from ..predict.compare import compare as compared
+        from ..predict.limits import LIMITED
         from ..results.documents import is_fleets
+        from ..results.fleet_changes import FLEET_FIGURES
 
         if output is not None:
             check_writable(output)
         documents = [_document(side) for side in (before, after)]
         if any(map(is_fleets, documents)):
-            _fleets(documents, (before, after), limits, form, output, depth)
+            _fleets(documents, (before, after), _of_kind(limits, FLEET_FIGURES), form, output, depth)
             return
+        limits = _of_kind(limits, LIMITED)
         _check_limits(limits, of_profiles=True)
         if None not in documents:
             _refuse_options_of_models()
@@ -112,6 +116,13 @@ def _fleets(
     result = compare_fleets(first, second, limits=limits)
     write_result(result, form, output)
     _end(result)
+
+
+def _of_kind(limits: tuple[str, ...], figures: Sequence[str]) -> tuple[str, ...]:
+    """Return limits without those of the configuration whose figures the other kind of result has."""
+    if not is_configured("limits"):
+        return limits
+    return tuple(limit for limit in limits if limit.partition(":")[0] in figures)
 
 
 def _check_limits(limits: tuple[str, ...], *, of_profiles: bool = False, of_fleets: bool = False) -> None:
@@ -156,7 +167,7 @@ def _refuse_options_of_models() -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         name = parameter.name
-        if name in POINT and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if name in POINT and is_given(name):
             raise click.UsageError(
                 f"{parameter.opts[0]} is for a model to profile, but both sides are files with profiles; leave it out, "
                 "or profile again with it"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._checks import write_text
+from .configured import named_model
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
@@ -128,7 +129,7 @@ _SHARED = (
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model", required=False, type=ModelType())
+@click.argument("model", required=False, is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def fleet(
     *,

@@ -11,6 +11,7 @@ import click
 from .. import _cache
 from .._records import dataclass
 from ..report.rows import SORTS, TIMED
+from .configured import named_model
 from .types import ModelType
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
-    "MODEL is a name such as resnet50, torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], "
-    "diffusers:CONFIG.json, a .pt2 file, a graph .json, or package.module:callable. Exit codes: 0 success, 1 failure, "
-    "2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
+    "MODEL is a name (resnet50), torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, "
+    "a folder with a checkpoint, a .gguf or .pt2 file, a graph .json, or package.module:callable; #channels_last may "
+    "follow. Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
 )
 
 
@@ -46,7 +47,7 @@ def model_options(command: _Command) -> _Command:
     """Add the model argument and the output options."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
-        click.argument("model", type=ModelType()),
+        click.argument("model", is_eager=True, callback=named_model, type=ModelType()),
         no_cache_option,
     ):
         command = option(command)
@@ -60,6 +61,18 @@ def whatif_options(command: _Command) -> _Command:
         type=click.FloatRange(min=0, max=1, min_open=True),
         metavar="SHARE",
         help="What if each group of channels kept this share of them, 0 to 1.",
+    )(command)
+    command = click.option(
+        "--layers",
+        type=click.FloatRange(min=0, max=1, min_open=True),
+        metavar="SHARE",
+        help="What if each stack of equal layers kept this share of them, 0 to 1.",
+    )(command)
+    command = click.option(
+        "--exit-at",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="What if the forward ended at early exit N of a model that has some.",
     )(command)
     command = click.option(
         "--prune", metavar="STRUCTURE", help="What if weights of matrix products were pruned: 2:4; or by pattern."
@@ -123,7 +136,7 @@ def trace_option(command: _Command) -> _Command:
     )(command)
 
 
-WHAT_IF = ("quantize", "prune", "kv_cache", "width")
+WHAT_IF = ("quantize", "prune", "kv_cache", "width", "layers", "exit_at")
 """Names of the options of `whatif_options`."""
 
 
@@ -136,12 +149,16 @@ class WhatIf:
         prune: Structure of pruned weights.
         kv_cache: Format of keys and values.
         width: Share of channels that are kept.
+        layers: Share of layers that are kept.
+        exit_at: Early exit at which the forward ends.
     """
 
     quantize: str | None = None
     prune: str | None = None
     kv_cache: str | None = None
     width: float | None = None
+    layers: float | None = None
+    exit_at: int | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> WhatIf:
@@ -152,7 +169,10 @@ class WhatIf:
     def words(self) -> list[str]:
         """The changes in words."""
         width = None if self.width in (None, 1) else f"width {self.width:g}"
-        return [*filter(None, (self.quantize, self.prune, self.kv_cache and f"kv cache {self.kv_cache}", width))]
+        layers = None if self.layers in (None, 1) else f"layers {self.layers:g}"
+        early = f"exit {self.exit_at}" if self.exit_at else None
+        cache = self.kv_cache and f"kv cache {self.kv_cache}"
+        return [*filter(None, (self.quantize, self.prune, cache, width, layers, early))]
 
     def name(self, model: str) -> str:
         """Return the name of a model with these changes."""
@@ -161,18 +181,19 @@ class WhatIf:
     @property
     def formats(self) -> dict[str, Any]:
         """The arguments of `transform.variants.varied`."""
-        texts = {name: getattr(self, name) or "" for name in WHAT_IF[:-1]}
-        return {**texts, "width": self.width or 1.0}
+        return {name: value for name in WHAT_IF if (value := getattr(self, name))}
 
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn errors about changes that are unknown, or apply to nothing in the model, into usage errors."""
         from ..formats.table import FormatError
         from ..transform.channels import ChannelGroupsError
+        from ..transform.exits import ExitsError
+        from ..transform.layers import LayersError
 
         try:
             yield
-        except (FormatError, ChannelGroupsError) as error:
+        except (FormatError, ChannelGroupsError, LayersError, ExitsError) as error:
             raise click.UsageError(f"--quantize: {error}" if "PATTERN" in str(error) else str(error)) from error
 
     def changed(self, captured: Captured) -> Captured:

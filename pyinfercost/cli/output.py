@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import is_folder, write_text
+from .._checks import file_in_folder, write_text
 from .._escapes import visible, visible_lines
-from ..errors import Error, MissingFileError
+from ..errors import Error
 from ..report.render import render
 from ..sources.loaded_model import UnknownModelError
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
+from .configured import configured_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,6 +34,10 @@ LIMIT_BROKEN = 3
 """Exit code if the command succeeded and a given limit is exceeded."""
 
 
+_CHATTY = ("torch.utils._pytree", "torchao", "transformers", "diffusers", "timm")
+"""Libraries that report missing kernels and their own deprecations where a model is built from its config."""
+
+
 @contextmanager
 def messages_for_people() -> Iterator[None]:
     """Turn exceptions into a message and an exit code, and warnings into lines on stderr; --debug disables both."""
@@ -40,7 +45,11 @@ def messages_for_people() -> Iterator[None]:
     with warnings.catch_warnings():
         if not debug:
             warnings.showwarning = _warn
+            for library in _CHATTY:  # their loggers exist before they are imported
+                logging.getLogger(library).setLevel(logging.ERROR)
         try:
+            if (words := configured_words()) is not None:
+                say(words)
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click handles these; a closed pipe is not an error
@@ -105,6 +114,25 @@ def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContex
     from rich.text import Text
 
     return Console(stderr=True).status(Text(visible(f"Capturing {model}")))
+
+
+@contextmanager
+def counted(before: str, counts: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show on a terminal how many are done of an unknown number.
+
+    Args:
+        before: What is done before the first one.
+        counts: What is counted, after its number.
+        quiet: Show nothing.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text(visible(before))) as status:
+        yield lambda done, _: status.update(Text(visible(f"{done:,} {counts}")))
 
 
 def show_pairs(document: Any, form: str) -> None:
@@ -192,6 +220,4 @@ def check_writable(output: str) -> None:
     Raises:
         MissingFileError: The folder does not exist.
     """
-    folder = Path(output).parent
-    if not is_folder(folder):
-        raise MissingFileError(f"cannot write {output}: folder {folder} does not exist")
+    file_in_folder(output)

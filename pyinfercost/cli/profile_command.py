@@ -46,7 +46,7 @@ def profile(
 ) -> None:
     """Count a model; with --hardware, predict its latency and energy, and with --price, its cost."""
     with messages_for_people():
-        profiler = Profiler.from_options(options)
+        profiler = Profiler.from_options(options, model)
         timed = profiler.on.hardware is not None
         if profiler.has_phases(model):
             of_one = {"sort": sort, "top": top, "roofline": roofline, "vary": vary, "trace": trace, "measure": measured}

@@ -114,13 +114,19 @@ class Profiler:
     setup: TrainingSetup | None = None
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Profiler:
+    def from_options(cls, options: Mapping[str, Any], model: str = "") -> Profiler:
         """Return the profiler that `point_options` describe. Unknown names are rejected here, before a long capture.
+
+        A model whose files are those of one engine is run by it, unless an option says otherwise.
 
         Raises:
             click.UsageError: The options exclude each other, or a value is unknown.
         """
+        from ..sources.registry import engine_of
+
         sizes = sizes_of_options(options)
+        if options["engine"] is None and options["on"] is None and options["hardware"] is not None:
+            options = {**options, "engine": engine_of(model)}
         on = deployment_of_options(options)
         return cls(on, sizes, options["training"], WhatIf.from_options(options), setup=_setup_of(options))
 

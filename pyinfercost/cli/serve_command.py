@@ -12,6 +12,7 @@ import click
 from .._checks import write_text
 from ..results.serving_search import GOALS
 from .arguments import whole_number
+from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
@@ -78,7 +79,7 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 )
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model", type=ModelType())
+@click.argument("model", is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def serve(
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .configured import named_model
 from .options import format_option
 from .output import check_writable, messages_for_people, write_result
 
@@ -22,7 +23,7 @@ _EPILOG = (
 )  # fmt: skip
 @format_option("table", "json", "csv")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model")
+@click.argument("model", is_eager=True, callback=named_model)
 def sparsity(
     *,
     model: str,

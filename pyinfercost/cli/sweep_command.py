@@ -11,7 +11,7 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
-from ..sources.registry import is_graph
+from ..sources.registry import engine_of, is_graph
 from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
 from .choice import Choice
@@ -117,6 +117,8 @@ def sweep(
     with messages_for_people():
         sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
+        if options["engine"] is None and options["on"] is None:
+            options["engine"] = engine_of(model)
         on, fields, prices = _deployments(options)
         _check_devices(on, fields, model, sizes)
         choice = _choice(conditions, pareto, maximize, minimize, best, per, knee=knee, batch_tradeoff=batch_tradeoff)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..deployment.prices import GIVEN
+from ..report.layout import GAP, Note, Pairs
 from ..report.layouts import out_parts
 from ..report.render import render
 from ..results.layouts import LayoutChoice
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "csv", "json", "parquet")
 ROWS_OF_A_TABLE = 40
+_FEW_PRICES = 2  # as many stand above a table; more of them follow it
 _MIDDLE, _UPPER_END = "latency_s", "latency_high_s"
+_PRICE = "price"
 _HINT = (
     f"Note: a limit on {_MIDDLE} holds for the estimate, which a measurement exceeds as often as not. About 9 of 10 "
     f"measurements are below {_UPPER_END}: the band is meant to hold 8 of 10, and 1 of 10 is above it."
@@ -131,6 +134,9 @@ def _show_table(
     from ..report.table import laid_out
 
     about = _about(answer, len(matching))
+    prices = _price_lines(answer.prices or {})
+    if len(prices) <= _FEW_PRICES:
+        about, prices = [*about, *((_PRICE, f"{name}: {text}" if name else text) for name, text in prices)], []
     more = "--limit shows more, --format csv all, --where and --pareto filter"
     if answer.choice.is_one_point and len(chosen):
         parts = render(_first(chosen, 1), "layout", about=about, point=True)
@@ -138,6 +144,8 @@ def _show_table(
             parts = [*parts, *_ranking(answer.choice, matching, limit)]
     else:
         parts = render(chosen, "layout", about=about, limit=limit, more=more)
+    if prices:
+        parts = [*parts, GAP, Note("Prices of a device:", ""), Pairs(prices)]
     show(laid_out([*parts, *out_parts((*answer.out, *_too_large(answer)))]), output)
 
 
@@ -173,7 +181,7 @@ def _too_large(answer: Answer) -> list[LayoutChoice]:
 
 
 def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
-    """Return the lines above a table: the grid, the condition, the selection and the prices."""
+    """Return the lines above a table: the grid, the condition and the selection."""
     searched = f"{answer.points:,}"
     if answer.stopped:
         searched = answer.stopped
@@ -184,25 +192,24 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         lines.append(("best" if answer.choice.best else "chosen", words))
     if answer.loaded:
         lines.append(("load", f"continuous on {', '.join(answer.loaded)}"))
-    lines += _price_lines(answer.prices or {})
     if answer.folder:
         lines.append(("kept in", answer.folder))
     return lines
 
 
 def _price_lines(prices: Mapping[str, Price]) -> list[tuple[str, str]]:
-    """Return the lines of prices; prices in USD from the command line share one line."""
+    """Return machines and their price; no machine where one line stands for all."""
     given = {name: price.usd_per_h for name, price in prices.items() if price.text == GIVEN}
     if given and len(given) == len(prices):
         if len(set(given.values())) == 1:
-            return [("price", f"{next(iter(given.values())):g} USD per device-hour")]
-        return [("price", ", ".join(f"{name} {price:g}" for name, price in given.items()) + " USD per device-hour")]
+            return [("", f"{next(iter(given.values())):g} USD per device-hour")]
+        return [("", ", ".join(f"{name} {price:g}" for name, price in given.items()) + " USD per device-hour")]
     lines: list[tuple[str, str]] = []
     by_text: dict[str, list[str]] = {}
     for name, price in prices.items():
         by_text.setdefault(str(price), []).append(name)
     for text, names in by_text.items():
-        lines.append(("price", text if len(by_text) == 1 else f"{', '.join(names)}: {text}"))
+        lines.append(("" if len(by_text) == 1 else ", ".join(names), text))
     return lines
 
 

@@ -15,20 +15,9 @@ _FILES = (".pt2", ".json", ".onnx", ".gguf")
 
 
 class ModelType(click.ParamType):
-    """A spec, a path or a name of a model; names become specs."""
+    """A spec, a path or a name of a model; `configured.py` makes a spec of it."""
 
     name = "model"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if ctx is not None and ctx.resilient_parsing:  # of a completion
-            return value
-        from ..sources.loaded_model import UnknownModelError
-        from ..sources.spec_names import resolved
-
-        try:
-            return resolved(value)
-        except UnknownModelError as error:
-            raise click.UsageError(str(error), ctx) from error
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -88,13 +88,20 @@ class Traffic:
         """Return when the window with the most requests begins, in whole minutes."""
         import numpy as np
 
-        counts = np.zeros(int(self.last_s / _MINUTE_S) + 1)
-        for chunk in self._pieces():
-            found = np.bincount((chunk.arrival_s / _MINUTE_S).astype(np.int64), minlength=counts.size)
-            counts += found[: counts.size]
+        counts = self.counts(_MINUTE_S)
         wide = min(counts.size, max(1, int(window_s / _MINUTE_S)))
         sums = np.convolve(counts, np.ones(wide), mode="valid")
         return float(np.argmax(sums)) * _MINUTE_S
+
+    def counts(self, step_s: float) -> NDArray[np.int64]:
+        """Return the requests that arrive in each step of so many seconds."""
+        import numpy as np
+
+        counts = np.zeros(int(self.last_s / step_s) + 1, dtype=np.int64)
+        for chunk in self._pieces():
+            found = np.bincount((chunk.arrival_s / step_s).astype(np.int64), minlength=counts.size)
+            counts += found[: counts.size]
+        return counts
 
     @cached_property
     def _held(self) -> _core.SimulatedRequests:

@@ -51,20 +51,20 @@ class EngineKernels:
             self._convolution(product, form)
         elif form.activation is None:
             args = {"input": TensorId(product.input), **self._weights.arguments(product, form)}
-            self._rewriter.replace(node, "pyinfercost.linear_weight_only.default", {**args, **_group(form)})
+            self._rewriter.replace(node, "pyinfercost.linear_weight_only.default", {**args, **arguments_of(form)})
         else:
             args = {"input": self._activation(product, form), **self._weights.arguments(product, form)}
-            self._rewriter.replace(node, "pyinfercost.linear_quantized.default", {**args, **_group(form)})
+            self._rewriter.replace(node, "pyinfercost.linear_quantized.default", {**args, **arguments_of(form)})
 
     def _grouped(self, product: Product, form: Format) -> None:
         """Replace a product with a stack of matrices; rows are assigned to matrices as before."""
         args = self._weights.arguments(product, form)
         routing = {name: value for name, value in product.node.args.items() if name in _ROUTING}
         if form.activation is None:
-            given = {"input": TensorId(product.input), **args, **routing, **_group(form)}
+            given = {"input": TensorId(product.input), **args, **routing, **arguments_of(form)}
             self._rewriter.replace(product.node.index, "pyinfercost.grouped_weight_only.default", given)
         else:
-            given = {"input": self._activation(product, form), **args, **routing, **_group(form)}
+            given = {"input": self._activation(product, form), **args, **routing, **arguments_of(form)}
             self._rewriter.replace(product.node.index, "pyinfercost.grouped_quantized.default", given)
 
     def _activation(self, product: Product, form: Format) -> TensorId:
@@ -135,6 +135,7 @@ class EngineKernels:
         }
 
 
-def _group(form: Format) -> dict[str, int]:
-    """Return the argument for the elements of a row that share a scale."""
-    return {} if form.group is None else {"group_size": form.group}
+def arguments_of(form: Format) -> dict[str, int]:
+    """Return the arguments for the elements of a row that share a scale, and for bits beside the elements."""
+    group = {} if form.group is None else {"group_size": form.group}
+    return {**group, "weight_bits": form.bits} if form.bits else group

@@ -103,6 +103,11 @@ class StoredWeights:
                 f"{old.name!r} has rows of {columns[-1]}; {form.name} needs a multiple of {form.values}, the number of "
                 "weights in a byte"
             )
+        if form.block and form.group is not None and columns[-1] % form.group:
+            raise FormatError(
+                f"{old.name!r} has rows of {columns[-1]}; {form.name} needs a multiple of {form.group}, the number of "
+                "weights in a block"
+            )
         narrow = [*stack, rows, *columns[:-1], columns[-1] // form.values]
         made = {
             "weight": self._rewriter.tensor(
@@ -153,6 +158,8 @@ def _defined(
             parts[f"weight_{kind}"] = (kind, dtype, [*stack, *grid])
     if form.outer is not None:
         parts["weight_outer_scale"] = ("outer_scale", "float32", [*stack, -(-prod(grid) // form.outer)])
+    if form.block and form.group is not None:
+        parts["weight_block"] = ("block", "uint8", [*stack, rows, -(-columns // form.group) * form.block])
     if form.index is not None:
         parts["weight_group_index"] = ("group_index", form.index, [*stack, inputs])
     return parts

@@ -28,6 +28,9 @@ class Format:
         zero: Dtype of zero points; None for a symmetric format.
         outer: Number of scales that share a float32 scale of their own; None if scales are not quantized.
         index: Dtype of the group of each input, for groups in another order than the inputs; None for consecutive ones.
+        block: Bytes that each group stores beside the elements: scales, minima, and bits of the weights that elements
+            of this dtype have no room for; 0 without any.
+        bits: Bits of a weight, with those in the block; 0 for the bits of an element.
         semi_structured: Whether two of four weights along a row are zero and not stored; dtypes are unchanged.
         activation: None for unchanged activations, `"dynamic"` if a kernel computes a scale per row before the product,
             `"static"` if scales are known and the kernel only quantizes.
@@ -42,13 +45,15 @@ class Format:
     zero: str | None = None
     outer: int | None = None
     index: str | None = None
+    block: int = 0
+    bits: int = 0
     activation: str | None = None
     semi_structured: bool = False
 
     @property
     def is_cast(self) -> bool:
         """Whether weights and activations are cast to a narrower float, without scales."""
-        return self.scale is None and not self.semi_structured
+        return self.scale is None and not self.block and not self.semi_structured
 
 
 def _table(*formats: Format) -> Mapping[str, Format]:

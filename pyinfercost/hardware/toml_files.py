@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _cache
-from .._checks import read_text
+from .._checks import parse_toml, read_text
 from ..errors import Error
 from .errors import HardwareFileError
 
@@ -34,17 +34,8 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        import tomllib
-    except ImportError:  # before Python 3.11
-        import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
-
-    try:
-        return dict(tomllib.loads(read_text(path, HardwareFileError)))
+        return parse_toml(read_text(path, HardwareFileError), str(path), HardwareFileError)
     except HardwareFileError:
         raise
     except Error as error:  # no file, or one that cannot be read
         raise HardwareFileError(str(error)) from error
-    except RecursionError as error:
-        raise HardwareFileError(f"{path} is not a TOML file: its values are nested too deeply") from error
-    except ValueError as error:  # also a number of more digits than Python converts
-        raise HardwareFileError(f"{path} is not a TOML file: {error}") from error

@@ -121,6 +121,8 @@ def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report)
     totals = _doubling(levels.get("llc", levels["dram"]), levels["dram"])
     timed |= probes.cycles("weights", totals, threads)
     timed |= probes.cycles("weights.half", totals[-1:], threads, torch.bfloat16, probes.LANGUAGE_WIDTH)
+    if probes.multiplies_bytes():
+        timed |= probes.cycles("weights.byte", totals[-1:], threads, torch.int8, probes.LANGUAGE_WIDTH)
     for group in (probes.loops, probes.weights, probes.products):
         timed |= group(threads)
     timed |= probes.copying(threads, cores)

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 _GIGA, _MEBI = 1e9, 2.0**20
 _FLOAT_BYTES = 4
-MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose")
+MEASURED_LOOPS = ("special", "library", "row", "softmax", "window", "transpose", "half")
 """Loops that a calibration measures in eager execution. Scattered rows use the constants of the CPU family."""
 COMPILED_LOOPS = ("special", "row", "softmax", "window")
 """Loops that a compiler generates itself, with speeds that differ from eager execution."""
 _CALLS = ("op", "product", "convolution")
-_PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise", "attention")
+_PRODUCTS = ("pixelwise", "convolution", "grouped", "depthwise")
+_NARROW = ("half", "byte")
+"""Weights of 16 and of 8 bits, which a library arranges in each call."""
 _FIRST_EVICTED, _ALL_EVICTED = 0.4, 1.6  # kFirstEvicted and kAllEvicted of csrc/hardware/cpu_model.hpp
 _DISTINCT = 1.15  # ratio of two rates below which a cache and the memory behind it are not told apart
 # The subtracted terms are measured too, so the remainder could be 0 or less: keep at least this share.
@@ -27,7 +29,7 @@ _LEAST_OF_LOOP, _LEAST_OF_PRODUCT, _LEAST_OF_LAUNCH = 0.1, 0.25, 0.1
 
 def _is_set(name: str) -> bool:
     """Whether a timed call reads a set of 32-bit weights of some size."""
-    return name.startswith("weights.") and not name.startswith("weights.half.")
+    return name.startswith("weights.") and not any(name.startswith(f"weights.{narrow}.") for narrow in _NARROW)
 
 
 class Readings:
@@ -108,10 +110,17 @@ class Readings:
                 return min(nominal_bytes, math.exp(math.log(size) + share * math.log(larger / size)))
         return nominal_bytes
 
-    def _weight_stream(self, half: bool) -> float:
-        """Return the rate at which products read weights from memory, relative to a stream."""
-        names = [name for name in self.timed if (name.startswith("weights.half.") if half else _is_set(name))]
-        return self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+    def _weight_stream(self, narrow: str = "") -> float | None:
+        """Return the rate at which products read weights from memory, relative to a stream; None if not measured."""
+        names = [n for n in self.timed if (n.startswith(f"weights.{narrow}.") if narrow else _is_set(n))]
+        return (
+            None
+            if not names
+            else self.rate(max(names, key=lambda name: self.timed[name].elements)) / self.rate("dram.add")
+        )
+
+    def _stream_of_weights(self) -> float:
+        return self._weight_stream() or 1.0
 
     def region_s(self) -> float:
         """Return the seconds to open and close a parallel region."""
@@ -158,11 +167,16 @@ class Readings:
         if copying_s > 0:  # otherwise no copy by the library is measurable
             elements = self.timed["copying.outermost"].elements
             found["copying_s"] = copying_s * self.cores / elements
-        found["packing_s"] = self._packing_s()
+        found["packing_s"] = self._packing_s(_FLOAT_BYTES, "fp32", "packing")
+        if "packing.byte" in self.timed:
+            found["byte_packing_s"] = self._packing_s(1, "int8", "packing.byte")
         found["gemv_s"] = self._gemv_s("gemv")
-        found["half_gemv_s"] = self._gemv_s("gemv.half")
-        found["weight_stream"] = self._weight_stream(half=False)
-        found["half_weight_stream"] = self._weight_stream(half=True)
+        found["weight_stream"] = self._stream_of_weights()
+        for narrow in _NARROW:
+            rate = self._weight_stream(narrow)
+            if rate is not None and f"gemv.{narrow}" in self.timed:
+                found[f"{narrow}_gemv_s"] = self._gemv_s(f"gemv.{narrow}")
+                found[f"{narrow}_weight_stream"] = rate
         if "compiled.long" in self.seconds:
             from .compiled import SHORT_CHAIN, shared_grain
 
@@ -172,6 +186,9 @@ class Readings:
             found["compiled_grain"] = shared_grain()
         for name in _PRODUCTS:
             found[name] = self._product(name)
+        found |= self._attention()
+        found["key_s"] = self._gemv_s("key")
+        found["half_key_s"] = self._gemv_s("key.half")
         found["product"] = self._linear(found["packing_s"])
         found["convolution_s"] = self.call_parts_s()["convolution"]
         cold = self.cold_parts_s()
@@ -192,13 +209,14 @@ class Readings:
         net_s = taken_s - call_s - self.region_s() - self._moving_s(one.moved_bytes)
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / one.elements
 
-    def _packing_s(self) -> float:
+    def _packing_s(self, width: int, dtype: str, name: str) -> float:
         from .probes import PACKED_ROWS
 
-        elements, taken_s = self.timed["packing"].elements, self.seconds["packing"]
-        arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()["fp32"]
-        net_s = taken_s - arithmetic_s - self.call_s("product", _FLOAT_BYTES * elements) - self.region_s()
-        net_s -= self._moving_s(_FLOAT_BYTES * elements, shared=True) / self._weight_stream(half=False)
+        elements, taken_s = self.timed[name].elements, self.seconds[name]
+        arithmetic_s = 2.0 * PACKED_ROWS * elements / self.flop_per_s()[dtype]
+        net_s = taken_s - arithmetic_s - self.call_s("product", width * elements) - self.region_s()
+        stream = (self._weight_stream("byte") if width == 1 else None) or self._stream_of_weights()
+        net_s -= self._moving_s(width * elements, shared=True) / stream
         return max(net_s, _LEAST_OF_LOOP * taken_s) * self.cores / elements
 
     def _gemv_s(self, name: str) -> float:
@@ -214,15 +232,38 @@ class Readings:
         packing_s = LINEAR_WEIGHTS * packing_element_s / self.cores
         resident = LINEAR_LAYERS * weight_bytes < self.resident_bytes(math.inf)
         read_s = self._moving_s(weight_bytes, shared=True) if resident else weight_bytes / self.rate("dram.add")
-        read_s /= self._weight_stream(half=False)
+        read_s /= self._stream_of_weights()
         net_s = taken_s - self.call_s("product", weight_bytes + one.moved_bytes) - packing_s - read_s
         return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
 
     def _product(self, name: str) -> float:
+        net_s = self._net_s(name, "convolution")
+        return self.timed[name].elements / (net_s * self.flop_per_s()["fp32"])
+
+    def _net_s(self, name: str, call: str) -> float:
+        """Return the seconds of a call without its launch and its bytes."""
         one, taken_s = self.timed[name], self.seconds[name]
-        launch_s = self.call_s("product" if name == "attention" else "convolution", one.moved_bytes)
-        net_s = taken_s - launch_s - self.region_s() - self._moving_s(one.moved_bytes)
-        return one.elements / (max(net_s, _LEAST_OF_PRODUCT * taken_s) * self.flop_per_s()["fp32"])
+        net_s = taken_s - self.call_s(call, one.moved_bytes) - self.region_s() - self._moving_s(one.moved_bytes)
+        return max(net_s, _LEAST_OF_PRODUCT * taken_s)
+
+    def _attention(self) -> dict[str, float]:
+        """Return the constants of attention: a score costs its FLOPs and its exponential.
+
+        Heads of two widths tell both apart.
+        """
+        from .probes import SCORES, SLIM_SCORES
+
+        wide, slim = self.timed["attention"], self.timed["attention.slim"]
+        wide_s = self._net_s("attention", "product") / SCORES
+        slim_s = self._net_s("attention.slim", "product") / SLIM_SCORES
+        half_s = self._net_s("attention.half", "product") / SCORES
+        of_wide, of_slim = wide.elements / SCORES, slim.elements / SLIM_SCORES
+        flop_s = max((wide_s - slim_s) / (of_wide - of_slim), _LEAST_OF_PRODUCT * wide_s / of_wide)
+        score_s = max(slim_s - flop_s * of_slim, 0.0)
+        half_flop_s = max(half_s - score_s, _LEAST_OF_PRODUCT * half_s) / of_wide
+        peaks = self.flop_per_s()
+        found = {"attention": 1 / (flop_s * peaks["fp32"]), "half_attention": 1 / (half_flop_s * peaks["bf16"])}
+        return found | ({"score_s": score_s * self.cores} if score_s > 0 else {})
 
     def notes(self) -> list[str]:
         """Return lines about measured quantities other than the constants."""

@@ -105,6 +105,16 @@ def _after_a_product(call: Callable[[], object]) -> Callable[[], float]:
     return turn
 
 
+def multiplies_bytes() -> bool:
+    """Return whether torch multiplies matrices of 8-bit integers on this machine."""
+    one = torch.ones(8, 8, dtype=torch.int8)
+    try:
+        torch._int_mm(one, one)
+    except (RuntimeError, NotImplementedError, AttributeError):
+        return False
+    return True
+
+
 def peaks(threads: int) -> dict[str, Timed]:
     """Square products by dtype, on all threads (`peak.fp32`) and on one (`peak.fp32.one`), if torch supports them."""
     found: dict[str, Timed] = {}
@@ -191,9 +201,13 @@ def loops(threads: int) -> dict[str, Timed]:
         "window": (lambda: F.max_pool2d(planes, 3, 2, 1), 64.0 * 28 * 28 * 9),
         "transpose": (lambda: columns.permute(0, 2, 3, 1).contiguous(), columns.numel()),
     }
+    half = x.to(torch.bfloat16)
     return {
-        name: Timed(call, threads, elements, _FLOAT_BYTES * elements * (1 if name == "window" else 2))
-        for name, (call, elements) in calls.items()
+        **{
+            name: Timed(call, threads, elements, _FLOAT_BYTES * elements * (1 if name == "window" else 2))
+            for name, (call, elements) in calls.items()
+        },
+        "half": Timed(lambda: torch.add(half, half), threads, x.numel(), 2.0 * 2 * x.numel()),
     }
 
 
@@ -202,16 +216,17 @@ def cycles(
 ) -> dict[str, Timed]:
     """Products of one row with many matrices in turn, as in a network: `NAME.MIB` for each total, in bytes of weights.
 
-    The matrices of the smaller totals are the first of those of the largest. `elements` are bytes of weights.
+    Products of `int8` exist in torch as `_int_mm`. The matrices of the smaller totals are the first of those of the
+    largest. `elements` are bytes of weights.
     """
     each = side**2 * dtype.itemsize
     counts = sorted({max(1, round(total / each)) for total in totals})
     layers = [torch.ones(side, side, dtype=dtype) for _ in range(counts[-1])]  # drawing values takes seconds
-    x = random(1, side, dtype=dtype)
+    x = torch.ones(1, side, dtype=dtype)
 
     def multiply(count: int) -> None:
         for layer in layers[:count]:
-            F.linear(x, layer)
+            _linear(x, layer)
 
     return {
         f"{name}.{each * count // 2**20}": Timed(partial(multiply, count), threads, float(each * count))
@@ -219,12 +234,16 @@ def cycles(
     }
 
 
+def _linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return torch._int_mm(x, weight.t()) if weight.dtype == torch.int8 else F.linear(x, weight)
+
+
 def weights(threads: int) -> dict[str, Timed]:
     """Products whose time depends on their weights (`elements`).
 
     With several rows, threads first pack the weights into the library's layout (`packing`). With a single row they read
-    them in place (`gemv`; `gemv.half` with 16-bit weights): here one thread does, from its own cache, so that the core
-    is the limit and not the memory.
+    them in place (`gemv`; `gemv.half` with 16-bit weights, `gemv.byte` with those of 8 bits if torch has such
+    products): here one thread does, from its own cache, so that the core is the limit and not the memory.
     `linear` has as many rows as an image or a text, and reads other weights between calls; its `elements` are FLOPs.
     """
     rows, wide, narrow = 197, 3072, 768
@@ -233,9 +252,14 @@ def weights(threads: int) -> dict[str, Timed]:
 
     def product(rows: int, width: int, threads: int, dtype: torch.dtype = torch.float32) -> Timed:
         x, w = random(rows, width, dtype=dtype), random(width, width, dtype=dtype)
-        return Timed(lambda: F.linear(x, w), threads, w.numel())
+        return Timed(lambda: _linear(x, w), threads, w.numel())
 
+    narrow_weights = {}
+    if multiplies_bytes():
+        narrow_weights["gemv.byte"] = product(1, 512, 1, torch.int8)
+        narrow_weights["packing.byte"] = product(PACKED_ROWS, 2048, threads, torch.int8)
     return {
+        **narrow_weights,
         "packing": product(PACKED_ROWS, 2048, threads),
         "gemv": product(1, 512, 1),
         "gemv.half": product(1, 512, 1, torch.bfloat16),
@@ -255,14 +279,28 @@ LINEAR_LAYERS = 12  # exceeds the capacity of a cache
 PACKED_ROWS = 8
 
 
+SCORES, SLIM_SCORES = 12 * 197**2, 24 * 197**2
+"""Scores of attention with heads of 64 and of 16."""
+
+
 def products(threads: int) -> dict[str, Timed]:
-    """Products of typical network layers; `elements` are FLOPs.
+    """Products of typical network layers; `elements` are FLOPs, and those of keys and values for one query (`key`).
 
     Weights are small compared to activations, and channels are last, a layout that libraries take without a copy.
     Grouped convolutions have four channels per group, as in ResNeXt, or one, as in MobileNet.
     """
     q = random(1, 12, 197, 64)
+    half = q.to(torch.bfloat16)
+    slim = random(1, 24, 197, 16)
     return {
+        "attention.slim": Timed(
+            lambda: F.scaled_dot_product_attention(slim, slim, slim),
+            threads,
+            4.0 * 16 * SLIM_SCORES,
+            4.0 * _FLOAT_BYTES * slim.numel(),
+        ),
+        "key": _attention_of_one(torch.float32),
+        "key.half": _attention_of_one(torch.bfloat16),
         "pixelwise": _convolution(threads, 64, 256, 56, 1),
         "convolution": _convolution(threads, 128, 128, 28, 3, batch=2),
         "grouped": _convolution(threads, 128, 128, 56, 3, groups=32),
@@ -270,10 +308,24 @@ def products(threads: int) -> dict[str, Timed]:
         "attention": Timed(
             lambda: F.scaled_dot_product_attention(q, q, q),
             threads,
-            4.0 * 12 * 197 * 197 * 64,
+            4.0 * 64 * SCORES,
             4.0 * _FLOAT_BYTES * q.numel(),
         ),
+        "attention.half": Timed(
+            lambda: F.scaled_dot_product_attention(half, half, half),
+            threads,
+            4.0 * 64 * SCORES,
+            2.0 * _FLOAT_BYTES * q.numel(),
+        ),
     }
+
+
+def _attention_of_one(dtype: torch.dtype) -> Timed:
+    """Time the attention of one query on one thread; `elements` are those of keys and values in its own cache."""
+    heads, keys, width = 8, 128, 64
+    q, k = random(1, heads, 1, width, dtype=dtype), random(1, heads, keys, width, dtype=dtype)
+    v = random(1, heads, keys, width, dtype=dtype)
+    return Timed(lambda: F.scaled_dot_product_attention(q, k, v), 1, k.numel() + v.numel())
 
 
 def _convolution(

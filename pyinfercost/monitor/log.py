@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._checks import COUNT, Range, errors_of_writing, flag, is_folder, number, path_of, text, whole
+from .._checks import COUNT, Range, errors_of_writing, file_in_folder, flag, is_folder, number, text, whole
 from .._escapes import visible_lines
 from ..errors import FileAccessError, InputError
 from ..results.live_figures import COUNTER, LIVE_FIGURES
@@ -87,7 +87,7 @@ class MonitorLog:
         rotate_daily: bool = True,
         keep: int = 32,
     ) -> None:
-        self._path = path_of(path)
+        self._path = file_in_folder(path)
         if is_folder(self._path):
             raise InputError(f"{self._path} is a folder; expected the path of a file, such as {self._path}/log.jsonl")
         self._rotate_bytes = whole(rotate_bytes, "rotate_bytes", _BYTES)
@@ -226,7 +226,7 @@ class MonitorLog:
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(parents=True, exist_ok=True)  # it may have been deleted since
         self._file = os.open(self._path, flags, _MODE)
         self._day = None
         size = os.fstat(self._file).st_size

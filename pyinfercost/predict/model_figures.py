@@ -38,7 +38,9 @@ def graph_figure(key: str, graph: Graph, precision: str) -> Quantity | None:
     return found
 
 
-def model_figures(graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]) -> dict[str, Quantity | None]:
+def model_figures(
+    graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]
+) -> dict[str, Quantity | float | None]:
     """Return all figures of a model that need no machine, by key.
 
     Args:
@@ -50,9 +52,12 @@ def model_figures(graph: Graph, counts: Counts, precision: str, sizes: Mapping[s
     return {key: _value(key, graph, counts, precision, sizes) for key in figures.MODEL_KEYS}
 
 
-def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]) -> Quantity | None:
+def _value(key: str, graph: Graph, counts: Counts, precision: str, sizes: Mapping[str, int]) -> Quantity | float | None:
     if key == "traffic_bytes":
         return counts.total.bytes_read + counts.total.bytes_written
+    if key == "bits_per_parameter":
+        parameters = int(counts.total.parameters)
+        return 8 * int(counts.total.parameter_bytes) / parameters if parameters else None
     if key in OF_GRAPH:
         quantity = graph_figure(key, graph, precision)
         return None if quantity is None else value_of(quantity, sizes)

@@ -14,6 +14,7 @@ from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
 from ..sources.inputs import parse_inputs
+from ..sources.registry import engine_of
 from ..sources.sizes import SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
 from .kv_cache import kv_cache_of
@@ -155,6 +156,8 @@ def profile(
     """
     known = model.decode if isinstance(model, LanguageProfile) else model
     request = _request_of(known) if isinstance(known, Profile) else None
+    if engine is None and on is None and isinstance(model, (str, PathLike)):
+        engine = engine_of(fspath(model))
     # Before the capture, which may take long, so that an unknown name fails at once.
     deployment = deployment_of(
         on if on is not None or request is None else request.on,

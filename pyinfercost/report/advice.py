@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..results.advice import FIGURES
 from ..results.units import percent, quantity, scale_for, significant
-from .layout import ALARM, GAP, Column, Note, Pairs, Table
+from .layout import GAP, Column, Command, Note, Pairs, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,9 +38,8 @@ COLUMNS = (
 )
 """Columns of CSV: the baseline, which has no rank, and one row for each tactic that helps."""
 
-_PARTS = ("setup", "accuracy")
+_PARTS = ("setup", "accuracy", "training")
 _MILLION = 1_000_000
-_LINE = 96  # characters of a line of a command
 _TITLES: Mapping[str, tuple[str, str, float]] = {
     "cost_usd": ("cost", "USD/1M", _MILLION),
     "usd_per_million_tokens": ("cost", "USD/1M tokens", 1.0),
@@ -84,6 +82,7 @@ def advice_document(advice: Advice) -> dict[str, Any]:
             "sentence": advice.sentence,
             "objective": advice.objective,
             "risk": advice.risk,
+            "enough": advice.enough,
             "limits": dict(advice.limits),
             "within_limits": advice.within_limits,
             "baseline": _setup(advice.baseline),
@@ -111,7 +110,8 @@ def _setup(setup: AdvisedSetup) -> dict[str, Any]:
 
 def _row(row: AdviceRow) -> dict[str, Any]:
     plain = {name: getattr(row, name) for name in row.__dataclass_fields__ if name not in _PARTS}
-    return {**plain, "setup": _setup(row.setup), "accuracy": asdict(row.accuracy)}
+    training = None if row.training is None else asdict(row.training)
+    return {**plain, "setup": _setup(row.setup), "accuracy": asdict(row.accuracy), "training": training}
 
 
 def _plan(plan: AdvicePlan | None) -> dict[str, Any] | None:
@@ -166,7 +166,9 @@ def advice_layout(advice: Advice) -> Layout:
             parts.append(Pairs(conditions))
     for title, plan in plans_of(advice):
         parts += [GAP, Note(f"{title}: {saved_text(plan)}", ""), Table(step_columns(advice, plan))]
-        parts.append(_command(plan.setup))
+        if applied := apply_pairs(plan):
+            parts += [Note("How to apply it:", ""), Pairs(applied)]
+        parts += [Note(PREDICTS, ""), _command(plan.setup)]
     if notes := accuracy_pairs(advice):
         parts += [GAP, Note("Accuracy:", ""), Pairs(notes)]
     if advice.unhelpful:
@@ -179,21 +181,50 @@ def advice_layout(advice: Advice) -> Layout:
             Note(f"Tactics over up to {count} setups of batches and machines, least to greatest (median):", ""),
         ]
         parts.append(Table(comparison_columns(advice)))
-    if advice.rows and advice.baseline.command:
-        parts += [GAP, Note("Commands that predict the rows:", "")]
-        parts += [_command(setup, str(rank)) for rank, setup in enumerate(_setups(advice))]
+    if advice.rows:
+        parts += [GAP, Note("How to apply each row, and what predicts it:", "")]
+        parts += [Note("0 as it is now", ""), _command(advice.baseline)]
+        for rank, row in enumerate(advice.rows, 1):
+            parts.append(
+                Note("\n".join([f"{rank} {row.option}", *(f"  {line}" for line in row.apply.splitlines())]), "")
+            )
+            parts.append(_command(row.setup))
     return parts
+
+
+PREDICTS = "What predicts it:"
+
+
+def apply_pairs(plan: AdvicePlan) -> list[tuple[str, str]]:
+    """Return how the steps of a plan are applied."""
+    told = [(number, step, step.apply or step.note) for number, step in enumerate(plan.steps, 1)]
+    return [(f"  {number} {step.option}", text) for number, step, text in told if text]
 
 
 def question_pairs(advice: Advice) -> list[tuple[str, str]]:
     """Return what was asked, and of what."""
     limits = ", ".join(f"{name} at most {most:.4g}" for name, most in advice.limits.items())
-    pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", _GOALS[advice.objective])]
+    searched = _GOALS[advice.objective]
+    if advice.enough is not None:
+        searched = f"a saving of {share_text(advice.enough)} % with the least effort, else the {searched}"
+    pairs = [("model", advice.model), ("now", advice.baseline.text), ("searched", searched)]
     if limits:
         pairs.append(("limits", limits + ("" if advice.within_limits else " (not satisfied now)")))
     pairs.append(("plan", f"risk {advice.risk}: {_RISKS[advice.risk]}"))
     pairs.append(("evaluated", f"{advice.setups:,} setups"))
+    if evidence := _evidence(advice):
+        pairs.append(("evidence", evidence))
     return [*pairs, *(("note", note) for note in advice.notes)]
+
+
+def _evidence(advice: Advice) -> str:
+    """Return what the bands rest on: of the baseline, and of rows where it is another one."""
+    usual = advice.baseline.evidence
+    others: dict[str, list[str]] = {}
+    for row in advice.rows:
+        if row.setup.evidence and row.setup.evidence != usual:
+            others.setdefault(row.setup.evidence, []).append(row.option)
+    return "; ".join(filter(None, [usual, *(f"{word} for {', '.join(rows)}" for word, rows in others.items())]))
 
 
 def _setups(advice: Advice) -> list[AdvisedSetup]:
@@ -324,15 +355,22 @@ def condition_pairs(advice: Advice) -> list[tuple[str, str]]:
         if row.group:
             groups.setdefault(row.group, []).append(row.option)
     pairs = [("exclude each other", ", ".join(options)) for options in groups.values() if len(options) > 1]
-    return [*pairs, *((row.option, row.note) for row in advice.rows if row.note)]
+    for row in advice.rows:
+        told = [row.note, "" if row.training is None else row.training.text]
+        if any(told):
+            pairs.append((row.option, "; ".join(filter(None, told))))
+    return pairs
 
 
 def accuracy_pairs(advice: Advice) -> list[tuple[str, str]]:
-    """Return what is known about the accuracy of each option that changes results, of rows and of plans."""
+    """Return what is known about the accuracy of options that change results, of rows and of plans."""
     steps = [step for plan in (advice.here, advice.best) if plan is not None for step in plan.steps]
     known: list[AdviceRow | AdviceStep] = [*advice.rows, *steps]
     found = {each.option: each.accuracy for each in known if each.risk != "none"}
-    return [(option, _accuracy_text(note)) for option, note in found.items()]
+    alike: dict[str, list[str]] = {}
+    for option, note in found.items():
+        alike.setdefault(_accuracy_text(note), []).append(option)
+    return [(", ".join(options), text) for text, options in alike.items()]
 
 
 def _accuracy_text(note: AccuracyNote) -> str:
@@ -360,18 +398,11 @@ def _why(each: Unhelpful) -> str:
     return f"{each.option}: {each.why}" if each.option and each.option != each.title else each.why
 
 
-def _command(setup: AdvisedSetup, number: str = "") -> Part:
-    """Return a command, broken into lines that a shell joins; code for a setup without one."""
-    lead = f"{number:>2} " if number else "   "
-    if not setup.command:
-        return Note(f"{lead}{setup.code}".replace("\n", "\n   "), "")
-    lines, line = [], lead.rstrip() if not number else lead
-    for word in map(shlex.quote, shlex.split(setup.command)):
-        if len(line) + len(word) > _LINE and line.strip() != number:
-            lines.append(line + " \\")
-            line = "      "
-        line += f"{'' if line.endswith(' ') else ' '}{word}"
-    return Note("\n".join([*lines, line]), "") if lines or line else Note("", ALARM)
+def _command(setup: AdvisedSetup) -> Part:
+    """Return the command of a setup, or the code of one without a command."""
+    if setup.command:
+        return Command(setup.command)
+    return Note("\n".join(f"  {line}" for line in setup.code.splitlines()), "")
 
 
 def share_text(share: float) -> str:

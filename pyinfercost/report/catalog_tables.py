@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..deployment.prices import Offer
 
 
+_UNITS = ("matrix_tflop_per_s", "vector_tflop_per_s")
+
+
 def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Return the columns of the catalog from descriptions of machines: names, peaks and memory."""
 
@@ -35,11 +38,21 @@ def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
         Column("kind", "", texts("kind"), numeric=False),
         Column("name", "", texts("name"), numeric=False, flexible=True),
         Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32")),
-        Column("fp16 mat", "TFLOP/s", figures("compute", "matrix_tflop_per_s", "fp16")),
+        Column("16-bit", "TFLOP/s", _fastest(machines, "fp16", "bf16"), spare=1),
+        Column("int8", "TOP/s", _fastest(machines, "int8"), spare=2),
         Column("memory", "GiB", figures("memory", "dram", "capacity_gib")),
         Column("bandwidth", "GB/s", figures("memory", "dram", "bandwidth_gb_per_s")),
         Column("state", "", [_state(machine) for machine in machines], numeric=False),
     ]
+
+
+def _fastest(machines: Sequence[Mapping[str, Any]], *dtypes: str) -> list[str]:
+    """Return the fastest known peak of one of the dtypes, of matrix units and of vector units."""
+    found = []
+    for machine in machines:
+        peaks = [machine.get("compute", {}).get(unit, {}).get(dtype, 0.0) for unit in _UNITS for dtype in dtypes]
+        found.append(significant(max(peaks)) if any(peaks) else "")
+    return found
 
 
 def _state(machine: Mapping[str, Any]) -> str:

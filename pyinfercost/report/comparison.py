@@ -162,7 +162,7 @@ def total_columns(comparison: Comparison) -> list[Column]:
         if comparison.totals[figure.key].before is not None or comparison.totals[figure.key].after is not None
     ]
     return [
-        Column("total", "", [_title(figure) for figure, _ in known], numeric=False),
+        Column("total", "", [title_of(figure) for figure, _ in known], numeric=False),
         Column("before", "", [_amount(change.before, figure) for figure, change in known]),
         Column("after", "", [_amount(change.after, figure) for figure, change in known]),
         Column("difference", "", [_amount(change.difference, figure, signed=True) for figure, change in known]),
@@ -170,7 +170,7 @@ def total_columns(comparison: Comparison) -> list[Column]:
     ]
 
 
-def _title(figure: Figure) -> str:
+def title_of(figure: Figure) -> str:
     """Return the title of a total: `cost of 1M` for a figure of a million items, `1M tokens` for one of tokens."""
     if figure.items > 1:
         return f"{figure.short} of 1M"
@@ -269,8 +269,8 @@ def _signed(value: float | None, show: Any) -> str:
     return ("-" if value < 0 else "+") + shown
 
 
-def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> str:
-    """Return the comparison as GitHub Markdown; the last rows are dropped if a comment would be too long."""
+def comparison_markdown(comparison: Comparison, *, depth: int | None = None, most: int = MOST_BYTES) -> str:
+    """Return the comparison as GitHub Markdown; the last rows are dropped if it would exceed `most` bytes."""
     head = [_headline(comparison)]
     if comparison.failed:
         number = len(comparison.failed)
@@ -281,7 +281,7 @@ def comparison_markdown(comparison: Comparison, *, depth: int | None = None) -> 
     head += limited([f"- ⚠️ Warning: {one_line(text)}" for text in comparison.warnings])
     shown = outlined(comparison, depth)
     foot = ["", ". ".join(notes(comparison, shown)) + "."]
-    room = MOST_BYTES - bytes_of([*head, *foot])
+    room = most - bytes_of([*head, *foot])
     return "\n".join([*head, *_table(comparison, shown.rows, room), *foot]) + "\n"
 
 
@@ -291,6 +291,14 @@ def _sides(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _headline(comparison: Comparison) -> str:
     """Return the main figures and the compared models."""
+    said = main_changes(comparison)
+    terms = _terms(comparison)
+    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
+    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
+
+
+def main_changes(comparison: Comparison) -> str:
+    """Return the changes of the main figures in words, escaped for Markdown."""
     totals = comparison.totals
     timed = any(value is not None for value in (totals["latency_s"].before, totals["latency_s"].after))
     known = [
@@ -299,16 +307,12 @@ def _headline(comparison: Comparison) -> str:
         if totals[name].before is not None or totals[name].after is not None
     ]
     if not comparison.changed:
-        said = "no difference"
-    else:
-        said = ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
-    terms = _terms(comparison)
-    where = "on" if comparison.before.hardware or comparison.after.hardware else "at"
-    return f"**{said}**" + (f" {where} {escaped(shortened(terms, LONGEST_LINE))}" if terms else "")
+        return "no difference"
+    return ", ".join(_in_words(figures.FIGURES[name], totals[name]) for name in known) or "no figure is known"
 
 
 def _in_words(figure: Figure, change: Change) -> str:
-    title, unit, of = _title(figure), figure.unit, figure.items
+    title, unit, of = title_of(figure), figure.unit, figure.items
     if change.before is None or change.after is None:
         return f"{title} not known {'before' if change.before is None else 'after'}"
     if not change.changed:

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from .._escapes import spreadsheet_cell, visible
-from .layout import ALARM, Pairs, Table, titled
+from .layout import ALARM, Command, Pairs, Table, titled
 from .render import render
 from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import data_size_lines, heading, ledger, totals
@@ -36,6 +36,8 @@ def layout_markdown(result: object, **options: Any) -> str:
             blocks.append([f"- {escaped(name)}: {escaped(value)}" for name, value in part.pairs])
         elif isinstance(part, Table):
             blocks.append(markdown_table(part.columns))
+        elif isinstance(part, Command):
+            blocks.append(["```sh", part.text.replace("```", "` ` `"), "```"])
         elif part.text:
             blocks.append([f"**{escaped(part.text)}**" if part.style == ALARM else escaped(part.text)])
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"

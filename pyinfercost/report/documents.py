@@ -286,7 +286,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
     }
 
 
-def _plain(value: Quantity | None) -> int | str | None:
+def _plain(value: Quantity | float | None) -> int | float | str | None:
     return str(value) if isinstance(value, Expr) else value
 
 

@@ -49,11 +49,19 @@ class Note:
     style: str = "dim"
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command for a shell, which a narrow page breaks between words so that a shell joins it again."""
+
+    text: str
+    style: str = ""
+
+
 GAP = Note()
 ALARM = "bold red"
 WARNING = "bold yellow"
 
-Part: TypeAlias = Pairs | Table | Note
+Part: TypeAlias = Pairs | Table | Note | Command
 Layout: TypeAlias = Sequence[Part]
 """Content of a result, from top to bottom."""
 

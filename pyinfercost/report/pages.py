@@ -6,6 +6,7 @@ Both break lines in the same way, which tests compare.
 
 from __future__ import annotations
 
+import shlex
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ from .._records import dataclass
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
+NARROWEST = 6
+"""Minimum width of a flexible column."""
+
+_NAMES = 0.4  # most of the width that names beside values take
 _GAP = 2  # between the columns of pairs
 _LEAST = 20  # width of values that rich's table does not have to shrink columns for
 
@@ -70,7 +75,7 @@ class Lines(Part):
 
 @dataclass(frozen=True)
 class PairLines(Part):
-    """Names, and values in a column beside them."""
+    """Names and values side by side; names are broken into lines if they take too much of a narrow page."""
 
     pairs: Sequence[tuple[str, str]]
 
@@ -79,7 +84,7 @@ class PairLines(Part):
         if not all(name.isascii() and name for name in names):
             return None
         widest = max(map(len, names), default=0)
-        if widest + _GAP + _LEAST > width:
+        if widest > _most(width) or widest + _GAP + _LEAST > width:
             return None
         found: list[str] = []
         for name, (_, value) in zip(names, self.pairs, strict=True):
@@ -91,16 +96,68 @@ class PairLines(Part):
         return found
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        del console, options
+        del console
         from rich.table import Table
         from rich.text import Text
 
+        names = [visible(name) for name, _ in self.pairs]
+        most = _most(options.max_width)
+        wide = max(map(len, names), default=0) > most
         table = Table.grid(padding=(0, _GAP))
-        table.add_column(style="dim", no_wrap=True)
+        table.add_column(style="dim", no_wrap=not wide, width=most if wide else None, overflow="fold")
         table.add_column(overflow="fold")
-        for name, value in self.pairs:
-            table.add_row(Text(visible(name)), Text(visible_lines(value)))
+        for name, (_, value) in zip(names, self.pairs, strict=True):
+            table.add_row(Text(name), Text(visible_lines(value)))
         yield table
+
+
+def _most(width: int) -> int:
+    """Return how much of the width names beside values take, before they are broken into lines."""
+    return max(NARROWEST, int(width * _NAMES))
+
+
+@dataclass(frozen=True)
+class CommandLines(Part):
+    """A command in as many lines as the page needs, joined by backslashes; a word is broken if it is wider than one."""
+
+    text: str
+
+    def lines(self, width: int) -> list[str] | None:
+        found = broken(visible(self.text), max(width, NARROWEST * 2))
+        return found if all(map(str.isascii, found)) else None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        del console
+        from rich.text import Text
+
+        for line in broken(visible(self.text), max(options.max_width, NARROWEST * 2)):
+            yield Text(line, no_wrap=True, overflow="ignore")
+
+
+def broken(command: str, width: int) -> list[str]:
+    """Return the lines of a command that a shell joins to the same words.
+
+    Args:
+        command: The command.
+        width: Characters of a line, at least 8.
+    """
+    lines = [_INDENT.rstrip()]
+    for word in shlex.split(command):
+        quoted = shlex.quote(word)
+        if len(lines[-1]) + len(quoted) + 1 + len(_BREAK) <= width:
+            lines[-1] += f"{' ' if lines[-1] else _INDENT}{quoted}"
+            continue
+        lines[-1] += _BREAK
+        lines.append(_INDENT * 2 + quoted)
+        room = width - len(_BREAK.strip()) - 2  # quotes
+        if len(lines[-1]) + len(_BREAK) > width:  # parts of a word begin their lines, so that a shell joins them
+            parts = [shlex.quote(word[at : at + room]) for at in range(0, len(word), room)]
+            lines[-1:] = [*(f"{part}\\" for part in parts[:-1]), parts[-1]]
+    return lines
+
+
+_INDENT = "  "
+_BREAK = " \\"
 
 
 def _broken(text: str, width: int) -> list[str] | None:

@@ -49,6 +49,7 @@ _STATED = frozenset(
 )
 """Figures of cards with a line of their own format."""
 _LINES = [figure for figure in figures.of_scope(figures.CARD) if figure.key not in _STATED]
+_WHOLE = 0.005
 _MODEL_LINES = [figure for figure in _LINES if figures.HARDWARE not in figure.needs]
 _MACHINE_LINES = [figure for figure in _LINES if figures.HARDWARE in figure.needs]
 OF_DATA = "\nSizes that depend on data (--set NAME=N gives another value):"
@@ -142,6 +143,13 @@ def _execution(estimate: Estimate) -> list[tuple[str, str]]:
     return lines
 
 
+def _bits(profile: Profile) -> str:
+    """Return the bits of a weight, where its scales make them a fraction."""
+    bits = profile.figures.get("bits_per_parameter")
+    is_whole = not isinstance(bits, float) or abs(bits - round(bits)) < _WHOLE
+    return "" if is_whole else f" ({bits:.2f} bits per weight)"
+
+
 def totals(profile: Profile) -> list[tuple[str, str]]:
     """Return the figures of the whole model, as names and values."""
     total = profile.counts.total
@@ -153,7 +161,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         ),
         (
             "parameters",
-            f"{quantity(total.parameters, '')} in {quantity(total.parameter_bytes, 'B')}, "
+            f"{quantity(total.parameters, '')} in {quantity(total.parameter_bytes, 'B')}{_bits(profile)}, "
             f"buffers {quantity(total.buffer_bytes, 'B')}",
         ),
         ("traffic", f"{quantity(total.bytes_read, 'B')} read, {quantity(total.bytes_written, 'B')} written"),

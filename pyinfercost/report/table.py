@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from .._checks import Range, whole
 from .._escapes import visible
 from ..results.units import percent
-from .layout import Column, Layout, Pairs, Table
+from .layout import Column, Command, Layout, Pairs, Table
 from .layout import Part as LayoutPart
-from .pages import Lines, Page, PairLines, Part
+from .pages import NARROWEST, CommandLines, Lines, Page, PairLines, Part
 from .render import render
 from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import OF_DATA, data_size_lines, heading, ledger, totals
@@ -33,7 +33,6 @@ _READABLE = 10
 """Minimum width of names while spare columns remain."""
 _READABLE_END = 32
 """The same for long names that differ at their ends."""
-_NARROWEST = 6
 _CUT = "~"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WHOLE = "█"
@@ -90,6 +89,8 @@ def _part_view(part: LayoutPart) -> Part:
         return PairLines(part.pairs)
     if isinstance(part, Table):
         return Grid(part.columns, part.total)
+    if isinstance(part, Command):
+        return CommandLines(part.text)
     return Lines(part.text, part.style)
 
 
@@ -250,7 +251,7 @@ class Grid(Part):
 def _least(column: Column, *, readable: bool) -> int:
     """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
-        return _NARROWEST
+        return NARROWEST
     return _READABLE_END if column.keep_end else _READABLE
 
 

@@ -78,6 +78,27 @@ class AccuracyNote:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingNote:
+    """What the training of a row costs, and how many inferences pay for it.
+
+    Attributes:
+        text: In words, with what is assumed.
+        steps: Steps of the training, an assumption.
+        batch: Items of a step.
+        seconds: Seconds of all steps on the machine of the baseline.
+        cost_usd: USD of all steps; None without a price.
+        inferences: Items whose saving pays for it, in USD or else in seconds.
+    """
+
+    text: str
+    steps: int
+    batch: int
+    seconds: float
+    cost_usd: float | None
+    inferences: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdviceRow:
     """The best option of one tactic, applied to the baseline alone.
 
@@ -97,6 +118,7 @@ class AdviceRow:
         in_plan: Whether the plan may use it: its risk is allowed, and it is no change of the terms of a purchase.
         apply: Lines of code or settings that apply it.
         note: A condition, such as that the machine may be interrupted; empty if there is none.
+        training: What its training costs; None if it needs none, or if that is not known.
     """
 
     tactic: str
@@ -114,6 +136,7 @@ class AdviceRow:
     in_plan: bool = True
     apply: str = ""
     note: str = ""
+    training: TrainingNote | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +154,7 @@ class AdviceStep:
         effort: One of `EFFORTS`.
         accuracy: What is known about the accuracy of this step alone.
         apply: Lines of code or settings that apply it.
+        note: A condition; empty if there is none.
     """
 
     tactic: str
@@ -142,6 +166,7 @@ class AdviceStep:
     effort: str
     accuracy: AccuracyNote
     apply: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +245,7 @@ class Advice(Result):
         sentence: The answer in one sentence, with figures.
         objective: The figure that is minimized, one of `OBJECTIVES`.
         risk: The greatest risk that the plan may take.
+        enough: Share whose saving is enough for a plan; None for as much as possible.
         limits: Figure -> its greatest value in a plan.
         baseline: The setup that was given.
         within_limits: Whether the baseline satisfies the limits.
@@ -246,6 +272,7 @@ class Advice(Result):
     comparison: tuple[TacticRange, ...]
     setups: int
     notes: tuple[str, ...] = ()
+    enough: float | None = None
 
     def row(self, tactic: str) -> AdviceRow | None:
         """Return the row of a tactic; None if it does not help."""

@@ -149,6 +149,8 @@ CATALOG: tuple[Figure, ...] = (
          words="weights, each once"),
     _row("parameter_bytes", "weights", "B", MODULE, TOTAL, CHANGE, DIFF, BUDGET, RECORD, better=LESS,
          words="bytes of the weights"),
+    _row("bits_per_parameter", "bits per weight", "", TOTAL, better=LESS,
+         words="bits of the weights and of their scales, for each weight"),
     _row("buffer_bytes", "buffers", "B", TOTAL, CHANGE, better=LESS, words="bytes of buffers"),
     _row("bytes_read", "bytes read", "B", LAYER, TOTAL, better=LESS, words="bytes that operators read"),
     _row("bytes_written", "bytes written", "B", LAYER, TOTAL, better=LESS, words="bytes that operators write"),

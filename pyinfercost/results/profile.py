@@ -47,7 +47,7 @@ class Profile(Result):
     sizes: Mapping[str, int]
     precision: str
     model: str
-    figures: Mapping[str, Quantity | None]
+    figures: Mapping[str, Quantity | float | None]
     kv_cache: KVCache | None
     training_memory: TrainingMemory | None
     request: object = field(repr=False, compare=False)

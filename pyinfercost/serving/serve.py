@@ -211,16 +211,15 @@ def _captured(spec: str) -> Phases:
     from ..sources.registry import source_of
 
     source = source_of(spec)
-    if source is None or source.name != "huggingface" or "#" in spec:
+    if source is None or not source.has_phases or "#" in spec:
         raise ServeError(
             f"model is {shown(spec)}; expected the config of a language model without a phase, such as hf:config.json, "
             "or the graphs of decode and prefill"
         )
     with libraries_of(spec):
-        from ..sources.huggingface.classes import load_config
         from ..sources.huggingface.inputs import positions
 
-        longest = positions(load_config(spec.partition(":")[2]))
+        longest = positions(source.config_of(spec))
     at = max(2, min(_CAPTURED, longest // 2))
     return Phases(
         spec,

@@ -43,6 +43,10 @@ def open_trace(text: str | PathLike[str], *, seed: int = 0) -> Trace:
     return read_trace(path, name, function=function, seed=seed)
 
 
+def _has_format(text: str) -> bool:
+    return text.partition(":")[0] in FORMATS
+
+
 def parse_traffic(
     value: TrafficLike,
     *,
@@ -85,6 +89,8 @@ def parse_traffic(
         if requests is None and duration_s is None:
             given["duration_s"] = end_s
         found = Workload(arrivals=value, seed=seed, **given)
+    elif isinstance(value, str) and "=" in value and not exists(Path(value)) and not _has_format(value):
+        raise WorkloadError(f"traffic is {shown(value)}; expected a file, FORMAT:FILE, or one of {', '.join(KINDS)}")
     elif isinstance(value, (Trace, Replay, str, PathLike)):
         trace = value if isinstance(value, (Trace, Replay)) else open_trace(value, seed=seed)
         found = Workload(trace=trace, seed=seed, **given)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 PROMPT, CONTEXT = "prompt", "context"
 """Sizes of a language model with both phases: tokens of a prompt, and tokens in the cache before a decode step."""
 
-_GENERATES = "huggingface"  # the source whose models have phases
-
 
 class Captured(NamedTuple):
     """A graph with the sizes to analyze it at.
@@ -147,7 +145,7 @@ def has_phases(model: object, sizes: Mapping[str, Any]) -> bool:
     if not isinstance(model, str) or "#" in model:
         return False
     source = source_of(model)
-    return source is not None and source.name == _GENERATES and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
+    return source is not None and source.has_phases and not sizes.keys().isdisjoint((PROMPT, CONTEXT))
 
 
 def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] = ()) -> CapturedPhases:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 from .._checks import is_file
-from ..errors import MissingLibraryError
+from .._lazy import missing_library
 from .loaded_model import LoadedModel, SpecError, UnknownModelError
+from .memory_formats import loaded_in_channels_last, split_format
 from .registry import MODEL_FORMS, Source, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .._core import Graph
+
+_PICKLES = frozenset({".pt", ".pth", ".bin", ".ckpt", ".ts", ".torchscript"})
 
 # Libraries in the extra `models`.
 _EXTRAS = frozenset({"torch", "torchvision", "timm", "transformers", "diffusers"})
@@ -24,7 +28,8 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     """Build the module of a spec, with inputs at the given sizes.
 
     Args:
-        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`.
+        spec: A form of `registry.SOURCES` that opens a module, or `package.module:callable`; with `#channels_last` at
+            its end, weights and inputs of images have that memory format.
         sizes: Size name -> value, in images, tokens or pixels. Defaults: `batch` 1, `image_size` the published one,
             `sequence` 128, `context` 2048.
 
@@ -35,14 +40,51 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
         SpecError: The spec is not valid, there is no such model, or it has no such size.
         ImportError: The library of the spec is not installed; the message names the extra to install.
     """
-    source = source_of(spec)
+    plain, channels_last = split_format(spec)
+    source = source_of(plain)
+    if source is not None and source.opens == "weights":
+        raise _without_model(plain)
+    if source is None and Path(plain).suffix in _PICKLES and is_file(Path(plain)):
+        raise _of_torch(plain)
     if source is None or source.opens != "module":
         raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    rest = spec.removeprefix(f"{source.scheme}:") if source.scheme else spec
+    rest = source.rest_of(plain)
     if not rest:
         raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
-    with libraries_of(spec):
-        return source.load(rest, sizes)
+    with libraries_of(plain):
+        loaded = source.load(rest, sizes)
+        return loaded_in_channels_last(loaded) if channels_last else loaded
+
+
+def _of_torch(spec: str) -> SpecError:
+    """Return the error for a file of `torch.save` or of TorchScript. Neither is loaded: both may run code."""
+    export = "torch.export.save(torch.export.export(module, inputs), 'model.pt2')"
+    try:
+        with ZipFile(spec) as archive:
+            scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        scripted = False
+    if scripted:
+        return SpecError(
+            f"{spec} is TorchScript, which cannot be captured; export the module that it was made from with {export}, "
+            "and pass that file"
+        )
+    return SpecError(
+        f"{spec} may be a pickle, which can run arbitrary code, and is not opened; build the module and save it with "
+        f"{export}, or pass a function that returns it, as package.module:callable"
+    )
+
+
+def _without_model(spec: str) -> SpecError:
+    """Return the error for a file of weights, which does not say what is computed with them."""
+    folder = Path(spec).parent
+    beside = (
+        f"config.json lies beside it: pass the folder, {folder}"
+        if is_file(folder / "config.json")
+        else "pass a folder with it and the config.json of its model, or a function that returns the module, as "
+        "package.module:callable"
+    )
+    return SpecError(f"{spec} has weights alone, and not the model that they belong to; {beside}")
 
 
 @contextmanager
@@ -57,9 +99,7 @@ def libraries_of(spec: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise
-        raise MissingLibraryError(
-            f"{spec} needs {error.name}, which is not installed; run pip install 'pyinfercost[models]'", name=error.name
-        ) from error
+        raise missing_library(spec, error, "models") from error
 
 
 def read_graph(source: Source, path: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:

@@ -7,8 +7,10 @@ Functions are imported on use, so that lookups import no library.
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._checks import is_folder
 from .._records import dataclass
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ class Source:
         scheme: Text before the colon.
         suffixes: File name suffixes.
         libraries: For sources whose graphs are kept in the cache: the libraries beside torch that define the models.
-        has_config: Whether the text after the scheme names a config, whose files decide the model, too.
+        has_files: Whether the text after the scheme names a config or a file, which decide the model, too.
+        config: For language models with phases: `module:function` that returns the config of `transformers` for the
+            text after the scheme. `#prefill` or `#decode` may follow the text.
+        engine: The serving engine that runs such files; empty for those of any engine.
     """
 
     name: str
@@ -43,21 +48,37 @@ class Source:
     scheme: str = ""
     suffixes: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
-    has_config: bool = False
+    has_files: bool = False
+    config: str = ""
+    engine: str = ""
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether its models may read prompts and generate."""
+        return bool(self.config)
+
+    def rest_of(self, spec: str) -> str:
+        """Return the text of a spec after the scheme."""
+        return spec.removeprefix(f"{self.scheme}:") if self.scheme else spec
+
+    def config_of(self, spec: str) -> Any:
+        """Return the config of a spec; for sources with phases."""
+        return _function(self.config)(self.rest_of(spec))
 
     def load(self, rest: str, sizes: Mapping[str, int]) -> LoadedModel:
         """Build the module; for sources that open modules."""
-        loaded: LoadedModel = self._function()(rest, sizes)
+        loaded: LoadedModel = _function(self.opener)(rest, sizes)
         return loaded
 
     def read(self, path: str, dynamic: Any = None) -> Graph:
         """Read the graph; for sources that open graphs. `dynamic` names symbolic sizes, as in `capture`."""
-        graph: Graph = self._function()(path, dynamic=dynamic)
+        graph: Graph = _function(self.opener)(path, dynamic=dynamic)
         return graph
 
-    def _function(self) -> Any:
-        module, _, function = self.opener.partition(":")
-        return getattr(import_module(f".{module}", __package__), function)
+
+def _function(path: str) -> Any:
+    module, _, function = path.partition(":")
+    return getattr(import_module(f".{module}", __package__), function)
 
 
 SOURCES = (
@@ -77,7 +98,17 @@ SOURCES = (
         "huggingface.loading:load_spec",
         scheme="hf",
         libraries=("transformers",),
-        has_config=True,
+        has_files=True,
+        config="huggingface.classes:load_config",
+    ),
+    Source(
+        "folder",
+        "FOLDER with config.json and safetensors files (#prefill or #decode may follow)",
+        "module",
+        "huggingface.loading:load_spec",
+        libraries=("transformers",),
+        has_files=True,
+        config="huggingface.classes:load_config",
     ),
     Source(
         "diffusers",
@@ -86,7 +117,18 @@ SOURCES = (
         "diffusion.loading:load_diffusers",
         scheme="diffusers",
         libraries=("diffusers",),
-        has_config=True,
+        has_files=True,
+    ),
+    Source(
+        "gguf",
+        "FILE.gguf (#prefill or #decode may follow)",
+        "module",
+        "gguf.loading:load_gguf",
+        suffixes=(".gguf",),
+        libraries=("transformers",),
+        has_files=True,
+        config="gguf.loading:load_config",
+        engine="llamacpp",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
@@ -95,9 +137,11 @@ SOURCES = (
 SCHEMES = frozenset(source.scheme for source in SOURCES if source.scheme)
 """Texts before the colon of specs."""
 
-LIBRARIES = tuple(library for source in SOURCES for library in source.libraries)
+LIBRARIES = tuple(dict.fromkeys(library for source in SOURCES for library in source.libraries))
 """Libraries that define models."""
 
+FOLDER = next(source for source in SOURCES if source.name == "folder")
+"""A folder of a checkpoint, by the text alone: no scheme and no suffix."""
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")
 """The user's own function; the text before the colon is a module that is not a scheme."""
 
@@ -106,10 +150,12 @@ MODEL_FORMS = ", ".join(source.form for source in (*SOURCES, CALLABLE) if source
 
 
 def source_of(spec: str) -> Source | None:
-    """Return the source of a spec or a path, or None if there is none. Schemes take precedence over suffixes.
+    """Return the source of a spec or a path, or None if there is none.
+
+    Schemes take precedence over suffixes, and these over folders.
 
     Args:
-        spec: A model spec or a path; the file need not exist.
+        spec: A model spec or a path. A file need not exist; a folder is one that does.
 
     Returns:
         The source, or None.
@@ -119,9 +165,17 @@ def source_of(spec: str) -> Source | None:
         for source in SOURCES:
             if source.scheme == scheme:
                 return source
-    matches = [(len(end), source) for source in SOURCES for end in source.suffixes if spec.endswith(end)]
+    file = spec.rpartition("#")[0]
+    matches = [
+        (len(end), source)
+        for source in SOURCES
+        for end in source.suffixes
+        if spec.endswith(end) or (source.has_phases and file.endswith(end))
+    ]
     if matches:
         return max(matches, key=lambda match: match[0])[1]
+    if is_folder(Path(spec)) or (file and is_folder(Path(file))):
+        return FOLDER
     if colon and rest and all(part.isidentifier() for part in scheme.split(".")):
         return CALLABLE
     return None
@@ -136,4 +190,10 @@ def is_graph(spec: str) -> bool:
 def is_library_model(spec: str) -> bool:
     """Return whether a text names a library's model, whose batch is 1 by default."""
     source = source_of(spec)
-    return source is not None and bool(source.scheme)
+    return source is not None and (bool(source.scheme) or source.has_phases)
+
+
+def engine_of(spec: object) -> str | None:
+    """Return the engine that runs a model by default, where its files are those of one engine; else None."""
+    source = source_of(spec) if isinstance(spec, str) else None
+    return None if source is None else source.engine or None

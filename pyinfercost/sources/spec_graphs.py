@@ -15,6 +15,7 @@ from .. import _cache
 from .._core import CountOverflowError, Error, Graph, GraphRewriter
 from .data_names import is_data_name
 from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size, unknown_name
+from .memory_formats import split_format
 from .model_names import LISTING, names_of
 from .models import load_model, read_graph, require_unquantized, stored
 from .notices import noted, warn
@@ -106,12 +107,12 @@ def spec_graph(
     if training and source is not None and source.opens == "graph":
         raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
     if source is not None and source.name in LISTING and source.name not in sys.modules:
-        known, name = names_of(source.name), spec.partition(":")[2]
+        known, name = names_of(source.name), source.rest_of(split_format(spec)[0])
         if known and name not in known:  # the library would say the same, after seconds
             raise unknown_name(source.name, name, known)
     key = None
     if source is not None and loss is None and _cache.folder() is not None:
-        key = key_of_spec(source, spec.removeprefix(f"{source.scheme}:"))
+        key = key_of_spec(source, source.rest_of(spec))
     request = _Request(spec, source, dict(sizes), frozenset(named), training, loss, key)
     # Functions of users may do anything with their sizes, and are called once, with those that are asked for.
     if source is not None and source.libraries and not training:
@@ -125,20 +126,20 @@ def has_encoder(spec: str) -> bool:
     """Return whether a language model has an encoder beside its decoder.
 
     Args:
-        spec: A spec of Hugging Face without a phase.
+        spec: A spec of a source with phases, without a phase.
 
     Raises:
         SpecError: The config does not exist or is not supported.
     """
-    source, name = source_of(spec), spec.partition(":")[2]
-    found = None if source is None or _cache.folder() is None else key_of_spec(source, name)
+    source = source_of(spec)
+    if source is None or not source.has_phases:
+        return False
+    found = None if _cache.folder() is None else key_of_spec(source, source.rest_of(spec))
     key = None if found is None else _cache.digest(_FORM, found)
     if key is not None and (stored := _cache.read(_ENCODER, key)) is not None:
         return stored == b"true"
-    from .huggingface.classes import is_encoder_decoder
-
     with importing():
-        answer = is_encoder_decoder(name)
+        answer = bool(getattr(source.config_of(spec), "is_encoder_decoder", False))
     if key is not None:
         _cache.write(_ENCODER, key, b"true" if answer else b"false")
     return answer

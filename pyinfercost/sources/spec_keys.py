@@ -34,6 +34,7 @@ _MOST_FILES = 2_000  # beside a config
 _MOST_CONFIG_BYTES = 4_000_000
 _OTHER_CONFIG = re.compile(rb'"(backbone|[a-z_]*name_or_path|backbone_config_name)"\s*:\s*"[^"]*/')
 _KEYED_FILES = (".json", ".safetensors")
+_WHOLE = ".gguf"  # of which several may be one model
 
 _ours: set[str] = set()
 """Libraries of models that were imported for a capture, and not by the program."""
@@ -55,8 +56,8 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
             return None
         places.append(place)
     files: object = ()
-    if source.has_config:
-        files = _files_of_config(rest)
+    if source.has_files:
+        files = _files_of(rest)
         if files is None:
             return None
     state = _state_of_torch()
@@ -158,10 +159,12 @@ def _metadata_at(place: str, _version: object) -> tuple[tuple[str, int, int], ..
     return tuple(sorted(found))
 
 
-def _files_of_config(rest: str) -> tuple[object, ...] | None:
-    """Return what changes with a config and the files beside it; None if it is not known."""
+def _files_of(rest: str) -> tuple[object, ...] | None:
+    """Return what changes with a config or a file and the files beside it; None if it is not known."""
     name = rest.partition("#")[0]
     path = Path(name)
+    if name.endswith(_WHOLE):
+        return _stamps(path.parent, _WHOLE) if is_file(path) else None
     config: Path | None
     if name.endswith(".json"):
         config = path
@@ -177,19 +180,21 @@ def _files_of_config(rest: str) -> tuple[object, ...] | None:
         return None  # it names another model, which may be in the hub's cache
     if config.name != "config.json":
         return (content,)
+    beside = _stamps(config.parent, _KEYED_FILES)
+    others = [_content(path) for path in sorted(config.parent.glob("*config.json")) if path != config]
+    return None if beside is None else (content, beside, *others)
+
+
+def _stamps(folder: Path, endings: str | tuple[str, ...]) -> tuple[object, ...] | None:
+    """Return what changes with the files of a folder; None if there are too many."""
     try:
-        with os.scandir(config.parent) as entries:
-            found = sorted(entry.name for entry in entries if entry.name.endswith(_KEYED_FILES))
+        with os.scandir(folder) as entries:
+            found = sorted(entry.name for entry in entries if entry.name.endswith(endings))
     except OSError:
         return None
     if len(found) > _MOST_FILES:
         return None
-    files: list[object] = [os.path.abspath(config.parent)]
-    for file in found:
-        files.append((file, _cache.of_file(str(config.parent / file))))
-        if file.endswith("config.json") and file != "config.json":
-            files.append(_content(config.parent / file))
-    return (content, *files)
+    return (os.path.abspath(folder), *((file, _cache.of_file(str(folder / file))) for file in found))
 
 
 def _content(path: Path) -> bytes | None:

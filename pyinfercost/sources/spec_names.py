@@ -9,6 +9,7 @@ from .. import _cache
 from .._checks import excerpt, shown
 from .huggingface.local_cache import snapshot_of
 from .loaded_model import UnknownModelError
+from .memory_formats import CHANNELS_LAST, marked, split_format
 from .model_names import libraries_with, similar, versions
 from .registry import MODEL_FORMS, SCHEMES, source_of
 
@@ -27,6 +28,11 @@ def resolved(text: str) -> str:
     Raises:
         UnknownModelError: There is no such model, or there are several that differ; the message has the candidates.
     """
+    text, channels_last = split_format(text)
+    return marked(_resolved(text), CHANNELS_LAST if channels_last else "")
+
+
+def _resolved(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if colon and scheme not in SCHEMES and scheme.lower() in SCHEMES:
         text = f"{scheme.lower()}:{rest}"

@@ -84,7 +84,8 @@ class TrackerAdapter:
             known = {name: value for name, value in defaults.items() if value is not None}
             if self._settings.get("on") is not None:
                 known.pop("precision", None)  # the caller's deployment has one
-            self._create(model, call, {**known, **self._settings, **(instead or {})})
+            # The loggers of the framework get the records, so that the terminal stays the framework's.
+            self._create(model, call, {"sinks": (), **known, **self._settings, **(instead or {})})
 
     def _create(self, model: Any, call: Inputs, settings: dict[str, Any]) -> None:
         from .isolation import preserve_random_states

@@ -52,6 +52,7 @@ class Throughput:
         self._told = False
         self._lengths: dict[Sizes, Counter[int]] = {}
         self._unread: list[tuple[Sizes, Any]] = []
+        self._untimed: Batches = Batches({}, {})
         self._new_lengths: list[tuple[Sizes, Any]] = []
         self._unknown = ""
 
@@ -79,24 +80,24 @@ class Throughput:
         self._unread.clear()
 
     def step(self) -> None:
-        """Add an optimizer step. The first only starts the clock, because it compiles and allocates."""
+        """Add an optimizer step. The first starts the clock and is not timed, because it compiles and allocates."""
         told, self._told = self._told, False
-        if self._begun is None:
-            self._new.clear()
-            self._new_lengths.clear()
-            self._begin()
-            return
-        self.steps += 1
         if told:
             for sizes, count in self._new.items():
                 self._batches[sizes] = self._batches.get(sizes, 0) + count
             self._unread += self._new_lengths
             self._new.clear()
             self._new_lengths.clear()
-            if len(self._unread) >= _MOST_UNREAD:  # bounds memory if records are rare
-                self._read_lengths()
         else:
             self._batches[self._example] = self._batches.get(self._example, 0) + self._accumulation
+        if self._begun is None:
+            self._read_lengths()
+            self._untimed = Batches(self._batches, self._lengths)
+            self._begin()
+            return
+        self.steps += 1
+        if len(self._unread) >= _MOST_UNREAD:  # bounds memory if records are rare
+            self._read_lengths()
 
     def pause(self) -> None:
         """Stop the clock."""
@@ -116,7 +117,8 @@ class Throughput:
         now = self._clock() if self._paused_at is None else self._paused_at
         self._read_lengths()
         seconds = now - self._begun - self._paused_s
-        window = Window(seconds, self.steps, self._batches, self._lengths, self._unknown)
+        window = Window(seconds, self.steps, Batches(self._batches, self._lengths), self._untimed, self._unknown)
+        self._untimed = Batches({}, {})
         self._begin()
         return window
 
@@ -132,21 +134,81 @@ class Throughput:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """Forwards and backwards of some steps.
+
+    Attributes:
+        count: Named sizes -> number of batches.
+        lengths: Named sizes of padded batches -> real length -> number of sequences.
+    """
+
+    count: dict[Sizes, int]
+    lengths: dict[Sizes, Counter[int]]
+
+    def work(self, of: TrainingWork) -> BatchWork:
+        """Return their work.
+
+        Args:
+            of: The work of a step by its sizes.
+        """
+        model = run = moved = 0.0
+        items = tokens = 0
+        for sizes, count in self.count.items():
+            each = of.of(sizes)
+            model += count * each.model_flops
+            run += count * each.run_flops
+            moved += count * each.bytes
+            items += count * each.items
+            tokens += count * (each.tokens or 0)
+        padded = real = 0.0
+        for sizes, lengths in self.lengths.items():
+            each = of.of(sizes)
+            batches = lengths.total() / each.items
+            model -= batches * each.model_flops * (1 - of.useful_share(sizes, lengths))
+            padded += batches * each.tokens if each.tokens is not None else max(lengths) * lengths.total()
+            real += sum(length * count for length, count in lengths.items())
+        tokens -= min(tokens, round(padded - real))
+        return BatchWork(model, run, moved, items, tokens, padded, real)
+
+
+class BatchWork(NamedTuple):
+    """Work of batches on the devices that share one forward.
+
+    Attributes:
+        model_flops: That the model needs.
+        run_flops: That run.
+        bytes: That are moved.
+        items: Items.
+        tokens: Tokens; real ones if lengths are known.
+        padded_tokens: Tokens of batches with lengths, with their padding.
+        real_tokens: Tokens of batches with lengths, without it.
+    """
+
+    model_flops: float
+    run_flops: float
+    bytes: float
+    items: int
+    tokens: int
+    padded_tokens: float
+    real_tokens: float
+
+
+@dataclass(frozen=True)
 class Window:
     """Steps of training between two records.
 
     Attributes:
         seconds: Their time, without pauses.
-        steps: Optimizer steps.
-        batches: Named sizes -> number of batches.
-        lengths: Named sizes of padded batches -> real length -> number of sequences.
+        steps: Optimizer steps in that time.
+        batches: Their batches.
+        untimed: Batches of a first step before that time.
         unknown: Why the work of a batch is unknown; empty if all are known.
     """
 
     seconds: float
     steps: int
-    batches: dict[Sizes, int]
-    lengths: dict[Sizes, Counter[int]]
+    batches: Batches
+    untimed: Batches
     unknown: str = ""
 
 
@@ -155,7 +217,7 @@ class Totals:
     """Totals of the training so far, which checkpoints keep.
 
     Attributes:
-        seconds: Time of steps, without pauses.
+        seconds: Time of steps, without pauses and without the first step.
         items: Items of batches, on all devices.
         tokens: Tokens on all devices; real ones if lengths are known.
         contraction_flops: That the model needed, on all devices.
@@ -189,23 +251,8 @@ def utilization(
         usd_per_h: Price of one device.
     """
     replicas = devices / devices_per_replica
-    model = run = moved = 0.0
-    items = tokens = 0
-    for sizes, count in window.batches.items():
-        of = work.of(sizes)
-        model += count * of.model_flops
-        run += count * of.run_flops
-        moved += count * of.bytes
-        items += count * of.items
-        tokens += count * (of.tokens or 0)
-    padded = real = 0.0
-    for sizes, lengths in window.lengths.items():
-        of = work.of(sizes)
-        batches = lengths.total() / of.items
-        model -= batches * of.model_flops * (1 - work.useful_share(sizes, lengths))
-        padded += batches * of.tokens if of.tokens is not None else max(lengths) * lengths.total()
-        real += sum(length * count for length, count in lengths.items())
-    tokens -= min(tokens, round(padded - real))
+    model, run, moved, items, tokens, padded, real = window.batches.work(work)
+    first = window.untimed.work(work)
     metrics: dict[str, float] = {
         "training/items_per_s": replicas * items / window.seconds,
         "training/contraction_flops_per_s": model / window.seconds / devices_per_replica,
@@ -221,9 +268,9 @@ def utilization(
     if peak is not None and peak.byte_per_s:
         metrics["training/mbu"] = moved / (peak.byte_per_s * devices_per_replica * window.seconds)
     totals.seconds += window.seconds
-    totals.items += round(replicas * items)
-    totals.tokens += round(replicas * tokens)
-    totals.contraction_flops += replicas * model
+    totals.items += round(replicas * (items + first.items))
+    totals.tokens += round(replicas * (tokens + first.tokens))
+    totals.contraction_flops += replicas * (model + first.model_flops)
     metrics["training/total_contraction_flops"] = totals.contraction_flops
     metrics["training/total_items"] = totals.items
     metrics["training/total_device_h"] = totals.seconds * devices / _SECONDS_PER_H

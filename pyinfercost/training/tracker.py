@@ -77,7 +77,7 @@ class CostTracker:
         sparsity: Whether to count zeros of the weights for each record.
         sparsity_threads: Threads of that scan.
         sinks: Destinations of records: `"stdout"`, `"costs.jsonl"`, `"costs.csv"`, `"tensorboard:DIR"`, `"wandb"`,
-            `"mlflow"`, `"prometheus"`, a function, or a `Sink`; one or several.
+            `"mlflow"`, `"prometheus"`, a function, or a `Sink`; one, several, or `()` for none.
         budgets: Limits, each a `CostBudget`; one with the action `"raise"` ends training with a
             `CostBudgetExceededError`.
         training: Whether to report throughput, MFU, HFU and MBU, which need a capture of a training step.
@@ -123,7 +123,7 @@ class CostTracker:
         every: int = 10,
         sparsity: bool = True,
         sparsity_threads: int = 1,
-        sinks: Any = (),
+        sinks: Any = "stdout",
         budgets: CostBudget | Sequence[CostBudget] = (),
         training: bool = True,
         training_inputs: Any = None,

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..formats.ggml import format_or_type_of
 from ..formats.kernels import EngineKernels
 from ..formats.products import Product, find_products
 from ..formats.stored_weights import StoredWeights
-from ..formats.table import CACHE_DTYPES, Format, FormatError, format_of, pruned_format
+from ..formats.table import CACHE_DTYPES, Format, FormatError, pruned_format
 from .kv_cache import CacheFormat
-from .torchao_kernels import TorchaoKernels
+from .torchao_kernels import TORCHAO, TorchaoKernels, has_one_kernel, is_convertible
 
 if TYPE_CHECKING:
     from .._core import Graph
@@ -51,8 +52,9 @@ def whatif(
             inputs. Machines without a unit for it multiply the zeros.
         kv_cache: Dtype of keys and values of attention: `int8`, `fp8`, `fp16` or `bf16`.
         layers: Modules whose products change: a pattern, several, or a predicate on the module's path.
-        kernels: `"engine"` for the kernels of serving engines as above, or `"torchao"` for the operators that torchao's
-            modules run without a compiler (`int8_wo`, `fp8_wo`, `int8_dynamic`).
+        kernels: `"engine"` for the kernels of serving engines as above, or those that torchao's modules run without a
+            compiler for linear layers in `int8_wo`, `fp8_wo` and `int8_dynamic`: `"torchao"` on GPUs, `"torchao-u8s8"`
+            on CPUs with VNNI and without AMX, `"torchao-s8s8"` on other CPUs. Other layers are unchanged then.
 
     Returns:
         A new graph. Convolutions support `int8_dynamic`, `int8_static` and casts only, and are unchanged for other
@@ -66,27 +68,26 @@ def whatif(
             "nothing to change; pass quantize=, such as 'int8_wo', prune='2:4', or kv_cache=, such as 'fp8'"
         )
     products = [] if quantize is None and prune is None else list(find_products(graph))
-    if kernels == "torchao":  # it converts linear layers only
+    if kernels in TORCHAO:  # it has none for experts
         products = [product for product in products if not product.stacked]
-    chosen = _chosen(products, quantize, layers, format_of)
+    chosen = _chosen(products, quantize, layers, format_or_type_of, of_torchao=kernels in TORCHAO)
     pruned = _chosen(products, prune, layers, pruned_format)
     if both := [product for node, (product, _) in chosen.items() if node in pruned]:
         raise FormatError(
             f"{both[0].node.module!r} is both quantized and pruned, which no kernel supports; give each layer one of "
             "them, by patterns"
         )
-    if kernels not in ("engine", "torchao"):
-        raise FormatError(f"kernels is {kernels!r}; expected 'engine' or 'torchao'")
+    if kernels not in ("engine", *TORCHAO):
+        raise FormatError(f"kernels is {kernels!r}; expected 'engine' or one of {', '.join(TORCHAO)}")
     rewriter = _core.GraphRewriter(graph)
     cache = _cache(graph, rewriter, kv_cache)
     weights = StoredWeights(graph, rewriter)
-    engine, torchao = EngineKernels(graph, rewriter, weights), TorchaoKernels(rewriter, weights)
+    engine, torchao = EngineKernels(graph, rewriter, weights), TorchaoKernels(rewriter, weights, kernels)
     chosen |= pruned
     for node in sorted(chosen) if cache is None else range(len(graph)):
         if node in chosen:
             product, form = chosen[node]
-            is_stored_alike = form.is_cast or form.semi_structured  # torchao has no separate kernels for these
-            (engine if kernels == "engine" or is_stored_alike else torchao).replace(product, form)
+            (engine if kernels == "engine" or has_one_kernel(form) else torchao).replace(product, form)
             if product.view is not None:
                 rewriter.drop_if_unread(product.view)
         elif cache is not None:
@@ -114,7 +115,9 @@ def parse_formats(text: str) -> str | dict[str, str | None]:
     return {pattern: None if form == "none" else form for pattern, _, form in pairs}
 
 
-def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Callable[[Any], Format]) -> Chosen:
+def _chosen(
+    products: list[Product], policy: Any, layers: Layers, by_name: Callable[[Any], Format], *, of_torchao: bool = False
+) -> Chosen:
     if policy is None:
         return {}
     patterns = policy if isinstance(policy, Mapping) else {"*": policy}
@@ -126,6 +129,8 @@ def _chosen(products: list[Product], policy: Any, layers: Layers, by_name: Calla
     for product in products:
         form = next((form for pattern, form in forms.items() if _fits(product.names, pattern)), None)
         if form is None or not wanted(product) or not _applies(form, product):
+            continue
+        if of_torchao and not (form.is_cast or is_convertible(product)):
             continue
         chosen[product.node.index] = (product, form)
     if not chosen:

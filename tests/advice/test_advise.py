@@ -16,6 +16,8 @@ import pyinfercost as ic
 from pyinfercost.advice.combining import TOLERANCE
 from pyinfercost.advice.tactics import TACTICS
 from pyinfercost.advice.tactics.batch import BATCHES
+from pyinfercost.advice.tactics.engine import why_not_on
+from pyinfercost.hardware.dtypes import CORE_DTYPES
 from pyinfercost.results.advice import EFFORTS, RISKS
 
 SOFTWARE = ["half_precision", "execution", "batch"]
@@ -255,6 +257,79 @@ def test_advice_with_any_baseline(data: st.DataObject) -> None:
     }
     limits = data.draw(st.sampled_from([{}, {"latency_s": 1e-3}, {"latency_s": 1e-9}, {"batch": 4}]))
     check_advice(ic.advise(graph, **asked, limits=limits, objective="latency_s", among=[*NO_MACHINES, "batch"]), graph)
+
+
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_the_plan_is_within_3_percent_of_brute_force_on_any_machine(data: st.DataObject) -> None:
+    machine = data.draw(st.sampled_from(MACHINES))
+    graph = data.draw(st.sampled_from([blocks(), transformer(), transformer(width=256, heads=8)]))
+    objective = data.draw(st.sampled_from(["latency_s", "energy_per_item_j"]))
+    if objective == "energy_per_item_j" and ic.estimate(graph, hardware=machine).energy_per_item_j is None:
+        objective = "latency_s"
+    most = data.draw(st.integers(2, 12))
+    batches = (
+        [batch for batch in BATCHES if batch <= most] if objective != "latency_s" else [graph.size_values({})["batch"]]
+    )
+    advice = ic.advise(graph, hardware=machine, objective=objective, among=SOFTWARE, limits={"batch": most})
+    base = advice.baseline.figures[objective]
+    found = base if advice.best is None else advice.best.setup.figures[objective]
+    least = base
+    known = ic.Deployment(hardware=machine).machine
+    sustained = None if objective == "latency_s" else ic.Deployment(hardware=machine).for_throughput().sustained
+    for precision, execution, batch in product(("native", "fp16", "bf16"), EXECUTIONS, batches):
+        dtype = {"native": "float32", "fp16": "float16", "bf16": "bfloat16"}[precision]
+        if dtype not in (*known.matrix_flop_per_s, *known.vector_flop_per_s):
+            continue
+        if execution in ("cuda_graph", "reduce-overhead") and not known.family.startswith(("nvidia", "amd")):
+            continue
+        point = ic.estimate(
+            graph, hardware=machine, precision=precision, execution=execution, batch=batch, sustained=sustained or None
+        )
+        if point.fits_in_memory is not False and not any(layer.note.startswith("no ") for layer in point.layers):
+            least = min(least, getattr(point, objective))
+    assert found <= least * 1.03
+
+
+def test_options_are_of_engines_and_dtypes_that_the_machine_has() -> None:
+    graph = transformer(width=128)
+    for machine in MACHINES:
+        on = ic.Deployment(hardware=machine)
+        known = {*on.machine.matrix_flop_per_s, *on.machine.vector_flop_per_s}
+        advice = ic.advise(
+            graph, hardware=machine, objective="latency_s", among=["engine", "half_precision", "execution"]
+        )
+        for setup in setups_of(advice):
+            changes = setup.settings
+            if changes.get("precision"):
+                assert CORE_DTYPES[changes["precision"]] in known
+            if "engine" in changes:
+                assert not why_not_on(changes["engine"], on)
+            if changes.get("execution") in ("cuda_graph", "reduce-overhead"):
+                assert on.machine.family.startswith(("nvidia", "amd"))
+
+
+@pytest.mark.parametrize("heads", [3, 5, 6])
+def test_heads_that_devices_do_not_divide_are_not_shared(heads: int) -> None:
+    graph = transformer(width=32 * heads, heads=heads)
+    advice = ic.advise(graph, hardware="h100-sxm-80gb", objective="latency_s", among=["devices"], risk="none")
+    texts = [row.option for row in advice.rows] + [each.option for each in advice.unhelpful]
+    shared = {int(text.split()[0]) for text in texts if "devices" in text}
+    assert all(heads % devices == 0 for devices in shared)
+    for devices in (2, 4, 8):
+        if heads % devices:
+            with pytest.raises(ic.errors.InputError):
+                ic.estimate(graph, hardware="h100-sxm-80gb", layout=f"tensor={devices}")
+
+
+def test_no_plan_exceeds_the_memory() -> None:
+    graph = transformer(width=2048, heads=16, layers=8)
+    for machine in ("jetson-orin-nano-8gb", "rtx-4090", "t4"):
+        capacity = ic.Deployment(hardware=machine).machine.memory_bytes
+        advice = ic.advise(graph, hardware=machine, objective="energy_per_item_j", among=[*SOFTWARE, "engine"])
+        for setup in setups_of(advice):
+            if setup is not advice.baseline:
+                assert setup.figures["peak_memory_bytes"] <= capacity
 
 
 def test_nothing_helps_and_the_sentence_says_so() -> None:

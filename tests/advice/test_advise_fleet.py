@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from support.toy_graphs import transformer
 
 import pyinfercost as ic
 from pyinfercost.advice import traffic_advising as advising
-from pyinfercost.advice.combining import Choice, joined
+from pyinfercost.results.advice import RISKS
 from pyinfercost.serving.serve import Phases, phases_of
 
 DAY_S = 86_400.0
@@ -111,42 +110,6 @@ def test_the_plan_is_a_fresh_simulation_of_the_combined_fleet(phases: Phases) ->
     assert advice.best.saving_share == 1 - fresh.usd_per_month / before
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"among": ["autoscaler", "half_precision", "batching_delay"]},
-        {"among": ["scaling_target", "purchase_terms", "commitment"], "commitment": "discount=0.3,term_years=1"},
-    ],
-    ids=["autoscalers", "terms"],
-)
-def test_the_plan_is_near_the_best_of_all_combinations(file: str, asked: dict[str, Any]) -> None:
-    given = {**BATCHED, "hardware": "l4", "duration_s": 7200.0, "traffic": "gamma:60,cv=3", **asked}
-    seen: list[Any] = []
-
-    def spy(case: Any, tactics: Any, *others: Any) -> Any:
-        seen.append((case, tactics))
-        return answered(case, tactics, *others)
-
-    answered = advising.answer
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(advising, "answer", spy)
-        advice = ic.advise(file, **given)
-    ((case, tactics),) = seen
-    offered = [
-        [None, *(Choice(tactic, each) for each in tactic.options(case.baseline, case).found if each.in_plan)]
-        for tactic in tactics
-    ]
-    setups = []
-    for several in product(*offered):
-        change = joined([choice for choice in several if choice is not None])
-        if change is not None:
-            setups.append(case.baseline.changed(change))
-    outcomes = case.evaluator.outcomes(setups)
-    best = min(each.value(case.objective) for each in outcomes if case.is_within_limits(each))
-    found = advice.baseline if advice.best is None else advice.best.setup
-    assert found.figures["usd_per_month"] <= 1.03 * best
-
-
 def test_rows_of_a_fleet_say_why_others_do_not_help(file: str) -> None:
     advice = ic.advise(
         file, **{**BATCHED, "hardware": "l4", "duration_s": 3600.0, "autoscaler": "static:1"},
@@ -157,13 +120,38 @@ def test_rows_of_a_fleet_say_why_others_do_not_help(file: str) -> None:
     assert "no price of hours paid ahead is known" in why["commitment"]
 
 
-def test_traffic_that_is_too_long_is_thinned_and_says_so(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(advising, "MOST_REQUESTS", 500)
+def test_a_day_with_too_many_requests_is_thinned_and_says_so(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(advising, "MOST_REQUESTS", {True: 500, False: 500})
     advice = ic.advise(
         file, hardware="l4", price=1.0, traffic="poisson:2", duration_s=1000.0, slo="e2e_p99<1", among=["autoscaler"]
     )
     assert any("simulated with 0.2 of the requests" in note for note in advice.notes)
     assert "--scale 0.2" in advice.baseline.command
+    assert printed(advice.baseline.command) == advised(advice.baseline.figures, advice.baseline.command)
+
+
+def test_of_a_long_trace_the_busiest_days_are_simulated(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days with 24, 48, 240, 216 and 24 requests, of which 500 may be simulated: the third and the fourth."""
+    monkeypatch.setattr(advising, "MOST_REQUESTS", {True: 500, False: 500})
+    path = tmp_path / "days.csv"
+    per_h = [1, 2, 10, 9, 1]
+    rows = [f"{(24 * day + hour) * 3600},{per_h[day]}" for day in range(5) for hour in range(24)]
+    path.write_text("\n".join(["start_s,requests", *rows]) + "\n")
+    advice = ic.advise(file, hardware="l4", price=1.0, traffic=str(path), slo="e2e_p99<1", among=["autoscaler"])
+    assert any("the busiest 2 days were simulated" in note for note in advice.notes)
+    assert any("456 requests in 4" in note for note in advice.notes)
+    assert "--start-s 172800 --end-s 345600" in advice.baseline.command
+    assert "--duration-s" not in advice.baseline.command
+    assert printed(advice.baseline.command) == advised(advice.baseline.figures, advice.baseline.command)
+
+
+def test_a_trace_is_simulated_as_long_as_it_is(file: str, tmp_path: Path) -> None:
+    path = tmp_path / "days.csv"
+    path.write_text("\n".join(["start_s,requests", *(f"{hour * 3600},20" for hour in range(50))]) + "\n")
+    advice = ic.advise(file, hardware="l4", price=1.0, traffic=str(path), slo="e2e_p99<1", among=["autoscaler"])
+    assert any("1,000 requests in 50 h" in note for note in advice.notes)
     assert printed(advice.baseline.command) == advised(advice.baseline.figures, advice.baseline.command)
 
 
@@ -182,3 +170,73 @@ def test_a_model_that_does_not_fit_is_no_row(tmp_path: Path) -> None:
     )  # fmt: skip
     rows = [row.option for row in advice.rows]
     assert "l4" not in rows
+
+
+def test_spot_machines_are_in_plans_where_their_interruptions_are_stated(file: str) -> None:
+    asked = {**BATCHED, "hardware": "l4", "duration_s": 1800.0, "among": ["purchase_terms", "t4", "rented_machine"]}
+    assumed = ic.advise(file, **asked)
+    row = assumed.row("purchase_terms")
+    assert row is not None
+    assert not row.in_plan
+    assert assumed.best is None or "spot" not in assumed.best.setup.text
+    stated = ic.advise(file, **asked, interruptions="interruptions_per_h=0.05")
+    assert stated.best is not None
+    assert "spot" in stated.best.setup.text
+    assert stated.best.setup.settings["price"].endswith("spot")
+    command = stated.best.setup.command
+    assert printed(command) == advised(stated.best.setup.figures, command)
+
+
+def test_a_fleet_that_misses_its_limits_says_which(file: str) -> None:
+    advice = ic.advise(file, **{**BATCHED, "hardware": "l4", "duration_s": 600.0, "slo": "e2e_p99<1e-5"},
+                       among=["autoscaler", "batching_delay"])  # fmt: skip
+    assert not advice.within_limits
+    assert "which misses its limits (e2e_p99 is " in advice.sentence
+    assert any("requests have to hold e2e_p99<1e-05, and do not now: e2e_p99 is" in note for note in advice.notes)
+    assert advice.best is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"traffic": "diurnl:mean=3"}, "expected a file, FORMAT:FILE, or one of poisson, gamma"),
+        ({"among": ["autoscaler", "batch"]}, "among has 'batch'; expected ids of machines, and tactics of half_prec"),
+        ({"prompt": 100, "output": 10}, "engine is 'torch', which reads no prompts; pass engine='vllm'"),
+        ({"objective": "carbon_g", "price": 1.0}, "carbon_g of what there is now is not known; pass region="),
+        ({"engine": "vllm"}, "expected"),
+        ({"autoscaler": "knative"}, "autoscaler is 'knative'; expected one of static"),
+        ({"commitment": "half", "among": ["commitment"]}, "commitment has 'half'"),
+        ({"slo": "late<3"}, "slo has the unknown metric 'late'"),
+        ({"limits": {"usd": 3}}, "limits have 'usd'; expected some of"),
+        ({"duration_s": -1.0}, "duration_s is -1"),
+        ({"scale": 0}, "scale is 0|factor is 0"),
+        ({"risk": "high"}, "risk is 'high'"),
+        ({"workload": ic.Workload(rate_per_s=1, prompt=1, output=1)}, "workload and traffic are both given"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_are_told_what_is_expected(file: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(ic.errors.InputError, match=message):
+        ic.advise(file, **{**BATCHED, "hardware": "l4", "duration_s": 600.0, **asked})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hardware", ["v100-sxm-16gb", "t4", "l40s", "h100-pcie-80gb", "mi300x", "xeon-8480+"])
+@pytest.mark.parametrize("risk", ["none", "small", "retrain"])
+def test_nothing_is_suggested_that_cannot_run_or_breaks_a_limit(file: str, hardware: str, risk: str) -> None:
+    """Over the catalog: products have units, plans are within the risk, limits hold, at all steps."""
+    asked = {**BATCHED, "hardware": hardware, "traffic": "gamma:200,cv=3", "duration_s": 900.0, "slo": "e2e_p99<0.2"}
+    if hardware == "xeon-8480+":
+        asked["price"] = "c7i.xlarge"
+        asked["threads"] = 4
+    advice = ic.advise(file, **asked, risk=risk)
+    for setup in setups_of(advice):
+        machine = ic.hardware.load(setup.settings.get("hardware", hardware))
+        precision = setup.settings.get("precision", "native")
+        dtype = {"fp8": "float8_e4m3fn", "bf16": "bfloat16", "fp16": "float16", "int8": "int8"}.get(precision)
+        assert dtype is None or dtype in machine.matrix_flop_per_s or machine.kind == "cpu", setup.text
+        if advice.within_limits:
+            assert setup.figures["slo_met"] is True, setup.text
+        assert printed(setup.command) == advised(setup.figures, setup.command)
+    for plan in (advice.best, advice.here):
+        if plan is not None:
+            assert RISKS.index(plan.risk) <= RISKS.index(risk)

@@ -31,7 +31,7 @@ def test_the_index_has_every_public_name_once() -> None:
     assert "`ic.__version__`" in (DOCS / "api" / "index.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("room", ["training", "monitor", "advice"])
+@pytest.mark.parametrize("room", ["training", "monitor", "tradeoffs"])
 def test_the_api_has_every_name_of_a_room(room: str) -> None:
     exported = set(importlib.import_module(f"pyinfercost.{room}").__all__) - set(ic.__all__)
     named = {name.rpartition(".")[2] for name in names_of_the_api() if name.startswith(f"{room}.")}

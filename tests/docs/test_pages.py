@@ -22,6 +22,8 @@ from support.toy_graphs import transformer
 
 import pyinfercost as ic
 from pyinfercost.monitor import MonitorLog, export_workload, report_log
+from pyinfercost.predict.review import model_review, review_of
+from pyinfercost.report import review as review_report
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.fleet_result import FLEET_LATENCIES
 from pyinfercost.results.serving_result import LATENCIES
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("cheaper", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
+LONG = ("cheaper", "cheaper_service", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
 """Pages whose commands take more than ten seconds."""
 
 
@@ -152,6 +154,17 @@ def advice_document() -> dict[str, Any]:
     return found | {"PLAN": found["best"], "best": None, "here": None, "limits": {"NAME": 0.1}}
 
 
+def review_document() -> dict[str, Any]:
+    """A review of a change, with the comparison, which is the document of `diff`, and the cost of a month once."""
+    sides = [ic.profile(transformer(layers=layers), hardware="l4", price=0.8).to_dict() for layers in (1, 2)]
+    model = model_review("chat", *sides, requests_per_month=1e9, limits=["flops:+1%"])
+    found = review_report.review_document(review_of([model]))["review"]
+    (each,) = found["models"]
+    assert each["usd_per_month"].keys() == found["usd_per_month"].keys()
+    assert each["comparison"]["failed"]
+    return found | {"models": [each | {"comparison": None, "usd_per_month": None}]}
+
+
 def live_document() -> dict[str, Any]:
     """The document of a live history as the page has it."""
     found = day_history(0.1).read().to_dict()["live_history"]
@@ -248,6 +261,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document |= fleet_documents()
     document["advice"] = advice_document()
     document["live_history"] = live_document()
+    document["review"] = review_document()
     document |= monitor_documents(tmp_path)
     document |= sensitivity_documents()
     layer = LayerSensitivity("half", "0", lost=0.1)

@@ -45,8 +45,32 @@ def test_products_get_the_kernels_of_their_format(graph: ic.Graph) -> None:
     assert with_formats(graph, Checkpoint("none", {})) == graph
 
 
+def test_an_embedding_widens_the_rows_that_it_looks_up(graph: ic.Graph) -> None:
+    """The table has groups, of which a row has its own; the head multiplies with the same stored table."""
+    changed = with_formats(graph, Checkpoint("mixed", {"embed.weight": FORMATS["q8_0"]}))
+    ops = [node.op for node in changed.nodes]
+    assert ops[0] == "aten.embedding"
+    assert ops[-1] == "pyinfercost.linear_weight_only"
+    counts = ic.count(changed)
+    assert counts.unmodelled == {}
+    row = 128 + 4 * 2  # int8, and a float16 scale per 32
+    tokens = counts.layers[0].work.bytes_written // (2 * 128)
+    assert counts.layers[0].work.bytes_read == tokens * (row + 8)
+    assert counts.layers[0].work.pointwise_flops == tokens * 128
+    assert counts.total.parameter_bytes == 64 * row + 2 * (256 * 128 + 256 + 128 * 256)
+
+
+def test_weights_in_other_dtypes_are_read_as_they_are(graph: ic.Graph) -> None:
+    """No kernel converts them: only their bytes change."""
+    changed = with_formats(graph, Checkpoint("mixed", {}, dtypes={"up.weight": "float32", "down.weight": "bfloat16"}))
+    assert [node.op for node in changed.nodes] == [node.op for node in graph.nodes]
+    before, after = ic.count(graph).total, ic.count(changed).total
+    assert after.parameter_bytes == before.parameter_bytes + 2 * 256 * 128
+    assert after.contraction_flops == before.contraction_flops
+
+
 def test_other_operators_get_the_whole_weight(graph: ic.Graph) -> None:
-    """An embedding has no kernel for a narrow weight, which is widened before it."""
+    """An embedding has no kernel for a weight with one scale per row, which is widened before it."""
     changed = with_formats(graph, Checkpoint("mixed", {"embed.weight": FORMATS["int8_wo"]}))
     ops = [node.op for node in changed.nodes]
     assert ops[:2] == ["quantized_decomposed.dequantize_per_channel_group", "aten.embedding"]

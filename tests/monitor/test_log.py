@@ -242,6 +242,7 @@ def test_rows_that_wait_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
+    folder.mkdir()
     path = folder / "log.jsonl"
     observed = Observed()
     log = MonitorLog(path, start_s=MONDAY_S)
@@ -256,7 +257,7 @@ def test_a_deleted_file_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_becomes_read_only_is_only_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "logs" / "log.jsonl"
+    path = tmp_path / "log.jsonl"
     observed = Observed()
     log = MonitorLog(path, start_s=MONDAY_S)
     write_minutes(log, observed, 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pyinfercost.errors import FileAccessError
+from pyinfercost.errors import FileAccessError, MissingFileError
 from pyinfercost.monitor import Callback, Csv, Jsonl, Stdout, open_sink
 
 FIGURES = {
@@ -39,7 +39,7 @@ def test_a_line_has_units() -> None:
     sink.close()
     assert not stream.closed
     assert stream.getvalue() == (
-        "step 120 | cost/l4: latency 1.234 ms, energy 80.00 mJ, cost 0.00001250 USD, carbon 2.000 g | "
+        "step 120 | cost/l4: latency 1.234 ms, energy 80.00 mJ, cost 12.50 USD per million, carbon 2.000 g | "
         "training: mfu 41.2 %, items 1.200 k/s | sparsity: zero_share 50 %\n"
     )
 
@@ -73,7 +73,7 @@ def test_some_figures_alone(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_csv_grows_columns_and_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "costs.csv"
+    path = tmp_path / "costs.csv"
     sink = Csv(path)
     assert not path.exists()  # in a distributed run sinks are made in every process
     sink.write(1, {"a": 1.5, "b, quoted": nan})
@@ -129,7 +129,7 @@ def test_csv_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_jsonl(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "costs.jsonl"
+    path = tmp_path / "costs.jsonl"
     sink = Jsonl(path)
     assert not path.exists()
     sink.write(1, {"a": 1, "b": nan, "c": -inf})
@@ -231,7 +231,17 @@ def test_names_are_neither_formulas_nor_escapes_of_a_terminal(tmp_path: Path) ->
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for sink in (Csv(tmp_path / "file" / "a.csv"), Jsonl(tmp_path / "file" / "a.jsonl")):
-        with pytest.raises(FileAccessError, match=r"cannot write .*a\.(csv|jsonl)"):
+    for sink in (Csv(tmp_path / "folder.csv"), Jsonl(tmp_path / "folder.jsonl")):
+        for path in (tmp_path / "folder.csv", tmp_path / "folder.jsonl"):
+            path.mkdir(exist_ok=True)
+        with pytest.raises(FileAccessError, match=r"cannot write .*folder\.(csv|jsonl)"):
             sink.write(1, {"a": 1})
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_folder_that_does_not_exist_is_refused_before_training(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in ("nowhere", "file"):
+        with pytest.raises(MissingFileError, match=f"cannot write .*{name}: folder .*{folder} does not exist"):
+            open_sink(tmp_path / folder / name)
+    assert not (tmp_path / "nowhere").exists()

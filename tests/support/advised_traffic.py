@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+import pyinfercost as ic
+from pyinfercost.advice import traffic_advising
+from pyinfercost.advice.combining import Choices, allowed_choices, joined
 from pyinfercost.cli import main
 from pyinfercost.serving import serve as serving
 
@@ -27,18 +31,14 @@ _SERVED = {
     "devices": ("devices",),
     "slo_met": ("slo_met",),
     "slo_share": ("slo_share",),
-    "ttft_p99_s": ("ttft_s", "p99"),
-    "tpot_p50_s": ("tpot_s", "p50"),
-    "e2e_p99_s": ("e2e_s", "p99"),
+    **{f"{name}_{each}_s": (f"{name}_s", each) for name in ("ttft", "tpot", "e2e") for each in ("p50", "p99")},
 }
 _FLEET = {
     "usd_per_month": ("bill", "usd_per_month"),
     "usd_per_h": ("bill", "usd_per_h"),
     "usd_per_million_tokens": ("bill", "usd_per_million_tokens"),
     "latency_s": ("e2e_s", "mean"),
-    "wait_p99_s": ("wait_s", "p99"),
-    "ttft_p50_s": ("ttft_s", "p50"),
-    "tpot_p99_s": ("tpot_s", "p99"),
+    **{f"{name}_{each}_s": (f"{name}_s", each) for name in ("wait", "ttft", "tpot", "e2e") for each in ("p50", "p99")},
     "late_share": ("late_share",),
     "slo_met": ("slo_met",),
     "replicas": ("mean_replicas",),
@@ -47,6 +47,30 @@ _FLEET = {
     "idle_share": ("idle_share",),
     "carbon_g_per_month": ("carbon_g_per_month",),
 }
+
+
+_OF_A_REQUEST = {"cost_usd": ("bill", "usd"), "carbon_g": ("carbon_g",), "energy_per_item_j": ("energy_j",)}
+
+
+def _per_request(value: float | None, fleet: dict[str, Any]) -> float | None:
+    return None if value is None else value / max(1, fleet["finished"])
+
+
+def of_code(code: str) -> tuple[Any, ...]:
+    """The cost of tokens or of a month, and the latencies, that printed lines of Python predict."""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    result = names["result"]
+    if isinstance(result, ic.FleetComparison):
+        (result,) = result
+        return result.usd_per_month, result["e2e_s"].mean, result["e2e_s"].p99
+    return result.usd_per_million_tokens, result["e2e_s"].mean, result["e2e_s"].p99
+
+
+def of_same(figures: dict[str, Any], command: str) -> tuple[Any, ...]:
+    """The same figures of an advised setup."""
+    money = "usd_per_million_tokens" if shlex.split(command)[1] == "serve" else "usd_per_month"
+    return figures[money], figures["latency_s"], figures["e2e_p99_s"]
 
 
 def printed(command: str) -> dict[str, Any]:
@@ -59,17 +83,14 @@ def printed(command: str) -> dict[str, Any]:
     if name == "serve":
         return {figure: _at(document["serve"], place) for figure, place in _SERVED.items()}
     (fleet,) = document["comparison"]["fleets"]
-    return {figure: _at(fleet, place) for figure, place in _FLEET.items()}
+    found = {figure: _at(fleet, place) for figure, place in _FLEET.items()}
+    return found | {figure: _per_request(_at(fleet, place), fleet) for figure, place in _OF_A_REQUEST.items()}
 
 
 def advised(figures: Any, command: str) -> dict[str, Any]:
     """The same figures of an advised setup."""
-    names = _SERVED if shlex.split(command)[1] == "serve" else _FLEET
-    return {name: _known(figures[name]) for name in names}
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124  # not a number
+    names = _SERVED if shlex.split(command)[1] == "serve" else {**_FLEET, **_OF_A_REQUEST}
+    return {name: figures[name] for name in names}
 
 
 def _at(document: Any, place: tuple[str, ...]) -> Any:
@@ -89,3 +110,39 @@ def capture_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return known[spec]
 
     monkeypatch.setattr(serving, "_captured", once)
+
+
+def best_of_all(ask: Callable[[], ic.Advice]) -> tuple[ic.Advice, float, int]:
+    """An advice, the least objective over all combinations of the options of its tactics, and their number."""
+    seen: list[tuple[Any, Any]] = []
+
+    def spy(case: Any, tactics: Any, *others: Any) -> ic.Advice:
+        seen.append((case, tactics))
+        return answered(case, tactics, *others)
+
+    answered = traffic_advising.answer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(traffic_advising, "answer", spy)
+        advice = ask()
+    ((case, tactics),) = seen
+    setups = list(_combined(case, tactics, ()))
+    outcomes = zip(setups, case.evaluator.outcomes(setups), strict=True)
+    kept = [each for setup, each in outcomes if case.cannot_run(setup, each) is None and case.is_within_limits(each)]
+    return advice, min(each.value(case.objective) for each in kept), len(setups)
+
+
+def _combined(case: Any, tactics: Sequence[Any], chosen: Choices) -> Iterator[Any]:
+    """All combinations of the tactics that are left with those that are chosen; options are those for these."""
+    change = joined(chosen)
+    if change is None:
+        return
+    try:
+        setup = case.baseline.changed(change)
+    except ic.errors.InputError:
+        return
+    if not tactics:
+        yield setup
+        return
+    yield from _combined(case, tactics[1:], chosen)
+    for choice in allowed_choices(tactics[0], setup, case):
+        yield from _combined(case, tactics[1:], (*chosen, choice))

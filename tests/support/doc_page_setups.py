@@ -41,6 +41,33 @@ def compared_files() -> Names:
     return {"before": "before.json", "after": "after.json"}
 
 
+def stored_graph() -> Names:
+    """Write `graph.json`, a small graph."""
+    from support.toy_graphs import transformer
+
+    Path("graph.json").write_text(transformer(layers=2).to_json(), encoding="utf-8")
+    return {}
+
+
+def changed_repository() -> Names:
+    """Make the folder a repository whose last commit has two models, and enlarge one of them."""
+    import subprocess
+
+    from support.toy_graphs import blocks, transformer
+
+    def git(*arguments: str) -> None:
+        names = ("-c", "user.name=me", "-c", "user.email=me@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *names, *arguments], check=True)
+
+    Path("chat.json").write_text(transformer(layers=12).to_json(), encoding="utf-8")
+    Path("ranking.json").write_text(blocks().to_json(), encoding="utf-8")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "models")
+    Path("chat.json").write_text(transformer(layers=16).to_json(), encoding="utf-8")
+    return {}
+
+
 def network() -> Names:
     """Return a perceptron with an input, and an accuracy that is the same for all such networks."""
     import torch
@@ -100,9 +127,17 @@ def quantized_model() -> Names:
     return {}
 
 
+def gguf_model() -> Names:
+    """Write `llama-8b-q4_k_m.gguf`, without the data of its weights."""
+    from support.gguf_files import q4_k_m_of, write_gguf
+
+    write_gguf(Path("llama-8b-q4_k_m.gguf"), "llama-8b", q4_k_m_of(32))
+    return {}
+
+
 def pruned_network() -> Names:
     """Return the perceptron with nine of ten weights zeroed, and its graph."""
-    from pyinfercost.advice.candidates import magnitude
+    from pyinfercost.tradeoffs.candidates import magnitude
 
     names = network()
     model = magnitude(0.9)(names["model"])

@@ -85,7 +85,7 @@ def test_lightning(tmp_path: Path) -> None:
     assert_same(plain, run(callback))
     assert [step for step, _ in records] == list(range(10, STEPS + 1, 10))
     # An epoch of 16 batches makes 8 steps of 2 batches of 4.
-    assert records[-1][1]["training/total_items"] == (STEPS - 1) * 8
+    assert records[-1][1]["training/total_items"] == STEPS * 8
     assert records[-1][1]["cost/l4/latency_s"] > 0
 
 

@@ -64,13 +64,13 @@ def test_peak_is_that_of_the_sheet() -> None:
 def test_accumulation_of_four() -> None:
     tracker, clock = tracked(two_layers(), torch.randn(32, 8))
     record = run(tracker, clock, 4, [torch.randn(32, 8)] * 4, seconds=0.5)
-    # Steps 3 and 4 of four batches each took a second; the first step only starts the clock.
+    # Steps 3 and 4 of four batches each took a second; the first step is not timed.
     assert record["training/mfu"] == pytest.approx(2 * 4 * flops_of(32) / 1.0 / PEAK, rel=1e-12)
     assert record["training/hfu"] == record["training/mfu"]
     assert record["training/step_s"] == 0.5
     assert record["training/items_per_s"] == 2 * 4 * 32
-    assert record["training/total_contraction_flops"] == 3 * 4 * flops_of(32)
-    assert record["training/total_items"] == 3 * 4 * 32
+    assert record["training/total_contraction_flops"] == 4 * 4 * flops_of(32)
+    assert record["training/total_items"] == 4 * 4 * 32
 
 
 def test_accumulation_that_is_not_told() -> None:
@@ -148,7 +148,7 @@ def test_padding_is_not_useful(as_tensor: bool) -> None:
     assert record["training/hfu"] == pytest.approx(3 * attention_flops(16) / PEAK, rel=1e-12)
     assert record["training/padding_share"] == pytest.approx(1 - 22 / 48)
     assert record["training/tokens_per_s"] == 22
-    assert record["training/total_tokens"] == 22
+    assert record["training/total_tokens"] == 2 * 22
 
 
 def test_what_a_mask_hides_may_be_left_out() -> None:

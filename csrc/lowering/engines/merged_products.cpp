@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::string_view kProducts[] = {"aten.linear", "pyinfercost.linear_weight_only",
                                           "pyinfercost.linear_quantized"};
-constexpr const char* kWeights[] = {"weight", "weight_scale", "weight_zero_point", "bias"};
+constexpr const char* kWeights[] = {"weight", "weight_scale", "weight_zero_point", "weight_block", "bias"};
 
 std::string parent_of(const std::string& module) {
     const std::size_t dot = module.rfind('.');
@@ -146,7 +146,8 @@ class MergePass {
                     return false;
                 if (a.size() == 2 && !(a[1] == b[1])) return false;
             }
-            return first.integer("group_size", 0) == call.integer("group_size", 0);
+            return first.integer("group_size", 0) == call.integer("group_size", 0) &&
+                   first.integer("weight_bits", 0) == call.integer("weight_bits", 0);
         });
     }
 
@@ -172,7 +173,9 @@ class MergePass {
                 arguments.push_back({kind, joined});
             }
         }
-        if (call.has("group_size")) arguments.push_back({"group_size", call.integer("group_size", 0)});
+        for (const char* kept : {"group_size", "weight_bits"}) {
+            if (call.has(kept)) arguments.push_back({kept, call.integer(kept, 0)});
+        }
         std::vector<Expr> shape = flow_.shape(outputs.front());
         shape.back() = 0;
         for (const Expr& width : widths) shape.back() += width;

@@ -82,8 +82,10 @@ void relate_beside(Relations& relations, const Narrow& narrow, std::string_view 
     relations.set(t, own);
 }
 
+}  // namespace
+
 // The dimensions of a weight, [..., n, k / values], and of all that is stored beside it.
-bool relate_weight(Relations& relations, const Call& call, TensorIndex weight, AxisId inner) {
+bool relate_narrow(Relations& relations, const Call& call, TensorIndex weight, AxisId inner) {
     const std::vector<Axes::Length> lengths = relations.lengths(weight);
     const Axes::Length columns = relations.axes().length(inner);
     if (lengths.back() <= 0 || columns % lengths.back() != 0) return false;
@@ -121,13 +123,15 @@ bool relate_weight(Relations& relations, const Call& call, TensorIndex weight, A
     return true;
 }
 
+namespace {
+
 // [..., k] x [n, k]
 bool linear(Relations& relations, const Call& call) {
     const TensorIndex input = named(call, {"input", "self"});
     const TensorIndex weight = call.require_tensor("weight");
     if (relations.lengths(weight).size() != 2 || relations.of(input).empty()) return false;
     const AxisId inner = relations.axis(input, -1);
-    if (!relate_weight(relations, call, weight, inner)) return false;
+    if (!relate_narrow(relations, call, weight, inner)) return false;
     const AxisId outer = relations.axis(weight, 0);
     relate_bias(relations, call, "bias", outer);
     set_result(relations, call, input, outer);
@@ -140,7 +144,7 @@ bool grouped(Relations& relations, const Call& call) {
     const TensorIndex input = call.require_tensor("input");
     const TensorIndex weight = call.require_tensor("weight");
     if (relations.lengths(weight).size() != 3 || relations.of(input).empty()) return false;
-    if (!relate_weight(relations, call, weight, relations.axis(input, -1))) return false;
+    if (!relate_narrow(relations, call, weight, relations.axis(input, -1))) return false;
     return relate_experts(relations, call, input, weight, relations.axis(weight, 0),
                           relations.axis(weight, 1));
 }
@@ -150,7 +154,7 @@ bool widen(Relations& relations, const Call& call) {
     const TensorIndex weight = call.first_operand();
     const AxisList wide = relations.fresh(call.output());
     if (wide.size() < 2 || wide.size() > 3 || relations.lengths(weight).size() != wide.size()) return false;
-    if (!relate_weight(relations, call, weight, wide.back())) return false;
+    if (!relate_narrow(relations, call, weight, wide.back())) return false;
     AxisList axes = relations.of(weight);
     axes.back() = wide.back();
     relations.set(call.output(), axes);

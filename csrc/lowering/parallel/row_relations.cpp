@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <string>
 
-#include "lowering/parallel/relations.hpp"
+#include "lowering/parallel/product_axes.hpp"
 
 namespace infercost {
 namespace {
@@ -161,6 +161,11 @@ bool group_norm(Relations& relations, const Call& call) {
 bool embedding(Relations& relations, const Call& call) {
     const TensorIndex weight = call.require_tensor("weight");
     const TensorIndex ids = call.require_tensor("indices");
+    if (call.has("group_size")) {
+        const AxisList made = relations.fresh(call.output());
+        if (made.empty() || relations.lengths(weight).size() != 2) return false;
+        if (!relate_narrow(relations, call, weight, made.back())) return false;
+    }
     const AxisList table = relations.of(weight);
     if (table.size() != 2) return false;
     AxisList axes = relations.of(ids);

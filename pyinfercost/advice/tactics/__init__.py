@@ -9,13 +9,14 @@ from __future__ import annotations
 from ..tactic import Tactic
 from .autocast import Autocast
 from .batch import Batch
+from .channels_last import ChannelsLast
 from .engine import EightBitEngine, Engine
 from .execution import Execution
 from .formats import ActivationFormats, CacheFormat, TwoFour, WeightFormats
 from .formats_by_layer import FormatsByLayer
 from .half_precision import HalfPrecision
 from .renting import Machine, Offer, Region, Terms
-from .shape import SmallerSibling, Width
+from .shape import EarlyExit, FewerLayers, SmallerSibling, Width
 from .tf32 import TF32
 from .use_of_machine import Devices, Instances, Overlap
 
@@ -26,9 +27,12 @@ TACTICS: tuple[Tactic, ...] = (
     Terms(),
     Region(),
     Width(),
+    FewerLayers(),
+    EarlyExit(),
     SmallerSibling(),
     Engine(),
     EightBitEngine(),
+    ChannelsLast(),
     HalfPrecision(),
     Autocast(),
     TF32(),

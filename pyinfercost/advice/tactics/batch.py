@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...sources.sizes import batch_name
+from ..facts import why_not_at
 from ..setups import SIZES
 from ..tactic import Option, Options, Refusal, Tactic
 
@@ -38,15 +39,21 @@ class Batch(Tactic):
         most = min(limits["maximum"] or BATCHES[-1], case.limits.get("batch", BATCHES[-1]))
         if case.objective == "latency_s":
             most = min(most, own)  # more items never shorten a forward, but by chance
-        found = [
-            Option(
-                text=f"a batch of {batch}",
-                phrase=f"at a batch of {batch}",
-                change={f"{SIZES}{name}": batch},
-                apply=f"results = model(torch.stack(inputs))  # {batch} of them" if batch > 1 else "",
-                note=f"{batch} inputs must be there at once" if batch > own else "",
+        found, refused = [], []
+        for batch in BATCHES:
+            if batch == own or not limits["minimum"] <= batch <= most:
+                continue
+            text = f"a batch of {batch}"
+            if why := why_not_at(graph, {**setup.sizes, name: batch}):
+                refused.append(Refusal(text=text, why=why))
+                continue
+            found.append(
+                Option(
+                    text=text,
+                    phrase=f"at a batch of {batch}",
+                    change={f"{SIZES}{name}": batch},
+                    apply=f"results = model(torch.stack(inputs))  # {batch} of them" if batch > 1 else "",
+                    note=f"{batch} inputs must be there at once" if batch > own else "",
+                )
             )
-            for batch in BATCHES
-            if batch != own and limits["minimum"] <= batch <= most
-        ]
-        return Options(found)
+        return Options(found, refused)

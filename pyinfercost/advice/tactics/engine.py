@@ -11,6 +11,7 @@ from ..tactic import Option, Options, Refusal, Tactic
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..._core import Graph
     from ...deployment import Deployment
     from ..case import Case
     from ..setups import Setup
@@ -57,6 +58,16 @@ _APPLY = {
 }
 
 
+_APPLY_IN_8_BITS = {
+    "tensorrt": "quantize with calibration data, then:\n" + _APPLY["tensorrt"],
+    "onnxruntime": "torch.onnx.export(model, inputs, 'model.onnx', dynamo=True)\n"
+    "quantize_static('model.onnx', 'int8.onnx', reader, activation_type=QuantType.QUInt8)  # reader yields inputs\n"
+    "session = onnxruntime.InferenceSession('int8.onnx')",
+}
+"""Engine -> lines that quantize with scales from data. ONNX Runtime has kernels for unsigned activations alone on x86,
+and converts signed ones only in part."""
+
+
 def why_not_on(engine: str, on: Deployment) -> str:
     """Return why an engine does not run a deployment; empty if it does."""
     machine = on.machine
@@ -66,6 +77,13 @@ def why_not_on(engine: str, on: Deployment) -> str:
         return f"{TITLES[engine]} does not run on {machine.id}"
     if machine.family in _TOO_OLD.get(engine, ()):
         return f"current versions of {TITLES[engine]} do not support {machine.id}"
+    return ""
+
+
+def why_not_exported(graph: Graph) -> str:
+    """Return why a model is not worth an export to ONNX; empty if it is."""
+    if any(node.op.startswith("aten.") and "embedding_bag" in node.op for node in graph.nodes):
+        return "ONNX has no bags of embeddings, which become loops over their rows"
     return ""
 
 
@@ -87,8 +105,12 @@ class Engine(Tactic):
         on = setup.placed
         known = _SERVING if generates(case.graphs.open(setup.variant)) else COMPILERS
         found, refused = [], []
+        graph = case.graphs.open(setup.variant)
         for engine in known:
             if engine == on.engine:
+                continue
+            if engine in COMPILERS and (why := why_not_exported(graph)):
+                refused.append(Refusal(text=TITLES[engine], why=why))
                 continue
             if why := why_not_on(engine, on):
                 refused.append(Refusal(text=TITLES[engine], why=why))
@@ -125,7 +147,7 @@ class EightBitEngine(Tactic):
                 title = f"{TITLES[engine]} in {precision}"
                 if (engine == "onnxruntime" and precision == "fp8") or (engine, precision) == (on.engine, on.precision):
                     continue
-                if why := why_not_on(engine, on):
+                if why := why_not_exported(case.graphs.open(setup.variant)) or why_not_on(engine, on):
                     refused.append(Refusal(text=title, why=why))
                     continue
                 if dtype not in machine.matrix_flop_per_s and dtype not in machine.vector_flop_per_s:
@@ -141,7 +163,7 @@ class EightBitEngine(Tactic):
                         phrase=f"in {precision} with {TITLES[engine]}",
                         change=change,
                         published=published,
-                        apply="quantize with calibration data, then:\n" + _APPLY[engine],
+                        apply=_APPLY_IN_8_BITS[engine],
                         note="needs data to calibrate scales",
                     )
                 )

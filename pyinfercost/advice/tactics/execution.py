@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from ..setups import Setup
 
 _RECORDED = ("cuda_graph", "reduce-overhead")
+_FREEZING = "torch._inductor.config.freezing = True  # weights in the layout of the kernels; run in inference_mode\n"
+"""On a CPU, whose kernels need narrow weights in a layout of their own."""
 _WAYS = {
-    "compiled": ("compilation", "compiled", "model = torch.compile(model)"),
+    "compiled": ("compile", "compiled", "model = torch.compile(model)"),
     "reduce-overhead": (
-        "compilation with CUDA graphs",
+        "compile, CUDA graphs",
         "compiled with CUDA graphs",
         'model = torch.compile(model, mode="reduce-overhead")',
     ),
@@ -51,5 +53,6 @@ class Execution(Tactic):
                 continue
             if name == "compiled" and on.execution == "reduce-overhead":
                 continue  # a step back
-            found.append(Option(text=text, phrase=phrase, change={"execution": name}, apply=code))
+            lines = _FREEZING + code if on.machine.kind == "cpu" else code
+            found.append(Option(text=text, phrase=phrase, change={"execution": name}, apply=lines))
         return Options(found, refused)

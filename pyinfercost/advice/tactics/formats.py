@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from typing import TYPE_CHECKING
 
 from ...hardware.dtypes import CORE_DTYPES
 from ...results.units import percent
+from ...transform.torchao_kernels import is_convertible, torchao_kernels
 from ..facts import generates, has_convolutions, products
 from ..reasons import matrix_share
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import in_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..._core import Graph, Hardware
     from ..case import Case
     from ..setups import Setup
     from ..tactic import Tried
 
+_NUMBER = re.compile(r"\d+")
 _TORCHAO = {
     "int8_wo": "Int8WeightOnlyConfig()",
     "int4_wo": "Int4WeightOnlyConfig(group_size=128)",
@@ -41,18 +45,64 @@ _ENGINES = {
 """Engine -> format -> name of its kernels' method."""
 
 
-def applied_to_linear(graph: Graph, form: str) -> str:
-    """Return a format for the linear layers of a graph, in the notation of `--quantize`; empty if it has none."""
+def applied_to_linear(graph: Graph, form: str, setup: Setup) -> str:
+    """Return a format for the linear layers of a graph, in the notation of `--quantize`; empty if it has none.
+
+    In torch, torchao converts them, by its own kernels.
+    """
     found = products(graph)
-    linear = dict.fromkeys(each.node.module for each in found if not each.spatial_dims)
-    others = dict.fromkeys(each.node.module for each in found if each.spatial_dims)
+    if in_torch(setup):
+        return kernels_of(setup) + form if any(is_convertible(each) for each in found) else ""
+    linear = list(dict.fromkeys(each.node.module for each in found if not each.spatial_dims))
+    others = list(dict.fromkeys(each.node.module for each in found if each.spatial_dims))
     if not linear:
         return ""
     if not others or not form.endswith(("_dynamic", "_static")):
         return form  # formats of weights alone leave convolutions as they are
-    if len(others) < len(linear):
-        return ",".join([*(f"{name}=none" for name in others), f"*={form}"])
-    return ",".join(f"{name}={form}" for name in linear)
+    excluded = ",".join([*(f"{name}=none" for name in _patterns(others, linear)), f"*={form}"])
+    named = ",".join(f"{name}={form}" for name in _patterns(linear, others))
+    return min(named, excluded, key=len)
+
+
+def form_words(form: str) -> str:
+    """Return the name of a format for people: `int8 weights+activations`."""
+    return form.replace("_wo", " weights").replace("_dynamic", " weights+activations")
+
+
+def kind_of(module: str) -> str:
+    """Return the path of a module with `*` for numbers: layers of a stack are of one kind."""
+    return _NUMBER.sub("*", module)
+
+
+def _patterns(modules: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Return patterns that match some modules and none of the others: as few numbers as that takes."""
+    matches: dict[str, bool] = {}
+    patterns: dict[str, None] = {}
+    for module in modules:
+        if any(fnmatch.fnmatchcase(module, pattern) for pattern in patterns):
+            continue
+        for pattern in _wider(module):
+            if pattern not in matches:
+                matches[pattern] = any(fnmatch.fnmatchcase(each, pattern) for each in others)
+            if not matches[pattern]:
+                patterns[pattern] = None
+                break
+        else:
+            patterns[module] = None
+    return list(patterns)
+
+
+def _wider(module: str) -> Iterator[str]:
+    """Yield a path with `*` for all numbers, for all but the last one, ..., and for none."""
+    places = [match.span() for match in _NUMBER.finditer(module)]
+    for kept in range(len(places) + 1):
+        cut = places[len(places) - kept][0] if kept else len(module)
+        yield kind_of(module[:cut]) + module[cut:]
+
+
+def kernels_of(setup: Setup) -> str:
+    """Return what is in front of formats in the notation of `--quantize`: the kernels of torchao in torch."""
+    return f"{torchao_kernels(setup.placed.machine)}:" if in_torch(setup) else ""
 
 
 class _Formats(Tactic):
@@ -73,9 +123,9 @@ class _Formats(Tactic):
             return Options((), [Refusal(text=self.title, why=f"products run in {setup.on.precision} already")])
         found, refused = [], []
         for form in self.forms:
-            text = form.replace("_wo", " weights").replace("_dynamic", " weights and activations")
+            text = form_words(form)
             why = _why_not(form, graph, machine, setup)
-            if not why and not (policy := applied_to_linear(graph, form)):
+            if not why and not (policy := applied_to_linear(graph, form, setup)):
                 why = "it is for linear layers, and the model has none"
             if why:
                 refused.append(Refusal(text=text, why=why))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ...errors import Error
@@ -10,13 +9,12 @@ from ...predict.plans import graph_cache
 from ..facts import products
 from ..setups import Variant
 from ..tactic import Option, Options, Tactic
-from .formats import ActivationFormats, WeightFormats
+from .formats import ActivationFormats, WeightFormats, form_words, kernels_of, kind_of
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
 
-_NUMBER = re.compile(r"\d+")
 _FORMS = (WeightFormats(), ActivationFormats())
 _KEPT = "formats by layer"
 
@@ -32,7 +30,9 @@ class FormatsByLayer(Tactic):
 
     def options(self, setup: Setup, case: Case) -> Options:
         """Offer one mixture, if layers differ in their fastest format; of the given model on the given machine only."""
-        if setup.placed.machine.id != case.machine.id or setup.variant != Variant():
+        if setup.placed.machine.id != case.machine.id or setup.variant != Variant(
+            memory_format=setup.variant.memory_format
+        ):
             return Options()
         kept = graph_cache(case.graphs.open(setup.variant))
         if (_KEPT, setup.key) not in kept:
@@ -52,7 +52,7 @@ def _mixture(setup: Setup, case: Case) -> Option | None:
             continue
     if "none" not in seconds:
         return None
-    kinds = list(dict.fromkeys(_kind(each.node.module) for each in products(case.graphs.open(setup.variant))
+    kinds = list(dict.fromkeys(kind_of(each.node.module) for each in products(case.graphs.open(setup.variant))
                                if not each.spatial_dims))  # fmt: skip
     fastest = {kind: min(seconds, key=lambda form: seconds[form].get(kind, 0.0)) for kind in kinds}
     used = dict.fromkeys(form for form in fastest.values() if form != "none")
@@ -60,14 +60,14 @@ def _mixture(setup: Setup, case: Case) -> Option | None:
         return None
     ordered = sorted(fastest, key=lambda kind: -len(kind))  # the first pattern that matches applies
     counts = {form: sum(each == form for each in fastest.values()) for form in (*used, "none")}
-    told = ", ".join(
-        f"{count} kinds of layers {form if form != 'none' else 'unchanged'}" for form, count in counts.items() if count
-    )
+    names = {form: f"in {form_words(form)}" if form != "none" else "unchanged" for form in (*used, "none")}
+    told = ", ".join(f"{_kinds(count)} {names[form]}" for form, count in counts.items() if count)
     return Option(
-        text=f"{' and '.join(used)} by layer",
-        change={"quantize": ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
+        text="formats by layer",
+        phrase="with formats by layer",
+        change={"quantize": kernels_of(setup) + ",".join(f"{kind}={fastest[kind]}" for kind in ordered)},
         published=next(iter(used)),
-        apply="\n".join(forms[form].apply for form in used) + "  # with a filter of layers",
+        apply="\n".join(f"{forms[form].apply}  # filter_fn: those layers" for form in used),
         note=told,
     )
 
@@ -77,11 +77,10 @@ def _seconds(setup: Setup, case: Case) -> dict[str, float]:
     _, estimate = case.evaluator.exact(setup)
     found: dict[str, float] = {}
     for layer in () if estimate is None else estimate.layers:
-        kind = _kind(layer.module)
+        kind = kind_of(layer.module)
         found[kind] = found.get(kind, 0.0) + layer.latency_s
     return found
 
 
-def _kind(module: str) -> str:
-    """Return the path of a module with `*` for numbers: layers of a stack are of one kind."""
-    return _NUMBER.sub("*", module)
+def _kinds(count: int) -> str:
+    return "layers of one kind" if count == 1 else f"layers of {count} kinds"

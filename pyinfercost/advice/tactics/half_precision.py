@@ -36,6 +36,6 @@ class HalfPrecision(Tactic):
             if dtype not in machine.matrix_flop_per_s and dtype not in machine.vector_flop_per_s:
                 refused.append(Refusal(text=name, why=f"{machine.id} has no engine for {name}"))
                 continue
-            code = f"model = model.to(torch.{dtype}); inputs = inputs.to(torch.{dtype})"
+            code = f"model = model.to(torch.{dtype})\ninputs = inputs.to(torch.{dtype})"
             found.append(Option(text=name, phrase=f"in {name}", change={"precision": name}, published=name, apply=code))
         return Options(found, refused)

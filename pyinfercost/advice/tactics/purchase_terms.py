@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING
 from ...deployment.prices import TERMS
 from ...errors import InputError
 from ..tactic import Option, Options, Refusal
-from ..traffic_case import is_of_traffic
+from ..traffic_case import OF_FUNCTION, is_of_traffic
+from ..traffic_setups import PURCHASE, terms_of
 from ..traffic_tactic import TrafficTactic
+from ..wording import first_clause
 
 if TYPE_CHECKING:
     from ..case import Case
     from ..setups import Setup
+
+
+_SPOT = {
+    "stated": "may be taken away: their interruptions are simulated at the rate that was given",
+    "fleet": "may be taken away: their interruptions are simulated at an assumed rate; plans use them if you state it: "
+    "interruptions='interruptions_per_h=0.05,notice_s=120'",
+    "server": "may be taken away at any time, which is not simulated: no plan uses them",
+}
+"""What spot machines need."""
 
 
 class PurchaseTerms(TrafficTactic):
@@ -25,32 +36,32 @@ class PurchaseTerms(TrafficTactic):
     buys = True
 
     def offered(self, setup: Setup, case: Case) -> Options:
-        """Offer the other terms of the same price."""
+        """Offer the other terms of the same price; spot in plans of fleets whose interruptions were stated."""
+        if setup.terms.get("serverless"):
+            return Options((), [Refusal(text="spot", why=OF_FUNCTION)])
         price = setup.on.price
         if not isinstance(price, str) or setup.on.device_price is None or not setup.on.device_price.terms:
-            return Options(
-                (), [Refusal(text="spot", why="the price is given as a number, so no other terms are known")]
-            )
-        base, _, own = price.partition(":")
-        own = base if base in TERMS else own or "on-demand"
+            why = "the price is given as a number, so no other terms are known"
+            return Options((), [Refusal(text="spot", why=why)])
+        own = terms_of(price)
+        of_fleet = is_of_traffic(case) and case.of_fleet
         found, refused = [], []
-        simulated = is_of_traffic(case) and case.of_fleet
         for terms in TERMS:
             if terms == own:
                 continue
-            value = terms if base in TERMS else f"{base}:{terms}"
-            try:
-                setup.on.replace(price=value)
-            except InputError as error:
-                refused.append(Refusal(text=terms, why=str(error)))
+            if terms == "reserved" and of_fleet:
+                refused.append(Refusal(text=terms, why="hours that are paid ahead are a commitment of replicas"))
                 continue
-            taken = (
-                "may be taken away: their interruptions are simulated, at a rate that is assumed"
-                if simulated
-                else "may be taken away at any time, which is not simulated"
-            )
-            note = taken if terms == "spot" else "paid in every hour of a term of a year or more"
-            # Machines that may vanish are no equal of others, unless a simulation counts what that costs.
-            allowed = terms == "reserved" or simulated
-            found.append(Option(text=f"{terms} machines", change={"price": value}, note=note, in_plan=allowed))
+            try:
+                setup.changed({PURCHASE: terms})
+            except InputError as error:
+                refused.append(Refusal(text=terms, why=first_clause(str(error))))
+                continue
+            stated = of_fleet and setup.terms.get("interruptions") is not None
+            note, allowed = "", terms != "spot" or stated
+            if terms == "reserved":
+                note = "paid in every hour of a term of a year or more"
+            elif terms == "spot":
+                note = _SPOT["stated" if stated else "fleet" if of_fleet else "server"]
+            found.append(Option(text=f"{terms} machines", change={PURCHASE: terms}, note=note, in_plan=allowed))
         return Options(found, refused)

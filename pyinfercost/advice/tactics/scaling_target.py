@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...fleets.autoscaler_texts import parse_autoscaler
 from ...fleets.autoscalers import Static
 from ...results.fleet_result import FleetResult
+from ...results.units import percent
 from ..fleeted import AUTOSCALER, FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION
@@ -42,6 +43,9 @@ class ScalingTarget(TrafficTactic):
         if isinstance(scaler, Static):
             result: FleetResult = evaluator.result(setup)
             most = result.peak_replicas
+            if most == 1:
+                why = f"there is one, which is idle {percent(result.idle_share)} % of the paid time"
+                return Options((), [Refusal(text="fewer replicas", why=why)])
             counts = sorted({max(1, round(share * most)) for share in _SHARES} - {most})
             changes = [(f"{n} replica{'s' * (n != 1)} all the time", replace(scaler, replicas=n)) for n in counts]
         elif hasattr(scaler, _FIELD):

@@ -32,7 +32,7 @@ class TF32(Tactic):
             return Options()
         if "tf32" not in machine.matrix_flop_per_s:
             return Options((), [Refusal(text="TF32", why=f"{machine.id} has no engine for it")])
-        code = 'torch.set_float32_matmul_precision("high"); torch.backends.cudnn.allow_tf32 = True'
+        code = 'torch.set_float32_matmul_precision("high")\ntorch.backends.cudnn.allow_tf32 = True'
         return Options([Option(text="TF32", phrase="in TF32", change={"precision": "tf32"}, apply=code)])
 
     def why_not(self, tried: Tried, case: Case) -> str:

@@ -16,7 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TextIO
 
-from ..._checks import errors_of_writing, is_file, path_of
+from ..._checks import errors_of_writing, file_in_folder, is_file
 from ..._escapes import spreadsheet_cell, visible
 from ...errors import InputError
 
@@ -34,6 +34,8 @@ _UNITS = (
     ("_w", "W"),
     ("_g", "g"),
 )
+_COST = "cost_usd"  # of one item: a number that nobody can read
+_MILLION = 1e6
 _SHARES = ("_share", "mfu", "hfu", "mbu")
 BRIEF = (
     "cost/*/latency_s",
@@ -111,7 +113,7 @@ class Csv:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = path_of(path)
+        self._path = file_in_folder(path)
         self._columns: list[str] | None = None  # None until the file is opened for writing
         if is_file(self._path) and self._path.stat().st_size:
             self._header()
@@ -135,7 +137,6 @@ class Csv:
 
     def _begin(self) -> list[str]:
         """Prepare the file for rows and return its columns, none for a new one."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         if not self._path.is_file() or not _truncate_partial_line(self._path):
             return []
         return self._header()
@@ -186,17 +187,15 @@ class Jsonl:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self._path = path_of(path)
+        self._path = file_in_folder(path)
         self._begun = False
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Append a line."""
         entry = {_STEP: step, **{name: value if isfinite(value) else None for name, value in metrics.items()}}
         with errors_of_writing(self._path):
-            if not self._begun:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                if self._path.is_file():
-                    _truncate_partial_line(self._path)
+            if not self._begun and self._path.is_file():
+                _truncate_partial_line(self._path)
             self._begun = False  # if the disk is full, a part of the line may be there, which the next record removes
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, allow_nan=False) + "\n")
@@ -216,6 +215,8 @@ def figure_text(name: str, value: float) -> str:
     for suffix, unit in _UNITS:
         if f"_{name}".endswith(suffix):
             return f"{name.removesuffix(suffix)} {sign}{quantity(size, unit)}"
+    if name == _COST:
+        return f"cost {sign}{significant(_MILLION * size)} USD per million"
     if name.endswith("_usd"):
         return f"{name.removesuffix('_usd')} {sign}{significant(size)} USD"
     return f"{name} {value if isinstance(value, int) else significant(value)}"

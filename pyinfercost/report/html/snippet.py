@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ..layout import ALARM, Note, Pairs, Table, titled
+from ..layout import ALARM, Command, Note, Pairs, Table, titled
 from ..render import render
 from ..rows import of_the_whole, profile_columns, shown_rows
 from ..summary import heading, ledger, totals
@@ -61,6 +61,8 @@ def snippet_of(layout: Layout) -> str:
             parts.append(_pairs(part.pairs))
         elif isinstance(part, Table):
             parts.append(_table([column for column in part.columns if column.spare < _SPARE], total=part.total))
+        elif isinstance(part, Command):
+            parts.append(f"<pre>{escape(part.text)}</pre>")
         elif part.text:
             parts.append(f'<div class="{"a" if part.style == ALARM else "d"}">{escape(part.text)}</div>')
     return f'<div class="pyinfercost"><style>{_STYLE}</style>{"".join(parts)}</div>'

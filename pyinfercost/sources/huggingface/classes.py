@@ -49,11 +49,6 @@ def load_config(name: str) -> Any:
             ) from error
 
 
-def is_encoder_decoder(name: str) -> bool:
-    """Return whether a model has an encoder and a decoder; arguments and errors are those of `load_config`."""
-    return bool(getattr(load_config(name), "is_encoder_decoder", False))
-
-
 def check_config(spec: str, config: Any) -> None:
     """Reject a config whose keys of classes or counts `transformers` would read without a check.
 
@@ -93,7 +88,7 @@ def build_model(name: str, config: Any) -> Any:
     """Build the model of a config, without weights, in evaluation mode.
 
     Args:
-        name: Name of the model in errors.
+        name: The spec of the model, for errors.
         config: The config.
 
     Returns:
@@ -107,10 +102,10 @@ def build_model(name: str, config: Any) -> Any:
     model_class = model_class_of(name, config)
     with (
         errors_of_library(
-            f"hf:{name}: transformers cannot build its {model_class.__name__}",
+            f"{name}: transformers cannot build its {model_class.__name__}",
             "expected a complete config, with all values of a published model of this type",
         ),
-        limited_parts(f"hf:{name}"),
+        limited_parts(name),
         torch.device(build_device()),
     ):
         try:
@@ -120,7 +115,7 @@ def build_model(name: str, config: Any) -> Any:
             model = model_class._from_config(config).eval()
     if type(model).forward is torch.nn.Module.forward:
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
+            f"{name} is a {type(model).__name__}, which has no forward: its generate() runs its parts in turn; "
             "give a part's config, or a module of your own through package.module:callable"
         )
     # Padding checks read token ids, which meta tensors lack; the checks only log a warning.
@@ -149,7 +144,7 @@ def model_class_of(name: str, config: Any) -> Any:
     """Return the class named by the config's `architectures`; without them, the generating class or the bare model.
 
     Args:
-        name: Name of the model in errors.
+        name: The spec of the model, for errors.
         config: The config.
 
     Returns:
@@ -167,7 +162,7 @@ def model_class_of(name: str, config: Any) -> Any:
     found = _from_mappings(config) or _from_module(config)
     if found is None:
         raise SpecError(
-            f"hf:{name} has model_type {config.model_type!r}, for which transformers has no model class; "
+            f"{name} has model_type {config.model_type!r}, for which transformers has no model class; "
             "name one in the config's architectures"
         )
     return found

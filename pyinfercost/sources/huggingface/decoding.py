@@ -63,7 +63,7 @@ def decode_inputs(request: Request) -> Inputs:
                 filled = output_on_meta(model, (), filling.kwargs | options(model, last_only=True) | own)
     except CaptureError as error:
         raise SpecError(
-            f"hf:{request.name}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
+            f"{request.label}#decode: {type(model).__name__} cannot fill a cache on meta tensors: {error}"
         ) from error
     found = _handed_on(filled)
     argument, cache = next(iter(found or own.items()), ("", None))
@@ -114,7 +114,7 @@ def _tokens_of_step(request: Request, argument: str, cache: Any, context: int) -
 def _without_cache(request: Request) -> SpecError:
     names = " or ".join(_CACHE_ARGUMENTS)
     return SpecError(
-        f"hf:{request.name}: {type(request.model).__name__} neither takes nor returns a cache ({names}), so "
+        f"{request.label}: {type(request.model).__name__} neither takes nor returns a cache ({names}), so "
         "a decode step equals its prefill, or its generate() runs parts in turn: give the config of a part"
     )
 

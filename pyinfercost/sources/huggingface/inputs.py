@@ -290,7 +290,7 @@ def add_others(request: Request, inputs: Inputs) -> None:
         made = maker(request, inputs) if maker else None
         if made is None and required:
             raise SpecError(
-                f"hf:{request.name} is a {type(request.model).__name__} that takes {name!r}, which its config does not "
+                f"{request.label} is a {type(request.model).__name__} that takes {name!r}, which its config does not "
                 "determine; give your own inputs through package.module:callable"
             )
         if made is not None:

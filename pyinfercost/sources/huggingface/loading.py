@@ -20,10 +20,16 @@ flag.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..library_configs import FAULTS_OF_CONFIGS, words_of
 from ..loaded_model import LoadedModel, SpecError
 from .classes import build_model, load_config, set_dtype
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ...formats.checkpoints import Checkpoint
 
 PHASES = ("", "prefill", "decode")
 
@@ -51,30 +57,71 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
         SpecError: The config does not exist or is not supported, its quantization method is unknown, or the model does
             not have a size or a phase.
     """
-    if phase not in PHASES:
-        raise SpecError(
-            f"phase {phase!r} of hf:{name} is unknown; expected {' or '.join(p for p in PHASES if p)} or none"
-        )
-    from ..checkpoints.reading import StoredModel, folder_of, of_part
-    from . import media
+    check_phase(f"hf:{name}", phase)
+    from ..checkpoints.reading import StoredModel, folder_of
 
     config = load_config(name)
-    stored = StoredModel(f"hf:{name}", config, folder_of(name))
+    return load_from_config("hf:", name, config, StoredModel(f"hf:{name}", config, folder_of(name)), phase, sizes)
+
+
+def check_phase(spec: str, phase: str) -> None:
+    """Reject an unknown phase.
+
+    Raises:
+        SpecError: It is none of `PHASES`.
+    """
+    if phase not in PHASES:
+        raise SpecError(f"phase {phase!r} of {spec} is unknown; expected {' or '.join(p for p in PHASES if p)} or none")
+
+
+class Storage(Protocol):
+    """What files say about the weights of a model."""
+
+    @property
+    def dtype(self) -> str | None:
+        """Dtype for a config that names none; None if nothing says so."""
+        ...
+
+    def checkpoint(self, model: nn.Module) -> Checkpoint | None:
+        """Return the storage of the weights of the model; None if they are stored in its dtype."""
+        ...
+
+
+def load_from_config(
+    scheme: str, name: str, config: Any, stored: Storage, phase: str, sizes: Mapping[str, int]
+) -> LoadedModel:
+    """Build the model of a config on the meta device with inputs for one phase.
+
+    Args:
+        scheme: Text before the name in specs, with its colon.
+        name: Name of the model.
+        config: The config, of `transformers`.
+        stored: How files store the weights.
+        phase: As for `load_hf`.
+        sizes: As for `load_hf`.
+
+    Raises:
+        SpecError: As for `load_hf`.
+    """
+    from ..checkpoints.reading import of_part
+    from . import media
+
+    spec = f"{scheme}{name}"
     set_dtype(config, stored.dtype)
     if "prompt" in sizes and (phase == "prefill" or (phase and config.is_encoder_decoder)):
         if "sequence" in sizes:
-            raise SpecError(f"hf:{name}#{phase} is given prompt and sequence, which are one size; give one of them")
+            raise SpecError(f"{spec}#{phase} is given prompt and sequence, which are one size; give one of them")
         sizes = {"sequence" if size == "prompt" else size: value for size, value in sizes.items()}
     if "image_size" in sizes and getattr(config, "image_size", None) is not None:
         config.image_size = sizes["image_size"]
     for part in media.part_configs(config, ("",)):  # the number of frames may be in any part
         if "frames" in sizes and isinstance(getattr(part, "num_frames", None), int):
             part.num_frames = sizes["frames"]
-    model = whole = build_model(name, config)
+    model = whole = build_model(spec, config)
     checkpoint = stored.checkpoint(whole)
     if phase and not model.can_generate():
         raise SpecError(
-            f"hf:{name} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}, "
+            f"{spec} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}, "
             "prompt and context"
         )
     from .decoding import decode_inputs
@@ -85,14 +132,14 @@ def load_hf(name: str, phase: str, sizes: Mapping[str, int]) -> LoadedModel:
     if phase == "decode":
         model = decoding_part(model)
         config = model.config
-    request = Request(name, model, config, phase, sizes)
+    request = Request(name, model, config, phase, sizes, scheme)
     try:
         inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
     except SpecError:
         raise
     except (*FAULTS_OF_CONFIGS, ImportError) as error:
         raise SpecError(
-            f"hf:{name}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
+            f"{spec}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model), request.sizes())

@@ -79,7 +79,7 @@ def _features_of(request: Request, inputs: Inputs, kind: str) -> int | None:
         features = forms.settle(request, inputs, _Features(holder, method), given)
     except CaptureError as error:
         raise SpecError(
-            f"hf:{request.name}: {type(request.model).__name__}.{method} cannot determine the tokens of one {kind}: "
+            f"{request.label}: {type(request.model).__name__}.{method} cannot determine the tokens of one {kind}: "
             f"{error}"
         ) from error
     return _rows(_made(features))

@@ -39,6 +39,7 @@ class Request:
     config: Any
     phase: str
     asked: Mapping[str, int]
+    scheme: str = "hf:"
     used: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,7 +47,12 @@ class Request:
 
     @property
     def spec(self) -> str:
-        return f"hf:{self.name}" + (f"#{self.phase}" if self.phase else "")
+        return self.label + (f"#{self.phase}" if self.phase else "")
+
+    @property
+    def label(self) -> str:
+        """The spec without its phase."""
+        return f"{self.scheme}{self.name}"
 
     def size(self, name: str, default: int) -> int:
         """Return a given size or its default, and record that the model has it."""

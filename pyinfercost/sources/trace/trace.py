@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyinfercost._core import Graph, GraphBuilder
 
-from ..._checks import excerpt
+from ..._checks import excerpt, shown
 from ..symbols import CaptureError
 from .writer import GraphWriter, source_of
 
@@ -59,6 +59,7 @@ def trace_graph(
     Raises:
         CaptureError: The forward failed, needs the value of a tensor, or fixes a size in `dynamic`.
     """
+    _require_python(module)
     name = model or type(module).__name__
     step = None
     if training:
@@ -78,6 +79,23 @@ def trace_graph(
     return GraphWriter(run.builder, run.sizes, run.recorder, of_calls).graph(
         module, run.weights, run.inputs, run.output, run.held
     )
+
+
+def _require_python(module: torch.nn.Module) -> None:
+    """Reject TorchScript, which its own interpreter runs: it does not take the meta tensors that stand for weights.
+
+    Raises:
+        CaptureError: The module or a part of it is TorchScript.
+    """
+    import torch
+
+    for path, part in module.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            where = f"its part {shown(path)}" if path else "the module"
+            raise CaptureError(
+                f"{where} is TorchScript ({type(part).__name__}), which cannot be captured; pass the module that it "
+                "was made from, or a program: torch.export.export(module, inputs)"
+            )
 
 
 def _routings(recorder: Recorder) -> list[Routing]:
