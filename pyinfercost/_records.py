@@ -8,7 +8,6 @@ Python 3.11, and took a quarter of the time of a command. Here the methods other
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
 from operator import attrgetter
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any
@@ -132,9 +131,18 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({shown})"
 
 
-@cache
+_getters: dict[tuple[Any, bool], Callable[[Any], tuple[Any, ...]]] = {}
+
+
 def _values(cls: Any, *, hashed: bool) -> Callable[[Any], tuple[Any, ...]]:
     """Return a function from a value of a class to those of its fields that are compared, or that are hashed."""
+    found = _getters.get((cls, hashed))
+    if found is None:
+        found = _getters[cls, hashed] = _getter(cls, hashed=hashed)
+    return found
+
+
+def _getter(cls: Any, *, hashed: bool) -> Callable[[Any], tuple[Any, ...]]:
     names = [
         field.name
         for field in dataclasses.fields(cls)

@@ -14,7 +14,7 @@ _GROUPS = ("all", "cpu", "gpu", "systolic", "priced")
 _FILES = (".pt2", ".json", ".onnx", ".gguf")
 
 
-class ModelType(click.ParamType):
+class ModelType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
     """A spec, a path or a name of a model; `configured.py` makes a spec of it."""
 
     name = "model"
@@ -26,7 +26,7 @@ class ModelType(click.ParamType):
         return _items(_models(incomplete))
 
 
-class HardwareType(click.ParamType):
+class HardwareType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
     """A machine of the catalog, a name of one, or a file; with `several` a list, in which groups may be."""
 
     name = "hardware"
@@ -46,7 +46,7 @@ class HardwareType(click.ParamType):
         return _items(_listed(incomplete, known, several=self.several))
 
 
-class ColumnsType(click.ParamType):
+class ColumnsType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
     """Columns of a sweep, separated by commas; figures may be given without their units."""
 
     name = "columns"
@@ -70,7 +70,7 @@ class ColumnsType(click.ParamType):
         )
 
 
-class InUnits(click.ParamType):
+class InUnits(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
     """A number, in the unit of the option if it states none: `--timeout-s 500ms`."""
 
     def __init__(self, unit: str, *, minimum: float | None = None) -> None:

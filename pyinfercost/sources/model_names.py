@@ -30,7 +30,7 @@ def names_of(library: str) -> tuple[str, ...]:
     key = _cache.digest(library, versions(library), _cache.of_package("sources"))
     if (stored := _cache.read("names", key)) is not None:
         return tuple(json.loads(stored))
-    names = set()
+    names: set[str] = set()
     for path in folder.rglob("*.py"):
         text = path.read_text(encoding="utf-8", errors="replace")
         names.update(match["name"] or match["function"] for match in _REGISTERED.finditer(text))
