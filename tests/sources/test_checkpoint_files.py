@@ -13,7 +13,7 @@ import torch
 from support.checkpoints import LAYER, LLAMA, MIXTRAL, PROJECTIONS, narrow, published, weights, write_config
 
 import pyinfercost as ic
-from pyinfercost.sources.checkpoints.reading import CheckpointSizeWarning
+from pyinfercost.sources.notices import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
 
 pytestmark = pytest.mark.torch

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pyinfercost as ic
-from pyinfercost.sources.checkpoints.reading import CheckpointSizeWarning
+from pyinfercost.sources.notices import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
 
 gguf = pytest.importorskip("gguf")
