@@ -1,7 +1,7 @@
 """How long a command takes from start to exit, beside `import torch`: `python -m benchmarks.start`.
 
-Commands and the import alternate, so that load on the machine affects both; the ratio is that of the medians, in wall and
-in processor time. The first run of each command, which captures the model, is left out.
+Commands and the import alternate, so that load on the machine affects both; the ratio is that of the medians, in wall
+and in processor time. The first run of each command, which captures the model, is left out.
 """
 
 from __future__ import annotations
