@@ -97,7 +97,8 @@ def compared_model(context: click.Context, _: click.Parameter, value: str) -> st
     """Replace a name of `[models]` by its spec alone: the callback of arguments that are files, too."""
     read = configuration()
     found = value if read is None else read.spec(value)
-    return found if exists(Path(found)) else str(_resolved(context, found))
+    is_file = exists(Path(found)) or (":" not in found and Path(found).suffix != "")
+    return found if is_file else str(_resolved(context, found))
 
 
 def _resolved(context: click.Context, value: str | None) -> str | None:
