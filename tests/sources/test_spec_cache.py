@@ -61,7 +61,7 @@ def test_the_second_command_imports_no_library(place: Path, tmp_path: Path) -> N
     ):
         _, told = command(place, tmp_path, "profile", "torchvision:resnet18", "-H", "l4", *words)
         assert told == "0 []", words
-    _, told = command(place, tmp_path, "sweep", "resnet18", "-H", "l4", "--batch", "1,8")
+    _, told = command(place, tmp_path, "sweep", "torchvision:resnet18", "-H", "l4", "--batch", "1,8")
     assert "torch" not in told
     fresh, told = command(place, tmp_path, "profile", "torchvision:resnet18", "-H", "l4", "--no-cache")
     assert fresh == first
