@@ -34,7 +34,7 @@ from pyinfercost.advice.graphs import ModelGraphs
 from pyinfercost.advice.setups import SIZES, Setup
 from pyinfercost.advice.tactics.formats import applied_to_linear
 
-from .applied.models import MODELS, Model
+from .applied.models import MODELS, UNSEEN, Model
 
 APPLICABLE = (
     "width", "sibling", "engine", "eight_bit_engine", "half_precision", "autocast", "execution", "weight_formats",
@@ -42,6 +42,7 @@ APPLICABLE = (
 )  # fmt: skip
 """Tactics that need nothing but this machine and installed libraries."""
 
+ALL = {**MODELS, **UNSEEN}
 _PHASES = ("#decode", "#prefill")
 _PRICE = 1.0  # USD per hour: savings are shares, so that any price does
 _MORE_ITEMS = 4  # times the given batch, at most
@@ -67,7 +68,7 @@ class Line:
     """A change of a model, with its predicted and its measured saving.
 
     Attributes:
-        model: Name in `MODELS`.
+        model: Name in `MODELS` or `UNSEEN`.
         rank: Place among the tactics of the advice, from 1; 0 for a change that was not among the first three.
         text: The change.
         predicted: Predicted share of seconds per item that it saves.
@@ -101,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hardware", required=True, help="the file of a calibration of this machine")
     parser.add_argument("--measured", type=Path, required=True, help="file of measurements, read and extended")
-    parser.add_argument("--only", nargs="+", choices=MODELS, metavar="MODEL", help=f"some of {', '.join(MODELS)}")
+    parser.add_argument("--only", nargs="+", choices=ALL, metavar="MODEL", help=f"some of {', '.join(ALL)}")
     parser.add_argument("--every", action="store_true", help="measure a fixed list of changes, too")
     parser.add_argument("--predict", action="store_true", help="measure nothing")
     parser.add_argument("--again", action="store_true", help="measure changes that the file has, too")
@@ -115,8 +116,8 @@ def main() -> None:
         measure(arguments)
         return
     lines = []
-    for name in arguments.only or MODELS:
-        asked = predicted(MODELS[name], arguments)
+    for name in arguments.only or ALL:
+        asked = predicted(ALL[name], arguments)
         if not arguments.predict:
             measure_apart(name, [settings for _, settings, *_ in asked], arguments)
         known = _read(arguments.measured).get(name, {})
@@ -216,7 +217,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from .applied.applying import apply
     from .applied.turns import taken
 
-    model = MODELS[arguments.one]
+    model = ALL[arguments.one]
     threads = round(ic.hardware.load(arguments.hardware).cores)
     torch.set_num_threads(threads)
     baseline = apply(model.spec, model.sizes, {}, threads)
@@ -277,7 +278,13 @@ def summarized(lines: Iterable[Line]) -> dict[str, Any]:
     """Return numbers of pairs in order and of savings within bands, of the first three tactics and of all changes."""
     measured = [line for line in lines if line.measured is not None]
     found: dict[str, Any] = {}
-    for title, some in (("three", [line for line in measured if line.rank]), ("all", measured)):
+    three = [line for line in measured if line.rank]
+    groups = {
+        "three": [line for line in three if line.model in MODELS],
+        "three_of_unseen": [line for line in three if line.model in UNSEEN],
+        "all": measured,
+    }
+    for title, some in groups.items():
         models = dict.fromkeys(line.model for line in some)
         pairs = [
             right

@@ -432,7 +432,7 @@ def test_readme_has_two_lines_to_paste() -> None:
     profile, test = blocks
     assert "pyinfercost profile" in profile
     assert "pytest" in test
-    assert "'.[models]'" in profile
+    assert "'pyinfercost[models]'" in profile
     assert "'.[integration,test]'" in test
 
 

@@ -16,6 +16,7 @@ from torch import nn
 CONFIGS: dict[str, dict[str, Any]] = {
     "vit": {"model_type": "vit"},
     "bert": {"model_type": "bert"},
+    "distilbert": {"model_type": "distilbert"},
     "decoder": {"model_type": "llama", "hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12,
                 "num_key_value_heads": 12, "intermediate_size": 2048, "vocab_size": 32000},
     "unet": {"_class_name": "UNet2DModel", "sample_size": 32, "block_out_channels": [128, 256, 256],
@@ -62,6 +63,14 @@ MODELS: dict[str, Model] = {
     "recommender": Model("benchmarks.applied.models", "recommender", {"batch": 256}),
 }
 """Names in tables and files -> models that take 10 to 500 ms on one core."""
+
+UNSEEN: dict[str, Model] = {
+    "convnext_tiny": Model("torchvision", "convnext_tiny", {"batch": 2}),
+    "densenet121": Model("torchvision", "densenet121", {"batch": 2}),
+    "regnet_y_800mf": Model("torchvision", "regnet_y_800mf", {"batch": 4}),
+    "distilbert": Model("hf", "distilbert", {"batch": 2, "sequence": 96}),
+}
+"""Models that were measured once the mechanisms of the others had been found, to see whether these hold."""
 
 FEATURES, DENSE, WIDTH, ROWS, HOT = 26, 13, 64, 40_000, 10
 

@@ -58,21 +58,21 @@ const std::unordered_map<std::string_view, LoopCost>& costs() {
 
 // Elementwise kernels of quantized models on a CPU read bytes, compute on floats or look results up, and
 // write bytes. Several ops run as two or three kernels: a sigmoid and a product, or conversions around a
-// function. In units of `special`, measured with ONNX Runtime 1.32 on an EPYC: QLinearSigmoid 0.47,
-// QLinearMul 0.4 to 0.6 and QLinearAdd 0.24 ns per element, HardSigmoid with its conversions 0.6, Gelu with
-// them 1.1, where a sigmoid of torch in fp32 takes 0.31.
+// function. In units of `special`, measured with ONNX Runtime 1.32 on an EPYC: QLinearSigmoid and QLinearAdd
+// 0.25 ns per element, QLinearMul with a value per channel 0.5, HardSigmoid with its conversions and a
+// product 0.7, Gelu with them 1.1, where a sigmoid of torch in fp32 takes 0.3.
 const std::unordered_map<std::string_view, double>& byte_costs() {
     static const std::unordered_map<std::string_view, double> kCosts = {
         {"aten.add",         0.8},
         {"aten.sub",         0.8},
         {"aten.mul",         1.7},
         {"aten.div",         1.7},
-        {"aten.sigmoid",     1.5},
-        {"aten.tanh",        1.5},
-        {"aten.leaky_relu",  1.5},
-        {"aten.hardsigmoid", 2.0},
-        {"aten.hardswish",   3.3},
-        {"aten.silu",        3.3},
+        {"aten.sigmoid",     0.8},
+        {"aten.tanh",        0.8},
+        {"aten.leaky_relu",  0.8},
+        {"aten.hardsigmoid", 1.6},
+        {"aten.hardswish",   2.4},
+        {"aten.silu",        1.4},
         {"aten.gelu",        3.5},
         {"aten.mish",        3.5},
         {"aten.elu",         3.5},

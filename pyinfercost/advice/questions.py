@@ -102,7 +102,7 @@ def workload_words(workload: Workload) -> Words | None:
     words: list[str] = []
     if workload.trace is not None:
         trace = workload.trace
-        if not isinstance(trace, Trace) or open_trace(f"{trace.format}:{trace.path}") != trace:
+        if not isinstance(trace, Trace) or not _is_as_read(trace):
             return None  # it was made elsewhere, or its rows are read by other rules
         words += ["--trace", f"{trace.format}:{trace.path}"]
         if workload.requests is not None:
@@ -127,11 +127,21 @@ def workload_words(workload: Workload) -> Words | None:
     return tuple(words)
 
 
+def _is_as_read(trace: Trace) -> bool:
+    """Return whether a trace is what its file says, by no other rules."""
+    return open_trace(f"{trace.format}:{trace.path}") == trace
+
+
 def workload_code(workload: Workload) -> str:
     """Return an expression that makes a workload; empty if it holds objects without one."""
-    if workload.changed or workload.trace is not None or workload.turns is not None:
+    if workload.changed or workload.turns is not None:
         return ""
     given: dict[str, Any] = {}
+    trace = ""
+    if workload.trace is not None:
+        if not isinstance(workload.trace, Trace) or not _is_as_read(workload.trace):
+            return ""
+        trace = f"trace=ic.read_trace({str(workload.trace.path)!r}, {workload.trace.format!r})"
     for name in ("rate_per_s", "clients", "arrivals", "requests", "duration_s"):
         value = getattr(workload, name)
         if value is not None:
@@ -143,7 +153,7 @@ def workload_code(workload: Workload) -> str:
         given["seed"] = workload.seed
     if not all(isinstance(value, (str, int, float)) for value in given.values()):
         return ""
-    words = [f"{name}={value!r}" for name, value in given.items()]
+    words = [*filter(None, [trace]), *(f"{name}={value!r}" for name, value in given.items())]
     if workload.prefixes is not None:
         words.append(f"prefixes=ic.{workload.prefixes!r}")
     return f"ic.Workload({', '.join(words)})"

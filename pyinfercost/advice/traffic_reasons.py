@@ -65,10 +65,12 @@ def _of_server(setup: Setup, case: Case, evaluator: ServedEvaluator) -> str:
 def _of_fleet(setup: Setup, case: Case, evaluator: FleetEvaluator) -> str:
     old, new = (evaluator.result(each) for each in (case.baseline, setup))
     many, was = f"{new.mean_replicas:.3g}", f"{old.mean_replicas:.3g}"
-    idle = f"idle {percent(new.idle_share)} instead of {percent(old.idle_share)} % of the paid time"
+    shares = percent(new.idle_share), percent(old.idle_share)
+    idle = f"idle {' instead of '.join(dict.fromkeys(shares))} % of the paid time"
     paid = _paid(setup, case, "usd_per_month", "USD/month")
     if abs(new.mean_replicas - old.mean_replicas) <= _ALIKE * old.mean_replicas:
-        return f"{many} replica{'s' * (many != '1')} on average either way{paid}, {idle}"
+        either = f"{many} replica{'s' * (many != '1')} either way{paid}, {idle}"
+        return f"{either}: the peak decides" if new.peak_replicas > 1 and not new.starts and not paid else either
     words = f"{many} instead of {was} replica{'s' * (was != '1')} on average{paid}, {idle}"
     if new.starts or old.starts:
         words += f", {new.starts:,} cold starts instead of {old.starts:,}"
@@ -86,4 +88,5 @@ def _paid(setup: Setup, case: Case, name: str, unit: str) -> str:
     old, new = (case.outcome.figures.get(name), case.evaluator.outcomes([setup])[0].figures.get(name))
     if old is None or new is None or _of_a_replica(setup) == _of_a_replica(case.baseline):
         return ""
-    return f" at {significant(new)} instead of {significant(old)} {unit}"
+    amounts = significant(new), significant(old)
+    return f" at {' instead of '.join(dict.fromkeys(amounts))} {unit}"

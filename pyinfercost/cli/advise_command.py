@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, counted, messages_for_people, progress, write, write_result
+from .output import check_writable, counted, messages_for_people, progress_shown, write, write_result
 from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
@@ -103,8 +104,11 @@ def advise(
         try:
             quiet = form in _DATA_FORMATS
             told = f"setups of {model} were simulated"
-            counting = counted(f"Capturing {model}", told, quiet=quiet)
-            shown: AbstractContextManager[Any] = counting if load else progress(model, quiet=quiet)
+            shown: AbstractContextManager[Any] = (
+                counted(f"Capturing {model}", told, quiet=quiet)
+                if load
+                else progress_shown("Trying tactics", quiet=quiet or not sys.stderr.isatty())
+            )
             with shown as moved:
                 found = advised(
                     model,
@@ -115,7 +119,7 @@ def advise(
                     risk=risk,
                     among=names or None,
                     all=compare,
-                    progress=moved if load else None,
+                    progress=moved,
                     **(load if load else {"sizes": sizes}),
                 )
         except AdviceError as error:

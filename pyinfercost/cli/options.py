@@ -84,7 +84,7 @@ def whatif_options(command: _Command) -> _Command:
         "--quantize",
         metavar="FORMATS",
         help="What if weights were in another format: int8_wo, int4_wo:64, fp8_dynamic, ...; for all, or by pattern of "
-        "modules or of weights of experts: '*.mlp.*=int4_wo,*=int8_wo'.",
+        "modules or of weights of experts: '*.mlp.*=int4_wo,*=int8_wo'. Kernels of torchao in front: torchao:int8_wo.",
     )(command)
 
 

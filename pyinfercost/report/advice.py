@@ -40,6 +40,8 @@ COLUMNS = (
 
 _PARTS = ("setup", "accuracy", "training")
 _MILLION = 1_000_000
+_LITTLE = 0.01
+_NAMES = 20  # characters of a column of options, before less important columns are left out
 _TITLES: Mapping[str, tuple[str, str, float]] = {
     "cost_usd": ("cost", "USD/1M", _MILLION),
     "usd_per_million_tokens": ("cost", "USD/1M tokens", 1.0),
@@ -166,6 +168,8 @@ def advice_layout(advice: Advice) -> Layout:
             parts.append(Pairs(conditions))
     for title, plan in plans_of(advice):
         parts += [GAP, Note(f"{title}: {saved_text(plan)}", ""), Table(step_columns(advice, plan))]
+        if any(step.adds_share < _LITTLE for step in plan.steps[:-1]):
+            parts.append(Note("A step that adds next to nothing pays together with those after it."))
         if applied := apply_pairs(plan):
             parts += [Note("How to apply it:", ""), Pairs(applied)]
         parts += [Note(PREDICTS, ""), _command(plan.setup)]
@@ -241,7 +245,7 @@ def advice_columns(advice: Advice, *, wide: bool = False) -> list[Column]:
     rows = advice.rows
     columns = [
         Column("", "", [str(rank) for rank in range(len(rows) + 1)]),
-        Column("use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True),
+        Column("use", "", ["as it is now", *(row.option for row in rows)], numeric=False, flexible=True, least=_NAMES),
         Column("saves", "%", ["", *(share_text(row.saving_share) for row in rows)]),
         Column("range", "%", ["", *(range_text(row.saving_low_share, row.saving_high_share) for row in rows)], spare=2),
         *_figure_columns(advice.objective, _setups(advice), wide=wide),
@@ -305,7 +309,7 @@ def step_columns(advice: Advice, plan: AdvicePlan, *, wide: bool = False) -> lis
     steps = plan.steps
     return [
         Column("step", "", [str(number) for number in range(1, len(steps) + 1)]),
-        Column("use", "", [step.option for step in steps], numeric=False, flexible=True),
+        Column("use", "", [step.option for step in steps], numeric=False, flexible=True, least=_NAMES),
         Column("adds", "%", [share_text(step.adds_share) for step in steps]),
         Column("saves", "%", [share_text(step.saving_share) for step in steps]),
         *_figure_columns(advice.objective, [step.setup for step in steps], wide=wide),

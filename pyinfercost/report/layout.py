@@ -14,7 +14,7 @@ class Column:
 
     A flexible column narrows if the table is wider than the page: its cells lose their ends or, with `keep_end`, their
     starts. If that does not suffice, spare columns are dropped, those with the largest `spare` first; those with a
-    negative `spare` are dropped once names have their minimum width.
+    negative `spare` are dropped once names have their minimum width, which `least` raises.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Column:
     flexible: bool = False
     spare: int = 0
     keep_end: bool = False
+    least: int = 0
 
 
 @dataclass(frozen=True)

@@ -142,9 +142,14 @@ def broken(command: str, width: int) -> list[str]:
         width: Characters of a line, at least 8.
     """
     lines = [_INDENT.rstrip()]
-    for word in shlex.split(command):
+    words = shlex.split(command)
+    for word, value in zip(words, [*words[1:], ""], strict=True):
         quoted = shlex.quote(word)
-        if len(lines[-1]) + len(quoted) + 1 + len(_BREAK) <= width:
+        # An option stays with its value, if a line has room for both.
+        paired = word.startswith("--") and not value.startswith("--")
+        with_value = f"{quoted} {shlex.quote(value)}" if paired else quoted
+        held = with_value if len(_INDENT * 2 + with_value) + len(_BREAK) <= width else quoted
+        if len(lines[-1]) + len(held) + 1 + len(_BREAK) <= width:
             lines[-1] += f"{' ' if lines[-1] else _INDENT}{quoted}"
             continue
         lines[-1] += _BREAK

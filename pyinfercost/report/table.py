@@ -30,9 +30,8 @@ if TYPE_CHECKING:
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
 """Colors of bounds."""
 _READABLE = 10
-"""Minimum width of names while spare columns remain."""
 _READABLE_END = 32
-"""The same for long names that differ at their ends."""
+"""Minimum width of long names that differ at their ends, while spare columns remain."""
 _CUT = "~"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WHOLE = "█"
@@ -252,7 +251,7 @@ def _least(column: Column, *, readable: bool) -> int:
     """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
         return NARROWEST
-    return _READABLE_END if column.keep_end else _READABLE
+    return max(column.least, _READABLE_END if column.keep_end else _READABLE)
 
 
 def _cut(cell: str, width: int, column: Column) -> str:

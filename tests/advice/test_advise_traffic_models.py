@@ -159,7 +159,7 @@ def _check(model: Any, options: str, folder: Path, trace: Path) -> None:
         assert plan["saving_share"] == 1 - plan["setup"]["figures"][goal] / before
         assert plan["setup"] == plan["steps"][-1]["setup"]
         assert sum(step["adds_share"] for step in plan["steps"]) == pytest.approx(plan["saving_share"])
-        if code := plan["setup"]["code"]:
+        if (code := plan["setup"]["code"]) and "as it was given" not in code:
             assert of_code(code) == of_same(plan["setup"]["figures"], plan["setup"]["command"]), code
     for row in advice["rows"]:
         assert row["saving_share"] == 1 - row["setup"]["figures"][goal] / before

@@ -49,6 +49,7 @@ def test_an_unknown_family_is_an_error() -> None:
         losses("int8_static", "cnn")
 
 
+@pytest.mark.torch
 def test_torchvision_figures_are_those_of_its_metrics() -> None:
     """The ranges of `int8_static` for convolutional networks are the differences of torchvision's own figures."""
     quantization = importlib.import_module("torchvision.models.quantization")

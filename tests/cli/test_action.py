@@ -171,10 +171,10 @@ def test_a_failure_is_one_of_the_step(checkout: tuple[Path, str]) -> None:
         assert forge.requests == []
 
 
-def test_the_hook_and_the_action_name_what_exists() -> None:
+def test_the_hook_and_the_action_name_what_exists(tmp_path: Path) -> None:
     (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8"))
     run = subprocess.run(
-        [sys.executable, "-m", "pyinfercost", "ci", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "pyinfercost", "ci", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert hook["entry"].startswith("pyinfercost ci ")
     text = json.dumps(yaml.safe_load(ACTION.read_text(encoding="utf-8")))

@@ -27,8 +27,9 @@ def cpu(
     dram: Level = FREE,
     achieved: float = 1.0,
     memory: list[Level] | None = None,
+    dispatch_s: float = 0.0,
 ) -> ic.Hardware:
-    """The same, with memory that is not free."""
+    """The same, with memory or calls that are not free."""
     return ic.Hardware(
         id="toy",
         name="toy",
@@ -39,7 +40,7 @@ def cpu(
         matrix_flop_per_s={},
         vector_flop_per_s={"float32": 1e30},
         memory=memory or [("llc", 1e12 if dram is FREE else 2**20, 1e30), dram],
-        overheads_s={"dispatch": 0.0, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
+        overheads_s={"dispatch": dispatch_s, "launch_gap": 0.0, "replay_gap": 0.0, "kernel_minimum": 0.0},
         achieved={"dram": achieved},
         power_w={},
         links_byte_per_s={},
@@ -295,6 +296,77 @@ def test_16_bit_weights_are_arranged_in_each_call_unless_a_compiler_did_so() -> 
     ):
         estimate = ic.estimate(linear(dtype), hardware=hardware, rows=1, execution=execution)
         assert estimate.latency_s == pytest.approx(256 * 512 * element_s / CORES, rel=1e-6)
+
+
+def test_8_bit_weights_are_packed_for_several_rows_unless_a_compiler_did_so() -> None:
+    hardware = machine(byte_packing_s=2e-9, byte_gemv_s=3e-9)
+    element_s = {(1, "eager"): 3e-9, (8, "eager"): 5e-9, (8, "compiled"): 0.0}
+    for (rows, execution), expected_s in element_s.items():
+        estimate = ic.estimate(linear("int8"), hardware=hardware, rows=rows, execution=execution)
+        assert estimate.latency_s == pytest.approx(256 * 512 * expected_s / CORES, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "packed"), [(2, False), (8, True)])
+def test_a_matrix_that_is_no_weight_is_packed_too(rows: int, packed: bool) -> None:
+    builder = ic.GraphBuilder("product")
+    x = builder.tensor("float32", (rows, 256), role="input", name="x")
+    matrix = builder.tensor("float32", (256, 512), role="input", name="matrix")
+    y = builder.tensor("float32", (rows, 512))
+    builder.node("aten.mm.default", {"self": x, "mat2": matrix}, [y])
+    expected_s = 256 * 512 * 1e-9 / CORES if packed else 0.0
+    found_s = seconds(builder.build([x], [y]), machine(packing_s=1e-9))
+    assert found_s == pytest.approx(expected_s, rel=1e-6, abs=1e-12)
+
+
+def attention(queries: int, dtype: str = "float32", heads: int = 8, keys: int = 64, width: int = 16) -> ic.Graph:
+    builder = ic.GraphBuilder("attention")
+    q, y = (builder.tensor(dtype, (1, heads, queries, width), role=role) for role in ("input", "activation"))
+    k, v = (builder.tensor(dtype, (1, heads, keys, width), role="input") for _ in range(2))
+    builder.node("aten.scaled_dot_product_attention.default", {"query": q, "key": k, "value": v}, [y])
+    return builder.build([q, k, v], [y])
+
+
+def test_attention_of_one_query_reads_keys_and_values_element_by_element() -> None:
+    hardware = machine(key_s=1e-9, half_key_s=4e-9)
+    elements = 2 * 8 * 64 * 16
+    assert seconds(attention(1), hardware) == pytest.approx(elements * 1e-9 / CORES, rel=1e-6)
+    assert seconds(attention(1, "bfloat16"), hardware) == pytest.approx(elements * 4e-9 / CORES, rel=1e-6)
+    assert seconds(attention(2), hardware) < 1e-12
+
+
+def test_a_score_of_attention_costs_an_exponential() -> None:
+    assert seconds(attention(32), machine(score_s=1e-9)) == pytest.approx(8 * 32 * 64 * 1e-9 / CORES, rel=1e-6)
+
+
+@pytest.mark.parametrize(("capacity", "cold"), [(1e3, True), (1e9, False)])
+def test_caches_of_keys_and_results_that_live_on_are_in_memory(capacity: float, cold: bool) -> None:
+    builder = ic.GraphBuilder("cat")
+    past = builder.tensor("float32", (1, 1000), role="kv_cache", name="past_key_values_0")
+    new = builder.tensor("float32", (1, 1000), role="input", name="new")
+    kept, hidden = builder.tensor("float32", (1, 2000)), builder.tensor("float32", (1, 1000))
+    wide = builder.tensor("float32", (1, 10**6), role="parameter", name="wide")  # sweeps the cache
+    passed = builder.tensor("float32", (1, 10**6))
+    builder.node("aten.cat.default", {"tensors": [past, new], "dim": 1}, [kept])
+    builder.node("aten.relu.default", {"self": new}, [hidden])
+    builder.node("aten.neg.default", {"self": wide}, [passed])
+    graph = builder.build([past, new], [kept])
+    memory = [("llc", max(capacity, 2e4), 1e30), ("dram", 1e15, 1e9)]
+    estimate = ic.estimate(graph, hardware=cpu({}, memory=memory))
+    found = {layer.op: layer.latency_s for layer in estimate.layers}
+    assert found["aten.cat"] == pytest.approx((4000 + 8000) / 1e9 if cold else 0.0, rel=1e-6, abs=1e-12)
+    assert found["aten.relu"] < 1e-12
+
+
+def test_python_code_takes_the_host_as_long_as_its_operators() -> None:
+    builder = ic.GraphBuilder("subclass")
+    x = builder.tensor("float32", (64,), role="input", name="x")
+    view, y = builder.tensor("float32", (64,)), builder.tensor("float32", (64,))
+    builder.node("pyinfercost.python_call.default", {"self": x, "operators": 40}, [view])
+    builder.node("aten.relu.default", {"self": view}, [y])
+    graph = builder.build([x], [y])
+    slow = cpu({}, dispatch_s=1e-6)
+    assert seconds(graph, slow) == pytest.approx((1 + 0.6 + 40) * 1e-6, rel=1e-6)
+    assert seconds(graph, slow, "compiled") < 1e-9
 
 
 def test_what_binds_is_the_longest_term_although_they_add_up() -> None:

@@ -210,6 +210,30 @@ def test_slow_loops(op: str, loops: dict[str, int]) -> None:
     assert hints_of(op, {"self": T((6, 4))}, T((6, 4))).slow_loops == loops
 
 
+@pytest.mark.parametrize(
+    ("op", "loops"),
+    [
+        ("aten.relu", {"half": 24}),
+        ("aten.sigmoid", {"special": 24, "half": 24}),
+        ("aten.clone", {}),  # copies bits
+    ],
+)
+def test_loops_over_16_bits_widen_and_round(op: str, loops: dict[str, int]) -> None:
+    given = {name: elements * HUNDREDTHS for name, elements in loops.items()}
+    assert hints_of(op, {"self": T((6, 4), "bfloat16")}, T((6, 4), "bfloat16")).slow_loops == given
+
+
+def test_elementwise_kernels_over_bytes_look_results_up() -> None:
+    hints = hints_of("aten.sigmoid", {"self": T((6, 4), "uint8")}, T((6, 4), "uint8"))
+    assert hints.slow_loops == {"special": 24 * 80}  # four fifths of a sigmoid of floats
+
+
+@pytest.mark.parametrize(("exponent", "loops"), [(2, {}), (3, {}), (4, {"library": 24}), (0.5, {"library": 24})])
+def test_small_whole_exponents_are_products(exponent: float, loops: dict[str, int]) -> None:
+    hints = hints_of("aten.pow.Tensor_Scalar", {"self": T((6, 4)), "exponent": exponent}, T((6, 4)))
+    assert hints.slow_loops == {name: elements * HUNDREDTHS for name, elements in loops.items()}
+
+
 def test_fused_kernels_add_up_slow_loops() -> None:
     builder = ic.GraphBuilder()
     x = builder.tensor("float32", (6, 4), role="input")

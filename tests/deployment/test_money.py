@@ -291,7 +291,7 @@ def test_several_prices_on_the_command_line(tmp_path: Path) -> None:
     runner = CliRunner()
     best = runner.invoke(main, [*command, "--best", "cost_usd", "--per", "price"])
     assert best.exit_code == 0, best.stderr
-    assert "l4 spot:" in best.stdout
+    assert re.search(r"^l4 spot +0\.\S+ USD/h", best.stdout, re.MULTILINE)
     points = json.loads(runner.invoke(main, [*command, "--format", "json"]).stdout)["points"]
     assert {point["price"] for point in points} == {"on-demand", "spot"}
     for wrong, message in (

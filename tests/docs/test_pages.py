@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import pyinfercost as ic
 from pyinfercost.monitor import MonitorLog, export_workload, report_log
 from pyinfercost.predict.review import model_review, review_of
 from pyinfercost.report import review as review_report
+from pyinfercost.results.advice import TrainingNote
 from pyinfercost.results.fleet_changes import FLEET_FIGURES
 from pyinfercost.results.fleet_result import FLEET_LATENCIES
 from pyinfercost.results.serving_result import LATENCIES
@@ -140,6 +142,7 @@ def advice_document() -> dict[str, Any]:
     found = advice.to_dict()["advice"]
     assert found["best"] is not None
     row, step = found["rows"][0], found["best"]["steps"][0]
+    row["training"] = asdict(TrainingNote(text="", steps=1, batch=1, seconds=1.0, cost_usd=None, inferences=None))
     assert row["setup"].keys() == step["setup"].keys() == found["baseline"].keys() == found["best"]["setup"].keys()
     named = {"figures": {"NAME": 0.0}, "settings": {"NAME": 0}}
     found |= {"SETUP": found["baseline"] | named, "baseline": None, "ACCURACY": row["accuracy"]}

@@ -39,7 +39,7 @@ def test_the_file_is_a_machine(calibrated: tuple[Calibrated, list[tuple[str, flo
     assert loaded.memory[-1][0] == "dram"
     for name in (*MEASURED_LOOPS, "packing", "gemv"):
         assert loaded.constants[f"cpu.{name}_s"] > 0
-    assert loaded.constants["cpu.cold_dispatch_s"] > 0
+    assert loaded.constants["cpu.cold_dispatch_s"] >= 0  # a difference of two times, which noise may hide
     for name in ("weight_stream", "half_weight_stream"):
         assert loaded.constants.get(f"cpu.{name}", 1.0) > 0
     for name in ("product", "pixelwise", "convolution", "grouped", "depthwise", "attention"):

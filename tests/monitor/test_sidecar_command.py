@@ -89,7 +89,7 @@ def page_of(said: Path) -> str:
         (("--scrape", "localhost:1", "--interval", "0"), "interval_s", 2),
         (("--scrape", "localhost:1", "--listen", "nowhere"), "expected HOST:PORT", 2),
         (("--scrape", "localhost:1", "--plan", "none.json"), "none.json", 2),
-        (("--scrape", "localhost:1", "--log", "/dev/null/log.jsonl"), "/dev/null", 1),
+        (("--scrape", "localhost:1", "--log", "/dev/null/log.jsonl"), "folder /dev/null does not exist", 2),
         (("--scrape", "localhost:1", "--token-file", "none.txt"), "none.txt", 1),
         (("--scrape", "localhost:1", "--exporter", "carrier-pigeon"), "carrier-pigeon", 2),
         (("--scrape", "localhost:1", "--format", "json"), "--format is of --once", 2),

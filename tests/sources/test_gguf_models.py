@@ -189,7 +189,7 @@ def test_decode_follows_the_bytes_of_weights(tmp_path: Path, hardware: str) -> N
         assert estimate.latency_s < 1.5 * stored / bandwidth + 7e-3
         latencies[kind] = estimate.latency_s
     assert sorted(latencies.values()) == list(latencies.values())
-    assert latencies[Type.F16] > 2 * latencies[Type.Q4_K]
+    assert latencies[Type.F16] > 1.6 * latencies[Type.Q4_K]  # launches of kernels take the same time in both
 
 
 # Times of one token of llama.cpp, ms: XiongjieDai/GPU-Benchmarks-on-LLM-Inference (README.md), Llama 3 8B.

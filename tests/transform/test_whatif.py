@@ -11,6 +11,7 @@ import pytest
 import torch
 from support.paths import SHARED
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyinfercost as ic
 from pyinfercost.formats.table import FORMATS, FormatError
@@ -67,6 +68,45 @@ def test_the_kernels_of_torchao_are_those_of_its_modules(form: str, shape: tuple
             ways = {"hardware": hardware, "execution": execution}
             expected = ic.estimate(really, **ways).latency_s
             assert ic.estimate(what_if, **ways).latency_s == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("kernels", ["torchao-u8s8", "torchao-s8s8"])
+def test_the_kernels_of_torchao_on_cpus_are_those_that_run(kernels: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quantization = pytest.importorskip("torchao.quantization")
+    intmm = pytest.importorskip("torchao.kernel.intmm")
+    monkeypatch.setattr(intmm, "_cpu_is_vnni_supported", lambda: kernels == "torchao-u8s8")
+    monkeypatch.setattr(intmm, "_cpu_is_amx_tile_supported", lambda: kernels == "torchao-s8s8")
+    model = nn.Sequential(nn.Linear(256, 512))
+    graph = ic.whatif(captured(model, 4, 256, dtype=torch.float32), quantize="int8_dynamic", kernels=kernels)
+    quantization.quantize_(model, quantization.Int8DynamicActivationInt8WeightConfig())
+    ran: list[str] = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            ran.append(str(func).rpartition(".")[0])
+            return result
+
+    with torch.inference_mode(), Recorder():
+        model(torch.randn(4, 256))
+    mine = [node.op for node in graph.nodes]
+    unsigned = kernels == "torchao-u8s8"
+    assert (before_product(ran)[-3:] == ["aten.to", "aten.add", "aten.to"]) is unsigned
+    assert (before_product(mine)[-3:] == ["aten.to", "aten.add", "aten.to"]) is unsigned
+    assert from_product(mine) == from_product(ran)
+    assert ("aten.sum" in mine) is unsigned
+
+
+_VIEWS = ("aten.t", "aten.reshape", "aten.flatten", "aten.view")
+
+
+def before_product(ops: list[str]) -> list[str]:
+    return [op for op in ops[: ops.index("aten._int_mm")] if op not in _VIEWS]
+
+
+def from_product(ops: list[str]) -> list[str]:
+    """Return the operators from the product on, without conversions: a sum converts its operand inside."""
+    return [op for op in ops[ops.index("aten._int_mm") :] if op not in (*_VIEWS, "aten.to")]
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -29,7 +29,8 @@ class Environment:
         root = work / "roots" / f"{python.version}-{architecture.name}"
         if not root.exists():
             root.parent.mkdir(parents=True, exist_ok=True)
-            packages = [f"python{python.version}-minimal", f"libpython{python.version}-stdlib"]
+            # numpy needs the C++ library of the system; our module has its own.
+            packages = [f"python{python.version}-minimal", f"libpython{python.version}-stdlib", "libstdc++6"]
             Archive(work / "debian", python.suite, architecture.debian).extract_all(packages, root)
         program = root / "usr/bin" / f"python{python.version}"
         if architecture.name == platform.machine():

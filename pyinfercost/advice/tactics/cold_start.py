@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from ..setups import Setup
 
 
+_LOCAL = {"weights on a local SSD, read in parallel": "nvme", "weights kept in memory of the host": "memory"}
+_LOADERS = "a loader that reads files in parallel: ServerlessLLM, Run:ai Model Streamer, fastsafetensors"
+_POOL = "a warm pool of stopped machines, such as that of an EC2 Auto Scaling group: their disks are paid"
+
+
 class ColdStart(TrafficTactic):
     """Weights on local disks or in memory, and loaders that read in parallel."""
 
@@ -33,17 +38,28 @@ class ColdStart(TrafficTactic):
         if evaluator.cold_start_s is not None:
             return Options((), [Refusal(text="starts", why="the time of a start is given as a whole")])
         own = startup_of(setup.on)
+        refused = []
+        if own.machine == "running":
+            changes = [
+                (
+                    "weights on a local SSD, read in parallel",
+                    replace(own, weights_from="nvme", loader="sllm"),
+                    _LOADERS,
+                ),
+                ("weights kept in memory of the host", replace(own, weights_from="memory", loader="sllm"), _LOADERS),
+            ]
+        else:
+            changes = [("prepared machines that are stopped", replace(own, machine="pool"), _POOL)]
+            why = "a machine that just started has no weights on its local disks or in its memory"
+            refused.append(Refusal(text="local weights", why=why))
         found = []
-        for text, changed in (
-            ("weights on a local SSD, read in parallel", replace(own, weights_from="nvme", loader="sllm")),
-            ("weights kept in memory of the host", replace(own, weights_from="memory", loader="sllm")),
-            ("machines that run already", replace(own, machine="pool")),
-        ):
+        for text, changed, apply in changes:
             try:
                 words = startup_text(changed)
                 setup.on.replace(startup=words)
-            except InputError:
+            except InputError as error:
+                refused.append(Refusal(text=text, why=str(error)))
                 continue
             if changed != own:
-                found.append(Option(text=text, change={"startup": words}))
-        return Options(found)
+                found.append(Option(text=text, change={"startup": words}, apply=apply))
+        return Options(found, refused)

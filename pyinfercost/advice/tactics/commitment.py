@@ -59,6 +59,7 @@ class CommittedReplicas(TrafficTactic):
                 text=f"{count} replica{'s' * (count > 1)} paid ahead",
                 change={"terms.committed": count, "terms.commitment": commitment},
                 note="paid in every hour of the term, whatever the traffic becomes",
+                apply=f"buy a commitment, a savings plan or a reservation for {count} of the machines",
             )
             for count in counts
         ]

@@ -63,5 +63,7 @@ class PurchaseTerms(TrafficTactic):
                 note = "paid in every hour of a term of a year or more"
             elif terms == "spot":
                 note = _SPOT["stated" if stated else "fleet" if of_fleet else "server"]
-            found.append(Option(text=f"{terms} machines", change={PURCHASE: terms}, note=note, in_plan=allowed))
+            apply = f"request {terms} capacity of the same instance"
+            change = {PURCHASE: terms}
+            found.append(Option(text=f"{terms} machines", change=change, note=note, in_plan=allowed, apply=apply))
         return Options(found, refused)

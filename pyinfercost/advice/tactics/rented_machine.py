@@ -61,11 +61,12 @@ class RentedMachine(TrafficTactic):
                 continue
             for change in _changes(machine, setup, case, price):
                 try:
-                    setup.on.replace(**change)
+                    rented = setup.on.replace(**change).device_price
                 except InputError as error:
                     refused.append(Refusal(text=name, why=str(error)))
                     continue
-                found.append(Option(text=_words(name, change), change=change, note=_note(name, price)))
+                apply = "" if rented is None else f"rent {rented.text}"
+                found.append(Option(text=_words(name, change), change=change, note=_note(name, price), apply=apply))
         return Options(found, refused)
 
 

@@ -41,4 +41,5 @@ class Replicas(TrafficTactic):
             change: dict[str, Any] = {f"terms.{REPLICAS}": placed.terms.get(REPLICAS)}
         else:
             change = {"layout": str(placed.on.rank_layout), "devices": 1}
-        return Options([Option(text=f"{fewest:,} instead of {own:,} replicas", change=change)])
+        text = f"{fewest:,} instead of {own:,} replicas"
+        return Options([Option(text=text, change=change, apply=f"replicas: {fewest}")])

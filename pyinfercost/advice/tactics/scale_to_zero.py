@@ -36,17 +36,21 @@ class ScaleDownToZero(TrafficTactic):
         own = parse_autoscaler(str(setup.terms.get(AUTOSCALER, "static")))
         found = []
         if isinstance(own, (Knative, RayServe)) and own.min_replicas:
-            found.append(_option(f"{own.kind} without a least replica", str(replace(own, min_replicas=0))))
+            apply = "autoscaling.knative.dev/min-scale: '0'" if isinstance(own, Knative) else "min_replicas: 0"
+            found.append(_option(f"{own.kind} without a least replica", str(replace(own, min_replicas=0)), apply))
         if isinstance(own, Kubernetes) and not own.keda:
-            found.append(_option("KEDA, which removes the last replica", str(replace(own, min_replicas=0, keda=True))))
+            text = str(replace(own, min_replicas=0, keda=True))
+            found.append(_option("KEDA, which removes the last replica", text, "ScaledObject: minReplicaCount: 0"))
         for idle_s in _IDLE_S:
             text = str(ScaleToZero(idle_timeout_s=float(idle_s)))
             if text != str(own):
-                found.append(_option(f"replicas that leave after {idle_s} s without requests", text))
+                words = f"replicas that leave after {idle_s} s without requests"
+                found.append(_option(words, text, f"an idle timeout of {idle_s} s, as of Modal, RunPod or Beam"))
         if not isinstance(own, CloudRun):
-            found.append(_option("Cloud Run", "cloudrun"))
+            found.append(_option("Cloud Run", "cloudrun", "gcloud run deploy --min-instances 0"))
         return Options(found)
 
 
-def _option(text: str, autoscaler: str) -> Option:
-    return Option(text=text, change={f"terms.{AUTOSCALER}": autoscaler}, note="the first request after a pause waits")
+def _option(text: str, autoscaler: str, apply: str) -> Option:
+    change = {f"terms.{AUTOSCALER}": autoscaler}
+    return Option(text=text, change=change, apply=apply, note="the first request after a pause waits")

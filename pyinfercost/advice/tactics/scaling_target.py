@@ -57,4 +57,9 @@ class ScalingTarget(TrafficTactic):
             ]
         if not changes:
             return Options((), [Refusal(text="target", why=f"{scaler.kind} has no target of utilization")])
-        return Options([Option(text=text, change={f"terms.{AUTOSCALER}": str(each)}) for text, each in changes])
+        found = []
+        for text, each in changes:
+            fixed = isinstance(each, Static)
+            apply = f"replicas: {each.replicas}" if fixed else f"a target of {100 * each.target_utilization:.0f} %"
+            found.append(Option(text=text, change={f"terms.{AUTOSCALER}": str(each)}, apply=apply))
+        return Options(found)

@@ -58,5 +58,6 @@ class Serverless(TrafficTactic):
                 "terms.max_queue_delay_s": 0.0,
             }
             note = "threads as those of a Xeon; idle environments are assumed to stay for 600 s"
-            found.append(Option(text=text, change=change, note=note))
+            apply = f"aws lambda create-function --memory-size {1024 * gb}, with the model in a container image"
+            found.append(Option(text=text, change=change, note=note, apply=apply))
         return Options(found, refused)

@@ -79,7 +79,7 @@ class Devices(Tactic):
                 try:
                     rank_graph(case.graphs.open(setup.variant), Layout(tensor=count))
                 except LayoutError as error:
-                    refused.append(Refusal(text=text, why=str(error).partition(";")[0].partition(": at ")[0]))
+                    refused.append(Refusal(text=text, why=_not_shared(error, count)))
                     continue
                 found.append(
                     Option(
@@ -103,6 +103,14 @@ class Devices(Tactic):
             f"{after.devices} devices take {short(after.latency_s, 's')} instead of {short(before.latency_s, 's')}, "
             f"{speedup:.2f} times as fast, and {times:g} times as many are paid for; then it is {bound_words(after)}"
         )
+
+
+def _not_shared(error: LayoutError, count: int) -> str:
+    """Return why devices cannot share the products of a model."""
+    message = str(error).partition(";")[0].partition(": at ")[0]
+    if "divides no product" in message:
+        return f"{count} devices cannot share its products: none has an axis that may be divided among them"
+    return message
 
 
 class Overlap(Tactic):
