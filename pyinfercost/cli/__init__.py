@@ -17,6 +17,7 @@ import click
 
 from .. import _core
 from .._escapes import visible_lines
+from ..errors import UnknownNameError
 from .configuration import NAME
 from .configured import configure
 from .deployment_options import NEED_HARDWARE
@@ -55,7 +56,7 @@ class _Loaded(dict[str, click.Command]):
 
     def __missing__(self, name: str) -> click.Command:
         if name not in COMMANDS:
-            raise KeyError(name)
+            raise UnknownNameError(name)
         self[name] = getattr(import_module(f".{COMMANDS[name]}", __package__), name)
         return self[name]
 
