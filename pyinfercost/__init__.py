@@ -140,8 +140,8 @@ if TYPE_CHECKING:
     from .serving.workload import Prefixes as Prefixes
     from .serving.workload import Workload as Workload
     from .sources.capture import capture as capture
-    from .sources.checkpoints.reading import CheckpointSizeWarning as CheckpointSizeWarning
     from .sources.inputs import Inputs as Inputs
+    from .sources.notices import CheckpointSizeWarning as CheckpointSizeWarning
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
     from .sweeps.result import Sweep as Sweep
     from .sweeps.storage import StoredSweep as StoredSweep
@@ -237,7 +237,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.traffic": ("parse_traffic",),
     ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
-    ".sources.checkpoints.reading": ("CheckpointSizeWarning",),
+    ".sources.notices": ("CheckpointSizeWarning",),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.execute": ("SweepInterrupted",),

@@ -266,6 +266,8 @@ class GraphRewriter:
         """Declare a named size, as `GraphBuilder.size` does."""
     def set_role(self, size: str, role: str) -> None:
         """Give a named size another role."""
+    def set_default(self, size: str, value: int) -> None:
+        """Give a named size another default."""
     def guard(self, left: Quantity, relation: str, right: Quantity) -> None:
         """Add a condition on sizes, as `GraphBuilder.guard` does."""
     def bind(self, sizes: Mapping[str, int]) -> None:

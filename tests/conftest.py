@@ -6,7 +6,8 @@ import importlib.util
 import os
 import re
 import signal
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,13 @@ from support.toy_graphs import blocks
 
 # No test may depend on a model hub: a configuration is read from a file or built in the test.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# No test reads or writes the user's cache. All processes of a run share one, which nothing older is in.
+if "PYINFERCOST_TESTS_CACHE" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="pyinfercost-tests-", ignore_cleanup_errors=True)
+    os.environ["PYINFERCOST_TESTS_CACHE"] = CACHE.name
+os.environ["PYINFERCOST_CACHE_DIR"] = os.environ["PYINFERCOST_TESTS_CACHE"]
+os.environ.pop("PYINFERCOST_NO_CACHE", None)
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -42,6 +50,14 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if importlib.util.find_spec("torch") is None and NEEDS_TORCH.search(module_path.read_text(encoding="utf-8")):
         return WithoutTorch.from_parent(parent, path=module_path)
     return None
+
+
+@pytest.fixture(scope="module")
+def captured_anew() -> Iterator[None]:
+    """No graph is read from the cache, by this process and by those that it starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYINFERCOST_NO_CACHE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
 LEVELS = (
     {"_core", "_escapes"},
     {"errors"},
-    {"_checks", "_lazy"},
+    {"_checks", "_lazy", "_records", "_cache"},
     {"results", "hardware"},
     {"formats"},
     {"sources"},

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 16,
-    "one priced sweep point": 18,
-    "profile.to_text()": 9,
-    "tracker.step(), after a structure change": 38,
+    "priced estimate": 21,
+    "one priced sweep point": 22,
+    "profile.to_text()": 10,
+    "tracker.step(), after a structure change": 39,
 }
 """Name of a walk -> the most files that it may enter."""
 

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from pyinfercost import hardware
 from pyinfercost.hardware.bands import FOLDER, step_of
+from pyinfercost.hardware.evidence import EVIDENCE, OTHER
 from pyinfercost.hardware.files import CALIBRATIONS, lineage
-from pyinfercost.hardware.schema import BAND_CLASSES, EVIDENCE, OTHER
+from pyinfercost.hardware.schema import BAND_CLASSES
 
 from . import judge as judging
 from .captures import Capturing, default_cache

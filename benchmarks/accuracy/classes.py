@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pyinfercost.hardware.schema import BAND_CLASSES, OTHER
+from pyinfercost.hardware.evidence import OTHER
+from pyinfercost.hardware.schema import BAND_CLASSES
 
 from .cases import Group
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pyinfercost as ic
 from pyinfercost.hardware import MissingFactError, UnknownHardwareError
-from pyinfercost.hardware.files import CATALOG, read_device
-from pyinfercost.hardware.schema import OTHER
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.evidence import OTHER
+from pyinfercost.hardware.files import read_device
 
 from .cases import Group, machine_key
 from .classes import classes_of
@@ -69,7 +70,7 @@ def kind_of(device: str) -> str:
 
 
 def evidence_of(machine: Hardware, group: Group) -> str:
-    """Return what the band of a group's kernels rests on, in the words of `hardware.schema.EVIDENCE`."""
+    """Return what the band of a group's kernels rests on, in the words of `hardware.evidence.EVIDENCE`."""
     known = [name for name in classes_of(group) if name in machine.evidence]
     return machine.evidence[known[-1] if known else OTHER]
 

@@ -60,6 +60,21 @@ void GraphRewriter::set_role(std::string_view size, SizeRole role) {
     found->second.role = role;
 }
 
+void GraphRewriter::set_default(std::string_view size, std::int64_t value) {
+    require_open();
+    Graph& graph = *builder_.graph_;
+    const auto found = graph.sizes_.find(size);
+    if (found == graph.sizes_.end()) {
+        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                                    ", but this graph has no size of that name");
+    }
+    if (value < found->second.minimum) {
+        throw std::invalid_argument("size '" + std::string(size) + "' gets default " + std::to_string(value) +
+                                    ", below its minimum " + std::to_string(found->second.minimum));
+    }
+    found->second.default_value = Expr(value);
+}
+
 void GraphRewriter::add_guard(Guard guard) {
     require_open();
     builder_.add_guard(std::move(guard));

@@ -33,6 +33,7 @@ class GraphRewriter {
     // ---- sizes ----
     Expr add_size(const std::string& name, NamedSize size);
     void set_role(std::string_view size, SizeRole role);
+    void set_default(std::string_view size, std::int64_t value);
     void add_guard(Guard guard);
     // Replaces named sizes by numbers in all lengths, strides, arguments, guards and limits; the sizes are
     // removed.

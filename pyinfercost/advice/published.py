@@ -9,7 +9,7 @@ from typing import Any
 
 from .._checks import shown
 from ..errors import InputError
-from ..hardware.files import read_toml
+from ..hardware.toml_files import read_toml
 
 _FILE = Path(__file__).parent / "published.toml"
 

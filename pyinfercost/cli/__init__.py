@@ -3,43 +3,78 @@
 Exit codes: 0 success; 1 failure (the model cannot be read or captured, a file cannot be written, ...); 2 usage error
 (an unknown option, hardware, size, precision or column); 3 a limit of `diff --fail-if` is exceeded; 130 interrupted by
 Ctrl-C.
+
+A command is imported when it runs: together they import half of the package.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from os import environ
 from typing import Any
 
 import click
 
 from .. import _core
 from .._escapes import visible_lines
-from .advise_command import advise
-from .calibrate_command import calibrate
-from .ci_command import ci, comment
-from .collective_command import collective
-from .compare_command import compare
+from ..errors import UnknownNameError
 from .configuration import NAME
 from .configured import configure
 from .deployment_options import NEED_HARDWARE
-from .diff_command import diff
-from .fleet_command import fleet
-from .init_command import init
-from .machines import machine_of
-from .measure_command import measure
-from .monitor_command import monitor
-from .options import EPILOG, format_option
-from .output import messages_for_people, show, show_pairs, write
-from .profile_command import profile
-from .serve_command import serve
-from .sparsity_command import sparsity
-from .sweep_command import sweep
+from .options import EPILOG
+from .output import messages_for_people
 
-_OPTIONAL = ("torch", "torchvision", "timm", "transformers", "diffusers", "pandas", "nvidia-ml-py")
-_REQUIRED = ("numpy", "click", "rich")
+COMMANDS = {
+    "init": "init_command",
+    "profile": "profile_command",
+    "sweep": "sweep_command",
+    "collective": "collective_command",
+    "serve": "serve_command",
+    "fleet": "fleet_command",
+    "advise": "advise_command",
+    "compare": "compare_command",
+    "diff": "diff_command",
+    "ci": "ci_command",
+    "comment": "ci_command",
+    "calibrate": "calibrate_command",
+    "measure": "measure_command",
+    "monitor": "monitor_command",
+    "sparsity": "sparsity_command",
+    "hardware": "hardware_command",
+    "prices": "prices_command",
+    "info": "info_command",
+    "cache": "cache_command",
+    "completion": "completion_command",
+}
+"""Name of a command -> the module of this package with a command of that name, in the order of the help text."""
+
+
+_WITHOUT_CONFIGURATION = ("init", "cache", "completion")
+
+
+class _Loaded(dict[str, click.Command]):
+    """The commands, each imported when it is asked for."""
+
+    def __missing__(self, name: str) -> click.Command:
+        if name not in COMMANDS:
+            raise UnknownNameError(name)
+        self[name] = getattr(import_module(f".{COMMANDS[name]}", __package__), name)
+        return self[name]
+
+    def items(self) -> Any:
+        return {name: self[name] for name in COMMANDS}.items()
 
 
 class _Commands(click.Group):
     """The commands. Messages on usage may quote names from files of others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        return self.commands[cmd_name] if cmd_name in COMMANDS else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if any("\0" in word for word in args):  # no shell passes one
@@ -49,6 +84,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            # One form for all errors: what is wrong, and in the next line where to look.
+            where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows all options)"
+            raise click.UsageError(visible_lines(error.format_message()) + where) from error
         except click.ClickException as error:
             error.message = visible_lines(error.message)  # type: ignore[misc]  # final for subclasses
             raise
@@ -70,108 +109,13 @@ def main(context: click.Context, debug: bool, config: str | None, no_config: boo
     context.obj = debug
     if config is not None and no_config:
         raise click.UsageError("--config and --no-config exclude each other; give one of them")
-    if no_config or context.invoked_subcommand == init.name:
+    if no_config or context.invoked_subcommand in _WITHOUT_CONFIGURATION:
         return
     with messages_for_people():
         configure(context, config, needs=NEED_HARDWARE)
 
 
-main.add_command(init)
-main.add_command(profile)
-main.add_command(sweep)
-main.add_command(collective)
-main.add_command(serve)
-main.add_command(fleet)
-main.add_command(advise)
-main.add_command(compare)
-main.add_command(diff)
-main.add_command(ci)
-main.add_command(comment)
-main.add_command(calibrate)
-main.add_command(measure)
-main.add_command(monitor)
-main.add_command(sparsity)
+main.commands = _Loaded()
 
-
-@main.command()
-@click.argument("name", required=False)
-@format_option("table", "json", "core-json")
-def hardware(*, name: str | None, form: str) -> None:
-    """List the machines of the catalog, or describe the machine NAME (an id or a TOML file).
-
-    `core-json` is the machine in base units with all constants, the form that the C++ library reads.
-    """
-    with messages_for_people():
-        if form == "core-json":
-            if name is None:
-                raise click.UsageError("--format core-json describes one machine; give its NAME")
-            write(machine_of(name).to_json() + "\n", None)
-            return
-        from ..hardware import UnknownHardwareError, describe, names
-
-        try:
-            machines = [describe(known) for known in ([name] if name else names())]
-        except UnknownHardwareError as error:
-            raise click.UsageError(str(error)) from error
-        if name or form == "json":
-            if form == "table":
-                machines[0]["calibration"].pop("origin")  # long sentences, one for each constant
-            show_pairs(machines[0] if name else machines, form)
-        else:
-            from ..report.catalog_tables import hardware_columns
-            from ..report.layout import Table
-            from ..report.table import laid_out
-
-            show(laid_out([Table(hardware_columns(machines))]), None, width=140)
-
-
-@main.command()
-@click.argument("device", required=False)
-@format_option("table", "json")
-def prices(*, device: str | None, form: str) -> None:
-    """List rental prices of all machines or of DEVICE (an id), sorted by price per device-hour."""
-    with messages_for_people():
-        from ..deployment import offers
-        from ..report.catalog_tables import price_columns, prices_document
-        from ..report.documents import as_json
-        from ..report.layout import Table
-        from ..report.table import laid_out
-
-        found = offers(device=device)
-        if device is not None and not found:
-            machine_of(device)  # raises for an unknown id
-            raise click.ClickException(f"no price of {device} is known; give one of your own, such as --price 2.49/h")
-        if form == "json":
-            write(as_json(prices_document(found)) + "\n", None)
-        else:
-            show(laid_out([Table(price_columns(found))]), None, width=140)
-
-
-@main.command()
-@format_option("table", "json")
-def info(*, form: str) -> None:
-    """Show versions, installed optional packages, and the numbers of known operators and machines."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    with messages_for_people():
-        from ..hardware import names
-
-        packages: dict[str, str | None] = {}
-        for package in (*_REQUIRED, *_OPTIONAL):
-            try:
-                packages[package] = version(package)
-            except PackageNotFoundError:
-                packages[package] = None
-        show_pairs(
-            {
-                "version": _core.__version__,
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "core": _core.__file__,
-                "packages": packages,
-                "machines": len(names()),
-                "op_rules": len(_core.rules()),
-            },
-            form,
-        )
+if "_PYINFERCOST_COMPLETE" in environ:  # a shell asks
+    from . import completion_command as _  # noqa: F401

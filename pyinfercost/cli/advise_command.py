@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from .._checks import ANY_AMOUNT, number_in
 from ..results.advice import OBJECTIVES, RISKS
+from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
@@ -20,8 +20,6 @@ from .profiling import size_options, sizes_of_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SECONDS = re.compile(r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*(s|ms|us)?", re.IGNORECASE)
-_PARTS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6}
 _PERCENTS = 100
 _DATA_FORMATS = ("json", "csv")
 
@@ -141,14 +139,18 @@ def _share(text: str) -> float:
 def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:
     found: dict[str, float] = {}
     if latency is not None:
-        match = _SECONDS.fullmatch(latency.strip())
-        if match is None:
+        number = given(latency)
+        if number is None or number[1] not in ("", "s"):
             raise click.UsageError(f"--latency is {latency!r}; expected a time such as 20ms or 0.02")
-        found["latency_s"] = float(match[1]) * _PARTS[(match[2] or "").lower()]
+        found["latency_s"] = float(number[0])
     for text in limits:
         name, equals, value = text.partition("=")
         if not equals:
             raise click.UsageError(f"--limit is {text!r}; expected FIGURE=N, such as batch=8")
         with usage_errors("--limit"):
-            found[name.strip()] = number_in(value, name.strip(), ANY_AMOUNT)
+            figure = full_name(name.strip())
+            amount = given(value)
+            if amount is not None and amount[1] and amount[1] != unit_of(figure):
+                raise click.UsageError(f"--limit {text} is in {amount[1]}; expected the unit of {figure}")
+            found[figure] = number_in(value if amount is None else float(amount[0]), figure, ANY_AMOUNT)
     return found

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .types import InUnits
 from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -32,18 +33,20 @@ def traffic_options(command: _Command) -> _Command:
         click.option("--replicas", type=click.IntRange(min=1), help="Replicas of a server now; default: as needed."),
         click.option("--routing", type=click.Choice(("least_loaded", "round_robin", "prefix_aware"))),
         click.option("--autoscaler", metavar="KIND", help="Autoscaler of a fleet now, as of fleet; default: static."),
-        click.option("--duration-s", type=float, metavar="S", help="Length of --traffic; default: a day."),
+        click.option("--duration-s", type=InUnits("s"), metavar="S", help="Length of --traffic; default: a day."),
         click.option("--scale", type=float, help="So many times the requests of --traffic."),
-        click.option("--start-s", type=float, help="Time of --traffic at which it begins."),
-        click.option("--end-s", type=float, metavar="S", help="Time of --traffic at which it ends."),
-        click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready."),
-        click.option("--timeout-s", type=float, metavar="S", help="Time after which a waiting request gives up."),
+        click.option("--start-s", type=InUnits("s"), help="Time of --traffic at which it begins."),
+        click.option("--end-s", type=InUnits("s"), metavar="S", help="Time of --traffic at which it ends."),
+        click.option("--cold-start-s", type=InUnits("s"), metavar="S", help="Seconds until a replica is ready."),
+        click.option(
+            "--timeout-s", type=InUnits("s"), metavar="S", help="Time after which a waiting request gives up."
+        ),
         click.option(
             "--commitment", metavar="TERMS", help="Price of hours that are paid ahead: discount=0.4,term_years=1."
         ),
         click.option("--committed", type=click.IntRange(min=0), metavar="N", help="Replicas that are paid ahead now."),
         click.option("--max-batch-size", type=click.IntRange(min=1), help="Of a fleet without an engine; default: 8."),
-        click.option("--max-queue-delay-s", type=float, help="Time that an item waits for others of its batch."),
+        click.option("--max-queue-delay-s", type=InUnits("s"), help="Time that an item waits for others of its batch."),
         click.option("--interruptions", metavar="RATES", help="What takes replicas away, as of fleet."),
         click.option(
             "--acceptance",

@@ -11,6 +11,7 @@ from math import isfinite
 import click
 
 from .._checks import shown
+from ..results.given_units import given
 from ..sources.sizes import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
@@ -40,7 +41,12 @@ def whole_number(name: str, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise click.UsageError(f"{_titled(name)} must be a whole number, got {shown(text)}") from None
+        found = given(text)
+        if found is None or found[1] or found[0].denominator != 1:
+            raise click.UsageError(
+                f"{_titled(name)} must be a whole number, such as 8, 1k or 128Ki; got {shown(text)}"
+            ) from None
+        number = int(found[0])
     if not -_MOST - 1 <= number <= _MOST:
         raise click.UsageError(f"{_titled(name)} is {shown(text)}; give a number of at most {_MOST}")
     return number

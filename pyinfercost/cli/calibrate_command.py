@@ -10,13 +10,14 @@ import click
 
 from .options import EPILOG
 from .output import check_writable, messages_for_people, say, write
+from .types import InUnits
 
 
 @click.command(epilog=EPILOG)
 @click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; default: stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to measure with; default: all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=55.0, show_default=True, help="Of measurements.")
+@click.option("--seconds", type=InUnits("s", minimum=0.1), default=55.0, show_default=True, help="Of measurements.")
 @click.option("--no-compile", is_flag=True, help="Skip torch.compile, which needs a C++ compiler.")
 def calibrate(*, output: str | None, threads: int | None, device: str, seconds: float, no_compile: bool) -> None:
     """Measure this machine and write a hardware file for --hardware.

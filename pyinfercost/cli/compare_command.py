@@ -9,11 +9,13 @@ import click
 
 from ..sources.registry import is_graph
 from .arguments import axis_values, known_names, named_settings
+from .configured import named_models
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import WhatIf, format_option, whatif_options
 from .output import check_writable, command_line, messages_for_people, progress, say, write, write_result
 from .profiling import phase_options
+from .types import ModelType
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -41,10 +43,10 @@ _DATA = ("json", "csv")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML page.")
 @format_option("table", "json", "csv", "md")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=named_models, type=ModelType())
 def compare(
     *,
-    models: tuple[str, ...],
+    models: dict[str, str],
     batch: str | None,
     settings: tuple[str, ...],
     html: str | None,
@@ -63,9 +65,9 @@ def compare(
         axes = {name: axis_values(name, value) for name, value in named.items()}
         on = _deployments(options)
         what_if = WhatIf.from_options(options)
-        shown = [name for name in dict.fromkeys(models) if not is_graph(name)]
-        with progress(" and ".join(shown) or models[0], quiet=form in _DATA):
-            result = compare_on({name: name for name in models}, on, axes, changed=what_if.changed)
+        shown = [name for name, spec in models.items() if not is_graph(spec)]
+        with progress(" and ".join(shown) or next(iter(models.values())), quiet=form in _DATA):
+            result = compare_on(models, on, axes, changed=what_if.changed)
         if html is not None:
             write(result.to_html(command=command_line()), html)
             say(f"Report written to {html}")

@@ -14,6 +14,7 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from .._checks import exists
 from .configuration import (
     Configuration,
     ConfigurationError,
@@ -86,16 +87,37 @@ def named_model(context: click.Context, _: click.Parameter, value: str | None) -
     """
     read = configuration()
     if read is None or value is None or value not in read.models:
-        return value
+        return _resolved(context, value)
     options = _values(read, context.command, options_of_model(read, value), context.meta[_META + ".needs"])
     context.default_map = {**(context.default_map or {}), **options}
-    return read.spec(value)
+    return _resolved(context, read.spec(value))
 
 
-def compared_model(_: click.Context, __: click.Parameter, value: str) -> str:
+def compared_model(context: click.Context, _: click.Parameter, value: str) -> str:
     """Replace a name of `[models]` by its spec alone: the callback of arguments that are files, too."""
     read = configuration()
-    return value if read is None else read.spec(value)
+    found = value if read is None else read.spec(value)
+    is_file = exists(Path(found)) or (":" not in found and Path(found).suffix != "")
+    return found if is_file else str(_resolved(context, found))
+
+
+def named_models(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return the specs of several models under the names that they are given by: the callback of arguments."""
+    read = configuration()
+    return {value: value if read is None else read.spec(value) for value in values}
+
+
+def _resolved(context: click.Context, value: str | None) -> str | None:
+    """Return the spec that the text of a model stands for."""
+    if value is None or context.resilient_parsing:  # of a completion
+        return value
+    from ..sources.loaded_model import UnknownModelError
+    from ..sources.spec_names import resolved
+
+    try:
+        return resolved(value)
+    except UnknownModelError as error:
+        raise click.UsageError(str(error), context) from error
 
 
 def configured_words() -> str | None:

@@ -11,6 +11,7 @@ import click
 from .. import _core
 from .._checks import MOST, parse_json, read_text
 from .configured import named_machines
+from .types import HardwareType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,8 +88,10 @@ def deployment_options(
         "hardware": click.option(
             "--hardware",
             "-H",
+            type=HardwareType(several=several),
+            help=hardware
+            or "A machine of the catalog (l4, 'A100 SXM 80GB'), or a TOML file; without it, times are not predicted.",
             callback=named_machines,
-            help=hardware or "A catalog id or a TOML file; without it, times are not predicted.",
         ),
         "on": click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
         "precision": click.option(

@@ -12,8 +12,9 @@ from .._checks import write_text
 from .configured import named_model
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, whatif_options
+from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
 from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+from .types import InUnits, ModelType
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -64,8 +65,8 @@ _SHARED = (
     help="Time after which no request arrives; by default a day for generated traffic, and two with --plan.",
 )
 @click.option("--scale", type=float, default=1.0, show_default=True, help="So many times the requests.")
-@click.option("--start-s", type=float, default=0.0, help="Time of the traffic at which it begins.")
-@click.option("--end-s", type=float, metavar="S", help="Time of the traffic at which it ends.")
+@click.option("--start-s", type=InUnits("s"), default=0.0, help="Time of the traffic at which it begins.")
+@click.option("--end-s", type=InUnits("s"), metavar="S", help="Time of the traffic at which it ends.")
 @click.option(
     "--autoscaler",
     "-a",
@@ -89,7 +90,7 @@ _SHARED = (
     help="Costs of a month: staff_usd_per_month=4000,storage_gb=500,storage_usd_per_gb_month=0.023.",
 )
 @click.option("--egress", metavar="PRICE", help="Price of responses: aws, azure, gcp, USD per GB, or tiers.")
-@click.option("--response-bytes", type=float, metavar="BYTES", help="Bytes of a response that leave the cloud.")
+@click.option("--response-bytes", type=InUnits("B"), metavar="BYTES", help="Bytes of a response that leave the cloud.")
 @click.option(
     "--serverless", metavar="PRICE", help="Price by request and memory, such as aws-lambda; with --memory-gb."
 )
@@ -100,13 +101,17 @@ _SHARED = (
     help="What takes replicas away: cloud=aws,interruptions_per_h=0.05,failures_per_h=0.",
 )
 @click.option("--start-hour", type=float, metavar="H", help="Hour of the day at which the traffic begins.")
-@click.option("--cold-start-s", type=float, metavar="S", help="Seconds until a replica is ready.")
+@click.option("--cold-start-s", type=InUnits("s"), metavar="S", help="Seconds until a replica is ready.")
 @click.option("--varies-cold-starts", is_flag=True, help="Let cold starts vary within their bands.")
-@click.option("--timeout-s", type=float, metavar="S", help="Time after which a request without a replica gives up.")
+@click.option(
+    "--timeout-s", type=InUnits("s"), metavar="S", help="Time after which a request without a replica gives up."
+)
 @click.option(
     "--max-batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Of a model without an engine."
 )
-@click.option("--max-queue-delay-s", type=float, default=0.0, help="Time that an item waits for others of its batch.")
+@click.option(
+    "--max-queue-delay-s", type=InUnits("s"), default=0.0, help="Time that an item waits for others of its batch."
+)
 @click.option("--detail", type=click.Choice(("fast", "full")), default="fast", show_default=True, help="Of engines.")
 @click.option(
     "--routing",
@@ -124,7 +129,8 @@ _SHARED = (
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model", required=False, is_eager=True, callback=named_model)
+@click.argument("model", required=False, is_eager=True, callback=named_model, type=ModelType())
+@no_cache_option
 def fleet(
     *,
     model: str | None,

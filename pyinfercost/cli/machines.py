@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..deployment import Deployment
 
 ALL = "all"
+PRICED = "priced"
+"""The machines with a known price."""
 KINDS = ("cpu", "gpu", "systolic")
 _MOST_TENSOR = 1000
 
@@ -30,7 +32,8 @@ def machine_of(name: str) -> Hardware:
 
 
 def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[Deployment]:
-    """Return one deployment for each machine of a comma-separated list of ids, files, `all`, `cpu`, `gpu`, `systolic`.
+    """Return one deployment for each machine of a comma-separated list of ids, files, `all`, `cpu`, `gpu`, `systolic`,
+    `priced`.
 
     Machines of a group that lack data required by estimates are left out and reported on stderr.
 
@@ -45,7 +48,7 @@ def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[
     found: dict[str, Deployment] = {}
     lacking: list[str] = []
     for part in text.split(","):
-        is_group = part == ALL or part in KINDS
+        is_group = part in (ALL, PRICED, *KINDS)
         for name in _group(part) if is_group else [part]:
             try:
                 with usage_errors():
@@ -62,6 +65,11 @@ def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[
 def _group(group: str) -> list[str]:
     from ..hardware import describe, names
 
+    if group == PRICED:
+        from ..deployment import offers
+
+        known = {offer.device for offer in offers()}
+        return [name for name in names() if name in known]
     return [name for name in names() if group == ALL or describe(name)["kind"] == group]
 
 

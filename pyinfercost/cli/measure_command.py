@@ -11,6 +11,7 @@ from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
 from .output import check_writable, messages_for_people, say, show, write, write_result, write_trace
 from .profiling import size_options, sizes_of_options
+from .types import InUnits
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
@@ -27,7 +28,7 @@ _PRECISIONS = ("native", "fp32", "bf16", "fp16")
 @size_options
 @click.option("--device", default="cpu", show_default=True, help="Device to run on, in torch's notation.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.0), default=2.0, show_default=True, help="Duration of timed runs."
+    "--seconds", type=InUnits("s", minimum=0.0), default=2.0, show_default=True, help="Duration of timed runs."
 )
 @click.option(
     "--energy/--no-energy", default=True, show_default=True,
@@ -108,10 +109,8 @@ def write_both(
     elif form == "md":
         write(profile.to_markdown(**rows) + "\n" + ran.to_markdown(), output)
     else:
-        from rich.console import Group
-        from rich.text import Text
-
+        from ..report.pages import Lines, Page
         from ..report.render import render
 
         view = render(profile, "view", **rows, roofline=roofline)
-        show(Group(view, Text(), render(ran, "view", limit=_MOST_LAYERS)), output)
+        show(Page([view, Lines(), render(ran, "view", limit=_MOST_LAYERS)]), output)

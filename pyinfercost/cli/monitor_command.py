@@ -19,6 +19,7 @@ from .monitor_export_command import export
 from .monitor_report_command import report
 from .options import EPILOG, format_option
 from .output import messages_for_people, say, write_result
+from .types import InUnits
 
 if TYPE_CHECKING:
     from ..monitor.http_server import LivePage
@@ -78,7 +79,9 @@ _SERVERS = ("listen", "page", "token_file", "top")
 )
 @click.option("--exporter", multiple=True, metavar="TO", help="Also export to otel, FILE.prom, FILE.jsonl, ...")
 @click.option("--log", type=click.Path(dir_okay=False), metavar="FILE", help="Log for `monitor export` and `report`.")
-@click.option("--interval", "interval_s", type=float, default=15.0, show_default=True, help="Seconds between readings.")
+@click.option(
+    "--interval", "interval_s", type=InUnits("s"), default=15.0, show_default=True, help="Seconds between readings."
+)
 @click.option("--once", is_flag=True, help="Read twice, --interval apart, show what happened in between, and end.")
 @click.option("--top", is_flag=True, help="Show the last hours in this terminal, and go on serving /metrics.")
 @format_option("table", "json", "csv", "md")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .. import _cache
+from .._records import dataclass
 from ..report.rows import SORTS, TIMED
 from .configured import named_model
+from .types import ModelType
 
 if TYPE_CHECKING:
     from ..sources.captured import Captured
@@ -18,17 +20,36 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 EPILOG = (
-    "MODEL is torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, a folder with a "
-    "checkpoint, a .gguf, .onnx or .pt2 file, a graph .json, or package.module:callable; #channels_last may follow. "
+    "MODEL is a name (resnet50), torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, "
+    "a folder with a checkpoint, a .gguf, .onnx or .pt2 file, a graph .json, or package.module:callable; "
+    "#channels_last may follow. "
     "Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
 )
+
+
+def no_cache_option(command: _Command) -> _Command:
+    """Add the option to capture a model anew."""
+
+    def switch_off(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.with_resource(_cache.placed(None))
+
+    return click.option(
+        "--no-cache",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=switch_off,
+        help="Capture the model anew; read and store nothing in the cache.",
+    )(command)
 
 
 def model_options(command: _Command) -> _Command:
     """Add the model argument and the output options."""
     for option in (
         click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
-        click.argument("model", is_eager=True, callback=named_model),
+        click.argument("model", is_eager=True, callback=named_model, type=ModelType()),
+        no_cache_option,
     ):
         command = option(command)
     return command

@@ -16,6 +16,7 @@ from .._checks import file_in_folder, write_text
 from .._escapes import visible, visible_lines
 from ..errors import Error
 from ..report.render import render
+from ..sources.loaded_model import UnknownModelError
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
 from .configured import configured_words
@@ -59,7 +60,7 @@ def messages_for_people() -> Iterator[None]:
                 raise
             say("Stopped")
             raise click.exceptions.Exit(STOPPED) from None
-        except SizeError as error:
+        except (SizeError, UnknownModelError) as error:
             if debug:
                 raise
             raise click.UsageError(str(error)) from error

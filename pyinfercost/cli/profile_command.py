@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .measure_command import check_measurable, write_both
 from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
 from .output import check_writable, messages_for_people, say, write, write_result, write_trace
 from .profiling import Profiler, phase_options, point_options
@@ -85,6 +84,8 @@ def profile(
                     "--measure runs the model in its own formats and widths; leave out --quantize, --prune, --kv-cache "
                     "and --width"
                 )
+            from .measure_command import check_measurable
+
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
         varied = varied_axes(vary, html=html, timed=timed)
         for file in filter(None, (html, trace)):
@@ -101,6 +102,7 @@ def profile(
         rows: dict[str, Any] = {"depth": depth, "sort": sort, "top": top}
         if measured:
             from ..measuring.measure import measure as run
+            from .measure_command import write_both
 
             ran = run(model, on=profiler.on, sizes=profiler.sizes)
             write_both(result, ran, form, output, rows, roofline=roofline)

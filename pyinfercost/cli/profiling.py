@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .._checks import MOST
+from .._records import dataclass
 from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import WHAT_IF, WhatIf, whatif_options
@@ -176,10 +176,12 @@ def _setup_of(options: Mapping[str, Any]) -> TrainingSetup | None:
     Raises:
         click.UsageError: An option is given without the one that it needs, or they contradict each other.
     """
-    from ..predict.training_memory import setup_of
-
     given = {name: options[name] for name in TRAINING}
     given["master_weights"] = given["master_weights"] or None
+    if all(value is None for value in given.values()):
+        return None
+    from ..predict.training_memory import setup_of
+
     if given["optimizer"] is None and any(value is not None for value in given.values()):
         raise click.UsageError("--zero-stage, --shards and --master-weights need --optimizer, such as adamw")
     if given["optimizer"] is not None and not options["training"]:

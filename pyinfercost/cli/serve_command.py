@@ -15,8 +15,9 @@ from .arguments import whole_number
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, whatif_options
+from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
 from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+from .types import ModelType
 from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 )
 @format_option("table", "json", "csv", "md")
 @click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model", is_eager=True, callback=named_model)
+@click.argument("model", is_eager=True, callback=named_model, type=ModelType())
+@no_cache_option
 def serve(
     *,
     model: str,

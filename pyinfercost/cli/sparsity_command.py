@@ -24,7 +24,7 @@ _EPILOG = (
 )  # fmt: skip
 @format_option("table", "json", "csv")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
-@click.argument("model", is_eager=True, callback=named_model)
+@click.argument("model", is_eager=True, callback=named_model, type=ModelType())
 def sparsity(
     *,
     model: str,

@@ -20,6 +20,7 @@ from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, WhatIf, model_options, whatif_options
 from .output import check_writable, messages_for_people, progress
 from .sweep_output import FORMATS, Answer, show_answer
+from .types import ColumnsType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,9 @@ _MOST_TO_EXPLAIN = 2**22
 
 
 @click.command(epilog=EPILOG)
-@deployment_options(several=True, hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic.")
+@deployment_options(
+    several=True, hardware="Catalog ids or TOML files, comma-separated; or all, cpu, gpu, systolic, priced."
+)
 @click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Axis of a named size; repeatable.")
 @click.option(
@@ -52,13 +55,21 @@ _MOST_TO_EXPLAIN = 2**22
     "conditions",
     multiple=True,
     metavar="CONDITION",
-    help='Keep points that satisfy it: "fits_in_memory and latency_s < 0.02"; repeatable, all must hold.',
+    help='Keep points that satisfy it: "fits_in_memory and latency < 20ms"; repeatable, all must hold.',
 )
-@click.option("--pareto", multiple=True, metavar="COLUMNS", help="Select the Pareto front of these columns.")
-@click.option("--maximize", multiple=True, metavar="COLUMNS", help="Columns to maximize.")
-@click.option("--minimize", multiple=True, metavar="COLUMNS", help="Columns to minimize.")
-@click.option("--best", metavar="COLUMN", help="Select the best point by this column.")
-@click.option("--per", multiple=True, metavar="COLUMNS", help="With --best: one point per combination of these.")
+@click.option(
+    "--pareto", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Select the Pareto front of these columns."
+)
+@click.option("--maximize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to maximize.")
+@click.option("--minimize", multiple=True, type=ColumnsType(), metavar="COLUMNS", help="Columns to minimize.")
+@click.option("--best", type=ColumnsType(several=False), metavar="COLUMN", help="Select the best point by this column.")
+@click.option(
+    "--per",
+    multiple=True,
+    type=ColumnsType(),
+    metavar="COLUMNS",
+    help="With --best: one point per combination of these.",
+)
 @click.option("--knee", is_flag=True, help="Select the batch beyond which throughput grows little.")
 @click.option("--batch-tradeoff", is_flag=True, help="Show throughput against latency by batch, as a table.")
 @click.option(

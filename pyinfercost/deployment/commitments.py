@@ -6,10 +6,11 @@ The catalog has no prices of these: they are inputs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any, TypeAlias
 
 from .._checks import Range, number, number_in
+from .._records import dataclass
 from ..results.bill import MONTH_S
 from ..results.costs import USD_PER_H, Price, PriceError
 from .prices import HOURS_PER_YEAR

@@ -5,27 +5,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 from .. import _core
 from .._checks import COUNT, flag, is_number, number, shown, whole
 from .._lazy import cached_property
+from .._records import dataclass
 from ..errors import InputError, InputTypeError
 from ..hardware import load
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
 from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
 from .nodes import placed_on
-from .places import cloud_place, place
-from .prices import PriceLike, parse_price
 from .serving import Serving, ServingLike, parse_serving, serving_text
 from .startup import StartupLike, parse_startup, startup_text
 from .transfer import TransferLike, parse_transfer, transfer_text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from .prices import PriceLike
 
 HardwareLike: TypeAlias = "str | PathLike[str] | _core.Hardware"
 """A machine: an id of the catalog (`"l4"`), the path of a TOML file, or a `Hardware`."""
@@ -153,6 +153,8 @@ class Deployment:
             placed = None if self.layout is None else placed_on(machine, checked["_layout"])
             if self.price is not None:
                 threads = None if self.threads is None else self.threads * checked["instances"]
+                from .prices import parse_price
+
                 price = parse_price(self.price, machine.id, threads=threads, placed=placed)
                 if placed is not None:
                     instances = placed.instances(price.devices)
@@ -216,6 +218,10 @@ class Deployment:
 
     def _found_place(self) -> Place | None:
         price = self.device_price
+        if self.region is None and price is None:
+            return None
+        from .places import cloud_place, place
+
         cloud, price_region, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
         if self.region is not None:
             return place(self.region, cloud=cloud)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias
 
 from .._checks import Range, is_number, number, number_in, shown
+from .._records import dataclass
 from ..results.costs import TRANSFER_RANGES, PriceError
 from .facts import facts
 

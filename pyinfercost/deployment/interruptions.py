@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 from .._checks import Range, number, number_in, shown
 from .._checks import text as checked_text
+from .._records import dataclass
 from ..errors import InputError
 from .facts import facts
 from .settings import settings_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .prices import Placed
+from .._records import dataclass
 
 if TYPE_CHECKING:
     from .._core import Hardware
@@ -25,6 +25,30 @@ def nodes_of(machine: Hardware | None, layout: Layout) -> int:
         layout: The layout.
     """
     return layout.nodes if machine is None else max(layout.nodes, -(-layout.devices // devices_of_node(machine)))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Devices that are rented in whole instances.
+
+    Attributes:
+        devices: Their number.
+        together: How many of them must be in one instance, since they exchange data.
+    """
+
+    devices: int
+    together: int
+
+    def instances(self, each: float) -> int:
+        """Return the number of instances of so many devices that hold them.
+
+        Groups that exchange data are not cut, unless they are larger than an instance.
+        """
+        size = max(1, int(each))
+        if size < self.together:
+            return -(-self.devices // size)
+        groups = -(-self.devices // self.together)
+        return -(-groups // (size // self.together))
 
 
 def placed_on(machine: Hardware, layout: Layout) -> Placed:

@@ -10,7 +10,7 @@ from typing import Any
 
 from .._checks import shown, text
 from ..errors import InputError
-from ..hardware.files import read_toml
+from ..hardware.toml_files import read_toml
 from ..results.costs import Place
 
 PLACES = Path(__file__).parent / "places.toml"
@@ -45,7 +45,7 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     """
     grid = _grids().get(text(name, "region", UnknownPlaceError).lower())
     if grid is None:
-        near = difflib.get_close_matches(name.lower(), places(), n=5, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), known_places(), n=5, cutoff=0.5)
         raise UnknownPlaceError(
             f"the grid of {shown(name)} is not known; "
             + (f"the nearest are {', '.join(near)}; " if near else "")
@@ -64,7 +64,7 @@ def place(name: str, *, cloud: str = "", pue: float | None = None) -> Place:
     )
 
 
-def places() -> list[str]:
+def known_places() -> list[str]:
     """Return the names of all known places."""
     return sorted(_grids())
 

@@ -6,7 +6,6 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import TypeAlias
 
 from .._checks import Range, is_number, number, shown
 from .._checks import text as checked_text
+from .._records import dataclass
 from ..errors import UnknownNameError
-from ..hardware.files import read_toml
+from ..hardware.toml_files import read_toml
 from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError
+from .nodes import Placed
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
@@ -24,7 +25,6 @@ PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Pr
 PRICES = Path(__file__).parent / "prices.toml"
 TERMS = ("on-demand", "spot", "reserved")
 HOURS_PER_YEAR = 8766
-JOULES_PER_KWH = 3.6e6
 GIVEN = "given"
 """`Price.text` of a price that the caller gave as a number."""
 
@@ -185,35 +185,6 @@ def _unknown(name: str, device: str | None) -> str:
 
 
 # ---- prices of a device hour -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Devices that are rented in whole instances.
-
-    Attributes:
-        devices: Their number.
-        together: How many of them must be in one instance, since they exchange data.
-    """
-
-    devices: int
-    together: int
-
-    def instances(self, each: float) -> int:
-        """Return the number of instances of so many devices that hold them.
-
-        Groups that exchange data are not cut, unless they are larger than an instance.
-        """
-        size = max(1, int(each))
-        if size < self.together:
-            return -(-self.devices // size)
-        groups = -(-self.devices // self.together)
-        return -(-groups // (size // self.together))
-
-
-def usd_per_joule(price: Price) -> float:
-    """Return what the owner pays per joule of a machine, the data center included; 0 if the price includes it."""
-    return price.pue * price.usd_per_kwh / JOULES_PER_KWH
 
 
 def parse_price(value: PriceLike, device: str, *, threads: int | None = None, placed: Placed | None = None) -> Price:

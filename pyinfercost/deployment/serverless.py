@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import ceil
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, Range, number, number_in, shown, whole
 from .._checks import text as checked_text
+from .._records import dataclass
 from ..results.costs import SECONDS_PER_HOUR, PriceError
 from .facts import facts
 from .prices import offer

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._checks import COUNT, MOST, Range, flag, number_in, shown, whole
+from .._records import dataclass
 from ..errors import InputError
 
 if TYPE_CHECKING:

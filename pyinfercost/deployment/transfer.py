@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from math import inf, isnan, nan
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._checks import number_in, shown
+from .._records import dataclass
 from ..results.costs import MEMORIES, TRANSFER_RANGES, Transfer, TransferError
 from .facts import facts
 

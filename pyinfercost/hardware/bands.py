@@ -1,7 +1,7 @@
 """Error bands by evidence: how far measurements are from predictions of machines that nobody fitted.
 
 How well a class of kernels is predicted on a machine depends on what was measured on machines like it. There are four
-steps (`schema.EVIDENCE`): the machine itself (by `pyinfercost calibrate`), other devices of its family, devices of
+steps (`evidence.EVIDENCE`): the machine itself (by `pyinfercost calibrate`), other devices of its family, devices of
 another family of the same vendor or instruction set, and none of these. Each step has a spread, which
 `python -m benchmarks.accuracy.bands` finds by predicting devices, families or vendors that were left out of the fit.
 """
@@ -9,13 +9,16 @@ another family of the same vendor or instruction set, and none of these. Each st
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from .._checks import is_file
-from .files import check, file_version, lookup, read_toml
-from .schema import BAND_CLASSES, BANDS, EVIDENCE, KINDS, OTHER, HardwareFileError
+from .._records import dataclass
+from .errors import HardwareFileError
+from .evidence import EVIDENCE, OTHER
+from .files import check, file_version, lookup
+from .schema import BAND_CLASSES, BANDS, KINDS
+from .toml_files import read_toml
 
 FOLDER = "bands"
 """Folder of the files of bands in a folder of calibration files."""
@@ -27,7 +30,7 @@ class Band:
 
     Attributes:
         spread: Four of five measurements are expected between latency / (1 + spread) and latency x (1 + spread).
-        evidence: What the spread rests on, one of the values of `schema.EVIDENCE`.
+        evidence: What the spread rests on, one of the values of `evidence.EVIDENCE`.
     """
 
     spread: float
@@ -52,7 +55,7 @@ def bands(lineage: Sequence[str], folder: Path, *, measured: bool) -> dict[str, 
         measured: Whether constants were measured on this machine.
 
     Returns:
-        The bands; the one of `schema.OTHER` is that of all classes without their own.
+        The bands; the one of `evidence.OTHER` is that of all classes without their own.
 
     Raises:
         HardwareFileError: A file of bands cannot be read, or does not follow the schema.
@@ -81,7 +84,7 @@ def step_of(families: Collection[str], lineage: Sequence[str]) -> str:
         lineage: The machine's family, the families that this one extends, and its kind.
 
     Returns:
-        A key of `schema.EVIDENCE`, from `family` on.
+        A key of `evidence.EVIDENCE`, from `family` on.
     """
     if lineage[0] in families:
         return "family"

@@ -7,38 +7,26 @@ leaves out. No calibration file belongs to a single device.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from .. import _core
-from .._checks import is_file, parse_toml, read_text, shown
-from ..errors import Error, UnknownNameError
+from .._checks import is_file, shown
+from .._records import dataclass
+from ..errors import UnknownNameError
+from .catalog_names import is_id
 from .constants import REQUIRED, TABLES
-from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, HardwareError, HardwareFileError, Table
+from .errors import HardwareError, HardwareFileError
+from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, Table
+from .toml_files import read_toml
 
-CATALOG = Path(__file__).parent / "catalog"
 CALIBRATIONS = Path(__file__).parent / "calibration"
 
 
 # ---- any file --------------------------------------------------------------------------------------------------------
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file.
-
-    Raises:
-        HardwareFileError: The file cannot be read, or is no TOML; the message names it.
-    """
-    try:
-        return parse_toml(read_text(path, HardwareFileError), str(path), HardwareFileError)
-    except HardwareFileError:
-        raise
-    except Error as error:  # no file, or one that cannot be read
-        raise HardwareFileError(str(error)) from error
 
 
 def file_version(path: Path) -> tuple[int, int] | None:
@@ -141,7 +129,6 @@ def _expected(rule: Field | Table) -> str:
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
 
-_ID = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
 _CHANNEL_BITS = 64
 _TOLERANCE = 0.01  # data sheets round to three digits
 
@@ -202,11 +189,6 @@ class DeviceFile:
                 "link.host.bandwidth_gb_per_s)"
             )
         return gaps
-
-
-def is_id(text: str) -> bool:
-    """Return whether a text may be the id of a device or a family."""
-    return _ID.fullmatch(text) is not None
 
 
 def load_bearing(data: Mapping[str, Any], unverified: Iterable[str]) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from .files import CATALOG, read_device
+from .catalog_names import CATALOG
+from .files import read_device
 
 _FORMS = frozenset({"sxm", "pcie", "nvl", "server", "max", "q"})
 _GIBI = 2.0**30

@@ -1,28 +1,30 @@
-"""Load a machine: from an id of the catalog or a file to the core's `Hardware`, in FLOP, byte, second, watt and hertz.
+"""From the file of a device to the core's `Hardware`, in FLOP, byte, second, watt and hertz.
 
 Facts of device files are converted here, and constants of calibration files by the core's table of them.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from .. import _core
-from .._checks import Range, flag, is_file, shown, whole
-from ..errors import InputTypeError, UnknownNameError
+from .._checks import Range, whole
+from .._records import dataclass
+from ..errors import InputTypeError
 from .bands import Band, bands
+from .catalog_names import CATALOG, device_id
 from .constants import HELD
 from .dtypes import CORE_DTYPES, VALUE_BITS
-from .files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, is_id, read_device
+from .errors import HardwareError, MissingFactError
+from .evidence import OTHER
+from .files import Calibration, DeviceFile, read_device
 from .files import calibration as constants_of
-from .schema import CACHE_LEVELS, OTHER, HardwareError
+from .schema import CACHE_LEVELS
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -36,83 +38,12 @@ _ENGINES = ("matrix", "vector")
 _SLOT_W = 75.0  # power of a PCIe slot
 _LEAST_SHARE = 0.1  # of the limit that is available to kernels
 _HALVINGS = 50
-_ANY = Range(-(2**63), 2**63)
 _KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
 """Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
 
 
-class UnknownHardwareError(HardwareError, UnknownNameError):
-    """The catalog has no device of that id."""
-
-
-class MissingFactError(HardwareError):
-    """A valid device file lacks a fact that an estimate of time needs."""
-
-
-def names() -> list[str]:
-    """Return the ids of the catalog, sorted; no file is opened."""
-    return sorted(path.stem for path in CATALOG.glob("*.toml"))
-
-
-def load(
-    hardware: Source | _core.Hardware,
-    *,
-    threads: int | None = None,
-    instances: int = 1,
-    sustained: bool = False,
-    calibration: Source | None = None,
-) -> _core.Hardware:
-    """Load a machine.
-
-    Args:
-        hardware: An id of the catalog (`names()` lists them), a path that ends in `.toml`, or a `Hardware`, which is
-            returned unchanged.
-        threads: Threads of a CPU, one per core; by default all cores. Peaks, private caches and cache bandwidths shrink
-            with the cores in use. A shared cache keeps its size. DRAM bandwidth is the smaller of the data sheet's and
-            the family's `dram_gb_per_s_per_core` times the cores in use. Power is that of the whole package.
-        instances: Copies of a model side by side on a CPU, each in a process of its own. The machine is then the share
-            of one copy: `cores // instances` cores, and equal parts of shared caches, DRAM bandwidth, memory and power.
-            `threads` are those of one copy.
-        sustained: Whether the device works without pause, as a server under load does. Kernels that would draw more
-            than the power limit of the board then take as long as their energy does at that limit (`[sustained]` of
-            the calibration files). By default estimates are of a single forward, which ends before the clock falls.
-        calibration: A folder of calibration files that replaces the package's own.
-
-    Returns:
-        The machine in base units, with the constants of its family. Cache levels of unknown bandwidth are left out.
-        `memory_bytes` is infinite if the owner chooses the size of the memory.
-
-    Raises:
-        UnknownHardwareError: The id is unknown; the message names the nearest ones.
-        HardwareFileError: The file does not follow the schema.
-        MissingFactError: A fact that estimates need is unknown; the message names it.
-        HardwareError: `threads` or `instances` is out of range, or given for a loaded machine or one that is no CPU; or
-            `sustained` is set for a loaded machine, or one of unknown power or energy.
-        InputTypeError: `hardware` is none of these.
-    """
-    if threads is not None:
-        threads = whole(threads, "threads", _ANY, HardwareError)
-    instances = whole(instances, "instances", _ANY, HardwareError)
-    sustained = flag(sustained, "sustained", HardwareError)
-    if isinstance(hardware, _core.Hardware):
-        if threads is not None:
-            raise HardwareError(
-                f"threads is {threads}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
-            )
-        if instances != 1:
-            raise HardwareError(
-                f"instances is {instances}, but {hardware.id!r} is already loaded; expected the id or the path of a CPU"
-            )
-        if sustained:
-            raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
-        return hardware
-    device = _find(hardware)
-    folder = CALIBRATIONS if calibration is None else Path(calibration)
-    return _hardware(device, constants_of(device, folder), threads, instances, sustained)
-
-
 @lru_cache(maxsize=1024)
-def _hardware(
+def hardware_of(
     device: DeviceFile, constants: Calibration, threads: int | None, instances: int, sustained: bool
 ) -> _core.Hardware:
     arguments = core_arguments(device, constants, threads=threads, instances=instances, sustained=sustained)
@@ -130,7 +61,7 @@ def describe(hardware: Source) -> dict[str, Any]:
         lacks; `calibration`, with the `values` by table and the `origin` of each key; and `bands`, with the `spread`
         and the `evidence` of each class of kernels.
     """
-    device = _find(hardware)
+    device = find(hardware)
     constants = constants_of(device)
     described: dict[str, Any] = {key: _plain(value) for key, value in device.data.items() if key != "calibration"}
     described["path"] = str(device.path)
@@ -151,7 +82,14 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
-def _find(hardware: object) -> DeviceFile:
+def find(hardware: object) -> DeviceFile:
+    """Return the file of a device, given by an id or a name of the catalog, or by a path that ends in `.toml`.
+
+    Raises:
+        UnknownHardwareError: The catalog has no such device, or several.
+        HardwareFileError: The file does not follow the schema.
+        InputTypeError: The value is none of these.
+    """
     if isinstance(hardware, os.PathLike):
         return read_device(Path(hardware), cataloged=False)
     if not isinstance(hardware, str):
@@ -161,18 +99,7 @@ def _find(hardware: object) -> DeviceFile:
         )
     if hardware.endswith(".toml"):
         return read_device(Path(hardware), cataloged=False)
-    path = CATALOG / f"{hardware}.toml"
-    if not is_id(hardware) or not is_file(path):
-        known = names()
-        wanted = hardware.lower().replace("_", "-").replace(" ", "-")
-        near = [name for name in known if wanted and wanted in name]  # `h100`: its forms, not b100
-        near = (near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.4))[:5]
-        raise UnknownHardwareError(
-            f"unknown hardware {shown(hardware)}; "
-            + (f"the nearest ids are {', '.join(near)}; " if near else "")
-            + f"`pyinfercost hardware` lists all {len(known)}, and a path that ends in .toml names a file of your own"
-        )
-    return read_device(path, cataloged=True)
+    return read_device(CATALOG / f"{device_id(hardware)}.toml", cataloged=True)
 
 
 def core_arguments(

@@ -12,14 +12,14 @@ damaged file, and would make times overflow or vanish.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from .._checks import Range
 from .._core import CalibrationConstant
-from ..errors import InputError
+from .._records import dataclass
 from .constants import TABLES
 from .dtypes import CORE_DTYPES
+from .evidence import EVIDENCE, OTHER
 
 SCHEMA_VERSION = 1
 
@@ -29,14 +29,6 @@ VARIANT_DTYPES = ("fp32_packed", "fp16_acc16", "fp8_acc16", "fp6")
 """Rates that a file may state for types that are no torch dtypes: packed fp32, 16-bit accumulation, fp6."""
 
 CACHE_LEVELS = ("l1", "l2", "scratchpad", "llc")
-
-
-class HardwareError(InputError):
-    """An invalid description of hardware."""
-
-
-class HardwareFileError(HardwareError):
-    """A hardware or calibration file that does not follow the schema."""
 
 
 @dataclass(frozen=True)
@@ -122,17 +114,6 @@ CALIBRATION = Table(
 
 
 # ---- error bands -----------------------------------------------------------------------------------------------------
-
-EVIDENCE: Mapping[str, str] = {
-    "measured": "measured here",
-    "family": "family fitted",
-    "sibling": "sibling family fitted",
-    "datasheet": "datasheet only",
-}
-"""What a band may rest on, strongest first: key in files of bands -> words of reports."""
-
-OTHER = "other"
-"""The class of all kernels without a band of their own."""
 
 BAND_CLASSES = (
     OTHER,

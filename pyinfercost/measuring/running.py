@@ -11,6 +11,7 @@ from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 from ..sources.loaded_model import LoadedModel, building_on
 from ..sources.models import load_model, require_unquantized
+from ..sources.spec_names import resolved
 
 Forward = Callable[[], Any]
 
@@ -37,7 +38,7 @@ def real_model(spec: str, sizes: Mapping[str, int], device: str = "cpu") -> Load
         SpecError, ImportError: As for `load_model`.
     """
     with building_on("cpu"):
-        loaded = load_model(spec, sizes)
+        loaded = load_model(resolved(spec), sizes)
     require_unquantized(spec, loaded, "a measurement")
     return real_inputs(loaded, device)
 

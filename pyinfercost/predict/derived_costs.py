@@ -7,17 +7,16 @@ estimate evaluates the same formulas at one point.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .._lazy import cached_property
-from ..deployment.prices import JOULES_PER_KWH, usd_per_joule
+from .._records import dataclass
 from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
 from ..deployment.transfer import host_link
 from ..errors import InputError
-from ..results.costs import SECONDS_PER_HOUR, Cost, Moved
+from ..results.costs import JOULES_PER_KWH, SECONDS_PER_HOUR, Cost, Moved
 from .plans import boundary_of, value_of
 from .stages import loaded_bytes
 
@@ -118,7 +117,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "egress_usd_per_gb": Term(("transfer",), lambda on: on.data_transfer.egress_usd_per_gb),
         "usd_per_h": Term(_PRICE, lambda on: nan if on.device_price is None else on.device_price.usd_per_h),
         "paid_per_used": Term(_PRICE, lambda on: on.paid_devices / on.devices),
-        "usd_per_j": Term(_PRICE, lambda on: 0.0 if on.device_price is None else usd_per_joule(on.device_price)),
+        "usd_per_j": Term(_PRICE, lambda on: 0.0 if on.device_price is None else on.device_price.usd_per_j),
         "pue": Term(_PLACE, lambda on: nan if on.place is None else on.place.pue),
         "grid_g_per_kwh": Term(_PLACE, lambda on: nan if on.place is None else on.place.grid_g_per_kwh),
     }

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
+from .._records import dataclass
 from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
-from ..hardware.schema import EVIDENCE, OTHER
+from ..hardware.evidence import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
@@ -21,7 +22,6 @@ from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
 from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, work_overrides
 from .stages import graph_on, pipeline_on
-from .training_steps import with_exchange
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
@@ -252,6 +252,8 @@ def _with_exchange(
 
     out = {name: np.asarray([value]) for name, value in totals.items()}
     axes = [(name, np.asarray([size], dtype=np.int64), 1) for name, size in point.items()]
+    from .training_steps import with_exchange
+
     added = with_exchange(
         graph, on.rank_layout, on.precision, on.execution, axes, on.machine, first=0, points=1, columns=out
     )
@@ -325,7 +327,7 @@ def evidence_shares(machine: Hardware, kernels: Iterable[KernelEstimate]) -> dic
         kernels: The kernels of a forward on it.
 
     Returns:
-        Evidence, one of the values of `hardware.schema.EVIDENCE`, -> share; empty if the machine states none.
+        Evidence, one of the values of `hardware.evidence.EVIDENCE`, -> share; empty if the machine states none.
     """
     evidence = machine.evidence
     seconds: dict[str, float] = {}

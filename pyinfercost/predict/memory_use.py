@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .._records import dataclass
 from ..results.memory_use import MemoryUse
 from .kv_cache import kv_cache_of
 from .plans import boundary_of, caches_of, value_of

@@ -8,12 +8,13 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
+from .._records import dataclass
 from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of
 from ..deployment.layout import parse_layout

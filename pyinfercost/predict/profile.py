@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import index
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
+from .._records import dataclass
 from ..deployment import Deployment, deployment_of
 from ..errors import InputTypeError
 from ..results.language_profile import LanguageProfile
@@ -15,15 +15,12 @@ from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
 from ..sources.inputs import parse_inputs
 from ..sources.registry import engine_of
-from ..sources.sizes import SizeError, bind_sizes, call_sizes
+from ..sources.sizes import SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
 from .kv_cache import kv_cache_of
-from .language import language_profile
 from .model_figures import model_figures
 from .plans import Rules, work_overrides
 from .stages import graph_on, stages_of
-from .training_memory import TrainingSetup, setup_of, setup_on, training_memory_of
-from .training_pipelines import pipeline_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
+    from .training_memory import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,11 @@ def profile(
         transfer=transfer,
         startup=startup,
     )
-    training = setup_of(None if request is None else request.training, optimizer, zero_stage, shards, master_weights)
+    training = None if request is None else request.training
+    if any(value is not None for value in (optimizer, zero_stage, shards, master_weights)):
+        from .training_memory import setup_of
+
+        training = setup_of(training, optimizer, zero_stage, shards, master_weights)
     with call_sizes(profile, sizes, named_sizes) as named:
         if isinstance(model, LanguageProfile):
             _refuse_inputs("a LanguageProfile", inputs, dynamic)
@@ -201,6 +203,8 @@ def profile(
 
 def phases_on(on: Deployment, captured: CapturedPhases, *, rules: Rules | None = None) -> LanguageProfile:
     """Profile both phases of a captured language model."""
+    from .language import language_profile
+
     prefill, decode = (profile_on(on, phase, rules=rules) for phase in (captured.prefill, captured.decode))
     return language_profile(on, captured.name, captured.sizes, prefill, decode)
 
@@ -212,6 +216,19 @@ def profile_on(
     graph = graph_on(on, captured.graph)
     given = bind_sizes(graph, captured.sizes)
     bound_sizes = graph.size_values(given)
+    with counted_at({**captured.fixed, **bound_sizes}):
+        return _profiled(on, captured, graph, given, bound_sizes, rules, training)
+
+
+def _profiled(
+    on: Deployment,
+    captured: Captured,
+    graph: Graph,
+    given: Mapping[str, int],
+    bound_sizes: dict[str, int],
+    rules: Rules | None,
+    training: TrainingSetup | None,
+) -> Profile:
     overrides = work_overrides(graph, rules)
     timed = on.hardware is not None
     on_cpu = not timed or on.machine.kind == "cpu"
@@ -232,12 +249,16 @@ def profile_on(
 
 def _training_memory(on: Deployment, graph: Graph, sizes: Mapping[str, int], training: TrainingSetup) -> TrainingMemory:
     """Return the memory of training on a device; of a pipeline, one of the fullest stage."""
+    from .training_memory import setup_on, training_memory_of
+
     layout = on.rank_layout
     setup, machine = setup_on(training, layout), None if on.hardware is None else on.machine
     share = dict(sizes)
     if (batch := graph.size_of_role("batch")) is not None:
         share[batch] = -(-share[batch] // layout.copies)
     if stages_of(graph):
+        from .training_pipelines import pipeline_memory
+
         return pipeline_memory(graph, layout, share, setup, on.precision, machine)
     return training_memory_of(graph, graph.size_values(share), setup, on.precision, machine)
 

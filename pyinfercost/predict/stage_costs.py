@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
+from .._records import dataclass
 from ..sources.sizes import batch_name
 from .plans import Boundary, boundary_of, column_of, family_of, value_of
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import accumulate
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import Range, whole
+from .._records import dataclass
 from ..deployment.layout import parse_layout
 from ..deployment.nodes import nodes_of
 from ..errors import InputError

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite, prod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
 from .._checks import COUNT, Range, flag, shown, whole
+from .._records import dataclass
 from ..deployment import deployment_of
 from ..errors import InputError
 from ..results.training_memory import TrainingMemory

@@ -9,10 +9,10 @@ at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import _core
+from .._records import dataclass
 from ..deployment.nodes import nodes_of
 from .plans import graph_cache, trains
 from .stage_costs import StagePlans, micro_batch

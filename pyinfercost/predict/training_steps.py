@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
+from .._records import dataclass
 from ..deployment.nodes import nodes_of
 from .plans import family_of, first_backward, graph_cache
 from .training_memory import Trained, largest_module_bytes, trained_weights

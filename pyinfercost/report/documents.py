@@ -12,7 +12,6 @@ from ..results import figures
 from ..results.estimate import LayerEstimate
 from .render import render
 from .summary import data_sizes
-from .sweeps import sweep_rows
 
 if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
@@ -198,6 +197,8 @@ def sweep_document(sweep: Sweep) -> dict[str, Any]:
 
     `complete` is false if the sweep was stopped before all points of its grid were computed.
     """
+    from .sweeps import sweep_rows
+
     points = sweep_rows(sweep)
     return {"schema_version": SCHEMA_VERSION, "model": sweep.model, "complete": sweep.complete, "points": points}
 

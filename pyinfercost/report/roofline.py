@@ -7,9 +7,9 @@ intensity I (FLOP per byte that it moves) reaches at most min(peak, I x bandwidt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from .._records import dataclass
 from ..errors import InputError
 from ..hardware.dtypes import short_dtype
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING
 
+from .._records import dataclass
 from ..results.estimate import BOUNDS
 from ..results.units import percent, quantity
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from .._checks import shown as shown_value
 from .._checks import whole as whole_number
+from .._records import dataclass
 from ..errors import InputError
 from ..results import figures
 from ..results.units import percent, quantity, scale_for

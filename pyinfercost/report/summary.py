@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import Expr
 from .._escapes import visible
+from .._records import dataclass
 from ..deployment.deployment import TORCH
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..hardware.schema import EVIDENCE as WORDS_OF_EVIDENCE
+from ..hardware.evidence import EVIDENCE as WORDS_OF_EVIDENCE
 from ..results import figures
 from ..results.estimate import BOUNDS
 from ..results.units import Scale, amount, percent, quantity, scale_for, significant

@@ -1,33 +1,30 @@
-"""Tables for a terminal and as plain text; imports rich."""
+"""Tables for a terminal and as plain text."""
 
 from __future__ import annotations
 
 import io
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.table import Table as Lines
-from rich.text import Text
-
 from .._checks import Range, whole
-from .._escapes import visible, visible_lines
+from .._escapes import visible
 from ..results.units import percent
-from .layout import Column, Command, Layout, Pairs, Part, Table
+from .layout import Column, Command, Layout, Pairs, Table
+from .layout import Part as LayoutPart
+from .pages import NARROWEST, CommandLines, Lines, Page, PairLines, Part
 from .render import render
-from .roofline import Roofline, roofline_of
-from .roofline_text import drawn
 from .rows import of_the_whole, profile_columns, shown_rows
 from .summary import OF_DATA, data_size_lines, heading, ledger, totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import ConsoleOptions, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.text import Text
 
     from ..results.profile import Profile
+    from .roofline import Roofline
     from .rows import Shown
 
 BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "blue", "launch": "magenta"}
@@ -35,8 +32,6 @@ BOUND_STYLES = {"compute": "green", "dram": "yellow", "cache": "cyan", "link": "
 _READABLE = 10
 _READABLE_END = 32
 """Minimum width of long names that differ at their ends, while spare columns remain."""
-_NARROWEST = 6
-_NAMES = 0.4  # most of the width that names beside values take
 _CUT = "~"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WHOLE = "█"
@@ -54,46 +49,48 @@ def profile_view(
     sort: str | None = None,
     top: int | None = None,
     roofline: bool = False,
-) -> RenderableType:
+) -> Page:
     """Return the heading, the module tree or the most costly rows, a roofline on request, the totals and the ledger."""
     shown = shown_rows(profile, depth=depth, sort=sort, top=top)
     columns = with_bars(profile_columns(profile, shown), shown)
-    parts: list[RenderableType] = [_pairs(heading(profile)), Text(), Grid(columns, total=True)]
+    parts: list[Part] = [PairLines(heading(profile)), Lines(), Grid(columns, total=True)]
     if shown.flat:
-        parts.append(_lines(of_the_whole(shown), "dim"))
+        parts.append(Lines(of_the_whole(shown), "dim"))
     if shown.depth < shown.whole:
         more = f"Modules below depth {shown.depth} of {shown.whole} are collapsed; --depth or depth= shows more."
-        parts.append(Text(more, "dim"))
+        parts.append(Lines(more, "dim"))
     if roofline:
-        parts += [Text(), _RooflineView(roofline_of(profile.to_dict()))]
-    parts += [Text(), _pairs(totals(profile))]
+        from .roofline import roofline_of
+
+        parts += [Lines(), _RooflineView(roofline_of(profile.to_dict()))]
+    parts += [Lines(), PairLines(totals(profile))]
     of_data = data_size_lines(profile)
     if of_data:
-        parts += [Text(OF_DATA, "dim"), _pairs(of_data)]
+        parts += [Lines(OF_DATA, "dim"), PairLines(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
-    parts.append(_lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
-    return Group(*parts)
+    parts.append(Lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
+    return Page(parts)
 
 
-def layout_view(result: object, **options: Any) -> RenderableType:
+def layout_view(result: object, **options: Any) -> Page:
     """Return the layout of a result for a terminal."""
     layout: Layout = render(result, "layout", **options)
     return laid_out(layout)
 
 
-def laid_out(layout: Layout) -> RenderableType:
+def laid_out(layout: Layout) -> Page:
     """Return the parts of a layout for a terminal, from top to bottom."""
-    return Group(*map(_part_view, layout))
+    return Page([*map(_part_view, layout)])
 
 
-def _part_view(part: Part) -> RenderableType:
+def _part_view(part: LayoutPart) -> Part:
     if isinstance(part, Pairs):
-        return _pairs(part.pairs)
+        return PairLines(part.pairs)
     if isinstance(part, Table):
         return Grid(part.columns, part.total)
     if isinstance(part, Command):
-        return _CommandView(part.text)
-    return _lines(part.text, part.style)
+        return CommandLines(part.text)
+    return Lines(part.text, part.style)
 
 
 def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
@@ -113,87 +110,36 @@ def plain_text(result: object, *, width: int = 100, **options: Any) -> str:
 def as_text(view: RenderableType, *, width: int = 100) -> str:
     """Return a view as plain text without colors."""
     width = whole(width, "width", _WIDTH)
+    lines = view.lines(width) if isinstance(view, Page) else None
+    if lines is not None:
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+    from rich.console import Console
+
     text = io.StringIO()
     Console(file=text, width=width, color_system=None, force_terminal=False, legacy_windows=False).print(view)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
 @dataclass(frozen=True)
-class _PairsView:
-    """Names and values side by side; names are broken into lines if they take too much of a narrow page."""
-
-    pairs: Sequence[tuple[str, str]]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Lines]:
-        names = [visible(name) for name, _ in self.pairs]
-        most = max(_NARROWEST, int(options.max_width * _NAMES))
-        wide = max(map(len, names), default=0) > most
-        table = Lines.grid(padding=(0, 2))
-        table.add_column(style="dim", no_wrap=not wide, width=most if wide else None, overflow="fold")
-        table.add_column(overflow="fold")
-        for name, (_, value) in zip(names, self.pairs, strict=True):
-            table.add_row(Text(name), _lines(value))
-        yield table
-
-
-def _pairs(pairs: Sequence[tuple[str, str]]) -> _PairsView:
-    return _PairsView(pairs)
-
-
-def _lines(text: str, style: str = "") -> Text:
-    return Text(visible_lines(text), style)
-
-
-@dataclass(frozen=True)
-class _CommandView:
-    """A command in as many lines as the page needs, joined by backslashes; a word is broken if it is wider than one."""
-
-    text: str
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        width = max(options.max_width, _NARROWEST * 2)
-        for line in broken(visible(self.text), width):
-            yield _text(line)
-
-
-def broken(command: str, width: int) -> list[str]:
-    """Return the lines of a command that a shell joins to the same words.
-
-    Args:
-        command: The command.
-        width: Characters of a line, at least 8.
-    """
-    lines = [_INDENT.rstrip()]
-    words = shlex.split(command)
-    for word, value in zip(words, [*words[1:], ""], strict=True):
-        quoted = shlex.quote(word)
-        # An option stays with its value, if a line has room for both.
-        paired = word.startswith("--") and not value.startswith("--")
-        with_value = f"{quoted} {shlex.quote(value)}" if paired else quoted
-        held = with_value if len(_INDENT * 2 + with_value) + len(_BREAK) <= width else quoted
-        if len(lines[-1]) + len(held) + 1 + len(_BREAK) <= width:
-            lines[-1] += f"{' ' if lines[-1] else _INDENT}{quoted}"
-            continue
-        lines[-1] += _BREAK
-        lines.append(_INDENT * 2 + quoted)
-        room = width - len(_BREAK.strip()) - 2  # quotes
-        if len(lines[-1]) + len(_BREAK) > width:  # parts of a word begin their lines, so that a shell joins them
-            parts = [shlex.quote(word[at : at + room]) for at in range(0, len(word), room)]
-            lines[-1:] = [*(f"{part}\\" for part in parts[:-1]), parts[-1]]
-    return lines
-
-
-_INDENT = "  "
-_BREAK = " \\"
-
-
-@dataclass(frozen=True)
-class _RooflineView:
+class _RooflineView(Part):
     """A roofline as wide as the page."""
 
     roofline: Roofline
 
+    def lines(self, width: int) -> list[str] | None:
+        from .roofline_text import drawn
+
+        found = [
+            "".join(visible(piece) for piece, _ in line)
+            for line in drawn(self.roofline, width, blocks=False, colors=False)
+        ]
+        return found if all(map(str.isascii, found)) else None
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        from .roofline_text import drawn
+
         blocks = draws_blocks(console, options)
         colors = console.color_system is not None and not console.no_color
         for line in drawn(self.roofline, options.max_width, blocks=blocks, colors=colors):
@@ -211,7 +157,7 @@ def draws_blocks(console: Console, options: ConsoleOptions) -> bool:
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Part):
     """Adjacent columns in the available width: numeric columns keep theirs, names are shortened.
 
     Lines are laid out here instead of by rich's table, which shrinks all columns alike. They are ASCII, so that they
@@ -227,14 +173,30 @@ class Grid:
         ]
         object.__setattr__(self, "columns", columns)
 
+    def lines(self, width: int) -> list[str] | None:
+        found = ["".join(piece for piece, _ in pieces) for pieces, _ in self._drawn(width, blocks=False)]
+        # Rich cuts lines of other characters by their width on a terminal.
+        return found if all(line.isascii() for line in found) and all(len(line) <= width for line in found) else None
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        for pieces, style in self._drawn(options.max_width, blocks=draws_blocks(console, options)):
+            line = Text("", style, no_wrap=True, overflow="ignore")
+            for piece, color in pieces:
+                line.append(piece, color)
+            line.rstrip()
+            yield line
+
+    def _drawn(self, page: int, *, blocks: bool) -> Iterator[tuple[list[tuple[str, str]], str]]:
+        """Yield the pieces of each line with their colors, and the style of the line."""
         spares = [column.spare for column in self.columns] or [0]
-        widths, gap = self._widths(options.max_width, readable=max(spares) > 0)
+        widths, gap = self._widths(page, readable=max(spares) > 0)
         # Spare columns are dropped before names become unreadable; those with a negative spare as a last resort.
         goes = max(spares) or min(spares)
-        if goes and sum(widths) + len(gap) * (len(widths) - 1) > options.max_width:
+        if goes and sum(widths) + len(gap) * (len(widths) - 1) > page:
             kept = [column for column in self.columns if column.spare != goes]
-            yield from Grid(kept, self.total).__rich_console__(console, options)
+            yield from Grid(kept, self.total)._drawn(page, blocks=blocks)
             return
         rule = "-" * (sum(widths) + len(gap) * (len(widths) - 1))
         yield self._line([column.name for column in self.columns], widths, gap, "bold")
@@ -244,8 +206,7 @@ class Grid:
         ]
         if any(units):
             yield self._line(units, widths, gap, "bold")
-        yield _text(rule)
-        blocks = draws_blocks(console, options)
+        yield [(rule, "")], ""
         drawn = [
             column.drawn(width, blocks=blocks) if isinstance(column, Bars) else column.cells
             for column, width in zip(self.columns, widths, strict=True)
@@ -255,7 +216,7 @@ class Grid:
         for number, cells in enumerate(lines[:last]):
             yield self._line(cells, widths, gap, number=number)
         if self.total:
-            yield _text(rule)
+            yield [(rule, "")], ""
             yield self._line(lines[-1], widths, gap, "bold")
 
     def _widths(self, page: int, *, readable: bool) -> tuple[list[int], str]:
@@ -273,8 +234,8 @@ class Grid:
 
     def _line(
         self, cells: Sequence[str], widths: Sequence[int], gap: str, style: str = "", number: int | None = None
-    ) -> Text:
-        line = _text("", style)
+    ) -> tuple[list[tuple[str, str]], str]:
+        pieces: list[tuple[str, str]] = []
         for place, (cell, width, column) in enumerate(zip(cells, widths, self.columns, strict=True)):
             shown = cell if len(cell) <= width else _cut(cell, width, column)
             padded = shown.rjust(width) if column.numeric else shown.ljust(width)
@@ -282,24 +243,19 @@ class Grid:
                 color = BOUND_STYLES.get(column.bounds[number], "")
             else:
                 color = BOUND_STYLES.get(cell, "")
-            line.append(gap if place else "").append(padded, color)
-        line.rstrip()
-        return line
+            pieces += [(gap if place else "", ""), (padded, color)]
+        return pieces, style
 
 
 def _least(column: Column, *, readable: bool) -> int:
     """Return the minimum width of a flexible column; bars may be as short as unreadable names."""
     if not readable or isinstance(column, Bars):
-        return _NARROWEST
+        return NARROWEST
     return max(column.least, _READABLE_END if column.keep_end else _READABLE)
 
 
 def _cut(cell: str, width: int, column: Column) -> str:
     return _CUT + cell[len(cell) - width + 1 :] if column.keep_end else cell[: width - 1] + _CUT
-
-
-def _text(text: str, style: str = "") -> Text:
-    return Text(text, style, no_wrap=True, overflow="ignore")
 
 
 @dataclass(frozen=True)

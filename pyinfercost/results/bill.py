@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from .._records import dataclass
 from .costs import SECONDS_PER_HOUR
 
 MONTH_S = 8766 / 12 * SECONDS_PER_HOUR

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from .._checks import COUNT, Range, flag, number, shown, text, whole
+from .._records import dataclass
 from ..errors import InputError
 
 SECONDS_PER_HOUR = 3600
+JOULES_PER_KWH = 3.6e6
 _MILLION = 1_000_000
 _THOUSAND = 1_000
 _OLD_MONTHS = 12
@@ -114,6 +115,11 @@ class Price:
             text(getattr(self, name), f"{name} of the price", PriceError)
         whole(self.age_months, "age_months", _ANY_AGE, PriceError)
         whole(self.devices, "devices of the price", COUNT, PriceError)
+
+    @property
+    def usd_per_j(self) -> float:
+        """USD that the owner pays per joule of the machine, the data center included; 0 if the price includes it."""
+        return self.pue * self.usd_per_kwh / JOULES_PER_KWH
 
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""

@@ -10,9 +10,11 @@ cards of a page are the rows of a scope. A new figure is a row here, its computa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
+
+from .._records import dataclass
 
 LESS, MORE = "less", "more"
 """Better directions of a figure."""

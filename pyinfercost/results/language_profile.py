@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._records import dataclass
 from ..report.render import render
 from .figures import WithFigures
 from .result import Result

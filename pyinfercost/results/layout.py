@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from math import prod
 from typing import Any
 
 from .._checks import COUNT, MOST, Range, flag, number_in, shown, whole
+from .._records import dataclass
 from ..errors import InputError
 
 FACTORS = ("tensor", "pipeline", "context", "data")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import floor, isfinite, log10
 from typing import TYPE_CHECKING
 
 from .._core import Expr
+from .._records import dataclass
 
 if TYPE_CHECKING:
     from .._core import Quantity

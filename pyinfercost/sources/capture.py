@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pyinfercost._core import Graph, GraphRewriter
 
+from .. import _cache
 from ..errors import InputTypeError
 from .data_names import is_data_name
 from .inputs import parse_inputs
@@ -39,6 +41,7 @@ def capture(
     loss: Callable[[Any], torch.Tensor] | None = None,
     roles: Mapping[str, str] | None = None,
     sizes: Mapping[str, int] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
     **named_sizes: int,
 ) -> Graph:
     """Capture one forward pass, or with `training` one training step without its optimizer.
@@ -65,6 +68,9 @@ def capture(
             role `batch`.
         sizes: For a spec: the sizes of its inputs, such as `{"batch": 8}`. For a spec or a module: values of sizes that
             depend on data (`{"roi_heads.nms": 100}`), at which the forward is captured.
+        cache: For a spec: whether its graph may come from the cache and is kept there, or the folder of another cache.
+            A spec of a library that this program has imported itself is always captured, since the program may have
+            changed the library.
         **named_sizes: The same by keyword.
 
     Returns:
@@ -74,7 +80,8 @@ def capture(
         ValueError: The model cannot be captured; the message states what was given and what is expected.
         TypeError: The model has an unsupported type, or arguments do not apply to it.
     """
-    graph = _captured(model, inputs, dynamic, {**(sizes or {}), **named_sizes}, training=training, loss=loss)
+    with nullcontext() if cache is True else _cache.placed(None if cache is False else os.fspath(cache)):
+        graph = _captured(model, inputs, dynamic, {**(sizes or {}), **named_sizes}, training=training, loss=loss)
     if not roles:
         return graph
     rewriter = GraphRewriter(graph)
@@ -129,6 +136,8 @@ def _from_spec(
 ) -> Graph:
     if args or kwargs:
         raise InputTypeError(f"inputs were given for {spec!r}, which has its own; pass inputs with a module")
-    from .models import load_graph, load_training_graph
+    from .spec_graphs import load_graph, load_training_graph
+    from .spec_names import resolved
 
+    spec = resolved(spec)
     return load_training_graph(spec, sizes, loss) if training else load_graph(spec, sizes, dynamic)

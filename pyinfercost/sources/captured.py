@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
-from .models import load_model, load_training_graph, open_graph, stored
 from .registry import is_graph, is_library_model, source_of
 from .sizes import BATCH, SizeError
+from .spec_graphs import has_encoder, load_graph, spec_graph
+from .spec_names import resolved
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -65,6 +66,7 @@ def graph_at(
     """
     from .capture import capture
 
+    model = resolved(model)
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
@@ -74,9 +76,12 @@ def graph_at(
     stated: Mapping[str, int] = {}
     with size_errors():
         if training:
-            graph = load_training_graph(model, sizes, named=[name for name in shared if name in sizes])
+            named = [name for name in shared if name in sizes]
+            graph = spec_graph(model, sizes, named=named, training=True).graph
+        elif dynamic is not None:
+            graph = load_graph(model, sizes, dynamic)
         else:
-            graph, stated = open_graph(model, sizes, dynamic)
+            graph, stated = spec_graph(model, sizes)
     # The batch of a library's model is known without being given: it is 1 by default.
     known = {BATCH: 1, **(stated or sizes)} if is_library_model(model) else sizes
     known = {name: value for name, value in known.items() if not is_data_name(name)}  # these are defaults of the graph
@@ -99,20 +104,17 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collect
     """
     from .capture import capture
 
+    model = resolved(model)
     if is_graph(model):
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)
     first = {name: values[0] for name, values in axes.items()}
-    with size_errors():
-        loaded = load_model(model, {name: value for name, value in first.items() if not is_data_name(name)})
     # Some models cannot keep every size symbolic, so only sizes that vary are.
     varied = {name for name, values in axes.items() if len(values) > 1 or name in shared}
-    dynamic = {
-        key: {dim: name for dim, name in names.items() if name in varied} for key, names in loaded.dynamic.items()
-    }
-    of_data: dict[str, Any] = {n: value for n, value in first.items() if is_data_name(n) and len(axes[n]) == 1}
+    of_data = [name for name in first if is_data_name(name) and len(axes[name]) == 1]
+    asked = {name: value for name, value in first.items() if not is_data_name(name) or name in of_data}
     with size_errors():
-        graph = stored(model, capture(loaded.module, loaded.inputs, dynamic=dynamic, sizes=of_data), loaded)
+        graph = spec_graph(model, asked, named=varied).graph
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:
@@ -165,8 +167,7 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
     if "sequence" in sizes:
         raise SizeError(f"{model} is given sequence beside prompt or context; the prompt is the sequence: give one")
     others = {name: value for name, value in sizes.items() if name not in (PROMPT, CONTEXT)}
-    source = source_of(model)
-    pairs = source is not None and bool(getattr(source.config_of(model), "is_encoder_decoder", False))
+    pairs = has_encoder(model)
     given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
     read = {PROMPT: given[PROMPT]} if PROMPT in given else {} if pairs else {PROMPT: given[CONTEXT]}
     context = sizes.get(CONTEXT, sizes.get(PROMPT))

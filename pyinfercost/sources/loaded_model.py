@@ -34,6 +34,10 @@ class SpecError(InputError):
         super().__init__(excerpt(message, most=_LONGEST_MESSAGE))
 
 
+class UnknownModelError(SpecError):
+    """A text names no model, or several that differ; the message has the candidates."""
+
+
 class SpecSizeError(SpecError):
     """The model of a spec does not have a size, or a value is out of range."""
 
@@ -101,12 +105,12 @@ def checked_size(spec: str, name: str, value: object) -> int:
     return whole(value, f"size {name} of {spec}", _SIZE, SpecSizeError)
 
 
-def unknown_name(library: str, name: str, names: Iterable[str]) -> SpecError:
+def unknown_name(library: str, name: str, names: Iterable[str]) -> UnknownModelError:
     """Return the error for a model that a library does not have, with similar names."""
     names = list(names)
     nearest = difflib.get_close_matches(name, names, n=5, cutoff=0.5)
     meant = f"did you mean {', '.join(nearest)}?" if nearest else "no name is similar"
-    return SpecError(f"{library} has no model {name!r} among its {len(names)}; {meant}")
+    return UnknownModelError(f"{library} has no model {name!r} among its {len(names)}; {meant}")
 
 
 def build_device() -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
 from .._checks import is_file
 from .._lazy import missing_library
-from .loaded_model import LoadedModel, SpecError
+from .loaded_model import LoadedModel, SpecError, UnknownModelError
 from .memory_formats import loaded_in_channels_last, split_format
-from .registry import MODEL_FORMS, is_graph, source_of
+from .registry import MODEL_FORMS, Source, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from .._core import Graph
 
@@ -47,10 +47,10 @@ def load_model(spec: str, sizes: Mapping[str, int]) -> LoadedModel:
     if source is None and Path(plain).suffix in _PICKLES and is_file(Path(plain)):
         raise _of_torch(plain)
     if source is None or source.opens != "module":
-        raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
+        raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     rest = source.rest_of(plain)
     if not rest:
-        raise SpecError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
+        raise UnknownModelError(f"model {spec!r} is not valid; expected {MODEL_FORMS}")
     with libraries_of(plain):
         loaded = source.load(rest, sizes)
         return loaded_in_channels_last(loaded) if channels_last else loaded
@@ -102,55 +102,27 @@ def libraries_of(spec: str) -> Iterator[None]:
         raise missing_library(spec, error, "models") from error
 
 
-class LoadedGraph(NamedTuple):
-    """A captured model.
-
-    Attributes:
-        graph: Its graph.
-        sizes: Values of the sizes of its inputs, defaults included, as far as the source states them.
-    """
-
-    graph: Graph
-    sizes: Mapping[str, int]
-
-
-def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:
-    """Return the graph of `open_graph`."""
-    return open_graph(spec, sizes, dynamic).graph
-
-
-def open_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> LoadedGraph:
-    """Capture a model at the given sizes, or read its graph.
+def read_graph(source: Source, path: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:
+    """Read a stored graph, whose sizes stay symbolic.
 
     Args:
-        spec: As for `load_model`, or a file that holds a graph.
-        sizes: As for `load_model`. The sizes of a file stay symbolic: the given ones are only validated here, and bound
-            when counting. A size that depends on data (`roi_heads.nms`) is passed to the trace.
-        dynamic: As in `capture`; for files only.
-
-    Returns:
-        The graph with its sizes.
+        source: Its source.
+        path: The file.
+        sizes: Sizes that the graph must have.
+        dynamic: As in `capture`.
 
     Raises:
-        SpecError: As for `load_model`, or there is no such file.
+        SpecError: There is no such file, or the graph does not have a size.
         ArchiveError: A `.pt2` file cannot be read.
     """
-    source = source_of(spec)
-    if source is not None and source.opens == "graph":
-        if not is_file(Path(spec)):
-            raise SpecError(f"{spec}: no such file; expected the path of a captured graph")
-        graph = source.read(spec, dynamic)
-        unknown = sorted(set(sizes) - set(graph.sizes))
-        if unknown:
-            known = " or ".join(graph.sizes) or "none: all its sizes are fixed"
-            raise SpecError(f"{spec} has no size {unknown[0]!r}; expected {known}")
-        return LoadedGraph(graph, {})
-    loaded = load_model(spec, {name: value for name, value in sizes.items() if "." not in name})
-    from .trace.trace import trace_graph
-
-    of_data = {name: value for name, value in sizes.items() if "." in name}
-    graph = trace_graph(loaded.module, loaded.args, loaded.kwargs, model=spec, sizes=of_data)
-    return LoadedGraph(stored(spec, graph, loaded), loaded.sizes)
+    if not is_file(Path(path)):
+        raise SpecError(f"{path}: no such file; expected the path of a captured graph")
+    graph = source.read(path, dynamic)
+    unknown = sorted(set(sizes) - set(graph.sizes))
+    if unknown:
+        known = " or ".join(graph.sizes) or "none: all its sizes are fixed"
+        raise SpecError(f"{path} has no size {unknown[0]!r}; expected {known}")
+    return graph
 
 
 def stored(spec: str, graph: Graph, loaded: LoadedModel) -> Graph:
@@ -191,30 +163,3 @@ def require_unquantized(spec: str, loaded: LoadedModel, use: str) -> None:
             f"{spec} is quantized by {loaded.checkpoint.method}, and {use} would use full-precision weights; pass a "
             "config without its quantization_config"
         )
-
-
-def load_training_graph(
-    spec: str, sizes: Mapping[str, int], loss: Callable[[Any], Any] | None = None, named: Collection[str] = ()
-) -> Graph:
-    """Return the graph of one training step of a model.
-
-    Args:
-        spec: As for `load_model`.
-        sizes: As for `load_model`.
-        loss: As in `capture`.
-        named: Sizes that stay named.
-
-    Returns:
-        The graph.
-
-    Raises:
-        SpecError: As for `load_model`, or the spec names a stored graph, which has no module to train.
-    """
-    if is_graph(spec):
-        raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
-    loaded = load_model(spec, sizes)
-    require_unquantized(spec, loaded, "a training step")
-    from .trace.trace import trace_graph
-
-    dynamic = {key: {dim: name for dim, name in dims.items() if name in named} for key, dims in loaded.dynamic.items()}
-    return trace_graph(loaded.module.train(), loaded.args, loaded.kwargs, dynamic, model=spec, training=True, loss=loss)

@@ -6,12 +6,12 @@ Functions are imported on use, so that lookups import no library.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._checks import is_folder
+from .._records import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,8 @@ class Source:
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
         suffixes: File name suffixes.
+        libraries: For sources whose graphs are kept in the cache: the libraries beside torch that define the models.
+        has_files: Whether the text after the scheme names a config or a file, which decide the model, too.
         config: For language models with phases: `module:function` that returns the config of `transformers` for the
             text after the scheme. `#prefill` or `#decode` may follow the text.
         engine: The serving engine that runs such files; empty for those of any engine.
@@ -45,6 +47,8 @@ class Source:
     opener: str = ""
     scheme: str = ""
     suffixes: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    has_files: bool = False
     config: str = ""
     engine: str = ""
 
@@ -78,14 +82,23 @@ def _function(path: str) -> Any:
 
 
 SOURCES = (
-    Source("torchvision", "torchvision:NAME", "module", "torchvision_models:load_torchvision", scheme="torchvision"),
-    Source("timm", "timm:NAME", "module", "timm_models:load_timm", scheme="timm"),
+    Source(
+        "torchvision",
+        "torchvision:NAME",
+        "module",
+        "torchvision_models:load_torchvision",
+        scheme="torchvision",
+        libraries=("torchvision",),
+    ),
+    Source("timm", "timm:NAME", "module", "timm_models:load_timm", scheme="timm", libraries=("timm",)),
     Source(
         "huggingface",
         "hf:CONFIG.json (or a folder, or a cached id; #prefill or #decode may follow)",
         "module",
         "huggingface.loading:load_spec",
         scheme="hf",
+        libraries=("transformers",),
+        has_files=True,
         config="huggingface.classes:load_config",
     ),
     Source(
@@ -93,6 +106,8 @@ SOURCES = (
         "FOLDER with config.json and safetensors files (#prefill or #decode may follow)",
         "module",
         "huggingface.loading:load_spec",
+        libraries=("transformers",),
+        has_files=True,
         config="huggingface.classes:load_config",
     ),
     Source(
@@ -101,6 +116,8 @@ SOURCES = (
         "module",
         "diffusion.loading:load_diffusers",
         scheme="diffusers",
+        libraries=("diffusers",),
+        has_files=True,
     ),
     Source(
         "gguf",
@@ -108,6 +125,8 @@ SOURCES = (
         "module",
         "gguf.loading:load_gguf",
         suffixes=(".gguf",),
+        libraries=("transformers",),
+        has_files=True,
         config="gguf.loading:load_config",
         engine="llamacpp",
     ),
@@ -117,6 +136,12 @@ SOURCES = (
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
+SCHEMES = frozenset(source.scheme for source in SOURCES if source.scheme)
+"""Texts before the colon of specs."""
+
+LIBRARIES = tuple(dict.fromkeys(library for source in SOURCES for library in source.libraries))
+"""Libraries that define models."""
+
 FOLDER = next(source for source in SOURCES if source.name == "folder")
 """A folder of a checkpoint, by the text alone: no scheme and no suffix."""
 CALLABLE = Source("callable", "package.module:callable", "module", "callables:load_callable")

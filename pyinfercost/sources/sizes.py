@@ -15,7 +15,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from .._core import Expr, Graph, Hardware
-from ..errors import InputError, InputIndexError, InputTypeError, TooLargeError
+from ..errors import CountOverflowError, InputError, InputIndexError, InputTypeError, TooLargeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +25,10 @@ _Value = TypeVar("_Value")
 
 BATCH = "batch"
 """Name of the batch size in specs of models, and in graphs unless the caller chooses another one."""
+
+
+_LARGE = 2**20
+"""A batch above this is what makes counts overflow."""
 
 
 class SizeError(InputError):
@@ -39,6 +43,28 @@ class SizeError(InputError):
         super().__init__(message)
         self.name = name
         self.known = tuple(known)
+
+
+class TooLargeSizeError(SizeError, CountOverflowError):
+    """A size at which counts do not fit 64 bits."""
+
+
+@contextmanager
+def counted_at(sizes: Mapping[str, int]) -> Iterator[None]:
+    """Name the largest size if counts within the context do not fit 64 bits.
+
+    Raises:
+        TooLargeSizeError: They do not.
+    """
+    try:
+        yield
+    except TooLargeSizeError:
+        raise
+    except CountOverflowError as error:
+        if not sizes:
+            raise
+        name = BATCH if sizes.get(BATCH, 0) > _LARGE else max(sizes, key=lambda each: sizes[each])
+        raise TooLargeSizeError(f"{name} {sizes[name]} is too large: {error}", name=name) from error
 
 
 @contextmanager

@@ -43,7 +43,7 @@ IF_KNOWN = tuple(figure.key for figure in _FIGURES if not figure.needs <= _ALWAY
 _TOO_MANY_BYTES = 2.0**63
 
 EVIDENCE = "evidence"
-"""What the band of most of the latency rests on, in the words of `hardware.schema.EVIDENCE`."""
+"""What the band of most of the latency rests on, in the words of `hardware.evidence.EVIDENCE`."""
 
 EMULATED_BY = "emulated_by"
 """The dtype that computes products for which the machine has no engine; empty if there are none."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from .._checks import shown
 from ..errors import InputError
+from ..results.given_units import NUMBER_WITH_UNIT, full_name, given, unit_of
 
 EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
 
@@ -17,8 +18,13 @@ EXAMPLE = "fits_in_memory and latency_s <= 0.05 and hardware == 'l4'"
 # Python, make each name one identifier, without a change of positions.
 _TOKEN = re.compile(
     r"""(?P<text>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")|(?P<name>(?<![\w.])[^\W\d]\w*(?:\.\w+)+)|(?P<space>\s+)|(?P<comment>\#)"""
+    rf"""|(?P<quantity>(?<![\w.]){NUMBER_WITH_UNIT}(?![\w.]))"""
 )
 _DOT = "\N{MIDDLE DOT}"
+# A number with a unit becomes a name, too, since Python's parser takes none; the reader puts the number in its place.
+_FIRST_DIGIT, _FIRST_LETTER = ord("0"), ord("\N{ARMENIAN SMALL LETTER AYB}")
+_BLANK = "\N{ARMENIAN SMALL LETTER KEH}"
+_IN_UNITS = re.compile("[\N{ARMENIAN SMALL LETTER AYB}-\N{ARMENIAN SMALL LETTER ZHE}].*")
 _DEEPEST = 100  # far below the recursion limit, far above any practical condition
 
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.In, ast.NotIn)
@@ -84,7 +90,7 @@ class Syntax:
 
 def column_of(node: ast.Name) -> str:
     """Return the column of a name in the tree."""
-    return node.id.replace(_DOT, ".")
+    return full_name(node.id.replace(_DOT, "."))
 
 
 def terms(body: ast.expr) -> list[ast.expr]:
@@ -122,6 +128,7 @@ def read(text: str) -> Syntax:
         ) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ConditionError(f"a condition cannot be read: {str(error) or 'it nests too deeply'}") from None
+    body = _Quantities().visit(body)
     syntax = Syntax(clean, source, body, ())
     names: dict[str, None] = {}
     _Reader(syntax, names).truth(body, 0)
@@ -139,9 +146,29 @@ def _one_line(text: str) -> tuple[str, str]:
             raise ConditionError(f"condition {shown(text)}: '#' does not begin a comment here; leave it out")
         token = " " if match["space"] else match[0]
         clean += (text[end : match.start()], token)
-        source += (text[end : match.start()], token.replace(".", _DOT) if match["name"] else token)
+        if match["name"]:
+            token = token.replace(".", _DOT)
+        elif match["quantity"] and given(token) is not None:
+            token = chr(_FIRST_LETTER + ord(token[0]) - _FIRST_DIGIT) + token[1:].replace(".", _DOT).replace(
+                " ", _BLANK
+            )
+        source += (text[end : match.start()], token)
         end = match.end()
     return "".join([*clean, text[end:]]), "".join([*source, text[end:]])
+
+
+class _Quantities(ast.NodeTransformer):
+    """Puts numbers in the place of names that stand for numbers with units."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if not _IN_UNITS.fullmatch(node.id):
+            return node
+        text = chr(_FIRST_DIGIT + ord(node.id[0]) - _FIRST_LETTER) + node.id[1:].replace(_DOT, ".").replace(_BLANK, " ")
+        found = given(text)
+        if found is None:
+            return node
+        number = ast.Constant(float(found[0]), kind=found[1] or None)
+        return ast.copy_location(number, node)
 
 
 class _Reader:
@@ -193,6 +220,7 @@ class _Reader:
                     self._members(right)
                 else:
                     self.value(right, depth + 1)
+            self._one_unit([node.left, *node.comparators])
         elif isinstance(node, ast.BoolOp):
             # Python's `(a or b) == 5` compares one of the two, which is never meant for columns.
             raise self.syntax.error(
@@ -201,6 +229,18 @@ class _Reader:
             )
         else:
             raise self._unsupported(node.op if isinstance(node, (ast.BinOp, ast.UnaryOp)) else node, node)
+
+    def _one_unit(self, compared: list[ast.expr]) -> None:
+        """Reject a comparison of a column with a number in a unit of something else."""
+        for number in compared:
+            if not isinstance(number, ast.Constant) or not number.kind or number.kind == "u":
+                continue
+            for other in compared:
+                unit = unit_of(column_of(other)) if isinstance(other, ast.Name) else None
+                if unit is not None and unit != number.kind:
+                    raise self.syntax.error(
+                        f"{self.syntax.quoted(number)} is in {number.kind}, and {column_of(other)} in {unit}"  # type: ignore[arg-type]
+                    )
 
     def _members(self, node: ast.expr) -> None:
         if not isinstance(node, (ast.Tuple, ast.List)):

@@ -10,7 +10,7 @@ from .. import _core
 from .._lazy import cached_property
 from ..errors import CountOverflowError, InputError
 from ..hardware.dtypes import CORE_DTYPES, short_dtype
-from ..hardware.schema import EVIDENCE
+from ..hardware.evidence import EVIDENCE
 from ..predict.estimate import evidence_shares
 from ..predict.plans import EngineOverrides, Way, way_of
 from ..sources.sizes import batch_name

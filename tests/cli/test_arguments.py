@@ -15,7 +15,14 @@ from pyinfercost.cli.arguments import byte_sizes, whole_number
 
 
 @pytest.mark.parametrize(
-    "text", ["9" * 400, "9" * 5000, "-" + "9" * 400, "9223372036854775808", "1e3", "", "\x1b", "²"]
+    ("text", "number"), [("1k", 1000), ("1.5k", 1500), ("128Ki", 131072), ("2M", 2_000_000), ("1e3", 1000)]
+)
+def test_whole_numbers_with_units(text: str, number: int) -> None:
+    assert whole_number("batch", text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["9" * 400, "9" * 5000, "-" + "9" * 400, "9223372036854775808", "1e30", "1.5", "2ms", "", "\x1b", "²"]
 )
 def test_whole_numbers_that_64_bits_do_not_hold(text: str) -> None:
     with pytest.raises(click.UsageError, match="size 'batch'") as error:

@@ -18,7 +18,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.cli import main
 from pyinfercost.cli.arguments import axis_values, named_settings
-from pyinfercost.sources.models import LoadedModel
+from pyinfercost.sources.spec_graphs import SpecGraph
 
 T4 = ("--hardware", "t4")
 
@@ -105,21 +105,16 @@ def test_sweep_json_is_one_document(toy: str) -> None:
 
 
 def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = []
+    asked = []
 
-    def load_model(spec: str, sizes: dict[str, int]) -> LoadedModel:
-        loaded.append((spec, sizes))
-        return LoadedModel("module", ("x",), {}, {0: {0: "batch"}})
+    def spec_graph(spec: str, sizes: dict[str, int], *, named: set[str]) -> SpecGraph:
+        asked.append((spec, sizes, named))
+        return SpecGraph(blocks(), {})
 
-    def capture(module: object, inputs: object, *, dynamic: object, sizes: object) -> ic.Graph:
-        assert (module, inputs, dynamic, sizes) == ("module", (("x",), {}), {0: {0: "batch"}}, {})
-        return blocks()
-
-    monkeypatch.setattr("pyinfercost.sources.captured.load_model", load_model)
-    monkeypatch.setattr("pyinfercost.sources.capture.capture", capture)
+    monkeypatch.setattr("pyinfercost.sources.captured.spec_graph", spec_graph)
     options = ("torchvision:toy", *T4, "--batch", "4,8", "--format", "json")
     document = json.loads(invoke("sweep", *options, "--set", "image_size=96").stdout)
-    assert loaded == [("torchvision:toy", {"image_size": 96, "batch": 4})]
+    assert asked == [("torchvision:toy", {"image_size": 96, "batch": 4}, {"batch"})]
     assert document["model"] == "torchvision:toy"
     assert [(point["batch"], point["image_size"]) for point in document["points"]] == [(4, 96), (8, 96)]
     refused = invoke("sweep", *options, "--set", "image_size=96,128")
@@ -192,12 +187,12 @@ def test_info_names_versions_without_importing_torch() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--hardware", "a100-sxm-80g"), "a100-sxm-80gb"),
+        (("--hardware", "a100-sxn-80gb"), "a100-sxm-80gb"),
         (("--precision", "fp17"), "fp17"),
         (("--execution", "lazy", *T4), "lazy"),
         (("--set", "sequence=4"), "unknown size 'sequence'"),
         (("--batch", "0"), "from 1 to 4096"),
-        (("--batch", "many"), "must be a whole number, got 'many'"),
+        (("--batch", "many"), "must be a whole number, such as 8, 1k or 128Ki; got 'many'"),
         (("--threads", "2"), "--threads needs --hardware"),
         (("--threads", "2", *T4), "expected a CPU"),
         (("--format", "xml"), "xml"),

@@ -11,7 +11,7 @@ import pytest
 import pyinfercost as ic
 from pyinfercost import Deployment, Layout
 from pyinfercost.deployment import LayoutError, parse_layout
-from pyinfercost.deployment.prices import Placed
+from pyinfercost.deployment.nodes import Placed
 
 H100 = "h100-sxm-80gb"
 

@@ -191,7 +191,7 @@ def test_carbon_is_energy_times_data_center_times_grid() -> None:
     assert rented.place is not None
     assert (rented.place.name, rented.place.grid_g_per_kwh, rented.place.pue) == ("aws/us-east-1", 322, 1.15)
     assert ic.estimate(blocks(), hardware="t4", price=1).carbon_g is None
-    for name in money.places():
+    for name in money.known_places():
         known = money.place(name)
         assert known.grid_g_per_kwh > 0
         assert re.fullmatch("20[0-9]{2}", known.dated)

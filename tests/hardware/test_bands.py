@@ -10,9 +10,11 @@ import pytest
 import pyinfercost as ic
 from pyinfercost import hardware
 from pyinfercost.hardware.bands import FOLDER, bands, step_of
-from pyinfercost.hardware.files import CALIBRATIONS, CATALOG, families
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.evidence import EVIDENCE, OTHER
+from pyinfercost.hardware.files import CALIBRATIONS, families
 from pyinfercost.hardware.files import lineage as lineage_of
-from pyinfercost.hardware.schema import BAND_CLASSES, EVIDENCE, OTHER
+from pyinfercost.hardware.schema import BAND_CLASSES
 
 TWO_CLASSES = """
 schema_version = 1

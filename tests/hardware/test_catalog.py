@@ -11,12 +11,14 @@ from support.toy_graphs import transformer
 import pyinfercost as ic
 from pyinfercost import _core, hardware
 from pyinfercost.hardware import dtypes, files, schema
-from pyinfercost.hardware.files import CATALOG, DeviceFile, lookup, read_device
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.files import DeviceFile, lookup, read_device
+from pyinfercost.hardware.toml_files import read_toml
 
 MEASURED = SHARED / "measured"
 WITHOUT_ESTIMATE = {"hailo-8", "snapdragon-8-gen-3"}  # no memory size, no published peak
 LOADABLE = [name for name in hardware.names() if name not in WITHOUT_ESTIMATE]
-CONTENT = {name: files.read_toml(CATALOG / f"{name}.toml") for name in hardware.names()}
+CONTENT = {name: read_toml(CATALOG / f"{name}.toml") for name in hardware.names()}
 
 
 def having(path: str, **equal: object) -> list[str]:

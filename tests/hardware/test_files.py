@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from pyinfercost import hardware
+from pyinfercost import _core, hardware
+from pyinfercost.hardware import machines
+from pyinfercost.hardware.catalog_names import CATALOG, device_id
 from pyinfercost.hardware.files import (
     CALIBRATIONS,
-    CATALOG,
     DeviceFile,
     calibration,
     check,
@@ -17,6 +18,7 @@ from pyinfercost.hardware.files import (
     lookup,
     read_device,
 )
+from pyinfercost.hardware.loading import core_arguments
 from pyinfercost.hardware.schema import CALIBRATION
 
 SAMPLE = CATALOG / "a100-sxm-80gb.toml"
@@ -37,8 +39,8 @@ def edited(folder: Path, *edits: tuple[str, str], sample: Path = SAMPLE) -> Path
 
 
 def test_unknown_id_names_the_nearest() -> None:
-    with pytest.raises(hardware.UnknownHardwareError, match=r"'A100_SXM_80'.*a100-sxm-80gb.*pyinfercost hardware"):
-        hardware.load("A100_SXM_80")
+    with pytest.raises(hardware.UnknownHardwareError, match=r"'A100_SXN_80'.*a100-sxm-80gb.*pyinfercost hardware"):
+        hardware.load("A100_SXN_80")
     with pytest.raises(ValueError, match="h100-sxm-80gb"):
         hardware.load("h100")
     assert issubclass(hardware.UnknownHardwareError, KeyError)
@@ -264,7 +266,7 @@ def test_catalog_file_is_named_after_its_id(tmp_path: Path) -> None:
 # Ways that no file system takes
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "\ud800", "\x1b[2J", "", "../l4", "L4\n"])
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "\ud800", "\x1b[2J", "", "../l4", "L4\n2"])
 def test_names_that_no_device_has(name: str) -> None:
     with pytest.raises(hardware.UnknownHardwareError) as error:
         hardware.load(name)
@@ -419,3 +421,62 @@ def test_a_family_that_extends_itself_or_nothing_known_is_refused(tmp_path: Path
     (tmp_path / "newer.toml").write_text(f'schema_version = 1\nfamily = "newer"\nextends = "{extends}"\n')
     with pytest.raises(hardware.HardwareFileError, match=message):
         lineage("newer", tmp_path)
+
+
+# Names that people type
+
+
+@pytest.mark.parametrize(
+    ("text", "device"),
+    [
+        ("L4", "l4"),
+        ("nvidia L4", "l4"),
+        ("m2 max", "apple-m2-max"),
+        ("M2", "apple-m2"),
+        ("rtx4090", "rtx-4090"),
+        ("4070", "rtx-4070"),
+        ("RTX 4070 Ti", "rtx-4070-ti"),
+        ("A100-SXM4-80GB", "a100-sxm-80gb"),
+        ("a100 sxm 80 GiB", "a100-sxm-80gb"),
+        ("H200", "h200-sxm-141gb"),
+        ("MI300", "mi300x"),
+        ("TPU v5e", "tpu-v5e"),
+        ("Xeon 8480+", "xeon-8480+"),
+    ],
+)
+def test_names_that_people_type(text: str, device: str) -> None:
+    assert hardware.load(text).id == device
+    assert hardware.describe(text)["id"] == device
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("H100", ["h100-nvl-94gb", "h100-pcie-80gb", "h100-sxm-80gb"]),
+        ("A100 80GB", ["a100-pcie-80gb", "a100-sxm-80gb"]),
+        ("graviton", ["graviton2", "graviton3", "graviton4"]),
+    ],
+)
+def test_a_name_of_several_devices_lists_them(text: str, devices: list[str]) -> None:
+    with pytest.raises(hardware.UnknownHardwareError) as error:
+        hardware.load(text)
+    assert ", ".join(devices[:-1]) + f" or {devices[-1]}" in str(error.value)
+
+
+def test_every_id_is_found_in_any_case_and_with_blanks() -> None:
+    for name in hardware.names():
+        assert device_id(name) == device_id(name.upper()) == device_id(name.replace("-", " ")) == name
+
+
+def test_a_machine_from_the_cache_is_the_computed_one() -> None:
+    for name in hardware.names():
+        try:
+            machines._cataloged.cache_clear()
+            stored = hardware.load(name)
+        except hardware.MissingFactError:
+            continue
+        machines._cataloged.cache_clear()
+        again = hardware.load(name)
+        device = read_device(CATALOG / f"{name}.toml", cataloged=True)
+        computed = _core.Hardware(**core_arguments(device, calibration(device)))
+        assert again.to_json() == stored.to_json() == computed.to_json()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyinfercost as ic
-from pyinfercost.hardware.files import CATALOG
+from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.predict.collectives import OF_TOKENS, OPERATIONS, CollectiveError, UnknownCollectiveError
 
 H100 = ic.hardware.load("h100-sxm-80gb")

@@ -9,8 +9,8 @@ import pytest
 from support.paths import CONFIGS
 
 import pyinfercost as ic
-from pyinfercost.hardware.loading import describe, names
-from pyinfercost.sources.models import load_graph
+from pyinfercost.hardware import describe, names
+from pyinfercost.sources.spec_graphs import load_graph
 
 pytestmark = pytest.mark.torch
 

@@ -221,11 +221,11 @@ def test_inputs_do_not_go_with_a_graph(graph: ic.Graph) -> None:
 def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def open_graph(spec: str, sizes: dict[str, int], dynamic: object) -> tuple[ic.Graph, dict[str, int]]:
+    def spec_graph(spec: str, sizes: dict[str, int]) -> tuple[ic.Graph, dict[str, int]]:
         asked.append((spec, sizes))
         return blocks(fixed_batch=sizes.get("batch", 1)), {}
 
-    monkeypatch.setattr("pyinfercost.sources.captured.open_graph", open_graph)
+    monkeypatch.setattr("pyinfercost.sources.captured.spec_graph", spec_graph)
     profile = ic.profile("torchvision:toy", hardware=A100, batch=8)
     assert asked == [("torchvision:toy", {"batch": 8})]
     assert (profile.model, profile.sizes) == ("torchvision:toy", {"batch": 8})

@@ -13,8 +13,8 @@ import torch
 from support.checkpoints import LAYER, LLAMA, MIXTRAL, PROJECTIONS, narrow, published, weights, write_config
 
 import pyinfercost as ic
-from pyinfercost.sources.checkpoints.reading import CheckpointSizeWarning
 from pyinfercost.sources.loaded_model import SpecError
+from pyinfercost.sources.notices import CheckpointSizeWarning
 
 pytestmark = pytest.mark.torch
 pytest.importorskip("transformers")

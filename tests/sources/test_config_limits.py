@@ -14,7 +14,8 @@ from pyinfercost.errors import Error, MissingLibraryError, TooLargeError
 from pyinfercost.sources import library_configs
 from pyinfercost.sources.huggingface import media
 from pyinfercost.sources.loaded_model import SpecError, SpecSizeError
-from pyinfercost.sources.models import load_graph, load_model
+from pyinfercost.sources.models import load_model
+from pyinfercost.sources.spec_graphs import load_graph
 
 pytestmark = pytest.mark.torch
 

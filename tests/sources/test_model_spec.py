@@ -14,7 +14,8 @@ from support.paths import CONFIGS
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.sources.models import LoadedModel, SpecError, load_graph, load_model
+from pyinfercost.sources.models import LoadedModel, SpecError, load_model
+from pyinfercost.sources.spec_graphs import load_graph
 from pyinfercost.sources.trace.trace import output_on_meta, trace_graph
 
 pytestmark = pytest.mark.torch

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyinfercost import _core
-from pyinfercost.hardware.files import CALIBRATIONS, CATALOG, Calibration, DeviceFile, calibration, read_device
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.files import CALIBRATIONS, Calibration, DeviceFile, calibration, read_device
 from pyinfercost.hardware.loading import core_arguments
 
 from ..cases import SUSTAINED

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyinfercost.hardware.files import CATALOG, read_device
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.files import read_device
 
 from ..cases import Case, Group
 from .graphs import NARROW, OpGraph, quantized_rows

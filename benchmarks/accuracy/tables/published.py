@@ -33,7 +33,8 @@ import numpy as np
 
 import pyinfercost as ic
 from pyinfercost._core import GraphRewriter
-from pyinfercost.hardware.files import CATALOG, read_device
+from pyinfercost.hardware.catalog_names import CATALOG
+from pyinfercost.hardware.files import read_device
 
 from ..captures import BATCH, Build, Capturing, Wanted, captured
 from ..cases import Case, Group

@@ -9,8 +9,8 @@ from ...deployment.prices import offers
 from ...errors import InputError
 from ...fleets.replicas import ENGINES
 from ...formats.table import FORMATS
+from ...hardware import load
 from ...hardware.dtypes import CORE_DTYPES
-from ...hardware.loading import load
 from ..facts import weight_dtype
 from ..fleeted import FleetEvaluator
 from ..served import ServedEvaluator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...deployment import offers
-from ...deployment.places import place, places
+from ...deployment.places import known_places, place
 from ...deployment.prices import TERMS
 from ...errors import Error
 from ..tactic import Option, Options, Refusal, Tactic
@@ -140,7 +140,7 @@ class Region(Tactic):
             return Options()
         price, own = setup.on.device_price, setup.on.place
         cloud = price.cloud if price is not None else ""
-        known = [name for name in places() if (name.startswith(f"{cloud}/") if cloud else "/" not in name)]
+        known = [name for name in known_places() if (name.startswith(f"{cloud}/") if cloud else "/" not in name)]
         cleanest = sorted(known, key=lambda name: place(name, cloud=cloud).grid_g_per_kwh)[:_CLEANEST]
         return Options(
             [

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._checks import is_file, is_folder, parse_json, read_text
-from ..._escapes import visible_lines
 from ...formats.checkpoints import Checkpoint
 from ..loaded_model import SpecError
+from ..notices import warn
 from .files import Files, Owners, as_in_files, described_bytes, files_beside
 from .methods import Method, checkpoint_of, method_of
 from .weights import weights_of
@@ -24,10 +23,6 @@ _MODELOPT_FILE = "hf_quant_config.json"
 _TOLERANCE = 0.01
 _NAMED = 3
 """Tensors that a warning names."""
-
-
-class CheckpointSizeWarning(UserWarning):
-    """The files of a checkpoint hold more or fewer bytes than its config describes."""
 
 
 class StoredModel:
@@ -94,7 +89,7 @@ class StoredModel:
         if others:
             named = ", ".join(others[:_NAMED]) + (", ..." if len(others) > _NAMED else "")
             text += f"; {len(others):,} of {len(files.names):,} tensors belong to no part of the model: {named}"
-        warnings.warn(visible_lines(text), CheckpointSizeWarning, stacklevel=2)
+        warn(text)
 
 
 def _settings_of(config: Any, folder: Path | None) -> Mapping[str, Any] | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
-from ..._escapes import visible_lines
 from ...formats.checkpoints import Checkpoint
 from ...formats.stored_weights import Beside
-from ..checkpoints.reading import CheckpointSizeWarning
 from ..loaded_model import SpecError
+from ..notices import warn
 from .names import is_built_in, tensors_of
 
 if TYPE_CHECKING:
@@ -114,7 +112,7 @@ class StoredGguf:
                 f"{self._model.spec}: {len(others):,} of {len(self._model.tensors):,} tensors with "
                 f"{sum(tensor.nbytes for tensor in others):,} bytes belong to no part of the model: {named}"
             )
-            warnings.warn(visible_lines(text), CheckpointSizeWarning, stacklevel=2)
+            warn(text)
 
 
 def _element_bits(form: Format) -> float:

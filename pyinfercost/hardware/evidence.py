@@ -1,0 +1,16 @@
+"""What the error bands of kernels rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EVIDENCE: Mapping[str, str] = {
+    "measured": "measured here",
+    "family": "family fitted",
+    "sibling": "sibling family fitted",
+    "datasheet": "datasheet only",
+}
+"""What a band may rest on, strongest first: key in files of bands -> words of reports."""
+
+OTHER = "other"
+"""The class of all kernels without a band of their own."""

@@ -1,0 +1,35 @@
+"""Warnings about models, which a graph from the cache repeats."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from .._escapes import visible_lines
+
+_told: ContextVar[list[str] | None] = ContextVar("notices", default=None)
+
+
+class CheckpointSizeWarning(UserWarning):
+    """The files of a checkpoint hold more or fewer bytes than its config describes."""
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect the texts of warnings that the block gives."""
+    told: list[str] = []
+    token = _told.set(told)
+    try:
+        yield told
+    finally:
+        _told.reset(token)
+
+
+def warn(text: str) -> None:
+    """Give a `CheckpointSizeWarning`."""
+    told = _told.get()
+    if told is not None:
+        told.append(text)
+    warnings.warn(visible_lines(text), CheckpointSizeWarning, stacklevel=3)
