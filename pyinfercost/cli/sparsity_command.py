@@ -7,6 +7,7 @@ import click
 from .configured import named_model
 from .options import format_option
 from .output import check_writable, messages_for_people, write_result
+from .types import ModelType
 
 _EPILOG = (
     "MODEL is a .safetensors file, a folder or .index.json of several, a .pt2 or .onnx file, or "
