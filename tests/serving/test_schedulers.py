@@ -165,10 +165,25 @@ def test_every_request_has_the_times_of_the_reference(engine: str, drafts: int, 
     if drafts:
         settings |= {"drafts": drafts, "acceptance": [0.9, 0.5, 0.5], "max_tokens": max(settings["max_tokens"], 32)}
         settings["chunk_tokens"] = max(settings["chunk_tokens"], 16 if engine == "sglang" else 0)
-        # Of TensorRT-LLM one case in 3,000 finds a block more or less in the cache (docs/serving.md, "Limits").
-        settings["prefix_cache"] = settings["prefix_cache"] and engine != "trtllm"
     ids_tokens = settings["block_tokens"] * data.draw(st.sampled_from([1, 2])) if settings["prefix_cache"] else 0
     compare(settings, data.draw(workloads()), seed=5, ids_tokens=ids_tokens)
+
+
+def test_a_request_that_paused_before_it_ran_finds_what_is_there_when_it_starts_again() -> None:
+    settings = {
+        "engine": "trtllm", "block_tokens": 8, "blocks": 21, "max_sequences": 8, "max_tokens": 16, "chunk_tokens": 8,
+        "chunked_prefill": True, "equal_progress": True, "evicts": True, "prefix_cache": True,
+    }  # fmt: skip
+    load = {
+        "arrival_s": np.array([1, 4, 7, 10, 11]) * GRID,
+        "prompt": [60, 1, 60, 1, 17],
+        "output": [15, 2, 8, 33, 1],
+        "priority": [0] * 5,
+        "shared": [(0, 0), (0, 0), (1, 3), (0, 1), (0, 3)],
+    }
+    found = compare(settings, load, ids_tokens=16)
+    assert found["preemptions"].tolist() == [0, 0, 0, 1, 1]
+    assert found["cached_tokens"].tolist() == [0, 0, 0, 0, 16]
 
 
 CROWD = {

@@ -208,7 +208,7 @@ class Engine:
         request.blocks = list(blocks)
         request.computed = len(blocks) * self.block
         request.target = request.tokens()
-        if request.cached is None:
+        if math.isnan(request.scheduled_s):  # one that was started and paused before it ran starts anew
             request.cached = request.computed
 
     def preempt(self, request: Request, front: bool, kept: int) -> None:
