@@ -5,15 +5,17 @@ from __future__ import annotations
 import ast
 import builtins
 import enum
+import functools
 import importlib.metadata
+import inspect
 import json
 import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -104,9 +106,37 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def each(paths: list[Path]) -> pytest.MarkDecorator:
-    """One test per file, named after it."""
-    return pytest.mark.parametrize("path", [pytest.param(path, id=relative(path)) for path in paths])
+def each(paths: list[Path]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """One test of all files, which names those that break the rule: thousands of tests take a minute by themselves."""
+    assert paths
+
+    def of_all(rule: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(rule)
+        def test(**others: Any) -> None:
+            broken = []
+            for path in paths:
+                try:
+                    rule(path=path, **others)
+                except AssertionError as error:
+                    broken.append(f"{relative(path)}: {error}")
+            assert not broken, "\n".join(broken)
+
+        named = inspect.signature(rule)
+        test.__signature__ = named.replace(  # type: ignore[attr-defined]  # what pytest reads
+            parameters=[each for name, each in named.parameters.items() if name != "path"]
+        )
+        return test
+
+    return of_all
+
+
+def test_a_rule_names_the_files_that_break_it() -> None:
+    @each(PYTHON_FILES)
+    def rule(path: Path) -> None:
+        assert path.name != "errors.py", "not this one"
+
+    with pytest.raises(AssertionError, match=r"\Apyinfercost/errors\.py: not this one"):
+        rule()
 
 
 class Kind(enum.Enum):
@@ -124,13 +154,20 @@ class Import(NamedTuple):
     kind: Kind
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def module_of(path: Path) -> str:
     """The dotted name of a file, from the root of the repository."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> list[Import]:
+@functools.cache
+def imports(path: Path) -> tuple[Import, ...]:
     """Every import of a file, with when it runs."""
     module = module_of(path).split(".")
     package = module if path.name == "__init__.py" else module[:-1]
@@ -154,7 +191,7 @@ def imports(path: Path) -> list[Import]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child, kind)
 
-    return list(walk(ast.parse(path.read_text(encoding="utf-8")), Kind.AT_IMPORT))
+    return tuple(walk(tree_of(path), Kind.AT_IMPORT))
 
 
 def target(name: str, modules: Mapping[str, Path]) -> str | None:
@@ -206,6 +243,7 @@ def cycles(graph: Mapping[str, Collection[str]]) -> list[list[str]]:
     return found
 
 
+@functools.cache
 def files_of(module: str) -> set[Path]:
     """The package's files that importing a module or a name in it runs: its own, and each `__init__.py` on the way."""
     parts = module.split(".")
@@ -341,7 +379,7 @@ def test_files_are_short(path: Path) -> None:
 
 @each(PYTHON_FILES)
 def test_no_assert_and_no_print_in_the_package(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     asserts = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
     assert not asserts, "input is refused with an exception that `python -O` keeps"
     prints = [
@@ -377,7 +415,7 @@ PROTOCOLS = {"__getattr__": "AttributeError", "get": "AttributeError", "__next__
 
 @each([path for path in PYTHON_FILES if room_of(path) in OWN_ERRORS])
 def test_errors_are_of_the_package(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     builtin = {
         name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception)
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 from .. import _cache
-from .._checks import excerpt, shown
+from .._checks import excerpt, is_file, shown
 from .huggingface.local_cache import snapshot_of
 from .loaded_model import UnknownModelError
 from .memory_formats import CHANNELS_LAST, marked, split_format
@@ -36,7 +37,7 @@ def _resolved(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if colon and scheme not in SCHEMES and scheme.lower() in SCHEMES:
         text = f"{scheme.lower()}:{rest}"
-    if source_of(text) is not None:
+    if source_of(text) is not None or is_file(Path(text)):  # other files are refused where they are opened
         return text
     if not colon and 0 < len(text) <= _LONGEST:
         for name in dict.fromkeys((text, text.lower().replace("-", "_"))):

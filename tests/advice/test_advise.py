@@ -38,13 +38,25 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"hardware": "l4", "batch": 1},
-        {"hardware": "t4", "batch": 4, "risk": "retrain", "precision": "fp16", "price": "aws/g4dn.xlarge"},
-        {"hardware": "xeon-8480+", "batch": 2, "risk": "small", "price": 1.5, "transfer": "pageable"},
-        {"hardware": "rtx-4090", "objective": "latency_s", "limits": {"peak_memory_bytes": 1e9}},
-        {"hardware": "a100-sxm-80gb", "objective": "carbon_g", "region": "deu", "execution": "compiled"},
+        pytest.param({"hardware": "l4", "batch": 1}, id="l4"),
+        pytest.param(
+            {"hardware": "t4", "batch": 4, "risk": "retrain", "precision": "fp16", "price": "aws/g4dn.xlarge"},
+            marks=pytest.mark.slow,
+            id="t4",
+        ),
+        pytest.param(
+            {"hardware": "xeon-8480+", "batch": 2, "risk": "small", "price": 1.5, "transfer": "pageable"},
+            marks=pytest.mark.slow,
+            id="xeon",
+        ),
+        pytest.param(
+            {"hardware": "rtx-4090", "objective": "latency_s", "limits": {"peak_memory_bytes": 1e9}}, id="latency"
+        ),
+        pytest.param(
+            {"hardware": "a100-sxm-80gb", "objective": "carbon_g", "region": "deu", "execution": "compiled"},
+            id="carbon",
+        ),
     ],
-    ids=["l4", "t4", "xeon", "latency", "carbon"],
 )
 def test_every_setup_is_what_its_command_predicts(file: str, asked: dict[str, Any]) -> None:
     advice = ic.advise(file, **asked)
@@ -54,6 +66,7 @@ def test_every_setup_is_what_its_command_predicts(file: str, asked: dict[str, An
         assert figures_of_command(command) == dict(setup.figures), command
 
 
+@pytest.mark.slow
 def test_every_setup_is_what_its_code_predicts(file: str) -> None:
     advice = ic.advise(file, hardware="h100-sxm-80gb", risk="small")
     for setup in {setup.code: setup for setup in setups_of(advice)}.values():

@@ -117,9 +117,7 @@ def test_a_fleet_of_an_engine_is_as_cheap_as_the_best_combination(phases: Phases
     _check(lambda: ic.advise(phases, **{**given, **asked}), most)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] if n != "functions" else []) for n in BATCHED]
-)
+@pytest.mark.parametrize("name", slow_but("functions", BATCHED))
 def test_a_fleet_of_batches_is_as_cheap_as_the_best_combination(file: str, name: str) -> None:
     asked, most = BATCHED[name]
     given: dict[str, Any] = {
