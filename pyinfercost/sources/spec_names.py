@@ -15,6 +15,7 @@ from .model_names import libraries_with, similar, versions
 from .registry import MODEL_FORMS, SCHEMES, source_of
 
 _LONGEST = 200
+_PATHS = ("/", "./", "../", "~")
 
 
 def resolved(text: str) -> str:
@@ -48,7 +49,9 @@ def _resolved(text: str) -> str:
             return f"hf:{text}"
     near = similar(rest or text) if len(text) <= _LONGEST else []
     meant = f"did you mean {' or '.join(near)}? Otherwise " if near else ""
-    if not near and "/" in text and not colon:
+    if text.startswith(_PATHS):
+        meant = "there is no such file or folder; "
+    elif not near and "/" in text and not colon:
         meant = f"a model of Hugging Face is hf:{excerpt(text)}; otherwise "
     raise UnknownModelError(f"model {shown(text)} is not known; {meant}expected {MODEL_FORMS}")
 

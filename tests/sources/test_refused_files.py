@@ -54,7 +54,7 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 damaged")
     with pytest.raises(SpecError, match="may be a pickle"):
         ic.capture(str(path))
-    with pytest.raises(SpecError, match=r"absent\.pt' is not valid"):
+    with pytest.raises(SpecError, match=r"absent\.pt' is not known; there is no such file"):
         ic.capture(str(tmp_path / "absent.pt"))
 
 
