@@ -1141,6 +1141,17 @@ class KernelEstimate:
         """A remark for the reader, such as an engine that the machine lacks."""
 
 def evaluate_kernels(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> list[KernelEstimate]: ...
+def cost_figures() -> list[str]:
+    """Return the figures that are derived from the latency and the energy of forwards."""
+
+def derive_cost(figure: str, number: Callable[[str], float | NDArray[np.float64]]) -> Any:
+    """Return a figure: of one point if all its inputs are numbers, else an array with one value for each row.
+
+    Args:
+        figure: One of `cost_figures`.
+        number: Returns an input by name: a number, or an array; it is called for those that are needed.
+    """
+
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
 
 SAMPLE_SIZE: int

@@ -42,12 +42,13 @@ CPP_MAY_INCLUDE = {
     "plan": {"core", "ops", "lowering", "count", "plan"},
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
+    "costs": {"costs"},
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
     "bindings": {
-        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "select", "simulate", "sparsity"),
-        "monitor",
+        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
+        *("sparsity", "monitor"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

@@ -95,6 +95,7 @@ void register_plan(py::module_& m);
 void register_engines(py::module_& m);
 void register_parallel(py::module_& m);
 void register_evaluate(py::module_& m);
+void register_costs(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);
 void register_simulate(py::module_& m);

@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_engines(m);
     infercost::register_parallel(m);
     infercost::register_evaluate(m);
+    infercost::register_costs(m);
     infercost::register_select(m);
     infercost::register_sparsity(m);
     infercost::register_simulate(m);

@@ -1,7 +1,7 @@
 """Figures that follow from the latency and the energy of forwards: bands, transfer, cold start, money, carbon, tokens.
 
-Each formula is written once, for floats and for columns of them. A sweep evaluates only the requested columns, an
-estimate evaluates the same formulas at one point.
+The core has each formula once, for one point and for columns (`csrc/costs/derived.cpp`); what the formulas need of a
+deployment and of a forward is found here. A sweep derives only the requested columns.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from math import inf, isfinite, isnan, nan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from .._lazy import cached_property
+from .. import _core
 from .._records import dataclass
 from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
 from ..deployment.transfer import host_link
 from ..errors import InputError
-from ..results.costs import JOULES_PER_KWH, SECONDS_PER_HOUR, Cost, Moved
+from ..results.costs import Cost, Moved
 from .plans import boundary_of, value_of
 from .stages import loaded_bytes
 
@@ -37,7 +37,6 @@ Seconds = TypeVar("Seconds")  # a float, or an array of them
 _LEAST_S = 1e-300  # keeps 0 / 0 at 0
 _GIGA = 1e9
 _BITS = 8
-_MILLION = 1_000_000
 
 
 def band(latency_s: Seconds, spread_s: Seconds) -> tuple[Seconds, Seconds]:
@@ -112,8 +111,8 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "overlapped": Term(("transfer",), lambda on: float(on.data_transfer.overlapped)),
         "network_byte_per_s": Term(("transfer",), _network_byte_per_s),
         "network_rtt_s": Term(("transfer",), lambda on: on.data_transfer.network_rtt_s),
-        "request_bytes": Term(("transfer",), lambda on: _or_nan(on.data_transfer.request_bytes)),
-        "response_bytes": Term(("transfer",), lambda on: _or_nan(on.data_transfer.response_bytes)),
+        "request_bytes_per_item": Term(("transfer",), lambda on: _or_nan(on.data_transfer.request_bytes)),
+        "response_bytes_per_item": Term(("transfer",), lambda on: _or_nan(on.data_transfer.response_bytes)),
         "egress_usd_per_gb": Term(("transfer",), lambda on: on.data_transfer.egress_usd_per_gb),
         "usd_per_h": Term(_PRICE, lambda on: nan if on.device_price is None else on.device_price.usd_per_h),
         "paid_per_used": Term(_PRICE, lambda on: on.paid_devices / on.devices),
@@ -153,8 +152,8 @@ class Points(Protocol):
         """Share of the paid time in which the devices work."""
 
     @property
-    def tokens_per_step(self) -> Numbers:
-        """Tokens of a sequence that a decode step yields."""
+    def draft_tokens_per_step(self) -> Numbers:
+        """Tokens of a sequence that a decode step with drafts yields."""
 
     @property
     def loaded_bytes(self) -> Numbers:
@@ -171,175 +170,59 @@ class Points(Protocol):
         """Return a quantity at the boundary of a forward: of the whole batch, or of the largest share of a device."""
 
 
+_OF_BOUNDARY: Mapping[str, tuple[Callable[[Boundary], Any], bool]] = MappingProxyType(
+    {
+        "input_tensors": (lambda at: at.input_tensors, False),
+        "input_bytes": (lambda at: at.input_bytes, False),
+        "device_input_bytes": (lambda at: at.input_bytes, True),
+        "output_tensors": (lambda at: at.output_tensors, False),
+        "output_bytes": (lambda at: at.output_bytes, False),
+        "device_output_bytes": (lambda at: at.output_bytes, True),
+        "tokens": (lambda at: at.tokens or 0, False),
+        "reads_cache": (lambda at: int(at.reads_cache), False),
+    }
+)
+"""Input -> its quantity at the boundary, and whether it is that of the largest share of the batch on one device."""
+
+_OF_POINTS = frozenset(
+    {
+        *("latency_s", "interval_s", "energy_j", "items", "devices", "utilization"),
+        *("draft_tokens_per_step", "loaded_bytes", "recorded_graphs"),
+    }
+)
+"""Inputs that are attributes of `Points`; those of neither kind are `TERMS`."""
+
+COST_FIGURES = frozenset(_core.cost_figures())
+"""Figures that are derived."""
+
+
 class DerivedCosts:
-    """The formulas, at some points."""
+    """The figures of the core's formulas (`csrc/costs/derived.cpp`), at some points: one attribute for each."""
 
     def __init__(self, points: Points) -> None:
         self._points = points
-        self._term = points.term
+        self._inputs: dict[str, Numbers] = {}
 
-    @cached_property
-    def energy_per_item_j(self) -> Numbers:
-        """Joules of one item."""
-        return self._points.energy_j / self._points.items
+    def __getattr__(self, figure: str) -> Numbers:
+        if figure not in COST_FIGURES:
+            raise AttributeError(figure)
+        value: Numbers = _core.derive_cost(figure, self._input)
+        self.__dict__[figure] = value
+        return value
 
-    @cached_property
-    def host_s(self) -> Numbers:
-        """Seconds on the link between host and device: per tensor the latency, and bytes / rate."""
-        boundary, rate, latency_s = self._points.boundary, self._term("link_byte_per_s"), self._term("link_latency_s")
-        into_s = boundary(lambda at: at.input_tensors) * latency_s
-        into_s = into_s + boundary(lambda at: at.input_bytes, share=True) / rate
-        out_s = boundary(lambda at: at.output_tensors) * latency_s
-        out_s = out_s + boundary(lambda at: at.output_bytes, share=True) / rate
-        return into_s + out_s
-
-    @cached_property
-    def request_bytes(self) -> Numbers:
-        """Bytes that the whole batch receives over the network."""
-        return self._given_or("request_bytes", lambda at: at.input_bytes)
-
-    @cached_property
-    def response_bytes(self) -> Numbers:
-        """Bytes that the whole batch sends over the network."""
-        return self._given_or("response_bytes", lambda at: at.output_bytes)
-
-    @property
-    def network_s(self) -> Numbers:
-        """Seconds on the network: a round trip, and bytes / rate."""
-        rtt_s, rate = self._term("network_rtt_s"), self._term("network_byte_per_s")
-        if isinstance(rate, float) and not isfinite(rate):
-            return rtt_s
-        return rtt_s + (self.request_bytes + self.response_bytes) / rate
-
-    @property
-    def transfer_s(self) -> Numbers:
-        """Seconds of a request beside the forward; not a number if the link is unknown."""
-        return self.host_s + self.network_s
-
-    @cached_property
-    def waiting_s(self) -> Numbers:
-        """Seconds for which paid copies occupy the device beyond the forward.
-
-        Overlapped copies of the next batch run during the forward, so that only a longer copy adds time.
-        """
-
-        def paid() -> Numbers:
-            host_s = self.host_s
-            excess_s: Any = host_s - self._points.interval_s
-            return _where(self._term("overlapped"), lambda: (excess_s + abs(excess_s)) / 2, lambda: host_s)
-
-        return _where(self._term("transfer_is_paid"), paid, lambda: 0.0)
-
-    @cached_property
-    def egress_usd(self) -> Numbers:
-        """USD for the response of one item to leave the cloud."""
-        usd_per_gb = self._term("egress_usd_per_gb")
-        return _where(usd_per_gb, lambda: self.response_bytes * usd_per_gb / _GIGA / self._points.items, lambda: 0.0)
-
-    @cached_property
-    def used_s(self) -> Numbers:
-        """Device seconds of one item: the forward, and copies that do not overlap it."""
-        return (self._points.interval_s + self.waiting_s) * self._devices_per_item
-
-    @cached_property
-    def _devices_per_item(self) -> Numbers:
-        """Part of the devices that an item occupies: instances of a model share one."""
-        return self._points.devices / (self._points.items * self._term("instances"))
-
-    @cached_property
-    def paid_s(self) -> Numbers:
-        """Paid device seconds of one item: also those of unused devices of instances."""
-        return self.used_s / self._points.utilization * self._term("paid_per_used")
-
-    @property
-    def usd_per_h(self) -> Numbers:
-        """USD per hour of all devices that are paid; not a number without a price."""
-        return self._points.devices * self._term("paid_per_used") * self._term("usd_per_h")
-
-    @cached_property
-    def electricity_usd(self) -> Numbers:
-        """USD that an owner pays for the electricity of one item; 0 where the price includes it.
-
-        Devices draw their idle power in the paid time in which they do not compute.
-        """
-        usd_per_j = self._term("usd_per_j")
-
-        def owned() -> Numbers:
-            points = self._points
-            idle_s = self.paid_s - points.interval_s * self._devices_per_item
-            return (self.energy_per_item_j + idle_s * self._term("idle_w")) * usd_per_j
-
-        return _where(usd_per_j, owned, lambda: 0.0)
-
-    @cached_property
-    def cost_usd(self) -> Numbers:
-        """USD of one item; not a number without a price."""
-        device_usd = self.paid_s * self._term("usd_per_h") / SECONDS_PER_HOUR
-        return device_usd + self.electricity_usd + self.egress_usd
-
-    @property
-    def tokens(self) -> Numbers:
-        """Tokens that a forward reads or, with drafts in a decode step, yields; 0 for a model without tokens."""
-        return self._points.boundary(lambda at: at.tokens or 0) * self.tokens_per_step
-
-    @property
-    def tokens_per_step(self) -> Numbers:
-        """Tokens of a sequence that a decode step yields; 1 for other forwards."""
-        reads_cache = self._points.boundary(lambda at: int(at.reads_cache))
-        return 1 + reads_cache * (self._points.tokens_per_step - 1)
-
-    @property
-    def tokens_per_s(self) -> Numbers:
-        """Tokens per second, over all sequences and instances."""
-        return self.tokens * self._term("instances") / self._points.interval_s
-
-    @property
-    def tokens_per_s_per_sequence(self) -> Numbers:
-        """Tokens per second and sequence of the batch."""
-        return self.tokens / self._points.items / self._points.latency_s
-
-    @property
-    def usd_per_million_tokens(self) -> Numbers:
-        """USD per million tokens that are read."""
-        return _MILLION * self.cost_usd * self._points.items / self.tokens
-
-    @property
-    def carbon_g(self) -> Numbers:
-        """Grams of CO2 equivalent of one item, the data center included; not a number if the place is unknown."""
-        return self.energy_per_item_j / JOULES_PER_KWH * self._term("pue") * self._term("grid_g_per_kwh")
-
-    @property
-    def cold_start_s(self) -> Numbers:
-        """Seconds until a replica is ready for its first forward: the sum of the parts of its cold start.
-
-        Not a number if the link, or the warm-up of the engine, is unknown.
-        """
-        weights_s = self._points.loaded_bytes * self._term("weights_s_per_byte")
-        s_per_graph = self._term("warmup_s_per_graph")
-        graphs_s = _where(s_per_graph, lambda: self._points.recorded_graphs * s_per_graph, lambda: 0.0)
-        return self._term("before_weights_s") + weights_s + (self._term("warmup_s") + graphs_s)
-
-    def _given_or(self, term: str, of: Callable[[Boundary], Quantity]) -> Numbers:
-        """Return bytes on the network: the given bytes per item, else those of the tensors."""
-        given = self._term(term)
-        return _where(_is_known(given), lambda: self._points.items * given, lambda: self._points.boundary(of))
-
-
-def _is_known(numbers: Numbers) -> Any:
-    if isinstance(numbers, float):
-        return not isnan(numbers)
-    import numpy as np
-
-    return ~np.isnan(numbers)
-
-
-def _where(condition: Any, one: Callable[[], Numbers], other: Callable[[], Numbers]) -> Numbers:
-    """Return `one` where the condition holds and `other` elsewhere; a branch that no point takes is not evaluated."""
-    if isinstance(condition, (bool, float)):
-        return one() if condition else other()
-    import numpy as np
-
-    return np.where(condition, one(), other())
+    def _input(self, name: str) -> Numbers:
+        """Return an input of the formulas; each is computed once, and only if a formula needs it."""
+        if name not in self._inputs:
+            found: Numbers
+            if name in _OF_POINTS:
+                found = getattr(self._points, name)
+            elif name in _OF_BOUNDARY:
+                of, share = _OF_BOUNDARY[name]
+                found = self._points.boundary(of, share=share)
+            else:
+                found = self._points.term(name)
+            self._inputs[name] = found
+        return self._inputs[name]
 
 
 @dataclass(frozen=True)
@@ -377,8 +260,8 @@ class OnePoint:
         return self.on.utilization
 
     @property
-    def tokens_per_step(self) -> float:
-        """Tokens of a sequence that a decode step yields."""
+    def draft_tokens_per_step(self) -> float:
+        """Tokens of a sequence that a decode step with drafts yields."""
         return self.on.settings.tokens_per_step if self.on.serving else 1.0
 
     @property

@@ -3,7 +3,7 @@
 JSON keys, columns of CSV and tables, sort keys, columns of a sweep, limits, budgets, records of a tracker, plots and
 cards of a page are the rows of a scope. A new figure is a row here, its computation and its test:
 
-- a figure of a graph or of a deployment is a property of `predict.derived_costs.DerivedCosts`, of the same name;
+- a figure of a deployment is a row of `csrc/costs/cost_rows.hpp`, of the same name;
 - a figure of the core is a field of its results, of the same name.
 """
 

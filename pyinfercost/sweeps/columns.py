@@ -268,8 +268,8 @@ class GridPoints:
         return self._data["utilization"] if in_grid else self._data.facts.utilization
 
     @property
-    def tokens_per_step(self) -> Numbers:
-        """Tokens of a sequence that a decode step yields."""
+    def draft_tokens_per_step(self) -> Numbers:
+        """Tokens of a sequence that a decode step with drafts yields."""
         import numpy as np
 
         grid = self._data.grid

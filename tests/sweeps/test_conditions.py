@@ -267,7 +267,7 @@ def test_a_name_behind_letters_of_several_bytes_is_quoted_right() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("latency < 1", "unknown column 'latency'; the columns are latency_s, hardware, batch, fits"),
+        ("latencies < 1", "unknown column 'latencies'; the columns are latency_s, hardware, batch, fits"),
         ("roi_heads.nsm < 1", "unknown column 'roi_heads.nsm'; the columns are roi_heads.nms, "),
         ("hardware == l4", "unknown column 'l4'; .*; a text stands in quotes: 'l4'"),
         ("batch == 8 and (batch or zzz > 2)", "unknown column 'zzz'; the columns are hardware, batch"),

@@ -144,9 +144,9 @@ def test_columns_that_are_not_needed_are_not_read(stored: ic.StoredSweep, monkey
 
 
 def test_unknown_names_are_refused(stored: ic.StoredSweep) -> None:
-    with pytest.raises(ValueError, match="latency"):
-        stored.best("latency")
-    with pytest.raises(ValueError, match="latency"):
-        stored.where("latency < 3")
-    with pytest.raises(KeyError, match="latency"):
-        next(iter(stored))["latency"]
+    with pytest.raises(ValueError, match="latencies"):
+        stored.best("latencies")
+    with pytest.raises(ValueError, match="latencies"):
+        stored.where("latencies < 3")
+    with pytest.raises(KeyError, match="latencies"):
+        next(iter(stored))["latencies"]

@@ -1,0 +1,85 @@
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+#include "costs/derived.hpp"
+
+namespace infercost {
+namespace {
+
+using ValueArray = py::array_t<double, py::array::c_style | py::array::forcecast>;
+
+// The inputs of a figure, each asked of a function when it is needed, and what they refer to.
+class Asked {
+  public:
+    explicit Asked(const py::function& number) : number_(number) { numbers_.reserve(kCostInputs); }
+
+    void need(const std::vector<CostInput>& inputs) {
+        for (const CostInput input : inputs) {
+            std::optional<CostColumn>& column = columns_[static_cast<std::size_t>(input)];
+            if (column) continue;
+            const py::object value = number_(to_python(cost_input_names()[static_cast<std::size_t>(input)]));
+            if (PyFloat_Check(value.ptr()) || PyLong_Check(value.ptr())) {
+                numbers_.push_back(value.cast<double>());
+                column = CostColumn{
+                    {&numbers_.back(), 1}
+                };
+                continue;
+            }
+            arrays_.push_back(value.cast<ValueArray>());
+            const auto count = static_cast<std::size_t>(arrays_.back().size());
+            if (arrays_.back().ndim() == 1) rows_ = count;
+            column = CostColumn{
+                {arrays_.back().data(), count}
+            };
+        }
+    }
+
+    const CostColumns& columns() const { return columns_; }
+    std::optional<std::size_t> rows() const { return rows_; }  // none if all are numbers
+
+  private:
+    const py::function& number_;
+    std::vector<double> numbers_;
+    std::vector<ValueArray> arrays_;
+    CostColumns columns_;
+    std::optional<std::size_t> rows_;
+};
+
+py::object derived(const TextParameter& figure, const py::function& number) {
+    const CostFigure which = cost_figure(figure);
+    Asked asked(number);
+    asked.need(cost_conditions(which));
+    asked.need(cost_inputs(which, asked.columns()));
+    if (!asked.rows()) {
+        double value = 0;
+        derive(which, asked.columns(), {&value, 1});
+        return py::float_(value);
+    }
+    py::array_t<double> out(static_cast<py::ssize_t>(*asked.rows()));
+    const std::span<double> values(out.mutable_data(), *asked.rows());
+    {
+        const CoreCall core;
+        derive(which, asked.columns(), values);
+    }
+    return out;
+}
+
+}  // namespace
+
+void register_costs(py::module_& m) {
+    m.def(
+        "cost_figures",
+        [] {
+            py::list found;
+            for (const std::string_view name : cost_figure_names()) found.append(to_python(name));
+            return found;
+        },
+        "Names of the figures that are derived from the latency and the energy of forwards.");
+    m.def(
+        "derive_cost", &derived, py::arg("figure"), py::arg("number"),
+        "A figure: of one point if all its inputs are numbers, else an array with one value for each row. "
+        "`number` returns an input by name: a number, or an array; it is called for those that are needed.");
+}
+
+}  // namespace infercost
