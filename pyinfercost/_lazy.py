@@ -49,7 +49,13 @@ def lazy_exports(
     return get, names, exported
 
 
-def missing_library(user: str, error: ModuleNotFoundError, extra: str) -> MissingLibraryError:
+def is_hidden(package: str) -> bool:
+    """Return whether a file of a library's name was imported instead of the library, which is a folder."""
+    found = modules.get(package)
+    return found is not None and not hasattr(found, "__path__")
+
+
+def missing_library(user: str, error: ImportError, extra: str) -> MissingLibraryError:
     """Return the error for a library that is not found, or is hidden by a file of its name.
 
     Args:
@@ -59,9 +65,9 @@ def missing_library(user: str, error: ModuleNotFoundError, extra: str) -> Missin
     """
     name = error.name or ""
     package = name.partition(".")[0]
-    found = modules.get(package)
-    if name != package and found is not None and not hasattr(found, "__path__"):
-        told = f"{user} needs {package}, but {package} comes from {found.__file__}, which hides the library; rename it"
+    if is_hidden(package):
+        hiding = modules[package].__file__
+        told = f"{user} needs {package}, but {package} comes from {hiding}, which hides the library; rename it"
         return MissingLibraryError(told, name=name)
     return MissingLibraryError(
         f"{user} needs {name}, which is not installed; run pip install 'pyinfercost[{extra}]'", name=name

@@ -87,7 +87,8 @@ class _Commands(click.Group):
         except click.UsageError as error:
             # One form for all errors: what is wrong, and in the next line where to look.
             where = "" if error.ctx is None else f"\n({error.ctx.command_path} --help shows all options)"
-            raise click.UsageError(visible_lines(error.format_message()) + where) from error
+            told = error.format_message().replace(",\n\t", ", ").replace("\n\t", " ")  # click lists choices in lines
+            raise click.UsageError(visible_lines(told) + where) from error
         except click.ClickException as error:
             error.message = visible_lines(error.message)  # type: ignore[misc]  # final for subclasses
             raise

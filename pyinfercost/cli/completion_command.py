@@ -62,7 +62,7 @@ add_completion_class(Bash)
 
 
 @click.command(help=_HOW)
-@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")))
+@click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
     kind: Any = get_completion_class(shell)

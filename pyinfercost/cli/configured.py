@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from .._checks import exists
+from ..errors import Error
 from .configuration import (
     Configuration,
     ConfigurationError,
@@ -118,6 +119,8 @@ def _resolved(context: click.Context, value: str | None) -> str | None:
         return resolved(value)
     except UnknownModelError as error:
         raise click.UsageError(str(error), context) from error
+    except Error as error:
+        raise click.ClickException(str(error)) from error
 
 
 def configured_words() -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import sys
@@ -9,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .loaded_model import LoadedModel, SpecError, checked_sizes, images
+from .loaded_model import LoadedModel, SpecError, UnknownModelError, checked_sizes, images
+from .registry import SCHEMES
 
 _DEFAULT_SIDE = 224
 
@@ -90,11 +92,11 @@ def _imported(spec: str, module_name: str, attribute: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and not (module_name + ".").startswith(error.name + "."):
             raise  # the module exists, but one of its imports does not
-        raise SpecError(
-            f"{spec}: there is no module {module_name!r}; expected the name of an importable module"
-        ) from error
+        near = difflib.get_close_matches(module_name.lower(), SCHEMES, n=1)
+        meant = f"did you mean {near[0]}:{attribute}?" if near else "expected the name of an importable module"
+        raise UnknownModelError(f"{spec}: there is no module {module_name!r}; {meant}") from error
     except AttributeError as error:
-        raise SpecError(f"{spec}: {error}") from error
+        raise UnknownModelError(f"{spec}: {error}; expected package.module:callable") from error
     finally:
         if added and here in sys.path:
             sys.path.remove(here)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile, ZipFile
 
-from .._checks import is_file
-from .._lazy import missing_library
+from .._checks import is_file, is_folder
+from .._lazy import is_hidden, missing_library
 from .loaded_model import LoadedModel, SpecError, UnknownModelError
 from .memory_formats import loaded_in_channels_last, split_format
 from .registry import MODEL_FORMS, Source, source_of
@@ -96,8 +96,9 @@ def libraries_of(spec: str) -> Iterator[None]:
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRAS:
+    except ImportError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EXTRAS or not (isinstance(error, ModuleNotFoundError) or is_hidden(library)):
             raise
         raise missing_library(spec, error, "models") from error
 
@@ -115,6 +116,8 @@ def read_graph(source: Source, path: str, sizes: Mapping[str, int], dynamic: Any
         SpecError: There is no such file, or the graph does not have a size.
         ArchiveError: A `.pt2` file cannot be read.
     """
+    if is_folder(Path(path)):
+        raise SpecError(f"{path} is a folder; expected a file, {source.form}")
     if not is_file(Path(path)):
         raise SpecError(f"{path}: no such file; expected the path of a captured graph")
     graph = source.read(path, dynamic)

@@ -163,7 +163,7 @@ def source_of(spec: str) -> Source | None:
         The source, or None.
     """
     scheme, colon, rest = spec.partition(":")
-    if colon:
+    if scheme and colon:
         for source in SOURCES:
             if source.scheme == scheme:
                 return source

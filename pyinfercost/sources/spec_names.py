@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import _cache
-from .._checks import excerpt, is_file, shown
+from .._checks import excerpt, is_file, is_folder, shown
 from .huggingface.local_cache import snapshot_of
-from .loaded_model import UnknownModelError
+from .loaded_model import SpecError, UnknownModelError
 from .memory_formats import CHANNELS_LAST, marked, split_format
 from .model_names import libraries_with, similar, versions
-from .registry import MODEL_FORMS, SCHEMES, source_of
+from .registry import MODEL_FORMS, SCHEMES, Source, source_of
 
 _LONGEST = 200
 _PATHS = ("/", "./", "../", "~")
@@ -29,6 +29,7 @@ def resolved(text: str) -> str:
 
     Raises:
         UnknownModelError: There is no such model, or there are several that differ; the message has the candidates.
+        SpecError: There is no such file.
     """
     text, channels_last = split_format(text)
     return marked(_resolved(text), CHANNELS_LAST if channels_last else "")
@@ -38,22 +39,51 @@ def _resolved(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if colon and scheme not in SCHEMES and scheme.lower() in SCHEMES:
         text = f"{scheme.lower()}:{rest}"
-    if source_of(text) is not None or is_file(Path(text)):  # other files are refused where they are opened
+    if (source := source_of(text)) is not None:
+        _check_place(source, text)
+        return text
+    if is_file(Path(text)):  # other files are refused where they are opened
         return text
     if not colon and 0 < len(text) <= _LONGEST:
         for name in dict.fromkeys((text, text.lower().replace("-", "_"))):
             libraries = libraries_with(name)
             if libraries:
                 return _same(name, libraries)
-        if snapshot_of(text.partition("#")[0]) is not None:
+        name, mark, _ = text.partition("#")
+        if snapshot_of(name) is not None:
             return f"hf:{text}"
+        if mark and libraries_with(name):
+            raise UnknownModelError(
+                f"model {shown(text)} is not known: {name} has no phases, which are those of language models, of hf: "
+                f"or of a GGUF file; give {name}"
+            )
     near = similar(rest or text) if len(text) <= _LONGEST else []
-    meant = f"did you mean {' or '.join(near)}? Otherwise " if near else ""
     if text.startswith(_PATHS):
         meant = "there is no such file or folder; "
-    elif not near and "/" in text and not colon:
-        meant = f"a model of Hugging Face is hf:{excerpt(text)}; otherwise "
+    elif near:
+        raise UnknownModelError(f"model {shown(text)} is not known; did you mean {' or '.join(near)}?")
+    else:
+        meant = f"a model of Hugging Face is hf:{excerpt(text)}; otherwise " if "/" in text and not colon else ""
     raise UnknownModelError(f"model {shown(text)} is not known; {meant}expected {MODEL_FORMS}")
+
+
+def _check_place(source: Source, spec: str) -> None:
+    """Reject a config that is nowhere, before its library is imported, which takes seconds."""
+    rest = source.rest_of(spec)
+    if source.name not in ("huggingface", "folder") or not rest:
+        return
+    name = rest.partition("#")[0]
+    path = Path(name)
+    if is_folder(path):
+        if not is_file(path / "config.json"):
+            raise SpecError(f"{spec}: the folder has no config.json; expected a folder with one")
+    elif name.endswith(".json") and not is_file(path):
+        raise SpecError(f"{spec}: no such file; expected a config.json")
+    elif not is_file(path) and snapshot_of(name) is None:
+        raise UnknownModelError(
+            f"{spec} is not a config.json, not a folder with one, and not in the local Hugging Face cache. "
+            f"Nothing is downloaded: run `hf download {name} config.json`, or give the path of its config.json"
+        )
 
 
 class _Figures(NamedTuple):

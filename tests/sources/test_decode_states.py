@@ -109,3 +109,10 @@ def test_adapters_without_a_default_language_work_in_the_first(tmp_path: Path) -
     one = load_model(f"hf:{config_file('xmod')}", {"batch": BATCH, "sequence": CONTEXT})
     assert "lang_ids" not in one.kwargs
     assert ic.count(graph_of(loaded)).total.macs == ic.count(graph_of(one)).total.macs
+
+
+def test_the_cache_is_found_by_its_newest_name_alone(caplog: pytest.LogCaptureFixture) -> None:
+    """Older names are properties of the result, each of which logs a warning that people would see."""
+    with caplog.at_level("WARNING", logger="transformers"):
+        decode("llama")
+    assert "deprecated" not in caplog.text

@@ -102,3 +102,26 @@ def test_packed_sequences_run_their_own_steps_alone(kind: type[nn.RNNBase], gate
     first, second = (gates * hidden * (inputs + hidden) for inputs in (width, 2 * hidden))
     assert counts.total.macs == sum(lengths) * 2 * (first + second)
     assert not counts.unmodelled
+
+
+def test_data_parallel_modules_are_captured_without_their_wrapper() -> None:
+    graph = ic.capture(nn.DataParallel(nn.DataParallel(nn.Sequential(nn.Linear(3, 4)))), (torch.empty(2, 3),))
+    assert [graph.node(i).module for i in range(len(graph))] == ["0"]
+    assert int(ic.count(graph).total.macs) == 2 * 3 * 4
+
+
+def test_work_that_numpy_does_is_told() -> None:
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(x.detach().numpy() * 2)
+
+    with pytest.warns(UserWarning, match=r"NumPy array at test_model_idioms.py:\d+; .* not counted"):
+        ic.capture(Wrapped(forward), (torch.ones(2, 3),))
+
+
+def test_a_branch_on_weights_is_refused_with_what_to_do() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        x = self.layer(x)
+        return x * 2 if x.sum() > 0 else x
+
+    with pytest.raises(CaptureError, match=r"depends on weights, choose the branch yourself.*torch\.where"):
+        ic.capture(Wrapped(forward, layer=nn.Linear(3, 3)), (torch.ones(2, 3),))

@@ -7,7 +7,7 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from ..._checks import is_file, is_folder, shown
+from ..._checks import exists, is_file, is_folder, parse_json, read_text, shown
 from ..library_configs import check_counts, errors_of_library, limited_parts
 from ..loaded_model import SpecError, build_device
 
@@ -28,13 +28,17 @@ def load_config(name: str) -> Any:
     Raises:
         SpecError: There is none, or `transformers` does not support it.
     """
-    from transformers import AutoConfig, PretrainedConfig
-
     path = Path(name)
     if name.endswith(".json") and not is_file(path):
         raise SpecError(f"hf:{name}: no such file; expected a config.json")
     if is_folder(path) and not is_file(path / "config.json"):
         raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
+    if exists(path):
+        # The library calls a file that is no JSON missing.
+        file = path / "config.json" if is_folder(path) else path
+        parse_json(read_text(file, SpecError), f"hf:{name}", SpecError)
+    from transformers import AutoConfig, PretrainedConfig
+
     with errors_of_library(
         f"hf:{name}: transformers does not support its config",
         "expected the config of a model that this version of transformers has",

@@ -130,7 +130,10 @@ def _own_cache(request: Request, taken: set[str]) -> dict[str, Any]:
 
 def _handed_on(filled: Any) -> list[tuple[str, Any]]:
     """Return the caches of a result, by name."""
-    return [(name, cache) for name in _CACHE_ARGUMENTS if (cache := getattr(filled, name, None)) is not None]
+    # Results of transformers have older names of the cache as properties, each of which logs a warning.
+    fields = getattr(filled, "__dataclass_fields__", _CACHE_ARGUMENTS)
+    names = [name for name in _CACHE_ARGUMENTS if name in fields]
+    return [(name, cache) for name in names if (cache := getattr(filled, name, None)) is not None]
 
 
 def _new_cache(request: Request, taken: set[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..library_configs import FAULTS_OF_CONFIGS, words_of
-from ..loaded_model import LoadedModel, SpecError
+from ..loaded_model import LoadedModel, SpecError, UnknownModelError
 from .classes import build_model, load_config, set_dtype
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ def check_phase(spec: str, phase: str) -> None:
         SpecError: It is none of `PHASES`.
     """
     if phase not in PHASES:
-        raise SpecError(f"phase {phase!r} of {spec} is unknown; expected {' or '.join(p for p in PHASES if p)} or none")
+        raise UnknownModelError(
+            f"phase {phase!r} of {spec} is unknown; expected {' or '.join(p for p in PHASES if p)} or none"
+        )
 
 
 class Storage(Protocol):

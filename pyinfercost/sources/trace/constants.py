@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from torch.overrides import TorchFunctionMode
 from .values import UnknownValueError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from .recorder import Recorder
 
 _MAKERS = frozenset({torch.tensor, torch.as_tensor, torch.asarray})
@@ -39,6 +43,8 @@ class Constants(TorchFunctionMode):
             return self._numbers(data)
         elif func is torch.Tensor.numpy and data.is_meta:
             numbers = self._numbers(data)
+            if data.is_floating_point():  # integers are sizes and places, whose arithmetic is nobody's cost
+                _warn_of_numpy(sys._getframe(1))
             open_sizes = any(isinstance(n, torch.SymInt) for n in _flat(numbers))
             return np.array(numbers, dtype=object if open_sizes else None)
         elif func is torch.Tensor.__format__ and data.is_meta and data.dim() == 0:
@@ -81,6 +87,17 @@ class Constants(TorchFunctionMode):
             # These calls are not the model's.
             real = maker(number(args[0]), *args[1:], **{**kwargs, "device": "cpu"})
             return recorder.values.twin(real) if known else torch.empty_like(real, device="meta")
+
+
+def _warn_of_numpy(caller: FrameType) -> None:
+    """Warn about a tensor that leaves torch; a capture sees only what torch computes."""
+    file = caller.f_code.co_filename.replace(chr(92), "/").rpartition("/")[2]
+    warnings.warn(
+        f"the forward turns a tensor into a NumPy array at {file}:{caller.f_lineno}; what NumPy computes from it is "
+        "not counted, and its result is a constant: compute it with torch to count it",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _flat(data: Any) -> list[Any]:

@@ -313,8 +313,9 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
     if _asks_for_values(text):
         advice = (
-            "; a capture has shapes only, and values only if they follow from real inputs: pass real tensors and leave "
-            "their sizes out of dynamic, or pass such values as Python numbers"
+            "; a capture has the shapes of tensors, and values only if they follow from real inputs alone. For a value "
+            "of an input, pass real tensors and leave their sizes out of dynamic. For a value that depends on weights, "
+            "choose the branch yourself, as a Python argument or attribute, or use torch.where"
         )
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
