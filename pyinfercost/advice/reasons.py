@@ -68,7 +68,8 @@ def reason(tried: Tried, case: Case) -> str:
             if verb == "adds":
                 amounts = [f"{short(changes[name], 's')} of {WORDS[name]}" for name in names]
             parts.append(f"{verb} {joined(amounts)}")
-    total = f"an item takes {short(sum(new.values()), 's')} instead of {short(whole, 's')}"
+    now, then = short(whole, "s"), short(sum(new.values()), "s")
+    total = f"an item takes {then} instead of {now}" if then != now else f"an item takes about {now} as before"
     return f"{total}: it {' and '.join(parts)}; then it is {bound_words(after)}"
 
 

@@ -9,8 +9,10 @@ A command is imported when it runs: together they import half of the package.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from os import environ
+from os import devnull, environ
+from pathlib import Path
 from typing import Any
 
 import click
@@ -108,6 +110,8 @@ class _Commands(click.Group):
 def main(context: click.Context, debug: bool, config: str | None, no_config: bool) -> None:
     """Predict what a neural network costs to run: FLOPs, bytes, memory and latency of PyTorch models."""
     context.obj = debug
+    if sys.stdout is None:  # closed by the shell, as by >&-
+        sys.stdout = Path(devnull).open("w", encoding="utf-8")  # noqa: SIM115  # for the rest of the process
     if config is not None and no_config:
         raise click.UsageError("--config and --no-config exclude each other; give one of them")
     if no_config or context.invoked_subcommand in _WITHOUT_CONFIGURATION:

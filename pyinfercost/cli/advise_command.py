@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._checks import ANY_AMOUNT, number_in
+from .._checks import ANY_AMOUNT, Range, number_in
 from ..results.advice import OBJECTIVES, RISKS
 from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
@@ -131,9 +131,10 @@ def advise(
 
 def _share(text: str) -> float:
     percents = text.strip().endswith("%")
-    with usage_errors("--saving"):
-        found = number_in(text.strip().removesuffix("%"), "saving", ANY_AMOUNT)
-    return found / _PERCENTS if percents else found
+    whole = _PERCENTS if percents else 1
+    unit = "percent of the cost now, such as 50%" if percents else "of the cost now, such as 0.5, or 50%"
+    with usage_errors():
+        return number_in(text.strip().removesuffix("%"), "--saving", Range(0, whole, unit)) / whole
 
 
 def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]:

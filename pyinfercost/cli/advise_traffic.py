@@ -77,6 +77,12 @@ def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
         found["seed"] = options["seed"]
     elif asked:
         _refuse(options, _FLEET, "a workload")
+        if options["trace"] is None and options["prompt"] is None and options["output_tokens"] is None:
+            raise click.UsageError(
+                f"--{asked[0]} is for requests that generate text; expected --prompt and --output-tokens, such as "
+                "--prompt 256 --output-tokens 64; for a model that answers by one forward, expected --traffic, such as "
+                "--traffic poisson:20"
+            )
         found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}
         found["words"] = _words(options)
     else:

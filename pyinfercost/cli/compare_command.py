@@ -9,7 +9,7 @@ import click
 
 from ..sources.registry import is_graph
 from .arguments import axis_values, known_names, named_settings
-from .configured import named_models
+from .configured import named_models, words_of_named_models
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import WhatIf, format_option, whatif_options
@@ -60,6 +60,8 @@ def compare(
 
         for file in filter(None, (html, output)):
             check_writable(file)
+        if (unused := words_of_named_models(models)) is not None:
+            say(unused)
         given = [f"{name}={options[name]}" for name in ("prompt", "context") if options[name] is not None]
         named = named_settings((*settings, *given), batch)
         axes = {name: axis_values(name, value) for name, value in named.items()}

@@ -7,7 +7,7 @@ machine that is used, are functions, which click calls after the options of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -106,6 +106,16 @@ def named_models(_: click.Context, __: click.Parameter, values: tuple[str, ...])
     """Return the specs of several models under the names that they are given by: the callback of arguments."""
     read = configuration()
     return {value: value if read is None else read.spec(value) for value in values}
+
+
+def words_of_named_models(values: Collection[str]) -> str | None:
+    """Return which options of `[models]` several models side by side do not take; None if they have none."""
+    read = configuration()
+    own = {} if read is None else {value: list(options_of_model(read, value)) for value in values}
+    listed = [f"{', '.join(options)} of [models.{name}]" for name, options in own.items() if options]
+    if not listed:
+        return None
+    return f"Not used: {' and '.join(listed)}; give options that all models share, such as --batch 8"
 
 
 def _resolved(context: click.Context, value: str | None) -> str | None:

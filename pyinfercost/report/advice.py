@@ -164,6 +164,7 @@ def advice_layout(advice: Advice) -> Layout:
     parts: list[Part] = [Note(f"{advice.sentence}.", ""), GAP, Pairs(question_pairs(advice))]
     if advice.rows:
         parts += [GAP, Table(advice_columns(advice))]
+        parts.append(Note("saves: less than now, with its error band as range; risk: to results; takes: work to do."))
         parts.append(Note("Each row is applied alone. Savings do not add up: the plan has figures of its own."))
         if conditions := condition_pairs(advice):
             parts.append(Pairs(conditions))

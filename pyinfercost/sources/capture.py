@@ -128,6 +128,8 @@ def _captured(
 
         program: Any = model
         return graph_from_exported(program, dynamic=dynamic)
+    if isinstance(model, type):
+        raise InputTypeError(f"model is the class {model.__name__}; expected an object of it, {model.__name__}(...)")
     raise InputTypeError(
         f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, an onnx.ModelProto, a "
         "Graph, a path to a .onnx, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"

@@ -73,6 +73,8 @@ def test_the_table_begins_with_the_sentence_and_compares_on_request(toy: str, tm
         (["-H", "l4", "--limit", "speed=1"], "limits have 'speed'"),
         (["-H", "l4", "--among", "prune"], "among has 'prune'"),
         (["-H", "l5"], "l5"),
+        (["-H", "l4", "--saving", "half"], "--saving is 'half'; expected a number from 0 to 1 of the cost now"),
+        (["-H", "l4", "--saving", "150%"], "--saving is 150.0; expected a number from 0 to 100 percent of the cost"),
         (["-H", "l4", "--risk", "high"], "'high' is not one of"),
         (["-H", "l4", "--set", "tokens=3"], "unknown size 'tokens'"),
     ],
@@ -129,3 +131,10 @@ class Terminal:
     def isatty(self) -> bool:
         """Say so."""
         return True
+
+
+def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> None:
+    result = CliRunner().invoke(main, ["advise", toy, "--hardware", "l4", "--rate", "200/s"])
+    assert result.exit_code == 2
+    assert "--rate is for requests that generate text; expected --prompt and --output-tokens" in result.stderr
+    assert "by one forward, expected --traffic, such as --traffic poisson:20" in result.stderr

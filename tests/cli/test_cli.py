@@ -246,6 +246,13 @@ def test_the_real_process_exits_as_documented(toy: str) -> None:
     assert "Traceback" in start("--debug", "profile", "missing.json").stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell of POSIX")
+def test_a_closed_stdout_is_no_error(toy: str, tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m pyinfercost profile "{toy}" --hardware t4 >&-'
+    done = subprocess.run(command, shell=True, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_plain_output_has_no_colors_even_when_they_are_forced(toy: str) -> None:
     result = start("profile", toy, *T4, FORCE_COLOR="1")
     assert "\x1b" not in result.stdout

@@ -112,3 +112,13 @@ _pyinfercost_completion ./pyinfercost 2>/dev/null; printf '%s\\n' "${COMPREPLY[@
         ["bash", "-c", script + asked], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.split() == ["resnet152", "h200-sxm-141gb"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((), "Missing argument 'SHELL'. Choose from: bash, zsh, fish"), (("powershell",), "'powershell' is not one of")],
+)
+def test_another_shell_is_refused_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(main, ["completion", *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr.splitlines()[0]

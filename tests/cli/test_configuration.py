@@ -267,3 +267,22 @@ def test_reading_needs_no_command(tmp_path: Path) -> None:
     path.write_text("[models]\ntoy = 3\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"models\.toy is 3"):
         read_configuration(path)
+
+
+def test_models_side_by_side_are_named_as_in_the_file_and_share_their_options() -> None:
+    write('[models.toy]\nspec = "models/toy.json"\nbatch = 4\n[models.plain]\nspec = "models/toy.json"\n')
+    result = invoke("compare", "toy", "plain", TOY, "--hardware", "l4", "--batch", "2", "--format", "json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)["models"]
+    assert [row["model"] for row in rows] == ["toy", "plain", TOY]
+    assert len({row["latency_s"] for row in rows}) == 1
+    assert result.stderr == "Not used: batch of [models.toy]; give options that all models share, such as --batch 8\n"
+    assert invoke("compare", "plain", TOY).stderr == ""
+
+
+def test_one_of_several_models_may_fail() -> None:
+    write('[models.toy]\nspec = "models/toy.json"\n')
+    result = invoke("compare", "toy", "tooy:x", "--hardware", "l4")
+    assert result.exit_code == 1
+    assert "there is no module 'tooy'" in result.stdout
+    assert result.stderr == "1 of 2 rows failed: tooy:x\n"

@@ -125,3 +125,8 @@ def test_a_branch_on_weights_is_refused_with_what_to_do() -> None:
 
     with pytest.raises(CaptureError, match=r"depends on weights, choose the branch yourself.*torch\.where"):
         ic.capture(Wrapped(forward, layer=nn.Linear(3, 3)), (torch.ones(2, 3),))
+
+
+def test_a_class_in_the_place_of_its_object_is_named() -> None:
+    with pytest.raises(TypeError, match=r"model is the class Linear; expected an object of it, Linear\(\.\.\.\)"):
+        ic.capture(nn.Linear, (torch.ones(2, 3),))  # type: ignore[arg-type]
