@@ -5,7 +5,7 @@ device, and the files have no weights. The optimizer of `torch.onnx.export` is o
 convolutions and tables into constants, so that its files have other parameters than the module.
 
 `--rows FILE` keeps each row as soon as it is known. A later run with that file computes the others, and processes that
-run at the same time with other names may share it.
+run at the same time with other names may share it; each writes the summary of all rows in it.
 """
 
 from __future__ import annotations
@@ -163,13 +163,13 @@ def _first_line(error: Exception) -> str:
 
 
 def main(names: list[str], kept: Path | None) -> int:
-    """Run the cases whose names contain one of the given names; write the summary if all are run."""
+    """Run the cases whose names contain one of the given names; write the summary of what is known of all."""
     known: dict[tuple[str, int], Row] = {}
     if kept is not None and kept.exists():
         rows = (Row(*json.loads(line)) for line in kept.read_text(encoding="utf-8").splitlines())
         known = {(row.name, row.opset): row for row in rows}
-    found: list[Row] = []
-    for case in (*torchvision_cases(), *transformers_cases()):
+    cases = [*torchvision_cases(), *transformers_cases()]
+    for case in cases:
         if names and not any(name in case.name for name in names):
             continue
         start = time.process_time()
@@ -180,9 +180,13 @@ def main(names: list[str], kept: Path | None) -> int:
             if kept is not None:
                 with kept.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-        found += [known[case.name, opset] for opset in OPSETS]
-    if not names:
-        SUMMARY.write_text("\n".join((*_HEAD, *(row.line() for row in found))) + "\n", encoding="utf-8")
+    wanted = [(case.name, opset) for case in cases for opset in OPSETS]
+    found = [known[each] for each in wanted if each in known]
+    if kept is not None or not names:
+        left = sorted({name for name, opset in wanted if (name, opset) not in known})
+        rest = [f"{len(found)} of {len(wanted)} files. Not run yet: {', '.join(left)}.", ""] if left else []
+        lines = (*_HEAD[:2], "", *rest, *_HEAD[2:], *(row.line() for row in found))
+        SUMMARY.write_text("\n".join(lines) + "\n", encoding="utf-8")
     unequal = [row for row in found if not row.is_equal]
     for row in unequal:
         print(row.line())
@@ -193,7 +197,6 @@ def main(names: list[str], kept: Path | None) -> int:
 _HEAD = (
     "Modules exported by `torch.onnx.export` with a dynamic batch: contraction FLOPs, parameters and bytes of the",
     "file, at another batch than that of the export, beside those of the module.",
-    "",
     "| model | operator set | nodes | contraction FLOPs | parameters | bytes | in the ledger |",
     "|---|---|---|---|---|---|---|",
 )
