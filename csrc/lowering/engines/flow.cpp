@@ -104,10 +104,9 @@ void Flow::classify(NodeIndex node) {
     }
     live_[at(node)] = live;
     stage_[at(node)] = stage_after_operands(node);
-    anchor_[at(node)] =
-        live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
-                 kind == WorkKind::pooling || reads_rows(name) ||
-                 (is_kernel_of_engine(name) && kind != WorkKind::free));
+    anchor_[at(node)] = live && (is_contraction(kind) || kind == WorkKind::library ||
+                                 kind == WorkKind::unknown || kind == WorkKind::pooling || reads_rows(name) ||
+                                 (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 
 int Flow::stage_after_operands(NodeIndex node) const {
