@@ -76,6 +76,8 @@ RowHints engine_rows(const Call& call, const Work& work) {
     // One row per token: of the first operand, whose last dimension is the features.
     const List<TensorIndex> inputs = call.tensors(call.has("values") ? "values" : "inputs");
     if (inputs.size() == 0 || call.rank(inputs[0]) == 0) return {};
+    // A contraction may add a vector, or scale by one, which has no tokens.
+    if (is_contraction(work.kind) && !(call.numel(inputs[0]) == call.numel(call.output()))) return {};
     const Expr tokens = ratio(call.numel(inputs[0]), call.dim(inputs[0], -1));
     if (tokens == Expr(0)) return {};
     Expr elements = 0;

@@ -54,10 +54,17 @@ void pages(const Call& call, Work& work) {
 constexpr TrafficShape kPages{pages, never};
 
 // ---- of compilers of whole models ----
+// Explicit quantization stores operands as integers of either sign.
+void set_integers(const Call& call, Work& work) {
+    const DType stored = call.stored_dtype(call.require_tensor("input"));
+    if (stored == DType::int8 || stored == DType::uint8) work.dtype = DType::int8;
+}
+
 // A convolution or a product with the elementwise work that follows it; `inputs` are tensors that it adds.
 void fused_convolution(const Call& call, Work& work) {
     convolve(call, work, call.require_tensor("input"), call.require_tensor("weight"),
              call.flag("transposed", false));
+    set_integers(call, work);
     work.pointwise_flops += call.integer("flops", 0);
 }
 
@@ -67,6 +74,7 @@ void fused_product(const Call& call, Work& work) {
     const Expr k = call.dim(input, -1);
     set_contraction(work, WorkKind::gemm, call.engine_dtype(input), 1, ratio(call.numel(input), k),
                     call.dim(call.output(), -1), k);
+    set_integers(call, work);
     if (call.has("bias")) work.pointwise_flops = call.numel(call.output());
     work.pointwise_flops += call.integer("flops", 0);
 }

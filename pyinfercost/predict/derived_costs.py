@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .._core import Graph, Hardware, Quantity
+    from .._core import Graph, Hardware
     from ..deployment.deployment import Deployment
     from ..results.costs import Price
     from .plans import Boundary

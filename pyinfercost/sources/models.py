@@ -1,17 +1,17 @@
-"""Modules and graphs of models given by a spec or a path."""
+"""Modules of models given by a spec, and the weights that their graphs store."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
-from .._checks import is_file, is_folder
+from .._checks import is_file
 from .._lazy import is_hidden, missing_library
 from .loaded_model import LoadedModel, SpecError, UnknownModelError
 from .memory_formats import loaded_in_channels_last, split_format
-from .registry import MODEL_FORMS, Source, source_of
+from .registry import MODEL_FORMS, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -101,31 +101,6 @@ def libraries_of(spec: str) -> Iterator[None]:
         if library not in _EXTRAS or not (isinstance(error, ModuleNotFoundError) or is_hidden(library)):
             raise
         raise missing_library(spec, error, "models") from error
-
-
-def read_graph(source: Source, path: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:
-    """Read a stored graph, whose sizes stay symbolic.
-
-    Args:
-        source: Its source.
-        path: The file.
-        sizes: Sizes that the graph must have.
-        dynamic: As in `capture`.
-
-    Raises:
-        SpecError: There is no such file, or the graph does not have a size.
-        ArchiveError: A `.pt2` file cannot be read.
-    """
-    if is_folder(Path(path)):
-        raise SpecError(f"{path} is a folder; expected a file, {source.form}")
-    if not is_file(Path(path)):
-        raise SpecError(f"{path}: no such file; expected the path of a captured graph")
-    graph = source.read(path, dynamic)
-    unknown = sorted(set(sizes) - set(graph.sizes))
-    if unknown:
-        known = " or ".join(graph.sizes) or "none: all its sizes are fixed"
-        raise SpecError(f"{path} has no size {unknown[0]!r}; expected {known}")
-    return graph
 
 
 def stored(spec: str, graph: Graph, loaded: LoadedModel) -> Graph:

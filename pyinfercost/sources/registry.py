@@ -34,7 +34,8 @@ class Source:
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
         suffixes: File name suffixes.
-        libraries: For sources whose graphs are kept in the cache: the libraries beside torch that define the models.
+        libraries: For sources whose graphs are kept in the cache: the libraries that define the models, beside torch if
+            it opens modules.
         has_files: Whether the text after the scheme names a config or a file, which decide the model, too.
         config: For language models with phases: `module:function` that returns the config of `transformers` for the
             text after the scheme. `#prefill` or `#decode` may follow the text.
@@ -131,7 +132,15 @@ SOURCES = (
         engine="llamacpp",
     ),
     Source("archive", "FILE.pt2", "graph", "exported.archive:graph_from_archive", suffixes=(".pt2",)),
-    Source("onnx", "FILE.onnx", "graph", "onnx.reading:graph_from_onnx", suffixes=(".onnx",)),
+    Source(
+        "onnx",
+        "FILE.onnx",
+        "graph",
+        "onnx.reading:graph_from_onnx",
+        suffixes=(".onnx",),
+        libraries=("onnx",),
+        has_files=True,
+    ),
     Source("other runtimes", "", "graph", "onnx.reading:refuse", suffixes=(".ort", ".tflite")),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
@@ -140,7 +149,7 @@ SCHEMES = frozenset(source.scheme for source in SOURCES if source.scheme)
 """Texts before the colon of specs."""
 
 LIBRARIES = tuple(dict.fromkeys(library for source in SOURCES for library in source.libraries))
-"""Libraries that define models."""
+"""Libraries that define or read models."""
 
 FOLDER = next(source for source in SOURCES if source.name == "folder")
 """A folder of a checkpoint, by the text alone: no scheme and no suffix."""

@@ -140,7 +140,10 @@ def unknown_size(known: Iterable[str], name: str) -> SizeError:
     """Return the error of a name that no size has."""
     there = ", ".join(repr(size) for size in known)
     there = (
-        f"the sizes {there}" if there else "fixed sizes only; capture it with dynamic={0: {0: 'batch'}} and its like"
+        f"the sizes {there}"
+        if there
+        else "fixed sizes only; name them where a module is captured (dynamic={0: {0: 'batch'}}), or where a file is "
+        "exported (dynamic_shapes={'x': {0: 'batch'}} of torch.onnx.export, Dim of torch.export)"
     )
     return SizeError(f"unknown size {name!r}; this graph has {there}", name=name, known=known)
 

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from .. import _cache
 from .._core import CountOverflowError, Error, Graph, GraphRewriter
 from .data_names import is_data_name
+from .file_graphs import read_graph
 from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size, unknown_name
 from .memory_formats import split_format
 from .model_names import LISTING, names_of
-from .models import load_model, read_graph, require_unquantized, stored
+from .models import load_model, require_unquantized, stored
 from .notices import noted, warn
 from .registry import Source, source_of
 from .sizes import BATCH, SizeError, bind_sizes

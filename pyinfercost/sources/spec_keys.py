@@ -1,4 +1,4 @@
-"""What the graph of a spec depends on: its text, files and libraries, as a key of the cache. Imports no library.
+"""What the graph of a spec or a file depends on, as a key of the cache: texts, files, libraries. Imports no library.
 
 A spec has a key only if all that decides its graph is known: the model is one of an installed library, which this
 program has not imported itself and may have changed, and its files are those of one folder. Functions of users may read
@@ -47,14 +47,9 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
         source: The source of the spec.
         rest: The spec without its scheme.
     """
-    if not source.libraries or any(_is_foreign(library) for library in source.libraries):
+    places = _places_of(source, "torch")
+    if places is None:
         return None
-    places: list[str] = []
-    for library in ("torch", *source.libraries):
-        place = place_of(library)
-        if place is None:
-            return None
-        places.append(place)
     files: object = ()
     if source.has_files:
         files = _files_of(rest)
@@ -68,8 +63,7 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
         source.name,
         rest,
         files,
-        tuple(places),
-        _cache.digest(*map(metadata_in, sorted(set(places)))),
+        *places,
         _settings(),
         state,
         sys.platform,
@@ -77,6 +71,33 @@ def key_of_spec(source: Source, rest: str) -> tuple[object, ...] | None:
         getattr(os, "uname", lambda: ("",))()[-1],
         tuple(os.path.exists(driver) for driver in _DRIVERS),
     )
+
+
+def key_of_file(source: Source, path: str) -> tuple[object, ...] | None:
+    """Return all that decides the graph of a file, apart from files that it refers to; None if it is not known.
+
+    Args:
+        source: The source of the file, which reads it without torch.
+        path: The file.
+    """
+    places = _places_of(source)
+    stamp = _cache.of_file(path)
+    if places is None or stamp is None:
+        return None
+    return (*_cache.of_package("sources", "formats"), source.name, os.path.abspath(path), stamp, *places, sys.platform)
+
+
+def _places_of(source: Source, *others: str) -> tuple[object, ...] | None:
+    """Return where the libraries of a source are, and what changes with their versions; None if that is not known."""
+    if not source.libraries or any(_is_foreign(library) for library in source.libraries):
+        return None
+    places: list[str] = []
+    for library in (*others, *source.libraries):
+        place = place_of(library)
+        if place is None:
+            return None
+        places.append(place)
+    return (tuple(places), _cache.digest(*map(metadata_in, sorted(set(places)))))
 
 
 def _settings() -> tuple[tuple[str, str], ...]:

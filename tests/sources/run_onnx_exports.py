@@ -1,12 +1,17 @@
 """Exports modules to ONNX and compares the counts of the files with those of the modules; writes a summary.
 
-`nox -s onnx` runs it: `python tests/sources/run_onnx_exports.py [NAME ...]`. Modules are on the meta device, and the
-files have no weights. The optimizer of `torch.onnx.export` is off: it folds batch norms into convolutions and tables
-into constants, so that its files have other parameters than the module.
+`nox -s onnx` runs it: `python tests/sources/run_onnx_exports.py [--rows FILE] [NAME ...]`. Modules are on the meta
+device, and the files have no weights. The optimizer of `torch.onnx.export` is off: it folds batch norms into
+convolutions and tables into constants, so that its files have other parameters than the module.
+
+`--rows FILE` keeps each row as soon as it is known. A later run with that file computes the others, and processes that
+run at the same time with other names may share it; each writes the summary of all rows in it.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.onnx_exports import exported
 
 import pyinfercost as ic
+from pyinfercost.sources.loaded_model import build
 
 SUMMARY = Path(__file__).parents[1] / "golden" / "onnx_exports.md"
 OPSETS = (18, 25)  # that of torch's own translations, and the newest that torch.onnx.export writes
@@ -51,7 +57,8 @@ def torchvision_cases() -> Iterator[Case]:
             return {"x": torch.empty(batch, 3, side, side)}
 
         def make(name: str = name) -> Any:
-            extra = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+            # Their second classifiers serve training: the exporter leaves out weights that no forward reads.
+            extra = {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
             return torchvision.models.get_model(name, **extra)
 
         yield Case(f"torchvision:{name}", make, inputs)
@@ -98,55 +105,106 @@ def transformers_cases() -> Iterator[Case]:
         yield Case(f"transformers:{model}", make, inputs)
 
 
-def compare(case: Case, opset: int) -> tuple[dict[str, tuple[Any, Any]], int, list[str]]:
-    """Return the figures of the file and of the module, the nodes of the file's graph, and its ledger."""
+class Row(NamedTuple):
+    """What was found for one file.
+
+    Attributes:
+        name: Name of the case.
+        opset: Version of the operators.
+        nodes: Nodes of the file's graph.
+        figures: Those of the file and of the module, in the order of `FIGURES`.
+        ledger: Operators of the file without a cost.
+        error: Why there is no file; empty if there is one.
+    """
+
+    name: str
+    opset: int
+    nodes: int
+    figures: list[tuple[int, int]]
+    ledger: list[str]
+    error: str = ""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether the file has the figures of the module and an empty ledger."""
+        return not self.error and not self.ledger and all(file == own for file, own in self.figures)
+
+    def line(self) -> str:
+        """Return the row of the table."""
+        if self.error:
+            return f"| {self.name} | {self.opset} | | not exported: {self.error} | | | |"
+        cells = ["equal" if file == own else f"{file} instead of {own}" for file, own in self.figures]
+        return f"| {self.name} | {self.opset} | {self.nodes} | {' | '.join(cells)} | {', '.join(self.ledger)} |"
+
+
+def compare(case: Case, opsets: list[int]) -> Iterator[Row]:
+    """Yield the rows of a case; its module is counted once."""
     import torch
 
+    module = build(case.make)
     with torch.device("meta"):
-        module = case.make().eval()
         inputs = case.inputs(EXPORTED_BATCH)
         larger = case.inputs(COUNTED_BATCH)
-    dynamic = {name: {0: "batch"} for name in inputs}
-    proto = exported(module, (), dynamic, opset, inputs)
-    graph = ic.capture(proto)
-    file = ic.count(graph, batch=COUNTED_BATCH)
-    own = ic.count(ic.capture(module, larger))
-    found = {name: (getattr(file.total, name), getattr(own.total, name)) for name in FIGURES}
-    return found, len(graph), list(file.unmodelled)
+    own = ic.count(ic.capture(module, larger)).total
+    for opset in opsets:
+        try:
+            proto = exported(module, (), {name: {0: "batch"} for name in inputs}, opset, inputs)
+        except Exception as error:  # what torch cannot export is a row, too
+            yield Row(case.name, opset, 0, [], [], _first_line(error))
+            continue
+        graph = ic.capture(proto)
+        file = ic.count(graph, batch=COUNTED_BATCH)
+        found = [(int(getattr(file.total, name)), int(getattr(own, name))) for name in FIGURES]
+        yield Row(case.name, opset, len(graph), found, list(file.unmodelled))
 
 
-def main(names: list[str]) -> int:
-    """Run the cases whose names contain one of the given names; write the summary if all are run."""
-    lines = [
-        "Modules exported by `torch.onnx.export` with a dynamic batch: contraction FLOPs, parameters and bytes of the",
-        "file, at another batch than that of the export, beside those of the module.",
-        "",
-        "| model | operator set | nodes | contraction FLOPs | parameters | bytes | in the ledger |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    unequal = 0
-    for case in (*torchvision_cases(), *transformers_cases()):
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:100]}".replace("|", "/")
+
+
+def main(names: list[str], kept: Path | None) -> int:
+    """Run the cases whose names contain one of the given names; write the summary of what is known of all."""
+    known: dict[tuple[str, int], Row] = {}
+    if kept is not None and kept.exists():
+        rows = (Row(*json.loads(line)) for line in kept.read_text(encoding="utf-8").splitlines())
+        known = {(row.name, row.opset): row for row in rows}
+    cases = [*torchvision_cases(), *transformers_cases()]
+    for case in cases:
         if names and not any(name in case.name for name in names):
             continue
-        for opset in OPSETS:
-            start = time.process_time()
-            try:
-                found, nodes, ledger = compare(case, opset)
-            except Exception as error:  # what torch cannot export is a row, too
-                what = f"{type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"
-                lines.append(f"| {case.name} | {opset} | | not exported: {what} | | | |")
-                unequal += 1
-                print(lines[-1], flush=True)
-                continue
-            cells = ["equal" if file == own else f"{file} instead of {own}" for file, own in found.values()]
-            unequal += any(cell != "equal" for cell in cells) or bool(ledger)
-            lines.append(f"| {case.name} | {opset} | {nodes} | {' | '.join(cells)} | {', '.join(ledger)} |")
-            print(lines[-1], f"{time.process_time() - start:.1f} s", flush=True)
-    if not names:
+        start = time.process_time()
+        missing = [opset for opset in OPSETS if (case.name, opset) not in known]
+        for row in compare(case, missing) if missing else ():
+            known[row.name, row.opset] = row
+            print(row.line(), f"{time.process_time() - start:.1f} s", flush=True)
+            if kept is not None:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+    wanted = [(case.name, opset) for case in cases for opset in OPSETS]
+    found = [known[each] for each in wanted if each in known]
+    if kept is not None or not names:
+        left = sorted({name for name, opset in wanted if (name, opset) not in known})
+        rest = [f"{len(found)} of {len(wanted)} files. Not run yet: {', '.join(left)}.", ""] if left else []
+        lines = (*_HEAD[:2], "", *rest, *_HEAD[2:], *(row.line() for row in found))
         SUMMARY.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{unequal} of {len(lines) - 5} differ", flush=True)
+    unequal = [row for row in found if not row.is_equal]
+    for row in unequal:
+        print(row.line())
+    print(f"{len(unequal)} of {len(found)} differ", flush=True)
     return 1 if unequal else 0
 
 
+_HEAD = (
+    "Modules exported by `torch.onnx.export` with a dynamic batch: contraction FLOPs, parameters and bytes of the",
+    "file, at another batch than that of the export, beside those of the module.",
+    "| model | operator set | nodes | contraction FLOPs | parameters | bytes | in the ledger |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(description="Compare exported ONNX files with their modules.")
+    parser.add_argument("names", nargs="*", help="Parts of the names of cases; all by default.")
+    parser.add_argument("--rows", type=Path, help="File that keeps rows.")
+    given = parser.parse_args()
+    sys.exit(main(given.names, given.rows))

@@ -146,6 +146,115 @@ def test_integers_between_quantizing_operators_are_one_product() -> None:
     assert graph.nodes[1].outputs[0].dtype == "int8"
 
 
+QUANTIZED_RESIDUAL = """
+    <ir_version: 10, opset_import: ["" : 21]>
+    g (float[batch, 8, 6, 6] x) => (float[batch, 8, 6, 6] y)
+    <int8[8, 8, 3, 3] w1, int8[8, 8, 3, 3] w2, float[8] scales, int8[8] zeros, float s = {0.1}, int8 z = {0}> {
+        xq = QuantizeLinear(x, s, z)
+        xd = DequantizeLinear(xq, s, z)
+        w1d = DequantizeLinear <axis = 0> (w1, scales, zeros)
+        c1 = Conv <pads = [1, 1, 1, 1]> (xd, w1d)
+        c1q = QuantizeLinear(c1, s, z)
+        c1d = DequantizeLinear(c1q, s, z)
+        w2d = DequantizeLinear <axis = 0> (w2, scales, zeros)
+        c2 = Conv <pads = [1, 1, 1, 1]> (c1d, w2d)
+        c2q = QuantizeLinear(c2, s, z)
+        c2d = DequantizeLinear(c2q, s, z)
+        sum = Add(c2d, xd)
+        positive = Relu(sum)
+        yq = QuantizeLinear(positive, s, z)
+        y = DequantizeLinear(yq, s, z)
+    }
+"""
+
+
+def test_a_sum_between_quantizing_operators_is_one_of_integers() -> None:
+    graph = read(QUANTIZED_RESIDUAL)
+    assert [node.op.rpartition(".")[2] for node in graph.nodes] == [
+        *("quantize_per_tensor", "conv2d", "conv2d", "add_relu", "dequantize_per_tensor")
+    ]
+    # Without the last rounding the sum is one of floats.
+    text = QUANTIZED_RESIDUAL.replace("yq = QuantizeLinear(positive, s, z)", "").replace(
+        "y = DequantizeLinear(yq, s, z)", "y = Identity(positive)"
+    )
+    ops = [node.op for node in read(text).nodes]
+    assert ops[-2:] == ["aten.add", "aten.relu"]
+    assert ops.count("quantized_decomposed.dequantize_per_tensor") == 2
+
+
+def test_engines_run_quantized_layers_as_their_own_kernels() -> None:
+    graph = read(QUANTIZED_RESIDUAL)
+    kernels = {
+        engine: [n.argument("kernel") for n in ic.engine_graph(graph, engine).nodes if "convolution" in n.op]
+        for engine in ("tensorrt", "onnxruntime")
+    }
+    assert kernels == {"tensorrt": ["conv2d", "conv2d+add_relu"], "onnxruntime": ["conv2d", "conv2d"]}
+    plain = ic.count(graph, batch=3).total
+    for engine in kernels:
+        own = ic.count(ic.engine_graph(graph, engine), batch=3).total
+        assert own.contraction_flops == plain.contraction_flops
+        assert own.pointwise_flops == plain.pointwise_flops
+        assert own.parameter_bytes == plain.parameter_bytes
+        layers = ic.profile(graph, hardware="t4", engine=engine).to_dict()["layers"]
+        assert {layer["unit"] for layer in layers if layer["contraction_flops"]} == {"matrix int8"}
+
+
+CONVERSIONS = ("quantized_decomposed.", "engine.pointwise")
+
+
+@pytest.mark.parametrize("engine", ["tensorrt", "onnxruntime"])
+def test_explicit_quantization_costs_as_the_precision_does(engine: str) -> None:
+    """The conversions at both ends are left out."""
+    text = QUANTIZED_RESIDUAL.replace("8, 6, 6", "256, 28, 28").replace("8, 8, 3, 3", "256, 256, 3, 3")
+    graph = read(text.replace("[8] scales", "[256] scales").replace("[8] zeros", "[256] zeros"))
+    floats = read("""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (float[batch, 256, 28, 28] x) => (float[batch, 256, 28, 28] y)
+        <float[256, 256, 3, 3] w1, float[256, 256, 3, 3] w2> {
+            c1 = Conv <pads = [1, 1, 1, 1]> (x, w1)
+            c2 = Conv <pads = [1, 1, 1, 1]> (c1, w2)
+            sum = Add(c2, x)
+            y = Relu(sum)
+        }
+    """)
+
+    def of_layers(model: ic.Graph, precision: str) -> float:
+        layers = ic.profile(model, hardware="t4", engine=engine, precision=precision, batch=8).to_dict()["layers"]
+        return sum(layer["latency_s"] for layer in layers if not layer["op"].startswith(CONVERSIONS))
+
+    assert of_layers(graph, "native") == pytest.approx(of_layers(floats, "int8"), rel=0.1)
+
+
+def test_quantized_tables_are_weights() -> None:
+    graph = read("""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (int64[batch, sequence] ids) => (float[batch, sequence, 8] y)
+        <uint8[50, 8] table, float s = {0.1}, uint8 z = {0}, float[8, 8] w> {
+            rows = Gather(table, ids)
+            floats = DequantizeLinear(rows, s, z)
+            y = MatMul(floats, w)
+        }
+    """)
+    total = ic.count(graph, batch=1, sequence=3).total
+    assert (total.parameters, total.parameter_bytes) == (50 * 8 + 64, 50 * 8 + 4 * 64)
+
+
+def test_engines_see_a_model_that_starts_with_a_quantized_table() -> None:
+    graph = read("""
+        <ir_version: 10, opset_import: ["" : 21]>
+        g (int64[batch, sequence] ids) => (float[batch, sequence, 8] y)
+        <int8[50, 8] table, float s = {0.1}, int8 z = {0}, float[8, 8] w> {
+            floats = DequantizeLinear(table, s, z)
+            rows = Gather(floats, ids)
+            product = MatMul(rows, w)
+            y = Tanh(product)
+        }
+    """)
+    assert [node.op for node in ic.engine_graph(graph, "tensorrt").nodes] == [
+        *("quantized.embedding_byte", "engine.product")
+    ]
+
+
 def test_packed_weights_have_their_true_bytes() -> None:
     total = ic.count(graph_of("packed"), batch=1, sequence=10).total
     assert total.contraction_flops == 2 * 10 * 64 * 32
@@ -265,7 +374,10 @@ def test_other_files_are_refused_with_a_hint(tmp_path: Path) -> None:
     refused(path, b"", "holds no graph; expected a model as written by onnx.save")
     refused(path, b"not a model at all", "is no ONNX model, or was truncated")
     refused(path, whole[: len(whole) // 2], "truncated|holds no graph|nothing before it writes")
-    refused(path, whole[:4] + b"ORTM" + whole[8:], "is a model of ONNX Runtime's own format")
+    refused(path, whole[:4] + b"ORTM" + whole[8:], "is a model of ONNX Runtime's own format.*pass the .onnx file")
+    refused(path, whole[:4] + b"TFL3" + whole[8:], "is a TensorFlow Lite model; convert it")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    refused(path, pointer, "is a pointer of Git LFS.*git lfs pull")
     refused(tmp_path / "model.ort", whole, "pass the .onnx file that it was converted from")
     refused(tmp_path / "model.tflite", whole, "python -m tf2onnx.convert --tflite")
     with pytest.raises(InputError, match="no such file"):

@@ -31,15 +31,16 @@ def files() -> list[Path]:
 
 
 def test_models_of_files_count_with_an_empty_ledger() -> None:
-    counted = 0
+    counted = set()
     for path in files():
         name = path.parent.name
         if name.startswith(REFUSED):
             continue
         counts = ic.count(ic.capture(path))
         assert bool(counts.unmodelled) == name.startswith(IN_THE_LEDGER), (path, counts.unmodelled)
-        counted += not counts.unmodelled
-    assert counted >= 140
+        if not counts.unmodelled:
+            counted.add(path.read_bytes())
+    assert len(counted) >= 135  # different ones
 
 
 # Multiply-accumulates from the layers of the papers' networks, without biases: 4 groups of convolutions and 3 products.

@@ -15,6 +15,13 @@ constexpr std::string_view kConvolutions[] = {
     "aten.conv1d",           "aten.conv2d",           "aten.conv3d",
     "aten.convolution",      "aten._convolution",     "aten._convolution_mode",
     "aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d"};
+// Of integers, as explicit quantization writes them.
+constexpr std::string_view kQuantizedProducts[] = {"quantized.linear", "quantized.linear_relu"};
+constexpr std::string_view kQuantizedConvolutions[] = {"quantized.conv1d",      "quantized.conv2d",
+                                                       "quantized.conv3d",      "quantized.conv1d_relu",
+                                                       "quantized.conv2d_relu", "quantized.conv3d_relu"};
+constexpr std::string_view kSums[] = {"aten.add", "quantized.add", "quantized.add_relu"};
+constexpr std::string_view kScales[] = {"weight_scale", "weight_zero_point"};
 constexpr std::string_view kKeptLists[] = {"stride", "padding", "dilation", "output_padding"};
 constexpr std::size_t kMostNodes = 64;  // of one epilogue: a GELU written out has ten
 constexpr std::size_t kMostNames = 4;
@@ -40,6 +47,10 @@ class EpiloguePass {
                 convolution(i);
             } else if (is_one_of(flow_.op(i), kProducts) && flow_.weight_of(i) != kNoTensor) {
                 product(i);
+            } else if (is_one_of(flow_.op(i), kQuantizedConvolutions)) {
+                quantized(i, "engine.convolution.default", "qx", row_.after_convolution);
+            } else if (is_one_of(flow_.op(i), kQuantizedProducts)) {
+                quantized(i, "engine.product.default", "X", row_.after_product);
             }
         }
         for (NodeIndex i = 0; row_.joins_pointwise && i < flow_.count(); ++i) {
@@ -102,7 +113,7 @@ class EpiloguePass {
             const bool given = read.producer == kNoNode && flow_.tensor(read.tensor).role == Role::input;
             if (live || given) {
                 std::set<NodeIndex> seen;
-                if (functional(flow_.op(node)) != "aten.add" || !next.added.empty() ||
+                if (!is_in(flow_.op(node), kSums) || !next.added.empty() ||
                     !(flow_.numel(read.tensor) == flow_.numel(result)) ||
                     depends(read.producer, base, seen)) {
                     return false;
@@ -201,6 +212,11 @@ class EpiloguePass {
             {"weight", weight                      },
         };
         add_bias(call.tensor("bias"), kernel, arguments);
+        add_windows(call, arguments);
+        emit(node, kernel, "engine.convolution.default", std::move(arguments));
+    }
+
+    static void add_windows(const Call& call, std::vector<NamedArgument>& arguments) {
         for (const std::string_view name : kKeptLists) {
             const Argument* given = call.find(name);
             if (!given || given->kind == ArgKind::text) continue;
@@ -211,7 +227,32 @@ class EpiloguePass {
         const bool transposed = call.op().name.find("transpose") != std::string::npos;
         arguments.push_back({"transposed", transposed || call.flag("transposed", false)});
         arguments.push_back({"groups", call.integer("groups", 1)});
-        emit(node, kernel, "engine.convolution.default", std::move(arguments));
+    }
+
+    // The kernel reads and writes integers; requantizing is part of its elementwise work.
+    void quantized(NodeIndex node, std::string_view op, std::string_view input_name,
+                   std::span<const std::string_view> allowed) {
+        const Call call = flow_.call(node);
+        const TensorIndex input = call.tensor(input_name);
+        const TensorIndex weight = call.tensor("weight");
+        if (input == kNoTensor || weight == kNoTensor) return;  // packed, as torch's own modules are
+        Kernel kernel = grow(node, allowed);
+        std::vector<NamedArgument> arguments = {
+            {"input",  input },
+            {"weight", weight},
+        };
+        const TensorIndex bias = call.tensor("bias");
+        kernel.flops += flow_.pointwise_flops(node);
+        if (bias != kNoTensor) {
+            arguments.push_back({"bias", bias});
+            kernel.flops = kernel.flops -
+                           flow_.numel(result_of(node));  // which the engine's kernel counts with its bias
+        }
+        for (const std::string_view name : kScales) {
+            if (const TensorIndex t = call.tensor(name); t != kNoTensor) kernel.added.push_back(t);
+        }
+        if (op.starts_with("engine.convolution")) add_windows(call, arguments);
+        emit(node, kernel, op, std::move(arguments));
     }
 
     void product(NodeIndex node) {

@@ -12,6 +12,11 @@ bool is_kernel_of_engine(std::string_view op) {
     return op.starts_with("engine.") || op.starts_with("pyinfercost.") || op.starts_with("collective.");
 }
 
+// Reads rows of a table by ids, which are integers: the first floats of a language model.
+bool reads_rows(std::string_view op) {
+    return op == "aten.embedding" || op.starts_with("quantized.embedding");
+}
+
 // Reads shapes and dtypes of its operand only.
 bool reads_metadata(std::string_view op) {
     return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
@@ -86,7 +91,7 @@ void Flow::link(NodeIndex node) {
 void Flow::classify(NodeIndex node) {
     const WorkKind kind = kinds_[at(node)];
     const std::string_view name = op(node);
-    bool live = name == "aten.embedding";
+    bool live = reads_rows(name);
     for (const Operand& operand : operands(node)) {
         if (reads_metadata(name)) break;
         const Tensor& read = tensor(operand.tensor);
@@ -99,10 +104,9 @@ void Flow::classify(NodeIndex node) {
     }
     live_[at(node)] = live;
     stage_[at(node)] = stage_after_operands(node);
-    anchor_[at(node)] =
-        live && (is_contraction(kind) || kind == WorkKind::library || kind == WorkKind::unknown ||
-                 kind == WorkKind::pooling || name == "aten.embedding" ||
-                 (is_kernel_of_engine(name) && kind != WorkKind::free));
+    anchor_[at(node)] = live && (is_contraction(kind) || kind == WorkKind::library ||
+                                 kind == WorkKind::unknown || kind == WorkKind::pooling || reads_rows(name) ||
+                                 (is_kernel_of_engine(name) && kind != WorkKind::free));
 }
 
 int Flow::stage_after_operands(NodeIndex node) const {

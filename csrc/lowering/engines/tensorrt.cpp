@@ -18,8 +18,9 @@ constexpr KernelRow kRows[] = {
     {Pattern::pointwise,  "pointwise",       2},
 };
 
-constexpr std::string_view kAfterConvolution[] = {"aten.add",      "aten.relu",  "aten.relu6",
-                                                  "aten.hardtanh", "aten.clamp", "aten.leaky_relu"};
+constexpr std::string_view kAfterConvolution[] = {"aten.add",      "aten.relu",         "aten.relu6",
+                                                  "aten.hardtanh", "aten.clamp",        "aten.leaky_relu",
+                                                  "quantized.add", "quantized.add_relu"};
 constexpr std::string_view kAfterProduct[] = {
     "aten.add",  "aten.relu", "aten.relu6", "aten.hardtanh", "aten.clamp", "aten.sigmoid", "aten.tanh",
     "aten.gelu", "aten.silu", "aten.mul",   "aten.pow",      "aten.div",   "aten.erf",     "aten.hardswish"};

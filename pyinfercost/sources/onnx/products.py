@@ -112,6 +112,48 @@ class Product:
         return emitter.tensor(result)
 
 
+@dataclass
+class Sum(Product):
+    """A sum of two dequantized tensors: of integers if its result is quantized, else of floats.
+
+    Attributes:
+        floats: The operands as floats.
+    """
+
+    floats: tuple[Value, ...] = ()
+
+    def write(self, op: Op, result: Value) -> TensorId:
+        """Add the node of the sum."""
+        if self.requantized:
+            return super().write(op, result)
+        emitter = op.walker.emitter
+        now, emitter.place = emitter.place, self.place
+        a, b = self.floats
+        added = Value(result.dtype, result.shape) if self.relu else result
+        emitter.node("aten.add.Tensor", {"self": a, "other": b}, [added])
+        if self.relu:
+            emitter.node("aten.relu.default", {"self": added}, [result])
+        emitter.place = now
+        return emitter.tensor(result)
+
+
+def summed(op: Op, a: Value, b: Value) -> Value | None:
+    """Return the sum of two activations that are read from integers; None if it is no such sum."""
+    if a.shape != b.shape or not all(_is_read_whole(x) for x in (a, b)):
+        return None
+    arguments = {"qa": a.source.stored, "qb": b.source.stored}
+    made = Sum("quantized.add", arguments, 0, op.walker.emitter.place, quantized=True, floats=(a, b))
+    return product(op, made, op.result(a.dtype, a.shape))
+
+
+def _is_read_whole(x: Value) -> bool:
+    source = x.source
+    return source is not None and source.is_whole and source.stored.dtype in _BYTES and not source.stored.is_weight
+
+
+_BYTES = ("int8", "uint8")
+
+
 def product(op: Op, made: Product, result: Value) -> Value:
     """Return the result of a product, which is written later if only one operator reads it."""
     if not op.single_use():

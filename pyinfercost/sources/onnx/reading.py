@@ -17,7 +17,8 @@ from .walk import UNREADABLE, graph_of
 if TYPE_CHECKING:
     from ..exported.program import SizeNames
 
-_MAGIC = {b"ORTM": "a model of ONNX Runtime's own format (.ort)", b"TFL3": "a TensorFlow Lite model (.tflite)"}
+_MAGIC = {b"ORTM": ".ort", b"TFL3": ".tflite"}  # bytes 4 to 7 of a file
+_POINTER = b"version https://git-lfs"
 _HINTS = {
     ".ort": "a model of ONNX Runtime's own format, whose graph cannot be read back; pass the .onnx file that it was "
     "converted from",
@@ -84,9 +85,13 @@ def load(path: Path) -> Any:
         raise MissingFileError(f"{path}: no such file") from error
     except OSError as error:
         raise FileAccessError(f"{path} cannot be read: {error.strerror or error}") from error
-    found = _MAGIC.get(content[4:8])
-    if found is not None:
-        raise OnnxError(f"{path}: is {found}; expected an ONNX model")
+    if content[4:8] in _MAGIC:
+        raise OnnxError(f"{path} is {_HINTS[_MAGIC[content[4:8]]]}")
+    if content.startswith(_POINTER):
+        raise OnnxError(
+            f"{path} is a pointer of Git LFS, which stands for the model in a repository; fetch the model with git lfs "
+            "pull, or download it"
+        )
     model = ModelProto()
     try:
         model.ParseFromString(content)

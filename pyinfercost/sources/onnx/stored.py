@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ..files_read import reads
 
 # onnx.TensorProto.DataType -> (the core's name, bits of an element). A string is counted as a reference; fp4 has the
 # width of int4, since a torch element of fp4 holds two values.
@@ -200,6 +201,7 @@ class StoredTensor:
         if self._folder is None:
             return None
         path, offset = self.place()
+        reads(path)
         try:
             with path.open("rb") as file:
                 file.seek(offset)

@@ -8,7 +8,7 @@ from typing import Any
 from pyinfercost._core import Expr
 
 from ..op import CONTRIB, Op, Result, handles
-from ..products import biased, rectified
+from ..products import biased, rectified, summed
 from ..shapes import axis_of, broadcast, plain
 from ..values import Shape, Value
 from .movement import part_of, reshaped
@@ -145,7 +145,7 @@ def cast(op: Op) -> Result:
 
 @handles("Add")
 def add(op: Op) -> Result:
-    joined = biased(op, op[0], op[1])
+    joined = biased(op, op[0], op[1]) or summed(op, op[0], op[1])
     return joined or of_two(op, "add", op[0], _aligned(op, op[0], op[1]))
 
 
