@@ -10,8 +10,9 @@ from .._checks import excerpt, shown
 from .huggingface.local_cache import snapshot_of
 from .loaded_model import UnknownModelError
 from .memory_formats import CHANNELS_LAST, marked, split_format
-from .model_names import libraries_with, similar, versions
+from .model_names import LISTING, libraries_with, similar, versions
 from .registry import MODEL_FORMS, SCHEMES, source_of
+from .spec_keys import place_of
 
 _LONGEST = 200
 
@@ -49,6 +50,8 @@ def _resolved(text: str) -> str:
     meant = f"did you mean {' or '.join(near)}? Otherwise " if near else ""
     if not near and "/" in text and not colon:
         meant = f"a model of Hugging Face is hf:{excerpt(text)}; otherwise "
+    if not near and text.isidentifier() and not any(map(place_of, LISTING)):
+        meant = "names of models need torchvision or timm: pip install 'pyinfercost[models]'; otherwise "
     raise UnknownModelError(f"model {shown(text)} is not known; {meant}expected {MODEL_FORMS}")
 
 

@@ -112,3 +112,14 @@ _pyinfercost_completion ./pyinfercost 2>/dev/null; printf '%s\\n' "${COMPREPLY[@
         ["bash", "-c", script + asked], check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert done.stdout.split() == ["resnet152", "h200-sxm-141gb"], done.stderr
+
+
+def test_a_name_without_a_library_of_models_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    result = CliRunner().invoke(main, ["profile", "resnet50"])
+    assert result.exit_code == 2
+    assert "model 'resnet50' is not known; names of models need torchvision or timm: pip install" in result.stderr
+    unlike = CliRunner().invoke(main, ["profile", "resnet50.onxx"]).stderr
+    assert "is not known; expected torchvision:NAME" in unlike
