@@ -222,7 +222,7 @@ def wheel(session: nox.Session) -> None:
     session.run("pytest", "tests/test_codebase.py", "tests/test_minimal.py", "tests/test_stubs.py")
 
 
-@nox.session
+@nox.session(reuse_venv=True)  # the compiler alone is a download of 100 MB
 def wheels(session: nox.Session) -> None:
     """Cross-compile manylinux wheels into dist/, check and run them: `nox -s wheels -- cp313 aarch64`, `-- --no-run`.
 

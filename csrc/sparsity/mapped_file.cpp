@@ -126,7 +126,9 @@ void carry_out(const struct sigaction& action, int number, siginfo_t* info, void
         if (is_sent(*info)) raise(number);
         return;
     }
-    if ((action.sa_flags & SA_RESETHAND) != 0) sigaction(number, &defaults, nullptr);
+    // The flag is the highest bit: on Linux it is unsigned, and the flags are not.
+    const auto once = static_cast<unsigned>(SA_RESETHAND);
+    if ((static_cast<unsigned>(action.sa_flags) & once) != 0) sigaction(number, &defaults, nullptr);
     if ((action.sa_flags & SA_SIGINFO) != 0) {
         action.sa_sigaction(number, info, context);
     } else {

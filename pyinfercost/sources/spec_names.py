@@ -11,8 +11,9 @@ from .._checks import excerpt, is_file, is_folder, shown
 from .huggingface.local_cache import snapshot_of
 from .loaded_model import SpecError, UnknownModelError
 from .memory_formats import CHANNELS_LAST, marked, split_format
-from .model_names import libraries_with, similar, versions
+from .model_names import LISTING, libraries_with, similar, versions
 from .registry import MODEL_FORMS, SCHEMES, Source, source_of
+from .spec_keys import place_of
 
 _LONGEST = 200
 _PATHS = ("/", "./", "../", "~")
@@ -62,6 +63,8 @@ def _resolved(text: str) -> str:
         meant = "there is no such file or folder; "
     elif near:
         raise UnknownModelError(f"model {shown(text)} is not known; did you mean {' or '.join(near)}?")
+    elif text.isidentifier() and not any(map(place_of, LISTING)):
+        meant = "names of models need torchvision or timm: pip install 'pyinfercost[models]'; otherwise "
     else:
         meant = f"a model of Hugging Face is hf:{excerpt(text)}; otherwise " if "/" in text and not colon else ""
     raise UnknownModelError(f"model {shown(text)} is not known; {meant}expected {MODEL_FORMS}")

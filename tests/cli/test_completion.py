@@ -122,3 +122,14 @@ def test_another_shell_is_refused_in_one_line(arguments: tuple[str, ...], messag
     result = CliRunner().invoke(main, ["completion", *arguments])
     assert result.exit_code == 2
     assert message in result.stderr.splitlines()[0]
+
+
+def test_a_name_without_a_library_of_models_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    result = CliRunner().invoke(main, ["profile", "resnet50"])
+    assert result.exit_code == 2
+    assert "model 'resnet50' is not known; names of models need torchvision or timm: pip install" in result.stderr
+    unlike = CliRunner().invoke(main, ["profile", "resnet50.onxx"]).stderr
+    assert "is not known; expected torchvision:NAME" in unlike

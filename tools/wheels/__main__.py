@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
+import time
 from pathlib import Path
 
 from building import build
@@ -29,8 +31,11 @@ def main() -> None:
     work = ROOT / "build" / "wheels"
     lines, figures = [], {}
     for target in chosen(arguments.targets):
-        wheel = repair(target, build(target, ROOT, work), arguments.dist.resolve())
-        words = [check(target, wheel)]
+        start_s, start_cpu_s = time.monotonic(), _children_cpu_s()
+        built = build(target, ROOT, work)
+        took = f"built in {time.monotonic() - start_s:.0f} s with {_children_cpu_s() - start_cpu_s:.0f} s of processors"
+        wheel = repair(target, built, arguments.dist.resolve())
+        words = [check(target, wheel), took]
         if arguments.no_run or target.python.free_threaded:
             words.append("not run")  # no Debian suite has a free-threaded interpreter
         else:
@@ -42,6 +47,12 @@ def main() -> None:
         print(lines[-1], flush=True)  # noqa: T201
     if len(set(figures.values())) > 1:
         raise SystemExit("the figures of the wheels differ:\n" + "\n".join(lines))
+
+
+def _children_cpu_s() -> float:
+    """Processor time of all processes that this one has waited for. Others on the machine hardly change it."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +59,10 @@ def build(target: Target, source: Path, work: Path) -> Path:
         "-Cinstall.strip=false",  # the compiler has done it: strip of this system knows one architecture
         f"-Ccmake.define.CMAKE_TOOLCHAIN_FILE={folder / 'toolchain.cmake'}",
     ]
+    shutil.rmtree(wheels, ignore_errors=True)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, *settings, source]
-    subprocess.run(command, check=True)
+    # Zig finds each object by the content of its files, so one that is in its cache is compiled in no later run.
+    subprocess.run(command, check=True, env={**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(work / "zig")})
     (wheel,) = wheels.glob("*.whl")
     return wheel
 
