@@ -212,6 +212,30 @@ def core(session: nox.Session) -> None:
 
 
 @nox.session
+def wasm(session: nox.Session) -> None:
+    """Build the core as WebAssembly and test it under node; Debian's packages emscripten and nodejs have the tools.
+
+    The module lies beside the scripts of reports, where git ignores it, and wheels that are built afterwards carry it.
+    """
+    session.install("brotli", "cmake>=3.24", "ninja", "nlohmann-json>=3.11")
+    packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
+    session.run(
+        *("emcmake", "cmake", "-S", ".", "-B", "build/wasm", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"),
+        # CMake looks for headers of this machine nowhere else when it builds for another one.
+        *("-DPYINFERCOST_BINDINGS=OFF", f"-DNLOHMANN_JSON_INCLUDE_DIR={str(packages).strip()}/nlohmann_json/include"),
+        external=True,
+    )
+    session.run("cmake", "--build", "build/wasm", "--target", "core")
+    shutil.copy(ROOT / "build/wasm/core.wasm", ROOT / "pyinfercost/report/html/assets/core.wasm")
+    size = "import brotli, gzip, sys; b = sys.stdin.buffer.read(); "
+    size += "print(len(b), 'bytes,', len(gzip.compress(b, 9)), 'gzip,', len(brotli.compress(b)), 'brotli')"
+    with (ROOT / "build/wasm/core.wasm").open("rb") as module:
+        session.run("python", "-c", size, stdin=module)
+    session.install(".[models,test]")
+    session.run("pytest", "tests/core/test_wasm.py", *session.posargs)
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build a wheel, check its content, and test it in a separate environment."""
     session.install("build>=1.2")

@@ -965,6 +965,35 @@ def engines() -> list[str]: ...
 def compilers() -> list[str]: ...
 def engine_version(engine: str) -> str: ...
 def recorded_sizes(engine: str) -> list[int]: ...
+def cache_pool_bytes(
+    engine: str,
+    on_gpu: bool,
+    memory_bytes: float,
+    is_a100: float,
+    weight_bytes: float,
+    sequence_bytes: float,
+    step_bytes: float,
+    prompt_bytes: float,
+    prompts: float,
+    prompt_tokens: float,
+    vocabulary: float,
+) -> float: ...
+def cache_pool_columns(
+    engine: str,
+    on_gpu: bool,
+    memory_bytes: float | NDArray[np.float64],
+    is_a100: float | NDArray[np.float64],
+    weight_bytes: float | NDArray[np.float64],
+    sequence_bytes: float | NDArray[np.float64],
+    step_bytes: float | NDArray[np.float64],
+    prompt_bytes: float | NDArray[np.float64],
+    prompts: float | NDArray[np.float64],
+    prompt_tokens: float | NDArray[np.float64],
+    vocabulary: float | NDArray[np.float64],
+) -> NDArray[np.float64]: ...
+def cache_block_tokens(engine: str, on_gpu: bool) -> int: ...
+def engine_sequences(engine: str, memory_bytes: float, is_a100: bool) -> int: ...
+def engine_step_tokens(engine: str, memory_bytes: float, is_a100: bool) -> int | None: ...
 def engine_graph(graph: Graph, engine: str) -> tuple[Graph, list[int]]: ...
 def parallel_graph(
     graph: Graph,
@@ -1137,10 +1166,18 @@ class KernelEstimate:
     def band(self) -> str:
         """The class of kernels whose error band it has, such as `tiles_fp8`; `other` for that of the machine."""
     @property
+    def effect(self) -> str:
+        """The main reason for its time, one of `effects()`."""
+    @property
+    def effect_share(self) -> float:
+        """Share of its latency that the effect takes."""
+    @property
     def note(self) -> str:
         """A remark for the reader, such as an engine that the machine lacks."""
 
 def evaluate_kernels(plan: Plan, sizes: Mapping[str, int], hardware: Hardware) -> list[KernelEstimate]: ...
+def evaluate_nodes(plan: Plan, kernels: Sequence[KernelEstimate]) -> list[tuple[Any, ...]]: ...
+def effects() -> list[str]: ...
 def cost_figures() -> list[str]:
     """Return the figures that are derived from the latency and the energy of forwards."""
 
@@ -1153,6 +1190,14 @@ def derive_cost(figure: str, number: Callable[[str], float | NDArray[np.float64]
     """
 
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
+
+@final
+class Session:
+    """Requests and answers of the core as JSON: what the WebAssembly module has, in this process."""
+
+    def __init__(self) -> None: ...
+    def answer(self, request: str, document: str = "") -> str:
+        """The answer to one request; `document` is the text that a request to load reads."""
 
 SAMPLE_SIZE: int
 

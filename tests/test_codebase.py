@@ -46,9 +46,13 @@ CPP_MAY_INCLUDE = {
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
+    "interface": {
+        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
+        "interface",
+    },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor"),
+        *("sparsity", "monitor", "interface"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header
@@ -314,6 +318,17 @@ def test_no_header_includes_itself_through_others() -> None:
         for path in CPP_FILES
     }
     assert not cycles(included)
+
+
+def test_no_two_headers_define_a_type_of_one_name() -> None:
+    """All types are in one namespace: of two with one name, the linker may take the destructor of the other."""
+    # One file per instruction set is compiled into each, in a namespace of its own.
+    headers = [path for path in CPP_FILES if path.suffix == ".hpp" and path.parent.name not in ("simd", "bindings")]
+    found: dict[str, list[str]] = {}
+    for path in headers:
+        for name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;]*\{", path.read_text(encoding="utf-8"), re.MULTILINE):
+            found.setdefault(name, []).append(relative(path))
+    assert not {name: files for name, files in found.items() if len(set(files)) > 1}
 
 
 def test_cycles_are_found() -> None:

@@ -1,11 +1,66 @@
+#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.hpp"
 #include "lowering/engines/engine.hpp"
+#include "lowering/engines/engine_memory.hpp"
 
 namespace infercost {
 
+namespace {
+
+// By value: py::vectorize takes no constant reference.
+double pool_of(std::string engine, bool on_gpu, double memory_bytes, double is_a100, double weight_bytes,
+               double sequence_bytes, double step_bytes, double prompt_bytes, double prompts,
+               double prompt_tokens, double vocabulary) {
+    return cache_pool_bytes(parse_engine(engine), on_gpu,
+                            {.memory_bytes = memory_bytes,
+                             .is_a100 = is_a100 > 0,
+                             .weight_bytes = weight_bytes,
+                             .sequence_bytes = sequence_bytes,
+                             .step_bytes = step_bytes,
+                             .prompt_bytes = prompt_bytes,
+                             .prompts = prompts,
+                             .prompt_tokens = prompt_tokens,
+                             .vocabulary = vocabulary});
+}
+
+void register_memory(py::module_& m) {
+    // Two names: scalars need no numpy, which takes as long to import as an estimate.
+    m.def("cache_pool_bytes", &pool_of, py::arg("engine"), py::arg("on_gpu"), py::arg("memory_bytes"),
+          py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"), py::arg("step_bytes"),
+          py::arg("prompt_bytes"), py::arg("prompts"), py::arg("prompt_tokens"), py::arg("vocabulary"),
+          "The bytes that an engine has for caches on a device.");
+    m.def("cache_pool_columns", py::vectorize(&pool_of), py::arg("engine"), py::arg("on_gpu"),
+          py::arg("memory_bytes"), py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"),
+          py::arg("step_bytes"), py::arg("prompt_bytes"), py::arg("prompts"), py::arg("prompt_tokens"),
+          py::arg("vocabulary"), "The same for columns of numbers.");
+    m.def(
+        "cache_block_tokens",
+        [](const std::string& engine, bool on_gpu) {
+            return cache_block_tokens(parse_engine(engine), on_gpu);
+        },
+        py::arg("engine"), py::arg("on_gpu"), "Tokens of a page of an engine's cache.");
+    m.def(
+        "engine_sequences",
+        [](const std::string& engine, double memory_bytes, bool is_a100) {
+            return engine_sequences(parse_engine(engine), memory_bytes, is_a100);
+        },
+        py::arg("engine"), py::arg("memory_bytes"), py::arg("is_a100"),
+        "Sequences that an engine runs at most with its own settings.");
+    m.def(
+        "engine_step_tokens",
+        [](const std::string& engine, double memory_bytes, bool is_a100) {
+            return engine_step_tokens(parse_engine(engine), memory_bytes, is_a100);
+        },
+        py::arg("engine"), py::arg("memory_bytes"), py::arg("is_a100"),
+        "Tokens of prompts in a step that an engine sets by the memory; None if the memory plays no part.");
+}
+
+}  // namespace
+
 void register_engines(py::module_& m) {
+    register_memory(m);
     m.def("engines", &engine_names, "The names of all engines.");
     m.def("compilers", &compiler_names, "The names of the engines that compile whole models.");
     m.def(

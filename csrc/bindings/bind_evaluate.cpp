@@ -2,10 +2,12 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bindings/bindings.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
+#include "evaluate/node_estimates.hpp"
 #include "evaluate/stage_costs.hpp"
 #include "evaluate/step_parts.hpp"
 #include "evaluate/training_schedule.hpp"
@@ -190,6 +192,29 @@ std::vector<KernelEstimate> evaluate_kernels(const Plan& plan, const py::dict& s
     return estimate_kernels(plan, point, hardware);
 }
 
+std::string unit_of(const Engine& engine) {
+    return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
+}
+
+// The fields of LayerEstimate, in its order.
+py::list evaluate_nodes(const Plan& plan, const std::vector<KernelEstimate>& kernels) {
+    py::list rows;
+    for (const NodeEstimate& each : estimate_nodes(kernels)) {
+        const KernelEstimate& kernel = *each.kernel;
+        const Node& node = plan.graph->nodes()[static_cast<std::size_t>(each.node)];
+        const KernelSeconds& s = each.terms;
+        rows.append(py::make_tuple(
+            each.node, plan.graph->name(node.module), plan.graph->ops()[node.op].name, kernel.name, s.latency,
+            to_python(name_of(kernel.bound)), s.compute, s.dram, s.cache, s.link, s.launch,
+            std::isfinite(each.energy_j) ? py::object(py::float_(each.energy_j)) : py::none(),
+            to_python(each.effect.name), each.effect.share, unit_of(each.engine), each.flops,
+            each.traffic_bytes,
+            each.node == each.carrier ? kernel.note
+                                      : "in the kernel of node " + std::to_string(each.carrier)));
+    }
+    return rows;
+}
+
 void register_kernel_estimate(py::module_& m) {
     py::class_<Tiling>(m, "Tiling", "How the tiles of a product fall on the cores.")
         .def_property_readonly("tile",
@@ -231,6 +256,8 @@ void register_kernel_estimate(py::module_& m) {
                                        parts[to_python(part.name)] = part.seconds;
                                    return parts;
                                })
+        .def_property_readonly("effect", [](const K& k) { return to_python(k.effect); })
+        .def_property_readonly("effect_share", [](const K& k) { return k.effect_share; })
         .def_property_readonly("copies_input", [](const K& k) { return k.copies_input; })
         .def_property_readonly("band", [](const K& k) { return k.band; })
         .def_property_readonly("note", [](const K& k) { return k.note; });
@@ -272,6 +299,9 @@ void register_evaluate(py::module_& m) {
           "evaluate() for one point, as plain floats.");
     m.def("evaluate_kernels", &evaluate_kernels, py::arg("plan"), py::arg("sizes"), py::arg("hardware"),
           "One KernelEstimate for each kernel of a plan, at one point.");
+    m.def("evaluate_nodes", &evaluate_nodes, py::arg("plan"), py::arg("kernels"),
+          "The fields of a LayerEstimate for each node that the kernels of a plan cover.");
+    m.def("effects", &effect_names, "The names of all effects.");
     m.def("bounds", &bound_names, "The terms that can bind a kernel, in the order of reports.");
     m.def(
         "evaluator_columns",

@@ -65,7 +65,7 @@ LiveRequest request_of(std::int64_t arrival_ns, std::int64_t start_ns, std::int6
     }
     return {arrival_ns,    start_ns,      first_token_ns,
             end_ns,        items,         prompt_tokens,
-            cached_tokens, output_tokens, static_cast<Outcome>(outcome)};
+            cached_tokens, output_tokens, static_cast<RequestOutcome>(outcome)};
 }
 
 template <class Row, std::size_t Count>

@@ -87,15 +87,6 @@ std::vector<std::size_t> stages_of(const GraphPtr& graph, const std::vector<Tens
     return stages_of_tensors(*graph, tensors, given);
 }
 
-Routing routing_named(std::string_view name) {
-    if (name == "balanced") return Routing::balanced;
-    if (name == "random") return Routing::random;
-    if (name == "power") return Routing::power;
-    if (name == "measured") return Routing::measured;
-    throw std::invalid_argument("routing is '" + std::string(name) +
-                                "'; expected balanced, random, power or measured");
-}
-
 }  // namespace
 
 void register_parallel(py::module_& m) {
@@ -114,7 +105,7 @@ void register_parallel(py::module_& m) {
                                 .nodes = nodes,
                                 .ulysses = ulysses,
                                 .sequence = sequence,
-                                .routing = routing_named(routing),
+                                .routing = parse_expert_routing(routing),
                                 .exponent = exponent,
                                 .loads = loads};
             RankGraph made;

@@ -46,12 +46,12 @@ const unsigned char* to_data(const py::object& data, std::uint64_t offset, std::
     return static_cast<const unsigned char*>(held->ptr) + offset;
 }
 
-Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<std::uint64_t>& rows,
+ScanRegion to_region(const Scan& scan, std::uint64_t first_row, const std::optional<std::uint64_t>& rows,
                  std::uint64_t first_column, const std::optional<std::uint64_t>& columns,
                  const std::optional<std::int64_t>& row_stride,
                  const std::vector<std::pair<std::uint64_t, std::int64_t>>& inner) {
     const WeightShape& shape = scan.shape();
-    Region region;
+    ScanRegion region;
     region.first_row = first_row;
     region.rows = rows.value_or(shape.rows - std::min(first_row, shape.rows));
     region.first_column = first_column;
@@ -71,7 +71,7 @@ Region to_region(const Scan& scan, std::uint64_t first_row, const std::optional<
 }
 
 // How many bytes of a buffer a region reaches over.
-std::uint64_t reach_of(const Scan& scan, const Region& region) {
+std::uint64_t reach_of(const Scan& scan, const ScanRegion& region) {
     if (region.rows == 0 || region.columns == 0) return 0;
     if (region.row_stride < 0 || !region.inner.empty()) {
         throw std::invalid_argument("strides below zero and inner dimensions need an address, not a buffer");
@@ -88,7 +88,7 @@ void add_region(Scan& scan, const py::object& data, std::uint64_t offset, std::u
                 const std::optional<std::string>& simd) {
     if (threads < 1) throw std::invalid_argument("threads is 0; expected at least 1");
     const Isa isa = simd ? parse_isa(*simd) : best_isa();
-    Region region = to_region(scan, first_row, rows, first_column, columns, row_stride, inner);
+    ScanRegion region = to_region(scan, first_row, rows, first_column, columns, row_stride, inner);
     if (py::isinstance<FileBytes>(data)) {
         const auto& file = data.cast<const FileBytes&>();
         const CoreCall core;

@@ -218,10 +218,10 @@ void end_failed(const CountedCall& self, LiveRequest& request) {
     PyObject *type = nullptr, *value = nullptr, *trace = nullptr;
     PyErr_Fetch(&type, &value, &trace);
     request.end_ns = now_ns(self);
-    request.outcome = Outcome::error;
+    request.outcome = RequestOutcome::error;
     PyObject* outcome = PyObject_CallOneArg(self.outcome_of, type);
-    if (outcome != nullptr && PyLong_AsLong(outcome) == static_cast<long>(Outcome::cancelled)) {
-        request.outcome = Outcome::cancelled;
+    if (outcome != nullptr && PyLong_AsLong(outcome) == static_cast<long>(RequestOutcome::cancelled)) {
+        request.outcome = RequestOutcome::cancelled;
     }
     Py_XDECREF(outcome);
     PyErr_Clear();

@@ -4,6 +4,10 @@
 #define PYINFERCOST_VERSION "0+unknown"
 #endif
 
+namespace infercost {
+void register_interface(pybind11::module_& m);
+}
+
 PYBIND11_MODULE(_core, m) {
     namespace py = pybind11;
     m.doc() = "The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate).";
@@ -27,4 +31,5 @@ PYBIND11_MODULE(_core, m) {
     infercost::register_fleet(m);
     infercost::register_steady_states(m);
     infercost::register_monitor(m);
+    infercost::register_interface(m);
 }

@@ -134,7 +134,7 @@ class JsonDocument {
         };
     };
     std::string_view characters(const Value& value) const {
-        return std::string_view(characters_).substr(value.begin, value.count);
+        return std::string_view(characters_).substr(static_cast<std::size_t>(value.begin), value.count);
     }
 
     std::string name_;

@@ -236,7 +236,7 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
             add_wait(i, kernels_[k].terms.launches * each_s);
         }
     }
-    for (int i = 0; i < input.points; ++i) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(input.points); ++i) {
         double& energy = result.energy[i];
         energy += static_w_ * result.latency[i];
         if (energy < 0) energy = 0;  // a rounding error; an unknown energy is not a number, and stays

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "evaluate/bound_plan.hpp"
+#include "evaluate/effects.hpp"
 #include "hardware/gpu.hpp"
 #include "hardware/machine.hpp"
 
@@ -345,7 +346,13 @@ std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& size
     }
     // Not owned: the plan outlives the call.
     const BoundPlan bound(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names);
-    return Explainer(bound, {names, values.data(), 1}, sizes, hardware).run();
+    std::vector<KernelEstimate> kernels = Explainer(bound, {names, values.data(), 1}, sizes, hardware).run();
+    for (KernelEstimate& kernel : kernels) {
+        const Effect effect = effect_of(kernel, hardware);
+        kernel.effect = effect.name;
+        kernel.effect_share = effect.share;
+    }
+    return kernels;
 }
 
 }  // namespace infercost

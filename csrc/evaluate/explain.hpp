@@ -47,6 +47,8 @@ struct KernelEstimate {
     Engine engine;               // the engine of its arithmetic
     std::string band;            // class of kernels whose error band it has, such as `tiles_fp8`
     std::string note;            // a remark for the reader, usually empty
+    std::string_view effect;     // the main reason for its time (evaluate/effects.hpp)
+    double effect_share = 0;     // of its latency
     Algorithm algorithm = Algorithm::none;
     std::optional<Tiling> tiling;
     // Losses of each term: host, start, engine, regions, steps (launch); network (link); power, edges,

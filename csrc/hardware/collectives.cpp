@@ -5,6 +5,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "core/portable.hpp"
+
 namespace infercost {
 namespace {
 
@@ -40,7 +42,7 @@ Moves moves_of(Collective op) {
 }
 
 double ring_steps(double devices) {
-    return devices <= kRing ? devices - 1 : kRing - 1 + std::log2(devices / kRing);
+    return devices <= kRing ? devices - 1 : kRing - 1 + portable::log2(devices / kRing);
 }
 
 // Bytes of a message that one device exchanges over its NICs, and steps between nodes.
@@ -51,7 +53,7 @@ struct FarMoves {
 FarMoves far_moves_of(const Moves& moves, const GroupShape& shape) {
     if (shape.nodes == 1) return {};
     const double others = (shape.nodes - 1) / shape.nodes;
-    const double doublings = std::log2(shape.nodes);
+    const double doublings = portable::log2(shape.nodes);
     if (moves.pair) return {1, 1};
     if (moves.direct) return {others, doublings};  // all bytes but those to devices of the same node
     if (!moves.parts) return {1 / shape.each, doublings};
@@ -135,7 +137,7 @@ LinkPath path_between(const Hardware& hardware, const GroupShape& shape) {
     if (wiring.host_direct > 0) return path;
     const double flows =
         std::max(2.0, devices / (device > 0 ? 2 : 1));  // traffic within a pair bypasses the host
-    path.byte_per_s *= std::pow(2 / flows, known(hardware, &CollectiveConstants::host_sharing));
+    path.byte_per_s *= portable::pow(2 / flows, known(hardware, &CollectiveConstants::host_sharing));
     if (devices > 2) path.byte_per_s *= value_or(hardware.constants.collectives.host_through, 1);
     return path;
 }

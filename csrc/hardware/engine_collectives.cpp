@@ -6,6 +6,7 @@
 // alone.
 #include <cmath>
 
+#include "core/portable.hpp"
 #include "hardware/collectives.hpp"
 
 namespace infercost {
@@ -47,7 +48,7 @@ void CollectiveModel::add_engine(const Hardware& hardware, const ExchangeGroup& 
     const EngineKernels kernels = kernels_of(constants.engine_all_reduce, group.kernel);
     if (!is_set(kernels.start_s) || (path.over_host && n > 2)) return;
     spread_ = value_or(constants.engine_all_reduce.spread, spread_);
-    const double doublings = std::log2(n);
+    const double doublings = portable::log2(n);
     ExchangeWay way;
     way.most_bytes = value_or(constants.engine_all_reduce.largest_bytes, 8192.0 * 1024);
     way.steps_s = kernels.hop_s * doublings;

@@ -10,6 +10,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "core/portable.hpp"
 #include "hardware/collectives.hpp"
 
 namespace infercost {
@@ -47,7 +48,7 @@ void CollectiveModel::add_experts(const Hardware& hardware, const ExchangeGroup&
     const double experts = static_cast<double>(group.experts);
     const double bytes = static_cast<double>(group.token_bytes);
     const double busiest = static_cast<double>(group.share) / kBalanced;
-    const double doublings = std::log2(nodes);
+    const double doublings = portable::log2(nodes);
     // The path has a library's share of the NICs in it.
     const double nic_byte_per_s =
         far ? path.network_byte_per_s / known(hardware, &CollectiveConstants::network_share) * c.network_share

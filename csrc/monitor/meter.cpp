@@ -86,7 +86,7 @@ void Meter::count(const LiveRequest& request) {
     totals_.prompt_tokens += request.prompt_tokens;
     totals_.cached_tokens += request.cached_tokens;
     totals_.output_tokens += request.output_tokens;
-    if (request.outcome == Outcome::ok) {
+    if (request.outcome == RequestOutcome::ok) {
         of(LiveHistogram::request).add_below(seconds(request.arrival_ns, request.end_ns));
         of(LiveHistogram::queue).add_below(seconds(request.arrival_ns, request.start_ns));
         if (request.items > 0) of(LiveHistogram::items).add_below(static_cast<double>(request.items));

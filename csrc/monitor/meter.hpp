@@ -13,7 +13,7 @@
 
 namespace infercost {
 
-enum class Outcome { ok, error, cancelled };
+enum class RequestOutcome { ok, error, cancelled };
 inline constexpr std::size_t kOutcomes = 3;
 inline constexpr std::int64_t kMostOfARequest = 10'000'000'000;  // items or tokens: 10^8 such requests add up
 
@@ -27,7 +27,7 @@ struct LiveRequest {
     std::int64_t prompt_tokens = 0;
     std::int64_t cached_tokens = 0;
     std::int64_t output_tokens = 0;
-    Outcome outcome = Outcome::ok;
+    RequestOutcome outcome = RequestOutcome::ok;
 };
 
 // Sums over requests of like size, of which predictions are made.

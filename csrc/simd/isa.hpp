@@ -8,7 +8,8 @@
 
 namespace infercost {
 
-// baseline is the minimum of the build: SSE4.1 on x86-64, NEON on 64-bit Arm, plain C++ elsewhere.
+// baseline is the minimum of the build: SSE4.1 on x86-64, NEON on 64-bit Arm, 128-bit SIMD in WebAssembly,
+// plain C++ elsewhere.
 enum class Isa : std::uint8_t { baseline, avx2, avx512 };
 std::string_view name_of(Isa isa);
 

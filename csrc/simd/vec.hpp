@@ -19,6 +19,8 @@
 #include "simd/sse41.hpp"
 #elif defined(__ARM_NEON) && defined(__aarch64__)
 #include "simd/neon.hpp"
+#elif defined(__wasm_simd128__)
+#include "simd/wasm.hpp"
 #else
 #include "simd/scalar.hpp"
 #endif

@@ -6,7 +6,7 @@ namespace infercost {
 
 std::size_t Router::choose(const std::deque<Server>& servers, std::uint32_t request, std::int64_t prompt) {
     if (last_ - first_ == 1) return first_;
-    if (settings_.routing == Routing::round_robin) {
+    if (settings_.routing == RoutingRule::round_robin) {
         const std::size_t chosen = next_;
         next_ = next_ + 1 == last_ ? first_ : next_ + 1;
         return chosen;
@@ -17,7 +17,7 @@ std::size_t Router::choose(const std::deque<Server>& servers, std::uint32_t requ
         if (servers[i].requests() < servers[least].requests()) least = i;
         most_load = std::max(most_load, servers[i].requests());
     }
-    if (settings_.routing == Routing::least_loaded) return least;
+    if (settings_.routing == RoutingRule::least_loaded) return least;
     const std::int64_t least_load = servers[least].requests();
     const bool uneven =
         most_load - least_load > settings_.most_difference &&

@@ -20,7 +20,7 @@ struct PlannedChunk {
 };
 
 // One step, or several that are alike.
-struct Plan {
+struct StepPlan {
     std::vector<PlannedChunk> chunks;
     std::vector<Chunk> sizes;   // of the chunks
     std::vector<Slot> starved;  // decode, but not in this step
@@ -42,9 +42,9 @@ class Scheduler {
   public:
     virtual ~Scheduler() = default;
     // Forms the next step: admits, preempts, and takes the blocks of the step.
-    virtual void schedule(Server& server, Plan& plan) = 0;
+    virtual void schedule(Server& server, StepPlan& plan) = 0;
     // `ticks` steps of a plan have ended.
-    virtual void passed(const Plan&, std::int64_t /*ticks*/) {}
+    virtual void passed(const StepPlan&, std::int64_t /*ticks*/) {}
     // A sequence has ended.
     virtual void left(const Sequence&) {}
     // Nothing runs and nothing waits.

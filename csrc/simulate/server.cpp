@@ -14,9 +14,9 @@ constexpr std::uint32_t kPrefilled = WaitingQueue::kReturns;
 
 std::unique_ptr<Scheduler> make_scheduler(const ServerSettings& settings) {
     switch (settings.engine) {
-        case ServingEngine::sglang:
+        case SchedulerEngine::sglang:
             return make_sglang_scheduler(settings);
-        case ServingEngine::trtllm:
+        case SchedulerEngine::trtllm:
             return make_trtllm_scheduler(settings);
         default:
             return make_vllm_scheduler(settings);
@@ -25,7 +25,7 @@ std::unique_ptr<Scheduler> make_scheduler(const ServerSettings& settings) {
 
 std::int64_t usable_blocks(const ServerSettings& settings) {
     // vLLM keeps one block of the pool as the null block.
-    return settings.engine == ServingEngine::vllm ? settings.blocks - 1 : settings.blocks;
+    return settings.engine == SchedulerEngine::vllm ? settings.blocks - 1 : settings.blocks;
 }
 
 }  // namespace
@@ -297,7 +297,7 @@ void Server::complete(std::vector<Departure>& departures) {
     }
     for (const Slot slot : plan_.starved) batch.start_decoding(slot, wakes_with(batch.at(slot)));
     for (const PlannedChunk& chunk : plan_.chunks) {
-        if (cache.keeps_prefixes() && settings.engine != ServingEngine::vllm) {
+        if (cache.keeps_prefixes() && settings.engine != SchedulerEngine::vllm) {
             Sequence& s = batch.at(chunk.slot);
             cache.publish(table_.ids_of(s.request, settings.block_tokens), s.computed / settings.block_tokens,
                           s.held);
@@ -430,7 +430,7 @@ void Server::take_prompt_blocks(Slot slot, std::int64_t tokens) {
     s.held.own += blocks;
 }
 
-void Server::add_chunk(Plan& plan, Slot slot, std::int64_t tokens) {
+void Server::add_chunk(StepPlan& plan, Slot slot, std::int64_t tokens) {
     Sequence& s = batch.at(slot);
     take_prompt_blocks(slot, s.computed + tokens);
     double& scheduled_s = table_.results.scheduled_s[s.request];
@@ -439,14 +439,14 @@ void Server::add_chunk(Plan& plan, Slot slot, std::int64_t tokens) {
     s.computed += static_cast<std::int32_t>(tokens);
     plan.chunks.push_back({slot, s.computed >= s.target});
     totals_.prompt_tokens += tokens;
-    if (cache.keeps_prefixes() && settings.engine == ServingEngine::vllm) {
+    if (cache.keeps_prefixes() && settings.engine == SchedulerEngine::vllm) {
         // Later requests of the same step find them.
         cache.publish(table_.ids_of(s.request, settings.block_tokens), s.computed / settings.block_tokens,
                       s.held);
     }
 }
 
-std::int64_t Server::withdraw(Plan& plan, Slot slot) {
+std::int64_t Server::withdraw(StepPlan& plan, Slot slot) {
     for (std::size_t i = 0; i < plan.chunks.size(); ++i) {
         if (plan.chunks[i].slot != slot) continue;
         const std::int64_t tokens = plan.sizes[i].tokens;

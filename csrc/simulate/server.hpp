@@ -106,9 +106,9 @@ class Server {
     // Takes blocks for the first `tokens` of a sequence that prefills.
     void take_prompt_blocks(Slot slot, std::int64_t tokens);
     // Adds the next `tokens` of a prompt to the step, with blocks for them.
-    void add_chunk(Plan& plan, Slot slot, std::int64_t tokens);
+    void add_chunk(StepPlan& plan, Slot slot, std::int64_t tokens);
     // Takes back a chunk of this plan; its blocks stay with the sequence. Returns its tokens.
-    std::int64_t withdraw(Plan& plan, Slot slot);
+    std::int64_t withdraw(StepPlan& plan, Slot slot);
     // Blocks that a chunk takes.
     std::int64_t blocks_for(const Sequence& s, std::int64_t tokens) const;
     // Takes the blocks of the next step of all that decode, or of one.
@@ -141,7 +141,7 @@ class Server {
     std::vector<std::uint32_t> cancelled_;  // that run
     std::vector<Slot> awake_;
     std::vector<double> cumulative_;  // probability that draft i and those before it are accepted
-    Plan plan_;
+    StepPlan plan_;
     DecodeRun run_;
     std::int64_t steps_ = 0;
     double now_s_ = 0;

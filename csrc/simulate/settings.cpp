@@ -52,20 +52,20 @@ Kind parse(std::string_view name, const std::array<std::pair<std::string_view, K
 
 }  // namespace
 
-ServingEngine parse_serving_engine(std::string_view name) {
-    static constexpr std::array<std::pair<std::string_view, ServingEngine>, 3> kNames = {
-        {{"vllm", ServingEngine::vllm},
-         {"sglang", ServingEngine::sglang},
-         {"trtllm", ServingEngine::trtllm}}
+SchedulerEngine parse_serving_engine(std::string_view name) {
+    static constexpr std::array<std::pair<std::string_view, SchedulerEngine>, 3> kNames = {
+        {{"vllm", SchedulerEngine::vllm},
+         {"sglang", SchedulerEngine::sglang},
+         {"trtllm", SchedulerEngine::trtllm}}
     };
     return parse(name, kNames, "engine");
 }
 
-Routing parse_routing(std::string_view name) {
-    static constexpr std::array<std::pair<std::string_view, Routing>, 3> kNames = {
-        {{"round_robin", Routing::round_robin},
-         {"least_loaded", Routing::least_loaded},
-         {"prefix_aware", Routing::prefix_aware}}
+RoutingRule parse_routing(std::string_view name) {
+    static constexpr std::array<std::pair<std::string_view, RoutingRule>, 3> kNames = {
+        {{"round_robin", RoutingRule::round_robin},
+         {"least_loaded", RoutingRule::least_loaded},
+         {"prefix_aware", RoutingRule::prefix_aware}}
     };
     return parse(name, kNames, "routing");
 }
@@ -76,7 +76,7 @@ void check(const ServerSettings& s) {
     check_whole(s.max_tokens, "max_tokens", 1, kMostTokens);
     check_whole(s.chunk_tokens, "chunk_tokens", 0, kMostTokens);
     check_whole(s.block_tokens, "block_tokens", 1, 1 << 16);
-    check_whole(s.blocks, "blocks", s.engine == ServingEngine::vllm ? 2 : 1, kMostBlocks);
+    check_whole(s.blocks, "blocks", s.engine == SchedulerEngine::vllm ? 2 : 1, kMostBlocks);
     check_whole(s.max_model_tokens, "max_model_tokens", 0, kMostTokens);
     check_whole(s.recv_interval, "recv_interval", 1, kMostTokens);
     check_whole(s.drafts, "drafts", 0, kMostDrafts);
@@ -96,18 +96,18 @@ void check(const ServerSettings& s) {
     }
     for (const double each : s.acceptance) check_share(each, "acceptance");
     const std::int64_t decoding = s.max_sequences * s.tokens_each();
-    if (s.engine != ServingEngine::sglang && s.max_tokens < decoding) {
+    if (s.engine != SchedulerEngine::sglang && s.max_tokens < decoding) {
         refuse("max_tokens is " + std::to_string(s.max_tokens) + ", but " + std::to_string(s.max_sequences) +
                " decoding sequences need " + std::to_string(decoding) +
                " in a step; raise max_tokens or lower max_sequences");
     }
-    if (s.engine == ServingEngine::vllm && !s.chunked_prefill &&
+    if (s.engine == SchedulerEngine::vllm && !s.chunked_prefill &&
         (s.max_model_tokens == 0 || s.max_model_tokens > s.max_tokens)) {
         refuse("without chunked prefill max_tokens (" + std::to_string(s.max_tokens) +
                ") must be at least max_model_tokens (" + std::to_string(s.max_model_tokens) +
                "), as vLLM demands; set both, or chunked_prefill");
     }
-    if (s.engine == ServingEngine::sglang && s.chunk_tokens > 0) {
+    if (s.engine == SchedulerEngine::sglang && s.chunk_tokens > 0) {
         if (s.chunk_tokens < s.block_tokens) {
             refuse("chunk_tokens is " + std::to_string(s.chunk_tokens) + "; expected at least a page of " +
                    std::to_string(s.block_tokens) + " tokens, or 0 for whole prompts");
@@ -118,7 +118,7 @@ void check(const ServerSettings& s) {
                    std::to_string(s.max_sequences));
         }
     }
-    if (s.engine == ServingEngine::trtllm && s.chunk_tokens > s.max_tokens) {
+    if (s.engine == SchedulerEngine::trtllm && s.chunk_tokens > s.max_tokens) {
         refuse("chunk_tokens is " + std::to_string(s.chunk_tokens) + "; expected at most max_tokens, " +
                std::to_string(s.max_tokens));
     }

@@ -11,8 +11,8 @@
 
 namespace infercost {
 
-enum class ServingEngine : std::uint8_t { vllm, sglang, trtllm };
-enum class Routing : std::uint8_t { round_robin, least_loaded, prefix_aware };
+enum class SchedulerEngine : std::uint8_t { vllm, sglang, trtllm };
+enum class RoutingRule : std::uint8_t { round_robin, least_loaded, prefix_aware };
 
 // How SGLang reserves memory for tokens that are still to be generated.
 struct OutputReserve {
@@ -27,7 +27,7 @@ struct OutputReserve {
 // One server. Names in comments are those of vLLM, SGLang and TensorRT-LLM.
 struct ServerSettings {
     std::shared_ptr<const StepCosts> costs;
-    ServingEngine engine = ServingEngine::vllm;
+    SchedulerEngine engine = SchedulerEngine::vllm;
     std::int64_t max_sequences = 256;  // max_num_seqs, max_running_requests, max_batch_size
     std::int64_t max_tokens = 8192;    // max_num_batched_tokens, max_prefill_tokens, max_num_tokens
     // vLLM: long_prefill_token_threshold. SGLang: chunked_prefill_size. TensorRT-LLM: unit of chunks. 0:
@@ -65,7 +65,7 @@ struct Transfer {
 };
 
 struct RouterSettings {
-    Routing routing = Routing::round_robin;
+    RoutingRule routing = RoutingRule::round_robin;
     // prefix_aware: the longest match counts if it covers this share of the prompt ...
     double match_share = 0.5;
     // ... unless loads differ by more than both.
@@ -93,8 +93,8 @@ struct ClusterSettings {
     std::int64_t samples = 2048;  // of the timeline: at most twice as many
 };
 
-ServingEngine parse_serving_engine(std::string_view name);
-Routing parse_routing(std::string_view name);
+SchedulerEngine parse_serving_engine(std::string_view name);
+RoutingRule parse_routing(std::string_view name);
 
 // Throw std::invalid_argument with what is wrong, and what to do.
 void check(const ServerSettings& settings);

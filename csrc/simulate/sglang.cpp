@@ -38,13 +38,13 @@ class SglangScheduler final : public Scheduler {
 
     void left(const Sequence&) override { full_ = false; }
 
-    void passed(const Plan& plan, std::int64_t ticks) override {
+    void passed(const StepPlan& plan, std::int64_t ticks) override {
         // A step with prompts is followed by a look at what arrived.
         last_weight_ = plan.chunks.empty() ? ticks : interval_;
         if (plan.chunks.empty() && !retracted_) decays_ += ticks - 1;
     }
 
-    void schedule(Server& server, Plan& plan) override {
+    void schedule(Server& server, StepPlan& plan) override {
         Batch& batch = server.batch;
         retracted_ = false;
         if (batch.decoding() == 0) full_ = false;
@@ -108,7 +108,7 @@ class SglangScheduler final : public Scheduler {
                 settings.chunk_tokens > 0 ? settings.chunk_tokens - mixed : Batch::kNever};
     }
 
-    void prefill(Server& server, Plan& plan) {
+    void prefill(Server& server, StepPlan& plan) {
         Batch& batch = server.batch;
         const ServerSettings& settings = server.settings;
         const std::int64_t page = settings.block_tokens;
@@ -174,7 +174,7 @@ class SglangScheduler final : public Scheduler {
     }
 
     // Returns whether the prompt is still not complete.
-    bool continue_chunk(Server& server, Plan& plan, Budget& budget) {
+    bool continue_chunk(Server& server, StepPlan& plan, Budget& budget) {
         const ServerSettings& settings = server.settings;
         Slot slot = server.batch.newest();
         while (server.batch.at(slot).decodes) slot = server.batch.at(slot).before;
@@ -191,7 +191,7 @@ class SglangScheduler final : public Scheduler {
         return tokens < left;
     }
 
-    void decode(Server& server, Plan& plan) {
+    void decode(Server& server, StepPlan& plan) {
         Batch& batch = server.batch;
         if (batch.blocks_needed() > server.cache.free()) {
             retract(server);

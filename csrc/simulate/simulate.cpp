@@ -137,9 +137,10 @@ class Loader {
                 std::to_string(columns.prefix_tokens) + "; expected one value for all");
         }
         table_.prefix_tokens = columns.prefix_tokens;
-        const auto ids = columns.prefix_ids.begin();
-        table_.prefix_ids.insert(table_.prefix_ids.end(), ids + columns.prefix_from.front(),
-                                 ids + columns.prefix_from.back());
+        const auto begin = static_cast<std::size_t>(columns.prefix_from.front());
+        const auto end = static_cast<std::size_t>(columns.prefix_from.back());
+        const auto ids = columns.prefix_ids.subspan(begin, end - begin);
+        table_.prefix_ids.insert(table_.prefix_ids.end(), ids.begin(), ids.end());
     }
 
     RequestSource& source_;

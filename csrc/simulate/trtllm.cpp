@@ -20,7 +20,7 @@ class TrtllmScheduler final : public Scheduler {
         if (!settings_.evicts) reserved_ -= whole(s.prompt, s.output);
     }
 
-    void schedule(Server& server, Plan& plan) override {
+    void schedule(Server& server, StepPlan& plan) override {
         Batch& batch = server.batch;
         const bool paused = take_decode_blocks(server);
         budget_ = settings_.max_tokens - batch.decoding() * settings_.tokens_each();
@@ -151,7 +151,7 @@ class TrtllmScheduler final : public Scheduler {
 
     // Tokens of a prompt in this step, in order. A prompt that is not divided and longer than a step, as
     // after a pause, runs alone.
-    std::int64_t chunk_of(std::int64_t left, const Plan& plan, bool alone = false) const {
+    std::int64_t chunk_of(std::int64_t left, const StepPlan& plan, bool alone = false) const {
         if (left <= budget_ || (alone && plan.chunks.empty() && !settings_.chunked_prefill)) return left;
         if (!settings_.chunked_prefill || budget_ <= 0) return 0;
         const std::int64_t unit = std::max<std::int64_t>(1, settings_.chunk_tokens);
@@ -159,7 +159,7 @@ class TrtllmScheduler final : public Scheduler {
     }
 
     // Parts of all prompts grow by a unit in turn.
-    void share_out(Server& server, Plan& plan) {
+    void share_out(Server& server, StepPlan& plan) {
         const std::int64_t unit = std::max<std::int64_t>(1, settings_.chunk_tokens);
         parts_.assign(prompts_.size(), 0);
         bool grew = true;

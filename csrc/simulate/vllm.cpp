@@ -15,7 +15,7 @@ class VllmScheduler final : public Scheduler {
     explicit VllmScheduler(const ServerSettings& settings)
         : watermark_(static_cast<std::int64_t>(settings.watermark * static_cast<double>(settings.blocks))) {}
 
-    void schedule(Server& server, Plan& plan) override {
+    void schedule(Server& server, StepPlan& plan) override {
         const Batch& batch = server.batch;
         // A request that preempts itself may leave an empty step, which takes no time here.
         do {
@@ -38,7 +38,7 @@ class VllmScheduler final : public Scheduler {
     }
 
   private:
-    void form(Server& server, Plan& plan) {
+    void form(Server& server, StepPlan& plan) {
         budget_ = server.settings.max_tokens;
         preempted_ = false;
         // A single request starves no other.
@@ -52,7 +52,7 @@ class VllmScheduler final : public Scheduler {
         return std::min<std::int64_t>({s.target - s.computed, threshold_, budget_});
     }
 
-    void schedule_running(Server& server, Plan& plan) {
+    void schedule_running(Server& server, StepPlan& plan) {
         Batch& batch = server.batch;
         const std::int64_t decoding = batch.decoding() * server.settings.tokens_each();
         const std::int64_t blocks = batch.blocks_needed();
@@ -112,7 +112,7 @@ class VllmScheduler final : public Scheduler {
     }
 
     // One request after the other, as they were admitted.
-    void walk(Server& server, Plan& plan) {
+    void walk(Server& server, StepPlan& plan) {
         Batch& batch = server.batch;
         const std::int64_t each = server.settings.tokens_each();
         Slot slot = batch.oldest();
@@ -151,7 +151,7 @@ class VllmScheduler final : public Scheduler {
     }
 
     // Undoes what a request got in this step.
-    void take_back(Server& server, Plan& plan, Slot slot) {
+    void take_back(Server& server, StepPlan& plan, Slot slot) {
         const Sequence& s = server.batch.at(slot);
         if (s.decodes) {
             // With drafts the blocks are part of its room.
@@ -162,7 +162,7 @@ class VllmScheduler final : public Scheduler {
         }
     }
 
-    void admit(Server& server, Plan& plan) {
+    void admit(Server& server, StepPlan& plan) {
         Batch& batch = server.batch;
         const ServerSettings& settings = server.settings;
         while (budget_ > 0 && batch.size() < settings.max_sequences && server.has_candidate()) {

@@ -43,7 +43,7 @@ void copy(const unsigned char* data, std::int64_t row_stride, const std::vector<
 
 }  // namespace
 
-void gather(const Region& region, int width, const Window& window, unsigned char* out) {
+void gather(const ScanRegion& region, int width, const Window& window, unsigned char* out) {
     const std::vector<std::int64_t> offsets = column_offsets(region.inner, window.column, window.columns);
     const unsigned char* data = region.data + static_cast<std::int64_t>(window.row) * region.row_stride;
     switch (width) {

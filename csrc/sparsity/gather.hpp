@@ -13,6 +13,6 @@ struct Window {
 };
 
 // Copy a window of a region whose rows have inner dimensions; `width` is the size of an element in bytes.
-void gather(const Region& region, int width, const Window& window, unsigned char* out);
+void gather(const ScanRegion& region, int width, const Window& window, unsigned char* out);
 
 }  // namespace infercost

@@ -128,7 +128,7 @@ class Windows {
 };
 
 // Columns of a tile; tiles of a row have equal widths, up to a whole word.
-std::uint64_t tile_width(const Region& region) {
+std::uint64_t tile_width(const ScanRegion& region) {
     const std::uint64_t most = region.inner.empty() ? std::uint64_t{kTileColumns} : kGatheredColumns;
     return divided_up(divided_up(region.columns, divided_up(region.columns, most)), 64) * 64;
 }
@@ -142,7 +142,7 @@ struct Scan::Piece {
 // The part of a region that one thread scans. Its counts are merged once, at the end.
 class Scan::Worker {
   public:
-    Worker(Scan& scan, const Region& region, ScanTile scan_tile)
+    Worker(Scan& scan, const ScanRegion& region, ScanTile scan_tile)
         : scan_(scan), region_(region), scan_tile_(scan_tile) {
         if (!region.inner.empty()) {
             const auto bits = static_cast<std::uint64_t>(scan.element_.bits);
@@ -181,7 +181,7 @@ class Scan::Worker {
 
     // A flat weight: parts of it as rows. `first` is relative to the region.
     void run_flat(std::uint64_t first, std::uint64_t count) {
-        Region pieces = region_;
+        ScanRegion pieces = region_;
         const auto bits = static_cast<std::uint64_t>(scan_.element_.bits);
         pieces.data += first * bits / 8;
         pieces.row_stride = static_cast<std::int64_t>(kFlatColumns * bits / 8);
@@ -226,7 +226,7 @@ class Scan::Worker {
     }
 
     Scan& scan_;
-    Region region_;
+    ScanRegion region_;
     ScanTile scan_tile_;
     TileCounts counts_{};
     TileUse use_{};
@@ -257,7 +257,7 @@ Scan::Scan(const Element& element, const WeightShape& shape, std::int64_t zero, 
     sample_.resize(places_.size());
 }
 
-void Scan::check(const Region& region) const {
+void Scan::check(const ScanRegion& region) const {
     const auto fits = [](std::uint64_t first, std::uint64_t count, std::uint64_t all, std::uint64_t step) {
         return first % step == 0 && first <= all && count <= all - first &&
                (count % step == 0 || first + count == all);
@@ -275,7 +275,7 @@ void Scan::check(const Region& region) const {
 }
 
 // Calls scan_unit(worker, i) for i below `units`, on several threads, each with a worker of its own.
-void Scan::scan_in_units(std::uint64_t units, unsigned threads, const Region& region, Isa isa,
+void Scan::scan_in_units(std::uint64_t units, unsigned threads, const ScanRegion& region, Isa isa,
                          const std::function<void(Worker&, std::uint64_t)>& scan_unit) {
     const ScanTile scan_tile = scan_tile_of(isa);
     std::atomic<std::uint64_t> next = 0;
@@ -301,7 +301,7 @@ void Scan::scan_in_units(std::uint64_t units, unsigned threads, const Region& re
     added_ += region.rows * region.columns;
 }
 
-void Scan::add(const Region& region, unsigned threads, Isa isa) {
+void Scan::add(const ScanRegion& region, unsigned threads, Isa isa) {
     check(region);
     if (region.rows == 0 || region.columns == 0) return;
     if (shape_.flat) {
@@ -323,7 +323,7 @@ void Scan::add(const Region& region, unsigned threads, Isa isa) {
                   });
 }
 
-void Scan::add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads,
+void Scan::add(const ScanRegion& region, const ByteSource& source, std::uint64_t offset, unsigned threads,
                Isa isa) {
     check(region);
     if (!region.inner.empty() || region.row_stride < 0) {

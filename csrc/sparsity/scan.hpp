@@ -31,7 +31,7 @@ struct Dimension {
 
 // A part of a weight in memory. If the elements of a row are not contiguous, `inner` holds the dimensions
 // after the first, and the region contains all columns.
-struct Region {
+struct ScanRegion {
     const unsigned char* data = nullptr;  // its first element
     std::uint64_t first_row = 0;          // a multiple of kBandRows
     std::uint64_t rows = 0;               // ends at the last row, or is a multiple of kBandRows
@@ -79,11 +79,12 @@ class Scan {
     Scan(const Element& element, const WeightShape& shape, std::int64_t zero, bool magnitudes = true);
 
     // Throws std::invalid_argument for a region that does not fit the weight.
-    void add(const Region& region, unsigned threads, Isa isa);
+    void add(const ScanRegion& region, unsigned threads, Isa isa);
     // The same for a region whose first element is at `offset` of a source; `data` is not used. About 128 MB
     // are mapped at a time. Where the source has no map, and for a megabyte or less, each thread reads about
     // a megabyte at a time. Throws what the source throws, and std::invalid_argument for inner dimensions.
-    void add(const Region& region, const ByteSource& source, std::uint64_t offset, unsigned threads, Isa isa);
+    void add(const ScanRegion& region, const ByteSource& source, std::uint64_t offset, unsigned threads,
+             Isa isa);
 
     // Throws std::invalid_argument if elements are missing or were scanned twice.
     ScanResult result() const;
@@ -95,8 +96,8 @@ class Scan {
     struct Piece;  // position of a tile in the weight
     class Worker;
 
-    void check(const Region& region) const;
-    void scan_in_units(std::uint64_t units, unsigned threads, const Region& region, Isa isa,
+    void check(const ScanRegion& region) const;
+    void scan_in_units(std::uint64_t units, unsigned threads, const ScanRegion& region, Isa isa,
                        const std::function<void(Worker&, std::uint64_t)>& scan_unit);
     void merge(const TileCounts& counts);
     void take_sample(const WeightTile& tile, const Piece& piece);

@@ -7,7 +7,7 @@ deployment and of a forward is found here. A sweep derives only the requested co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import inf, isfinite, isnan, nan
+from math import inf, isfinite, isnan, nan, sqrt
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -61,7 +61,7 @@ def energy_spread(machine: Hardware, of_latency: float) -> float:
         of_latency: Relative spread of the latency.
     """
     of_power = machine.constant("energy.spread")
-    return float((of_power**2 + of_latency**2) ** 0.5)
+    return sqrt(of_power * of_power + of_latency * of_latency)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
-from .._records import dataclass
 from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
 from ..hardware.evidence import EVIDENCE, OTHER
-from ..results.estimate import BOUNDS, TIMES, Estimate, LayerEstimate
+from ..results.estimate import BOUNDS, Estimate, LayerEstimate
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.device_use import DeviceUse, Exchange
     from .stages import Pipeline
-
-_SUMMED = (*TIMES, "kernel_flops", "kernel_bytes")
 
 
 def estimate(
@@ -136,7 +132,7 @@ def estimate_on(
     kernels = _core.evaluate_kernels(plan, point, machine)
     caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
-    layers = _layers(plan.graph, machine, kernels)
+    layers = tuple(LayerEstimate(*row) for row in _core.evaluate_nodes(plan, kernels))
     use: DeviceUse | None = None
     exchanges: tuple[Exchange, ...] = ()
     if on.layout is not None or on.devices > 1:
@@ -343,174 +339,7 @@ def _rate(items: int, latency_s: float) -> float | None:
 
 
 def _shares(parts: Mapping[str, float]) -> dict[str, float]:
-    total = sum(parts.values())
+    total = 0.0
+    for value in parts.values():  # from Python 3.12 on, sum() rounds otherwise than additions do
+        total += value
     return {name: value / total if total > 0 else 0.0 for name, value in parts.items()}
-
-
-def _layers(graph: Graph, machine: Hardware, kernels: list[KernelEstimate]) -> tuple[LayerEstimate, ...]:
-    """One LayerEstimate per node that a kernel covers, in the order of the graph.
-
-    A node that several kernels run has their times together, and is named and bound by the longest of them; its unit
-    is that of the one that computes most.
-    """
-    layers: dict[int, LayerEstimate] = {}
-    launched = [(kernel, kernel.launches) for kernel in kernels]
-    computed = Counter(
-        node for kernel, launches in launched if not kernel.copies_input for launch in launches for node in launch
-    )
-    for kernel, launches in launched:
-        effect = effect_of(kernel, machine)
-        energy_j = kernel.energy_j if isfinite(kernel.energy_j) else None
-        unit = f"{kernel.unit} {kernel.unit_dtype}"
-        times = {name: getattr(kernel, name) for name in TIMES}
-        no_times = dict.fromkeys(TIMES, 0.0)
-        for launch in launches:
-            # What is cheap is computed again in each kernel that reads it, and belongs to none of them.
-            carrier = next((node for node in launch if computed[node] == 1), launch[0])
-            for node_index in launch:
-                node = graph.node(node_index)
-                carries = node_index == carrier
-                layer = LayerEstimate(
-                    index=node_index,
-                    module=node.module,
-                    op=node.op,
-                    kernel=kernel.name,
-                    bound=kernel.bound,
-                    energy_j=energy_j if carries or energy_j is None else 0.0,
-                    effect=effect.name,
-                    effect_share=effect.share if carries else 0.0,
-                    unit=unit,
-                    kernel_flops=kernel.flops if carries else 0.0,
-                    kernel_bytes=kernel.traffic_bytes if carries else 0.0,
-                    note=kernel.note if carries else f"in the kernel of node {carrier}",
-                    **(times if carries else no_times),
-                )
-                known = layers.get(node_index)
-                layers[node_index] = layer if known is None else _together(known, layer)
-    return tuple(layers[node_index] for node_index in sorted(layers))
-
-
-def _together(one: LayerEstimate, other: LayerEstimate) -> LayerEstimate:
-    longest, shorter = (one, other) if one.latency_s >= other.latency_s else (other, one)
-    times = {name: getattr(one, name) + getattr(other, name) for name in _SUMMED}
-    energy_j = None if one.energy_j is None or other.energy_j is None else one.energy_j + other.energy_j
-    taken_s = sum(x.effect_share * x.latency_s for x in (longest, shorter) if x.effect == longest.effect)
-    share = taken_s / times["latency_s"] if times["latency_s"] > 0 else 0.0
-    unit = max((longest, shorter), key=lambda layer: layer.kernel_flops).unit
-    return replace(longest, effect_share=share, energy_j=energy_j, unit=unit, **times)
-
-
-# ---- effects ---------------------------------------------------------------------------------------------------------
-#
-# The main reason for a kernel's time, as one name and a share of the time, from the parts of its terms. The term that
-# binds a kernel consists of the least time for its work and of losses: partly filled tiles, waves with idle cores, a
-# clock limited by power. If a loss takes a quarter of the kernel's time or more, the largest loss is the effect;
-# otherwise the resource itself is.
-
-DECIDES = 0.25
-"""Minimum share of a kernel's time for a loss to be its effect."""
-
-_LOSSES: Mapping[str, Mapping[str, str]] = {
-    "launch": {
-        "host": "host-bound (dispatch)",
-        "start": "start of the forward",
-        "engine": "host of the engine",
-        "regions": "parallel regions",
-        "cold": "cold calls",
-        "steps": "steps between devices",
-    },
-    "compute": {
-        "power": "power-limited",
-        "edges": "small tiles",
-        "padding": "tile padding",
-        "waves": "wave quantization",
-        "depth": "short reduction",
-        "pages": "TLB pages",
-        "operands": "operand latency",
-        "split": "split-K",
-        "exponentials": "exponentials",
-        "starts": "start of tiles",
-        "rows": "row latency",
-        "issue": "instruction issue",
-        "idle": "idle cores",
-        "loops": "slow loops",
-        "reorder": "layout copies",
-        "packing": "weight packing",
-    },
-    "dram": {
-        "strided": "strided reads",
-        "again": "rows read again",
-        "transposes": "layout copies",
-        "faults": "page faults",
-    },
-    "cache": {"weights": "weight reads"},
-    "link": {"network": "network between nodes"},
-}
-"""Term -> the core's name of a part of it -> name of the effect. `docs/effects.md` explains each."""
-
-EFFECTS = tuple(
-    dict.fromkeys(
-        (
-            "matrix unit",
-            "vector unit",
-            "vector unit only",
-            "emulated precision",
-            "Winograd",
-            "direct kernel",
-            "key and value reads",
-            "dram bandwidth",
-            "cache-resident",
-            "link bandwidth",
-            "launch floor",
-            "none",
-            *(effect for losses in _LOSSES.values() for effect in losses.values()),
-        )
-    )
-)
-"""Names of all effects."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """The main reason for a kernel's time, and its share of that time."""
-
-    name: str
-    share: float
-
-
-def effect_of(kernel: KernelEstimate, machine: Hardware) -> Effect:
-    """Return the effect of one kernel on a machine."""
-    latency_s, bound = kernel.latency_s, kernel.bound
-    if latency_s <= 0:
-        return Effect("none", 0.0)
-    losses = _LOSSES[bound]
-    parts = {name: seconds for name, seconds in kernel.parts_s.items() if name in losses}
-    if parts:
-        largest = max(parts, key=parts.__getitem__)
-        if parts[largest] >= DECIDES * latency_s:
-            return Effect(losses[largest], min(parts[largest] / latency_s, 1.0))
-    bound_s: float = getattr(kernel, f"{bound}_s")
-    return Effect(_resource(kernel, machine), min(bound_s / latency_s, 1.0))
-
-
-def _resource(kernel: KernelEstimate, machine: Hardware) -> str:
-    if kernel.bound == "launch":
-        return "launch floor"
-    if kernel.bound == "dram":
-        return "dram bandwidth"
-    if kernel.bound == "cache":
-        return "cache-resident"
-    if kernel.bound == "link":
-        return "link bandwidth"
-    if kernel.parts_s.get("keys", 0.0) >= DECIDES * kernel.latency_s:
-        return "key and value reads"
-    if kernel.note:
-        return "emulated precision"
-    if kernel.algorithm == "winograd":
-        return "Winograd"
-    if kernel.algorithm == "direct":
-        return "direct kernel"
-    if kernel.unit == "matrix":
-        return "matrix unit"
-    is_product = kernel.kind in ("gemm", "convolution", "attention")
-    return "vector unit only" if is_product and machine.matrix_flop_per_s else "vector unit"

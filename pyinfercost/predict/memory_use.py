@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import isfinite
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from .._records import dataclass
 from ..results.memory_use import MemoryUse
 from .kv_cache import kv_cache_of
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware, Quantity
     from ..deployment import Deployment
     from .derived_costs import Numbers
-
-_MIB = 2**20
-_GIB = 2**30
-_EVERYTHING = "torch"
 
 
 @dataclass(frozen=True)
@@ -61,13 +57,6 @@ class Demand:
     prompt: Prompt | None
     vocabulary: Numbers
 
-    def prompt_bytes(self, most_tokens: Numbers) -> Numbers:
-        """Return the activations of a prefill that is computed in chunks."""
-        if self.prompt is None:
-            return 0.0
-        tokens = _most(self.prompt.tokens, 1)
-        return self.prompt.activation_bytes * _least(_least(1.0, self.prompt.tokens), most_tokens / tokens)
-
 
 def _least(one: Any, other: Any) -> Numbers:
     if isinstance(one, (int, float)) and isinstance(other, (int, float)):
@@ -82,134 +71,39 @@ def _most(one: Any, other: Any) -> Numbers:
     return -_least(-one, -other)
 
 
-def _plain_pool(demand: Demand) -> Numbers:
-    """Return the pool of a program that fills the memory with sequences.
-
-    One prompt at a time is read; in a decode step the activations of all sequences are held beside their caches.
-    """
-    prompt = demand.prompt
-    reading = prompt.activation_bytes / _most(1, prompt.sequences) if prompt is not None else 0.0
-    free = demand.memory_bytes - demand.weight_bytes - reading
-    held = _most(1, demand.sequence_bytes + demand.step_bytes)
-    return free * _most(1, demand.sequence_bytes) / held
-
-
-_VLLM_SHARE = 0.9  # gpu_memory_utilization
-_VLLM_LARGE = 70 * _GIB  # from here on, and except on A100, servers have larger steps
-_VLLM_TOKENS, _VLLM_MORE_TOKENS = 2048, 8192
-_VLLM_SEQUENCES, _VLLM_MORE_SEQUENCES = 256, 1024
-# Logits in bfloat16 and float32, and their sorted values and places; CUDA context, libraries and communication. Both
-# are set so that the rule gives the pool that one server reported: Llama-3.1-8B on an RTX 4090.
-_VLLM_LOGIT_BYTES = 18
-_CONTEXT_BYTES = 0.65e9
+def pool_of(engine: str, demand: Demand, *, gpu: bool) -> Numbers:
+    """Return the bytes that an engine has for caches: its share of the memory, less what it keeps for other things."""
+    prompt = demand.prompt or Prompt(0.0, 0.0, 0.0)
+    numbers = (
+        demand.memory_bytes,
+        demand.is_a100,
+        demand.weight_bytes,
+        demand.sequence_bytes,
+        demand.step_bytes,
+        prompt.activation_bytes,
+        prompt.sequences,
+        prompt.tokens,
+        demand.vocabulary,
+    )
+    if all(isinstance(each, (int, float)) for each in numbers):
+        return _core.cache_pool_bytes(engine, gpu, *numbers)
+    pools: Numbers = _core.cache_pool_columns(engine, gpu, *numbers)
+    return pools
 
 
-def _vllm_pool(demand: Demand) -> Numbers:
-    """Return the pool of vLLM (V1): its share of the memory, less weights, the peak of a trial run, and its context.
-
-    The trial run reads as many tokens as a step may have, and samples for as many sequences as may run. CUDA graphs
-    lie in the rest of the memory.
-    """
-    memory = demand.memory_bytes
-    large: Any = (memory >= _VLLM_LARGE) * (1 - demand.is_a100)
-    tokens: Any = _VLLM_TOKENS + large * (_VLLM_MORE_TOKENS - _VLLM_TOKENS)
-    sequences: Any = _VLLM_SEQUENCES + large * (_VLLM_MORE_SEQUENCES - _VLLM_SEQUENCES)
-    trial = _most(demand.prompt_bytes(tokens), sequences * demand.vocabulary * _VLLM_LOGIT_BYTES)
-    return _VLLM_SHARE * memory - demand.weight_bytes - trial - _CONTEXT_BYTES
-
-
-# Memory from which on a machine is of a row, tokens of a chunk of a prefill, largest batch of a CUDA graph.
-_SGLANG_STEPS = (
-    (0, 2048, 8),
-    (20 * _GIB, 2048, 24),
-    (35 * _GIB, 4096, 32),
-    (60 * _GIB, 8192, 256),
-    (90 * _GIB, 8192, 256),
-    (160 * _GIB, 16384, 512),
-)
-
-
-def _sglang_pool(demand: Demand) -> Numbers:
-    """Return the pool of SGLang 0.5: the memory less weights and a reserve that depends on the size of the memory.
-
-    The reserve in MiB is 512, 1.5 for each token of a chunk, 2 for each sequence of the largest CUDA graph, and 128.
-    """
-    memory = demand.memory_bytes
-    reserve: Any = 0.0
-    before = 0.0
-    for bound, tokens, graph in _SGLANG_STEPS:
-        of_row = (512 + 1.5 * tokens + 2 * graph + 128) * _MIB
-        reserve = reserve + (memory >= bound) * (of_row - before)
-        before = of_row
-    share = (1000 * (1 - reserve / memory) + 0.5) // 1 / 1000  # mem_fraction_static, of three digits
-    pool: Numbers = share * memory - demand.weight_bytes
-    return pool
-
-
-_TRTLLM_SHARE = 0.9  # free_gpu_memory_fraction
-_TRTLLM_TOKENS = 8192  # max_num_tokens
-
-
-def _trtllm_pool(demand: Demand) -> Numbers:
-    """Return the pool of TensorRT-LLM 1.0: a share of what weights, activations and the context leave."""
-    free = demand.memory_bytes - demand.weight_bytes - demand.prompt_bytes(_TRTLLM_TOKENS) - _CONTEXT_BYTES
-    return _TRTLLM_SHARE * free
-
-
-@dataclass(frozen=True)
-class EngineMemory:
-    """How an engine divides the memory of a GPU.
-
-    Attributes:
-        pool: Returns the bytes for caches.
-        block: Tokens that a page of the cache holds; a sequence takes whole pages.
-    """
-
-    pool: Callable[[Demand], Numbers]
-    block: int = 1
-
-
-ENGINES: Mapping[str, EngineMemory] = MappingProxyType(
-    {
-        _EVERYTHING: EngineMemory(_plain_pool),
-        "vllm": EngineMemory(_vllm_pool, block=16),
-        "sglang": EngineMemory(_sglang_pool),
-        "trtllm": EngineMemory(_trtllm_pool, block=32),
-    }
-)
-"""Engine -> its division of the memory; other engines keep nothing back."""
-
-
-_CPU_BLOCKS = {"vllm": 128}
-"""Engine -> tokens of a page of its cache on CPUs (vllm/platforms/cpu.py)."""
-
-
-def engine_memory(engine: str, *, gpu: bool) -> EngineMemory:
-    """Return how an engine divides the memory of a machine."""
-    if gpu:
-        return ENGINES.get(engine, ENGINES[_EVERYTHING])
-    return replace(ENGINES[_EVERYTHING], block=_CPU_BLOCKS.get(engine, 1))
+def block_tokens(engine: str, *, gpu: bool) -> int:
+    """Return the tokens that a page of an engine's cache holds; a sequence takes whole pages."""
+    return _core.cache_block_tokens(engine, gpu)
 
 
 def engine_sequences(engine: str, machine: Hardware) -> int:
     """Return the sequences that an engine runs at most with its own settings."""
-    if engine == "vllm":
-        large = machine.memory_bytes >= _VLLM_LARGE and not is_a100(machine)
-        return _VLLM_MORE_SEQUENCES if large else _VLLM_SEQUENCES
-    return _SEQUENCES.get(engine, _VLLM_SEQUENCES)
-
-
-_SEQUENCES = {"sglang": 1024, "trtllm": 2048, "llamacpp": 64}
+    return _core.engine_sequences(engine, machine.memory_bytes, is_a100(machine))
 
 
 def engine_tokens(engine: str, machine: Hardware) -> int | None:
     """Return the tokens of prompts in a step that an engine sets by the memory; None if the memory plays no part."""
-    if engine == "vllm":
-        large = machine.memory_bytes >= _VLLM_LARGE and not is_a100(machine)
-        return _VLLM_MORE_TOKENS if large else _VLLM_TOKENS
-    if engine == "sglang":
-        return max(tokens for bound, tokens, _ in _SGLANG_STEPS if machine.memory_bytes >= bound)
-    return None
+    return _core.engine_step_tokens(engine, machine.memory_bytes, is_a100(machine))
 
 
 def is_a100(machine: Hardware) -> bool:
@@ -308,9 +202,9 @@ def sequences_that_fit(
     size = np.floor(np.where(known, memory_bytes, 0.0))
     fitting = []
     for on_gpu in (True, False):
-        of_engine = engine_memory(engine, gpu=on_gpu)
-        demand = _held(graph, precision, of_engine.block, (_most(1, size), a100), peak_bytes, value, None, parts).demand
-        fitting.append(_most(0, of_engine.pool(demand) // 1) // _most(1, demand.sequence_bytes))
+        block = block_tokens(engine, gpu=on_gpu)
+        demand = _held(graph, precision, block, (_most(1, size), a100), peak_bytes, value, None, parts).demand
+        fitting.append(_most(0, pool_of(engine, demand, gpu=on_gpu) // 1) // _most(1, demand.sequence_bytes))
     found: Numbers = np.where(known, np.where(gpu > 0, *fitting), np.nan)
     return found
 
@@ -335,12 +229,12 @@ def memory_use_of(
         return None
     known = isfinite(on.machine.memory_bytes)
     memory = int(on.machine.memory_bytes) if known else None
-    engine = engine_memory(on.engine, gpu=on.machine.kind == "gpu")
+    gpu = on.machine.kind == "gpu"
     machine = (memory or 0, int(is_a100(on.machine)))
     held = _held(
         graph,
         on.precision,
-        engine.block,
+        block_tokens(on.engine, gpu=gpu),
         machine,
         peak_bytes,
         lambda quantity: value_of(quantity, sizes),
@@ -351,7 +245,7 @@ def memory_use_of(
     pool = most = None
     if memory is not None:
         taken = int(held.demand.sequence_bytes)
-        pool = max(0, int(engine.pool(held.demand)))
+        pool = max(0, int(pool_of(on.engine, held.demand, gpu=gpu)))
         most = pool // taken if taken else None
     return MemoryUse(
         weight_bytes=weights,

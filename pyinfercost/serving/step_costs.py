@@ -16,7 +16,7 @@ from .._checks import Range, number, whole
 from ..deployment import serving_text
 from ..deployment.deployment import TORCH
 from ..errors import InputError
-from ..predict.memory_use import Prompt, engine_memory, engine_sequences, engine_tokens, memory_on, paged_bytes
+from ..predict.memory_use import Prompt, block_tokens, engine_sequences, engine_tokens, memory_on, paged_bytes
 from ..predict.plans import caches_of, family_of, launched_graph, value_of
 from ..predict.stage_costs import micro_batch
 from ..predict.stages import pipeline_on
@@ -297,7 +297,7 @@ class _Builder:
         spread = spread + on.machine.spread * found["wait_s"]
         total = device_of(found)
         price = on.device_price
-        engine = engine_memory(on.engine, gpu=on.machine.kind == "gpu")
+        block = block_tokens(on.engine, gpu=on.machine.kind == "gpu")
         return StepCosts(
             engine=on.engine,
             precision=on.precision,
@@ -329,8 +329,8 @@ class _Builder:
             most_context=limits.most_context,
             weight_bytes=memory.weight_bytes,
             pool_bytes=memory.pool_bytes,
-            block_tokens=engine.block,
-            kv_bytes_per_token=self._kv_bytes_per_token(engine.block),
+            block_tokens=block,
+            kv_bytes_per_token=self._kv_bytes_per_token(block),
             context=limits.context,
             usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
             step_tokens=engine_tokens(on.engine, on.machine),

@@ -196,7 +196,7 @@ TEST(scans_by_threads_of_a_file_that_is_cut_are_right_or_errors) {
         const File file(kRows * kColumns);
         const FileBytes bytes(file.descriptor(), "weights");
         infercost::Scan scan(infercost::parse_element("uint8"), {kRows, kColumns, 1, false}, 0);
-        infercost::Region region;
+        infercost::ScanRegion region;
         region.rows = kRows;
         region.columns = kColumns;
         region.row_stride = kColumns;

@@ -98,7 +98,7 @@ void sweep(Shared& shared, std::int64_t first, std::size_t points, unsigned thre
 
 void scan(Shared& shared, unsigned threads) {
     Scan whole(parse_element("int8"), {1024, 1024, 1, false}, 0);
-    Region region;
+    ScanRegion region;
     region.data = shared.weights.data();
     region.rows = 1024;
     region.columns = 1024;

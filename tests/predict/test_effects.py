@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from support.single_node import T, single_node
@@ -11,7 +10,6 @@ from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.predict.estimate import EFFECTS, Effect, effect_of
 
 CORES = 108
 FLOP_PER_S = 108e9  # a GFLOP/s for each core
@@ -68,8 +66,7 @@ def attention(rows: int, keys: int) -> ic.Graph:
 def decided(graph: ic.Graph, hardware: ic.Hardware, execution: str = "eager") -> tuple[str, float]:
     """The effect of the only kernel, and its share in percent."""
     (kernel,) = _core.evaluate_kernels(_core.plan(graph, {}, execution=execution), {}, hardware)
-    effect = effect_of(kernel, hardware)
-    return effect.name, pytest.approx(100 * effect.share, rel=1e-6)
+    return kernel.effect, pytest.approx(100 * kernel.effect_share, rel=1e-6)
 
 
 def with_(**constants: float) -> dict[str, dict[str, float]]:
@@ -296,11 +293,6 @@ def test_an_array_that_is_not_filled() -> None:
     assert decided(product(4096, 1, 128), array)[0] == "tile padding"
 
 
-def test_a_kernel_without_time_has_no_effect() -> None:
-    kernel = cast(_core.KernelEstimate, SimpleNamespace(latency_s=0.0, bound="launch"))
-    assert effect_of(kernel, machine()) == Effect("none", 0.0)
-
-
 @pytest.mark.parametrize("hardware", ["a100-sxm-80gb", "h100-sxm-80gb", "t4", "mi300x", "epyc-9654", "tpu-v5e"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("execution", _core.executions())
@@ -311,9 +303,8 @@ def test_parts_are_parts_of_their_term(hardware: str, precision: str, execution:
         for kernel in _core.evaluate_kernels(
             _core.plan(graph, sizes, execution=execution, precision=precision), sizes, machine_
         ):
-            effect = effect_of(kernel, machine_)
-            assert effect.name in EFFECTS
-            assert 0 <= effect.share <= 1
+            assert kernel.effect in _core.effects()
+            assert 0 <= kernel.effect_share <= 1
             spent: dict[str, float] = {}
             for part, seconds in kernel.parts_s.items():
                 (term,) = [term for term, names in PARTS.items() if part in names]

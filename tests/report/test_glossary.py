@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyinfercost.predict.estimate import EFFECTS as NAMES
+from pyinfercost import _core
 from pyinfercost.report.glossary import BOUNDS, COLUMNS, EFFECTS, TERMS
 from pyinfercost.report.html.page import GROUPS
 from pyinfercost.results import figures
@@ -10,7 +10,7 @@ from pyinfercost.results.estimate import BOUNDS as TERMS_OF_TIME
 
 
 def test_each_effect_and_each_term_has_a_meaning() -> None:
-    assert set(EFFECTS) == set(NAMES)
+    assert set(EFFECTS) == set(_core.effects())
     assert set(TERMS_OF_TIME) <= set(BOUNDS)
     for text in (*BOUNDS.values(), *COLUMNS.values(), *TERMS.values(), *(each.meaning for each in EFFECTS.values())):
         assert text[0].isupper()

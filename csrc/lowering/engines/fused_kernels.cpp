@@ -67,7 +67,7 @@ class Writer {
     // A compiler has kernels for reductions, and an engine that joins nothing runs elementwise operators one
     // by one.
     void leave_single_ops() {
-        for (Unit& unit : units_) {
+        for (FusedUnit& unit : units_) {
             const bool plain = unit.pattern == Pattern::pointwise || unit.pattern == Pattern::rotary;
             const bool single = !rows_.compiler->joins_pointwise && plain && !unit.layout;
             const bool mean = unit.nodes.size() == 1 && flow_.op(unit.nodes.front()) == "aten.mean";
@@ -172,7 +172,7 @@ class Writer {
     }
 
     void emit(std::size_t number) {
-        const Unit& unit = units_[number];
+        const FusedUnit& unit = units_[number];
         if (unit.nodes.empty()) return;
         std::vector<TensorIndex> inputs;
         add_inputs(unit.nodes, number, inputs);
@@ -287,7 +287,7 @@ class Writer {
     }
 
     // The module of a norm or of an activation names the kernel.
-    NodeIndex place_of(const Unit& unit) const {
+    NodeIndex place_of(const FusedUnit& unit) const {
         for (const NodeIndex node : unit.nodes) {
             if (is_statistic(flow_, node)) return node;
         }
@@ -310,7 +310,7 @@ class Writer {
 
     // Logits -> the experts of each token; then tokens by expert. The gathered tokens are read where they
     // lie.
-    void emit_router(const Unit& unit, NodeIndex place, const std::vector<TensorIndex>& inputs,
+    void emit_router(const FusedUnit& unit, NodeIndex place, const std::vector<TensorIndex>& inputs,
                      const std::vector<TensorIndex>& outputs, const Expr& flops) {
         std::vector<TensorIndex> small;
         std::vector<TensorIndex> logits;
@@ -379,7 +379,7 @@ class Writer {
     GraphRewriter rewriter_;
     const EngineRows& rows_;
     std::array<const KernelRow*, kPatternCount> row_of_{};
-    std::vector<Unit> units_;
+    std::vector<FusedUnit> units_;
     std::vector<int> unit_of_;
     std::map<TensorIndex, TensorIndex> tables_;
     std::set<TensorIndex> gathered_;

@@ -93,7 +93,7 @@ class Finder {
     // ---- units of a region ----
     void split(const Nodes& region) {
         std::map<NodeIndex, int> owner;  // number of a norm
-        std::vector<Unit> norms;
+        std::vector<FusedUnit> norms;
         std::map<std::string, int> of_module;
         for (const NodeIndex node : region) {
             if (!is_statistic(flow_, node) || of_module.contains(flow_.module(node))) continue;
@@ -137,14 +137,14 @@ class Finder {
             }
         }
         for (const auto& [node, norm] : owner) norms[at(norm)].nodes.push_back(node);
-        std::vector<Unit> units;
-        for (Unit& norm : norms) {
+        std::vector<FusedUnit> units;
+        for (FusedUnit& norm : norms) {
             std::sort(norm.nodes.begin(), norm.nodes.end());
             units.push_back(std::move(norm));
         }
         rest(region, owner, units);
         if (!is_ordered(units)) return;  // stays as captured
-        for (Unit& unit : units) {
+        for (FusedUnit& unit : units) {
             for (const NodeIndex node : unit.nodes) unit_of_[at(node)] = static_cast<int>(units_.size());
             units_.push_back(std::move(unit));
         }
@@ -167,7 +167,7 @@ class Finder {
     }
 
     // Connected nodes that no norm owns.
-    void rest(const Nodes& region, const std::map<NodeIndex, int>& owner, std::vector<Unit>& units) {
+    void rest(const Nodes& region, const std::map<NodeIndex, int>& owner, std::vector<FusedUnit>& units) {
         std::map<NodeIndex, std::set<NodeIndex>> near;
         const std::set<NodeIndex> inside(region.begin(), region.end());
         for (const NodeIndex node : region) {
@@ -194,13 +194,13 @@ class Finder {
                 }
             }
             std::sort(part.begin(), part.end());
-            Unit unit{.nodes = part};
+            FusedUnit unit{.nodes = part};
             if (classify(unit)) units.push_back(std::move(unit));
         }
     }
 
     // Whether a row of the engine covers the nodes.
-    bool classify(Unit& unit) const {
+    bool classify(FusedUnit& unit) const {
         bool top = false;
         bool moves = true;
         bool fusible = true;
@@ -254,7 +254,7 @@ class Finder {
     }
 
     // Whether the units of a region can run one after another.
-    bool is_ordered(const std::vector<Unit>& units) const {
+    bool is_ordered(const std::vector<FusedUnit>& units) const {
         std::map<NodeIndex, std::size_t> of;
         for (std::size_t u = 0; u < units.size(); ++u) {
             for (const NodeIndex node : units[u].nodes) of.emplace(node, u);
@@ -294,7 +294,7 @@ class Finder {
             if (attention == kNoNode) continue;
             const auto [first, fresh] = of_attention.emplace(attention, u);
             if (fresh) continue;
-            Unit& target = units_[first->second];
+            FusedUnit& target = units_[first->second];
             if (stage_[at(target.nodes.front())] != stage_[at(units_[u].nodes.front())]) continue;
             for (const NodeIndex node : units_[u].nodes) {
                 unit_of_[at(node)] = static_cast<int>(first->second);
@@ -306,7 +306,7 @@ class Finder {
     }
 
     // The attention that reads queries or keys of a unit, past the write into the cache.
-    NodeIndex attention_after(const Unit& unit) const {
+    NodeIndex attention_after(const FusedUnit& unit) const {
         NodeIndex found = kNoNode;
         for (const NodeIndex node : unit.nodes) {
             flow_.for_each_reader(node, [&](NodeIndex reader) {
@@ -344,7 +344,7 @@ class Finder {
     std::vector<NodeIndex> region_;
     std::vector<int> stage_;
     std::vector<int> unit_of_;
-    std::vector<Unit> units_;
+    std::vector<FusedUnit> units_;
 };
 
 // Whether elements are computed from a value, through some nodes: a pooling ends in the value.

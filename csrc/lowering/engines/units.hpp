@@ -12,14 +12,14 @@ namespace infercost {
 
 using Nodes = std::vector<NodeIndex>;
 
-struct Unit {
+struct FusedUnit {
     Nodes nodes;
     Pattern pattern = Pattern::pointwise;
     bool layout = false;  // moves nothing: an engine's kernels write where the next one reads
 };
 
 struct Units {
-    std::vector<Unit> units;
+    std::vector<FusedUnit> units;
     std::vector<int>
         of_node;  // the unit of each node; -1: it stays as captured, or is no work between products
 };

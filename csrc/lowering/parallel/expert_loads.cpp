@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "core/portable.hpp"
+
 namespace infercost {
 namespace {
 
@@ -62,7 +64,7 @@ std::vector<double> shares_of(const Layout& layout, std::int64_t experts) {
     std::vector<double> shares(static_cast<std::size_t>(experts), 1.0);
     if (layout.routing == Routing::power) {
         for (std::size_t i = 0; i < shares.size(); ++i) {
-            shares[i] = std::pow(static_cast<double>(i + 1), -layout.exponent);
+            shares[i] = portable::pow(static_cast<double>(i + 1), -layout.exponent);
         }
     } else if (layout.routing == Routing::measured) {
         if (layout.loads.size() != shares.size()) {
@@ -115,7 +117,7 @@ Expr ExpertLoads::rows(const Expr& all) const {
                             std::min(static_cast<double>(top_k_), static_cast<double>(chosen_.size()));
         constexpr double kNoLimit = std::numeric_limits<double>::infinity();
         return interpolated(all, static_cast<double>(top_k_), kCoarse, kNoLimit, [=](double rows) {
-            return std::min(rows * mean + std::sqrt(2 * rows * mean * std::log(ranks)), rows * most);
+            return std::min(rows * mean + std::sqrt(2 * rows * mean * portable::log(ranks)), rows * most);
         });
     }
     return share_ == kThousandths ? Expr::ceil_div(all, parts_)
@@ -128,7 +130,7 @@ Expr ExpertLoads::experts(const Expr& all) const {
         std::count_if(chosen_.begin(), chosen_.end(), [](double part) { return part > 0; }));
     return interpolated(all, static_cast<double>(top_k_), kFine, limit, [this, tokens](double rows) {
         double found = 0;
-        for (const double part : chosen_) found += 1 - std::pow(1 - part, rows * tokens);
+        for (const double part : chosen_) found += 1 - portable::pow(1 - part, rows * tokens);
         return found;
     });
 }

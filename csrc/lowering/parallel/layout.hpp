@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/graph.hpp"
@@ -17,6 +18,7 @@ enum class Routing : std::uint8_t {
     power,     // the tokens of the i-th expert are as 1 / i to some power
     measured   // by given shares
 };
+Routing parse_expert_routing(std::string_view name);
 
 struct Layout {
     std::int64_t tensor = 1;          // ranks that share each product
@@ -40,7 +42,12 @@ struct Layout {
     std::int64_t nodes_of(std::int64_t ranks) const;
     // Throws std::invalid_argument for numbers that do not fit each other.
     void check() const;
+    bool operator==(const Layout&) const = default;
 };
+
+// What the graph of one rank depends on, with the layers of all stages of a pipeline. Copies matter only if
+// they share experts; of the machines, those that a group of neighboring ranks spans.
+Layout rank_layout(const Layout& layout);
 
 // What one rank keeps of a weight.
 struct Share {

@@ -43,6 +43,27 @@ void require_captured(const Graph& graph, const Layout& layout) {
 
 }  // namespace
 
+Routing parse_expert_routing(std::string_view name) {
+    if (name == "balanced") return Routing::balanced;
+    if (name == "random") return Routing::random;
+    if (name == "power") return Routing::power;
+    if (name == "measured") return Routing::measured;
+    throw std::invalid_argument("routing is '" + std::string(name) +
+                                "'; expected balanced, random, power or measured");
+}
+
+Layout rank_layout(const Layout& layout) {
+    Layout one = layout;
+    one.pipeline = 1;
+    if (layout.expert > layout.tensor) return layout.nodes == 1 ? one : layout;
+    const std::int64_t in_node = layout.devices() / layout.nodes;
+    const std::int64_t group = layout.tensor * layout.context;
+    if (in_node < group && group % in_node != 0) return layout;
+    one.data = 1;
+    one.nodes = in_node >= group ? 1 : group / in_node;
+    return one;
+}
+
 std::int64_t Layout::nodes_of(std::int64_t ranks) const {
     const std::int64_t in_node = std::max<std::int64_t>(1, devices() / nodes);
     return std::max<std::int64_t>(1, (ranks + in_node - 1) / in_node);

@@ -16,6 +16,7 @@ TABLE = {
     "arrays": "fuzz.doors.arrays:Arrays",
     "tensors": "fuzz.doors.tensors:Tensors",
     "hardware-toml": "fuzz.doors.hardware_toml:HardwareToml",
+    "sessions": "fuzz.doors.sessions:Sessions",
     "hardware-json": "fuzz.doors.hardware_json:HardwareJson",
     "deployments": "fuzz.doors.deployments:Deployments",
     "bill-prices": "fuzz.doors.bill_prices:BillPrices",

@@ -1,0 +1,453 @@
+#include "interface/estimates.hpp"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "count/count.hpp"
+#include "evaluate/evaluate.hpp"
+#include "evaluate/node_estimates.hpp"
+#include "lowering/engines/engine_memory.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr double kLeastSeconds = 1e-300;  // keeps 0 / 0 at 0
+
+// The error band of a latency, in which four of five measurements are expected: with a relative spread s it
+// is t / (1 + s) to t (1 + s).
+double band_low(double latency_s, double spread_s) {
+    return latency_s * (latency_s / (latency_s + spread_s + kLeastSeconds));
+}
+double band_high(double latency_s, double spread_s) {
+    return latency_s + spread_s;
+}
+
+std::string unit_of(const Engine& engine) {
+    return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
+}
+
+void write_sizes(JsonWriter& out, std::string_view key, const Sizes& sizes) {
+    out.key(key).begin_object();
+    for (const auto& [name, value] : sizes) out.key(name).integer(value);
+    out.end_object();
+}
+
+void write_terms(JsonWriter& out, const KernelSeconds& terms) {
+    out.key("latency_s").number(terms.latency).key("compute_s").number(terms.compute);
+    out.key("dram_s").number(terms.dram).key("cache_s").number(terms.cache);
+    out.key("link_s").number(terms.link).key("launch_s").number(terms.launch);
+}
+
+void write_kernel(JsonWriter& out, const KernelEstimate& kernel) {
+    out.begin_object().key("name").text(kernel.name).key("kind").text(name_of(kernel.kind));
+    out.key("launches").integer(static_cast<std::int64_t>(kernel.launches.size()));
+    write_terms(out, kernel.terms);
+    write_number(out.key("energy_j"), kernel.energy_j);
+    out.key("bound").text(name_of(kernel.bound));
+    out.key("effect").text(kernel.effect).key("effect_share").number(kernel.effect_share);
+    out.key("unit").text(unit_of(kernel.engine)).key("algorithm").text(name_of(kernel.algorithm));
+    write_number(out.key("flops"), kernel.flops);
+    write_number(out.key("traffic_bytes"), kernel.traffic_bytes);
+    write_number(out.key("sent_bytes"), kernel.sent_bytes);
+    write_number(out.key("ideal_compute_s"), kernel.ideal_compute_s);
+    write_number(out.key("stream_s"), kernel.stream_s);
+    if (kernel.tiling) {
+        out.key("tile").begin_list();
+        out.integer(static_cast<std::int64_t>(kernel.tiling->tile.rows));
+        out.integer(static_cast<std::int64_t>(kernel.tiling->tile.cols)).end_list();
+    }
+    out.key("band").text(kernel.band).key("note").text(kernel.note);
+    out.key("parts_s").begin_object();
+    for (const Part& part : kernel.parts) write_number(out.key(part.name), part.seconds);
+    out.end_object().end_object();
+}
+
+void write_node(JsonWriter& out, const Graph& graph, const NodeEstimate& each) {
+    const Node& node = graph.nodes()[static_cast<std::size_t>(each.node)];
+    out.begin_object().key("node").integer(each.node);
+    out.key("module").text(graph.name(node.module)).key("op").text(graph.ops()[node.op].name);
+    out.key("kernel").text(each.kernel->name);
+    write_terms(out, each.terms);
+    write_number(out.key("energy_j"), each.energy_j);
+    out.key("bound").text(name_of(each.kernel->bound));
+    out.key("effect").text(each.effect.name).key("effect_share").number(each.effect.share);
+    out.key("unit").text(unit_of(each.engine));
+    write_number(out.key("flops"), each.flops);
+    write_number(out.key("traffic_bytes"), each.traffic_bytes);
+    out.key("carrier").integer(each.carrier).end_object();
+}
+
+// Sums over the nodes in a module and all modules below it.
+struct ModuleTimes {
+    double latency_s = 0;
+    double energy_j = 0;
+    std::array<double, kBoundCount> bound_s{};  // latency of the nodes that a term binds
+};
+
+using Modules = std::map<std::string_view, ModuleTimes>;
+
+// A node counts for its module and for all around it; "" is the model.
+Modules modules_of(const Graph& graph, const std::vector<NodeEstimate>& nodes) {
+    Modules modules;
+    for (const NodeEstimate& each : nodes) {
+        const Node& node = graph.nodes()[static_cast<std::size_t>(each.node)];
+        std::string_view path = graph.name(node.module);
+        while (true) {
+            ModuleTimes& module = modules[path];
+            module.latency_s += each.terms.latency;
+            module.energy_j += each.energy_j;
+            module.bound_s[static_cast<std::size_t>(each.kernel->bound)] += each.terms.latency;
+            if (path.empty()) break;
+            const std::size_t dot = path.rfind('.');
+            path = path.substr(0, dot == std::string_view::npos ? 0 : dot);
+        }
+    }
+    return modules;
+}
+
+void write_modules(JsonWriter& out, const Modules& modules) {
+    out.key("modules").begin_object();
+    for (const auto& [path, module] : modules) {
+        out.key(path).begin_object().key("latency_s").number(module.latency_s);
+        write_number(out.key("energy_j"), module.energy_j);
+        for (std::size_t i = 0; i < kBoundCount; ++i) {
+            out.key("bound_by_" + std::string(name_of(static_cast<Bound>(i))) + "_s")
+                .number(module.bound_s[i]);
+        }
+        out.end_object();
+    }
+    out.end_object();
+}
+
+// Seconds of the kernels whose band rests on some evidence.
+void write_evidence(JsonWriter& out, const std::vector<KernelEstimate>& kernels, const Hardware& machine) {
+    std::map<std::string, double> seconds;
+    for (const KernelEstimate& kernel : kernels) {
+        auto found = machine.evidence.find(kernel.band);
+        if (found == machine.evidence.end()) found = machine.evidence.find("other");
+        if (found == machine.evidence.end()) continue;
+        seconds[found->second] += static_cast<double>(kernel.launches.size()) * kernel.terms.latency;
+    }
+    out.key("evidence_s").begin_object();
+    for (const auto& [evidence, spent_s] : seconds) out.key(evidence).number(spent_s);
+    out.end_object();
+}
+
+void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGraph& deployed,
+                  const Hardware& machine, std::int64_t items) {
+    for (const ColumnRow& row : kColumns) {
+        const double value = total.*row.value;
+        const bool is_energy = row.name == "energy_j";
+        write_number(out.key(row.name), is_energy ? static_cast<double>(deployed.devices()) * value : value);
+    }
+    out.key("latency_low_s").number(band_low(total.latency_s, total.spread_s));
+    out.key("latency_high_s").number(band_high(total.latency_s, total.spread_s));
+    out.key("devices").integer(deployed.devices()).key("items").integer(items);
+    const double rate = static_cast<double>(items) / total.interval_s;
+    write_number(out.key("throughput_per_s"), rate);  // null without time
+    const double capacity = machine.dram().capacity_bytes;
+    write_number(out.key("machine_memory_bytes"), capacity);
+    out.key("fits_in_memory");
+    if (std::isfinite(capacity)) {
+        out.boolean(total.peak_memory_bytes <= capacity);
+    } else {
+        out.null();
+    }
+    const std::array<double, kBoundCount> bounds = {total.compute_s, total.dram_s, total.cache_s,
+                                                    total.link_s, total.launch_s};
+    double all = 0;
+    for (const double bound_s : bounds) all += bound_s;
+    out.key("bound_shares").begin_object();
+    for (std::size_t i = 0; i < kBoundCount; ++i) {
+        out.key(name_of(static_cast<Bound>(i))).number(all > 0 ? bounds[i] / all : 0.0);
+    }
+    out.end_object();
+}
+
+// What is moved and held: inputs and results are those of the largest share of the batch on one device.
+void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Sizes& all, const Sizes& share) {
+    const Boundary& at = deployed.boundary();
+    out.key("boundary").begin_object();
+    out.key("input_tensors").integer(at.input_tensors);
+    out.key("input_bytes").integer(at.input_bytes.evaluate(share));
+    out.key("output_tensors").integer(at.output_tensors);
+    out.key("output_bytes").integer(at.output_bytes.evaluate(share));
+    out.key("weight_bytes").integer(at.weight_bytes.evaluate(share));
+    if (at.tokens) out.key("tokens").integer(at.tokens->evaluate(all));
+    out.key("vocabulary").integer(at.vocabulary).key("reads_cache").boolean(at.reads_cache);
+    if (at.kv_cache_bytes) out.key("kv_cache_bytes").integer(at.kv_cache_bytes->evaluate(share));
+    out.key("caches").begin_list();
+    for (const Cache& cache : deployed.caches()) {
+        out.begin_object().key("name").text(cache.name).key("kind").text(name_of(cache.kind));
+        out.key("bytes").integer(cache.bytes.evaluate(share));
+        out.key("sequence_bytes").integer(cache.sequence_bytes.evaluate(share));
+        out.key("token_bytes").integer(cache.token_bytes.evaluate(share));
+        out.key("positions").integer(cache.positions.evaluate(share));
+        out.key("grows").boolean(cache.grows).end_object();
+    }
+    out.end_list().end_object();
+}
+
+// The memory of a model with a KV cache on one device, and the sequences that its engine can hold.
+void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware& machine, const Sizes& share,
+                  double peak_bytes) {
+    const Boundary& at = deployed.boundary();
+    if (!at.kv_cache_bytes || deployed.caches().empty()) return;
+    const bool on_gpu = machine.kind == MachineKind::gpu;
+    const std::int64_t block = cache_block_tokens(deployed.engine(), on_gpu);
+    std::int64_t caches = 0;
+    std::int64_t of_sequence = 0;
+    std::int64_t padding = 0;  // of the last page
+    for (const Cache& cache : deployed.caches()) {
+        caches += cache.bytes.evaluate(share);
+        of_sequence += cache.sequence_bytes.evaluate(share);
+        if (!cache.grows) continue;
+        const std::int64_t filled = cache.positions.evaluate(share) % block;
+        padding += (filled == 0 ? 0 : block - filled) * cache.token_bytes.evaluate(share);
+    }
+    const std::int64_t weights = at.weight_bytes.evaluate(share);
+    const double activations =
+        std::max(0.0, std::floor(peak_bytes) - static_cast<double>(weights) - static_cast<double>(caches));
+    const std::int64_t sequences = std::max<std::int64_t>(1, caches / std::max<std::int64_t>(1, of_sequence));
+    const std::int64_t taken = of_sequence + padding;
+    CacheDemand demand{.weight_bytes = static_cast<double>(weights),
+                       .sequence_bytes = static_cast<double>(taken),
+                       .vocabulary = static_cast<double>(at.vocabulary * deployed.attention_ranks())};
+    if (at.reads_cache) {
+        demand.step_bytes = activations / static_cast<double>(sequences);
+    } else {
+        demand.prompt_bytes = activations;
+        demand.prompts = static_cast<double>(sequences);
+        demand.prompt_tokens = at.tokens ? static_cast<double>(at.tokens->evaluate(share)) : 0;
+    }
+    const auto held = static_cast<std::int64_t>(activations);
+    out.key("memory").begin_object().key("weight_bytes").integer(weights);
+    out.key("kv_cache_bytes").integer(caches).key("activation_bytes").integer(held);
+    const double capacity = machine.dram().capacity_bytes;
+    if (std::isfinite(capacity)) {
+        const auto memory = static_cast<std::int64_t>(capacity);
+        demand.memory_bytes = static_cast<double>(memory);
+        demand.is_a100 = machine.id.find("a100") != std::string::npos;
+        const auto pool =
+            static_cast<std::int64_t>(std::max(0.0, cache_pool_bytes(deployed.engine(), on_gpu, demand)));
+        out.key("left_bytes").integer(memory - weights - caches - held);
+        out.key("reserved_bytes").integer(std::max<std::int64_t>(0, memory - weights - pool));
+        out.key("pool_bytes").integer(pool);
+        if (taken > 0) out.key("max_sequences").integer(pool / taken);
+    }
+    out.end_object();
+}
+
+}  // namespace
+
+void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
+                    JsonWriter& out) {
+    const Sizes all = deployed.all_sizes(sizes);
+    const Sizes point = deployed.plan_sizes(sizes);
+    const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
+    const PointEstimate total = evaluate_point(plan, point, machine);
+    const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
+    const std::vector<NodeEstimate> of_nodes = estimate_nodes(kernels);
+    const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
+    write_totals(out, total, deployed, machine, batch ? all.at(*batch) : 1);
+    write_sizes(out, "sizes", all);
+    write_evidence(out, kernels, machine);
+    const Sizes share = deployed.all_sizes(point);
+    write_boundary(out, deployed, all, share);
+    write_memory(out, deployed, machine, share, total.peak_memory_bytes);
+    out.key("kernels").begin_list();
+    for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
+    out.end_list();
+    write_modules(out, modules_of(*plan->graph, of_nodes));
+    if (!nodes) return;
+    out.key("nodes").begin_list();
+    for (const NodeEstimate& each : of_nodes) write_node(out, *plan->graph, each);
+    out.end_list();
+}
+
+// ---- grids ----
+
+namespace {
+
+constexpr std::uint64_t kMostPoints = 10'000'000;
+constexpr std::string_view kLow = "latency_low_s";
+constexpr std::string_view kHigh = "latency_high_s";
+
+bool is_column(std::string_view name) {
+    return name == kLow || name == kHigh ||
+           std::any_of(kColumns.begin(), kColumns.end(),
+                       [&](const ColumnRow& row) { return row.name == name; });
+}
+
+// Values of all sizes at the points of a grid.
+class Grid {
+  public:
+    Grid(const DeployedGraph& deployed, const Sizes& fixed, const std::vector<GridAxis>& given)
+        : deployed_(deployed) {
+        for (const GridAxis& axis : given) {
+            if (axis.values.empty()) {
+                throw std::invalid_argument("axis '" + axis.name + "' has no values; expected at least one");
+            }
+            points_ *= axis.values.size();
+            if (points_ > kMostPoints) {
+                throw std::invalid_argument("the axes have more than " + std::to_string(kMostPoints) +
+                                            " points; pass fewer values");
+            }
+        }
+        std::uint64_t repeat = points_;
+        for (const GridAxis& axis : given) {
+            repeat /= axis.values.size();
+            add(axis.name, axis.values, repeat);
+        }
+        for (const auto& [name, value] : fixed) add(name, {value}, 1);
+        add_defaults();
+        if (deployed.copies() > 1) {
+            for (std::int64_t& value : values_.at(deployed.shared_size()).values) {
+                value = deployed.share_of(value);
+            }
+        }
+    }
+
+    std::size_t points() const { return static_cast<std::size_t>(points_); }
+    std::vector<SizeAxis> axes() const {
+        std::vector<SizeAxis> axes;
+        for (const auto& [name, column] : values_) axes.push_back({name, column.values, column.repeat});
+        return axes;
+    }
+
+  private:
+    struct Column {
+        std::vector<std::int64_t> values;
+        std::uint64_t repeat;
+        std::int64_t at(std::uint64_t point) const { return values[(point / repeat) % values.size()]; }
+    };
+
+    void add(const std::string& name, const std::vector<std::int64_t>& values, std::uint64_t repeat) {
+        const Graph& graph = *deployed_.graph();
+        if (!graph.sizes().contains(name))
+            graph.check_sizes({
+                {name, values.front()}
+            });
+        if (!values_.emplace(name, Column{values, repeat}).second) {
+            throw std::invalid_argument("size '" + name + "' is given twice; pass it once");
+        }
+    }
+
+    // A default follows from sizes that were declared before. One that depends on data stays open.
+    void add_defaults() {
+        const Graph& graph = *deployed_.graph();
+        for (const std::string& name : graph.size_names()) {
+            if (values_.contains(name) || graph.depends_on_data(name)) continue;
+            const Expr& value = graph.sizes().find(name)->second.default_value;
+            if (value.is_constant()) {
+                add(name, {value.constant()}, 1);
+                continue;
+            }
+            std::vector<std::int64_t> column;
+            for (std::uint64_t i = 0; i < points_; ++i) {
+                Sizes known;
+                for (const auto& [other, at] : values_) known.emplace(other, at.at(i));
+                column.push_back(graph.size_values(known).find(name)->second.constant());
+            }
+            add(name, column, 1);
+        }
+    }
+
+    const DeployedGraph& deployed_;
+    std::uint64_t points_ = 1;
+    std::map<std::string, Column> values_;
+};
+
+}  // namespace
+
+void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& machines, const Sizes& sizes,
+                const std::vector<GridAxis>& axes, const std::vector<std::string>& columns, JsonWriter& out) {
+    for (const std::string& name : columns) {
+        if (!is_column(name)) {
+            throw std::invalid_argument("columns has '" + name + "', which is no column of an estimate");
+        }
+    }
+    const auto wanted = [&](std::string_view name) {
+        return columns.empty() || std::find(columns.begin(), columns.end(), name) != columns.end();
+    };
+    const Grid grid(deployed, sizes, axes);
+    const std::vector<SizeAxis> of_grid = grid.axes();
+    const std::size_t points = grid.points();
+    std::array<std::vector<double>, kColumns.size()> values;
+    Columns written;
+    for (std::size_t i = 0; i < kColumns.size(); ++i) {
+        const std::string_view name = kColumns[i].name;
+        const bool of_band = (name == "latency_s" || name == "spread_s") && (wanted(kLow) || wanted(kHigh));
+        if (!wanted(name) && !of_band) continue;
+        values[i].resize(points);
+        written.*kColumns[i].column = values[i];
+    }
+    out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
+    for (const Hardware* machine : machines) {
+        evaluate(deployed.plans(), of_grid, *machine, 0, points, written);
+        out.begin_object().key("id").text(machine->id);
+        for (std::size_t i = 0; i < kColumns.size(); ++i) {
+            if (!wanted(kColumns[i].name)) continue;
+            if (kColumns[i].name == "energy_j") {
+                for (double& joules : values[i]) joules *= static_cast<double>(deployed.devices());
+            }
+            write_numbers(out, kColumns[i].name, values[i]);
+        }
+        std::vector<double> ends(points);
+        for (const auto& [name, band] : {std::pair(kLow, &band_low), std::pair(kHigh, &band_high)}) {
+            if (!wanted(name)) continue;
+            for (std::size_t i = 0; i < points; ++i) {
+                ends[i] = band(written.latency_s[i], written.spread_s[i]);
+            }
+            write_numbers(out, name, ends);
+        }
+        out.end_object();
+    }
+    out.end_list();
+}
+
+// ---- counts ----
+
+namespace {
+
+void write_row(JsonWriter& out, const CountRow& row) {
+    out.begin_object().key("nodes").integer(row.nodes);
+    write_quantity(out.key("contraction_flops"), row.contraction_flops);
+    write_quantity(out.key("causal_flops"), row.causal_flops);
+    write_quantity(out.key("pointwise_flops"), row.pointwise_flops);
+    write_quantity(out.key("macs"), row.macs());
+    write_quantity(out.key("parameters"), row.parameters);
+    write_quantity(out.key("parameter_bytes"), row.parameter_bytes);
+    write_quantity(out.key("buffer_bytes"), row.buffer_bytes);
+    write_quantity(out.key("bytes_read"), row.bytes_read());
+    write_quantity(out.key("bytes_written"), row.bytes_written());
+    write_quantity(out.key("bytes_sent"), row.bytes_sent);
+    write_quantity(out.key("peak_activation_bytes"), row.peak_activation_bytes);
+    write_quantity(out.key("peak_memory_bytes"), row.peak_memory_bytes);
+    out.end_object();
+}
+
+void write_rows(JsonWriter& out, std::string_view key, const std::map<std::string, CountRow>& rows) {
+    out.key(key).begin_object();
+    for (const auto& [name, row] : rows) write_row(out.key(name), row);
+    out.end_object();
+}
+
+}  // namespace
+
+void write_counts(const std::shared_ptr<const Graph>& graph, const Precision& precision, const Sizes& sizes,
+                  int depth, JsonWriter& out) {
+    const Counts counts = count(graph, sizes, precision);
+    write_row(out.key("total"), counts.total());
+    write_rows(out, "by_op", counts.by_op());
+    write_rows(out, "by_module", counts.by_module(depth));
+    out.key("unmodelled").begin_object();
+    for (const auto& [op, nodes] : counts.unmodelled()) out.key(op).integer(nodes);
+    out.end_object();
+}
+
+}  // namespace infercost

@@ -1,0 +1,318 @@
+#include "interface/session.hpp"
+
+#include <array>
+#include <exception>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include "core/checked_int.hpp"
+#include "core/graph_json.hpp"
+#include "hardware/hardware_json.hpp"
+
+namespace infercost {
+namespace {
+
+std::string error_text(std::string_view kind, std::string_view message) {
+    JsonWriter out;
+    out.begin_object().key("error").begin_object().key("kind").text(kind);
+    try {
+        out.key("message").text(message);
+    } catch (const std::invalid_argument&) {
+        out.text("a text is not valid UTF-8");
+    }
+    return out.end_object().end_object().take();
+}
+
+template <class Value>
+constexpr std::string_view kWord = "";
+template <>
+constexpr std::string_view kWord<const Graph> = "graph";
+template <>
+constexpr std::string_view kWord<const Hardware> = "machine";
+template <>
+constexpr std::string_view kWord<DeployedGraph> = "deployment";
+template <>
+constexpr std::string_view kWord<const StepCosts> = "steps";
+template <>
+constexpr std::string_view kWord<const UnitRequests> = "requests";
+
+void write_graph(JsonWriter& out, const Graph& graph) {
+    out.key("model").text(graph.model());
+    out.key("nodes").integer(static_cast<std::int64_t>(graph.nodes().size()));
+    out.key("sizes").begin_object();
+    for (const std::string& name : graph.size_names()) {
+        const NamedSize& size = graph.sizes().find(name)->second;
+        write_quantity(out.key(name).begin_object().key("default"), size.default_value);
+        out.key("minimum").integer(size.minimum);
+        if (size.maximum) write_quantity(out.key("maximum"), *size.maximum);
+        out.key("role").text(name_of(size.role)).end_object();
+    }
+    out.end_object();
+}
+
+void write_machine(JsonWriter& out, const Hardware& machine) {
+    out.key("id").text(machine.id).key("name").text(machine.name).key("kind").text(name_of(machine.kind));
+    write_number(out.key("memory_bytes"), machine.dram().capacity_bytes);
+    out.key("bandwidth_byte_per_s").number(machine.dram_byte_per_s());
+}
+
+// ---- deployments ----
+
+template <auto Member>
+constexpr auto of_layout = &read_member<Member, Layout>;
+void read_layout_routing(Layout& layout, const JsonEntry& entry, const JsonPlace& place) {
+    layout.routing = parse_expert_routing(entry.text(place));
+}
+constexpr std::array kLayoutFields = {
+    Field<Layout>{"tensor",         of_layout<&Layout::tensor>        },
+    Field<Layout>{"pipeline",       of_layout<&Layout::pipeline>      },
+    Field<Layout>{"expert",         of_layout<&Layout::expert>        },
+    Field<Layout>{"data",           of_layout<&Layout::data>          },
+    Field<Layout>{"context",        of_layout<&Layout::context>       },
+    Field<Layout>{"attention_data", of_layout<&Layout::attention_data>},
+    Field<Layout>{"nodes",          of_layout<&Layout::nodes>         },
+    Field<Layout>{"ulysses",        of_layout<&Layout::ulysses>       },
+    Field<Layout>{"sequence",       of_layout<&Layout::sequence>      },
+    Field<Layout>{"exponent",       of_layout<&Layout::exponent>      },
+    Field<Layout>{"loads",          of_layout<&Layout::loads>         },
+    Field<Layout>{"routing",        &read_layout_routing              }
+};
+
+template <auto Member>
+constexpr auto of_step = &read_member<Member, StepSettings>;
+constexpr std::array kStepFields = {
+    Field<StepSettings>{"graph_sizes",        of_step<&StepSettings::graph_sizes>       },
+    Field<StepSettings>{"hides_host",         of_step<&StepSettings::hides_host>        },
+    Field<StepSettings>{"draft_tokens",       of_step<&StepSettings::draft_tokens>      },
+    Field<StepSettings>{"draft_layers",       of_step<&StepSettings::draft_layers>      },
+    Field<StepSettings>{"cached_thousandths", of_step<&StepSettings::cached_thousandths>},
+    Field<StepSettings>{"chunk_tokens",       of_step<&StepSettings::chunk_tokens>      }
+};
+
+void write_deployment(JsonWriter& out, const DeployedGraph& deployed) {
+    out.key("devices").integer(deployed.devices());
+    std::map<std::string_view, std::int64_t> ops;
+    for (const NodeIndex node : deployed.as_captured()) {
+        const Graph& graph = *deployed.graph();
+        ++ops[graph.ops()[graph.nodes()[static_cast<std::size_t>(node)].op].name];
+    }
+    out.key("as_captured").begin_object();
+    for (const auto& [op, nodes] : ops) out.key(op).integer(nodes);
+    out.end_object();
+}
+
+}  // namespace
+
+const Session::Handler Session::kHandlers[] = {
+    {"load",     &Session::load    },
+    {"unload",   &Session::unload  },
+    {"scale",    &Session::scale   },
+    {"deploy",   &Session::deploy  },
+    {"estimate", &Session::estimate},
+    {"grid",     &Session::grid    },
+    {"count",    &Session::counts  },
+    {"serve",    &Session::serve   },
+};
+
+std::string Session::answer(std::string_view request, std::string_view document) {
+    try {
+        JsonWriter out;
+        out.begin_object().key("answer").begin_object();
+        run(request, document, out);
+        return out.end_object().end_object().take();
+    } catch (const OverflowError& error) {
+        return error_text("overflow", error.what());
+    } catch (const std::invalid_argument& error) {
+        return error_text("input", error.what());
+    } catch (const std::out_of_range& error) {
+        return error_text("input", error.what());
+    } catch (const std::bad_alloc&) {
+        return error_text("memory", "the memory is full; pass fewer points, or a smaller model");
+    } catch (const std::exception& error) {
+        return error_text("internal", error.what());
+    }
+}
+
+void Session::run(std::string_view request, std::string_view document, JsonWriter& out) {
+    const JsonDocument asked(request, "request");
+    const JsonPlace whole("the document");
+    const JsonEntry root = asked.root();
+    std::optional<JsonEntry> fields;
+    const Handler* handler = nullptr;
+    root.for_each_member(whole, [&](std::string_view name, const JsonEntry& entry) {
+        if (fields) root.fail(whole, " asks for two things; expected one key");
+        fields = entry;
+        std::string known;
+        for (const Handler& each : kHandlers) {
+            if (each.name == name) handler = &each;
+            known += (known.empty() ? "" : ", ") + std::string(each.name);
+        }
+        if (!handler) root.fail(whole, " asks for '" + std::string(name) + "'; expected one of " + known);
+    });
+    if (!handler) root.fail(whole, " asks for nothing; expected one key");
+    (this->*handler->run)(*fields, document, out);
+}
+
+Session::Handle Session::keep(Held held) {
+    held_.emplace(next_, std::move(held));
+    return next_++;
+}
+
+template <class Value>
+const std::shared_ptr<Value>& Session::held(const JsonEntry& entry, const JsonPlace& place) const {
+    const Handle handle = entry.integer(place, "a handle");
+    const auto found = held_.find(handle);
+    const auto* const value =
+        found == held_.end() ? nullptr : std::get_if<std::shared_ptr<Value>>(&found->second);
+    if (value) return *value;
+    entry.fail(place, " is " + std::to_string(handle) + ", which is no handle of a " +
+                          std::string(kWord<Value>) + "; pass that of the answer that made it");
+}
+
+void Session::load(const JsonEntry& fields, std::string_view document, JsonWriter& out) {
+    const auto [kind] = fields.members(JsonPlace("load"), std::array{JsonKey{"kind"}});
+    const JsonPlace place("kind");
+    const std::string_view word = kind.text(place);
+    if (word == "graph") {
+        const auto graph = graph_from_json(document);
+        out.key("handle").integer(keep(graph));
+        write_graph(out, *graph);
+    } else if (word == "machine") {
+        const auto machine = std::make_shared<const Hardware>(hardware_from_json(document));
+        out.key("handle").integer(keep(machine));
+        write_machine(out, *machine);
+    } else if (word == "steps") {
+        out.key("handle").integer(keep(step_costs_from_json(document)));
+    } else if (word == "requests") {
+        const auto requests = requests_from_json(document);
+        out.key("handle").integer(keep(requests));
+        out.key("requests").integer(static_cast<std::int64_t>(requests->arrival_s.size()));
+    } else {
+        kind.unexpected(place, "graph, machine, steps or requests");
+    }
+}
+
+void Session::unload(const JsonEntry& fields, std::string_view, JsonWriter&) {
+    const auto [handle] = fields.members(JsonPlace("unload"), std::array{JsonKey{"handle"}});
+    const JsonPlace place("handle");
+    if (held_.erase(handle.integer(place, "a handle")) == 0) handle.unexpected(place, "a handle in use");
+}
+
+void Session::scale(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [machine, cores, compute, bandwidth] =
+        fields.members(JsonPlace("scale"), std::array{
+                                               JsonKey{"machine"},
+                                               JsonKey{"cores", false},
+                                               JsonKey{"compute", false},
+                                               JsonKey{"bandwidth", false}
+    });
+    ScaleFactors factors;
+    if (cores) factors.cores = cores.number(JsonPlace("cores"));
+    if (compute) factors.compute = compute.number(JsonPlace("compute"));
+    if (bandwidth) factors.dram_bandwidth = bandwidth.number(JsonPlace("bandwidth"));
+    const auto made = std::make_shared<const Hardware>(
+        scaled(*held<const Hardware>(machine, JsonPlace("machine")), factors));
+    out.key("handle").integer(keep(made));
+    write_machine(out, *made);
+}
+
+void Session::deploy(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [graph, precision, engine, execution, layout, step] =
+        fields.members(JsonPlace("deploy"),
+                       std::array{
+                           JsonKey{"graph"},
+                           JsonKey{"precision", false},
+                           JsonKey{"engine", false},
+                           JsonKey{"execution", false},
+                           JsonKey{"layout", false},
+                           JsonKey{"step", false}
+    });
+    DeploymentSettings settings;
+    if (precision) settings.precision = precision.text(JsonPlace("precision"));
+    if (engine) settings.engine = parse_engine(engine.text(JsonPlace("engine")));
+    if (execution) settings.execution = parse_execution(execution.text(JsonPlace("execution")));
+    read_fields(settings.layout, layout, "layout", kLayoutFields);
+    read_fields(settings.step, step, "step", kStepFields);
+    const auto made = std::make_shared<DeployedGraph>(held<const Graph>(graph, JsonPlace("graph")), settings);
+    out.key("handle").integer(keep(made));
+    write_deployment(out, *made);
+}
+
+void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [deployment, machine, sizes, nodes] = fields.members(
+        JsonPlace("estimate"),
+        std::array{
+            JsonKey{"deployment"},
+            JsonKey{"machine"},
+            JsonKey{"sizes", false},
+            JsonKey{"nodes", false}
+    });
+    write_estimate(*held<DeployedGraph>(deployment, JsonPlace("deployment")),
+                   *held<const Hardware>(machine, JsonPlace("machine")), sizes_in(sizes),
+                   nodes && nodes.boolean(JsonPlace("nodes")), out);
+}
+
+void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [deployment, machines, sizes, axes, columns] = fields.members(
+        JsonPlace("grid"), std::array{
+                               JsonKey{"deployment"},
+                               JsonKey{"machines"},
+                               JsonKey{"sizes", false},
+                               JsonKey{"axes", false},
+                               JsonKey{"columns", false}
+    });
+    std::vector<const Hardware*> on;
+    const JsonPlace machines_place("machines");
+    machines.for_each_item(machines_place, "a list of handles", [&](const JsonEntry& handle) {
+        on.push_back(held<const Hardware>(handle, machines_place).get());
+    });
+    std::vector<GridAxis> of_grid;
+    if (axes) {
+        axes.for_each_member(JsonPlace("axes"), [&](std::string_view name, const JsonEntry& values) {
+            of_grid.push_back({std::string(name), list_in<std::int64_t>(values, JsonPlace("axis", name))});
+        });
+    }
+    std::vector<std::string> names;
+    if (columns) {
+        const JsonPlace place("columns");
+        columns.for_each_item(place, "a list of names",
+                              [&](const JsonEntry& name) { names.emplace_back(name.text(place)); });
+    }
+    write_grid(*held<DeployedGraph>(deployment, JsonPlace("deployment")), on, sizes_in(sizes), of_grid, names,
+               out);
+}
+
+void Session::counts(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [graph, precision, sizes, depth] = fields.members(
+        JsonPlace("count"),
+        std::array{
+            JsonKey{"graph"},
+            JsonKey{"precision", false},
+            JsonKey{"sizes", false},
+            JsonKey{"depth", false}
+    });
+    const Precision way = parse_precision(precision ? precision.text(JsonPlace("precision")) : "native");
+    const std::int64_t down = depth ? depth.integer(JsonPlace("depth")) : 1;
+    constexpr std::int64_t kDeepest = 1 << 20;
+    write_counts(held<const Graph>(graph, JsonPlace("graph")), way, sizes_in(sizes),
+                 static_cast<int>(std::clamp<std::int64_t>(down, -1, kDeepest)), out);
+}
+
+void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [steps, requests, rates, server, cluster] =
+        fields.members(JsonPlace("serve"), std::array{
+                                               JsonKey{"steps"},
+                                               JsonKey{"requests"},
+                                               JsonKey{"rates_per_s"},
+                                               JsonKey{"server"},
+                                               JsonKey{"cluster", false}
+    });
+    write_served(held<const StepCosts>(steps, JsonPlace("steps")),
+                 *held<const UnitRequests>(requests, JsonPlace("requests")),
+                 serving_settings_in(server, cluster), list_in<double>(rates, JsonPlace("rates_per_s")),
+                 out.key("rates"));
+}
+
+}  // namespace infercost

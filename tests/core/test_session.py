@@ -1,0 +1,255 @@
+"""Answers of a session of the core, the interface of other languages, are the figures of the package."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from support.interface_cases import MACHINES, Requests, Setting, ask, deployment_of, graphs, settings
+from support.step_costs import step_costs_like_an_h100
+
+import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.predict.estimate import estimate_on
+from pyinfercost.serving.runs import Run, facts_of, simulated_server
+from pyinfercost.serving.scheduler import simulated_scheduler
+from pyinfercost.serving.serve import blocks_of
+
+pytestmark = pytest.mark.torch
+
+NODE_FIELDS = ("latency_s", "compute_s", "dram_s", "cache_s", "link_s", "launch_s", "energy_j", "bound", "effect")
+
+
+def python_estimate(setting: Setting) -> ic.Estimate:
+    return estimate_on(deployment_of(setting), graphs()[setting.model], setting.sizes)
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[tuple[Setting, dict[str, Any]]]:
+    """The answers of a session to all settings."""
+    requests = Requests()
+    asked = [(setting, requests.estimate(setting, nodes=True)) for setting in settings()]
+    session = _core.Session()
+    found = [json.loads(session.answer(json.dumps(request), document)) for request, document in requests.lines]
+    assert not [answer for answer in found if "error" in answer]
+    return [(setting, found[number]["answer"]) for setting, number in asked]
+
+
+@pytest.mark.parametrize("model", ["cnn", "vit", "llama", "moe", "unet"])
+def test_estimates_are_those_of_the_package(answers: list[tuple[Setting, dict[str, Any]]], model: str) -> None:
+    for setting, found in answers:
+        if setting.model != model:
+            continue
+        known = python_estimate(setting)
+        for name in ("latency_s", "latency_low_s", "latency_high_s", "interval_s", "energy_j", "throughput_per_s"):
+            assert found[name] == getattr(known, name), (setting, name)
+        for name in ("fits_in_memory", "machine_memory_bytes", "bound_shares", "sizes", "devices"):
+            assert found[name] == getattr(known, name), (setting, name)
+        boundary = found["boundary"]
+        assert boundary.get("tokens") == known.tokens
+        assert (boundary["input_bytes"], boundary["output_bytes"]) == (
+            known.transfer.input_bytes,
+            known.transfer.output_bytes,
+        )
+        if known.memory is not None:
+            assert boundary["weight_bytes"] == known.memory.weight_bytes
+            assert sum(cache["bytes"] for cache in boundary["caches"]) == known.memory.kv_cache_bytes
+            memory = found["memory"]
+            assert memory == {name: getattr(known.memory, name) for name in memory}
+            assert "max_sequences" in memory or known.memory.max_sequences is None
+        assert len(found["nodes"]) == len(known.layers)
+        for node, layer in zip(found["nodes"], known.layers, strict=True):
+            assert (node["node"], node["module"], node["op"]) == (layer.index, layer.module, layer.op)
+            assert [node[name] for name in NODE_FIELDS] == [getattr(layer, name) for name in NODE_FIELDS]
+            assert (node["effect_share"], node["unit"]) == (layer.effect_share, layer.unit)
+            assert (node["flops"], node["traffic_bytes"]) == (layer.kernel_flops, layer.kernel_bytes)
+        total = 0.0
+        for layer in known.layers:
+            total += layer.latency_s
+        assert found["modules"][""]["latency_s"] == total
+        shares = {word: seconds / sum(found["evidence_s"].values()) for word, seconds in found["evidence_s"].items()}
+        assert shares == pytest.approx(known.evidence, rel=1e-12)
+
+
+@pytest.mark.parametrize("model", ["cnn", "moe"])
+def test_counts_are_those_of_the_package(model: str) -> None:
+    session, graph = _core.Session(), graphs()[model]
+    sizes = {"batch": 3}
+    handle = ask(session, "load", {"kind": "graph"}, graph.to_json())["handle"]
+    found = ask(session, "count", {"graph": handle, "precision": "bf16", "sizes": sizes, "depth": -1})
+    known = ic.count(graph, precision="bf16", **sizes)
+    rows = {"": known.total, **known.by_op()}
+    for name, row in rows.items():
+        answer = found["by_op"][name] if name else found["total"]
+        for field in ("contraction_flops", "pointwise_flops", "parameters", "bytes_read", "bytes_written"):
+            value = getattr(row, field)
+            assert answer[field] == (value if isinstance(value, int) else str(value))
+    assert set(found["by_module"]) == set(known.by_module())
+
+
+def test_a_grid_has_the_estimates_of_its_points() -> None:
+    session, requests = _core.Session(), Requests()
+    setting = Setting("llama", MACHINES[0], {"precision": "bf16", "engine": "vllm", "layout": "tensor=2,data=2"}, {})
+    on = deployment_of(setting)
+    machines = [requests.machine(ic.hardware.load(name)) for name in MACHINES[:2]]
+    deployment = requests.deployment("llama", graphs()["llama"], on)
+    for request, document in requests.lines:
+        ((name, fields),) = request.items()
+        ask(session, name, fields, document)
+    batches, contexts = [1, 2, 7, 64], [16, 1000]
+    found = ask(
+        session,
+        "grid",
+        {"deployment": deployment, "machines": machines, "axes": {"batch": batches, "context": contexts}},
+    )
+    assert found["points"] == len(batches) * len(contexts)
+    for name, columns in zip(MACHINES[:2], found["machines"], strict=True):
+        at = 0
+        for batch in batches:
+            for context in contexts:
+                sizes = {"batch": batch, "context": context}
+                known = python_estimate(setting._replace(machine=name, sizes=sizes))
+                for field in ("latency_s", "latency_low_s", "latency_high_s", "energy_j"):
+                    assert columns[field][at] == getattr(known, field)
+                at += 1
+
+
+def test_a_scaled_machine_is_that_of_the_package() -> None:
+    session, requests = _core.Session(), Requests()
+    machine = ic.hardware.load("h100-sxm-80gb")
+    setting = Setting("cnn", machine.id, {"precision": "fp16"}, {"batch": 8})
+    number = requests.estimate(setting)
+    for request, document in requests.lines[:number]:
+        ((name, fields),) = request.items()
+        ask(session, name, fields, document)
+    deployment = requests.lines[number][0]["estimate"]["deployment"]
+    scaled = ask(session, "scale", {"machine": requests.machine(machine), "bandwidth": 2, "compute": 1.5})
+    found = ask(session, "estimate", {"deployment": deployment, "machine": scaled["handle"], "sizes": {"batch": 8}})
+    on = ic.Deployment(hardware=machine.scaled(bandwidth=2, compute=1.5), precision="fp16")
+    assert found["latency_s"] == estimate_on(on, graphs()["cnn"], {"batch": 8}).latency_s
+
+
+def tables_json(costs: Any) -> str:
+    """The document of the tables of steps."""
+
+    def curve(table: Any) -> dict[str, Any]:
+        return {"knots": table.rows.tolist(), "seconds": table.seconds.tolist(), "joules": table.joules.tolist()}
+
+    def surface(table: Any) -> dict[str, Any]:
+        return {
+            "rows": table.rows.tolist(),
+            "columns": table.columns.tolist(),
+            "seconds": table.seconds.ravel().tolist(),
+            "joules": table.joules.ravel().tolist(),
+        }
+
+    return json.dumps(
+        {
+            "tokens": curve(costs.tokens),
+            "graphs": curve(costs.recorded),
+            "outputs": curve(costs.outputs),
+            "decode_attention": surface(costs.decode),
+            "prefill_attention": surface(costs.prefill),
+            "host_step_s": costs.host_step_s,
+            "host_sequence_s": costs.host_sequence_s,
+            "host_prefill_s": costs.host_prefill_s,
+            "overlaps_host": costs.overlaps_host,
+            "idle_w": costs.idle_w,
+        }
+    )
+
+
+@pytest.mark.parametrize("rate", [2.0, 25.0])
+def test_a_server_under_load_is_that_of_the_package(rate: float) -> None:
+    costs = step_costs_like_an_h100()
+    lengths = {"prompt": "uniform:100-900", "output": "uniform:1-300", "requests": 700}
+    unit = ic.Workload(rate_per_s=1.0, seed=5, **lengths)
+    chunks = list(unit.chunks())
+    requests = {
+        "arrival_s": np.concatenate([chunk.arrival_s for chunk in chunks]).tolist(),
+        "prompt": np.concatenate([chunk.prompt_tokens for chunk in chunks]).tolist(),
+        "output": np.concatenate([chunk.output_tokens for chunk in chunks]).tolist(),
+    }
+    workload = ic.Workload(rate_per_s=rate, seed=5, **lengths)
+    scheduler = simulated_scheduler(costs, {})
+    facts = facts_of(workload)
+    run = Run(costs, scheduler, workload, facts, 2, "least_loaded", blocks_of(costs, scheduler, facts))
+    assert simulated_server(run)
+    session = _core.Session()
+    fields = {
+        "steps": ask(session, "load", {"kind": "steps"}, tables_json(costs))["handle"],
+        "requests": ask(session, "load", {"kind": "requests"}, json.dumps(requests))["handle"],
+        "rates_per_s": [rate],
+        "server": {
+            "engine": costs.engine,
+            "blocks": run.blocks,
+            "block_tokens": costs.block_tokens,
+            "max_sequences": run.sequences,
+            "max_tokens": scheduler.max_num_batched_tokens,
+            "chunked_prefill": scheduler.enable_chunked_prefill,
+            "max_model_tokens": scheduler.max_model_len,
+        },
+        "cluster": {"servers": 2, "routing": "least_loaded", "seed": workload.seed, "client_s": costs.client_s},
+    }
+    (found,) = ask(session, "serve", fields)["rates"]
+    known = ic.serve(costs, workload=workload, replicas=2)
+    for name, latency in known.latencies.items():
+        of_core = found["latencies"][name]
+        assert of_core == {statistic: getattr(latency, statistic) for statistic in of_core}
+    for name in ("duration_s", "tokens_per_s", "requests_per_s", "prompt_tokens_per_s", "utilization", "finished"):
+        assert found[name] == getattr(known, name), name
+    assert found["timeline"]["running"] == known.timeline.running
+
+
+@pytest.mark.parametrize(
+    ("request_", "document", "message"),
+    [
+        ("{", "", "not JSON"),
+        ("[]", "", "the document is a list; expected an object"),
+        ("{}", "", "asks for nothing"),
+        ('{"load": {"kind": "graph"}, "scale": {}}', "", "not JSON|asks for two things"),
+        ('{"predict": {}}', "", "asks for 'predict'; expected one of load, unload"),
+        ('{"load": {"kind": "car"}}', "", "kind is the string 'car'; expected graph, machine, steps or requests"),
+        ('{"load": {"kind": "graph"}}', "{}", "graph JSON: .* has no"),
+        ('{"load": {"kind": "graph"}}', "garbage", "graph JSON"),
+        ('{"load": {"kind": "steps"}}', '{"tokens": {"knots": [1], "seconds": []}}', "tokens"),
+        ('{"load": {"kind": "requests"}}', '{"arrival_s": [0], "prompt": [], "output": []}', "1 arrival_s, 0 prompt"),
+        ('{"load": {"kind": "requests"}}', '{"arrival_s": [0], "prompt": [9999999999]}', "out of range"),
+        ('{"estimate": {"deployment": 7, "machine": 1}}', "", "deployment is 7, which is no handle of a deployment"),
+        ('{"unload": {"handle": 7}}', "", "handle is 7; expected a handle in use"),
+    ],
+)
+def test_a_wrong_request_is_answered_with_a_sentence(request_: str, document: str, message: str) -> None:
+    error = json.loads(_core.Session().answer(request_, document))["error"]
+    assert error["kind"] == "input"
+    assert re.search(message, error["message"]), error
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ({"precision": "fp3"}, "fp3"),
+        ({"engine": "vroom"}, "vroom"),
+        ({"engine": "vllm", "execution": "compiled"}, "are fused already; expected cuda_graph or eager"),
+        ({"layout": {"pipeline": 2}}, "pipeline=2 and context=1; expected 1 of both"),
+        ({"layout": {"tensors": 2}}, "layout has an unknown key 'tensors'; expected keys among tensor"),
+        ({"layout": {"tensor": 3}}, "3"),
+        ({"step": {"draft_tokens": -1}}, "draft_tokens"),
+    ],
+)
+def test_a_wrong_deployment_is_answered_with_a_sentence(way: dict[str, Any], message: str) -> None:
+    session = _core.Session()
+    graph = ask(session, "load", {"kind": "graph"}, graphs()["llama"].to_json())["handle"]
+    error = json.loads(session.answer(json.dumps({"deploy": {"graph": graph, **way}})))["error"]
+    assert error["kind"] == "input"
+    assert message in error["message"]
+
+
+def test_a_total_beyond_64_bits_is_an_overflow() -> None:
+    session = _core.Session()
+    graph = ask(session, "load", {"kind": "graph"}, graphs()["cnn"].to_json())["handle"]
+    request = {"count": {"graph": graph, "sizes": {"batch": 2**62}}}
+    assert json.loads(session.answer(json.dumps(request)))["error"]["kind"] == "overflow"
