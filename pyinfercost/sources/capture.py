@@ -110,9 +110,10 @@ def _captured(
         from .trace.trace import trace_graph
 
         # They split the batch over devices, and average gradients; the graph is that of one device.
-        while isinstance(model, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
-            model = model.module
-        return trace_graph(model, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
+        module = model
+        while isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            module = module.module
+        return trace_graph(module, args, kwargs, dynamic, sizes=sizes, training=training, loss=loss)
     if sizes:
         raise InputTypeError(f"sizes ({', '.join(sizes)}) do not apply to a captured program; pass them when counting")
     if is_onnx_model(model):
