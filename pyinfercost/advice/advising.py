@@ -144,9 +144,11 @@ def advise(
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
     if workload is not None or traffic is not None:
-        if evaluate is not None or all or sizes is not None or saving is not None:
+        of_forward: dict[str, object] = {"evaluate": evaluate, "all": all or None, "saving": saving, "sizes": sizes}
+        if unused := next((name for name, value in of_forward.items() if value is not None), None):
             raise AdviceError(
-                "evaluate, all, saving and sizes are of a forward; leave them out with a workload or traffic"
+                f"{unused} is given with requests; expected it without them, as it is of a forward: leave it out, and "
+                "the plan saves as much as it can"
             )
         return _under_load(
             model, deployment, workload, traffic, slo, limits, objective, risk, among, progress, named_sizes

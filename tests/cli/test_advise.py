@@ -138,3 +138,11 @@ def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> Non
     assert result.exit_code == 2
     assert "--rate is for requests that generate text; expected --prompt and --output-tokens" in result.stderr
     assert "by one forward, expected --traffic, such as --traffic poisson:20" in result.stderr
+
+
+def test_a_share_that_is_enough_is_of_a_forward(toy: str) -> None:
+    words = ["advise", toy, "--hardware", "l4", "--saving", "50%", "--traffic", "poisson:20"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2, result.output
+    assert "saving is given with requests; expected it without them" in result.stderr
+    assert "leave it out, and the plan saves as much as it can" in result.stderr
