@@ -143,15 +143,13 @@ def advise(
     )
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
+    enough = None if saving is None else number(saving, "saving", _SHARE, AdviceError)
     if workload is not None or traffic is not None:
-        of_forward: dict[str, object] = {"evaluate": evaluate, "all": all or None, "saving": saving, "sizes": sizes}
+        of_forward: dict[str, object] = {"evaluate": evaluate, "all": all or None, "sizes": sizes}
         if unused := next((name for name, value in of_forward.items() if value is not None), None):
-            raise AdviceError(
-                f"{unused} is given with requests; expected it without them, as it is of a forward: leave it out, and "
-                "the plan saves as much as it can"
-            )
+            raise AdviceError(f"{unused} is given with requests, and is of a forward; leave it out, or the requests")
         return _under_load(
-            model, deployment, workload, traffic, slo, limits, objective, risk, among, progress, named_sizes
+            model, deployment, workload, traffic, slo, limits, objective, enough, risk, among, progress, named_sizes
         )
     if slo is not None:
         raise AdviceError("slo is of requests; pass workload= or traffic= with it, or limits={'latency_s': 0.02}")
@@ -186,7 +184,7 @@ def advise(
         evaluator=evaluator,
         accuracy=accuracy,
         has_module=graphs.has_module,
-        enough=None if saving is None else number(saving, "saving", _SHARE, AdviceError),
+        enough=enough,
     )
     forward = tuple(tactic for tactic in tactics if tactic.needs == "forward")
     return answer(case, forward, notes, lambda asked, several: best_combinations(asked, several, progress), compare=all)
@@ -200,6 +198,7 @@ def _under_load(
     slo: SLOLike | None,
     limits: Mapping[str, float] | None,
     objective: str | None,
+    enough: float | None,
     risk: str,
     among: Iterable[str] | None,
     progress: Callable[[int, int], None] | None,
@@ -232,6 +231,7 @@ def _under_load(
         title=_title(_name_of(model)),
         notes=tuple(notes),
         progress=progress,
+        enough=enough,
     )
     if workload is not None:
         return advise_server(model, on=on, workload=workload, slo=slo, wanted=asked, **given)

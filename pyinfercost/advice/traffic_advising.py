@@ -93,6 +93,7 @@ class Wanted:
         title: Name of the model for sentences.
         notes: Facts about the question that a reader needs.
         progress: Called now and then.
+        enough: Share of the objective whose saving is enough; None for as much as possible.
     """
 
     objective: str | None
@@ -104,6 +105,7 @@ class Wanted:
     title: str
     notes: tuple[str, ...] = ()
     progress: Progress | None = None
+    enough: float | None = None
 
 
 def advise_server(
@@ -192,6 +194,7 @@ def advise_server(
         risk=wanted.risk,
         machines=wanted.machines,
         terms=wanted.terms,
+        enough=wanted.enough,
         evaluator=evaluator,
         question=question,
         facts=evaluator.facts,
@@ -329,6 +332,7 @@ def advise_fleet(
         risk=wanted.risk,
         machines=wanted.machines,
         terms=wanted.terms,
+        enough=wanted.enough,
         evaluator=evaluator,
         question=question,
         facts=asked.modeled.facts,

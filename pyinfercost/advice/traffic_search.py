@@ -190,6 +190,8 @@ def best_under_traffic(
     found: list[Combination | None] = []
     for key, choices in (best, here):
         most = search.as_good(key[1])
+        if case.enough is not None:
+            most = max(most, (1 - case.enough) * case.outcome.value(case.objective))
         plain = search.easiest(search.without_idle(choices, most), most, buys=len(found) == 0)
         found.append(None if key[0] else search.combination(plain))
     return found[0], found[1]

@@ -124,3 +124,23 @@ def test_a_fleet_of_batches_is_as_cheap_as_the_best_combination(file: str, name:
         "hardware": "l4", "price": "on-demand", "traffic": "gamma:400,cv=3", "duration_s": 1800.0, "slo": "e2e_p99<1",
     }  # fmt: skip
     _check(lambda: ic.advise(file, **{**given, **asked}), most)
+
+
+def test_a_saving_that_is_enough_takes_the_least_effort(file: str) -> None:
+    given: dict[str, Any] = {
+        "hardware": "l4", "price": "on-demand", "traffic": "gamma:400,cv=3", "duration_s": 1800.0, "slo": "e2e_p99<1",
+        "among": ["batch_size", "batching_delay", "half_precision"],
+    }  # fmt: skip
+    most = ic.advise(file, **given).best
+    assert most is not None
+    assert most.saving_share > 0.3
+    share = most.saving_share / 2
+    enough = ic.advise(file, **given, saving=share)
+    assert enough.best is not None
+    assert enough.enough == share
+    assert share <= enough.best.saving_share <= most.saving_share
+    assert len(enough.best.steps) <= len(most.steps)
+    beyond = ic.advise(file, **given, saving=0.99)
+    assert beyond.best is not None
+    assert beyond.best.saving_share == most.saving_share
+    assert "nothing that was tried saves 99 %" in beyond.sentence

@@ -140,9 +140,14 @@ def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> Non
     assert "by one forward, expected --traffic, such as --traffic poisson:20" in result.stderr
 
 
-def test_a_share_that_is_enough_is_of_a_forward(toy: str) -> None:
-    words = ["advise", toy, "--hardware", "l4", "--saving", "50%", "--traffic", "poisson:20"]
-    result = CliRunner().invoke(main, words)
-    assert result.exit_code == 2, result.output
-    assert "saving is given with requests; expected it without them" in result.stderr
-    assert "leave it out, and the plan saves as much as it can" in result.stderr
+def test_a_saving_that_is_enough_under_traffic(toy: str) -> None:
+    words = ["advise", toy, "--hardware", "h100-sxm-80gb", "--price", "on-demand", "--traffic", "poisson:20"]
+    most, enough = (
+        json.loads(CliRunner().invoke(main, [*words, *more, "--format", "json"]).stdout)["advice"]
+        for more in ((), ("--saving", "50%"))
+    )
+    assert enough["best"]["saving_share"] >= 0.5
+    assert len(enough["best"]["steps"]) <= len(most["best"]["steps"])
+    assert enough["best"]["saving_share"] <= most["best"]["saving_share"]
+    shown = CliRunner().invoke(main, [*words, "--saving", "50%"]).stdout
+    assert "a saving of 50 % with the least effort, else" in shown
