@@ -3,16 +3,18 @@
 #include <chrono>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace infercost {
 namespace {
 
+thread_local bool (*ask_now)() = nullptr;
+#if !defined(__wasm__)
 using Clock = std::chrono::steady_clock;
 constexpr auto kBetweenQuestions = std::chrono::milliseconds(20);
-
-thread_local bool (*ask_now)() = nullptr;
 thread_local Clock::time_point next_question;
+#endif
 
 }  // namespace
 
@@ -28,6 +30,17 @@ void run_threads(std::size_t threads, const std::function<void(std::size_t)>& wo
     for (std::thread& other : others) other.join();
 }
 
+#if defined(__wasm__)
+// A page ends the worker that calculates: without a clock, the module imports nothing that tells the time.
+InterruptScope::InterruptScope(bool (*ask)()) : outer_(std::exchange(ask_now, ask)) {}
+InterruptScope::~InterruptScope() {
+    ask_now = outer_;
+}
+
+void check_interrupt() {
+    if (ask_now && ask_now()) throw Interrupted();
+}
+#else
 InterruptScope::InterruptScope(bool (*ask)()) : outer_(ask_now) {
     ask_now = ask;
     next_question = Clock::now() + kBetweenQuestions;
@@ -44,5 +57,6 @@ void check_interrupt() {
     next_question = now + kBetweenQuestions;
     if (ask_now()) throw Interrupted();
 }
+#endif
 
 }  // namespace infercost

@@ -150,12 +150,11 @@ void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGra
     const double rate = static_cast<double>(items) / total.interval_s;
     write_number(out.key("throughput_per_s"), rate);  // null without time
     const double capacity = machine.dram().capacity_bytes;
-    write_number(out.key("machine_memory_bytes"), capacity);
-    out.key("fits_in_memory");
     if (std::isfinite(capacity)) {
-        out.boolean(total.peak_memory_bytes <= capacity);
+        out.key("machine_memory_bytes").integer(static_cast<std::int64_t>(capacity));
+        out.key("fits_in_memory").boolean(total.peak_memory_bytes <= capacity);
     } else {
-        out.null();
+        out.key("machine_memory_bytes").null().key("fits_in_memory").null();
     }
     const std::array<double, kBoundCount> bounds = {total.compute_s, total.dram_s, total.cache_s,
                                                     total.link_s, total.launch_s};

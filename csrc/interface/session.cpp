@@ -1,5 +1,6 @@
 #include "interface/session.hpp"
 
+#include <algorithm>
 #include <array>
 #include <exception>
 #include <new>
@@ -249,9 +250,11 @@ void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& ou
             JsonKey{"sizes", false},
             JsonKey{"nodes", false}
     });
-    write_estimate(*held<DeployedGraph>(deployment, JsonPlace("deployment")),
-                   *held<const Hardware>(machine, JsonPlace("machine")), sizes_in(sizes),
-                   nodes && nodes.boolean(JsonPlace("nodes")), out);
+    // One after the other: compilers differ in the order of arguments, and the first error is the answer.
+    const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
+    const auto& on = held<const Hardware>(machine, JsonPlace("machine"));
+    const Sizes given = sizes_in(sizes);
+    write_estimate(*graph, *on, given, nodes && nodes.boolean(JsonPlace("nodes")), out);
 }
 
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
@@ -280,8 +283,8 @@ void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
         columns.for_each_item(place, "a list of names",
                               [&](const JsonEntry& name) { names.emplace_back(name.text(place)); });
     }
-    write_grid(*held<DeployedGraph>(deployment, JsonPlace("deployment")), on, sizes_in(sizes), of_grid, names,
-               out);
+    const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
+    write_grid(*graph, on, sizes_in(sizes), of_grid, names, out);
 }
 
 void Session::counts(const JsonEntry& fields, std::string_view, JsonWriter& out) {
@@ -296,8 +299,9 @@ void Session::counts(const JsonEntry& fields, std::string_view, JsonWriter& out)
     const Precision way = parse_precision(precision ? precision.text(JsonPlace("precision")) : "native");
     const std::int64_t down = depth ? depth.integer(JsonPlace("depth")) : 1;
     constexpr std::int64_t kDeepest = 1 << 20;
-    write_counts(held<const Graph>(graph, JsonPlace("graph")), way, sizes_in(sizes),
-                 static_cast<int>(std::clamp<std::int64_t>(down, -1, kDeepest)), out);
+    const auto& of = held<const Graph>(graph, JsonPlace("graph"));
+    write_counts(of, way, sizes_in(sizes), static_cast<int>(std::clamp<std::int64_t>(down, -1, kDeepest)),
+                 out);
 }
 
 void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) {
@@ -309,10 +313,11 @@ void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) 
                                                JsonKey{"server"},
                                                JsonKey{"cluster", false}
     });
-    write_served(held<const StepCosts>(steps, JsonPlace("steps")),
-                 *held<const UnitRequests>(requests, JsonPlace("requests")),
-                 serving_settings_in(server, cluster), list_in<double>(rates, JsonPlace("rates_per_s")),
-                 out.key("rates"));
+    const auto& costs = held<const StepCosts>(steps, JsonPlace("steps"));
+    const auto& of = held<const UnitRequests>(requests, JsonPlace("requests"));
+    const ServingSettings settings = serving_settings_in(server, cluster);
+    const std::vector<double> asked = list_in<double>(rates, JsonPlace("rates_per_s"));
+    write_served(costs, *of, settings, asked, out.key("rates"));
 }
 
 }  // namespace infercost
