@@ -326,7 +326,9 @@ def test_no_two_headers_define_a_type_of_one_name() -> None:
     headers = [path for path in CPP_FILES if path.suffix == ".hpp" and path.parent.name not in ("simd", "bindings")]
     found: dict[str, list[str]] = {}
     for path in headers:
-        for name in re.findall(r"^(?:struct|class|enum class) (\w+)[^;]*\{", path.read_text(encoding="utf-8"), re.MULTILINE):
+        for name in re.findall(
+            r"^(?:struct|class|enum class) (\w+)[^;]*\{", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             found.setdefault(name, []).append(relative(path))
     assert not {name: files for name, files in found.items() if len(set(files)) > 1}
 

@@ -143,9 +143,13 @@ def test_vllm_plans_larger_steps_on_larger_cards() -> None:
 def test_vllm_reads_a_prompt_in_chunks() -> None:
     # 16,384 tokens take 8 GB, so the 2,048 of a step take 1 GB, more than the sampler.
     long = Prompt(activation_bytes=8e9, sequences=1, tokens=16_384)
-    assert pool_of("vllm", demand(24 * GIB, prompt=long), gpu=True) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+    assert pool_of("vllm", demand(24 * GIB, prompt=long), gpu=True) == pytest.approx(
+        0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
+    )
     short = Prompt(activation_bytes=1e9, sequences=1, tokens=512)  # shorter than a step
-    assert pool_of("vllm", demand(24 * GIB, prompt=short), gpu=True) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+    assert pool_of("vllm", demand(24 * GIB, prompt=short), gpu=True) == pytest.approx(
+        0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
+    )
 
 
 def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
