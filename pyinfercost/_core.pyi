@@ -1181,6 +1181,9 @@ def effects() -> list[str]: ...
 def cost_figures() -> list[str]:
     """Return the figures that are derived from the latency and the energy of forwards."""
 
+def cost_inputs() -> list[str]:
+    """Return the numbers that these figures are derived from."""
+
 def derive_cost(figure: str, number: Callable[[str], float | NDArray[np.float64]]) -> Any:
     """Return a figure: of one point if all its inputs are numbers, else an array with one value for each row.
 

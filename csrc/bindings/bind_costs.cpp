@@ -77,6 +77,14 @@ void register_costs(py::module_& m) {
         },
         "Names of the figures that are derived from the latency and the energy of forwards.");
     m.def(
+        "cost_inputs",
+        [] {
+            py::list found;
+            for (const std::string_view name : cost_input_names()) found.append(to_python(name));
+            return found;
+        },
+        "Names of the numbers that these figures are derived from.");
+    m.def(
         "derive_cost", &derived, py::arg("figure"), py::arg("number"),
         "A figure: of one point if all its inputs are numbers, else an array with one value for each row. "
         "`number` returns an input by name: a number, or an array; it is called for those that are needed.");

@@ -244,7 +244,7 @@ void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware
 }  // namespace
 
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
-                    JsonWriter& out) {
+                    const CostColumns* terms, JsonWriter& out) {
     const Sizes all = deployed.all_sizes(sizes);
     const Sizes point = deployed.plan_sizes(sizes);
     const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
@@ -252,12 +252,14 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     const std::vector<NodeEstimate> of_nodes = estimate_nodes(kernels);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
-    write_totals(out, total, deployed, machine, batch ? all.at(*batch) : 1);
+    const std::int64_t items = batch ? all.at(*batch) : 1;
+    write_totals(out, total, deployed, machine, items);
     write_sizes(out, "sizes", all);
     write_evidence(out, kernels, machine);
     const Sizes share = deployed.all_sizes(point);
     write_boundary(out, deployed, all, share);
     write_memory(out, deployed, machine, share, total.peak_memory_bytes);
+    if (terms != nullptr) write_costs(out, deployed, total, all, share, items, *terms);
     out.key("kernels").begin_list();
     for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
     out.end_list();

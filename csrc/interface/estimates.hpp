@@ -6,15 +6,16 @@
 #include <vector>
 
 #include "hardware/hardware.hpp"
+#include "interface/costs.hpp"
 #include "interface/deployed_graph.hpp"
 #include "interface/fields.hpp"
 
 namespace infercost {
 
 // Writes the members of an estimate of one point: totals with their band, what it moves and holds, its
-// kernels and modules, and with `nodes` every node that a kernel covers.
+// kernels and modules, with `terms` its costs, and with `nodes` every node that a kernel covers.
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
-                    JsonWriter& out);
+                    const CostColumns* terms, JsonWriter& out);
 
 // One size of a grid; the first one changes slowest.
 struct GridAxis {

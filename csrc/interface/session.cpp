@@ -242,19 +242,22 @@ void Session::deploy(const JsonEntry& fields, std::string_view, JsonWriter& out)
 }
 
 void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& out) {
-    const auto [deployment, machine, sizes, nodes] = fields.members(
-        JsonPlace("estimate"),
-        std::array{
-            JsonKey{"deployment"},
-            JsonKey{"machine"},
-            JsonKey{"sizes", false},
-            JsonKey{"nodes", false}
+    const auto [deployment, machine, sizes, terms, nodes] = fields.members(
+        JsonPlace("estimate"), std::array{
+                                   JsonKey{"deployment"},
+                                   JsonKey{"machine"},
+                                   JsonKey{"sizes", false},
+                                   JsonKey{"terms", false},
+                                   JsonKey{"nodes", false}
     });
     // One after the other: compilers differ in the order of arguments, and the first error is the answer.
     const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
     const auto& on = held<const Hardware>(machine, JsonPlace("machine"));
     const Sizes given = sizes_in(sizes);
-    write_estimate(*graph, *on, given, nodes && nodes.boolean(JsonPlace("nodes")), out);
+    std::array<double, kCostInputs> numbers{};
+    const CostColumns costs = terms ? terms_in(terms, numbers) : CostColumns{};
+    write_estimate(*graph, *on, given, nodes && nodes.boolean(JsonPlace("nodes")), terms ? &costs : nullptr,
+                   out);
 }
 
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.deployment import Price
 from pyinfercost.predict.estimate import estimate_on
 from pyinfercost.serving.runs import Run, facts_of, simulated_server
 from pyinfercost.serving.scheduler import simulated_scheduler
@@ -72,6 +74,53 @@ def test_estimates_are_those_of_the_package(answers: list[tuple[Setting, dict[st
         assert found["modules"][""]["latency_s"] == total
         shares = {word: seconds / sum(found["evidence_s"].values()) for word, seconds in found["evidence_s"].items()}
         assert shares == pytest.approx(known.evidence, rel=1e-12)
+
+
+PAID = {"price": 2.5, "transfer": "overlapped,network_gbit_per_s=10", "utilization": 0.4, "region": "deu"}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "sizes"),
+    [
+        ("cnn", {"hardware": "l4", "precision": "fp16", **PAID}, {"batch": 8}),
+        ("cnn", {"hardware": "l4", "price": Price(0.1, "owned", usd_per_kwh=0.3)}, {"batch": 3}),
+        ("llama", {"hardware": "h100-sxm-80gb", "engine": "vllm", "precision": "bf16", **PAID}, {"batch": 4}),
+        ("llama", {"hardware": "xeon-8480+", "threads": 8}, {"batch": 2}),
+    ],
+)
+def test_costs_are_those_of_the_package(model: str, given: dict[str, Any], sizes: dict[str, int]) -> None:
+    from pyinfercost.predict.derived_costs import COST_FIGURES, TERMS, DerivedCosts
+    from pyinfercost.predict.estimate import evaluate_on
+    from pyinfercost.predict.stages import graph_on
+
+    on = ic.Deployment(**given)
+    graph = graphs()[model]
+    at = evaluate_on(on, graph_on(on, graph), sizes).at
+    session, requests = _core.Session(), Requests()
+    deployment, machine = requests.deployment(model, graph, on), requests.machine(on.machine)
+    for request, document in requests.lines:
+        ((name, fields),) = request.items()
+        ask(session, name, fields, document)
+    known = {"utilization": on.utilization, "draft_tokens_per_step": at.draft_tokens_per_step}
+    known |= {"recorded_graphs": at.recorded_graphs, **{name: term.of(on) for name, term in TERMS.items()}}
+    used = _core.cost_inputs()
+    unknown = {math.inf: "unbounded"}
+    terms = {
+        name: value if math.isfinite(value) else unknown.get(value) for name, value in known.items() if name in used
+    }
+    point = {"deployment": deployment, "machine": machine, "sizes": sizes, "terms": terms}
+    found = ask(session, "estimate", point)["costs"]
+    assert set(found) == COST_FIGURES
+    costs = DerivedCosts(at)
+    for figure, value in found.items():
+        wanted = float(getattr(costs, figure))
+        assert value == (wanted if math.isfinite(wanted) else None), figure
+    del terms["utilization"]
+    answer = json.loads(session.answer(json.dumps({"estimate": point})))
+    assert answer["error"]["message"] == "the input utilization is missing"
+    terms |= {"utilization": 1.0, "latency_s": 1.0}
+    answer = json.loads(session.answer(json.dumps({"estimate": point})))
+    assert "has 'latency_s', which the estimate finds; leave it out" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("model", ["cnn", "moe"])
