@@ -227,10 +227,9 @@ def wasm(session: nox.Session) -> None:
     )
     session.run("cmake", "--build", "build/wasm", "--target", "core")
     shutil.copy(ROOT / "build/wasm/core.wasm", ROOT / "pyinfercost/report/html/assets/core.wasm")
-    size = "import brotli, gzip, sys; b = sys.stdin.buffer.read(); "
+    size = "import brotli, gzip, sys; b = open(sys.argv[1], 'rb').read(); "
     size += "print(len(b), 'bytes,', len(gzip.compress(b, 9)), 'gzip,', len(brotli.compress(b)), 'brotli')"
-    with (ROOT / "build/wasm/core.wasm").open("rb") as module:
-        session.run("python", "-c", size, stdin=module)
+    session.run("python", "-c", size, "build/wasm/core.wasm")
     session.install(".[models,test]")
     session.run("pytest", "tests/core/test_wasm.py", *session.posargs)
 

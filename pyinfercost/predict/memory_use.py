@@ -74,7 +74,7 @@ def _most(one: Any, other: Any) -> Numbers:
 def pool_of(engine: str, demand: Demand, *, gpu: bool) -> Numbers:
     """Return the bytes that an engine has for caches: its share of the memory, less what it keeps for other things."""
     prompt = demand.prompt or Prompt(0.0, 0.0, 0.0)
-    numbers = (
+    numbers: Any = (
         demand.memory_bytes,
         demand.is_a100,
         demand.weight_bytes,
