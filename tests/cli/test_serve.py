@@ -135,7 +135,7 @@ def test_a_search_without_an_answer_fails(model: str) -> None:
         ((*ON, *LOAD, "--region", "deu"), "--region has no effect on a server under load"),
     ],
 )
-def test_wrong_usage(arguments: tuple[str, ...], message: str) -> None:
-    result = invoke("hf:none.json", *arguments)
+def test_wrong_usage(model: str, arguments: tuple[str, ...], message: str) -> None:
+    result = invoke(model, *arguments)
     assert result.exit_code == 2, result.output
     assert message in result.stderr

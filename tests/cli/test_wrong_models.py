@@ -30,7 +30,7 @@ def refused(spec: str, code: int) -> str:
         ("hf:nowhere.json#decode", "hf:nowhere.json#decode: no such file", 1),
         ("hf:folder", "hf:folder: the folder has no config.json", 1),
         ("folder", "folder: the folder has no config.json", 1),
-        ("folder.onnx", "folder.onnx is a folder; expected a file, FILE.onnx", 1),
+        ("folder.onnx", "folder.onnx: is a folder; expected a file of the form FILE.onnx", 1),
         ("nowhere.onnx", "nowhere.onnx: no such file", 1),
         (":", "model ':' is not known; expected torchvision:NAME", 2),
         ("hf:", "model 'hf:' is not valid; expected torchvision:NAME", 2),

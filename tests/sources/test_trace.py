@@ -222,7 +222,7 @@ ERRORS: list[tuple[str, Callable[..., Any], tuple[Any, ...], Any, list[str]]] = 
         branching,
         (torch.zeros(2, 4),),
         None,
-        ["value of a tensor", "aten.gt.Scalar at test_trace.py:", "capture has shapes"],
+        ["value of a tensor", "aten.gt.Scalar at test_trace.py:", "choose the branch yourself"],
     ),
     (
         "a wrong shape",

@@ -56,6 +56,9 @@ _DRIVER = str(Path(__file__).with_name("trace.py"))
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
+_SLICE = torch.ops.aten.slice.Tensor
+_NO_END = 2**63 - 1
+_WHOLE = (None, None, 1)
 
 
 @dataclass(slots=True)
@@ -143,6 +146,8 @@ class Recorder:
         if op in _SCALARS:
             value = self._scalar(self.handed.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
+        if op is _SLICE and self.sizes.symbolic and _is_whole(args) and torch.is_inference_mode_enabled():
+            return args[0]
         operator = self._operators.get(op)
         if operator is None:
             if isinstance(op, HigherOrderOperator):
@@ -357,6 +362,16 @@ class Recorder:
         copy = result.data
         self._of_tensor[id(copy)] = signatures
         return copy
+
+
+def _is_whole(args: tuple[Any, ...]) -> bool:
+    """Return whether arguments of a slice select all of a dimension, as of `x[:, 0]`.
+
+    Python's indexing leaves such a slice out where the length of the dimension is a number, and not where it has a name.
+    """
+    ends = args[2:]
+    # The comparison of a size with a number would restrict the graph.
+    return all(type(end) in _PLAIN for end in ends) and (*ends, *_WHOLE[len(ends) :]) in (_WHOLE, (0, _NO_END, 1))
 
 
 class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves the class hook untyped
