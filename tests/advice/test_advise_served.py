@@ -103,6 +103,7 @@ def test_one_replica_less_does_not_hold(phases: Phases) -> None:
     assert not less.slo_met or (less.capacity_per_s or 0) < 300
 
 
+@pytest.mark.slow
 def test_limits_of_requests_hold_in_rows_and_plans(phases: Phases) -> None:
     for slo in (SLO, "e2e_p99<0.6"):
         advice = advise(phases, slo=slo, risk="small", acceptance=0.7)
