@@ -59,7 +59,9 @@ void register_graph_rewriter(py::module_& m) {
             py::arg("size"), py::arg("role"), "Gives a named size another role.")
         .def(
             "set_default",
-            [](GraphRewriter& r, const TextParameter& size, std::int64_t value) { r.set_default(size, value); },
+            [](GraphRewriter& r, const TextParameter& size, std::int64_t value) {
+                r.set_default(size, value);
+            },
             py::arg("size"), py::arg("value"), "Gives a named size another default.")
         .def("guard", &add_guard<GraphRewriter>, py::arg("left"), py::arg("relation"), py::arg("right"),
              "Adds a condition on sizes, as GraphBuilder.guard does.")

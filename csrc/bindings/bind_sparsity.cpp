@@ -47,9 +47,9 @@ const unsigned char* to_data(const py::object& data, std::uint64_t offset, std::
 }
 
 ScanRegion to_region(const Scan& scan, std::uint64_t first_row, const std::optional<std::uint64_t>& rows,
-                 std::uint64_t first_column, const std::optional<std::uint64_t>& columns,
-                 const std::optional<std::int64_t>& row_stride,
-                 const std::vector<std::pair<std::uint64_t, std::int64_t>>& inner) {
+                     std::uint64_t first_column, const std::optional<std::uint64_t>& columns,
+                     const std::optional<std::int64_t>& row_stride,
+                     const std::vector<std::pair<std::uint64_t, std::int64_t>>& inner) {
     const WeightShape& shape = scan.shape();
     ScanRegion region;
     region.first_row = first_row;

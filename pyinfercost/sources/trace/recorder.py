@@ -367,7 +367,7 @@ class Recorder:
 def _is_whole(args: tuple[Any, ...]) -> bool:
     """Return whether arguments of a slice select all of a dimension, as of `x[:, 0]`.
 
-    Python's indexing leaves such a slice out where the length of the dimension is a number, and not where it has a name.
+    Python's indexing leaves such a slice out where the dimension's length is a number, and not where it has a name.
     """
     ends = args[2:]
     # The comparison of a size with a number would restrict the graph.
