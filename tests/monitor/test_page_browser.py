@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, chromium, opened, texts
 from support.live_cases import Day, Scripted, Times, day_history
 from support.page_checks import COLLISIONS, CONTRAST
 
@@ -83,8 +83,7 @@ def output(tab: Any, title: str) -> str:
     return str(tab.locator(".card", has_text=title).locator("output").inner_text())
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("size", "dark"), SCREENS)
 def test_every_size_in_light_and_dark(browser: Any, evening: History, size: str, dark: bool) -> None:
     with served(evening) as page, visited(browser, page, size=size, dark=dark) as tab:
         drawn(tab)

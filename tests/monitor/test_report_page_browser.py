@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, chromium, opened, texts
 from support.monitored import MONDAY_S
 from support.monitored_week import write_week
 from support.page_checks import COLLISIONS, CONTRAST
@@ -38,8 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: folder / f"{kind}.html" for kind in KINDS}
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "dark"), SCREENS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_fits_the_screen_and_can_be_read(
     browser: Any, files: dict[str, Path], kind: str, size: str, dark: bool

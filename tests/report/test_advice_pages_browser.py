@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.advice_results import of_fleet, of_forward, of_nothing
-from support.browsing import SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, chromium, opened, texts
 from support.page_checks import CONTRAST
 
 pytestmark = pytest.mark.browser
@@ -36,8 +36,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {kind: folder / f"{kind}.html" for kind in KINDS}
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("size", "dark"), SCREENS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_fits_the_screen_and_can_be_read(
     browser: Any, files: dict[str, Path], kind: str, size: str, dark: bool

@@ -42,7 +42,9 @@ def test_a_file_is_the_model_of_its_config(tmp_path: Path, name: str, phase: str
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2", "mixtral"])
+@pytest.mark.parametrize(
+    "name", ["llama", *(pytest.param(each, marks=pytest.mark.slow) for each in ("qwen2", "gemma2", "mixtral"))]
+)
 def test_bytes_of_every_type(tmp_path: Path, name: str, kind: Type) -> None:
     """Only the bytes of weights, and what widens them, depend on their type."""
     path = tmp_path / "model.gguf"

@@ -21,6 +21,13 @@ FLAGS = (
     "--disable-sync",
 )
 SIZES = {"wide": (1360, 900), "tablet": (820, 1100), "phone": (390, 844)}
+_FIRST, _SLOW = (("wide", False), ("phone", True)), pytest.mark.slow
+SCREENS = [
+    pytest.param(size, dark, id=f"{size}-{'dark' if dark else 'light'}", marks=[] if (size, dark) in _FIRST else _SLOW)
+    for size in SIZES
+    for dark in (False, True)
+]
+"""Sizes in light and dark; all but two are of the slow suite."""
 
 
 @contextmanager

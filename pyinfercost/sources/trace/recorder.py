@@ -147,7 +147,9 @@ class Recorder:
             value = self._scalar(self.handed.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
         if op is _SLICE and self.sizes.symbolic and _is_whole(args) and torch.is_inference_mode_enabled():
-            return args[0]
+            length = args[0].shape[args[1] if len(args) > 1 else 0]
+            if not self.sizes.is_of_data(length):
+                return args[0]
         operator = self._operators.get(op)
         if operator is None:
             if isinstance(op, HigherOrderOperator):
