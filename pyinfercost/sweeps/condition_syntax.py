@@ -128,7 +128,7 @@ def read(text: str) -> Syntax:
         ) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ConditionError(f"a condition cannot be read: {str(error) or 'it nests too deeply'}") from None
-    body = _Quantities().visit(body)
+    body = _with_quantities(body)
     syntax = Syntax(clean, source, body, ())
     names: dict[str, None] = {}
     _Reader(syntax, names).truth(body, 0)
@@ -157,18 +157,27 @@ def _one_line(text: str) -> tuple[str, str]:
     return "".join([*clean, text[end:]]), "".join([*source, text[end:]])
 
 
-class _Quantities(ast.NodeTransformer):
-    """Puts numbers in the place of names that stand for numbers with units."""
+def _with_quantities(body: ast.expr) -> ast.expr:
+    """Put numbers in the place of names that stand for numbers with units; trees of any depth are walked."""
+    whole = ast.Expression(body)
+    for parent in ast.walk(whole):
+        for field, value in ast.iter_fields(parent):
+            if isinstance(value, ast.Name):
+                setattr(parent, field, _quantity(value))
+            elif isinstance(value, list):
+                value[:] = [_quantity(each) if isinstance(each, ast.Name) else each for each in value]
+    return whole.body
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if not _IN_UNITS.fullmatch(node.id):
-            return node
-        text = chr(_FIRST_DIGIT + ord(node.id[0]) - _FIRST_LETTER) + node.id[1:].replace(_DOT, ".").replace(_BLANK, " ")
-        found = given(text)
-        if found is None:
-            return node
-        number = ast.Constant(float(found[0]), kind=found[1] or None)
-        return ast.copy_location(number, node)
+
+def _quantity(node: ast.Name) -> ast.expr:
+    """Return the number that a name stands for; another name as it is."""
+    if not _IN_UNITS.fullmatch(node.id):
+        return node
+    text = chr(_FIRST_DIGIT + ord(node.id[0]) - _FIRST_LETTER) + node.id[1:].replace(_DOT, ".").replace(_BLANK, " ")
+    found = given(text)
+    if found is None:
+        return node
+    return ast.copy_location(ast.Constant(float(found[0]), kind=found[1] or None), node)
 
 
 class _Reader:

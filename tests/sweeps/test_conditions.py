@@ -210,6 +210,8 @@ def test_several_conditions_are_texts(where: Any) -> None:
         ("batch > 1 # as ever", "'#' does not begin a comment"),
         ("(" * 5000 + "batch" + ")" * 5000, "too many nested parentheses|cannot be read"),
         ("not " * 150 + "batch", "more than 100 levels deep"),
+        ("not " * 900 + "batch < 1", "more than 100 levels deep"),
+        ("batch < " + "-" * 900 + "1", "more than 100 levels deep"),
         ("batch" + " + batch" * 150 + " > 1", "more than 100 levels deep"),
         ("latency_s + 1", r"'latency_s \+ 1' is a value and neither true nor false; .*'latency_s \+ 1 > 0'"),
         ("batch == 1 or 8", "'8' is a value and neither true nor false"),
