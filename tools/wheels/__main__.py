@@ -34,7 +34,7 @@ def main() -> None:
         start_s, start_cpu_s = time.monotonic(), _children_cpu_s()
         built = build(target, ROOT, work)
         took = f"built in {time.monotonic() - start_s:.0f} s with {_children_cpu_s() - start_cpu_s:.0f} s of processors"
-        wheel = repair(target, built, arguments.dist.resolve())
+        wheel = repair(built, arguments.dist.resolve())
         words = [check(target, wheel), took]
         if arguments.no_run or target.python.free_threaded:
             words.append("not run")  # no Debian suite has a free-threaded interpreter

@@ -11,14 +11,14 @@ from pathlib import Path
 from targets import GLIBC, MOST_BYTES, Target
 
 
-def repair(target: Target, wheel: Path, dist: Path) -> Path:
+def repair(wheel: Path, dist: Path) -> Path:
     """Give a wheel the tag of the oldest C library that it runs with, and return its new path in `dist`."""
     dist.mkdir(parents=True, exist_ok=True)
     name = wheel.name.replace("-linux_", "-*linux*_")
     for old in dist.glob(name):
         old.unlink()
-    policy = f"manylinux_{GLIBC.replace('.', '_')}_{target.architecture.name}"
-    _auditwheel("repair", "--plat", policy, "--wheel-dir", str(dist), str(wheel))
+    # It knows the tags of this machine by name, and finds those of the wheel's.
+    _auditwheel("repair", "--plat", "auto", "--wheel-dir", str(dist), str(wheel))
     (repaired,) = dist.glob(name)
     return repaired
 

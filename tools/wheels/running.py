@@ -35,8 +35,8 @@ class Environment:
         program = root / "usr/bin" / f"python{python.version}"
         if architecture.name == platform.machine():
             # Its own loader: the C library of the suite may be newer than the one of this system.
-            (loader,) = {path.resolve() for path in root.glob(f"usr/lib*/**/{architecture.loader}")}
             folders = [root / "usr/lib" / f"{architecture.name}-linux-gnu", root / "usr/lib"]
+            loader = folders[0] / architecture.loader  # links elsewhere point out of the folder
             self._command = [str(loader), "--library-path", ":".join(map(str, folders)), str(program)]
         else:
             emulator = shutil.which(f"qemu-{architecture.name}")
