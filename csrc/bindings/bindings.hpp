@@ -96,6 +96,7 @@ void register_engines(py::module_& m);
 void register_parallel(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_costs(py::module_& m);
+void register_interface(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);
 void register_simulate(py::module_& m);

@@ -4,10 +4,6 @@
 #define PYINFERCOST_VERSION "0+unknown"
 #endif
 
-namespace infercost {
-void register_interface(pybind11::module_& m);
-}
-
 PYBIND11_MODULE(_core, m) {
     namespace py = pybind11;
     m.doc() = "The compiled core: what a graph asks for (Work), and what a machine makes of it (Estimate).";

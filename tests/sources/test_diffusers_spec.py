@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.diffusion_configs import UNET
 from torch.utils.flop_counter import FlopCounterMode
 
 import pyinfercost as ic
@@ -18,17 +19,6 @@ pytestmark = pytest.mark.torch
 
 diffusers = pytest.importorskip("diffusers")
 
-UNET = {
-    "_class_name": "UNet2DConditionModel",
-    "_diffusers_version": "0.2.2",
-    "sample_size": 16,
-    "block_out_channels": [32, 64],
-    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    "cross_attention_dim": 24,
-    "attention_head_dim": 8,
-    "layers_per_block": 1,
-}
 FLUX = {
     "_class_name": "FluxTransformer2DModel",
     "num_layers": 1,

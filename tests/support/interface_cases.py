@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from support.diffusion_configs import UNET
 from support.language_configs import LLAMA, SMALL
 
 import pyinfercost as ic
@@ -23,17 +24,6 @@ MIXTRAL = SMALL | {
     "num_key_value_heads": 2,
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
-}
-UNET = {
-    "_class_name": "UNet2DConditionModel",
-    "_diffusers_version": "0.2.2",
-    "sample_size": 16,
-    "block_out_channels": [32, 64],
-    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-    "cross_attention_dim": 24,
-    "attention_head_dim": 8,
-    "layers_per_block": 1,
 }
 MACHINES = ("h100-sxm-80gb", "a100-sxm-80gb", "t4", "mi300x", "epyc-9654", "tpu-v5e")
 SEED = 20_261
