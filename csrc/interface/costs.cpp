@@ -1,5 +1,6 @@
 #include "interface/costs.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <stdexcept>
@@ -49,40 +50,68 @@ CostColumns terms_in(const JsonEntry& entry, std::array<double, kCostInputs>& nu
     return columns;
 }
 
-void write_costs(JsonWriter& out, const DeployedGraph& deployed, const PointEstimate& total, const Sizes& all,
-                 const Sizes& share, std::int64_t items, const CostColumns& terms) {
+PointCosts::PointCosts(const DeployedGraph& deployed, std::size_t points)
+    : deployed_(deployed), batch_(deployed.graph()->size_of_role(SizeRole::batch).value_or("")) {
+    for (const CostInput input : kOfPoint) known(input).resize(points);
     const Boundary& at = deployed.boundary();
-    const auto devices = static_cast<double>(deployed.devices());
+    for (std::size_t i = 0; i < points; ++i) {
+        known(CostInput::devices)[i] = static_cast<double>(deployed.devices());
+        known(CostInput::input_tensors)[i] = static_cast<double>(at.input_tensors);
+        known(CostInput::output_tensors)[i] = static_cast<double>(at.output_tensors);
+        known(CostInput::reads_cache)[i] = at.reads_cache ? 1.0 : 0.0;
+    }
+}
+
+void PointCosts::set_sizes(std::size_t point, const Sizes& all, const Sizes& share) {
+    const Boundary& at = deployed_.boundary();
     const auto value = [](const Expr& quantity, const Sizes& sizes) {
         return static_cast<double>(quantity.evaluate(sizes));
     };
-    const std::array<double, kOfPoint.size()> known = {
-        total.latency_s,
-        total.interval_s,
-        devices * total.energy_j,
-        static_cast<double>(items),
-        devices,
-        value(at.weight_bytes, all),
-        static_cast<double>(at.input_tensors),
-        value(at.input_bytes, all),
-        value(at.input_bytes, share),
-        static_cast<double>(at.output_tensors),
-        value(at.output_bytes, all),
-        value(at.output_bytes, share),
-        at.tokens ? value(*at.tokens, all) : 0.0,
-        at.reads_cache ? 1.0 : 0.0,
+    known(CostInput::items)[point] = batch_.empty() ? 1.0 : static_cast<double>(all.at(batch_));
+    known(CostInput::loaded_bytes)[point] = value(at.weight_bytes, all);
+    known(CostInput::input_bytes)[point] = value(at.input_bytes, all);
+    known(CostInput::device_input_bytes)[point] = value(at.input_bytes, share);
+    known(CostInput::output_bytes)[point] = value(at.output_bytes, all);
+    known(CostInput::device_output_bytes)[point] = value(at.output_bytes, share);
+    known(CostInput::tokens)[point] = at.tokens ? value(*at.tokens, all) : 0.0;
+}
+
+void PointCosts::set_times(std::span<const double> latency_s, std::span<const double> interval_s,
+                           std::span<const double> energy_j) {
+    const auto set = [&](CostInput input, std::span<const double> values) {
+        std::copy(values.begin(), values.end(), known(input).begin());
     };
+    set(CostInput::latency_s, latency_s);
+    set(CostInput::interval_s, interval_s);
+    set(CostInput::energy_j, energy_j);
+}
+
+std::vector<double> PointCosts::rates() const {
+    const std::vector<double>& items = known_[place_of(CostInput::items)];
+    const std::vector<double>& interval_s = known_[place_of(CostInput::interval_s)];
+    std::vector<double> rates(items.size());
+    for (std::size_t i = 0; i < rates.size(); ++i) rates[i] = items[i] / interval_s[i];
+    return rates;
+}
+
+std::vector<double> PointCosts::derived(CostFigure figure, const CostColumns& terms) const {
     CostColumns inputs = terms;
-    for (std::size_t i = 0; i < known.size(); ++i) {
-        inputs[place_of(kOfPoint[i])] = CostColumn{
-            {&known[i], 1}
-        };
+    std::size_t points = 0;
+    for (std::size_t i = 0; i < kCostInputs; ++i) {
+        if (known_[i].empty()) continue;
+        points = known_[i].size();
+        inputs[i] = CostColumn{known_[i]};
     }
+    std::vector<double> values(points);
+    derive(figure, inputs, values);
+    return values;
+}
+
+void write_costs(JsonWriter& out, const PointCosts& point, const CostColumns& terms) {
     out.key("costs").begin_object();
     for (std::size_t i = 0; i < kCostFigures; ++i) {
-        double figure = 0;
-        derive(static_cast<CostFigure>(i), inputs, {&figure, 1});
-        write_number(out.key(cost_figure_names()[i]), figure);
+        const std::vector<double> figure = point.derived(static_cast<CostFigure>(i), terms);
+        write_number(out.key(cost_figure_names()[i]), figure.front());
     }
     out.end_object();
 }

@@ -2,6 +2,11 @@
 // has.
 #pragma once
 
+#include <array>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "costs/derived.hpp"
 #include "evaluate/evaluate.hpp"
 #include "interface/deployed_graph.hpp"
@@ -14,10 +19,31 @@ namespace infercost {
 // point has itself.
 CostColumns terms_in(const JsonEntry& entry, std::array<double, kCostInputs>& numbers);
 
-// Writes `costs`: every figure of costs/cost_rows.hpp, null where it is unknown. `all` has the values of all
-// sizes, `share` those of the device with the largest share of the batch. Throws std::invalid_argument if a
-// number is missing.
-void write_costs(JsonWriter& out, const DeployedGraph& deployed, const PointEstimate& total, const Sizes& all,
-                 const Sizes& share, std::int64_t items, const CostColumns& terms);
+// What forwards themselves give to costs, at some points of a deployed graph.
+class PointCosts {
+  public:
+    PointCosts(const DeployedGraph& deployed, std::size_t points);
+
+    // `all` has the values of all sizes, `share` those of the device with the largest share of the batch.
+    void set_sizes(std::size_t point, const Sizes& all, const Sizes& share);
+    // Latency, interval and energy, the latter on all devices, at all points.
+    void set_times(std::span<const double> latency_s, std::span<const double> interval_s,
+                   std::span<const double> energy_j);
+
+    // Items per second under continuous load.
+    std::vector<double> rates() const;
+    // A figure at all points; NaN where it is unknown. Throws std::invalid_argument if a number is missing.
+    std::vector<double> derived(CostFigure figure, const CostColumns& terms) const;
+
+  private:
+    std::vector<double>& known(CostInput input) { return known_[static_cast<std::size_t>(input)]; }
+
+    const DeployedGraph& deployed_;
+    std::string batch_;
+    std::array<std::vector<double>, kCostInputs> known_;  // empty: a number of the deployment
+};
+
+// Writes `costs`: every figure of costs/cost_rows.hpp, null where it is unknown; `point` is of one point.
+void write_costs(JsonWriter& out, const PointCosts& point, const CostColumns& terms);
 
 }  // namespace infercost

@@ -8,23 +8,13 @@
 #include <utility>
 
 #include "count/count.hpp"
+#include "evaluate/bands.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/node_estimates.hpp"
 #include "lowering/engines/engine_memory.hpp"
 
 namespace infercost {
 namespace {
-
-constexpr double kLeastSeconds = 1e-300;  // keeps 0 / 0 at 0
-
-// The error band of a latency, in which four of five measurements are expected: with a relative spread s it
-// is t / (1 + s) to t (1 + s).
-double band_low(double latency_s, double spread_s) {
-    return latency_s * (latency_s / (latency_s + spread_s + kLeastSeconds));
-}
-double band_high(double latency_s, double spread_s) {
-    return latency_s + spread_s;
-}
 
 std::string unit_of(const Engine& engine) {
     return std::string(engine.matrix ? "matrix " : "vector ") + std::string(name_of(engine.dtype));
@@ -146,6 +136,11 @@ void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGra
     }
     out.key("latency_low_s").number(band_low(total.latency_s, total.spread_s));
     out.key("latency_high_s").number(band_high(total.latency_s, total.spread_s));
+    const double energy_j = static_cast<double>(deployed.devices()) * total.energy_j;
+    const double of_latency = total.latency_s > 0 ? total.spread_s / total.latency_s : 0.0;
+    const double spread_j = energy_j * energy_spread(machine, of_latency);
+    write_number(out.key("energy_low_j"), band_low(energy_j, spread_j));
+    write_number(out.key("energy_high_j"), band_high(energy_j, spread_j));
     out.key("devices").integer(deployed.devices()).key("items").integer(items);
     const double rate = static_cast<double>(items) / total.interval_s;
     write_number(out.key("throughput_per_s"), rate);  // null without time
@@ -241,6 +236,24 @@ void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware
     out.end_object();
 }
 
+// Costs, and the times of a language model: to the first token, or per token of a decode step.
+void write_derived(JsonWriter& out, const DeployedGraph& deployed, const PointEstimate& total,
+                   const Sizes& all, const Sizes& share, const CostColumns& terms) {
+    const double energy_j = static_cast<double>(deployed.devices()) * total.energy_j;
+    PointCosts costs(deployed, 1);
+    costs.set_sizes(0, all, share);
+    costs.set_times({&total.latency_s, 1}, {&total.interval_s, 1}, {&energy_j, 1});
+    write_costs(out, costs, terms);
+    const Boundary& at = deployed.boundary();
+    if (!at.tokens || !at.kv_cache_bytes) return;
+    if (at.reads_cache) {
+        const double tokens = costs.derived(CostFigure::tokens_per_step, terms).front();
+        write_number(out.key("tpot_s"), total.latency_s / tokens);
+    } else {
+        out.key("ttft_s").number(total.latency_s);
+    }
+}
+
 }  // namespace
 
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
@@ -259,7 +272,7 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     const Sizes share = deployed.all_sizes(point);
     write_boundary(out, deployed, all, share);
     write_memory(out, deployed, machine, share, total.peak_memory_bytes);
-    if (terms != nullptr) write_costs(out, deployed, total, all, share, items, *terms);
+    if (terms != nullptr) write_derived(out, deployed, total, all, share, *terms);
     out.key("kernels").begin_list();
     for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
     out.end_list();
@@ -267,147 +280,6 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     if (!nodes) return;
     out.key("nodes").begin_list();
     for (const NodeEstimate& each : of_nodes) write_node(out, *plan->graph, each);
-    out.end_list();
-}
-
-// ---- grids ----
-
-namespace {
-
-constexpr std::uint64_t kMostPoints = 10'000'000;
-constexpr std::string_view kLow = "latency_low_s";
-constexpr std::string_view kHigh = "latency_high_s";
-
-bool is_column(std::string_view name) {
-    return name == kLow || name == kHigh ||
-           std::any_of(kColumns.begin(), kColumns.end(),
-                       [&](const ColumnRow& row) { return row.name == name; });
-}
-
-// Values of all sizes at the points of a grid.
-class Grid {
-  public:
-    Grid(const DeployedGraph& deployed, const Sizes& fixed, const std::vector<GridAxis>& given)
-        : deployed_(deployed) {
-        for (const GridAxis& axis : given) {
-            if (axis.values.empty()) {
-                throw std::invalid_argument("axis '" + axis.name + "' has no values; expected at least one");
-            }
-            points_ *= axis.values.size();
-            if (points_ > kMostPoints) {
-                throw std::invalid_argument("the axes have more than " + std::to_string(kMostPoints) +
-                                            " points; pass fewer values");
-            }
-        }
-        std::uint64_t repeat = points_;
-        for (const GridAxis& axis : given) {
-            repeat /= axis.values.size();
-            add(axis.name, axis.values, repeat);
-        }
-        for (const auto& [name, value] : fixed) add(name, {value}, 1);
-        add_defaults();
-        if (deployed.copies() > 1) {
-            for (std::int64_t& value : values_.at(deployed.shared_size()).values) {
-                value = deployed.share_of(value);
-            }
-        }
-    }
-
-    std::size_t points() const { return static_cast<std::size_t>(points_); }
-    std::vector<SizeAxis> axes() const {
-        std::vector<SizeAxis> axes;
-        for (const auto& [name, column] : values_) axes.push_back({name, column.values, column.repeat});
-        return axes;
-    }
-
-  private:
-    struct Column {
-        std::vector<std::int64_t> values;
-        std::uint64_t repeat;
-        std::int64_t at(std::uint64_t point) const { return values[(point / repeat) % values.size()]; }
-    };
-
-    void add(const std::string& name, const std::vector<std::int64_t>& values, std::uint64_t repeat) {
-        const Graph& graph = *deployed_.graph();
-        if (!graph.sizes().contains(name))
-            graph.check_sizes({
-                {name, values.front()}
-            });
-        if (!values_.emplace(name, Column{values, repeat}).second) {
-            throw std::invalid_argument("size '" + name + "' is given twice; pass it once");
-        }
-    }
-
-    // A default follows from sizes that were declared before. One that depends on data stays open.
-    void add_defaults() {
-        const Graph& graph = *deployed_.graph();
-        for (const std::string& name : graph.size_names()) {
-            if (values_.contains(name) || graph.depends_on_data(name)) continue;
-            const Expr& value = graph.sizes().find(name)->second.default_value;
-            if (value.is_constant()) {
-                add(name, {value.constant()}, 1);
-                continue;
-            }
-            std::vector<std::int64_t> column;
-            for (std::uint64_t i = 0; i < points_; ++i) {
-                Sizes known;
-                for (const auto& [other, at] : values_) known.emplace(other, at.at(i));
-                column.push_back(graph.size_values(known).find(name)->second.constant());
-            }
-            add(name, column, 1);
-        }
-    }
-
-    const DeployedGraph& deployed_;
-    std::uint64_t points_ = 1;
-    std::map<std::string, Column> values_;
-};
-
-}  // namespace
-
-void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& machines, const Sizes& sizes,
-                const std::vector<GridAxis>& axes, const std::vector<std::string>& columns, JsonWriter& out) {
-    for (const std::string& name : columns) {
-        if (!is_column(name)) {
-            throw std::invalid_argument("columns has '" + name + "', which is no column of an estimate");
-        }
-    }
-    const auto wanted = [&](std::string_view name) {
-        return columns.empty() || std::find(columns.begin(), columns.end(), name) != columns.end();
-    };
-    const Grid grid(deployed, sizes, axes);
-    const std::vector<SizeAxis> of_grid = grid.axes();
-    const std::size_t points = grid.points();
-    std::array<std::vector<double>, kColumns.size()> values;
-    Columns written;
-    for (std::size_t i = 0; i < kColumns.size(); ++i) {
-        const std::string_view name = kColumns[i].name;
-        const bool of_band = (name == "latency_s" || name == "spread_s") && (wanted(kLow) || wanted(kHigh));
-        if (!wanted(name) && !of_band) continue;
-        values[i].resize(points);
-        written.*kColumns[i].column = values[i];
-    }
-    out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
-    for (const Hardware* machine : machines) {
-        evaluate(deployed.plans(), of_grid, *machine, 0, points, written);
-        out.begin_object().key("id").text(machine->id);
-        for (std::size_t i = 0; i < kColumns.size(); ++i) {
-            if (!wanted(kColumns[i].name)) continue;
-            if (kColumns[i].name == "energy_j") {
-                for (double& joules : values[i]) joules *= static_cast<double>(deployed.devices());
-            }
-            write_numbers(out, kColumns[i].name, values[i]);
-        }
-        std::vector<double> ends(points);
-        for (const auto& [name, band] : {std::pair(kLow, &band_low), std::pair(kHigh, &band_high)}) {
-            if (!wanted(name)) continue;
-            for (std::size_t i = 0; i < points; ++i) {
-                ends[i] = band(written.latency_s[i], written.spread_s[i]);
-            }
-            write_numbers(out, name, ends);
-        }
-        out.end_object();
-    }
     out.end_list();
 }
 

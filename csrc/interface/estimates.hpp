@@ -1,4 +1,4 @@
-// Answers about the cost of forwards: one point, grids of points on many machines, counts.
+// Answers about the cost of one forward, and its counts.
 #pragma once
 
 #include <memory>
@@ -16,17 +16,6 @@ namespace infercost {
 // kernels and modules, with `terms` its costs, and with `nodes` every node that a kernel covers.
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
                     const CostColumns* terms, JsonWriter& out);
-
-// One size of a grid; the first one changes slowest.
-struct GridAxis {
-    std::string name;
-    std::vector<std::int64_t> values;
-};
-
-// Columns of the evaluator, and latency_low_s and latency_high_s, at all points of a grid, by machine.
-// `sizes` are the same at all points.
-void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& machines, const Sizes& sizes,
-                const std::vector<GridAxis>& axes, const std::vector<std::string>& columns, JsonWriter& out);
 
 // FLOPs, bytes, parameters and memory in total, by op, and by module down to a depth.
 void write_counts(const std::shared_ptr<const Graph>& graph, const Precision& precision, const Sizes& sizes,

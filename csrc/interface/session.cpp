@@ -11,6 +11,8 @@
 #include "core/checked_int.hpp"
 #include "core/graph_json.hpp"
 #include "hardware/hardware_json.hpp"
+#include "interface/grids.hpp"
+#include "interface/layers.hpp"
 
 namespace infercost {
 namespace {
@@ -114,6 +116,7 @@ const Session::Handler Session::kHandlers[] = {
     {"estimate", &Session::estimate},
     {"grid",     &Session::grid    },
     {"count",    &Session::counts  },
+    {"layers",   &Session::layers  },
     {"serve",    &Session::serve   },
 };
 
@@ -261,13 +264,14 @@ void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& ou
 }
 
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
-    const auto [deployment, machines, sizes, axes, columns] = fields.members(
+    const auto [deployment, machines, sizes, axes, columns, terms] = fields.members(
         JsonPlace("grid"), std::array{
                                JsonKey{"deployment"},
                                JsonKey{"machines"},
                                JsonKey{"sizes", false},
                                JsonKey{"axes", false},
-                               JsonKey{"columns", false}
+                               JsonKey{"columns", false},
+                               JsonKey{"terms", false}
     });
     std::vector<const Hardware*> on;
     const JsonPlace machines_place("machines");
@@ -287,7 +291,18 @@ void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
                               [&](const JsonEntry& name) { names.emplace_back(name.text(place)); });
     }
     const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
-    write_grid(*graph, on, sizes_in(sizes), of_grid, names, out);
+    std::vector<MachineTerms> of_machines(terms ? on.size() : 0);
+    std::size_t given = 0;
+    if (terms) {
+        const JsonPlace place("terms");
+        terms.for_each_item(place, "a list with numbers for each machine", [&](const JsonEntry& entry) {
+            if (given == on.size()) entry.fail(place, " has more entries than there are machines");
+            MachineTerms& made = of_machines[given++];
+            made.columns = terms_in(entry, made.numbers);
+        });
+        if (given < on.size()) terms.fail(place, " has fewer entries than there are machines");
+    }
+    write_grid(*graph, on, sizes_in(sizes), of_grid, names, of_machines, out);
 }
 
 void Session::counts(const JsonEntry& fields, std::string_view, JsonWriter& out) {
@@ -305,6 +320,20 @@ void Session::counts(const JsonEntry& fields, std::string_view, JsonWriter& out)
     const auto& of = held<const Graph>(graph, JsonPlace("graph"));
     write_counts(of, way, sizes_in(sizes), static_cast<int>(std::clamp<std::int64_t>(down, -1, kDeepest)),
                  out);
+}
+
+void Session::layers(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [deployment, machine, sizes, names] = fields.members(
+        JsonPlace("layers"),
+        std::array{
+            JsonKey{"deployment"},
+            JsonKey{"machine"},
+            JsonKey{"sizes", false},
+            JsonKey{"names", false}
+    });
+    const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
+    const auto& on = held<const Hardware>(machine, JsonPlace("machine"));
+    write_layers(*graph, *on, sizes_in(sizes), names && names.boolean(JsonPlace("names")), out);
 }
 
 void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -47,6 +47,7 @@ class Session {
     void estimate(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void grid(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void counts(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void layers(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void serve(const JsonEntry& fields, std::string_view document, JsonWriter& out);
 
     Handle keep(Held held);

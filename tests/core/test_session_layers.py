@@ -1,0 +1,113 @@
+"""`layers`, and `grid` and `estimate` with terms, have the figures of a profile's document."""
+
+from __future__ import annotations
+
+import json
+from math import isinf, isnan
+from typing import Any
+
+import pytest
+from support.interface_cases import Setting, ask, deployment_of, graphs, settings
+
+import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.predict.derived_costs import TERMS
+
+pytestmark = pytest.mark.torch
+SETTINGS = list(settings(30))
+GRID = ("latency_s", "latency_low_s", "throughput_per_s", "energy_j", "cost_usd", "usd_per_million_tokens")
+
+
+class Loaded:
+    """A setting as handles of a session."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.on = deployment_of(setting).replace(price=2.5)
+        self.graph = graphs()[setting.model]
+        self.sizes = setting.sizes
+        self.session = _core.Session()
+        graph = ask(self.session, "load", {"kind": "graph"}, self.graph.to_json())["handle"]
+        self.machine = ask(self.session, "load", {"kind": "machine"}, self.on.machine.to_json())["handle"]
+        fields = {
+            "graph": graph,
+            "precision": self.on.precision,
+            "engine": self.on.engine,
+            "execution": self.on.execution,
+            "layout": self.on.rank_layout.for_core(),
+        }
+        self.deployment = ask(self.session, "deploy", fields)["handle"]
+
+    def terms(self) -> dict[str, Any]:
+        known = {name: term.of(self.on) for name, term in TERMS.items() if name in _core.cost_inputs()}
+        known |= {"utilization": self.on.utilization, "draft_tokens_per_step": 1.0, "recorded_graphs": float("nan")}
+        return {name: None if isnan(v) else "unbounded" if isinf(v) else v for name, v in known.items()}
+
+    def asked(self, name: str, **fields: Any) -> Any:
+        return ask(self.session, name, {"deployment": self.deployment, **fields})
+
+    def document(self) -> Any:
+        return json.loads(json.dumps(ic.profile(self.graph, on=self.on, sizes=self.sizes).to_dict()))
+
+
+@pytest.mark.parametrize("number", range(len(SETTINGS)))
+def test_layers_are_those_of_a_profile(number: int) -> None:
+    loaded = Loaded(SETTINGS[number])
+    found = loaded.asked("layers", machine=loaded.machine, sizes=loaded.sizes, names=True)
+    known = loaded.document()
+    assert found.pop("coverage") == known["coverage"]
+    totals = found.pop("totals")
+    assert totals == {name: known["totals"][name] for name in totals}
+    assert totals.keys() >= {"contraction_flops", "parameters", "bytes_read", "peak_memory_bytes"}
+    peak = found.pop("memory")
+    assert peak == {name: known["memory"][name] for name in peak}
+    modules = found.pop("modules")
+    assert modules[""] == totals["parameters"]
+    assert modules.keys() >= {each["module"] for each in known["modules"]}
+    assert found.keys() == known["layers"][0].keys()
+    for name, column in found.items():
+        values = column
+        if isinstance(column, dict):
+            values = [None if at < 0 else column["values"][at] for at in column["at"]]
+        assert values == [layer[name] for layer in known["layers"]], name
+
+
+@pytest.mark.parametrize("number", range(len(SETTINGS)))
+def test_costs_of_a_point_and_of_a_grid_are_those_of_a_profile(number: int) -> None:
+    loaded = Loaded(SETTINGS[number])
+    terms = loaded.terms()
+    found = loaded.asked("estimate", machine=loaded.machine, sizes=loaded.sizes, terms=terms)
+    flat = {**found, **found["costs"]}
+    known = loaded.document()["estimate"]
+    tokens = known["tokens"] is not None
+    shared = [name for name in known if name in flat and name != "memory" and (tokens or not name.startswith("tokens"))]
+    assert {"energy_low_j", "energy_high_j", "cost_usd", "transfer_s"} <= set(shared)
+    for name in shared:
+        if not (name == "cold_start_s" and flat[name] is None):
+            assert flat[name] == known[name], name
+    batch = loaded.sizes["batch"]
+    others = {name: value for name, value in loaded.sizes.items() if name != "batch"}
+    grid = loaded.asked(
+        "grid",
+        machines=[loaded.machine] * 2,
+        sizes=others,
+        axes={"batch": [1, batch]},
+        columns=GRID,
+        terms=[terms, {**terms, "usd_per_h": 5.0}],
+    )
+    one, other = grid["machines"]
+    assert {name: one[name][1] for name in GRID} == {name: flat[name] for name in GRID}
+    assert other["cost_usd"][1] == pytest.approx(2 * one["cost_usd"][1], rel=1e-12)
+
+
+def test_terms_are_asked_for_where_a_cost_needs_them() -> None:
+    loaded = Loaded(SETTINGS[0])
+    request = {"deployment": loaded.deployment, "machines": [loaded.machine]}
+    for fields, words in (
+        ({"columns": ["cost_usd"]}, "pass terms"),
+        ({"columns": ["cost"], "terms": [loaded.terms()]}, "no column of an estimate"),
+        ({"terms": []}, "fewer entries than there are machines"),
+        ({"terms": [loaded.terms()] * 2}, "more entries than there are machines"),
+    ):
+        error = json.loads(loaded.session.answer(json.dumps({"grid": {**request, **fields}}), ""))["error"]
+        assert error["kind"] == "input"
+        assert words in error["message"]
