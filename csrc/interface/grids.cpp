@@ -81,7 +81,7 @@ class Grid {
     };
     using ByName = std::map<std::string, Column>;
 
-    static Sizes at(const ByName& columns, std::size_t point) {
+    static Sizes at(const ByName& columns, std::uint64_t point) {
         Sizes sizes;
         for (const auto& [name, column] : columns) sizes.emplace(name, column.at(point));
         return sizes;

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
     from ..results.costs import ColdStart, Cost
     from ..results.estimate import Estimate
+    from ..results.exploration import Exploration
     from ..results.profile import Profile
     from ..sweeps.result import Sweep
 
@@ -294,3 +295,13 @@ def _plain(value: Quantity | float | None) -> int | float | str | None:
 def _finite(value: Any) -> Any:
     """Replace infinity, which JSON lacks, by None; it is the throughput of a graph that takes no time."""
     return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def exploration_document(exploration: Exploration) -> dict[str, Any]:
+    """Return the JSON object of the point at which an exploration begins."""
+    return profile_document(exploration.profile)
+
+
+def exploration_rows(exploration: Exploration) -> list[dict[str, Any]]:
+    """Return one object per node of the graph at that point."""
+    return profile_layers(exploration.profile)

@@ -44,6 +44,12 @@ _RENDERERS = {
         "plot_memory": "plots.draw_memory.plot_memory",
         "vega": "plots.vega.profile_vega",
     },
+    "Exploration": {
+        "dict": "documents.exploration_document",
+        "rows": "documents.exploration_rows",
+        "columns": "documents.LAYER_KEYS",
+        "html": "html.page.exploration_page",
+    },
     "LanguageProfile": {
         "dict": "language.language_document",
         "rows": "language.language_rows",

@@ -99,26 +99,21 @@ class Profile(Result):
         text: str = render(self, "markdown", depth=depth, sort=sort, top=top)
         return text
 
-    def to_html(self, *, vary: Mapping[str, Any] | None = None, hint: str = "", command: str = "") -> str:
-        """Return a report as one HTML page: figures, roofline, module tree, memory, and switches to other points.
+    def to_html(self, *, hint: str = "", command: str = "") -> str:
+        """Return a report as one HTML page: figures, roofline, module tree and memory.
 
         It needs no network and no other file, and includes the profile's JSON, which `diff` and `pyinfercost diff`
-        can read.
+        can read. With a machine the page also has the core, the graph and the catalog: it estimates the model on any
+        machine, in any precision, execution and open size.
 
         Args:
-            vary: Axes of the switches (`hardware`, `precision`, `execution`, or a symbolic size of the graph) with
-                their values: `{"hardware": ["l4", "t4"], "batch": [1, 8, 64]}`. Default: execution modes, fp16 and, if
-                the batch is symbolic, some batches; `{}` for no switches.
             hint: What would shorten the forward most, for the first sentence; empty names what reduces its main effect.
             command: Command that made the profile, which the page states; empty states the call in Python.
 
         Returns:
             The HTML text.
-
-        Raises:
-            ValueError: An axis or one of its values is invalid.
         """
-        page: str = render(self, "html", vary=vary, hint=hint, command=command)
+        page: str = render(self, "html", hint=hint, command=command)
         return page
 
     def to_trace(self, *, measured: Result | None = None) -> dict[str, Any]:

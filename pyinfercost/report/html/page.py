@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import zlib
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -14,24 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...hardware.dtypes import CORE_DTYPES, short_dtype
-from ...predict.alternatives import Alternatives, alternatives
+from ...predict.exploring import exploration_of
 from ...results import figures
 from ...results.folded_layers import folded_layers
 from ..colors import BOUND
-from ..documents import (
-    LAYER_KEYS,
-    TOTALS,
-    estimate_document,
-    machine_document,
-    profile_document,
-    profile_layers,
-)
+from ..documents import profile_document
 from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
+from .live_packs import LIVE_POLICY, packs_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ...results.exploration import Exploration
     from ...results.profile import Profile
 
 ASSETS = Path(__file__).parent / "assets"
@@ -65,16 +59,21 @@ _CARDS = [
 ]
 """Figures of the catalog that the page's script shows as cards, with those of a machine first."""
 
-_LEVEL = 6  # higher levels take several times as long and save 2 %
-
 _SCRIPTS = (
     "numbers",
     "tip",
     "terms",
     "data",
+    "core",
+    "link",
+    "setup",
+    "point",
     "sentence",
     "headline",
     "axes",
+    "controls",
+    "curves",
+    "catalog",
     "roofline",
     "memory",
     "layout",
@@ -85,31 +84,42 @@ _SCRIPTS = (
 )
 
 
-def profile_page(profile: Profile, *, vary: Mapping[str, Any] | None = None, hint: str = "", command: str = "") -> str:
-    """Return the report of a profile, with switches to alternative points.
+def profile_page(profile: Profile, *, hint: str = "", command: str = "") -> str:
+    """Return the report of a profile, which estimates other points by itself.
 
     Args:
         profile: The profile.
-        vary: Axis -> values, as in `predict.alternatives`.
         hint: What would shorten the forward most, in words; empty shows what reduces its main effect.
         command: Command line or call that made the profile; empty states the call in Python.
 
     Returns:
-        The HTML text.
-
-    Raises:
-        ValueError: An axis or one of its values is invalid.
+        The HTML text. Without a machine it only shows counts.
     """
-    counted_only = profile.estimate is None and not vary
-    found = None if counted_only else alternatives(profile, vary)
-    points = points_document(found) if found is not None and found.axes else None
+    live = None if profile.estimate is None else exploration_of({"forward": profile})
+    return _page(profile, live, hint=hint, command=command)
+
+
+def exploration_page(exploration: Exploration, *, hint: str = "") -> str:
+    """Return the page of an exploration.
+
+    Args:
+        exploration: The exploration.
+        hint: As in `profile_page`.
+
+    Returns:
+        The HTML text.
+    """
+    return _page(exploration.profile, exploration, hint=hint, command=exploration.command)
+
+
+def _page(profile: Profile, live: Exploration | None, *, hint: str, command: str) -> str:
     origin = written_by(command or call_of(profile))
-    return report_html(profile_document(profile), points, text=_as_lines(profile), hint=hint, origin=origin)
+    return report_html(profile_document(profile), live, text=_as_lines(profile), hint=hint, origin=origin)
 
 
 def report_html(
     document: Mapping[str, Any],
-    points: Mapping[str, Any] | None = None,
+    live: Exploration | None = None,
     *,
     text: str = "",
     hint: str = "",
@@ -119,7 +129,7 @@ def report_html(
 
     Args:
         document: JSON object of a profile.
-        points: JSON object of the alternative points; None for a report without switches.
+        live: What other points are estimated from; None for a page of the one point.
         text: Figures as plain text, for browsers without scripts.
         hint: What would shorten the forward most, in words.
         origin: When and by what the page is written.
@@ -133,6 +143,7 @@ def report_html(
     return Template(asset("page.html")).substitute(
         title=escape(document["model"] or "model"),
         policy=policy,
+        live_policy=LIVE_POLICY if live is not None else "",
         style=_colors() + asset("base.css") + asset("style.css"),
         script=script,
         version=escape(_core.__version__),
@@ -140,7 +151,7 @@ def report_html(
         origin=escape(origin),
         profile=embedded(_compact({**document, "layers": folded_layers(document["layers"])})),
         figures=embedded(_compact({"cards": _CARDS, "groups": list(GROUPS), "hint": hint, **terms_document()})),
-        points="" if points is None else _packed(points),
+        packs=packs_of(live),
     )
 
 
@@ -161,11 +172,6 @@ def embedded(text: str) -> str:
     return text
 
 
-def _packed(points: Mapping[str, Any]) -> str:
-    """Compress the alternatives, which are far larger than the profile; browsers decompress them natively."""
-    return base64.b64encode(zlib.compress(_compact(points).encode(), _LEVEL)).decode()
-
-
 def _colors() -> str:
     """Return the colors of bounds as CSS variables; they suit light and dark pages."""
     return ":root { " + " ".join(f"--{name}: {color};" for name, color in BOUND.items()) + " }\n"
@@ -182,85 +188,3 @@ def _script() -> str:
 def asset(name: str) -> str:
     """Return the text of a file of the pages."""
     return (ASSETS / name).read_text(encoding="utf-8")
-
-
-SCHEMA_VERSION = 1
-
-_OF_GRAPH = ("module", "op", "phase")
-"""Keys of a layer that are equal at all points."""
-
-_COLUMNS = tuple(key for key in LAYER_KEYS if key not in _OF_GRAPH)
-
-
-def points_document(found: Alternatives) -> dict[str, Any]:
-    """Return the JSON object of a grid of profiles.
-
-    Args:
-        found: The profiles.
-
-    Returns:
-        `axes`, a list of `name` and `values`; `base`, the index of the report's own profile, which is empty here;
-        `machines`; and `points`, with the last axis fastest. Each point has `sizes`, `totals`, `memory`, `estimate`
-        (whose `machine` is an index into `machines`) and `layers`: key -> index into `columns`, which holds each
-        distinct column of figures once, with seven digits; totals are exact. A point that could not be profiled has
-        `refused`, the reason.
-    """
-    machines: dict[str, tuple[int, dict[str, Any]]] = {}
-    columns: dict[tuple[Any, ...], int] = {}
-
-    def place_of(column: tuple[Any, ...]) -> int:
-        return columns.setdefault(column, len(columns))
-
-    points: list[dict[str, Any]] = []
-    for place, profile in enumerate(found.points):
-        if profile is None or profile.estimate is None:
-            points.append({"refused": found.refused.get(place, "")})
-            continue
-        if place == found.base:
-            points.append({})
-            continue
-        machine = profile.estimate.machine
-        if machine.name not in machines:
-            machines[machine.name] = (len(machines), machine_document(machine))
-        layers = profile_layers(profile)
-        points.append(
-            {
-                **_totals(profile),
-                "estimate": {**estimate_document(profile.estimate), "machine": machines[machine.name][0]},
-                "layers": {key: place_of(_column(layers, key)) for key in _COLUMNS},
-            }
-        )
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "axes": [{"name": name, "values": [_name(value) for value in values]} for name, values in found.axes.items()],
-        "base": found.base,
-        "machines": [document for _, document in machines.values()],
-        "points": points,
-        "columns": [list(column) for column in columns],
-    }
-
-
-def _totals(profile: Profile) -> dict[str, Any]:
-    memory = profile.counts.memory
-    return {
-        "precision": profile.precision,
-        "sizes": dict(profile.sizes),
-        "totals": {name: profile.figures[name] for name in TOTALS},
-        "memory": {"peak_node": memory.peak_node, "peak_op": memory.peak_op, "peak_module": memory.peak_module},
-    }
-
-
-def _name(value: Any) -> Any:
-    return getattr(value, "id", value)
-
-
-def _column(layers: list[dict[str, Any]], key: str) -> tuple[Any, ...]:
-    """Round predicted figures to seven digits; full precision would double the size of the file."""
-    values = [layer[key] for layer in layers]
-    if not any(isinstance(value, float) for value in values):
-        return tuple(values)
-    seen: dict[float | None, float | None] = {None: None}  # cache, since repeated layers have equal figures
-    for value in values:
-        if value not in seen:
-            seen[value] = float(f"{value:.7g}")
-    return tuple(seen[value] for value in values)

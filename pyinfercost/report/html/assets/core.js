@@ -1,7 +1,7 @@
 // The core in a page. openCore(bytes of core.wasm) resolves to ask(request, document): `request` is an object with one
-// key, `document` the text that a request to load reads, and the answer an object with `answer` or `error`.
-// docs/interface.md has the requests.
-async function openCore(bytes) {
+// key, `document` the text that a request to load reads, and the answer an object with `answer` or `error`, or what
+// `read` makes of its text. docs/interface.md has the requests.
+async function openCore(bytes, read = JSON.parse) {
   const { instance } = await WebAssembly.instantiate(bytes, { env: { emscripten_notify_memory_growth() {} } });
   const core = instance.exports;
   core._initialize();
@@ -20,6 +20,6 @@ async function openCore(bytes) {
     const at = core.infercost_answer(...texts.flat());
     for (const [text] of texts) core.infercost_free(text);
     if (!at) throw new Error("the memory is full");
-    return JSON.parse(reader.decode(new Uint8Array(core.memory.buffer, at, core.infercost_length())));
+    return read(reader.decode(new Uint8Array(core.memory.buffer, at, core.infercost_length())));
   };
 }

@@ -1,7 +1,6 @@
-/* What is shown: the profile that the report is of, or another of the points that were computed with it. */
-const profile = JSON.parse(byId("pyinfercost-profile").textContent);
-profile.layers = unfolded(profile.layers);
-const NO_ESTIMATE = profile.estimate === null;
+/* What is shown is a view: a point of a model, with the figures of its layers. That of the stored profile is drawn at
+   once; those of other points are answers of the core. */
+const STORED = JSON.parse(byId("pyinfercost-profile").textContent);
 const FIGURES = SAID.cards;
 
 /* Layers are stored as indices of distinct ones, and of the values in which equal layers differ. */
@@ -11,75 +10,50 @@ function unfolded({ keys, rows, row, own }) {
   return layers;
 }
 
+/* `plant` is what the tree of modules depends on: it is the same object at all points of a deployed graph. */
+function plantOf(layers, coverage, parameters) {
+  return { layers, unmodelled: new Set(coverage.unmodelled.map((entry) => entry.op)), parameters };
+}
+
 function viewOfProfile() {
+  const layers = unfolded(STORED.layers);
+  const parameters = new Map(STORED.modules.map((module) => [module.module, module.parameters]));
+  const { estimate } = STORED;
   return {
-    sizes: profile.sizes, precision: profile.precision, totals: profile.totals, memory: profile.memory,
-    estimate: profile.estimate, machine: NO_ESTIMATE ? null : profile.estimate.machine, layers: profile.layers, isReported: true,
+    ...STORED, layers, machine: estimate ? estimate.machine : null, plant: plantOf(layers, STORED.coverage, parameters), isReported: true,
   };
 }
 
-async function unpackPoints() {
-  const packed = byId("pyinfercost-points").textContent.trim();
-  if (!packed || typeof DecompressionStream === "undefined") return null;
-  const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return JSON.parse(await new Response(stream).text());
-}
-
-/* A point of the grid as a view; null where there is none. */
-function viewOfPoint(points, place) {
-  if (place === points.base) return viewOfProfile();
-  const point = points.points[place];
-  if (point.refused !== undefined) return null;
-  const keys = Object.keys(point.layers);
-  const columns = keys.map((key) => points.columns[point.layers[key]]);
-  const layers = profile.layers.map((own, row) => {
-    const layer = { module: own.module, op: own.op, phase: own.phase };
-    keys.forEach((key, at) => { layer[key] = columns[at][row]; });
-    return layer;
-  });
-  return { ...point, machine: points.machines[point.estimate.machine], layers };
-}
-
-/* Switches choose a value on each axis; the last axis is the fastest. */
-const placeOf = (points, chosen) => points.axes.reduce((place, axis, at) => place * axis.values.length + chosen[at], 0);
-function chosenAt(points, place) {
-  const chosen = [];
-  for (let at = points.axes.length - 1; at >= 0; at--) {
-    const count = points.axes[at].values.length;
-    chosen[at] = place % count;
-    place = Math.floor(place / count);
-  }
-  return chosen;
-}
-
 /* What computes nothing, moves nothing and takes no time (a view) has no row, unless it is not modeled. */
-function isIdle(layer) {
-  const known = layer.latency_s !== null || NO_ESTIMATE;
-  return known && !layer.contraction_flops && !layer.pointwise_flops && !layer.bytes_read && !layer.bytes_written
-    && !layer.latency_s && !unmodelled.has(layer.op);
+function isIdle(layer, plant) {
+  return !layer.contraction_flops && !layer.pointwise_flops && !layer.bytes_read && !layer.bytes_written
+    && !layer.latency_s && !plant.unmodelled.has(layer.op);
 }
-const unmodelled = new Set(profile.coverage.unmodelled.map((entry) => entry.op));
-const ownParameters = new Map(profile.modules.map((module) => [module.module, module.parameters]));
 
 /* The figures of a row: those of its layers together. */
 function figuresOf(view, node) {
-  const layers = node.layers.map((index) => view.layers[index]);
-  const flops = sum(layers.map((layer) => layer.contraction_flops + layer.pointwise_flops));
-  const bytes = sum(layers.map((layer) => layer.bytes_read + layer.bytes_written));
-  const timed = layers.filter((layer) => layer.latency_s);
-  const latency = NO_ESTIMATE ? null : sum(timed.map((layer) => layer.latency_s));
-  const whole = NO_ESTIMATE ? 0 : view.estimate.latency_s;
-  const wholeFlops = view.totals.contraction_flops + view.totals.pointwise_flops;
+  const { estimate, totals, layers, plant } = view;
+  let [flops, bytes, latency, energy, energyKnown] = [0, 0, 0, 0, false];
   const by = {};
-  for (const layer of timed) by[layer.bound] = (by[layer.bound] || 0) + layer.latency_s;
+  for (const index of node.layers) {
+    const layer = layers[index];
+    flops += layer.contraction_flops + layer.pointwise_flops;
+    bytes += layer.bytes_read + layer.bytes_written;
+    if (layer.latency_s) {
+      latency += layer.latency_s;
+      by[layer.bound] = (by[layer.bound] || 0) + layer.latency_s;
+    }
+    if (layer.energy_j !== null && layer.energy_j !== undefined) { energy += layer.energy_j; energyKnown = true; }
+  }
+  const whole = estimate ? estimate.latency_s : 0;
+  const wholeFlops = totals.contraction_flops + totals.pointwise_flops;
   const bound = Object.keys(by).sort((one, other) => by[other] - by[one])[0];
-  const energies = layers.map((layer) => layer.energy_j).filter((energy) => energy !== null && energy !== undefined);
-  const cost = NO_ESTIMATE || !view.estimate.cost || !whole ? null : view.estimate.cost.usd_per_million * latency / whole;
+  const missing = () => node.layers.some((index) => plant.unmodelled.has(layers[index].op));
   return {
-    flops, bytes, intensity: bytes ? flops / bytes : null, latency, cost,
-    share: NO_ESTIMATE ? (wholeFlops ? flops / wholeFlops : null) : (whole ? latency / whole : null),
-    energy: energies.length ? sum(energies) : null,
-    bound: NO_ESTIMATE ? "" : bound || (layers.some((layer) => unmodelled.has(layer.op)) ? "unknown" : "fused"),
+    flops, bytes, intensity: bytes ? flops / bytes : null, latency: estimate ? latency : null,
+    cost: estimate && estimate.cost && whole ? estimate.cost.usd_per_million * latency / whole : null,
+    share: estimate ? (whole ? latency / whole : null) : (wholeFlops ? flops / wholeFlops : null),
+    energy: energyKnown ? energy : null,
+    bound: estimate ? bound || (missing() ? "unknown" : "fused") : "",
   };
 }

@@ -1,5 +1,5 @@
 /* The modules as a tree, from their paths in the order of the calls; it is the same at every point. */
-function treeOf(layers) {
+function treeOf({ layers, parameters }) {
   const root = { id: "m:", path: "", name: "", level: 0, parent: null, children: [], layers: [], times: 1, parameters: 0 };
   const modules = new Map([["", root]]);
   const below = (above, more) => {
@@ -24,16 +24,16 @@ function treeOf(layers) {
     below(above, { id: `l:${index}`, path: layer.module, layers: [index] });
   });
   for (const node of modules.values()) {
-    node.own = ownParameters.get(node.path) || 0;
+    node.own = parameters.get(node.path) || 0;
     for (let up = node; up; up = up.parent) up.parameters += node.own;
   }
   return root;
 }
 
 /* Without rows of what neither computes nor moves bytes; a module of one op is one row, of the op. */
-function pruned(root) {
+function pruned(root, plant) {
   (function prune(node) {
-    node.children = node.children.filter((child) => { prune(child); return child.children.length || child.layers.some((index) => !isIdle(profile.layers[index])); });
+    node.children = node.children.filter((child) => { prune(child); return child.children.length || child.layers.some((index) => !isIdle(plant.layers[index], plant)); });
   })(root);
   (function shorten(node) {
     node.children.forEach(shorten);
@@ -47,11 +47,11 @@ function pruned(root) {
 
 /* Modules are equal if they make the same calls with the same counts, in the same order, and own as many parameters. */
 const SHORTEST_RUN = 3;
-function giveShapes(root) {
+function giveShapes(root, plant) {
   const known = new Map();
   const numbered = (text) => known.get(text) ?? known.set(text, known.size).get(text);
   const callOf = (index) => {
-    const { op, phase, contraction_flops: products, pointwise_flops: others, bytes_read: read, bytes_written: written } = profile.layers[index];
+    const { op, phase, contraction_flops: products, pointwise_flops: others, bytes_read: read, bytes_written: written } = plant.layers[index];
     return `${op} ${phase} ${products} ${others} ${read} ${written}`;
   };
   (function visit(node) {
@@ -63,8 +63,8 @@ function giveShapes(root) {
 
 /* Runs of equal modules with consecutive numbers as one row: "0-31, 32 x". Its figures are those of all together, and so
    are those of the rows in it. */
-function folded(root) {
-  giveShapes(root);
+function folded(root, plant) {
+  giveShapes(root, plant);
   (function fold(node) {
     const found = [];
     for (let at = 0; at < node.children.length;) {

@@ -123,13 +123,13 @@ function drawOrigin(view) {
 
 function drawLedger(view) {
   const lines = [];
-  const { nodes, modelled_nodes: modelled, unmodelled: missing } = profile.coverage;
+  const { nodes, modelled_nodes: modelled, unmodelled: missing } = view.coverage;
   if (missing.length) {
-    lines.push(element("li", { class: "bad" }, `Not modeled, and in no figure: ${missing.map((entry) => `${entry.op} x${entry.count}`).join(", ")} (${modelled} of ${nodes} nodes are modelled).`));
+    lines.push(element("li", { class: "bad" }, `Not modeled, and in no figure: ${missing.map((entry) => `${entry.op} x${entry.count}`).join(", ")} (${modelled} of ${nodes} nodes are modeled).`));
   } else {
     lines.push(element("li", {}, `All ${nodes} nodes are modeled.`));
   }
-  for (const size of profile.data_sizes || []) {
+  for (const size of view.data_sizes || []) {
     lines.push(element("li", {}, `Assumed: ${size.name} is ${size.value} (at most ${size.bound}); it depends on data.`));
   }
   if (view.estimate) {

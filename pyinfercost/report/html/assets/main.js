@@ -1,8 +1,8 @@
+/* The page: the stored point at once, and all others as soon as the core runs. */
 let view = viewOfProfile();
-let points = null;
-let chosen = [];
 let selectedNode = null;
 let charts = [];
+const root = document.documentElement;
 
 const tree = makeTree((node) => {
   selectedNode = node;
@@ -20,60 +20,31 @@ function drawCharts() {
   markCharts();
 }
 
-function drawAll(layer = null) {
+function drawAll() {
   const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
   const { estimate } = view;
-  byId("model").textContent = profile.model || "(unnamed graph)";
+  byId("model").textContent = view.model || "(unnamed graph)";
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
-    estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
+    estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
   ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
   drawHeadline(view);
   drawOrigin(view);
   drawLedger(view);
-  tree.show(view, layer);
+  tree.show(view);
   selectedNode = tree.selected();
   drawDetails(view, selectedNode, tree);
   drawCharts();
 }
 
-function switchTo(axis, value) {
-  const next = [...chosen];
-  next[axis] = value;
-  const place = placeOf(points, next);
-  const other = viewOfPoint(points, place);
-  if (!other) {
-    byId("fixed").textContent = `There is no such point: ${points.points[place].refused}`;
-    drawSwitches();
-    return;
-  }
-  byId("fixed").textContent = "";
-  chosen = next;
-  view = other;
-  drawSwitches();
-  drawAll();
-}
+drawAll();
+root.dataset.drawn = String(performance.now());
 
-function drawSwitches() {
-  const form = byId("switches");
-  form.hidden = !points;
-  if (!points) return;
-  form.replaceChildren(...points.axes.map((axis, at) => {
-    const select = element("select", { "data-axis": axis.name });
-    axis.values.forEach((value, place) => select.append(element("option", { value: place, selected: place === chosen[at] }, String(value))));
-    select.value = String(chosen[at]);
-    select.addEventListener("change", () => { switchTo(at, Number(select.value)); form.querySelectorAll("select")[at].focus(); });
-    return element("label", {}, axis.name, select);
-  }));
-}
-
-drawAll(tree.slowest(view));
-document.documentElement.dataset.drawn = String(performance.now());
-
-let width = document.documentElement.clientWidth;
+let redraw = [drawCharts];
+let width = root.clientWidth;
 window.addEventListener("resize", () => {
-  if (document.documentElement.clientWidth === width) return;
-  width = document.documentElement.clientWidth;
-  drawCharts();
+  if (root.clientWidth === width) return;
+  width = root.clientWidth;
+  for (const draw of redraw) draw();
 });
 document.addEventListener("keydown", (event) => {
   if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(document.activeElement.tagName)) {
@@ -82,14 +53,84 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-unpackPoints().then((found) => {
-  if (found && found.axes.length) {
-    points = found;
-    chosen = chosenAt(points, points.base);
-    drawSwitches();
+/* ---- live ---- */
+async function live() {
+  const packed = byId("pyinfercost-core").textContent.trim();
+  if (!packed) return;
+  if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined" || typeof Worker === "undefined") {
+    byId("fixed").textContent = "This browser has no WebAssembly, so the page shows the stored point only.";
+    return;
   }
-  document.documentElement.dataset.ready = "true";
-}).catch((error) => {
-  byId("fixed").textContent = `The other points of this report cannot be read: ${error.message}`;
-  document.documentElement.dataset.ready = "true";
-});
+  SETUP = await readSetup();
+  SETUP.spec = (state) => `${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
+  const bytes = await unpacked(packed);
+  const [near, far] = (await Promise.all([startCore(bytes), startCore(bytes)])).map(makeEvaluator);
+  let state = stateOfAddress();
+  let turn = 0;
+  const change = (next) => {
+    state = allowed(next);
+    const address = addressOf(state);
+    history.replaceState(null, "", address ? `#${address}` : "#");
+    return update();
+  };
+  const sync = makeControls(byId("controls"), change);
+  const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
+  const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
+  redraw = [drawCharts, curves.draw, catalog.draw];
+  let busy = false;
+  /* The newest state is computed after the point that is under way; those between are left out. */
+  async function update() {
+    turn += 1;
+    sync(state);
+    if (busy) return;
+    busy = true;
+    let done = 0;
+    while (done !== turn) {
+      done = turn;
+      const current = () => done === turn;
+      await step(state, current);
+    }
+    busy = false;
+    root.dataset.settled = String(turn);
+  }
+  async function step(asked, current) {
+    const begin = performance.now();
+    try {
+      view = await near.view(asked);
+      byId("fixed").textContent = "";
+      drawAll();
+      root.dataset.pointMs = String(performance.now() - begin);
+      await curves.update(view, asked, current);
+    } catch (error) {
+      byId("fixed").textContent = error instanceof Refused ? `There is no such point: ${error.message}.` : `The core failed: ${error.message}`;
+      if (!(error instanceof Refused)) throw error;
+      return;
+    }
+    catalogLater(asked, current);
+  }
+  /* The catalog takes longer, in a core of its own; it follows when the state rests. */
+  let catalogBusy = false;
+  let catalogNext = null;
+  async function catalogLater(asked, current) {
+    catalogNext = [view, asked];
+    if (catalogBusy) return;
+    catalogBusy = true;
+    while (catalogNext) {
+      const [of, at] = catalogNext;
+      catalogNext = null;
+      try { await catalog.update(of, at, () => catalogNext === null); } catch (error) { if (!(error instanceof Refused)) throw error; }
+    }
+    catalogBusy = false;
+    root.dataset.rested = String(turn);
+  }
+  byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true));
+  window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); });
+  byId("settings").hidden = false;
+  root.classList.add("live");
+  await update();
+  root.dataset.live = String(performance.now());
+}
+
+live().catch((error) => {
+  byId("fixed").textContent = `The core of this page does not run here, so it shows the stored point only: ${error.message}`;
+}).finally(() => { root.dataset.ready = "true"; });

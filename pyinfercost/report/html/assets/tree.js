@@ -5,7 +5,7 @@ const cents = (value) => (value < 1e-3 ? value.toExponential(2) : digits(value))
 const MANY = 400; /* rows from which on those out of view are not laid out */
 const COLUMNS = [
   { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(92px, 1fr)" },
-  { key: "share", title: NO_ESTIMATE ? "% of FLOPs" : "% of time", show: percent, width: "156px", narrow: "76px" },
+  { key: "share", title: "% of time", show: percent, width: "156px", narrow: "76px" },
   { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "82px" },
   { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), wide: true, width: "80px" },
   { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), wide: true, width: "86px" },
@@ -19,17 +19,15 @@ const COLUMNS = [
 function makeTree(pick) {
   const table = byId("tree");
   const [head, body, foot] = table.children;
-  const priced = !NO_ESTIMATE && profile.estimate.cost;
-  const columns = COLUMNS.filter((column) => !(NO_ESTIMATE && column.timed) && !(column.priced && !priced));
-  let root, nodes, texts, deepest;
-  function plant(isFolded) {
-    root = pruned(treeOf(profile.layers));
-    if (isFolded) folded(root);
+  let root, nodes, texts, deepest, plant;
+  let columns = [];
+  function grow() {
+    root = pruned(treeOf(plant), plant);
+    if (byId("fold").checked) folded(root, plant);
     nodes = new Map();
     (function visit(node) { for (const child of node.children) { nodes.set(child.id, child); visit(child); } })(root);
     texts = new Map([...nodes.values()].map((node) => [node.id, { name: node.name || "·", op: opOf(node), words: wordsOf(node) }]));
     deepest = Math.max(1, ...[...nodes.values()].map((node) => node.level));
-    return [...nodes.values()].some((node) => node.times > 1);
   }
 
   let open = new Set();
@@ -41,10 +39,10 @@ function makeTree(pick) {
   let focused = null;
 
   const opOf = (node) => {
-    const layers = node.layers.filter((index) => !isIdle(profile.layers[index]));
-    const missing = layers.filter((index) => unmodelled.has(profile.layers[index].op)).length;
-    if (node.times > 1) return `${layers.length === node.times ? `${profile.layers[layers[0]].op.replace(/^(aten|engine)\./, "")}, ` : ""}${node.times} x${missing ? `, ${missing} unknown` : ""}`;
-    if (layers.length === 1) return profile.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
+    const layers = node.layers.filter((index) => !isIdle(plant.layers[index], plant));
+    const missing = layers.filter((index) => plant.unmodelled.has(plant.layers[index].op)).length;
+    if (node.times > 1) return `${layers.length === node.times ? `${plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "")}, ` : ""}${node.times} x${missing ? `, ${missing} unknown` : ""}`;
+    if (layers.length === 1) return plant.layers[layers[0]].op.replace(/^(aten|engine)\./, "") + (missing ? ", unknown" : "");
     return `${layers.length} ops${missing ? `, ${missing} unknown` : ""}`;
   };
   const wordsOf = (node) => [...(node.members || [node.path]), opOf(node)].join(" ").toLowerCase();
@@ -70,8 +68,6 @@ function makeTree(pick) {
     while (depth > 1 && rowsAt(depth) > SHORT_TREE) depth -= 1;
     openTo(depth);
   }
-  byId("fold-label").hidden = !plant(true);
-  openFew();
 
   function shownRows() {
     const rows = [];
@@ -155,11 +151,19 @@ function makeTree(pick) {
     draw();
   }
 
-  table.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
-  table.style.setProperty("--narrow", columns.filter((column) => !column.wide).map((column) => column.narrow || column.width).join(" "));
-  head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
-    element("div", { role: "columnheader", "data-key": column.key, class: column.wide ? "wide" : (column.text ? "text" : ""), "aria-sort": "none" },
-      element("button", { type: "button", ...(SAID.columns[column.key] ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] } : {}) }, column.title)))));
+  /* Columns of time need a machine, and that of money a price. */
+  function drawHead() {
+    const timed = Boolean(view.estimate);
+    const wanted = COLUMNS.filter((column) => !(!timed && column.timed) && !(column.priced && !(timed && view.estimate.cost)));
+    if (columns.map((column) => column.key).join() === wanted.map((column) => column.key).join()) return;
+    columns = wanted;
+    table.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
+    table.style.setProperty("--narrow", columns.filter((column) => !column.wide).map((column) => column.narrow || column.width).join(" "));
+    const titleOf = (column) => (column.key === "share" && !timed ? "% of FLOPs" : column.title);
+    head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
+      element("div", { role: "columnheader", "data-key": column.key, class: column.wide ? "wide" : (column.text ? "text" : ""), "aria-sort": "none" },
+        element("button", { type: "button", ...(SAID.columns[column.key] ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] } : {}) }, titleOf(column))))));
+  }
   head.addEventListener("click", (event) => {
     const header = event.target.closest("[role=columnheader]");
     if (!header) return;
@@ -198,9 +202,9 @@ function makeTree(pick) {
     event.preventDefault();
     actions[event.key]();
   });
-  byId("fold").addEventListener("change", (event) => {
+  byId("fold").addEventListener("change", () => {
     const [chosen] = selected === null ? [] : (nodes.get(selected) || { layers: [] }).layers;
-    plant(event.target.checked);
+    grow();
     selected = null;
     openFew();
     measure();
@@ -214,7 +218,7 @@ function makeTree(pick) {
 
   function drawTotal() {
     const whole = figuresOf(view, root);
-    whole.parameters = profile.totals.parameters;
+    whole.parameters = view.totals.parameters;
     foot.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) => {
       if (column.key === "name") return element("div", { role: "rowheader", class: "name-cell" }, "total");
       if (column.key === "bound") return element("div", { role: "gridcell" });
@@ -222,14 +226,31 @@ function makeTree(pick) {
     })));
   }
 
+  function slowest() {
+    const taken = view.layers.map((layer) => (view.estimate ? layer.latency_s || 0 : layer.contraction_flops + layer.pointwise_flops));
+    const most = taken.reduce((best, seconds, index) => (seconds > taken[best] ? index : best), 0);
+    return taken[most] > 0 ? most : null;
+  }
   function measure() {
     figures = new Map([...nodes.values()].map((node) => [node.id, { ...figuresOf(view, node), parameters: node.parameters }]));
   }
 
   return {
-    show(next, layer = null) {
+    show(next) {
       view = next;
-      if (layer !== null) choose(layer);
+      if (view.plant !== plant) {
+        plant = view.plant;
+        const kept = new Set(open);
+        grow();
+        byId("fold-label").hidden = byId("fold").checked && ![...nodes.values()].some((node) => node.times > 1);
+        if (![...kept].some((id) => nodes.has(id))) openFew(); else open = kept;
+        if (!nodes.has(selected)) {
+          selected = null;
+          const layer = slowest();
+          if (layer !== null) choose(layer);
+        }
+      }
+      drawHead();
       measure();
       draw();
       drawTotal();
@@ -241,10 +262,5 @@ function makeTree(pick) {
     selected: () => nodes.get(selected) || null,
     figures: (node) => figures.get(node.id),
     opOf,
-    slowest(next) {
-      const layers = next.layers.map((layer, index) => ({ index, taken: NO_ESTIMATE ? layer.contraction_flops + layer.pointwise_flops : layer.latency_s || 0 }));
-      const most = layers.sort((one, other) => other.taken - one.taken)[0];
-      return most && most.taken > 0 ? most.index : null;
-    },
   };
 }

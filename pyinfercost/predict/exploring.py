@@ -1,0 +1,206 @@
+"""Explorations: what a page needs to estimate a model at any point by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from math import nan
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+from .. import _core
+from ..deployment import Deployment, deployment_of
+from ..deployment.deployment import TORCH, executions_of
+from ..deployment.places import known_places, place
+from ..deployment.prices import UnpricedError
+from ..deployment.serving import Serving
+from ..deployment.startup import recorded_graphs
+from ..errors import InputError
+from ..formats.table import FormatError
+from ..hardware import load, names
+from ..hardware.errors import MissingFactError
+
+from ..results.exploration import Exploration, KnownMachine, Phase
+from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
+from ..sources.registry import is_graph, source_of
+from ..sources.sizes import BATCH, SizeError, call_sizes
+from ..transform.whatif import whatif
+from .derived_costs import TERMS
+from .plans import boundary_of
+from .profile import profile, profile_on
+
+if TYPE_CHECKING:
+    from .._core import Graph
+    from ..results.profile import Profile
+    from ..sources.capture import Capturable
+
+FORMATS = ("int8_wo", "int4_wo", "fp8_dynamic", "int8_dynamic")
+"""Formats of weights that a page offers beside the captured ones."""
+
+_DEFAULT_MACHINE = "l4"
+_TOKENS = 1024  # of a prompt, and in the cache before a decode step
+
+
+def explore(
+    model: Capturable | Profile,
+    inputs: Any = (),
+    *,
+    on: Deployment | None = None,
+    sizes: Mapping[str, SupportsIndex] | None = None,
+    dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
+    command: str = "",
+    **options: Any,
+) -> Exploration:
+    """Return a model with all that a page needs to estimate it at any point: on any machine, in any size.
+
+    Args:
+        model: Anything that `profile` accepts. The config of a language model without a phase has both.
+        inputs: Inputs of a module, as in `capture`.
+        on: Where and how the model runs at first; the fields of `Deployment` as keywords override it. Without a
+            machine, an L4.
+        sizes: Values of named sizes at first.
+        dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
+        command: Command that makes the exploration, which the page states.
+        **options: Fields of `Deployment`, and values of named sizes.
+
+    Returns:
+        The exploration; `to_html()` writes the page.
+
+    Raises:
+        InputError: As for `profile`.
+    """
+    fields = {name: options.pop(name) for name in list(options) if name in Deployment.__dataclass_fields__}
+    deployment = deployment_of(on, **fields)
+    with call_sizes(explore, sizes, options) as named:
+        phases = _phases(model, inputs, _with_machine(deployment), named, dynamic)
+    return exploration_of(phases, command=command)
+
+
+def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
+    """Return the exploration of profiles, by the name of their phase."""
+    first = next(iter(phases.values()))
+    engines = _engines(first.graph)
+    return Exploration(
+        model=first.model,
+        phases=tuple(Phase(name, each, _formats(_captured_graph(each))) for name, each in phases.items()),
+        machines=_machines(first),
+        engines=engines,
+        precisions=tuple(_core.precisions()),
+        places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() if (found := place(name))},
+        recorded_graphs={
+            (engine, execution): recorded_graphs(engine, execution, Serving())
+            for engine, executions in engines.items()
+            for execution in executions
+        },
+        command=command,
+    )
+
+
+def _with_machine(on: Deployment) -> Deployment:
+    return on.replace(hardware=_DEFAULT_MACHINE) if on.hardware is None else on
+
+
+def _phases(model: Any, inputs: Any, on: Deployment, sizes: dict[str, Any], dynamic: Any) -> dict[str, Profile]:
+    """Return the profiles of a model with as many open sizes as its capture allows."""
+    if not isinstance(model, (str, PathLike)) or any(inputs) or dynamic is not None:
+        found = profile(model, inputs, on=on, dynamic=dynamic, sizes=sizes)
+        return phases_of(found)
+    spec = fspath(model)
+    source = source_of(spec)
+    if "#" in spec or source is None or not source.has_phases:
+        return {"forward": profile_on(on, _opened(spec, sizes))}
+    batch = int(sizes.get(BATCH, 1))
+    others = {name: value for name, value in sizes.items() if name not in (BATCH, PROMPT, CONTEXT)}
+    tokens = {name: int(sizes.get(name, _TOKENS)) for name in (PROMPT, CONTEXT)}
+    read = {**others, BATCH: batch, "sequence": tokens[PROMPT]}
+    try:
+        prefill = _opened(f"{spec}#prefill", read)
+        decode = _opened(f"{spec}#decode", {BATCH: batch, CONTEXT: tokens[CONTEXT]})
+    except InputError:  # it does not generate
+        return {"forward": profile_on(on, _opened(spec, sizes))}
+    return {"prefill": profile_on(on, prefill), "decode": profile_on(on, decode)}
+
+
+def phases_of(found: Any) -> dict[str, Profile]:
+    """Return the profiles of a `Profile` or a `LanguageProfile` by phase."""
+    if hasattr(found, "decode"):
+        return {"prefill": found.prefill, "decode": found.decode}
+    return {"forward": found}
+
+
+def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
+    """Return the graph of a spec with its sizes open, or as many of them as can be."""
+    if is_graph(spec):
+        return graph_at(spec, sizes)
+    own = {BATCH: 1, **{name: int(value) for name, value in sizes.items()}}
+    for names_open in (tuple(own), (BATCH,)):
+        try:
+            axes = {name: [value, 2 * value if name in names_open else value] for name, value in own.items()}
+            found = graph_over(spec, {name: sorted(set(values)) for name, values in axes.items()})
+        except SizeError:
+            continue
+        return found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
+    return graph_at(spec, sizes)
+
+
+def _captured_graph(found: Profile) -> Graph:
+    request: Any = found.request
+    graph: Graph = request.captured.graph
+    return graph
+
+
+def _formats(graph: Graph) -> dict[str, Graph]:
+    made = {"": graph}
+    for name in FORMATS:
+        try:
+            made[name] = whatif(graph, quantize=name)
+        except FormatError:  # it applies to nothing in this graph
+            continue
+    return made
+
+
+def _engines(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """Return the engines that run a graph: serving engines form steps of models with a KV cache."""
+    caches = boundary_of(graph, "native").kv_cache_bytes is not None
+    compilers = _core.compilers()
+    return {name: executions_of(name) for name in _core.engines() if name == TORCH or (name in compilers) != caches}
+
+
+@lru_cache(maxsize=1)
+def _catalog() -> tuple[KnownMachine, ...]:
+    found = []
+    for name in names():
+        try:
+            found.append(_known(load(name)))
+        except MissingFactError:  # its file has no bandwidth: no estimate is possible
+            continue
+    return tuple(found)
+
+
+def _known(machine: _core.Hardware, price: Any = "on-demand") -> KnownMachine:
+    try:
+        on = Deployment(hardware=machine, price=price)
+    except UnpricedError:
+        on = Deployment(hardware=machine)
+    known = on.device_price
+    terms = {name: _or_nan(term.of, on) for name, term in TERMS.items()}
+    return KnownMachine(machine, terms, None if known is None else known.usd_per_h, "" if known is None else known.text)
+
+
+def _or_nan(of: Any, on: Deployment) -> float:
+    try:
+        return float(of(on))
+    except InputError:  # the machine's file does not say it
+        return nan
+
+
+def _machines(found: Profile) -> tuple[KnownMachine, ...]:
+    """Return the catalog, with the machine of a profile where it is none of the catalog."""
+    machines = _catalog()
+    if found.estimate is None:
+        return machines
+    own = found.estimate.machine
+    for at, known in enumerate(machines):
+        if known.machine.id == own.id:
+            return (*machines[:at], _known(own), *machines[at + 1 :])
+    return (_known(own), *machines)

@@ -1,0 +1,155 @@
+/* Settings of the page: each control changes one key of the state. */
+const ENGINE_NAMES = { torch: "PyTorch", vllm: "vLLM", sglang: "SGLang", trtllm: "TensorRT-LLM", llamacpp: "llama.cpp", tensorrt: "TensorRT", onnxruntime: "ONNX Runtime" };
+const EXECUTION_NAMES = { eager: "eager", compiled: "compiled", cuda_graph: "CUDA graph", "reduce-overhead": "compiled, CUDA graph" };
+const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
+const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 products", int8_dynamic: "int8 products" };
+const SLIDER_STEPS = 400;
+
+function makeControls(place, change) {
+  let state = null;
+  const syncs = [];
+  const set = (key, value) => change({ ...state, [key]: value });
+
+  /* A labeled control; `sync` shows the state in it. */
+  function field(title, control, sync, more = null) {
+    syncs.push(sync);
+    return element("label", { class: "field" }, element("span", { class: "title" }, title), control, more);
+  }
+  function choice(title, key, options, names = {}) {
+    const select = element("select", { name: key });
+    select.addEventListener("change", () => set(key, select.value));
+    const sync = () => {
+      const wanted = options();
+      const shown = wanted.join("\n");
+      if (select.dataset.options !== shown) {
+        select.replaceChildren(...wanted.map((value) => element("option", { value }, names[value] ?? value)));
+        select.dataset.options = shown;
+      }
+      select.value = state[key];
+    };
+    const made = field(title, select, sync);
+    syncs.push(() => { made.hidden = options().length < 2; });
+    return made;
+  }
+  function machines() {
+    const select = element("select", { name: "machine" });
+    const groups = new Map();
+    for (const machine of SETUP.machines) {
+      const name = KIND_NAMES[machine.kind] || machine.kind;
+      if (!groups.has(name)) groups.set(name, element("optgroup", { label: name }));
+      groups.get(name).append(element("option", { value: machine.id }, machine.name));
+    }
+    select.append(...groups.values());
+    select.addEventListener("change", () => change({ ...state, machine: select.value, usd_per_h: "" }));
+    return field("Machine", select, () => { select.value = state.machine; });
+  }
+  /* A slider with a number beside it; the slider is logarithmic where the range is wide. */
+  function slider(title, { key, low, high, whole = false, unit = "", read, write }) {
+    const wide = low > 0 && high / low > 50;
+    const value = () => read();
+    const toStep = (at) => (wide ? Math.log(at / low) / Math.log(high / low) : (at - low) / (high - low)) * SLIDER_STEPS;
+    const ofStep = (step) => {
+      const share = step / SLIDER_STEPS;
+      const at = wide ? low * (high / low) ** share : low + (high - low) * share;
+      return whole ? Math.round(at) : Number(at.toPrecision(3));
+    };
+    const range = element("input", { type: "range", min: 0, max: SLIDER_STEPS, step: 1, "aria-label": title });
+    const number = element("input", { type: "number", name: key, min: low, step: whole ? 1 : "any", "aria-label": `${title}, as a number` });
+    range.addEventListener("input", () => {
+      let next = ofStep(Number(range.value));
+      if (whole && next === value() && Number(range.value) > toStep(value())) next += 1; /* a key press moves small numbers, too */
+      write(next);
+    });
+    number.addEventListener("change", () => { if (number.value !== "" && Number.isFinite(Number(number.value))) write(Number(number.value)); else number.value = value(); });
+    const sync = () => {
+      range.value = Math.round(Math.max(0, Math.min(SLIDER_STEPS, toStep(Math.max(value(), low)))));
+      range.setAttribute("aria-valuetext", `${value()} ${unit}`.trim());
+      if (document.activeElement !== number) number.value = value();
+    };
+    syncs.push(sync);
+    return element("div", { class: "field" }, element("span", { class: "title" }, title), element("div", { class: "slide" }, range, number));
+  }
+  const plain = (title, key, low, high, more = {}) => slider(title, { key, low, high, read: () => state[key], write: (value) => set(key, value), ...more });
+
+  function group(title, ...parts) { return element("fieldset", {}, element("legend", {}, title), ...parts.filter(Boolean)); }
+
+  function sizes() {
+    const holder = element("div", {});
+    let shown = "";
+    syncs.push(() => {
+      if (shown === state.phase) return;
+      shown = state.phase;
+      const before = syncs.length;
+      const made = sizesOf(state).map(({ name, role, minimum, maximum }) => slider(name, {
+        key: `size.${name}`, low: minimum, high: maximum ?? { batch: 1024, context: 131072, sequence: 32768 }[role] ?? 4096, whole: true,
+        read: () => state.sizes[name], write: (value) => change({ ...state, sizes: { ...state.sizes, [name]: value } }),
+      }));
+      const own = syncs.splice(before);
+      holder.sync = () => own.forEach((sync) => sync());
+      holder.replaceChildren(...made);
+    }, () => holder.sync && holder.sync());
+    return holder;
+  }
+  function price() {
+    const input = element("input", { type: "number", name: "usd_per_h", min: 0, step: "any", "aria-label": "Price of a device hour in USD" });
+    input.addEventListener("change", () => set("usd_per_h", input.value));
+    const said = element("small", {});
+    return field("USD per device hour", input, () => {
+      const { usdPerH, price: text } = SETUP.machineOf.get(state.machine);
+      input.placeholder = usdPerH === null ? "not known" : String(usdPerH);
+      input.value = state.usd_per_h;
+      said.textContent = state.usd_per_h === "" ? text || "no price is known; type one" : "your price";
+    }, said);
+  }
+  function places() {
+    const select = element("select", { name: "place" });
+    select.append(element("option", { value: "" }, "where the price is of"), ...Object.keys(SETUP.places).map((name) => element("option", { value: name }, name)));
+    select.addEventListener("change", () => set("place", select.value));
+    return field("Grid", select, () => { select.value = state.place; });
+  }
+
+  const powers = () => ["1", "2", "4", "8", "16", "32"];
+  const many = SETUP.phases.some(({ splits }) => splits);
+  const restart = element("button", { type: "button" }, "As it began");
+  restart.addEventListener("click", () => change(startState()));
+  const share = element("button", { type: "button" }, "Copy the command");
+  share.addEventListener("click", async () => {
+    const text = commandOf(state);
+    try { await navigator.clipboard.writeText(text); } catch { /* shown below in any case */ }
+    byId("command").textContent = text;
+    byId("command").hidden = false;
+  });
+  place.replaceChildren(
+    group("Machine", machines(), choice("Devices", "devices", powers), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
+      choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
+    group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
+      choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),
+      choice("Execution", "execution", () => SETUP.engines[state.engine], EXECUTION_NAMES), sizes()),
+    group("Money", price(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
+    group("What would help", plain("Memory bandwidth, times", "bandwidth", 1, 4), plain("Arithmetic, times", "compute", 1, 4)),
+    element("div", { class: "buttons" }, restart, share), element("code", { id: "command", hidden: true }),
+  );
+  return (next) => {
+    state = next;
+    for (const sync of syncs) sync();
+  };
+}
+
+/* The command line that gives the figures of a state. */
+function commandOf(state) {
+  const words = ["pyinfercost", "profile", SETUP.spec(state), "--hardware", state.machine, "--precision", state.precision];
+  const add = (option, value) => words.push(option, String(value));
+  if (state.engine !== "torch") add("--engine", state.engine);
+  if (state.execution !== SETUP.engines[state.engine][0]) add("--execution", state.execution);
+  if (state.devices > 1) {
+    const layout = [["tensor", state.tensor], ["expert", state.expert], ["data", state.devices / state.tensor]].filter(([, count]) => count > 1);
+    add("--layout", layout.map(([name, count]) => `${name}=${count}`).join(","));
+  }
+  if (state.format) add("--quantize", state.format);
+  const price = state.usd_per_h !== "" ? state.usd_per_h : SETUP.machineOf.get(state.machine).usdPerH;
+  if (price !== null) add("--price", price);
+  if (state.utilization !== 1) add("--utilization", state.utilization);
+  if (state.place) add("--region", state.place);
+  for (const { name } of sizesOf(state)) add("--set", `${name}=${state.sizes[name]}`);
+  return words.map((word) => (/^[\w@%+=:,./#-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+}

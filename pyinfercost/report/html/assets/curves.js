@@ -1,0 +1,123 @@
+/* Figures along one size: a line, its band, the point that is chosen, and the knee. */
+const CURVE_FIGURES = [
+  { key: "latency_s", title: "Latency", unit: "s", band: true },
+  { key: "throughput_per_s", title: "Throughput", unit: "per s", rate: true },
+  { key: "tokens_per_s", title: "Tokens", unit: "per s", rate: true, tokens: true },
+  { key: "cost_usd", title: "Cost", unit: "USD", per: 1e6, words: "USD per million items", priced: true },
+  { key: "usd_per_million_tokens", title: "Cost of a million tokens", unit: "USD", priced: true, tokens: true },
+  { key: "energy_j", title: "Energy", unit: "J" },
+  { key: "peak_memory_bytes", title: "Memory", unit: "B", memory: true },
+];
+const KNEE = 0.9;
+const CURVE_POINTS = 41;
+
+function makeCurves(evaluator, choose) {
+  let [axis, figure] = ["", "latency_s"];
+  let shown = null;
+  const axes = element("select", { "aria-label": "Size along the chart" });
+  const figures = element("select", { "aria-label": "Figure" });
+  byId("curve-tools").replaceChildren(figures, element("span", {}, "along"), axes);
+  axes.addEventListener("change", () => { axis = axes.value; byId("curves-panel").dispatchEvent(new Event("redraw")); });
+  figures.addEventListener("change", () => { figure = figures.value; byId("curves-panel").dispatchEvent(new Event("redraw")); });
+
+  function offer(view, state) {
+    const names = sizesOf(state).map(({ name }) => name);
+    if (!names.includes(axis)) [axis] = names;
+    axes.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+    axes.value = axis;
+    const allowed = CURVE_FIGURES.filter((each) => (!each.tokens || view.estimate.tokens) && (!each.priced || view.estimate.cost) && (each.key !== "energy_j" || view.estimate.energy_j !== null));
+    if (!allowed.some(({ key }) => key === figure)) figure = "latency_s";
+    figures.replaceChildren(...allowed.map(({ key, title }) => element("option", { value: key }, title)));
+    figures.value = figure;
+  }
+
+  async function update(view, state, current) {
+    const panel = byId("curves-panel");
+    panel.hidden = !sizesOf(state).length;
+    if (panel.hidden) return;
+    offer(view, state);
+    const size = sizesOf(state).find(({ name }) => name === axis);
+    const high = Math.min(size.maximum ?? 2 ** 40, Math.max(4 * state.sizes[axis], { batch: 256, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value));
+    const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort((one, other) => one - other);
+    const row = CURVE_FIGURES.find(({ key }) => key === figure);
+    const columns = [row.key, "throughput_per_s", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
+    const [found] = await evaluator.curve(state, [state.machine], axis, values, [...new Set(columns)]);
+    if (!current()) return;
+    shown = { view, state: { ...state, sizes: { ...state.sizes } }, values, found, row };
+    draw();
+  }
+
+  function draw() {
+    if (!shown || byId("curves-panel").hidden) return;
+    const { view, state, values, found, row } = shown;
+    const times = row.per || 1;
+    const ys = found[row.key].map((value) => value * times);
+    const place = byId("curve");
+    const at = values.indexOf(state.sizes[axis]);
+    const { svg, width, height } = canvas(place, Math.min(Math.max(place.clientWidth * 0.45, 240), 360), `${row.title} along ${axis}, now ${quantity(ys[at], row.unit)} at ${state.sizes[axis]}`);
+    const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
+    const lows = row.band ? found.latency_low_s : ys;
+    const highs = row.band ? found.latency_high_s : ys;
+    const [xLow, xHigh] = [values[0], values[values.length - 1]];
+    const x = xHigh > xLow ? logScale(xLow, xHigh, box.left, box.right) : () => (box.left + box.right) / 2;
+    const [yLow, yHigh] = [Math.min(...lows.filter((value) => value > 0)) * 0.8, Math.max(...highs) * 1.25];
+    const y = logScale(yLow, yHigh, box.bottom, box.top);
+    for (const tick of niceTicks(xLow, xHigh, width / 60)) svg.append(line(x(tick), box.top, x(tick), box.bottom, "grid"), label(x(tick), box.bottom + 15, tickText(tick, ""), "tick", "middle"));
+    for (const tick of niceTicks(yLow, yHigh, 6)) svg.append(line(box.left, y(tick), box.right, y(tick), "grid"), label(box.left - 6, y(tick) + 4, quantity(tick, row.unit).replace(/\.?0+(?= |$)/, ""), "tick", "end"));
+    svg.append(label((box.left + box.right) / 2, height - 5, axis, "axis", "middle"));
+    const points = (column) => column.map((value, index) => `${x(values[index]).toFixed(1)},${y(Math.max(value, yLow)).toFixed(1)}`);
+    if (row.band) svg.append(element("svg:path", { d: `M${points(highs).join("L")}L${points(lows).reverse().join("L")}Z`, class: "band-area" }));
+    svg.append(element("svg:path", { d: `M${points(ys).join("L")}`, class: "curve-line" }));
+    if (row.memory && view.machine) {
+      const dram = view.machine.memory[view.machine.memory.length - 1].capacity_bytes;
+      if (dram && dram > yLow && dram < yHigh) svg.append(line(box.left, y(dram), box.right, y(dram), "capacity"), label(box.right - 4, y(dram) - 5, `the machine has ${quantity(dram, "B")}`, "tick", "end"));
+    }
+    const knee = kneeOf(found.throughput_per_s);
+    const hasKnee = size(axis).role === "batch" && knee > 0 && knee < values.length - 1;
+    if (hasKnee) {
+      const right = x(values[knee]) > (box.left + box.right) / 2;
+      svg.append(line(x(values[knee]), box.top, x(values[knee]), box.bottom, "knee"), label(x(values[knee]) + (right ? -5 : 5), box.top + 10, `knee at ${values[knee]}`, "tick", right ? "end" : "start"));
+    }
+    svg.append(element("svg:circle", { cx: x(values[at]), cy: y(ys[at]), r: 5, class: "here" }));
+    byId("curve-note").textContent = `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}${shortName(view.machine)}; the dot is the chosen ${axis}.`
+      + (hasKnee ? ` From the knee on, the rate is at least ${percent(KNEE)} of the largest in the chart.` : "") + " Choose a point in the chart to go there.";
+    const nearest = (event) => {
+      const left = event.clientX - svg.getBoundingClientRect().left;
+      return values.reduce((best, value, index) => (Math.abs(x(value) - left) < Math.abs(x(values[best]) - left) ? index : best), 0);
+    };
+    svg.addEventListener("pointermove", (event) => {
+      const index = nearest(event);
+      showTip([`${axis} ${values[index]}`, `${quantity(ys[index], row.unit)}${row.per ? ` per million` : ""}`], event.clientX, event.clientY);
+    });
+    svg.addEventListener("pointerleave", hideTip);
+    svg.addEventListener("click", (event) => choose(axis, values[nearest(event)]));
+    svg.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      choose(axis, values[Math.max(0, Math.min(values.length - 1, at + step))]);
+    });
+    const focused = place.contains(document.activeElement);
+    place.replaceChildren(svg);
+    if (focused) svg.focus();
+  }
+  const size = (name) => sizesOf(shown.state).find((each) => each.name === name);
+  /* The first point whose rate is near the largest one. */
+  const kneeOf = (rates) => rates.findIndex((rate) => rate >= KNEE * Math.max(...rates));
+  return { update, draw };
+}
+
+/* Ticks of a scale of logarithms: decades, and 2 and 5 between them where there is room. */
+function niceTicks(low, high, most) {
+  for (const steps of [[1, 2, 5], [1, 3], [1]]) {
+    const found = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+      for (const step of steps) {
+        const tick = Number(`${step}e${power}`);
+        if (tick >= low && tick <= high) found.push(tick);
+      }
+    }
+    if (found.length <= most || steps.length === 1) return found.length <= most ? found : decades(low, high, most);
+  }
+  return [];
+}

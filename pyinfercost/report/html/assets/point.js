@@ -1,0 +1,168 @@
+/* Points of a model, estimated by the core. */
+const FLIGHTS = 8; /* deployed graphs that the core keeps */
+
+/* Requests of one core, with the graphs, machines and deployments that it holds. */
+function makeEvaluator(ask) {
+  const graphs = new Map();
+  const machines = new Map();
+  const deployments = new Map();
+  const plants = new Map();
+
+  async function graphOf(phase, format) {
+    const key = `${phase} ${format}`;
+    if (!graphs.has(key)) {
+      const packed = document.querySelector(`script[data-phase="${CSS.escape(phase)}"][data-format="${CSS.escape(format)}"]`).textContent;
+      graphs.set(key, unpackedText(packed).then((text) => ask("load", { kind: "graph" }, text)).then(({ handle }) => handle));
+    }
+    return graphs.get(key);
+  }
+  async function machineOf(id, { bandwidth = 1, compute = 1 } = {}) {
+    if (!machines.has(id)) {
+      const known = SETUP.machineOf.get(id);
+      machines.set(id, ask("load", { kind: "machine" }, JSON.stringify(known.machine)).then(({ handle }) => handle));
+    }
+    const plain = await machines.get(id);
+    if (bandwidth === 1 && compute === 1) return plain;
+    const key = `${id} ${bandwidth} ${compute}`;
+    if (!machines.has(key)) {
+      machines.set(key, ask("scale", { machine: plain, bandwidth, compute }).then(({ handle }) => handle));
+    }
+    return machines.get(key);
+  }
+  const layoutOf = ({ devices, tensor, expert }) => ({ tensor, expert: tensor % expert ? 1 : expert, data: devices / tensor });
+  async function deploymentOf(state) {
+    const { phase, format, precision, engine, execution } = state;
+    const fields = { precision, engine, execution, layout: layoutOf(state) };
+    const key = JSON.stringify([phase, format, fields]);
+    if (!deployments.has(key)) {
+      const made = graphOf(phase, format).then((graph) => ask("deploy", { graph, ...fields }));
+      made.catch(() => deployments.delete(key));
+      deployments.set(key, made);
+      if (deployments.size > FLIGHTS) {
+        const [oldest] = deployments.keys();
+        deployments.get(oldest).then(({ handle }) => ask("unload", { handle })).catch(() => {});
+        deployments.delete(oldest);
+        plants.delete(oldest);
+      }
+    }
+    return { key, ...await deployments.get(key) };
+  }
+  const sizesAt = (state) => Object.fromEntries(sizesOf(state).map(({ name }) => [name, state.sizes[name]]));
+
+  /* Numbers that the costs of a deployment on a machine need. */
+  function termsOf(state, id) {
+    const { terms, usdPerH } = SETUP.machineOf.get(id);
+    const own = id === state.machine && state.usd_per_h !== "";
+    const price = own ? Number(state.usd_per_h) : usdPerH;
+    const [grid, pue] = state.place ? SETUP.places[state.place] : [terms.grid_g_per_kwh, terms.pue];
+    return {
+      ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: price, paid_per_used: 1,
+      recorded_graphs: SETUP.recorded_graphs[`${state.engine} ${state.execution}`] ?? null, grid_g_per_kwh: grid, pue,
+    };
+  }
+
+  async function layersOf(deployment, machine, sizes) {
+    const known = plants.get(deployment.key);
+    const found = await ask("layers", { deployment: deployment.handle, machine, sizes, names: !known });
+    const rows = found.latency_s.length;
+    const columns = known ? known.columns : {};
+    const layers = Array.from({ length: rows }, (_, row) => (known ? { ...known.names[row] } : {}));
+    for (const [key, column] of Object.entries({ ...columns, ...found })) {
+      if (Array.isArray(column)) for (let row = 0; row < rows; row++) layers[row][key] = column[row];
+      else if (column && column.at) for (let row = 0; row < rows; row++) layers[row][key] = column.at[row] < 0 ? null : column.values[column.at[row]];
+    }
+    for (const layer of layers) {
+      if (layer.latency_s > 0) continue;
+      layer.bound = layer.effect = layer.unit = null;
+    }
+    if (!known) {
+      const names = layers.map(({ module, op, phase }) => ({ module, op, phase }));
+      const plant = plantOf(layers, found.coverage, ownParameters(found.modules));
+      plants.set(deployment.key, { names, columns: {}, plant, coverage: found.coverage });
+    }
+    const { plant, coverage } = plants.get(deployment.key);
+    return { layers, totals: found.totals, memory: found.memory, plant, coverage };
+  }
+
+  /* Parameters of modules, those of the modules below them left out. */
+  function ownParameters(modules) {
+    const own = new Map(Object.entries(modules));
+    for (const [path, count] of Object.entries(modules)) {
+      if (path === "") continue;
+      const above = path.includes(".") ? path.slice(0, path.lastIndexOf(".")) : "";
+      own.set(above, own.get(above) - count);
+    }
+    return own;
+  }
+
+  function shares(seconds) {
+    const whole = sum(Object.values(seconds));
+    return Object.fromEntries(Object.entries(seconds).map(([name, value]) => [name, whole ? value / whole : 0]));
+  }
+
+  /* A point as a view, in the shape of a profile's document. */
+  async function view(state) {
+    const sizes = sizesAt(state);
+    const deployment = await deploymentOf(state);
+    const machine = await machineOf(state.machine, state);
+    const terms = termsOf(state, state.machine);
+    const [found, counted] = await Promise.all([
+      ask("estimate", { deployment: deployment.handle, machine, sizes, terms }), layersOf(deployment, machine, sizes),
+    ]);
+    const { costs, memory, boundary } = found;
+    const priced = terms.usd_per_h !== null;
+    const utilization = state.utilization;
+    const known = SETUP.machineOf.get(state.machine);
+    const document = machineDocument(known.machine, state);
+    const totals = { ...counted.totals, kv_cache_bytes: boundary.kv_cache_bytes, kv_cache_bytes_per_token: sum(boundary.caches.filter((cache) => cache.grows).map((cache) => cache.token_bytes)) };
+    if (boundary.kv_cache_bytes === undefined) { delete totals.kv_cache_bytes; delete totals.kv_cache_bytes_per_token; }
+    const estimate = {
+      ...found, ...costs, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
+      sustained: false, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
+      cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
+      tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
+      tokens_per_s_per_sequence: boundary.tokens ? costs.tokens_per_s_per_sequence : null,
+      cost: priced ? { usd_per_million: costs.cost_usd * 1e6, utilization, price: { text: priceWords(state, known), usd_per_h: terms.usd_per_h } } : null,
+      max_sequences: memory && memory.max_sequences !== undefined ? memory.max_sequences : null,
+      memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
+    };
+    return {
+      model: STORED.model, sizes: found.sizes, precision: state.precision, totals, memory: counted.memory, estimate, machine: document,
+      layers: counted.layers, coverage: counted.coverage, data_sizes: STORED.data_sizes, plant: counted.plant, boundary, isReported: false,
+    };
+  }
+
+  const priceWords = (state, known) => (state.usd_per_h !== "" ? `${Number(state.usd_per_h)} USD/h for a device` : known.price);
+
+  /* A machine as a profile's document has it; a hypothetical one says what it is. */
+  function machineDocument(machine, { bandwidth, compute }) {
+    const scaled = bandwidth !== 1 || compute !== 1;
+    const faster = [bandwidth !== 1 ? `${digits(bandwidth)} x bandwidth` : "", compute !== 1 ? `${digits(compute)} x compute` : ""].filter(Boolean).join(", ");
+    const units = [["matrix", machine.matrix_flop_per_s], ["vector", machine.vector_flop_per_s]].flatMap(([unit, rates]) => (
+      Object.entries(rates).map(([dtype, rate]) => ({ unit, dtype, flop_per_s: rate * compute }))));
+    const memory = machine.memory.map((level, at) => ({
+      ...level, bandwidth_byte_per_s: at === machine.memory.length - 1 ? level.bandwidth_byte_per_s * bandwidth : level.bandwidth_byte_per_s,
+    }));
+    return { ...machine, name: scaled ? `${machine.name} (${faster})` : machine.name, units, memory };
+  }
+
+  /* Figures along one size, on one machine or many. */
+  async function curve(state, ids, axis, values, columns) {
+    const sizes = sizesAt(state);
+    delete sizes[axis];
+    const { handle } = await deploymentOf(state);
+    const machines = await Promise.all(ids.map((id) => machineOf(id, id === state.machine ? state : {})));
+    const terms = ids.map((id) => termsOf(state, id));
+    const found = await ask("grid", { deployment: handle, machines, sizes, axes: { [axis]: values }, columns, terms });
+    return found.machines;
+  }
+
+  return { view, curve, sizesAt };
+}
+
+/* Whole numbers from low to high, evenly spaced on a scale of logarithms. */
+function spread(low, high, count) {
+  const values = new Set();
+  for (let at = 0; at < count; at++) values.add(Math.round(low * (high / low) ** (at / (count - 1))));
+  return [...values];
+}

@@ -1,0 +1,82 @@
+/* What the core needs to estimate any point: machines, graphs, and the choices that there are. */
+let SETUP = null;
+
+/* Machines are stored as differences from the first one of their family. */
+function restored(families, { family, own, without }) {
+  const machine = structuredClone(families[family]);
+  for (const [key, value] of Object.entries(own)) {
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) machine[key] = { ...machine[key], ...value };
+    else machine[key] = value;
+  }
+  for (const [key, name] of without) { if (name) delete machine[key][name]; else delete machine[key]; }
+  return machine;
+}
+
+async function readSetup() {
+  const setup = JSON.parse(await unpackedText(byId("pyinfercost-setup").textContent));
+  setup.machines = setup.machines.map((each, index) => {
+    const machine = restored(setup.families, each);
+    const terms = Object.fromEntries(setup.terms.map((name, at) => [name, each.terms[at]]));
+    return { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, usdPerH: each.usd_per_h, price: each.price };
+  });
+  setup.machineOf = new Map(setup.machines.map((machine) => [machine.id, machine]));
+  return setup;
+}
+
+/* ---- the state, which the address keeps ---- */
+const sizesOf = (state) => SETUP.phases.find((phase) => phase.name === state.phase).sizes;
+const prefixed = (name) => `size.${name}`;
+
+/* The settings that the page began with; sizes of all phases have a key of their own. */
+function startState() {
+  const state = { ...SETUP.start, sizes: {} };
+  for (const phase of SETUP.phases) for (const { name, value } of phase.sizes) state.sizes[name] ??= value;
+  Object.assign(state.sizes, SETUP.start.sizes);
+  return state;
+}
+
+const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "servers"]);
+
+function stateOfAddress() {
+  const state = startState();
+  for (const [key, text] of new URLSearchParams(location.hash.slice(1))) {
+    const number = Number(text);
+    if (key.startsWith("size.")) {
+      if (Number.isInteger(number) && number >= 1) state.sizes[key.slice(5)] = number;
+    } else if (NUMBERS.has(key)) {
+      if (Number.isFinite(number) && number >= 0) state[key] = number;
+    } else if (key in state && key !== "sizes") state[key] = text;
+  }
+  return allowed(state);
+}
+
+/* Choices that contradict each other, or that this page does not have, fall back to what there is. */
+function allowed(state) {
+  const start = startState();
+  if (!SETUP.machineOf.has(state.machine)) state.machine = start.machine;
+  const phase = SETUP.phases.find(({ name }) => name === state.phase) || SETUP.phases.find(({ name }) => name === start.phase);
+  state.phase = phase.name;
+  if (!phase.formats.includes(state.format)) state.format = "";
+  if (!SETUP.precisions.includes(state.precision)) state.precision = start.precision;
+  if (!(state.engine in SETUP.engines)) state.engine = start.engine;
+  if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
+  if (state.place && !(state.place in SETUP.places)) state.place = "";
+  for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
+  if (state.devices % state.tensor) state.tensor = 1;
+  for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
+  state.utilization = Math.max(0.001, Math.min(1, state.utilization || 1));
+  for (const { name, minimum, maximum } of phase.sizes) {
+    state.sizes[name] = Math.max(minimum, Math.min(maximum ?? 2 ** 30, Math.round(state.sizes[name])));
+  }
+  return state;
+}
+
+function addressOf(state) {
+  const start = startState();
+  const parts = new URLSearchParams();
+  for (const [key, value] of Object.entries(state)) {
+    if (key !== "sizes" && String(value) !== String(start[key])) parts.set(key, value);
+  }
+  for (const [name, value] of Object.entries(state.sizes)) if (value !== start.sizes[name]) parts.set(prefixed(name), value);
+  return parts.toString();
+}
