@@ -256,14 +256,13 @@ void write_derived(JsonWriter& out, const DeployedGraph& deployed, const PointEs
 
 }  // namespace
 
-void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool nodes,
-                    const CostColumns* terms, JsonWriter& out) {
+void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
+                    const EstimateParts& parts, const CostColumns* terms, JsonWriter& out) {
     const Sizes all = deployed.all_sizes(sizes);
     const Sizes point = deployed.plan_sizes(sizes);
     const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
     const PointEstimate total = evaluate_point(plan, point, machine);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
-    const std::vector<NodeEstimate> of_nodes = estimate_nodes(kernels);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
     const std::int64_t items = batch ? all.at(*batch) : 1;
     write_totals(out, total, deployed, machine, items);
@@ -273,11 +272,15 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     write_boundary(out, deployed, all, share);
     write_memory(out, deployed, machine, share, total.peak_memory_bytes);
     if (terms != nullptr) write_derived(out, deployed, total, all, share, *terms);
-    out.key("kernels").begin_list();
-    for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
-    out.end_list();
-    write_modules(out, modules_of(*plan->graph, of_nodes));
-    if (!nodes) return;
+    if (parts.kernels) {
+        out.key("kernels").begin_list();
+        for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);
+        out.end_list();
+    }
+    if (!parts.modules && !parts.nodes) return;
+    const std::vector<NodeEstimate> of_nodes = estimate_nodes(kernels);
+    if (parts.modules) write_modules(out, modules_of(*plan->graph, of_nodes));
+    if (!parts.nodes) return;
     out.key("nodes").begin_list();
     for (const NodeEstimate& each : of_nodes) write_node(out, *plan->graph, each);
     out.end_list();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -22,11 +23,9 @@ namespace {
 class Words {
   public:
     explicit Words(std::size_t rows) : at_(rows, -1) {}
-    void set(std::size_t row, std::string_view word) {
-        const auto [found, is_new] = places_.try_emplace(std::string(word), values_.size());
-        if (is_new) values_.push_back(&found->first);
-        at_[row] = static_cast<std::int64_t>(found->second);
-    }
+    void set(std::size_t row, std::string_view word) { at_[row] = place_of(word); }
+    std::int64_t at(std::size_t row) const { return at_[row]; }
+    const std::string& value(std::int64_t place) const { return *values_[static_cast<std::size_t>(place)]; }
     void write(JsonWriter& out, std::string_view key) const {
         out.key(key).begin_object().key("values").begin_list();
         for (const std::string* value : values_) out.text(*value);
@@ -36,12 +35,16 @@ class Words {
     }
 
   private:
+    std::int64_t place_of(std::string_view word) {
+        const auto [found, is_new] = places_.try_emplace(std::string(word), values_.size());
+        if (is_new) values_.push_back(&found->first);
+        return static_cast<std::int64_t>(found->second);
+    }
+
     std::map<std::string, std::size_t> places_;
     std::vector<const std::string*> values_;
     std::vector<std::int64_t> at_;
 };
-
-using Numbers = std::vector<double>;
 
 struct NumberColumn {
     std::string_view name;
@@ -59,39 +62,123 @@ constexpr std::array kNumbers = {
     NumberColumn{"kernel_flops", [](const NodeEstimate& each) { return each.flops; }        },
     NumberColumn{"kernel_bytes", [](const NodeEstimate& each) { return each.traffic_bytes; }}
 };
+constexpr std::array<std::string_view, 3> kWordColumns = {"bound", "effect", "unit"};
 
-void write_times(JsonWriter& out, const std::vector<NodeEstimate>& nodes, std::size_t rows) {
-    const bool energy_known = std::all_of(
-        nodes.begin(), nodes.end(), [](const NodeEstimate& each) { return std::isfinite(each.energy_j); });
-    for (const NumberColumn& column : kNumbers) {
+struct QuantityColumn {
+    std::string_view name;
+    Expr (*of)(const CountRow& row);
+};
+constexpr std::array kQuantities = {
+    QuantityColumn{"contraction_flops", [](const CountRow& row) { return row.contraction_flops; }},
+    QuantityColumn{"pointwise_flops",   [](const CountRow& row) { return row.pointwise_flops; }  },
+    QuantityColumn{"bytes_read",        [](const CountRow& row) { return row.bytes_read(); }     },
+    QuantityColumn{"bytes_written",     [](const CountRow& row) { return row.bytes_written(); }  }
+};
+
+// Layers of a model repeat: equal rows are written once. Numbers are equal if their bits are.
+class Rows {
+  public:
+    Rows(const std::vector<LayerRow>& layers, const std::vector<NodeEstimate>& nodes)
+        : quantities_(layers.size() * kQuantities.size()),
+          numbers_(layers.size()),
+          bound_(layers.size()),
+          effect_(layers.size()),
+          unit_(layers.size()),
+          note_(layers.size()) {
+        const bool energy_known = std::all_of(nodes.begin(), nodes.end(), [](const NodeEstimate& each) {
+            return std::isfinite(each.energy_j);
+        });
         // A node without a kernel takes nothing, unless nothing is known; it has no effect.
-        const bool known = column.name == "energy_j" ? energy_known : column.name != "effect_share";
-        Numbers values(rows, known ? 0.0 : std::numeric_limits<double>::quiet_NaN());
-        for (const NodeEstimate& each : nodes) {
-            const auto row = static_cast<std::size_t>(each.node);
-            if (row < rows) values[row] = column.of(each);
+        std::array<double, kNumbers.size()> nothing{};
+        for (std::size_t i = 0; i < kNumbers.size(); ++i) {
+            const bool known =
+                kNumbers[i].name == "energy_j" ? energy_known : kNumbers[i].name != "effect_share";
+            if (!known) nothing[i] = std::numeric_limits<double>::quiet_NaN();
         }
-        write_numbers(out, column.name, values);
+        for (std::size_t row = 0; row < layers.size(); ++row) {
+            numbers_[row] = nothing;
+            for (std::size_t i = 0; i < kQuantities.size(); ++i) {
+                quantities_[row * kQuantities.size() + i] = kQuantities[i].of(layers[row].row);
+            }
+        }
+        for (const NodeEstimate& each : nodes) set(each);
+        for (std::size_t row = 0; row < layers.size(); ++row) row_.push_back(place_of(row));
     }
-    Words bound(rows), effect(rows), unit(rows), note(rows);
-    for (const NodeEstimate& each : nodes) {
+
+    void write(JsonWriter& out) const {
+        out.key("keys").begin_list();
+        for (const QuantityColumn& column : kQuantities) out.text(column.name);
+        for (const NumberColumn& column : kNumbers) out.text(column.name);
+        for (const std::string_view name : kWordColumns) out.text(name);
+        out.end_list().key("rows").begin_list();
+        for (const std::size_t row : distinct_) write_row(out, row);
+        out.end_list().key("row").begin_list();
+        for (const std::int64_t place : row_) out.integer(place);
+        out.end_list();
+        note_.write(out, "note");
+    }
+
+  private:
+    using Key = std::vector<std::uint64_t>;
+
+    void set(const NodeEstimate& each) {
         const auto row = static_cast<std::size_t>(each.node);
-        if (row >= rows) continue;
-        bound.set(row, name_of(each.kernel->bound));
-        effect.set(row, each.effect.name);
-        unit.set(row, std::string(each.engine.matrix ? "matrix " : "vector ") +
-                          std::string(name_of(each.engine.dtype)));
+        if (row >= numbers_.size()) return;
+        for (std::size_t i = 0; i < kNumbers.size(); ++i) numbers_[row][i] = kNumbers[i].of(each);
+        bound_.set(row, name_of(each.kernel->bound));
+        effect_.set(row, each.effect.name);
+        unit_.set(row, std::string(each.engine.matrix ? "matrix " : "vector ") +
+                           std::string(name_of(each.engine.dtype)));
         if (each.node != each.carrier) {
-            note.set(row, "in the kernel of node " + std::to_string(each.carrier));
+            note_.set(row, "in the kernel of node " + std::to_string(each.carrier));
         } else if (!each.kernel->note.empty()) {
-            note.set(row, each.kernel->note);
+            note_.set(row, each.kernel->note);
         }
     }
-    bound.write(out, "bound");
-    effect.write(out, "effect");
-    unit.write(out, "unit");
-    note.write(out, "note");
-}
+
+    std::int64_t place_of(std::size_t row) {
+        Key key;
+        for (std::size_t i = 0; i < kQuantities.size(); ++i) {
+            const Expr& quantity = quantities_[row * kQuantities.size() + i];
+            const bool constant = quantity.is_constant();
+            key.push_back(constant ? 0 : 1);
+            key.push_back(constant ? static_cast<std::uint64_t>(quantity.constant())
+                                   : texts_.try_emplace(quantity.text(), texts_.size()).first->second);
+        }
+        for (const double number : numbers_[row]) key.push_back(std::bit_cast<std::uint64_t>(number));
+        for (const Words* words : {&bound_, &effect_, &unit_}) {
+            key.push_back(static_cast<std::uint64_t>(words->at(row)));
+        }
+        const auto [found, is_new] = places_.try_emplace(std::move(key), distinct_.size());
+        if (is_new) distinct_.push_back(row);
+        return static_cast<std::int64_t>(found->second);
+    }
+
+    void write_row(JsonWriter& out, std::size_t row) const {
+        out.begin_list();
+        for (std::size_t i = 0; i < kQuantities.size(); ++i) {
+            write_quantity(out, quantities_[row * kQuantities.size() + i]);
+        }
+        for (const double number : numbers_[row]) write_number(out, number);
+        for (const Words* words : {&bound_, &effect_, &unit_}) {
+            const std::int64_t place = words->at(row);
+            if (place < 0) {
+                out.null();
+            } else {
+                out.text(words->value(place));
+            }
+        }
+        out.end_list();
+    }
+
+    std::vector<Expr> quantities_;
+    std::vector<std::array<double, kNumbers.size()>> numbers_;
+    Words bound_, effect_, unit_, note_;
+    std::map<std::string, std::uint64_t> texts_;  // of quantities in sizes without a value
+    std::map<Key, std::size_t> places_;
+    std::vector<std::size_t> distinct_;
+    std::vector<std::int64_t> row_;
+};
 
 // What does not depend on the point: names, what is not modeled, and the parameters of modules, those of the
 // modules below included.
@@ -115,13 +202,6 @@ void write_names(JsonWriter& out, const Counts& counts, const std::vector<LayerR
     phase.write(out, "phase");
 }
 
-void write_quantities(JsonWriter& out, std::string_view key, const std::vector<LayerRow>& layers,
-                      Expr (*of)(const CountRow& row)) {
-    out.key(key).begin_list();
-    for (const LayerRow& layer : layers) write_quantity(out, of(layer.row));
-    out.end_list();
-}
-
 void write_counted(JsonWriter& out, const Counts& counts, const std::vector<LayerRow>& layers) {
     const CountRow& total = counts.total();
     out.key("totals").begin_object();
@@ -138,12 +218,9 @@ void write_counted(JsonWriter& out, const Counts& counts, const std::vector<Laye
     out.end_object().key("memory").begin_object();
     out.key("peak_node").integer(counts.memory().peak_node).key("peak_op").text(counts.memory().peak_op);
     out.key("peak_module").text(counts.memory().peak_module).end_object();
-    write_quantities(out, "contraction_flops", layers, [](const CountRow& r) { return r.contraction_flops; });
-    write_quantities(out, "pointwise_flops", layers, [](const CountRow& r) { return r.pointwise_flops; });
-    write_quantities(out, "bytes_read", layers, [](const CountRow& r) { return r.bytes_read(); });
-    write_quantities(out, "bytes_written", layers, [](const CountRow& r) { return r.bytes_written(); });
-    write_quantities(out, "live_activation_bytes", layers,
-                     [](const CountRow& r) { return r.peak_activation_bytes; });
+    out.key("live_activation_bytes").begin_list();
+    for (const LayerRow& layer : layers) write_quantity(out, layer.row.peak_activation_bytes);
+    out.end_list();
 }
 
 }  // namespace
@@ -159,7 +236,7 @@ void write_layers(DeployedGraph& deployed, const Hardware& machine, const Sizes&
     const Sizes point = deployed.plan_sizes(sizes);
     const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
-    write_times(out, estimate_nodes(kernels), layers.size());
+    Rows(layers, estimate_nodes(kernels)).write(out);
 }
 
 }  // namespace infercost

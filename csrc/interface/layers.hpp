@@ -1,4 +1,4 @@
-// A deployed graph at one point -> what each of its nodes counts and takes, as columns.
+// A deployed graph at one point -> what each of its nodes counts and takes, as rows.
 #pragma once
 
 #include "core/json.hpp"
@@ -7,8 +7,9 @@
 
 namespace infercost {
 
-// Columns have one entry per node, in the order of the graph, with the keys of the layers of a profile; those
-// of words hold indices of their distinct `values`. `names` adds the columns that do not depend on the point.
+// Layers have the keys of those of a profile. Equal ones are written once: `row` has the index of each node
+// in `rows`, whose values are those of `keys`. Columns of words hold indices of their distinct `values`.
+// `names` adds what does not depend on the point.
 void write_layers(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool names,
                   JsonWriter& out);
 

@@ -245,13 +245,16 @@ void Session::deploy(const JsonEntry& fields, std::string_view, JsonWriter& out)
 }
 
 void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& out) {
-    const auto [deployment, machine, sizes, terms, nodes] = fields.members(
-        JsonPlace("estimate"), std::array{
-                                   JsonKey{"deployment"},
-                                   JsonKey{"machine"},
-                                   JsonKey{"sizes", false},
-                                   JsonKey{"terms", false},
-                                   JsonKey{"nodes", false}
+    const auto [deployment, machine, sizes, terms, kernels, modules, nodes] = fields.members(
+        JsonPlace("estimate"),
+        std::array{
+            JsonKey{"deployment"},
+            JsonKey{"machine"},
+            JsonKey{"sizes", false},
+            JsonKey{"terms", false},
+            JsonKey{"kernels", false},
+            JsonKey{"modules", false},
+            JsonKey{"nodes", false}
     });
     // One after the other: compilers differ in the order of arguments, and the first error is the answer.
     const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
@@ -259,8 +262,13 @@ void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& ou
     const Sizes given = sizes_in(sizes);
     std::array<double, kCostInputs> numbers{};
     const CostColumns costs = terms ? terms_in(terms, numbers) : CostColumns{};
-    write_estimate(*graph, *on, given, nodes && nodes.boolean(JsonPlace("nodes")), terms ? &costs : nullptr,
-                   out);
+    const auto asked = [](const JsonEntry& entry, std::string_view name) {
+        return entry && entry.boolean(JsonPlace(name));
+    };
+    const EstimateParts parts{.kernels = asked(kernels, "kernels"),
+                              .modules = asked(modules, "modules"),
+                              .nodes = asked(nodes, "nodes")};
+    write_estimate(*graph, *on, given, parts, terms ? &costs : nullptr, out);
 }
 
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -63,8 +63,11 @@ def test_layers_are_those_of_a_profile(number: int) -> None:
     modules = found.pop("modules")
     assert modules[""] == totals["parameters"]
     assert modules.keys() >= {each["module"] for each in known["modules"]}
-    assert found.keys() == known["layers"][0].keys()
-    for name, column in found.items():
+    keys, rows, at = found.pop("keys"), found.pop("rows"), found.pop("row")
+    assert len({json.dumps(row) for row in rows}) == len(rows)
+    columns = {key: [rows[place][number] for place in at] for number, key in enumerate(keys)} | found
+    assert columns.keys() == known["layers"][0].keys()
+    for name, column in columns.items():
         values = column
         if isinstance(column, dict):
             values = [None if at < 0 else column["values"][at] for at in column["at"]]

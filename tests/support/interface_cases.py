@@ -135,7 +135,7 @@ class Requests:
             "deployment": self.deployment(setting.model, graphs()[setting.model], on),
             "machine": self.machine(on.machine),
             "sizes": setting.sizes,
-            "nodes": nodes,
+            **dict.fromkeys(("kernels", "modules", "nodes"), nodes),
         }
         return self.ask("estimate", fields)
 

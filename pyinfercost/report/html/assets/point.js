@@ -64,24 +64,27 @@ function makeEvaluator(ask) {
   async function layersOf(deployment, machine, sizes) {
     const known = plants.get(deployment.key);
     const found = await ask("layers", { deployment: deployment.handle, machine, sizes, names: !known });
-    const rows = found.latency_s.length;
-    const columns = known ? known.columns : {};
-    const layers = Array.from({ length: rows }, (_, row) => (known ? { ...known.names[row] } : {}));
-    for (const [key, column] of Object.entries({ ...columns, ...found })) {
-      if (Array.isArray(column)) for (let row = 0; row < rows; row++) layers[row][key] = column[row];
-      else if (column && column.at) for (let row = 0; row < rows; row++) layers[row][key] = column.at[row] < 0 ? null : column.values[column.at[row]];
-    }
-    for (const layer of layers) {
-      if (layer.latency_s > 0) continue;
-      layer.bound = layer.effect = layer.unit = null;
-    }
+    const prototypes = found.rows.map((values) => Object.fromEntries(found.keys.map((key, at) => [key, values[at]])));
+    const names = known ? known.names : namesOf(found);
+    const { note, live_activation_bytes: live } = found;
+    /* Equal layers share what is equal in them. */
+    const layers = found.row.map((place, row) => {
+      const layer = Object.create(prototypes[place]);
+      Object.assign(layer, names[row]);
+      layer.live_activation_bytes = live[row];
+      layer.note = note.at[row] < 0 ? null : note.values[note.at[row]];
+      return layer;
+    });
     if (!known) {
-      const names = layers.map(({ module, op, phase }) => ({ module, op, phase }));
       const plant = plantOf(layers, found.coverage, ownParameters(found.modules));
-      plants.set(deployment.key, { names, columns: {}, plant, coverage: found.coverage });
+      plants.set(deployment.key, { names, plant, coverage: found.coverage });
     }
     const { plant, coverage } = plants.get(deployment.key);
     return { layers, totals: found.totals, memory: found.memory, plant, coverage };
+  }
+
+  function namesOf({ module, op, phase }) {
+    return module.at.map((place, row) => ({ module: module.values[place], op: op.values[op.at[row]], phase: phase.values[phase.at[row]] }));
   }
 
   /* Parameters of modules, those of the modules below them left out. */
