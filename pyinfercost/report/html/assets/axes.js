@@ -35,9 +35,19 @@ function label(x, y, text, css = "", anchor = "start", more = {}) {
   return element("svg:text", { x, y, class: css, "text-anchor": anchor, ...more }, text);
 }
 
+/* Widths of charts. Asking for one lays out the page, which takes longer than to draw a chart, so that each is asked for
+   once until the page changes its form. */
+const widths = new Map();
+function widthOf(place) {
+  const known = widths.get(place);
+  if (known) return known;
+  widths.set(place, place.clientWidth);
+  return widths.get(place);
+}
+
 /* A chart as wide as its place; it is drawn anew when that changes. */
 function canvas(place, height, title) {
-  const width = Math.max(place.clientWidth, 280);
+  const width = Math.max(widthOf(place), 280);
   const svg = element("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, tabindex: 0 });
   return { svg, width, height };
 }

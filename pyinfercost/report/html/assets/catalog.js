@@ -67,7 +67,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     byId("catalog-note").textContent = `${shown.rows.length} machines, each at ${shown.batch ? `its cheapest ${shown.axis}` : "this point"}${shown.state.limit_s === "" ? "" : ` of at most ${quantity(shown.state.limit_s, "s")}`}`
       + `${unfit ? `; ${unfit} cannot hold the model${shown.state.limit_s === "" ? "" : " or the limit"}` : ""}. ${best ? `The cheapest is ${withArticle(shortName(best.known.machine))}: ${digits(best.cost)} ${perMillion()}${shown.batch ? ` with ${shown.axis} ${best.value}` : ""}, ${quantity(best.latency, "s")}.` : "No machine with a known price does."}`;
     if (!rows.length) { place.replaceChildren(); return; }
-    const { svg, width, height } = canvas(place, Math.min(Math.max(place.clientWidth * 0.5, 260), 420), byId("catalog-note").textContent);
+    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.5, 260), 420), byId("catalog-note").textContent);
     const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
     const [xs, ys] = [rows.map(({ latency }) => latency), rows.map(({ cost }) => cost)];
     const [xLow, xHigh, yLow, yHigh] = [Math.min(...xs) * 0.7, Math.max(...xs) * 1.4, Math.min(...ys) * 0.6, Math.max(...ys) * 1.5];

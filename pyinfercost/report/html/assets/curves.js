@@ -54,7 +54,7 @@ function makeCurves(evaluator, choose) {
     const ys = found[row.key].map((value) => value * times);
     const place = byId("curve");
     const at = values.indexOf(state.sizes[axis]);
-    const { svg, width, height } = canvas(place, Math.min(Math.max(place.clientWidth * 0.45, 240), 360), `${row.title} along ${axis}, now ${quantity(ys[at], row.unit)} at ${state.sizes[axis]}`);
+    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.45, 240), 360), `${row.title} along ${axis}, now ${quantity(ys[at], row.unit)} at ${state.sizes[axis]}`);
     const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
     const lows = row.band ? found.latency_low_s : ys;
     const highs = row.band ? found.latency_high_s : ys;

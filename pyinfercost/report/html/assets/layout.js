@@ -96,7 +96,7 @@ function drawLayout(view) {
   const range = layerRange(view.layers);
   const place = byId("layout");
   const count = holdings(0, estimate, range).length;
-  const wide = Math.max(place.clientWidth, 280);
+  const wide = Math.max(widthOf(place), 280);
   const columns = Math.max(1, Math.min(inNode, 8, Math.floor((wide - 24) / 132)));
   const box = { width: Math.floor((wide - 24) / columns) - 8, height: 26 + 15 * count };
   const rows = Math.ceil(Math.min(inNode, drawn) / columns);

@@ -44,6 +44,7 @@ let width = root.clientWidth;
 window.addEventListener("resize", () => {
   if (root.clientWidth === width) return;
   width = root.clientWidth;
+  widths.clear();
   for (const draw of redraw) draw();
 });
 document.addEventListener("keydown", (event) => {
@@ -127,6 +128,7 @@ async function live() {
   window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); });
   byId("settings").hidden = false;
   root.classList.add("live");
+  widths.clear();
   await update();
   root.dataset.live = String(performance.now());
 }
