@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .predict.count import count as count
     from .predict.diff import diff as diff
     from .predict.estimate import estimate as estimate
+    from .predict.exploring import explore as explore
     from .predict.layouts import layouts as layouts
     from .predict.plans import WeightShare as WeightShare
     from .predict.plans import engine_graph as engine_graph
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from .results.device_use import Exchange as Exchange
     from .results.estimate import Estimate as Estimate
     from .results.estimate import LayerEstimate as LayerEstimate
+    from .results.exploration import Exploration as Exploration
     from .results.fleet_changes import FleetChange as FleetChange
     from .results.fleet_changes import FleetChanges as FleetChanges
     from .results.fleet_changes import FleetSide as FleetSide
@@ -179,6 +181,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".predict.compare": ("compare",),
     ".predict.count": ("count",),
     ".predict.estimate": ("estimate",),
+    ".predict.exploring": ("explore",),
     ".predict.layouts": ("layouts",),
     ".predict.plans": ("WeightShare", "engine_graph", "weight_shares"),
     ".predict.profile": ("profile",),
@@ -193,6 +196,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".results.comparison": ("ComparedModel", "Comparison"),
     ".results.device_use": ("DeviceUse", "Exchange"),
     ".results.estimate": ("Estimate", "LayerEstimate"),
+    ".results.exploration": ("Exploration",),
     ".results.fleet_changes": ("FleetChange", "FleetChanges", "FleetSide"),
     ".results.fleet_plan": ("FleetPlan", "PlanChoice"),
     ".results.fleet_result": (

@@ -29,6 +29,7 @@ from .output import messages_for_people
 COMMANDS = {
     "init": "init_command",
     "profile": "profile_command",
+    "explore": "explore_command",
     "sweep": "sweep_command",
     "collective": "collective_command",
     "serve": "serve_command",

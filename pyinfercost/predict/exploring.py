@@ -19,9 +19,9 @@ from ..errors import InputError
 from ..formats.table import FormatError
 from ..hardware import load, names
 from ..hardware.errors import MissingFactError
-
 from ..results.exploration import Exploration, KnownMachine, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
+from ..sources.inputs import parse_inputs
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
 from ..transform.whatif import whatif
@@ -72,8 +72,22 @@ def explore(
     fields = {name: options.pop(name) for name in list(options) if name in Deployment.__dataclass_fields__}
     deployment = deployment_of(on, **fields)
     with call_sizes(explore, sizes, options) as named:
-        phases = _phases(model, inputs, _with_machine(deployment), named, dynamic)
-    return exploration_of(phases, command=command)
+        if not isinstance(model, (str, PathLike)) or any(parse_inputs(inputs)) or dynamic is not None:
+            found = profile(model, inputs, on=_with_machine(deployment), dynamic=dynamic, sizes=named)
+            return exploration_of(phases_of(found), command=command)
+        return explore_on(deployment, fspath(model), named, command=command)
+
+
+def explore_on(on: Deployment, spec: str, sizes: Mapping[str, Any], *, command: str = "") -> Exploration:
+    """Return the exploration of a spec or a file, with as many open sizes as its capture allows.
+
+    Args:
+        on: Where and how the model runs at first.
+        spec: The spec, or a path.
+        sizes: Values of named sizes at first.
+        command: Command that makes the exploration.
+    """
+    return exploration_of(_phases(spec, _with_machine(on), sizes), command=command)
 
 
 def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
@@ -100,12 +114,7 @@ def _with_machine(on: Deployment) -> Deployment:
     return on.replace(hardware=_DEFAULT_MACHINE) if on.hardware is None else on
 
 
-def _phases(model: Any, inputs: Any, on: Deployment, sizes: dict[str, Any], dynamic: Any) -> dict[str, Profile]:
-    """Return the profiles of a model with as many open sizes as its capture allows."""
-    if not isinstance(model, (str, PathLike)) or any(inputs) or dynamic is not None:
-        found = profile(model, inputs, on=on, dynamic=dynamic, sizes=sizes)
-        return phases_of(found)
-    spec = fspath(model)
+def _phases(spec: str, on: Deployment, sizes: Mapping[str, Any]) -> dict[str, Profile]:
     source = source_of(spec)
     if "#" in spec or source is None or not source.has_phases:
         return {"forward": profile_on(on, _opened(spec, sizes))}

@@ -147,7 +147,7 @@ def _number(value: float) -> float | str | None:
 
 
 def _machines(known: Iterable[KnownMachine]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the first machine of each family, and all machines as differences from it: constants of families repeat."""
+    """Return the first machine of each family, and all as differences from it: constants of families repeat."""
     families: dict[str, int] = {}
     bases: list[dict[str, Any]] = []
     machines = []
