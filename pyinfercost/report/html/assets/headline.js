@@ -79,9 +79,18 @@ function drawHeadline(view) {
     element("div", { class: "cards" }, ...groups),
   ];
   for (const key of large) cards.get(key).made.className = `card ${cards.get(key).made.className}`;
-  if (estimate) parts.push(boundBar(estimate.bound), effectLine(view));
+  if (estimate) parts.push(boundBar(estimate.bound), effectLine(view), fitBar(view));
   byId("sentence").textContent = sentenceOf(view);
-  byId("headline").replaceChildren(...parts);
+  byId("headline").replaceChildren(...parts.filter(Boolean));
+  drawNow(view);
+}
+
+/* What matters most, beside the settings: on a small screen the figures themselves are below them. */
+function drawNow({ estimate }) {
+  if (!estimate) return;
+  const money = estimate.usd_per_million_tokens ?? (estimate.cost ? estimate.cost.usd_per_million : null);
+  byId("now").textContent = [quantity(estimate.latency_s, "s"), money === null || money === undefined ? "" : `${digits(money)} USD per million`,
+    estimate.fits_in_memory === false ? "does not fit" : ""].filter(Boolean).join(" · ");
 }
 
 function boundBar(bound) {
@@ -92,6 +101,23 @@ function boundBar(bound) {
   const legend = element("ul", { class: "legend" }, ...known.map((name) => element("li", {}, element("span", { class: `swatch ${name}` }),
     term(name, meaningOf(name)), ` ${percent(bound[name])}`)));
   return element("div", { class: "bound" }, element("span", { class: "title" }, "The time is bound by"), bar, legend);
+}
+
+/* What a device holds, and the memory that it has. */
+function fitBar({ estimate, totals }) {
+  const { memory, machine_memory_bytes: capacity } = estimate;
+  if (!capacity) return null;
+  const held = memory ? [["weights", memory.weight_bytes], ["KV cache", memory.kv_cache_bytes], ["activations", memory.activation_bytes]]
+    : [["weights", totals.peak_memory_bytes - totals.peak_activation_bytes], ["activations", totals.peak_activation_bytes]];
+  const taken = sum(held.map(([, bytes]) => bytes));
+  const whole = Math.max(taken, capacity);
+  const words = taken > capacity ? `${quantity(taken - capacity, "B")} too much for ${quantity(capacity, "B")}` : `${quantity(capacity - taken, "B")} of ${quantity(capacity, "B")} left`;
+  const bar = element("div", { class: "stack fits", role: "img", "aria-label": `Memory of a device: ${held.map(([name, bytes]) => `${name} ${quantity(bytes, "B")}`).join(", ")}; ${words}` },
+    ...held.map(([, bytes], at) => element("span", { class: `held${at}`, style: `width:${100 * bytes / whole}%` })),
+    taken > capacity ? element("i", { class: "limit", style: `left:${100 * capacity / whole}%` }) : null);
+  const legend = element("ul", { class: "legend" }, ...held.map(([name, bytes], at) => element("li", {}, element("span", { class: `swatch held${at}` }), `${name} ${quantity(bytes, "B")}`)),
+    element("li", { class: taken > capacity ? "bad" : null }, words));
+  return element("div", { class: "bound" }, element("span", { class: "title" }, "The memory of a device holds"), bar, legend);
 }
 
 function effectLine(view) {

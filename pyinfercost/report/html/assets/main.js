@@ -127,6 +127,7 @@ async function live() {
   byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true));
   window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); });
   byId("settings").hidden = false;
+  byId("settings").open = root.clientWidth >= 1100;
   root.classList.add("live");
   widths.clear();
   await update();
