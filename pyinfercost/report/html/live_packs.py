@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import _core
 from ...predict.derived_costs import TERMS
+from .packed_graphs import packed_graph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -37,7 +38,7 @@ def packs_of(live: Exploration | None) -> str:
     for phase in live.phases:
         for name, graph in phase.formats.items():
             attributes = f'data-phase="{escape(phase.name)}" data-format="{escape(name)}"'
-            packs.append(_pack(attributes, _packed(graph.to_json())))
+            packs.append(_pack(attributes, _packed(packed_graph(graph))))
     return "".join(packs)
 
 

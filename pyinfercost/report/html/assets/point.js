@@ -12,7 +12,7 @@ function makeEvaluator(ask) {
     const key = `${phase} ${format}`;
     if (!graphs.has(key)) {
       const packed = document.querySelector(`script[data-phase="${CSS.escape(phase)}"][data-format="${CSS.escape(format)}"]`).textContent;
-      graphs.set(key, unpackedText(packed).then((text) => ask("load", { kind: "graph" }, text)).then(({ handle }) => handle));
+      graphs.set(key, unpackedText(packed).then((text) => ask("load", { kind: "graph" }, unpackedGraph(text))).then(({ handle }) => handle));
     }
     return graphs.get(key);
   }

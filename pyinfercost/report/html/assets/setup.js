@@ -12,6 +12,39 @@ function restored(families, { family, own, without }) {
   return machine;
 }
 
+/* The JSON text of a graph whose tensors are relative, as packed_graphs.py writes them. */
+function unpackedGraph(text) {
+  const graph = JSON.parse(text);
+  const last = {};
+  let base = 0;
+  for (const node of graph.nodes) {
+    const first = node.outputs.length ? base + node.outputs[0] : base;
+    const absolute = (at) => {
+      if (typeof at === "number") return first - at;
+      const [role, number] = [at[0], Number(at.slice(1))];
+      if (role === "@") return number;
+      last[role] = (last[role] || 0) + number;
+      return last[role];
+    };
+    for (const argument of Object.values(node.args || {})) {
+      if (argument === null) continue;
+      if (argument[0] === "tensor") argument[1] = absolute(argument[1]);
+      else if (argument[0] === "tensors") argument[1] = argument[1].map(absolute);
+    }
+    const before = base;
+    node.outputs = node.outputs.map((step) => before + step);
+    base = first;
+  }
+  let at = 0;
+  graph.held_until = graph.held_until.map((step) => {
+    if (step === null) return null;
+    at += step;
+    return at;
+  });
+  if (!graph.held_until.length) delete graph.held_until;
+  return JSON.stringify(graph);
+}
+
 async function readSetup() {
   const setup = JSON.parse(await unpackedText(byId("pyinfercost-setup").textContent));
   setup.machines = setup.machines.map((each, index) => {
