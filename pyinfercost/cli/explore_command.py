@@ -27,19 +27,24 @@ from .types import ModelType
     help="The file to write.",
 )
 @no_cache_option
-@click.argument("model", is_eager=True, callback=named_model, type=ModelType())
-def explore(*, model: str, output: str, **options: Any) -> None:
+@click.argument("model", is_eager=True, required=False, callback=named_model, type=ModelType())
+def explore(*, model: str | None, output: str, **options: Any) -> None:
     """Write one HTML file that answers what MODEL costs on any machine, with the numbers of this command line.
 
     The options are where the page begins; without --hardware, on an L4. It opens without a network, and nothing leaves
-    it.
+    it. Without MODEL, the page asks for the file of one: the JSON of a graph, or a GGUF file.
     """
     with messages_for_people():
         from .._checks import write_text
+        from ..predict.exploring import explore as explore_any
         from ..predict.exploring import explore_on
         from ..sources.registry import engine_of
 
         check_writable(output)
+        if model is None:
+            write_text(output, explore_any(command=command_line()).to_html())
+            say(f"Page written to {output}; open it in a browser, and drop a model on it")
+            return
         sizes = sizes_of_options(options)
         if options["engine"] is None and options["on"] is None and options["hardware"] is not None:
             options = {**options, "engine": engine_of(model)}

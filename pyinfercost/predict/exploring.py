@@ -37,12 +37,14 @@ if TYPE_CHECKING:
 FORMATS = ("int8_wo", "int4_wo", "fp8_dynamic", "int8_dynamic")
 """Formats of weights that a page offers beside the captured ones."""
 
-_DEFAULT_MACHINE = "l4"
+START = "l4"
+"""Machine with which a page begins, if none is named."""
+
 _TOKENS = 1024  # of a prompt, and in the cache before a decode step
 
 
 def explore(
-    model: Capturable | Profile,
+    model: Capturable | Profile | None = None,
     inputs: Any = (),
     *,
     on: Deployment | None = None,
@@ -54,7 +56,8 @@ def explore(
     """Return a model with all that a page needs to estimate it at any point: on any machine, in any size.
 
     Args:
-        model: Anything that `profile` accepts. The config of a language model without a phase has both.
+        model: Anything that `profile` accepts. The config of a language model without a phase has both. None gives a
+            page that asks for the file of a model.
         inputs: Inputs of a module, as in `capture`.
         on: Where and how the model runs at first; the fields of `Deployment` as keywords override it. Without a
             machine, an L4.
@@ -71,6 +74,8 @@ def explore(
     """
     fields = {name: options.pop(name) for name in list(options) if name in Deployment.__dataclass_fields__}
     deployment = deployment_of(on, **fields)
+    if model is None:
+        return exploration_of({}, command=command)
     with call_sizes(explore, sizes, options) as named:
         if not isinstance(model, (str, PathLike)) or any(parse_inputs(inputs)) or dynamic is not None:
             found = profile(model, inputs, on=_with_machine(deployment), dynamic=dynamic, sizes=named)
@@ -92,12 +97,12 @@ def explore_on(on: Deployment, spec: str, sizes: Mapping[str, Any], *, command: 
 
 def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
     """Return the exploration of profiles, by the name of their phase."""
-    first = next(iter(phases.values()))
-    engines = _engines(first.graph)
+    first = next(iter(phases.values()), None)
+    engines = {} if first is None else _engines(first.graph)
     return Exploration(
-        model=first.model,
+        model="" if first is None else first.model,
         phases=tuple(Phase(name, each, _formats(_captured_graph(each))) for name, each in phases.items()),
-        machines=_machines(first),
+        machines=_catalog() if first is None else _machines(first),
         engines=engines,
         precisions=tuple(_core.precisions()),
         places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() if (found := place(name))},
@@ -111,7 +116,7 @@ def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Explo
 
 
 def _with_machine(on: Deployment) -> Deployment:
-    return on.replace(hardware=_DEFAULT_MACHINE) if on.hardware is None else on
+    return on.replace(hardware=START) if on.hardware is None else on
 
 
 def _phases(spec: str, on: Deployment, sizes: Mapping[str, Any]) -> dict[str, Profile]:

@@ -298,10 +298,10 @@ def _finite(value: Any) -> Any:
 
 
 def exploration_document(exploration: Exploration) -> dict[str, Any]:
-    """Return the JSON object of the point at which an exploration begins."""
-    return profile_document(exploration.profile)
+    """Return the JSON object of the point at which an exploration begins; empty without a model."""
+    return {} if exploration.profile is None else profile_document(exploration.profile)
 
 
 def exploration_rows(exploration: Exploration) -> list[dict[str, Any]]:
     """Return one object per node of the graph at that point."""
-    return profile_layers(exploration.profile)
+    return [] if exploration.profile is None else profile_layers(exploration.profile)

@@ -53,7 +53,7 @@ class Exploration(Result):
 
     Attributes:
         model: Name of the model.
-        phases: Its forwards; the page begins with the last one.
+        phases: Its forwards; the page begins with the last one. Without any, it asks for the file of a model.
         machines: Machines of the catalog, and that of the profiles.
         engines: Engine -> its executions, the first of which is its own; those that run this model.
         precisions: Dtypes to run in.
@@ -72,9 +72,9 @@ class Exploration(Result):
     command: str = ""
 
     @property
-    def profile(self) -> Profile:
-        """The profile at the point at which the page begins."""
-        return self.phases[-1].profile
+    def profile(self) -> Profile | None:
+        """The profile at the point at which the page begins; None without a model."""
+        return self.phases[-1].profile if self.phases else None
 
     def __repr__(self) -> str:
         return f"<Exploration {self.model}: {', '.join(phase.name for phase in self.phases)}>"

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
+from ...deployment.deployment import executions_of
 from ...predict.derived_costs import TERMS
+from ...predict.exploring import START
 from .packed_graphs import packed_graph
 
 if TYPE_CHECKING:
@@ -59,31 +61,35 @@ def _core_module() -> str:
 def setup_document(live: Exploration) -> dict[str, Any]:
     """Return the JSON object of what a page can choose from, and where it begins."""
     first = live.profile
-    estimate = first.estimate
+    estimate = None if first is None else first.estimate
     layout = estimate.layout if estimate is not None else None
     families, machines = _machines(live.machines)
     return {
         "model": live.model,
         "phases": [_phase(phase) for phase in live.phases],
         "engines": {name: list(executions) for name, executions in live.engines.items()},
+        "all_engines": {
+            name: {"executions": list(executions_of(name)), "serves": name not in _core.compilers()}
+            for name in _core.engines()
+        },
         "precisions": list(live.precisions),
         "places": {name: list(numbers) for name, numbers in live.places.items()},
         "recorded_graphs": {" ".join(way): _number(count) for way, count in live.recorded_graphs.items()},
         "terms": list(_term_names()),
         "families": families,
         "machines": machines,
-        "experts": any("grouped" in first.graph.node(node).op for node in range(first.graph.node_count)),
+        "experts": first is not None and _has_experts(first.graph),
         "start": {
-            "phase": live.phases[-1].name,
-            "machine": "" if estimate is None else estimate.hardware,
+            "phase": live.phases[-1].name if live.phases else "",
+            "machine": START if estimate is None else estimate.hardware,
             "format": "",
-            "precision": first.precision,
+            "precision": "native" if first is None else first.precision,
             "engine": "torch" if estimate is None else estimate.engine,
             "execution": "eager" if estimate is None else estimate.execution,
             "devices": 1 if layout is None else layout.devices,
             "tensor": 1 if layout is None else layout.tensor,
             "expert": 1 if layout is None else layout.expert,
-            "sizes": dict(first.sizes),
+            "sizes": {} if first is None else dict(first.sizes),
             "usd_per_h": _own_price(live),
             "utilization": 1.0 if estimate is None or estimate.cost is None else estimate.cost.utilization,
             "place": _own_place(live),
@@ -96,7 +102,7 @@ def setup_document(live: Exploration) -> dict[str, Any]:
 
 def _own_price(live: Exploration) -> float | str:
     """Return the price of the first point; empty where it is that of the catalog, which changes with the machine."""
-    estimate = live.profile.estimate
+    estimate = None if live.profile is None else live.profile.estimate
     if estimate is None or estimate.cost is None:
         return ""
     usd_per_h = estimate.cost.price.usd_per_h
@@ -106,8 +112,14 @@ def _own_price(live: Exploration) -> float | str:
 
 def _own_place(live: Exploration) -> str:
     """Return the place of the first point; empty where it is that of the price."""
+    if live.profile is None:
+        return ""
     request: Any = live.profile.request
     return "" if request.on.region is None else request.on.place.name
+
+
+def _has_experts(graph: Graph) -> bool:
+    return any("grouped" in graph.node(node).op for node in range(graph.node_count))
 
 
 def _phase(phase: Phase) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _FAR = 64
 def packed_graph(graph: Graph) -> str:
     """Return the JSON text of a graph with relative tensors."""
     document = json.loads(graph.to_json())
-    roles = [tensor["role"] if "role" in tensor else "" for tensor in document["tensors"]]
+    roles = [tensor.get("role", "") for tensor in document["tensors"]]
     made = {output for node in document["nodes"] for output in node["outputs"]}
     last: dict[str, int] = {}
     base = 0

@@ -74,6 +74,7 @@ _SCRIPTS = (
     "controls",
     "curves",
     "catalog",
+    "drop",
     "roofline",
     "memory",
     "layout",
@@ -109,6 +110,8 @@ def exploration_page(exploration: Exploration, *, hint: str = "") -> str:
     Returns:
         The HTML text.
     """
+    if exploration.profile is None:
+        return report_html(None, exploration, origin=written_by(exploration.command))
     return _page(exploration.profile, exploration, hint=hint, command=exploration.command)
 
 
@@ -118,7 +121,7 @@ def _page(profile: Profile, live: Exploration | None, *, hint: str, command: str
 
 
 def report_html(
-    document: Mapping[str, Any],
+    document: Mapping[str, Any] | None,
     live: Exploration | None = None,
     *,
     text: str = "",
@@ -128,7 +131,7 @@ def report_html(
     """Return the report of a profile's JSON document.
 
     Args:
-        document: JSON object of a profile.
+        document: JSON object of a profile; None for a page that asks for the file of a model.
         live: What other points are estimated from; None for a page of the one point.
         text: Figures as plain text, for browsers without scripts.
         hint: What would shorten the forward most, in words.
@@ -141,7 +144,8 @@ def report_html(
     script = _script()
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
-        title=escape(document["model"] or "model"),
+        title=escape("any model" if document is None else document["model"] or "model"),
+        empty=' class="empty"' if document is None else "",
         policy=policy,
         live_policy=LIVE_POLICY if live is not None else "",
         style=_colors() + asset("base.css") + asset("style.css"),
@@ -149,10 +153,14 @@ def report_html(
         version=escape(_core.__version__),
         text=escape(text),
         origin=escape(origin),
-        profile=embedded(_compact({**document, "layers": folded_layers(document["layers"])})),
+        profile=embedded(_compact(None if document is None else _folded(document))),
         figures=embedded(_compact({"cards": _CARDS, "groups": list(GROUPS), "hint": hint, **terms_document()})),
         packs=packs_of(live),
     )
+
+
+def _folded(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {**document, "layers": folded_layers(document["layers"])}
 
 
 def _as_lines(profile: Profile) -> str:

@@ -1,5 +1,5 @@
 /* What is shown is a view: a point of a model, with the figures of its layers. That of the stored profile is drawn at
-   once; those of other points are answers of the core. */
+   once; those of other points are answers of the core. A start page has no profile. */
 const STORED = JSON.parse(byId("pyinfercost-profile").textContent);
 const FIGURES = SAID.cards;
 

@@ -1,5 +1,5 @@
 /* The page: the stored point at once, and all others as soon as the core runs. */
-let view = viewOfProfile();
+let view = STORED ? viewOfProfile() : null;
 let selectedNode = null;
 let charts = [];
 const root = document.documentElement;
@@ -36,10 +36,10 @@ function drawAll() {
   drawCharts();
 }
 
-drawAll();
+if (view) drawAll();
 root.dataset.drawn = String(performance.now());
 
-let redraw = [drawCharts];
+let redraw = view ? [drawCharts] : [];
 let width = root.clientWidth;
 window.addEventListener("resize", () => {
   if (root.clientWidth === width) return;
@@ -59,13 +59,33 @@ async function live() {
   const packed = byId("pyinfercost-core").textContent.trim();
   if (!packed) return;
   if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined" || typeof Worker === "undefined") {
-    byId("fixed").textContent = "This browser has no WebAssembly, so the page shows the stored point only.";
+    byId("fixed").textContent = `This browser has no WebAssembly${view ? ", so the page shows the stored point only" : ", which this page needs"}.`;
     return;
   }
   SETUP = await readSetup();
   SETUP.spec = (state) => `${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
   const bytes = await unpacked(packed);
-  const [near, far] = (await Promise.all([startCore(bytes), startCore(bytes)])).map(makeEvaluator);
+  const asks = await Promise.all([startCore(bytes), startCore(bytes)]);
+  if (SETUP.phases.length) return explore(asks);
+  byId("drop").hidden = false;
+  let closing = null;
+  return watchDrops(async (file) => {
+    const phases = await phasesOfFile(file, asks[0]);
+    SETUP.phases = phases;
+    SETUP.model = file.name;
+    SETUP.start.phase = phases[phases.length - 1].name;
+    const steps = phases.some(({ splits }) => splits);
+    SETUP.engines = Object.fromEntries(Object.entries(SETUP.all_engines).filter(([name, { serves }]) => name === "torch" || serves === steps).map(([name, { executions }]) => [name, executions]));
+    history.replaceState(null, "", "#");
+    if (closing) closing.abort();
+    closing = new AbortController();
+    await explore(asks, closing.signal);
+  });
+}
+
+/* The page of a model, which answers as its controls change. */
+async function explore(asks, signal = undefined) {
+  const [near, far] = asks.map(makeEvaluator);
   let state = stateOfAddress();
   let turn = 0;
   const change = (next) => {
@@ -124,16 +144,17 @@ async function live() {
     catalogBusy = false;
     root.dataset.rested = String(turn);
   }
-  byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true));
-  window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); });
+  byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true), { signal });
+  window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); }, { signal });
   byId("settings").hidden = false;
   byId("settings").open = root.clientWidth >= 1100;
   root.classList.add("live");
+  root.classList.remove("empty");
   widths.clear();
   await update();
   root.dataset.live = String(performance.now());
 }
 
 live().catch((error) => {
-  byId("fixed").textContent = `The core of this page does not run here, so it shows the stored point only: ${error.message}`;
+  byId("fixed").textContent = `The core of this page does not run here${view ? ", so it shows the stored point only" : ""}: ${error.message}`;
 }).finally(() => { root.dataset.ready = "true"; });

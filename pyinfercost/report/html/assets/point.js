@@ -11,10 +11,15 @@ function makeEvaluator(ask) {
   async function graphOf(phase, format) {
     const key = `${phase} ${format}`;
     if (!graphs.has(key)) {
-      const packed = document.querySelector(`script[data-phase="${CSS.escape(phase)}"][data-format="${CSS.escape(format)}"]`).textContent;
-      graphs.set(key, unpackedText(packed).then((text) => ask("load", { kind: "graph" }, unpackedGraph(text))).then(({ handle }) => handle));
+      const { source } = SETUP.phases.find(({ name }) => name === phase);
+      const loaded = source ? ask("load", { kind: source.kind }, source.text) : stored(phase, format).then((text) => ask("load", { kind: "graph" }, text));
+      graphs.set(key, loaded.then(({ handle }) => handle));
     }
     return graphs.get(key);
+  }
+  async function stored(phase, format) {
+    const packed = document.querySelector(`script[data-phase="${CSS.escape(phase)}"][data-format="${CSS.escape(format)}"]`).textContent;
+    return unpackedGraph(await unpackedText(packed));
   }
   async function machineOf(id, { bandwidth = 1, compute = 1 } = {}) {
     if (!machines.has(id)) {
@@ -130,8 +135,8 @@ function makeEvaluator(ask) {
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
     };
     return {
-      model: STORED.model, sizes: found.sizes, precision: state.precision, totals, memory: counted.memory, estimate, machine: document,
-      layers: counted.layers, coverage: counted.coverage, data_sizes: STORED.data_sizes, plant: counted.plant, boundary, isReported: false,
+      model: SETUP.model, sizes: found.sizes, precision: state.precision, totals, memory: counted.memory, estimate, machine: document,
+      layers: counted.layers, coverage: counted.coverage, data_sizes: STORED ? STORED.data_sizes : [], plant: counted.plant, boundary, isReported: false,
     };
   }
 

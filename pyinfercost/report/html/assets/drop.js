@@ -1,0 +1,61 @@
+/* A model that is dropped on the page: the JSON of a graph, or the header of a GGUF file. Nothing leaves the page. */
+const LARGEST_JSON = 200e6;
+const HINTS = {
+  onnx: "ONNX files are read by the command line: pyinfercost explore model.onnx writes the page of it",
+  pt2: "Archives of torch are read by the command line: pyinfercost explore model.pt2 writes the page of it",
+  safetensors: "Weights alone say nothing of a model's graph; pyinfercost explore FOLDER reads its config.json, too",
+  pt: "Pickles are not opened; export the model (torch.export.save) and run pyinfercost explore model.pt2",
+  pth: "Pickles are not opened; export the model (torch.export.save) and run pyinfercost explore model.pt2",
+  bin: "Pickles are not opened; pyinfercost explore FOLDER reads the config.json beside it",
+};
+
+/* Loads a file into a core; the phases of its model as `SETUP.phases` has them. Errors are sentences. */
+async function phasesOfFile(file, ask) {
+  const ending = file.name.toLowerCase().split(".").pop();
+  if (ending in HINTS) throw new Refused(HINTS[ending]);
+  if (ending === "gguf") return phasesOfGguf(file, ask);
+  if (file.size > LARGEST_JSON) throw new Refused(`${file.name} has ${quantity(file.size, "B")}; the JSON of a graph has less than ${quantity(LARGEST_JSON, "B")}, and other files of models are read by the command line`);
+  const begin = await file.slice(0, 64).text();
+  if (!/^\s*\{/.test(begin)) throw new Refused(`${file.name} is no JSON of a graph, which begins with {; ic.capture(model, inputs).to_json() writes one`);
+  const text = await file.text();
+  const answer = await ask("load", { kind: "graph" }, text);
+  return [phaseOf(phaseName(answer, text), answer, text)];
+}
+
+const phaseName = (answer, text) => (/"role":\s*"kv_cache"/.test(text) ? (Object.values(answer.sizes).some(({ role }) => role === "context") ? "decode" : "prefill") : "forward");
+
+/* A phase of a model whose graph is text; the choices of its sizes are those of the graph. */
+function phaseOf(name, { sizes }, text) {
+  return {
+    name, formats: [""], splits: /"role":\s*"kv_cache"/.test(text), source: { kind: "graph", text },
+    sizes: Object.entries(sizes).filter(([, size]) => Number.isInteger(size.default)).map(([size, { default: value, minimum, maximum, role }]) => ({
+      name: size, value, minimum: Number.isInteger(minimum) ? minimum : 1, maximum: Number.isInteger(maximum) ? maximum : null, role: role || "",
+    })),
+  };
+}
+
+function watchDrops(take) {
+  const place = byId("drop");
+  const input = element("input", { type: "file", "aria-label": "A file of a model" });
+  const said = element("p", { class: "note", role: "status", id: "drop-said" });
+  place.append(element("label", {}, "Drop a model here, or choose one: the JSON of a graph (", element("code", {}, "Graph.to_json()"), ") or a ", element("code", {}, ".gguf"), " file, of which only the header is read. ", input), said);
+  const read = async (file) => {
+    said.textContent = `Reading ${file.name} ...`;
+    try {
+      await take(file);
+      said.textContent = "";
+    } catch (error) {
+      said.textContent = error instanceof Refused ? `${error.message}.` : `${file.name} cannot be read: ${error.message}`;
+      said.classList.add("bad");
+    }
+    document.documentElement.dataset.dropped = file.name;
+  };
+  input.addEventListener("change", () => { if (input.files.length) read(input.files[0]); });
+  for (const name of ["dragover", "dragenter"]) document.addEventListener(name, (event) => { event.preventDefault(); place.classList.add("over"); });
+  document.addEventListener("dragleave", () => place.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    place.classList.remove("over");
+    if (event.dataTransfer.files.length) read(event.dataTransfer.files[0]);
+  });
+}
