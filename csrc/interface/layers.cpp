@@ -202,7 +202,32 @@ void write_names(JsonWriter& out, const Counts& counts, const std::vector<LayerR
     phase.write(out, "phase");
 }
 
-void write_counted(JsonWriter& out, const Counts& counts, const std::vector<LayerRow>& layers) {
+// Bytes of keys, values and states after the forward: all, those of a sequence, and those that its next token
+// adds; null for a model without them.
+void write_caches(JsonWriter& out, const DeployedGraph& deployed, const Sizes& sizes) {
+    std::int64_t all = 0;
+    std::int64_t of_sequence = 0;
+    std::int64_t of_token = 0;
+    for (const Cache& cache : deployed.caches()) {
+        all += cache.bytes.evaluate(sizes);
+        of_sequence += cache.sequence_bytes.evaluate(sizes);
+        if (cache.grows) of_token += cache.token_bytes.evaluate(sizes);
+    }
+    const auto write = [&](std::string_view key, std::int64_t bytes) {
+        out.key(key);
+        if (deployed.caches().empty()) {
+            out.null();
+        } else {
+            out.integer(bytes);
+        }
+    };
+    write("kv_cache_bytes", all);
+    write("kv_cache_bytes_per_token", of_token);
+    write("kv_cache_bytes_per_sequence", of_sequence);
+}
+
+void write_counted(JsonWriter& out, const Counts& counts, const std::vector<LayerRow>& layers,
+                   const DeployedGraph& deployed, const Sizes& sizes) {
     const CountRow& total = counts.total();
     out.key("totals").begin_object();
     write_quantity(out.key("contraction_flops"), total.contraction_flops);
@@ -215,6 +240,13 @@ void write_counted(JsonWriter& out, const Counts& counts, const std::vector<Laye
     write_quantity(out.key("bytes_written"), total.bytes_written());
     write_quantity(out.key("peak_activation_bytes"), total.peak_activation_bytes);
     write_quantity(out.key("peak_memory_bytes"), total.peak_memory_bytes);
+    write_caches(out, deployed, sizes);
+    const bool counted = total.parameters.is_constant() && total.parameter_bytes.is_constant();
+    const double parameters = counted ? static_cast<double>(total.parameters.constant()) : 0.0;
+    constexpr double kBits = 8;
+    write_number(out.key("bits_per_parameter"),
+                 parameters > 0 ? kBits * static_cast<double>(total.parameter_bytes.constant()) / parameters
+                                : std::numeric_limits<double>::quiet_NaN());
     out.end_object().key("memory").begin_object();
     out.key("peak_node").integer(counts.memory().peak_node).key("peak_op").text(counts.memory().peak_op);
     out.key("peak_module").text(counts.memory().peak_module).end_object();
@@ -228,10 +260,10 @@ void write_counted(JsonWriter& out, const Counts& counts, const std::vector<Laye
 void write_layers(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes, bool names,
                   JsonWriter& out) {
     const MemoryOf device = machine.kind == MachineKind::cpu ? MemoryOf::cpu : MemoryOf::accelerator;
-    const Counts counts =
-        count(deployed.graph(), deployed.all_sizes(sizes), deployed.precision(), {}, device);
+    const Sizes all = deployed.all_sizes(sizes);
+    const Counts counts = count(deployed.graph(), all, deployed.precision(), {}, device);
     const std::vector<LayerRow> layers = counts.layers();
-    write_counted(out, counts, layers);
+    write_counted(out, counts, layers, deployed, all);
     if (names) write_names(out, counts, layers);
     const Sizes point = deployed.plan_sizes(sizes);
     const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);

@@ -56,8 +56,7 @@ def test_layers_are_those_of_a_profile(number: int) -> None:
     known = loaded.document()
     assert found.pop("coverage") == known["coverage"]
     totals = found.pop("totals")
-    assert totals == {name: known["totals"][name] for name in totals}
-    assert totals.keys() >= {"contraction_flops", "parameters", "bytes_read", "peak_memory_bytes"}
+    assert totals == known["totals"]
     peak = found.pop("memory")
     assert peak == {name: known["memory"][name] for name in peak}
     modules = found.pop("modules")

@@ -15,6 +15,7 @@ from ... import _core
 from ...deployment.deployment import executions_of
 from ...predict.derived_costs import TERMS
 from ...predict.exploring import START
+from ..documents import ESTIMATE, LAYER_KEYS
 from .packed_graphs import packed_graph
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 CORE = Path(__file__).parent / "assets" / "core.wasm"
 LIVE_POLICY = " 'wasm-unsafe-eval'; worker-src blob:"
 """What the content security policy of a live page allows besides its script: its core, in workers made by the page."""
+
+ESTIMATE_OF_PAGE = (*(key for key in ESTIMATE if key != "hardware"), "interval_s", "bound", "evidence")
+"""Keys of an estimate's document that a page gives, in its order."""
 
 _LEVEL = 9
 _PACK = '<script type="application/octet-stream" {attributes}>{content}</script>\n'
@@ -76,6 +80,8 @@ def setup_document(live: Exploration) -> dict[str, Any]:
         "places": {name: list(numbers) for name, numbers in live.places.items()},
         "recorded_graphs": {" ".join(way): _number(count) for way, count in live.recorded_graphs.items()},
         "terms": list(_term_names()),
+        "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
+        "layer_keys": list(LAYER_KEYS),
         "families": families,
         "machines": machines,
         "experts": first is not None and _has_experts(first.graph),

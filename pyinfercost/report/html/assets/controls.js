@@ -5,7 +5,7 @@ const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
 const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 products", int8_dynamic: "int8 products" };
 const SLIDER_STEPS = 400;
 
-function makeControls(place, change) {
+function makeControls(place, change, shownView) {
   let state = null;
   const syncs = [];
   const set = (key, value) => change({ ...state, [key]: value });
@@ -112,13 +112,16 @@ function makeControls(place, change) {
   const many = SETUP.phases.some(({ splits }) => splits);
   const restart = element("button", { type: "button" }, "As it began");
   restart.addEventListener("click", () => change(startState()));
-  const share = element("button", { type: "button" }, "Copy the command");
-  share.addEventListener("click", async () => {
-    const text = commandOf(state);
-    try { await navigator.clipboard.writeText(text); } catch { /* shown below in any case */ }
-    byId("command").textContent = text;
-    byId("command").hidden = false;
-  });
+  const copied = element("textarea", { id: "copied", readonly: true, hidden: true, rows: 5, "aria-label": "What was copied" });
+  function copying(title, textOf) {
+    const button = element("button", { type: "button" }, title);
+    button.addEventListener("click", async () => {
+      copied.value = textOf();
+      copied.hidden = false;
+      try { await navigator.clipboard.writeText(copied.value); } catch { copied.select(); } /* a page of a file may not be allowed to */
+    });
+    return button;
+  }
   place.replaceChildren(
     group("Machine", machines(), choice("Devices", "devices", powers), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
       choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
@@ -127,12 +130,19 @@ function makeControls(place, change) {
       choice("Execution", "execution", () => SETUP.engines[state.engine], EXECUTION_NAMES), sizes()),
     group("Money", price(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
     group("What would help", plain("Memory bandwidth, times", "bandwidth", 1, 4), plain("Arithmetic, times", "compute", 1, 4)),
-    element("div", { class: "buttons" }, restart, share), element("code", { id: "command", hidden: true }),
+    element("div", { class: "buttons" }, restart, copying("Copy the command", () => commandOf(state)), copying("Copy the JSON", () => documentText(shownView()))), copied,
   );
   return (next) => {
     state = next;
     for (const sync of syncs) sync();
   };
+}
+
+/* The JSON of a point, with the keys of `pyinfercost profile --format json` that the page knows. */
+function documentText({ model, precision, sizes, totals, coverage, memory, layers, estimate }) {
+  const keys = SETUP.estimate_keys.filter((key) => key in estimate);
+  const rows = layers.map((layer) => Object.fromEntries(SETUP.layer_keys.map((key) => [key, layer[key]])));
+  return JSON.stringify({ model, precision, sizes, totals, coverage, memory, layers: rows, estimate: Object.fromEntries(keys.map((key) => [key, estimate[key]])) });
 }
 
 /* The command line that gives the figures of a state. */

@@ -94,7 +94,7 @@ async function explore(asks, signal = undefined) {
     history.replaceState(null, "", address ? `#${address}` : "#");
     return update();
   };
-  const sync = makeControls(byId("controls"), change);
+  const sync = makeControls(byId("controls"), change, () => view);
   const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
   const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
   redraw = [drawCharts, curves.draw, catalog.draw];

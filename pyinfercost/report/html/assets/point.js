@@ -59,7 +59,8 @@ function makeEvaluator(ask) {
     const { terms, usdPerH } = SETUP.machineOf.get(id);
     const own = id === state.machine && state.usd_per_h !== "";
     const price = own ? Number(state.usd_per_h) : usdPerH;
-    const [grid, pue] = state.place ? SETUP.places[state.place] : [terms.grid_g_per_kwh, terms.pue];
+    /* The catalog's price is of some place; that of the reader is of none. */
+    const [grid, pue] = state.place ? SETUP.places[state.place] : own ? [null, null] : [terms.grid_g_per_kwh, terms.pue];
     return {
       ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: price, paid_per_used: 1,
       recorded_graphs: SETUP.recorded_graphs[`${state.engine} ${state.execution}`] ?? null, grid_g_per_kwh: grid, pue,
@@ -122,10 +123,8 @@ function makeEvaluator(ask) {
     const utilization = state.utilization;
     const known = SETUP.machineOf.get(state.machine);
     const document = machineDocument(known.machine, state);
-    const totals = { ...counted.totals, kv_cache_bytes: boundary.kv_cache_bytes, kv_cache_bytes_per_token: sum(boundary.caches.filter((cache) => cache.grows).map((cache) => cache.token_bytes)) };
-    if (boundary.kv_cache_bytes === undefined) { delete totals.kv_cache_bytes; delete totals.kv_cache_bytes_per_token; }
     const estimate = {
-      ...found, ...costs, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
+      ...found, ...costs, hardware: state.machine, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
       sustained: false, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
       cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
@@ -135,7 +134,7 @@ function makeEvaluator(ask) {
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
     };
     return {
-      model: SETUP.model, sizes: found.sizes, precision: state.precision, totals, memory: counted.memory, estimate, machine: document,
+      model: SETUP.model, sizes: found.sizes, precision: state.precision, totals: counted.totals, memory: counted.memory, estimate, machine: document,
       layers: counted.layers, coverage: counted.coverage, data_sizes: STORED ? STORED.data_sizes : [], plant: counted.plant, boundary, isReported: false,
     };
   }
