@@ -978,22 +978,9 @@ def cache_pool_bytes(
     prompt_tokens: float,
     vocabulary: float,
 ) -> float: ...
-def cache_pool_columns(
-    engine: str,
-    on_gpu: bool,
-    memory_bytes: float | NDArray[np.float64],
-    is_a100: float | NDArray[np.float64],
-    weight_bytes: float | NDArray[np.float64],
-    sequence_bytes: float | NDArray[np.float64],
-    step_bytes: float | NDArray[np.float64],
-    prompt_bytes: float | NDArray[np.float64],
-    prompts: float | NDArray[np.float64],
-    prompt_tokens: float | NDArray[np.float64],
-    vocabulary: float | NDArray[np.float64],
-) -> NDArray[np.float64]: ...
 def cache_block_tokens(engine: str, on_gpu: bool) -> int: ...
 def engine_sequences(engine: str, memory_bytes: float, is_a100: bool) -> int: ...
-def engine_step_tokens(engine: str, memory_bytes: float, is_a100: bool) -> int | None: ...
+def scheduler_rules(engine: str, step_tokens: int | None = None) -> dict[str, Any] | None: ...
 def engine_graph(graph: Graph, engine: str) -> tuple[Graph, list[int]]: ...
 def parallel_graph(
     graph: Graph,
@@ -1194,6 +1181,73 @@ def derive_cost(figure: str, number: Callable[[str], float | NDArray[np.float64]
 
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
 
+@final
+class Holdings:
+    """What a forward holds on one device, symbolic in its sizes."""
+
+    def __init__(
+        self,
+        *,
+        weight_bytes: Quantity,
+        tokens: Quantity | None,
+        vocabulary: int,
+        reads_cache: bool,
+        caches: list[tuple[str, Quantity, Quantity, Quantity, Quantity, bool]],
+    ) -> None: ...
+
+def device_memory(
+    stages: Sequence[Holdings],
+    sizes: Mapping[str, int],
+    peak_bytes: float,
+    *,
+    engine: str,
+    machine: Hardware,
+    attention_ranks: int,
+    prompt: tuple[float, float, float] | None = None,
+) -> dict[str, Any] | None: ...
+def sequences_with_room(
+    engine: str,
+    gpu: float | NDArray[np.float64],
+    memory_bytes: float | NDArray[np.float64],
+    on_a100: float | NDArray[np.float64],
+    weights: float | NDArray[np.float64],
+    caches: float | NDArray[np.float64],
+    sequence: float | NDArray[np.float64],
+    gpu_sequence: float | NDArray[np.float64],
+    cpu_sequence: float | NDArray[np.float64],
+    tokens: float | NDArray[np.float64],
+    vocabulary: float | NDArray[np.float64],
+    reads_cache: bool,
+    peak_bytes: float | NDArray[np.float64],
+) -> NDArray[np.float64]: ...
+def is_a100(machine: Hardware) -> bool: ...
+def cached_shares() -> list[int]: ...
+
+SERVED_EXPERTS: float
+
+def tokens_of_step(drafts: int, acceptance: float) -> float: ...
+def draft_acceptance(drafts: int, tokens_per_step: float) -> float: ...
+def pool_blocks(pool_bytes: int, kv_bytes_per_token: float, block_tokens: int) -> int: ...
+def ample_blocks(sequences: int, longest: int, block_tokens: int) -> int: ...
+def expert_layers(graph: Graph) -> int: ...
+def chosen_knots(at: NDArray[np.float64], values: NDArray[np.float64], tolerance: float) -> NDArray[np.int64]: ...
+def served_steps(
+    decode: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
+    prefill: tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]],
+    *,
+    engine: str,
+    machine: Hardware,
+    attention_ranks: int,
+    devices: int,
+    micro_batches: int,
+    step: Mapping[str, Any],
+    expert_layers: int,
+    context: int,
+    most_sequences: int,
+    most_tokens: int,
+    most_context: int,
+    tolerance: float,
+) -> dict[str, Any]: ...
 @final
 class Session:
     """Requests and answers of the core as JSON: what the WebAssembly module has, in this process."""

@@ -46,13 +46,14 @@ CPP_MAY_INCLUDE = {
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
+    "serving": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "simulate", "serving"},
     "interface": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
-        "interface",
+        *("serving", "interface"),
     },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor", "interface"),
+        *("sparsity", "monitor", "serving", "interface"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

@@ -1,16 +1,15 @@
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "bindings/bindings.hpp"
 #include "lowering/engines/engine.hpp"
 #include "lowering/engines/engine_memory.hpp"
+#include "lowering/engines/engine_scheduler.hpp"
 
 namespace infercost {
 
 namespace {
 
-// By value: py::vectorize takes no constant reference.
-double pool_of(std::string engine, bool on_gpu, double memory_bytes, double is_a100, double weight_bytes,
+double pool_of(const std::string& engine, bool on_gpu, double memory_bytes, double is_a100, double weight_bytes,
                double sequence_bytes, double step_bytes, double prompt_bytes, double prompts,
                double prompt_tokens, double vocabulary) {
     return cache_pool_bytes(parse_engine(engine), on_gpu,
@@ -26,15 +25,10 @@ double pool_of(std::string engine, bool on_gpu, double memory_bytes, double is_a
 }
 
 void register_memory(py::module_& m) {
-    // Two names: scalars need no numpy, which takes as long to import as an estimate.
     m.def("cache_pool_bytes", &pool_of, py::arg("engine"), py::arg("on_gpu"), py::arg("memory_bytes"),
           py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"), py::arg("step_bytes"),
           py::arg("prompt_bytes"), py::arg("prompts"), py::arg("prompt_tokens"), py::arg("vocabulary"),
           "The bytes that an engine has for caches on a device.");
-    m.def("cache_pool_columns", py::vectorize(&pool_of), py::arg("engine"), py::arg("on_gpu"),
-          py::arg("memory_bytes"), py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"),
-          py::arg("step_bytes"), py::arg("prompt_bytes"), py::arg("prompts"), py::arg("prompt_tokens"),
-          py::arg("vocabulary"), "The same for columns of numbers.");
     m.def(
         "cache_block_tokens",
         [](const std::string& engine, bool on_gpu) {
@@ -48,19 +42,27 @@ void register_memory(py::module_& m) {
         },
         py::arg("engine"), py::arg("memory_bytes"), py::arg("is_a100"),
         "Sequences that an engine runs at most with its own settings.");
-    m.def(
-        "engine_step_tokens",
-        [](const std::string& engine, double memory_bytes, bool is_a100) {
-            return engine_step_tokens(parse_engine(engine), memory_bytes, is_a100);
-        },
-        py::arg("engine"), py::arg("memory_bytes"), py::arg("is_a100"),
-        "Tokens of prompts in a step that an engine sets by the memory; None if the memory plays no part.");
+}
+
+py::object scheduling_of(const std::string& engine, const std::optional<std::int64_t>& step_tokens) {
+    const std::optional<SchedulerRules> rules = scheduler_rules(parse_engine(engine), step_tokens);
+    if (!rules) return py::none();
+    py::dict out;
+    out["mixes"] = rules->mixes;
+    out["max_num_batched_tokens"] = rules->max_tokens;
+    out["enable_chunked_prefill"] = rules->chunked_prefill;
+    out["chunked_prefill_size"] = rules->chunk_tokens;
+    out["reserves"] = rules->reserves;
+    return out;
 }
 
 }  // namespace
 
 void register_engines(py::module_& m) {
     register_memory(m);
+    m.def("scheduler_rules", &scheduling_of, py::arg("engine"), py::arg("step_tokens") = py::none(),
+          "The settings of an engine's scheduler, on a machine for which it sets so many tokens of prompts in\n"
+          "a step; None for an engine that forms no steps.");
     m.def("engines", &engine_names, "The names of all engines.");
     m.def("compilers", &compiler_names, "The names of the engines that compile whole models.");
     m.def(

@@ -34,6 +34,8 @@ py::dict slow_loops_of(const KernelHints& hints) {
     return result;
 }
 
+}  // namespace
+
 // Settings of a serving engine's steps; those that are left out have their defaults.
 StepSettings to_step(const py::dict& given) {
     StepSettings step;
@@ -58,6 +60,8 @@ StepSettings to_step(const py::dict& given) {
     check_settings(step);
     return step;
 }
+
+namespace {
 
 void register_hints(py::module_& m) {
     const auto quantity = [](auto get) { return [get](const KernelHints& h) { return to_python(get(h)); }; };

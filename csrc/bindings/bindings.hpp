@@ -79,6 +79,7 @@ std::vector<Expr> to_exprs(py::handle values, const char* what);
 Sizes to_sizes(const py::dict& values);
 py::tuple to_python(const std::vector<Expr>& values);
 Overrides to_overrides(const py::object& values);
+StepSettings to_step(const py::dict& given);
 
 // The nodes of each launch of a kernel.
 std::vector<std::vector<NodeIndex>> launches_of(const Kernel& kernel);
@@ -96,6 +97,7 @@ void register_engines(py::module_& m);
 void register_parallel(py::module_& m);
 void register_evaluate(py::module_& m);
 void register_costs(py::module_& m);
+void register_serving(py::module_& m);
 void register_interface(py::module_& m);
 void register_select(py::module_& m);
 void register_sparsity(py::module_& m);

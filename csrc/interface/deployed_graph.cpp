@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "serving/server_defaults.hpp"
+
 namespace infercost {
 namespace {
 
@@ -42,24 +44,47 @@ GraphPtr launched(const GraphPtr& rank, const DeploymentSettings& settings,
 }  // namespace
 
 DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings)
-    : engine_(settings.engine),
-      layout_(settings.layout),
+    : captured_(captured),
+      settings_(settings),
       precision_(parse_precision(settings.precision)),
-      graph_(launched(rank_of(captured, layout_, shares_), settings, as_captured_)),
-      plans_(graph_, precision_, settings.execution, {}, settings.step),
+      expert_layers_(infercost::expert_layers(*captured)),
+      graph_(launched(rank_of(captured, settings.layout, shares_), settings, as_captured_)),
       boundary_(boundary_of(graph_, precision_)),
       batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {
-    if (settings.engine == ServingEngine::torch) {
-        caches_ = boundary_.caches;
-        return;
+    std::vector<Cache> caches = boundary_.caches;
+    if (settings.engine != ServingEngine::torch) {
+        std::vector<Share> of_rank;
+        Boundary of_model = boundary_of(rank_of(captured, settings.layout, of_rank), precision_);
+        caches = std::move(of_model.caches);
+        if (!boundary_.tokens) {
+            // The host of an engine prepares the ids that a model only reshapes: its graph looks up prepared
+            // ones.
+            boundary_.tokens = of_model.tokens;
+            boundary_.vocabulary = of_model.vocabulary;
+        }
     }
-    std::vector<Share> of_rank;
-    const Boundary of_model = boundary_of(rank_of(captured, layout_, of_rank), precision_);
-    caches_ = of_model.caches;
-    if (boundary_.tokens) return;
-    // The host of an engine prepares the ids that a model only reshapes: its graph looks up prepared ones.
-    boundary_.tokens = of_model.tokens;
-    boundary_.vocabulary = of_model.vocabulary;
+    holdings_ = {boundary_.weight_bytes, boundary_.tokens, boundary_.vocabulary, boundary_.reads_cache,
+                 std::move(caches)};
+}
+
+PlanFamily& DeployedGraph::plans_with(const StepSettings& step) {
+    for (const auto& [known, family] : plans_) {
+        if (known == step) return *family;
+    }
+    plans_.emplace_back(
+        step, std::make_unique<PlanFamily>(graph_, precision_, settings_.execution, Overrides{}, step));
+    return *plans_.back().second;
+}
+
+DeployedGraph& DeployedGraph::under_load() {
+    if (expert_layers_ == 0 || settings_.layout.routing != Routing::balanced) return *this;
+    if (!under_load_) {
+        DeploymentSettings settings = settings_;
+        settings.layout.routing = Routing::power;
+        settings.layout.exponent = kServedExperts;
+        under_load_ = std::make_shared<DeployedGraph>(captured_, settings);
+    }
+    return *under_load_;
 }
 
 Sizes DeployedGraph::all_sizes(const Sizes& given) const {

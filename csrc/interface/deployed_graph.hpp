@@ -3,12 +3,14 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "count/boundary.hpp"
 #include "lowering/engines/engine.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "plan/family.hpp"
+#include "serving/device_memory.hpp"
 
 namespace infercost {
 
@@ -18,6 +20,8 @@ struct DeploymentSettings {
     Execution execution = Execution::eager;
     Layout layout;
     StepSettings step;
+
+    bool operator==(const DeploymentSettings&) const = default;
 };
 
 class DeployedGraph {
@@ -29,20 +33,28 @@ class DeployedGraph {
     const Precision& precision() const { return precision_; }
     const std::vector<NodeIndex>& as_captured() const { return as_captured_; }
     const std::vector<Share>& shares() const { return shares_; }
-    PlanFamily& plans() { return plans_; }
-    ServingEngine engine() const { return engine_; }
-    std::int64_t devices() const { return layout_.devices(); }
+    const DeploymentSettings& settings() const { return settings_; }
+    PlanFamily& plans() { return plans_with(settings_.step); }
+    // Plans with other settings of steps, made when first asked for.
+    PlanFamily& plans_with(const StepSettings& step);
+    ServingEngine engine() const { return settings_.engine; }
+    std::int64_t devices() const { return settings_.layout.devices(); }
     // Shares of the batch: copies of the model, or of its attention.
-    std::int64_t copies() const { return layout_.data * layout_.attention_data; }
+    std::int64_t copies() const { return settings_.layout.data * settings_.layout.attention_data; }
+    // The same graph as it runs under load, where experts do not have equal loads.
+    DeployedGraph& under_load();
+    // Layers with experts of the captured graph.
+    std::int64_t expert_layers() const { return expert_layers_; }
 
     // Devices that share the heads of an attention, and the vocabulary.
-    std::int64_t attention_ranks() const { return layout_.of_attention(); }
+    std::int64_t attention_ranks() const { return settings_.layout.of_attention(); }
 
     // Weights and caches are those of this device, tokens those of the model.
     const Boundary& boundary() const { return boundary_; }
     // The caches after a forward. An engine writes them in place, with room for the next token; those of the
     // captured graph say what it holds.
-    const std::vector<Cache>& caches() const { return caches_; }
+    const std::vector<Cache>& caches() const { return holdings_.caches; }
+    const Holdings& holdings() const { return holdings_; }
 
     // Values of all sizes, and of those that a plan takes: one that depends on data and is not given stays
     // open.
@@ -54,15 +66,17 @@ class DeployedGraph {
     const std::string& shared_size() const;
 
   private:
-    ServingEngine engine_;
-    Layout layout_;
+    std::shared_ptr<const Graph> captured_;
+    DeploymentSettings settings_;
     Precision precision_;
+    std::int64_t expert_layers_;
     std::vector<Share> shares_;
     std::vector<NodeIndex> as_captured_;
     std::shared_ptr<const Graph> graph_;
-    PlanFamily plans_;
+    std::vector<std::pair<StepSettings, std::unique_ptr<PlanFamily>>> plans_;
     Boundary boundary_;
-    std::vector<Cache> caches_;
+    Holdings holdings_;
+    std::shared_ptr<DeployedGraph> under_load_;
     std::string batch_;
 };
 

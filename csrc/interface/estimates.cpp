@@ -11,7 +11,6 @@
 #include "evaluate/bands.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/node_estimates.hpp"
-#include "lowering/engines/engine_memory.hpp"
 
 namespace infercost {
 namespace {
@@ -189,51 +188,10 @@ void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Sizes&
 // The memory of a model with a KV cache on one device, and the sequences that its engine can hold.
 void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware& machine, const Sizes& share,
                   double peak_bytes) {
-    const Boundary& at = deployed.boundary();
-    if (!at.kv_cache_bytes || deployed.caches().empty()) return;
-    const bool on_gpu = machine.kind == MachineKind::gpu;
-    const std::int64_t block = cache_block_tokens(deployed.engine(), on_gpu);
-    std::int64_t caches = 0;
-    std::int64_t of_sequence = 0;
-    std::int64_t padding = 0;  // of the last page
-    for (const Cache& cache : deployed.caches()) {
-        caches += cache.bytes.evaluate(share);
-        of_sequence += cache.sequence_bytes.evaluate(share);
-        if (!cache.grows) continue;
-        const std::int64_t filled = cache.positions.evaluate(share) % block;
-        padding += (filled == 0 ? 0 : block - filled) * cache.token_bytes.evaluate(share);
-    }
-    const std::int64_t weights = at.weight_bytes.evaluate(share);
-    const double activations =
-        std::max(0.0, std::floor(peak_bytes) - static_cast<double>(weights) - static_cast<double>(caches));
-    const std::int64_t sequences = std::max<std::int64_t>(1, caches / std::max<std::int64_t>(1, of_sequence));
-    const std::int64_t taken = of_sequence + padding;
-    CacheDemand demand{.weight_bytes = static_cast<double>(weights),
-                       .sequence_bytes = static_cast<double>(taken),
-                       .vocabulary = static_cast<double>(at.vocabulary * deployed.attention_ranks())};
-    if (at.reads_cache) {
-        demand.step_bytes = activations / static_cast<double>(sequences);
-    } else {
-        demand.prompt_bytes = activations;
-        demand.prompts = static_cast<double>(sequences);
-        demand.prompt_tokens = at.tokens ? static_cast<double>(at.tokens->evaluate(share)) : 0;
-    }
-    const auto held = static_cast<std::int64_t>(activations);
-    out.key("memory").begin_object().key("weight_bytes").integer(weights);
-    out.key("kv_cache_bytes").integer(caches).key("activation_bytes").integer(held);
-    const double capacity = machine.dram().capacity_bytes;
-    if (std::isfinite(capacity)) {
-        const auto memory = static_cast<std::int64_t>(capacity);
-        demand.memory_bytes = static_cast<double>(memory);
-        demand.is_a100 = machine.id.find("a100") != std::string::npos;
-        const auto pool =
-            static_cast<std::int64_t>(std::max(0.0, cache_pool_bytes(deployed.engine(), on_gpu, demand)));
-        out.key("left_bytes").integer(memory - weights - caches - held);
-        out.key("reserved_bytes").integer(std::max<std::int64_t>(0, memory - weights - pool));
-        out.key("pool_bytes").integer(pool);
-        if (taken > 0) out.key("max_sequences").integer(pool / taken);
-    }
-    out.end_object();
+    const std::optional<DeviceMemory> found =
+        device_memory({deployed.engine(), &machine, deployed.attention_ranks()}, deployed.holdings(), share,
+                      peak_bytes);
+    if (found) write_device_memory(out.key("memory"), *found);
 }
 
 // Costs, and the times of a language model: to the first token, or per token of a decode step.
@@ -255,6 +213,19 @@ void write_derived(JsonWriter& out, const DeployedGraph& deployed, const PointEs
 }
 
 }  // namespace
+
+void write_device_memory(JsonWriter& out, const DeviceMemory& memory) {
+    out.begin_object().key("weight_bytes").integer(memory.weight_bytes);
+    out.key("kv_cache_bytes").integer(memory.kv_cache_bytes);
+    out.key("activation_bytes").integer(memory.activation_bytes);
+    for (const auto& [name, value] : {std::pair("left_bytes", memory.left_bytes),
+                                      std::pair("reserved_bytes", memory.reserved_bytes),
+                                      std::pair("pool_bytes", memory.pool_bytes),
+                                      std::pair("max_sequences", memory.max_sequences)}) {
+        if (value) out.key(name).integer(*value);
+    }
+    out.end_object();
+}
 
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
                     const EstimateParts& parts, const CostColumns* terms, JsonWriter& out) {

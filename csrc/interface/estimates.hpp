@@ -12,6 +12,9 @@
 
 namespace infercost {
 
+// The memory of a model with a cache on one device; what is unknown is left out.
+void write_device_memory(JsonWriter& out, const DeviceMemory& memory);
+
 // Parts of an estimate beside its totals.
 struct EstimateParts {
     bool kernels = false;

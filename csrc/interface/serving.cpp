@@ -7,6 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "interface/estimates.hpp"
+#include "lowering/engines/engine_memory.hpp"
+#include "lowering/engines/engine_scheduler.hpp"
 #include "simulate/latencies.hpp"
 #include "simulate/simulate.hpp"
 
@@ -60,6 +63,110 @@ constexpr std::array kRequestFields = {
     Field<UnitRequests>{"prefix_ids",    &read_member<&UnitRequests::prefix_ids,    UnitRequests>},
     Field<UnitRequests>{"prefix_tokens", &read_member<&UnitRequests::prefix_tokens, UnitRequests>}
 };
+
+// ---- tables ----
+
+template <auto Member>
+constexpr auto of_limits = &read_member<Member, StepLimits>;
+constexpr std::array kLimitFields = {
+    Field<StepLimits>{"context",        of_limits<&StepLimits::context>     },
+    Field<StepLimits>{"most_sequences", of_limits<&StepLimits::sequences>   },
+    Field<StepLimits>{"most_tokens",    of_limits<&StepLimits::tokens>      },
+    Field<StepLimits>{"most_context",   of_limits<&StepLimits::most_context>},
+    Field<StepLimits>{"tolerance",      of_limits<&StepLimits::tolerance>   }
+};
+
+// Plans of a graph with the settings of its steps changed in some ways.
+template <class Change, class Values>
+ServedPhase phase_of(DeployedGraph& deployed, const StepSettings& step, const Values& values,
+                     Change&& change) {
+    ServedPhase phase{deployed.graph(), {{1, {}}}, {deployed.holdings()}};
+    for (const auto& value : values) {
+        StepSettings own = step;
+        change(own, value);
+        phase.kinds[0].plans.push_back(&deployed.plans_with(own));
+    }
+    return phase;
+}
+
+void write_curve(JsonWriter& out, std::string_view key, const Curve& curve) {
+    out.key(key).begin_object();
+    write_numbers(out, "knots", curve.knots);
+    write_numbers(out, "seconds", curve.seconds);
+    write_numbers(out, "joules", curve.joules);
+    out.end_object();
+}
+
+void write_surface(JsonWriter& out, std::string_view key, const Surface& surface) {
+    out.key(key).begin_object();
+    write_numbers(out, "rows", surface.rows);
+    write_numbers(out, "columns", surface.columns);
+    write_numbers(out, "seconds", surface.seconds);
+    write_numbers(out, "joules", surface.joules);
+    out.end_object();
+}
+
+// The document of `steps`.
+void write_tables(JsonWriter& out, const StepTables& tables) {
+    out.key("tables").begin_object();
+    write_curve(out, "tokens", tables.tokens);
+    write_curve(out, "graphs", tables.graphs);
+    write_curve(out, "outputs", tables.outputs);
+    write_curve(out, "drafts", tables.drafts);
+    write_surface(out, "decode_attention", tables.decode_attention);
+    write_surface(out, "prefill_attention", tables.prefill_attention);
+    out.key("host_step_s").number(tables.host_step_s);
+    out.key("host_sequence_s").number(tables.host_sequence_s);
+    out.key("host_prefill_s").number(tables.host_prefill_s);
+    out.key("overlaps_host").boolean(tables.overlaps_host);
+    out.key("idle_w").number(tables.idle_w).end_object();
+}
+
+// What `serve` takes as its server.
+void write_server(JsonWriter& out, const ServerSettings& server) {
+    out.key("server").begin_object().key("engine").text(name_of(server.engine));
+    if (server.blocks > 0) out.key("blocks").integer(server.blocks);
+    out.key("block_tokens").integer(server.block_tokens);
+    out.key("max_sequences").integer(server.max_sequences);
+    out.key("max_tokens").integer(server.max_tokens);
+    out.key("chunk_tokens").integer(server.chunk_tokens);
+    out.key("chunked_prefill").boolean(server.chunked_prefill);
+    out.key("drafts").integer(server.drafts);
+    write_numbers(out, "acceptance", server.acceptance);
+    out.key("prefill_fill").number(server.prefill_fill).end_object();
+}
+
+// ---- drawn requests ----
+
+template <auto Part, auto Member>
+void read_lengths(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
+    read_value(draw.*Part.*Member, entry, place);
+}
+void read_arrivals(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
+    draw.arrivals = parse_drawn_arrivals(entry.text(place));
+}
+void read_draw_seed(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
+    draw.seed = static_cast<std::uint64_t>(entry.integer(place));
+}
+using L = DrawnLengths;
+constexpr std::array kDrawFields = {
+    Field<RequestDraw>{"requests", &read_member<&RequestDraw::requests, RequestDraw>},
+    Field<RequestDraw>{"arrivals", &read_arrivals},
+    Field<RequestDraw>{"prompt", &read_lengths<&RequestDraw::prompt, &L::mean>},
+    Field<RequestDraw>{"prompt_variation", &read_lengths<&RequestDraw::prompt, &L::variation>},
+    Field<RequestDraw>{"output", &read_lengths<&RequestDraw::output, &L::mean>},
+    Field<RequestDraw>{"output_variation", &read_lengths<&RequestDraw::output, &L::variation>},
+    Field<RequestDraw>{"longest", &read_member<&RequestDraw::longest, RequestDraw>},
+    Field<RequestDraw>{"seed", &read_draw_seed}
+};
+
+std::int64_t longest_of(const UnitRequests& requests) {
+    std::int64_t longest = 0;
+    for (std::size_t i = 0; i < requests.prompt.size(); ++i) {
+        longest = std::max(longest, std::int64_t{requests.prompt[i]} + requests.output[i]);
+    }
+    return longest;
+}
 
 // ---- settings ----
 
@@ -127,6 +234,7 @@ constexpr std::array kServerFields = {
 constexpr std::array kClusterFields = {
     Field<ServingSettings>{"servers", &read_member<&ServingSettings::servers, ServingSettings>},
     Field<ServingSettings>{"client_s", &read_member<&ServingSettings::client_s, ServingSettings>},
+    Field<ServingSettings>{"usd_per_h", &read_member<&ServingSettings::usd_per_h, ServingSettings>},
     Field<ServingSettings>{"routing", &read_routing},
     Field<ServingSettings>{"match_share", &read_router<&RouterSettings::match_share>},
     Field<ServingSettings>{"most_difference", &read_router<&RouterSettings::most_difference>},
@@ -259,6 +367,14 @@ void write_result(JsonWriter& out, const SimulationResult& result, const UnitReq
     out.key("prompt_tokens_per_s").number(per_s(static_cast<double>(all.prompt_tokens)));
     out.key("utilization").number(end_s > 0 ? all.busy_s / (end_s * servers) : 0.0);
     out.key("busy_s").number(all.busy_s).key("energy_j").number(all.joules);
+    if (!std::isnan(settings.usd_per_h)) {
+        constexpr double kHourS = 3600;
+        constexpr double kMillion = 1e6;
+        const double usd = settings.usd_per_h * end_s / kHourS;
+        out.key("usd").number(usd);
+        write_number(out.key("usd_per_million_tokens"),
+                     usd / static_cast<double>(all.generated_tokens) * kMillion);
+    }
     out.key("steps").integer(all.steps).key("prefill_steps").integer(all.prefill_steps);
     out.key("preemptions").integer(all.preemptions).key("prompt_tokens").integer(all.prompt_tokens);
     out.key("cached_tokens").integer(all.cached_tokens);
@@ -274,6 +390,100 @@ std::shared_ptr<const StepCosts> step_costs_from_json(std::string_view text) {
     StepTables tables;
     read_fields(tables, document.root(), "the document", kTableFields);
     return std::make_shared<const StepCosts>(std::move(tables));
+}
+
+TabulateSettings tabulate_settings_in(const JsonEntry& limits, const JsonEntry& acceptance,
+                                      const JsonEntry& tables) {
+    TabulateSettings settings;
+    read_fields(settings.limits, limits, "limits", kLimitFields);
+    if (limits) {
+        limits.for_each_member(JsonPlace("limits"), [&](std::string_view name, const JsonEntry&) {
+            settings.limits_sequences |= name == "most_sequences";
+        });
+    }
+    if (acceptance) settings.acceptance = acceptance.number(JsonPlace("acceptance"));
+    if (!(settings.acceptance >= 0 && settings.acceptance <= 1)) {
+        acceptance.fail(JsonPlace("acceptance"), " is no number from 0 to 1");
+    }
+    settings.writes_tables = tables && tables.boolean(JsonPlace("tables"));
+    return settings;
+}
+
+std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGraph& prefill,
+                                              const Hardware& machine, TabulateSettings settings,
+                                              JsonWriter& out) {
+    if (!(decode.settings() == prefill.settings())) {
+        throw std::invalid_argument(
+            "the deployments of decode and prefill have different settings; deploy both graphs with the same "
+            "precision, engine, execution, layout and step");
+    }
+    if (!scheduler_rules(decode.engine())) {
+        throw std::invalid_argument("engine is '" + std::string(name_of(decode.engine())) +
+                                    "', which forms no steps; pass a serving engine, such as vllm");
+    }
+    StepSettings step = decode.settings().step;
+    // Requests and the scheduler decide these.
+    step.cached_thousandths = 0;
+    step.chunk_tokens = 0;
+    DeployedGraph& steps = decode.under_load();
+    DeployedGraph& reads = prefill.under_load();
+    StepLimits& limits = settings.limits;
+    if (!settings.limits_sequences) {
+        limits.sequences =
+            engine_sequences(decode.engine(), machine.dram().capacity_bytes, is_a100(machine));
+    }
+    std::vector<std::int64_t> drafts = {step.draft_tokens};
+    if (step.draft_tokens > 0) drafts.push_back(0);
+    const ServedModel model{
+        .decode = phase_of(steps, step, drafts,
+                           [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }),
+        .prefill = phase_of(reads, step, kCachedShares,
+                            [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }),
+        .place = {decode.engine(), &machine, decode.attention_ranks()},
+        .devices = decode.devices() / decode.copies(),
+        .settings = step,
+        .expert_layers = prefill.expert_layers()};
+    ServedSteps made = served_steps(model, limits);
+    const ServerSettings server = default_server(model, made, limits, settings.acceptance);
+    if (made.memory.pool_bytes && server.blocks <= 1) {
+        throw std::invalid_argument(
+            "the weights, " + std::to_string(made.memory.weight_bytes) + " bytes on a device of " + machine.id +
+            ", leave no memory for caches; pass a layout of more devices, or a narrower precision");
+    }
+    made.tables = with_known_energy(std::move(made.tables));
+    write_server(out, server);
+    const Layout& layout = decode.settings().layout;
+    const bool lockstep = layout.attention_data > 1 || layout.expert > layout.tensor;
+    out.key("cluster").begin_object().key("servers").integer(decode.copies());
+    out.key("routing").text("least_loaded");
+    out.key("lockstep").integer(lockstep ? decode.copies() : 1).end_object();
+    out.key("devices").integer(decode.devices()).key("stages").integer(made.stages);
+    write_device_memory(out.key("memory"), made.memory);
+    out.key("kv_bytes_per_token").number(made.kv_bytes_per_token);
+    if (server.blocks > 0) out.key("pool_tokens").integer(server.blocks * server.block_tokens);
+    out.key("tokens_per_step").number(tokens_of_step(step.draft_tokens, settings.acceptance));
+    out.key("spread").number(made.spread).key("prefill_spread").number(made.prefill_spread);
+    if (settings.writes_tables) write_tables(out, made.tables);
+    return std::make_shared<const StepCosts>(std::move(made.tables));
+}
+
+RequestDraw request_draw_in(const JsonEntry& fields) {
+    RequestDraw draw;
+    read_fields(draw, fields, "draw", kDrawFields);
+    return draw;
+}
+
+void write_requests(JsonWriter& out, const UnitRequests& requests) {
+    double prompt = 0;
+    double output = 0;
+    for (std::size_t i = 0; i < requests.prompt.size(); ++i) {
+        prompt += requests.prompt[i];
+        output += requests.output[i];
+    }
+    const auto count = static_cast<double>(requests.prompt.size());
+    out.key("requests").integer(static_cast<std::int64_t>(requests.prompt.size()));
+    out.key("prompt").number(prompt / count).key("output").number(output / count);
+    out.key("longest").integer(longest_of(requests));
 }
 
 std::shared_ptr<const UnitRequests> requests_from_json(std::string_view text) {
@@ -312,8 +522,12 @@ void write_served(const std::shared_ptr<const StepCosts>& costs, const UnitReque
         }
     }
     ClusterSettings cluster = settings.cluster;
-    ServerSettings server = settings.server;
+    ServingSettings own = settings;
+    ServerSettings& server = own.server;
     server.costs = costs;
+    if (server.blocks == 0) {  // the owner of the machine chooses the memory: as much as all sequences need
+        server.blocks = ample_blocks(server.max_sequences, longest_of(requests), server.block_tokens);
+    }
     if (cluster.lockstep > 1) server.jumps = false;
     check(server);
     cluster.servers.assign(static_cast<std::size_t>(settings.servers), server);
@@ -321,7 +535,7 @@ void write_served(const std::shared_ptr<const StepCosts>& costs, const UnitReque
     out.begin_list();
     for (const double rate : rates_per_s) {
         OneRate source(requests, rate);
-        write_result(out, simulate(cluster, source), requests, settings, rate);
+        write_result(out, simulate(cluster, source), requests, own, rate);
     }
     out.end_list();
 }

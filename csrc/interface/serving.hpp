@@ -1,26 +1,20 @@
-// Answers about servers under load: tables of an engine's steps and requests as documents, simulated at some
-// rates.
+// Answers about servers under load: tables of an engine's steps and requests, as documents or made here,
+// simulated at some rates.
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string_view>
 #include <vector>
 
+#include "interface/deployed_graph.hpp"
 #include "interface/fields.hpp"
+#include "serving/server_defaults.hpp"
+#include "simulate/drawn_requests.hpp"
 #include "simulate/settings.hpp"
 
 namespace infercost {
-
-// Requests at a rate of one per second.
-struct UnitRequests {
-    std::vector<double> arrival_s;
-    std::vector<std::int32_t> prompt;
-    std::vector<std::int32_t> output;
-    std::vector<std::int64_t> prefix_from;
-    std::vector<std::int64_t> prefix_ids;
-    std::int64_t prefix_tokens = 0;
-};
 
 // A server without the costs of its steps, and how many of them serve.
 struct ServingSettings {
@@ -28,10 +22,32 @@ struct ServingSettings {
     ClusterSettings cluster;
     std::int64_t servers = 1;
     double client_s = 0;  // from a client to the queue of the engine and back
+    double usd_per_h = std::numeric_limits<double>::quiet_NaN();  // of all devices of all servers
+};
+
+// What tables are made for.
+struct TabulateSettings {
+    StepLimits limits;
+    bool limits_sequences = false;  // they are not the engine's own
+    double acceptance = 0.7;        // of drafts
+    bool writes_tables = false;
 };
 
 std::shared_ptr<const StepCosts> step_costs_from_json(std::string_view text);
 std::shared_ptr<const UnitRequests> requests_from_json(std::string_view text);
+TabulateSettings tabulate_settings_in(const JsonEntry& limits, const JsonEntry& acceptance,
+                                      const JsonEntry& tables);
+
+// Tables of the steps of a model, of which `decode` and `prefill` are deployed alike. Writes what a server has:
+// its settings, memory and error bands, and the tables if they are asked for.
+std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGraph& prefill,
+                                              const Hardware& machine, TabulateSettings settings,
+                                              JsonWriter& out);
+
+RequestDraw request_draw_in(const JsonEntry& fields);
+// Means and the longest request of a list.
+void write_requests(JsonWriter& out, const UnitRequests& requests);
+
 ServingSettings serving_settings_in(const JsonEntry& server, const JsonEntry& cluster);
 
 // Writes a list with the figures of each rate.

@@ -117,6 +117,8 @@ const Session::Handler Session::kHandlers[] = {
     {"grid",     &Session::grid    },
     {"count",    &Session::counts  },
     {"layers",   &Session::layers  },
+    {"tabulate", &Session::tabulate},
+    {"draw",     &Session::draw    },
     {"serve",    &Session::serve   },
 };
 
@@ -192,7 +194,7 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
     } else if (word == "requests") {
         const auto requests = requests_from_json(document);
         out.key("handle").integer(keep(requests));
-        out.key("requests").integer(static_cast<std::int64_t>(requests->arrival_s.size()));
+        write_requests(out, *requests);
     } else {
         kind.unexpected(place, "graph, machine, steps or requests");
     }
@@ -342,6 +344,30 @@ void Session::layers(const JsonEntry& fields, std::string_view, JsonWriter& out)
     const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
     const auto& on = held<const Hardware>(machine, JsonPlace("machine"));
     write_layers(*graph, *on, sizes_in(sizes), names && names.boolean(JsonPlace("names")), out);
+}
+
+void Session::tabulate(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [decode, prefill, machine, limits, acceptance, tables] =
+        fields.members(JsonPlace("tabulate"), std::array{
+                                                  JsonKey{"decode"},
+                                                  JsonKey{"prefill"},
+                                                  JsonKey{"machine"},
+                                                  JsonKey{"limits", false},
+                                                  JsonKey{"acceptance", false},
+                                                  JsonKey{"tables", false}
+    });
+    const auto& steps = held<DeployedGraph>(decode, JsonPlace("decode"));
+    const auto& reads = held<DeployedGraph>(prefill, JsonPlace("prefill"));
+    const auto& on = held<const Hardware>(machine, JsonPlace("machine"));
+    const TabulateSettings settings = tabulate_settings_in(limits, acceptance, tables);
+    const auto made = write_tables(*steps, *reads, *on, settings, out);
+    out.key("handle").integer(keep(made));
+}
+
+void Session::draw(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto made = std::make_shared<const UnitRequests>(drawn_requests(request_draw_in(fields)));
+    out.key("handle").integer(keep(made));
+    write_requests(out, *made);
 }
 
 void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -48,6 +48,8 @@ class Session {
     void grid(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void counts(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void layers(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void tabulate(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void draw(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void serve(const JsonEntry& fields, std::string_view document, JsonWriter& out);
 
     Handle keep(Held held);

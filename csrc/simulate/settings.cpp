@@ -39,6 +39,12 @@ void check_share(double value, const char* name) {
     }
 }
 
+constexpr std::array<std::pair<std::string_view, SchedulerEngine>, 3> kEngines = {
+    {{"vllm", SchedulerEngine::vllm},
+     {"sglang", SchedulerEngine::sglang},
+     {"trtllm", SchedulerEngine::trtllm}}
+};
+
 template <class Kind, std::size_t N>
 Kind parse(std::string_view name, const std::array<std::pair<std::string_view, Kind>, N>& names,
            const char* what) {
@@ -52,13 +58,12 @@ Kind parse(std::string_view name, const std::array<std::pair<std::string_view, K
 
 }  // namespace
 
+std::string_view name_of(SchedulerEngine engine) {
+    return kEngines[static_cast<std::size_t>(engine)].first;
+}
+
 SchedulerEngine parse_serving_engine(std::string_view name) {
-    static constexpr std::array<std::pair<std::string_view, SchedulerEngine>, 3> kNames = {
-        {{"vllm", SchedulerEngine::vllm},
-         {"sglang", SchedulerEngine::sglang},
-         {"trtllm", SchedulerEngine::trtllm}}
-    };
-    return parse(name, kNames, "engine");
+    return parse(name, kEngines, "engine");
 }
 
 RoutingRule parse_routing(std::string_view name) {

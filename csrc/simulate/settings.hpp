@@ -93,6 +93,7 @@ struct ClusterSettings {
     std::int64_t samples = 2048;  // of the timeline: at most twice as many
 };
 
+std::string_view name_of(SchedulerEngine engine);
 SchedulerEngine parse_serving_engine(std::string_view name);
 RoutingRule parse_routing(std::string_view name);
 

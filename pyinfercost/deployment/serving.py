@@ -7,6 +7,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .. import _core
 from .._checks import COUNT, MOST, Range, flag, number_in, shown, whole
 from .._records import dataclass
 from ..errors import InputError
@@ -79,9 +80,7 @@ class Serving:
     @property
     def tokens_per_step(self) -> float:
         """Tokens of a sequence that a decode step yields on average."""
-        if self.acceptance == 1:
-            return float(self.draft_tokens + 1)
-        return float((1 - self.acceptance ** (self.draft_tokens + 1)) / (1 - self.acceptance))
+        return _core.tokens_of_step(self.draft_tokens, self.acceptance)
 
     def for_plans(self) -> dict[str, Any]:
         """Return what a plan depends on, by the names of the core."""

@@ -96,7 +96,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
     {
         "memory_bytes": Term(_MACHINE, lambda on: on.machine.memory_bytes),
         "is_gpu": Term(_MACHINE, lambda on: float(on.machine.kind == "gpu")),
-        "is_a100": Term(_MACHINE, lambda on: float("a100" in on.machine.id)),
+        "is_a100": Term(_MACHINE, lambda on: float(_core.is_a100(on.machine))),
         "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
         "before_weights_s": Term(_STARTING, lambda on: before_weights_s(on.machine, on.replica_startup)),

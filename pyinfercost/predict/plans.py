@@ -22,7 +22,7 @@ from ..errors import InputError, InputTypeError
 from ..results.layout import Layout, LayoutError
 
 if TYPE_CHECKING:
-    from .._core import PlanFamily, Quantity, TensorInfo
+    from .._core import Holdings, PlanFamily, Quantity, TensorInfo
 
 RuleResult: TypeAlias = "Work | Mapping[str, Any] | int | Expr"
 Rules: TypeAlias = Mapping[str, Callable[[NodeInfo], RuleResult]]
@@ -487,6 +487,26 @@ def caches_of(graph: Graph, precision: str) -> tuple[CacheTensor, ...]:
         return caches
     captured = kept.get(CAPTURED, lambda: None)()
     return _boundary_and_caches(graph if captured is None else captured, precision)[1]
+
+
+def holdings_of(graph: Graph, precision: str) -> Holdings:
+    """Return what a graph holds on one device, for the memory models of the core."""
+    kept = graph_cache(graph)
+    key = ("holdings", precision)
+    if key not in kept:
+        boundary = boundary_of(graph, precision)
+        kept[key] = _core.Holdings(
+            weight_bytes=boundary.weight_bytes,
+            tokens=boundary.tokens,
+            vocabulary=boundary.vocabulary,
+            reads_cache=boundary.reads_cache,
+            caches=[
+                (each.kind, each.bytes, each.sequence_bytes, each.token_bytes, each.positions, each.grows)
+                for each in caches_of(graph, precision)
+            ],
+        )
+    found: Holdings = kept[key]
+    return found
 
 
 def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[CacheTensor, ...]]:

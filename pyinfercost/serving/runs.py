@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _PIECE = 1024  # requests that are handed over together
 _SAMPLES = 256  # of the timeline, or up to twice as many
 _IDS_TOKENS = 16  # tokens with one id at least: SGLang has pages of one token, whose prefixes come in such parts
-_MOST_BISECTIONS = 60
 _MOST_AT_ONCE = 1_000_000  # requests of simulations that run side by side, for the sake of memory
 
 Progress = Callable[[int, int], None]
@@ -239,7 +238,7 @@ def simulated_server(run: Run, costs: StepCosts | None = None) -> _core.Simulate
         prefix_cache=scheduler.enable_prefix_caching and run.facts.shares,
         evicts=scheduler.evicts,
         drafts=costs.draft_tokens,
-        acceptance=[_acceptance(costs)] * costs.draft_tokens,
+        acceptance=[_core.draft_acceptance(costs.draft_tokens, costs.tokens_per_step)] * costs.draft_tokens,
         stream_interval=scheduler.stream_interval,
         prefill_fill=costs.prefill_fill,
     )
@@ -256,18 +255,6 @@ def _cluster(run: Run, costs: StepCosts) -> _core.SimulatedCluster:
         seed=run.workload.seed,
         samples=_SAMPLES,
     )
-
-
-def _acceptance(costs: StepCosts) -> float:
-    """Return the probability that a draft is accepted, from the tokens that a step yields: a sum of its powers."""
-    low, high = 0.0, 1.0
-    for _ in range(_MOST_BISECTIONS):
-        middle = (low + high) / 2
-        if sum(middle**power for power in range(costs.draft_tokens + 1)) < costs.tokens_per_step:
-            low = middle
-        else:
-            high = middle
-    return high
 
 
 def stretched(costs: StepCosts, *, high: bool) -> StepCosts:

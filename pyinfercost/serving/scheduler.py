@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from .._checks import Range, flag, number, shown, whole
 from ..errors import InputError
 
@@ -101,31 +101,18 @@ class Scheduler:
 
     @classmethod
     def of(cls, costs: StepCosts) -> Scheduler:
-        """Return the settings that an engine has on its machine, by the size of the memory."""
-        rules = RULES[costs.engine]
-        if costs.step_tokens is None:
-            return rules
-        if rules.chunked_prefill_size:
-            most = max(rules.max_num_batched_tokens, costs.step_tokens)
-            return replace(rules, max_num_batched_tokens=most, chunked_prefill_size=costs.step_tokens)
-        return replace(rules, max_num_batched_tokens=costs.step_tokens)
+        """Return the settings that an engine has on its machine, by the size of the memory.
 
+        SGLang reserves 0.7 of the answer, less the longer it runs.
 
-RULES: Mapping[str, Scheduler] = MappingProxyType(
-    {
-        "vllm": Scheduler(mixes=True, max_num_batched_tokens=8192, enable_chunked_prefill=True, reserves=0.0),
-        "sglang": Scheduler(
-            mixes=False,
-            max_num_batched_tokens=16_384,
-            enable_chunked_prefill=True,
-            chunked_prefill_size=8192,
-            reserves=0.4,
-        ),
-        "trtllm": Scheduler(mixes=True, max_num_batched_tokens=8192, enable_chunked_prefill=False, reserves=1.0),
-        "llamacpp": Scheduler(mixes=True, max_num_batched_tokens=2048, enable_chunked_prefill=True, reserves=1.0),
-    }
-)
-"""Engine -> its settings on devices with 80 GB. SGLang reserves 0.7 of the answer, less the longer it runs."""
+        Raises:
+            SchedulerError: The engine forms no steps.
+        """
+        rules = _core.scheduler_rules(costs.engine, costs.step_tokens)
+        if rules is None:
+            raise SchedulerError(f"engine is {shown(costs.engine)}, which forms no steps; pass a serving engine")
+        return cls(**rules)
+
 
 SETTINGS = tuple(field.name for field in fields(Scheduler) if field.name not in ("mixes", "reserves"))
 """Settings that a caller may change; the others are what an engine is."""

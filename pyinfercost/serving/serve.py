@@ -253,7 +253,7 @@ def blocks_of(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
         return scheduler.num_gpu_blocks
     if costs.pool_blocks is None:  # the owner chooses the memory: as much as all sequences need
         most = scheduler.max_num_seqs or costs.most_sequences
-        return most * (facts.longest // costs.block_tokens + 2)
+        return _core.ample_blocks(most, facts.longest, costs.block_tokens)
     if costs.pool_blocks <= 1:
         raise ServeError(
             f"the weights, {costs.weight_bytes / 1e9:.4g} GB on a device of {costs.hardware}, leave no memory for "

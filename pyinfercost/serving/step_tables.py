@@ -173,9 +173,7 @@ class StepCosts:
         """Blocks of the cache of one copy; None if the memory is unknown."""
         if self.pool_bytes is None:
             return None
-        if self.kv_bytes_per_token <= 0:
-            return 0
-        return int(self.pool_bytes // (self.kv_bytes_per_token * self.block_tokens))
+        return _core.pool_blocks(self.pool_bytes, self.kv_bytes_per_token, self.block_tokens)
 
     @property
     def pool_tokens(self) -> int | None:

@@ -11,7 +11,7 @@ from support.language_configs import DEEPSEEK, GPT_OSS, LLAMA, QWEN_NEXT, spec_o
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.predict.memory_use import Demand, Prompt, pool_of
+from pyinfercost.predict.memory_use import Prompt
 from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
@@ -21,9 +21,19 @@ MIB = 2**20
 PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, bytes
 
 
-def demand(memory_bytes: Any, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any) -> Demand:
-    known = {"weight_bytes": 16 * 10**9, "sequence_bytes": 10**9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
-    return Demand(memory_bytes=memory_bytes, is_a100=int(a100), prompt=prompt, **known)
+def pool_of(engine: str, memory_bytes: float, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any) -> float:
+    known = {"weight_bytes": 16e9, "sequence_bytes": 1e9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
+    read = prompt or Prompt(0.0, 0.0, 0.0)
+    return _core.cache_pool_bytes(
+        engine,
+        True,
+        memory_bytes,
+        float(a100),
+        **known,
+        prompt_bytes=read.activation_bytes,
+        prompts=read.sequences,
+        prompt_tokens=read.tokens,
+    )
 
 
 # ---- the memory of a forward -----------------------------------------------------------------------------------------
@@ -124,30 +134,27 @@ def test_an_engine_keeps_what_the_model_keeps(
 def test_the_rule_of_vllm_gives_the_pool_that_its_constants_were_set_to() -> None:
     # A server with its defaults, Llama-3.1-8B on an RTX 4090, reports 41,408 tokens on a card of 25,250,627,584 bytes.
     known = {"weight_bytes": 16_060_522_496, "vocabulary": 128_256, "sequence_bytes": 131_072}
-    pool = pool_of("vllm", demand(25_250_627_584, **known), gpu=True)
+    pool = pool_of("vllm", 25_250_627_584, **known)
     assert pool == pytest.approx(0.9 * 25_250_627_584 - 16_060_522_496 - 256 * 128_256 * 18 - 0.65e9)
     assert pool / 131_072 == pytest.approx(41_408, rel=0.002)
 
 
 def test_vllm_plans_larger_steps_on_larger_cards() -> None:
-    def pool(held: Demand) -> float:
-        return float(pool_of("vllm", held, gpu=True))
-
     of_256, of_1024 = 256 * 100_000 * 18, 1024 * 100_000 * 18
     context = 0.65e9
-    assert pool(demand(69 * GIB)) == pytest.approx(0.9 * 69 * GIB - 16e9 - of_256 - context)
-    assert pool(demand(80 * GIB)) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_1024 - context)
-    assert pool(demand(80 * GIB, a100=True)) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_256 - context)
+    assert pool_of("vllm", 69 * GIB) == pytest.approx(0.9 * 69 * GIB - 16e9 - of_256 - context)
+    assert pool_of("vllm", 80 * GIB) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_1024 - context)
+    assert pool_of("vllm", 80 * GIB, a100=True) == pytest.approx(0.9 * 80 * GIB - 16e9 - of_256 - context)
 
 
 def test_vllm_reads_a_prompt_in_chunks() -> None:
     # 16,384 tokens take 8 GB, so the 2,048 of a step take 1 GB, more than the sampler.
     long = Prompt(activation_bytes=8e9, sequences=1, tokens=16_384)
-    assert pool_of("vllm", demand(24 * GIB, prompt=long), gpu=True) == pytest.approx(
+    assert pool_of("vllm", 24 * GIB, prompt=long) == pytest.approx(
         0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
     )
     short = Prompt(activation_bytes=1e9, sequences=1, tokens=512)  # shorter than a step
-    assert pool_of("vllm", demand(24 * GIB, prompt=short), gpu=True) == pytest.approx(
+    assert pool_of("vllm", 24 * GIB, prompt=short) == pytest.approx(
         0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
     )
 
@@ -157,20 +164,23 @@ def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
     reserve = (512 + 1.5 * 8192 + 2 * 256 + 128) * MIB
     share = round(1 - reserve / (80 * GIB), 3)
     assert share == 0.836
-    assert pool_of("sglang", demand(80 * GIB), gpu=True) == pytest.approx(0.836 * 80 * GIB - 16e9)
+    assert pool_of("sglang", 80 * GIB) == pytest.approx(0.836 * 80 * GIB - 16e9)
 
 
 def test_tensorrt_llm_takes_a_share_of_what_is_free() -> None:
     prompt = Prompt(activation_bytes=2e9, sequences=1, tokens=16_384)  # half of it at a time
-    assert pool_of("trtllm", demand(80 * GIB, prompt=prompt), gpu=True) == pytest.approx(
+    assert pool_of("trtllm", 80 * GIB, prompt=prompt) == pytest.approx(
         0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9)
     )
 
 
 @pytest.mark.parametrize("engine", _core.engines())
 def test_columns_are_the_numbers_of_their_rows(engine: str) -> None:
-    sizes = [8.0 * GIB, 24.0 * GIB, 80.0 * GIB, 192.0 * GIB]
-    for gpu in (True, False):
-        each = [pool_of(engine, demand(size), gpu=gpu) for size in sizes]
-        assert pool_of(engine, demand(np.asarray(sizes)), gpu=gpu).tolist() == each
-        assert pool_of(engine, demand(np.asarray(sizes[:1])), gpu=gpu).tolist() == each[:1]
+    memory = np.asarray([8.0 * GIB, 24.0 * GIB, 80.0 * GIB, 192.0 * GIB, np.inf])
+    numbers = (2e9, 3e8, 1e8, 1.1e8, 1.2e8, 2048.0, 128_000.0, True, 2.6e9)
+    for gpu in (1.0, 0.0):
+        rows = [float(_core.sequences_with_room(engine, gpu, each, 0.0, *numbers)) for each in memory]
+        columns = _core.sequences_with_room(engine, gpu, memory, 0.0, *numbers)
+        np.testing.assert_array_equal(columns, rows)
+        assert np.isnan(rows[-1])
+        assert rows[0] < rows[3]

@@ -15,7 +15,6 @@ from support.paths import CONFIGS
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.predict.plans import family_of, launched_graph
-from pyinfercost.serving.knots import chosen_knots
 from pyinfercost.serving.step_costs import StepCostsError, step_costs
 from pyinfercost.serving.step_tables import StepCosts
 from pyinfercost.sources.captured import graph_over
@@ -318,7 +317,7 @@ def test_lines_between_chosen_knots_meet_all_values() -> None:
     stairs = 1 + np.ceil(at / 128) * 0.1 + at * 1e-4
     values = np.stack([stairs, np.cumsum(rng.random(at.size)) + 5])
     for tolerance in (0.0, 1e-3, 0.05):
-        knots = chosen_knots(at, values, tolerance)
+        knots = _core.chosen_knots(at, values, tolerance)
         assert (knots[0], knots[-1]) == (0, at.size - 1)
         for table in values:
             line = np.interp(at, at[knots], table[knots])
@@ -327,4 +326,4 @@ def test_lines_between_chosen_knots_meet_all_values() -> None:
 
 def test_a_straight_line_has_two_knots() -> None:
     at = np.arange(1, 20_001, dtype=float)
-    assert chosen_knots(at, (3 + 2 * at)[None], 1e-6).tolist() == [0, 19_999]
+    assert _core.chosen_knots(at, (3 + 2 * at)[None], 1e-6).tolist() == [0, 19_999]

@@ -20,6 +20,8 @@ struct StepSettings {
     std::int64_t draft_layers = 1;          // of the head that drafts, each as long as the last of the model
     std::int64_t cached_thousandths = 0;    // share of a prompt that is in the cache before its prefill
     std::int64_t chunk_tokens = 0;          // most tokens of a step that reads prompts; 0: any number
+
+    bool operator==(const StepSettings&) const = default;
 };
 
 // Throws std::invalid_argument for settings out of range.

@@ -1,0 +1,230 @@
+// Memory and tables of served models: plans and symbolic quantities in, numbers and arrays out.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include "bindings/bindings.hpp"
+#include "bindings/request_sources.hpp"
+#include "serving/knots.hpp"
+#include "serving/server_defaults.hpp"
+
+namespace infercost {
+namespace {
+
+CacheKind parse_cache_kind(std::string_view name) {
+    for (const CacheKind kind :
+         {CacheKind::full, CacheKind::sliding, CacheKind::latent, CacheKind::cross, CacheKind::state}) {
+        if (name_of(kind) == name) return kind;
+    }
+    throw std::invalid_argument("the kind of a cache is '" + std::string(name) + "', which is unknown");
+}
+
+// Caches as tuples: kind, bytes, bytes of a sequence, of a token, positions, whether it grows.
+std::shared_ptr<Holdings> make_holdings(const py::object& weight_bytes, const py::object& tokens,
+                                        std::int64_t vocabulary, bool reads_cache, const py::list& caches) {
+    auto made = std::make_shared<Holdings>();
+    made->weight_bytes = to_expr(weight_bytes, "weight_bytes");
+    if (!tokens.is_none()) made->tokens = to_expr(tokens, "tokens");
+    made->vocabulary = vocabulary;
+    made->reads_cache = reads_cache;
+    for (const py::handle each : caches) {
+        const auto fields = py::cast<py::tuple>(each);
+        made->caches.push_back({.name = {},
+                                .tensor = kNoTensor,
+                                .kind = parse_cache_kind(to_text(fields[0], "the kind of a cache")),
+                                .bytes = to_expr(fields[1], "bytes"),
+                                .sequence_bytes = to_expr(fields[2], "sequence_bytes"),
+                                .token_bytes = to_expr(fields[3], "token_bytes"),
+                                .positions = to_expr(fields[4], "positions"),
+                                .grows = py::cast<bool>(fields[5])});
+    }
+    return made;
+}
+
+using HeldStages = std::vector<std::shared_ptr<Holdings>>;
+
+std::vector<Holdings> to_stages(const HeldStages& stages) {
+    std::vector<Holdings> made;
+    for (const std::shared_ptr<Holdings>& stage : stages) made.push_back(*stage);
+    return made;
+}
+
+py::dict to_python(const DeviceMemory& found) {
+    py::dict out;
+    out["weight_bytes"] = found.weight_bytes;
+    out["kv_cache_bytes"] = found.kv_cache_bytes;
+    out["activation_bytes"] = found.activation_bytes;
+    out["machine_memory_bytes"] = found.machine_bytes;
+    out["left_bytes"] = found.left_bytes;
+    out["reserved_bytes"] = found.reserved_bytes;
+    out["pool_bytes"] = found.pool_bytes;
+    out["max_sequences"] = found.max_sequences;
+    out["tokens"] = found.tokens;
+    return out;
+}
+
+py::object memory_of(const HeldStages& stages, const py::dict& sizes, double peak_bytes,
+                     const std::string& engine, const Hardware& machine, std::int64_t attention_ranks,
+                     const std::optional<std::tuple<double, double, double>>& prompt) {
+    const Sizes point = to_sizes(sizes);
+    PromptMemory read;
+    if (prompt) std::tie(read.activation_bytes, read.sequences, read.tokens) = *prompt;
+    const std::optional<DeviceMemory> found =
+        fullest_memory({parse_engine(engine), &machine, attention_ranks}, to_stages(stages), point, peak_bytes,
+                       prompt ? &read : nullptr);
+    if (!found) return py::none();
+    return to_python(*found);
+}
+
+// By value: py::vectorize takes no constant reference.
+double room_of(std::string engine, double gpu, double memory_bytes, double on_a100, double weights,
+               double caches, double sequence, double gpu_sequence, double cpu_sequence, double tokens,
+               double vocabulary, bool reads_cache, double peak_bytes) {
+    return sequences_with_room(parse_engine(engine), gpu > 0, memory_bytes, on_a100 > 0,
+                               {.weights = weights,
+                                .caches = caches,
+                                .sequence = sequence,
+                                .paged_sequence = gpu > 0 ? gpu_sequence : cpu_sequence,
+                                .tokens = tokens,
+                                .vocabulary = vocabulary,
+                                .reads_cache = reads_cache},
+                               peak_bytes);
+}
+
+// A graph, its kinds of stages as their number and plans, and what each stage holds.
+ServedPhase to_phase(const py::tuple& given) {
+    ServedPhase phase;
+    phase.graph = py::cast<std::shared_ptr<const Graph>>(given[0]);
+    for (const py::handle each : py::cast<py::list>(given[1])) {
+        const auto fields = py::cast<py::tuple>(each);
+        StageKind kind{to_number(fields[0], "the number of stages"), {}};
+        for (const py::handle plans : py::cast<py::list>(fields[1])) {
+            kind.plans.push_back(py::cast<PlanFamily*>(plans));
+        }
+        phase.kinds.push_back(std::move(kind));
+    }
+    phase.stages = to_stages(py::cast<HeldStages>(given[2]));
+    return phase;
+}
+
+py::dict to_python(Curve&& curve) {
+    py::dict out;
+    out["rows"] = array_of(std::move(curve.knots));
+    out["seconds"] = array_of(std::move(curve.seconds));
+    out["joules"] = array_of(std::move(curve.joules));
+    return out;
+}
+
+py::dict to_python(Surface&& surface) {
+    const auto rows = static_cast<py::ssize_t>(surface.rows.size());
+    const auto columns = static_cast<py::ssize_t>(surface.columns.size());
+    py::dict out;
+    out["rows"] = array_of(std::move(surface.rows));
+    out["columns"] = array_of(std::move(surface.columns));
+    out["seconds"] = array_of(std::move(surface.seconds)).reshape({rows, columns});
+    out["joules"] = array_of(std::move(surface.joules)).reshape({rows, columns});
+    return out;
+}
+
+py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::string& engine,
+                  const Hardware& machine, std::int64_t attention_ranks, std::int64_t devices,
+                  std::int64_t micro_batches, const py::dict& step, std::int64_t expert_layers,
+                  std::int64_t context, std::int64_t most_sequences, std::int64_t most_tokens,
+                  std::int64_t most_context, double tolerance) {
+    const ServedModel model{.decode = to_phase(decode),
+                            .prefill = to_phase(prefill),
+                            .place = {parse_engine(engine), &machine, attention_ranks},
+                            .devices = devices,
+                            .micro_batches = micro_batches,
+                            .settings = to_step(step),
+                            .expert_layers = expert_layers};
+    const StepLimits limits{context, most_sequences, most_tokens, most_context, tolerance};
+    ServedSteps made;
+    {
+        const CoreCall core;
+        made = served_steps(model, limits);
+    }
+    StepTables& tables = made.tables;
+    py::dict out;
+    out["tokens"] = to_python(std::move(tables.tokens));
+    out["recorded"] = to_python(std::move(tables.graphs));
+    out["outputs"] = to_python(std::move(tables.outputs));
+    out["decode"] = to_python(std::move(tables.decode_attention));
+    out["prefill"] = to_python(std::move(tables.prefill_attention));
+    out["drafts"] = tables.drafts.knots.empty() ? py::object(py::none())
+                                                : py::object(to_python(std::move(tables.drafts)));
+    out["host_step_s"] = tables.host_step_s;
+    out["host_sequence_s"] = tables.host_sequence_s;
+    out["host_prefill_s"] = tables.host_prefill_s;
+    out["overlaps_host"] = tables.overlaps_host;
+    out["idle_w"] = tables.idle_w;
+    out["stages"] = made.stages;
+    out["prefill_fill"] = made.prefill_fill;
+    out["spread"] = made.spread;
+    out["prefill_spread"] = made.prefill_spread;
+    out["weight_bytes"] = made.memory.weight_bytes;
+    out["pool_bytes"] = made.memory.pool_bytes;
+    out["block_tokens"] = made.block_tokens;
+    out["kv_bytes_per_token"] = made.kv_bytes_per_token;
+    out["step_tokens"] = made.step_tokens;
+    return out;
+}
+
+py::array_t<std::int64_t> knots_of(const Values& at, const Values& values, double tolerance) {
+    std::vector<std::span<const double>> tables;
+    const auto positions = static_cast<std::size_t>(at.size());
+    if (values.ndim() != 2 || values.shape(1) != at.size()) {
+        throw std::invalid_argument("values has another shape than (tables, positions)");
+    }
+    for (py::ssize_t table = 0; table < values.shape(0); ++table) {
+        tables.emplace_back(values.data(table, 0), positions);
+    }
+    std::vector<std::int64_t> places;
+    for (const std::size_t place : chosen_knots({at.data(), positions}, tables, tolerance)) {
+        places.push_back(static_cast<std::int64_t>(place));
+    }
+    return array_of(std::move(places));
+}
+
+}  // namespace
+
+void register_serving(py::module_& m) {
+    py::class_<Holdings, std::shared_ptr<Holdings>>(
+        m, "Holdings", "What a forward holds on one device, symbolic in its sizes.")
+        .def(py::init(&make_holdings), py::kw_only(), py::arg("weight_bytes"), py::arg("tokens"),
+             py::arg("vocabulary"), py::arg("reads_cache"), py::arg("caches"));
+    m.def("device_memory", &memory_of, py::arg("stages"), py::arg("sizes"), py::arg("peak_bytes"),
+          py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"),
+          py::arg("prompt") = py::none(),
+          "The fields of MemoryUse of the fullest stage; None without a cache. A prompt has bytes of\n"
+          "activations, sequences and tokens.");
+    m.def("sequences_with_room", py::vectorize(&room_of), py::arg("engine"), py::arg("gpu"),
+          py::arg("memory_bytes"), py::arg("on_a100"), py::arg("weights"), py::arg("caches"),
+          py::arg("sequence"), py::arg("gpu_sequence"), py::arg("cpu_sequence"), py::arg("tokens"),
+          py::arg("vocabulary"), py::arg("reads_cache"), py::arg("peak_bytes"),
+          "Sequences for which an engine has room, for columns of numbers; NaN where the memory is unknown.");
+    m.def("is_a100", &is_a100, py::arg("machine"), "Whether engines take a machine for an A100.");
+    m.def("cached_shares", [] { return kCachedShares; },
+          "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
+    m.def(
+        "expert_layers", [](const Graph& graph) { return expert_layers(graph); }, py::arg("graph"),
+        "Layers with experts, which have two products on sorted tokens.");
+    m.attr("SERVED_EXPERTS") = kServedExperts;
+    m.def("tokens_of_step", &tokens_of_step, py::arg("drafts"), py::arg("acceptance"),
+          "Tokens of a sequence that a decode step yields on average.");
+    m.def("draft_acceptance", &draft_acceptance, py::arg("drafts"), py::arg("tokens_per_step"),
+          "The probability that a draft is accepted, from the tokens that a step yields.");
+    m.def("pool_blocks", &pool_blocks, py::arg("pool_bytes"), py::arg("kv_bytes_per_token"),
+          py::arg("block_tokens"), "Blocks of a cache.");
+    m.def("ample_blocks", &ample_blocks, py::arg("sequences"), py::arg("longest"), py::arg("block_tokens"),
+          "Blocks for which sequences need no more.");
+    m.def("chosen_knots", &knots_of, py::arg("at"), py::arg("values"), py::arg("tolerance"),
+          "Places of knots between which lines meet all values within a relative tolerance.");
+    m.def("served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
+          py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
+          py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
+          py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"),
+          "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
+          "and the plans of each kind of stage, and the Holdings of each stage.");
+}
+
+}  // namespace infercost

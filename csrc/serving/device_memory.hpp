@@ -1,0 +1,89 @@
+// Memory of a model that generates on one device: weights, caches, activations, and the sequences that an
+// engine can hold.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "count/boundary.hpp"
+#include "hardware/hardware.hpp"
+#include "lowering/engines/engine.hpp"
+
+namespace infercost {
+
+// What a forward holds on one device, symbolic in its sizes.
+struct Holdings {
+    Expr weight_bytes = 0;
+    std::optional<Expr> tokens;  // of the whole model; none if it looks up no ids
+    std::int64_t vocabulary = 0;
+    bool reads_cache = false;  // caches are given to the forward, as in a decode step
+    std::vector<Cache> caches;
+};
+
+// A prefill, as far as memory is concerned: its activations and workspaces at its peak, without the caches
+// that it fills, its prompts, and all their tokens.
+struct PromptMemory {
+    double activation_bytes = 0;
+    double sequences = 0;
+    double tokens = 0;
+};
+
+// What the sizes of a point make of holdings.
+struct HeldBytes {
+    double weights = 0;
+    double caches = 0;
+    double sequence = 0;        // cache of a sequence
+    double paged_sequence = 0;  // the same on whole pages
+    double tokens = 0;          // of a prefill
+    double vocabulary = 0;      // logits of a token, on all ranks that share it
+    bool reads_cache = false;
+};
+
+// Sequences for which an engine has room beside a forward with this peak; NaN where the memory is unknown.
+double sequences_with_room(ServingEngine engine, bool on_gpu, double memory_bytes, bool on_a100,
+                           const HeldBytes& held, double peak_bytes);
+
+// In bytes; what depends on the memory of the machine is absent where that is unknown.
+struct DeviceMemory {
+    std::int64_t weight_bytes = 0;
+    std::int64_t kv_cache_bytes = 0;
+    std::int64_t activation_bytes = 0;
+    std::optional<std::int64_t> machine_bytes;
+    std::optional<std::int64_t> left_bytes;      // below zero if the forward does not fit
+    std::optional<std::int64_t> reserved_bytes;  // what the engine keeps beside weights and caches
+    std::optional<std::int64_t> pool_bytes;      // what it has for caches
+    std::optional<std::int64_t> max_sequences;   // that fit there
+    std::optional<std::int64_t> tokens;          // that the caches hold of each sequence; none for states
+};
+
+// Where a model runs, as far as memory is concerned.
+struct MemoryPlace {
+    ServingEngine engine = ServingEngine::torch;
+    const Hardware* machine = nullptr;
+    std::int64_t attention_ranks = 1;  // that share the vocabulary: each samples from all of it
+};
+
+// Whether engines take a machine for an A100.
+bool is_a100(const Hardware& machine);
+
+// Bytes of a sequence on whole pages of `block` tokens.
+std::int64_t paged_bytes(const Holdings& held, std::int64_t block, const Sizes& sizes);
+
+// Weights and caches.
+std::int64_t held_bytes(const Holdings& held, const Sizes& sizes);
+
+// The memory of a forward. `sizes` has all sizes of the graph, for the largest share of the batch on one
+// device; `prompt` is the prefill before a decode step, and a prefill is its own. None for a model without a
+// cache.
+std::optional<DeviceMemory> device_memory(const MemoryPlace& place, const Holdings& held, const Sizes& sizes,
+                                          double peak_bytes, const PromptMemory* prompt = nullptr);
+
+// The same of the fullest stage of a pipeline, with the sequences of the stage that has the least room.
+// `peak_bytes` is that of the fullest stage.
+std::optional<DeviceMemory> fullest_memory(const MemoryPlace& place, std::span<const Holdings> stages,
+                                           const Sizes& sizes, double peak_bytes,
+                                           const PromptMemory* prompt = nullptr);
+
+}  // namespace infercost
