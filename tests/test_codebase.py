@@ -46,13 +46,14 @@ CPP_MAY_INCLUDE = {
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
+    "sources": {"core", "sources"},
     "interface": {
-        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
+        *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate", "sources"),
         "interface",
     },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor", "interface"),
+        *("sparsity", "monitor", "interface", "sources"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header
