@@ -1256,6 +1256,9 @@ class Session:
     def answer(self, request: str, document: str = "") -> str:
         """The answer to one request; `document` is the text that a request to load reads."""
 
+def decoder_graph(document: str) -> Graph:
+    """The graph of a decoder of language, from the document of a request to load one."""
+
 SAMPLE_SIZE: int
 
 @final

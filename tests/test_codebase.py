@@ -47,13 +47,14 @@ CPP_MAY_INCLUDE = {
     "simulate": {"core", "simulate"},
     "monitor": {"core", "monitor"},
     "serving": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "simulate", "serving"},
+    "sources": {"core", "sources"},
     "interface": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
-        *("serving", "interface"),
+        *("serving", "sources", "interface"),
     },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor", "serving", "interface"),
+        *("sparsity", "monitor", "serving", "sources", "interface"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

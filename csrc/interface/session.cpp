@@ -13,6 +13,7 @@
 #include "hardware/hardware_json.hpp"
 #include "interface/grids.hpp"
 #include "interface/layers.hpp"
+#include "sources/decoder.hpp"
 
 namespace infercost {
 namespace {
@@ -181,8 +182,9 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
     const auto [kind] = fields.members(JsonPlace("load"), std::array{JsonKey{"kind"}});
     const JsonPlace place("kind");
     const std::string_view word = kind.text(place);
-    if (word == "graph") {
-        const auto graph = graph_from_json(document);
+    if (word == "graph" || word == "decoder") {
+        const auto graph =
+            word == "graph" ? graph_from_json(document) : build_decoder(decoder_config_from_json(document));
         out.key("handle").integer(keep(graph));
         write_graph(out, *graph);
     } else if (word == "machine") {
@@ -196,7 +198,7 @@ void Session::load(const JsonEntry& fields, std::string_view document, JsonWrite
         out.key("handle").integer(keep(requests));
         write_requests(out, *requests);
     } else {
-        kind.unexpected(place, "graph, machine, steps or requests");
+        kind.unexpected(place, "graph, decoder, machine, steps or requests");
     }
 }
 

@@ -1,0 +1,732 @@
+#include "sources/decoder.hpp"
+
+#include <cmath>
+#include <limits>
+#include <tuple>
+#include <utility>
+
+#include "sources/decoder_weights.hpp"
+#include "sources/operators.hpp"
+
+namespace infercost {
+namespace {
+
+constexpr std::int64_t kEnd = std::numeric_limits<std::int64_t>::max();
+constexpr double kLeastBfloat16 = -3.3895313892515355e+38;
+constexpr double kLeastFloat32 = -3.4028234663852886e+38;
+constexpr double kLeastFloat16 = -65504;
+
+double least_of(DType dtype) {
+    return dtype == DType::bfloat16  ? kLeastBfloat16
+           : dtype == DType::float16 ? kLeastFloat16
+                                     : kLeastFloat32;
+}
+
+class DecoderBuilder {
+  public:
+    explicit DecoderBuilder(const DecoderConfig& config)
+        : config_(config),
+          decodes_(config.phase == DecoderConfig::Phase::decode),
+          on_(config.name),
+          weights_(config, on_) {}
+
+    std::shared_ptr<const Graph> run() {
+        batch_ = size("batch", SizeRole::batch, 1);
+        tokens_ = decodes_ ? Expr(1) : size("sequence", SizeRole::sequence, 2048);
+        past_ = decodes_ ? size("context", SizeRole::context, 2047) : Expr(0);
+        inputs_.push_back(on_.tensor(DType::int64, {batch_, tokens_}, Role::input, "input_ids"));
+        if (decodes_) add_caches();
+        Value result;
+        {
+            Operators::Frame frame(on_);
+            const Value hidden = frame.keep(model());
+            const Value last = frame.keep(on_.slice(hidden, 1, Expr(-1), Expr(kEnd), Expr(1)));
+            result = config_.tied ? weights_.tied_linear("lm_head", last, "model.embed_tokens.weight")
+                                  : weights_.linear("lm_head", last, config_.vocabulary, false);
+            if (config_.result_cap > 0) {
+                result = on_.with_number("aten.div.Tensor", result, config_.result_cap);
+                result = on_.unary("aten.tanh.default", result);
+                result = on_.with_number("aten.mul.Tensor", result, config_.result_cap);
+            }
+            // The cache of a layer is a part of the result.
+            outputs_.insert(outputs_.begin(), result);
+        }
+        return on_.build(inputs_, outputs_);
+    }
+
+  private:
+    Expr size(const std::string& name, SizeRole role, std::int64_t by_default) {
+        NamedSize made;
+        made.default_value = by_default;
+        made.role = role;
+        return on_.builder().add_size(name, made);
+    }
+
+    bool is_windowed(std::int64_t layer) const { return config_.windowed[static_cast<std::size_t>(layer)]; }
+
+    // Tokens in the cache of a layer before the forward: a window keeps those that the next token attends to.
+    Expr cached(bool windowed) const {
+        return windowed && decodes_ && config_.window > 0 ? Expr::minimum(past_, Expr(config_.window - 1))
+                                                          : past_;
+    }
+
+    static std::string cache_name(std::int64_t layer) {
+        return "past_key_values_" + std::to_string(layer) + "_";
+    }
+
+    void add_caches() {
+        for (std::int64_t i = 0; i < config_.layers; ++i) {
+            const std::string name = cache_name(i);
+            const Shape shape = {batch_, config_.kv_heads, cached(is_windowed(i)), config_.head_width};
+            for (const char* part : {"keys", "values"}) {
+                inputs_.push_back(on_.tensor(config_.dtype, shape, Role::kv_cache, name + part));
+            }
+            if (is_windowed(i)) {
+                inputs_.push_back(
+                    on_.tensor(DType::int64, {}, Role::kv_cache, name + "sliding_window_tensor"));
+            }
+        }
+    }
+
+    Value model() {
+        const Operators::Module scope(on_, "model");
+        Operators::Frame frame(on_);
+        const Value embeddings = frame.keep(embed());
+        Value hidden = embeddings;
+        if (!decodes_) add_positions_of_windows();
+        const Value positions = frame.keep(on_.unsqueeze(counted_from(tokens_, past_), 0));
+        if (config_.family->eager_attention) full_mask_ = frame.keep(mask(false));
+        if (config_.has_windows() || config_.family->idle_mask) window_mask_ = frame.keep(mask(true));
+        std::tie(cos_, sin_) = rotations(positions);
+        frame.keep(cos_);
+        frame.keep(sin_);
+        std::size_t input = 1;
+        for (std::int64_t i = 0; i < config_.layers; ++i) hidden = layer(i, hidden, input);
+        frame.keep(hidden);
+        return norm("norm", hidden, config_.hidden);
+    }
+
+    Value embed() {
+        const Operators::Module scope(on_, "embed_tokens");
+        const bool gemma = config_.family->scaled_embeddings;
+        const Value rows = weights_.embedding(inputs_.front(), config_.vocabulary, config_.hidden, gemma);
+        if (!gemma) return rows;
+        const Value scale = weights_.buffer("model.embed_tokens.embed_scale", config_.dtype, {});
+        return on_.binary("aten.mul.Tensor", rows, on_.to(scale, config_.dtype));
+    }
+
+    Value counted_from(const Expr& count, const Expr& first) {
+        return on_.with_number("aten.add.Tensor", on_.arange(count), first);
+    }
+
+    // Layers with a window count their tokens in a tensor.
+    void add_positions_of_windows() {
+        for (std::int64_t i = 0; i < config_.layers; ++i) {
+            if (!is_windowed(i)) continue;
+            const Value zero = on_.tensor(DType::int64, {}, Role::constant, "");
+            on_.call_into("aten.lift_fresh.default",
+                          {
+                              {"self", zero.index}
+            },
+                          {zero});
+            counts_.push_back(on_.call("aten.detach_.default",
+                                       {
+                                           {"self", zero.index}
+            },
+                                       DType::int64, {}));
+        }
+    }
+
+    Value unsqueezed(Value value, std::initializer_list<std::int64_t> dims) {
+        for (const std::int64_t dim : dims) value = on_.unsqueeze(value, dim);
+        return value;
+    }
+
+    // Which keys a query attends to, [batch, 1, queries, keys]: truth values, or what is added to scores.
+    Value mask(bool windowed) {
+        const Expr kept = cached(windowed);
+        const Expr keys = kept + tokens_;
+        const Value expanded = expanded_mask(kept, keys, windowed);
+        if (!config_.family->eager_attention) return expanded;
+        const Value zero = on_.call("aten.zeros.default",
+                                    {
+                                        {"size",       std::vector<Expr>{}                },
+                                        {"dtype",      std::string(name_of(config_.dtype))},
+                                        {"device",     std::monostate{}                   },
+                                        {"pin_memory", false                              }
+        },
+                                    config_.dtype, {});
+        return on_.call(
+            "aten.where.ScalarOther",
+            {
+                {"condition", expanded.index         },
+                {"self",      zero.index             },
+                {"other",     least_of(config_.dtype)}
+        },
+            config_.dtype, expanded.shape);
+    }
+
+    Value expanded_mask(const Expr& kept, const Expr& keys, bool windowed) {
+        Operators::Frame frame(on_);
+        const Value batches = frame.keep(on_.arange(batch_));
+        const Value heads = frame.keep(on_.arange(Expr(1)));
+        const Value of_queries = frame.keep(counted_from(tokens_, past_));
+        const Value of_keys = frame.keep(counted_from(keys, past_ - kept));
+        const Value attended = positions_attended(batches, heads, of_queries, of_keys, windowed);
+        const Shape shape = {batch_, Expr(1), tokens_, keys};
+        Shape strides = contiguous_strides(shape);
+        strides.front() = 0;
+        return on_.view("aten.expand.default", attended, {batch_, Expr(-1), tokens_, keys}, shape, strides);
+    }
+
+    Value positions_attended(const Value& batches, const Value& heads, const Value& of_queries,
+                             const Value& of_keys, bool windowed) {
+        Operators::Frame frame(on_);
+        frame.keep(unsqueezed(batches, {1, 2, 3}));
+        frame.keep(unsqueezed(heads, {0, 2, 3}));
+        const Value query = frame.keep(unsqueezed(of_queries, {0, 1, 3}));
+        const Value key = frame.keep(unsqueezed(of_keys, {0, 1, 2}));
+        if (!windowed) return on_.compare("aten.le.Tensor", key, query);
+        const Value all = on_.call("aten.new_ones.default",
+                                   {
+                                       {"self",       query.index        },
+                                       {"size",       std::vector<Expr>{}},
+                                       {"dtype",      "bool"             },
+                                       {"pin_memory", false              }
+        },
+                                   DType::boolean, {});
+        const Value first = on_.with_number("aten.sub.Tensor", query, Expr(config_.window));
+        const Value near = on_.compare("aten.gt.Tensor", key, first);
+        on_.call_into("aten.to.dtype_layout", as_truth(near), {near});
+        const Value within =
+            frame.keep(on_.call("aten.__and__.Tensor", pair(all, near), DType::boolean, near.shape));
+        const Value before = on_.compare("aten.le.Tensor", key, query);
+        const Value again = on_.call("aten.to.dtype_layout", as_truth(before), DType::boolean, before.shape);
+        return on_.call("aten.__and__.Tensor", pair(within, again), DType::boolean, before.shape);
+    }
+
+    static NamedArguments pair(const Value& self, const Value& other) {
+        return {
+            {"self",  self.index },
+            {"other", other.index}
+        };
+    }
+    static NamedArguments as_truth(const Value& self) {
+        return {
+            {"self",   self.index      },
+            {"dtype",  "bool"          },
+            {"layout", std::monostate{}},
+            {"device", std::monostate{}}
+        };
+    }
+
+    std::pair<Value, Value> rotations(const Value& positions) {
+        const Operators::Module scope(on_, "rotary_emb");
+        Operators::Frame frame(on_);
+        const std::int64_t half = config_.head_width / 2;
+        const Value frequencies = weights_.buffer("model.rotary_emb.inv_freq", DType::float32, {half});
+        weights_.buffer("model.rotary_emb.original_inv_freq", DType::float32, {half});
+        const Value moved = on_.to(on_.unsqueeze(positions, 2), DType::float32);
+        on_.call_into("aten.to.device",
+                      {
+                          {"self",   frequencies.index},
+                          {"device", std::monostate{} },
+                          {"dtype",  "float32"        }
+        },
+                      {frequencies});
+        const Value angles = frame.keep(on_.binary("aten.mul.Tensor", moved, frequencies));
+        const Value both = frame.keep(on_.concatenate(angles, angles, -1));
+        const auto scaled = [&](const char* op) {
+            return frame.keep(on_.with_number("aten.mul.Tensor", on_.unary(op, both), 1.0));
+        };
+        const Value cos = scaled("aten.cos.default");
+        const Value sin = scaled("aten.sin.default");
+        const Value first = on_.to(cos, config_.dtype);
+        return {first, on_.to(sin, config_.dtype)};
+    }
+
+    // The root mean square over the last dimension.
+    Value norm(std::string_view name, const Value& input, std::int64_t width) {
+        const Operators::Module scope(on_, name);
+        Operators::Frame frame(on_);
+        const bool plain = config_.family->norm == DecoderFamily::Norm::plain;
+        const Value wide = on_.to(input, DType::float32);
+        const Value squares = on_.call("aten.pow.Tensor_Scalar",
+                                       {
+                                           {"self",     wide.index},
+                                           {"exponent", Expr(2)   }
+        },
+                                       DType::float32, wide.shape, wide.strides);
+        Shape of_rows = wide.shape;
+        of_rows.back() = 1;
+        const Value mean =
+            on_.call("aten.mean.dim",
+                     {
+                         {"self",    squares.index              },
+                         {"dim",     std::vector<Expr>{Expr(-1)}},
+                         {"keepdim", true                       }
+        },
+                     DType::float32, of_rows);
+        if (plain) frame.keep(mean);
+        const Value root =
+            on_.unary("aten.rsqrt.default", on_.with_number("aten.add.Tensor", mean, config_.norm_epsilon));
+        const Value scaled = on_.binary("aten.mul.Tensor", wide, root);
+        const Value weight = weights_.plain(on_.module() + ".weight", {width});
+        if (plain) {
+            frame.keep(scaled);
+            return on_.binary("aten.mul.Tensor", weight, on_.to(scaled, config_.dtype));
+        }
+        const Value above = on_.with_number("aten.add.Tensor", on_.to(weight, DType::float32), 1.0);
+        const Value output = on_.binary("aten.mul.Tensor", scaled, above);
+        return on_.call("aten.type_as.default", pair(output, input), config_.dtype, output.shape,
+                        output.strides);
+    }
+
+    Value layer(std::int64_t number, const Value& before, std::size_t& input) {
+        const Operators::Module scope(on_, "layers." + std::to_string(number));
+        Operators::Frame frame(on_);
+        of_layer_ = &frame;
+        frame.keep(before);
+        const bool around = config_.family->norms_around;
+        Value attended = attention(number, norm("input_layernorm", before, config_.hidden), input);
+        if (around) attended = norm("post_attention_layernorm", attended, config_.hidden);
+        const Value middle = on_.binary("aten.add.Tensor", before, attended);
+        Value out =
+            norm(around ? "pre_feedforward_layernorm" : "post_attention_layernorm", middle, config_.hidden);
+        out = config_.sparse[static_cast<std::size_t>(number)]
+                  ? experts(out)
+                  : gated("mlp", out, config_.feed_forward, config_.mlp_bias);
+        if (around) out = norm("post_feedforward_layernorm", out, config_.hidden);
+        return on_.binary("aten.add.Tensor", middle, out);
+    }
+
+    // ---- attention ----
+
+    Value projected(const char* name, const Value& hidden, std::int64_t heads) {
+        const Value all = weights_.linear(std::string(name) + "_proj", hidden, heads * config_.head_width,
+                                          config_.qkv_bias);
+        const Expr width = config_.head_width;
+        const Value split = on_.view("aten.view.default", all, {batch_, tokens_, Expr(-1), width},
+                                     {batch_, tokens_, heads, width});
+        if (!config_.family->head_norms || *name == 'v') return on_.transpose(split, 1, 2);
+        Value normed;
+        {
+            Operators::Frame call(on_);  // the argument of a call lives as long as this
+            call.keep(split);
+            normed = norm(std::string(name) + "_norm", split, config_.head_width);
+        }
+        return on_.transpose(normed, 1, 2);
+    }
+
+    Value rotated(const Value& x, const Value& cos, const Value& sin) {
+        const std::int64_t half = config_.head_width / 2;
+        const Value direct = on_.binary("aten.mul.Tensor", x, cos);
+        const Value first = on_.slice(x, 3, Expr(0), Expr(half), half);
+        const Value second = on_.slice(x, 3, Expr(half), Expr(kEnd), half);
+        Value turned;
+        {
+            Operators::Frame frame(on_);
+            frame.keep(first);
+            frame.keep(second);
+            turned = on_.concatenate(on_.unary("aten.neg.default", second), first, -1);
+        }
+        return on_.binary("aten.add.Tensor", direct, on_.binary("aten.mul.Tensor", turned, sin));
+    }
+
+    Value attention(std::int64_t number, const Value& hidden, std::size_t& input) {
+        const Operators::Module scope(on_, "self_attn");
+        Operators::Frame frame(on_);
+        frame.keep(hidden);
+        Value query = projected("q", hidden, config_.heads);
+        Value key = projected("k", hidden, config_.kv_heads);
+        const Value value = projected("v", hidden, config_.kv_heads);
+        {
+            Operators::Frame of_rotation(on_);
+            of_rotation.keep(query);
+            of_rotation.keep(key);
+            const Value cos = of_rotation.keep(on_.unsqueeze(cos_, 1));
+            const Value sin = of_rotation.keep(on_.unsqueeze(sin_, 1));
+            query = rotated(query, cos, sin);
+            key = rotated(key, cos, sin);
+        }
+        frame.keep(query);
+        const auto [keys, values] = updated(number, key, value, input);
+        frame.keep(keys);
+        frame.keep(values);
+        const Value heads = config_.family->eager_attention ? eager(number, query, keys, values)
+                                                            : fused(number, query, keys, values);
+        const Expr width = config_.heads * config_.head_width;
+        const Value joined =
+            on_.view("aten.reshape.default", heads, {batch_, tokens_, Expr(-1)}, {batch_, tokens_, width});
+        return weights_.linear("o_proj", joined, config_.hidden, config_.output_bias);
+    }
+
+    // All keys and values of a layer: those in its cache, then the new ones.
+    std::pair<Value, Value> updated(std::int64_t number, const Value& key, const Value& value,
+                                    std::size_t& input) {
+        Operators::Frame frame(on_);
+        frame.keep(key);
+        frame.keep(value);
+        const bool windowed = is_windowed(number);
+        Value old_keys;
+        Value old_values;
+        Value count;
+        if (decodes_) {
+            old_keys = inputs_[input++];
+            old_values = inputs_[input++];
+            if (windowed) count = inputs_[input++];
+        } else {
+            old_keys = empty();
+            old_values = empty();
+            if (windowed) {
+                count = on_.call("aten.to.dtype_layout",
+                                 {
+                                     {"self",   counts_[next_count_++].index},
+                                     {"dtype",  "int64"                     },
+                                     {"layout", std::monostate{}            },
+                                     {"device", std::monostate{}            }
+                },
+                                 DType::int64, {}, {}, cache_name(number) + "sliding_window_tensor");
+            }
+        }
+        const std::string of_keys = cache_name(number) + "keys";
+        const std::string of_values = cache_name(number) + "values";
+        const Value keys = on_.concatenate(old_keys, key, -2, windowed ? "" : of_keys);
+        const Value values = on_.concatenate(old_values, value, -2, windowed ? "" : of_values);
+        outputs_.push_back(windowed ? of_window(keys, of_keys) : keys);
+        outputs_.push_back(windowed ? of_window(values, of_values) : values);
+        if (windowed) outputs_.push_back(count);
+        return {keys, values};
+    }
+
+    Value empty() {
+        const Value nothing = on_.tensor(config_.dtype, {Expr(0)}, Role::constant, "");
+        return on_.call("aten.detach_.default",
+                        {
+                            {"self", nothing.index}
+        },
+                        config_.dtype, {Expr(0)});
+    }
+
+    Value of_window(const Value& all, const std::string& name) {
+        const std::int64_t kept = config_.window - 1;
+        return on_.slice(all, 2, Expr(-kept), Expr(kEnd), Expr::minimum(all.shape[2], Expr(kept)), name);
+    }
+
+    // A head of keys or values for each head of queries.
+    Value repeated(const Value& all) {
+        if (config_.heads == config_.kv_heads) return all;
+        const std::int64_t groups = config_.heads / config_.kv_heads;
+        const Shape wide = {batch_, config_.kv_heads, groups, all.shape[2], config_.head_width};
+        const Value one = on_.unsqueeze(all, 2);
+        Shape strides = one.strides;
+        strides[2] = 0;
+        const Value many = on_.view("aten.expand.default", one, wide, wide, strides);
+        const Shape shape = {batch_, config_.heads, all.shape[2], config_.head_width};
+        return on_.view("aten.reshape.default", many, shape, shape);
+    }
+
+    Value fused(std::int64_t number, const Value& query, const Value& keys, const Value& values) {
+        Operators::Frame frame(on_);
+        const bool masked = is_windowed(number);
+        const bool grouped = config_.heads != config_.kv_heads;
+        const bool folded = masked && decodes_ && grouped;  // queries of a group are those of one head
+        Value q = query;
+        Value k = keys;
+        Value v = values;
+        if (folded) {
+            const Shape shape = {batch_, config_.kv_heads, config_.heads / config_.kv_heads,
+                                 config_.head_width};
+            q = on_.view("aten.reshape.default", query, shape, shape);
+        } else if (masked) {
+            k = frame.keep(repeated(keys));
+            v = frame.keep(repeated(values));
+        }
+        NamedArguments arguments = {
+            {"query", q.index},
+            {"key",   k.index},
+            {"value", v.index}
+        };
+        if (masked) {
+            arguments.push_back({"attn_mask", window_mask_.index});
+        } else if (!decodes_) {
+            arguments.push_back({"attn_mask", std::monostate{}});
+            arguments.push_back({"dropout_p", 0.0});
+            arguments.push_back({"is_causal", true});
+        }
+        arguments.push_back({"scale", 1 / std::sqrt(static_cast<double>(config_.head_width))});
+        if (!masked && grouped) arguments.push_back({"enable_gqa", true});
+        // The result has the layout of the queries before they were turned: [batch, tokens, heads, width].
+        const Expr width = config_.head_width;
+        const Expr row = config_.heads * config_.head_width;
+        const Shape strides = {row * tokens_, width, row, Expr(1)};
+        const Value result =
+            folded ? on_.call("aten.scaled_dot_product_attention.default", arguments, config_.dtype, q.shape)
+                   : on_.call("aten.scaled_dot_product_attention.default", arguments, config_.dtype, q.shape,
+                              strides);
+        const Value viewed = on_.view("aten.reshape.default", result, {batch_, Expr(-1), tokens_, width},
+                                      query.shape, strides);
+        return on_.transpose(viewed, 1, 2);
+    }
+
+    Value eager(std::int64_t number, const Value& query, const Value& all_keys, const Value& all_values) {
+        Operators::Frame frame(on_);
+        const Value keys = frame.keep(repeated(all_keys));
+        const Value values = frame.keep(repeated(all_values));
+        const Shape shape = {batch_, config_.heads, tokens_, all_keys.shape[2]};
+        Value scores =
+            on_.call("aten.matmul.default", pair(query, on_.transpose(keys, 2, 3)), config_.dtype, shape);
+        scores = on_.with_number("aten.mul.Tensor", scores, 1 / std::sqrt(config_.query_scale));
+        if (config_.attention_cap > 0) {
+            scores = on_.with_number("aten.div.Tensor", scores, config_.attention_cap);
+            scores = on_.unary("aten.tanh.default", scores);
+            scores = on_.with_number("aten.mul.Tensor", scores, config_.attention_cap);
+        }
+        scores = on_.binary("aten.add.Tensor", scores, is_windowed(number) ? window_mask_ : full_mask_);
+        Value narrow;
+        {
+            Operators::Frame of_softmax(on_);
+            of_softmax.keep(scores);
+            const Value shares =
+                on_.call("aten.softmax.int",
+                         {
+                             {"self",  scores.index},
+                             {"dim",   Expr(-1)    },
+                             {"dtype", "float32"   }
+            },
+                         DType::float32, shape);
+            narrow = on_.to(shares, config_.dtype);
+        }
+        // Weights of attention are a result that the layer drops when it returns.
+        const Value kept =
+            of_layer_->keep(on_.call("aten.dropout.default",
+                                     {
+                                         {"input", narrow.index},
+                                         {"p",     0.0         },
+                                         {"train", false       }
+        },
+                                     config_.dtype, shape));
+        const Value sum =
+            frame.keep(on_.call("aten.matmul.default", pair(kept, values), config_.dtype, query.shape));
+        const Value turned = on_.transpose(sum, 1, 2);
+        if (decodes_) return turned;  // one token: contiguous as it is
+        return on_.call("aten.contiguous.default",
+                        {
+                            {"self", turned.index}
+        },
+                        config_.dtype, turned.shape);
+    }
+
+    // ---- MLP ----
+
+    Value activated(const Value& gate) {
+        const Operators::Module scope(on_, "act_fn");
+        if (config_.activation == "silu") return on_.unary("aten.silu.default", gate);
+        return on_.unary("aten.gelu.default", gate,
+                         {
+                             {"approximate", "tanh"}
+        });
+    }
+
+    Value gated(const char* name, const Value& input, std::int64_t width, bool bias) {
+        const Operators::Module scope(on_, name);
+        Operators::Frame frame(on_);
+        frame.keep(input);
+        const Value gate = activated(weights_.linear("gate_proj", input, width, bias));
+        const Value up = weights_.linear("up_proj", input, width, bias);
+        return weights_.linear("down_proj", on_.binary("aten.mul.Tensor", gate, up), config_.hidden, bias);
+    }
+
+    // Experts of each token (integrations/moe.py and the routers of transformers).
+    Value experts(const Value& input) {
+        const Operators::Module scope(on_, "mlp");
+        Operators::Frame frame(on_);
+        frame.keep(input);
+        const Expr rows = batch_ * tokens_;
+        const Expr width = config_.hidden;
+        const Value flat = on_.view("aten.view.default", input, {Expr(-1), width}, {rows, width});
+        if (config_.family->experts != DecoderFamily::Experts::mixtral) frame.keep(flat);
+        Value shared;
+        if (config_.shared_width > 0) {
+            shared = gated("shared_expert", flat, config_.shared_width, false);
+        }
+        const Routing routing = routed(flat);
+        for (const Value* each : {&routing.logits, &routing.shares, &routing.chosen}) frame.keep(*each);
+        Value out = chosen_experts(flat, routing);
+        if (config_.shared_width > 0) {
+            frame.keep(out);
+            const Value gate =
+                on_.unary("aten.sigmoid.default", weights_.linear("shared_expert_gate", flat, 1, false));
+            out = on_.binary("aten.add.Tensor", out, on_.binary("aten.mul.Tensor", gate, shared));
+        }
+        return on_.view("aten.reshape.default", out, input.shape, input.shape);
+    }
+
+    struct Routing {
+        Value logits;
+        Value shares;  // weights of the experts of each token
+        Value chosen;  // their numbers
+    };
+
+    Routing routed(const Value& flat) {
+        const Operators::Module scope(on_, "gate");
+        Operators::Frame frame(on_);
+        const Expr rows = flat.shape.front();
+        const Shape all = {rows, config_.experts};
+        const Shape few = {rows, config_.experts_per_token};
+        const Value same = on_.view("aten.reshape.default", flat, {Expr(-1), config_.hidden}, flat.shape);
+        frame.keep(same);
+        // The weight is a parameter of the router itself, which has no linear layer.
+        const Value logits = weights_.linear_of_module(same, config_.experts);
+        const bool mixtral = config_.family->experts == DecoderFamily::Experts::mixtral;
+        NamedArguments arguments = {
+            {"self", mixtral ? on_.to(logits, DType::float32).index : logits.index},
+            {"dim", Expr(-1)}
+        };
+        if (!mixtral) arguments.push_back({"dtype", "float32"});
+        const Value scores = frame.keep(on_.call("aten.softmax.int", arguments, DType::float32, all));
+        const Value shares = on_.activation(DType::float32, few);
+        const Value chosen = on_.activation(DType::int64, few);
+        on_.call_into("aten.topk.default",
+                      {
+                          {"self", scores.index                   },
+                          {"k",    Expr(config_.experts_per_token)}
+        },
+                      {shares, chosen});
+        if (config_.normalized_experts) {
+            const Value sum =
+                on_.call("aten.sum.dim_IntList",
+                         {
+                             {"self",    shares.index               },
+                             {"dim",     std::vector<Expr>{Expr(-1)}},
+                             {"keepdim", true                       }
+            },
+                         DType::float32, {rows, Expr(1)});
+            on_.call_into("aten.div_.Tensor", pair(shares, sum), {shares});
+        }
+        return {logits, mixtral ? shares : on_.to(shares, config_.dtype), chosen};
+    }
+
+    Value indexed(const Value& self, const Value& by, const Shape& shape) {
+        return on_.call("aten.index.Tensor",
+                        {
+                            {"self",    self.index                        },
+                            {"indices", std::vector<TensorIndex>{by.index}}
+        },
+                        self.dtype, shape);
+    }
+
+    Value chosen_experts(const Value& flat, const Routing& routing) {
+        const Operators::Module scope(on_, "experts");
+        Operators::Frame frame(on_);
+        frame.keep(flat);
+        const std::int64_t each = config_.experts_per_token;
+        const Expr rows = flat.shape.front();
+        const Expr pairs = rows * each;
+        const Shape in_order = {pairs};
+        const Value weights =
+            frame.keep(on_.view("aten.reshape.default", routing.shares, {Expr(-1)}, in_order));
+        const Value numbers =
+            frame.keep(on_.view("aten.reshape.default", routing.chosen, {Expr(-1)}, in_order));
+        const Value sorted = on_.activation(DType::int64, in_order);
+        const Value order = on_.activation(DType::int64, in_order);
+        on_.call_into("aten.sort.default",
+                      {
+                          {"self", numbers.index}
+        },
+                      {sorted, order});
+        frame.keep(sorted);
+        frame.keep(order);
+        const Value tokens = on_.with_number("aten.floor_divide.default", order, Expr(each));
+        const Value selected = frame.keep(indexed(flat, tokens, {pairs, config_.hidden}));
+        const Value of_selected = frame.keep(indexed(weights, order, in_order));
+        const Value short_numbers = frame.keep(on_.to(sorted, DType::int32));
+        const Value counts = frame.keep(on_.call("aten.histc.default",
+                                                 {
+                                                     {"self", short_numbers.index      },
+                                                     {"bins", Expr(config_.experts)    },
+                                                     {"min",  Expr(0)                  },
+                                                     {"max",  Expr(config_.experts - 1)}
+        },
+                                                 DType::int32, {Expr(config_.experts)}));
+        const Value offsets =
+            frame.keep(on_.call("aten.cumsum.default",
+                                {
+                                    {"self",  counts.index},
+                                    {"dim",   Expr(0)     },
+                                    {"dtype", "int32"     }
+        },
+                                DType::int32, {Expr(config_.experts)}));
+        const std::int64_t width = config_.expert_width;
+        const Value both = weights_.grouped("gate_up_proj", selected, offsets, config_.experts, 2 * width);
+        const Value gate = on_.activation(config_.dtype, {pairs, width}, {Expr(2 * width), Expr(1)});
+        const Value up = on_.activation(config_.dtype, {pairs, width}, {Expr(2 * width), Expr(1)});
+        on_.call_into("aten.chunk.default",
+                      {
+                          {"self",   both.index},
+                          {"chunks", Expr(2)   },
+                          {"dim",    Expr(-1)  }
+        },
+                      {gate, up});
+        Value inner;
+        {
+            Operators::Frame of_gate(on_);
+            of_gate.keep(both);
+            of_gate.keep(gate);
+            inner = on_.binary("aten.mul.Tensor", activated(gate), up);
+        }
+        const Value down =
+            frame.keep(weights_.grouped("down_proj", inner, offsets, config_.experts, config_.hidden));
+        const Value weighted = on_.binary("aten.mul.Tensor", down, on_.unsqueeze(of_selected, -1));
+        const Value inverse = frame.keep(on_.call("aten.empty_like.default",
+                                                  {
+                                                      {"self",       order.index},
+                                                      {"pin_memory", false      }
+        },
+                                                  DType::int64, in_order));
+        const Value places = on_.arange(pairs);
+        on_.call_into("aten.index_put_.default",
+                      {
+                          {"self",    inverse.index                        },
+                          {"indices", std::vector<TensorIndex>{order.index}},
+                          {"values",  places.index                         }
+        },
+                      {inverse});
+        const Value sorted_back = frame.keep(indexed(weighted, inverse, weighted.shape));
+        const Shape by_token = {rows, each, config_.hidden};
+        const Value viewed = on_.view("aten.view.default", sorted_back, by_token, by_token);
+        const Value sum =
+            frame.keep(on_.call("aten.sum.dim_IntList",
+                                {
+                                    {"self", viewed.index              },
+                                    {"dim",  std::vector<Expr>{Expr(1)}}
+        },
+                                viewed.dtype, {rows, config_.hidden}));
+        return on_.to(sum, config_.dtype);
+    }
+
+    const DecoderConfig& config_;
+    bool decodes_;
+    Operators on_;
+    DecoderWeights weights_;
+    Expr batch_;
+    Expr tokens_;  // of each sequence in this forward
+    Expr past_;    // in the caches before it
+    std::vector<Value> inputs_;
+    std::vector<Value> outputs_;
+    std::vector<Value> counts_;
+    std::size_t next_count_ = 0;
+    Operators::Frame* of_layer_ = nullptr;  // of the layer that is being built
+    Value cos_;
+    Value sin_;
+    Value full_mask_;
+    Value window_mask_;
+};
+
+}  // namespace
+
+std::shared_ptr<const Graph> build_decoder(const DecoderConfig& config) {
+    return DecoderBuilder(config).run();
+}
+
+}  // namespace infercost
