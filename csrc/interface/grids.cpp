@@ -200,7 +200,12 @@ void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& mac
     out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
     for (std::size_t at = 0; at < machines.size(); ++at) {
         const Hardware& machine = *machines[at];
-        evaluate(deployed.plans(), of_grid, machine, 0, points, found.written);
+        try {
+            evaluate(deployed.plans(), of_grid, machine, 0, points, found.written);
+        } catch (const std::invalid_argument& error) {  // such as one without links between devices
+            out.begin_object().key("id").text(machine.id).key("refused").text(error.what()).end_object();
+            continue;
+        }
         if (!found.written.energy_j.empty()) {
             for (double& joules : found.written.energy_j) joules *= static_cast<double>(deployed.devices());
         }

@@ -113,3 +113,18 @@ def test_terms_are_asked_for_where_a_cost_needs_them() -> None:
         error = json.loads(loaded.session.answer(json.dumps({"grid": {**request, **fields}}), ""))["error"]
         assert error["kind"] == "input"
         assert words in error["message"]
+
+
+def test_a_machine_without_links_is_refused_alone() -> None:
+    session = _core.Session()
+    graph = ask(session, "load", {"kind": "graph"}, graphs()["llama"].to_json())["handle"]
+    machines = [
+        ask(session, "load", {"kind": "machine"}, ic.hardware.load(name).to_json())["handle"]
+        for name in ("h100-sxm-80gb", "t4", "apple-m2-max")
+    ]
+    deployment = ask(session, "deploy", {"graph": graph, "layout": {"tensor": 2}})["handle"]
+    found = ask(session, "grid", {"deployment": deployment, "machines": machines, "axes": {"batch": [1, 8]}})
+    refused = [machine.get("refused") for machine in found["machines"]]
+    assert refused[0] is None
+    assert "link" in refused[2]
+    assert len(found["machines"][0]["latency_s"]) == 2

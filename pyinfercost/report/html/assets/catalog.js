@@ -34,6 +34,7 @@ function makeCatalog(evaluator, choose, setLimit) {
 
   /* The cheapest point of a machine that holds the limit and fits its memory; the fastest one where no price is known. */
   function bestOf(known, columns, values, cost, state) {
+    if (columns.refused) return { known, value: null };
     const capacity = known.machine.memory[known.machine.memory.length - 1].capacity_bytes;
     const scale = cost === "cost_usd" ? 1e6 : 1;
     let best = null;

@@ -42,6 +42,7 @@ function makeCurves(evaluator, choose) {
     const row = CURVE_FIGURES.find(({ key }) => key === figure);
     const columns = [row.key, "throughput_per_s", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
     const [found] = await evaluator.curve(state, [state.machine], axis, values, [...new Set(columns)]);
+    if (found.refused) throw new Refused(found.refused);
     if (!current()) return;
     shown = { view, state: { ...state, sizes: { ...state.sizes } }, values, found, row };
     draw();
