@@ -1248,6 +1248,7 @@ def served_steps(
     most_context: int,
     tolerance: float,
 ) -> dict[str, Any]: ...
+
 @final
 class Session:
     """Requests and answers of the core as JSON: what the WebAssembly module has, in this process."""

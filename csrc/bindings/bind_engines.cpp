@@ -9,9 +9,9 @@ namespace infercost {
 
 namespace {
 
-double pool_of(const std::string& engine, bool on_gpu, double memory_bytes, double is_a100, double weight_bytes,
-               double sequence_bytes, double step_bytes, double prompt_bytes, double prompts,
-               double prompt_tokens, double vocabulary) {
+double pool_of(const std::string& engine, bool on_gpu, double memory_bytes, double is_a100,
+               double weight_bytes, double sequence_bytes, double step_bytes, double prompt_bytes,
+               double prompts, double prompt_tokens, double vocabulary) {
     return cache_pool_bytes(parse_engine(engine), on_gpu,
                             {.memory_bytes = memory_bytes,
                              .is_a100 = is_a100 > 0,
@@ -60,9 +60,10 @@ py::object scheduling_of(const std::string& engine, const std::optional<std::int
 
 void register_engines(py::module_& m) {
     register_memory(m);
-    m.def("scheduler_rules", &scheduling_of, py::arg("engine"), py::arg("step_tokens") = py::none(),
-          "The settings of an engine's scheduler, on a machine for which it sets so many tokens of prompts in\n"
-          "a step; None for an engine that forms no steps.");
+    m.def(
+        "scheduler_rules", &scheduling_of, py::arg("engine"), py::arg("step_tokens") = py::none(),
+        "The settings of an engine's scheduler, on a machine for which it sets so many tokens of prompts in\n"
+        "a step; None for an engine that forms no steps.");
     m.def("engines", &engine_names, "The names of all engines.");
     m.def("compilers", &compiler_names, "The names of the engines that compile whole models.");
     m.def(

@@ -69,8 +69,8 @@ py::object memory_of(const HeldStages& stages, const py::dict& sizes, double pea
     PromptMemory read;
     if (prompt) std::tie(read.activation_bytes, read.sequences, read.tokens) = *prompt;
     const std::optional<DeviceMemory> found =
-        fullest_memory({parse_engine(engine), &machine, attention_ranks}, to_stages(stages), point, peak_bytes,
-                       prompt ? &read : nullptr);
+        fullest_memory({parse_engine(engine), &machine, attention_ranks}, to_stages(stages), point,
+                       peak_bytes, prompt ? &read : nullptr);
     if (!found) return py::none();
     return to_python(*found);
 }
@@ -130,13 +130,15 @@ py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::
                   std::int64_t micro_batches, const py::dict& step, std::int64_t expert_layers,
                   std::int64_t context, std::int64_t most_sequences, std::int64_t most_tokens,
                   std::int64_t most_context, double tolerance) {
-    const ServedModel model{.decode = to_phase(decode),
-                            .prefill = to_phase(prefill),
-                            .place = {parse_engine(engine), &machine, attention_ranks},
-                            .devices = devices,
-                            .micro_batches = micro_batches,
-                            .settings = to_step(step),
-                            .expert_layers = expert_layers};
+    const ServedModel model{
+        .decode = to_phase(decode),
+        .prefill = to_phase(prefill),
+        .place = {parse_engine(engine), &machine, attention_ranks},
+        .devices = devices,
+        .micro_batches = micro_batches,
+        .settings = to_step(step),
+        .expert_layers = expert_layers
+    };
     const StepLimits limits{context, most_sequences, most_tokens, most_context, tolerance};
     ServedSteps made;
     {
@@ -203,8 +205,9 @@ void register_serving(py::module_& m) {
           py::arg("vocabulary"), py::arg("reads_cache"), py::arg("peak_bytes"),
           "Sequences for which an engine has room, for columns of numbers; NaN where the memory is unknown.");
     m.def("is_a100", &is_a100, py::arg("machine"), "Whether engines take a machine for an A100.");
-    m.def("cached_shares", [] { return kCachedShares; },
-          "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
+    m.def(
+        "cached_shares", [] { return kCachedShares; },
+        "Thousandths of a prompt in the cache, for which tables of steps need plans of the prefill.");
     m.def(
         "expert_layers", [](const Graph& graph) { return expert_layers(graph); }, py::arg("graph"),
         "Layers with experts, which have two products on sorted tokens.");
@@ -219,12 +222,13 @@ void register_serving(py::module_& m) {
           "Blocks for which sequences need no more.");
     m.def("chosen_knots", &knots_of, py::arg("at"), py::arg("values"), py::arg("tolerance"),
           "Places of knots between which lines meet all values within a relative tolerance.");
-    m.def("served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
-          py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
-          py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
-          py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"),
-          "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
-          "and the plans of each kind of stage, and the Holdings of each stage.");
+    m.def(
+        "served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
+        py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
+        py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
+        py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"),
+        "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
+        "and the plans of each kind of stage, and the Holdings of each stage.");
 }
 
 }  // namespace infercost

@@ -188,9 +188,8 @@ void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Sizes&
 // The memory of a model with a KV cache on one device, and the sequences that its engine can hold.
 void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware& machine, const Sizes& share,
                   double peak_bytes) {
-    const std::optional<DeviceMemory> found =
-        device_memory({deployed.engine(), &machine, deployed.attention_ranks()}, deployed.holdings(), share,
-                      peak_bytes);
+    const std::optional<DeviceMemory> found = device_memory(
+        {deployed.engine(), &machine, deployed.attention_ranks()}, deployed.holdings(), share, peak_bytes);
     if (found) write_device_memory(out.key("memory"), *found);
 }
 
@@ -218,10 +217,9 @@ void write_device_memory(JsonWriter& out, const DeviceMemory& memory) {
     out.begin_object().key("weight_bytes").integer(memory.weight_bytes);
     out.key("kv_cache_bytes").integer(memory.kv_cache_bytes);
     out.key("activation_bytes").integer(memory.activation_bytes);
-    for (const auto& [name, value] : {std::pair("left_bytes", memory.left_bytes),
-                                      std::pair("reserved_bytes", memory.reserved_bytes),
-                                      std::pair("pool_bytes", memory.pool_bytes),
-                                      std::pair("max_sequences", memory.max_sequences)}) {
+    for (const auto& [name, value] :
+         {std::pair("left_bytes", memory.left_bytes), std::pair("reserved_bytes", memory.reserved_bytes),
+          std::pair("pool_bytes", memory.pool_bytes), std::pair("max_sequences", memory.max_sequences)}) {
         if (value) out.key(name).integer(*value);
     }
     out.end_object();

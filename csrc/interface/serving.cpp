@@ -139,26 +139,39 @@ void write_server(JsonWriter& out, const ServerSettings& server) {
 // ---- drawn requests ----
 
 template <auto Part, auto Member>
-void read_lengths(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
-    read_value(draw.*Part.*Member, entry, place);
+void read_lengths(DrawSettings& settings, const JsonEntry& entry, const JsonPlace& place) {
+    read_value(settings.draw.*Part.*Member, entry, place);
 }
-void read_arrivals(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
-    draw.arrivals = parse_drawn_arrivals(entry.text(place));
+template <auto Member>
+void read_draw(DrawSettings& settings, const JsonEntry& entry, const JsonPlace& place) {
+    read_value(settings.draw.*Member, entry, place);
 }
-void read_draw_seed(RequestDraw& draw, const JsonEntry& entry, const JsonPlace& place) {
-    draw.seed = static_cast<std::uint64_t>(entry.integer(place));
+void read_arrivals(DrawSettings& settings, const JsonEntry& entry, const JsonPlace& place) {
+    settings.draw.arrivals = parse_drawn_arrivals(entry.text(place));
 }
+void read_draw_seed(DrawSettings& settings, const JsonEntry& entry, const JsonPlace& place) {
+    settings.draw.seed = static_cast<std::uint64_t>(entry.integer(place));
+}
+using D = DrawSettings;
+using R = RequestDraw;
 using L = DrawnLengths;
 constexpr std::array kDrawFields = {
-    Field<RequestDraw>{"requests", &read_member<&RequestDraw::requests, RequestDraw>},
-    Field<RequestDraw>{"arrivals", &read_arrivals},
-    Field<RequestDraw>{"prompt", &read_lengths<&RequestDraw::prompt, &L::mean>},
-    Field<RequestDraw>{"prompt_variation", &read_lengths<&RequestDraw::prompt, &L::variation>},
-    Field<RequestDraw>{"output", &read_lengths<&RequestDraw::output, &L::mean>},
-    Field<RequestDraw>{"output_variation", &read_lengths<&RequestDraw::output, &L::variation>},
-    Field<RequestDraw>{"longest", &read_member<&RequestDraw::longest, RequestDraw>},
-    Field<RequestDraw>{"seed", &read_draw_seed}
+    Field<D>{"requests", &read_draw<&R::requests>},
+    Field<D>{"arrivals", &read_arrivals},
+    Field<D>{"prompt", &read_lengths<&R::prompt, &L::mean>},
+    Field<D>{"prompt_variation", &read_lengths<&R::prompt, &L::variation>},
+    Field<D>{"output", &read_lengths<&R::output, &L::mean>},
+    Field<D>{"output_variation", &read_lengths<&R::output, &L::variation>},
+    Field<D>{"longest", &read_draw<&R::longest>},
+    Field<D>{"seed", &read_draw_seed},
+    Field<D>{"columns", &read_member<&D::columns, D>}
 };
+
+void write_lengths(JsonWriter& out, std::string_view key, const std::vector<std::int32_t>& lengths) {
+    out.key(key).begin_list();
+    for (const std::int32_t tokens : lengths) out.integer(tokens);
+    out.end_list();
+}
 
 std::int64_t longest_of(const UnitRequests& requests) {
     std::int64_t longest = 0;
@@ -429,25 +442,28 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     DeployedGraph& reads = prefill.under_load();
     StepLimits& limits = settings.limits;
     if (!settings.limits_sequences) {
-        limits.sequences =
-            engine_sequences(decode.engine(), machine.dram().capacity_bytes, is_a100(machine));
+        limits.sequences = engine_sequences(decode.engine(), machine.dram().capacity_bytes, is_a100(machine));
     }
     std::vector<std::int64_t> drafts = {step.draft_tokens};
     if (step.draft_tokens > 0) drafts.push_back(0);
     const ServedModel model{
         .decode = phase_of(steps, step, drafts,
-                           [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }),
+                           [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }
+                               ),
         .prefill = phase_of(reads, step, kCachedShares,
-                            [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }),
+                            [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }
+                               ),
         .place = {decode.engine(), &machine, decode.attention_ranks()},
         .devices = decode.devices() / decode.copies(),
         .settings = step,
-        .expert_layers = prefill.expert_layers()};
+        .expert_layers = prefill.expert_layers()
+    };
     ServedSteps made = served_steps(model, limits);
     const ServerSettings server = default_server(model, made, limits, settings.acceptance);
     if (made.memory.pool_bytes && server.blocks <= 1) {
         throw std::invalid_argument(
-            "the weights, " + std::to_string(made.memory.weight_bytes) + " bytes on a device of " + machine.id +
+            "the weights, " + std::to_string(made.memory.weight_bytes) + " bytes on a device of " +
+            machine.id +
             ", leave no memory for caches; pass a layout of more devices, or a narrower precision");
     }
     made.tables = with_known_energy(std::move(made.tables));
@@ -467,13 +483,13 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     return std::make_shared<const StepCosts>(std::move(made.tables));
 }
 
-RequestDraw request_draw_in(const JsonEntry& fields) {
-    RequestDraw draw;
-    read_fields(draw, fields, "draw", kDrawFields);
-    return draw;
+DrawSettings draw_settings_in(const JsonEntry& fields) {
+    DrawSettings settings;
+    read_fields(settings, fields, "draw", kDrawFields);
+    return settings;
 }
 
-void write_requests(JsonWriter& out, const UnitRequests& requests) {
+void write_requests(JsonWriter& out, const UnitRequests& requests, bool columns) {
     double prompt = 0;
     double output = 0;
     for (std::size_t i = 0; i < requests.prompt.size(); ++i) {
@@ -482,8 +498,14 @@ void write_requests(JsonWriter& out, const UnitRequests& requests) {
     }
     const auto count = static_cast<double>(requests.prompt.size());
     out.key("requests").integer(static_cast<std::int64_t>(requests.prompt.size()));
-    out.key("prompt").number(prompt / count).key("output").number(output / count);
+    out.key("mean_prompt").number(prompt / count).key("mean_output").number(output / count);
     out.key("longest").integer(longest_of(requests));
+    if (!columns) return;
+    out.key("columns").begin_object();
+    write_numbers(out, "arrival_s", requests.arrival_s);
+    write_lengths(out, "prompt", requests.prompt);
+    write_lengths(out, "output", requests.output);
+    out.end_object();
 }
 
 std::shared_ptr<const UnitRequests> requests_from_json(std::string_view text) {

@@ -38,15 +38,19 @@ std::shared_ptr<const UnitRequests> requests_from_json(std::string_view text);
 TabulateSettings tabulate_settings_in(const JsonEntry& limits, const JsonEntry& acceptance,
                                       const JsonEntry& tables);
 
-// Tables of the steps of a model, of which `decode` and `prefill` are deployed alike. Writes what a server has:
-// its settings, memory and error bands, and the tables if they are asked for.
+// Tables of the steps of a model, of which `decode` and `prefill` are deployed alike. Writes what a server
+// has: its settings, memory and error bands, and the tables if they are asked for.
 std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGraph& prefill,
                                               const Hardware& machine, TabulateSettings settings,
                                               JsonWriter& out);
 
-RequestDraw request_draw_in(const JsonEntry& fields);
-// Means and the longest request of a list.
-void write_requests(JsonWriter& out, const UnitRequests& requests);
+struct DrawSettings {
+    RequestDraw draw;
+    bool columns = false;  // the answer has the document of these requests
+};
+DrawSettings draw_settings_in(const JsonEntry& fields);
+// The number of requests, their means and the longest; with `columns` their document.
+void write_requests(JsonWriter& out, const UnitRequests& requests, bool columns = false);
 
 ServingSettings serving_settings_in(const JsonEntry& server, const JsonEntry& cluster);
 

@@ -350,13 +350,14 @@ void Session::layers(const JsonEntry& fields, std::string_view, JsonWriter& out)
 
 void Session::tabulate(const JsonEntry& fields, std::string_view, JsonWriter& out) {
     const auto [decode, prefill, machine, limits, acceptance, tables] =
-        fields.members(JsonPlace("tabulate"), std::array{
-                                                  JsonKey{"decode"},
-                                                  JsonKey{"prefill"},
-                                                  JsonKey{"machine"},
-                                                  JsonKey{"limits", false},
-                                                  JsonKey{"acceptance", false},
-                                                  JsonKey{"tables", false}
+        fields.members(JsonPlace("tabulate"),
+                       std::array{
+                           JsonKey{"decode"},
+                           JsonKey{"prefill"},
+                           JsonKey{"machine"},
+                           JsonKey{"limits", false},
+                           JsonKey{"acceptance", false},
+                           JsonKey{"tables", false}
     });
     const auto& steps = held<DeployedGraph>(decode, JsonPlace("decode"));
     const auto& reads = held<DeployedGraph>(prefill, JsonPlace("prefill"));
@@ -367,9 +368,10 @@ void Session::tabulate(const JsonEntry& fields, std::string_view, JsonWriter& ou
 }
 
 void Session::draw(const JsonEntry& fields, std::string_view, JsonWriter& out) {
-    const auto made = std::make_shared<const UnitRequests>(drawn_requests(request_draw_in(fields)));
+    const DrawSettings settings = draw_settings_in(fields);
+    const auto made = std::make_shared<const UnitRequests>(drawn_requests(settings.draw));
     out.key("handle").integer(keep(made));
-    write_requests(out, *made);
+    write_requests(out, *made, settings.columns);
 }
 
 void Session::serve(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -122,9 +122,10 @@ std::optional<DeviceMemory> fullest_memory(const MemoryPlace& place, std::span<c
         const double peak = static_cast<double>(held_bytes(stage, sizes)) + beside;
         const std::optional<DeviceMemory> found = device_memory(place, stage, sizes, peak, prompt);
         if (!found) continue;
-        if (found->max_sequences) fitting = std::min(fitting.value_or(*found->max_sequences), *found->max_sequences);
-        if (!fullest || found->weight_bytes + found->kv_cache_bytes >
-                            fullest->weight_bytes + fullest->kv_cache_bytes) {
+        if (found->max_sequences)
+            fitting = std::min(fitting.value_or(*found->max_sequences), *found->max_sequences);
+        if (!fullest ||
+            found->weight_bytes + found->kv_cache_bytes > fullest->weight_bytes + fullest->kv_cache_bytes) {
             fullest = found;
         }
     }

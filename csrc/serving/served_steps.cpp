@@ -31,9 +31,9 @@ struct ExpertLaunches {
     double layer_s = 0;
     std::int64_t recorded = 0;  // tokens of the largest graph
 };
-// Fitted to times to the first token on H100 that depend on neither prompt nor devices: 172 ms of 94 layers of
-// Qwen3-235B-A22B with TensorRT-LLM, 85 to 150 ms of 62 of MiniMax-M2.5 with vLLM; SGLang is assumed to be as
-// vLLM.
+// Fitted to times to the first token on H100 that depend on neither prompt nor devices: 172 ms of 94 layers
+// of Qwen3-235B-A22B with TensorRT-LLM, 85 to 150 ms of 62 of MiniMax-M2.5 with vLLM; SGLang is assumed to be
+// as vLLM.
 ExpertLaunches expert_launches(ServingEngine engine) {
     switch (engine) {
         case ServingEngine::vllm:
@@ -108,7 +108,8 @@ Whole chunk_rows(std::int64_t most) {
 double extended(double at, const Numbers& places, const Numbers& values) {
     const std::size_t last = places.size() - 1;
     if (at >= places[last]) {
-        const double slope = (values[last] - values[last - 1]) / std::max(1.0, places[last] - places[last - 1]);
+        const double slope =
+            (values[last] - values[last - 1]) / std::max(1.0, places[last] - places[last - 1]);
         return at_least(0.0, values[last] + (at - places[last]) * slope);
     }
     if (at <= places[0]) return at_least(0.0, values[0]);
@@ -167,8 +168,7 @@ class Builder {
         const auto power = machine_.power_w.find("idle");
         idle_w_ = power == machine_.power_w.end() ? 0.0 : power->second;
         // A graph with windows holds where they are full.
-        least_context_ =
-            least([&](std::int64_t at) { steps_at(0, {1}, {at}); }, 1, limits.most_context);
+        least_context_ = least([&](std::int64_t at) { steps_at(0, {1}, {at}); }, 1, limits.most_context);
         least_tokens_ = least([&](std::int64_t at) { reads_at(0, {at}); }, 2, limits.tokens);
     }
 
@@ -245,7 +245,10 @@ std::int64_t Builder::least(Evaluate&& evaluate, std::int64_t low, std::int64_t 
 PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, const Whole& contexts) {
     const std::int64_t stages = steps_.stages();
     if (stages == 1) {
-        PhaseColumns found = steps_.evaluate(variant, {{batch_, sequences}, {context_, contexts}});
+        PhaseColumns found = steps_.evaluate(variant, {
+                                                          {batch_,   sequences},
+                                                          {context_, contexts }
+        });
         static_w_ = steps_.static_w();
         return found;
     }
@@ -256,7 +259,10 @@ PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, cons
         of_part.push_back((share + several - 1) / several);
         rounds.push_back((share + of_part.back() - 1) / of_part.back());
     }
-    PhaseColumns found = steps_.evaluate(variant, {{batch_, of_part}, {context_, contexts}});
+    PhaseColumns found = steps_.evaluate(variant, {
+                                                      {batch_,   of_part },
+                                                      {context_, contexts}
+    });
     static_w_ = steps_.static_w();
     Numbers total_s;
     for (std::size_t i = 0; i < found.points(); ++i) {
@@ -268,8 +274,8 @@ PhaseColumns Builder::steps_at(std::size_t variant, const Whole& sequences, cons
     return found;
 }
 
-// Scales the parts of a step of a pipeline to the seconds of the step with its host, which is counted once, in
-// the proportions that they have in all stages. `found` has sums over stages, for one micro-batch.
+// Scales the parts of a step of a pipeline to the seconds of the step with its host, which is counted once,
+// in the proportions that they have in all stages. `found` has sums over stages, for one micro-batch.
 void Builder::put_in_stages(PhaseColumns& found, const Whole& rounds, const Numbers& total_s) const {
     const auto stages = static_cast<double>(steps_.stages());
     for (std::size_t i = 0; i < found.points(); ++i) {
@@ -286,8 +292,7 @@ void Builder::put_in_stages(PhaseColumns& found, const Whole& rounds, const Numb
         found.attention_start_s[i] *= factor;
         found.wait_s[i] *= factor;
         // The host of the last stage works for each micro-batch, and one of them is counted with the step.
-        found.of(StepPart::tokens).joules[i] +=
-            (micro_batches - 1) * found.host_s[i] * (static_w_ - idle_w_);
+        found.of(StepPart::tokens).joules[i] += (micro_batches - 1) * found.host_s[i] * (static_w_ - idle_w_);
     }
 }
 
@@ -436,7 +441,9 @@ Curve Builder::outputs(const Whole& sequences, const PhaseColumns& column) {
 // ---- prefill ----
 
 PhaseColumns Builder::reads_at(std::size_t variant, const Whole& tokens) {
-    SizeColumns sizes = {{sequence_, tokens}};
+    SizeColumns sizes = {
+        {sequence_, tokens}
+    };
     if (const auto batch = reads_.graph().size_of_role(SizeRole::batch)) {
         sizes.emplace_back(*batch, Whole(tokens.size(), 1));
     }
@@ -519,8 +526,7 @@ Surface Builder::chunk_attention(const Whole& rows) {
         std::vector<bool> kept;
         for (const std::int64_t row : rows) {
             const std::int64_t rest = kThousandths - cached;
-            const std::int64_t prompt =
-                std::max(least_tokens_, (row * kThousandths + rest - 1) / rest);
+            const std::int64_t prompt = std::max(least_tokens_, (row * kThousandths + rest - 1) / rest);
             // Contexts far beyond those of the table are left out.
             kept.push_back(share < 2 || prompt - row <= 2 * limits_.most_context);
             prompts.push_back(kept.back() ? prompt : std::max(least_tokens_, row));
@@ -537,8 +543,7 @@ Surface Builder::chunk_attention(const Whole& rows) {
             const auto of_chunk = static_cast<double>(prompts[i] - before);
             const double wanted = std::min(static_cast<double>(rows[i]), of_chunk);
             const auto context = static_cast<double>(before);
-            const double pairs =
-                (wanted * (context + wanted / 2)) / (of_chunk * (context + of_chunk / 2));
+            const double pairs = (wanted * (context + wanted / 2)) / (of_chunk * (context + of_chunk / 2));
             timed[i].before.push_back(context);
             timed[i].seconds.push_back(pairs * seconds);
             timed[i].joules.push_back(pairs * joules(found, StepPart::attention, i));
@@ -569,14 +574,19 @@ Surface Builder::chunk_attention(const Whole& rows) {
 // ---- memory ----
 
 void Builder::hold(ServedSteps& made, const Reads& reads) {
-    const Sizes sizes = steps_.all_sizes({{batch_, 1}, {context_, limits_.context}});
+    const Sizes sizes = steps_.all_sizes({
+        {batch_,   1              },
+        {context_, limits_.context}
+    });
     SizeColumns point;
     for (const auto& [name, value] : sizes) point.emplace_back(name, Whole{value});
     const double peak = steps_.evaluate(0, std::move(point)).peak_memory_bytes[0];
-    Sizes of_prompt = {{sequence_, limits_.tokens}};
+    Sizes of_prompt = {
+        {sequence_, limits_.tokens}
+    };
     if (const auto batch = reads_.graph().size_of_role(SizeRole::batch)) of_prompt.emplace(*batch, 1);
-    const auto reading = fullest_memory(model_.place, model_.prefill.stages, reads_.all_sizes(of_prompt),
-                                        reads.peak_bytes);
+    const auto reading =
+        fullest_memory(model_.place, model_.prefill.stages, reads_.all_sizes(of_prompt), reads.peak_bytes);
     PromptMemory prompt;
     if (reading) {
         prompt = {static_cast<double>(reading->activation_bytes), 1, static_cast<double>(limits_.tokens)};
@@ -584,8 +594,7 @@ void Builder::hold(ServedSteps& made, const Reads& reads) {
     const auto found =
         fullest_memory(model_.place, model_.decode.stages, sizes, peak, reading ? &prompt : nullptr);
     if (!found) {
-        throw std::invalid_argument(
-            "the decode step has no cache; expected a language model that generates");
+        throw std::invalid_argument("the decode step has no cache; expected a language model that generates");
     }
     made.memory = *found;
     made.block_tokens = cache_block_tokens(model_.place.engine, machine_.kind == MachineKind::gpu);
@@ -620,8 +629,9 @@ void check(const ServedModel& model, const StepLimits& limits) {
         bool complete = phase->graph && !phase->kinds.empty() && !phase->stages.empty();
         for (const StageKind& kind : phase->kinds) complete &= kind.count > 0 && kind.plans.size() == plans;
         if (!complete) {
-            throw std::invalid_argument("a phase of a served model lacks its graph, a stage or a plan; pass " +
-                                        std::to_string(plans) + " plans of each kind of stage");
+            throw std::invalid_argument(
+                "a phase of a served model lacks its graph, a stage or a plan; pass " +
+                std::to_string(plans) + " plans of each kind of stage");
         }
     }
     constexpr std::int64_t kMost = 10'000'000;
@@ -658,7 +668,8 @@ StepTables with_known_energy(StepTables tables) {
     for (Curve* const curve : {&tables.tokens, &tables.graphs, &tables.outputs, &tables.drafts}) {
         clear(curve->joules);
     }
-    for (Surface* const surface : {&tables.decode_attention, &tables.prefill_attention}) clear(surface->joules);
+    for (Surface* const surface : {&tables.decode_attention, &tables.prefill_attention})
+        clear(surface->joules);
     if (!std::isfinite(tables.idle_w)) tables.idle_w = 0;
     return tables;
 }

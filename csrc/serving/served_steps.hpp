@@ -1,8 +1,8 @@
 // Tables of the steps of a served model, from the engine's graphs of one rank.
 //
-// A step that decodes some sequences and reads parts of prompts runs each product once, on the tokens of all of
-// them, and attention apart. Its time is put together from parts of two plans: that of a decode step, and that
-// of the prefill of one prompt. Both are evaluated over grids of sizes by the evaluator of estimates and
+// A step that decodes some sequences and reads parts of prompts runs each product once, on the tokens of all
+// of them, and attention apart. Its time is put together from parts of two plans: that of a decode step, and
+// that of the prefill of one prompt. Both are evaluated over grids of sizes by the evaluator of estimates and
 // sweeps.
 #pragma once
 
@@ -16,11 +16,11 @@ namespace infercost {
 
 // What tables reach.
 struct StepLimits {
-    std::int64_t context = 4096;        // tokens of a sequence at the end of an answer, for its memory
-    std::int64_t sequences = 256;       // that decode in a step
-    std::int64_t tokens = 16'384;       // of a step with chunks of prompts
+    std::int64_t context = 4096;          // tokens of a sequence at the end of an answer, for its memory
+    std::int64_t sequences = 256;         // that decode in a step
+    std::int64_t tokens = 16'384;         // of a step with chunks of prompts
     std::int64_t most_context = 131'072;  // mean context
-    double tolerance = 5e-4;            // relative error of lines between knots
+    double tolerance = 5e-4;              // relative error of lines between knots
 };
 
 // One copy of a model on its devices.
@@ -45,7 +45,8 @@ struct ServedSteps {
     DeviceMemory memory;  // of the fullest device, at one sequence
     std::int64_t block_tokens = 1;
     double kv_bytes_per_token = 0;  // on the fullest device, in whole sequences of the context of the limits
-    std::optional<std::int64_t> step_tokens;  // of prompts, which the engine sets by the memory of the machine
+    std::optional<std::int64_t>
+        step_tokens;  // of prompts, which the engine sets by the memory of the machine
 };
 
 // Throws std::invalid_argument where the graphs, the limits or the layout give no tables.

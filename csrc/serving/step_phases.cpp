@@ -20,8 +20,8 @@ struct StageColumns {
             columns.parts[part] = {std::vector<double>(points), std::vector<double>(points),
                                    std::vector<double>(points)};
         }
-        for (std::vector<double>* each : {&columns.attention_start_s, &columns.wait_s, &columns.host_s,
-                                          &columns.peak_memory_bytes}) {
+        for (std::vector<double>* each :
+             {&columns.attention_start_s, &columns.wait_s, &columns.host_s, &columns.peak_memory_bytes}) {
             each->resize(points);
         }
         auto& [tokens, outputs, attention, drafts] = columns.parts;

@@ -1,5 +1,5 @@
-// Parts of the steps of a served model: one of its two graphs, decode or prefill, evaluated over all stages of
-// a pipeline.
+// Parts of the steps of a served model: one of its two graphs, decode or prefill, evaluated over all stages
+// of a pipeline.
 #pragma once
 
 #include <array>

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.interface_cases import Requests, settings
+from support.interface_cases import SERVED, Requests, settings
 
 from pyinfercost import _core
 
@@ -50,6 +50,33 @@ def test_200_settings_of_five_models_are_equal() -> None:
     requests = Requests()
     asked = [requests.estimate(setting, nodes=True) for setting in settings()]
     assert len(asked) == 200
+    known, found = natively(requests.lines), under_node(requests.lines)
+    assert not [answer for answer in known if "error" in answer]
+    for number, (one, other) in enumerate(zip(known, found, strict=True)):
+        assert one == other, requests.lines[number][0]
+
+
+def test_servers_under_load_are_equal() -> None:
+    """Tables, requests that are drawn, and what they take at three rates."""
+    requests = Requests()
+    draw = {
+        "requests": 400,
+        "prompt": 200,
+        "prompt_variation": 1,
+        "output": 40,
+        "output_variation": 0.5,
+        "columns": True,
+    }
+    handle = 0
+    for served in SERVED:
+        number = requests.tabulated(served, tables=True)
+        answer = natively(requests.lines)[number]["answer"]
+        handle = answer["handle"]
+        cluster = answer["cluster"] | {"usd_per_h": 2.5}
+        requests.ask("draw", draw)
+        fields = {"steps": handle, "requests": handle + 1, "rates_per_s": [1, 20, 400], "server": answer["server"]}
+        requests.ask("serve", fields | {"cluster": cluster})
+        requests.taken(2)
     known, found = natively(requests.lines), under_node(requests.lines)
     assert not [answer for answer in known if "error" in answer]
     for number, (one, other) in enumerate(zip(known, found, strict=True)):

@@ -21,7 +21,9 @@ MIB = 2**20
 PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, bytes
 
 
-def pool_of(engine: str, memory_bytes: float, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any) -> float:
+def pool_of(
+    engine: str, memory_bytes: float, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any
+) -> float:
     known = {"weight_bytes": 16e9, "sequence_bytes": 1e9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
     read = prompt or Prompt(0.0, 0.0, 0.0)
     return _core.cache_pool_bytes(
@@ -150,13 +152,9 @@ def test_vllm_plans_larger_steps_on_larger_cards() -> None:
 def test_vllm_reads_a_prompt_in_chunks() -> None:
     # 16,384 tokens take 8 GB, so the 2,048 of a step take 1 GB, more than the sampler.
     long = Prompt(activation_bytes=8e9, sequences=1, tokens=16_384)
-    assert pool_of("vllm", 24 * GIB, prompt=long) == pytest.approx(
-        0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
-    )
+    assert pool_of("vllm", 24 * GIB, prompt=long) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
     short = Prompt(activation_bytes=1e9, sequences=1, tokens=512)  # shorter than a step
-    assert pool_of("vllm", 24 * GIB, prompt=short) == pytest.approx(
-        0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9
-    )
+    assert pool_of("vllm", 24 * GIB, prompt=short) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
 
 
 def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
@@ -169,9 +167,7 @@ def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
 
 def test_tensorrt_llm_takes_a_share_of_what_is_free() -> None:
     prompt = Prompt(activation_bytes=2e9, sequences=1, tokens=16_384)  # half of it at a time
-    assert pool_of("trtllm", 80 * GIB, prompt=prompt) == pytest.approx(
-        0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9)
-    )
+    assert pool_of("trtllm", 80 * GIB, prompt=prompt) == pytest.approx(0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9))
 
 
 @pytest.mark.parametrize("engine", _core.engines())

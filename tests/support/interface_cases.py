@@ -94,22 +94,68 @@ def settings(count: int = 200) -> Iterator[Setting]:
         yield Setting(model, machine, way, sizes)
 
 
+class Served(NamedTuple):
+    """A model under load: its two graphs on a machine.
+
+    Attributes:
+        model: Name of the model in `served_graphs()`.
+        machine: Id of the machine.
+        way: Precision, engine, layout and settings of steps, by the names of `Deployment`.
+    """
+
+    model: str
+    machine: str
+    way: dict[str, Any]
+
+
+SERVED = (
+    Served("llama", "h100-sxm-80gb", {"engine": "vllm", "precision": "bf16"}),
+    Served("llama", "a100-sxm-80gb", {"engine": "sglang", "layout": "tensor=2,data=2"}),
+    Served("llama", "t4", {"engine": "trtllm", "precision": "fp16", "serving": "draft_tokens=2,acceptance=0.6"}),
+    Served("llama", "xeon-8480+", {"engine": "vllm"}),
+    Served("moe", "h100-sxm-80gb", {"engine": "vllm", "layout": "tensor=2", "serving": "async_scheduling"}),
+)
+"""Deployments of each engine: with copies, drafts, experts, and a memory that is unknown."""
+LIMITS = {"context": 512, "most_sequences": 48, "most_tokens": 1024, "most_context": 2048}
+
+
+@lru_cache(1)
+def served_graphs() -> dict[str, tuple[ic.Graph, ic.Graph]]:
+    """Return the graphs of decode and prefill by the name of their model."""
+    found = {}
+    with TemporaryDirectory() as folder:
+        for name, config in (("llama", LLAMA), ("moe", MIXTRAL)):
+            path = Path(folder, name)
+            path.mkdir()
+            (path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+            found[name] = (
+                graph_over(f"hf:{path}#decode", {"batch": [2, 3], "context": [40, 80]}).graph,
+                graph_over(f"hf:{path}#prefill", {"batch": [1, 2], "sequence": [40, 80]}).graph,
+            )
+    return found
+
+
 class Requests:
     """Requests to a session, which has one graph, machine and deployment of each kind."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[dict[str, Any], str]] = []
         self._handles: dict[str, int] = {}
+        self._taken = 0
 
     def ask(self, name: str, fields: dict[str, Any], document: str = "") -> int:
         """Add a request, and return its number."""
         self.lines.append(({name: fields}, document))
         return len(self.lines) - 1
 
+    def taken(self, handles: int) -> None:
+        """Count handles that requests of the caller have made."""
+        self._taken += handles
+
     def _made(self, key: str, name: str, fields: dict[str, Any], document: str = "") -> int:
         if key not in self._handles:
             self.ask(name, fields, document)
-            self._handles[key] = len(self._handles) + 1
+            self._handles[key] = len(self._handles) + self._taken + 1
         return self._handles[key]
 
     def machine(self, machine: ic.Hardware) -> int:
@@ -125,6 +171,7 @@ class Requests:
             "engine": on.engine,
             "execution": on.execution,
             "layout": on.rank_layout.for_core(),
+            "step": on.settings.for_plans(),
         }
         return self._made(json.dumps(fields), "deploy", fields)
 
@@ -138,6 +185,14 @@ class Requests:
             **dict.fromkeys(("kernels", "modules", "nodes"), nodes),
         }
         return self.ask("estimate", fields)
+
+    def tabulated(self, served: Served, **more: Any) -> int:
+        """Add the request of the tables of a model under load, and return its number."""
+        on = ic.Deployment(hardware=served.machine, **served.way)
+        graphs_ = zip(("decode", "prefill"), served_graphs()[served.model], strict=True)
+        phases = {name: self.deployment(f"{served.model} {name}", graph, on) for name, graph in graphs_}
+        fields = {"machine": self.machine(on.machine), "limits": LIMITS, "acceptance": on.settings.acceptance}
+        return self.ask("tabulate", {**phases, **fields, **more})
 
 
 def deployment_of(setting: Setting) -> ic.Deployment:

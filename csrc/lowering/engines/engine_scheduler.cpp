@@ -9,7 +9,8 @@ std::optional<SchedulerRules> scheduler_rules(ServingEngine engine) {
         case ServingEngine::vllm:
             return SchedulerRules{.max_tokens = 8192, .reserves = 0.0};
         case ServingEngine::sglang:  // reserves 0.7 of the answer, less the longer it runs
-            return SchedulerRules{.mixes = false, .max_tokens = 16'384, .chunk_tokens = 8192, .reserves = 0.4};
+            return SchedulerRules{
+                .mixes = false, .max_tokens = 16'384, .chunk_tokens = 8192, .reserves = 0.4};
         case ServingEngine::trtllm:
             return SchedulerRules{.max_tokens = 8192, .chunked_prefill = false, .reserves = 1.0};
         case ServingEngine::llamacpp:

@@ -9,11 +9,13 @@
 namespace infercost {
 
 struct SchedulerRules {
-    bool mixes = true;  // prompts are read in the steps that decode; else in steps of their own, before all others
+    bool mixes =
+        true;  // prompts are read in the steps that decode; else in steps of their own, before all others
     // Most tokens of a step. SGLang: of prompts in it, max_prefill_tokens; TensorRT-LLM: max_num_tokens.
     std::int64_t max_tokens = 8192;
-    bool chunked_prefill = true;    // a longer prompt, or one that does not fit, is read in parts
-    std::int64_t chunk_tokens = 0;  // SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step
+    bool chunked_prefill = true;  // a longer prompt, or one that does not fit, is read in parts
+    std::int64_t chunk_tokens =
+        0;  // SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step
     // Share of the answer for which memory is kept at admission, on average: 0 lets sequences run until the
     // memory is full and then takes the newest back, 1 never does.
     double reserves = 0;
