@@ -100,7 +100,7 @@ def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Explo
     first = next(iter(phases.values()), None)
     engines = {} if first is None else _engines(first.graph)
     return Exploration(
-        model="" if first is None else first.model,
+        model="" if first is None else first.model.partition("#")[0] if len(phases) > 1 else first.model,
         phases=tuple(Phase(name, each, _formats(_captured_graph(each))) for name, each in phases.items()),
         machines=_catalog() if first is None else _machines(first),
         engines=engines,

@@ -31,6 +31,9 @@ LIVE_POLICY = " 'wasm-unsafe-eval'; worker-src blob:"
 ESTIMATE_OF_PAGE = (*(key for key in ESTIMATE if key != "hardware"), "interval_s", "bound", "evidence")
 """Keys of an estimate's document that a page gives, in its order."""
 
+SERVED = {"rate_per_s": 10, "prompt": 1024, "output": 256, "ttft_s": 1, "tpot_s": 0.1}
+"""Requests that a server's panel begins with: per second, mean tokens, and the limits of their 99th percentiles."""
+
 _LEVEL = 9
 _PACK = '<script type="application/octet-stream" {attributes}>{content}</script>\n'
 
@@ -102,6 +105,7 @@ def setup_document(live: Exploration) -> dict[str, Any]:
             "bandwidth": 1,
             "compute": 1,
             "limit_s": "",
+            **SERVED,
         },
     }
 

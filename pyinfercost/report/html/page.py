@@ -74,6 +74,7 @@ _SCRIPTS = (
     "controls",
     "curves",
     "catalog",
+    "serving",
     "drop",
     "roofline",
     "memory",

@@ -113,5 +113,6 @@ function makeCatalog(evaluator, choose, setLimit) {
     byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...body)));
     more.hidden = rows.length <= CATALOG_ROWS;
   }
-  return { update, draw };
+  const refuse = (message) => { byId("catalog-note").textContent = `No machine can run this: ${message}.`; };
+  return { update, draw, refuse };
 }

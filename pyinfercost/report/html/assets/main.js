@@ -97,7 +97,8 @@ async function explore(asks, signal = undefined) {
   const sync = makeControls(byId("controls"), change, () => view);
   const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
   const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
-  redraw = [drawCharts, curves.draw, catalog.draw];
+  const serving = makeServing(far, (key, value) => change({ ...state, [key]: value }));
+  redraw = [drawCharts, curves.draw, catalog.draw, serving.draw];
   let busy = false;
   /* The newest state is computed after the point that is under way; those between are left out. */
   async function update() {
@@ -127,21 +128,24 @@ async function explore(asks, signal = undefined) {
       if (!(error instanceof Refused)) throw error;
       return;
     }
-    catalogLater(asked, current);
+    workLater(asked);
   }
-  /* The catalog takes longer, in a core of its own; it follows when the state rests. */
-  let catalogBusy = false;
-  let catalogNext = null;
-  async function catalogLater(asked, current) {
-    catalogNext = [view, asked];
-    if (catalogBusy) return;
-    catalogBusy = true;
-    while (catalogNext) {
-      const [of, at] = catalogNext;
-      catalogNext = null;
-      try { await catalog.update(of, at, () => catalogNext === null); } catch (error) { if (!(error instanceof Refused)) throw error; }
+  /* The catalog and the server take longer, in a core of their own; they follow when the state rests. */
+  let [later, next] = [false, null];
+  async function workLater(asked) {
+    next = [view, asked];
+    if (later) return;
+    later = true;
+    while (next) {
+      const [of, at] = next;
+      next = null;
+      const current = () => next === null;
+      for (const panel of [catalog, serving]) {
+        if (!current()) break;
+        try { await panel.update(of, at, current); } catch (error) { if (!(error instanceof Refused)) throw error; panel.refuse(error.message); }
+      }
     }
-    catalogBusy = false;
+    later = false;
     root.dataset.rested = String(turn);
   }
   byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true), { signal });

@@ -164,7 +164,27 @@ function makeEvaluator(ask) {
     return found.machines;
   }
 
-  return { view, curve, sizesAt };
+  /* A server of an engine on a machine, with requests that are the same at each rate. */
+  async function server(state) {
+    const [decode, prefill] = await Promise.all(["decode", "prefill"].map((phase) => deploymentOf({ ...state, phase })));
+    const machine = await machineOf(state.machine, state);
+    const { prompt, output } = state;
+    const limits = { context: Math.ceil(prompt + output) };
+    const steps = await ask("tabulate", { decode: decode.handle, prefill: prefill.handle, machine, limits });
+    const lengths = { prompt, output, prompt_variation: LENGTHS, output_variation: LENGTHS };
+    const draw = (requests) => ask("draw", { requests, ...lengths }).then(({ handle }) => handle);
+    const [many, few] = await Promise.all([draw(SERVED_REQUESTS), draw(TRIED_REQUESTS)]);
+    const { usd_per_h: price } = termsOf(state, state.machine);
+    const usdPerH = price === null ? null : price * state.devices;
+    const run = async (requests, rates, servers) => {
+      const cluster = { ...steps.cluster, servers: steps.cluster.servers * servers, ...(usdPerH === null ? {} : { usd_per_h: usdPerH * servers }) };
+      return (await ask("serve", { steps: steps.handle, requests, rates_per_s: rates, server: steps.server, cluster })).rates;
+    };
+    const [full] = await run(few, [ENDLESS_RATE], 1);
+    return { most_per_s: full.requests_per_s, usd_per_h: usdPerH, serve: (rates, servers = 1) => run(many, rates, servers) };
+  }
+
+  return { view, curve, server, sizesAt };
 }
 
 /* Whole numbers from low to high, evenly spaced on a scale of logarithms. */

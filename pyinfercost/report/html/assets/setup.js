@@ -68,7 +68,7 @@ function startState() {
   return state;
 }
 
-const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "servers"]);
+const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
 
 function stateOfAddress() {
   const state = startState();
@@ -97,6 +97,7 @@ function allowed(state) {
   for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
+  for (const [name, low, high] of [["rate_per_s", 1e-3, 1e6], ["prompt", 1, 1e5], ["output", 1, 1e5], ["ttft_s", 1e-4, 1e4], ["tpot_s", 1e-5, 1e3]]) state[name] = Math.max(low, Math.min(high, state[name] || start[name]));
   state.utilization = Math.max(0.001, Math.min(1, state.utilization || 1));
   for (const { name, minimum, maximum } of phase.sizes) {
     state.sizes[name] = Math.max(minimum, Math.min(maximum ?? 2 ** 30, Math.round(state.sizes[name])));
