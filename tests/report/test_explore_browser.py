@@ -1,0 +1,112 @@
+"""The live page in two browsers: any setting has the figures of the package, in its JSON and as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from support.browsing import BROWSERS, browser_named, opened
+from support.interface_cases import Setting, deployment_of, graphs, settings
+
+import pyinfercost as ic
+from pyinfercost.predict.exploring import exploration_of
+from pyinfercost.report.html.live_packs import CORE
+from pyinfercost.results.units import quantity
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.skipif(not CORE.is_file(), reason="there is no core.wasm: nox -s wasm builds it"),
+]
+FEW, ALL = 20, 200
+CLOSE = 1e-12
+_NOT_OF_A_PAGE = {"serving", "threads", "instances"}
+
+ANSWER = """async (address) => {
+  const root = document.documentElement;
+  const turn = Number(root.dataset.settled);
+  const end = performance.now() + 60000;
+  location.hash = address;
+  while (Number(root.dataset.settled) === turn) {
+    if (performance.now() > end) throw new Error(`no answer for ${address}: ${document.getElementById("fixed").textContent}`);
+    await new Promise((done) => setTimeout(done, 2));
+  }
+  [...document.querySelectorAll("#controls button")].find((button) => button.textContent === "Copy the JSON").click();
+  const shown = Object.fromEntries([...document.querySelectorAll("#headline output[data-key]")].map(
+    (output) => [output.dataset.key, output.firstChild.textContent]));
+  return JSON.stringify([document.getElementById("copied").value, shown, document.getElementById("fixed").textContent]);
+}"""
+
+
+@pytest.fixture(scope="module", params=BROWSERS)
+def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with browser_named(request.param) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return a page of each model, which begins somewhere else than all settings."""
+    folder = tmp_path_factory.mktemp("pages")
+    made = {}
+    for name, graph in graphs().items():
+        sizes = {size: 7 for size in graph.sizes}
+        page = exploration_of({"forward": ic.profile(graph, hardware="l4", sizes=sizes)}).to_html()
+        made[name] = folder / f"{name}.html"
+        made[name].write_text(page, encoding="utf-8")
+    return made
+
+
+def address_of(setting: Setting) -> str:
+    on = deployment_of(setting)
+    layout = on.rank_layout
+    fields = {"machine": setting.machine, "precision": on.precision, "engine": on.engine, "execution": on.execution}
+    fields |= {"devices": str(layout.devices), "tensor": str(layout.tensor), "usd_per_h": "2.5"}
+    return urlencode({**fields, **{f"size.{name}": value for name, value in setting.sizes.items()}})
+
+
+def differences(found: Any, known: Any, where: str = "") -> list[str]:
+    """Return where two documents differ by more than the rounding of a sum in another order."""
+    if isinstance(found, dict) and isinstance(known, dict):
+        return [text for key in found for text in differences(found[key], known.get(key), f"{where}.{key}")]
+    if isinstance(found, list) and isinstance(known, list) and len(found) == len(known):
+        return [text for at, each in enumerate(found) for text in differences(each, known[at], f"{where}[{at}]")]
+    numbers = isinstance(found, (int, float)) and isinstance(known, (int, float))
+    if found == known or (numbers and abs(found - known) <= CLOSE * abs(known)):
+        return []
+    return [f"{where}: {found!r} instead of {known!r}"]
+
+
+def check(browser: Any, pages: dict[str, Path], count: int) -> None:
+    of_model: dict[str, list[Setting]] = {}
+    for setting in settings(count):
+        of_model.setdefault(setting.model, []).append(setting)
+    for name, cases in of_model.items():
+        with opened(browser, pages[name], ready="html[data-live]") as page:
+            for setting in cases:
+                text, shown, said = json.loads(page.evaluate(ANSWER, address_of(setting)))
+                assert said == "", setting
+                on = deployment_of(setting).replace(price=2.5)
+                profile = ic.profile(graphs()[name], on=on, sizes=setting.sizes)
+                assert profile.estimate is not None
+                known = json.loads(json.dumps(profile.to_dict()))
+                found = json.loads(text)
+                assert not _NOT_OF_A_PAGE & found["estimate"].keys()
+                found.pop("model")
+                assert found.keys() == {"precision", "sizes", "totals", "coverage", "memory", "layers", "estimate"}
+                assert differences(found, known) == [], setting
+                assert shown["latency_s"] == quantity(profile.estimate.latency_s, "s"), setting
+                if profile.estimate.energy_j is not None:
+                    assert shown["energy_j"] == quantity(profile.estimate.energy_j, "J"), setting
+
+
+def test_settings_are_those_of_the_package(browser: Any, pages: dict[str, Path]) -> None:
+    check(browser, pages, FEW)
+
+
+@pytest.mark.slow
+def test_200_settings_are_those_of_the_package(browser: Any, pages: dict[str, Path]) -> None:
+    check(browser, pages, ALL)
