@@ -167,5 +167,6 @@ def _check_unit(option: str, text: str, name: str, number: tuple[Fraction, str])
     if not unit and amount >= 1:
         plain = text.strip()
         raise click.UsageError(
-            f"{option} {name}{plain} has no unit; expected {name}{plain}ms for milliseconds, or {name}{plain}s for seconds"
+            f"{option} {name}{plain} has no unit; expected {name}{plain}ms for milliseconds, or {name}{plain}s for "
+            "seconds"
         )

@@ -51,7 +51,8 @@ def other_offer(choice: Choice, hardware: str, prices: Mapping[str, Price]) -> l
         prices: Prices of a device-hour by machine.
     """
     price = prices.get(hardware)
-    of_cost = choice.best in FIGURES and PRICE in FIGURES[choice.best].needs
+    figure = FIGURES.get(choice.best or "")
+    of_cost = figure is not None and PRICE in figure.needs
     if not of_cost or price is None or not price.cloud or price.terms not in TERMS:
         return []
     others = [
@@ -63,4 +64,6 @@ def other_offer(choice: Choice, hardware: str, prices: Mapping[str, Price]) -> l
         return [("other offers", f"none with an {price.terms} price: the cost rests on this one")]
     usd_per_h, offer = min(others, key=lambda each: each[0])
     factor = "" if not price.usd_per_h else f", {significant(usd_per_h / price.usd_per_h)} times this price"
-    return [("other offers", f"from {significant(usd_per_h)} USD/h for a device, {offer.name}, of {offer.dated}{factor}")]
+    return [
+        ("other offers", f"from {significant(usd_per_h)} USD/h for a device, {offer.name}, of {offer.dated}{factor}")
+    ]

@@ -68,7 +68,10 @@ def test_the_table_begins_with_the_sentence_and_compares_on_request(toy: str, tm
     [
         ([], "Missing option '--hardware' / '-H'"),
         (["-H", "l4", "--latency", "soon"], "--latency is 'soon'; expected a time such as 20ms or 0.02"),
-        (["-H", "l4", "--latency", "20"], "--latency 20 has no unit; expected 20ms for milliseconds, or 20s for seconds"),
+        (
+            ["-H", "l4", "--latency", "20"],
+            "--latency 20 has no unit; expected 20ms for milliseconds, or 20s for seconds",
+        ),
         (["-H", "l4", "--limit", "latency=5"], "--limit latency=5 has no unit; expected latency=5ms for milliseconds"),
         (["-H", "l4", "--limit", "batch"], "--limit is 'batch'; expected FIGURE=N, such as batch=8"),
         (["-H", "l4", "--limit", "batch=x"], "--limit: batch is 'x'"),
