@@ -148,7 +148,7 @@ def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> Non
 def test_a_saving_that_is_enough_under_traffic(toy: str) -> None:
     words = [
         *("advise", toy, "--hardware", "h100-sxm-80gb", "--price", "on-demand", "--traffic", "poisson:20"),
-        *("--duration-s", "600", "--among", "half_precision,purchase_terms,rtx-4090,l4"),
+        *("--duration-s", "60", "--among", "half_precision,purchase_terms,rtx-4090,l4"),
     ]
     most, enough = (
         json.loads(CliRunner().invoke(main, [*words, *more, "--format", "json"]).stdout)["advice"]
