@@ -144,6 +144,7 @@ if TYPE_CHECKING:
     from .sources.capture import capture as capture
     from .sources.inputs import Inputs as Inputs
     from .sources.notices import CheckpointSizeWarning as CheckpointSizeWarning
+    from .sources.notices import PositionsWarning as PositionsWarning
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
     from .sweeps.result import Sweep as Sweep
     from .sweeps.storage import StoredSweep as StoredSweep
@@ -241,7 +242,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.traffic": ("parse_traffic",),
     ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
-    ".sources.notices": ("CheckpointSizeWarning",),
+    ".sources.notices": ("CheckpointSizeWarning", "PositionsWarning"),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.execute": ("SweepInterrupted",),

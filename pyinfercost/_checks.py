@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from errno import ENAMETOOLONG
+from errno import EDQUOT, ENAMETOOLONG, ENOSPC
 from math import isfinite
 from numbers import Integral, Real
 from operator import index
@@ -200,23 +200,31 @@ def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
         FileAccessError: It cannot be written.
     """
     checked = path_of(path)
-    with errors_of_writing(checked), checked.open("w", encoding="utf-8", newline="") as file:
+    lost = "The file is incomplete, and what it held before is lost; other files are as they were"
+    with errors_of_writing(checked, lost), checked.open("w", encoding="utf-8", newline="") as file:
         file.writelines((pieces,) if isinstance(pieces, str) else pieces)
 
 
 @contextmanager
-def errors_of_writing(path: Path) -> Iterator[None]:
+def errors_of_writing(path: object, lost: str = "") -> Iterator[None]:
     """Turn errors of the system in this block into those of the package, with the path.
+
+    Args:
+        path: What is written.
+        lost: Sentence on what is lost if the disk becomes full.
 
     Raises:
         FileAccessError: The file cannot be written.
     """
     try:
         yield
-    except Error:  # of what makes the content
+    except (Error, BrokenPipeError):  # of what makes the content; a reader that has enough
         raise
     except OSError as failed:
-        raise FileAccessError(f"cannot write {path}: {failed.strerror or failed}") from failed
+        told = f"cannot write {path}: {failed.strerror or failed}"
+        if lost and failed.errno in (ENOSPC, EDQUOT):
+            told += f". {lost}. Free space, or write to another disk, and run this again"
+        raise FileAccessError(told) from failed
 
 
 def path_of(path: str | PathLike[str]) -> Path:

@@ -19,6 +19,7 @@ from .profiling import size_options, sizes_of_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from fractions import Fraction
 
 _PERCENTS = 100
 _DATA_FORMATS = ("json", "csv")
@@ -143,6 +144,7 @@ def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]
         number = given(latency)
         if number is None or number[1] not in ("", "s"):
             raise click.UsageError(f"--latency is {latency!r}; expected a time such as 20ms or 0.02")
+        _check_unit("--latency", latency, "", number)
         found["latency_s"] = float(number[0])
     for text in limits:
         name, equals, value = text.partition("=")
@@ -153,5 +155,18 @@ def _limits(latency: str | None, limits: tuple[str, ...]) -> Mapping[str, float]
             amount = given(value)
             if amount is not None and amount[1] and amount[1] != unit_of(figure):
                 raise click.UsageError(f"--limit {text} is in {amount[1]}; expected the unit of {figure}")
+            if unit_of(name.strip()) is None and unit_of(figure) == "s" and amount is not None:
+                _check_unit("--limit", value, f"{name}=", amount)
             found[figure] = number_in(value if amount is None else float(amount[0]), figure, ANY_AMOUNT)
     return found
+
+
+def _check_unit(option: str, text: str, name: str, number: tuple[Fraction, str]) -> None:
+    """Reject a time of a second and more without a unit: seconds would be taken where milliseconds are usual."""
+    amount, unit = number
+    if not unit and amount >= 1:
+        plain = text.strip()
+        raise click.UsageError(
+            f"{option} {name}{plain} has no unit; expected {name}{plain}ms for milliseconds, or {name}{plain}s for "
+            "seconds"
+        )

@@ -152,17 +152,13 @@ class Choice:
         Raises:
             NothingFitsError: There is no point to select the best of.
         """
-        from ..sweeps.result import Sweep, joined
+        from ..sweeps.result import Sweep
 
         if self.best is not None:
-            maximize = True if self.maximize else False if self.minimize else None
             if not self.per:
-                point = result.best(self.best, maximize=maximize)
+                point = result.best(self.best, maximize=self._direction)
                 return as_sweep(result, {name: [value] for name, value in point.items()})
-            if isinstance(result, Sweep):
-                return result.best(self.best, per=self.per, maximize=maximize)  # type: ignore[no-any-return]
-            bests = [part.best(self.best, per=self.per, maximize=maximize) for part in result]
-            return joined(bests).best(self.best, per=self.per, maximize=maximize)  # type: ignore[no-any-return]
+            return self.best_of_each(result, self.per)
         if self._objectives:
             return result.pareto(*self.pareto, maximize=self.maximize, minimize=self.minimize)
         if self.knee and isinstance(result, Sweep):
@@ -170,6 +166,33 @@ class Choice:
         if self.batch_tradeoff and isinstance(result, Sweep):
             return result.batch_tradeoff(self.along)
         return result
+
+    @property
+    def _direction(self) -> bool | None:
+        """Whether more of the objective is better; None for its known direction."""
+        return True if self.maximize else False if self.minimize else None
+
+    def best_of_each(self, result: Sweep | StoredSweep, per: Sequence[str]) -> Sweep:
+        """Return the best point for each combination of the values of some columns."""
+        from ..sweeps.result import Sweep, joined
+
+        found: Sweep
+        if isinstance(result, Sweep):
+            found = result.best(self.best or "", per=per, maximize=self._direction)
+        else:
+            parts = [part.best(self.best or "", per=per, maximize=self._direction) for part in result]
+            found = joined(parts).best(self.best or "", per=per, maximize=self._direction)
+        return found
+
+    def ranked(self, result: Sweep | StoredSweep, per: Sequence[str]) -> Sweep:
+        """Return the best point for each combination of the values of some columns, the best ones first."""
+        from ..sweeps.choosing import direction, numbers, objectives
+
+        bests = self.best_of_each(result, per)
+        best = self.best or ""
+        ((_, most),) = objectives((best,), known=bests.data, **direction(best, self._direction))
+        values = numbers(bests.data, best)
+        return bests.take((-values if most else values).argsort(kind="stable"))
 
     def words(self) -> str:
         """Return a description of the selection; empty if all points are selected."""

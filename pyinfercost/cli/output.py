@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from .._checks import file_in_folder, write_text
+from .._checks import errors_of_writing, file_in_folder, write_text
 from .._escapes import visible, visible_lines
 from ..errors import Error
 from ..report.render import render
@@ -231,7 +231,8 @@ def write_pieces(pieces: Iterable[str], output: str | None) -> None:
     """Write data piece by piece to stdout or to a file."""
     if output is None:
         for piece in pieces:
-            click.echo(piece, nl=False)
+            with errors_of_writing("the standard output", "What is there is incomplete"):
+                click.echo(piece, nl=False)
     else:
         write_text(output, pieces)
 

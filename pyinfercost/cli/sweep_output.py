@@ -13,9 +13,9 @@ from ..report.layouts import out_parts
 from ..report.render import render
 from ..results.layouts import LayoutChoice
 from ..results.units import quantity
-from ..sweeps.choosing import direction, numbers, objectives
 from ..sweeps.result import Sweep
 from .output import STOPPED, say, show, write_pieces
+from .runners_up import other_offer, runners_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,30 +134,49 @@ def _show_table(
     from ..report.table import laid_out
 
     about = _about(answer, len(matching))
-    prices = _price_lines(answer.prices or {})
-    if len(prices) <= _FEW_PRICES:
-        about, prices = [*about, *((_PRICE, f"{name}: {text}" if name else text) for name, text in prices)], []
-    more = "--limit shows more, --format csv all, --where and --pareto filter"
+    known = answer.prices or {}
     if answer.choice.is_one_point and len(chosen):
-        parts = render(_first(chosen, 1), "layout", about=about, point=True)
-        if answer.ranked and isinstance(matching, Sweep):
-            parts = [*parts, *_ranking(answer.choice, matching, limit)]
+        shown = _first(chosen, 1)
+        if answer.ranked:
+            following = _ranking(answer.choice, matching, limit)
+        else:
+            others = runners_up(answer.choice, matching)
+            machines = {*shown["hardware"].tolist(), *([] if others is None else others["hardware"].tolist())}
+            known = {name: price for name, price in known.items() if machines & {*name.split()}}
+            following = []
+            if others is not None:
+                following = [GAP, Note("The best point and those that follow it:", ""), *_table_of(others, limit)]
+        about, prices = _with_prices(about, known)
+        *parts, point = render(shown, "layout", about=about, point=True)
+        lines = [*point.pairs, *other_offer(answer.choice, str(shown["hardware"][0]), known)]
+        parts = [*parts, Pairs(lines), *following]
     else:
+        about, prices = _with_prices(about, known)
+        more = "--limit shows more, --format csv all, --where and --pareto filter"
         parts = render(chosen, "layout", about=about, limit=limit, more=more)
     if prices:
         parts = [*parts, GAP, Note("Prices of a device:", ""), Pairs(prices)]
     show(laid_out([*parts, *out_parts((*answer.out, *_too_large(answer)))]), output)
 
 
-def _ranking(choice: Choice, matching: Sweep, limit: int) -> list[Part]:
+def _with_prices(
+    about: list[tuple[str, str]], known: Mapping[str, Price]
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return the lines above a table with a few prices, and those prices that follow it because there are more."""
+    prices = _price_lines(known)
+    if len(prices) > _FEW_PRICES:
+        return about, prices
+    return [*about, *((_PRICE, f"{name}: {text}" if name else text) for name, text in prices)], []
+
+
+def _ranking(choice: Choice, matching: Sweep | StoredSweep, limit: int) -> list[Part]:
     """Return a table of the best point of each layout, the best layouts first."""
-    best = choice.best or ""
-    maximize = True if choice.maximize else False if choice.minimize else None
-    bests: Sweep = matching.best(best, per=("hardware", "devices", "layout"), maximize=maximize)
-    ((_, most),) = objectives((best,), known=bests.data, **direction(best, maximize))
-    values = numbers(bests.data, best)
-    order = (-values if most else values).argsort(kind="stable")
-    return list(render(bests.take(order), "layout", limit=limit)[1:])
+    return [GAP, *_table_of(choice.ranked(matching, ("hardware", "devices", "layout")), limit)]
+
+
+def _table_of(points: Sweep, limit: int) -> list[Part]:
+    """Return the table of some points without what is common to all of them."""
+    return list(render(points, "layout", limit=limit)[2:])
 
 
 def _too_large(answer: Answer) -> list[LayoutChoice]:

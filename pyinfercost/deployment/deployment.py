@@ -482,7 +482,7 @@ def deployment_of(
         hardware: Overrides this field unless None, as do the others.
 
     Raises:
-        InputTypeError: `on` is no `Deployment`.
+        InputTypeError: `on` is no `Deployment`, or a field has several values.
         InputError: As for `Deployment`.
     """
     keywords = {
@@ -503,6 +503,12 @@ def deployment_of(
         "startup": startup,
     }
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    for name in ("hardware", *_NAMES, "price"):
+        if isinstance(given.get(name), (list, tuple, set, frozenset)):
+            raise InputTypeError(
+                f"{name} is of type {type(given[name]).__name__}; expected one value. Several are for sweep(), which "
+                "predicts all combinations, and for compare(), which shows models and machines side by side"
+            )
     if on is None:
         return Deployment(**given)
     if not isinstance(on, Deployment):

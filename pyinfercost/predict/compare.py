@@ -17,6 +17,7 @@ from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, graph_over, has_phases, phases_at
 from ..sources.sizes import SizeError, call_sizes
 from .profile import phases_on, profile, profile_on
+from .slower_execution import FUSED, LayerTime, why_slower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,8 @@ _Change: TypeAlias = "Callable[[Captured], Captured]"
 
 MOST_ROWS = 10_000
 """Maximum number of rows; larger grids are for `sweep`."""
+
+_MOST_NOTES = 3
 
 
 def compare(
@@ -121,7 +124,7 @@ def compare_on(
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
-    return Comparison(tuple(rows))
+    return Comparison(tuple(rows), _notes(rows))
 
 
 def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:
@@ -279,6 +282,30 @@ def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[Compare
         unmodelled=dict(found.counts.unmodelled),
         profile=found,
     )
+
+
+def _notes(rows: Iterable[ComparedModel]) -> tuple[str, ...]:
+    """Return why fused executions take longer than others of the same model in the same place, at most a few lines."""
+    others: dict[Any, dict[str, ComparedModel]] = {}
+    for row in rows:
+        if row.hardware is not None and row.execution is not None and not row.error:
+            place = (row.model, row.hardware, row.devices, row.precision, row.engine, row.layout)
+            others.setdefault((place, tuple(row.sizes.items())), {})[row.execution] = row
+    notes: list[str] = []
+    for by_execution in others.values():
+        plain = next((row for name, row in by_execution.items() if name not in FUSED), None)
+        for name, row in by_execution.items():
+            reason = None if plain is None else why_slower((name, plain.execution), (_times(row), _times(plain)))
+            if reason is not None:
+                sizes = "".join(f", {size} {value}" for size, value in row.sizes.items())
+                notes.append(f"{row.model} on {row.hardware}{sizes}: {reason}")
+    return tuple(notes[:_MOST_NOTES])
+
+
+def _times(row: ComparedModel) -> list[LayerTime]:
+    estimate = None if row.profile is None else row.profile.estimate
+    layers = () if estimate is None else estimate.layers
+    return [LayerTime(layer.op, layer.latency_s, layer.effect) for layer in layers]
 
 
 def _price(price: Price) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..deployment.prices import Offer
 
 
+_LEAST_NAME = 16
 _UNITS = ("matrix_tflop_per_s", "vector_tflop_per_s")
 
 
@@ -33,16 +34,17 @@ def hardware_columns(machines: Sequence[Mapping[str, Any]]) -> list[Column]:
     def texts(key: str) -> list[str]:
         return [str(machine[key]) for machine in machines]
 
+    # The id says most of what the name and the kind say, so narrow pages have figures in their place.
     return [
         Column("id", "", texts("id"), numeric=False),
-        Column("kind", "", texts("kind"), numeric=False),
-        Column("name", "", texts("name"), numeric=False, flexible=True),
-        Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32")),
-        Column("16-bit", "TFLOP/s", _fastest(machines, "fp16", "bf16"), spare=1),
-        Column("int8", "TOP/s", _fastest(machines, "int8"), spare=2),
+        Column("kind", "", texts("kind"), numeric=False, spare=4),
+        Column("name", "", texts("name"), numeric=False, flexible=True, spare=5, least=_LEAST_NAME),
+        Column("fp32", "TFLOP/s", figures("compute", "vector_tflop_per_s", "fp32"), spare=3),
+        Column("16-bit", "TFLOP/s", _fastest(machines, "fp16", "bf16")),
+        Column("int8", "TOP/s", _fastest(machines, "int8"), spare=1),
         Column("memory", "GiB", figures("memory", "dram", "capacity_gib")),
         Column("bandwidth", "GB/s", figures("memory", "dram", "bandwidth_gb_per_s")),
-        Column("state", "", [_state(machine) for machine in machines], numeric=False),
+        Column("state", "", [_state(machine) for machine in machines], numeric=False, spare=2),
     ]
 
 

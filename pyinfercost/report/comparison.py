@@ -74,6 +74,7 @@ def comparison_document(comparison: Comparison) -> dict[str, Any]:
             }
             for row in comparison.rows
         ],
+        "notes": list(comparison.notes),
     }
 
 
@@ -113,6 +114,7 @@ def comparison_layout(comparison: Comparison) -> Layout:
         parts += [GAP, Note("Ratios to the first row:"), Table([*name_columns(comparison, good), *ratios])]
     for row in comparison.failed:
         parts.append(Note(f"FAILED {row_name(comparison, row)}: {row.error}", ALARM))
+    parts += [Note(f"Note: {text}") for text in comparison.notes]
     parts += [Note(f"Warning: {text}", WARNING) for text in warnings_of(comparison)]
     return parts
 

@@ -69,9 +69,11 @@ class Comparison(Result):
 
     Attributes:
         rows: The compared models: all deployments of the first model, then those of the next one.
+        notes: Sentences about rows, such as why a compiled model takes longer than the eager one.
     """
 
     rows: tuple[ComparedModel, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[ComparedModel, ...]:

@@ -223,7 +223,7 @@ def _captured(spec: str) -> Phases:
     at = max(2, min(_CAPTURED, longest // 2))
     return Phases(
         spec,
-        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at]}).graph,
+        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}).graph,
         graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}).graph,
         0 if longest >= _UNKNOWN else longest,
     )

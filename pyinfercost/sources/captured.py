@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
 from .registry import is_graph, is_library_model, source_of
-from .sizes import BATCH, SizeError
+from .sizes import BATCH, SizeError, maximum
 from .spec_graphs import has_encoder, load_graph, spec_graph
 from .spec_names import resolved
 
@@ -71,8 +71,8 @@ def graph_at(
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
     if not training and any(name in sizes for name in shared):
-        found = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=shared)
-        return found._replace(sizes={name: values[0] for name, values in found.sizes.items()})
+        over = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=shared)
+        return over._replace(sizes={name: values[0] for name, values in over.sizes.items()})
     stated: Mapping[str, int] = {}
     with size_errors():
         if training:
@@ -81,7 +81,8 @@ def graph_at(
         elif dynamic is not None:
             graph = load_graph(model, sizes, dynamic)
         else:
-            graph, stated = spec_graph(model, sizes)
+            found = spec_graph(model, sizes)
+            graph, stated = found.graph, found.sizes
     # The batch of a library's model is known without being given: it is 1 by default.
     known = {BATCH: 1, **(stated or sizes)} if is_library_model(model) else sizes
     known = {name: value for name, value in known.items() if not is_data_name(name)}  # these are defaults of the graph
@@ -114,7 +115,8 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collect
     of_data = [name for name in first if is_data_name(name) and len(axes[name]) == 1]
     asked = {name: value for name, value in first.items() if not is_data_name(name) or name in of_data}
     with size_errors():
-        graph = spec_graph(model, asked, named=varied).graph
+        most = {name: maximum(values) for name, values in axes.items() if not is_data_name(name)}
+        graph = spec_graph(model, asked, named=varied, most=most).graph
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:

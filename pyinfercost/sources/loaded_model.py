@@ -56,6 +56,7 @@ class LoadedModel(NamedTuple):
         dynamic: Input position or name -> dimension -> name of the size, for a capture with symbolic sizes.
         checkpoint: How the weights are stored; None if they are those of the module.
         sizes: Values of the sizes of the inputs, defaults included, as far as the source states them.
+        positions: Most tokens of a sequence that the config states; None if it states none.
     """
 
     module: torch.nn.Module
@@ -64,6 +65,7 @@ class LoadedModel(NamedTuple):
     dynamic: dict[int | str, dict[int, str]]
     checkpoint: Checkpoint | None = None
     sizes: Mapping[str, int] = MappingProxyType({})
+    positions: int | None = None
 
     @property
     def inputs(self) -> Inputs:

@@ -16,6 +16,10 @@ class CheckpointSizeWarning(UserWarning):
     """The files of a checkpoint hold more or fewer bytes than its config describes."""
 
 
+class PositionsWarning(UserWarning):
+    """A model is given more tokens than its config states positions."""
+
+
 @contextmanager
 def noted() -> Iterator[list[str]]:
     """Collect the texts of warnings that the block gives."""
@@ -33,3 +37,12 @@ def warn(text: str) -> None:
     if told is not None:
         told.append(text)
     warnings.warn(visible_lines(text), CheckpointSizeWarning, stacklevel=3)
+
+
+def warn_of_positions(spec: str, tokens: int, positions: int) -> None:
+    """Give a `PositionsWarning`."""
+    text = (
+        f"{spec} is given {tokens:,} tokens, and its config states {positions:,} positions: the figures are those of "
+        "so many tokens, for which this model was not trained"
+    )
+    warnings.warn(visible_lines(text), PositionsWarning, stacklevel=2)

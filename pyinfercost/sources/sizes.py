@@ -164,7 +164,8 @@ def check_size(known: Mapping[str, Mapping[str, Any]], name: str, value: Support
     try:
         number = index(value)
     except TypeError:
-        raise SizeError(f"size {name!r} must be a whole number, got {value!r}") from None
+        several = "; sweep() and compare() take several values" if isinstance(value, (list, tuple, range)) else ""
+        raise SizeError(f"size {name!r} must be a whole number, got {value!r}{several}") from None
     low, high = known[name]["minimum"], known[name]["maximum"]
     if isinstance(high, Expr):  # its value depends on other sizes
         high = None

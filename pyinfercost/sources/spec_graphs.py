@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .. import _cache
@@ -19,13 +20,13 @@ from .loaded_model import LoadedModel, SpecError, SpecSizeError, checked_size, u
 from .memory_formats import split_format
 from .model_names import LISTING, names_of
 from .models import load_model, require_unquantized, stored
-from .notices import noted, warn
+from .notices import noted, warn, warn_of_positions
 from .registry import Source, source_of
 from .sizes import BATCH, SizeError, bind_sizes
 from .spec_keys import importing, is_of_libraries, key_of_spec
 
 _KIND, _ENCODER = "graph", "encoder"
-_FORM = 1
+_FORM = 2
 _HINT = 2
 """The batch at which a capture with a named batch runs; 1 is special in broadcasting."""
 
@@ -36,10 +37,12 @@ class SpecGraph(NamedTuple):
     Attributes:
         graph: The graph.
         sizes: Values of the sizes of its inputs, defaults included, as far as the source states them.
+        positions: Most tokens of a sequence that the config of the model states; None if it states none.
     """
 
     graph: Graph
     sizes: Mapping[str, int]
+    positions: int | None = None
 
 
 def load_graph(spec: str, sizes: Mapping[str, int], dynamic: Any = None) -> Graph:
@@ -87,8 +90,11 @@ def spec_graph(
     named: Collection[str] = (),
     training: bool = False,
     loss: Callable[[Any], Any] | None = None,
+    most: Mapping[str, int] = MappingProxyType({}),
 ) -> SpecGraph:
     """Return the graph of a spec, captured at some sizes.
+
+    More tokens than the model has positions are a `PositionsWarning`.
 
     Args:
         spec: A spec of a source that opens modules.
@@ -97,6 +103,7 @@ def spec_graph(
         named: Sizes that stay named, as far as the capture allows.
         training: Whether to capture a training step.
         loss: As in `capture`.
+        most: Largest values of those named sizes that will have several.
 
     Returns:
         The graph with its sizes.
@@ -104,6 +111,27 @@ def spec_graph(
     Raises:
         SpecError: As for `load_model`, or a training step is asked of a stored graph.
     """
+    found = _found(spec, sizes, named, training=training, loss=loss)
+    tokens = _tokens({**sizes, **most})
+    if found.positions is not None and tokens > found.positions:
+        warn_of_positions(spec, tokens, found.positions)
+    return found
+
+
+def _tokens(sizes: Mapping[str, int]) -> int:
+    """Return the longest sequence of some sizes; a decode step adds a token to its context."""
+    return max(sizes.get("sequence", 0), sizes.get("prompt", 0), sizes["context"] + 1 if "context" in sizes else 0)
+
+
+def _found(
+    spec: str,
+    sizes: Mapping[str, int],
+    named: Collection[str],
+    *,
+    training: bool,
+    loss: Callable[[Any], Any] | None,
+) -> SpecGraph:
+    """Return the graph of a spec; arguments and errors are those of `spec_graph`."""
     source = source_of(spec)
     if training and source is not None and source.opens == "graph":
         raise SpecError(f"{spec} holds a captured graph, which has no module to train; give the model's spec")
@@ -188,7 +216,7 @@ class _Request:
         except (SizeError, Error, ValueError, OverflowError):  # the capture assumed another batch
             return None
         stated = {**found.sizes, BATCH: batch} if found.sizes else {}
-        return SpecGraph(graph, stated)
+        return SpecGraph(graph, stated, found.positions)
 
     def exact(self) -> SpecGraph:
         """Return the graph at the requested sizes."""
@@ -221,7 +249,9 @@ class _Request:
         head, _, text = body.partition(b"\n")
         try:
             about = json.loads(head)
-            found = SpecGraph(Graph.from_json(text.decode()), dict(about["sizes"]))
+            positions = about["positions"]
+            limit = positions if positions is None else int(positions)
+            found = SpecGraph(Graph.from_json(text.decode()), dict(about["sizes"]), limit)
             told = [str(each) for each in about["told"]]
         except (ValueError, KeyError, TypeError, OverflowError):  # made by another form of this package
             return None
@@ -244,10 +274,10 @@ class _Request:
             graph = _traced_training(self._spec, loaded, dynamic, self._loss)
         else:
             graph = _traced(self._spec, loaded, sizes, dynamic)
-        found = SpecGraph(graph, dict(loaded.sizes))
+        found = SpecGraph(graph, dict(loaded.sizes), loaded.positions)
         of_libraries = self._source is not None and is_of_libraries(loaded.module, self._source.libraries)
         if self._key is not None and of_libraries:
-            about = {"spec": self._spec, "sizes": found.sizes, "told": told}
+            about = {"spec": self._spec, "sizes": found.sizes, "told": told, "positions": found.positions}
             _cache.write(_KIND, self._digest(sizes, named), f"{json.dumps(about)}\n{graph.to_json()}".encode())
         return found
 

@@ -271,7 +271,7 @@ class Sweep(Result):
     def to_parquet(self, path: str | PathLike[str]) -> None:
         """Write the columns into one Parquet file."""
         file = as_path("path", path)
-        with file_errors(file, "pass a file that can be written"):
+        with file_errors(file, "it is incomplete if it is there: make room or access, or pass another file"):
             write_parquet((part.data for part in self.in_stretches(ROWS_PER_GROUP)), file)
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:

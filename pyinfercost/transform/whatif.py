@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .._core import Graph
 
 Layers = str | Iterable[str] | Callable[[str], bool] | None
+_NARROW = ("pyinfercost.linear_", "pyinfercost.grouped_")
+"""Products whose weights have a format."""
+
 Chosen = dict[int, tuple[Product, Format]]
 """Products and their new formats, by node number."""
 
@@ -70,8 +73,9 @@ def whatif(
     products = [] if quantize is None and prune is None else list(find_products(graph))
     if kernels in TORCHAO:  # it has none for experts
         products = [product for product in products if not product.stacked]
-    chosen = _chosen(products, quantize, layers, format_or_type_of, of_torchao=kernels in TORCHAO)
-    pruned = _chosen(products, prune, layers, pruned_format)
+    narrow = _narrow_names(graph)
+    chosen = _chosen(products, narrow, quantize, layers, format_or_type_of, of_torchao=kernels in TORCHAO)
+    pruned = _chosen(products, narrow, prune, layers, pruned_format)
     if both := [product for node, (product, _) in chosen.items() if node in pruned]:
         raise FormatError(
             f"{both[0].node.module!r} is both quantized and pruned, which no kernel supports; give each layer one of "
@@ -116,7 +120,13 @@ def parse_formats(text: str) -> str | dict[str, str | None]:
 
 
 def _chosen(
-    products: list[Product], policy: Any, layers: Layers, by_name: Callable[[Any], Format], *, of_torchao: bool = False
+    products: list[Product],
+    narrow: list[str],
+    policy: Any,
+    layers: Layers,
+    by_name: Callable[[Any], Format],
+    *,
+    of_torchao: bool = False,
 ) -> Chosen:
     if policy is None:
         return {}
@@ -124,7 +134,7 @@ def _chosen(
     forms = {pattern: None if name is None else by_name(name) for pattern, name in patterns.items()}
     wanted = _selector(layers)
     names = list(dict.fromkeys(name for product in products for name in product.names))
-    _check_patterns([*patterns, *_patterns(layers)], names)
+    _check_patterns([*patterns, *_patterns(layers)], names, narrow)
     chosen: Chosen = {}
     for product in products:
         form = next((form for pattern, form in forms.items() if _fits(product.names, pattern)), None)
@@ -167,10 +177,22 @@ def _selector(layers: Layers) -> Callable[[Product], bool]:
     return lambda product: any(_fits(product.names, pattern) for pattern in patterns)
 
 
-def _check_patterns(patterns: list[str], names: list[str]) -> None:
-    """Reject a pattern that matches no layer."""
+def _narrow_names(graph: Graph) -> list[str]:
+    """Return the modules of products whose weights have a format already, as in a quantized checkpoint."""
+    return list(dict.fromkeys(node.module for node in graph.nodes if node.op.startswith(_NARROW)))
+
+
+def _check_patterns(patterns: list[str], names: list[str], narrow: list[str]) -> None:
+    """Reject a pattern that matches no layer, or only layers that stay as they are."""
     for pattern in patterns:
         if not _fits(names, pattern):
+            if stays := [name for name in narrow if _fits([name], pattern)]:
+                more = f" and {len(stays) - 1} more" if len(stays) > 1 else ""
+                raise FormatError(
+                    f"{pattern!r} matches {stays[0]}{more}, whose weights are in a narrow format already, as the "
+                    "checkpoint or an earlier change stores them; leave the pattern out, or capture the model without "
+                    "that format (of a config.json: without quantization_config)"
+                )
             near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.4)
             hint = f"; similar ones are {', '.join(near)}" if near else f"; {_some(names)}"
             raise FormatError(f"no layer with a weight matches {pattern!r}{hint}")

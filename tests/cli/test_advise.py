@@ -68,6 +68,11 @@ def test_the_table_begins_with_the_sentence_and_compares_on_request(toy: str, tm
     [
         ([], "Missing option '--hardware' / '-H'"),
         (["-H", "l4", "--latency", "soon"], "--latency is 'soon'; expected a time such as 20ms or 0.02"),
+        (
+            ["-H", "l4", "--latency", "20"],
+            "--latency 20 has no unit; expected 20ms for milliseconds, or 20s for seconds",
+        ),
+        (["-H", "l4", "--limit", "latency=5"], "--limit latency=5 has no unit; expected latency=5ms for milliseconds"),
         (["-H", "l4", "--limit", "batch"], "--limit is 'batch'; expected FIGURE=N, such as batch=8"),
         (["-H", "l4", "--limit", "batch=x"], "--limit: batch is 'x'"),
         (["-H", "l4", "--limit", "speed=1"], "limits have 'speed'"),
@@ -143,7 +148,7 @@ def test_requests_without_tokens_are_told_from_those_of_a_fleet(toy: str) -> Non
 def test_a_saving_that_is_enough_under_traffic(toy: str) -> None:
     words = [
         *("advise", toy, "--hardware", "h100-sxm-80gb", "--price", "on-demand", "--traffic", "poisson:20"),
-        *("--duration-s", "600", "--among", "half_precision,purchase_terms,rtx-4090,l4"),
+        *("--duration-s", "60", "--among", "half_precision,purchase_terms,rtx-4090,l4"),
     ]
     most, enough = (
         json.loads(CliRunner().invoke(main, [*words, *more, "--format", "json"]).stdout)["advice"]

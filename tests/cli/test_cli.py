@@ -312,3 +312,23 @@ def test_other_formats_can_be_asked_for(tmp_path: Path) -> None:
         refused = runner.invoke(main, ["profile", str(file), "--quantize", wrong])
         assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
     assert runner.invoke(main, ["profile", str(file), "--kv-cache", "fp8"]).exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there: no disk to be full")
+def test_a_full_disk_says_what_is_lost(toy: str) -> None:
+    ran = CliRunner().invoke(main, ["profile", toy, "--output", "/dev/full"])
+    assert ran.exit_code == 1
+    assert "cannot write /dev/full: No space left on device" in ran.stderr
+    assert "what it held before is lost" in ran.stderr
+    assert "Free space, or write to another disk, and run this again" in ran.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is not there: no disk to be full")
+def test_a_full_disk_behind_the_standard_output_says_so(toy: str, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "pyinfercost", "profile", toy],
+            check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        )  # fmt: skip
+    assert ran.returncode == 1
+    assert "cannot write the standard output: No space left on device. What is there is incomplete" in ran.stderr

@@ -96,6 +96,38 @@ def test_one_point_is_told_in_words(toy: str, grid: ic.Sweep) -> None:
     assert "1 of 1" not in text
 
 
+def test_the_best_point_is_followed_by_those_of_other_machines(toy: str, grid: ic.Sweep) -> None:
+    text = sweep(toy, *TWO, *BATCHES, *PRICE, "--best", "cost_usd").stdout
+    rows = table(text)
+    ranked = sorted(grid.best("cost_usd", per="hardware").to_rows(), key=lambda point: point["cost_usd"])
+    assert [row["hardware"] for row in rows] == [point["hardware"] for point in ranked]
+    assert [float(row["cost"]) for row in rows] == pytest.approx([p["cost_usd"] * 1e6 for p in ranked], rel=1e-3)
+    assert "other offers" not in text, "the price was given"
+    assert "follow" not in sweep(toy, *L4, *BATCHES, "--best", "latency_s").stdout, "there is one machine"
+
+
+def test_an_emulated_best_point_is_followed_by_one_with_an_engine(toy: str) -> None:
+    options = ("--precision", "fp16,int8", "--batch", "64", "--best", "peak_memory_bytes")
+    text = sweep(toy, "-H", "v100-sxm-16gb", *options).stdout
+    assert heading(text)["emulated"] == "no engine for this precision: computed as fp16"
+    following = text.partition("The best point and those that follow it:")[2]
+    first, second = [line.split() for line in following.splitlines() if line.startswith(("int8", "fp16"))]
+    assert (first[0], second[0]) == ("int8", "fp16")
+    assert "by fp16" in " ".join(first)
+    assert "by" not in second
+
+
+def test_only_prices_of_machines_that_are_shown_are_told(toy: str) -> None:
+    text = sweep(toy, "-H", "gpu", "--batch", "64", "--price", "on-demand", "--best", "cost_usd").stdout
+    shown = {row["hardware"] for row in table(text)}
+    assert len(shown) == 4
+    listed = text.partition("Prices of a device:")[2]
+    assert {line.split()[0] for line in listed.splitlines() if "USD/h" in line} == shown
+    fast = sweep(toy, "-H", "gpu", "--batch", "64", "--price", "on-demand", "--best", "latency_s").stdout
+    assert "other offers" in text
+    assert "other offers" not in fast, "a latency has no price"
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_a_table_keeps_to_the_page(toy: str, width: int) -> None:
     wide = ic.sweep(

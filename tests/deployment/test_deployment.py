@@ -18,7 +18,9 @@ import pyinfercost as ic
 from pyinfercost import Deployment
 from pyinfercost.cli import main
 from pyinfercost.deployment import OPTIONS, DeploymentError, Price, deployment_of
+from pyinfercost.errors import InputTypeError
 from pyinfercost.hardware import HardwareError, load
+from pyinfercost.sources.sizes import SizeError
 
 FULL: dict[str, Any] = {
     "hardware": "l4",
@@ -376,3 +378,13 @@ def test_the_command_line_reads_deployments(tmp_path: Path) -> None:
     ):
         wrong = run(*arguments)
         assert (wrong.exit_code, message in wrong.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("function", [ic.profile, ic.estimate])
+@pytest.mark.parametrize("name", ["hardware", "precision", "execution", "price"])
+def test_several_values_are_for_other_functions(function: Any, name: str) -> None:
+    several = {"hardware": ["l4", "t4"], "precision": ("fp16", "int8"), "execution": ["eager"], "price": [1.0, 2.0]}
+    with pytest.raises(InputTypeError, match=rf"{name} is of type \w+; expected one value. Several are for sweep\(\)"):
+        function(blocks(), **{"hardware": "l4", name: several[name]})
+    with pytest.raises(SizeError, match=r"got \[1, 2\]; sweep\(\) and compare\(\) take several"):
+        function(blocks(), hardware="l4", batch=[1, 2])

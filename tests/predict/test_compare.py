@@ -154,6 +154,21 @@ def test_every_form_has_every_row(found: ic.Comparison) -> None:
     assert "large, l4, batch 1" in page
 
 
+def test_a_compiled_model_that_takes_longer_says_why() -> None:
+    compared = ic.compare(transformer(layers=4), hardware="h100-sxm-80gb", execution=["eager", "compiled"], batch=1)
+    eager, compiled = compared
+    assert compiled.latency_s > eager.latency_s, "else there is nothing to say"
+    (note,) = compared.notes
+    assert "on h100-sxm-80gb" in note
+    assert f"takes {compiled.latency_s / eager.latency_s:.2f}"[:9] in note
+    assert "'host-bound (dispatch)'" in note
+    assert "Note: " + note.split(":")[0] in compared.to_text()
+    assert compared.to_dict()["notes"] == [note]
+    assert "host-bound (dispatch)" in compared.to_html()
+    one = ic.compare(transformer(layers=4), hardware="h100-sxm-80gb", execution=["eager", "cuda_graph"], batch=1)
+    assert one.notes == (), "none of the two is fused"
+
+
 def test_names_are_text_and_never_markup() -> None:
     page = ic.compare({name: blocks() for name in EVIL}, {"</title><b>": "x.json"}, hardware="l4").to_html()
     for name in (*EVIL, "</title><b>"):

@@ -45,7 +45,8 @@ def table(text: str) -> list[dict[str, str]]:
 
 def heading(text: str) -> dict[str, str]:
     """Return the names and values above a table, or of a point."""
-    pairs = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("---")]
+    before = text.partition("The best point and those that follow it:")[0]
+    pairs = [line.split(None, 1) for line in before.splitlines() if line and not line.startswith("---")]
     return {name: value for name, value in (pair for pair in pairs if len(pair) == 2)}
 
 

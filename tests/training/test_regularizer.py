@@ -290,7 +290,7 @@ def test_slopes_may_be_kept_for_some_steps() -> None:
     [
         ({"metric": "speed"}, "expected one of latency_s"),
         ({"hardware": None}, "pass hardware="),
-        ({"hardware": ["l4", "t4"]}, "hardware is of type list; expected an id"),
+        ({"hardware": ["l4", "t4"]}, "hardware is of type list; expected one value"),
         ({"metric": "cost_usd"}, "pass price="),
         ({"target": 2}, "between 0 and 1"),
         ({"softness": 0}, "softness"),

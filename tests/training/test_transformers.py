@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import random
 import sys
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -119,6 +121,13 @@ def trained(folder: Path, *callbacks: Any, **options: Any) -> list[Any]:
     return outcome(trainer)
 
 
+@cache
+def of_no_callback() -> list[Any]:
+    """Return what a training without a callback ends with, which is the same each time."""
+    with TemporaryDirectory() as folder:
+        return trained(Path(folder))
+
+
 def test_what_is_counted(tmp_path: Path, made: list[CostTracker]) -> None:
     callback = TransformersCostCallback(hardware=["l4"])
     assert isinstance(callback, transformers.TrainerCallback)
@@ -194,7 +203,7 @@ def test_added_to_a_trainer_every_record_goes_to_its_loggers(
 
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
 def test_a_failure_is_told_once(tmp_path: Path, what: str) -> None:
-    plain = trained(tmp_path / "plain")
+    plain = of_no_callback()
     with stopped_once("TransformersCostCallback", f"{what} does not work"):
         assert same(plain, trained(tmp_path / "tracked", TransformersCostCallback(fails_in=what)))
     if what == "micro_batch":

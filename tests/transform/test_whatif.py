@@ -185,6 +185,14 @@ def test_what_cannot_be_asked_says_why(options: dict[str, Any], message: str) ->
         ic.whatif(captured(layers(), 4, 256), **options)
 
 
+def test_a_pattern_of_layers_that_are_narrow_already_says_so() -> None:
+    narrow = ic.whatif(captured(layers(), 4, 256), quantize={"0": "int8_wo"})
+    with pytest.raises(FormatError, match="'0' matches 0, whose weights are in a narrow format already"):
+        ic.whatif(narrow, quantize={"0": "int4_wo"})
+    rest = ic.whatif(narrow, quantize="int4_wo")
+    assert [node.op for node in rest.nodes].count("pyinfercost.linear_weight_only") == 2
+
+
 def test_products_of_other_shapes_are_found() -> None:
     class Turned(nn.Module):
         """A weight as [inputs, outputs], as in GPT-2, and one that is transposed first."""

@@ -33,10 +33,13 @@ set(CMAKE_AR "@TOOLS@/ar")
 set(CMAKE_RANLIB "@TOOLS@/ranlib")
 set(CMAKE_MODULE_LINKER_FLAGS_INIT "-Wl,--gc-sections")
 set(Python_INCLUDE_DIR "@HEADERS@" CACHE PATH "" FORCE)
-set(PYTHON_MODULE_EXTENSION "@SUFFIX@" CACHE STRING "" FORCE)
-set(PYTHON_MODULE_DEBUG_POSTFIX "" CACHE STRING "" FORCE)
+# If one of these three is missing, pybind11 takes all from the interpreter that runs scikit-build-core.
+set(PYTHON_IS_DEBUG OFF CACHE INTERNAL "" FORCE)
+set(PYTHON_MODULE_EXTENSION "@SUFFIX@" CACHE INTERNAL "" FORCE)
+set(PYTHON_MODULE_DEBUG_POSTFIX "" CACHE INTERNAL "" FORCE)
 # pybind11 would try link-time optimization, which the module does not use: Zig builds its C++ library again for each.
 set(HAS_FLTO OFF CACHE INTERNAL "")
+set(HAS_FLTO_AUTO OFF CACHE INTERNAL "")
 set(HAS_FLTO_THIN OFF CACHE INTERNAL "")
 """
 

@@ -52,6 +52,7 @@ def comparison_page(comparison: Comparison, *, command: str = "") -> str:
         for row in comparison.failed
     ]
     parts += [f'<p class="bad">{escape(text)}</p>' for text in warnings_of(comparison)]
+    parts += [f"<p>{escape(text)}</p>" for text in comparison.notes]
     if good:
         parts += [_figures(comparison, good), _times(comparison, good), _details(comparison, good)]
     parts.append(f"</main><footer><p>{escape(written_by(command))}</p></footer>")

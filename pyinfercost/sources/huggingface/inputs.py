@@ -83,12 +83,29 @@ def _has_decoder(request: Request) -> bool:
 
 def positions(config: Any) -> int:
     """Return the number of positions of a model; a large number if its config does not state it."""
+    return stated_positions(config) or 2**31
+
+
+def stated_positions(config: Any) -> int | None:
+    """Return the number of positions of a model; None if its config does not state it.
+
+    Where rotary positions are scaled from the stated number, as in `"rope_scaling": {"type": "yarn", "factor": 4}`
+    beside an equal `original_max_position_embeddings`, it is the number after scaling.
+    """
     try:
         text = config.get_text_config(decoder=True)
     except ValueError:  # several text configs without a main one
-        return 2**31
+        return None
     limit = getattr(text, "max_position_embeddings", None) or getattr(text, "max_target_positions", None)
-    return limit if isinstance(limit, int) and limit > 0 else 2**31
+    if not (isinstance(limit, int) and limit > 0):
+        return None
+    scaling = getattr(text, "rope_scaling", None) or getattr(text, "rope_parameters", None)
+    if not isinstance(scaling, dict):
+        return limit
+    factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
+    if isinstance(factor, (int, float)) and isinstance(original, int) and original >= limit:
+        return int(limit * max(1.0, factor))
+    return limit
 
 
 def options(model: Any, *, last_only: bool) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def load_from_config(
         )
     from .decoding import decode_inputs
     from .generation import decoding_part
-    from .inputs import forward_inputs
+    from .inputs import forward_inputs, stated_positions
     from .request import Request
 
     if phase == "decode":
@@ -144,4 +144,7 @@ def load_from_config(
             f"{spec}: the config does not determine the inputs of its {type(model).__name__} ({words_of(error)}); "
             "give your own through package.module:callable"
         ) from error
-    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, of_part(checkpoint, whole, model), request.sizes())
+    known = of_part(checkpoint, whole, model)
+    # The tokens of an encoder-decoder are those of two sequences, each with positions of its own.
+    limit = None if config.is_encoder_decoder else stated_positions(config)
+    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, known, request.sizes(), limit)
