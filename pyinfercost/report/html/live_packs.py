@@ -139,6 +139,7 @@ def _phase(phase: Phase) -> dict[str, Any]:
         "name": phase.name,
         "formats": list(phase.formats),
         "splits": phase.profile.kv_cache is not None,
+        "guards": json.loads(graph.to_json()).get("guards", []),
         "sizes": [
             {
                 "name": name,

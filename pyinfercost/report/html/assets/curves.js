@@ -105,7 +105,12 @@ function makeCurves(evaluator, choose) {
   const size = (name) => sizesOf(shown.state).find((each) => each.name === name);
   /* The first point whose rate is near the largest one. */
   const kneeOf = (rates) => rates.findIndex((rate) => rate >= KNEE * Math.max(...rates));
-  return { update, draw };
+  function refuse(message) {
+    shown = null;
+    byId("curve").replaceChildren();
+    byId("curve-note").textContent = `There is no such chart: ${message}.`;
+  }
+  return { update, draw, refuse };
 }
 
 /* Ticks of a scale of logarithms: decades, and 2 and 5 between them where there is room. */

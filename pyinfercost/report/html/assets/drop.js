@@ -26,10 +26,12 @@ const phaseName = (answer, text) => (/"role":\s*"kv_cache"/.test(text) ? (Object
 
 /* A phase of a model whose graph is text; the choices of its sizes are those of the graph. */
 function phaseOf(name, { sizes }, text) {
+  const { guards = [] } = JSON.parse(text);
   return {
     name, formats: [""], splits: /"role":\s*"kv_cache"/.test(text), source: { kind: "graph", text },
     sizes: Object.entries(sizes).filter(([, size]) => Number.isInteger(size.default)).map(([size, { default: value, minimum, maximum, role }]) => ({
-      name: size, value, minimum: Number.isInteger(minimum) ? minimum : 1, maximum: Number.isInteger(maximum) ? maximum : null, role: role || "",
+      name: size, value, role: role || "", minimum: Number.isInteger(minimum) ? minimum : 1,
+      maximum: mostOf({ name: size, maximum: Number.isInteger(maximum) ? maximum : null }, guards),
     })),
   };
 }

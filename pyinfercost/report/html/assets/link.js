@@ -24,7 +24,8 @@ function coreWorker() {
 /* What the core refuses, in its words. */
 class Refused extends Error {}
 
-/* A core in a worker of its own: ask(name, fields, document) resolves to the answer, or throws what is wrong with it. */
+/* A core in a worker of its own: ask(name, fields, document) resolves to the answer, or throws what is wrong with it;
+   end() stops it. */
 async function startCore(bytes) {
   const source = `${openCore}\n(${coreWorker})();`;
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
@@ -48,9 +49,10 @@ async function startCore(bytes) {
   });
   await send({ bytes });
   URL.revokeObjectURL(address);
-  return async (name, fields, document = "") => {
+  const ask = async (name, fields, document = "") => {
     const { answer, error } = JSON.parse(await send({ request: { [name]: fields }, document }));
     if (error) throw new Refused(error.message);
     return answer;
   };
+  return { ask, end: () => worker.terminate() };
 }

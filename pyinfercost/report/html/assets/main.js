@@ -65,12 +65,14 @@ async function live() {
   SETUP = await readSetup();
   SETUP.spec = (state) => `${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
   const bytes = await unpacked(packed);
-  const asks = await Promise.all([startCore(bytes), startCore(bytes)]);
-  if (SETUP.phases.length) return explore(asks);
+  const evaluators = [makeEvaluator(bytes), makeEvaluator(bytes)];
+  await Promise.all(evaluators.map(({ started }) => started()));
+  if (SETUP.phases.length) return explore(evaluators);
   byId("drop").hidden = false;
   let closing = null;
   return watchDrops(async (file) => {
-    const phases = await phasesOfFile(file, asks[0]);
+    if (closing) for (const { reset } of evaluators) reset();
+    const phases = await phasesOfFile(file, evaluators[0].ask);
     SETUP.phases = phases;
     SETUP.model = file.name;
     SETUP.start.phase = phases[phases.length - 1].name;
@@ -79,13 +81,12 @@ async function live() {
     history.replaceState(null, "", "#");
     if (closing) closing.abort();
     closing = new AbortController();
-    await explore(asks, closing.signal);
+    await explore(evaluators, closing.signal);
   });
 }
 
 /* The page of a model, which answers as its controls change. */
-async function explore(asks, signal = undefined) {
-  const [near, far] = asks.map(makeEvaluator);
+async function explore([near, far], signal = undefined) {
   let state = stateOfAddress();
   let turn = 0;
   const change = (next) => {
@@ -115,6 +116,10 @@ async function explore(asks, signal = undefined) {
     busy = false;
     root.dataset.settled = String(turn);
   }
+  /* A panel shows a point, or why it cannot. */
+  async function shown(panel, of, asked, current) {
+    try { await panel.update(of, asked, current); } catch (error) { panel.refuse(error.message); }
+  }
   async function step(asked, current) {
     const begin = performance.now();
     try {
@@ -122,12 +127,11 @@ async function explore(asks, signal = undefined) {
       byId("fixed").textContent = "";
       drawAll();
       root.dataset.pointMs = String(performance.now() - begin);
-      await curves.update(view, asked, current);
     } catch (error) {
       byId("fixed").textContent = error instanceof Refused ? `There is no such point: ${error.message}.` : `The core failed: ${error.message}`;
-      if (!(error instanceof Refused)) throw error;
       return;
     }
+    await shown(curves, view, asked, current);
     workLater(asked);
   }
   /* The catalog and the server take longer, in a core of their own; they follow when the state rests. */
@@ -140,15 +144,12 @@ async function explore(asks, signal = undefined) {
       const [of, at] = next;
       next = null;
       const current = () => next === null;
-      for (const panel of [catalog, serving]) {
-        if (!current()) break;
-        try { await panel.update(of, at, current); } catch (error) { if (!(error instanceof Refused)) throw error; panel.refuse(error.message); }
-      }
+      for (const panel of [catalog, serving]) if (current()) await shown(panel, of, at, current);
     }
     later = false;
     root.dataset.rested = String(turn);
   }
-  byId("curves-panel").addEventListener("redraw", () => curves.update(view, state, () => true), { signal });
+  byId("curves-panel").addEventListener("redraw", () => shown(curves, view, state, () => true), { signal });
   window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); }, { signal });
   byId("settings").hidden = false;
   byId("settings").open = root.clientWidth >= 1100;

@@ -1,12 +1,25 @@
 /* Points of a model, estimated by the core. */
 const FLIGHTS = 8; /* deployed graphs that the core keeps */
 
-/* Requests of one core, with the graphs, machines and deployments that it holds. */
-function makeEvaluator(ask) {
-  const graphs = new Map();
-  const machines = new Map();
-  const deployments = new Map();
-  const plants = new Map();
+/* Requests of one core, with the graphs, machines and deployments that it holds. After a failure the core starts anew. */
+function makeEvaluator(bytes) {
+  const [graphs, machines, deployments, plants] = [new Map(), new Map(), new Map(), new Map()];
+  let core = startCore(bytes);
+  core.catch(() => {}); /* told to those who ask */
+  function reset() {
+    core.then(({ end }) => end(), () => {});
+    core = startCore(bytes);
+    for (const held of [graphs, machines, deployments, plants]) held.clear();
+  }
+  async function ask(name, fields, text = "") {
+    const own = core;
+    try {
+      return await (await own).ask(name, fields, text);
+    } catch (error) {
+      if (!(error instanceof Refused) && own === core) reset();
+      throw error;
+    }
+  }
 
   async function graphOf(phase, format) {
     const key = `${phase} ${format}`;
@@ -184,7 +197,7 @@ function makeEvaluator(ask) {
     return { most_per_s: full.requests_per_s, usd_per_h: usdPerH, serve: (rates, servers = 1) => run(many, rates, servers) };
   }
 
-  return { view, curve, server, sizesAt };
+  return { view, curve, server, ask, reset, started: () => core };
 }
 
 /* Whole numbers from low to high, evenly spaced on a scale of logarithms. */

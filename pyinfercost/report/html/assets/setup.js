@@ -52,8 +52,20 @@ async function readSetup() {
     const terms = Object.fromEntries(setup.terms.map((name, at) => [name, each.terms[at]]));
     return { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, usdPerH: each.usd_per_h, price: each.price };
   });
+  for (const { sizes, guards } of setup.phases) for (const size of sizes) size.maximum = mostOf(size, guards);
   setup.machineOf = new Map(setup.machines.map((machine) => [machine.id, machine]));
   return setup;
+}
+
+/* The most that a size can be: its own maximum, or that of a comparison with a number that the capture made. (A capture
+   begins at 2, which says nothing about 1.) */
+function mostOf({ name, maximum }, guards) {
+  let most = maximum;
+  for (const [size, relation, text] of guards) {
+    const bound = Number(text);
+    if (size === name && Number.isInteger(bound) && (relation === "<" || relation === "<=")) most = Math.min(most ?? Infinity, relation === "<" ? bound - 1 : bound);
+  }
+  return most;
 }
 
 /* ---- the state, which the address keeps ---- */
