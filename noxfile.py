@@ -235,6 +235,13 @@ def wasm(session: nox.Session) -> None:
 
 
 @nox.session
+def gallery(session: nox.Session) -> None:
+    """Write the explorable pages of the documentation into docs/gallery; `nox -s wasm` has to run before."""
+    session.install(".[models]")
+    session.run("python", "tools/gallery.py", "docs/gallery")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build a wheel, check its content, and test it in a separate environment."""
     session.install("build>=1.2")

@@ -1,4 +1,4 @@
-"""Parts of documentation pages generated from code: commands from click, calibration constants from the core's table.
+"""Parts of documentation pages generated from code: commands from click, constants from the core's table, the gallery.
 
 mkdocs puts the folder of this file on the path, instead of the root, whose `pyinfercost` would hide an installed wheel.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import html
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
+from gallery import PIECES
 
 from pyinfercost import _core
 from pyinfercost.cli import main
@@ -18,10 +20,23 @@ from pyinfercost.cli import main
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Replace the markers of a page by the generated lists."""
-    for marker, lines in (("<!-- commands -->", commands), ("<!-- constants -->", constants)):
+    markers = (("<!-- commands -->", commands), ("<!-- constants -->", constants), ("<!-- gallery -->", gallery))
+    for marker, lines in markers:
         if marker in markdown:
             markdown = markdown.replace(marker, "\n".join(lines()))
     return markdown
+
+
+def gallery() -> Iterator[str]:
+    """Yield the pages of the gallery that were built (`nox -s gallery`), as lines of Markdown."""
+    folder = Path(__file__).parents[1] / "docs" / "gallery"
+    built = [piece for piece in PIECES if (folder / f"{piece.name}.html").is_file()]
+    if not built:
+        return
+    yield from ("## Gallery", "")
+    for piece in built:
+        yield f"- [{piece.title}](gallery/{piece.name}.html)"
+    yield "- [a model of yours](gallery/start.html)"
 
 
 def commands() -> Iterator[str]:
