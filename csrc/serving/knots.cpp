@@ -80,11 +80,11 @@ std::vector<std::size_t> chosen_knots(std::span<const double> at,
 }
 
 Whole geometric(std::int64_t low, std::int64_t high, std::size_t count) {
-    constexpr double kRounding = 1e-12;  // so that a power of a whole ratio is that whole number
     const double begin = portable::log(static_cast<double>(low));
     const double step = (portable::log(static_cast<double>(high)) - begin) / static_cast<double>(count - 1);
     Whole made = {low};
     for (std::size_t i = 1; i + 1 < count; ++i) {
+        // A power of a whole ratio is that whole number.
         const double at = portable::exp(begin + static_cast<double>(i) * step);
         made.push_back(static_cast<std::int64_t>(at * (1 + kRounding)));
     }
