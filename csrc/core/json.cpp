@@ -255,6 +255,32 @@ void JsonEntry::unexpected(const JsonPlace& place, const char* expected) const {
 
 // ---- writing ----
 
+namespace {
+
+bool is_plain(std::string_view text) {
+    const auto plain = [](char c) { return c >= ' ' && c < '\x7f' && c != '"' && c != '\\'; };
+    return std::all_of(text.begin(), text.end(), plain);
+}
+
+using Digits = std::array<char, 34>;
+
+// A finite number, written into `digits`.
+std::string_view shortest(double value, Digits& digits) {
+    const double size = std::abs(value);
+    const bool fixed = size == 0 || (size >= 1e-4 && size < 1e16);
+    char* const begin = digits.data();
+    char* end = std::to_chars(begin, begin + digits.size() - 2, value,
+                              fixed ? std::chars_format::fixed : std::chars_format::scientific)
+                    .ptr;
+    if (fixed && std::find(begin, end, '.') == end) {
+        *end++ = '.';
+        *end++ = '0';
+    }
+    return {begin, static_cast<std::size_t>(end - begin)};
+}
+
+}  // namespace
+
 JsonWriter& JsonWriter::open(char bracket) {
     if (comma_) out_ += ',';
     out_ += bracket;
@@ -282,6 +308,30 @@ JsonWriter& JsonWriter::quoted_key(std::string_view json) {
     return *this;
 }
 
+JsonWriter& JsonWriter::key(std::string_view name) {
+    text(name);
+    out_ += ':';
+    comma_ = false;
+    return *this;
+}
+
+JsonWriter& JsonWriter::text(std::string_view value) {
+    if (comma_) out_ += ',';
+    append_quoted(value);
+    comma_ = true;
+    return *this;
+}
+
+void JsonWriter::append_quoted(std::string_view text) {
+    if (!is_plain(text)) {
+        out_ += quoted(text);
+        return;
+    }
+    out_ += '"';
+    out_ += text;
+    out_ += '"';
+}
+
 JsonWriter& JsonWriter::integer(std::int64_t value) {
     std::array<char, 24> digits{};
     const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
@@ -292,12 +342,12 @@ JsonWriter& JsonWriter::number(double value) {
     if (!std::isfinite(value)) {
         throw std::invalid_argument("a number is " + shortest_text(value) + "; JSON has only finite numbers");
     }
-    return raw(shortest_text(value));
+    Digits digits;
+    return raw(shortest(value, digits));
 }
 
 std::string JsonWriter::quoted(std::string_view text) {
-    const auto plain = [](char c) { return c >= ' ' && c < '\x7f' && c != '"' && c != '\\'; };
-    if (std::all_of(text.begin(), text.end(), plain)) return '"' + std::string(text) + '"';
+    if (is_plain(text)) return '"' + std::string(text) + '"';
     try {
         return nlohmann::json(text).dump(-1, ' ', /*ensure_ascii=*/true);
     } catch (const nlohmann::json::type_error&) {
@@ -313,15 +363,8 @@ std::optional<double> json_number(std::string_view text) {
 std::string shortest_text(double value) {
     if (std::isnan(value)) return "nan";
     if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-    std::array<char, 32> digits{};
-    const double size = std::abs(value);
-    const bool fixed = size == 0 || (size >= 1e-4 && size < 1e16);
-    const char* end = std::to_chars(digits.data(), digits.data() + digits.size(), value,
-                                    fixed ? std::chars_format::fixed : std::chars_format::scientific)
-                          .ptr;
-    std::string text(digits.data(), static_cast<std::size_t>(end - digits.data()));
-    if (fixed && text.find('.') == std::string::npos) text += ".0";
-    return text;
+    Digits digits;
+    return std::string(shortest(value, digits));
 }
 
 }  // namespace infercost

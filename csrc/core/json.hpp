@@ -176,14 +176,14 @@ class JsonWriter {
     JsonWriter& end_object() { return close('}'); }
     JsonWriter& begin_list() { return open('['); }
     JsonWriter& end_list() { return close(']'); }
-    JsonWriter& key(std::string_view name) { return quoted_key(quoted(name)); }
+    JsonWriter& key(std::string_view name);
     JsonWriter& quoted_key(std::string_view json);
     JsonWriter& null() { return raw("null"); }
     JsonWriter& boolean(bool value) { return raw(value ? "true" : "false"); }
     JsonWriter& integer(std::int64_t value);
     // Throws std::invalid_argument for a number that is not finite: JSON has none.
     JsonWriter& number(double value);
-    JsonWriter& text(std::string_view value) { return raw(quoted(value)); }
+    JsonWriter& text(std::string_view value);
     // Text that is JSON already.
     JsonWriter& raw(std::string_view json);
 
@@ -195,6 +195,7 @@ class JsonWriter {
   private:
     JsonWriter& open(char bracket);
     JsonWriter& close(char bracket);
+    void append_quoted(std::string_view text);
 
     std::string out_;
     bool comma_ = false;  // before the next value

@@ -10,6 +10,7 @@
 #include "interface/estimates.hpp"
 #include "lowering/engines/engine_memory.hpp"
 #include "lowering/engines/engine_scheduler.hpp"
+#include "serving/knots.hpp"
 #include "simulate/latencies.hpp"
 #include "simulate/simulate.hpp"
 

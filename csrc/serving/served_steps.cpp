@@ -3,22 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
 
-#include "core/portable.hpp"
 #include "lowering/engines/engine_memory.hpp"
 #include "serving/knots.hpp"
 
 namespace infercost {
 namespace {
-
-using Numbers = std::vector<double>;
-using Whole = std::vector<std::int64_t>;
 
 constexpr std::int64_t kLeastContext = 16;  // mean context of a table
 constexpr std::size_t kContexts = 44;       // knots of contexts
@@ -48,9 +42,6 @@ ExpertLaunches expert_launches(ServingEngine engine) {
 }
 
 // NaN, the mark of an unknown energy, stays.
-double at_least(double least, double value) {
-    return value < least ? least : value;
-}
 double larger(double one, double other) {
     return std::isnan(one) || one > other ? one : other;
 }
@@ -65,31 +56,6 @@ Numbers reals(const Whole& values) {
     return {values.begin(), values.end()};
 }
 
-// Whole numbers at equal ratios from `low` to `high`, both included.
-Whole geometric(std::int64_t low, std::int64_t high, std::size_t count) {
-    constexpr double kRounding = 1e-12;  // so that a power of a whole ratio is that whole number
-    const double begin = portable::log(static_cast<double>(low));
-    const double step = (portable::log(static_cast<double>(high)) - begin) / static_cast<double>(count - 1);
-    Whole made = {low};
-    for (std::size_t i = 1; i + 1 < count; ++i) {
-        const double at = portable::exp(begin + static_cast<double>(i) * step);
-        made.push_back(static_cast<std::int64_t>(at * (1 + kRounding)));
-    }
-    made.push_back(high);
-    return made;
-}
-
-Whole ascending(const Whole& values) {
-    const std::set<std::int64_t> found(values.begin(), values.end());
-    return {found.begin(), found.end()};
-}
-
-Whole count_from(std::int64_t first, std::int64_t last) {
-    Whole made;
-    for (std::int64_t value = first; value <= last; ++value) made.push_back(value);
-    return made;
-}
-
 // Tokens of chunks: whole tiles of queries, on which whole waves of them lie, and usual budgets of steps.
 Whole chunk_rows(std::int64_t most) {
     constexpr std::array<std::pair<std::int64_t, std::int64_t>, 4> kSteps = {
@@ -102,44 +68,6 @@ Whole chunk_rows(std::int64_t most) {
     }
     rows.push_back(most);
     return ascending(rows);
-}
-
-// The value of a line through points with ascending places; beyond the last point it goes on.
-double extended(double at, const Numbers& places, const Numbers& values) {
-    const std::size_t last = places.size() - 1;
-    if (at >= places[last]) {
-        const double slope =
-            (values[last] - values[last - 1]) / std::max(1.0, places[last] - places[last - 1]);
-        return at_least(0.0, values[last] + (at - places[last]) * slope);
-    }
-    if (at <= places[0]) return at_least(0.0, values[0]);
-    const auto after = std::upper_bound(places.begin(), places.end(), at) - places.begin();
-    const auto i = static_cast<std::size_t>(after) - 1;
-    const double slope = (values[i + 1] - values[i]) / (places[i + 1] - places[i]);
-    return at_least(0.0, values[i] + slope * (at - places[i]));
-}
-
-// The last of each stretch of equal values: a step takes the next of them.
-Curve stairs(const Numbers& at, const Numbers& seconds, const Numbers& joules) {
-    Curve made;
-    for (std::size_t i = 0; i < at.size(); ++i) {
-        if (i + 1 < at.size() && seconds[i + 1] == seconds[i]) continue;
-        made.knots.push_back(at[i]);
-        made.seconds.push_back(seconds[i]);
-        made.joules.push_back(joules[i]);
-    }
-    return made;
-}
-
-struct Cost {
-    double seconds = 0;
-    double joules = 0;
-};
-
-Cost next_of(const Curve& stairs, double at) {
-    const auto found = std::lower_bound(stairs.knots.begin(), stairs.knots.end(), at) - stairs.knots.begin();
-    const auto place = std::min(static_cast<std::size_t>(found), stairs.knots.size() - 1);
-    return {stairs.seconds[place], stairs.joules[place]};
 }
 
 // What only the tables of a prefill say.
@@ -492,7 +420,7 @@ Reads Builder::read(const Curve& recorded, const Curve& outputs) {
     Line line;
     const std::int64_t few = std::min(least_tokens_, static_cast<std::int64_t>(recorded.knots.back()) + 1);
     for (std::int64_t n = 1; n < few; ++n) {
-        const Cost cost = next_of(recorded, static_cast<double>(n));
+        const StepCost cost = next_of(recorded, static_cast<double>(n));
         at.push_back(static_cast<double>(n));
         line.seconds.push_back(cost.seconds + first_start_s);
         line.joules.push_back(cost.joules + first_start_s * devices_ * static_w_);
@@ -657,21 +585,6 @@ void check(const ServedModel& model, const StepLimits& limits) {
 ServedSteps served_steps(const ServedModel& model, const StepLimits& limits) {
     check(model, limits);
     return Builder(model, limits).build();
-}
-
-StepTables with_known_energy(StepTables tables) {
-    const auto clear = [](Numbers& joules) {
-        for (double& each : joules) {
-            if (std::isnan(each)) each = 0;
-        }
-    };
-    for (Curve* const curve : {&tables.tokens, &tables.graphs, &tables.outputs, &tables.drafts}) {
-        clear(curve->joules);
-    }
-    for (Surface* const surface : {&tables.decode_attention, &tables.prefill_attention})
-        clear(surface->joules);
-    if (!std::isfinite(tables.idle_w)) tables.idle_w = 0;
-    return tables;
 }
 
 std::int64_t expert_layers(const Graph& graph) {

@@ -52,9 +52,6 @@ struct ServedSteps {
 // Throws std::invalid_argument where the graphs, the limits or the layout give no tables.
 ServedSteps served_steps(const ServedModel& model, const StepLimits& limits);
 
-// The same tables for a simulation, in which unknown energy counts as none.
-StepTables with_known_energy(StepTables tables);
-
 // Layers with experts, which have two products on sorted tokens.
 std::int64_t expert_layers(const Graph& graph);
 

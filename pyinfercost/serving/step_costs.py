@@ -17,7 +17,7 @@ from ..results.layout import BALANCED
 from .step_tables import StepCosts, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from .._core import Graph, Holdings, PlanFamily
     from ..deployment import Deployment, Serving
