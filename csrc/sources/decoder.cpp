@@ -35,7 +35,7 @@ class DecoderBuilder {
     std::shared_ptr<const Graph> run() {
         batch_ = size("batch", SizeRole::batch, 1);
         tokens_ = decodes_ ? Expr(1) : size("sequence", SizeRole::sequence, 2048);
-        past_ = decodes_ ? size("context", SizeRole::context, 2047) : Expr(0);
+        past_ = decodes_ ? size("context", SizeRole::context, 2048) : Expr(0);
         inputs_.push_back(on_.tensor(DType::int64, {batch_, tokens_}, Role::input, "input_ids"));
         if (decodes_) add_caches();
         Value result;

@@ -72,7 +72,7 @@ class GgufReader {
 
   async text(longest, what) {
     const length = await this.number(10);
-    if (length > longest) throw this.wrong(`has ${what} of ${length.toLocaleString("en")} bytes, more than ${longest.toLocaleString("en")}`);
+    if (length > longest) throw this.wrong(`has ${what} of more than ${longest.toLocaleString("en")} bytes`);
     await this.need(length);
     const bytes = new Uint8Array(this.view.buffer, this.at - this.begin, length);
     this.at += length;
