@@ -124,8 +124,8 @@ def test_sizes_colors_keys_files_and_pictures(browser: Any, file: Path, tmp_path
     [
         ("console.warn('careful')", "console warn"),
         ("setTimeout(() => { throw new Error('broken'); })", "broken"),
-        ("const image = new Image(); image.src = 'http://127.0.0.1:9/nowhere.png'", "nowhere.png|img-src"),
-        ("found.evaluated()", "eval"),
+        ("const image = new Image(); image.src = 'http://127.0.0.1:59999/nowhere.png'", "nowhere.png|img-src"),
+        ("setTimeout(found.evaluated)", "eval"),
         ("new Worker('data:text/javascript,1')", "data|worker-src"),
     ],
     ids=["console", "error", "image", "eval", "worker"],
@@ -139,7 +139,7 @@ def test_what_a_page_tells_fails_a_test(browser: Any, file: Path, script: str, t
         page.evaluate("new Promise((done) => setTimeout(done, 300))")
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:9/nowhere", "https://localhost:9/nowhere"])
+@pytest.mark.parametrize("address", ["http://127.0.0.1:59999/nowhere", "https://localhost:59999/nowhere"])
 def test_a_request_of_a_page_without_a_policy_fails_a_test(browser: Any, tmp_path: Path, address: str) -> None:
     path = tmp_path / "open.html"
     path.write_text("<!doctype html><html data-ready><title>Test</title></html>", encoding="utf-8")
