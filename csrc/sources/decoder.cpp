@@ -433,7 +433,7 @@ class DecoderBuilder {
         if (folded) {
             const Shape shape = {batch_, config_.kv_heads, config_.heads / config_.kv_heads,
                                  config_.head_width};
-            q = on_.view("aten.reshape.default", query, shape, shape);
+            q = frame.keep(on_.view("aten.reshape.default", query, shape, shape));
         } else if (masked) {
             k = frame.keep(repeated(keys));
             v = frame.keep(repeated(values));

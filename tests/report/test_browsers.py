@@ -46,7 +46,9 @@ document.addEventListener("drop", async (event) => {
   const [file] = event.dataTransfer.files;
   document.body.dataset.dropped = `${file.name} ${file.size} ${await file.slice(1, 3).text()}`;
 });
-document.addEventListener("keydown", (event) => { document.body.dataset.key = (event.shiftKey ? "Shift+" : "") + event.key; });
+document.addEventListener("keydown", (event) => {
+  document.body.dataset.key = (event.shiftKey ? "Shift+" : "") + event.key;
+});
 document.documentElement.dataset.ready = "";
 """
 WORKER = """
@@ -131,12 +133,13 @@ def test_sizes_colors_keys_files_and_pictures(browser: Any, file: Path, tmp_path
     ids=["console", "error", "image", "eval", "worker"],
 )
 def test_what_a_page_tells_fails_a_test(browser: Any, file: Path, script: str, told: str) -> None:
+    caught = f"try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }}"
+    waiting = "await new Promise((done) => setTimeout(done, 300));"
     with (
         pytest.raises(AssertionError, match=told),
         opened(browser, file) as page,
     ):
-        page.evaluate(f"() => {{ try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }} }}")
-        page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        page.evaluate(f"async () => {{ {caught} {waiting} }}")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:59999/nowhere", "https://localhost:59999/nowhere"])

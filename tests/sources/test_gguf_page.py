@@ -25,13 +25,24 @@ from pyinfercost.sources.gguf.tables import gguf_tables
 from pyinfercost.sources.notices import CheckpointSizeWarning
 
 pytest.importorskip("gguf")
-from support.gguf_files import TYPES, Type, q4_k_m, write_gguf  # noqa: E402 - needs gguf
+from support.gguf_files import TYPES, Type, q4_k_m, write_gguf
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run the script")
 
 SCRIPT = Path(str(files("pyinfercost") / "report" / "html" / "assets" / "gguf_header.js"))
 RUNNER = Path(__file__).parents[1] / "support" / "read_gguf.mjs"
-COVERED = ("llama", "llama-biased", "llama-tied", "mixtral", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "gemma", "gemma2")
+COVERED = (
+    "llama",
+    "llama-biased",
+    "llama-tied",
+    "mixtral",
+    "qwen2",
+    "qwen2moe",
+    "qwen3",
+    "qwen3moe",
+    "gemma",
+    "gemma2",
+)
 PHASES = ("decode", "prefill")
 LONGEST_S = 2.0
 

@@ -36,9 +36,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "qwen3": _small("qwen3", "Qwen3", head_dim=16),
     "gemma": _small("gemma", "Gemma", head_dim=16),
     "gemma2": _small("gemma2", "Gemma2", head_dim=16, sliding_window=16, num_hidden_layers=4),
-    "mixtral": _small(
-        "mixtral", "Mixtral", sliding_window=None, num_local_experts=4, num_experts_per_tok=2
-    ),
+    "mixtral": _small("mixtral", "Mixtral", sliding_window=None, num_local_experts=4, num_experts_per_tok=2),
     "qwen3_moe": _small("qwen3_moe", "Qwen3Moe", head_dim=16, **_EXPERTS),
     "qwen3_moe-normalized": _small(
         "qwen3_moe", "Qwen3Moe", head_dim=16, norm_topk_prob=True, mlp_only_layers=[1], **_EXPERTS

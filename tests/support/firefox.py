@@ -1,4 +1,4 @@
-"""Firefox by its own WebDriver BiDi: a process, its websocket, and pages with the methods that tests use of playwright's."""
+"""Firefox by its own WebDriver BiDi: a process, its websocket, and pages with some methods of playwright's."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ class Firefox:
         from websockets.sync.client import connect
 
         scheme = {"layout.css.prefers-color-scheme.content-override": _DARK if dark else _LIGHT}
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in (_PREFERENCES | scheme).items()]
+        lines = [
+            f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in (_PREFERENCES | scheme).items()
+        ]
         (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
         log = profile / "stderr"
         with log.open("wb") as file:
