@@ -39,18 +39,8 @@ PIECES = (
     Piece("convnext", "ConvNeXt-T", "timm:convnext_tiny", {"hardware": "t4", "price": "on-demand"}),
     Piece("mobilenet", "MobileNetV3-S", "torchvision:mobilenet_v3_small", {"hardware": "graviton3"}),
     Piece("llama", "Llama 3 8B", "llama-3-8b.json", {"hardware": "l40s", **_SERVED}),
-    Piece(
-        "llama70",
-        "Llama 3 70B on four devices",
-        "llama-3-70b.json",
-        {"hardware": "h100-sxm-80gb", **_SERVED, "layout": "tensor=4"},
-    ),
-    Piece(
-        "mixtral",
-        "Mixtral 8x7B on two devices",
-        "mixtral-8x7b.json",
-        {"hardware": "h200-sxm-141gb", **_SERVED, "layout": "tensor=2"},
-    ),
+    Piece("llama70", "Llama 3 70B on four devices", "llama-3-70b.json", {"hardware": "h100-sxm-80gb", **_SERVED, "layout": "tensor=4"}),
+    Piece("mixtral", "Mixtral 8x7B on two devices", "mixtral-8x7b.json", {"hardware": "h200-sxm-141gb", **_SERVED, "layout": "tensor=2"}),
     Piece("gpt-oss", "gpt-oss-20b", "gpt-oss-20b.json", {"hardware": "h100-sxm-80gb", **_SERVED}),
 )
 
