@@ -5,6 +5,7 @@
 #include <tuple>
 #include <utility>
 
+#include "sources/decoder_mlp.hpp"
 #include "sources/decoder_weights.hpp"
 #include "sources/operators.hpp"
 
@@ -28,12 +29,13 @@ class DecoderBuilder {
         : config_(config),
           decodes_(config.phase == DecoderConfig::Phase::decode),
           on_(config.name),
-          weights_(config, on_) {}
+          weights_(config, on_),
+          mlp_(config, on_, weights_) {}
 
     std::shared_ptr<const Graph> run() {
         batch_ = size("batch", SizeRole::batch, 1);
         tokens_ = decodes_ ? Expr(1) : size("sequence", SizeRole::sequence, 2048);
-        past_ = decodes_ ? size("context", SizeRole::context, 2047) : Expr(0);
+        past_ = decodes_ ? size("context", SizeRole::context, 2048) : Expr(0);
         inputs_.push_back(on_.tensor(DType::int64, {batch_, tokens_}, Role::input, "input_ids"));
         if (decodes_) add_caches();
         Value result;
@@ -198,19 +200,13 @@ class DecoderBuilder {
         const Value first = on_.with_number("aten.sub.Tensor", query, Expr(config_.window));
         const Value near = on_.compare("aten.gt.Tensor", key, first);
         on_.call_into("aten.to.dtype_layout", as_truth(near), {near});
-        const Value within =
-            frame.keep(on_.call("aten.__and__.Tensor", pair(all, near), DType::boolean, near.shape));
+        const Value within = frame.keep(
+            on_.call("aten.__and__.Tensor", self_and_other(all, near), DType::boolean, near.shape));
         const Value before = on_.compare("aten.le.Tensor", key, query);
         const Value again = on_.call("aten.to.dtype_layout", as_truth(before), DType::boolean, before.shape);
-        return on_.call("aten.__and__.Tensor", pair(within, again), DType::boolean, before.shape);
+        return on_.call("aten.__and__.Tensor", self_and_other(within, again), DType::boolean, before.shape);
     }
 
-    static NamedArguments pair(const Value& self, const Value& other) {
-        return {
-            {"self",  self.index },
-            {"other", other.index}
-        };
-    }
     static NamedArguments as_truth(const Value& self) {
         return {
             {"self",   self.index      },
@@ -278,7 +274,7 @@ class DecoderBuilder {
         }
         const Value above = on_.with_number("aten.add.Tensor", on_.to(weight, DType::float32), 1.0);
         const Value output = on_.binary("aten.mul.Tensor", scaled, above);
-        return on_.call("aten.type_as.default", pair(output, input), config_.dtype, output.shape,
+        return on_.call("aten.type_as.default", self_and_other(output, input), config_.dtype, output.shape,
                         output.strides);
     }
 
@@ -294,8 +290,8 @@ class DecoderBuilder {
         Value out =
             norm(around ? "pre_feedforward_layernorm" : "post_attention_layernorm", middle, config_.hidden);
         out = config_.sparse[static_cast<std::size_t>(number)]
-                  ? experts(out)
-                  : gated("mlp", out, config_.feed_forward, config_.mlp_bias);
+                  ? mlp_.experts(out)
+                  : mlp_.gated("mlp", out, config_.feed_forward, config_.mlp_bias);
         if (around) out = norm("post_feedforward_layernorm", out, config_.hidden);
         return on_.binary("aten.add.Tensor", middle, out);
     }
@@ -437,7 +433,7 @@ class DecoderBuilder {
         if (folded) {
             const Shape shape = {batch_, config_.kv_heads, config_.heads / config_.kv_heads,
                                  config_.head_width};
-            q = on_.view("aten.reshape.default", query, shape, shape);
+            q = frame.keep(on_.view("aten.reshape.default", query, shape, shape));
         } else if (masked) {
             k = frame.keep(repeated(keys));
             v = frame.keep(repeated(values));
@@ -474,8 +470,8 @@ class DecoderBuilder {
         const Value keys = frame.keep(repeated(all_keys));
         const Value values = frame.keep(repeated(all_values));
         const Shape shape = {batch_, config_.heads, tokens_, all_keys.shape[2]};
-        Value scores =
-            on_.call("aten.matmul.default", pair(query, on_.transpose(keys, 2, 3)), config_.dtype, shape);
+        Value scores = on_.call("aten.matmul.default", self_and_other(query, on_.transpose(keys, 2, 3)),
+                                config_.dtype, shape);
         scores = on_.with_number("aten.mul.Tensor", scores, 1 / std::sqrt(config_.query_scale));
         if (config_.attention_cap > 0) {
             scores = on_.with_number("aten.div.Tensor", scores, config_.attention_cap);
@@ -506,8 +502,8 @@ class DecoderBuilder {
                                          {"train", false       }
         },
                                      config_.dtype, shape));
-        const Value sum =
-            frame.keep(on_.call("aten.matmul.default", pair(kept, values), config_.dtype, query.shape));
+        const Value sum = frame.keep(
+            on_.call("aten.matmul.default", self_and_other(kept, values), config_.dtype, query.shape));
         const Value turned = on_.transpose(sum, 1, 2);
         if (decodes_) return turned;  // one token: contiguous as it is
         return on_.call("aten.contiguous.default",
@@ -517,198 +513,11 @@ class DecoderBuilder {
                         config_.dtype, turned.shape);
     }
 
-    // ---- MLP ----
-
-    Value activated(const Value& gate) {
-        const Operators::Module scope(on_, "act_fn");
-        if (config_.activation == "silu") return on_.unary("aten.silu.default", gate);
-        return on_.unary("aten.gelu.default", gate,
-                         {
-                             {"approximate", "tanh"}
-        });
-    }
-
-    Value gated(const char* name, const Value& input, std::int64_t width, bool bias) {
-        const Operators::Module scope(on_, name);
-        Operators::Frame frame(on_);
-        frame.keep(input);
-        const Value gate = activated(weights_.linear("gate_proj", input, width, bias));
-        const Value up = weights_.linear("up_proj", input, width, bias);
-        return weights_.linear("down_proj", on_.binary("aten.mul.Tensor", gate, up), config_.hidden, bias);
-    }
-
-    // Experts of each token (integrations/moe.py and the routers of transformers).
-    Value experts(const Value& input) {
-        const Operators::Module scope(on_, "mlp");
-        Operators::Frame frame(on_);
-        frame.keep(input);
-        const Expr rows = batch_ * tokens_;
-        const Expr width = config_.hidden;
-        const Value flat = on_.view("aten.view.default", input, {Expr(-1), width}, {rows, width});
-        if (config_.family->experts != DecoderFamily::Experts::mixtral) frame.keep(flat);
-        Value shared;
-        if (config_.shared_width > 0) {
-            shared = gated("shared_expert", flat, config_.shared_width, false);
-        }
-        const Routing routing = routed(flat);
-        for (const Value* each : {&routing.logits, &routing.shares, &routing.chosen}) frame.keep(*each);
-        Value out = chosen_experts(flat, routing);
-        if (config_.shared_width > 0) {
-            frame.keep(out);
-            const Value gate =
-                on_.unary("aten.sigmoid.default", weights_.linear("shared_expert_gate", flat, 1, false));
-            out = on_.binary("aten.add.Tensor", out, on_.binary("aten.mul.Tensor", gate, shared));
-        }
-        return on_.view("aten.reshape.default", out, input.shape, input.shape);
-    }
-
-    struct Routing {
-        Value logits;
-        Value shares;  // weights of the experts of each token
-        Value chosen;  // their numbers
-    };
-
-    Routing routed(const Value& flat) {
-        const Operators::Module scope(on_, "gate");
-        Operators::Frame frame(on_);
-        const Expr rows = flat.shape.front();
-        const Shape all = {rows, config_.experts};
-        const Shape few = {rows, config_.experts_per_token};
-        const Value same = on_.view("aten.reshape.default", flat, {Expr(-1), config_.hidden}, flat.shape);
-        frame.keep(same);
-        // The weight is a parameter of the router itself, which has no linear layer.
-        const Value logits = weights_.linear_of_module(same, config_.experts);
-        const bool mixtral = config_.family->experts == DecoderFamily::Experts::mixtral;
-        NamedArguments arguments = {
-            {"self", mixtral ? on_.to(logits, DType::float32).index : logits.index},
-            {"dim", Expr(-1)}
-        };
-        if (!mixtral) arguments.push_back({"dtype", "float32"});
-        const Value scores = frame.keep(on_.call("aten.softmax.int", arguments, DType::float32, all));
-        const Value shares = on_.activation(DType::float32, few);
-        const Value chosen = on_.activation(DType::int64, few);
-        on_.call_into("aten.topk.default",
-                      {
-                          {"self", scores.index                   },
-                          {"k",    Expr(config_.experts_per_token)}
-        },
-                      {shares, chosen});
-        if (config_.normalized_experts) {
-            const Value sum =
-                on_.call("aten.sum.dim_IntList",
-                         {
-                             {"self",    shares.index               },
-                             {"dim",     std::vector<Expr>{Expr(-1)}},
-                             {"keepdim", true                       }
-            },
-                         DType::float32, {rows, Expr(1)});
-            on_.call_into("aten.div_.Tensor", pair(shares, sum), {shares});
-        }
-        return {logits, mixtral ? shares : on_.to(shares, config_.dtype), chosen};
-    }
-
-    Value indexed(const Value& self, const Value& by, const Shape& shape) {
-        return on_.call("aten.index.Tensor",
-                        {
-                            {"self",    self.index                        },
-                            {"indices", std::vector<TensorIndex>{by.index}}
-        },
-                        self.dtype, shape);
-    }
-
-    Value chosen_experts(const Value& flat, const Routing& routing) {
-        const Operators::Module scope(on_, "experts");
-        Operators::Frame frame(on_);
-        frame.keep(flat);
-        const std::int64_t each = config_.experts_per_token;
-        const Expr rows = flat.shape.front();
-        const Expr pairs = rows * each;
-        const Shape in_order = {pairs};
-        const Value weights =
-            frame.keep(on_.view("aten.reshape.default", routing.shares, {Expr(-1)}, in_order));
-        const Value numbers =
-            frame.keep(on_.view("aten.reshape.default", routing.chosen, {Expr(-1)}, in_order));
-        const Value sorted = on_.activation(DType::int64, in_order);
-        const Value order = on_.activation(DType::int64, in_order);
-        on_.call_into("aten.sort.default",
-                      {
-                          {"self", numbers.index}
-        },
-                      {sorted, order});
-        frame.keep(sorted);
-        frame.keep(order);
-        const Value tokens = on_.with_number("aten.floor_divide.default", order, Expr(each));
-        const Value selected = frame.keep(indexed(flat, tokens, {pairs, config_.hidden}));
-        const Value of_selected = frame.keep(indexed(weights, order, in_order));
-        const Value short_numbers = frame.keep(on_.to(sorted, DType::int32));
-        const Value counts = frame.keep(on_.call("aten.histc.default",
-                                                 {
-                                                     {"self", short_numbers.index      },
-                                                     {"bins", Expr(config_.experts)    },
-                                                     {"min",  Expr(0)                  },
-                                                     {"max",  Expr(config_.experts - 1)}
-        },
-                                                 DType::int32, {Expr(config_.experts)}));
-        const Value offsets =
-            frame.keep(on_.call("aten.cumsum.default",
-                                {
-                                    {"self",  counts.index},
-                                    {"dim",   Expr(0)     },
-                                    {"dtype", "int32"     }
-        },
-                                DType::int32, {Expr(config_.experts)}));
-        const std::int64_t width = config_.expert_width;
-        const Value both = weights_.grouped("gate_up_proj", selected, offsets, config_.experts, 2 * width);
-        const Value gate = on_.activation(config_.dtype, {pairs, width}, {Expr(2 * width), Expr(1)});
-        const Value up = on_.activation(config_.dtype, {pairs, width}, {Expr(2 * width), Expr(1)});
-        on_.call_into("aten.chunk.default",
-                      {
-                          {"self",   both.index},
-                          {"chunks", Expr(2)   },
-                          {"dim",    Expr(-1)  }
-        },
-                      {gate, up});
-        Value inner;
-        {
-            Operators::Frame of_gate(on_);
-            of_gate.keep(both);
-            of_gate.keep(gate);
-            inner = on_.binary("aten.mul.Tensor", activated(gate), up);
-        }
-        const Value down =
-            frame.keep(weights_.grouped("down_proj", inner, offsets, config_.experts, config_.hidden));
-        const Value weighted = on_.binary("aten.mul.Tensor", down, on_.unsqueeze(of_selected, -1));
-        const Value inverse = frame.keep(on_.call("aten.empty_like.default",
-                                                  {
-                                                      {"self",       order.index},
-                                                      {"pin_memory", false      }
-        },
-                                                  DType::int64, in_order));
-        const Value places = on_.arange(pairs);
-        on_.call_into("aten.index_put_.default",
-                      {
-                          {"self",    inverse.index                        },
-                          {"indices", std::vector<TensorIndex>{order.index}},
-                          {"values",  places.index                         }
-        },
-                      {inverse});
-        const Value sorted_back = frame.keep(indexed(weighted, inverse, weighted.shape));
-        const Shape by_token = {rows, each, config_.hidden};
-        const Value viewed = on_.view("aten.view.default", sorted_back, by_token, by_token);
-        const Value sum =
-            frame.keep(on_.call("aten.sum.dim_IntList",
-                                {
-                                    {"self", viewed.index              },
-                                    {"dim",  std::vector<Expr>{Expr(1)}}
-        },
-                                viewed.dtype, {rows, config_.hidden}));
-        return on_.to(sum, config_.dtype);
-    }
-
     const DecoderConfig& config_;
     bool decodes_;
     Operators on_;
     DecoderWeights weights_;
+    DecoderMlp mlp_;
     Expr batch_;
     Expr tokens_;  // of each sequence in this forward
     Expr past_;    // in the caches before it

@@ -15,16 +15,17 @@ using Windows = DecoderFamily::Windows;
 
 // Defaults are those of the config classes of transformers 5 (models/*/configuration_*.py).
 constexpr std::array kFamilies = {
-    DecoderFamily{.name = "llama"},
+    DecoderFamily{.name = "llama", .states_bias = true},
     DecoderFamily{.name = "mistral", .window = 4096, .windows = Windows::all},
     DecoderFamily{.name = "qwen2", .qkv_bias = true},
-    DecoderFamily{.name = "qwen3", .head_width = 128, .head_norms = true},
+    DecoderFamily{.name = "qwen3", .head_width = 128, .head_norms = true, .states_bias = true},
     DecoderFamily{.name = "gemma",
                   .head_width = 256,
                   .norm = Norm::offset,
                   .tied = true,
                   .gelu = true,
-                  .scaled_embeddings = true},
+                  .scaled_embeddings = true,
+                  .states_bias = true},
     DecoderFamily{.name = "gemma2",
                   .head_width = 256,
                   .window = 4096,
@@ -34,10 +35,11 @@ constexpr std::array kFamilies = {
                   .gelu = true,
                   .scaled_embeddings = true,
                   .norms_around = true,
+                  .states_bias = true,
                   .eager_attention = true},
     DecoderFamily{.name = "mixtral", .experts = Experts::mixtral, .windows = Windows::all},
     DecoderFamily{.name = "qwen2_moe", .experts = Experts::qwen_shared, .qkv_bias = true, .idle_mask = true},
-    DecoderFamily{.name = "qwen3_moe", .experts = Experts::qwen, .head_norms = true},
+    DecoderFamily{.name = "qwen3_moe", .experts = Experts::qwen, .head_norms = true, .states_bias = true},
 };
 
 constexpr std::int64_t kMostLayers = 1'000;
@@ -273,7 +275,9 @@ void read_weights(DecoderConfig& made, const JsonEntry& types, const JsonEntry& 
         } else {
             const Settings fields(stored, name);
             weight.type = fields.text("type", "");
-            weight.bytes = fields.whole("bytes", -1, 0, std::int64_t{1} << 48);
+            constexpr std::int64_t kMost = std::int64_t{1} << 48;
+            if (fields.has("elements")) weight.elements = fields.whole("elements", 0, 0, kMost);
+            if (fields.has("bytes")) weight.bytes = fields.whole("bytes", 0, 0, kMost);
         }
         if (made.types.find(weight.type) == made.types.end()) {
             stored.fail(place, " has the type '" + weight.type + "', which is not among `types`");

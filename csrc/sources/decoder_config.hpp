@@ -30,7 +30,8 @@ struct DecoderFamily {
     bool scaled_embeddings = false;   // multiplied by the root of the hidden size
     bool norms_around = false;        // of attention and MLP: before and after
     bool head_norms = false;          // of queries and keys
-    bool qkv_bias = false;            // without a key that says so
+    bool qkv_bias = false;            // of queries, keys and values, by default
+    bool states_bias = false;         // of all four projections, by `attention_bias`
     bool idle_mask = false;           // for a window of 0, which no layer reads
     bool eager_attention = false;     // scores are capped, which no fused kernel of torch does
 };
@@ -48,8 +49,9 @@ struct WeightType {
 
 // The storage of one weight.
 struct StoredWeight {
-    std::string type;         // a name in `types`
-    std::int64_t bytes = -1;  // in all, where its parts have several types; below zero: those of the type
+    std::string type;            // a name in `types`
+    std::int64_t elements = -1;  // below zero: as many as the parameter has
+    std::int64_t bytes = -1;     // in all, where its parts have several types; below zero: those of the type
 };
 
 struct DecoderConfig {

@@ -21,7 +21,20 @@ DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shap
     Stored made;
     const auto of_weight = config_.weights.find(name);
     const WeightType* type = nullptr;
-    if (of_weight != config_.weights.end()) type = &config_.types.find(of_weight->second.type)->second;
+    if (of_weight != config_.weights.end()) {
+        type = &config_.types.find(of_weight->second.type)->second;
+    } else if (!config_.weights.empty()) {
+        throw std::invalid_argument("the weights have no " + name + "; expected those of a complete " +
+                                    std::string(config_.family->name));
+    }
+    Expr elements = 1;
+    for (const Expr& length : shape) elements *= length;
+    const std::int64_t numel = elements.constant();
+    if (type && of_weight->second.elements >= 0 && of_weight->second.elements != numel) {
+        throw std::invalid_argument("the weight " + name + " has " +
+                                    std::to_string(of_weight->second.elements) +
+                                    " elements; the config gives it " + std::to_string(numel));
+    }
     if (!type || type->format.empty()) {
         made.value = operators_.tensor(type ? type->dtype : config_.dtype, shape, Role::parameter, name);
         made.tensors = {
@@ -30,9 +43,6 @@ DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shap
         made.value.dtype = config_.dtype;
         return made;
     }
-    Expr elements = 1;
-    for (const Expr& length : shape) elements *= length;
-    const std::int64_t numel = elements.constant();
     const std::int64_t columns = shape.back().constant();
     if (shape.size() < 2 || columns % type->group != 0) {
         throw std::invalid_argument("the weight " + name + " has rows of " + std::to_string(columns) + "; " +

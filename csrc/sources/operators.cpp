@@ -59,6 +59,13 @@ Shape contiguous_strides(const Shape& shape) {
     return strides;
 }
 
+NamedArguments self_and_other(const Value& self, const Value& other) {
+    return {
+        {"self",  self.index },
+        {"other", other.index}
+    };
+}
+
 void Operators::use(TensorIndex t) {
     if (t != kNoTensor && nodes_ > 0) held_until_[static_cast<std::size_t>(t)] = nodes_ - 1;
 }
@@ -131,12 +138,7 @@ Value Operators::binary(std::string_view op, const Value& self, const Value& oth
     // Of two floats the wider one; a tensor without dimensions is a number.
     const bool wider = bits_of(other.dtype) > bits_of(self.dtype) && !other.shape.empty();
     const DType dtype = self.shape.empty() || wider ? other.dtype : self.dtype;
-    return call(op,
-                {
-                    {"self",  self.index },
-                    {"other", other.index}
-    },
-                dtype, shape, strides);
+    return call(op, self_and_other(self, other), dtype, shape, strides);
 }
 
 Value Operators::compare(std::string_view op, const Value& self, const Value& other) {
@@ -144,12 +146,7 @@ Value Operators::compare(std::string_view op, const Value& self, const Value& ot
     for (std::size_t i = 0; i < shape.size(); ++i) {
         if (is_one(shape[i])) shape[i] = other.shape[i];
     }
-    return call(op,
-                {
-                    {"self",  self.index },
-                    {"other", other.index}
-    },
-                DType::boolean, shape);
+    return call(op, self_and_other(self, other), DType::boolean, shape);
 }
 
 Value Operators::to(const Value& self, DType dtype) {

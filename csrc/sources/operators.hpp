@@ -24,6 +24,8 @@ struct Value {
 };
 
 Shape contiguous_strides(const Shape& shape);
+// Arguments `self` and `other`.
+NamedArguments self_and_other(const Value& self, const Value& other);
 
 class Operators {
   public:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from .files import GgufModel
 from .reading import Tensor
 
-_WHOLE: Mapping[str, str] = MappingProxyType(
+WHOLE: Mapping[str, str] = MappingProxyType(
     {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 )
 _SHARED = {
@@ -52,7 +52,7 @@ LAYER: Mapping[str, tuple[str, ...]] = MappingProxyType(
         **_SHARED,
     }
 )
-_EXPERTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+EXPERTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         # Parameter of a module of experts -> the tensors.
         "gate_up_proj": ("ffn_gate_exps.weight+ffn_up_exps.weight", "ffn_gate_up_exps.weight"),
@@ -67,15 +67,13 @@ _OTHER: Mapping[str, str] = MappingProxyType(
     {"self_attn.sinks": "attn_sinks.weight", "mlp.gate.e_score_correction_bias": "exp_probs_b.bias"}
 )
 _OF_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
-_BUILT_IN = re.compile(
-    r"rope_freqs\.weight|rope_factors_(long|short)\.weight|blk\.\d+\.(rope_freqs|attn_rot_embd)\.weight"
-)
+BUILT_IN = r"rope_freqs\.weight|rope_factors_(long|short)\.weight|blk\.\d+\.(rope_freqs|attn_rot_embd)\.weight"
 """Tensors that models of `transformers` compute when they are built."""
 
 
 def is_built_in(name: str) -> bool:
     """Return whether the model computes a tensor of a file itself: tables of rotations."""
-    return _BUILT_IN.fullmatch(name) is not None
+    return re.fullmatch(BUILT_IN, name) is not None
 
 
 def tensors_of(parameter: str, model: GgufModel, own_names: Mapping[str, str]) -> list[Tensor]:
@@ -94,8 +92,8 @@ def tensors_of(parameter: str, model: GgufModel, own_names: Mapping[str, str]) -
 
 def _alternatives(parameter: str, model: GgufModel, own_names: Mapping[str, str]) -> Iterator[list[str]]:
     module, _, kind = parameter.rpartition(".")
-    if module in _WHOLE:
-        yield [f"{_WHOLE[module]}.{kind}"]
+    if module in WHOLE:
+        yield [f"{WHOLE[module]}.{kind}"]
         return
     layer = _OF_LAYER.fullmatch(parameter)
     if layer is None:
@@ -105,8 +103,8 @@ def _alternatives(parameter: str, model: GgufModel, own_names: Mapping[str, str]
         yield [f"{block}.{_OTHER[path]}"]
         return
     part, _, kind = path.rpartition(".")
-    if part.endswith("experts") and kind in _EXPERTS:
-        for names in _EXPERTS[kind]:
+    if part.endswith("experts") and kind in EXPERTS:
+        for names in EXPERTS[kind]:
             yield [f"{block}.{name}" for name in names.split("+")]
         if kind in _ONE_BY_ONE:
             single = re.compile(rf"{re.escape(block)}\.ffn_({_ONE_BY_ONE[kind]})\.\d+\.weight")
