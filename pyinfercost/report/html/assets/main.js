@@ -57,7 +57,10 @@ document.addEventListener("keydown", (event) => {
 /* ---- live ---- */
 async function live() {
   const packed = byId("pyinfercost-core").textContent.trim();
-  if (!packed) return;
+  if (!packed) {
+    byId("fixed").textContent = SAID.fixed;
+    return;
+  }
   if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined" || typeof Worker === "undefined") {
     byId("fixed").textContent = `This browser has no WebAssembly${view ? ", so the page shows the stored point only" : ", which this page needs"}.`;
     return;
@@ -81,6 +84,13 @@ async function live() {
     closing = new AbortController();
     await explore(asks, closing.signal);
   });
+}
+
+/* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of the
+   price. A profile without a price gets that of the catalog, as all other points do. */
+function withStored(live) {
+  const said = Object.entries(STORED.estimate).filter(([, value]) => value !== null);
+  return { ...live, isReported: true, machine: STORED.estimate.machine, estimate: { ...live.estimate, ...Object.fromEntries(said) } };
 }
 
 /* The page of a model, which answers as its controls change. */
@@ -119,13 +129,14 @@ async function explore(asks, signal = undefined) {
     const begin = performance.now();
     try {
       view = await near.view(asked);
+      if (STORED && addressOf({ ...asked, limit_s: "" }) === "") view = withStored(view);
       byId("fixed").textContent = "";
       drawAll();
       root.dataset.pointMs = String(performance.now() - begin);
       await curves.update(view, asked, current);
     } catch (error) {
-      byId("fixed").textContent = error instanceof Refused ? `There is no such point: ${error.message}.` : `The core failed: ${error.message}`;
-      if (!(error instanceof Refused)) throw error;
+      byId("fixed").textContent = error instanceof Refused ? `There is no such point, and the figures are those of the last one: ${error.message}.` : `The core failed, and the figures are those of the last point: ${error.message}.`;
+      root.dataset.rested = String(turn);
       return;
     }
     workLater(asked);
@@ -142,7 +153,7 @@ async function explore(asks, signal = undefined) {
       const current = () => next === null;
       for (const panel of [catalog, serving]) {
         if (!current()) break;
-        try { await panel.update(of, at, current); } catch (error) { if (!(error instanceof Refused)) throw error; panel.refuse(error.message); }
+        try { await panel.update(of, at, current); } catch (error) { panel.refuse(error.message); }
       }
     }
     later = false;
