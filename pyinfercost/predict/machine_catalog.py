@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ def machine_catalog(on: Deployment | None = None) -> MachineCatalog:
     """
     version = _cache.digest(
         versions(),
-        _cache.of_files(os.path.dirname(PRICES), ".toml"),
+        _cache.of_files(str(PRICES.parent), ".toml"),
         _cache.of_package("deployment", "predict"),
         None if on is None else (on.transfer, on.startup, on.sustained),
     )
@@ -65,7 +64,9 @@ def _known(machine: Hardware, on: Deployment | None) -> KnownMachine:
 def _priced(on: Deployment) -> KnownMachine:
     known = on.device_price
     terms = {name: _or_nan(term.of, on) for name, term in TERMS.items()}
-    return KnownMachine(on.machine, terms, None if known is None else known.usd_per_h, "" if known is None else known.text)
+    return KnownMachine(
+        on.machine, terms, None if known is None else known.usd_per_h, "" if known is None else known.text
+    )
 
 
 def _or_nan(of: Any, on: Deployment) -> float:

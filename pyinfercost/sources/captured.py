@@ -176,7 +176,8 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
     decode = graph_at(f"{model}#decode", {**kept, CONTEXT: context}, shared=shared)
     read_at = {**prefill.fixed, **prefill.sizes}
     known = {
-        PROMPT if name == "sequence" else name: read_at[name] for name in sorted(read_at, key=lambda name: name != BATCH)
+        PROMPT if name == "sequence" else name: read_at[name]
+        for name in sorted(read_at, key=lambda name: name != BATCH)
     }
     return CapturedPhases(prefill, decode, {**known, CONTEXT: context}, model)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.browsing import SIZES, chromium, data, opened, texts
 from support.page_checks import CLIPPED
-from support.report_pages import EVIL, evil_profile, needs_core, repeated_profile
+from support.report_pages import EVIL, evil_profile, repeated_profile
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic

@@ -61,9 +61,7 @@ def opened(
     page.on("pageerror", lambda error: told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     # A worker of the page is a file that it makes itself, whose address begins with blob: it is no request.
-    page.on(
-        "request", lambda sent: None if sent.url.startswith("blob:") else told.append(f"request: {sent.url[:200]}")
-    )
+    page.on("request", lambda sent: None if sent.url.startswith("blob:") else told.append(f"request: {sent.url[:200]}"))
     try:
         page.goto(file.as_uri())
         page.wait_for_selector(ready)

@@ -1,4 +1,4 @@
-"""The catalog of machines in a page: one column for each of their values, so that what machines share is stored once."""
+"""The catalog of machines in a page: a column for each of their values, so that what they share is stored once."""
 
 from __future__ import annotations
 
@@ -47,11 +47,13 @@ def catalog_document(known: Sequence[KnownMachine]) -> dict[str, Any]:
 
     Returns:
         `count`; `paths`, the keys that lead to each value of a machine; `columns`, for each path `[values, runs, form]`:
-        the distinct values, flat pairs of an index among them (-1 where a machine lacks the value) and the number of
-        machines in sequence that have it, and 0, or which operation makes the value of clocks. The paths of `terms` and
+        the distinct values, flat pairs of an index among them (-1 where a machine lacks the value) and the number
+        of machines in sequence that have it, and 0, or which operation makes the value of clocks. The paths of `terms` and
         of prices are with them.
     """
-    documents = sorted(map(machine_entry, known), key=lambda each: [each["machine"][k] for k in ("kind", "family", "id")])
+    documents = sorted(
+        map(machine_entry, known), key=lambda each: [each["machine"][k] for k in ("kind", "family", "id")]
+    )
     columns: dict[tuple[str, ...], list[Any]] = {}
     for row, document in enumerate(documents):
         for path, value in _leaves(document):

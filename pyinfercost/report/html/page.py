@@ -200,7 +200,11 @@ def report_html(
         origin=escape(origin),
         both=_BOTH.format(both) if both else "",
         profile=packed(_compact(None if document is None else _folded(document))),
-        figures=embedded(_compact({"cards": _CARDS, "groups": list(GROUPS), "hint": hint, "fixed": fixed_words(live), **terms_document()})),
+        figures=embedded(
+            _compact(
+                {"cards": _CARDS, "groups": list(GROUPS), "hint": hint, "fixed": fixed_words(live), **terms_document()}
+            )
+        ),
         packs=packs_of(live),
     )
 

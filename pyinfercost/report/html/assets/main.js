@@ -129,7 +129,7 @@ async function explore(asks, signal = undefined) {
     const begin = performance.now();
     try {
       view = await near.view(asked);
-      if (STORED && addressOf({ ...asked, limit_s: "" }) === "") view = withStored(view);
+      if (STORED && isFirstPoint(asked)) view = withStored(view);
       byId("fixed").textContent = "";
       drawAll();
       root.dataset.pointMs = String(performance.now() - begin);

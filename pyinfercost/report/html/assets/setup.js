@@ -93,6 +93,13 @@ function startState() {
   return state;
 }
 
+/* Whether the point itself is the first one, whatever is asked of its server. */
+const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "expert", "usd_per_h", "utilization", "place", "bandwidth", "compute"];
+function isFirstPoint(state) {
+  const start = startState();
+  return OF_POINT.every((key) => String(state[key]) === String(start[key])) && sizesOf(state).every(({ name }) => state.sizes[name] === start.sizes[name]);
+}
+
 const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
 
 function stateOfAddress() {
