@@ -93,7 +93,7 @@ def explore_on(on: Deployment, spec: str, sizes: Mapping[str, Any], *, command: 
 def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
     """Return the exploration of profiles, by the name of their phase."""
     first = next(iter(phases.values()), None)
-    on: Deployment | None = None if first is None or first.estimate is None else first.request.on  # type: ignore[union-attr]
+    on = None if first is None or first.estimate is None else _deployment_of(first)
     engines = {} if first is None else _engines(_captured_graph(first))
     return Exploration(
         model="" if first is None else first.model.partition("#")[0] if len(phases) > 1 else first.model,
@@ -171,6 +171,12 @@ def _fixed(found: Profile, on: Deployment) -> str:
     if any(graph.node(at).phase != "forward" for at in range(graph.node_count)):
         return "it is a training step"
     return ""
+
+
+def _deployment_of(found: Profile) -> Deployment:
+    request: Any = found.request
+    on: Deployment = request.on
+    return on
 
 
 def _captured_graph(found: Profile) -> Graph:

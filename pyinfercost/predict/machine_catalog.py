@@ -54,11 +54,12 @@ def _is_sustained(on: Deployment | None) -> bool:
 
 def _known(machine: Hardware, on: Deployment | None) -> KnownMachine:
     """Return a machine at the price of the catalog, if that has one."""
-    kept = {} if on is None else {"transfer": on.transfer, "startup": on.startup}
+    transfer, startup = (None, None) if on is None else (on.transfer, on.startup)
+    at = Deployment(hardware=machine, transfer=transfer, startup=startup)
     try:
-        return _priced(Deployment(hardware=machine, price="on-demand", **kept))
+        return _priced(at.replace(price="on-demand"))
     except UnpricedError:
-        return _priced(Deployment(hardware=machine, **kept))
+        return _priced(at)
 
 
 def _priced(on: Deployment) -> KnownMachine:

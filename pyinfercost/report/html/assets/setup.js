@@ -107,10 +107,10 @@ function stateOfAddress() {
   for (const [key, text] of new URLSearchParams(location.hash.slice(1))) {
     const number = Number(text);
     if (key.startsWith("size.")) {
-      if (Number.isInteger(number) && number >= 1) state.sizes[key.slice(5)] = number;
+      if (Object.hasOwn(state.sizes, key.slice(5)) && Number.isInteger(number) && number >= 1) state.sizes[key.slice(5)] = number;
     } else if (NUMBERS.has(key)) {
       if (Number.isFinite(number) && number >= 0) state[key] = number;
-    } else if (key in state && key !== "sizes") state[key] = text;
+    } else if (Object.hasOwn(state, key) && key !== "sizes") state[key] = text;
   }
   return allowed(state);
 }
@@ -123,9 +123,9 @@ function allowed(state) {
   state.phase = phase.name;
   if (!phase.formats.includes(state.format)) state.format = "";
   if (!SETUP.precisions.includes(state.precision)) state.precision = start.precision;
-  if (!(state.engine in SETUP.engines)) state.engine = start.engine;
+  if (!Object.hasOwn(SETUP.engines, state.engine)) state.engine = start.engine;
   if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
-  if (state.place && !(state.place in SETUP.places)) state.place = "";
+  if (state.place && !Object.hasOwn(SETUP.places, state.place)) state.place = "";
   for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
