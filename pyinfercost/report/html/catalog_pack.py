@@ -46,10 +46,10 @@ def catalog_document(known: Sequence[KnownMachine]) -> dict[str, Any]:
         known: The machines.
 
     Returns:
-        `count`; `paths`, the keys that lead to each value of a machine; `columns`, for each path `[values, runs, form]`:
-        the distinct values, flat pairs of an index among them (-1 where a machine lacks the value) and the number
-        of machines in sequence that have it, and 0, or which operation makes the value of clocks. The paths of `terms` and
-        of prices are with them.
+        `count`; `paths`, the keys that lead to each value of a machine, of its terms and prices; `columns`, for each
+        path `[values, runs, form]`: the distinct values; flat pairs of an index among them (-1 where a machine lacks
+        the value) and the number of machines in sequence that have it; and 0, or which operation makes the value of
+        clocks.
     """
     documents = sorted(
         map(machine_entry, known), key=lambda each: [each["machine"][k] for k in ("kind", "family", "id")]
