@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .options import EPILOG, check_layout, format_option, layout_options, model_options, trace_option
-from .output import check_writable, messages_for_people, say, write, write_result, write_trace
+from .output import check_writable, messages_for_people, say, write_result, write_trace
 from .profiling import Profiler, phase_options, point_options
-from .report_options import varied_axes, vary_option, write_report
+from .report_options import write_report
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
@@ -30,7 +30,6 @@ _DATA_FORMATS = ("json", "csv")
     "ops has totals by operator.",
 )
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML report.")
-@vary_option
 @trace_option
 @click.option("--measure", "measured", is_flag=True, help="Also run the model on this machine, like `measure`.")
 @format_option("table", "json", "csv", "md")
@@ -44,7 +43,6 @@ def profile(
     roofline: bool,
     view: str | None,
     html: str | None,
-    vary: tuple[str, ...],
     trace: str | None,
     measured: bool,
     form: str,
@@ -61,16 +59,15 @@ def profile(
                 "sort": sort,
                 "top": top,
                 "roofline": roofline,
-                "vary": vary,
                 "trace": trace,
                 "measure": measured,
             }
             _check_phases(model, {**of_one, "training": profiler.training})
             if html is not None:
                 check_writable(html)
-            both = profiler.phases(model, quiet=form in _DATA_FORMATS)
+            both = profiler.phases(model, quiet=form in _DATA_FORMATS, reported=html is not None and timed)
             if html is not None:
-                write(both.to_html(), html)
+                write_report(both, html)
             write_result(both, form, output, layout={"depth": depth})
             return
         if trace is not None and not timed and not measured:
@@ -87,17 +84,16 @@ def profile(
             from .measure_command import check_measurable
 
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
-        varied = varied_axes(vary, html=html, timed=timed)
         for file in filter(None, (html, trace)):
             check_writable(file)
-        result = profiler.profile(model, quiet=form in _DATA_FORMATS, varied=varied)
+        result = profiler.profile(model, quiet=form in _DATA_FORMATS, reported=html is not None and timed)
         hint = ""
         if html is not None or (form == "table" and output is None and sys.stderr.isatty()):
             from ..advice.hints import hint_for
 
             hint = hint_for(result)
         if html is not None:
-            write_report(result, varied, html, hint=hint)
+            write_report(result, html, hint=hint)
         ran: Measurement | None = None
         rows: dict[str, Any] = {"depth": depth, "sort": sort, "top": top}
         if measured:

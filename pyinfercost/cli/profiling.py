@@ -13,7 +13,7 @@ from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import WHAT_IF, WhatIf, whatif_options
 from .output import progress
-from .report_options import captured_for
+from .report_options import captured_for, phases_for
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -136,35 +136,39 @@ class Profiler:
 
         return has_phases(model, self.sizes)
 
-    def phases(self, model: str, *, quiet: bool) -> LanguageProfile:
+    def phases(self, model: str, *, quiet: bool, reported: bool = False) -> LanguageProfile:
         """Return the profile of both phases of a language model.
 
         Args:
             model: Its spec, without a phase.
             quiet: Show progress without importing rich.
+            reported: Whether a report of the profile estimates other points.
         """
         from ..predict.profile import phases_on
-        from ..sources.captured import phases_at
 
         with progress(model, quiet=quiet):
-            captured = phases_at(model, self.sizes, shared=self.on.rank_layout.shared_sizes)
+            captured = phases_for(model, self.sizes, shared=self.on.rank_layout.shared_sizes, reported=reported)
             prefill, decode = (self.what_if.changed(at) for at in (captured.prefill, captured.decode))
             name = self.what_if.name(model)
         return phases_on(self.on, captured._replace(prefill=prefill, decode=decode, name=name))
 
-    def profile(self, model: str, *, quiet: bool, varied: Mapping[str, Any] | None = None) -> Profile:
+    def profile(self, model: str, *, quiet: bool, reported: bool = False) -> Profile:
         """Return the profile of a model in one forward.
 
         Args:
             model: Path of a file, or a spec.
             quiet: Show progress without importing rich.
-            varied: Axes that a report of the profile varies.
+            reported: Whether a report of the profile estimates other points.
         """
         from ..predict.profile import profile_on
 
         with progress(model, quiet=quiet):
             captured = captured_for(
-                model, self.sizes, varied, training=self.training, shared=self.on.rank_layout.shared_sizes
+                model,
+                self.sizes,
+                training=self.training,
+                shared=self.on.rank_layout.shared_sizes,
+                reported=reported,
             )
             captured = self.what_if.changed(captured)
         return profile_on(self.on, captured, training=self.setup)

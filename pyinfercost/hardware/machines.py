@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from .. import _cache, _core
 from .._checks import Range, flag, whole
-from .catalog_names import CATALOG, device_id
-from .errors import HardwareError
+from .catalog_names import CATALOG, device_id, names
+from .errors import HardwareError, MissingFactError
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -75,7 +76,7 @@ def load(
             raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     if isinstance(hardware, str) and not hardware.endswith(".toml") and calibration is None:
-        return _cataloged(device_id(hardware), threads, instances, sustained, _versions())
+        return _cataloged(device_id(hardware), threads, instances, sustained, versions())
     from .files import CALIBRATIONS
     from .files import calibration as constants_of
     from .loading import find, hardware_of
@@ -85,13 +86,36 @@ def load(
     return hardware_of(device, constants_of(device, folder), threads, instances, sustained)
 
 
-def _versions() -> tuple[object, ...]:
+def versions() -> tuple[object, ...]:
     """Return what changes with the files of the catalog, of the families and of this room."""
     return (
         _cache.of_files(str(CATALOG), ".toml"),
         _cache.of_files(str(CATALOG.parent / "calibration"), ".toml"),
         *_cache.of_package("hardware"),
     )
+
+
+def load_catalog(sustained: bool = False) -> list[_core.Hardware]:
+    """Load all machines of the catalog that have what estimates need, sorted by their ids, in one pass.
+
+    Args:
+        sustained: As in `load`, for those whose power and energy are known.
+    """
+    current = versions()
+    key = _cache.digest("catalog", sustained, current)
+    if (stored := _cache.read("machines", key)) is not None:
+        return [_core.Hardware(**arguments) for arguments in json.loads(stored)]
+    found = []
+    for device in names():
+        with suppress(MissingFactError):
+            try:
+                found.append(_arguments(device, None, 1, sustained))
+            except MissingFactError:
+                raise
+            except HardwareError:  # of unknown power
+                found.append(_arguments(device, None, 1, False))
+    _cache.write("machines", key, json.dumps(found).encode())
+    return [_core.Hardware(**arguments) for arguments in found]
 
 
 @lru_cache(maxsize=1024)
@@ -101,10 +125,15 @@ def _cataloged(
     key = _cache.digest(device, threads, instances, sustained, versions)
     if (stored := _cache.read("machine", key)) is not None:
         return _core.Hardware(**json.loads(stored))
+    arguments = _arguments(device, threads, instances, sustained)
+    _cache.write("machine", key, json.dumps(arguments).encode())
+    return _core.Hardware(**arguments)
+
+
+def _arguments(device: str, threads: int | None, instances: int, sustained: bool) -> dict[str, Any]:
+    """Return the arguments of the core's `Hardware` for a machine of the catalog, from its files."""
     from .files import calibration, read_device
     from .loading import core_arguments
 
     found = read_device(CATALOG / f"{device}.toml", cataloged=True)
-    arguments = core_arguments(found, calibration(found), threads=threads, instances=instances, sustained=sustained)
-    _cache.write("machine", key, json.dumps(arguments).encode())
-    return _core.Hardware(**arguments)
+    return core_arguments(found, calibration(found), threads=threads, instances=instances, sustained=sustained)

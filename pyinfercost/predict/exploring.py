@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
-from math import nan
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -12,20 +10,17 @@ from .. import _core
 from ..deployment import Deployment, deployment_of
 from ..deployment.deployment import TORCH, executions_of
 from ..deployment.places import known_places, place
-from ..deployment.prices import UnpricedError
 from ..deployment.serving import Serving
 from ..deployment.startup import recorded_graphs
 from ..errors import InputError
 from ..formats.table import FormatError
-from ..hardware import load, names
-from ..hardware.errors import MissingFactError
-from ..results.exploration import Exploration, KnownMachine, Phase
+from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
 from ..transform.whatif import whatif
-from .derived_costs import TERMS
+from .machine_catalog import is_cataloged, machine_catalog, machine_of
 from .plans import boundary_of
 from .profile import profile, profile_on
 
@@ -98,11 +93,15 @@ def explore_on(on: Deployment, spec: str, sizes: Mapping[str, Any], *, command: 
 def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
     """Return the exploration of profiles, by the name of their phase."""
     first = next(iter(phases.values()), None)
-    engines = {} if first is None else _engines(first.graph)
+    on = None if first is None or first.estimate is None else _deployment_of(first)
+    engines = {} if first is None else _engines(_captured_graph(first))
     return Exploration(
         model="" if first is None else first.model.partition("#")[0] if len(phases) > 1 else first.model,
         phases=tuple(Phase(name, each, _formats(_captured_graph(each))) for name, each in phases.items()),
-        machines=_catalog() if first is None else _machines(first),
+        catalog=machine_catalog(on),
+        own=None if on is None else machine_of(on),
+        is_cataloged=on is not None and is_cataloged(on),
+        fixed="" if first is None or on is None else _fixed(first, on),
         engines=engines,
         precisions=tuple(_core.precisions()),
         places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() if (found := place(name))},
@@ -157,6 +156,29 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
     return graph_at(spec, sizes)
 
 
+def _fixed(found: Profile, on: Deployment) -> str:
+    """Return in words what keeps a page from estimating other points of a profile; empty if nothing does."""
+    request: Any = found.request
+    layout = on.rank_layout.to_dict()
+    other = sorted(layout.keys() - {"tensor", "expert", "data"})
+    graph = _captured_graph(found)
+    if other:
+        return f"the layout of its devices has {', '.join(other)}, which the page cannot change"
+    if request.rules:
+        return "it has rules for the work of ops, which are Python"
+    if on.serving:
+        return "its engine has settings for its steps, which the page cannot change"
+    if any(graph.node(at).phase != "forward" for at in range(graph.node_count)):
+        return "it is a training step"
+    return ""
+
+
+def _deployment_of(found: Profile) -> Deployment:
+    request: Any = found.request
+    on: Deployment = request.on
+    return on
+
+
 def _captured_graph(found: Profile) -> Graph:
     request: Any = found.request
     graph: Graph = request.captured.graph
@@ -178,43 +200,3 @@ def _engines(graph: Graph) -> dict[str, tuple[str, ...]]:
     caches = boundary_of(graph, "native").kv_cache_bytes is not None
     compilers = _core.compilers()
     return {name: executions_of(name) for name in _core.engines() if name == TORCH or (name in compilers) != caches}
-
-
-@lru_cache(maxsize=1)
-def _catalog() -> tuple[KnownMachine, ...]:
-    found = []
-    for name in names():
-        try:
-            found.append(_known(load(name)))
-        except MissingFactError:  # its file has no bandwidth: no estimate is possible
-            continue
-    return tuple(found)
-
-
-def _known(machine: _core.Hardware, price: Any = "on-demand") -> KnownMachine:
-    try:
-        on = Deployment(hardware=machine, price=price)
-    except UnpricedError:
-        on = Deployment(hardware=machine)
-    known = on.device_price
-    terms = {name: _or_nan(term.of, on) for name, term in TERMS.items()}
-    return KnownMachine(machine, terms, None if known is None else known.usd_per_h, "" if known is None else known.text)
-
-
-def _or_nan(of: Any, on: Deployment) -> float:
-    try:
-        return float(of(on))
-    except InputError:  # the machine's file does not say it
-        return nan
-
-
-def _machines(found: Profile) -> tuple[KnownMachine, ...]:
-    """Return the catalog, with the machine of a profile where it is none of the catalog."""
-    machines = _catalog()
-    if found.estimate is None:
-        return machines
-    own = found.estimate.machine
-    for at, known in enumerate(machines):
-        if known.machine.id == own.id:
-            return (*machines[:at], _known(own), *machines[at + 1 :])
-    return (_known(own), *machines)

@@ -15,7 +15,7 @@ from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, has_phases, phases_at
 from ..sources.inputs import parse_inputs
 from ..sources.registry import engine_of
-from ..sources.sizes import SizeError, bind_sizes, call_sizes, counted_at
+from ..sources.sizes import BATCH, SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
 from .kv_cache import kv_cache_of
 from .model_figures import model_figures
@@ -237,7 +237,7 @@ def _profiled(
         graph=graph,
         counts=counts,
         estimate=estimate_on(on, graph, given, fixed=captured.fixed, overrides=overrides) if timed else None,
-        sizes={**captured.fixed, **bound_sizes},
+        sizes=_batch_first({**captured.fixed, **bound_sizes}),
         precision=on.precision,
         model=captured.name,
         figures=model_figures(graph, counts, on.precision, bound_sizes),
@@ -245,6 +245,11 @@ def _profiled(
         training_memory=None if training is None else _training_memory(on, graph, bound_sizes, training),
         request=ProfileRequest(captured, on, rules, training),
     )
+
+
+def _batch_first(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return sizes in the order of a call, whether or not the graph names the batch."""
+    return {name: sizes[name] for name in sorted(sizes, key=lambda name: name != BATCH)}
 
 
 def _training_memory(on: Deployment, graph: Graph, sizes: Mapping[str, int], training: TrainingSetup) -> TrainingMemory:

@@ -93,6 +93,16 @@ def language_rows(result: LanguageProfile) -> list[dict[str, Any]]:
 
 def language_layout(result: LanguageProfile, *, depth: int | None = None) -> Layout:
     """Return the sizes, the figures of both phases, the KV cache, the memory, and the modules of both phases."""
+    parts = phases_layout(result)
+    depth = _DEPTH if depth is None else whole(depth, "depth", _DEPTHS)
+    parts += [GAP, Table(_module_columns(result, depth), total=True)]
+    for name, phase in (("prefill", result.prefill), ("decode", result.decode)):
+        parts.append(Note(f"{name}: {ledger(phase.counts)}", ALARM if phase.counts.unmodelled else "dim"))
+    return parts
+
+
+def phases_layout(result: LanguageProfile) -> list[Part]:
+    """Return the sizes, the figures of both phases, the KV cache and the memory."""
     known = heading(result.decode)
     sizes = ", ".join(f"{name} {value:,}" for name, value in result.sizes.items())
     pairs = [("model", result.model), ("sizes", sizes), *(pair for pair in known if pair[0] not in ("model", "sizes"))]
@@ -101,10 +111,6 @@ def language_layout(result: LanguageProfile, *, depth: int | None = None) -> Lay
         parts += [GAP, Table(_cache_columns(result.kv_cache), total=True)]
     if result.memory is not None:
         parts += [GAP, Pairs(memory_lines(result.memory))]
-    depth = _DEPTH if depth is None else whole(depth, "depth", _DEPTHS)
-    parts += [GAP, Table(_module_columns(result, depth), total=True)]
-    for name, phase in (("prefill", result.prefill), ("decode", result.decode)):
-        parts.append(Note(f"{name}: {ledger(phase.counts)}", ALARM if phase.counts.unmodelled else "dim"))
     return parts
 
 

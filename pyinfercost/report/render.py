@@ -56,6 +56,7 @@ _RENDERERS = {
         "columns": "language.COLUMNS",
         "line": "language.language_line",
         "layout": "language.language_layout",
+        "html": "html.page.language_page",
     },
     "Estimate": {
         "dict": "documents.whole_estimate_document",

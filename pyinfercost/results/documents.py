@@ -25,7 +25,8 @@ _FLEETS = {"fleet": "late_share", "comparison": "fleets", "plan": "choices"}
 
 _PARTS = frozenset({"layers", "totals", "estimate"})
 _GRAPH_PARTS = frozenset({"tensors", "nodes", "inputs", "outputs"})
-_SCRIPT_TYPE = "application/json"
+_SCRIPT_TYPE, _PACKED_TYPE = "application/json", "application/octet-stream"
+_MOST_BYTES = 1_000_000_000  # of an unpacked text
 
 
 class DocumentError(InputError):
@@ -36,8 +37,8 @@ def profile_document_from(path: str | PathLike[str]) -> dict[str, Any]:
     """Return the JSON object of a profile from a JSON file or an HTML report.
 
     Args:
-        path: Output of `profile --format json`, or a report that holds the same in a
-            `<script type="application/json" id="pyinfercost-profile">`.
+        path: Output of `profile --format json`, or a report that holds the same in an element with the id
+            `pyinfercost-profile`, packed or as JSON.
 
     Returns:
         The JSON object.
@@ -159,7 +160,28 @@ def _script_of(text: str, name: str) -> str:
             f'{name} is HTML and should have one <script type="{_SCRIPT_TYPE}" id="{SCRIPT_ID}"> with the JSON of a '
             f"profile; it has {got}; pass a report written by pyinfercost, or a profile's JSON"
         )
-    return reader.found[0]
+    content = reader.found[0]
+    return _unpacked(content, name) if reader.packed else content
+
+
+def _unpacked(content: str, name: str) -> str:
+    """Return a text that is compressed by DEFLATE with the header of zlib, and written in base64.
+
+    Raises:
+        DocumentError: It is not, or it is too large.
+    """
+    import base64
+    import zlib
+
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(base64.b64decode(content.strip(), validate=True), _MOST_BYTES).decode()
+    except (ValueError, zlib.error) as wrong:
+        raise DocumentError(f"the profile in {name} cannot be unpacked ({wrong}); {HOW_TO}") from wrong
+    if not reader.eof:
+        fault = f"has more than {_MOST_BYTES:,} bytes" if reader.unconsumed_tail else "is cut off"
+        raise DocumentError(f"the profile in {name} {fault}; {HOW_TO}")
+    return text
 
 
 class _Scripts(HTMLParser):
@@ -168,12 +190,15 @@ class _Scripts(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=False)
         self.found: list[str] = []
+        self.packed = False
         self._inside = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        if tag == "script" and given.get("id") in (SCRIPT_ID, FLEET_ID) and given.get("type") == _SCRIPT_TYPE:
+        kinds = {SCRIPT_ID: (_SCRIPT_TYPE, _PACKED_TYPE), FLEET_ID: (_SCRIPT_TYPE,)}
+        if tag == "script" and given.get("type") in kinds.get(given.get("id") or "", ()):
             self._inside = True
+            self.packed = given.get("type") == _PACKED_TYPE
             self.found.append("")
 
     def handle_data(self, data: str) -> None:

@@ -8,7 +8,7 @@ from .._records import dataclass
 from .result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .._core import Graph, Hardware
     from .profile import Profile
@@ -47,6 +47,26 @@ class KnownMachine:
     price: str
 
 
+class MachineCatalog:
+    """The machines of the catalog, which are loaded when they are first asked for.
+
+    Attributes:
+        version: Digest of all that they depend on: what is made of them can be kept under it.
+    """
+
+    def __init__(self, version: str, load: Callable[[], tuple[KnownMachine, ...]]) -> None:
+        self.version = version
+        self._load = load
+        self._machines: tuple[KnownMachine, ...] | None = None
+
+    @property
+    def machines(self) -> tuple[KnownMachine, ...]:
+        """The machines, sorted by their ids."""
+        if self._machines is None:
+            self._machines = self._load()
+        return self._machines
+
+
 @dataclass(frozen=True, repr=False)
 class Exploration(Result):
     """A model with all that one page needs to estimate it at any point: `to_html()` writes the page.
@@ -54,7 +74,10 @@ class Exploration(Result):
     Attributes:
         model: Name of the model.
         phases: Its forwards; the page begins with the last one. Without any, it asks for the file of a model.
-        machines: Machines of the catalog, and that of the profiles.
+        catalog: Machines of the catalog.
+        own: The machine of the profiles, with the numbers of their deployment; None if they have none.
+        is_cataloged: Whether that is what the catalog has under its id.
+        fixed: What keeps the page from estimating other points, in words; empty if nothing does.
         engines: Engine -> its executions, the first of which is its own; those that run this model.
         precisions: Dtypes to run in.
         places: Place -> grams of CO2 of a kWh of its grid, and power usage effectiveness of a data center there.
@@ -64,7 +87,10 @@ class Exploration(Result):
 
     model: str
     phases: tuple[Phase, ...]
-    machines: tuple[KnownMachine, ...]
+    catalog: MachineCatalog
+    own: KnownMachine | None
+    is_cataloged: bool
+    fixed: str
     engines: Mapping[str, tuple[str, ...]]
     precisions: tuple[str, ...]
     places: Mapping[str, tuple[float, float]]

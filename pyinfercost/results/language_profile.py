@@ -63,6 +63,22 @@ class LanguageProfile(WithFigures, Result):
         text: str = render(self, "text", depth=depth, width=width)
         return text
 
+    def to_html(self, *, hint: str = "", command: str = "") -> str:
+        """Return a report as one HTML page: that of `Profile.to_html`, with both phases.
+
+        It begins with the decode step, whose JSON it includes, and has the figures of both phases as a table. With a
+        machine it estimates both on any machine, in any precision, execution and open size.
+
+        Args:
+            hint: What would shorten the decode step most, for the first sentence.
+            command: Command that made the profile, which the page states; empty states the call in Python.
+
+        Returns:
+            The HTML text.
+        """
+        page: str = render(self, "html", hint=hint, command=command)
+        return page
+
     def to_markdown(self, *, depth: int | None = None) -> str:
         """Return the tables as Markdown.
 

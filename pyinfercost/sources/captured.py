@@ -56,7 +56,7 @@ def graph_at(
         sizes: Size name -> value.
         dynamic: As in `capture`; for a `.pt2` file only.
         training: As in `capture`.
-        shared: Sizes that devices share, which then stay named, such as `batch`.
+        shared: Sizes that stay named if they are given and the capture allows it, such as the `batch` of devices.
 
     Returns:
         The graph with its sizes.
@@ -70,18 +70,15 @@ def graph_at(
     if is_graph(model):
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
-    if not training and any(name in sizes for name in shared):
-        over = graph_over(model, {name: [value] for name, value in sizes.items()}, shared=shared)
-        return over._replace(sizes={name: values[0] for name, values in over.sizes.items()})
     stated: Mapping[str, int] = {}
+    named = [name for name in shared if name in sizes]
     with size_errors():
         if training:
-            named = [name for name in shared if name in sizes]
             graph = spec_graph(model, sizes, named=named, training=True).graph
         elif dynamic is not None:
             graph = load_graph(model, sizes, dynamic)
         else:
-            found = spec_graph(model, sizes)
+            found = spec_graph(model, sizes, named=named)
             graph, stated = found.graph, found.sizes
     # The batch of a library's model is known without being given: it is 1 by default.
     known = {BATCH: 1, **(stated or sizes)} if is_library_model(model) else sizes
@@ -177,8 +174,10 @@ def phases_at(model: str, sizes: Mapping[str, Any], *, shared: Collection[str] =
     kept = {**others, **read} if pairs else {name: value for name, value in others.items() if name == BATCH}
     prefill = graph_at(f"{model}#prefill", {**others, **read}, shared=shared)
     decode = graph_at(f"{model}#decode", {**kept, CONTEXT: context}, shared=shared)
+    read_at = {**prefill.fixed, **prefill.sizes}
     known = {
-        PROMPT if name == "sequence" else name: value for name, value in {**prefill.fixed, **prefill.sizes}.items()
+        PROMPT if name == "sequence" else name: read_at[name]
+        for name in sorted(read_at, key=lambda name: name != BATCH)
     }
     return CapturedPhases(prefill, decode, {**known, CONTEXT: context}, model)
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from support.report_pages import VARY, Scripts, document_of, evil_profile, points_of
+from support.report_pages import Scripts, document_of, evil_profile, needs_core, unpacked
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 from pyinfercost.advice.hints import hint_for
 from pyinfercost.cli import main
-from pyinfercost.predict.alternatives import VaryError, alternatives
+from pyinfercost.predict.exploring import exploration_of
+from pyinfercost.predict.machine_catalog import machine_catalog
+from pyinfercost.report.html.catalog_pack import catalog_pack, machine_entry
+from pyinfercost.report.html.live_packs import CORE
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +29,7 @@ def profile() -> ic.Profile:
 
 @pytest.fixture(scope="module")
 def page_text(profile: ic.Profile) -> str:
-    return profile.to_html(vary=VARY)
+    return profile.to_html()
 
 
 def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.Profile, page_text: str) -> None:
@@ -34,90 +37,93 @@ def test_the_profile_is_inside_and_nothing_is_outside(profile: ic.Profile, page_
     assert Scripts(page_text).addresses == ["data:,"]
     assert "http" not in re.sub(r'<meta http-equiv|"http://www.w3.org/2000/svg"', "", page_text)
     assert "url(" not in page_text
-    assert len(page_text.encode()) < 300_000
+    assert len(page_text.encode()) - len(Scripts(page_text).found["pyinfercost-core"]) < 300_000
 
 
-def test_each_point_is_what_a_profile_of_it_says(profile: ic.Profile, page_text: str) -> None:
-    points = points_of(page_text)
-    assert points["axes"] == [
-        {"name": "hardware", "values": ["t4", "l4", "a100-sxm-80gb"]},
-        {"name": "execution", "values": ["eager", "compiled"]},
-        {"name": "batch", "values": [1, 8, 64]},
-    ]
-    assert len(points["points"]) == 18
-    assert points["base"] == 1
-    for place, (hardware, execution, batch) in enumerate(
-        (h, e, b) for h in ("t4", "l4", "a100-sxm-80gb") for e in ("eager", "compiled") for b in (1, 8, 64)
-    ):
-        point = points["points"][place]
-        if place == points["base"]:
-            assert point == {}
-            continue
-        fresh = ic.profile(
-            profile.graph,
-            hardware=hardware,
-            execution=execution,
-            precision="fp16",
-            price=1.5,
-            batch=batch,
-            sequence=128,
-        ).to_dict()
-        machine = fresh["estimate"].pop("machine")
-        assert points["machines"][point["estimate"].pop("machine")] == machine
-        assert point["estimate"] == json.loads(json.dumps(fresh["estimate"]))
-        assert point["totals"] == fresh["totals"]
-        for key, column in point["layers"].items():
-            expected = [layer[key] for layer in fresh["layers"]]
-            for found, wanted in zip(points["columns"][column], expected, strict=True):
-                assert found == (pytest.approx(wanted, rel=1e-6) if isinstance(wanted, float) else wanted)
+def setup_of(text: str) -> dict[str, Any]:
+    return json.loads(unpacked(Scripts(text).found["pyinfercost-setup"]))
 
 
-def test_what_is_varied_by_default(profile: ic.Profile) -> None:
-    assert alternatives(profile).axes == {
-        "precision": ("fp16", "native"),
-        "execution": ("eager", "compiled", "cuda_graph", "reduce-overhead"),
-        "batch": (1, 8, 32, 128),
-    }
-    assert "batch" not in alternatives(ic.profile(blocks(fixed_batch=3), hardware="t4")).axes
-    assert not profile.to_html(vary={}).count("base64,")
-    assert Scripts(profile.to_html(vary={})).found["pyinfercost-points"] == ""
-    counted = ic.profile(blocks())
-    assert Scripts(counted.to_html()).found["pyinfercost-points"] == ""
+@needs_core
+def test_a_live_page_has_the_core_the_graph_and_where_it_begins(profile: ic.Profile, page_text: str) -> None:
+    found = Scripts(page_text).found
+    assert unpacked(found["pyinfercost-core"]) == CORE.read_bytes()
+    start = setup_of(page_text)["start"]
+    assert (start["machine"], start["precision"], start["execution"]) == ("t4", "fp16", "eager")
+    assert start["sizes"] == {"batch": 8, "sequence": 128}
+    (phase,) = setup_of(page_text)["phases"]
+    assert {size["name"]: size["value"] for size in phase["sizes"]} == start["sizes"]
+    assert phase["formats"][0] == ""
+    assert phase["formats"] == re.findall(r'data-phase="forward" data-format="(\w*)"', page_text)
 
 
-def test_a_large_model_has_fewer_alternatives(profile: ic.Profile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.predict.alternatives.LAYERS_OF_ALL", 4 * len(profile.counts.layers))
-    assert list(alternatives(profile).axes) == ["execution"]
-    monkeypatch.setattr("pyinfercost.predict.alternatives.LAYERS_OF_ALL", 1)
-    assert alternatives(profile).axes == {}
+@needs_core
+def test_the_policy_of_a_live_page_allows_its_core_and_nothing_more(page_text: str) -> None:
+    plain = ic.profile(blocks()).to_html()
+    for text, live in ((page_text, " 'wasm-unsafe-eval'; worker-src blob:"), (plain, "")):
+        policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+        assert policy is not None
+        assert re.sub(r"'sha256-[\w+/=]+'", "HASH", policy[1]) == (
+            f"default-src 'none'; style-src 'unsafe-inline'; script-src HASH{live}; img-src data:; base-uri 'none'; "
+            "form-action 'none'"
+        )
 
 
-@pytest.mark.parametrize(
-    ("vary", "message"),
-    [
-        ({"hardwares": ["l4"]}, "'hardwares' cannot be varied; expected one of hardware, precision, execution, batch"),
-        ({"hardware": ["l5"]}, "unknown hardware 'l5'"),
-        ({"precision": ["fp17"]}, "unknown precision 'fp17'"),
-        ({"execution": "lazy"}, "unknown execution 'lazy'"),
-        ({"batch": [0]}, "batch"),
-    ],
-)
-def test_what_cannot_be_varied_says_so(profile: ic.Profile, vary: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        profile.to_html(vary=vary)
+def test_what_a_page_cannot_change_keeps_it_at_its_point(profile: ic.Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(text: str) -> str:
+        assert Scripts(text).found["pyinfercost-core"] == ""
+        assert "wasm" not in re.search(r"Content-Security-Policy.*", text)[0]  # type: ignore[index]
+        return str(json.loads(Scripts(text).found["pyinfercost-figures"])["fixed"])
+
+    stages = ic.profile(transformer(), hardware="t4", layout="pipeline=2", batch=8, sequence=128)
+    assert "the layout of its devices has pipeline" in said(stages.to_html())
+    ruled = ic.profile(blocks(custom_op=True), hardware="t4", rules={"mylib::mix": lambda _: 1})
+    assert "it has rules for the work of ops" in said(ruled.to_html())
+    assert said(ic.profile(blocks()).to_html()) == ""
+    monkeypatch.setattr("pyinfercost.report.html.live_packs.CORE", Path("no", "core.wasm"))
+    assert "it was written without core.wasm" in said(profile.to_html())
 
 
-def test_without_a_machine_there_is_nothing_to_vary() -> None:
-    with pytest.raises(VaryError, match="has no estimate"):
-        ic.profile(blocks()).to_html(vary={"batch": [1]})
+def test_machines_of_a_page_are_those_of_the_catalog() -> None:
+    catalog = machine_catalog()
+    entries = {entry["machine"]["id"]: entry for entry in restored(json.loads(unpacked(catalog_pack(catalog))))}
+    assert len(entries) == len(catalog.machines) > 100
+    for known in catalog.machines:
+        assert entries[known.machine.id] == json.loads(json.dumps(machine_entry(known)))
 
 
-def test_a_point_that_is_not_there_says_why() -> None:
-    """A price of one cloud's instance is none for another machine."""
-    profile = ic.profile(blocks(), hardware="t4", price="aws/g4dn.xlarge")
-    with pytest.raises(ValueError, match="g4dn"):
-        profile.to_html(vary={"hardware": ["l4"]})
-    assert len(alternatives(profile, {"execution": ["compiled"]}).points) == 2
+def restored(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of a catalog by columns, as `catalogOf` of setup.js does."""
+    entries: list[dict[str, Any]] = [{} for _ in range(document["count"])]
+    cells = []
+    for values, runs, _ in document["columns"]:
+        pairs = zip(runs[::2], runs[1::2], strict=True)
+        cells.append([[values[at]] if at >= 0 else [] for at, times in pairs for _ in range(times)])
+    hz = [value for (value,) in cells[document["paths"].index(["machine", "clock_hz"])]]
+    made = [lambda v, _: v, lambda v, hz: v * (1 / hz), lambda v, hz: v / hz, lambda v, hz: 1 / (v * hz)]
+    for path, (_, _, form), column in zip(document["paths"], document["columns"], cells, strict=True):
+        for row, value in enumerate(column):
+            if not value:
+                continue
+            at = entries[row]
+            for key in path[:-1]:
+                at = at.setdefault(key, {})
+            at[path[-1]] = made[form](value[0], hz[row]) if value[0] else value[0]
+    return entries
+
+
+def test_a_machine_of_ones_own_is_with_those_of_the_catalog() -> None:
+    shared = ic.profile(blocks(), hardware="xeon-8380", threads=4, batch=2)
+    catalog = exploration_of({"forward": ic.profile(blocks(), hardware="t4", price="on-demand", batch=2)})
+    assert catalog.is_cataloged
+    own = exploration_of({"forward": shared})
+    assert not own.is_cataloged
+    assert own.own is not None
+    assert own.own.machine.cores == 4
+    priced = exploration_of({"forward": ic.profile(blocks(), hardware="t4", price=1.5, batch=2)})
+    assert not priced.is_cataloged
+    assert priced.own is not None
+    assert priced.own.usd_per_h == 1.5
 
 
 def test_another_point_of_a_profile(profile: ic.Profile) -> None:
@@ -137,30 +143,17 @@ def test_other_machines_are_at_work_as_the_first_one_is() -> None:
     expected = ic.estimate(busy.graph, hardware=ic.hardware.load("l4", sustained=True), precision="fp16", batch=4096)
     assert expected.sustained
     assert ic.profile(busy, hardware="l4").estimate == expected
-    point = alternatives(busy, {"hardware": ["l4"]}).points[1]
-    assert point is not None
-    assert point.estimate == expected
 
 
 def test_the_command_writes_a_report_beside_its_output(tmp_path: Path) -> None:
     (tmp_path / "toy.json").write_text(blocks().to_json(), encoding="utf-8")
     report = tmp_path / "report.html"
     common = ["profile", str(tmp_path / "toy.json"), "-H", "t4", "--format", "json"]
-    done = CliRunner().invoke(main, [*common, "--html", str(report), "--vary", "hardware=l4", "--vary", "batch=1,8"])
+    done = CliRunner().invoke(main, [*common, "--html", str(report)])
     assert done.exit_code == 0, done.output
     assert done.stderr == f"Report written to {report}\n"
     assert document_of(report.read_text(encoding="utf-8")) == json.loads(done.stdout)
-    assert [axis["name"] for axis in points_of(report.read_text(encoding="utf-8"))["axes"]] == ["hardware", "batch"]
-    for options, message in (
-        (["--vary", "batch=1"], "--vary needs --html"),
-        (["--html", str(report), "--vary", "batch"], "--vary takes NAME=A,B"),
-        (["--html", str(report), "--vary", "batch=x"], "batch"),
-        (["--html", str(report), "--vary", "hardware=l4", "--vary", "hardware=t4"], "given twice"),
-        (["--html", str(report), "--vary", "foo=1"], "'foo' cannot be varied"),
-    ):
-        failed = CliRunner().invoke(main, [*common, *options])
-        assert failed.exit_code == 2, failed.output
-        assert message in failed.stderr
+    assert done.stdout == CliRunner().invoke(main, common).stdout
     failed = CliRunner().invoke(main, [*common, "--html", str(tmp_path / "none" / "x.html")])
     assert failed.exit_code == 1
     assert "does not exist" in failed.stderr

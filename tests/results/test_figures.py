@@ -108,7 +108,7 @@ def test_rows_sort_and_break_down_by_their_figures(profile: ic.Profile) -> None:
 
 
 def test_the_page_gets_the_rows_of_its_cards(profile: ic.Profile) -> None:
-    page = profile.to_html(vary={})
+    page = profile.to_html()
     (text,) = re.findall(r'<script type="application/json" id="pyinfercost-figures">(.*?)</script>', page)
     cards = json.loads(text)["cards"]
     assert {card["key"] for card in cards} == set(figures.keys(figures.CARD))

@@ -119,7 +119,8 @@ def _chromium_page(browser: Any, size: str, dark: bool, told: list[str]) -> Iter
     page.on("console", lambda message: told.append(f"console {message.type}: {message.text}"))
     page.on("pageerror", lambda error: told.append(f"error: {error}"))
     page.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: told.append(f"request: {request.url[:200]}"))
+    # A worker of the page is a file that it makes itself, whose address begins with blob: it is no request.
+    page.on("request", lambda sent: None if sent.url.startswith("blob:") else told.append(f"request: {sent.url[:200]}"))
     try:
         yield page
     finally:

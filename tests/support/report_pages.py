@@ -8,11 +8,14 @@ import zlib
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 import pyinfercost as ic
 from pyinfercost.errors import InputError
+from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.results.folded_layers import unfolded_layers
 
-VARY = {"hardware": ["l4", "a100-sxm-80gb"], "execution": ["compiled"], "batch": [1, 64]}
+needs_core = pytest.mark.skipif(not CORE.is_file(), reason="needs core.wasm: nox -s wasm, which needs emscripten")
 EVIL = (
     "a<img src=x onerror=alert(1)>",
     "</script><script>window['taken'] = 1; alert(2)</script>",
@@ -46,15 +49,14 @@ class Scripts(HTMLParser):
             self.found[self._open] += text
 
 
-def points_of(text: str) -> dict[str, Any]:
-    packed = Scripts(text).found["pyinfercost-points"]
-    points: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
-    return points
+def unpacked(content: str) -> bytes:
+    """Return the content of a packed element."""
+    return zlib.decompress(base64.b64decode(content))
 
 
 def document_of(text: str) -> dict[str, Any]:
     """Return the profile in a page, as `diff` reads it."""
-    document: dict[str, Any] = json.loads(Scripts(text).found["pyinfercost-profile"])
+    document: dict[str, Any] = json.loads(unpacked(Scripts(text).found["pyinfercost-profile"]))
     return {**document, "layers": unfolded_layers(document["layers"], "the page", InputError)}
 
 

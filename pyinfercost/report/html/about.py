@@ -12,6 +12,8 @@ from ...deployment.deployment import TORCH
 from ..glossary import BOUNDS, COLUMNS, EFFECTS, TERMS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ...results.profile import Profile
 
 _NAMED = ("torch", "transformers", "torchvision", "timm", "onnx")
@@ -36,8 +38,15 @@ def written_by(command: str) -> str:
     return f"Written {now} with {', '.join(versions)}" + (f" by: {command}" if command else "")
 
 
-def call_of(profile: Profile) -> str:
-    """Return the call in Python that makes a profile, as far as it is known: a module has no name to write."""
+def call_of(profile: Profile, *, model: str = "", sizes: Mapping[str, int] | None = None) -> str:
+    """Return the call in Python that makes a profile, as far as it is known: a module has no name to write.
+
+    Args:
+        profile: The profile.
+        model: Name of the model; empty for that of the profile.
+        sizes: Its sizes; None for those of the profile.
+    """
+    model = model or profile.model
     estimate = profile.estimate
     options: dict[str, Any] = {"precision": profile.precision}
     if estimate is not None:
@@ -47,10 +56,9 @@ def call_of(profile: Profile) -> str:
         options = {name: value for name, value in options.items() if value and value != usual.get(name)}
         if estimate.cost is not None:
             options["price"] = estimate.cost.price.usd_per_h
-    names = {name: value for name, value in profile.sizes.items() if name.isidentifier()}
+    names = {name: value for name, value in (sizes or profile.sizes).items() if name.isidentifier()}
     given = ", ".join(f"{name}={value!r}" for name, value in {**options, **names}.items())
-    model = repr(profile.model) if ":" in profile.model else "model"  # a spec has a scheme
-    return f"ic.profile({model}, {given})"
+    return f"ic.profile({repr(model) if ':' in model else 'model'}, {given})"  # a spec has a scheme
 
 
 def terms_document() -> dict[str, Any]:

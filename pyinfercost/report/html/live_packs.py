@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import zlib
 from functools import cache
 from html import escape
-from math import isinf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import _core
+from ... import _cache, _core
 from ...deployment.deployment import executions_of
-from ...predict.derived_costs import TERMS
 from ...predict.exploring import START
 from ..documents import ESTIMATE, LAYER_KEYS
+from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .packed_graphs import packed_graph
+from .packing import packed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from ..._core import Graph
-    from ...results.exploration import Exploration, KnownMachine, Phase
+    from ...results.exploration import Exploration, Phase
 
 CORE = Path(__file__).parent / "assets" / "core.wasm"
 LIVE_POLICY = " 'wasm-unsafe-eval'; worker-src blob:"
@@ -34,35 +32,48 @@ ESTIMATE_OF_PAGE = (*(key for key in ESTIMATE if key != "hardware"), "interval_s
 SERVED = {"rate_per_s": 10, "prompt": 1024, "output": 256, "ttft_s": 1, "tpot_s": 0.1}
 """Requests that a server's panel begins with: per second, mean tokens, and the limits of their 99th percentiles."""
 
-_LEVEL = 9
 _PACK = '<script type="application/octet-stream" {attributes}>{content}</script>\n'
 
 
 def packs_of(live: Exploration | None) -> str:
     """Return the elements that the script of a page unpacks; the core's is empty where the page shows one point."""
-    if live is None or not CORE.is_file():
+    if fixed_words(live) or live is None:
         return _PACK.format(attributes='id="pyinfercost-core"', content="")
     packs = [_pack('id="pyinfercost-core"', _core_module())]
-    packs.append(_pack('id="pyinfercost-setup"', _packed(json.dumps(setup_document(live), separators=(",", ":")))))
+    packs.append(_pack('id="pyinfercost-setup"', packed(json.dumps(setup_document(live), separators=(",", ":")))))
+    packs.append(_pack('id="pyinfercost-catalog"', catalog_pack(live.catalog)))
     for phase in live.phases:
         for name, graph in phase.formats.items():
             attributes = f'data-phase="{escape(phase.name)}" data-format="{escape(name)}"'
-            packs.append(_pack(attributes, _packed(packed_graph(graph))))
+            packs.append(_pack(attributes, packed(packed_graph(graph))))
     return "".join(packs)
+
+
+def fixed_words(live: Exploration | None) -> str:
+    """Return a sentence about why a page shows the stored point alone; empty if it estimates others, or has no time."""
+    if live is None:
+        return ""
+    if live.fixed:
+        return f"This page shows this point only: {live.fixed}."
+    if not CORE.is_file():
+        what = "shows this point only" if live.phases else "answers nothing"
+        return f"This page {what}: it was written without core.wasm, which `nox -s wasm` makes and wheels have."
+    return ""
 
 
 def _pack(attributes: str, content: str) -> str:
     return _PACK.format(attributes=attributes, content=content)
 
 
-def _packed(text: str | bytes) -> str:
-    data = text.encode() if isinstance(text, str) else text
-    return base64.b64encode(zlib.compress(data, _LEVEL)).decode()
-
-
 @cache
 def _core_module() -> str:
-    return _packed(CORE.read_bytes())
+    """Return the packed core, which is packed once and kept in the cache: it has 2.4 MB."""
+    key = _cache.digest(_cache.of_file(str(CORE)), _cache.of_package("report"))
+    if (stored := _cache.read("core", key)) is not None:
+        return stored.decode()
+    text = packed(CORE.read_bytes())
+    _cache.write("core", key, text.encode())
+    return text
 
 
 def setup_document(live: Exploration) -> dict[str, Any]:
@@ -70,7 +81,6 @@ def setup_document(live: Exploration) -> dict[str, Any]:
     first = live.profile
     estimate = None if first is None else first.estimate
     layout = estimate.layout if estimate is not None else None
-    families, machines = _machines(live.machines)
     return {
         "model": live.model,
         "phases": [_phase(phase) for phase in live.phases],
@@ -81,12 +91,10 @@ def setup_document(live: Exploration) -> dict[str, Any]:
         },
         "precisions": list(live.precisions),
         "places": {name: list(numbers) for name, numbers in live.places.items()},
-        "recorded_graphs": {" ".join(way): _number(count) for way, count in live.recorded_graphs.items()},
-        "terms": list(_term_names()),
+        "recorded_graphs": {" ".join(way): number_or_word(count) for way, count in live.recorded_graphs.items()},
         "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
         "layer_keys": list(LAYER_KEYS),
-        "families": families,
-        "machines": machines,
+        "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
         "experts": first is not None and _has_experts(first.graph),
         "start": {
             "phase": live.phases[-1].name if live.phases else "",
@@ -116,8 +124,7 @@ def _own_price(live: Exploration) -> float | str:
     if estimate is None or estimate.cost is None:
         return ""
     usd_per_h = estimate.cost.price.usd_per_h
-    known = next(each.usd_per_h for each in live.machines if each.machine.id == estimate.machine.id)
-    return "" if usd_per_h == known else usd_per_h
+    return "" if live.own is not None and usd_per_h == live.own.usd_per_h else usd_per_h
 
 
 def _own_place(live: Exploration) -> str:
@@ -133,17 +140,20 @@ def _has_experts(graph: Graph) -> bool:
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
-    graph = phase.profile.graph
+    graph = phase.formats[""]
     sizes = _open_sizes(graph)
+    known = phase.profile.sizes
     return {
         "name": phase.name,
         "formats": list(phase.formats),
+        "fixed": {name: value for name, value in known.items() if name not in sizes},
+        "of_data": {name: known[name] for name in graph.sizes if name not in sizes and name in known},
         "splits": phase.profile.kv_cache is not None,
         "guards": json.loads(graph.to_json()).get("guards", []),
         "sizes": [
             {
                 "name": name,
-                "value": phase.profile.sizes[name],
+                "value": known[name],
                 "minimum": int(sizes[name]["minimum"]),
                 "maximum": _whole(sizes[name]["maximum"]),
                 "role": sizes[name]["role"] or "",
@@ -159,53 +169,3 @@ def _open_sizes(graph: Graph) -> Mapping[str, Any]:
 
 def _whole(limit: Any) -> int | None:
     return None if limit is None or isinstance(limit, _core.Expr) else int(limit)
-
-
-@cache
-def _term_names() -> tuple[str, ...]:
-    return tuple(name for name in TERMS if name in _core.cost_inputs())
-
-
-def _number(value: float) -> float | str | None:
-    return None if isnan(value) else "unbounded" if isinf(value) else value
-
-
-def _machines(known: Iterable[KnownMachine]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the first machine of each family, and all as differences from it: constants of families repeat."""
-    families: dict[str, int] = {}
-    bases: list[dict[str, Any]] = []
-    machines = []
-    for each in known:
-        document = json.loads(each.machine.to_json())
-        family = families.setdefault(each.machine.family, len(bases))
-        if family == len(bases):
-            bases.append(document)
-        machines.append(
-            {
-                "id": document["id"],
-                "name": document["name"],
-                "kind": document["kind"],
-                "family": family,
-                **_differences(bases[family], document),
-                "terms": [_number(each.terms[name]) for name in _term_names()],
-                "usd_per_h": each.usd_per_h,
-                "price": each.price,
-            }
-        )
-    return bases, machines
-
-
-def _differences(base: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    own: dict[str, Any] = {}
-    without: list[list[str]] = []
-    for key, value in document.items():
-        other = base.get(key)
-        if isinstance(value, dict) and isinstance(other, dict):
-            changed = {name: each for name, each in value.items() if name not in other or other[name] != each}
-            if changed:
-                own[key] = changed
-            without += [[key, name] for name in other if name not in value]
-        elif value != other:
-            own[key] = value
-    without += [[key, ""] for key in base if key not in document]
-    return {"own": own, "without": without}

@@ -2,7 +2,8 @@
 
 A tensor that a node reads is written as its distance from the node's first output. One from far away is written as it
 is (`"@973"`), since many layers read it; a weight, input or cache as its distance from the one of its role that was
-read before it (`"p1"`: the next parameter). `unpackedGraph` in setup.js reads this.
+read before it (`"p1"`: the next parameter). A module is the distance of its place in `modules` from that of the node
+before. `unpackedGraph` in setup.js reads this.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ def packed_graph(graph: Graph) -> str:
     last: dict[str, int] = {}
     base = 0
 
-    def relative(tensor: int) -> int | str:
+    modules: dict[str, int] = {}
+    at = 0
+
+    def relative(tensor: int | None) -> int | str | None:
+        if tensor is None:  # of a list of which some are left out
+            return None
         if tensor in made:
             return first - tensor if first - tensor < _FAR else f"@{tensor}"
         role = roles[tensor][:1]
@@ -42,11 +48,14 @@ def packed_graph(graph: Graph) -> str:
                 argument[1] = [relative(tensor) for tensor in argument[1]]
         node["outputs"] = [output - base for output in node["outputs"]]
         base = first
+        if "module" in node:
+            place = modules.setdefault(node["module"], len(modules))
+            node["module"], at = place - at, place
         for argument in node.get("args", {}).values():
             if argument is not None and argument[0] in ("int", "ints"):
                 argument[1] = _exact(argument[1])
     document["held_until"] = _steps(document.get("held_until", []))
-    return json.dumps(document, separators=(",", ":"))
+    return json.dumps({**document, "modules": list(modules)}, separators=(",", ":"))
 
 
 def _exact(value: Any) -> Any:

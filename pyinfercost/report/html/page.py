@@ -16,16 +16,22 @@ from ...hardware.dtypes import CORE_DTYPES, short_dtype
 from ...predict.exploring import exploration_of
 from ...results import figures
 from ...results.folded_layers import folded_layers
+from ...results.units import quantity
 from ..colors import BOUND
 from ..documents import profile_document
+from ..language import phases_layout
+from ..layout import Note
 from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
-from .live_packs import LIVE_POLICY, packs_of
+from .live_packs import LIVE_POLICY, fixed_words, packs_of
+from .packing import packed
+from .snippet import snippet_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...results.exploration import Exploration
+    from ...results.language_profile import LanguageProfile
     from ...results.profile import Profile
 
 ASSETS = Path(__file__).parent / "assets"
@@ -40,6 +46,12 @@ GROUPS = {
     "Work": ("flops", "traffic_bytes", "parameters"),
 }
 """Group of the page's headline -> figures in it."""
+
+_BOTH = """<section class="panel" id="phases-panel" aria-labelledby="phases-title">
+<h2 id="phases-title">Both phases, as they were profiled</h2>
+{}
+</section>
+"""
 
 _GROUP_OF = {key: group for group, keys in GROUPS.items() for key in keys}
 
@@ -63,9 +75,9 @@ _SCRIPTS = (
     "numbers",
     "tip",
     "terms",
-    "data",
     "core",
     "link",
+    "data",
     "setup",
     "point",
     "sentence",
@@ -101,6 +113,36 @@ def profile_page(profile: Profile, *, hint: str = "", command: str = "") -> str:
     return _page(profile, live, hint=hint, command=command)
 
 
+def language_page(result: LanguageProfile, *, hint: str = "", command: str = "") -> str:
+    """Return the report of both phases of a language model, which estimates other points by itself.
+
+    Args:
+        result: The profile of both phases.
+        hint: What would shorten the decode step most, in words.
+        command: As in `profile_page`.
+
+    Returns:
+        The HTML text. It has the JSON of the decode step.
+    """
+    phases = {"prefill": result.prefill, "decode": result.decode}
+    live = None if result.decode.estimate is None else exploration_of(phases)
+    origin = written_by(command or call_of(result.decode, model=result.model, sizes=result.sizes))
+    both = snippet_of([Note(_sentence(result), ""), *phases_layout(result)])
+    document = {**profile_document(result.decode), "model": result.model}
+    return report_html(document, live, text=result.to_text(), hint=hint, origin=origin, both=both)
+
+
+def _sentence(result: LanguageProfile) -> str:
+    """Return what users of a server see of both phases."""
+    estimate = result.decode.estimate
+    if estimate is None:
+        flops = [quantity(phase.counts.total.flops, "FLOP") for phase in (result.prefill, result.decode)]
+        return f"{flops[0]} to read the prompts, and {flops[1]} for a token of each sequence."
+    first, each = (quantity(result.figures[key] or 0.0, "s") for key in ("ttft_s", "tpot_s"))
+    where = f"{estimate.devices} x {estimate.machine.name}" if estimate.devices > 1 else estimate.machine.name
+    return f"{first} to the first token, then {each} per token, on {where}."
+
+
 def exploration_page(exploration: Exploration, *, hint: str = "") -> str:
     """Return the page of an exploration.
 
@@ -128,6 +170,7 @@ def report_html(
     text: str = "",
     hint: str = "",
     origin: str = "",
+    both: str = "",
 ) -> str:
     """Return the report of a profile's JSON document.
 
@@ -137,6 +180,7 @@ def report_html(
         text: Figures as plain text, for browsers without scripts.
         hint: What would shorten the forward most, in words.
         origin: When and by what the page is written.
+        both: Figures of both phases of a language model, as HTML.
 
     Returns:
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
@@ -148,14 +192,19 @@ def report_html(
         title=escape("any model" if document is None else document["model"] or "model"),
         empty=' class="empty"' if document is None else "",
         policy=policy,
-        live_policy=LIVE_POLICY if live is not None else "",
+        live_policy="" if live is None or fixed_words(live) else LIVE_POLICY,
         style=_colors() + asset("base.css") + asset("style.css"),
         script=script,
         version=escape(_core.__version__),
         text=escape(text),
         origin=escape(origin),
-        profile=embedded(_compact(None if document is None else _folded(document))),
-        figures=embedded(_compact({"cards": _CARDS, "groups": list(GROUPS), "hint": hint, **terms_document()})),
+        both=_BOTH.format(both) if both else "",
+        profile=packed(_compact(None if document is None else _folded(document))),
+        figures=embedded(
+            _compact(
+                {"cards": _CARDS, "groups": list(GROUPS), "hint": hint, "fixed": fixed_words(live), **terms_document()}
+            )
+        ),
         packs=packs_of(live),
     )
 
@@ -190,7 +239,7 @@ def _colors() -> str:
 def _script() -> str:
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
     return "".join(
-        ["(() => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
+        ["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
     )
 
 

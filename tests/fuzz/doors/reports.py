@@ -70,7 +70,7 @@ class Reports(GraphJson):
         elif form == "markdown":
             profile.to_markdown().encode()
         elif form == "html":
-            page = profile.to_html(vary={})
+            page = profile.to_html()
             require("<script>alert" not in page, "names are no markup in HTML")
             page.encode()
         elif form == "trace":

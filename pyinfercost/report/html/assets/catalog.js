@@ -15,11 +15,10 @@ function makeCatalog(evaluator, choose, setLimit) {
     if (document.activeElement !== limit) limit.value = state.limit_s === "" ? "" : Number((state.limit_s * 1e3).toPrecision(6));
     const batch = sizesOf(state).find(({ role }) => role === "batch");
     const axis = batch ? batch.name : (sizesOf(state)[0] || {}).name;
-    const values = batch ? spread(batch.minimum, Math.max(batch.minimum + 1, Math.min(batch.maximum ?? 512, 512)), CATALOG_BATCHES) : [state.sizes[axis]];
+    const values = axis === undefined ? [0] : batch ? spread(batch.minimum, Math.max(batch.minimum + 1, Math.min(batch.maximum ?? 512, 512)), CATALOG_BATCHES) : [state.sizes[axis]];
     if (batch && !values.includes(state.sizes[axis])) values.push(state.sizes[axis]);
     values.sort((one, other) => one - other);
-    byId("catalog-panel").hidden = axis === undefined;
-    if (axis === undefined) return;
+    byId("catalog-panel").hidden = false;
     const tokens = Boolean(view.estimate.tokens);
     const cost = tokens ? "usd_per_million_tokens" : "cost_usd";
     const ids = SETUP.machines.map(({ id }) => id);

@@ -1,6 +1,12 @@
 /* What is shown is a view: a point of a model, with the figures of its layers. That of the stored profile is drawn at
    once; those of other points are answers of the core. A start page has no profile. */
-const STORED = JSON.parse(byId("pyinfercost-profile").textContent);
+if (typeof DecompressionStream === "undefined") {
+  const figures = new DOMParser().parseFromString(document.querySelector("noscript").textContent, "text/html").querySelector("pre");
+  document.body.prepend(element("p", {}, "This browser cannot unpack the report. The same figures as text:"), figures);
+  document.documentElement.dataset.ready = "true";
+  return; /* of the function that all scripts of the page are in */
+}
+const STORED = JSON.parse(await unpackedText(byId("pyinfercost-profile").textContent));
 const FIGURES = SAID.cards;
 
 /* Layers are stored as indices of distinct ones, and of the values in which equal layers differ. */

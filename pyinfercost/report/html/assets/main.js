@@ -57,7 +57,10 @@ document.addEventListener("keydown", (event) => {
 /* ---- live ---- */
 async function live() {
   const packed = byId("pyinfercost-core").textContent.trim();
-  if (!packed) return;
+  if (!packed) {
+    byId("fixed").textContent = SAID.fixed;
+    return;
+  }
   if (typeof WebAssembly === "undefined" || typeof DecompressionStream === "undefined" || typeof Worker === "undefined") {
     byId("fixed").textContent = `This browser has no WebAssembly${view ? ", so the page shows the stored point only" : ", which this page needs"}.`;
     return;
@@ -83,6 +86,13 @@ async function live() {
     closing = new AbortController();
     await explore(evaluators, closing.signal);
   });
+}
+
+/* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of the
+   price. A profile without a price gets that of the catalog, as all other points do. */
+function withStored(live) {
+  const said = Object.entries(STORED.estimate).filter(([, value]) => value !== null);
+  return { ...live, isReported: true, machine: STORED.estimate.machine, estimate: { ...live.estimate, ...Object.fromEntries(said) } };
 }
 
 /* The page of a model, which answers as its controls change. */
@@ -124,11 +134,13 @@ async function explore([near, far], signal = undefined) {
     const begin = performance.now();
     try {
       view = await near.view(asked);
+      if (STORED && isFirstPoint(asked)) view = withStored(view);
       byId("fixed").textContent = "";
       drawAll();
       root.dataset.pointMs = String(performance.now() - begin);
     } catch (error) {
-      byId("fixed").textContent = error instanceof Refused ? `There is no such point: ${error.message}.` : `The core failed: ${error.message}`;
+      byId("fixed").textContent = error instanceof Refused ? `There is no such point, and the figures are those of the last one: ${error.message}.` : `The core failed, and the figures are those of the last point: ${error.message}.`;
+      root.dataset.rested = String(turn);
       return;
     }
     await shown(curves, view, asked, current);

@@ -65,7 +65,8 @@ function makeEvaluator(bytes) {
     }
     return { key, ...await deployments.get(key) };
   }
-  const sizesAt = (state) => Object.fromEntries(sizesOf(state).map(({ name }) => [name, state.sizes[name]]));
+  /* Sizes that depend on data stay as they are stored. */
+  const sizesAt = (state) => ({ ...chosenPhase(state).of_data, ...Object.fromEntries(sizesOf(state).map(({ name }) => [name, state.sizes[name]])) });
 
   /* Numbers that the costs of a deployment on a machine need. */
   function termsOf(state, id) {
@@ -138,7 +139,7 @@ function makeEvaluator(bytes) {
     const document = machineDocument(known.machine, state);
     const estimate = {
       ...found, ...costs, hardware: state.machine, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
-      sustained: false, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
+      sustained: known.machine.constants["power.sustained"] === 1, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
       cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
       tokens_per_s_per_sequence: boundary.tokens ? costs.tokens_per_s_per_sequence : null,
@@ -147,7 +148,7 @@ function makeEvaluator(bytes) {
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
     };
     return {
-      model: SETUP.model, sizes: found.sizes, precision: state.precision, totals: counted.totals, memory: counted.memory, estimate, machine: document,
+      model: SETUP.model, sizes: { ...chosenPhase(state).fixed, ...found.sizes }, precision: state.precision, totals: counted.totals, memory: counted.memory, estimate, machine: document,
       layers: counted.layers, coverage: counted.coverage, data_sizes: STORED ? STORED.data_sizes : [], plant: counted.plant, boundary, isReported: false,
     };
   }
@@ -169,11 +170,12 @@ function makeEvaluator(bytes) {
   /* Figures along one size, on one machine or many. */
   async function curve(state, ids, axis, values, columns) {
     const sizes = sizesAt(state);
-    delete sizes[axis];
+    const axes = axis === undefined ? {} : { [axis]: values };
+    if (axis !== undefined) delete sizes[axis];
     const { handle } = await deploymentOf(state);
     const machines = await Promise.all(ids.map((id) => machineOf(id, id === state.machine ? state : {})));
     const terms = ids.map((id) => termsOf(state, id));
-    const found = await ask("grid", { deployment: handle, machines, sizes, axes: { [axis]: values }, columns, terms });
+    const found = await ask("grid", { deployment: handle, machines, sizes, axes, columns, terms });
     return found.machines;
   }
 

@@ -1,15 +1,28 @@
 /* What the core needs to estimate any point: machines, graphs, and the choices that there are. */
 let SETUP = null;
 
-/* Machines are stored as differences from the first one of their family. */
-function restored(families, { family, own, without }) {
-  const machine = structuredClone(families[family]);
-  for (const [key, value] of Object.entries(own)) {
-    if (value !== null && typeof value === "object" && !Array.isArray(value)) machine[key] = { ...machine[key], ...value };
-    else machine[key] = value;
-  }
-  for (const [key, name] of without) { if (name) delete machine[key][name]; else delete machine[key]; }
-  return machine;
+/* Operations that the loader of machines makes with constants in clocks; the page stores the clocks. */
+const OF_CLOCKS = [(value) => value, (clocks, hz) => clocks * (1 / hz), (clocks, hz) => clocks / hz, (clocks, hz) => 1 / (clocks * hz)];
+
+/* Machines are stored by columns, as catalog_pack.py writes them. */
+function catalogOf({ count, paths, columns }) {
+  const entries = Array.from({ length: count }, () => ({}));
+  const write = (entry, path, value) => {
+    let at = entry;
+    for (const key of path.slice(0, -1)) at = at[key] ??= {};
+    at[path[path.length - 1]] = value;
+  };
+  const cells = ([values, runs]) => {
+    const found = [];
+    for (let at = 0; at < runs.length; at += 2) for (let times = runs[at + 1]; times > 0; times--) found.push(runs[at] < 0 ? undefined : values[runs[at]]);
+    return found;
+  };
+  const clocks = cells(columns[paths.findIndex((path) => path.join(".") === "machine.clock_hz")]);
+  paths.forEach((path, at) => {
+    const made = OF_CLOCKS[columns[at][2]];
+    cells(columns[at]).forEach((value, row) => { if (value !== undefined) write(entries[row], path, value === null || value === 0 ? value : made(value, clocks[row])); });
+  });
+  return entries;
 }
 
 /* The JSON text of a graph whose tensors are relative, as packed_graphs.py writes them. */
@@ -17,9 +30,11 @@ function unpackedGraph(text) {
   const graph = JSON.parse(text);
   const last = {};
   let base = 0;
+  let place = 0;
   for (const node of graph.nodes) {
     const first = node.outputs.length ? base + node.outputs[0] : base;
     const absolute = (at) => {
+      if (at === null) return null;
       if (typeof at === "number") return first - at;
       const [role, number] = [at[0], Number(at.slice(1))];
       if (role === "@") return number;
@@ -34,7 +49,12 @@ function unpackedGraph(text) {
     const before = base;
     node.outputs = node.outputs.map((step) => before + step);
     base = first;
+    if ("module" in node) {
+      place += node.module;
+      node.module = graph.modules[place];
+    }
   }
+  delete graph.modules;
   let at = 0;
   graph.held_until = graph.held_until.map((step) => {
     if (step === null) return null;
@@ -47,11 +67,15 @@ function unpackedGraph(text) {
 
 async function readSetup() {
   const setup = JSON.parse(await unpackedText(byId("pyinfercost-setup").textContent));
-  setup.machines = setup.machines.map((each, index) => {
-    const machine = restored(setup.families, each);
-    const terms = Object.fromEntries(setup.terms.map((name, at) => [name, each.terms[at]]));
-    return { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, usdPerH: each.usd_per_h, price: each.price };
-  });
+  const entries = catalogOf(JSON.parse(await unpackedText(byId("pyinfercost-catalog").textContent)));
+  const { own } = setup;
+  if (own) {
+    const at = entries.findIndex(({ machine }) => machine.id === own.machine.id);
+    if (at < 0) entries.push(own); else entries[at] = own;
+  }
+  entries.sort(({ machine: { id: one } }, { machine: { id: other } }) => (one < other ? -1 : 1));
+  setup.machines = entries.map(({ machine, terms, usd_per_h, price }, index) => (
+    { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, usdPerH: usd_per_h, price }));
   for (const { sizes, guards } of setup.phases) for (const size of sizes) size.maximum = mostOf(size, guards);
   setup.machineOf = new Map(setup.machines.map((machine) => [machine.id, machine]));
   return setup;
@@ -69,7 +93,8 @@ function mostOf({ name, maximum }, guards) {
 }
 
 /* ---- the state, which the address keeps ---- */
-const sizesOf = (state) => SETUP.phases.find((phase) => phase.name === state.phase).sizes;
+const chosenPhase = (state) => SETUP.phases.find((phase) => phase.name === state.phase);
+const sizesOf = (state) => chosenPhase(state).sizes;
 const prefixed = (name) => `size.${name}`;
 
 /* The settings that the page began with; sizes of all phases have a key of their own. */
@@ -80,6 +105,13 @@ function startState() {
   return state;
 }
 
+/* Whether the point itself is the first one, whatever is asked of its server. */
+const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "expert", "usd_per_h", "utilization", "place", "bandwidth", "compute"];
+function isFirstPoint(state) {
+  const start = startState();
+  return OF_POINT.every((key) => String(state[key]) === String(start[key])) && sizesOf(state).every(({ name }) => state.sizes[name] === start.sizes[name]);
+}
+
 const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
 
 function stateOfAddress() {
@@ -87,10 +119,10 @@ function stateOfAddress() {
   for (const [key, text] of new URLSearchParams(location.hash.slice(1))) {
     const number = Number(text);
     if (key.startsWith("size.")) {
-      if (Number.isInteger(number) && number >= 1) state.sizes[key.slice(5)] = number;
+      if (Object.hasOwn(state.sizes, key.slice(5)) && Number.isInteger(number) && number >= 1) state.sizes[key.slice(5)] = number;
     } else if (NUMBERS.has(key)) {
       if (Number.isFinite(number) && number >= 0) state[key] = number;
-    } else if (key in state && key !== "sizes") state[key] = text;
+    } else if (Object.hasOwn(state, key) && key !== "sizes") state[key] = text;
   }
   return allowed(state);
 }
@@ -103,9 +135,9 @@ function allowed(state) {
   state.phase = phase.name;
   if (!phase.formats.includes(state.format)) state.format = "";
   if (!SETUP.precisions.includes(state.precision)) state.precision = start.precision;
-  if (!(state.engine in SETUP.engines)) state.engine = start.engine;
+  if (!Object.hasOwn(SETUP.engines, state.engine)) state.engine = start.engine;
   if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
-  if (state.place && !(state.place in SETUP.places)) state.place = "";
+  if (state.place && !Object.hasOwn(SETUP.places, state.place)) state.place = "";
   for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));

@@ -4,8 +4,8 @@ const SHORT_TREE = 60;
 const cents = (value) => (value < 1e-3 ? value.toExponential(2) : digits(value));
 const MANY = 400; /* rows from which on those out of view are not laid out */
 const COLUMNS = [
-  { key: "name", title: "Module", text: true, width: "minmax(220px, 1fr)", narrow: "minmax(92px, 1fr)" },
-  { key: "share", title: "% of time", show: percent, width: "156px", narrow: "76px" },
+  { key: "name", title: "Module", text: true, width: "minmax(140px, 1fr)", narrow: "minmax(92px, 1fr)" },
+  { key: "share", title: "% of time", show: percent, width: "130px", narrow: "76px" },
   { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "82px" },
   { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), wide: true, width: "80px" },
   { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), wide: true, width: "86px" },
