@@ -33,15 +33,17 @@ class Piece(NamedTuple):
 
 
 _SERVED = {"engine": "vllm", "price": "on-demand", "precision": "bf16"}
+_ON_H100 = {"hardware": "h100-sxm-80gb", **_SERVED}
+_ON_H200 = {"hardware": "h200-sxm-141gb", **_SERVED}
 PIECES = (
     Piece("resnet50", "ResNet-50", "torchvision:resnet50", {"hardware": "l4", "price": "on-demand"}),
     Piece("vit", "ViT-B/16", "torchvision:vit_b_16", {"hardware": "a10g", "price": "on-demand"}),
     Piece("convnext", "ConvNeXt-T", "timm:convnext_tiny", {"hardware": "t4", "price": "on-demand"}),
     Piece("mobilenet", "MobileNetV3-S", "torchvision:mobilenet_v3_small", {"hardware": "graviton3"}),
     Piece("llama", "Llama 3 8B", "llama-3-8b.json", {"hardware": "l40s", **_SERVED}),
-    Piece("llama70", "Llama 3 70B on four devices", "llama-3-70b.json", {"hardware": "h100-sxm-80gb", **_SERVED, "layout": "tensor=4"}),
-    Piece("mixtral", "Mixtral 8x7B on two devices", "mixtral-8x7b.json", {"hardware": "h200-sxm-141gb", **_SERVED, "layout": "tensor=2"}),
-    Piece("gpt-oss", "gpt-oss-20b", "gpt-oss-20b.json", {"hardware": "h100-sxm-80gb", **_SERVED}),
+    Piece("llama70", "Llama 3 70B on four devices", "llama-3-70b.json", {**_ON_H100, "layout": "tensor=4"}),
+    Piece("mixtral", "Mixtral 8x7B on two devices", "mixtral-8x7b.json", {**_ON_H200, "layout": "tensor=2"}),
+    Piece("gpt-oss", "gpt-oss-20b", "gpt-oss-20b.json", _ON_H100),
 )
 
 
@@ -58,12 +60,14 @@ def main(folder: Path) -> None:
         spec = f"hf:{CONFIGS / piece.spec}" if piece.spec.endswith(".json") else piece.spec
         page = ic.explore(spec, command=f"pyinfercost explore {piece.spec}", **piece.options).to_html()
         (folder / f"{piece.name}.html").write_text(page, encoding="utf-8")
-        print(f"{piece.name}.html: {piece.title}, {len(page) / 1e6:.2f} MB")
+        sys.stdout.write(f"{piece.name}.html: {piece.title}, {len(page) / 1e6:.2f} MB\n")
     start = ic.explore(command="pyinfercost explore").to_html()
     (folder / "start.html").write_text(start, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    try:
+        (place,) = sys.argv[1:]
+    except ValueError:
         sys.exit("usage: python tools/gallery.py FOLDER")
-    main(Path(sys.argv[1]))
+    main(Path(place))

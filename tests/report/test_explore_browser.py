@@ -31,7 +31,7 @@ ANSWER = """async (address) => {
   const end = performance.now() + 60000;
   location.hash = address;
   while (Number(root.dataset.settled) === turn) {
-    if (performance.now() > end) throw new Error(`no answer for ${address}: ${document.getElementById("fixed").textContent}`);
+    if (performance.now() > end) throw new Error(`no answer: ${document.getElementById("fixed").textContent}`);
     await new Promise((done) => setTimeout(done, 2));
   }
   [...document.querySelectorAll("#controls button")].find((button) => button.textContent === "Copy the JSON").click();

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ... import _cache, _core
 from ...deployment.deployment import executions_of
 from ...predict.exploring import START
+from ...sources.gguf.tables import gguf_tables
 from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .packed_graphs import packed_graph
@@ -95,6 +96,7 @@ def setup_document(live: Exploration) -> dict[str, Any]:
         "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
         "layer_keys": list(LAYER_KEYS),
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
+        "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),
         "start": {
             "phase": live.phases[-1].name if live.phases else "",

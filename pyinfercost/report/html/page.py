@@ -87,6 +87,7 @@ _SCRIPTS = (
     "curves",
     "catalog",
     "serving",
+    "gguf_header",
     "drop",
     "roofline",
     "memory",

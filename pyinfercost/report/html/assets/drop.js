@@ -1,4 +1,5 @@
-/* A model that is dropped on the page: the JSON of a graph, or the header of a GGUF file. Nothing leaves the page. */
+/* A model that is dropped on the page: the JSON of a graph, the config of a decoder, or the header of a GGUF file. Nothing
+   leaves the page. */
 const LARGEST_JSON = 200e6;
 const HINTS = {
   onnx: "ONNX files are read by the command line: pyinfercost explore model.onnx writes the page of it",
@@ -9,7 +10,7 @@ const HINTS = {
   bin: "Pickles are not opened; pyinfercost explore FOLDER reads the config.json beside it",
 };
 
-/* Loads a file into a core; the phases of its model as `SETUP.phases` has them. Errors are sentences. */
+/* The phases of a file's model as `SETUP.phases` has them, each loaded once by a core. Errors are sentences. */
 async function phasesOfFile(file, ask) {
   const ending = file.name.toLowerCase().split(".").pop();
   if (ending in HINTS) throw new Refused(HINTS[ending]);
@@ -18,17 +19,39 @@ async function phasesOfFile(file, ask) {
   const begin = await file.slice(0, 64).text();
   if (!/^\s*\{/.test(begin)) throw new Refused(`${file.name} is no JSON of a graph, which begins with {; ic.capture(model, inputs).to_json() writes one`);
   const text = await file.text();
+  if (/"model_type"\s*:/.test(text) && !/"tensors"\s*:/.test(text)) return phasesOfConfig(text, ask);
   const answer = await ask("load", { kind: "graph" }, text);
-  return [phaseOf(phaseName(answer, text), answer, text)];
+  const { guards = [] } = JSON.parse(text);
+  const generates = /"role":\s*"kv_cache"/.test(text);
+  const reads = Object.values(answer.sizes).some(({ role }) => role === "context");
+  return [phaseOf(generates ? (reads ? "decode" : "prefill") : "forward", answer, generates, { kind: "graph", text }, guards)];
 }
 
-const phaseName = (answer, text) => (/"role":\s*"kv_cache"/.test(text) ? (Object.values(answer.sizes).some(({ role }) => role === "context") ? "decode" : "prefill") : "forward");
+const bothPhases = (ask, documentOf) => Promise.all(["prefill", "decode"].map(async (name) => {
+  const text = JSON.stringify(documentOf(name));
+  return phaseOf(name, await ask("load", { kind: "decoder" }, text), true, { kind: "decoder", text }, []);
+}));
 
-/* A phase of a model whose graph is text; the choices of its sizes are those of the graph. */
-function phaseOf(name, { sizes }, text) {
-  const { guards = [] } = JSON.parse(text);
+async function phasesOfConfig(text, ask) {
+  let config;
+  try { config = JSON.parse(text); } catch (error) { throw new Refused(`the config is no JSON: ${error.message}`); }
+  return bothPhases(ask, (phase) => ({ config, phase }));
+}
+
+async function phasesOfGguf(file, ask) {
+  try {
+    const header = await readGgufHeader(file, SETUP.gguf);
+    const phases = await bothPhases(ask, (phase) => ggufDecoder(header, SETUP.gguf, phase));
+    return Object.assign(phases, { engine: "llamacpp" });
+  } catch (error) {
+    throw error instanceof GgufError ? new Refused(error.message.replace(/\.$/, "")) : error;
+  }
+}
+
+/* A phase of a model; the choices of its sizes are those of its graph. */
+function phaseOf(name, { sizes }, splits, source, guards) {
   return {
-    name, formats: [""], splits: /"role":\s*"kv_cache"/.test(text), source: { kind: "graph", text },
+    name, formats: [""], splits, source, fixed: {}, of_data: {}, guards,
     sizes: Object.entries(sizes).filter(([, size]) => Number.isInteger(size.default)).map(([size, { default: value, minimum, maximum, role }]) => ({
       name: size, value, role: role || "", minimum: Number.isInteger(minimum) ? minimum : 1,
       maximum: mostOf({ name: size, maximum: Number.isInteger(maximum) ? maximum : null }, guards),
@@ -40,7 +63,7 @@ function watchDrops(take) {
   const place = byId("drop");
   const input = element("input", { type: "file", "aria-label": "A file of a model" });
   const said = element("p", { class: "note", role: "status", id: "drop-said" });
-  place.append(element("label", {}, "Drop a model here, or choose one: the JSON of a graph (", element("code", {}, "Graph.to_json()"), ") or a ", element("code", {}, ".gguf"), " file, of which only the header is read. ", input), said);
+  place.append(element("label", {}, "Drop a model here, or choose one: the ", element("code", {}, "config.json"), " of a language model, a ", element("code", {}, ".gguf"), " file, of which only the header is read, or the JSON of a graph (", element("code", {}, "Graph.to_json()"), "). ", input), said);
   const read = async (file) => {
     said.textContent = `Reading ${file.name} ...`;
     try {

@@ -81,6 +81,8 @@ async function live() {
     SETUP.start.phase = phases[phases.length - 1].name;
     const steps = phases.some(({ splits }) => splits);
     SETUP.engines = Object.fromEntries(Object.entries(SETUP.all_engines).filter(([name, { serves }]) => name === "torch" || serves === steps).map(([name, { executions }]) => [name, executions]));
+    SETUP.start.engine = phases.engine || "torch";
+    [SETUP.start.execution] = SETUP.engines[SETUP.start.engine];
     history.replaceState(null, "", "#");
     if (closing) closing.abort();
     closing = new AbortController();
