@@ -110,7 +110,7 @@ class Fuser {
                 }
             }
             for (const Stream& stream : part.writes) {
-                const Value& value = all_.values[static_cast<std::size_t>(stream.value)];
+                const StorageState& value = all_.values[static_cast<std::size_t>(stream.value)];
                 const bool needed = value.escapes || read_[static_cast<std::size_t>(stream.value)];
                 if (needed) work.written[static_cast<std::size_t>(stream.role)] += stream.bytes;
             }

@@ -70,7 +70,7 @@ class Grouper {
     LoopIndex count() const { return static_cast<LoopIndex>(all_.loops.size()); }
     static std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
     const Loop& loop(LoopIndex i) const { return all_.loops[at(i)]; }
-    const Value& value(ValueIndex v) const { return all_.values[at(v)]; }
+    const StorageState& value(ValueIndex v) const { return all_.values[at(v)]; }
 
     static void add(std::vector<std::int32_t>& set, std::int32_t element) {
         if (std::find(set.begin(), set.end(), element) == set.end()) set.push_back(element);
@@ -105,7 +105,7 @@ class Grouper {
         if (!elementwise || body.loops.size() >= kLoopsInKernel) return true;
         int users = 0;
         for (const Stream& stream : self.writes) {
-            const Value& written = value(stream.value);
+            const StorageState& written = value(stream.value);
             if (written.escapes || written.producers.size() > 1) return true;
             for (const LoopIndex reader : written.readers) {
                 const Loop& other = loop(reader);

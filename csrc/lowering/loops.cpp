@@ -51,7 +51,7 @@ class Reader {
 
   private:
     std::size_t root(TensorIndex t) const { return static_cast<std::size_t>(pass_.storage.root(t)); }
-    Value& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
+    StorageState& at(ValueIndex v) { return result_.values[static_cast<std::size_t>(v)]; }
 
     // Whether a node without a launch returns its operand or a view of it.
     bool is_view(const Node& node) const {
@@ -168,7 +168,7 @@ class Reader {
         bool all = true;
         for (const Stream& stream : loop.reads) {
             if (stream.value == kNoValue) return false;
-            const Value& part = at(stream.value);
+            const StorageState& part = at(stream.value);
             bool copied = part.producers.size() == 1;
             if (copied) {
                 const Loop& producer = result_.loops[static_cast<std::size_t>(part.producers.front())];

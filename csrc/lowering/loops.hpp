@@ -44,7 +44,7 @@ struct Loop {
 };
 
 // One state of one storage: an in-place op replaces it by another state.
-struct Value {
+struct StorageState {
     std::vector<std::int32_t> producers;  // loops; none for inputs of the graph
     std::vector<std::int32_t> readers;
     bool escapes = false;  // a result of the graph, or part of a storage that outlives it
@@ -52,7 +52,7 @@ struct Value {
 
 struct Loops {
     std::vector<Loop> loops;  // in execution order
-    std::vector<Value> values;
+    std::vector<StorageState> values;
     // Pairs that never share a kernel: the first must end before the second starts.
     std::vector<std::pair<std::int32_t, std::int32_t>> barriers;
 };
