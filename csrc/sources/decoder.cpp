@@ -38,11 +38,11 @@ class DecoderBuilder {
         past_ = decodes_ ? size("context", SizeRole::context, 2048) : Expr(0);
         inputs_.push_back(on_.tensor(DType::int64, {batch_, tokens_}, Role::input, "input_ids"));
         if (decodes_) add_caches();
-        Value result;
+        GraphTensor result;
         {
             Operators::Frame frame(on_);
-            const Value hidden = frame.keep(model());
-            const Value last = frame.keep(on_.slice(hidden, 1, Expr(-1), Expr(kEnd), Expr(1)));
+            const GraphTensor hidden = frame.keep(model());
+            const GraphTensor last = frame.keep(on_.slice(hidden, 1, Expr(-1), Expr(kEnd), Expr(1)));
             result = config_.tied ? weights_.tied_linear("lm_head", last, "model.embed_tokens.weight")
                                   : weights_.linear("lm_head", last, config_.vocabulary, false);
             if (config_.result_cap > 0) {
@@ -90,13 +90,13 @@ class DecoderBuilder {
         }
     }
 
-    Value model() {
+    GraphTensor model() {
         const Operators::Module scope(on_, "model");
         Operators::Frame frame(on_);
-        const Value embeddings = frame.keep(embed());
-        Value hidden = embeddings;
+        const GraphTensor embeddings = frame.keep(embed());
+        GraphTensor hidden = embeddings;
         if (!decodes_) add_positions_of_windows();
-        const Value positions = frame.keep(on_.unsqueeze(counted_from(tokens_, past_), 0));
+        const GraphTensor positions = frame.keep(on_.unsqueeze(counted_from(tokens_, past_), 0));
         if (config_.family->eager_attention) full_mask_ = frame.keep(mask(false));
         if (config_.has_windows() || config_.family->idle_mask) window_mask_ = frame.keep(mask(true));
         std::tie(cos_, sin_) = rotations(positions);
@@ -108,16 +108,17 @@ class DecoderBuilder {
         return norm("norm", hidden, config_.hidden);
     }
 
-    Value embed() {
+    GraphTensor embed() {
         const Operators::Module scope(on_, "embed_tokens");
         const bool gemma = config_.family->scaled_embeddings;
-        const Value rows = weights_.embedding(inputs_.front(), config_.vocabulary, config_.hidden, gemma);
+        const GraphTensor rows =
+            weights_.embedding(inputs_.front(), config_.vocabulary, config_.hidden, gemma);
         if (!gemma) return rows;
-        const Value scale = weights_.buffer("model.embed_tokens.embed_scale", config_.dtype, {});
+        const GraphTensor scale = weights_.buffer("model.embed_tokens.embed_scale", config_.dtype, {});
         return on_.binary("aten.mul.Tensor", rows, on_.to(scale, config_.dtype));
     }
 
-    Value counted_from(const Expr& count, const Expr& first) {
+    GraphTensor counted_from(const Expr& count, const Expr& first) {
         return on_.with_number("aten.add.Tensor", on_.arange(count), first);
     }
 
@@ -125,7 +126,7 @@ class DecoderBuilder {
     void add_positions_of_windows() {
         for (std::int64_t i = 0; i < config_.layers; ++i) {
             if (!is_windowed(i)) continue;
-            const Value zero = on_.tensor(DType::int64, {}, Role::constant, "");
+            const GraphTensor zero = on_.tensor(DType::int64, {}, Role::constant, "");
             on_.call_into("aten.lift_fresh.default",
                           {
                               {"self", zero.index}
@@ -139,25 +140,25 @@ class DecoderBuilder {
         }
     }
 
-    Value unsqueezed(Value value, std::initializer_list<std::int64_t> dims) {
+    GraphTensor unsqueezed(GraphTensor value, std::initializer_list<std::int64_t> dims) {
         for (const std::int64_t dim : dims) value = on_.unsqueeze(value, dim);
         return value;
     }
 
     // Which keys a query attends to, [batch, 1, queries, keys]: truth values, or what is added to scores.
-    Value mask(bool windowed) {
+    GraphTensor mask(bool windowed) {
         const Expr kept = cached(windowed);
         const Expr keys = kept + tokens_;
-        const Value expanded = expanded_mask(kept, keys, windowed);
+        const GraphTensor expanded = expanded_mask(kept, keys, windowed);
         if (!config_.family->eager_attention) return expanded;
-        const Value zero = on_.call("aten.zeros.default",
-                                    {
-                                        {"size",       std::vector<Expr>{}                },
-                                        {"dtype",      std::string(name_of(config_.dtype))},
-                                        {"device",     std::monostate{}                   },
-                                        {"pin_memory", false                              }
+        const GraphTensor zero = on_.call("aten.zeros.default",
+                                          {
+                                              {"size",       std::vector<Expr>{}                },
+                                              {"dtype",      std::string(name_of(config_.dtype))},
+                                              {"device",     std::monostate{}                   },
+                                              {"pin_memory", false                              }
         },
-                                    config_.dtype, {});
+                                          config_.dtype, {});
         return on_.call(
             "aten.where.ScalarOther",
             {
@@ -168,46 +169,47 @@ class DecoderBuilder {
             config_.dtype, expanded.shape);
     }
 
-    Value expanded_mask(const Expr& kept, const Expr& keys, bool windowed) {
+    GraphTensor expanded_mask(const Expr& kept, const Expr& keys, bool windowed) {
         Operators::Frame frame(on_);
-        const Value batches = frame.keep(on_.arange(batch_));
-        const Value heads = frame.keep(on_.arange(Expr(1)));
-        const Value of_queries = frame.keep(counted_from(tokens_, past_));
-        const Value of_keys = frame.keep(counted_from(keys, past_ - kept));
-        const Value attended = positions_attended(batches, heads, of_queries, of_keys, windowed);
+        const GraphTensor batches = frame.keep(on_.arange(batch_));
+        const GraphTensor heads = frame.keep(on_.arange(Expr(1)));
+        const GraphTensor of_queries = frame.keep(counted_from(tokens_, past_));
+        const GraphTensor of_keys = frame.keep(counted_from(keys, past_ - kept));
+        const GraphTensor attended = positions_attended(batches, heads, of_queries, of_keys, windowed);
         const Shape shape = {batch_, Expr(1), tokens_, keys};
         Shape strides = contiguous_strides(shape);
         strides.front() = 0;
         return on_.view("aten.expand.default", attended, {batch_, Expr(-1), tokens_, keys}, shape, strides);
     }
 
-    Value positions_attended(const Value& batches, const Value& heads, const Value& of_queries,
-                             const Value& of_keys, bool windowed) {
+    GraphTensor positions_attended(const GraphTensor& batches, const GraphTensor& heads,
+                                   const GraphTensor& of_queries, const GraphTensor& of_keys, bool windowed) {
         Operators::Frame frame(on_);
         frame.keep(unsqueezed(batches, {1, 2, 3}));
         frame.keep(unsqueezed(heads, {0, 2, 3}));
-        const Value query = frame.keep(unsqueezed(of_queries, {0, 1, 3}));
-        const Value key = frame.keep(unsqueezed(of_keys, {0, 1, 2}));
+        const GraphTensor query = frame.keep(unsqueezed(of_queries, {0, 1, 3}));
+        const GraphTensor key = frame.keep(unsqueezed(of_keys, {0, 1, 2}));
         if (!windowed) return on_.compare("aten.le.Tensor", key, query);
-        const Value all = on_.call("aten.new_ones.default",
-                                   {
-                                       {"self",       query.index        },
-                                       {"size",       std::vector<Expr>{}},
-                                       {"dtype",      "bool"             },
-                                       {"pin_memory", false              }
+        const GraphTensor all = on_.call("aten.new_ones.default",
+                                         {
+                                             {"self",       query.index        },
+                                             {"size",       std::vector<Expr>{}},
+                                             {"dtype",      "bool"             },
+                                             {"pin_memory", false              }
         },
-                                   DType::boolean, {});
-        const Value first = on_.with_number("aten.sub.Tensor", query, Expr(config_.window));
-        const Value near = on_.compare("aten.gt.Tensor", key, first);
+                                         DType::boolean, {});
+        const GraphTensor first = on_.with_number("aten.sub.Tensor", query, Expr(config_.window));
+        const GraphTensor near = on_.compare("aten.gt.Tensor", key, first);
         on_.call_into("aten.to.dtype_layout", as_truth(near), {near});
-        const Value within = frame.keep(
+        const GraphTensor within = frame.keep(
             on_.call("aten.__and__.Tensor", self_and_other(all, near), DType::boolean, near.shape));
-        const Value before = on_.compare("aten.le.Tensor", key, query);
-        const Value again = on_.call("aten.to.dtype_layout", as_truth(before), DType::boolean, before.shape);
+        const GraphTensor before = on_.compare("aten.le.Tensor", key, query);
+        const GraphTensor again =
+            on_.call("aten.to.dtype_layout", as_truth(before), DType::boolean, before.shape);
         return on_.call("aten.__and__.Tensor", self_and_other(within, again), DType::boolean, before.shape);
     }
 
-    static NamedArguments as_truth(const Value& self) {
+    static NamedArguments as_truth(const GraphTensor& self) {
         return {
             {"self",   self.index      },
             {"dtype",  "bool"          },
@@ -216,13 +218,13 @@ class DecoderBuilder {
         };
     }
 
-    std::pair<Value, Value> rotations(const Value& positions) {
+    std::pair<GraphTensor, GraphTensor> rotations(const GraphTensor& positions) {
         const Operators::Module scope(on_, "rotary_emb");
         Operators::Frame frame(on_);
         const std::int64_t half = config_.head_width / 2;
-        const Value frequencies = weights_.buffer("model.rotary_emb.inv_freq", DType::float32, {half});
+        const GraphTensor frequencies = weights_.buffer("model.rotary_emb.inv_freq", DType::float32, {half});
         weights_.buffer("model.rotary_emb.original_inv_freq", DType::float32, {half});
-        const Value moved = on_.to(on_.unsqueeze(positions, 2), DType::float32);
+        const GraphTensor moved = on_.to(on_.unsqueeze(positions, 2), DType::float32);
         on_.call_into("aten.to.device",
                       {
                           {"self",   frequencies.index},
@@ -230,32 +232,32 @@ class DecoderBuilder {
                           {"dtype",  "float32"        }
         },
                       {frequencies});
-        const Value angles = frame.keep(on_.binary("aten.mul.Tensor", moved, frequencies));
-        const Value both = frame.keep(on_.concatenate(angles, angles, -1));
+        const GraphTensor angles = frame.keep(on_.binary("aten.mul.Tensor", moved, frequencies));
+        const GraphTensor both = frame.keep(on_.concatenate(angles, angles, -1));
         const auto scaled = [&](const char* op) {
             return frame.keep(on_.with_number("aten.mul.Tensor", on_.unary(op, both), 1.0));
         };
-        const Value cos = scaled("aten.cos.default");
-        const Value sin = scaled("aten.sin.default");
-        const Value first = on_.to(cos, config_.dtype);
+        const GraphTensor cos = scaled("aten.cos.default");
+        const GraphTensor sin = scaled("aten.sin.default");
+        const GraphTensor first = on_.to(cos, config_.dtype);
         return {first, on_.to(sin, config_.dtype)};
     }
 
     // The root mean square over the last dimension.
-    Value norm(std::string_view name, const Value& input, std::int64_t width) {
+    GraphTensor norm(std::string_view name, const GraphTensor& input, std::int64_t width) {
         const Operators::Module scope(on_, name);
         Operators::Frame frame(on_);
         const bool plain = config_.family->norm == DecoderFamily::Norm::plain;
-        const Value wide = on_.to(input, DType::float32);
-        const Value squares = on_.call("aten.pow.Tensor_Scalar",
-                                       {
-                                           {"self",     wide.index},
-                                           {"exponent", Expr(2)   }
+        const GraphTensor wide = on_.to(input, DType::float32);
+        const GraphTensor squares = on_.call("aten.pow.Tensor_Scalar",
+                                             {
+                                                 {"self",     wide.index},
+                                                 {"exponent", Expr(2)   }
         },
-                                       DType::float32, wide.shape, wide.strides);
+                                             DType::float32, wide.shape, wide.strides);
         Shape of_rows = wide.shape;
         of_rows.back() = 1;
-        const Value mean =
+        const GraphTensor mean =
             on_.call("aten.mean.dim",
                      {
                          {"self",    squares.index              },
@@ -264,30 +266,30 @@ class DecoderBuilder {
         },
                      DType::float32, of_rows);
         if (plain) frame.keep(mean);
-        const Value root =
+        const GraphTensor root =
             on_.unary("aten.rsqrt.default", on_.with_number("aten.add.Tensor", mean, config_.norm_epsilon));
-        const Value scaled = on_.binary("aten.mul.Tensor", wide, root);
-        const Value weight = weights_.plain(on_.module() + ".weight", {width});
+        const GraphTensor scaled = on_.binary("aten.mul.Tensor", wide, root);
+        const GraphTensor weight = weights_.plain(on_.module() + ".weight", {width});
         if (plain) {
             frame.keep(scaled);
             return on_.binary("aten.mul.Tensor", weight, on_.to(scaled, config_.dtype));
         }
-        const Value above = on_.with_number("aten.add.Tensor", on_.to(weight, DType::float32), 1.0);
-        const Value output = on_.binary("aten.mul.Tensor", scaled, above);
+        const GraphTensor above = on_.with_number("aten.add.Tensor", on_.to(weight, DType::float32), 1.0);
+        const GraphTensor output = on_.binary("aten.mul.Tensor", scaled, above);
         return on_.call("aten.type_as.default", self_and_other(output, input), config_.dtype, output.shape,
                         output.strides);
     }
 
-    Value layer(std::int64_t number, const Value& before, std::size_t& input) {
+    GraphTensor layer(std::int64_t number, const GraphTensor& before, std::size_t& input) {
         const Operators::Module scope(on_, "layers." + std::to_string(number));
         Operators::Frame frame(on_);
         of_layer_ = &frame;
         frame.keep(before);
         const bool around = config_.family->norms_around;
-        Value attended = attention(number, norm("input_layernorm", before, config_.hidden), input);
+        GraphTensor attended = attention(number, norm("input_layernorm", before, config_.hidden), input);
         if (around) attended = norm("post_attention_layernorm", attended, config_.hidden);
-        const Value middle = on_.binary("aten.add.Tensor", before, attended);
-        Value out =
+        const GraphTensor middle = on_.binary("aten.add.Tensor", before, attended);
+        GraphTensor out =
             norm(around ? "pre_feedforward_layernorm" : "post_attention_layernorm", middle, config_.hidden);
         out = config_.sparse[static_cast<std::size_t>(number)]
                   ? mlp_.experts(out)
@@ -298,14 +300,14 @@ class DecoderBuilder {
 
     // ---- attention ----
 
-    Value projected(const char* name, const Value& hidden, std::int64_t heads) {
-        const Value all = weights_.linear(std::string(name) + "_proj", hidden, heads * config_.head_width,
-                                          config_.qkv_bias);
+    GraphTensor projected(const char* name, const GraphTensor& hidden, std::int64_t heads) {
+        const GraphTensor all = weights_.linear(std::string(name) + "_proj", hidden,
+                                                heads * config_.head_width, config_.qkv_bias);
         const Expr width = config_.head_width;
-        const Value split = on_.view("aten.view.default", all, {batch_, tokens_, Expr(-1), width},
-                                     {batch_, tokens_, heads, width});
+        const GraphTensor split = on_.view("aten.view.default", all, {batch_, tokens_, Expr(-1), width},
+                                           {batch_, tokens_, heads, width});
         if (!config_.family->head_norms || *name == 'v') return on_.transpose(split, 1, 2);
-        Value normed;
+        GraphTensor normed;
         {
             Operators::Frame call(on_);  // the argument of a call lives as long as this
             call.keep(split);
@@ -314,12 +316,12 @@ class DecoderBuilder {
         return on_.transpose(normed, 1, 2);
     }
 
-    Value rotated(const Value& x, const Value& cos, const Value& sin) {
+    GraphTensor rotated(const GraphTensor& x, const GraphTensor& cos, const GraphTensor& sin) {
         const std::int64_t half = config_.head_width / 2;
-        const Value direct = on_.binary("aten.mul.Tensor", x, cos);
-        const Value first = on_.slice(x, 3, Expr(0), Expr(half), half);
-        const Value second = on_.slice(x, 3, Expr(half), Expr(kEnd), half);
-        Value turned;
+        const GraphTensor direct = on_.binary("aten.mul.Tensor", x, cos);
+        const GraphTensor first = on_.slice(x, 3, Expr(0), Expr(half), half);
+        const GraphTensor second = on_.slice(x, 3, Expr(half), Expr(kEnd), half);
+        GraphTensor turned;
         {
             Operators::Frame frame(on_);
             frame.keep(first);
@@ -329,19 +331,19 @@ class DecoderBuilder {
         return on_.binary("aten.add.Tensor", direct, on_.binary("aten.mul.Tensor", turned, sin));
     }
 
-    Value attention(std::int64_t number, const Value& hidden, std::size_t& input) {
+    GraphTensor attention(std::int64_t number, const GraphTensor& hidden, std::size_t& input) {
         const Operators::Module scope(on_, "self_attn");
         Operators::Frame frame(on_);
         frame.keep(hidden);
-        Value query = projected("q", hidden, config_.heads);
-        Value key = projected("k", hidden, config_.kv_heads);
-        const Value value = projected("v", hidden, config_.kv_heads);
+        GraphTensor query = projected("q", hidden, config_.heads);
+        GraphTensor key = projected("k", hidden, config_.kv_heads);
+        const GraphTensor value = projected("v", hidden, config_.kv_heads);
         {
             Operators::Frame of_rotation(on_);
             of_rotation.keep(query);
             of_rotation.keep(key);
-            const Value cos = of_rotation.keep(on_.unsqueeze(cos_, 1));
-            const Value sin = of_rotation.keep(on_.unsqueeze(sin_, 1));
+            const GraphTensor cos = of_rotation.keep(on_.unsqueeze(cos_, 1));
+            const GraphTensor sin = of_rotation.keep(on_.unsqueeze(sin_, 1));
             query = rotated(query, cos, sin);
             key = rotated(key, cos, sin);
         }
@@ -349,24 +351,24 @@ class DecoderBuilder {
         const auto [keys, values] = updated(number, key, value, input);
         frame.keep(keys);
         frame.keep(values);
-        const Value heads = config_.family->eager_attention ? eager(number, query, keys, values)
-                                                            : fused(number, query, keys, values);
+        const GraphTensor heads = config_.family->eager_attention ? eager(number, query, keys, values)
+                                                                  : fused(number, query, keys, values);
         const Expr width = config_.heads * config_.head_width;
-        const Value joined =
+        const GraphTensor joined =
             on_.view("aten.reshape.default", heads, {batch_, tokens_, Expr(-1)}, {batch_, tokens_, width});
         return weights_.linear("o_proj", joined, config_.hidden, config_.output_bias);
     }
 
     // All keys and values of a layer: those in its cache, then the new ones.
-    std::pair<Value, Value> updated(std::int64_t number, const Value& key, const Value& value,
-                                    std::size_t& input) {
+    std::pair<GraphTensor, GraphTensor> updated(std::int64_t number, const GraphTensor& key,
+                                                const GraphTensor& value, std::size_t& input) {
         Operators::Frame frame(on_);
         frame.keep(key);
         frame.keep(value);
         const bool windowed = is_windowed(number);
-        Value old_keys;
-        Value old_values;
-        Value count;
+        GraphTensor old_keys;
+        GraphTensor old_values;
+        GraphTensor count;
         if (decodes_) {
             old_keys = inputs_[input++];
             old_values = inputs_[input++];
@@ -387,16 +389,16 @@ class DecoderBuilder {
         }
         const std::string of_keys = cache_name(number) + "keys";
         const std::string of_values = cache_name(number) + "values";
-        const Value keys = on_.concatenate(old_keys, key, -2, windowed ? "" : of_keys);
-        const Value values = on_.concatenate(old_values, value, -2, windowed ? "" : of_values);
+        const GraphTensor keys = on_.concatenate(old_keys, key, -2, windowed ? "" : of_keys);
+        const GraphTensor values = on_.concatenate(old_values, value, -2, windowed ? "" : of_values);
         outputs_.push_back(windowed ? of_window(keys, of_keys) : keys);
         outputs_.push_back(windowed ? of_window(values, of_values) : values);
         if (windowed) outputs_.push_back(count);
         return {keys, values};
     }
 
-    Value empty() {
-        const Value nothing = on_.tensor(config_.dtype, {Expr(0)}, Role::constant, "");
+    GraphTensor empty() {
+        const GraphTensor nothing = on_.tensor(config_.dtype, {Expr(0)}, Role::constant, "");
         return on_.call("aten.detach_.default",
                         {
                             {"self", nothing.index}
@@ -404,32 +406,33 @@ class DecoderBuilder {
                         config_.dtype, {Expr(0)});
     }
 
-    Value of_window(const Value& all, const std::string& name) {
+    GraphTensor of_window(const GraphTensor& all, const std::string& name) {
         const std::int64_t kept = config_.window - 1;
         return on_.slice(all, 2, Expr(-kept), Expr(kEnd), Expr::minimum(all.shape[2], Expr(kept)), name);
     }
 
     // A head of keys or values for each head of queries.
-    Value repeated(const Value& all) {
+    GraphTensor repeated(const GraphTensor& all) {
         if (config_.heads == config_.kv_heads) return all;
         const std::int64_t groups = config_.heads / config_.kv_heads;
         const Shape wide = {batch_, config_.kv_heads, groups, all.shape[2], config_.head_width};
-        const Value one = on_.unsqueeze(all, 2);
+        const GraphTensor one = on_.unsqueeze(all, 2);
         Shape strides = one.strides;
         strides[2] = 0;
-        const Value many = on_.view("aten.expand.default", one, wide, wide, strides);
+        const GraphTensor many = on_.view("aten.expand.default", one, wide, wide, strides);
         const Shape shape = {batch_, config_.heads, all.shape[2], config_.head_width};
         return on_.view("aten.reshape.default", many, shape, shape);
     }
 
-    Value fused(std::int64_t number, const Value& query, const Value& keys, const Value& values) {
+    GraphTensor fused(std::int64_t number, const GraphTensor& query, const GraphTensor& keys,
+                      const GraphTensor& values) {
         Operators::Frame frame(on_);
         const bool masked = is_windowed(number);
         const bool grouped = config_.heads != config_.kv_heads;
         const bool folded = masked && decodes_ && grouped;  // queries of a group are those of one head
-        Value q = query;
-        Value k = keys;
-        Value v = values;
+        GraphTensor q = query;
+        GraphTensor k = keys;
+        GraphTensor v = values;
         if (folded) {
             const Shape shape = {batch_, config_.kv_heads, config_.heads / config_.kv_heads,
                                  config_.head_width};
@@ -456,22 +459,23 @@ class DecoderBuilder {
         const Expr width = config_.head_width;
         const Expr row = config_.heads * config_.head_width;
         const Shape strides = {row * tokens_, width, row, Expr(1)};
-        const Value result =
+        const GraphTensor result =
             folded ? on_.call("aten.scaled_dot_product_attention.default", arguments, config_.dtype, q.shape)
                    : on_.call("aten.scaled_dot_product_attention.default", arguments, config_.dtype, q.shape,
                               strides);
-        const Value viewed = on_.view("aten.reshape.default", result, {batch_, Expr(-1), tokens_, width},
-                                      query.shape, strides);
+        const GraphTensor viewed = on_.view("aten.reshape.default", result,
+                                            {batch_, Expr(-1), tokens_, width}, query.shape, strides);
         return on_.transpose(viewed, 1, 2);
     }
 
-    Value eager(std::int64_t number, const Value& query, const Value& all_keys, const Value& all_values) {
+    GraphTensor eager(std::int64_t number, const GraphTensor& query, const GraphTensor& all_keys,
+                      const GraphTensor& all_values) {
         Operators::Frame frame(on_);
-        const Value keys = frame.keep(repeated(all_keys));
-        const Value values = frame.keep(repeated(all_values));
+        const GraphTensor keys = frame.keep(repeated(all_keys));
+        const GraphTensor values = frame.keep(repeated(all_values));
         const Shape shape = {batch_, config_.heads, tokens_, all_keys.shape[2]};
-        Value scores = on_.call("aten.matmul.default", self_and_other(query, on_.transpose(keys, 2, 3)),
-                                config_.dtype, shape);
+        GraphTensor scores = on_.call("aten.matmul.default", self_and_other(query, on_.transpose(keys, 2, 3)),
+                                      config_.dtype, shape);
         scores = on_.with_number("aten.mul.Tensor", scores, 1 / std::sqrt(config_.query_scale));
         if (config_.attention_cap > 0) {
             scores = on_.with_number("aten.div.Tensor", scores, config_.attention_cap);
@@ -479,11 +483,11 @@ class DecoderBuilder {
             scores = on_.with_number("aten.mul.Tensor", scores, config_.attention_cap);
         }
         scores = on_.binary("aten.add.Tensor", scores, is_windowed(number) ? window_mask_ : full_mask_);
-        Value narrow;
+        GraphTensor narrow;
         {
             Operators::Frame of_softmax(on_);
             of_softmax.keep(scores);
-            const Value shares =
+            const GraphTensor shares =
                 on_.call("aten.softmax.int",
                          {
                              {"self",  scores.index},
@@ -494,7 +498,7 @@ class DecoderBuilder {
             narrow = on_.to(shares, config_.dtype);
         }
         // Weights of attention are a result that the layer drops when it returns.
-        const Value kept =
+        const GraphTensor kept =
             of_layer_->keep(on_.call("aten.dropout.default",
                                      {
                                          {"input", narrow.index},
@@ -502,9 +506,9 @@ class DecoderBuilder {
                                          {"train", false       }
         },
                                      config_.dtype, shape));
-        const Value sum = frame.keep(
+        const GraphTensor sum = frame.keep(
             on_.call("aten.matmul.default", self_and_other(kept, values), config_.dtype, query.shape));
-        const Value turned = on_.transpose(sum, 1, 2);
+        const GraphTensor turned = on_.transpose(sum, 1, 2);
         if (decodes_) return turned;  // one token: contiguous as it is
         return on_.call("aten.contiguous.default",
                         {
@@ -521,15 +525,15 @@ class DecoderBuilder {
     Expr batch_;
     Expr tokens_;  // of each sequence in this forward
     Expr past_;    // in the caches before it
-    std::vector<Value> inputs_;
-    std::vector<Value> outputs_;
-    std::vector<Value> counts_;
+    std::vector<GraphTensor> inputs_;
+    std::vector<GraphTensor> outputs_;
+    std::vector<GraphTensor> counts_;
     std::size_t next_count_ = 0;
     Operators::Frame* of_layer_ = nullptr;  // of the layer that is being built
-    Value cos_;
-    Value sin_;
-    Value full_mask_;
-    Value window_mask_;
+    GraphTensor cos_;
+    GraphTensor sin_;
+    GraphTensor full_mask_;
+    GraphTensor window_mask_;
 };
 
 }  // namespace

@@ -15,20 +15,20 @@ class DecoderMlp {
         : config_(config), on_(operators), weights_(weights) {}
 
     // down(activation(gate) * up).
-    Value gated(const char* name, const Value& input, std::int64_t width, bool bias);
+    GraphTensor gated(const char* name, const GraphTensor& input, std::int64_t width, bool bias);
     // Experts of each token (integrations/moe.py and the routers of transformers).
-    Value experts(const Value& input);
+    GraphTensor experts(const GraphTensor& input);
 
   private:
     struct Routing {
-        Value logits;
-        Value shares;  // weights of the experts of each token
-        Value chosen;  // their numbers
+        GraphTensor logits;
+        GraphTensor shares;  // weights of the experts of each token
+        GraphTensor chosen;  // their numbers
     };
-    Value activated(const Value& gate);
-    Routing routed(const Value& flat);
-    Value chosen_experts(const Value& flat, const Routing& routing);
-    Value indexed(const Value& self, const Value& by, const Shape& shape);
+    GraphTensor activated(const GraphTensor& gate);
+    Routing routed(const GraphTensor& flat);
+    GraphTensor chosen_experts(const GraphTensor& flat, const Routing& routing);
+    GraphTensor indexed(const GraphTensor& self, const GraphTensor& by, const Shape& shape);
 
     const DecoderConfig& config_;
     Operators& on_;

@@ -69,20 +69,22 @@ DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shap
         const bool stack = shape.size() > 2;
         const std::int64_t matrices = stack ? shape.front().constant() : 1;
         const Expr each = (beside + matrices - 1) / matrices;
-        const Value block = operators_.tensor(DType::uint8, stack ? Shape{matrices, each} : Shape{each},
-                                              Role::parameter, name + ".block", 0);
+        const GraphTensor block = operators_.tensor(DType::uint8, stack ? Shape{matrices, each} : Shape{each},
+                                                    Role::parameter, name + ".block", 0);
         made.tensors.push_back({"weight_block", block.index});
     } else {
         if (type->scale) {
             Shape scales = shape;
             scales.back() = blocks;
-            const Value scale = operators_.tensor(*type->scale, scales, Role::parameter, name + ".scale", 0);
+            const GraphTensor scale =
+                operators_.tensor(*type->scale, scales, Role::parameter, name + ".scale", 0);
             made.tensors.push_back({"weight_scale", scale.index});
         }
         if (type->block_bytes > 0) {
             Shape bytes = shape;
             bytes.back() = blocks * type->block_bytes;
-            const Value block = operators_.tensor(DType::uint8, bytes, Role::parameter, name + ".block", 0);
+            const GraphTensor block =
+                operators_.tensor(DType::uint8, bytes, Role::parameter, name + ".block", 0);
             made.tensors.push_back({"weight_block", block.index});
         }
     }
@@ -91,7 +93,7 @@ DecoderWeights::Stored DecoderWeights::store(const std::string& name, const Shap
     return made;
 }
 
-Value DecoderWeights::plain(const std::string& name, const Shape& shape) {
+GraphTensor DecoderWeights::plain(const std::string& name, const Shape& shape) {
     const Stored& weight = stored(name, shape);
     if (weight.narrow) {
         throw std::invalid_argument(
@@ -101,12 +103,12 @@ Value DecoderWeights::plain(const std::string& name, const Shape& shape) {
     return weight.value;
 }
 
-Value DecoderWeights::buffer(const std::string& name, DType dtype, const Shape& shape) {
+GraphTensor DecoderWeights::buffer(const std::string& name, DType dtype, const Shape& shape) {
     return operators_.tensor(dtype, shape, Role::buffer, name);
 }
 
-Value DecoderWeights::product(const Stored& weight, const Value& input, const Expr& outputs,
-                              const NamedArguments& bias) {
+GraphTensor DecoderWeights::product(const Stored& weight, const GraphTensor& input, const Expr& outputs,
+                                    const NamedArguments& bias) {
     Shape shape = input.shape;
     shape.back() = outputs;
     NamedArguments arguments = {
@@ -119,12 +121,13 @@ Value DecoderWeights::product(const Stored& weight, const Value& input, const Ex
                            arguments, config_.dtype, shape);
 }
 
-Value DecoderWeights::linear(std::string_view module, const Value& input, std::int64_t outputs, bool bias) {
+GraphTensor DecoderWeights::linear(std::string_view module, const GraphTensor& input, std::int64_t outputs,
+                                   bool bias) {
     const Operators::Module scope(operators_, module);
     return linear_of_module(input, outputs, bias);
 }
 
-Value DecoderWeights::linear_of_module(const Value& input, std::int64_t outputs, bool bias) {
+GraphTensor DecoderWeights::linear_of_module(const GraphTensor& input, std::int64_t outputs, bool bias) {
     const std::string& path = operators_.module();
     const Stored& weight = stored(path + ".weight", {outputs, input.shape.back()});
     NamedArguments added;
@@ -132,13 +135,15 @@ Value DecoderWeights::linear_of_module(const Value& input, std::int64_t outputs,
     return product(weight, input, outputs, added);
 }
 
-Value DecoderWeights::tied_linear(std::string_view module, const Value& input, const std::string& weight) {
+GraphTensor DecoderWeights::tied_linear(std::string_view module, const GraphTensor& input,
+                                        const std::string& weight) {
     const Operators::Module scope(operators_, module);
     const Stored& table = known_.at(weight);
     return product(table, input, config_.vocabulary, {});
 }
 
-Value DecoderWeights::embedding(const Value& indices, std::int64_t rows, std::int64_t columns, bool padded) {
+GraphTensor DecoderWeights::embedding(const GraphTensor& indices, std::int64_t rows, std::int64_t columns,
+                                      bool padded) {
     const Stored& table = stored(operators_.module() + ".weight", {rows, columns});
     NamedArguments arguments = table.tensors;
     arguments.push_back({"indices", indices.index});
@@ -149,8 +154,8 @@ Value DecoderWeights::embedding(const Value& indices, std::int64_t rows, std::in
     return operators_.call("aten.embedding.default", arguments, config_.dtype, shape);
 }
 
-Value DecoderWeights::grouped(const std::string& name, const Value& input, const Value& offsets,
-                              std::int64_t experts, std::int64_t outputs) {
+GraphTensor DecoderWeights::grouped(const std::string& name, const GraphTensor& input,
+                                    const GraphTensor& offsets, std::int64_t experts, std::int64_t outputs) {
     const Stored& weight = stored(operators_.module() + "." + name, {experts, outputs, input.shape.back()});
     const Shape shape = {input.shape.front(), outputs};
     if (weight.narrow) {
@@ -163,7 +168,7 @@ Value DecoderWeights::grouped(const std::string& name, const Value& input, const
         append(arguments, weight.numbers);
         return operators_.call("pyinfercost.grouped_weight_only.default", arguments, config_.dtype, shape);
     }
-    const Value turned = operators_.transpose(weight.value, -2, -1);
+    const GraphTensor turned = operators_.transpose(weight.value, -2, -1);
     operators_.to(input, config_.dtype);
     return operators_.call("aten._grouped_mm.default",
                            {

@@ -30,7 +30,7 @@ std::size_t dim_of(const Shape& shape, std::int64_t dim) {
 
 // The result of an elementwise operator has the order of dimensions of its first operand that has its shape
 // (TensorIterator::reorder_dimensions of torch), without its gaps.
-Shape elementwise_strides(const Shape& shape, const Value& first) {
+Shape elementwise_strides(const Shape& shape, const GraphTensor& first) {
     if (first.strides == contiguous_strides(shape)) return first.strides;
     std::vector<std::int64_t> steps;
     for (const Expr& stride : first.strides) steps.push_back(stride.evaluate(sizes_of_comparison()));
@@ -59,7 +59,7 @@ Shape contiguous_strides(const Shape& shape) {
     return strides;
 }
 
-NamedArguments self_and_other(const Value& self, const Value& other) {
+NamedArguments self_and_other(const GraphTensor& self, const GraphTensor& other) {
     return {
         {"self",  self.index },
         {"other", other.index}
@@ -77,62 +77,63 @@ void Operators::use(const ArgumentValue& value) {
     }
 }
 
-Value Operators::tensor(DType dtype, const Shape& shape, Role role, std::string_view name,
-                        std::optional<std::int64_t> logical_numel) {
-    Value made{kNoTensor, dtype, shape, contiguous_strides(shape)};
+GraphTensor Operators::tensor(DType dtype, const Shape& shape, Role role, std::string_view name,
+                              std::optional<std::int64_t> logical_numel) {
+    GraphTensor made{kNoTensor, dtype, shape, contiguous_strides(shape)};
     made.index = builder_.add_tensor(dtype, shape, std::nullopt, role, name, logical_numel);
     held_until_.push_back(kNotObserved);
     return made;
 }
 
-Value Operators::activation(DType dtype, const Shape& shape, const Shape& strides, std::string_view name) {
-    Value made{kNoTensor, dtype, shape, strides.empty() ? contiguous_strides(shape) : strides};
+GraphTensor Operators::activation(DType dtype, const Shape& shape, const Shape& strides,
+                                  std::string_view name) {
+    GraphTensor made{kNoTensor, dtype, shape, strides.empty() ? contiguous_strides(shape) : strides};
     made.index = builder_.add_tensor(dtype, made.shape, made.strides, Role::activation, name);
     held_until_.push_back(kNotObserved);
     return made;
 }
 
 void Operators::call_into(std::string_view op, const NamedArguments& arguments,
-                          const std::vector<Value>& results) {
+                          const std::vector<GraphTensor>& results) {
     builder_.begin_node(op, module_, "");
     for (const NamedArgument& argument : arguments) builder_.argument(argument.name, argument.value);
     std::vector<TensorIndex> made;
-    for (const Value& result : results) made.push_back(result.index);
+    for (const GraphTensor& result : results) made.push_back(result.index);
     builder_.end_node(made);
     ++nodes_;
     for (const NamedArgument& argument : arguments) use(argument.value);
     for (const TensorIndex t : made) use(t);
 }
 
-Value Operators::call(std::string_view op, const NamedArguments& arguments, DType dtype, const Shape& shape,
-                      const Shape& strides, std::string_view name) {
-    Value made = activation(dtype, shape, strides, name);
+GraphTensor Operators::call(std::string_view op, const NamedArguments& arguments, DType dtype,
+                            const Shape& shape, const Shape& strides, std::string_view name) {
+    GraphTensor made = activation(dtype, shape, strides, name);
     call_into(op, arguments, {made});
     return made;
 }
 
-Value Operators::unary(std::string_view op, const Value& self, NamedArguments others) {
+GraphTensor Operators::unary(std::string_view op, const GraphTensor& self, NamedArguments others) {
     others.insert(others.begin(), {"self", self.index});
     return call(op, others, self.dtype, self.shape, elementwise_strides(self.shape, self));
 }
 
-Value Operators::with_number(std::string_view op, const Value& self, ArgumentValue number) {
+GraphTensor Operators::with_number(std::string_view op, const GraphTensor& self, ArgumentValue number) {
     return unary(op, self,
                  {
                      {"other", std::move(number)}
     });
 }
 
-Value Operators::binary(std::string_view op, const Value& self, const Value& other) {
+GraphTensor Operators::binary(std::string_view op, const GraphTensor& self, const GraphTensor& other) {
     const std::size_t rank = std::max(self.shape.size(), other.shape.size());
     Shape shape(rank, Expr(1));
-    for (const Value* each : {&self, &other}) {
+    for (const GraphTensor* each : {&self, &other}) {
         for (std::size_t i = 0; i < each->shape.size(); ++i) {
             Expr& length = shape[rank - each->shape.size() + i];
             if (is_one(length)) length = each->shape[i];
         }
     }
-    const Value& first = self.shape == shape ? self : other;
+    const GraphTensor& first = self.shape == shape ? self : other;
     const Shape strides =
         first.shape == shape ? elementwise_strides(shape, first) : contiguous_strides(shape);
     // Of two floats the wider one; a tensor without dimensions is a number.
@@ -141,7 +142,7 @@ Value Operators::binary(std::string_view op, const Value& self, const Value& oth
     return call(op, self_and_other(self, other), dtype, shape, strides);
 }
 
-Value Operators::compare(std::string_view op, const Value& self, const Value& other) {
+GraphTensor Operators::compare(std::string_view op, const GraphTensor& self, const GraphTensor& other) {
     Shape shape(self.shape);
     for (std::size_t i = 0; i < shape.size(); ++i) {
         if (is_one(shape[i])) shape[i] = other.shape[i];
@@ -149,7 +150,7 @@ Value Operators::compare(std::string_view op, const Value& self, const Value& ot
     return call(op, self_and_other(self, other), DType::boolean, shape);
 }
 
-Value Operators::to(const Value& self, DType dtype) {
+GraphTensor Operators::to(const GraphTensor& self, DType dtype) {
     const NamedArguments arguments = {
         {"self",  self.index                 },
         {"dtype", std::string(name_of(dtype))}
@@ -161,8 +162,8 @@ Value Operators::to(const Value& self, DType dtype) {
     return self;
 }
 
-Value Operators::view(std::string_view op, const Value& self, const Shape& written, const Shape& shape,
-                      const Shape& strides) {
+GraphTensor Operators::view(std::string_view op, const GraphTensor& self, const Shape& written,
+                            const Shape& shape, const Shape& strides) {
     const char* name = op.starts_with("aten.reshape") ? "shape" : "size";
     return call(op,
                 {
@@ -172,7 +173,7 @@ Value Operators::view(std::string_view op, const Value& self, const Shape& writt
                 self.dtype, shape, strides);
 }
 
-Value Operators::transpose(const Value& self, std::int64_t dim0, std::int64_t dim1) {
+GraphTensor Operators::transpose(const GraphTensor& self, std::int64_t dim0, std::int64_t dim1) {
     Shape shape = self.shape;
     Shape strides = self.strides;
     std::swap(shape[dim_of(shape, dim0)], shape[dim_of(shape, dim1)]);
@@ -186,7 +187,7 @@ Value Operators::transpose(const Value& self, std::int64_t dim0, std::int64_t di
                 self.dtype, shape, strides);
 }
 
-Value Operators::unsqueeze(const Value& self, std::int64_t dim) {
+GraphTensor Operators::unsqueeze(const GraphTensor& self, std::int64_t dim) {
     Shape shape = self.shape;
     Shape strides = self.strides;
     const std::size_t at = dim < 0 ? shape.size() : static_cast<std::size_t>(dim);
@@ -201,8 +202,8 @@ Value Operators::unsqueeze(const Value& self, std::int64_t dim) {
                 self.dtype, shape, strides);
 }
 
-Value Operators::slice(const Value& self, std::int64_t dim, const Expr& start, const Expr& end,
-                       const Expr& length, std::string_view name) {
+GraphTensor Operators::slice(const GraphTensor& self, std::int64_t dim, const Expr& start, const Expr& end,
+                             const Expr& length, std::string_view name) {
     Shape shape = self.shape;
     shape[dim_of(shape, dim)] = length;
     return call("aten.slice.Tensor",
@@ -215,7 +216,8 @@ Value Operators::slice(const Value& self, std::int64_t dim, const Expr& start, c
                 self.dtype, shape, self.strides, name);
 }
 
-Value Operators::concatenate(const Value& a, const Value& b, std::int64_t dim, std::string_view name) {
+GraphTensor Operators::concatenate(const GraphTensor& a, const GraphTensor& b, std::int64_t dim,
+                                   std::string_view name) {
     Shape shape = b.shape;
     if (a.shape.size() == shape.size()) {  // an empty tensor of one dimension adds nothing
         const std::size_t at = dim_of(shape, dim);
@@ -229,7 +231,7 @@ Value Operators::concatenate(const Value& a, const Value& b, std::int64_t dim, s
                 b.dtype, shape, {}, name);
 }
 
-Value Operators::arange(const Expr& end) {
+GraphTensor Operators::arange(const Expr& end) {
     return call("aten.arange.default",
                 {
                     {"end",        end             },
@@ -239,12 +241,12 @@ Value Operators::arange(const Expr& end) {
                 DType::int64, {end});
 }
 
-std::shared_ptr<const Graph> Operators::build(const std::vector<Value>& inputs,
-                                              const std::vector<Value>& outputs) {
+std::shared_ptr<const Graph> Operators::build(const std::vector<GraphTensor>& inputs,
+                                              const std::vector<GraphTensor>& outputs) {
     std::vector<TensorIndex> in;
     std::vector<TensorIndex> out;
-    for (const Value& value : inputs) in.push_back(value.index);
-    for (const Value& value : outputs) {
+    for (const GraphTensor& value : inputs) in.push_back(value.index);
+    for (const GraphTensor& value : outputs) {
         out.push_back(value.index);
         use(value.index);
     }

@@ -16,7 +16,7 @@ using Shape = std::vector<Expr>;
 using NamedArguments = std::vector<NamedArgument>;
 
 // A tensor, with what the operators that read it need.
-struct Value {
+struct GraphTensor {
     TensorIndex index = kNoTensor;
     DType dtype = DType::float32;
     Shape shape;
@@ -25,7 +25,7 @@ struct Value {
 
 Shape contiguous_strides(const Shape& shape);
 // Arguments `self` and `other`.
-NamedArguments self_and_other(const Value& self, const Value& other);
+NamedArguments self_and_other(const GraphTensor& self, const GraphTensor& other);
 
 class Operators {
   public:
@@ -58,7 +58,7 @@ class Operators {
         ~Frame() {
             for (const TensorIndex t : held_) of_.use(t);
         }
-        const Value& keep(const Value& value) {
+        const GraphTensor& keep(const GraphTensor& value) {
             held_.push_back(value.index);
             return value;
         }
@@ -71,35 +71,39 @@ class Operators {
     GraphBuilder& builder() { return builder_; }
     const std::string& module() const { return module_; }
 
-    Value tensor(DType dtype, const Shape& shape, Role role, std::string_view name,
-                 std::optional<std::int64_t> logical_numel = std::nullopt);
+    GraphTensor tensor(DType dtype, const Shape& shape, Role role, std::string_view name,
+                       std::optional<std::int64_t> logical_numel = std::nullopt);
 
     // One node with one new tensor; contiguous if no strides are given.
-    Value call(std::string_view op, const NamedArguments& arguments, DType dtype, const Shape& shape,
-               const Shape& strides = {}, std::string_view name = "");
+    GraphTensor call(std::string_view op, const NamedArguments& arguments, DType dtype, const Shape& shape,
+                     const Shape& strides = {}, std::string_view name = "");
     // One node whose results are given: those of an operator that changes or returns a tensor, or of several.
-    void call_into(std::string_view op, const NamedArguments& arguments, const std::vector<Value>& results);
-    Value activation(DType dtype, const Shape& shape, const Shape& strides = {}, std::string_view name = "");
+    void call_into(std::string_view op, const NamedArguments& arguments,
+                   const std::vector<GraphTensor>& results);
+    GraphTensor activation(DType dtype, const Shape& shape, const Shape& strides = {},
+                           std::string_view name = "");
 
     // Elementwise operators, named as in torch.
-    Value unary(std::string_view op, const Value& self, NamedArguments others = {});
-    Value with_number(std::string_view op, const Value& self, ArgumentValue number);
-    Value binary(std::string_view op, const Value& self, const Value& other);
-    Value compare(std::string_view op, const Value& self, const Value& other);
+    GraphTensor unary(std::string_view op, const GraphTensor& self, NamedArguments others = {});
+    GraphTensor with_number(std::string_view op, const GraphTensor& self, ArgumentValue number);
+    GraphTensor binary(std::string_view op, const GraphTensor& self, const GraphTensor& other);
+    GraphTensor compare(std::string_view op, const GraphTensor& self, const GraphTensor& other);
     // The tensor itself if it has the dtype.
-    Value to(const Value& self, DType dtype);
+    GraphTensor to(const GraphTensor& self, DType dtype);
 
-    Value view(std::string_view op, const Value& self, const Shape& written, const Shape& shape,
-               const Shape& strides = {});
-    Value transpose(const Value& self, std::int64_t dim0, std::int64_t dim1);
-    Value unsqueeze(const Value& self, std::int64_t dim);
+    GraphTensor view(std::string_view op, const GraphTensor& self, const Shape& written, const Shape& shape,
+                     const Shape& strides = {});
+    GraphTensor transpose(const GraphTensor& self, std::int64_t dim0, std::int64_t dim1);
+    GraphTensor unsqueeze(const GraphTensor& self, std::int64_t dim);
     // Caches that a forward returns have a name.
-    Value slice(const Value& self, std::int64_t dim, const Expr& start, const Expr& end, const Expr& length,
-                std::string_view name = "");
-    Value concatenate(const Value& a, const Value& b, std::int64_t dim, std::string_view name = "");
-    Value arange(const Expr& end);
+    GraphTensor slice(const GraphTensor& self, std::int64_t dim, const Expr& start, const Expr& end,
+                      const Expr& length, std::string_view name = "");
+    GraphTensor concatenate(const GraphTensor& a, const GraphTensor& b, std::int64_t dim,
+                            std::string_view name = "");
+    GraphTensor arange(const Expr& end);
 
-    std::shared_ptr<const Graph> build(const std::vector<Value>& inputs, const std::vector<Value>& outputs);
+    std::shared_ptr<const Graph> build(const std::vector<GraphTensor>& inputs,
+                                       const std::vector<GraphTensor>& outputs);
 
   private:
     void use(TensorIndex t);

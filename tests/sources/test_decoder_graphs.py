@@ -17,6 +17,8 @@ import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.sources.captured import graph_over
 
+pytestmark = pytest.mark.torch
+
 PHASES = ("decode", "prefill")
 GROWING = {"decode": "context", "prefill": "sequence"}
 OFTEN_SAME = ("aten.to.dtype", "aten.to.dtype_layout")
@@ -110,7 +112,6 @@ class Rows:
         return node["op"], node.get("module"), arguments, tuple(map(self._tensor, node["outputs"]))
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", SMALL)
 def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -> None:
@@ -128,7 +129,6 @@ def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -
         assert {t: held[t] for t in known.held} == known.held
 
 
-@pytest.mark.torch
 @pytest.mark.parametrize("context", [3, 15, 16, 40])
 def test_windows_are_filled_before_they_move(tmp_path: Path, context: int) -> None:
     """A capture is of one side of the window; the graph of the core is of both."""
@@ -149,7 +149,6 @@ def cache_bytes(graph: ic.Graph, context: int) -> int:
     return 2 * 2 * sum(prod(int(_core.Expr(str(length)).evaluate(sizes)) for length in shape) for shape in caches)
 
 
-@pytest.mark.torch
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", PUBLISHED)
