@@ -104,7 +104,7 @@ def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Explo
         fixed="" if first is None or on is None else _fixed(first, on),
         engines=engines,
         precisions=tuple(_core.precisions()),
-        places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() if (found := place(name))},
+        places={name: (found.grid_g_per_kwh, found.pue) for name in known_places() for found in (place(name),)},
         recorded_graphs={
             (engine, execution): recorded_graphs(engine, execution, Serving())
             for engine, executions in engines.items()

@@ -77,8 +77,8 @@ def wait_for(page: Any, holds: Callable[[], bool]) -> None:
 
 
 def choose(page: Any, name: str, value: str) -> None:
-    if page.locator(f"#controls select[name={name}]").count():
-        settle(page, lambda: page.select_option(f"#controls select[name={name}]", value))
+    if page.locator(f"#controls select[name='{name}']").count():
+        settle(page, lambda: page.select_option(f"#controls select[name='{name}']", value))
     else:
         field = page.locator(f"#controls input[name='{name}']")
         settle(page, lambda: (field.fill(value), field.press("Enter"), field.blur()))

@@ -61,7 +61,7 @@ function makeCatalog(evaluator, choose, setLimit) {
 
   function drawChart() {
     const place = byId("catalog");
-    const rows = ranked().filter(({ cost }) => cost !== null);
+    const rows = ranked().filter(({ cost, latency }) => cost > 0 && latency > 0);
     const best = rows[0];
     const unfit = shown.rows.length - ranked().length;
     byId("catalog-note").textContent = `${shown.rows.length} machines, each at ${shown.batch ? `its cheapest ${shown.axis}` : "this point"}${shown.state.limit_s === "" ? "" : ` of at most ${quantity(shown.state.limit_s, "s")}`}`
@@ -106,7 +106,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const body = listed.map((row) => {
       const go = element("button", { type: "button", class: "link" }, row.known.name);
       go.addEventListener("click", () => pick(row));
-      const cells = [shown.batch ? String(row.value) : null, quantity(row.latency, "s"), digits(row.rate), row.cost === null ? "no price" : digits(row.cost), row.known.usdPerH === null ? "" : digits(row.known.usdPerH)];
+      const cells = [shown.batch ? String(row.value) : null, quantity(row.latency, "s"), row.rate === null ? "–" : digits(row.rate), row.cost === null ? "no price" : digits(row.cost), row.known.usdPerH === null ? "" : digits(row.known.usdPerH)];
       return element("tr", { class: row === own ? "own" : null }, element("th", { scope: "row" }, go), ...cells.filter((text) => text !== null).map((text) => element("td", {}, text)));
     });
     byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...body)));

@@ -54,6 +54,11 @@ function makeCurves(evaluator, choose) {
     const times = row.per || 1;
     const ys = found[row.key].map((value) => value * times);
     const place = byId("curve");
+    if (!ys.some((value) => value > 0)) { /* a graph that takes no time */
+      place.replaceChildren();
+      byId("curve-note").textContent = `${row.words || row.title}: it is zero, or not known.`;
+      return;
+    }
     const at = values.indexOf(state.sizes[axis]);
     const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.45, 240), 360), `${row.title} along ${axis}, now ${quantity(ys[at], row.unit)} at ${state.sizes[axis]}`);
     const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
@@ -115,6 +120,7 @@ function makeCurves(evaluator, choose) {
 
 /* Ticks of a scale of logarithms: decades, and 2 and 5 between them where there is room. */
 function niceTicks(low, high, most) {
+  if (!(low > 0) || !Number.isFinite(high)) return [];
   for (const steps of [[1, 2, 5], [1, 3], [1]]) {
     const found = [];
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
