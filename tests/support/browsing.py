@@ -86,8 +86,8 @@ def opened(
     `ready` selects what the page has once it is drawn.
     """
     told: list[str] = []
-    # Workers are made of blobs, which are parts of the page.
-    allowed = (f"request: {file.as_uri()[:200]}", "request: blob:")
+    # Workers are made of blobs, and the icon and a browser's own fonts are data: neither is loaded from anywhere.
+    allowed = (f"request: {file.as_uri()[:200]}", "request: blob:", "request: data:")
     with (_firefox_page if isinstance(browser, Firefoxes) else _chromium_page)(browser, size, dark, told) as page:
         page.goto(file.as_uri())
         page.evaluate(_WAIT, ready)
