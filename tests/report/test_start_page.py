@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.torch, pytest.mark.browser, needs_core]
 CONFIGS = Path(__file__).parents[1] / "support" / "configs"
 LARGE = 500_000_000
 SIZES = """JSON.stringify(Object.fromEntries(
-  [...document.querySelectorAll('#controls input[name^="size."]')].map(({ name, value }) => [name.slice(5), Number(value)])))"""
+  [...document.querySelectorAll('#controls input[name^="size."]')]
+    .map(({ name, value }) => [name.slice(5), Number(value)])))"""
 
 
 @pytest.fixture(scope="module")
