@@ -24,8 +24,8 @@ struct MachineTerms {
 };
 
 // Columns at all points of a grid, by machine: those of the evaluator with the ends of the band, the rate,
-// and with `terms`, which has one entry per machine, costs; `refused` says why a machine cannot run it. `sizes`
-// are the same at all points.
+// and with `terms`, which has one entry per machine, costs; `refused` says why a machine cannot run it.
+// `sizes` are the same at all points.
 void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& machines, const Sizes& sizes,
                 const std::vector<GridAxis>& axes, const std::vector<std::string>& columns,
                 const std::vector<MachineTerms>& terms, JsonWriter& out);

@@ -1,6 +1,6 @@
 /* A model that is dropped on the page: the JSON of a graph, the config of a decoder, or the header of a GGUF file. Nothing
    leaves the page. */
-const LARGEST_JSON = 50e6;
+const LARGEST_JSON = 20e6;
 const HINTS = {
   onnx: "ONNX files are read by the command line: pyinfercost explore model.onnx writes the page of it",
   pt2: "Archives of torch are read by the command line: pyinfercost explore model.pt2 writes the page of it",
