@@ -6,6 +6,7 @@ gallery` does both.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +64,8 @@ def main(folder: Path) -> None:
         sys.stdout.write(f"{piece.name}.html: {piece.title}, {len(page) / 1e6:.2f} MB\n")
     start = ic.explore(command="pyinfercost explore").to_html()
     (folder / "start.html").write_text(start, encoding="utf-8")
+    index = {f"{piece.name}.html": piece.title for piece in PIECES} | {"start.html": "A model of yours"}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import html
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-from gallery import PIECES
 
 from pyinfercost import _core
 from pyinfercost.cli import main
@@ -29,14 +29,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def gallery() -> Iterator[str]:
     """Yield the pages of the gallery that were built (`nox -s gallery`), as lines of Markdown."""
-    folder = Path(__file__).parents[1] / "docs" / "gallery"
-    built = [piece for piece in PIECES if (folder / f"{piece.name}.html").is_file()]
-    if not built:
+    index = Path(__file__).parents[1] / "docs" / "gallery" / "index.json"
+    if not index.is_file():
         return
     yield from ("## Gallery", "")
-    for piece in built:
-        yield f"- [{piece.title}](gallery/{piece.name}.html)"
-    yield "- [a model of yours](gallery/start.html)"
+    for file, title in json.loads(index.read_text(encoding="utf-8")).items():
+        yield f"- [{title}](gallery/{file})"
 
 
 def commands() -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from ..results.profile import Profile
     from ..sources.capture import Capturable
 
-FORMATS = ("int8_wo", "int4_wo", "fp8_dynamic", "int8_dynamic")
+FORMATS = ("int8_wo", "int4_wo", "fp8_dynamic")
 """Formats of weights that a page offers beside the captured ones."""
+
+_OF_CONVOLUTIONS = ("int8_dynamic",)  # where none of the others applies
 
 START = "l4"
 """Machine with which a page begins, if none is named."""
@@ -187,11 +190,12 @@ def _captured_graph(found: Profile) -> Graph:
 
 def _formats(graph: Graph) -> dict[str, Graph]:
     made = {"": graph}
-    for name in FORMATS:
-        try:
-            made[name] = whatif(graph, quantize=name)
-        except FormatError:  # it applies to nothing in this graph
-            continue
+    for offered in (FORMATS, _OF_CONVOLUTIONS):
+        if len(made) > 1:
+            break
+        for name in offered:
+            with suppress(FormatError):  # it applies to nothing in this graph
+                made[name] = whatif(graph, quantize=name)
     return made
 
 

@@ -410,7 +410,11 @@ def test_deployments_of_both_phases_must_be_alike() -> None:
         ("{}", "", "asks for nothing"),
         ('{"load": {"kind": "graph"}, "scale": {}}', "", "asks for two things"),
         ('{"predict": {}}', "", "asks for 'predict'; expected one of load, unload"),
-        ('{"load": {"kind": "car"}}', "", "kind is the string 'car'; expected graph, machine, steps or requests"),
+        (
+            '{"load": {"kind": "car"}}',
+            "",
+            "kind is the string 'car'; expected graph, decoder, machine, steps or requests",
+        ),
         ('{"load": {"kind": "graph"}}', "{}", "graph JSON: .* has no"),
         ('{"load": {"kind": "graph"}}', "garbage", "graph JSON"),
         ('{"load": {"kind": "steps"}}', '{"tokens": {"knots": [1], "seconds": []}}', "tokens"),

@@ -275,7 +275,7 @@ def test_the_page_on_json_names_every_key(tmp_path: Path) -> None:
     document["advice"] = advice_document()
     document["live_history"] = live_document()
     document["review"] = review_document()
-    document["models"] = [compared_document()]
+    document["models"], document["notes"] = [compared_document()], []
     document |= monitor_documents(tmp_path)
     document |= sensitivity_documents()
     layer = LayerSensitivity("half", "0", lost=0.1)

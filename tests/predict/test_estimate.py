@@ -13,6 +13,7 @@ from support.toy_graphs import BLOCKS, WIDTH, blocks
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.sources.spec_graphs import SpecGraph
 
 A100 = "a100-sxm-80gb"
 LINEAR_FLOPS = 2 * WIDTH * WIDTH  # per row of the batch
@@ -221,9 +222,10 @@ def test_inputs_do_not_go_with_a_graph(graph: ic.Graph) -> None:
 def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spec_graph(spec: str, sizes: dict[str, int]) -> tuple[ic.Graph, dict[str, int]]:
+    def spec_graph(spec: str, sizes: dict[str, int], *, named: list[str]) -> SpecGraph:
         asked.append((spec, sizes))
-        return blocks(fixed_batch=sizes.get("batch", 1)), {}
+        assert not named
+        return SpecGraph(blocks(fixed_batch=sizes.get("batch", 1)), {})
 
     monkeypatch.setattr("pyinfercost.sources.captured.spec_graph", spec_graph)
     profile = ic.profile("torchvision:toy", hardware=A100, batch=8)

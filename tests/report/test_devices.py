@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.cli_sweeps import heading
 from support.language_configs import LLAMA, spec_of
+from support.report_pages import document_of
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
@@ -172,4 +173,4 @@ def test_a_page_draws_the_devices() -> None:
     page = profile("tensor=4").to_html()
     assert 'id="layout-panel"' in page
     assert "drawLayout" in page
-    assert '"exchanges"' in page
+    assert document_of(page)["estimate"]["exchanges"]

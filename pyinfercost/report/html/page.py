@@ -87,8 +87,6 @@ _SCRIPTS = (
     "curves",
     "catalog",
     "serving",
-    "gguf_header",
-    "drop",
     "roofline",
     "memory",
     "layout",
@@ -97,6 +95,8 @@ _SCRIPTS = (
     "details",
     "main",
 )
+_OF_START = ("gguf_header", "drop")
+"""Scripts of a page that asks for the file of a model; they stand before `main`."""
 
 
 def profile_page(profile: Profile, *, hint: str = "", command: str = "") -> str:
@@ -187,7 +187,7 @@ def report_html(
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
         only and no network access.
     """
-    script = _script()
+    script = _script(start=document is None)
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
         title=escape("any model" if document is None else document["model"] or "model"),
@@ -237,10 +237,11 @@ def _colors() -> str:
 
 
 @cache
-def _script() -> str:
+def _script(*, start: bool) -> str:
+    files = [*_SCRIPTS[:-1], *(_OF_START if start else ()), _SCRIPTS[-1]]
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
     return "".join(
-        ["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in _SCRIPTS), "})();\n"]
+        ["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in files), "})();\n"]
     )
 
 
