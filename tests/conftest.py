@@ -25,6 +25,11 @@ if "PYINFERCOST_TESTS_CACHE" not in os.environ:
 os.environ["PYINFERCOST_CACHE_DIR"] = os.environ["PYINFERCOST_TESTS_CACHE"]
 os.environ.pop("PYINFERCOST_NO_CACHE", None)
 
+# Several processes of tests share the cores: with all of them, each with as many threads, training takes three times as
+# long. Libraries read this when they are first imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
