@@ -215,8 +215,8 @@ def core(session: nox.Session) -> None:
 def wasm(session: nox.Session) -> None:
     """Build the core as WebAssembly and test it under node; Debian's emscripten, nodejs and npm have the tools.
 
-    The module and the parser of TOML lie beside the scripts of reports, where git ignores them, and wheels that are built afterwards
-    carry them.
+    The module and the parser of TOML lie beside the scripts of reports, where git ignores them, and wheels that are
+    built afterwards carry them.
     """
     session.install("brotli", "cmake>=3.24", "ninja", "nlohmann-json>=3.11")
     packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)

@@ -22,7 +22,7 @@ import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.predict.machine_catalog import machine_catalog
-from pyinfercost.report.html.catalog_pack import catalog_document
+from pyinfercost.report.html.catalog_pack import catalog_document, machine_entry
 from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.report.html.own_machine import TOML, own_machine_document
 
@@ -46,12 +46,12 @@ def page() -> dict[str, Any]:
     }
 
 
-def dropped(files: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+def dropped(files: Sequence[tuple[Any, ...]], *, setup: bool = True) -> list[dict[str, Any]]:
     """Return the answers of a page to files: name, text, id of a machine that the page lacks, and perhaps a size."""
     result = subprocess.run(
         ["node", str(RUNNER), str(CORE.parent)],
         check=False,
-        input=json.dumps({**page(), "files": files}),
+        input=json.dumps({**page(), "files": files} | ({} if setup else {"setup": None})),
         capture_output=True,
         text=True,
         timeout=300,
@@ -153,6 +153,86 @@ def test_all_machines_from_others_of_their_families(tmp_path: Path) -> None:
     devices = with_kin()
     found = differences_of(devices, tmp_path)
     sizes = sorted(map(abs, found))
-    most = sorted(zip(found, [device for device in devices for _ in range(3)], strict=True), key=lambda each: abs(each[0]))
-    print(f"{len(devices)} machines: median {median(sizes):.2g}, largest {sizes[-1]:.2g}", most[-9:])
+    named = [device for device in devices for _ in range(3)]
+    most = sorted(zip(found, named, strict=True), key=lambda each: abs(each[0]))
+    exact = sum(size == 0 for size in sizes)
+    print(f"{len(devices)} machines, {len(sizes)} latencies: {exact} equal, median {median(sizes):.2g}", most[-9:])
     assert sizes[-1] < CLOSE
+
+
+def test_the_machine_of_the_same_id_is_equal() -> None:
+    """A page and the loader agree to the last bit, for every machine of the catalog."""
+    devices = [known.machine.id for known in machine_catalog().machines]
+    answers = dropped([(f"{device}.toml", text_of(device), "") for device in devices])
+    for device, answer in zip(devices, answers, strict=True):
+        machine = ic.hardware.load(device)
+        assert answer["own"]["machine"] == json.loads(machine.to_json()), device
+        assert answer["own"]["from"] == f"constants of {machine.family}, from {machine.name}"
+        assert answer["own"]["usdPerH"] is None
+
+
+def test_terms_are_those_of_the_catalog_without_its_price() -> None:
+    known = {entry["machine"]["id"]: entry["terms"] for entry in map(machine_entry, machine_catalog().machines)}
+    for device, answer in zip(FAST, dropped([(f"{device}.toml", text_of(device), "") for device in FAST]), strict=True):
+        assert answer["own"]["terms"] == known[device] | {"grid_g_per_kwh": None, "pue": None}
+
+
+def test_facts_of_the_file_decide() -> None:
+    text = renamed("l4").replace("cores = 58", "cores = 116")
+    text = text.replace("bandwidth_gb_per_s = 300.1", "bandwidth_gb_per_s = 600.2")
+    (answer,) = dropped([("mine.toml", text, "")])
+    own, known = answer["own"], json.loads(ic.hardware.load("l4").to_json())
+    assert own["from"] == "constants of nvidia-ada, from NVIDIA L4"
+    assert own["machine"]["memory"][-1]["bandwidth_byte_per_s"] == 600.2e9
+    assert own["machine"]["memory"][1]["bandwidth_byte_per_s"] == 2 * known["memory"][1]["bandwidth_byte_per_s"]
+    assert own["machine"]["memory"][0]["capacity_bytes"] == 2 * known["memory"][0]["capacity_bytes"]
+    assert own["id"] == "own-l4"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('family = "nvidia-ada"', 'family = "nvidia-nova"', "expected one of amd-cdna"),
+        ('family = "nvidia-ada"', 'family = "x86-avx2"', "is of kind cpu, and the file says gpu"),
+        ("cores = 58\n", "", "estimates need compute.cores"),
+        ("cores = 58\n", "cores = 58.0\n", "compute.cores is 58; expected an integer from 1"),
+        ("cores = 58\n", "cores = -1\n", "compute.cores is -1"),
+        ("cores = 58\n", "coers = 58\n", 'an unknown key "compute.coers"; valid here: cores, '),
+        ("clock_ghz = 2.04", "clock_ghz = nan", "compute.clock_ghz is "),
+        ("bandwidth_gb_per_s = 300.1\n", "", "a memory bandwidth"),
+        ("usable_gib = 22.35", "usable_gib = 30", "usable_gib is 30; expected at most"),
+        ('id = "l4"', 'id = "<b>"', "expected lower-case letters"),
+        ('name = "NVIDIA L4"\n', "", "does not give name"),
+        ("[memory.l2]", "[[memory.l2]]", "expected a table"),
+        ("schema_version = 1", "schema_version = ", "is no TOML in line 1"),
+        ("[power]", '[calibration.overheads]\nsource = "mine"\ndispatch_us = 5\n[power]', "constants of its own"),
+        ("[power]", "[__proto__]\nid = 1\n[power]", "unknown key"),
+    ],
+)
+def test_files_that_are_refused(old: str, new: str, said: str) -> None:
+    text = text_of("l4")
+    assert old in text
+    assert said in refused(text.replace(old, new))
+
+
+def test_a_family_without_a_cataloged_machine_is_refused() -> None:
+    setup = page()["setup"]
+    absent = [family for family in setup["families"] if family not in setup["constants"]]
+    assert absent
+    said = refused(text_of("l4").replace('family = "nvidia-ada"', f'family = "{absent[0]}"'))
+    assert f"no machine of the catalog is of the family {absent[0]}" in said
+    assert "pyinfercost explore MODEL --hardware mine.toml" in said
+
+
+def test_what_is_no_file_of_a_machine() -> None:
+    assert "is no TOML" in refused("\0\1garbage" * 1000)
+    assert "does not give schema_version" in refused("")
+    assert refused("", size=500_000_000).startswith("mine.toml has 500.0 MB; ")
+    assert "is no TOML" in refused("a = " + "[" * 100_000)
+
+
+def test_a_page_without_the_parser_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyinfercost.report.html.own_machine.TOML", Path("no", "toml.js"))
+    assert own_machine_document(machine_catalog()) is None
+    said = dropped([("mine.toml", text_of("l4"), "")], setup=False)[0]["refused"]
+    assert "pyinfercost explore MODEL --hardware mine.toml" in said

@@ -299,10 +299,11 @@ function powerLimits(data, known) {
 function termsOfFile(machine, base) {
   const same = machine.links_byte_per_s.host === base.machine.links_byte_per_s.host && machine.constants["link.host_unified"] === base.machine.constants["link.host_unified"];
   const copies = same ? {} : { weights_s_per_byte: null, link_byte_per_s: null, link_latency_s: null };
-  return {
-    ...base.terms, ...copies, memory_bytes: machine.memory[machine.memory.length - 1].capacity_bytes ?? "unbounded", idle_w: machine.power_w.idle ?? 0,
+  const found = {
+    ...copies, memory_bytes: machine.memory[machine.memory.length - 1].capacity_bytes ?? "unbounded", idle_w: machine.power_w.idle ?? 0,
     is_a100: Number(machine.id.includes("a100")), grid_g_per_kwh: null, pue: null,
   };
+  return Object.fromEntries(Object.entries(base.terms).map(([name, value]) => [name, Object.hasOwn(found, name) ? found[name] : value]));
 }
 
 /* A machine of the page as `SETUP.machines` has it; its id there is that of no other machine. */
