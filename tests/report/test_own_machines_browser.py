@@ -34,7 +34,8 @@ DROP = """async ([name, text]) => {
   await until(() => root.dataset.machineFile === name);
   if (!find(".own-said").textContent) await until(() => root.dataset.settled !== turn);
   return {
-    machine: find("select[name=machine]").value, from: find(".own-from").textContent, said: find(".own-said").textContent,
+    machine: find("select[name=machine]").value, from: find(".own-from").textContent,
+    said: find(".own-said").textContent,
     address: location.hash, latency: find('#headline output[data-key="latency_s"]').firstChild.textContent,
     fixed: find("#fixed").textContent, elements: document.querySelectorAll("b i").length,
   };
