@@ -213,9 +213,10 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def wasm(session: nox.Session) -> None:
-    """Build the core as WebAssembly and test it under node; Debian's packages emscripten and nodejs have the tools.
+    """Build the core as WebAssembly and test it under node; Debian's emscripten, nodejs and npm have the tools.
 
-    The module lies beside the scripts of reports, where git ignores it, and wheels that are built afterwards carry it.
+    The module and the parser of TOML lie beside the scripts of reports, where git ignores them, and wheels that are
+    built afterwards carry them.
     """
     session.install("brotli", "cmake>=3.24", "ninja", "nlohmann-json>=3.11")
     packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
@@ -230,8 +231,25 @@ def wasm(session: nox.Session) -> None:
     size = "import brotli, gzip, sys; b = open(sys.argv[1], 'rb').read(); "
     size += "print(len(b), 'bytes,', len(gzip.compress(b, 9)), 'gzip,', len(brotli.compress(b)), 'brotli')"
     session.run("python", "-c", size, "build/wasm/core.wasm")
+    _bundle_toml(session)
     session.install(".[models,test]")
-    session.run("pytest", "tests/core/test_wasm.py", *session.posargs)
+    session.run("pytest", "tests/core/test_wasm.py", "tests/report/test_own_machines.py", *session.posargs)
+
+
+def _bundle_toml(session: nox.Session) -> None:
+    """Bundle npm's smol-toml, with its license, as a script of pages with one global, `TOML`."""
+    folder = Path(session.create_tmp()) / "toml"
+    packages = folder / "node_modules"
+    folder.mkdir(parents=True, exist_ok=True)
+    session.run("npm", "install", "--prefix", str(folder), "smol-toml@1.9.1", "esbuild@0.28.2", external=True)
+    (folder / "entry.js").write_text('export { parse } from "smol-toml";\n', encoding="utf-8")
+    license_text = (packages / "smol-toml" / "LICENSE").read_text(encoding="utf-8").strip()
+    session.run(
+        *(str(packages / ".bin" / "esbuild"), str(folder / "entry.js"), "--bundle", "--minify", "--format=iife"),
+        *("--global-name=TOML", "--charset=ascii", "--legal-comments=none", f"--banner:js=/*\n{license_text}\n*/"),
+        f"--outfile={ROOT / 'pyinfercost/report/html/assets/toml.js'}",
+        external=True,
+    )
 
 
 @nox.session

@@ -129,8 +129,8 @@ def _expected(rule: Field | Table) -> str:
 
 # ---- devices ---------------------------------------------------------------------------------------------------------
 
-_CHANNEL_BITS = 64
-_TOLERANCE = 0.01  # data sheets round to three digits
+CHANNEL_BITS = 64
+BANDWIDTH_TOLERANCE = 0.01  # data sheets round to three digits
 
 # Facts that the time of a forward in fp32 or below depends on. Rates of fp64 and int4, links, power, and half-precision
 # vector rates of a device with a matrix unit for the same dtype have no influence.
@@ -273,9 +273,9 @@ def _check_memory(data: Mapping[str, Any]) -> None:
             + "; expected usable_share beside capacity_gib, or usable_gib"
         )
     if "channels" in dram and "transfer_mt_per_s" in dram and "bandwidth_gb_per_s" in dram:
-        channel_byte = dram.get("channel_bits", _CHANNEL_BITS) / 8
+        channel_byte = dram.get("channel_bits", CHANNEL_BITS) / 8
         product = dram["channels"] * channel_byte * dram["transfer_mt_per_s"] / 1000  # MT/s x byte -> GB/s
-        if abs(product / dram["bandwidth_gb_per_s"] - 1) > _TOLERANCE:
+        if abs(product / dram["bandwidth_gb_per_s"] - 1) > BANDWIDTH_TOLERANCE:
             raise HardwareError(
                 f"memory.dram.bandwidth_gb_per_s is {dram['bandwidth_gb_per_s']:g}; expected {product:g} = "
                 f"{dram['channels']} channels x {channel_byte:g} byte x {dram['transfer_mt_per_s']:g} MT/s"

@@ -35,10 +35,10 @@ _HELD = frozenset(name for name in HELD if not name.startswith("achieved."))
 
 _OVERHEADS = ("dispatch", "launch_gap", "replay_gap", "kernel_minimum")
 _ENGINES = ("matrix", "vector")
-_SLOT_W = 75.0  # power of a PCIe slot
-_LEAST_SHARE = 0.1  # of the limit that is available to kernels
-_HALVINGS = 50
-_KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
+SLOT_W = 75.0  # power of a PCIe slot
+LEAST_SHARE = 0.1  # of the limit that is available to kernels
+HALVINGS = 50
+KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
 """Engine -> the dtype from whose energy that of dtypes without a figure follows, by bits."""
 
 
@@ -359,7 +359,7 @@ class _Power:
         if lowest_w * self.energy(1.0) <= self.dynamic_w:
             return 1.0
         low, high = 0.0, 1.0
-        for _ in range(_HALVINGS):
+        for _ in range(HALVINGS):
             share = (low + high) / 2
             low, high = (share, high) if lowest_w * share * self.energy(share) <= self.dynamic_w else (low, share)
         return low
@@ -379,10 +379,10 @@ def _power(device: DeviceFile, values: Mapping[str, float], clock_hz: float, *, 
         return None
     static_w = values.get("power.static_fraction", 0.0) * tdp_w + values.get("power.static_w", 0.0)
     # The slot of a board without a supply of its own cuts off at its limit.
-    most_w = tdp_w * (values.get("power.burst", 1.0) if tdp_w > _SLOT_W else 1.0)
-    burst_w = max(most_w - static_w, _LEAST_SHARE * tdp_w)
+    most_w = tdp_w * (values.get("power.burst", 1.0) if tdp_w > SLOT_W else 1.0)
+    burst_w = max(most_w - static_w, LEAST_SHARE * tdp_w)
     return _Power(
-        dynamic_w=max(tdp_w - static_w, _LEAST_SHARE * tdp_w) if sustained else burst_w,
+        dynamic_w=max(tdp_w - static_w, LEAST_SHARE * tdp_w) if sustained else burst_w,
         burst_w=burst_w,
         clock_hz=clock_hz,
         lowest_voltage_hz=values.get("power.lowest_voltage_hz", math.inf),
@@ -423,7 +423,7 @@ def _per_flop(constants: Mapping[str, float], pattern: str) -> dict[str, float]:
         pattern: The name of the constant of an engine and a dtype.
     """
     found: dict[str, float] = {}
-    for engine, known in _KNOWN_ENERGY:
+    for engine, known in KNOWN_ENERGY:
         of_known = constants.get(pattern.format(engine=engine, dtype=known))
         for dtype, bits in VALUE_BITS.items():
             energy = constants.get(pattern.format(engine=engine, dtype=dtype))

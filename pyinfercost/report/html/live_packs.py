@@ -14,6 +14,7 @@ from ...predict.exploring import START
 from ...sources.gguf.tables import gguf_tables
 from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
+from .own_machine import own_machine_document
 from .packed_graphs import packed_graph
 from .packing import packed
 
@@ -95,6 +96,7 @@ def setup_document(live: Exploration) -> dict[str, Any]:
         "recorded_graphs": {" ".join(way): number_or_word(count) for way, count in live.recorded_graphs.items()},
         "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
         "layer_keys": list(LAYER_KEYS),
+        "own_machines": own_machine_document(live.catalog),
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
         "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),

@@ -24,6 +24,7 @@ from ..layout import Note
 from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
 from .live_packs import LIVE_POLICY, fixed_words, packs_of
+from .own_machine import TOML
 from .packing import packed
 from .snippet import snippet_of
 
@@ -79,6 +80,7 @@ _SCRIPTS = (
     "link",
     "data",
     "setup",
+    "own_machine",
     "point",
     "sentence",
     "headline",
@@ -240,9 +242,13 @@ def _colors() -> str:
 def _script(*, start: bool) -> str:
     files = [*_SCRIPTS[:-1], *(_OF_START if start else ()), _SCRIPTS[-1]]
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
-    return "".join(
-        ["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *(asset(f"{name}.js") for name in files), "})();\n"]
-    )
+    scripts = [_toml(), *(asset(f"{name}.js") for name in files)]
+    return "".join(["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *scripts, "})();\n"])
+
+
+def _toml() -> str:
+    """Return the parser of TOML; a page without one answers device files with a sentence."""
+    return asset(TOML.name) if TOML.is_file() else "const TOML = null;\n"
 
 
 def asset(name: str) -> str:

@@ -41,7 +41,8 @@ function makeControls(place, change, shownView) {
     }
     select.append(...groups.values());
     select.addEventListener("change", () => change({ ...state, machine: select.value, usd_per_h: "" }));
-    return field("Machine", select, () => { select.value = state.machine; });
+    const own = ownMachineChooser(select, (id) => change({ ...state, machine: id, usd_per_h: "" }));
+    return element("div", {}, field("Machine", select, () => { own.sync(state.machine); select.value = state.machine; }), own.parts);
   }
   /* A slider with a number beside it; the slider is logarithmic where the range is wide. */
   function slider(title, { key, low, high, whole = false, unit = "", read, write }) {
@@ -147,7 +148,7 @@ function documentText({ model, precision, sizes, totals, coverage, memory, layer
 
 /* The command line that gives the figures of a state. */
 function commandOf(state) {
-  const words = ["pyinfercost", "profile", SETUP.spec(state), "--hardware", state.machine, "--precision", state.precision];
+  const words = ["pyinfercost", "profile", SETUP.spec(state), "--hardware", SETUP.machineOf.get(state.machine).file ?? state.machine, "--precision", state.precision];
   const add = (option, value) => words.push(option, String(value));
   if (state.engine !== "torch") add("--engine", state.engine);
   if (state.execution !== SETUP.engines[state.engine][0]) add("--execution", state.execution);

@@ -70,6 +70,7 @@ async function live() {
   const bytes = await unpacked(packed);
   const evaluators = [makeEvaluator(bytes), makeEvaluator(bytes)];
   await Promise.all(evaluators.map(({ started }) => started()));
+  watchMachineDrops();
   if (SETUP.phases.length) return explore(evaluators);
   byId("drop").hidden = false;
   let closing = null;

@@ -138,7 +138,7 @@ function makeEvaluator(bytes) {
     const known = SETUP.machineOf.get(state.machine);
     const document = machineDocument(known.machine, state);
     const estimate = {
-      ...found, ...costs, hardware: state.machine, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
+      ...found, ...costs, hardware: known.machine.id, precision: state.precision, engine: state.engine, execution: state.execution, bound: found.bound_shares, evidence: shares(found.evidence_s),
       sustained: known.machine.constants["power.sustained"] === 1, layout: layoutOf(state), per_device: null, exchanges: [], nodes: 1,
       cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
