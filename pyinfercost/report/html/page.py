@@ -53,6 +53,8 @@ _BOTH = """<section class="panel" id="phases-panel" aria-labelledby="phases-titl
 </section>
 """
 
+_OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
+
 _GROUP_OF = {key: group for group, keys in GROUPS.items() for key in keys}
 
 _CARDS = [
@@ -86,6 +88,7 @@ _SCRIPTS = (
     "controls",
     "curves",
     "catalog",
+    "alternatives",
     "serving",
     "roofline",
     "memory",
@@ -187,10 +190,11 @@ def report_html(
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
         only and no network access.
     """
+    title = "any model" if document is None else _title(document["model"] if live is None else live.model)
     script = _script(start=document is None)
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
-        title=escape("any model" if document is None else document["model"] or "model"),
+        title=escape(title),
         empty=' class="empty"' if document is None else "",
         policy=policy,
         live_policy="" if live is None or fixed_words(live) else LIVE_POLICY,
@@ -203,11 +207,27 @@ def report_html(
         profile=packed(_compact(None if document is None else _folded(document))),
         figures=embedded(
             _compact(
-                {"cards": _CARDS, "groups": list(GROUPS), "hint": hint, "fixed": fixed_words(live), **terms_document()}
+                {
+                    "title": title,
+                    "cards": _CARDS,
+                    "groups": list(GROUPS),
+                    "hint": hint,
+                    "fixed": fixed_words(live),
+                    **terms_document(),
+                }
             )
         ),
         packs=packs_of(live),
     )
+
+
+def _title(model: str) -> str:
+    """Return the name of a model without folders: the last part of a spec that is a path, with its phase."""
+    name, mark, phase = model.partition("#")
+    parts = name.rsplit("/", 2)
+    if len(parts) < 3 and not name.endswith(_OF_FILES):
+        return model or "(unnamed graph)"
+    return f"{'/'.join(parts[-2:]) if parts[-1] == 'config.json' else parts[-1]}{mark}{phase}"
 
 
 def _folded(document: Mapping[str, Any]) -> dict[str, Any]:

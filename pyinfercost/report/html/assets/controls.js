@@ -110,6 +110,12 @@ function makeControls(place, change, shownView) {
 
   const powers = () => ["1", "2", "4", "8", "16", "32"];
   const many = SETUP.phases.some(({ splits }) => splits);
+  /* Devices of a language model share its layers at first: copies of it would hold no more of it. */
+  function devicesOf() {
+    const select = element("select", { name: "devices" }, ...powers().map((value) => element("option", { value }, value)));
+    select.addEventListener("change", () => change({ ...state, devices: Number(select.value), tensor: chosenPhase(state).splits ? Number(select.value) : 1 }));
+    return field("Devices", select, () => { select.value = state.devices; });
+  }
   const restart = element("button", { type: "button" }, "As it began");
   restart.addEventListener("click", () => change(startState()));
   const copied = element("textarea", { id: "copied", readonly: true, hidden: true, rows: 5, "aria-label": "What was copied" });
@@ -123,7 +129,7 @@ function makeControls(place, change, shownView) {
     return button;
   }
   place.replaceChildren(
-    group("Machine", machines(), choice("Devices", "devices", powers), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
+    group("Machine", machines(), devicesOf(), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
       choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
     group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
       choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),

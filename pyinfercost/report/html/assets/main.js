@@ -23,7 +23,7 @@ function drawCharts() {
 function drawAll() {
   const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
   const { estimate } = view;
-  byId("model").textContent = view.model || "(unnamed graph)";
+  byId("model").textContent = STORED ? SAID.title : view.model || "(unnamed graph)";
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
     estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
   ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
@@ -110,6 +110,7 @@ async function explore([near, far], signal = undefined) {
   const sync = makeControls(byId("controls"), change, () => view);
   const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
   const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
+  const alternatives = makeAlternatives(far, (parts) => change({ ...state, ...parts }));
   const serving = makeServing(far, (key, value) => change({ ...state, [key]: value }));
   redraw = [drawCharts, curves.draw, catalog.draw, serving.draw];
   let busy = false;
@@ -148,6 +149,8 @@ async function explore([near, far], signal = undefined) {
     await shown(curves, view, asked, current);
     workLater(asked);
   }
+  const panels = { catalog, alternatives, serving };
+  const setBusy = (name, busyNow) => byId(`${name}-panel`).setAttribute("aria-busy", String(busyNow));
   /* The catalog and the server take longer, in a core of their own; they follow when the state rests. */
   let [later, next] = [false, null];
   async function workLater(asked) {
@@ -158,7 +161,11 @@ async function explore([near, far], signal = undefined) {
       const [of, at] = next;
       next = null;
       const current = () => next === null;
-      for (const panel of [catalog, serving]) if (current()) await shown(panel, of, at, current);
+      for (const name of Object.keys(panels)) setBusy(name, true);
+      for (const [name, panel] of Object.entries(panels)) {
+        if (current()) await shown(panel, of, at, current);
+        if (current()) setBusy(name, false);
+      }
     }
     later = false;
     root.dataset.rested = String(turn);

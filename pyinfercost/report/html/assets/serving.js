@@ -38,9 +38,16 @@ function makeServing(evaluator, set) {
     if (!SETUP.all_engines[state.engine].serves || state.engine === "torch") {
       shown = null;
       byId("serving").replaceChildren();
-      byId("serving-answer").textContent = "PyTorch itself batches no requests: choose a serving engine among the settings, such as vLLM.";
+      byId("serving-figures").hidden = true;
+      const [engine] = Object.keys(SETUP.engines).filter((name) => name !== "torch" && SETUP.all_engines[name].serves);
+      const go = element("button", { type: "button" }, `Serve with ${ENGINE_NAMES[engine] || engine}`);
+      go.addEventListener("click", () => set("engine", engine));
+      byId("serving-note").textContent = "";
+      byId("serving-answer").replaceChildren("PyTorch by itself does not batch the requests of a server. ", engine ? go : "");
       return;
     }
+    byId("serving-figures").hidden = false;
+    if (!shown) byId("serving-answer").textContent = `Simulating ${SERVED_REQUESTS} requests at each of ${SERVED_RATES} rates ...`;
     const begin = performance.now();
     const server = await evaluator.server(state);
     const rates = Array.from({ length: SERVED_RATES }, (_, at) => server.most_per_s * (at + 1) / SERVED_RATES);
