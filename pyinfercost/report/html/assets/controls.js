@@ -2,7 +2,7 @@
 const ENGINE_NAMES = { torch: "PyTorch", vllm: "vLLM", sglang: "SGLang", trtllm: "TensorRT-LLM", llamacpp: "llama.cpp", tensorrt: "TensorRT", onnxruntime: "ONNX Runtime" };
 const EXECUTION_NAMES = { eager: "eager", compiled: "compiled", cuda_graph: "CUDA graph", "reduce-overhead": "compiled, CUDA graph" };
 const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
-const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 products", int8_dynamic: "int8 products" };
+const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 weights and activations", int8_dynamic: "int8 weights and activations" };
 const SLIDER_STEPS = 400;
 
 function makeControls(place, change, shownView) {

@@ -102,7 +102,8 @@ async function explore([near, far], signal = undefined) {
   let state = stateOfAddress();
   let turn = 0;
   const change = (next) => {
-    state = allowed(next);
+    const execution = next.engine === state.engine ? next.execution : SETUP.engines[next.engine][0]; /* how that engine runs by itself */
+    state = allowed({ ...next, execution });
     const address = addressOf(state);
     history.replaceState(null, "", address ? `#${address}` : "#");
     return update();
