@@ -190,7 +190,7 @@ def report_html(
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
         only and no network access.
     """
-    title = "any model" if document is None else _title(document["model"] if live is None else live.model)
+    title = "any model" if document is None else title_of(document["model"] if live is None else live.model)
     script = _script(start=document is None)
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
@@ -221,11 +221,11 @@ def report_html(
     )
 
 
-def _title(model: str) -> str:
+def title_of(model: str) -> str:
     """Return the name of a model without folders: the last part of a spec that is a path, with its phase."""
     name, mark, phase = model.partition("#")
     parts = name.rsplit("/", 2)
-    if len(parts) < 3 and not name.endswith(_OF_FILES):
+    if "/" not in name.partition("/")[2] and not name.endswith(_OF_FILES):
         return model or "(unnamed graph)"
     return f"{'/'.join(parts[-2:]) if parts[-1] == 'config.json' else parts[-1]}{mark}{phase}"
 

@@ -54,7 +54,7 @@ function makeAlternatives(evaluator, choose) {
     const body = rows.map((row) => {
       const go = element("button", { type: "button", class: "link", "aria-pressed": String(row.own) }, row.name);
       go.addEventListener("click", () => choose(row.change));
-      const cells = row.refused ? [element("td", { colspan: 3, class: "refused" }, row.refused)]
+      const cells = row.refused ? [element("td", { colspan: 3, class: "refused" }, row.refused.split(";")[0])]
         : [element("td", { class: row.fits ? null : "bad" }, quantity(row.bytes, "B"), row.fits ? null : element("small", {}, "does not fit")),
           ...[quantity(row.latency, "s"), row.usd === null ? "no price" : digits(row.usd)].map((text) => element("td", {}, row.fits ? text : "–"))];
       return element("tr", { class: row.own ? "own" : null }, element("th", { scope: "row" }, go), ...cells);

@@ -23,9 +23,11 @@ function drawCharts() {
 function drawAll() {
   const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
   const { estimate } = view;
-  byId("model").textContent = STORED ? SAID.title : view.model || "(unnamed graph)";
+  const title = STORED ? SAID.title : view.model;
+  byId("model").textContent = title;
+  document.title = `${title}: cost report`;
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
-    estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
+    estimate.engine === "torch" ? "" : ENGINE_NAMES[estimate.engine] ?? estimate.engine, EXECUTION_NAMES[estimate.execution] ?? estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
   ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
   drawHeadline(view);
   drawOrigin(view);
@@ -37,6 +39,7 @@ function drawAll() {
 }
 
 if (view) drawAll();
+else document.querySelector(".stored").hidden = true; /* a start page has no profile */
 root.dataset.drawn = String(performance.now());
 
 let redraw = view ? [drawCharts] : [];

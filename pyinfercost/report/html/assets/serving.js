@@ -112,7 +112,7 @@ function makeServing(evaluator, set) {
       const points = curve.map(({ rate_per_s: rate }, at) => `${x(rate).toFixed(1)},${y(Math.max(lines[at][which], yLow)).toFixed(1)}`);
       svg.append(element("svg:path", { d: `M${points.join("L")}`, class: which ? "curve-line far" : "curve-line" }));
     });
-    if (limit !== null && limit > yLow && limit < yHigh) svg.append(line(box.left, y(limit), box.right, y(limit), "capacity"), label(box.right - 4, y(limit) - 5, `limit ${quantity(limit, "s")}`, "tick", "end"));
+    if (limit !== null && limit > yLow && limit < yHigh) svg.append(line(box.left, y(limit), box.right, y(limit), "capacity"), label(box.left + 4, y(limit) - 5, `limit ${quantity(limit, "s")}`, "tick"));
     svg.addEventListener("pointermove", (event) => {
       const left = event.clientX - svg.getBoundingClientRect().left;
       const at = curve.reduce((best, { rate_per_s: rate }, index) => (Math.abs(x(rate) - left) < Math.abs(x(curve[best].rate_per_s) - left) ? index : best), 0);
