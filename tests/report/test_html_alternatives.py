@@ -45,7 +45,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("llama")
     path = folder / "explore.html"
-    page = ic.explore(spec_of(folder, LLAMA), hardware="a100-sxm-80gb", price=1.0).to_html()
+    page = ic.explore(spec_of(folder, LLAMA), hardware="a100-sxm-80gb", price=1.0, prompt=64, context=64).to_html()
     path.write_text(page, encoding="utf-8")
     return path
 
@@ -79,8 +79,11 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
     spec = spec_of(tmp_path, LLAMA)
     with opened(browser, llama, ready=RESTED) as page:
         shown = rows(page)
-        for name, options in {"int4 weights": {"quantize": "int4_wo"}, "2": {"layout": "tensor=2"}}.items():
-            expected = ic.profile(spec, hardware="a100-sxm-80gb", price=1.0, **options).decode
+        options: dict[str, Any] = {"hardware": "a100-sxm-80gb", "batch": 1, "context": 64}
+        step = ic.profile(f"{spec}#decode", **options)
+        narrow = ic.profile(ic.whatif(step.graph, quantize="int4_wo"), hardware="a100-sxm-80gb")
+        both = ic.profile(f"{spec}#decode", **options, layout="tensor=2")
+        for name, expected in {"as captured": step, "int4 weights": narrow, "1": step, "2": both}.items():
             assert expected.estimate is not None
             assert shown[name][1] == quantity(expected.estimate.latency_s, "s")
         act(page, lambda: page.locator("#alternatives").get_by_role("button", name="2", exact=True).click())

@@ -45,8 +45,8 @@ function makeAlternatives(evaluator, choose) {
   }
   /* What the smallest weights save of the memory and of the time. */
   function savingWords([first, ...others]) {
-    const known = others.filter(({ bytes }) => bytes !== undefined).sort((one, other) => one.bytes - other.bytes)[0];
-    if (!known || first.bytes === undefined || known.bytes >= first.bytes) return "";
+    const known = others.find(({ change }) => change.format === "int4_wo");
+    if (!known || first.bytes === undefined || !(known.bytes < first.bytes)) return "";
     return `With ${known.name}, a device holds ${quantity(known.bytes, "B")} instead of ${quantity(first.bytes, "B")}, and the time is ${quantity(known.latency, "s")} instead of ${quantity(first.latency, "s")}.`;
   }
 

@@ -162,7 +162,9 @@ function commandOf(state) {
     add("--layout", layout.map(([name, count]) => `${name}=${count}`).join(","));
   }
   if (state.format) add("--quantize", state.format);
-  const price = state.usd_per_h !== "" ? state.usd_per_h : SETUP.machineOf.get(state.machine).usdPerH;
+  const { usdPerH, price: said } = SETUP.machineOf.get(state.machine);
+  /* The catalog's price is of a place, whose carbon a bare number would not have. */
+  const price = state.usd_per_h !== "" ? state.usd_per_h : said.endsWith(" on-demand") ? "on-demand" : usdPerH;
   if (price !== null) add("--price", price);
   if (state.utilization !== 1) add("--utilization", state.utilization);
   if (state.place) add("--region", state.place);
