@@ -92,7 +92,7 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
         assert page.inner_text("#headline output[data-key=latency_s]") == rows(page)["2"][1]
         act(page, lambda: page.evaluate("location.hash = '#size.batch=1000000&size.context=2000'"))
         assert "does not fit" in rows(page)["1"][0]
-        assert "Dashed: it does not fit" in page.inner_text("#curve-note")
+        assert "Dashed: from batch " in page.inner_text("#curve-note")
 
 
 @pytest.mark.browser

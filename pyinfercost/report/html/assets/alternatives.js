@@ -47,7 +47,8 @@ function makeAlternatives(evaluator, choose) {
   function savingWords([first, ...others]) {
     const known = others.find(({ change }) => change.format === "int4_wo");
     if (!known || first.bytes === undefined || !(known.bytes < first.bytes)) return "";
-    return `With ${known.name}, a device holds ${quantity(known.bytes, "B")} instead of ${quantity(first.bytes, "B")}, and the time is ${quantity(known.latency, "s")} instead of ${quantity(first.latency, "s")}.`;
+    const [now, before] = [quantity(known.latency, "s"), quantity(first.latency, "s")];
+    return `With ${known.name}, a device holds ${quantity(known.bytes, "B")} instead of ${quantity(first.bytes, "B")}, and the time ${now === before ? `stays ${now}` : `is ${now} instead of ${before}`}.`;
   }
 
   function tableOf(title, rows, unit) {

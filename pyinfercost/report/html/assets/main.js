@@ -69,7 +69,7 @@ async function live() {
     return;
   }
   SETUP = await readSetup();
-  SETUP.spec = (state) => `${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
+  SETUP.spec = (state) => `${SETUP.scheme ?? ""}${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
   const bytes = await unpacked(packed);
   const evaluators = [makeEvaluator(bytes), makeEvaluator(bytes)];
   await Promise.all(evaluators.map(({ started }) => started()));
@@ -81,6 +81,7 @@ async function live() {
     const phases = await phasesOfFile(file, evaluators[0].ask);
     SETUP.phases = phases;
     SETUP.model = file.name;
+    SETUP.scheme = phases.scheme; /* of the command line's spec */
     SETUP.start.phase = phases[phases.length - 1].name;
     const steps = phases.some(({ splits }) => splits);
     SETUP.engines = Object.fromEntries(Object.entries(SETUP.all_engines).filter(([name, { serves }]) => name === "torch" || serves === steps).map(([name, { executions }]) => [name, executions]));
