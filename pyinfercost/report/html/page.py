@@ -222,11 +222,13 @@ def report_html(
 
 
 def title_of(model: str) -> str:
-    """Return the name of a model without folders: the last part of a spec that is a path, with its phase."""
+    """Return the name of a model without folders: of a spec or a file with a path, the last part and the phase."""
     name, mark, phase = model.partition("#")
-    parts = name.rsplit("/", 2)
-    if "/" not in name.partition("/")[2] and not name.endswith(_OF_FILES):
+    scheme, _, place = name.partition(":")
+    is_path = scheme.isidentifier() and "/" in place.partition("/")[2]  # an id of a hub has one
+    if not is_path and not name.endswith(_OF_FILES):
         return model or "(unnamed graph)"
+    parts = name.rsplit("/", 2)
     return f"{'/'.join(parts[-2:]) if parts[-1] == 'config.json' else parts[-1]}{mark}{phase}"
 
 
