@@ -54,6 +54,8 @@ _BOTH = """<section class="panel" id="phases-panel" aria-labelledby="phases-titl
 </section>
 """
 
+_OF_FILES = (".json", ".gguf", ".onnx", ".pt2", ".safetensors")
+
 _GROUP_OF = {key: group for group, keys in GROUPS.items() for key in keys}
 
 _CARDS = [
@@ -88,6 +90,7 @@ _SCRIPTS = (
     "controls",
     "curves",
     "catalog",
+    "alternatives",
     "serving",
     "roofline",
     "memory",
@@ -189,10 +192,11 @@ def report_html(
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
         only and no network access.
     """
+    title = "any model" if document is None else title_of(document["model"] if live is None else live.model)
     script = _script(start=document is None)
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
-        title=escape("any model" if document is None else document["model"] or "model"),
+        title=escape(title),
         empty=' class="empty"' if document is None else "",
         policy=policy,
         live_policy="" if live is None or fixed_words(live) else LIVE_POLICY,
@@ -205,11 +209,29 @@ def report_html(
         profile=packed(_compact(None if document is None else _folded(document))),
         figures=embedded(
             _compact(
-                {"cards": _CARDS, "groups": list(GROUPS), "hint": hint, "fixed": fixed_words(live), **terms_document()}
+                {
+                    "title": title,
+                    "cards": _CARDS,
+                    "groups": list(GROUPS),
+                    "hint": hint,
+                    "fixed": fixed_words(live),
+                    **terms_document(),
+                }
             )
         ),
         packs=packs_of(live),
     )
+
+
+def title_of(model: str) -> str:
+    """Return the name of a model without folders: of a spec or a file with a path, the last part and the phase."""
+    name, mark, phase = model.partition("#")
+    scheme, _, place = name.partition(":")
+    is_path = scheme.isidentifier() and "/" in place.partition("/")[2]  # an id of a hub has one
+    if not is_path and not name.endswith(_OF_FILES):
+        return model or "(unnamed graph)"
+    parts = name.rsplit("/", 2)
+    return f"{'/'.join(parts[-2:]) if parts[-1] == 'config.json' else parts[-1]}{mark}{phase}"
 
 
 def _folded(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const [xLow, xHigh, yLow, yHigh] = [Math.min(...xs) * 0.7, Math.max(...xs) * 1.4, Math.min(...ys) * 0.6, Math.max(...ys) * 1.5];
     const [x, y] = [logScale(xLow, xHigh, box.left, box.right), logScale(yLow, yHigh, box.bottom, box.top)];
     for (const tick of niceTicks(xLow, xHigh, width / 80)) svg.append(line(x(tick), box.top, x(tick), box.bottom, "grid"), label(x(tick), box.bottom + 15, quantity(tick, "s").replace(/\.?0+(?= |$)/, ""), "tick", "middle"));
-    for (const tick of niceTicks(yLow, yHigh, 6)) svg.append(line(box.left, y(tick), box.right, y(tick), "grid"), label(box.left - 6, y(tick) + 4, tickText(tick, "").replace("k", "k"), "tick", "end"));
+    for (const tick of niceTicks(yLow, yHigh, 6)) svg.append(line(box.left, y(tick), box.right, y(tick), "grid"), label(box.left - 6, y(tick) + 4, tickText(tick, ""), "tick", "end"));
     svg.append(label((box.left + box.right) / 2, height - 5, "latency", "axis", "middle"), label(12, (box.top + box.bottom) / 2, perMillion(), "axis", "middle", { transform: `rotate(-90 12 ${(box.top + box.bottom) / 2})` }));
     for (const row of [...rows].reverse()) {
       const own = row.known.id === shown.state.machine;
@@ -102,14 +102,15 @@ function makeCatalog(evaluator, choose, setLimit) {
     const listed = all ? rows : rows.slice(0, CATALOG_ROWS);
     const own = rows.find(({ known }) => known.id === shown.state.machine);
     if (!all && own && !listed.includes(own)) listed.push(own);
-    const heads = ["Machine", shown.batch ? shown.axis : null, "Latency", shown.tokens ? "Sequences/s" : "Items/s", perMillion(), "USD/h"].filter(Boolean);
+    const wide = { class: "wide" }; /* left out on a small screen */
+    const heads = [["Machine"], shown.batch ? [shown.axis] : null, ["Latency"], [shown.tokens ? "Sequences/s" : "Items/s", wide], [perMillion()], ["USD/h", wide]].filter(Boolean);
     const body = listed.map((row) => {
       const go = element("button", { type: "button", class: "link" }, row.known.name);
       go.addEventListener("click", () => pick(row));
-      const cells = [shown.batch ? String(row.value) : null, quantity(row.latency, "s"), row.rate === null ? "–" : digits(row.rate), row.cost === null ? "no price" : digits(row.cost), row.known.usdPerH === null ? "" : digits(row.known.usdPerH)];
-      return element("tr", { class: row === own ? "own" : null }, element("th", { scope: "row" }, go), ...cells.filter((text) => text !== null).map((text) => element("td", {}, text)));
+      const cells = [shown.batch ? [String(row.value)] : null, [quantity(row.latency, "s")], [row.rate === null ? "–" : digits(row.rate), wide], [row.cost === null ? "no price" : digits(row.cost)], [row.known.usdPerH === null ? "" : digits(row.known.usdPerH), wide]];
+      return element("tr", { class: row === own ? "own" : null }, element("th", { scope: "row" }, go), ...cells.filter(Boolean).map(([text, attributes]) => element("td", attributes, text)));
     });
-    byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...body)));
+    byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, attributes]) => element("th", { scope: "col", ...attributes }, text)))), element("tbody", {}, ...body)));
     more.hidden = rows.length <= CATALOG_ROWS;
   }
   const refuse = (message) => { byId("catalog-note").textContent = `No machine can run this: ${message}.`; };

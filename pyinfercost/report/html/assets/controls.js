@@ -2,7 +2,7 @@
 const ENGINE_NAMES = { torch: "PyTorch", vllm: "vLLM", sglang: "SGLang", trtllm: "TensorRT-LLM", llamacpp: "llama.cpp", tensorrt: "TensorRT", onnxruntime: "ONNX Runtime" };
 const EXECUTION_NAMES = { eager: "eager", compiled: "compiled", cuda_graph: "CUDA graph", "reduce-overhead": "compiled, CUDA graph" };
 const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
-const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 products", int8_dynamic: "int8 products" };
+const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 weights and activations", int8_dynamic: "int8 weights and activations" };
 const SLIDER_STEPS = 400;
 
 function makeControls(place, change, shownView) {
@@ -111,6 +111,12 @@ function makeControls(place, change, shownView) {
 
   const powers = () => ["1", "2", "4", "8", "16", "32"];
   const many = SETUP.phases.some(({ splits }) => splits);
+  /* Devices of a language model share its layers at first: copies of it would hold no more of it. */
+  function devicesOf() {
+    const select = element("select", { name: "devices" }, ...powers().map((value) => element("option", { value }, value)));
+    select.addEventListener("change", () => change({ ...state, devices: Number(select.value), tensor: chosenPhase(state).splits ? Number(select.value) : 1 }));
+    return field("Devices", select, () => { select.value = state.devices; });
+  }
   const restart = element("button", { type: "button" }, "As it began");
   restart.addEventListener("click", () => change(startState()));
   const copied = element("textarea", { id: "copied", readonly: true, hidden: true, rows: 5, "aria-label": "What was copied" });
@@ -124,7 +130,7 @@ function makeControls(place, change, shownView) {
     return button;
   }
   place.replaceChildren(
-    group("Machine", machines(), choice("Devices", "devices", powers), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
+    group("Machine", machines(), devicesOf(), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
       choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
     group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
       choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),
@@ -157,7 +163,9 @@ function commandOf(state) {
     add("--layout", layout.map(([name, count]) => `${name}=${count}`).join(","));
   }
   if (state.format) add("--quantize", state.format);
-  const price = state.usd_per_h !== "" ? state.usd_per_h : SETUP.machineOf.get(state.machine).usdPerH;
+  const { usdPerH, price: said } = SETUP.machineOf.get(state.machine);
+  /* The catalog's price is of a place, whose carbon a bare number would not have. */
+  const price = state.usd_per_h !== "" ? state.usd_per_h : said.endsWith(" on-demand") ? "on-demand" : usdPerH;
   if (price !== null) add("--price", price);
   if (state.utilization !== 1) add("--utilization", state.utilization);
   if (state.place) add("--region", state.place);

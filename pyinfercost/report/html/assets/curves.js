@@ -37,10 +37,10 @@ function makeCurves(evaluator, choose) {
     if (panel.hidden) return;
     offer(view, state);
     const size = sizesOf(state).find(({ name }) => name === axis);
-    const high = Math.min(size.maximum ?? 2 ** 40, Math.max(4 * state.sizes[axis], { batch: 256, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value));
+    const high = Math.min(size.maximum ?? 2 ** 40, Math.max(4 * state.sizes[axis], { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value));
     const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort((one, other) => one - other);
     const row = CURVE_FIGURES.find(({ key }) => key === figure);
-    const columns = [row.key, "throughput_per_s", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
+    const columns = [row.key, "throughput_per_s", "peak_memory_bytes", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
     const [found] = await evaluator.curve(state, [state.machine], axis, values, [...new Set(columns)]);
     if (found.refused) throw new Refused(found.refused);
     if (!current()) return;
@@ -73,20 +73,28 @@ function makeCurves(evaluator, choose) {
     svg.append(label((box.left + box.right) / 2, height - 5, axis, "axis", "middle"));
     const points = (column) => column.map((value, index) => `${x(values[index]).toFixed(1)},${y(Math.max(value, yLow)).toFixed(1)}`);
     if (row.band) svg.append(element("svg:path", { d: `M${points(highs).join("L")}L${points(lows).reverse().join("L")}Z`, class: "band-area" }));
-    svg.append(element("svg:path", { d: `M${points(ys).join("L")}`, class: "curve-line" }));
+    const { memory } = view.machine;
+    const capacity = memory[memory.length - 1].capacity_bytes;
+    const unfit = capacity === null ? -1 : found.peak_memory_bytes.findIndex((bytes) => bytes > capacity);
+    const held = unfit < 0 ? values.length : unfit;
+    svg.append(element("svg:path", { d: `M${points(ys).join("L")}`, class: held < values.length ? "curve-line far" : "curve-line" }));
+    if (held > 1 && held < values.length) svg.append(element("svg:path", { d: `M${points(ys).slice(0, held).join("L")}`, class: "curve-line" }));
     if (row.memory && view.machine) {
       const dram = view.machine.memory[view.machine.memory.length - 1].capacity_bytes;
       if (dram && dram > yLow && dram < yHigh) svg.append(line(box.left, y(dram), box.right, y(dram), "capacity"), label(box.right - 4, y(dram) - 5, `the machine has ${quantity(dram, "B")}`, "tick", "end"));
     }
-    const knee = kneeOf(found.throughput_per_s);
-    const hasKnee = size(axis).role === "batch" && knee > 0 && knee < values.length - 1;
+    const knee = kneeOf(found.throughput_per_s.slice(0, held));
+    const isBatch = size(axis).role === "batch";
+    const hasKnee = isBatch && knee > 0 && 2 * values[knee] <= values[held - 1]; /* near the end of the chart, none is known */
     if (hasKnee) {
       const right = x(values[knee]) > (box.left + box.right) / 2;
       svg.append(line(x(values[knee]), box.top, x(values[knee]), box.bottom, "knee"), label(x(values[knee]) + (right ? -5 : 5), box.top + 10, `knee at ${values[knee]}`, "tick", right ? "end" : "start"));
     }
     svg.append(element("svg:circle", { cx: x(values[at]), cy: y(ys[at]), r: 5, class: "here" }));
     byId("curve-note").textContent = `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}${shortName(view.machine)}; the dot is the chosen ${axis}.`
-      + (hasKnee ? ` From the knee on, the rate is at least ${percent(KNEE)} of the largest in the chart.` : "") + " Choose a point in the chart to go there.";
+      + (hasKnee ? ` At ${axis} ${values[knee]}, the knee, the rate is ${100 * KNEE} % of the largest in the chart; from there on, latency grows faster than the rate.`
+        : isBatch && held > 1 ? ` The rate grows up to the ${held < values.length ? "largest that fits" : "end of the chart"}: take the largest ${axis} whose latency is short enough.` : "")
+      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${values[held]} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + " Choose a point in the chart to go there.";
     const nearest = (event) => {
       const left = event.clientX - svg.getBoundingClientRect().left;
       return values.reduce((best, value, index) => (Math.abs(x(value) - left) < Math.abs(x(values[best]) - left) ? index : best), 0);

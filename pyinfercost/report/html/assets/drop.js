@@ -35,7 +35,7 @@ const bothPhases = (ask, documentOf) => Promise.all(["prefill", "decode"].map(as
 async function phasesOfConfig(text, ask) {
   let config;
   try { config = JSON.parse(text); } catch (error) { throw new Refused(`the config is no JSON: ${error.message}`); }
-  return bothPhases(ask, (phase) => ({ config, phase }));
+  return Object.assign(await bothPhases(ask, (phase) => ({ config, phase })), { scheme: "hf:" });
 }
 
 async function phasesOfGguf(file, ask) {

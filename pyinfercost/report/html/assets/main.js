@@ -23,9 +23,11 @@ function drawCharts() {
 function drawAll() {
   const sizes = Object.entries(view.sizes).filter(([name]) => !name.includes(".")).map(([name, value]) => `${name} ${value}`).join(", ");
   const { estimate } = view;
-  byId("model").textContent = view.model || "(unnamed graph)";
+  const title = STORED ? SAID.title : view.model;
+  byId("model").textContent = title;
+  document.title = `${title}: cost report`;
   byId("subtitle").textContent = [sizes, view.precision, ...(estimate ? [
-    estimate.engine === "torch" ? "" : estimate.engine, estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
+    estimate.engine === "torch" ? "" : ENGINE_NAMES[estimate.engine] ?? estimate.engine, EXECUTION_NAMES[estimate.execution] ?? estimate.execution, `on ${estimate.devices > 1 ? `${estimate.devices} x ` : ""}${view.machine.name}`, estimate.threads ? `${estimate.threads} threads` : "", estimate.sustained ? "at work all the time" : "",
   ] : ["counted only: no machine was named"])].filter(Boolean).join(" · ");
   drawHeadline(view);
   drawOrigin(view);
@@ -37,6 +39,7 @@ function drawAll() {
 }
 
 if (view) drawAll();
+else document.querySelector(".stored").hidden = true; /* a start page has no profile */
 root.dataset.drawn = String(performance.now());
 
 let redraw = view ? [drawCharts] : [];
@@ -66,7 +69,7 @@ async function live() {
     return;
   }
   SETUP = await readSetup();
-  SETUP.spec = (state) => `${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
+  SETUP.spec = (state) => `${SETUP.scheme ?? ""}${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
   const bytes = await unpacked(packed);
   const evaluators = [makeEvaluator(bytes), makeEvaluator(bytes)];
   await Promise.all(evaluators.map(({ started }) => started()));
@@ -79,6 +82,7 @@ async function live() {
     const phases = await phasesOfFile(file, evaluators[0].ask);
     SETUP.phases = phases;
     SETUP.model = file.name;
+    SETUP.scheme = phases.scheme; /* of the command line's spec */
     SETUP.start.phase = phases[phases.length - 1].name;
     const steps = phases.some(({ splits }) => splits);
     SETUP.engines = Object.fromEntries(Object.entries(SETUP.all_engines).filter(([name, { serves }]) => name === "torch" || serves === steps).map(([name, { executions }]) => [name, executions]));
@@ -103,7 +107,8 @@ async function explore([near, far], signal = undefined) {
   let state = stateOfAddress();
   let turn = 0;
   const change = (next) => {
-    state = allowed(next);
+    const execution = next.engine === state.engine ? next.execution : SETUP.engines[next.engine][0]; /* how that engine runs by itself */
+    state = allowed({ ...next, execution });
     const address = addressOf(state);
     history.replaceState(null, "", address ? `#${address}` : "#");
     return update();
@@ -111,6 +116,7 @@ async function explore([near, far], signal = undefined) {
   const sync = makeControls(byId("controls"), change, () => view);
   const curves = makeCurves(near, (axis, value) => change({ ...state, sizes: { ...state.sizes, [axis]: value } }));
   const catalog = makeCatalog(far, (machine, sizes) => change({ ...state, machine, usd_per_h: "", sizes: { ...state.sizes, ...sizes } }), (limit) => change({ ...state, limit_s: limit }));
+  const alternatives = makeAlternatives(far, (parts) => change({ ...state, ...parts }));
   const serving = makeServing(far, (key, value) => change({ ...state, [key]: value }));
   redraw = [drawCharts, curves.draw, catalog.draw, serving.draw];
   let busy = false;
@@ -149,6 +155,8 @@ async function explore([near, far], signal = undefined) {
     await shown(curves, view, asked, current);
     workLater(asked);
   }
+  const panels = { catalog, alternatives, serving };
+  const setBusy = (name, busyNow) => byId(`${name}-panel`).setAttribute("aria-busy", String(busyNow));
   /* The catalog and the server take longer, in a core of their own; they follow when the state rests. */
   let [later, next] = [false, null];
   async function workLater(asked) {
@@ -159,7 +167,11 @@ async function explore([near, far], signal = undefined) {
       const [of, at] = next;
       next = null;
       const current = () => next === null;
-      for (const panel of [catalog, serving]) if (current()) await shown(panel, of, at, current);
+      for (const name of Object.keys(panels)) setBusy(name, true);
+      for (const [name, panel] of Object.entries(panels)) {
+        if (current()) await shown(panel, of, at, current);
+        if (current()) setBusy(name, false);
+      }
     }
     later = false;
     root.dataset.rested = String(turn);

@@ -54,6 +54,7 @@ function sentenceOf(view) {
     const [effect, taken] = effectsWithin(view, bound)[0] || ["", 0];
     if (effect && !PLAIN_EFFECTS.has(effect)) parts.push(taken >= share / 2 ? `, mostly ${effect}` : `, most of all ${effect} (${percent(taken)} of the time)`);
     remedy = (SAID.effects[effect] || {}).remedy || "";
+    if (SETUP) remedy = remedy.replace(/\(--execution ([\w-]+)\)/, (_, name) => `(execution: ${EXECUTION_NAMES[name] ?? name})`);
   }
   if (SAID.hint && view.isReported) parts.push(`: ${SAID.hint}`);
   else if (remedy) parts.push(`: ${remedy} would reduce it`);

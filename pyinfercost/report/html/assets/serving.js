@@ -25,8 +25,8 @@ function makeServing(evaluator, set) {
   const figures = element("select", { "aria-label": "Figure of the server" });
   figures.addEventListener("change", () => { figure = figures.value; draw(); });
   byId("serving-tools").replaceChildren(
-    number("rate_per_s", "Requests", " per s"), number("prompt", "of prompt tokens", ""), number("output", "and output tokens", ""),
-    number("ttft_s", "first token (p99) within", " ms", 1e3), number("tpot_s", "each further one (p99) within", " ms", 1e3),
+    number("rate_per_s", "Requests per second", ""), number("prompt", "prompt tokens", ""), number("output", "output tokens", ""),
+    number("ttft_s", "first token (p99) within", " ms", 1e3), number("tpot_s", "each further token (p99) within", " ms", 1e3),
   );
   byId("serving-figures").replaceChildren(figures);
 
@@ -38,9 +38,16 @@ function makeServing(evaluator, set) {
     if (!SETUP.all_engines[state.engine].serves || state.engine === "torch") {
       shown = null;
       byId("serving").replaceChildren();
-      byId("serving-answer").textContent = "PyTorch itself batches no requests: choose a serving engine among the settings, such as vLLM.";
+      byId("serving-figures").hidden = true;
+      const [engine] = Object.keys(SETUP.engines).filter((name) => name !== "torch" && SETUP.all_engines[name].serves);
+      const go = element("button", { type: "button" }, `Serve with ${ENGINE_NAMES[engine] || engine}`);
+      go.addEventListener("click", () => set("engine", engine));
+      byId("serving-note").textContent = "";
+      byId("serving-answer").replaceChildren("PyTorch by itself does not batch the requests of a server. ", engine ? go : "");
       return;
     }
+    byId("serving-figures").hidden = false;
+    if (!shown) byId("serving-answer").textContent = `Simulating ${SERVED_REQUESTS.toLocaleString("en")} requests at each of ${SERVED_RATES} rates ...`;
     const begin = performance.now();
     const server = await evaluator.server(state);
     const rates = Array.from({ length: SERVED_RATES }, (_, at) => server.most_per_s * (at + 1) / SERVED_RATES);
@@ -85,10 +92,10 @@ function makeServing(evaluator, set) {
     const machine = `${state.devices > 1 ? `${state.devices} x ` : ""}${shortName(SETUP.machineOf.get(state.machine).machine)}`;
     const money = (found, servers) => (server.usd_per_h === null ? "" : `, ${digits(server.usd_per_h * servers)} USD/h, ${digits(found.usd_per_million_tokens)} USD per million output tokens`);
     byId("serving-answer").textContent = fleet
-      ? `${digits(state.rate_per_s)} requests per second need ${fleet.servers === 1 ? "one server" : `${fleet.servers} servers`} of ${machine}${money(fleet.found, fleet.servers)}: first token ${quantity(fleet.found.latencies.ttft_s.p99, "s")}, each further one ${quantity(fleet.found.latencies.tpot_s.p99, "s")} (p99). One holds the limits up to ${digits(fleet.best)} requests per second.`
+      ? `${state.rate_per_s} requests per second need ${fleet.servers === 1 ? "one server" : `${fleet.servers} servers`} of ${machine}${money(fleet.found, fleet.servers)}: first token ${quantity(fleet.found.latencies.ttft_s.p99, "s")}, each further one ${quantity(fleet.found.latencies.tpot_s.p99, "s")} (p99). One holds the limits up to ${digits(fleet.best)} requests per second.`
       : fleet === null ? `No rate holds the limits on ${machine}: at ${digits(curve[0].rate_per_s)} requests per second the first token takes ${quantity(curve[0].latencies.ttft_s.p99, "s")}, each further one ${quantity(curve[0].latencies.tpot_s.p99, "s")} (p99).` : "Counting servers ...";
-    byId("serving-note").textContent = `One server, ${SERVED_RATES} rates up to the ${digits(server.most_per_s)} requests per second that it finishes, ${SERVED_REQUESTS} simulated requests each: prompts of ${state.prompt} and answers of ${state.output} tokens on average, lognormal, at random times. `
-      + "Line: median; dashed: 99th percentile.";
+    byId("serving-note").textContent = `One server, ${SERVED_RATES} rates up to the ${digits(server.most_per_s)} requests per second that it finishes, ${SERVED_REQUESTS.toLocaleString("en")} simulated requests each: prompts of ${state.prompt} and answers of ${state.output} tokens on average, lognormal, at random times. `
+      + "Line: median; dashed: 99th percentile (p99: one request in a hundred waits longer).";
     const place = byId("serving");
     const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.42, 230), 340), `${row.title} against the rate of requests`);
     const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
@@ -105,7 +112,7 @@ function makeServing(evaluator, set) {
       const points = curve.map(({ rate_per_s: rate }, at) => `${x(rate).toFixed(1)},${y(Math.max(lines[at][which], yLow)).toFixed(1)}`);
       svg.append(element("svg:path", { d: `M${points.join("L")}`, class: which ? "curve-line far" : "curve-line" }));
     });
-    if (limit !== null && limit > yLow && limit < yHigh) svg.append(line(box.left, y(limit), box.right, y(limit), "capacity"), label(box.right - 4, y(limit) - 5, `limit ${quantity(limit, "s")}`, "tick", "end"));
+    if (limit !== null && limit > yLow && limit < yHigh) svg.append(line(box.left, y(limit), box.right, y(limit), "capacity"), label(box.left + 4, y(limit) - 5, `limit ${quantity(limit, "s")}`, "tick"));
     svg.addEventListener("pointermove", (event) => {
       const left = event.clientX - svg.getBoundingClientRect().left;
       const at = curve.reduce((best, { rate_per_s: rate }, index) => (Math.abs(x(rate) - left) < Math.abs(x(curve[best].rate_per_s) - left) ? index : best), 0);
