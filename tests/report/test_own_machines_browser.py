@@ -57,7 +57,7 @@ def test_a_dropped_file_is_one_more_machine(browser: Any, tmp_path: Path) -> Non
     own.write_text(text, encoding="utf-8")
     stored = repeated_profile()
     path = tmp_path / "page.html"
-    path.write_text(stored.to_html(), encoding="utf-8")
+    path.write_text(ic.explore(stored).to_html(), encoding="utf-8")
     request: Any = stored.request
     known = ic.profile(request.captured.graph, hardware=own).estimate
     assert known is not None

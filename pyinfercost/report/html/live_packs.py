@@ -37,12 +37,18 @@ SERVED = {"rate_per_s": 10, "prompt": 1024, "output": 256, "ttft_s": 1, "tpot_s"
 _PACK = '<script type="application/octet-stream" {attributes}>{content}</script>\n'
 
 
-def packs_of(live: Exploration | None) -> str:
-    """Return the elements that the script of a page unpacks; the core's is empty where the page shows one point."""
+def packs_of(live: Exploration | None, *, explores: bool = False) -> str:
+    """Return the elements that the script of a page unpacks; the core's is empty where the page shows one point.
+
+    Args:
+        live: What other points are estimated from.
+        explores: Whether the page takes device files of its reader.
+    """
     if fixed_words(live) or live is None:
         return _PACK.format(attributes='id="pyinfercost-core"', content="")
     packs = [_pack('id="pyinfercost-core"', _core_module())]
-    packs.append(_pack('id="pyinfercost-setup"', packed(json.dumps(setup_document(live), separators=(",", ":")))))
+    setup = json.dumps(setup_document(live, explores=explores), separators=(",", ":"))
+    packs.append(_pack('id="pyinfercost-setup"', packed(setup)))
     packs.append(_pack('id="pyinfercost-catalog"', catalog_pack(live.catalog)))
     for phase in live.phases:
         for name, graph in phase.formats.items():
@@ -78,7 +84,7 @@ def _core_module() -> str:
     return text
 
 
-def setup_document(live: Exploration) -> dict[str, Any]:
+def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
     """Return the JSON object of what a page can choose from, and where it begins."""
     first = live.profile
     estimate = None if first is None else first.estimate
@@ -96,7 +102,7 @@ def setup_document(live: Exploration) -> dict[str, Any]:
         "recorded_graphs": {" ".join(way): number_or_word(count) for way, count in live.recorded_graphs.items()},
         "estimate_keys": ["hardware", *ESTIMATE_OF_PAGE],
         "layer_keys": list(LAYER_KEYS),
-        "own_machines": own_machine_document(live.catalog),
+        "own_machines": own_machine_document(live.catalog) if explores else None,
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
         "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),

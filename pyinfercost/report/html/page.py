@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -82,7 +83,6 @@ _SCRIPTS = (
     "link",
     "data",
     "setup",
-    "own_machine",
     "point",
     "sentence",
     "headline",
@@ -102,6 +102,12 @@ _SCRIPTS = (
 )
 _OF_START = ("gguf_header", "drop")
 """Scripts of a page that asks for the file of a model; they stand before `main`."""
+
+
+_NO_OWN_MACHINES = """const ownMachineChooser = () => ({ sync() {}, parts: null });
+const watchMachineDrops = () => {};
+"""
+"""What takes the place of `own_machine.js` in pages that take no device files."""
 
 
 def profile_page(profile: Profile, *, hint: str = "", command: str = "") -> str:
@@ -160,13 +166,14 @@ def exploration_page(exploration: Exploration, *, hint: str = "") -> str:
         The HTML text.
     """
     if exploration.profile is None:
-        return report_html(None, exploration, origin=written_by(exploration.command))
-    return _page(exploration.profile, exploration, hint=hint, command=exploration.command)
+        return report_html(None, exploration, origin=written_by(exploration.command), explores=True)
+    return _page(exploration.profile, exploration, hint=hint, command=exploration.command, explores=True)
 
 
-def _page(profile: Profile, live: Exploration | None, *, hint: str, command: str) -> str:
+def _page(profile: Profile, live: Exploration | None, *, hint: str, command: str, explores: bool = False) -> str:
     origin = written_by(command or call_of(profile))
-    return report_html(profile_document(profile), live, text=_as_lines(profile), hint=hint, origin=origin)
+    text = _as_lines(profile)
+    return report_html(profile_document(profile), live, text=text, hint=hint, origin=origin, explores=explores)
 
 
 def report_html(
@@ -177,6 +184,7 @@ def report_html(
     hint: str = "",
     origin: str = "",
     both: str = "",
+    explores: bool = False,
 ) -> str:
     """Return the report of a profile's JSON document.
 
@@ -187,13 +195,14 @@ def report_html(
         hint: What would shorten the forward most, in words.
         origin: When and by what the page is written.
         both: Figures of both phases of a language model, as HTML.
+        explores: Whether the page also takes device files of its reader; reports are smaller without.
 
     Returns:
         The HTML text. Content from the model is escaped, and the page's content security policy allows its own script
         only and no network access.
     """
     title = "any model" if document is None else title_of(document["model"] if live is None else live.model)
-    script = _script(start=document is None)
+    script = _script(start=document is None, explores=explores)
     policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return Template(asset("page.html")).substitute(
         title=escape(title),
@@ -219,7 +228,7 @@ def report_html(
                 }
             )
         ),
-        packs=packs_of(live),
+        packs=packs_of(live, explores=explores),
     )
 
 
@@ -261,11 +270,20 @@ def _colors() -> str:
 
 
 @cache
-def _script(*, start: bool) -> str:
+def _script(*, start: bool, explores: bool) -> str:
     files = [*_SCRIPTS[:-1], *(_OF_START if start else ()), _SCRIPTS[-1]]
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
-    scripts = [_toml(), *(asset(f"{name}.js") for name in files)]
+    machines = [_toml(), _short(asset("own_machine.js"))] if explores else [_NO_OWN_MACHINES]
+    scripts = [*(_short(asset(f"{name}.js")) for name in files[:-1]), *machines, _short(asset(f"{files[-1]}.js"))]
     return "".join(["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *scripts, "})();\n"])
+
+
+_COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | re.DOTALL)
+
+
+def _short(script: str) -> str:
+    """Return a script of ours without comments of whole lines and without indentation; its texts are of one line."""
+    return "\n".join(line.strip() for line in _COMMENT.sub("", script).split("\n"))
 
 
 def _toml() -> str:

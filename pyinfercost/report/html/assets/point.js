@@ -1,5 +1,5 @@
 /* Points of a model, estimated by the core. */
-const FLIGHTS = 8; /* deployed graphs that the core keeps */
+const FLIGHTS = 24; /* deployed graphs that the core keeps */
 
 /* Requests of one core, with the graphs, machines and deployments that it holds. After a failure the core starts anew. */
 function makeEvaluator(bytes) {
@@ -52,7 +52,11 @@ function makeEvaluator(bytes) {
     const { phase, format, precision, engine, execution } = state;
     const fields = { precision, engine, execution, layout: layoutOf(state) };
     const key = JSON.stringify([phase, format, fields]);
-    if (!deployments.has(key)) {
+    if (deployments.has(key)) { /* the oldest is the one that was not asked for the longest time */
+      const known = deployments.get(key);
+      deployments.delete(key);
+      deployments.set(key, known);
+    } else {
       const made = graphOf(phase, format).then((graph) => ask("deploy", { graph, ...fields }));
       made.catch(() => deployments.delete(key));
       deployments.set(key, made);
