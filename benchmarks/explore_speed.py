@@ -28,12 +28,15 @@ MOVES = """async (moves) => {
   const range = document.querySelector('#controls input[type="range"][aria-label="batch"]');
   const found = [];
   for (let move = 1; move <= moves; move++) {
-    const [turn, rest] = [root.dataset.settled, root.dataset.rested];
+    const rest = root.dataset.rested;
+    const settled = new Promise((done) => {
+      const observer = new MutationObserver(() => { observer.disconnect(); done(performance.now()); });
+      observer.observe(root, { attributes: true, attributeFilter: ["data-settled"] });
+    });
     const begin = performance.now();
     range.value = String(Math.round(move * 300 / moves) + 20);
     range.dispatchEvent(new Event("input"));
-    while (root.dataset.settled === turn) await new Promise((done) => setTimeout(done, 0));
-    const all = performance.now() - begin;
+    const all = await settled - begin;
     while (root.dataset.rested === rest) await new Promise((done) => setTimeout(done, 5));
     const { pointMs, catalogMs, servingMs } = root.dataset;
     found.push([Number(pointMs), all, Number(catalogMs), Number(servingMs || 0)]);

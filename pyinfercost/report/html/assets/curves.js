@@ -9,6 +9,7 @@ const CURVE_FIGURES = [
   { key: "peak_memory_bytes", title: "Memory", unit: "B", memory: true },
 ];
 const KNEE = 0.9;
+const PATIENCE_MS = 20;
 const CURVE_POINTS = 41;
 
 function makeCurves(evaluator, choose) {
@@ -31,17 +32,37 @@ function makeCurves(evaluator, choose) {
     figures.value = figure;
   }
 
-  async function update(view, state, current) {
-    const panel = byId("curves-panel");
-    panel.hidden = !sizesOf(state).length;
-    if (panel.hidden) return;
-    offer(view, state);
+  /* The curve of a state for the size and the figure that are chosen. */
+  async function curveOf(state) {
     const size = sizesOf(state).find(({ name }) => name === axis);
     const high = Math.min(size.maximum ?? 2 ** 40, Math.max(4 * state.sizes[axis], { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value));
     const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort((one, other) => one - other);
     const row = CURVE_FIGURES.find(({ key }) => key === figure);
     const columns = [row.key, "throughput_per_s", "peak_memory_bytes", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
-    const [found] = await evaluator.curve(state, [state.machine], axis, values, [...new Set(columns)]);
+    const of = axis;
+    const [found] = await evaluator.curve(state, [state.machine], of, values, [...new Set(columns)]);
+    return { of, values, found, row };
+  }
+
+  /* Begins with the curve of a state, so that the core computes it while the page draws the point. */
+  let ahead = null;
+  function prepare(state) {
+    if (!sizesOf(state).some(({ name }) => name === axis)) return;
+    const curve = curveOf(state);
+    curve.catch(() => {}); /* told where it is shown */
+    ahead = { state, curve };
+  }
+  /* Resolves when the curve is there, or after a while: drawn together with the point it costs one layout of the page. */
+  const prepared = () => Promise.race([ahead ? ahead.curve.catch(() => {}) : null, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
+
+  async function update(view, state, current) {
+    const panel = byId("curves-panel");
+    panel.hidden = !sizesOf(state).length;
+    if (panel.hidden) return;
+    offer(view, state);
+    let made = ahead && ahead.state === state ? await ahead.curve : null;
+    if (!made || made.of !== axis || made.row.key !== figure) made = await curveOf(state);
+    const { values, found, row } = made;
     if (found.refused) throw new Refused(found.refused);
     if (!current()) return;
     shown = { view, state: { ...state, sizes: { ...state.sizes } }, values, found, row };
@@ -123,7 +144,7 @@ function makeCurves(evaluator, choose) {
     byId("curve").replaceChildren();
     byId("curve-note").textContent = `There is no such chart: ${message}.`;
   }
-  return { update, draw, refuse };
+  return { prepare, prepared, update, draw, refuse };
 }
 
 /* Ticks of a scale of logarithms: decades, and 2 and 5 between them where there is room. */

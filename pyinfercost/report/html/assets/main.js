@@ -142,7 +142,10 @@ async function explore([near, far], signal = undefined) {
   async function step(asked, current) {
     const begin = performance.now();
     try {
-      view = await near.view(asked);
+      const viewed = near.view(asked);
+      setTimeout(() => curves.prepare(asked)); /* after the requests of the point */
+      view = await viewed;
+      await curves.prepared();
       if (STORED && isFirstPoint(asked)) view = withStored(view);
       byId("fixed").textContent = "";
       drawAll();
