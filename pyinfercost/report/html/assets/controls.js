@@ -164,8 +164,9 @@ function commandOf(state) {
   }
   if (state.format) add("--quantize", state.format);
   const { usdPerH, price: said } = SETUP.machineOf.get(state.machine);
-  /* The catalog's price is of a place, whose carbon a bare number would not have. */
-  const price = state.usd_per_h !== "" ? state.usd_per_h : said.endsWith(" on-demand") ? "on-demand" : usdPerH;
+  /* The catalog's price is of a place, whose carbon a bare number would not have; of several devices it is of whole
+     instances, where a page pays for the devices in use. */
+  const price = state.usd_per_h !== "" ? state.usd_per_h : said.endsWith(" on-demand") && state.devices === 1 ? "on-demand" : usdPerH;
   if (price !== null) add("--price", price);
   if (state.utilization !== 1) add("--utilization", state.utilization);
   if (state.place) add("--region", state.place);

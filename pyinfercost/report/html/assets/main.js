@@ -96,9 +96,12 @@ async function live() {
 }
 
 /* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of the
-   price. A profile without a price gets that of the catalog, as all other points do. */
+   price. A profile without a price gets that of the catalog, as all other points do; one of several devices may pay for
+   whole instances, and a page for the devices in use. */
+const PAID = ["cost", "cost_usd", "usd_per_million_tokens"];
 function withStored(live) {
-  const said = Object.entries(STORED.estimate).filter(([, value]) => value !== null);
+  const shared = STORED.estimate.devices > 1;
+  const said = Object.entries(STORED.estimate).filter(([key, value]) => value !== null && !(shared && PAID.includes(key)));
   return { ...live, isReported: true, machine: STORED.estimate.machine, estimate: { ...live.estimate, ...Object.fromEntries(said) } };
 }
 
