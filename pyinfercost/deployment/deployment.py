@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from copy import copy
+from functools import lru_cache
+from math import isnan
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
@@ -279,7 +281,7 @@ class Deployment:
         machine: _core.Hardware | None = self.__dict__["_machine"]
         if self.sustained is not None or machine is None or isinstance(self.hardware, _core.Hardware):
             return self
-        if "power.dram_s_per_byte" not in machine.constants:
+        if isnan(machine.constant("power.dram_s_per_byte")):
             return self
         return self.replace(sustained=True)
 
@@ -350,7 +352,7 @@ class Deployment:
         """All that results depend on, as a hashable value."""
         machine = self.__dict__["_machine"]
         return (
-            None if machine is None else _frozen(machine.__getstate__()),
+            None if machine is None else _facts(machine),
             self.rank_layout,
             self.precision,
             self.engine,
@@ -564,8 +566,7 @@ def _price_from(document: Any) -> Any:
     return Price(**{"text": "", **document})
 
 
-def _frozen(value: Any) -> Any:
-    """Return nested mappings and lists as hashable tuples."""
-    if isinstance(value, Mapping):
-        return tuple((key, _frozen(item)) for key, item in sorted(value.items()))
-    return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
+@lru_cache(maxsize=512)  # by identity: a search asks for those of few machines, and reading them all takes 0.1 ms
+def _facts(machine: _core.Hardware) -> str:
+    """Return all that is known of a machine."""
+    return machine.__getstate__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from .._records import dataclass
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 def devices_of_node(machine: Hardware) -> int:
     """Return the number of devices that links connect without a network: of one machine, or of a domain of several."""
-    domain = machine.constants.get("link.device_domain")
-    return int(machine.constant("link.node_devices") if domain is None else domain)
+    domain = machine.constant("link.device_domain")
+    return int(machine.constant("link.node_devices") if isnan(domain) else domain)
 
 
 def nodes_of(machine: Hardware | None, layout: Layout) -> int:

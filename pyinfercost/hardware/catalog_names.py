@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from .._checks import shown
@@ -34,7 +34,12 @@ def is_id(text: str) -> bool:
 
 def names() -> list[str]:
     """Return the ids of the catalog, sorted; no file is opened."""
-    return sorted(path.stem for path in CATALOG.glob("*.toml"))
+    return list(_known())
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in CATALOG.glob("*.toml")))
 
 
 def device_id(text: str) -> str:
@@ -49,10 +54,10 @@ def device_id(text: str) -> str:
     Raises:
         UnknownHardwareError: No device has that name, or several have; the message names the nearest ones.
     """
-    known = names()
+    known = _known()
     if text in known:
         return text
-    found = _matching(text, tuple(known))
+    found = _matching(text, known)
     if len(found) == 1:
         return found[0]
     if found:
@@ -92,7 +97,7 @@ def _words(text: str) -> list[str]:
     return [_SOCKET.sub(r"\1", _MEMORY.sub(r"\1gb", word)) if word else word for word in joined.split("-") if word]
 
 
-def _nearest(text: str, known: list[str]) -> list[str]:
+def _nearest(text: str, known: tuple[str, ...]) -> list[str]:
     import difflib
 
     wanted = "-".join(_words(text[:200]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -76,7 +76,7 @@ def load(
             raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     if isinstance(hardware, str) and not hardware.endswith(".toml") and calibration is None:
-        return _cataloged(device_id(hardware), threads, instances, sustained, versions())
+        return _cataloged(device_id(hardware), threads, instances, sustained)
     from .files import CALIBRATIONS
     from .files import calibration as constants_of
     from .loading import find, hardware_of
@@ -86,8 +86,13 @@ def load(
     return hardware_of(device, constants_of(device, folder), threads, instances, sustained)
 
 
+@cache
 def versions() -> tuple[object, ...]:
-    """Return what changes with the files of the catalog, of the families and of this room."""
+    """Return what changes with the files of the catalog, of the families and of this room.
+
+    A process keeps what it found first, as it keeps the modules that it imported: a search loads machines by the
+    thousand, and 200 files are asked for their time each time.
+    """
     return (
         _cache.of_files(str(CATALOG), ".toml"),
         _cache.of_files(str(CATALOG.parent / "calibration"), ".toml"),
@@ -119,10 +124,8 @@ def load_catalog(sustained: bool = False) -> list[_core.Hardware]:
 
 
 @lru_cache(maxsize=1024)
-def _cataloged(
-    device: str, threads: int | None, instances: int, sustained: bool, versions: tuple[object, ...]
-) -> _core.Hardware:
-    key = _cache.digest(device, threads, instances, sustained, versions)
+def _cataloged(device: str, threads: int | None, instances: int, sustained: bool) -> _core.Hardware:
+    key = _cache.digest(device, threads, instances, sustained, versions())
     if (stored := _cache.read("machine", key)) is not None:
         return _core.Hardware(**json.loads(stored))
     arguments = _arguments(device, threads, instances, sustained)
