@@ -165,7 +165,7 @@ def test_a_file_that_another_process_cuts_never_ends_this_one(tmp_path: Path, th
 
 
 def test_a_cut_by_another_thread_is_an_error(tmp_path: Path) -> None:
-    """The thread cuts while the scan of 128 MB runs, at moments across it."""
+    """The thread cuts before a scan of 128 MB, so that one error is certain, and at moments across the others."""
     code = """
 whole = open(path, "rb").read()
 start = time.perf_counter()
@@ -175,6 +175,8 @@ refused = 0
 for trial in range(12):
     thread = threading.Timer(took * trial / 12, os.truncate, (path, size // 3))
     thread.start()
+    if trial == 0:
+        thread.join()
     try:
         scan(1 + trial % 2)
     except Error as error:
