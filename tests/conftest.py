@@ -9,9 +9,11 @@ import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from support.browsing import BROWSERS, Lent, kept
 from support.paths import SHARED
 from support.toy_graphs import blocks
 
@@ -79,3 +81,30 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("graphs") / "toy.json"
     path.write_text(blocks().to_json(), encoding="utf-8")
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def chromium_of_session() -> Iterator[Lent]:
+    """One Chromium for all tests of a process; they take it by `browser`."""
+    yield from kept("chromium")
+
+
+@pytest.fixture(scope="session")
+def firefox_of_session() -> Iterator[Lent]:
+    """One Firefox for all tests of a process; they take it by `each_browser`."""
+    yield from kept("firefox")
+
+
+@pytest.fixture
+def browser(chromium_of_session: Lent) -> Iterator[Any]:
+    """Chromium, in which each test opens pages of its own."""
+    with chromium_of_session.lend() as found:
+        yield found
+
+
+@pytest.fixture(params=BROWSERS)
+def each_browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Chromium, and then Firefox."""
+    lent: Lent = request.getfixturevalue(f"{request.param}_of_session")
+    with lent.lend() as found:
+        yield found

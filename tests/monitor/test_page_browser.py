@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SCREENS, SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, opened, texts
 from support.live_cases import Day, Scripted, Times, day_history
 from support.page_checks import COLLISIONS, CONTRAST
 
@@ -21,12 +21,6 @@ from pyinfercost.results.live import series
 pytestmark = [pytest.mark.browser, pytest.mark.server]
 
 TOKEN = "a-long-enough-token"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

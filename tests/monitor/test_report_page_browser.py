@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SCREENS, SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, opened, texts
 from support.monitored import MONDAY_S
 from support.monitored_week import write_week
 from support.page_checks import COLLISIONS, CONTRAST
@@ -17,12 +16,6 @@ from pyinfercost.monitor import report_log
 pytestmark = pytest.mark.browser
 
 KINDS = ("planned", "short")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

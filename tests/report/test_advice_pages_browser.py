@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.advice_results import of_fleet, of_forward, of_nothing
-from support.browsing import SCREENS, SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, opened, texts
 from support.page_checks import CONTRAST
 
 pytestmark = pytest.mark.browser
 
 KINDS = {"forward": of_forward, "fleet": of_fleet, "nothing": of_nothing}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import BROWSERS, SIZES, browser_named, drop_file, opened
+from support.browsing import SIZES, drop_file, opened
 
 pytestmark = pytest.mark.browser
 
@@ -72,12 +71,6 @@ def page_with(script: str) -> str:
     )
 
 
-@pytest.fixture(scope="module", params=BROWSERS)
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with browser_named(request.param) as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import json
@@ -91,8 +84,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_strict_page_compiles_inflates_and_has_workers(browser: Any, file: Path) -> None:
-    with opened(browser, file) as page:
+def test_a_strict_page_compiles_inflates_and_has_workers(each_browser: Any, file: Path) -> None:
+    with opened(each_browser, file) as page:
         assert page.evaluate("found.compiled()") == 5
         assert page.evaluate("found.inWorkerFromBytes()") == 23
         assert page.evaluate("found.inWorkerFromModule()") == 23
@@ -100,13 +93,13 @@ def test_a_strict_page_compiles_inflates_and_has_workers(browser: Any, file: Pat
         assert page.evaluate("document.fullscreenElement") is None
 
 
-def test_sizes_colors_keys_files_and_pictures(browser: Any, file: Path, tmp_path: Path) -> None:
+def test_sizes_colors_keys_files_and_pictures(each_browser: Any, file: Path, tmp_path: Path) -> None:
     for size, dark in (("phone", False), ("wide", True)):
-        with opened(browser, file, size=size, dark=dark) as page:
+        with opened(each_browser, file, size=size, dark=dark) as page:
             assert page.evaluate("[innerWidth, innerHeight]") == list(SIZES[size])
             color = page.evaluate("getComputedStyle(document.body).backgroundColor")
             assert color == ("rgb(0, 0, 0)" if dark else "rgb(255, 255, 255)")
-    with opened(browser, file) as page:
+    with opened(each_browser, file) as page:
         page.set_viewport_size({"width": 500, "height": 400})
         assert page.evaluate("[innerWidth, innerHeight]") == [500, 400]
         for key in ("ArrowRight", "a", "Escape", "Shift+Home"):
@@ -132,22 +125,22 @@ def test_sizes_colors_keys_files_and_pictures(browser: Any, file: Path, tmp_path
     ],
     ids=["console", "error", "image", "eval", "worker"],
 )
-def test_what_a_page_tells_fails_a_test(browser: Any, file: Path, script: str, told: str) -> None:
+def test_what_a_page_tells_fails_a_test(each_browser: Any, file: Path, script: str, told: str) -> None:
     caught = f"try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }}"
     waiting = "await new Promise((done) => setTimeout(done, 300));"
     with (
         pytest.raises(AssertionError, match=told),
-        opened(browser, file) as page,
+        opened(each_browser, file) as page,
     ):
         page.evaluate(f"async () => {{ {caught} {waiting} }}")
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:59999/nowhere", "https://localhost:59999/nowhere"])
-def test_a_request_of_a_page_without_a_policy_fails_a_test(browser: Any, tmp_path: Path, address: str) -> None:
+def test_a_request_of_a_page_without_a_policy_fails_a_test(each_browser: Any, tmp_path: Path, address: str) -> None:
     path = tmp_path / "open.html"
     path.write_text("<!doctype html><html data-ready><title>Test</title></html>", encoding="utf-8")
     with (
         pytest.raises(AssertionError, match=f"request: {address}"),
-        opened(browser, path) as page,
+        opened(each_browser, path) as page,
     ):
         page.evaluate(f"fetch('{address}').catch(() => null)")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from support.browsing import BROWSERS, browser_named, opened
+from support.browsing import opened
 from support.interface_cases import Setting, deployment_of, graphs, settings
 
 import pyinfercost as ic
@@ -39,12 +38,6 @@ ANSWER = """async (address) => {
     (output) => [output.dataset.key, output.firstChild.textContent]));
   return JSON.stringify([document.getElementById("copied").value, shown, document.getElementById("fixed").textContent]);
 }"""
-
-
-@pytest.fixture(scope="module", params=BROWSERS)
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with browser_named(request.param) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +96,10 @@ def check(browser: Any, pages: dict[str, Path], count: int) -> None:
                     assert shown["energy_j"] == quantity(profile.estimate.energy_j, "J"), setting
 
 
-def test_settings_are_those_of_the_package(browser: Any, pages: dict[str, Path]) -> None:
-    check(browser, pages, FEW)
+def test_settings_are_those_of_the_package(each_browser: Any, pages: dict[str, Path]) -> None:
+    check(each_browser, pages, FEW)
 
 
 @pytest.mark.slow
-def test_200_settings_are_those_of_the_package(browser: Any, pages: dict[str, Path]) -> None:
-    check(browser, pages, ALL)
+def test_200_settings_are_those_of_the_package(each_browser: Any, pages: dict[str, Path]) -> None:
+    check(each_browser, pages, ALL)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SCREENS, SIZES, chromium, opened, texts
+from support.browsing import SCREENS, SIZES, opened, texts
 from support.fleet_results import comparison, plan
 from support.page_checks import COLLISIONS, CONTRAST
 
 pytestmark = pytest.mark.browser
 
 KINDS = ("comparison", "fleet", "plan")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import chromium, opened
+from support.browsing import opened
 from support.language_configs import LLAMA, spec_of
 from support.report_pages import needs_core
 from support.toy_graphs import transformer
@@ -32,12 +31,6 @@ RESTED = "html[data-rested]"
 )
 def test_a_title_has_no_folders(model: str, title: str) -> None:
     assert title_of(model) == title
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

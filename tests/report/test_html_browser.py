@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from math import log10
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import SIZES, chromium, data, opened, texts
+from support.browsing import SIZES, data, opened, texts
 from support.page_checks import CLIPPED
 from support.report_pages import EVIL, evil_profile, repeated_profile
 from support.toy_graphs import blocks, transformer
@@ -18,12 +17,6 @@ import pyinfercost as ic
 from pyinfercost.report.roofline import Dot, roofline_of
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import chromium, data, opened
+from support.browsing import data, opened
 from support.language_configs import LLAMA, spec_of
 from support.page_checks import CLIPPED
 from support.report_pages import EVIL, evil_profile, needs_core
@@ -19,12 +19,6 @@ pytestmark = [pytest.mark.browser, needs_core]
 
 SAME = 1e-12
 RESTED = "html[data-rested]"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

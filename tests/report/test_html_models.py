@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import chromium, data, opened
+from support.browsing import data, opened
 from support.report_models import PROFILES
 from support.report_pages import Scripts, needs_core
 
 import pyinfercost as ic
 
 pytestmark = [pytest.mark.torch, pytest.mark.browser]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.mark.parametrize(

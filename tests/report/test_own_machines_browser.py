@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import BROWSERS, browser_named, opened
+from support.browsing import opened
 from support.report_pages import needs_core, repeated_profile
 
 import pyinfercost as ic
@@ -42,13 +41,7 @@ DROP = """async ([name, text]) => {
 }"""
 
 
-@pytest.fixture(scope="module", params=BROWSERS)
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with browser_named(request.param) as found:
-        yield found
-
-
-def test_a_dropped_file_is_one_more_machine(browser: Any, tmp_path: Path) -> None:
+def test_a_dropped_file_is_one_more_machine(each_browser: Any, tmp_path: Path) -> None:
     text = (CATALOG / "l4.toml").read_text(encoding="utf-8")
     text = (
         text.replace('id = "l4"', 'id = "mine"').replace('"NVIDIA L4"', '"<b><i>Mine</i></b>"').replace("300.1", "30")
@@ -61,7 +54,7 @@ def test_a_dropped_file_is_one_more_machine(browser: Any, tmp_path: Path) -> Non
     request: Any = stored.request
     known = ic.profile(request.captured.graph, hardware=own).estimate
     assert known is not None
-    with opened(browser, path, ready="html[data-live]") as page:
+    with opened(each_browser, path, ready="html[data-live]") as page:
         found = page.evaluate(DROP, ["mine.toml", text])
         assert found == {
             "machine": "mine",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.browsing import chromium, opened
+from support.browsing import opened
 from support.interface_cases import graphs
 from support.report_pages import needs_core
 
@@ -22,12 +21,6 @@ LARGE = 500_000_000
 SIZES = """JSON.stringify(Object.fromEntries(
   [...document.querySelectorAll('#controls input[name^="size."]')]
     .map(({ name, value }) => [name.slice(5), Number(value)])))"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ methods of playwright's pages that tests of both browsers use: `evaluate`, `keyb
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,40 @@ def browser_named(name: str) -> Iterator[Any]:
     """Yield one of `BROWSERS`, as `chromium` and `firefox` do."""
     with chromium() if name == "chromium" else firefox() as found:
         yield found
+
+
+class Lent:
+    """A browser that outlives the tests that use it.
+
+    Playwright's driver is an event loop that waits, unfinished, in the thread that started it, so that `asyncio.run`
+    refuses to work there. Here the thread has that loop only while a test has the browser.
+
+    Args:
+        browser: What `browser_named` yields, in the thread that entered it.
+    """
+
+    def __init__(self, browser: Any) -> None:
+        self._browser = browser
+        self._loop = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+
+    @contextmanager
+    def lend(self) -> Iterator[Any]:
+        """Yield the browser."""
+        asyncio._set_running_loop(self._loop)
+        try:
+            yield self._browser
+        finally:
+            asyncio._set_running_loop(None)
+
+
+def kept(name: str) -> Iterator[Lent]:
+    """Yield one of `BROWSERS`, which ends when the iterator goes on."""
+    with ExitStack() as started:
+        lent = Lent(started.enter_context(browser_named(name)))
+        yield lent
+        with lent.lend():
+            started.close()
 
 
 @contextmanager
