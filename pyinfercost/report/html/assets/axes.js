@@ -45,11 +45,15 @@ function widthOf(place) {
   return widths.get(place);
 }
 
-/* A chart as wide as its place; it is drawn anew when that changes. */
-function canvas(place, height, title) {
+/* A chart as wide as its place; it is drawn anew when that changes. It is a picture, unless `more` makes it something that
+   the keyboard moves. */
+function canvas(place, height, title, more = {}) {
   const width = Math.max(widthOf(place), 280);
-  const svg = element("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, tabindex: 0 });
+  const svg = element("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title, ...more });
   return { svg, width, height };
 }
+
+/* Of charts whose arrow keys go from one mark to the next; what is chosen is told by "Selected". */
+const WALKED = { role: "application", "aria-roledescription": "chart, arrow keys choose", tabindex: 0 };
 
 const nameOf = (layer) => `${layer.module || "(model)"} · ${layer.op.replace(/^(aten|engine)\./, "")}`;

@@ -81,7 +81,10 @@ function makeCurves(evaluator, choose) {
       return;
     }
     const at = values.indexOf(state.sizes[axis]);
-    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.45, 240), 360), `${row.title} along ${axis}, now ${quantity(ys[at], row.unit)} at ${state.sizes[axis]}`);
+    const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.45, 240), 360), `${row.title} along ${axis}`, {
+      role: "slider", tabindex: 0, "aria-valuemin": values[0], "aria-valuemax": values[values.length - 1], "aria-valuenow": state.sizes[axis],
+      "aria-valuetext": `${axis} ${state.sizes[axis]}: ${quantity(ys[at], row.unit)}`,
+    });
     const box = { left: 66, right: width - 16, top: 14, bottom: height - 40 };
     const lows = row.band ? found.latency_low_s : ys;
     const highs = row.band ? found.latency_high_s : ys;

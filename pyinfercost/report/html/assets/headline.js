@@ -72,7 +72,7 @@ function drawHeadline(view) {
   const large = LARGE.map((keys) => keys.find((key) => cards.has(key))).filter(Boolean);
   const groups = SAID.groups.map((name) => {
     const own = [...cards].filter(([key, { figure }]) => figure.group === name && !large.includes(key)).map(([, { made }]) => made);
-    return own.length ? element("div", { class: "card group" }, element("h3", {}, name), ...own) : null;
+    return own.length ? element("div", { class: "card group" }, element("h2", {}, name), ...own) : null;
   });
   const parts = [
     element("div", { class: "large" }, ...large.map((key) => cards.get(key).made)),

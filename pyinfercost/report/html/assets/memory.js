@@ -17,7 +17,7 @@ function drawMemory(view, pick) {
   const most = live[peak];
   const room = dram === null ? Infinity : dram - resident;
   const high = Math.max(most, room > 0 && room < 2.5 * most ? room : 0) * 1.15 || 1;
-  const { svg, width, height } = canvas(place, 250, note.textContent);
+  const { svg, width, height } = canvas(place, 250, note.textContent, WALKED);
   const band = 26;
   const box = { left: 70, right: width - 12, top: 12, bottom: height - 30 - band };
   const x = linearScale(0, live.length, box.left, box.right);

@@ -48,7 +48,7 @@ function drawRoofline(view, pick) {
   const ys = dots.map((dot) => dot.y);
   const [xLow, xHigh] = [Math.min(...xs, 1) / 2.5, Math.max(...xs, 10) * 4];
   const [yLow, yHigh] = [Math.min(...ys, top / 100) / 3, Math.max(...ys, top) * 3];
-  const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.6, 300), 460), `Roofline of ${view.machine.name} with ${kernels} kernels`);
+  const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.6, 300), 460), `Roofline of ${view.machine.name} with ${kernels} kernels`, WALKED);
   const box = { left: 62, right: width - 12, top: 10, bottom: height - 42 };
   const x = logScale(xLow, xHigh, box.left, box.right);
   const y = logScale(yLow, yHigh, box.bottom, box.top);

@@ -4,17 +4,17 @@ const SHORT_TREE = 60;
 const cents = (value) => (value < 1e-3 ? value.toExponential(2) : digits(value));
 const MANY = 400; /* rows from which on those out of view are not laid out */
 const COLUMNS = [
-  { key: "name", title: "Module", text: true, width: "minmax(140px, 1fr)", narrow: "minmax(92px, 1fr)" },
-  { key: "share", title: "% of time", show: percent, width: "130px", narrow: "76px" },
-  { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true, width: "86px", narrow: "82px" },
-  { key: "flops", title: "FLOPs", show: (value) => quantity(value, ""), wide: true, width: "80px" },
-  { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B"), wide: true, width: "86px" },
-  { key: "intensity", title: "FLOP/B", show: (value) => (value === null ? "" : digits(value)), wide: true, width: "76px" },
-  { key: "energy", title: "Energy", show: (value) => (value ? quantity(value, "J") : "–"), timed: true, wide: true, width: "88px" },
-  { key: "cost", title: "USD/1M", show: (value) => (value ? cents(value) : "–"), priced: true, wide: true, width: "84px" },
-  { key: "parameters", title: "Params", show: (value) => (value ? quantity(value, "") : ""), wide: true, width: "80px" },
-  { key: "bound", title: "Bound", text: true, timed: true, width: "92px", narrow: "78px" },
-];
+  { key: "name", title: "Module", text: true },
+  { key: "share", title: "% of time", show: percent },
+  { key: "latency", title: "Time", show: (value) => (value ? quantity(value, "s") : "–"), timed: true },
+  { key: "flops", title: "FLOPs", show: (value) => quantity(value, "") },
+  { key: "bytes", title: "Bytes", show: (value) => quantity(value, "B") },
+  { key: "intensity", title: "FLOP/B", show: (value) => (value === null ? "" : digits(value)) },
+  { key: "energy", title: "Energy", show: (value) => (value ? quantity(value, "J") : "–"), timed: true },
+  { key: "cost", title: "USD/1M", show: (value) => (value ? cents(value) : "–"), priced: true },
+  { key: "parameters", title: "Params", show: (value) => (value ? quantity(value, "") : "") },
+  { key: "bound", title: "Bound", text: true, timed: true },
+]; /* their widths, and which of them a narrow page leaves out, are in style.css */
 
 function makeTree(pick) {
   const table = byId("tree");
@@ -100,8 +100,8 @@ function makeTree(pick) {
         return `<div role="rowheader" class="name-cell" style="--level:${node.level}" title="${escaped(node.path || "(model)")}${node.times > 1 ? `: ${node.times} equal modules, their figures together` : ""}">${twisty}<span class="name">${escaped(text.name)}</span> <span class="op">${escaped(text.op)}</span></div>`;
       }
       const value = own[column.key];
-      if (column.key === "bound") return `<div role="gridcell" class="text"><span class="pill ${escaped(value)}" data-tip="${escaped(meaningOf(value))}">${escaped(value)}</span></div>`;
-      const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"${column.wide ? ' class="wide"' : ""}`;
+      if (column.key === "bound") return `<div role="gridcell" data-key="bound" class="text"><span class="pill ${escaped(value)}" data-tip="${escaped(meaningOf(value))}">${escaped(value)}</span></div>`;
+      const attributes = `role="gridcell" data-key="${column.key}" data-v="${value === null ? "" : value}"`;
       if (column.key === "share") {
         return `<div ${attributes}><span class="bar"><span class="fill ${escaped(own.bound)}" style="width:${Math.min(100 * (value || 0), 100).toFixed(2)}%"></span></span><span class="number">${percent(value)}</span></div>`;
       }
@@ -157,11 +157,10 @@ function makeTree(pick) {
     const wanted = COLUMNS.filter((column) => !(!timed && column.timed) && !(column.priced && !(timed && view.estimate.cost)));
     if (columns.map((column) => column.key).join() === wanted.map((column) => column.key).join()) return;
     columns = wanted;
-    table.style.setProperty("--columns", columns.map((column) => column.width).join(" "));
-    table.style.setProperty("--narrow", columns.filter((column) => !column.wide).map((column) => column.narrow || column.width).join(" "));
+    table.style.setProperty("--columns", columns.map((column) => `var(--${column.key}-width)`).join(" "));
     const titleOf = (column) => (column.key === "share" && !timed ? "% of FLOPs" : column.title);
     head.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) =>
-      element("div", { role: "columnheader", "data-key": column.key, class: column.wide ? "wide" : (column.text ? "text" : ""), "aria-sort": "none" },
+      element("div", { role: "columnheader", "data-key": column.key, class: column.text ? "text" : "", "aria-sort": "none" },
         element("button", { type: "button", ...(SAID.columns[column.key] ? { "data-tip": SAID.columns[column.key], "aria-description": SAID.columns[column.key] } : {}) }, titleOf(column))))));
   }
   head.addEventListener("click", (event) => {
@@ -221,8 +220,8 @@ function makeTree(pick) {
     whole.parameters = view.totals.parameters;
     foot.replaceChildren(element("div", { class: "row", role: "row" }, ...columns.map((column) => {
       if (column.key === "name") return element("div", { role: "rowheader", class: "name-cell" }, "total");
-      if (column.key === "bound") return element("div", { role: "gridcell" });
-      return element("div", { role: "gridcell", class: column.wide ? "wide" : "", "data-key": column.key, "data-v": whole[column.key] }, column.show(whole[column.key]));
+      if (column.key === "bound") return element("div", { role: "gridcell", "data-key": column.key });
+      return element("div", { role: "gridcell", "data-key": column.key, "data-v": whole[column.key] }, column.show(whole[column.key]));
     })));
   }
 
