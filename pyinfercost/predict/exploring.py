@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from os import PathLike, fspath
@@ -18,8 +19,10 @@ from ..formats.table import FormatError
 from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
+from ..sources.notices import PositionsWarning
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
+from ..sources.symbols import CaptureError
 from ..transform.whatif import whatif
 from .machine_catalog import is_cataloged, machine_catalog, machine_of
 from .plans import boundary_of
@@ -148,15 +151,18 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
     """Return the graph of a spec with its sizes open, or as many of them as can be."""
     if is_graph(spec):
         return graph_at(spec, sizes)
-    own = {BATCH: 1, **{name: int(value) for name, value in sizes.items()}}
+    stated = graph_at(spec, sizes, shared=(BATCH,))
+    own = {BATCH: 1, **{name: int(value) for name, value in {**stated.fixed, **stated.sizes}.items()}}
     for names_open in (tuple(own), (BATCH,)):
+        axes = {name: [value, 2 * value] if name in names_open else [value] for name, value in own.items()}
         try:
-            axes = {name: [value, 2 * value if name in names_open else value] for name, value in own.items()}
-            found = graph_over(spec, {name: sorted(set(values)) for name, values in axes.items()})
-        except SizeError:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", PositionsWarning)  # of twice the tokens, which nobody asked for
+                found = graph_over(spec, axes)
+        except (SizeError, CaptureError):  # some graphs cannot keep every size open
             continue
         return found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
-    return graph_at(spec, sizes)
+    return stated
 
 
 def _fixed(found: Profile, on: Deployment) -> str:

@@ -26,7 +26,7 @@ from .sizes import BATCH, SizeError, bind_sizes
 from .spec_keys import importing, is_of_libraries, key_of_spec
 
 _KIND, _ENCODER = "graph", "encoder"
-_FORM = 2
+_FORM = 3
 _HINT = 2
 """The batch at which a capture with a named batch runs; 1 is special in broadcasting."""
 

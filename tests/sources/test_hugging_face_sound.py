@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ pytest.importorskip("transformers")
 
 from zoo.transformers_models import config_file
 
+from pyinfercost.sources.captured import graph_over
 from pyinfercost.sources.models import LoadedModel, load_model
 
 pytestmark = pytest.mark.torch
@@ -122,3 +125,29 @@ def test_a_cache_may_be_handed_on_by_a_forward_that_does_not_name_it() -> None:
     loaded = load("vibevoice", "decode", batch=2, context=4)
     assert loaded.kwargs["past_key_values_0_keys"].shape[-2] == 4
     assert output(loaded)[:2] == (2, 1)
+
+
+WHISPER = {
+    "model_type": "whisper", "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "max_source_positions": 60,
+    "max_target_positions": 32, "vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+    "decoder_start_token_id": 1, "suppress_tokens": [], "begin_suppress_tokens": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", ["", "#prefill", "#decode"])
+def test_an_open_batch_is_that_of_the_audio_too(tmp_path: Path, phase: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(WHISPER), encoding="utf-8")
+    spec = f"hf:{tmp_path}{phase}"
+    sizes = {"context": 8} if phase == "#decode" else {}
+    graph = graph_over(spec, {"batch": [1, 4], **{name: [value] for name, value in sizes.items()}}).graph
+    for batch in (1, 3, 4):
+        known = ic.profile(spec, sizes={"batch": batch, **sizes}).counts.total
+        assert ic.count(graph, sizes={"batch": batch}).total.contraction_flops == known.contraction_flops
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning")  # its processor divides by the spread of silence
+def test_a_batch_of_audio_that_is_closed_closes_that_of_the_tokens() -> None:
+    loaded = load("speech_to_text", seconds=1)
+    assert "decoder_input_ids" in loaded.kwargs
+    assert not any("batch" in dims.values() for dims in loaded.dynamic.values())

@@ -59,8 +59,18 @@ def forward_inputs(request: Request) -> Inputs:
     if not places:
         _settle_pictures(request, inputs)
     request.check()
+    _close_partly_open_batch(inputs)
     inputs.kwargs |= options(request.model, last_only=request.phase == "prefill")
     return inputs
+
+
+def _close_partly_open_batch(inputs: Inputs) -> None:
+    """Close the batch of all inputs if that of a medium is: a part of the graph would be counted at another batch."""
+    names = [name for name in (*sound.ARGUMENTS, *_IMAGE, *_VIDEO) if name in inputs.kwargs]
+    if all("batch" in inputs.dynamic.get(name, {}).values() for name in names):
+        return
+    for name, dims in inputs.dynamic.items():
+        inputs.dynamic[name] = {dim: size for dim, size in dims.items() if size != "batch"}
 
 
 def beside_sound(request: Request, ids: torch.Tensor) -> torch.Tensor:
@@ -199,6 +209,8 @@ def add_media(request: Request, inputs: Inputs) -> list[tuple[str, int, int]]:
         places += places_of(request, inputs, "video")
     if any(name in names for name in sound.ARGUMENTS) and _sees(request, "audio"):
         _take(request, inputs, sound.heard(request))
+        if sound.window_of(request) is not None:
+            inputs.dynamic["input_features"] = {0: "batch"}
         places += places_of(request, inputs, "audio")
     return places
 

@@ -37,14 +37,7 @@ _LAYERS = (nn.Linear, nn.LayerNorm, nn.Conv1d, nn.ConvTranspose1d, nn.Conv2d)
 def heard(request: Request) -> dict[str, Any]:
     """Return the audio of each sample and its companions, by the forward's names."""
     config, names = request.config, request.parameters
-    window = getattr(config, "max_source_positions", None)
-    if (
-        isinstance(window, int)
-        and isinstance(getattr(config, "num_mel_bins", None), int)
-        and "input_features" in names
-        and config.is_encoder_decoder
-    ):
-        # Whisper: a fixed window of audio, two frames per encoder position
+    if (window := window_of(request)) is not None:
         return {"input_features": _floats(request, request.batch, config.num_mel_bins, 2 * window)}
     seconds = request.size("seconds", _DEFAULT_SECONDS)
     processed = media.audio(config, request.batch, seconds)
@@ -55,6 +48,13 @@ def heard(request: Request) -> dict[str, Any]:
         return _end_to_end(request, processed)
     _pad_to_whole_steps(request, found)
     return found
+
+
+def window_of(request: Request) -> int | None:
+    """Return the positions of an encoder of audio of a fixed length, two frames each (Whisper); None for others."""
+    window = getattr(request.config, "max_source_positions", None)
+    fixed = isinstance(window, int) and isinstance(getattr(request.config, "num_mel_bins", None), int)
+    return window if fixed and "input_features" in request.parameters and request.config.is_encoder_decoder else None
 
 
 def waveform(request: Request) -> torch.Tensor:
