@@ -22,6 +22,8 @@ from ..sources.inputs import parse_inputs
 from ..sources.notices import PositionsWarning
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
+from ..sources.spec_graphs import has_encoder, spec_graph
+from ..sources.spec_names import resolved
 from ..sources.symbols import CaptureError
 from ..transform.whatif import whatif
 from .machine_catalog import is_cataloged, machine_catalog, machine_of
@@ -42,6 +44,8 @@ START = "l4"
 """Machine with which a page begins, if none is named."""
 
 _TOKENS = 1024  # of a prompt, and in the cache before a decode step
+_SHORT = 128  # in the cache of a decoder beside an encoder
+_SEQUENCE = "sequence"
 
 
 def explore(
@@ -129,15 +133,31 @@ def _phases(spec: str, on: Deployment, sizes: Mapping[str, Any]) -> dict[str, Pr
     if "#" in spec or source is None or not source.has_phases:
         return {"forward": profile_on(on, _opened(spec, sizes))}
     batch = int(sizes.get(BATCH, 1))
-    others = {name: value for name, value in sizes.items() if name not in (BATCH, PROMPT, CONTEXT)}
-    tokens = {name: int(sizes.get(name, _TOKENS)) for name in (PROMPT, CONTEXT)}
-    read = {**others, BATCH: batch, "sequence": tokens[PROMPT]}
+    others = {name: value for name, value in sizes.items() if name not in (BATCH, PROMPT, CONTEXT, _SEQUENCE)}
+    given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
+    if PROMPT not in given and _SEQUENCE in sizes:
+        given[PROMPT] = sizes[_SEQUENCE]
     try:
-        prefill = _opened(f"{spec}#prefill", read)
-        decode = _opened(f"{spec}#decode", {BATCH: batch, CONTEXT: tokens[CONTEXT]})
+        if has_encoder(spec):  # the tokens of the encoder, or its recording or picture, are an input of both phases
+            read = kept = {**others, **({_SEQUENCE: given[PROMPT]} if PROMPT in given else {})}
+            context = given.get(CONTEXT, _SHORT)
+        else:
+            positions = _positions(spec)
+            read, kept = {**others, _SEQUENCE: given.get(PROMPT, min(_TOKENS, positions))}, {}
+            context = given.get(CONTEXT, min(_TOKENS, positions - 1))
+        prefill = _opened(f"{spec}#prefill", {BATCH: batch, **read})
+        decode = _opened(f"{spec}#decode", {BATCH: batch, **kept, CONTEXT: context})
     except InputError:  # it does not generate
         return {"forward": profile_on(on, _opened(spec, sizes))}
     return {"prefill": profile_on(on, prefill), "decode": profile_on(on, decode)}
+
+
+def _positions(spec: str) -> int:
+    """Return the most tokens of a sequence that the config of a language model states; many if it states none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PositionsWarning)
+        stated = spec_graph(resolved(f"{spec}#decode"), {BATCH: 1, CONTEXT: _TOKENS}).positions
+    return _TOKENS + 1 if stated is None else stated
 
 
 def phases_of(found: Any) -> dict[str, Profile]:

@@ -41,7 +41,23 @@ function makeCurves(evaluator, choose) {
     const columns = [row.key, "throughput_per_s", "peak_memory_bytes", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
     const of = axis;
     const [found] = await evaluator.curve(state, [state.machine], of, values, [...new Set(columns)]);
-    return { of, values, found, row };
+    return { of, values, found, row, held: found.refused ? null : await heldOf(state, of, values, found.peak_memory_bytes) };
+  }
+
+  /* The largest value that fits into the memory: between two points of the chart, others are asked for. */
+  async function heldOf(state, of, values, bytes) {
+    const { memory } = SETUP.machineOf.get(state.machine).machine;
+    const capacity = memory[memory.length - 1].capacity_bytes;
+    let [tried, taken] = [values, bytes];
+    for (;;) {
+      const unfit = capacity === null ? -1 : taken.findIndex((each) => each > capacity);
+      if (unfit < 0) return null;
+      if (!unfit || tried[unfit] - tried[unfit - 1] <= 1) return unfit ? tried[unfit - 1] : 0;
+      tried = spread(tried[unfit - 1], tried[unfit], CURVE_POINTS);
+      const [finer] = await evaluator.curve(state, [state.machine], of, tried, ["peak_memory_bytes"]);
+      if (finer.refused) return tried[0];
+      taken = finer.peak_memory_bytes;
+    }
   }
 
   /* Begins with the curve of a state, so that the core computes it while the page draws the point. */
@@ -62,16 +78,16 @@ function makeCurves(evaluator, choose) {
     offer(view, state);
     let made = ahead && ahead.state === state ? await ahead.curve : null;
     if (!made || made.of !== axis || made.row.key !== figure) made = await curveOf(state);
-    const { values, found, row } = made;
+    const { values, found, row, held } = made;
     if (found.refused) throw new Refused(found.refused);
     if (!current()) return;
-    shown = { view, state: { ...state, sizes: { ...state.sizes } }, values, found, row };
+    shown = { view, state: { ...state, sizes: { ...state.sizes } }, values, found, row, largest: held };
     draw();
   }
 
   function draw() {
     if (!shown || byId("curves-panel").hidden) return;
-    const { view, state, values, found, row } = shown;
+    const { view, state, values, found, row, largest } = shown;
     const times = row.per || 1;
     const ys = found[row.key].map((value) => value * times);
     const place = byId("curve");
@@ -118,7 +134,7 @@ function makeCurves(evaluator, choose) {
     byId("curve-note").textContent = `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}${shortName(view.machine)}; the dot is the chosen ${axis}.`
       + (hasKnee ? ` At ${axis} ${values[knee]}, the knee, the rate is ${100 * KNEE} % of the largest in the chart; from there on, latency grows faster than the rate.`
         : isBatch && held > 1 ? ` The rate grows up to the ${held < values.length ? "largest that fits" : "end of the chart"}: take the largest ${axis} whose latency is short enough.` : "")
-      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${values[held]} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + " Choose a point in the chart to go there.";
+      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${largest + 1} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + " Choose a point in the chart to go there.";
     const nearest = (event) => {
       const left = event.clientX - svg.getBoundingClientRect().left;
       return values.reduce((best, value, index) => (Math.abs(x(value) - left) < Math.abs(x(values[best]) - left) ? index : best), 0);

@@ -152,7 +152,7 @@ function makeEvaluator(bytes) {
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
     };
     return {
-      model: SETUP.model, sizes: { ...chosenPhase(state).fixed, ...found.sizes }, precision: state.precision, totals: counted.totals, memory: counted.memory, estimate, machine: document,
+      model: SETUP.model, sizes: { ...found.sizes, ...chosenPhase(state).fixed }, precision: state.precision, totals: counted.totals, memory: counted.memory, estimate, machine: document,
       layers: counted.layers, coverage: counted.coverage, data_sizes: STORED ? STORED.data_sizes : [], plant: counted.plant, boundary, isReported: false,
     };
   }

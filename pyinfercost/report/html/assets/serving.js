@@ -124,8 +124,11 @@ function makeServing(evaluator, set) {
   function refuse(message) {
     shown = null;
     byId("serving").replaceChildren();
+    byId("serving-figures").hidden = true;
     byId("serving-note").textContent = "";
-    byId("serving-answer").textContent = `There is no such server: ${message}.`;
+    const steps = SETUP.phases.find(({ name }) => name === "decode");
+    byId("serving-answer").textContent = steps.sizes.some(({ role }) => role === "context") ? `There is no such server: ${message}.`
+      : `No server of this model can be simulated: its steps are known at one length of the context only${steps.fixed.context ? ` (${steps.fixed.context} tokens)` : ""}, and those of a server have many.`;
   }
   return { update, draw, refuse };
 }
