@@ -52,8 +52,18 @@ def test_bad_files_are_answered_with_a_sentence(browser: Any, start: Path, tmp_p
     larger = tmp_path / "large.json"
     larger.symlink_to(large)
     files = {
-        "garbage.json": (bytes(range(256)) * 20, "is no JSON of a graph"),
-        "other.json": (b'{"a": 1}', "unknown key 'a'"),
+        "garbage.json": (bytes(range(256)) * 20, "none of the files that this page reads"),
+        "nothing.json": (b"", "nothing.json is empty"),
+        "packed.zip": (b"PK\x03\x04", "the config.json of a language model, a .gguf file"),
+        "wide.json": ('{"model_type": "llama"}'.encode("utf-16-le"), "none of the files that this page reads"),
+        "other.json": (b'{"a": 1}', "neither the config of a model"),
+        "adapter_config.json": (b'{"peft_type": "LORA", "r": 8}', "config.json of its model"),
+        "tokenizer.json": (b'{"version": "1.0", "added_tokens": []}', "is of a tokenizer; drop the config.json"),
+        "model.safetensors.index.json": (b'{"metadata": {}, "weight_map": {}}', "drop the config.json beside it"),
+        "model_index.json": (b'{"_class_name": "UNet2DConditionModel"}', "pyinfercost explore diffusers:FILE"),
+        "profile.json": (b'{"schema_version": 1, "totals": {}, "layers": []}', "figures but not the graph"),
+        "vision.json": (b'{"model_type": "vit"}', "This page builds those of llama, mistral, "),
+        "deep.json": (b'{"model_type": "llama", "a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "num_hidden_layers"),
         "cut.json": (b'{"schema_version": 1, "tens', "JSON"),
         "later.json": (
             json.dumps({**graph, "schema_version": 2}).encode(),

@@ -10,16 +10,35 @@ const HINTS = {
   bin: "Pickles are not opened; pyinfercost explore FOLDER reads the config.json beside it",
 };
 
+const READ = "the config.json of a language model, a .gguf file, and the JSON of a graph";
+/* Files that lie beside a config.json, by keys that they have. */
+const OTHERS = [
+  { keys: ["peft_type"], is: "describes an adapter; drop the config.json of its model, which costs the same once the adapter is merged" },
+  { keys: ["weight_map"], is: "is the index of the files of weights; drop the config.json beside it" },
+  { keys: ["added_tokens"], is: "is of a tokenizer; drop the config.json beside it" },
+  { keys: ["tokenizer_class"], is: "is of a tokenizer; drop the config.json beside it" },
+  { keys: ["image_processor_type"], is: "is of a processor of images; drop the config.json beside it" },
+  { keys: ["_class_name"], is: "is of diffusers, which the command line reads: pyinfercost explore diffusers:FILE" },
+  { keys: ["totals", "layers"], is: "is a profile, which has figures but not the graph; pyinfercost explore MODEL writes the page of its model" },
+];
+
 /* The phases of a file's model as `SETUP.phases` has them, each loaded once by a core. Errors are sentences. */
 async function phasesOfFile(file, ask) {
   const ending = file.name.toLowerCase().split(".").pop();
   if (ending in HINTS) throw new Refused(HINTS[ending]);
   if (ending === "gguf") return phasesOfGguf(file, ask);
   if (file.size > LARGEST_JSON) throw new Refused(`${file.name} has ${quantity(file.size, "B")}; the JSON of a graph has less than ${quantity(LARGEST_JSON, "B")}, and other files of models are read by the command line`);
+  if (!file.size) throw new Refused(`${file.name} is empty`);
   const begin = await file.slice(0, 64).text();
-  if (!/^\s*\{/.test(begin)) throw new Refused(`${file.name} is no JSON of a graph, which begins with {; ic.capture(model, inputs).to_json() writes one`);
+  if (!/^\s*\{/.test(begin)) throw new Refused(`${file.name} is none of the files that this page reads: ${READ}`);
   const text = await file.text();
-  if (/"model_type"\s*:/.test(text) && !/"tensors"\s*:/.test(text)) return phasesOfConfig(text, ask);
+  if (!/"tensors"\s*:/.test(text)) {
+    const config = parsed(file.name, text);
+    const other = OTHERS.find(({ keys }) => keys.every((key) => key in config));
+    if (other && !("model_type" in config && other.keys[0] !== "peft_type")) throw new Refused(`${file.name} ${other.is}`);
+    if ("model_type" in config) return phasesOfConfig(config, file.name, ask);
+    if (!("schema_version" in config)) throw new Refused(`${file.name} is JSON, but neither the config of a model, which has a model_type, nor a graph, which ic.capture(model, inputs).to_json() writes`);
+  }
   const answer = await ask("load", { kind: "graph" }, text);
   const { guards = [] } = JSON.parse(text);
   const generates = /"role":\s*"kv_cache"/.test(text);
@@ -32,10 +51,18 @@ const bothPhases = (ask, documentOf) => Promise.all(["prefill", "decode"].map(as
   return phaseOf(name, await ask("load", { kind: "decoder" }, text), true, { kind: "decoder", text }, []);
 }));
 
-async function phasesOfConfig(text, ask) {
-  let config;
-  try { config = JSON.parse(text); } catch (error) { throw new Refused(`the config is no JSON: ${error.message}`); }
-  return Object.assign(await bothPhases(ask, (phase) => ({ config, phase })), { scheme: "hf:" });
+function parsed(name, text) {
+  try { return JSON.parse(text); } catch (error) { throw new Refused(`${name} is no complete JSON: ${error.message.replace(/\.$/, "")}`); }
+}
+
+async function phasesOfConfig(config, name, ask) {
+  try {
+    return Object.assign(await bothPhases(ask, (phase) => ({ config, phase })), { scheme: "hf:" });
+  } catch (error) {
+    const [, families] = /known families are ([\w, ]+?), which/.exec(error.message) || [];
+    if (!families) throw error;
+    throw new Refused(`${name} is the config of a model of the type ${config.model_type}. This page builds those of ${families}; the page of yours is written where Python is: pyinfercost explore hf:FOLDER`);
+  }
 }
 
 async function phasesOfGguf(file, ask) {
@@ -66,6 +93,7 @@ function watchDrops(take) {
   place.append(element("label", {}, "Drop a model here, or choose one: the ", element("code", {}, "config.json"), " of a language model, a ", element("code", {}, ".gguf"), " file, of which only the header is read, or the JSON of a graph (", element("code", {}, "Graph.to_json()"), "). ", input), said);
   const read = async (file) => {
     said.textContent = `Reading ${file.name} ...`;
+    said.classList.remove("bad");
     try {
       await take(file);
       said.textContent = "";
