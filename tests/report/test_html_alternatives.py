@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
         act(page, lambda: page.evaluate("location.hash = '#size.batch=1000000&size.context=2000'"))
         assert "does not fit" in rows(page)["1"][0]
         assert "Dashed: from batch " in page.inner_text("#curve-note")
+        (named,) = re.findall(r"from batch (\d+) on", page.inner_text("#curve-note"))
+        for batch, fits in ((int(named) - 1, True), (int(named), False)):
+            point = ic.profile(f"{spec}#decode", hardware="a100-sxm-80gb", batch=batch, context=2000)
+            assert point.to_dict()["estimate"]["fits_in_memory"] is fits
 
 
 @pytest.mark.browser

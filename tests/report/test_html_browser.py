@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import log10
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from support.report_pages import EVIL, evil_profile, repeated_profile
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
+from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.report.roofline import Dot, roofline_of
 
 pytestmark = pytest.mark.browser
@@ -241,6 +243,44 @@ def test_no_text_is_clipped(browser: Any, file: Path) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate(CLIPPED) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [2560, 1440, 1100, 1000, 768, 640, 390])
+def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path, width: int) -> None:
+    with opened(browser, file) as page:
+        page.set_viewport_size({"width": width, "height": 900})
+        place = page.locator(".scroll:has(> #tree)")
+        assert place.evaluate("one => one.scrollWidth - one.clientWidth") <= 0
+        row = page.locator("#tree .head [role=columnheader]")
+        shown = [one.get_attribute("data-key") for one in row.all() if one.is_visible()]
+        assert [shown[0], *shown[-1:]] == ["name", "bound"]
+        assert {"share", "latency"} <= set(shown)
+        assert ("parameters" in shown) == (width in (2560, 1440))
+        cells = page.locator("#tree .foot .row > div")
+        assert sum(one.is_visible() for one in cells.all()) == len(shown)
+
+
+def test_what_the_keyboard_reaches_has_a_role(browser: Any, file: Path) -> None:
+    with opened(browser, file, ready="html[data-rested]" if CORE.is_file() else "html[data-ready]") as page:
+        reached = """() => [...document.querySelectorAll("[tabindex='0']")]
+            .filter(one => !one.getAttribute("role")).map(one => one.outerHTML.slice(0, 80))"""
+        assert page.evaluate(reached) == []
+        assert page.evaluate("[...document.querySelectorAll('.meant')].every(one => one.tagName === 'BUTTON')")
+        levels = page.eval_on_selector_all(
+            "h1, h2, h3", "all => all.filter(one => one.offsetWidth).map(one => Number(one.tagName[1]))"
+        )
+        assert all(below <= above + 1 for above, below in pairwise(levels))
+
+
+def test_a_click_on_a_term_shows_its_meaning(browser: Any, file: Path) -> None:
+    with opened(browser, file) as page:
+        term = page.locator("#roofline-title .meant")
+        term.click()
+        page.mouse.move(0, 0)
+        term.press("Enter")
+        assert page.inner_text("#tip") == term.get_attribute("aria-description")
+        page.mouse.click(2, 2)
+        assert page.locator("#tip").is_hidden()
 
 
 def test_it_opens_with_one_sentence(browser: Any, tmp_path: Path, profile: ic.Profile) -> None:

@@ -55,7 +55,7 @@ def test_bad_files_are_answered_with_a_sentence(browser: Any, start: Path, tmp_p
         "garbage.json": (bytes(range(256)) * 20, "none of the files that this page reads"),
         "nothing.json": (b"", "nothing.json is empty"),
         "packed.zip": (b"PK\x03\x04", "the config.json of a language model, a .gguf file"),
-        "wide.json": ('{"model_type": "llama"}'.encode("utf-16-le"), "none of the files that this page reads"),
+        "wide.json": ('{"model_type": "llama"}'.encode("utf-16-le"), "wide.json is no complete JSON"),
         "other.json": (b'{"a": 1}', "neither the config of a model"),
         "adapter_config.json": (b'{"peft_type": "LORA", "r": 8}', "config.json of its model"),
         "tokenizer.json": (b'{"version": "1.0", "added_tokens": []}', "is of a tokenizer; drop the config.json"),
@@ -72,7 +72,7 @@ def test_bad_files_are_answered_with_a_sentence(browser: Any, start: Path, tmp_p
         "model.onnx": (b"\x08\x07", "pyinfercost explore model.onnx"),
         "weights.safetensors": (b"\x00", "pyinfercost explore FOLDER"),
         "model.pt": (b"PK", "pyinfercost explore model.pt2"),
-        "config.json": (b'{"model_type": "mamba"}', "'mamba'"),
+        "config.json": (b'{"model_type": "mamba"}', "of the type mamba"),
         "empty.gguf": (b"", "GGUF"),
     }
     with opened(browser, start) as page:
