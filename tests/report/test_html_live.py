@@ -151,6 +151,16 @@ def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, 
             check(page, profile)
 
 
+@pytest.mark.parametrize("typed", ["-5", "1e999"])
+def test_a_price_that_is_none_is_that_of_the_catalog(browser: Any, file: Path, profile: ic.Profile, typed: str) -> None:
+    with opened(browser, file) as page:
+        choose(page, "usd_per_h", "3")
+        check(page, ic.profile(profile, price=3.0))
+        choose(page, "usd_per_h", typed)
+        check(page, profile)
+        assert page.input_value("#controls input[name=usd_per_h]") == ""
+
+
 def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file) as page:
         slider = page.get_by_label("batch", exact=True)

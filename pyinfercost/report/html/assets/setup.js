@@ -142,6 +142,7 @@ function allowed(state) {
   if (state.devices % state.tensor) state.tensor = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
   for (const [name, low, high] of [["rate_per_s", 1e-3, 1e6], ["prompt", 1, 1e5], ["output", 1, 1e5], ["ttft_s", 1e-4, 1e4], ["tpot_s", 1e-5, 1e3]]) state[name] = Math.max(low, Math.min(high, state[name] || start[name]));
+  if (state.usd_per_h !== "" && !(Number(state.usd_per_h) >= 0 && Number.isFinite(Number(state.usd_per_h)))) state.usd_per_h = "";
   state.utilization = Math.max(0.001, Math.min(1, state.utilization || 1));
   for (const { name, minimum, maximum } of phase.sizes) {
     state.sizes[name] = Math.max(minimum, Math.min(maximum ?? 2 ** 30, Math.round(state.sizes[name])));
