@@ -185,7 +185,7 @@ async function explore([near, far], signal = undefined) {
   byId("curves-panel").addEventListener("redraw", () => shown(curves, view, state, () => true), { signal });
   window.addEventListener("hashchange", () => { state = stateOfAddress(); update(); }, { signal });
   byId("settings").hidden = false;
-  byId("settings").open = root.clientWidth >= 1100;
+  byId("settings").open = matchMedia("(min-width: 1100px)").matches; /* as the style has them beside the page */
   root.classList.add("live");
   root.classList.remove("empty");
   widths.clear();

@@ -126,8 +126,9 @@ function makeServing(evaluator, set) {
     byId("serving").replaceChildren();
     byId("serving-figures").hidden = true;
     byId("serving-note").textContent = "";
-    const steps = SETUP.phases.find(({ name }) => name === "decode");
-    byId("serving-answer").textContent = steps.sizes.some(({ role }) => role === "context") ? `There is no such server: ${message}.`
+    const [reads, steps] = ["prefill", "decode"].map((phase) => SETUP.phases.find(({ name }) => name === phase));
+    byId("serving-answer").textContent = !reads.sizes.some(({ name }) => name === "sequence") ? "No server of this model can be simulated: the length of what it reads is not open."
+      : steps.sizes.some(({ role }) => role === "context") ? `There is no such server: ${message}.`
       : `No server of this model can be simulated: its steps are known at one length of the context only${steps.fixed.context ? ` (${steps.fixed.context} tokens)` : ""}, and those of a server have many.`;
   }
   return { update, draw, refuse };
