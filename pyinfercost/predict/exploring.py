@@ -152,7 +152,10 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
     for names_open in (tuple(own), (BATCH,)):
         try:
             axes = {name: [value, 2 * value if name in names_open else value] for name, value in own.items()}
-            found = graph_over(spec, {name: sorted(set(values)) for name, values in axes.items()})
+            # A slider of the context crosses windows, whose masks cost a decode step little.
+            found = graph_over(
+                spec, {name: sorted(set(values)) for name, values in axes.items()}, across_windows=CONTEXT in own
+            )
         except SizeError:
             continue
         return found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)

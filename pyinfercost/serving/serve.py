@@ -223,8 +223,9 @@ def _captured(spec: str) -> Phases:
     at = max(2, min(_CAPTURED, longest // 2))
     return Phases(
         spec,
-        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}).graph,
-        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}).graph,
+        # Engines compute no masks, so that one graph holds on both sides of a window.
+        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}, across_windows=True).graph,
+        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}, across_windows=True).graph,
         0 if longest >= _UNKNOWN else longest,
     )
 

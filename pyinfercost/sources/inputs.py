@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class Inputs(NamedTuple):
@@ -17,6 +17,27 @@ class Inputs(NamedTuple):
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = MappingProxyType({})
+
+
+class CappedSize(str):
+    """Name of a size whose dimension stops growing with it, such as a KV cache that keeps the tokens of a window.
+
+    Args:
+        name: The size.
+        value: Its value in the example, which the dimension alone does not tell.
+        most: Largest length of the dimension, which is min(size, most).
+    """
+
+    __slots__ = ("most", "value")
+
+    def __new__(cls, name: str, value: int, most: int) -> Self:
+        made = super().__new__(cls, name)
+        made.value = value
+        made.most = most
+        return made
+
+    value: int
+    most: int
 
 
 def parse_inputs(inputs: Any) -> Inputs:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..loaded_model import SpecError
-from .cache import DecodeStep, EncoderOutputs
+from .cache import CONTEXT, DecodeStep, EncoderOutputs
 from .inputs import (
     DEFAULT_CONTEXT,
     DEFAULT_SEQUENCE,
@@ -89,6 +89,9 @@ def decode_inputs(request: Request) -> Inputs:
         inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
             key, context
         )
+    if step.counts_tokens:
+        inputs.kwargs[CONTEXT] = context
+        inputs.dynamic[CONTEXT] = {0: "context"}
     model.register_forward_pre_hook(step, with_kwargs=True)
     inputs.kwargs |= options(model, last_only=True)
     return inputs
