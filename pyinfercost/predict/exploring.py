@@ -18,6 +18,7 @@ from ..formats.table import FormatError
 from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
+from ..sources.open_images import with_open_image
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
 from ..transform.whatif import whatif
@@ -158,7 +159,8 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
             )
         except SizeError:
             continue
-        return found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
+        found = found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
+        return with_open_image(spec, found, own)
     return graph_at(spec, sizes)
 
 

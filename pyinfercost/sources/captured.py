@@ -14,7 +14,7 @@ from .data_names import is_data_name
 from .loaded_model import SpecSizeError
 from .notices import warn_of_window
 from .registry import is_graph, is_library_model, source_of
-from .sizes import BATCH, SizeError, maximum, minimum
+from .sizes import BATCH, IMAGE, SizeError, maximum, minimum
 from .spec_graphs import has_encoder, load_graph, spec_graph
 from .spec_names import resolved
 
@@ -116,7 +116,7 @@ def graph_over(
         return Captured(graph, axes, {}, graph.model)
     first = {name: values[0] for name, values in axes.items()}
     # Some models cannot keep every size symbolic, so only sizes that vary are.
-    varied = {name for name, values in axes.items() if len(values) > 1 or name in shared}
+    varied = {name for name, values in axes.items() if (len(values) > 1 and name != IMAGE) or name in shared}
     of_data = [name for name in first if is_data_name(name) and len(axes[name]) == 1]
     asked = {name: value for name, value in first.items() if not is_data_name(name) or name in of_data}
     with size_errors():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 
 class Inputs(NamedTuple):
@@ -30,7 +30,7 @@ class CappedSize(str):
 
     __slots__ = ("most", "value")
 
-    def __new__(cls, name: str, value: int, most: int) -> Self:
+    def __new__(cls, name: str, value: int, most: int) -> CappedSize:
         made = super().__new__(cls, name)
         made.value = value
         made.most = most

@@ -244,7 +244,9 @@ class _Request:
             return None
 
     def _digest(self, sizes: Mapping[str, int], named: frozenset[str]) -> str:
-        return _cache.digest(_FORM, self._key, sorted(sizes.items()), sorted(named), self._training, self._across_windows)
+        return _cache.digest(
+            _FORM, self._key, sorted(sizes.items()), sorted(named), self._training, self._across_windows
+        )
 
     def _kept(self, sizes: Mapping[str, int], named: frozenset[str]) -> SpecGraph | None:
         """Return what the cache has for this package, these libraries and these files."""
@@ -274,9 +276,8 @@ class _Request:
     def _captured(
         self, loaded: LoadedModel, told: list[str], sizes: Mapping[str, int], named: frozenset[str]
     ) -> SpecGraph:
-        dynamic = {
-            key: {dim: name for dim, name in dims.items() if name in named} for key, dims in loaded.dynamic.items()
-        }
+        may_open = {key: {**dims, **loaded.open_images.get(key, {})} for key, dims in loaded.dynamic.items()}
+        dynamic = {key: {dim: name for dim, name in dims.items() if name in named} for key, dims in may_open.items()}
         if self._training:
             graph = _traced_training(self._spec, loaded, dynamic, self._loss)
         elif self._across_windows:

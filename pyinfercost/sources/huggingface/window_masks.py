@@ -27,7 +27,12 @@ def _make() -> None:
     _own.append(decide)
 
     def decided(
-        padding_mask: Any, q_length: Any, kv_length: Any, q_offset: Any, kv_offset: Any, local_attention_size: Any = None
+        padding_mask: Any,
+        q_length: Any,
+        kv_length: Any,
+        q_offset: Any,
+        kv_offset: Any,
+        local_attention_size: Any = None,
     ) -> Any:
         if _at_all_lengths.get() and local_attention_size is not None and not isinstance(kv_length, int):
             return False
