@@ -12,6 +12,7 @@ from support.language_configs import spec_of
 import pyinfercost as ic
 from pyinfercost.errors import InputError
 from pyinfercost.sources.captured import graph_over
+from pyinfercost.sources.sizes import SizeError
 
 pytestmark = pytest.mark.torch
 
@@ -121,3 +122,13 @@ def test_a_grid_on_both_sides_says_that_it_counts_the_mask(tmp_path: Path) -> No
             batch=1,
         )
         assert latency == pytest.approx(alone.latency_s, rel=1e-9)
+
+
+def test_compressed_caches_keep_the_context_fixed(tmp_path: Path) -> None:
+    """Layers that keep one entry for several tokens grow in steps, which no named size says."""
+    config = WINDOWED["gemma2"] | {"model_type": "deepseek_v4", "architectures": ["DeepseekV4ForCausalLM"]}
+    spec = spec_of(tmp_path, config, "decode")
+    with pytest.raises(SizeError, match="is captured at one 'context'; give it one value"):
+        graph_over(spec, {"batch": [2, 3], "context": [40, 300]})
+    short, long = (graph_over(spec, {"batch": [2, 3], "context": [at]}).graph for at in (40, 300))
+    assert figures(long)[0] > figures(short)[0]

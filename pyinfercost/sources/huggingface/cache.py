@@ -30,15 +30,25 @@ class DecodeStep:
         self._parts: _Layers | _State = _Layers(cache) if layered else _State(cache)
         self.tensors: dict[str, Any] = self._parts.tensors
 
-    def context_dim(self, name: str, context: int) -> dict[int, str]:
-        """Return the dimension of a cache tensor that grows with the context, if only up to a window."""
+    def context_dims(self, context: int) -> dict[str, dict[int, str]]:
+        """Return the dimensions of cache tensors that grow with the context, if only up to a window.
+
+        None grows by name if the cache also holds what follows the context by a rule of its own, such as one entry for
+        several tokens: a graph with an open context would have a fixed length of it.
+        """
+        found = {name: self._context_dim(name, context) for name in self.tensors}
+        if any(not dims and not self._parts.is_understood(name) for name, dims in found.items()):
+            return {}
+        return found
+
+    def _context_dim(self, name: str, context: int) -> dict[int, str]:
         tensor = self.tensors[name]
         if not name.endswith(("_keys", "_values")) or tensor.dim() < _MATRIX:
             return {}
         most = self._parts.most(name)
         if most is None or tensor.shape[-2] != min(context, most):
             return {}
-        return {tensor.dim() - 2: "context" if most >= NO_WINDOW else CappedSize("context", context, most)}
+        return {tensor.dim() - 2: "context" if most >= _NO_WINDOW else CappedSize("context", context, most)}
 
     @property
     def counts_tokens(self) -> bool:
@@ -87,7 +97,20 @@ class _Layers:
             return None
         layer = self._layers[index]
         # A window counts the new token, so that the cache before a step has one token less.
-        return int(layer.sliding_window) - 1 if getattr(layer, "is_sliding", False) else NO_WINDOW
+        if not getattr(layer, "is_sliding", False):
+            return _NO_WINDOW
+        window = getattr(layer, "sliding_window", None)
+        return window - 1 if isinstance(window, int) else None
+
+    def is_understood(self, name: str) -> bool:
+        """Return whether a tensor without a dimension that grows has the same shape at any context."""
+        index = int(name.split("_")[3])
+        tensor = self.tensors[name]
+        if index >= self._growing or tensor.dim() <= _MATRIX:
+            return True
+        layer = self._layers[index]
+        slides = getattr(layer, "is_sliding", False) and name.endswith(("_keys", "_values"))
+        return not slides and type(layer).__module__ == _OF_TRANSFORMERS
 
     def filled(self, kwargs: dict[str, Any]) -> Any:
         """Return the cache with the tensors of a call, which are removed from its arguments."""
@@ -125,6 +148,11 @@ class _State:
         self.tensors = {f"past_key_values_{path}": tensor for path, tensor in _leaves(state)}
 
     counts_tokens = False
+
+    def is_understood(self, name: str) -> bool:
+        """As `_Layers.is_understood`."""
+        del name
+        return True
 
     def most(self, name: str) -> int | None:
         """As `_Layers.most`."""
@@ -188,7 +216,8 @@ class EncoderOutputs:
 
 _ENCODER = "encoder_"
 _COUNT = "cumulative_length"
-NO_WINDOW = 2**62
+_OF_TRANSFORMERS = "transformers.cache_utils"
+_NO_WINDOW = 2**62
 
 
 def _cache_name(layer: int, attribute: str, key: Any) -> str:
