@@ -11,6 +11,8 @@ from support.language_configs import spec_of
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError
+from pyinfercost.predict.model_figures import graph_figure
+from pyinfercost.predict.plans import value_of
 from pyinfercost.sources.captured import graph_over
 from pyinfercost.sources.sizes import SizeError
 
@@ -88,6 +90,10 @@ def test_caches_stop_growing_at_the_window(tmp_path: Path, name: str) -> None:
         by_kind = {layers.kind: layers.positions for layers in cache.layers}
         assert by_kind["sliding"] == min(context + 1, WINDOW - 1)
         assert by_kind.get("full", context + 1) == context + 1
+        alone = ic.profile(spec_of(tmp_path, WINDOWED[name], "decode"), hardware="h100-sxm-80gb", context=context)
+        assert alone.kv_cache == cache
+        of_token = graph_figure("kv_cache_bytes_per_token", graph, "native")
+        assert value_of(of_token or 0, {"batch": 1, "context": context}) == cache.bytes_per_token
 
 
 @pytest.mark.parametrize("name", WINDOWED)
