@@ -145,6 +145,7 @@ if TYPE_CHECKING:
     from .sources.inputs import Inputs as Inputs
     from .sources.notices import CheckpointSizeWarning as CheckpointSizeWarning
     from .sources.notices import PositionsWarning as PositionsWarning
+    from .sources.notices import WindowWarning as WindowWarning
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
     from .sweeps.result import Sweep as Sweep
     from .sweeps.storage import StoredSweep as StoredSweep
@@ -242,7 +243,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.traffic": ("parse_traffic",),
     ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
-    ".sources.notices": ("CheckpointSizeWarning", "PositionsWarning"),
+    ".sources.notices": ("CheckpointSizeWarning", "PositionsWarning", "WindowWarning"),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.execute": ("SweepInterrupted",),

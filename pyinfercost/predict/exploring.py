@@ -20,6 +20,7 @@ from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
 from ..sources.notices import PositionsWarning
+from ..sources.open_images import with_open_image
 from ..sources.registry import is_graph, source_of
 from ..sources.sizes import BATCH, SizeError, call_sizes
 from ..sources.spec_graphs import has_encoder, spec_graph
@@ -178,10 +179,12 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", PositionsWarning)  # of twice the tokens, which nobody asked for
-                found = graph_over(spec, axes)
+                # A slider of the context crosses windows, whose masks cost a decode step little.
+                found = graph_over(spec, axes, across_windows=CONTEXT in own)
         except (SizeError, CaptureError):  # some graphs cannot keep every size open
             continue
-        return found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
+        found = found._replace(sizes={name: values[0] for name, values in found.sizes.items()}, name=spec)
+        return with_open_image(spec, found, own)
     return stated
 
 

@@ -221,12 +221,23 @@ def _captured(spec: str) -> Phases:
 
         longest = positions(source.config_of(spec))
     at = max(2, min(_CAPTURED, longest // 2))
+    # Engines compute no masks, so that one graph holds on both sides of a window.
+    decode = graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}, across_windows=True).graph
     return Phases(
         spec,
-        graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}).graph,
-        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}).graph,
+        decode if longest >= _UNKNOWN else _with_full_windows(decode, longest),
+        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}, across_windows=True).graph,
         0 if longest >= _UNKNOWN else longest,
     )
+
+
+def _with_full_windows(decode: Graph, longest: int) -> Graph:
+    """Return a decode step whose default context is the longest: tables of steps have knots where windows are full."""
+    if longest <= 1 or decode.size_of_role("context") is None:
+        return decode
+    rewriter = _core.GraphRewriter(decode)
+    rewriter.set_default("context", longest - 1)
+    return rewriter.build()
 
 
 def check_lengths(facts: Facts, scheduler: Scheduler) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._core import GraphRewriter
+from ..errors import InputError
 from .data_names import is_data_name
 from .loaded_model import SpecSizeError
+from .notices import warn_of_window
 from .registry import is_graph, is_library_model, source_of
-from .sizes import BATCH, SizeError, maximum
+from .sizes import BATCH, IMAGE, SizeError, maximum, minimum
 from .spec_graphs import has_encoder, load_graph, spec_graph
 from .spec_names import resolved
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 PROMPT, CONTEXT = "prompt", "context"
 """Sizes of a language model with both phases: tokens of a prompt, and tokens in the cache before a decode step."""
+_LENGTHS = (CONTEXT, "sequence")
 
 
 class Captured(NamedTuple):
@@ -86,13 +90,17 @@ def graph_at(
     return Captured(graph, *_split(graph, known), model)
 
 
-def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collection[str] = ()) -> Captured:
+def graph_over(
+    model: str, axes: Mapping[str, Sequence[int]], *, shared: Collection[str] = (), across_windows: bool = False
+) -> Captured:
     """Return the graph of a model for a grid of points, with as many symbolic sizes as its capture allows.
 
     Args:
         model: A file or a spec, as in `capture`.
         axes: Size name -> values.
         shared: As in `graph_at`.
+        across_windows: Whether the graph has the masks of attention with a window at all lengths, so that it holds on
+            both sides of the window. It does so in any case if the lengths of the axes are on both sides.
 
     Returns:
         The graph with its sizes.
@@ -108,12 +116,17 @@ def graph_over(model: str, axes: Mapping[str, Sequence[int]], *, shared: Collect
         return Captured(graph, axes, {}, graph.model)
     first = {name: values[0] for name, values in axes.items()}
     # Some models cannot keep every size symbolic, so only sizes that vary are.
-    varied = {name for name, values in axes.items() if len(values) > 1 or name in shared}
+    varied = {name for name, values in axes.items() if (len(values) > 1 and name != IMAGE) or name in shared}
     of_data = [name for name in first if is_data_name(name) and len(axes[name]) == 1]
     asked = {name: value for name, value in first.items() if not is_data_name(name) or name in of_data}
     with size_errors():
         most = {name: maximum(values) for name, values in axes.items() if not is_data_name(name)}
-        graph = spec_graph(model, asked, named=varied, most=most).graph
+        graph = spec_graph(model, asked, named=varied, most=most, across_windows=across_windows).graph
+        if not across_windows and not _holds_over(graph, axes):
+            wider = spec_graph(model, asked, named=varied, across_windows=True).graph
+            if _holds_over(wider, axes):
+                graph = wider
+                warn_of_window(model, next(name for name in _LENGTHS if name in axes))
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:
@@ -191,6 +204,20 @@ def size_errors() -> Iterator[None]:
         yield
     except (SpecSizeError, UnknownSizeError) as error:
         raise SizeError(str(error)) from error
+
+
+def _holds_over(graph: Graph, axes: Mapping[str, Sequence[int]]) -> bool:
+    """Return whether a graph holds at the least and the greatest length of a sequence."""
+    lengths = [name for name in _LENGTHS if name in axes and name in graph.sizes]
+    if not graph.guards or not lengths:
+        return True
+    for name in lengths:
+        for value in {minimum(axes[name]), maximum(axes[name])}:
+            try:
+                GraphRewriter(graph).bind({name: value})
+            except (InputError, ValueError):
+                return False
+    return True
 
 
 def _split(graph: Graph, sizes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

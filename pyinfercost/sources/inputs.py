@@ -19,6 +19,27 @@ class Inputs(NamedTuple):
     kwargs: Mapping[str, Any] = MappingProxyType({})
 
 
+class CappedSize(str):
+    """Name of a size whose dimension stops growing with it, such as a KV cache that keeps the tokens of a window.
+
+    Args:
+        name: The size.
+        value: Its value in the example, which the dimension alone does not tell.
+        most: Largest length of the dimension, which is min(size, most).
+    """
+
+    __slots__ = ("most", "value")
+
+    def __new__(cls, name: str, value: int, most: int) -> CappedSize:
+        made = super().__new__(cls, name)
+        made.value = value
+        made.most = most
+        return made
+
+    value: int
+    most: int
+
+
 def parse_inputs(inputs: Any) -> Inputs:
     """Return the inputs of a forward as positional and keyword inputs.
 

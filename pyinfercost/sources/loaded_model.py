@@ -57,6 +57,7 @@ class LoadedModel(NamedTuple):
         checkpoint: How the weights are stored; None if they are those of the module.
         sizes: Values of the sizes of the inputs, defaults included, as far as the source states them.
         positions: Most tokens of a sequence that the config states; None if it states none.
+        open_images: As `dynamic`, for the height and the width of images, which few models leave open.
     """
 
     module: torch.nn.Module
@@ -66,6 +67,7 @@ class LoadedModel(NamedTuple):
     checkpoint: Checkpoint | None = None
     sizes: Mapping[str, int] = MappingProxyType({})
     positions: int | None = None
+    open_images: Mapping[int | str, Mapping[int, str]] = MappingProxyType({})
 
     @property
     def inputs(self) -> Inputs:

@@ -20,6 +20,10 @@ class PositionsWarning(UserWarning):
     """A model is given more tokens than its config states positions."""
 
 
+class WindowWarning(UserWarning):
+    """Lengths of a grid are on both sides of a window, and its graph has the mask of the window at all of them."""
+
+
 @contextmanager
 def noted() -> Iterator[list[str]]:
     """Collect the texts of warnings that the block gives."""
@@ -46,3 +50,13 @@ def warn_of_positions(spec: str, tokens: int, positions: int) -> None:
         "so many tokens, for which this model was not trained"
     )
     warnings.warn(visible_lines(text), PositionsWarning, stacklevel=2)
+
+
+def warn_of_window(spec: str, size: str) -> None:
+    """Give a `WindowWarning`."""
+    text = (
+        f"{spec} has attention with a window, and the values of {size} are on both sides of it: the mask of the window "
+        "is counted at all of them, as in exported programs. In eager mode, transformers leaves it out at short "
+        "lengths; sweep these alone for figures without it"
+    )
+    warnings.warn(visible_lines(text), WindowWarning, stacklevel=2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 
 BATCH = "batch"
+IMAGE = "image_size"
 """Name of the batch size in specs of models, and in graphs unless the caller chooses another one."""
 
 

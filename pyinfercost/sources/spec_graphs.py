@@ -91,6 +91,7 @@ def spec_graph(
     training: bool = False,
     loss: Callable[[Any], Any] | None = None,
     most: Mapping[str, int] = MappingProxyType({}),
+    across_windows: bool = False,
 ) -> SpecGraph:
     """Return the graph of a spec, captured at some sizes.
 
@@ -104,6 +105,9 @@ def spec_graph(
         training: Whether to capture a training step.
         loss: As in `capture`.
         most: Largest values of those named sizes that will have several.
+        across_windows: Whether attention with a window has its mask at all named lengths, as in exported programs. In
+            eager mode, transformers leaves out the mask while all keys are within the window, so that the graph holds
+            on one side of the window only.
 
     Returns:
         The graph with its sizes.
@@ -111,7 +115,7 @@ def spec_graph(
     Raises:
         SpecError: As for `load_model`, or a training step is asked of a stored graph.
     """
-    found = _found(spec, sizes, named, training=training, loss=loss)
+    found = _found(spec, sizes, named, training=training, loss=loss, across_windows=across_windows)
     tokens = _tokens({**sizes, **most})
     if found.positions is not None and tokens > found.positions:
         warn_of_positions(spec, tokens, found.positions)
@@ -130,6 +134,7 @@ def _found(
     *,
     training: bool,
     loss: Callable[[Any], Any] | None,
+    across_windows: bool,
 ) -> SpecGraph:
     """Return the graph of a spec; arguments and errors are those of `spec_graph`."""
     source = source_of(spec)
@@ -142,7 +147,7 @@ def _found(
     key = None
     if source is not None and loss is None and _cache.folder() is not None:
         key = key_of_spec(source, source.rest_of(spec))
-    request = _Request(spec, source, dict(sizes), frozenset(named), training, loss, key)
+    request = _Request(spec, source, dict(sizes), frozenset(named), training, loss, key, across_windows)
     # Functions of users may do anything with their sizes, and are called once, with those that are asked for.
     if source is not None and source.libraries and not training:
         found = request.with_open_batch()
@@ -186,6 +191,7 @@ class _Request:
         training: bool,
         loss: Callable[[Any], Any] | None,
         key: tuple[object, ...] | None,
+        across_windows: bool,
     ) -> None:
         self._spec = spec
         self._source = source
@@ -194,6 +200,7 @@ class _Request:
         self._training = training
         self._loss = loss
         self._key = key
+        self._across_windows = across_windows
 
     def with_open_batch(self) -> SpecGraph | None:
         """Return the graph with any batch, at the requested one; None if the model has no batch that may vary."""
@@ -237,7 +244,9 @@ class _Request:
             return None
 
     def _digest(self, sizes: Mapping[str, int], named: frozenset[str]) -> str:
-        return _cache.digest(_FORM, self._key, sorted(sizes.items()), sorted(named), self._training)
+        return _cache.digest(
+            _FORM, self._key, sorted(sizes.items()), sorted(named), self._training, self._across_windows
+        )
 
     def _kept(self, sizes: Mapping[str, int], named: frozenset[str]) -> SpecGraph | None:
         """Return what the cache has for this package, these libraries and these files."""
@@ -267,11 +276,15 @@ class _Request:
     def _captured(
         self, loaded: LoadedModel, told: list[str], sizes: Mapping[str, int], named: frozenset[str]
     ) -> SpecGraph:
-        dynamic = {
-            key: {dim: name for dim, name in dims.items() if name in named} for key, dims in loaded.dynamic.items()
-        }
+        may_open = {key: {**dims, **loaded.open_images.get(key, {})} for key, dims in loaded.dynamic.items()}
+        dynamic = {key: {dim: name for dim, name in dims.items() if name in named} for key, dims in may_open.items()}
         if self._training:
             graph = _traced_training(self._spec, loaded, dynamic, self._loss)
+        elif self._across_windows:
+            from .huggingface.window_masks import masks_at_all_lengths
+
+            with masks_at_all_lengths():
+                graph = _traced(self._spec, loaded, sizes, dynamic)
         else:
             graph = _traced(self._spec, loaded, sizes, dynamic)
         found = SpecGraph(graph, dict(loaded.sizes), loaded.positions)

@@ -59,6 +59,7 @@ class SizeSpace:
         self._defaults: dict[str, int] = {}
         self._symbols = Symbols()
         self._names: dict[str, str] = {}
+        self._strides: dict[Any, Any] = {}
 
     @cached_property
     def _data_names(self) -> DataNames:
@@ -233,6 +234,25 @@ class SizeSpace:
     def expression(self, size: Any) -> int | Expr:
         """Return the `Expr` of a symbolic integer, or of torch's expression for one."""
         return to_expr(size.node.expr if hasattr(size, "node") else size, self._symbols)
+
+    def stride(self, size: Any) -> int | Expr:
+        """Return the `Expr` of a stride, with lengths as they are in shapes.
+
+        Torch multiplies strides by max(length, 1), which equals no length of a shape, so that a contiguous tensor would
+        not be seen as such. A tensor with a length of 0 has no elements, and its strides do not matter.
+        """
+        expression = size.node.expr if hasattr(size, "node") else size
+        if isinstance(expression, int) or not expression.args:
+            return self.expression(expression)
+        plain = self._strides.get(expression)
+        if plain is None:
+            from torch.utils._sympy.functions import Max
+
+            plain = self._strides[expression] = expression.replace(
+                lambda part: isinstance(part, Max) and 1 in part.args,
+                lambda part: Max(*(each for each in part.args if each != 1)),  # type: ignore[no-untyped-call]
+            )
+        return self.expression(plain)
 
     def finish(self, routings: Sequence[tuple[str, Any]] = ()) -> list[Expr | None]:
         """Declare the sizes that depend on data, and add the forward's assumptions about sizes to the graph.

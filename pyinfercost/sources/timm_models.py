@@ -7,6 +7,7 @@ from typing import Any
 
 from .library_configs import errors_of_library
 from .loaded_model import LoadedModel, build, checked_sizes, images, unknown_name
+from .sizes import IMAGE
 
 _DEFAULT_SIDE = 224
 _ADVICE = "expected an image_size that the model's patches and windows divide"
@@ -39,4 +40,10 @@ def load_timm(name: str, sizes: Mapping[str, int]) -> LoadedModel:
             options["img_size"] = height
     with errors_of_library(f"timm:{name}: timm cannot build it with {options or 'its defaults'}", _ADVICE):
         module = build(lambda: timm.create_model(name, pretrained=False, **options))
-    return LoadedModel(module, (images(known["batch"], channels, height, width),), {}, {0: {0: "batch"}})
+    return LoadedModel(
+        module,
+        (images(known["batch"], channels, height, width),),
+        {},
+        {0: {0: "batch"}},
+        open_images={0: {2: IMAGE, 3: IMAGE}} if height == width else {},
+    )

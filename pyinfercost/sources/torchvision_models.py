@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .library_configs import errors_of_library
 from .loaded_model import LoadedModel, SpecSizeError, build, build_device, checked_sizes, images, unknown_name
+from .sizes import IMAGE
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,9 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
             )
         return LoadedModel(module, ([images(1, 3, side, side)[0] for _ in range(known["batch"])],), {}, {})
     shape = (3, known["frames"], side, side) if family == "video" else (3, side, side)
-    return LoadedModel(module, (images(known["batch"], *shape),), {}, {0: {0: "batch"}})
+    inputs = (images(known["batch"], *shape),)
+    open_images: dict[int | str, dict[int, str]] = {} if family == "video" else {0: {2: IMAGE, 3: IMAGE}}
+    return LoadedModel(module, inputs, {}, {0: {0: "batch"}}, open_images=open_images)
 
 
 def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:

@@ -107,7 +107,7 @@ def test_sweep_json_is_one_document(toy: str) -> None:
 def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def spec_graph(spec: str, sizes: dict[str, int], *, named: set[str], most: dict[str, int]) -> SpecGraph:
+    def spec_graph(spec: str, sizes: dict[str, int], *, named: set[str], **more: object) -> SpecGraph:
         asked.append((spec, sizes, named))
         return SpecGraph(blocks(), {})
 

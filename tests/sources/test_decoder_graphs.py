@@ -40,10 +40,8 @@ def built(config: Mapping[str, Any], phase: str, **more: Any) -> ic.Graph:
 
 
 def captured(folder: Path, config: dict[str, Any], phase: str, least: int = 40) -> ic.Graph:
-    """Return the captured graph, with the sizes of a phase as names if the window allows it."""
-    windowed = config["model_type"] == "mistral" and config["sliding_window"]
-    lengths = [least] if windowed and phase == "decode" else [least, least + 1]
-    return graph_over(spec_of(folder, config, phase), {"batch": [2, 3], GROWING[phase]: lengths}).graph
+    """Return the captured graph, with the sizes of a phase as names."""
+    return graph_over(spec_of(folder, config, phase), {"batch": [2, 3], GROWING[phase]: [least, least + 1]}).graph
 
 
 class Rows:
@@ -131,13 +129,26 @@ def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -
 
 @pytest.mark.parametrize("context", [3, 15, 16, 40])
 def test_windows_are_filled_before_they_move(tmp_path: Path, context: int) -> None:
-    """A capture is of one side of the window; the graph of the core is of both."""
     config = SMALL["gemma2"]
     for phase in PHASES:
         known = graph_over(spec_of(tmp_path, config, phase), {"batch": [2, 3], GROWING[phase]: [context]}).graph
         own = ic.count(built(config, phase), batch=3, **{GROWING[phase]: context}).total
         of_known = ic.count(known, batch=3).total
         assert [getattr(own, figure) for figure in FIGURES] == [getattr(of_known, figure) for figure in FIGURES]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("name", ["gemma2", "mistral-windowed"])
+def test_graphs_across_windows_are_those_of_the_core(tmp_path: Path, name: str, phase: str) -> None:
+    """Node for node on both sides of the window."""
+    config = SMALL[name]
+    axes = {"batch": [2, 3], GROWING[phase]: [3, 4]}
+    captured_across = graph_over(spec_of(tmp_path, config, phase), axes, across_windows=True).graph
+    for length in (3, 14, 15, 16, 40):
+        sizes = {"batch": 3, GROWING[phase]: length}
+        own, known = Rows(built(config, phase), sizes), Rows(captured_across, sizes)
+        for number, (of_own, of_known) in enumerate(zip(own.nodes, known.nodes, strict=True)):
+            assert of_own == of_known, (length, number)
 
 
 def cache_bytes(graph: ic.Graph, context: int) -> int:

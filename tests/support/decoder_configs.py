@@ -45,6 +45,23 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 """Small configs by name."""
 
+_WINDOW = {"sliding_window": 16, "num_hidden_layers": 4}
+
+WINDOWED: dict[str, dict[str, Any]] = {
+    "gemma2": SMALL["gemma2"],
+    "gemma3": _small(
+        "gemma3_text",
+        "Gemma3",
+        head_dim=16,
+        **_WINDOW,
+        layer_types=["sliding_attention"] * 3 + ["full_attention"],
+    ),
+    "mistral": SMALL["mistral-windowed"],
+    "qwen2": _small("qwen2", "Qwen2", use_sliding_window=True, max_window_layers=1, **_WINDOW),
+    "gpt_oss": _small("gpt_oss", "GptOss", head_dim=16, num_local_experts=4, num_experts_per_tok=2, **_WINDOW),
+}
+"""Small configs with layers that attend to a window of 16 tokens, by family."""
+
 _PUBLISHED = {"num_hidden_layers": 28, "torch_dtype": "bfloat16", "rms_norm_eps": 1e-6, "hidden_act": "silu"}
 
 # Values are those of the config.json of the repositories Qwen/Qwen2.5-7B, Qwen/Qwen3-8B and google/gemma-2-9b.

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from ..inputs import CappedSize
+
 _MATRIX = 2
+CONTEXT = "past_key_values_context"
+"""Input for the number of tokens that were processed, which a layer with a window counts beside its cache."""
 
 
 class DecodeStep:
@@ -25,11 +30,30 @@ class DecodeStep:
         self._parts: _Layers | _State = _Layers(cache) if layered else _State(cache)
         self.tensors: dict[str, Any] = self._parts.tensors
 
-    def context_dim(self, name: str, context: int) -> dict[int, str]:
-        """Return the dimension of a cache tensor that grows with the context: only in full attention."""
+    def context_dims(self, context: int) -> dict[str, dict[int, str]]:
+        """Return the dimensions of cache tensors that grow with the context, if only up to a window.
+
+        None grows by name if the cache also holds what follows the context by a rule of its own, such as one entry for
+        several tokens: a graph with an open context would have a fixed length of it.
+        """
+        found = {name: self._context_dim(name, context) for name in self.tensors}
+        if any(not dims and not self._parts.is_understood(name) for name, dims in found.items()):
+            return {}
+        return found
+
+    def _context_dim(self, name: str, context: int) -> dict[int, str]:
         tensor = self.tensors[name]
-        attended = name.endswith(("_keys", "_values")) and tensor.dim() >= _MATRIX and tensor.shape[-2] == context
-        return {tensor.dim() - 2: "context"} if attended and self._parts.grows(name) else {}
+        if not name.endswith(("_keys", "_values")) or tensor.dim() < _MATRIX:
+            return {}
+        most = self._parts.most(name)
+        if most is None or tensor.shape[-2] != min(context, most):
+            return {}
+        return {tensor.dim() - 2: "context" if most >= _NO_WINDOW else CappedSize("context", context, most)}
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the cache counts the tokens of the context, and takes their number as the input `CONTEXT`."""
+        return self._parts.counts_tokens
 
     def __call__(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(kwargs)
@@ -62,14 +86,37 @@ class _Layers:
             for key, tensor in _tensors(value)
         }
 
-    def grows(self, name: str) -> bool:
+    @property
+    def counts_tokens(self) -> bool:
+        return any(_COUNT in state for state in self._states)
+
+    def most(self, name: str) -> int | None:
+        """Return the most tokens in a tensor; None if it does not grow with the context."""
         index = int(name.split("_")[3])
-        return index < self._growing and not getattr(self._layers[index], "is_sliding", False)
+        if index >= self._growing:
+            return None
+        layer = self._layers[index]
+        # A window counts the new token, so that the cache before a step has one token less.
+        if not getattr(layer, "is_sliding", False):
+            return _NO_WINDOW
+        window = getattr(layer, "sliding_window", None)
+        return window - 1 if isinstance(window, int) else None
+
+    def is_understood(self, name: str) -> bool:
+        """Return whether a tensor without a dimension that grows has the same shape at any context."""
+        index = int(name.split("_")[3])
+        tensor = self.tensors[name]
+        if index >= self._growing or tensor.dim() <= _MATRIX:
+            return True
+        layer = self._layers[index]
+        slides = getattr(layer, "is_sliding", False) and name.endswith(("_keys", "_values"))
+        return not slides and type(layer).__module__ == _OF_TRANSFORMERS
 
     def filled(self, kwargs: dict[str, Any]) -> Any:
         """Return the cache with the tensors of a call, which are removed from its arguments."""
         from pyinfercost.sources.trace.lifetimes import given_up
 
+        seen = kwargs.pop(CONTEXT, None)
         for index, (layer, state) in enumerate(zip(self._layers, self._states, strict=True)):
             for attribute, value in _copied(state).items():
                 if isinstance(value, (dict, list)):
@@ -78,7 +125,19 @@ class _Layers:
                     setattr(layer, attribute, value)
                 else:
                     setattr(layer, attribute, given_up(kwargs.pop(_cache_name(index, attribute, None), value)))
+            if seen is not None and _COUNT in state:
+                layer.cumulative_length = seen
+                layer.get_mask_sizes = partial(_mask_sizes, layer)
         return self._cache
+
+
+def _mask_sizes(layer: Any, query_length: Any) -> tuple[Any, Any]:
+    """Return the keys that a mask has, and the first of them, without comparing the context with the window."""
+    import torch
+
+    seen = layer.cumulative_length
+    kept = torch.sym_min(seen, layer.sliding_window - 1)  # type: ignore[no-untyped-call]
+    return kept + query_length, seen - kept
 
 
 class _State:
@@ -88,9 +147,17 @@ class _State:
         self._state = state
         self.tensors = {f"past_key_values_{path}": tensor for path, tensor in _leaves(state)}
 
-    def grows(self, name: str) -> bool:
+    counts_tokens = False
+
+    def is_understood(self, name: str) -> bool:
+        """As `_Layers.is_understood`."""
         del name
-        return False
+        return True
+
+    def most(self, name: str) -> int | None:
+        """As `_Layers.most`."""
+        del name
+        return None
 
     def filled(self, kwargs: dict[str, Any]) -> Any:
         """As `_Layers.filled`."""
@@ -148,6 +215,9 @@ class EncoderOutputs:
 
 
 _ENCODER = "encoder_"
+_COUNT = "cumulative_length"
+_OF_TRANSFORMERS = "transformers.cache_utils"
+_NO_WINDOW = 2**62
 
 
 def _cache_name(layer: int, attribute: str, key: Any) -> str:

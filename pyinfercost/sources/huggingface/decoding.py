@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..loaded_model import SpecError
-from .cache import DecodeStep, EncoderOutputs
+from .cache import CONTEXT, DecodeStep, EncoderOutputs
 from .inputs import (
     DEFAULT_CONTEXT,
     DEFAULT_SEQUENCE,
@@ -84,11 +84,13 @@ def decode_inputs(request: Request) -> Inputs:
         for name, tensor in encoded.tensors.items():
             inputs.kwargs[name] = _alike(tensor)
             inputs.dynamic[name] = {0: "batch"} | ({1: "sequence"} if 1 in filling.dynamic.get("input_ids", {}) else {})
+    growing = step.context_dims(context)
     for key, tensor in step.tensors.items():
         inputs.kwargs[key] = tensor
-        inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | step.context_dim(
-            key, context
-        )
+        inputs.dynamic[key] = ({0: "batch"} if tensor.dim() and tensor.shape[0] == batch else {}) | growing.get(key, {})
+    if step.counts_tokens and growing:
+        inputs.kwargs[CONTEXT] = context
+        inputs.dynamic[CONTEXT] = {0: "context"}
     model.register_forward_pre_hook(step, with_kwargs=True)
     inputs.kwargs |= options(model, last_only=True)
     return inputs

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from ...errors import InputError, InputTypeError
+from ..inputs import CappedSize
 from ..tensors.tensor_parts import meta_twin
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def meta_inputs(
 ) -> MetaInputs:
     """Replace every tensor of the inputs by a meta tensor, with symbolic sizes for dimensions in `dynamic`.
 
+    An integer among the inputs that `dynamic` names becomes that size.
+
     Raises:
         ValueError: `dynamic` names an input or a dimension that does not exist.
     """
@@ -69,6 +72,8 @@ def meta_inputs(
                 if not dims and value.device.type == "cpu" and value.layout is torch.strided:
                     given[id(meta)] = value
             return seen[id(value)]
+        if type(value) is int and dims:
+            return sizes.open(next(iter(dims.values())), value)
         if type(value) not in torch.utils._pytree.SUPPORTED_NODES:
             return value
         return torch.utils._pytree.tree_map_only(torch.Tensor, lambda tensor: convert(tensor, name, dims), value)
@@ -110,13 +115,19 @@ def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: Size
     for dim, size in dims.items():
         if not -len(shape) <= dim < len(shape):
             raise InputError(f"dynamic names dimension {dim} of input {name!r}, which has {len(shape)} dimensions")
-        shape[dim] = sizes.open(size, shape[dim])
+        shape[dim] = _length(size, shape[dim], sizes)
     strides: list[Any] = list(tensor.stride())
     step: Any = 1
     for dim in reversed(_order_in_memory(tensor)):
         strides[dim] = step
         step = step * shape[dim]
     return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
+
+
+def _length(size: str, example: int, sizes: SizeSpace) -> Any:
+    if isinstance(size, CappedSize):
+        return torch.sym_min(sizes.open(str(size), size.value), size.most)  # type: ignore[no-untyped-call]
+    return sizes.open(size, example)
 
 
 def _order_in_memory(tensor: torch.Tensor) -> list[int]:

@@ -237,12 +237,17 @@ class DataSizes:
 
     def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
         length = x.shape[dim]
+        if hasattr(length, "node") and step == 1 and _is_last(start) and (end is None or end >= _NO_END):
+            # torch would compare `-start` with the length: a window would hold on one side of its length only.
+            kept = least(length, -start)
+            shape = [kept if place == dim % x.dim() else each for place, each in enumerate(x.shape)]
+            return torch.as_strided(x, shape, x.stride(), x.storage_offset() + (length - kept) * x.stride(dim))
         plain = step == 1 and all(v is None or (isinstance(v, int) and v >= 0) for v in (start, end))
         if not plain or not self._sizes.is_of_data(length):
             return _tensor(torch.ops.aten.slice.Tensor(x, dim, start, end, step))
         # torch would compare `end` with the length, and the guard would restrict the graph to one side.
         first = start or 0
-        shape: list[Any] = list(x.shape)
+        shape = list(x.shape)
         shape[dim] = length if end is None or end >= _NO_END else least(length, end)
         if first:
             shape[dim] = greatest(shape[dim] - first, 0)
@@ -290,6 +295,11 @@ SYMBOLIC_KERNELS = {"aten.slice.Tensor": "_slice", "aten.unbind.int": "_unbind"}
 
 _MASKS = frozenset({torch.bool, torch.uint8})
 _NO_END = 2**63 - 1
+
+
+def _is_last(start: Any) -> bool:
+    """Return whether a slice begins at some of the last elements; there is a last one in every length."""
+    return type(start) is int and start < -1
 
 
 def _tensor(result: Any) -> torch.Tensor:

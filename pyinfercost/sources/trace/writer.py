@@ -220,10 +220,9 @@ class GraphWriter:
 
 
 def _described(sizes: SizeSpace, dtype: Any, shape: Any, strides: Any) -> tuple[str, list[Any], list[Any] | None]:
-    def lengths(values: Any) -> list[int | Expr]:
-        return [v if type(v) is int else sizes.expression(v) for v in values]
-
-    return str(dtype).removeprefix("torch."), lengths(shape), None if strides is None else lengths(strides)
+    lengths = [v if type(v) is int else sizes.expression(v) for v in shape]
+    steps = None if strides is None else [v if type(v) is int else sizes.stride(v) for v in strides]
+    return str(dtype).removeprefix("torch."), lengths, steps
 
 
 def _cached(output: Any) -> Iterator[tuple[str, torch.Tensor]]:

@@ -1,0 +1,66 @@
+"""Graphs of convolutional networks with a named image size are those of captures at each size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pyinfercost as ic
+from pyinfercost.predict.exploring import explore_on
+from pyinfercost.sources.captured import graph_over
+from pyinfercost.sources.open_images import with_open_image
+
+pytestmark = pytest.mark.torch
+
+OPEN = ("torchvision:resnet18", "torchvision:vgg11", "torchvision:mobilenet_v3_small", "timm:convnext_atto")
+FIXED = ("torchvision:swin_t", "torchvision:vit_b_16", "timm:mixer_s16_224", "torchvision:r3d_18")
+"""Models with windows, tables of positions, weights for each patch, and videos."""
+FIGURES = ("contraction_flops", "pointwise_flops", "bytes_read", "bytes_written", "peak_memory_bytes")
+WAYS: tuple[dict[str, Any], ...] = (
+    {"hardware": "a100-sxm-80gb", "execution": "eager"},
+    {"hardware": "a100-sxm-80gb", "execution": "compiled"},
+    {"hardware": "epyc-9654", "execution": "eager"},
+)
+
+
+def at_one_size(spec: str, **image: int) -> Any:
+    return graph_over(spec, {"batch": [1, 2], **{name: [side] for name, side in image.items()}})
+
+
+@pytest.mark.parametrize("spec", OPEN)
+def test_open_images_cost_what_captures_at_their_size_do(spec: str) -> None:
+    if spec.startswith("timm:"):
+        pytest.importorskip("timm")
+    found = at_one_size(spec)
+    opened = with_open_image(spec, found, {"batch": 1})
+    assert opened.sizes["image_size"] == 224
+    assert opened.graph.size_values({})["image_size"] == 224
+    for side in (160, 224, 288):
+        fixed = at_one_size(spec, image_size=side).graph
+        totals = [ic.count(opened.graph, batch=4, image_size=side).total, ic.count(fixed, batch=4).total]
+        assert [getattr(totals[0], name) for name in FIGURES] == [getattr(totals[1], name) for name in FIGURES]
+        for way in WAYS:
+            times = [
+                ic.estimate(opened.graph, batch=4, image_size=side, **way).latency_s,
+                ic.estimate(fixed, batch=4, **way).latency_s,
+            ]
+            assert times[0] == pytest.approx(times[1], rel=1e-9), (side, way)
+
+
+@pytest.mark.parametrize("spec", FIXED)
+def test_other_models_keep_their_image_size(spec: str) -> None:
+    if spec.startswith("timm:"):
+        pytest.importorskip("timm")
+    found = at_one_size(spec)
+    assert with_open_image(spec, found, {"batch": 1}) is found
+
+
+def test_explorations_open_images() -> None:
+    page = explore_on(ic.Deployment(hardware="l4"), "torchvision:resnet18", {"batch": 2, "image_size": 256})
+    (phase,) = page.phases
+    assert dict(phase.profile.sizes) == {"batch": 2, "image_size": 256}
+    alone = ic.profile("torchvision:resnet18", hardware="l4", batch=2, image_size=256)
+    assert phase.profile.estimate is not None
+    assert alone.estimate is not None
+    assert phase.profile.estimate.latency_s == pytest.approx(alone.estimate.latency_s, rel=1e-9)
