@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyinfercost._checks import excerpt
+from pyinfercost._checks import excerpt, refuse_special
 from pyinfercost._core import CountOverflowError, Graph, InputError
 
 from ...errors import FileAccessError, MissingFileError, MissingLibraryError
@@ -68,6 +68,7 @@ def load(path: Path) -> Any:
         raise MissingLibraryError(
             f"{path} needs {error.name}, which is not installed; run pip install 'pyinfercost[onnx]'", name=error.name
         ) from error
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size >= _LARGEST:
