@@ -83,7 +83,8 @@ class Configuration:
 
 def _id_of(machine: str) -> str:
     """Return the catalog id that a text stands for; a path, and what stands for none, is itself."""
-    from ..hardware.catalog_names import UnknownHardwareError, device_id
+    from ..hardware.catalog_names import device_id
+    from ..hardware.errors import UnknownHardwareError
 
     try:
         return machine if machine.endswith(".toml") else device_id(machine)
@@ -182,7 +183,8 @@ class _Reader:
 
     def priced(self, machine: str, machines: Iterable[str]) -> None:
         """Reject a price of a machine that there is not: it would never apply."""
-        from ..hardware.catalog_names import UnknownHardwareError, device_id
+        from ..hardware.catalog_names import device_id
+        from ..hardware.errors import UnknownHardwareError
 
         if machine in machines or machine.endswith(".toml"):
             return
