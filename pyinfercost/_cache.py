@@ -222,13 +222,16 @@ def trouble() -> str | None:
     return None
 
 
-def of_file(path: str) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written: its size, time of modification and inode; None if there is none."""
+def of_file(path: str) -> tuple[int, ...] | None:
+    """Return what changes when a file is written; None if there is none.
+
+    These are its size, inode, and times of modification and change: programs may set back the first one.
+    """
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns, status.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def of_files(place: str, ending: str) -> str:

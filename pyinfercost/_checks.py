@@ -264,6 +264,16 @@ def is_file(path: Path) -> bool:
     return _answer(path.is_file)
 
 
+def refuse_special(path: Path) -> None:
+    """Reject pipes and devices, which would be read without an end.
+
+    Raises:
+        FileAccessError: It is one.
+    """
+    if _answer(path.exists) and not (_answer(path.is_file) or _answer(path.is_dir)):
+        raise FileAccessError(f"{path} is a pipe or a device; expected a file")
+
+
 def is_folder(path: Path) -> bool:
     """Return whether a path is that of a folder; False for a path that no file system takes."""
     return _answer(path.is_dir)

@@ -215,3 +215,15 @@ def test_eight_processes_that_are_killed_at_any_time_corrupt_nothing(place: Path
         assert _cache.write("graph", _cache.digest(key), b"new")
         assert _cache.read("graph", _cache.digest(key)) == b"new"
     assert not [path for path in place.iterdir() if path.name.endswith((".lock", ".pid"))]
+
+
+def test_a_time_that_is_set_back_does_not_hide_a_change(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+    before, status = _cache.of_file(str(path)), path.stat()
+    time.sleep(0.05)  # longer than a tick of the file system's clock
+    with path.open("r+b") as file:
+        file.write(b"behind")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    assert _cache.of_file(str(path)) != before

@@ -171,8 +171,8 @@ def _some(names: Sequence[str], most: int = 5) -> str:
 
 
 def known_names(what: str, text: str, known: Sequence[str]) -> list[str]:
-    """Parse a comma-separated list of distinct known names."""
-    names = list(dict.fromkeys(text.split(",")))
+    """Parse a comma-separated list of distinct known names, in any case."""
+    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
     for name in names:
         if name not in known:
             raise click.UsageError(f"unknown {what} {name!r}; expected some of {', '.join(known)}")

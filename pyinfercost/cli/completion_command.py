@@ -6,7 +6,13 @@ import os
 from typing import Any
 
 import click
-from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    FishComplete,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 VARIABLE = "_PYINFERCOST_COMPLETE"
 
@@ -58,7 +64,18 @@ class Bash(BashComplete):
         return words[:-1], words[-1]
 
 
+# A completion may have commas, as lists of machines do.
+_FISH = FishComplete.source_template.replace('string split ","', 'string split --max 1 ","')
+
+
+class Fish(FishComplete):
+    """Completion of fish, in which words may have commas."""
+
+    source_template = _FISH
+
+
 add_completion_class(Bash)
+add_completion_class(Fish)
 
 
 @click.command(help=_HOW)

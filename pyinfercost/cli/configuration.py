@@ -61,9 +61,10 @@ class Configuration:
         return str(path) if found.endswith(".toml") and is_file(path) else found
 
     def price_of(self, machine: str) -> str | None:
-        """Return the price of a machine, by its name, its id or its path; None if the file has none."""
+        """Return the price of a machine, by its name, its id in any spelling or its path; None without one."""
+        wanted = {machine, _id_of(self.machine(machine))}
         for name, price in self.prices.items():
-            if machine in (name, self.machine(name)):
+            if wanted & {name, _id_of(self.machine(name))}:
                 return price
         return None
 
@@ -78,6 +79,17 @@ class Configuration:
         if not written or Path(written).is_absolute() or not exists(path):
             return spec
         return f"{scheme}{colon}{path}{sharp}{phase}" if colon else f"{path}{sharp}{phase}"
+
+
+def _id_of(machine: str) -> str:
+    """Return the catalog id that a text stands for; a path, and what stands for none, is itself."""
+    from ..hardware.catalog_names import device_id
+    from ..hardware.errors import UnknownHardwareError
+
+    try:
+        return machine if machine.endswith(".toml") else device_id(machine)
+    except UnknownHardwareError:
+        return machine
 
 
 def find_configuration(folder: Path) -> Path | None:
@@ -98,13 +110,16 @@ def read_configuration(path: Path) -> Configuration:
     """
     if not exists(path):
         raise MissingFileError(f"{path}: no such configuration; `pyinfercost init` writes one")
-    data = parse_toml(read_text(path, ConfigurationError), str(path), ConfigurationError)
+    text = read_text(path, ConfigurationError, encoding="utf-8-sig")
+    data = parse_toml(text, str(path), ConfigurationError)
     reader = _Reader(path)
     version = data.pop("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise ConfigurationError(f"{path}: schema_version is {shown(version)}; expected {SCHEMA_VERSION}")
     check_known(path, "", data, TABLES)
     tables = {name: reader.table(data.get(name, {}), name) for name in TABLES}
+    for name in tables["prices"]:
+        reader.priced(name, tables["machines"])
     return Configuration(
         path=path,
         defaults={name: reader.option(value, f"defaults.{name}") for name, value in tables["defaults"].items()},
@@ -165,6 +180,18 @@ class _Reader:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return repr(value)  # USD per device-hour
         return self.text(value, name)
+
+    def priced(self, machine: str, machines: Iterable[str]) -> None:
+        """Reject a price of a machine that there is not: it would never apply."""
+        from ..hardware.catalog_names import device_id
+        from ..hardware.errors import UnknownHardwareError
+
+        if machine in machines or machine.endswith(".toml"):
+            return
+        try:
+            device_id(machine)
+        except UnknownHardwareError as error:
+            raise ConfigurationError(f"{self._path}: [prices] has an unknown machine: {error}") from error
 
     def option(self, value: object, name: str) -> Any:
         """Return the value of an option; commands check the rest. The items of a list are texts or numbers."""

@@ -24,6 +24,7 @@ from .configuration import (
     options_of_model,
     read_configuration,
 )
+from .types import GROUPS
 
 _META = "pyinfercost.configuration"
 _LIMITS = "fail_if"
@@ -73,12 +74,25 @@ def is_configured(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.DEFAULT_MAP
 
 
-def named_machines(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """Replace names of `[machines]` in a comma-separated list of machines: the callback of options."""
+def named_machines(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Replace names of `[machines]` in a comma-separated list of machines: the callback of options.
+
+    Raises:
+        click.UsageError: There are several, or a group, where the option takes one.
+    """
     read = configuration()
-    if read is None or value is None:
+    if value is None:
         return value
-    return ",".join(read.machine(name) for name in value.split(","))
+    names = value.split(",")
+    if read is not None:
+        names = [read.machine(name) for name in names]
+    several = getattr(option.type, "several", True)
+    if not several and (names[0] in GROUPS or (len(names) > 1 and not value.endswith(".toml"))):
+        raise click.UsageError(
+            f"--hardware is {value!r}; expected one machine here. `pyinfercost sweep` takes lists, and "
+            f"{', '.join(GROUPS)}"
+        )
+    return ",".join(names)
 
 
 def named_model(context: click.Context, _: click.Parameter, value: str | None) -> str | None:

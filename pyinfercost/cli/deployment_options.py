@@ -81,9 +81,9 @@ def deployment_options(
         only: Names of the options that the command has.
     """
     helps = "One or several, separated by commas; " if several else ""
-    known = None if several else click.Choice(precisions or _core.precisions())
-    ways = None if several else click.Choice(_core.executions())
-    engines = None if several else click.Choice(_core.engines())
+    known = None if several else click.Choice(precisions or _core.precisions(), case_sensitive=False)
+    ways = None if several else click.Choice(_core.executions(), case_sensitive=False)
+    engines = None if several else click.Choice(_core.engines(), case_sensitive=False)
     options = {
         "hardware": click.option(
             "--hardware",

@@ -10,7 +10,8 @@ import click
 
 from ..results.given_units import full_name, given
 
-_GROUPS = ("all", "cpu", "gpu", "systolic", "priced")
+GROUPS = ("all", "cpu", "gpu", "systolic", "priced")
+"""Groups of machines, where several are accepted."""
 _FILES = (".pt2", ".json", ".onnx", ".gguf")
 
 
@@ -40,7 +41,7 @@ class HardwareType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  #
         del ctx, param
         from ..hardware import names
 
-        known = [*names(), *(_GROUPS if self.several else ())]
+        known = [*names(), *(GROUPS if self.several else ())]
         if incomplete.endswith((".toml", "/")) or incomplete.startswith((".", "~", "/")):
             return _files()
         return _items(_listed(incomplete, known, several=self.several))

@@ -133,7 +133,7 @@ def _captured(
         raise InputTypeError(f"model is the class {model.__name__}; expected an object of it, {model.__name__}(...)")
     raise InputTypeError(
         f"model is of type {type(model).__name__}; expected an nn.Module, an ExportedProgram, an onnx.ModelProto, a "
-        "Graph, a path to a .onnx, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"
+        "Graph, a path to a .onnx, .gguf, .pt2 or .json file, or a spec such as 'torchvision:resnet50'"
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import is_folder
 from .._records import dataclass
+from .other_formats import HINTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ class Source:
         opener: `module:function` in this package: `(rest, sizes) -> LoadedModel` for modules, `(path, *, dynamic)
             -> Graph` for graphs, where `rest` is the text after the scheme.
         scheme: Text before the colon.
-        suffixes: File name suffixes.
+        suffixes: File name suffixes, in lower case.
         libraries: For sources whose graphs are kept in the cache: the libraries that define the models, beside torch if
             it opens modules.
         has_files: Whether the text after the scheme names a config or a file, which decide the model, too.
@@ -141,7 +142,7 @@ SOURCES = (
         libraries=("onnx",),
         has_files=True,
     ),
-    Source("other runtimes", "", "graph", "onnx.reading:refuse", suffixes=(".ort", ".tflite")),
+    Source("other runtimes", "", "graph", "other_formats:refuse", suffixes=tuple(HINTS)),
     Source("graph", "FILE.json", "graph", "graph_file:read_graph", suffixes=(".json",)),
     Source("safetensors", "FILE.safetensors", "weights", suffixes=(".safetensors", ".safetensors.index.json")),
 )
@@ -177,11 +178,12 @@ def source_of(spec: str) -> Source | None:
             if source.scheme == scheme:
                 return source
     file = spec.rpartition("#")[0]
+    lower, lower_file = spec.lower(), file.lower()
     matches = [
         (len(end), source)
         for source in SOURCES
         for end in source.suffixes
-        if spec.endswith(end) or (source.has_phases and file.endswith(end))
+        if lower.endswith(end) or (source.has_phases and lower_file.endswith(end))
     ]
     if matches:
         return max(matches, key=lambda match: match[0])[1]

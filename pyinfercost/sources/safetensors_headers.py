@@ -9,6 +9,7 @@ from os import fstat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from .._checks import refuse_special
 from .._core import element_bits
 from ..errors import FileAccessError, InputError, MissingFileError
 
@@ -120,6 +121,7 @@ def read_header(path: Path, error: type[InputError]) -> list[Entry]:
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             return entries(_File(path, file), error)

@@ -40,6 +40,11 @@ def _resolved(text: str) -> str:
     scheme, colon, rest = text.partition(":")
     if colon and scheme not in SCHEMES and scheme.lower() in SCHEMES:
         text = f"{scheme.lower()}:{rest}"
+    if "://" in text:
+        raise UnknownModelError(
+            f"model {shown(text)} is an address, and nothing is downloaded; download the file and give its path, or "
+            "give hf:ID for a model of the local Hugging Face cache"
+        )
     if (source := source_of(text)) is not None:
         _check_place(source, text)
         return text
@@ -53,10 +58,10 @@ def _resolved(text: str) -> str:
         name, mark, _ = text.partition("#")
         if snapshot_of(name) is not None:
             return f"hf:{text}"
-        if mark and libraries_with(name):
+        if mark and (source_of(name) is not None or libraries_with(name)):
             raise UnknownModelError(
-                f"model {shown(text)} is not known: {name} has no phases, which are those of language models, of hf: "
-                f"or of a GGUF file; give {name}"
+                f"model {shown(text)} is not known: {excerpt(name)} has no phases, which are those of language models, "
+                f"of hf: or of a GGUF file; give {excerpt(name)}"
             )
     near = similar(rest or text) if len(text) <= _LONGEST else []
     if text.startswith(_PATHS):

@@ -93,3 +93,21 @@ def test_thresholds_out_of_range(threshold: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["sparsity", str(path), "--threshold", threshold])
     assert result.exit_code in (1, 2)
     assert "threshold" in result.output
+
+
+@pytest.mark.parametrize("machines", ["priced", "all", "gpu", "l4,t4"])
+def test_several_machines_where_one_is_expected(machines: str, model: str) -> None:
+    result = CliRunner().invoke(main, ["profile", model, "--hardware", machines])
+    assert result.exit_code == 2
+    assert f"--hardware is '{machines}'; expected one machine here. `pyinfercost sweep` takes lists" in result.stderr
+
+
+def test_names_in_any_case(model: str) -> None:
+    options = ["--hardware", "L4", "--precision", "FP16", "--engine", "TensorRT", "--format", "json"]
+    result = CliRunner().invoke(main, ["profile", model, *options])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["precision"] == "fp16"
+    listed = CliRunner().invoke(main, ["sweep", model, "--hardware", "l4", "--precision", "FP16, bf16"])
+    assert listed.exit_code == 0, listed.output
+    assert "fp16" in listed.stdout
+    assert "bf16" in listed.stdout

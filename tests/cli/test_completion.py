@@ -133,3 +133,13 @@ def test_a_name_without_a_library_of_models_says_what_to_install(
     assert "model 'resnet50' is not known; names of models need torchvision or timm: pip install" in result.stderr
     unlike = CliRunner().invoke(main, ["profile", "resnet50.onxx"]).stderr
     assert "is not known; expected torchvision:NAME" in unlike
+
+
+def test_fish_completes_lists() -> None:
+    script = CliRunner().invoke(main, ["completion", "fish"]).stdout
+    assert 'string split --max 1 "," $completion' in script
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("needs fish")
+    line = 'set -l completion plain,l4,priced; echo (string split --max 1 "," $completion)[2]'
+    assert subprocess.run([fish, "-c", line], capture_output=True, text=True, check=True).stdout == "l4,priced\n"

@@ -75,6 +75,27 @@ def test_a_price_is_that_of_the_machine() -> None:
     assert profiled(TOY, "--hardware", "a100-sxm-80gb")["cost_usd"] is None
 
 
+@pytest.mark.parametrize(
+    ("key", "machine"), [("l4", "L4"), ('"NVIDIA L4"', "l4"), ("main", "nvidia-l4"), ("l4", "main")]
+)
+def test_a_price_applies_to_any_spelling_of_its_machine(key: str, machine: str) -> None:
+    write(f'[machines]\nmain = "L4"\n[prices]\n{key} = 0.5\n')
+    found = profiled(TOY, "--hardware", machine)
+    assert found["cost_usd"] == pytest.approx(found["latency_s"] * 0.5 / 3600, rel=1e-6)
+
+
+def test_a_price_of_an_unknown_machine_is_refused() -> None:
+    write("[prices]\nl400000 = 0.5\n")
+    result = invoke("profile", TOY, "--hardware", "l4")
+    assert result.exit_code == 1
+    assert "[prices] has an unknown machine: unknown hardware 'l400000'; the nearest ids are" in result.stderr
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    write('\ufeff[defaults]\nhardware = "l4"\n')
+    assert "hardware" in profiled(TOY)
+
+
 def test_prices_of_several_machines() -> None:
     write(FULL)
     result = invoke("sweep", TOY, "--hardware", "main,t4", "--batch", "1", "--format", "json")

@@ -38,6 +38,9 @@ def refused(spec: str, code: int) -> str:
         ("hf:config.json#deocde", "phase 'deocde' of hf:config.json is unknown; expected prefill or decode or none", 2),
         ("torchvison:resnet50", "there is no module 'torchvison'; did you mean torchvision:resnet50?", 2),
         ("os:nothere", "os:nothere: module 'os' has no attribute 'nothere'; expected package.module:callable", 2),
+        ("https://huggingface.co/gpt2", "is an address, and nothing is downloaded; download the file and give", 2),
+        ("s3://bucket/model.onnx", "is an address, and nothing is downloaded", 2),
+        ("file.onnx#decode", "file.onnx has no phases, which are those of language models", 2),
         ("modèle:résnet", "there is no module 'modèle'; expected the name of an importable module", 2),
     ],
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
 import pytest
 from support.gguf_bytes import KINDS, array, content, setting, tensor, text
 
-from pyinfercost.errors import Error, MissingFileError
+from pyinfercost.errors import Error, FileAccessError, MissingFileError
 from pyinfercost.formats.ggml import GGML_FORMATS, GGML_TYPES
 from pyinfercost.formats.table import FORMATS
 from pyinfercost.sources.gguf.files import read_model
@@ -145,6 +146,19 @@ def split(folder: Path, number: int, count: int, tensors: list[bytes], *, stated
     ]
     path.write_bytes(content(settings, tensors, 256))
     return path
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with names")
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(FileAccessError, match=r"pipe\.gguf is a pipe or a device; expected a file"):
+        read_header(tmp_path / "pipe.gguf")
+
+
+def test_a_long_value_is_described(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content([setting("a", 9, array(8, ["x", "y"]))], []))
+    assert repr(read_header(path).settings["a"]) == "a text or an array of 2 elements"
 
 
 def test_a_model_in_several_files(tmp_path: Path) -> None:

@@ -159,6 +159,12 @@ def test_settings_that_do_not_describe_the_tensors(tmp_path: Path) -> None:
             ic.capture(f"{path}#decode")
 
 
+def test_the_suffix_may_be_in_any_case(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "MODEL.GGUF", "llama", Type.Q4_0)
+    for phase in ("", "#prefill"):
+        assert ic.capture(f"{tmp_path}/MODEL.GGUF{phase}").node_count > 0
+
+
 def test_unknown_architectures_and_phases(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path, "llama", Type.Q4_K)

@@ -68,6 +68,44 @@ def test_a_loop_is_unrolled() -> None:
     assert [tuple(map(str, t.shape)) for t in graph.outputs] == [("batch", "8"), ("3", "batch", "8")]
 
 
+@pytest.mark.parametrize("steps", [0, -3])
+def test_a_loop_without_a_step_returns_what_it_is_given(steps: int) -> None:
+    text = f"""
+        <ir_version: 10, opset_import: ["" : 18]>
+        loop (float[batch, 8] x) => (float[batch, 8] y, float[n, batch, 8] first, int64[n] second)
+        <float[8, 8] weight>
+        {{
+            count = Constant <value_int = {steps}> ()
+            y, first, second = Loop (count, , x) <
+                body = body (int64 i, bool go, float[batch, 8] h)
+                    => (bool on, float[batch, 8] next, float[batch, 8] kept, int64 step)
+                {{ on = Identity(go) next = MatMul(h, weight) kept = Identity(next) step = Identity(i) }}
+            >
+        }}
+    """
+    graph = read(text)
+    assert flops(graph, batch=2) == 0
+    assert [(tensor.dtype, tensor.shape[0]) for tensor in graph.outputs[1:]] == [("float32", 0), ("int64", 0)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (1, "convolves 8 channels with filters of 2 and 1 groups"),
+        (3, "convolves 8 channels with filters of 2 and 3 groups"),
+    ],
+)
+def test_filters_that_do_not_fit_are_refused(groups: int, message: str) -> None:
+    text = f"""
+        <ir_version: 10, opset_import: ["" : 18]>
+        conv (float[batch, 8, 16, 16] x) => (float[batch, 16, h, w] y)
+        <float[16, 2, 3, 3] weight>
+        {{ y = Conv <group = {groups}> (x, weight) }}
+    """
+    with pytest.raises(InputError, match=message):
+        read(text)
+
+
 def test_a_loop_without_a_known_end_is_in_the_ledger() -> None:
     graph = read("""
         <ir_version: 10, opset_import: ["" : 18]>

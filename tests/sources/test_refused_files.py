@@ -106,3 +106,20 @@ def test_sources_of_files(tmp_path: Path) -> None:
     assert folder is not None
     assert folder.name == "folder"
     assert source_of(f"{tmp_path}#decode") is folder
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("model.keras", "is a model of Keras; convert it to ONNX"),
+        ("model.h5", "is a model of Keras; convert it to ONNX"),
+        ("model.pb", "is a graph of TensorFlow; convert it to ONNX"),
+        ("model.engine", r"is a compiled engine of TensorRT.* pass the \.onnx file"),
+        ("model.mlmodel", r"is a model of Core ML; pass the module or the \.onnx file"),
+        ("model.TFLITE", "is a TensorFlow Lite model; convert it to ONNX"),
+    ],
+)
+def test_files_of_other_frameworks_are_refused_with_the_way_to_a_graph(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(SpecError, match=message):
+        ic.capture(str(tmp_path / name))

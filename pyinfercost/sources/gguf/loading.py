@@ -51,7 +51,7 @@ def load_config(rest: str) -> Any:
 
 
 def _parted(rest: str) -> tuple[str, str]:
-    if rest.endswith(_SUFFIX):
+    if rest.lower().endswith(_SUFFIX):
         return rest, ""
     path, _, phase = rest.rpartition("#")
     return path, phase

@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..._checks import shown
+from ..._checks import refuse_special, shown
 from ...errors import FileAccessError, MissingFileError
 from ...formats.ggml import GGML_TYPES, GgmlType
 from ..loaded_model import SpecError
@@ -59,6 +59,9 @@ class Skipped(NamedTuple):
     """A value that is not kept: its length in elements or characters."""
 
     length: int
+
+    def __repr__(self) -> str:
+        return f"a text or an array of {self.length:,} elements"
 
 
 class Tensor(NamedTuple):
@@ -115,6 +118,7 @@ def read_header(path: Path) -> Header:
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             if not file.read(1):

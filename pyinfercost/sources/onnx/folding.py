@@ -285,12 +285,13 @@ def fold(op: Any) -> list[Array] | None:
     """Return the contents of an operator's results.
 
     Args:
-        op: The `Op`; the contents of all its operands are known.
+        op: The `Op`; the contents of all its operands are known, except of the second one of CastLike.
 
     Returns:
         The contents; None if the operator is none of those that compute shapes, or has no result in sizes.
     """
-    arrays = [None if value is None else value.data for value in op.inputs]
+    values = op.inputs[:1] if op.type == "CastLike" else op.inputs
+    arrays = [None if value is None else value.data for value in values]
     try:
         with np.errstate(all="ignore"):
             results: list[Any] | None = _evaluate(op, arrays)
@@ -322,6 +323,8 @@ def _evaluate(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
             return [_elementwise(lambda a, b: a % b, 2)(*arrays)]
         case "Cast":
             return [_cast(arrays[0], op.dtype_attribute("to"))]
+        case "CastLike":
+            return [_cast(arrays[0], op[1].dtype)]
         case "Where":
             return [_where(*arrays)]
         case "Concat":

@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyinfercost._checks import excerpt, shown
+from pyinfercost._checks import excerpt, refuse_special
 from pyinfercost._core import CountOverflowError, Graph, InputError
 
 from ...errors import FileAccessError, MissingFileError, MissingLibraryError
 from ..exported.program import SizeNameError
+from ..other_formats import HINTS
 from .stored import OnnxError, StoredTensor, kinds_of
 from .walk import UNREADABLE, graph_of
 
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 
 _MAGIC = {b"ORTM": ".ort", b"TFL3": ".tflite"}  # bytes 4 to 7 of a file
 _POINTER = b"version https://git-lfs"
-_HINTS = {
-    ".ort": "a model of ONNX Runtime's own format, whose graph cannot be read back; pass the .onnx file that it was "
-    "converted from",
-    ".tflite": "a TensorFlow Lite model; convert it to ONNX (python -m tf2onnx.convert --tflite MODEL.tflite --output "
-    "MODEL.onnx) and pass that",
-}
 _LARGEST = 2**31  # bytes of a protobuf message
 
 
@@ -73,6 +68,7 @@ def load(path: Path) -> Any:
         raise MissingLibraryError(
             f"{path} needs {error.name}, which is not installed; run pip install 'pyinfercost[onnx]'", name=error.name
         ) from error
+    refuse_special(path)
     try:
         size = path.stat().st_size
         if size >= _LARGEST:
@@ -86,7 +82,7 @@ def load(path: Path) -> Any:
     except OSError as error:
         raise FileAccessError(f"{path} cannot be read: {error.strerror or error}") from error
     if content[4:8] in _MAGIC:
-        raise OnnxError(f"{path} is {_HINTS[_MAGIC[content[4:8]]]}")
+        raise OnnxError(f"{path} is {HINTS[_MAGIC[content[4:8]]]}")
     if content.startswith(_POINTER):
         raise OnnxError(
             f"{path} is a pointer of Git LFS, which stands for the model in a repository; fetch the model with git lfs "
@@ -136,14 +132,3 @@ def _converted(proto: Any, folder: Path | None, name: str, where: str, dynamic: 
     except UNREADABLE as error:
         what = excerpt(f"{type(error).__name__} {error}", most=1_000)
         raise OnnxError(f"{where}: has a field that is not valid ({what})") from error
-
-
-def refuse(path: str, *, dynamic: Any = None) -> Graph:
-    """Reject a file of another runtime.
-
-    Raises:
-        OnnxError: Always; the message says how to get an ONNX model.
-    """
-    del dynamic
-    suffix = Path(path).suffix
-    raise OnnxError(f"{shown(path)} is {_HINTS[suffix]}")

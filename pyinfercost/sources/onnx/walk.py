@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from pyinfercost._checks import excerpt, shown
-from pyinfercost._core import CountOverflowError, Graph, GraphBuilder, InputError
+from pyinfercost._core import CountOverflowError, Graph, GraphBuilder, GraphRewriter, InputError
 
 from ..exported.program import cost_of
 from .emitting import Emitter
+from .exported_attention import join_attention
+from .exported_gelu import join_gelu
 from .folding import fold
 from .inference import inferred, schema_function
+from .makers import Search
 from .naming import Sizes, cache_name, metadata_of, module_of, module_of_weight, source_of
 from .op import NotKnownError, Op, Result
 from .operators import HANDLERS
@@ -275,7 +278,8 @@ class Walker:
         return self.unmodelled(op)
 
     def _folded(self, op: Op) -> list[Value] | None:
-        values = op.inputs
+        # The second operand of CastLike has a dtype and nothing else to say.
+        values = op.inputs[:1] if op.type == "CastLike" else op.inputs
         if op.domain or not values or not all(isinstance(v, Value) for v in values if v is not None):
             return None
         present = [v for v in values if v is not None]
@@ -452,6 +456,8 @@ def result_dtype(op: Op) -> str:
         return "bool"
     if op.type == "Cast":
         return op.dtype_attribute("to")
+    if op.type == "CastLike":
+        return op[1].dtype
     return op[1].dtype if op.type == "Where" else op[0].dtype
 
 
@@ -504,4 +510,13 @@ def graph_of(model: Any, folder: Path | None, name: str, dynamic: Any) -> Graph:
         if isinstance(value, Value) and value.stored is not None and value.stored.kind == "PARAMETER":
             walker.emitter.declare_stored(value)
     outputs = [walker.emitter.tensor(value) for value in flat(walker.named(name) for name in returned)]
-    return builder.build(given, outputs)
+    return _joined(builder.build(given, outputs))
+
+
+def _joined(graph: Graph) -> Graph:
+    """Return a graph in which operators that an exporter has written as several are one."""
+    if not {"aten.softmax", "aten.erf"} & set(graph.op_counts()):
+        return graph
+    search, rewriter = Search(graph), GraphRewriter(graph)
+    joined = join_attention(search, rewriter) + join_gelu(search, rewriter)
+    return rewriter.build() if joined else graph

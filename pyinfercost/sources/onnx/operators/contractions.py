@@ -232,8 +232,14 @@ def conv_shape(op: Op, x: Value, weight: Value) -> tuple[Shape, dict[str, Any]]:
     """Return the shape of a convolution's result, and its steps, margins, dilations and groups."""
     if x.rank != weight.rank or x.rank < 3:
         raise OnnxError(f"convolves a tensor of {x.rank} dimensions with a filter of {weight.rank}")
+    groups = op.integer("group", 1)
+    channels, filters = plain(weight.shape[1] * groups), weight.shape[0]
+    if isinstance(channels, int) and x.shape[1] != channels and isinstance(x.shape[1], int):
+        raise OnnxError(f"convolves {x.shape[1]} channels with filters of {weight.shape[1]} and {groups} groups")
+    if groups < 1 or (isinstance(filters, int) and filters % groups):
+        raise OnnxError(f"has {filters} filters in {groups} groups; expected a multiple")
     spatial, details = windows(op, x.shape[2:], weight.shape[2:])
-    return (x.shape[0], weight.shape[0], *spatial), {**details, "groups": op.integer("group", 1)}
+    return (x.shape[0], weight.shape[0], *spatial), {**details, "groups": groups}
 
 
 def convolved(op: Op, x: Value, weight: Value, bias: Value | None, result: Value) -> Value:

@@ -83,15 +83,17 @@ def loop(op: Op) -> Sequence[Result]:
         _unknown(op, [*carried, *(parts[0] for parts in scanned)])
         symbolic = None if limit is None else limit.scalar()
         count = symbolic if isinstance(symbolic, Expr) else 1
-    return [*carried, *(_stacked(op, parts, 0, count, body, place) for place, parts in enumerate(scanned))]
+    stated = body.output[1 + len(carried) :]
+    return [*carried, *(_stacked(op, parts, 0, count, info) for parts, info in zip(scanned, stated, strict=True))]
 
 
-def _stacked(op: Op, parts: Sequence[Value], axis: int, count: Size, body: Any, place: int) -> Value:
-    """Emit the tensor of the values that the steps collected."""
+def _stacked(op: Op, parts: Sequence[Value], axis: int, count: Size, info: Any) -> Value:
+    """Emit the tensor of the values that the steps collected; `info` is what the file states of one of them."""
     if not parts:
-        info = body.output[len(body.output) - 1 - place].type.tensor_type
-
-        return Value(dtype_of(info.elem_type or 1), (0, *(int(d.dim_value) for d in info.shape.dim)), data=None)
+        # No step ran.
+        stated = info.type.tensor_type
+        shape: list[Size] = [0, *(int(d.dim_value) for d in stated.shape.dim)]
+        return op.inner("aten.empty.memory_format", {"size": shape}, dtype_of(stated.elem_type or 1), shape)
     first = parts[0]
     axis = axis if axis >= 0 else axis + first.rank + 1
     shape = [*first.shape[:axis], count, *first.shape[axis:]]
@@ -134,7 +136,10 @@ def scan(op: Op) -> Sequence[Result]:
     ends = op.integers("scan_output_axes") or [0] * outputs
     return [
         *carried,
-        *(_stacked(op, parts, ends[place], lengths, body, place) for place, parts in enumerate(scanned)),
+        *(
+            _stacked(op, parts, end, lengths, info)
+            for parts, end, info in zip(scanned, ends, body.output[states:], strict=True)
+        ),
     ]
 
 

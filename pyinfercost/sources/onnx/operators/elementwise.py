@@ -57,6 +57,7 @@ _BINARY: Mapping[str, str] = {
     "BitwiseOr": "bitwise_or",
     "BitwiseXor": "bitwise_xor",
 }
+_COMMUTATIVE = ("add", "mul")
 _COMPARISONS: Mapping[str, str] = {
     "Equal": "eq",
     "Less": "lt",
@@ -78,6 +79,8 @@ def of_two(op: Op, name: str, a: Value, b: Value, *, dtype: str = "", **argument
     """Emit an elementwise operator of two operands; a known scalar becomes a number."""
     shape = broadcast([a.shape, b.shape], op.guard)
     scalar = _number(b)
+    if scalar is None and name in _COMMUTATIVE and not arguments and (first := _number(a)) is not None:
+        a, b, scalar = b, a, first
     if scalar is not None and shape == a.shape:
         return op.new(f"aten.{name}.Scalar", {"self": a, "other": scalar, **arguments}, dtype or a.dtype, shape)
     return op.new(f"aten.{name}.Tensor", {"self": a, "other": b, **arguments}, dtype or a.dtype, shape)
