@@ -7,6 +7,7 @@ them. Each walk runs once before it is counted, with other values, so that impor
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -31,12 +32,14 @@ class Walk:
         self.moves: Counter[tuple[str, str]] = Counter()
 
     def run(self, step: Step) -> None:
-        """Run a call with the hook installed."""
+        """Run a call with the hook installed; what it collects is not of the call."""
+        gc.disable()
         sys.setprofile(self._called)
         try:
             step()
         finally:
             sys.setprofile(None)
+            gc.enable()
 
     def _called(self, frame: FrameType, event: str, _: object) -> None:
         if event != "call":
