@@ -28,6 +28,7 @@ from support.step_costs import step_costs_like_an_h100
 import pyinfercost as ic
 from pyinfercost import _core
 from pyinfercost.deployment import Price
+from pyinfercost.deployment.prices import rentable
 from pyinfercost.predict.estimate import estimate_on
 from pyinfercost.serving.runs import Run, facts_of, simulated_server
 from pyinfercost.serving.scheduler import simulated_scheduler
@@ -134,6 +135,58 @@ def test_costs_are_those_of_the_package(model: str, given: dict[str, Any], sizes
     terms |= {"utilization": 1.0, "latency_s": 1.0}
     answer = json.loads(session.answer(json.dumps({"estimate": point})))
     assert "has 'latency_s', which the estimate finds; leave it out" in answer["error"]["message"]
+
+
+RENTED = ("h100-sxm-80gb", "a100-sxm-80gb", "t4", "l4", "tpu-v5e")
+
+
+@pytest.mark.parametrize("layout", ["", "tensor=1", "tensor=2", "data=3", "tensor=2,data=6", "tensor=2,data=8"])
+def test_rents_are_those_of_the_package(layout: str) -> None:
+    way = {"layout": layout} if layout else {}
+    requests, session = Requests(), _core.Session()
+    on = [ic.Deployment(hardware=device, price="on-demand", engine="vllm", **way) for device in RENTED]
+    deployment = requests.deployment("llama", graphs()["llama"], on[0])
+    machines = [requests.machine(each.machine) for each in on]
+    for request, document in requests.lines:
+        ((name, fields),) = request.items()
+        ask(session, name, fields, document)
+    known = [rentable(device, "on-demand") for device in RENTED]
+    offers = [
+        [{"usd_per_h": each.usd_per_h["on-demand"], "devices": each.devices, "has_host": each.host} for each in some]
+        for some in known
+    ]
+    asked = {"deployment": deployment, "machines": machines, "offers": offers, "whole": bool(layout)}
+    for each, some, found in zip(on, known, ask(session, "rent", asked)["machines"], strict=True):
+        price = each.device_price
+        assert price is not None
+        assert price.text.startswith(f"{some[found['offer']].name} on-demand")
+        assert (found["usd_per_h"], found["devices"]) == (price.usd_per_h, price.devices)
+        assert (found["instances"], found["paid_devices"]) == (each.paid_instances, each.paid_devices)
+        assert found["paid_per_used"] == each.paid_devices / each.devices
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"offers": [[{"devices": 8}]]}, "has an offer without a usd_per_h of at least 0"),
+        ({"offers": [[{"usd_per_h": 1, "devices": 0}]]}, "devices are not above 0"),
+        ({"offers": [[{"usd_per_h": 1, "devices": 1e300}]]}, "at most 1000000"),
+        ({"offers": [[{"usd_per_h": 1, "host": True}]]}, "unknown key 'host'; expected keys among usd_per_h, devices"),
+        ({"offers": []}, "has 0 entries for 1 machines"),
+        ({"whole": 2}, "whole"),
+    ],
+)
+def test_wrong_offers_are_answered_with_a_sentence(changes: dict[str, Any], message: str) -> None:
+    requests, session = Requests(), _core.Session()
+    on = ic.Deployment(hardware="l4")
+    fields = {"deployment": requests.deployment("cnn", graphs()["cnn"], on), "machines": [requests.machine(on.machine)]}
+    for request, document in requests.lines:
+        ((name, given),) = request.items()
+        ask(session, name, given, document)
+    assert ask(session, "rent", {**fields, "offers": [[]]}) == {"machines": [None]}
+    answer = json.loads(session.answer(json.dumps({"rent": {**fields, "offers": [[]], **changes}})))
+    assert answer["error"]["kind"] == "input"
+    assert message in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("model", ["cnn", "moe"])

@@ -123,7 +123,8 @@ def test_a_machine_of_ones_own_is_with_those_of_the_catalog() -> None:
     priced = exploration_of({"forward": ic.profile(blocks(), hardware="t4", price=1.5, batch=2)})
     assert not priced.is_cataloged
     assert priced.own is not None
-    assert priced.own.usd_per_h == 1.5
+    assert [(each.usd_per_h, each.devices) for each in priced.own.offers] == [(1.5, 1)]
+    assert priced.own.price == "1.5"
 
 
 def test_another_point_of_a_profile(profile: ic.Profile) -> None:
