@@ -40,14 +40,15 @@ def machine_catalog(on: Deployment | None = None) -> MachineCatalog:
 
 def machine_of(on: Deployment) -> KnownMachine:
     """Return the machine of a deployment, at its own price, or at that of the catalog if it has none."""
-    if on.device_price is None:
+    price = on.device_price
+    if price is None:
         return _known(on.machine, on)
-    asked = _asked_price(on)
+    asked = _asked_price(on, price)
     if asked in TERMS_OF_OFFERS:
         threads = None if on.threads is None else on.threads * on.instances
         offers = _offers(on.machine, asked, threads)
     else:
-        offers = (_given_offer(on.device_price),)
+        offers = (_given_offer(price),)
     return KnownMachine(on.machine, _numbers(on), offers, asked)
 
 
@@ -72,16 +73,12 @@ def _known(machine: Hardware, on: Deployment | None) -> KnownMachine:
     return KnownMachine(machine, _numbers(at), _offers(machine, ON_DEMAND, None), ON_DEMAND)
 
 
-def _asked_price(on: Deployment) -> str:
+def _asked_price(on: Deployment, price: Price) -> str:
     """Return how the command line is told the price of a deployment."""
     asked: Any = on.price
     while isinstance(asked, Mapping):  # by machine
         asked = asked[on.machine.id]
-    if isinstance(asked, (str, PathLike)):
-        return fspath(asked)
-    price = on.device_price
-    assert price is not None
-    return str(price.argument)
+    return fspath(asked) if isinstance(asked, (str, PathLike)) else str(price.argument)
 
 
 def _offers(machine: Hardware, terms: str, threads: int | None) -> tuple[KnownOffer, ...]:

@@ -215,9 +215,9 @@ def test_a_browser_that_cannot_unpack_shows_the_figures_as_text(browser: Any, fi
 
 
 def test_a_layout_that_the_page_cannot_change_stays(browser: Any, tmp_path: Path) -> None:
-    profile = ic.profile(transformer(), hardware="t4", layout="pipeline=2", price=1.0, batch=8, sequence=128)
+    profile = ic.profile(transformer(), hardware="t4", layout="tensor=2,sequence=1", price=1.0, batch=8, sequence=128)
     with opened(browser, written(tmp_path / "stages.html", profile.to_html())) as page:
-        assert "has pipeline, which the page cannot change" in page.inner_text("#fixed")
+        assert "has sequence, which the page cannot change" in page.inner_text("#fixed")
         assert headline(page)["latency_s"] == profile.to_dict()["estimate"]["latency_s"]
         assert page.locator("#layout-panel").is_visible()
         assert page.locator("#settings").is_hidden()

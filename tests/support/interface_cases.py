@@ -27,6 +27,7 @@ MIXTRAL = SMALL | {
 }
 MODELS = ("cnn", "vit", "llama", "moe", "unet")
 MACHINES = ("h100-sxm-80gb", "a100-sxm-80gb", "t4", "mi300x", "epyc-9654", "tpu-v5e")
+LAYOUTS = ("tensor=1", "tensor=2", "tensor=2,data=2", "pipeline=2", "tensor=2,pipeline=2", "pipeline=2,data=4")
 SEED = 20_261
 
 
@@ -90,7 +91,7 @@ def settings(count: int = 200) -> Iterator[Setting]:
         else:
             way |= {"engine": engine, "execution": rng.choice(["cuda_graph", "eager"])}
             machine = rng.choice(MACHINES[:2])
-            way["layout"] = rng.choice(["tensor=1", "tensor=2", "tensor=2,data=2"])
+            way["layout"] = rng.choice(LAYOUTS)
         if machine == "tpu-v5e":
             way["execution"] = "compiled"
         yield Setting(model, machine, way, sizes)

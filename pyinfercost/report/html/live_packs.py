@@ -115,6 +115,7 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             "execution": "eager" if estimate is None else estimate.execution,
             "devices": 1 if layout is None else layout.devices,
             "tensor": 1 if layout is None else layout.tensor,
+            "pipeline": 1 if layout is None else layout.pipeline,
             "expert": 1 if layout is None else layout.expert,
             "sizes": {} if first is None else dict(first.sizes),
             "usd_per_h": "",

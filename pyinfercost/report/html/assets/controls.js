@@ -5,6 +5,10 @@ const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
 const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 weights and activations", int8_dynamic: "int8 weights and activations" };
 const SLIDER_STEPS = 400;
 
+/* Numbers that divide a whole number, the largest first. */
+const divisors = (number) => Array.from({ length: number }, (_, at) => number - at).filter((each) => number % each === 0);
+const withOwn = (values, own) => (values.includes(String(own)) ? values : [...values, String(own)]);
+
 function makeControls(place, change, shownView) {
   let state = null;
   const syncs = [];
@@ -15,17 +19,18 @@ function makeControls(place, change, shownView) {
     syncs.push(sync);
     return element("label", { class: "field" }, element("span", { class: "title" }, title), control, more);
   }
-  function choice(title, key, options, names = {}) {
+  /* `names` has the words of a value, or makes them; `write` returns the keys of the state that a value changes. */
+  function choice(title, key, options, names = {}, write = (value) => ({ [key]: value }), read = () => state[key]) {
     const select = element("select", { name: key });
-    select.addEventListener("change", () => set(key, select.value));
+    select.addEventListener("change", () => change({ ...state, ...write(select.value) }));
     const sync = () => {
-      const wanted = options();
+      const wanted = options().map((value) => [value, typeof names === "function" ? names(value) : names[value] ?? value]);
       const shown = wanted.join("\n");
       if (select.dataset.options !== shown) {
-        select.replaceChildren(...wanted.map((value) => element("option", { value }, names[value] ?? value)));
+        select.replaceChildren(...wanted.map(([value, words]) => element("option", { value }, words)));
         select.dataset.options = shown;
       }
-      select.value = state[key];
+      select.value = read();
     };
     const made = field(title, select, sync);
     syncs.push(() => { made.hidden = options().length < 2; });
@@ -122,10 +127,21 @@ function makeControls(place, change, shownView) {
   const powers = () => ["1", "2", "4", "8", "16", "32"];
   const many = SETUP.phases.some(({ splits }) => splits);
   /* Devices of a language model share its layers at first: copies of it would hold no more of it. */
-  function devicesOf() {
-    const select = element("select", { name: "devices" }, ...powers().map((value) => element("option", { value }, value)));
-    select.addEventListener("change", () => change({ ...state, rented: "", devices: Number(select.value), tensor: chosenPhase(state).splits ? Number(select.value) : 1 }));
-    return field("Devices", select, () => { select.value = state.devices; });
+  const devicesOf = () => choice("Devices", "devices", () => withOwn(powers(), state.devices), {}, (value) => (
+    { rented: "", devices: Number(value), tensor: chosenPhase(state).splits ? Number(value) : 1, pipeline: 1 }));
+  /* How the model lies on them: each way in which they share layers, are stages of layers, or hold copies. */
+  function layoutOf() {
+    const ways = () => {
+      const found = divisors(state.devices).flatMap((tensor) => divisors(state.devices / tensor).map((pipeline) => `${tensor} ${pipeline}`));
+      return found.filter((way) => many || way.startsWith("1 ") || way === `${state.tensor} ${state.pipeline}`);
+    };
+    const words = (way) => {
+      const [tensor, pipeline] = way.split(" ").map(Number);
+      const copies = state.devices / tensor / pipeline;
+      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages of layers` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
+    };
+    const write = (way) => { const [tensor, pipeline] = way.split(" ").map(Number); return { tensor, pipeline }; };
+    return choice("Their layout", "layout", ways, words, write, () => `${state.tensor} ${state.pipeline}`);
   }
   const restart = element("button", { type: "button" }, "As it began");
   restart.addEventListener("click", () => change(startState()));
@@ -140,7 +156,7 @@ function makeControls(place, change, shownView) {
     return button;
   }
   place.replaceChildren(
-    group("Machine", machines(), devicesOf(), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
+    group("Machine", machines(), devicesOf(), layoutOf(),
       choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
     group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
       choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),
@@ -165,7 +181,7 @@ function documentText({ model, precision, sizes, totals, coverage, memory, layer
 
 /* The layout as the command line reads it; empty for one device. */
 function layoutText(state) {
-  const parts = [["tensor", state.tensor], ["expert", state.expert], ["data", state.devices / state.tensor]].filter(([, count]) => count > 1);
+  const parts = [["tensor", state.tensor], ["pipeline", state.pipeline], ["expert", state.expert], ["data", state.devices / state.tensor / state.pipeline]].filter(([, count]) => count > 1);
   return parts.map(([name, count]) => `${name}=${count}`).join(",");
 }
 
@@ -179,7 +195,7 @@ function moneyOptions(state, cost) {
   if (cost === null) return laid;
   if (rentsWhole(state)) return ["--layout", layout, "--price", price];
   if (state.devices === 1) return ["--price", price];
-  return state.tensor === 1 ? ["--devices", state.devices, "--price", price] : [...laid, "--price", cost.price.usd_per_h];
+  return state.tensor * state.pipeline === 1 ? ["--devices", state.devices, "--price", price] : [...laid, "--price", cost.price.usd_per_h];
 }
 
 /* The command line that gives the figures of a state, with its cost. */

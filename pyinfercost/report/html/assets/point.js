@@ -47,7 +47,7 @@ function makeEvaluator(bytes) {
     }
     return machines.get(key);
   }
-  const layoutOf = ({ devices, tensor, expert }) => ({ tensor, expert: tensor % expert ? 1 : expert, data: devices / tensor });
+  const layoutOf = ({ devices, tensor, pipeline, expert }) => ({ tensor, pipeline, expert, data: devices / tensor / pipeline });
   async function deploymentOf(state) {
     const { phase, format, precision, engine, execution } = state;
     const fields = { precision, engine, execution, layout: layoutOf(state) };

@@ -112,13 +112,13 @@ function startState() {
 }
 
 /* Whether the point itself is the first one, whatever is asked of its server. */
-const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "expert", "usd_per_h", "rented", "utilization", "place", "bandwidth", "compute"];
+const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "pipeline", "expert", "usd_per_h", "rented", "utilization", "place", "bandwidth", "compute"];
 function isFirstPoint(state) {
   const start = startState();
   return OF_POINT.every((key) => String(state[key]) === String(start[key])) && sizesOf(state).every(({ name }) => state.sizes[name] === start.sizes[name]);
 }
 
-const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
+const NUMBERS = new Set(["devices", "tensor", "pipeline", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
 
 function stateOfAddress() {
   const state = startState();
@@ -145,8 +145,10 @@ function allowed(state) {
   if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
   if (!["instances", "devices"].includes(state.rented)) state.rented = "";
   if (state.place && !Object.hasOwn(SETUP.places, state.place)) state.place = "";
-  for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
+  for (const name of ["devices", "tensor", "pipeline", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
+  if ((state.devices / state.tensor) % state.pipeline) state.pipeline = 1;
+  if (state.tensor % state.expert) state.expert = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
   for (const [name, low, high] of [["rate_per_s", 1e-3, 1e6], ["prompt", 1, 1e5], ["output", 1, 1e5], ["ttft_s", 1e-4, 1e4], ["tpot_s", 1e-5, 1e3]]) state[name] = Math.max(low, Math.min(high, state[name] || start[name]));
   if (state.usd_per_h !== "" && !(Number(state.usd_per_h) >= 0 && Number.isFinite(Number(state.usd_per_h)))) state.usd_per_h = "";
