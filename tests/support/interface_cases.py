@@ -116,6 +116,7 @@ SERVED = (
     Served("llama", "a100-sxm-80gb", {"engine": "sglang", "layout": "tensor=2,data=2"}),
     Served("llama", "t4", {"engine": "trtllm", "precision": "fp16", "serving": "draft_tokens=2,acceptance=0.6"}),
     Served("llama", "xeon-8480+", {"engine": "vllm"}),
+    Served("llama", "h100-sxm-80gb", {"engine": "vllm", "layout": "tensor=2,pipeline=2"}),
     Served("moe", "h100-sxm-80gb", {"engine": "vllm", "layout": "tensor=2", "serving": "async_scheduling"}),
 )
 """Deployments of each engine: with copies, drafts, experts, and a memory that is unknown."""
