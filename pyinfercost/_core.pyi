@@ -1004,6 +1004,18 @@ def context_graph(
 ) -> tuple[Graph, list[int]]: ...
 def cut_places(graph: Graph, stages: int) -> list[tuple[int, list[int]]]: ...
 def balanced_cuts(until_s: Sequence[float], sent_s: Sequence[float], stages: int) -> list[int]: ...
+def sends_slices(engine: str) -> bool: ...
+def timed_cuts(
+    launched: Graph,
+    places: Sequence[tuple[int, Sequence[int]]],
+    plans: PlanFamily,
+    machine: Hardware,
+    *,
+    stages: int,
+    slices: int = 1,
+    between_nodes: bool = False,
+    trains: bool = False,
+) -> list[int]: ...
 def pipeline_graphs(
     graph: Graph, cuts: Sequence[tuple[int, Sequence[int]]], *, nodes: Sequence[int], slices: int = 1
 ) -> tuple[Graph, list[tuple[Graph, list[int]]], list[int]]: ...
@@ -1178,6 +1190,45 @@ def derive_cost(figure: str, number: Callable[[str], float | NDArray[np.float64]
         figure: One of `cost_figures`.
         number: Returns an input by name: a number, or an array; it is called for those that are needed.
     """
+
+class RentedDevices:
+    """Devices of a layout that are rented in whole instances."""
+
+    def __init__(self, devices: int, together: int, nodes: int = 1) -> None:
+        """Make the devices of a layout.
+
+        Args:
+            devices: Their number.
+            together: How many of them exchange data.
+            nodes: Nodes that they are in.
+        """
+    @property
+    def devices(self) -> int:
+        """Their number."""
+    @property
+    def together(self) -> int:
+        """How many of them must be in one instance: those that exchange data, as far as a node holds them."""
+    def instances(self, each: float) -> int:
+        """Return the number of instances of so many devices that hold them.
+
+        Groups that exchange data are not cut, unless they are larger than an instance.
+        """
+
+def cheapest_offer(offers: Sequence[tuple[float, float, bool]], rented: RentedDevices | None) -> int:
+    """Return the place of the cheapest offer, the first of equal ones.
+
+    One that holds what must be together comes before smaller ones, and one with a host before those without.
+
+    Args:
+        offers: Of each the USD per hour of the whole instance, its devices, and whether the price has the host.
+        rented: The devices of a layout. None compares hours of one device, whatever else its instance has.
+    """
+
+def devices_of_node(hardware: Hardware) -> float:
+    """Return the number of devices that links connect without a network: of a machine, or of a domain of several."""
+
+def nodes_of(hardware: Hardware, devices: int, least: int) -> int:
+    """Return the nodes that some devices are in: `least`, or as many as they need."""
 
 def pareto_front(columns: Sequence[NDArray[np.float64]], maximize: Sequence[bool]) -> NDArray[np.int64]: ...
 

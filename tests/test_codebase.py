@@ -42,6 +42,7 @@ CPP_MAY_INCLUDE = {
     "plan": {"core", "ops", "lowering", "count", "plan"},
     "hardware": {"core", "simd", "hardware"},
     "evaluate": {"core", "simd", "plan", "hardware", "evaluate"},
+    "pipelines": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "pipelines"},
     "costs": {"costs"},
     "select": {"core", "select"},
     "simulate": {"core", "simulate"},
@@ -50,11 +51,11 @@ CPP_MAY_INCLUDE = {
     "sources": {"core", "sources"},
     "interface": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "simulate"),
-        *("serving", "sources", "interface"),
+        *("pipelines", "serving", "sources", "interface"),
     },
     "bindings": {
         *("core", "ops", "lowering", "count", "plan", "hardware", "evaluate", "costs", "select", "simulate"),
-        *("sparsity", "monitor", "serving", "sources", "interface"),
+        *("sparsity", "monitor", "pipelines", "serving", "sources", "interface"),
         "bindings",
     },
     "infercost.hpp": {"core", "ops", "lowering", "count", "plan", "hardware", "evaluate"},  # the public header

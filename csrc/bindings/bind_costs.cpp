@@ -1,8 +1,14 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <optional>
+#include <tuple>
+#include <vector>
+
 #include "bindings/bindings.hpp"
 #include "costs/derived.hpp"
+#include "costs/instances.hpp"
+#include "hardware/collectives.hpp"
 
 namespace infercost {
 namespace {
@@ -65,9 +71,34 @@ py::object derived(const TextParameter& figure, const py::function& number) {
     return out;
 }
 
+std::size_t cheapest_of(const std::vector<std::tuple<double, double, bool>>& offers,
+                        const std::optional<RentedDevices>& rented) {
+    std::vector<Offer> given;
+    for (const auto& [usd_per_h, devices, has_host] : offers) given.push_back({usd_per_h, devices, has_host});
+    return cheapest(given, rented);
+}
+
 }  // namespace
 
 void register_costs(py::module_& m) {
+    py::class_<RentedDevices>(m, "RentedDevices")
+        .def(py::init([](std::int64_t devices, std::int64_t together, std::int64_t nodes) {
+                 return RentedDevices::of(devices, together, nodes);
+             }),
+             py::arg("devices"), py::arg("together"), py::arg("nodes") = 1,
+             "Devices of a layout that are rented; `together` of them exchange data, as far as a node holds "
+             "them.")
+        .def_readonly("devices", &RentedDevices::devices)
+        .def_readonly("together", &RentedDevices::together)
+        .def("instances", &RentedDevices::instances, py::arg("each"),
+             "Instances of so many devices that hold them, groups that exchange data whole.");
+    m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("rented"),
+          "The place of the cheapest of some offers, each with USD per hour of an instance, its devices, and "
+          "whether it has a host; without devices of a layout, by the hour of one device.");
+    m.def("devices_of_node", &devices_of_node, py::arg("hardware"),
+          "Devices that links connect without a network: of one machine, or of a domain of several.");
+    m.def("nodes_of", &nodes_of, py::arg("hardware"), py::arg("devices"), py::arg("least"),
+          "Nodes that some devices are in: `least`, or as many as they need.");
     m.def(
         "cost_figures",
         [] {

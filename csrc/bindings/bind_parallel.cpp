@@ -9,6 +9,7 @@
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/stages.hpp"
 #include "lowering/parallel/training_stages.hpp"
+#include "pipelines/balance.hpp"
 
 namespace infercost {
 
@@ -144,6 +145,24 @@ void register_parallel(py::module_& m) {
           "tensors that are sent.");
     m.def("balanced_cuts", &cuts, py::arg("until_s"), py::arg("sent_s"), py::arg("stages"),
           "Returns the indices of the places whose cuts make the slowest stage as fast as possible.");
+    m.def(
+        "sends_slices", [](const std::string& engine) { return sends_slices(parse_engine(engine)); },
+        py::arg("engine"),
+        "Whether each device of a stage sends a part of the activation, which the next one gathers.");
+    m.def(
+        "timed_cuts",
+        [](const GraphPtr& launched, const std::vector<Place>& places, PlanFamily& plans,
+           const Hardware& machine, std::int64_t stages, std::int64_t slices, bool between_nodes,
+           bool trains) {
+            const CoreCall core;
+            return timed_cuts(
+                launched, to_cuts(places), plans, machine,
+                {.stages = stages, .slices = slices, .between_nodes = between_nodes, .trains = trains});
+        },
+        py::arg("launched"), py::arg("places"), py::arg("plans"), py::arg("machine"), py::kw_only(),
+        py::arg("stages"), py::arg("slices") = 1, py::arg("between_nodes") = false, py::arg("trains") = false,
+        "Returns the indices of the places whose cuts make the slowest stage as fast as possible at the "
+        "times that are predicted for the default sizes.");
     m.def("pipeline_graphs", &stages_between, py::arg("graph"), py::arg("cuts"), py::kw_only(),
           py::arg("nodes"), py::arg("slices") = 1,
           "Returns the graph of all stages with what they send; of each stage its graph and, for each node "

@@ -80,15 +80,24 @@ double known(const Hardware& hardware, double CollectiveConstants::* field) {
                                 hardware.family + "' or of its kind");
 }
 
+double devices_of_node(const Hardware& hardware) {
+    const LinkConstants& wiring = hardware.constants.link;
+    return value_or(wiring.device_domain, value_or(wiring.node_devices, kNodeDevices));
+}
+
+std::int64_t nodes_of(const Hardware& hardware, std::int64_t devices, std::int64_t least) {
+    const double needed = std::ceil(static_cast<double>(devices) / devices_of_node(hardware));
+    return std::max(least, static_cast<std::int64_t>(needed));
+}
+
 GroupShape shape_of(const Hardware& hardware, const ExchangeGroup& group) {
     check(group);
     GroupShape shape;
     shape.devices = static_cast<double>(group.devices);
-    const LinkConstants& wiring = hardware.constants.link;
-    shape.nodes = is_set(wiring.device_domain)
-                      ? std::ceil(shape.devices / wiring.device_domain)
-                      : std::max(static_cast<double>(group.nodes),
-                                 std::ceil(shape.devices / value_or(wiring.node_devices, kNodeDevices)));
+    const double needed = std::ceil(shape.devices / devices_of_node(hardware));
+    shape.nodes = is_set(hardware.constants.link.device_domain)
+                      ? needed
+                      : std::max(static_cast<double>(group.nodes), needed);
     shape.each = std::ceil(shape.devices / shape.nodes);
     return shape;
 }

@@ -72,6 +72,10 @@ struct GroupShape {
     double nodes = 1;
     double each = 1;
 };
+// Devices that links connect without a network: of one machine, or of a domain of several.
+double devices_of_node(const Hardware& hardware);
+// Nodes that some devices are in: `least`, or as many as they need.
+std::int64_t nodes_of(const Hardware& hardware, std::int64_t devices, std::int64_t least);
 GroupShape shape_of(const Hardware& hardware, const ExchangeGroup& group);
 
 // Throws std::invalid_argument for a machine without the links that the group needs.

@@ -50,10 +50,10 @@ CostColumns terms_in(const JsonEntry& entry, std::array<double, kCostInputs>& nu
     return columns;
 }
 
-PointCosts::PointCosts(const DeployedGraph& deployed, std::size_t points)
-    : deployed_(deployed), batch_(deployed.graph()->size_of_role(SizeRole::batch).value_or("")) {
+PointCosts::PointCosts(const DeployedGraph& deployed, const Launched& launched, std::size_t points)
+    : launched_(launched), batch_(deployed.graph()->size_of_role(SizeRole::batch).value_or("")) {
     for (const CostInput input : kOfPoint) known(input).resize(points);
-    const Boundary& at = deployed.boundary();
+    const Boundary& at = launched.boundary;
     for (std::size_t i = 0; i < points; ++i) {
         known(CostInput::devices)[i] = static_cast<double>(deployed.devices());
         known(CostInput::input_tensors)[i] = static_cast<double>(at.input_tensors);
@@ -63,12 +63,16 @@ PointCosts::PointCosts(const DeployedGraph& deployed, std::size_t points)
 }
 
 void PointCosts::set_sizes(std::size_t point, const Sizes& all, const Sizes& share) {
-    const Boundary& at = deployed_.boundary();
+    const Boundary& at = launched_.boundary;
     const auto value = [](const Expr& quantity, const Sizes& sizes) {
         return static_cast<double>(quantity.evaluate(sizes));
     };
     known(CostInput::items)[point] = batch_.empty() ? 1.0 : static_cast<double>(all.at(batch_));
-    known(CostInput::loaded_bytes)[point] = value(at.weight_bytes, all);
+    double loaded = 0;  // of the stage with most of them
+    for (const Holdings& stage : launched_.stages) {
+        loaded = std::max(loaded, value(stage.weight_bytes, all));
+    }
+    known(CostInput::loaded_bytes)[point] = loaded;
     known(CostInput::input_bytes)[point] = value(at.input_bytes, all);
     known(CostInput::device_input_bytes)[point] = value(at.input_bytes, share);
     known(CostInput::output_bytes)[point] = value(at.output_bytes, all);

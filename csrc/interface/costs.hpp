@@ -22,7 +22,7 @@ CostColumns terms_in(const JsonEntry& entry, std::array<double, kCostInputs>& nu
 // What forwards themselves give to costs, at some points of a deployed graph.
 class PointCosts {
   public:
-    PointCosts(const DeployedGraph& deployed, std::size_t points);
+    PointCosts(const DeployedGraph& deployed, const Launched& launched, std::size_t points);
 
     // `all` has the values of all sizes, `share` those of the device with the largest share of the batch.
     void set_sizes(std::size_t point, const Sizes& all, const Sizes& share);
@@ -38,7 +38,7 @@ class PointCosts {
   private:
     std::vector<double>& known(CostInput input) { return known_[static_cast<std::size_t>(input)]; }
 
-    const DeployedGraph& deployed_;
+    Launched launched_;
     std::string batch_;
     std::array<std::vector<double>, kCostInputs> known_;  // empty: a number of the deployment
 };

@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "hardware/collectives.hpp"
+#include "pipelines/balance.hpp"
 #include "serving/server_defaults.hpp"
 
 namespace infercost {
@@ -12,10 +14,9 @@ using GraphPtr = std::shared_ptr<const Graph>;
 
 void require_one_rank(const Layout& layout) {
     layout.check();
-    if (layout.pipeline == 1 && layout.context == 1) return;
-    throw std::invalid_argument("layout has pipeline=" + std::to_string(layout.pipeline) +
-                                " and context=" + std::to_string(layout.context) +
-                                "; expected 1 of both: stages and shared tokens are not available here");
+    if (layout.context == 1) return;
+    throw std::invalid_argument("layout has context=" + std::to_string(layout.context) +
+                                "; expected 1: shared tokens are not available here");
 }
 
 GraphPtr rank_of(const GraphPtr& captured, const Layout& layout, std::vector<Share>& shares) {
@@ -48,13 +49,13 @@ DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings&
       settings_(settings),
       precision_(parse_precision(settings.precision)),
       expert_layers_(infercost::expert_layers(*captured)),
-      graph_(launched(rank_of(captured, settings.layout, shares_), settings, as_captured_)),
+      rank_(rank_of(captured, settings.layout, shares_)),
+      graph_(launched(rank_, settings, as_captured_)),
       boundary_(boundary_of(graph_, precision_)),
       batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {
     std::vector<Cache> caches = boundary_.caches;
     if (settings.engine != ServingEngine::torch) {
-        std::vector<Share> of_rank;
-        Boundary of_model = boundary_of(rank_of(captured, settings.layout, of_rank), precision_);
+        Boundary of_model = boundary_of(rank_, precision_);
         caches = std::move(of_model.caches);
         if (!boundary_.tokens) {
             // The host of an engine prepares the ids that a model only reshapes: its graph looks up prepared
@@ -65,6 +66,59 @@ DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings&
     }
     holdings_ = {boundary_.weight_bytes, boundary_.tokens, boundary_.vocabulary, boundary_.reads_cache,
                  std::move(caches)};
+}
+
+DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine) {
+    const Layout& layout = settings_.layout;
+    if (settings_.step.chunk_tokens > 0) {
+        throw std::invalid_argument(
+            "step has chunk_tokens, and the layout a pipeline; expected one of both here");
+    }
+    if (places_.empty()) places_ = cut_places(graph_, layout.pipeline);
+    const std::int64_t machines = nodes_of(machine, layout.devices(), layout.nodes);
+    const std::int64_t slices = sends_slices(settings_.engine) ? layout.tensor : 1;
+    const Balance balance{.stages = layout.pipeline, .slices = slices, .between_nodes = machines > 1};
+    Cuts cuts{timed_cuts(graph_, places_, plans(), machine, balance), {}};
+    for (std::int64_t stage = 0; stage + 1 < layout.pipeline; ++stage) {
+        cuts.second.push_back(layout.sends_between_nodes(stage, machines) ? 2 : 1);
+    }
+    std::unique_ptr<DeployedPipeline>& known = pipelines_[cuts];
+    if (!known) {
+        std::vector<CutPlace> places;
+        for (const std::size_t place : cuts.first) places.push_back(places_[place]);
+        const bool launched = settings_.engine != ServingEngine::torch;
+        known = std::make_unique<DeployedPipeline>(pipeline_of(graph_, places, {cuts.second, slices}),
+                                                   StageSettings{precision_, settings_.execution, batch_},
+                                                   holdings_, launched ? rank_ : graph_);
+    }
+    return *known;
+}
+
+Launched DeployedGraph::on(const Hardware& machine) {
+    if (settings_.layout.pipeline == 1)
+        return {
+            graph_, boundary_, {&holdings_, 1},
+              nullptr
+        };
+    DeployedPipeline& made = pipeline_on(machine);
+    return {made.graph(), made.boundary(), made.stages(), &made};
+}
+
+PlanFamily& DeployedGraph::plans_of(const Launched& launched) {
+    return launched.pipeline ? launched.pipeline->plans_with(settings_.step) : plans();
+}
+
+void DeployedGraph::evaluate(const Launched& launched, const std::vector<SizeAxis>& shares,
+                             const Hardware& machine, std::size_t points, const Columns& out) {
+    if (launched.pipeline) {
+        launched.pipeline->evaluate(shares, settings_.step, machine, points, out);
+    } else {
+        infercost::evaluate(plans(), shares, machine, 0, points, out);
+    }
+}
+
+Sizes DeployedGraph::step_sizes(const Launched& launched, const Sizes& share) const {
+    return launched.pipeline ? launched.pipeline->micro_batch(share) : share;
 }
 
 PlanFamily& DeployedGraph::plans_with(const StepSettings& step) {

@@ -1,12 +1,15 @@
 // A captured graph as one device runs it: the graph of a rank, in the kernels of an engine, with its plans.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "count/boundary.hpp"
+#include "interface/deployed_pipeline.hpp"
 #include "lowering/engines/engine.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "plan/family.hpp"
@@ -24,12 +27,30 @@ struct DeploymentSettings {
     bool operator==(const DeploymentSettings&) const = default;
 };
 
+// What the devices of a machine launch: of a pipeline all of its stages, one after another.
+struct Launched {
+    const std::shared_ptr<const Graph>& graph;
+    const Boundary& boundary;
+    std::span<const Holdings> stages;  // one without a pipeline
+    DeployedPipeline* pipeline;        // null without one
+};
+
 class DeployedGraph {
   public:
     // Throws std::invalid_argument if the layout does not fit the model, or the engine does not run it.
     DeployedGraph(const std::shared_ptr<const Graph>& captured, const DeploymentSettings& settings);
 
+    // The graph of a rank with the layers of all stages, captured or launched.
     const std::shared_ptr<const Graph>& graph() const { return graph_; }
+    // A pipeline is balanced for the machine. Throws std::invalid_argument where it cannot be cut.
+    Launched on(const Hardware& machine);
+    // Plans of what a machine launches, with the settings of the deployment.
+    PlanFamily& plans_of(const Launched& launched);
+    // Columns at the points of a grid, whose sizes are those of the largest share of the batch.
+    void evaluate(const Launched& launched, const std::vector<SizeAxis>& shares, const Hardware& machine,
+                  std::size_t points, const Columns& out);
+    // Sizes of what passes the kernels at once: a micro-batch of a pipeline.
+    Sizes step_sizes(const Launched& launched, const Sizes& share) const;
     const Precision& precision() const { return precision_; }
     const std::vector<NodeIndex>& as_captured() const { return as_captured_; }
     const std::vector<Share>& shares() const { return shares_; }
@@ -49,12 +70,9 @@ class DeployedGraph {
     // Devices that share the heads of an attention, and the vocabulary.
     std::int64_t attention_ranks() const { return settings_.layout.of_attention(); }
 
-    // Weights and caches are those of this device, tokens those of the model.
-    const Boundary& boundary() const { return boundary_; }
     // The caches after a forward. An engine writes them in place, with room for the next token; those of the
     // captured graph say what it holds.
     const std::vector<Cache>& caches() const { return holdings_.caches; }
-    const Holdings& holdings() const { return holdings_; }
 
     // Values of all sizes, and of those that a plan takes: one that depends on data and is not given stays
     // open.
@@ -66,13 +84,19 @@ class DeployedGraph {
     const std::string& shared_size() const;
 
   private:
+    DeployedPipeline& pipeline_on(const Hardware& machine);
+
     std::shared_ptr<const Graph> captured_;
     DeploymentSettings settings_;
     Precision precision_;
     std::int64_t expert_layers_;
     std::vector<Share> shares_;
     std::vector<NodeIndex> as_captured_;
+    std::shared_ptr<const Graph> rank_;  // captured
     std::shared_ptr<const Graph> graph_;
+    std::vector<CutPlace> places_;
+    using Cuts = std::pair<std::vector<std::size_t>, std::vector<std::int64_t>>;  // places, nodes of sends
+    std::map<Cuts, std::unique_ptr<DeployedPipeline>> pipelines_;
     std::vector<std::pair<StepSettings, std::unique_ptr<PlanFamily>>> plans_;
     Boundary boundary_;
     Holdings holdings_;

@@ -162,8 +162,8 @@ void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGra
 }
 
 // What is moved and held: inputs and results are those of the largest share of the batch on one device.
-void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Sizes& all, const Sizes& share) {
-    const Boundary& at = deployed.boundary();
+void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Boundary& at, const Sizes& all,
+                    const Sizes& share) {
     out.key("boundary").begin_object();
     out.key("input_tensors").integer(at.input_tensors);
     out.key("input_bytes").integer(at.input_bytes.evaluate(share));
@@ -185,23 +185,25 @@ void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Sizes&
     out.end_list().end_object();
 }
 
-// The memory of a model with a KV cache on one device, and the sequences that its engine can hold.
-void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Hardware& machine, const Sizes& share,
-                  double peak_bytes) {
-    const std::optional<DeviceMemory> found = device_memory(
-        {deployed.engine(), &machine, deployed.attention_ranks()}, deployed.holdings(), share, peak_bytes);
+// The memory of a model with a KV cache on one device, that of the fullest stage, and the sequences that its
+// engine can hold.
+void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Launched& launched,
+                  const Hardware& machine, const Sizes& share, double peak_bytes) {
+    const std::optional<DeviceMemory> found = fullest_memory(
+        {deployed.engine(), &machine, deployed.attention_ranks()}, launched.stages, share, peak_bytes);
     if (found) write_device_memory(out.key("memory"), *found);
 }
 
 // Costs, and the times of a language model: to the first token, or per token of a decode step.
-void write_derived(JsonWriter& out, const DeployedGraph& deployed, const PointEstimate& total,
-                   const Sizes& all, const Sizes& share, const CostColumns& terms) {
+void write_derived(JsonWriter& out, const DeployedGraph& deployed, const Launched& launched,
+                   const PointEstimate& total, const Sizes& all, const Sizes& share,
+                   const CostColumns& terms) {
     const double energy_j = static_cast<double>(deployed.devices()) * total.energy_j;
-    PointCosts costs(deployed, 1);
+    PointCosts costs(deployed, launched, 1);
     costs.set_sizes(0, all, share);
     costs.set_times({&total.latency_s, 1}, {&total.interval_s, 1}, {&energy_j, 1});
     write_costs(out, costs, terms);
-    const Boundary& at = deployed.boundary();
+    const Boundary& at = launched.boundary;
     if (!at.tokens || !at.kv_cache_bytes) return;
     if (at.reads_cache) {
         const double tokens = costs.derived(CostFigure::tokens_per_step, terms).front();
@@ -209,6 +211,22 @@ void write_derived(JsonWriter& out, const DeployedGraph& deployed, const PointEs
     } else {
         out.key("ttft_s").number(total.latency_s);
     }
+}
+
+// The columns of a pipeline at one point.
+PointEstimate evaluate_stages(DeployedGraph& deployed, const Launched& launched, const Sizes& share,
+                              const Hardware& machine) {
+    std::vector<SizeAxis> axes;
+    for (const auto& [name, value] : share)
+        axes.push_back({
+            name, {&value, 1},
+             1
+        });
+    PointEstimate total;
+    Columns columns;
+    for (const ColumnRow& row : kColumns) columns.*row.column = {&(total.*row.value), 1};
+    deployed.evaluate(launched, axes, machine, 1, columns);
+    return total;
 }
 
 }  // namespace
@@ -228,19 +246,22 @@ void write_device_memory(JsonWriter& out, const DeviceMemory& memory) {
 void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Sizes& sizes,
                     const EstimateParts& parts, const CostColumns* terms, JsonWriter& out) {
     const Sizes all = deployed.all_sizes(sizes);
-    const Sizes point = deployed.plan_sizes(sizes);
-    const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
-    const PointEstimate total = evaluate_point(plan, point, machine);
+    const Sizes of_share = deployed.plan_sizes(sizes);
+    const Launched launched = deployed.on(machine);
+    const Sizes point = deployed.step_sizes(launched, of_share);
+    const std::shared_ptr<const Plan> plan = deployed.plans_of(launched).plan_for(point);
+    const PointEstimate total = launched.pipeline ? evaluate_stages(deployed, launched, of_share, machine)
+                                                  : evaluate_point(plan, point, machine);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
     const std::int64_t items = batch ? all.at(*batch) : 1;
     write_totals(out, total, deployed, machine, items);
     write_sizes(out, "sizes", all);
     write_evidence(out, kernels, machine);
-    const Sizes share = deployed.all_sizes(point);
-    write_boundary(out, deployed, all, share);
-    write_memory(out, deployed, machine, share, total.peak_memory_bytes);
-    if (terms != nullptr) write_derived(out, deployed, total, all, share, *terms);
+    const Sizes share = deployed.all_sizes(of_share);
+    write_boundary(out, deployed, launched.boundary, all, share);
+    write_memory(out, deployed, launched, machine, share, total.peak_memory_bytes);
+    if (terms != nullptr) write_derived(out, deployed, launched, total, all, share, *terms);
     if (parts.kernels) {
         out.key("kernels").begin_list();
         for (const KernelEstimate& kernel : kernels) write_kernel(out, kernel);

@@ -192,16 +192,21 @@ void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& mac
     const std::vector<SizeAxis> of_grid = grid.axes();
     const std::size_t points = grid.points();
     Evaluated found(wanted, points);
+    // The stages of a pipeline differ by machine, and what they load.
     std::optional<PointCosts> costs;
-    if (!wanted.figures.empty() || wanted.has(kRate)) {
-        costs.emplace(deployed, points);
+    const auto find_costs = [&](const Launched& launched) {
+        if (wanted.figures.empty() && !wanted.has(kRate)) return;
+        if (costs && !launched.pipeline) return;
+        costs.emplace(deployed, launched, points);
         for (std::size_t i = 0; i < points; ++i) costs->set_sizes(i, grid.all(i), grid.share(i));
-    }
+    };
     out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
     for (std::size_t at = 0; at < machines.size(); ++at) {
         const Hardware& machine = *machines[at];
         try {
-            evaluate(deployed.plans(), of_grid, machine, 0, points, found.written);
+            const Launched launched = deployed.on(machine);
+            deployed.evaluate(launched, of_grid, machine, points, found.written);
+            find_costs(launched);
         } catch (const std::invalid_argument& error) {  // such as one without links between devices
             out.begin_object().key("id").text(machine.id).key("refused").text(error.what()).end_object();
             continue;

@@ -261,12 +261,13 @@ void write_layers(DeployedGraph& deployed, const Hardware& machine, const Sizes&
                   JsonWriter& out) {
     const MemoryOf device = machine.kind == MachineKind::cpu ? MemoryOf::cpu : MemoryOf::accelerator;
     const Sizes all = deployed.all_sizes(sizes);
-    const Counts counts = count(deployed.graph(), all, deployed.precision(), {}, device);
+    const Launched launched = deployed.on(machine);
+    const Counts counts = count(launched.graph, all, deployed.precision(), {}, device);
     const std::vector<LayerRow> layers = counts.layers();
     write_counted(out, counts, layers, deployed, all);
     if (names) write_names(out, counts, layers);
-    const Sizes point = deployed.plan_sizes(sizes);
-    const std::shared_ptr<const Plan> plan = deployed.plans().plan_for(point);
+    const Sizes point = deployed.step_sizes(launched, deployed.plan_sizes(sizes));
+    const std::shared_ptr<const Plan> plan = deployed.plans_of(launched).plan_for(point);
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     Rows(layers, estimate_nodes(kernels)).write(out);
 }

@@ -79,13 +79,22 @@ constexpr std::array kLimitFields = {
 
 // Plans of a graph with the settings of its steps changed in some ways.
 template <class Change, class Values>
-ServedPhase phase_of(DeployedGraph& deployed, const StepSettings& step, const Values& values,
-                     Change&& change) {
-    ServedPhase phase{deployed.graph(), {{1, {}}}, {deployed.holdings()}};
-    for (const auto& value : values) {
-        StepSettings own = step;
-        change(own, value);
-        phase.kinds[0].plans.push_back(&deployed.plans_with(own));
+ServedPhase phase_of(DeployedGraph& deployed, const Hardware& machine, const StepSettings& step,
+                     const Values& values, Change&& change) {
+    const Launched launched = deployed.on(machine);
+    std::vector<StepSettings> steps;
+    for (const auto& value : values) change(steps.emplace_back(step), value);
+    ServedPhase phase{
+        launched.graph, {},
+         {launched.stages.begin(), launched.stages.end()}
+    };
+    if (launched.pipeline) {
+        phase.kinds = launched.pipeline->kinds(steps);
+    } else {
+        phase.kinds = {
+            {1, {}}
+        };
+        for (const StepSettings& own : steps) phase.kinds[0].plans.push_back(&deployed.plans_with(own));
     }
     return phase;
 }
@@ -448,10 +457,10 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     std::vector<std::int64_t> drafts = {step.draft_tokens};
     if (step.draft_tokens > 0) drafts.push_back(0);
     const ServedModel model{
-        .decode = phase_of(steps, step, drafts,
+        .decode = phase_of(steps, machine, step, drafts,
                            [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }
                                ),
-        .prefill = phase_of(reads, step, kCachedShares,
+        .prefill = phase_of(reads, machine, step, kCachedShares,
                             [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }
                                ),
         .place = {decode.engine(), &machine, decode.attention_ranks()},

@@ -13,6 +13,7 @@
 #include "hardware/hardware_json.hpp"
 #include "interface/grids.hpp"
 #include "interface/layers.hpp"
+#include "interface/rents.hpp"
 #include "sources/decoder.hpp"
 
 namespace infercost {
@@ -115,6 +116,7 @@ const Session::Handler Session::kHandlers[] = {
     {"scale",    &Session::scale   },
     {"deploy",   &Session::deploy  },
     {"estimate", &Session::estimate},
+    {"rent",     &Session::rent    },
     {"grid",     &Session::grid    },
     {"count",    &Session::counts  },
     {"layers",   &Session::layers  },
@@ -275,6 +277,37 @@ void Session::estimate(const JsonEntry& fields, std::string_view, JsonWriter& ou
     write_estimate(*graph, *on, given, parts, terms ? &costs : nullptr, out);
 }
 
+std::vector<const Hardware*> Session::machines_in(const JsonEntry& entry) const {
+    std::vector<const Hardware*> on;
+    const JsonPlace place("machines");
+    entry.for_each_item(place, "a list of handles", [&](const JsonEntry& handle) {
+        on.push_back(held<const Hardware>(handle, place).get());
+    });
+    return on;
+}
+
+void Session::rent(const JsonEntry& fields, std::string_view, JsonWriter& out) {
+    const auto [deployment, machines, offers, whole] = fields.members(
+        JsonPlace("rent"),
+        std::array{
+            JsonKey{"deployment"},
+            JsonKey{"machines"},
+            JsonKey{"offers"},
+            JsonKey{"whole", false}
+    });
+    const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
+    const std::vector<const Hardware*> on = machines_in(machines);
+    std::vector<std::vector<Offer>> of_machines;
+    const JsonPlace place("offers");
+    offers.for_each_item(place, "a list with the offers of each machine",
+                         [&](const JsonEntry& entry) { of_machines.push_back(offers_in(entry, place)); });
+    if (of_machines.size() != on.size()) {
+        offers.fail(place, " has " + std::to_string(of_machines.size()) + " entries for " +
+                               std::to_string(on.size()) + " machines; expected one for each");
+    }
+    write_rents(*graph, on, of_machines, !whole || whole.boolean(JsonPlace("whole")), out);
+}
+
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
     const auto [deployment, machines, sizes, axes, columns, terms] = fields.members(
         JsonPlace("grid"), std::array{
@@ -285,11 +318,7 @@ void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {
                                JsonKey{"columns", false},
                                JsonKey{"terms", false}
     });
-    std::vector<const Hardware*> on;
-    const JsonPlace machines_place("machines");
-    machines.for_each_item(machines_place, "a list of handles", [&](const JsonEntry& handle) {
-        on.push_back(held<const Hardware>(handle, machines_place).get());
-    });
+    const std::vector<const Hardware*> on = machines_in(machines);
     std::vector<GridAxis> of_grid;
     if (axes) {
         axes.for_each_member(JsonPlace("axes"), [&](std::string_view name, const JsonEntry& values) {

@@ -45,6 +45,7 @@ class Session {
     void scale(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void deploy(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void estimate(const JsonEntry& fields, std::string_view document, JsonWriter& out);
+    void rent(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void grid(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void counts(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void layers(const JsonEntry& fields, std::string_view document, JsonWriter& out);
@@ -52,6 +53,7 @@ class Session {
     void draw(const JsonEntry& fields, std::string_view document, JsonWriter& out);
     void serve(const JsonEntry& fields, std::string_view document, JsonWriter& out);
 
+    std::vector<const Hardware*> machines_in(const JsonEntry& entry) const;
     Handle keep(Held held);
     template <class Value>
     const std::shared_ptr<Value>& held(const JsonEntry& entry, const JsonPlace& place) const;

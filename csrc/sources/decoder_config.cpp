@@ -100,7 +100,10 @@ class Settings {
         found->second.for_each_item(place, expected, [&](const JsonEntry& item) { visit(item, place); });
     }
     [[noreturn]] void refuse(std::string_view key, const std::string& what) const {
-        whole_.fail(JsonPlace(name_, key), " " + what + ", which has no graph here; " + kConversion);
+        fail(key, " " + what + ", which has no graph here; " + kConversion);
+    }
+    [[noreturn]] void fail(std::string_view key, const std::string& what) const {
+        whole_.fail(JsonPlace(name_, key), what);
     }
 
   private:
@@ -117,8 +120,10 @@ const DecoderFamily& family_of(const Settings& config) {
         if (family.name == name) return family;
         known += (known.empty() ? "" : ", ") + std::string(family.name);
     }
-    const std::string given = name.empty() ? "is absent" : "is '" + std::string(name) + "'";
-    config.refuse("model_type", given + "; known families are " + known);
+    const std::string given =
+        name.empty() ? " is absent; pass the family of the model"
+                     : " is '" + std::string(name) + "', a family without a graph here; " + kConversion;
+    config.fail("model_type", given + ". Families with a graph are " + known);
 }
 
 DType float_of(std::string_view name) {

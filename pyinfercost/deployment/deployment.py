@@ -222,14 +222,11 @@ class Deployment:
         price = self.device_price
         if self.region is None and price is None:
             return None
-        from .places import cloud_place, place
+        from .places import place, place_of_price
 
-        cloud, price_region, pue = ("", "", None) if price is None else (price.cloud, price.region, price.pue)
         if self.region is not None:
-            return place(self.region, cloud=cloud)
-        if not price_region:
-            return None
-        return cloud_place(cloud, price_region) if cloud else place(price_region, pue=pue)
+            return place(self.region, cloud="" if price is None else price.cloud)
+        return None if price is None else place_of_price(price)
 
     @property
     def data_transfer(self) -> Transfer:

@@ -11,10 +11,11 @@ from typing import Any
 from .._checks import shown, text
 from ..errors import InputError
 from ..hardware.toml_files import read_toml
-from ..results.costs import Place
+from ..results.costs import Place, Price
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"
+WORLD = "world"
 _COUNTRIES_OF_REGIONS = {"us": "usa", "fin": "fin", "eu": "", "india": "ind"}  # by the first part of a region's name
 
 
@@ -78,6 +79,17 @@ def cloud_place(cloud: str, region: str) -> Place | None:
         if name in _grids():
             return place(name, cloud=cloud)
     return None
+
+
+def place_of_price(price: Price) -> Place | None:
+    """Return the place that a price is of; None if it is unknown.
+
+    Raises:
+        UnknownPlaceError: The price names a region that is unknown, and no cloud.
+    """
+    if not price.region:
+        return None
+    return cloud_place(price.cloud, price.region) if price.cloud else place(price.region, pue=price.pue)
 
 
 @cache

@@ -11,19 +11,20 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from .. import _core
 from .._checks import Range, is_number, number, shown
 from .._checks import text as checked_text
 from .._records import dataclass
 from ..errors import UnknownNameError
 from ..hardware.toml_files import read_toml
 from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError
-from .nodes import Placed
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
 
 PRICES = Path(__file__).parent / "prices.toml"
-TERMS = ("on-demand", "spot", "reserved")
+ON_DEMAND = "on-demand"
+TERMS = (ON_DEMAND, "spot", "reserved")
 HOURS_PER_YEAR = 8766
 GIVEN = "given"
 """`Price.text` of a price that the caller gave as a number."""
@@ -187,7 +188,9 @@ def _unknown(name: str, device: str | None) -> str:
 # ---- prices of a device hour -----------------------------------------------------------------------------------------
 
 
-def parse_price(value: PriceLike, device: str, *, threads: int | None = None, placed: Placed | None = None) -> Price:
+def parse_price(
+    value: PriceLike, device: str, *, threads: int | None = None, placed: _core.RentedDevices | None = None
+) -> Price:
     """Parse a price into USD per device-hour.
 
     Args:
@@ -241,22 +244,21 @@ def parse_price(value: PriceLike, device: str, *, threads: int | None = None, pl
     return _of_offer(offer(name, device=device), terms or "on-demand", device, threads)
 
 
-def _cheapest(device: str, terms: str, threads: int | None, placed: Placed | None) -> Price:
-    known = [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
+def rentable(device: str, terms: str, threads: int | None = None) -> list[Offer]:
+    """Return the offers of a device on some terms that have enough threads, cheapest device hour first."""
+    return [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
+
+
+def _cheapest(device: str, terms: str, threads: int | None, placed: _core.RentedDevices | None) -> Price:
+    known = rentable(device, terms, threads)
     if not known:
         others = sorted({each.device for each in offers()})
         raise UnpricedError(
             f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
             f"{', '.join(others)}"
         )
-
-    def rank(each: Offer) -> tuple[bool, bool, float]:
-        if placed is None:
-            return not each.host, False, each.usd_per_h[terms] / max(1.0, each.devices)
-        small = each.devices < placed.together
-        return small, not each.host, placed.instances(each.devices) * each.usd_per_h[terms]
-
-    return _of_offer(min(known, key=rank), terms, device, threads)
+    best = _core.cheapest_offer([(each.usd_per_h[terms], each.devices, each.host) for each in known], placed)
+    return price_of(known[best], terms)
 
 
 def _has(found: Offer, threads: int | None) -> bool:
@@ -277,6 +279,11 @@ def _of_offer(found: Offer, terms: str, device: str, threads: int | None) -> Pri
             f"{found.name} has {found.vcpus} hardware threads, a part of a {device}, and threads is {threads}; pass "
             f"threads of at most {found.vcpus}"
         )
+    return price_of(found, terms)
+
+
+def price_of(found: Offer, terms: str) -> Price:
+    """Return the price of a device hour of an offer, on terms that it has."""
     return Price(
         usd_per_h=found.usd_per_h[terms] / max(1.0, found.devices),
         text=f"{found.name} {terms}" + ("" if found.host else ", without its host"),

@@ -192,7 +192,7 @@ def _fixed(found: Profile, on: Deployment) -> str:
     """Return in words what keeps a page from estimating other points of a profile; empty if nothing does."""
     request: Any = found.request
     layout = on.rank_layout.to_dict()
-    other = sorted(layout.keys() - {"tensor", "expert", "data"})
+    other = sorted(layout.keys() - {"tensor", "pipeline", "expert", "data"})
     graph = _captured_graph(found)
     if other:
         return f"the layout of its devices has {', '.join(other)}, which the page cannot change"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 from .. import _core
 from .._checks import Range, whole
 from .._records import dataclass
+from ..deployment.deployment import TORCH
 from ..deployment.layout import parse_layout
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 _STAGES, _PLACES = "stages", "places"
 _FLOPS_PER_BYTE = 300.0
-_SLICING_ENGINES = ("vllm", "sglang")
-_SAMPLE = "engine.sample"
 _WEIGHTS = ("parameter", "buffer")
 
 
@@ -212,7 +211,7 @@ def pipeline_of(launched: Graph, layout: Layout, timing: Timing) -> Pipeline:
                 "captured graph"
             )
         return Pipeline(launched, stages)
-    slices = layout.tensor if kept.get(MADE_BY) in _SLICING_ENGINES else 1
+    slices = layout.tensor if _core.sends_slices(kept.get(MADE_BY, TORCH)) else 1
     cuts = _cuts(launched, layout, timing, slices)
     machines = nodes_of(timing.machine, layout)
     nodes = [1 + layout.sends_between_nodes(stage, machines) for stage in range(layout.pipeline - 1)]
@@ -319,23 +318,19 @@ def _cuts(launched: Graph, layout: Layout, timing: Timing, slices: int) -> Cuts:
         found: Cuts = kept[key][0]
         return found
     places = places_of_cuts(launched, layout.pipeline)
-    sizes = launched.size_values({})
-    point = {name: size for name, size in sizes.items() if not launched.depends_on_data(name)}
     if timing.machine is None:
-        seconds = _counted(launched, sizes, timing.precision)
+        chosen = _counted_cuts(launched, places, timing.precision, layout.pipeline)
     else:
-        seconds = _timed(launched, point, timing, timing.machine)
-    until = list(accumulate(seconds, initial=0.0))
-    before = [until[node] for node, _ in places]
-    if trains(launched):  # the backward of earlier stages comes last
-        backward = _core.backward_places(launched, places)
-        before = [own + until[-1] - until[node] for own, node in zip(before, backward, strict=True)]
-    sent_bytes = [sum(value_of(launched.tensor(t).nbytes, sizes) for t in crossing) for _, crossing in places]
-    sent = [2.0 * sent for sent in sent_bytes]  # read and written
-    if timing.machine is not None:
-        between_nodes = nodes_of(timing.machine, layout) > 1
-        sent = _sent_s(sent_bytes, timing.machine, slices, between_nodes=between_nodes)
-    chosen = _core.balanced_cuts([*before, until[-1]], sent, layout.pipeline)
+        chosen = _core.timed_cuts(
+            launched,
+            places,
+            family_of(launched, timing.precision, timing.execution, None, timing.serving),
+            timing.machine,
+            stages=layout.pipeline,
+            slices=slices,
+            between_nodes=nodes_of(timing.machine, layout) > 1,
+            trains=trains(launched),
+        )
     cuts = tuple((places[number][0], tuple(places[number][1])) for number in chosen)
     kept[key] = cuts, timing.machine  # the machine lives as long as its id is a key
     return cuts
@@ -359,59 +354,22 @@ def places_of_cuts(launched: Graph, stages: int) -> list[tuple[int, list[int]]]:
     return found
 
 
-def _counted(launched: Graph, sizes: Mapping[str, int], precision: str) -> list[float]:
-    """Return the work of each node: the larger of its bytes, and its FLOPs by a ratio of usual accelerators."""
-    counts = _core.count(launched, sizes, precision=precision, on_cpu=False)
+def _counted_cuts(
+    launched: Graph, places: Sequence[tuple[int, Sequence[int]]], precision: str, stages: int
+) -> list[int]:
+    """Return the places whose cuts make the work of stages as equal as possible.
+
+    The work of a node is the larger of its bytes, and its FLOPs by a ratio of usual accelerators.
+    """
+    sizes = launched.size_values({})
     work = [0.0] * len(launched)
-    for layer in counts.layers:
+    for layer in _core.count(launched, sizes, precision=precision, on_cpu=False).layers:
         moved = int(layer.row.bytes_read) + int(layer.row.bytes_written)
         work[layer.index] = max(int(layer.row.flops) / _FLOPS_PER_BYTE, float(moved))
-    return work
-
-
-def _timed(launched: Graph, point: Mapping[str, int], timing: Timing, machine: Hardware) -> list[float]:
-    """Return the seconds of each node."""
-    plan = family_of(launched, timing.precision, timing.execution, None, timing.serving).plan_for(point)
-    places = _places(plan.graph, launched)
-    seconds = [0.0] * len(launched)
-    for kernel in _core.evaluate_kernels(plan, point, machine):
-        each_s = kernel.latency_s
-        if plan.graph.node(kernel.launches[0][0]).op == _SAMPLE:
-            each_s -= kernel.launch_s  # the host of an engine works for all stages
-        for launch in kernel.launches:
-            seconds[places[launch[0]]] += each_s
-    return seconds
-
-
-def _places(lowered: Graph, launched: Graph) -> Sequence[int]:
-    """Return for each node of a lowered graph its node of the launched one; of an added cast that of its reader."""
-    if len(lowered) == len(launched):
-        return range(len(launched))
-    places, at = [], 0
-    for number in range(len(lowered)):
-        places.append(at)
-        node, expected = lowered.node(number), launched.node(at)
-        if (node.op, node.module) == (expected.op, expected.module):
-            at = min(at + 1, len(launched) - 1)
-    return places
-
-
-def _sent_s(sizes: Sequence[int], machine: Hardware, slices: int, *, between_nodes: bool) -> list[float]:
-    import numpy as np
-
-    found = _core.collective_times(
-        "send",
-        np.asarray(sizes, dtype=np.int64) // slices,
-        machine,
-        devices=2,
-        nodes=1 + between_nodes,
-        dtype="float16",
-        kernel="library",
-        execution="cuda_graph",
-        share=1000,
-        top_k=1,
-        experts=1,
-        token_bytes=1,
-        cores=1,
-    )
-    return [float(each) for each in found["latency_s"]]
+    until = list(accumulate(work, initial=0.0))
+    before = [until[node] for node, _ in places]
+    if trains(launched):  # the backward of earlier stages comes last
+        backward = _core.backward_places(launched, places)
+        before = [own + until[-1] - until[node] for own, node in zip(before, backward, strict=True)]
+    sent = [2.0 * sum(value_of(launched.tensor(t).nbytes, sizes) for t in crossing) for _, crossing in places]
+    return _core.balanced_cuts([*before, until[-1]], sent, stages)  # what is sent is read and written

@@ -78,6 +78,9 @@ class StartupError(InputError):
     """Invalid terms of a startup."""
 
 
+_OF_INSTANCES = ("on-demand", "spot", "reserved")
+
+
 @dataclass(frozen=True)
 class Price:
     """Price of one device.
@@ -120,6 +123,11 @@ class Price:
     def usd_per_j(self) -> float:
         """USD that the owner pays per joule of the machine, the data center included; 0 if the price includes it."""
         return self.pue * self.usd_per_kwh / JOULES_PER_KWH
+
+    @property
+    def argument(self) -> str | float:
+        """What `parse_price` reads as this price: the instance and its terms, or USD per hour of a device."""
+        return f"{self.text.split()[0]}:{self.terms}" if self.cloud and self.terms in _OF_INSTANCES else self.usd_per_h
 
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""

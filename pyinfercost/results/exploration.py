@@ -30,6 +30,29 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class KnownOffer:
+    """What a machine can be rented as.
+
+    Attributes:
+        usd_per_h: Price of an hour of all devices of the instance.
+        devices: Number of its devices; less than one if some cores of a CPU are rented.
+        has_host: Whether the price has that of the host.
+        text: The price and its source in words.
+        cloud: The cloud that rents it; empty where a price is given in another way.
+        grid_g_per_kwh: Grams of CO2 of a kWh of the grid there; `nan` if its place is unknown.
+        pue: Power usage effectiveness of the data center; `nan` if it is unknown.
+    """
+
+    usd_per_h: float
+    devices: float
+    has_host: bool
+    text: str
+    cloud: str
+    grid_g_per_kwh: float
+    pue: float
+
+
+@dataclass(frozen=True)
 class KnownMachine:
     """A machine of the catalog with what its costs depend on.
 
@@ -37,13 +60,13 @@ class KnownMachine:
         machine: The machine.
         terms: Numbers of a deployment on one device, by their names in `predict.derived_costs.TERMS`; of unknown ones
             `nan`.
-        usd_per_h: Price of a device hour; None if none is known.
-        price: The price and its source in words.
+        offers: What it can be rented as, of which a deployment takes the cheapest; empty if no price is known.
+        price: How the command line is told this price: `"on-demand"`, or what else `parse_price` accepts.
     """
 
     machine: Hardware
     terms: Mapping[str, float]
-    usd_per_h: float | None
+    offers: tuple[KnownOffer, ...]
     price: str
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import pyinfercost as ic
 from pyinfercost import Deployment, Layout
+from pyinfercost._core import RentedDevices
 from pyinfercost.deployment import LayoutError, parse_layout
-from pyinfercost.deployment.nodes import Placed
 
 H100 = "h100-sxm-80gb"
 
@@ -106,7 +106,7 @@ def test_a_repeated_layout_is_in_more_machines() -> None:
     ],
 )
 def test_instances_hold_groups_whole(devices: int, together: int, of_instance: int, instances: int) -> None:
-    assert Placed(devices, together).instances(of_instance) == instances
+    assert RentedDevices(devices, together).instances(of_instance) == instances
 
 
 def test_whole_instances_are_paid_with_a_layout() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from support.paths import CONFIGS
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.formats.checkpoints import Checkpoint, with_formats
+from pyinfercost.formats.stored_weights import Beside
+from pyinfercost.formats.table import FORMATS
 from pyinfercost.predict.plans import as_captured, family_of
 from pyinfercost.sources.captured import graph_over
 
@@ -337,6 +342,38 @@ def test_quantized_products_merge_with_their_scales(folder: Path, form: str) -> 
     assert sum(name.startswith("pyinfercost.linear") for name in names) == 4
     # One activation, quantized once, for queries, keys and values.
     assert sum(name == "pyinfercost.quantize_rows" for name in names) == (4 if form == "fp8_dynamic" else 0)
+
+
+GROUP = 64
+
+
+def beside(form: str, rows: int, columns: int) -> tuple[Beside, ...]:
+    """Return what the files of a GPTQ or AWQ model have beside a weight."""
+    groups = rows * columns // GROUP
+    index = (Beside("g_idx", "int32", columns),) if form == "int4_gptq" else ()
+    return (Beside("scales", "float16", groups), Beside("qzeros", "int32", groups // 8), *index)
+
+
+@pytest.mark.parametrize(
+    ("form", "of_files"),
+    [("int4_awq", False), ("int4_awq", True), ("int4_gptq", False), ("int4_gptq", True), ("nf4_wo", False)],
+)
+def test_merged_products_keep_what_is_stored_beside_their_weights(folder: Path, form: str, of_files: bool) -> None:
+    graph = captured(folder, "llama")
+    shapes = {each.name: each.shape for each in graph.tensors if (each.name or "").endswith("proj.weight")}
+    quantized_scales = {"scale": "uint8", "outer": 256} if form == "nf4_wo" else {}
+    stored = replace(FORMATS[form], group=GROUP, **quantized_scales)
+    parts = {name: beside(form, *map(int, shape)) for name, shape in shapes.items()} if of_files else {}
+    narrow = with_formats(graph, Checkpoint(form, dict.fromkeys(shapes, stored), beside=parts))
+    engine = ic.engine_graph(narrow, "vllm")
+    assert sum(name.startswith("pyinfercost.linear") for name in kernels(engine, ".layers.1")) == 4
+    # The group of each input is the same for products of one input, of which engines keep one.
+    index = [each for each in narrow.tensors if (each.name or "").endswith(("g_idx", "group_index"))]
+    again = [each for each in index if re.search("[kv]_proj|up_proj", each.name)]
+    assert (len(index), len(again)) == ((14, 6) if form == "int4_gptq" else (0, 0))
+    was, now = ic.count(narrow).total, ic.count(engine).total
+    assert now.parameter_bytes == was.parameter_bytes - sum(int(each.nbytes) for each in again)
+    assert now.parameters == was.parameters
 
 
 def test_an_engine_graph_is_made_once(folder: Path) -> None:

@@ -12,6 +12,7 @@ from support.browsing import opened
 from support.interface_cases import Setting, deployment_of, graphs, settings
 
 import pyinfercost as ic
+from pyinfercost.deployment.prices import rentable
 from pyinfercost.predict.exploring import exploration_of
 from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.results.units import quantity
@@ -53,11 +54,18 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+def price_of(setting: Setting) -> str | float:
+    """Return a price of the catalog, for whole instances with a layout, or one that is typed."""
+    return "on-demand" if setting.sizes["batch"] % 2 and rentable(setting.machine, "on-demand") else 2.5
+
+
 def address_of(setting: Setting) -> str:
     on = deployment_of(setting)
     layout = on.rank_layout
     fields = {"machine": setting.machine, "precision": on.precision, "engine": on.engine, "execution": on.execution}
-    fields |= {"devices": str(layout.devices), "tensor": str(layout.tensor), "usd_per_h": "2.5"}
+    fields |= {"devices": str(layout.devices), "tensor": str(layout.tensor), "pipeline": str(layout.pipeline)}
+    price = price_of(setting)
+    fields |= {"rented": "instances" if on.layout else "devices"} if price == "on-demand" else {"usd_per_h": str(price)}
     return urlencode({**fields, **{f"size.{name}": value for name, value in setting.sizes.items()}})
 
 
@@ -82,7 +90,7 @@ def check(browser: Any, pages: dict[str, Path], count: int) -> None:
             for setting in cases:
                 text, shown, said = json.loads(page.evaluate(ANSWER, address_of(setting)))
                 assert said == "", setting
-                on = deployment_of(setting).replace(price=2.5)
+                on = deployment_of(setting).replace(price=price_of(setting))
                 profile = ic.profile(graphs()[name], on=on, sizes=setting.sizes)
                 assert profile.estimate is not None
                 known = json.loads(json.dumps(profile.to_dict()))

@@ -75,8 +75,8 @@ def test_what_a_page_cannot_change_keeps_it_at_its_point(profile: ic.Profile, mo
         assert "wasm" not in re.search(r"Content-Security-Policy.*", text)[0]  # type: ignore[index]
         return str(json.loads(Scripts(text).found["pyinfercost-figures"])["fixed"])
 
-    stages = ic.profile(transformer(), hardware="t4", layout="pipeline=2", batch=8, sequence=128)
-    assert "the layout of its devices has pipeline" in said(stages.to_html())
+    laid = ic.profile(transformer(), hardware="t4", layout="tensor=2,sequence=1", batch=8, sequence=128)
+    assert "the layout of its devices has sequence" in said(laid.to_html())
     ruled = ic.profile(blocks(custom_op=True), hardware="t4", rules={"mylib::mix": lambda _: 1})
     assert "it has rules for the work of ops" in said(ruled.to_html())
     assert said(ic.profile(blocks()).to_html()) == ""
@@ -123,7 +123,8 @@ def test_a_machine_of_ones_own_is_with_those_of_the_catalog() -> None:
     priced = exploration_of({"forward": ic.profile(blocks(), hardware="t4", price=1.5, batch=2)})
     assert not priced.is_cataloged
     assert priced.own is not None
-    assert priced.own.usd_per_h == 1.5
+    assert [(each.usd_per_h, each.devices) for each in priced.own.offers] == [(1.5, 1)]
+    assert priced.own.price == "1.5"
 
 
 def test_another_point_of_a_profile(profile: ic.Profile) -> None:

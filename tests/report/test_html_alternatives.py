@@ -82,7 +82,7 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
             assert shown[name][1] == quantity(expected.estimate.latency_s, "s")
         act(page, lambda: page.locator("#alternatives").get_by_role("button", name="2", exact=True).click())
         assert page.input_value("#controls select[name=devices]") == "2"
-        assert page.input_value("#controls select[name=tensor]") == "2"
+        assert page.input_value("#controls select[name=layout]") == "2 1"  # shares of a layer, stages
         assert page.inner_text("#headline output[data-key=latency_s]") == rows(page)["2"][1]
         act(page, lambda: page.evaluate("location.hash = '#size.batch=1000000&size.context=2000'"))
         assert "does not fit" in rows(page)["1"][0]

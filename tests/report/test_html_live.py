@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -215,9 +216,9 @@ def test_a_browser_that_cannot_unpack_shows_the_figures_as_text(browser: Any, fi
 
 
 def test_a_layout_that_the_page_cannot_change_stays(browser: Any, tmp_path: Path) -> None:
-    profile = ic.profile(transformer(), hardware="t4", layout="pipeline=2", price=1.0, batch=8, sequence=128)
+    profile = ic.profile(transformer(), hardware="t4", layout="tensor=2,sequence=1", price=1.0, batch=8, sequence=128)
     with opened(browser, written(tmp_path / "stages.html", profile.to_html())) as page:
-        assert "has pipeline, which the page cannot change" in page.inner_text("#fixed")
+        assert "has sequence, which the page cannot change" in page.inner_text("#fixed")
         assert headline(page)["latency_s"] == profile.to_dict()["estimate"]["latency_s"]
         assert page.locator("#layout-panel").is_visible()
         assert page.locator("#settings").is_hidden()
@@ -263,6 +264,68 @@ def test_devices_of_a_stored_layout_are_shown_and_can_be_changed(browser: Any, t
         check_time(page, profile)
         choose(page, "devices", "4")
         check_time(page, ic.profile(profile, layout="data=4"))
+
+
+def command_of(page: Any) -> list[str]:
+    page.get_by_text("Copy the command").click()
+    return shlex.split(page.input_value("#copied"))
+
+
+def test_whole_instances_are_paid_for_as_on_the_command_line(browser: Any, tmp_path: Path) -> None:
+    """Offers of H100 have one or eight of them, so that two that exchange data pay for eight, unless chosen."""
+    graph, options = transformer(), {"hardware": "h100-sxm-80gb", "batch": 8, "sequence": 128}
+    profile = ic.profile(graph, layout="pipeline=2", price="on-demand", **options)
+    with opened(browser, written(tmp_path / "two.html", profile.to_html()), ready=RESTED) as page:
+        for turn in range(2):  # as it is stored, and as the page estimates it
+            check_paid(page, profile)
+            assert "1 instance of 8 devices, 6 of them unused" in page.inner_text("#headline")
+            assert command_of(page)[-8:-4] == ["--layout", "pipeline=2", "--price", "on-demand"]
+            if not turn:
+                choose(page, "machine", "l4")
+                choose(page, "machine", "h100-sxm-80gb")
+        choose(page, "rented", "devices")
+        assert "unused" not in page.inner_text("#headline")
+        check_paid(page, ic.profile(graph, layout="pipeline=2", price=headline_price(page), **options))
+        choose(page, "layout", "1 1")
+        check_paid(page, ic.profile(graph, devices=2, price="on-demand", **options))
+        assert command_of(page)[-8:-4] == ["--devices", "2", "--price", "on-demand"]
+        choose(page, "rented", "instances")
+        check_paid(page, ic.profile(graph, layout="data=2", price="on-demand", **options))
+        choose(page, "usd_per_h", "3")
+        check_paid(page, ic.profile(graph, layout="data=2", price=3.0, **options))
+        choose(page, "usd_per_h", "")
+        choose(page, "devices", "1")
+        check_paid(page, ic.profile(graph, price="on-demand", **options))
+        assert command_of(page)[-6:-4] == ["--price", "on-demand"]
+
+
+@pytest.mark.parametrize(
+    "way", [{"devices": 3}, {"layout": "tensor=1"}, {"layout": "data=2"}, {"layout": "pipeline=2"}]
+)
+@pytest.mark.parametrize("price", ["on-demand", "spot", "aws/p5.48xlarge:spot", 1.25])
+def test_the_first_point_pays_what_its_profile_does(
+    browser: Any, tmp_path: Path, way: dict[str, Any], price: str | float
+) -> None:
+    options = {"hardware": "h100-sxm-80gb", "batch": 8, "sequence": 128, **way}
+    profile = ic.profile(transformer(), price=price, **options)
+    with opened(browser, written(tmp_path / "first.html", profile.to_html()), ready=RESTED) as page:
+        choose(page, "size.batch", "9")
+        check_paid(page, ic.profile(profile, batch=9))
+        words = command_of(page)
+        assert words[words.index("--price") + 1] == str(price)
+
+
+def check_paid(page: Any, point: ic.Profile) -> None:
+    known = figures_of(point)
+    keys = ("latency_s", "throughput_per_s", "energy_j", "cost_usd")
+    shown = headline(page)
+    assert {key: shown[key] for key in keys} == pytest.approx({key: known[key] for key in keys}, rel=SAME, abs=0)
+
+
+def headline_price(page: Any) -> float:
+    """Return the price of a device hour in the copied command."""
+    words = command_of(page)
+    return float(words[words.index("--price") + 1])
 
 
 def check_time(page: Any, point: ic.Profile) -> None:

@@ -167,7 +167,7 @@ def test_the_machine_of_the_same_id_is_equal() -> None:
         machine = ic.hardware.load(device)
         assert answer["own"]["machine"] == json.loads(machine.to_json()), device
         assert answer["own"]["from"] == f"constants of {machine.family}, from {machine.name}"
-        assert answer["own"]["usdPerH"] is None
+        assert answer["own"]["offers"] == []
 
 
 def test_terms_are_those_of_the_catalog_without_its_price() -> None:

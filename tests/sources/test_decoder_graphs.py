@@ -182,8 +182,9 @@ def test_published_models_cost_the_same(tmp_path: Path, name: str, phase: str) -
 
 
 REFUSED = {
-    "family": ({"model_type": "deepseek_v3"}, "'deepseek_v3'; known families are llama, mistral"),
-    "no family": ({"model_type": None}, "model_type' is absent"),
+    "family": ({"model_type": "deepseek_v3"}, "'deepseek_v3', a family without a graph here; convert it"),
+    "known families": ({"model_type": "deepseek_v3"}, ". Families with a graph are llama, mistral"),
+    "no family": ({"model_type": None}, "model_type' is absent; pass the family"),
     "quantized": ({"quantization_config": {"bits": 4}}, "quantization_config"),
     "rotation": ({"partial_rotary_factor": 0.5}, "rotates a part of each head"),
     "windows": ({"use_sliding_window": True}, "gives some layers a window"),

@@ -27,6 +27,7 @@ MIXTRAL = SMALL | {
 }
 MODELS = ("cnn", "vit", "llama", "moe", "unet")
 MACHINES = ("h100-sxm-80gb", "a100-sxm-80gb", "t4", "mi300x", "epyc-9654", "tpu-v5e")
+LAYOUTS = ("tensor=1", "tensor=2", "tensor=2,data=2", "pipeline=2", "tensor=2,pipeline=2", "pipeline=2,data=4")
 SEED = 20_261
 
 
@@ -90,7 +91,7 @@ def settings(count: int = 200) -> Iterator[Setting]:
         else:
             way |= {"engine": engine, "execution": rng.choice(["cuda_graph", "eager"])}
             machine = rng.choice(MACHINES[:2])
-            way["layout"] = rng.choice(["tensor=1", "tensor=2", "tensor=2,data=2"])
+            way["layout"] = rng.choice(LAYOUTS)
         if machine == "tpu-v5e":
             way["execution"] = "compiled"
         yield Setting(model, machine, way, sizes)
@@ -115,6 +116,7 @@ SERVED = (
     Served("llama", "a100-sxm-80gb", {"engine": "sglang", "layout": "tensor=2,data=2"}),
     Served("llama", "t4", {"engine": "trtllm", "precision": "fp16", "serving": "draft_tokens=2,acceptance=0.6"}),
     Served("llama", "xeon-8480+", {"engine": "vllm"}),
+    Served("llama", "h100-sxm-80gb", {"engine": "vllm", "layout": "tensor=2,pipeline=2"}),
     Served("moe", "h100-sxm-80gb", {"engine": "vllm", "layout": "tensor=2", "serving": "async_scheduling"}),
 )
 """Deployments of each engine: with copies, drafts, experts, and a memory that is unknown."""

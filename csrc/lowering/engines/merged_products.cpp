@@ -12,7 +12,14 @@ namespace {
 
 constexpr std::string_view kProducts[] = {"aten.linear", "pyinfercost.linear_weight_only",
                                           "pyinfercost.linear_quantized"};
-constexpr const char* kWeights[] = {"weight", "weight_scale", "weight_zero_point", "weight_block", "bias"};
+constexpr std::string_view kWeight = "weight";
+constexpr std::string_view kBeside = "weight_";  // what is stored beside a weight, by any name: scales, ...
+constexpr std::string_view kBias = "bias";
+
+// The group of each input, as GPTQ orders them: products of one input have the same, and engines keep one.
+bool is_of_inputs(std::string_view name) {
+    return name.ends_with("index") || name.ends_with("g_idx");
+}
 
 std::string parent_of(const std::string& module) {
     const std::size_t dot = module.rfind('.');
@@ -53,6 +60,19 @@ class MergePass {
         std::vector<TensorIndex> weights;
         for (const NodeIndex node : products) weights.push_back(flow_.call(node).tensor("weight"));
         return weights;
+    }
+
+    // Names of the arguments that hold the weight of a product and what is stored beside it.
+    std::vector<std::string> stored_by(NodeIndex node) const {
+        std::vector<std::string> names;
+        const Graph& graph = flow_.graph();
+        for (const Argument& argument : graph.arguments(flow_.call(node).node())) {
+            const std::string& name = graph.name(argument.name);
+            if (argument.kind == ArgKind::tensor && (name == kWeight || name.starts_with(kBeside))) {
+                names.push_back(name);
+            }
+        }
+        return names;
     }
 
     // Gate and up: two products of one width whose results meet in an operator between products.
@@ -130,20 +150,21 @@ class MergePass {
     // Weights of the same row length and dtypes, with the same arguments apart from weights.
     bool fit(const std::vector<NodeIndex>& products) const {
         const Call first = flow_.call(products.front());
+        const std::vector<std::string> stored = stored_by(products.front());
         return std::all_of(products.begin(), products.end(), [&](NodeIndex node) {
             const Call call = flow_.call(node);
             const TensorIndex bias = call.tensor("bias");
             if (call.rank(call.output()) == 0 || (bias != kNoTensor && call.rank(bias) != 1)) return false;
-            for (const char* name : kWeights) {
+            if (stored_by(node).size() != stored.size()) return false;
+            for (const std::string& name : stored) {
                 const TensorIndex one = first.tensor(name);
                 const TensorIndex other = call.tensor(name);
-                if (std::string_view(name) == "bias") continue;
-                if ((one == kNoTensor) != (other == kNoTensor)) return false;
-                if (one == kNoTensor) continue;
+                if (other == kNoTensor) return false;
                 const std::vector<Expr> a = flow_.shape(one);
                 const std::vector<Expr> b = flow_.shape(other);
                 if (flow_.tensor(one).dtype != flow_.tensor(other).dtype || a.size() != b.size())
                     return false;
+                if (a.empty() || (is_of_inputs(name) && a != b)) return false;
                 if (a.size() == 2 && !(a[1] == b[1])) return false;
             }
             return first.integer("group_size", 0) == call.integer("group_size", 0) &&
@@ -168,10 +189,11 @@ class MergePass {
             widths.push_back(flow_.shape(outputs.back()).back());
         }
         const std::string name = parent.empty() ? names : parent + "." + names;
-        for (const char* kind : kWeights) {
-            if (const TensorIndex joined = join(products, kind, name); joined != kNoTensor) {
-                arguments.push_back({kind, joined});
-            }
+        for (const std::string& kind : stored_by(first)) {
+            arguments.push_back({kind, join(products, kind, name)});
+        }
+        if (const TensorIndex bias = join(products, std::string(kBias), name); bias != kNoTensor) {
+            arguments.push_back({std::string(kBias), bias});
         }
         for (const char* kept : {"group_size", "weight_bits"}) {
             if (call.has(kept)) arguments.push_back({kept, call.integer(kept, 0)});
@@ -193,7 +215,8 @@ class MergePass {
     }
 
     // One parameter of all rows; a bias where one product has one.
-    TensorIndex join(const std::vector<NodeIndex>& products, const char* kind, const std::string& name) {
+    TensorIndex join(const std::vector<NodeIndex>& products, const std::string& kind,
+                     const std::string& name) {
         TensorIndex model = kNoTensor;
         Expr rows = 0;
         std::int64_t logical = 0;
@@ -205,7 +228,7 @@ class MergePass {
             model = t;
             parts.push_back(t);
             const Tensor& part = flow_.tensor(t);
-            rows += flow_.shape(t).front();
+            rows = is_of_inputs(kind) ? flow_.shape(t).front() : rows + flow_.shape(t).front();
             counted = counted || part.logical_numel >= 0;
             const Expr own = flow_.numel(t);
             logical += part.logical_numel >= 0 ? part.logical_numel : own.is_constant() ? own.constant() : 0;

@@ -38,8 +38,12 @@ struct Layout {
     // Ranks of `tensor` that have the same tokens outside of products.
     std::int64_t with_same_tokens() const { return sequence ? 1 : of_attention(); }
     std::int64_t devices() const { return tensor * pipeline * data * context; }
+    // Devices that exchange data: those of one copy, or all.
+    std::int64_t together() const { return expert > tensor ? devices() : tensor * pipeline * context; }
     // Machines that a group of neighboring ranks spans.
     std::int64_t nodes_of(std::int64_t ranks) const;
+    // Whether a stage and the next one are in different ones of some machines, in any copy.
+    bool sends_between_nodes(std::int64_t stage, std::int64_t machines) const;
     // Throws std::invalid_argument for numbers that do not fit each other.
     void check() const;
     bool operator==(const Layout&) const = default;

@@ -69,6 +69,16 @@ std::int64_t Layout::nodes_of(std::int64_t ranks) const {
     return std::max<std::int64_t>(1, (ranks + in_node - 1) / in_node);
 }
 
+bool Layout::sends_between_nodes(std::int64_t stage, std::int64_t machines) const {
+    const std::int64_t of_stage = tensor * context;
+    const std::int64_t in_node = (devices() + machines - 1) / machines;
+    for (std::int64_t copy = 0; copy < data; ++copy) {
+        const std::int64_t first = copy * of_stage * pipeline + stage * of_stage;
+        if (first / in_node != (first + of_stage) / in_node) return true;
+    }
+    return false;
+}
+
 void Layout::check() const {
     for (const auto& [name, value] :
          {std::pair("tensor", tensor), std::pair("pipeline", pipeline), std::pair("expert", expert),

@@ -51,11 +51,13 @@ def call_of(profile: Profile, *, model: str = "", sizes: Mapping[str, int] | Non
     options: dict[str, Any] = {"precision": profile.precision}
     if estimate is not None:
         options = {name: getattr(estimate, name) for name in _FIELDS}
-        options["layout"] = str(estimate.layout) if estimate.layout.ranks > 1 else ""
+        cost = estimate.cost
+        laid = estimate.layout.ranks > 1 or (cost is not None and cost.instances is not None)  # paid in whole instances
+        options["layout"] = str(estimate.layout) if laid else ""
         usual = {"engine": TORCH, "instances": 1, "devices": 1}
         options = {name: value for name, value in options.items() if value and value != usual.get(name)}
-        if estimate.cost is not None:
-            options["price"] = estimate.cost.price.usd_per_h
+        if cost is not None:
+            options["price"] = cost.price.argument
     names = {name: value for name, value in (sizes or profile.sizes).items() if name.isidentifier()}
     given = ", ".join(f"{name}={value!r}" for name, value in {**options, **names}.items())
     return f"ic.profile({repr(model) if ':' in model else 'model'}, {given})"  # a spec has a scheme

@@ -71,7 +71,13 @@ def machine_entry(known: KnownMachine) -> dict[str, Any]:
     return {
         "machine": json.loads(known.machine.to_json()),
         "terms": {name: number_or_word(known.terms[name]) for name in term_names()},
-        "usd_per_h": known.usd_per_h,
+        "offers": [
+            [
+                *(offer.usd_per_h, offer.devices, offer.has_host, offer.text, offer.cloud),
+                *map(number_or_word, (offer.grid_g_per_kwh, offer.pue)),
+            ]
+            for offer in known.offers
+        ],
         "price": known.price,
     }
 

@@ -115,9 +115,11 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             "execution": "eager" if estimate is None else estimate.execution,
             "devices": 1 if layout is None else layout.devices,
             "tensor": 1 if layout is None else layout.tensor,
+            "pipeline": 1 if layout is None else layout.pipeline,
             "expert": 1 if layout is None else layout.expert,
             "sizes": {} if first is None else dict(first.sizes),
-            "usd_per_h": _own_price(live),
+            "usd_per_h": "",
+            "rented": _rented(live),
             "utilization": 1.0 if estimate is None or estimate.cost is None else estimate.cost.utilization,
             "place": _own_place(live),
             "bandwidth": 1,
@@ -128,13 +130,15 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
     }
 
 
-def _own_price(live: Exploration) -> float | str:
-    """Return the price of the first point; empty where it is that of the catalog, which changes with the machine."""
-    estimate = None if live.profile is None else live.profile.estimate
-    if estimate is None or estimate.cost is None:
+def _rented(live: Exploration) -> str:
+    """Return what is paid at the first point, if it is not what a page begins with: a device, or whole instances."""
+    if live.profile is None:
         return ""
-    usd_per_h = estimate.cost.price.usd_per_h
-    return "" if live.own is not None and usd_per_h == live.own.usd_per_h else usd_per_h
+    request: Any = live.profile.request
+    on = request.on
+    if on.layout is None:
+        return "" if on.devices == 1 else "devices"
+    return "" if on.devices > 1 else "instances"
 
 
 def _own_place(live: Exploration) -> str:

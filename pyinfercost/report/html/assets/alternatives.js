@@ -7,7 +7,7 @@ function makeAlternatives(evaluator, choose) {
     const { formats, splits } = chosenPhase(state);
     const byFormat = formats.map((format) => ({ name: FORMAT_NAMES[format] ?? format, change: { format }, own: format === state.format }));
     const byDevices = !splits ? [] : [...new Set([...ALTERNATIVE_DEVICES, state.tensor])].sort((one, other) => one - other).map((count) => (
-      { name: String(count), count, change: { devices: count, tensor: count }, own: count === state.tensor && count === state.devices }));
+      { name: String(count), count, change: { devices: count, tensor: count, pipeline: 1 }, own: count === state.tensor && count === state.devices }));
     const panel = byId("alternatives-panel");
     panel.hidden = byFormat.length < 2 && !byDevices.length;
     if (panel.hidden) return;

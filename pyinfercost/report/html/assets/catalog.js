@@ -23,7 +23,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const cost = tokens ? "usd_per_million_tokens" : "cost_usd";
     const ids = SETUP.machines.map(({ id }) => id);
     const begin = performance.now();
-    const columns = ["latency_s", cost, "throughput_per_s", "peak_memory_bytes"];
+    const columns = ["latency_s", cost, "throughput_per_s", "peak_memory_bytes", "usd_per_h"];
     let found = await evaluator.curve(state, ids, axis, values, columns);
     if (!current()) return;
     let onlyThis = "";
@@ -46,7 +46,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const scale = cost === "cost_usd" ? 1e6 : 1;
     let best = null;
     values.forEach((value, at) => {
-      const point = { known, value, latency: columns.latency_s[at], cost: columns[cost][at] === null ? null : columns[cost][at] * scale, rate: columns.throughput_per_s[at] };
+      const point = { known, value, latency: columns.latency_s[at], cost: columns[cost][at] === null ? null : columns[cost][at] * scale, rate: columns.throughput_per_s[at], usdPerH: columns.usd_per_h[at] };
       if (capacity !== null && columns.peak_memory_bytes[at] > capacity) return;
       if (state.limit_s !== "" && point.latency > state.limit_s) return;
       const better = !best || (point.cost !== null ? point.cost < best.cost : point.rate > best.rate);
@@ -115,7 +115,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const body = listed.map((row) => {
       const go = element("button", { type: "button", class: "link" }, row.known.name);
       go.addEventListener("click", () => pick(row));
-      const cells = [shown.batch ? [String(row.value)] : null, [quantity(row.latency, "s")], [row.rate === null ? "–" : digits(row.rate), wide], [row.cost === null ? "no price" : digits(row.cost)], [row.known.usdPerH === null ? "" : digits(row.known.usdPerH), wide]];
+      const cells = [shown.batch ? [String(row.value)] : null, [quantity(row.latency, "s")], [row.rate === null ? "–" : digits(row.rate), wide], [row.cost === null ? "no price" : digits(row.cost)], [row.usdPerH === null ? "" : digits(row.usdPerH), wide]];
       return element("tr", { class: row === own ? "own" : null }, element("th", { scope: "row" }, go), ...cells.filter(Boolean).map(([text, attributes]) => element("td", attributes, text)));
     });
     byId("catalog-table").replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...heads.map(([text, attributes]) => element("th", { scope: "col", ...attributes }, text)))), element("tbody", {}, ...body)));

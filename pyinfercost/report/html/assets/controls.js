@@ -5,6 +5,10 @@ const KIND_NAMES = { gpu: "GPUs", cpu: "CPUs", systolic: "Accelerators" };
 const FORMAT_NAMES = { "": "as captured", int8_wo: "int8 weights", int4_wo: "int4 weights", fp8_dynamic: "fp8 weights and activations", int8_dynamic: "int8 weights and activations" };
 const SLIDER_STEPS = 400;
 
+/* Numbers that divide a whole number, the largest first. */
+const divisors = (number) => Array.from({ length: number }, (_, at) => number - at).filter((each) => number % each === 0);
+const withOwn = (values, own) => (values.includes(String(own)) ? values : [...values, String(own)]);
+
 function makeControls(place, change, shownView) {
   let state = null;
   const syncs = [];
@@ -15,17 +19,18 @@ function makeControls(place, change, shownView) {
     syncs.push(sync);
     return element("label", { class: "field" }, element("span", { class: "title" }, title), control, more);
   }
-  function choice(title, key, options, names = {}) {
+  /* `names` has the words of a value, or makes them; `write` returns the keys of the state that a value changes. */
+  function choice(title, key, options, names = {}, write = (value) => ({ [key]: value }), read = () => state[key]) {
     const select = element("select", { name: key });
-    select.addEventListener("change", () => set(key, select.value));
+    select.addEventListener("change", () => change({ ...state, ...write(select.value) }));
     const sync = () => {
-      const wanted = options();
+      const wanted = options().map((value) => [value, typeof names === "function" ? names(value) : names[value] ?? value]);
       const shown = wanted.join("\n");
       if (select.dataset.options !== shown) {
-        select.replaceChildren(...wanted.map((value) => element("option", { value }, names[value] ?? value)));
+        select.replaceChildren(...wanted.map(([value, words]) => element("option", { value }, words)));
         select.dataset.options = shown;
       }
-      select.value = state[key];
+      select.value = read();
     };
     const made = field(title, select, sync);
     syncs.push(() => { made.hidden = options().length < 2; });
@@ -91,16 +96,26 @@ function makeControls(place, change, shownView) {
     }, () => holder.sync && holder.sync());
     return holder;
   }
+  /* What is shown of the price is that of the point, since the cheapest offer depends on the devices. */
+  let showPrice = () => {};
   function price() {
     const input = element("input", { type: "number", name: "usd_per_h", min: 0, step: "any", "aria-label": "Price of a device hour in USD" });
     input.addEventListener("change", () => set("usd_per_h", input.value));
     const said = element("small", {});
-    return field("USD per device hour", input, () => {
-      const { usdPerH, price: text } = SETUP.machineOf.get(state.machine);
-      input.placeholder = usdPerH === null ? "not known" : String(usdPerH);
-      input.value = state.usd_per_h;
-      said.textContent = state.usd_per_h === "" ? text || "no price is known; type one" : "your price";
-    }, said);
+    showPrice = (cost, { usd_per_h: typed, devices }) => {
+      if (typed === "") input.placeholder = cost === null ? "not known" : String(cost.price.usd_per_h);
+      const words = cost === null ? "no price is known; type one" : typed === "" ? cost.price.text : "your price";
+      said.textContent = [words, cost && typed === "" ? paidText(cost, devices) : ""].filter(Boolean).join(": ");
+    };
+    return field("USD per device hour", input, () => { input.value = state.usd_per_h; }, said);
+  }
+  /* Whole instances, or the devices in use; a reader's price is of a device. */
+  function rented() {
+    const select = element("select", { name: "rented" }, element("option", { value: "instances" }, "whole instances"), element("option", { value: "devices" }, "devices in use"));
+    select.addEventListener("change", () => set("rented", select.value));
+    const made = field("Paid for", select, () => { select.value = rentsWhole(state) ? "instances" : "devices"; });
+    syncs.push(() => { made.hidden = state.usd_per_h !== "" || SETUP.machineOf.get(state.machine).offers.every(({ devices }) => devices <= 1); });
+    return made;
   }
   function places() {
     const select = element("select", { name: "place" });
@@ -112,10 +127,21 @@ function makeControls(place, change, shownView) {
   const powers = () => ["1", "2", "4", "8", "16", "32"];
   const many = SETUP.phases.some(({ splits }) => splits);
   /* Devices of a language model share its layers at first: copies of it would hold no more of it. */
-  function devicesOf() {
-    const select = element("select", { name: "devices" }, ...powers().map((value) => element("option", { value }, value)));
-    select.addEventListener("change", () => change({ ...state, devices: Number(select.value), tensor: chosenPhase(state).splits ? Number(select.value) : 1 }));
-    return field("Devices", select, () => { select.value = state.devices; });
+  const devicesOf = () => choice("Devices", "devices", () => withOwn(powers(), state.devices), {}, (value) => (
+    { rented: "", devices: Number(value), tensor: chosenPhase(state).splits ? Number(value) : 1, pipeline: 1 }));
+  /* How the model lies on them: each way in which they share layers, are stages of layers, or hold copies. */
+  function layoutOf() {
+    const ways = () => {
+      const found = divisors(state.devices).flatMap((tensor) => divisors(state.devices / tensor).map((pipeline) => `${tensor} ${pipeline}`));
+      return found.filter((way) => many || way.startsWith("1 ") || way === `${state.tensor} ${state.pipeline}`);
+    };
+    const words = (way) => {
+      const [tensor, pipeline] = way.split(" ").map(Number);
+      const copies = state.devices / tensor / pipeline;
+      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages of layers` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
+    };
+    const write = (way) => { const [tensor, pipeline] = way.split(" ").map(Number); return { tensor, pipeline }; };
+    return choice("Their layout", "layout", ways, words, write, () => `${state.tensor} ${state.pipeline}`);
   }
   const restart = element("button", { type: "button" }, "As it began");
   restart.addEventListener("click", () => change(startState()));
@@ -130,19 +156,20 @@ function makeControls(place, change, shownView) {
     return button;
   }
   place.replaceChildren(
-    group("Machine", machines(), devicesOf(), many ? choice("Devices that share a layer", "tensor", () => powers().filter((n) => state.devices % n === 0)) : null,
+    group("Machine", machines(), devicesOf(), layoutOf(),
       choice("Groups of experts", "expert", () => (SETUP.experts ? powers().filter((n) => state.tensor % n === 0) : ["1"]))),
     group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
       choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),
       choice("Execution", "execution", () => SETUP.engines[state.engine], EXECUTION_NAMES), sizes()),
-    group("Money", price(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
+    group("Money", price(), rented(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
     group("What would help", plain("Memory bandwidth, times", "bandwidth", 1, 4), plain("Arithmetic, times", "compute", 1, 4)),
-    element("div", { class: "buttons" }, restart, copying("Copy the command", () => commandOf(state)), copying("Copy the JSON", () => documentText(shownView()))), copied,
+    element("div", { class: "buttons" }, restart, copying("Copy the command", () => commandOf(state, shownView().estimate.cost)), copying("Copy the JSON", () => documentText(shownView()))), copied,
   );
-  return (next) => {
+  const shown = (next) => {
     state = next;
     for (const sync of syncs) sync();
   };
+  return Object.assign(shown, { priced: (cost, asked) => showPrice(cost, asked) });
 }
 
 /* The JSON of a point, with the keys of `pyinfercost profile --format json` that the page knows. */
@@ -152,24 +179,35 @@ function documentText({ model, precision, sizes, totals, coverage, memory, layer
   return JSON.stringify({ model, precision, sizes, totals, coverage, memory, layers: rows, estimate: Object.fromEntries(keys.map((key) => [key, estimate[key]])) });
 }
 
-/* The command line that gives the figures of a state. */
-function commandOf(state) {
+/* The layout as the command line reads it; empty for one device. */
+function layoutText(state) {
+  const parts = [["tensor", state.tensor], ["pipeline", state.pipeline], ["expert", state.expert], ["data", state.devices / state.tensor / state.pipeline]].filter(([, count]) => count > 1);
+  return parts.map(([name, count]) => `${name}=${count}`).join(",");
+}
+
+/* How the command line is told devices and their price. With a layout it pays for whole instances, and with a number for
+   devices in use. */
+function moneyOptions(state, cost) {
+  const { price } = SETUP.machineOf.get(state.machine);
+  const layout = layoutText(state) || "tensor=1";
+  const laid = state.devices > 1 ? ["--layout", layout] : [];
+  if (state.usd_per_h !== "") return [...laid, "--price", state.usd_per_h];
+  if (cost === null) return laid;
+  if (rentsWhole(state)) return ["--layout", layout, "--price", price];
+  if (state.devices === 1) return ["--price", price];
+  return state.tensor * state.pipeline === 1 ? ["--devices", state.devices, "--price", price] : [...laid, "--price", cost.price.usd_per_h];
+}
+
+/* The command line that gives the figures of a state, with its cost. */
+function commandOf(state, cost) {
   const words = ["pyinfercost", "profile", SETUP.spec(state), "--hardware", SETUP.machineOf.get(state.machine).file ?? state.machine, "--precision", state.precision];
-  const add = (option, value) => words.push(option, String(value));
+  const add = (option, value) => words.push(option, value);
   if (state.engine !== "torch") add("--engine", state.engine);
   if (state.execution !== SETUP.engines[state.engine][0]) add("--execution", state.execution);
-  if (state.devices > 1) {
-    const layout = [["tensor", state.tensor], ["expert", state.expert], ["data", state.devices / state.tensor]].filter(([, count]) => count > 1);
-    add("--layout", layout.map(([name, count]) => `${name}=${count}`).join(","));
-  }
   if (state.format) add("--quantize", state.format);
-  const { usdPerH, price: said } = SETUP.machineOf.get(state.machine);
-  /* The catalog's price is of a place, whose carbon a bare number would not have; of several devices it is of whole
-     instances, where a page pays for the devices in use. */
-  const price = state.usd_per_h !== "" ? state.usd_per_h : said.endsWith(" on-demand") && state.devices === 1 ? "on-demand" : usdPerH;
-  if (price !== null) add("--price", price);
+  words.push(...moneyOptions(state, cost));
   if (state.utilization !== 1) add("--utilization", state.utilization);
   if (state.place) add("--region", state.place);
   for (const { name } of sizesOf(state)) add("--set", `${name}=${state.sizes[name]}`);
-  return words.map((word) => (/^[\w@%+=:,./#-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
+  return words.map(String).map((word) => (/^[\w@%+=:,./#-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(" ");
 }

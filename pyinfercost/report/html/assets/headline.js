@@ -20,15 +20,22 @@ function bandOf(view, figure) {
   return typeof low === "number" && typeof high === "number" ? `${quantity(low, figure.unit)} to ${quantity(high, figure.unit)}` : "";
 }
 
-const priceText = ({ price, utilization }) => `${price.text}, ${Number((100 * utilization).toFixed(1))} % in use`;
+/* The instances that are paid, and how many of their devices are unused; nothing where devices are paid one by one. */
+function paidText({ instances, price }, devices) {
+  if (instances === null || !(price.devices > 1)) return "";
+  const idle = price.devices * instances - devices;
+  return `${instances} instance${instances === 1 ? "" : "s"} of ${price.devices} devices${idle ? `, ${idle} of them unused` : ""}`;
+}
+
+const priceText = ({ estimate: { cost, devices } }) => [cost.price.text, paidText(cost, devices), `${Number((100 * cost.utilization).toFixed(1))} % in use`].filter(Boolean).join(", ");
 
 /* What stands below a figure, for those that have more to say than their band. */
 const NOTES = {
   throughput_per_s: () => "one forward after another",
   energy_j: ({ estimate }, band) => (estimate.energy_j === null ? "the machine's file gives no power"
     : band + (estimate.latency_s ? `, ${digits(estimate.energy_j / estimate.latency_s)} W` : "")),
-  cost_usd: ({ estimate }) => priceText(estimate.cost),
-  usd_per_million_tokens: ({ estimate }) => priceText(estimate.cost),
+  cost_usd: priceText,
+  usd_per_million_tokens: priceText,
   peak_memory_bytes: ({ estimate, totals, machine }) => {
     if (!estimate) return `activations ${quantity(totals.peak_activation_bytes, "B")}`;
     const dram = machine.memory[machine.memory.length - 1].capacity_bytes;
@@ -144,6 +151,8 @@ function drawOrigin(view) {
     ["energy", "predicted from the same terms; its band is wider than that of the time"],
   ];
   if (view.estimate.cost) lines.push(["price", `${view.estimate.cost.price.text}${view.estimate.cost.price.dated ? `, of ${view.estimate.cost.price.dated}` : ""}`]);
+  const { cost, devices } = view.estimate;
+  if (cost && cost.instances !== null) lines.push(["paid", `${digits(cost.usd_per_h)} USD/h for ${paidText(cost, devices) || `${devices} devices`}`]);
   byId("origin").replaceChildren(...lines.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]));
 }
 

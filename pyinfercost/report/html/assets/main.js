@@ -96,12 +96,9 @@ async function live() {
 }
 
 /* The point at which the page begins has what the profile says besides: the hint, what devices exchange, the date of the
-   price. A profile without a price gets that of the catalog, as all other points do; one of several devices may pay for
-   whole instances, and a page for the devices in use. */
-const PAID = ["cost", "cost_usd", "usd_per_million_tokens"];
+   price. A profile without a price gets that of the catalog, as all other points do. */
 function withStored(live) {
-  const shared = STORED.estimate.devices > 1;
-  const said = Object.entries(STORED.estimate).filter(([key, value]) => value !== null && !(shared && PAID.includes(key)));
+  const said = Object.entries(STORED.estimate).filter(([, value]) => value !== null);
   return { ...live, isReported: true, machine: STORED.estimate.machine, estimate: { ...live.estimate, ...Object.fromEntries(said) } };
 }
 
@@ -152,6 +149,7 @@ async function explore([near, far], signal = undefined) {
       if (STORED && isFirstPoint(asked)) view = withStored(view);
       byId("fixed").textContent = "";
       drawAll();
+      sync.priced(view.estimate.cost, asked);
       root.dataset.pointMs = String(performance.now() - begin);
     } catch (error) {
       byId("fixed").textContent = error instanceof Refused ? `There is no such point, and the figures are those of the last one: ${error.message}.` : `The core failed, and the figures are those of the last point: ${error.message}.`;

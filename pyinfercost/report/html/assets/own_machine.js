@@ -314,7 +314,7 @@ function ownMachine(name, text) {
   let id = data.id;
   for (let time = 2; SETUP.machineOf.has(id); time++) id = `${data.id}:${time}`;
   return {
-    machine, id, name: `${data.name} (${name})`, kind: data.kind, terms: termsOfFile(machine, base), usdPerH: null, price: "", file: name,
+    machine, id, name: `${data.name} (${name})`, kind: data.kind, terms: termsOfFile(machine, base), offers: [], price: "", file: name,
     from: `constants of ${data.family}, from ${base.machine.name}`,
   };
 }

@@ -3,13 +3,13 @@ const FLIGHTS = 24; /* deployed graphs that the core keeps */
 
 /* Requests of one core, with the graphs, machines and deployments that it holds. After a failure the core starts anew. */
 function makeEvaluator(bytes) {
-  const [graphs, machines, deployments, plants] = [new Map(), new Map(), new Map(), new Map()];
+  const [graphs, machines, deployments, plants, rents] = [new Map(), new Map(), new Map(), new Map(), new Map()];
   let core = startCore(bytes);
   core.catch(() => {}); /* told to those who ask */
   function reset() {
     core.then(({ end }) => end(), () => {});
     core = startCore(bytes);
-    for (const held of [graphs, machines, deployments, plants]) held.clear();
+    for (const held of [graphs, machines, deployments, plants, rents]) held.clear();
   }
   async function ask(name, fields, text = "") {
     const own = core;
@@ -47,7 +47,7 @@ function makeEvaluator(bytes) {
     }
     return machines.get(key);
   }
-  const layoutOf = ({ devices, tensor, expert }) => ({ tensor, expert: tensor % expert ? 1 : expert, data: devices / tensor });
+  const layoutOf = ({ devices, tensor, pipeline, expert }) => ({ tensor, pipeline, expert, data: devices / tensor / pipeline });
   async function deploymentOf(state) {
     const { phase, format, precision, engine, execution } = state;
     const fields = { precision, engine, execution, layout: layoutOf(state) };
@@ -72,16 +72,39 @@ function makeEvaluator(bytes) {
   /* Sizes that depend on data stay as they are stored. */
   const sizesAt = (state) => ({ ...chosenPhase(state).of_data, ...Object.fromEntries(sizesOf(state).map(({ name }) => [name, state.sizes[name]])) });
 
-  /* Numbers that the costs of a deployment on a machine need. */
-  function termsOf(state, id) {
-    const { terms, usdPerH } = SETUP.machineOf.get(id);
+  /* What can be rented: the offers of a machine, or a device at the reader's price. */
+  function offersOf(state, id) {
     const own = id === state.machine && state.usd_per_h !== "";
-    const price = own ? Number(state.usd_per_h) : usdPerH;
-    /* The catalog's price is of some place; that of the reader is of none. */
-    const [grid, pue] = state.place ? SETUP.places[state.place] : own ? [null, null] : [terms.grid_g_per_kwh, terms.pue];
+    return own ? [{ usd_per_h: Number(state.usd_per_h), devices: 1, has_host: true, text: `${Number(state.usd_per_h)} USD/h for a device`, cloud: "", grid: null, pue: null, typed: true }]
+      : SETUP.machineOf.get(id).offers;
+  }
+
+  /* What a deployment rents on machines: the core chooses among the offers of each. It depends on no size. */
+  async function rentsOf(state, deployment, ids) {
+    const way = JSON.stringify([layoutOf(state), rentsWhole(state)]);
+    const keyOf = (id) => `${way} ${id} ${id === state.machine ? state.usd_per_h : ""}`;
+    const missing = ids.filter((id) => !rents.has(keyOf(id)));
+    if (missing.length) {
+      const on = await Promise.all(missing.map((id) => machineOf(id)));
+      const offers = missing.map((id) => offersOf(state, id).map(({ usd_per_h, devices, has_host }) => ({ usd_per_h, devices, has_host })));
+      const found = await ask("rent", { deployment: deployment.handle, machines: on, offers, whole: rentsWhole(state) });
+      missing.forEach((id, at) => rents.set(keyOf(id), found.machines[at]));
+    }
+    return ids.map((id) => {
+      const rent = rents.get(keyOf(id));
+      return rent && { ...rent, from: offersOf(state, id)[rent.offer] };
+    });
+  }
+
+  /* Numbers that the costs of a deployment on a machine need, which rents something, or null. */
+  function termsOf(state, id, rent) {
+    const { terms } = SETUP.machineOf.get(id);
+    const { grid, pue, cloud, typed } = rent ? rent.from : { grid: terms.grid_g_per_kwh, pue: terms.pue, cloud: "", typed: false };
+    /* A price is of some place, unless the reader chose another one; the data center is that of its cloud. */
+    const [placeGrid, placePue] = state.place ? SETUP.places[state.place] : [grid, pue];
     return {
-      ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: price, paid_per_used: 1,
-      recorded_graphs: SETUP.recorded_graphs[`${state.engine} ${state.execution}`] ?? null, grid_g_per_kwh: grid, pue,
+      ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: rent ? rent.usd_per_h : null, paid_per_used: rent ? rent.paid_per_used : 1,
+      recorded_graphs: SETUP.recorded_graphs[`${state.engine} ${state.execution}`] ?? null, grid_g_per_kwh: placeGrid, pue: cloud ? pue : placePue, ...(typed ? { usd_per_j: 0 } : {}),
     };
   }
 
@@ -132,12 +155,13 @@ function makeEvaluator(bytes) {
     const sizes = sizesAt(state);
     const deployment = await deploymentOf(state);
     const machine = await machineOf(state.machine, state);
-    const terms = termsOf(state, state.machine);
+    const [rent] = await rentsOf(state, deployment, [state.machine]);
+    const terms = termsOf(state, state.machine, rent);
     const [found, counted] = await Promise.all([
       ask("estimate", { deployment: deployment.handle, machine, sizes, terms }), layersOf(deployment, machine, sizes),
     ]);
     const { costs, memory, boundary } = found;
-    const priced = terms.usd_per_h !== null;
+    const priced = rent !== null;
     const utilization = state.utilization;
     const known = SETUP.machineOf.get(state.machine);
     const document = machineDocument(known.machine, state);
@@ -147,7 +171,10 @@ function makeEvaluator(bytes) {
       cost_usd: priced ? costs.cost_usd : null, usd_per_million_tokens: priced && boundary.tokens ? costs.usd_per_million_tokens : null,
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
       tokens_per_s_per_sequence: boundary.tokens ? costs.tokens_per_s_per_sequence : null,
-      cost: priced ? { usd_per_million: costs.cost_usd * 1e6, utilization, price: { text: priceWords(state, known), usd_per_h: terms.usd_per_h } } : null,
+      cost: priced ? {
+        usd_per_million: costs.cost_usd * 1e6, utilization, instances: rent.instances, usd_per_h: costs.usd_per_h,
+        price: { text: rent.from.text, usd_per_h: rent.usd_per_h, devices: rent.devices },
+      } : null,
       max_sequences: memory && memory.max_sequences !== undefined ? memory.max_sequences : null,
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
     };
@@ -156,8 +183,6 @@ function makeEvaluator(bytes) {
       layers: counted.layers, coverage: counted.coverage, data_sizes: STORED ? STORED.data_sizes : [], plant: counted.plant, boundary, isReported: false,
     };
   }
-
-  const priceWords = (state, known) => (state.usd_per_h !== "" ? `${Number(state.usd_per_h)} USD/h for a device` : known.price);
 
   /* A machine as a profile's document has it; a hypothetical one says what it is. */
   function machineDocument(machine, { bandwidth, compute }) {
@@ -176,10 +201,11 @@ function makeEvaluator(bytes) {
     const sizes = sizesAt(state);
     const axes = axis === undefined ? {} : { [axis]: values };
     if (axis !== undefined) delete sizes[axis];
-    const { handle } = await deploymentOf(state);
+    const deployment = await deploymentOf(state);
     const machines = await Promise.all(ids.map((id) => machineOf(id, id === state.machine ? state : {})));
-    const terms = ids.map((id) => termsOf(state, id));
-    const found = await ask("grid", { deployment: handle, machines, sizes, axes, columns, terms });
+    const rented = await rentsOf(state, deployment, ids);
+    const terms = ids.map((id, at) => termsOf(state, id, rented[at]));
+    const found = await ask("grid", { deployment: deployment.handle, machines, sizes, axes, columns, terms });
     return found.machines;
   }
 
@@ -193,8 +219,8 @@ function makeEvaluator(bytes) {
     const lengths = { prompt, output, prompt_variation: LENGTHS, output_variation: LENGTHS };
     const draw = (requests) => ask("draw", { requests, ...lengths }).then(({ handle }) => handle);
     const [many, few] = await Promise.all([draw(SERVED_REQUESTS), draw(TRIED_REQUESTS)]);
-    const { usd_per_h: price } = termsOf(state, state.machine);
-    const usdPerH = price === null ? null : price * state.devices;
+    const [rent] = await rentsOf(state, decode, [state.machine]);
+    const usdPerH = rent === null ? null : rent.usd_per_h * rent.paid_devices;
     const run = async (requests, rates, servers) => {
       const cluster = { ...steps.cluster, servers: steps.cluster.servers * servers, ...(usdPerH === null ? {} : { usd_per_h: usdPerH * servers }) };
       return (await ask("serve", { steps: steps.handle, requests, rates_per_s: rates, server: steps.server, cluster })).rates;

@@ -65,6 +65,12 @@ function unpackedGraph(text) {
   return JSON.stringify(graph);
 }
 
+/* What a machine can be rented as: an instance, the place of which some costs depend on. */
+const offerOf = ([usd_per_h, devices, has_host, text, cloud, grid, pue]) => ({ usd_per_h, devices, has_host, text, cloud, grid, pue });
+
+/* Whether instances are paid for as a whole: as on the command line, where several devices have a layout, unless chosen. */
+const rentsWhole = (state) => (state.rented ? state.rented === "instances" : state.devices > 1);
+
 async function readSetup() {
   const setup = JSON.parse(await unpackedText(byId("pyinfercost-setup").textContent));
   const entries = catalogOf(JSON.parse(await unpackedText(byId("pyinfercost-catalog").textContent)));
@@ -74,8 +80,8 @@ async function readSetup() {
     if (at < 0) entries.push(own); else entries[at] = own;
   }
   entries.sort(({ machine: { id: one } }, { machine: { id: other } }) => (one < other ? -1 : 1));
-  setup.machines = entries.map(({ machine, terms, usd_per_h, price }, index) => (
-    { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, usdPerH: usd_per_h, price }));
+  setup.machines = entries.map(({ machine, terms, offers, price }, index) => (
+    { index, machine, id: machine.id, name: machine.name, kind: machine.kind, terms, offers: offers.map(offerOf), price }));
   for (const { sizes, guards } of setup.phases) for (const size of sizes) size.maximum = mostOf(size, guards);
   setup.machineOf = new Map(setup.machines.map((machine) => [machine.id, machine]));
   return setup;
@@ -106,13 +112,13 @@ function startState() {
 }
 
 /* Whether the point itself is the first one, whatever is asked of its server. */
-const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "expert", "usd_per_h", "utilization", "place", "bandwidth", "compute"];
+const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "pipeline", "expert", "usd_per_h", "rented", "utilization", "place", "bandwidth", "compute"];
 function isFirstPoint(state) {
   const start = startState();
   return OF_POINT.every((key) => String(state[key]) === String(start[key])) && sizesOf(state).every(({ name }) => state.sizes[name] === start.sizes[name]);
 }
 
-const NUMBERS = new Set(["devices", "tensor", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
+const NUMBERS = new Set(["devices", "tensor", "pipeline", "expert", "bandwidth", "compute", "usd_per_h", "utilization", "limit_s", "rate_per_s", "prompt", "output", "ttft_s", "tpot_s"]);
 
 function stateOfAddress() {
   const state = startState();
@@ -137,9 +143,12 @@ function allowed(state) {
   if (!SETUP.precisions.includes(state.precision)) state.precision = start.precision;
   if (!Object.hasOwn(SETUP.engines, state.engine)) state.engine = start.engine;
   if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
+  if (!["instances", "devices"].includes(state.rented)) state.rented = "";
   if (state.place && !Object.hasOwn(SETUP.places, state.place)) state.place = "";
-  for (const name of ["devices", "tensor", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
+  for (const name of ["devices", "tensor", "pipeline", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
+  if ((state.devices / state.tensor) % state.pipeline) state.pipeline = 1;
+  if (state.tensor % state.expert) state.expert = 1;
   for (const name of ["bandwidth", "compute"]) state[name] = Math.max(0.25, Math.min(16, state[name] || 1));
   for (const [name, low, high] of [["rate_per_s", 1e-3, 1e6], ["prompt", 1, 1e5], ["output", 1, 1e5], ["ttft_s", 1e-4, 1e4], ["tpot_s", 1e-5, 1e3]]) state[name] = Math.max(low, Math.min(high, state[name] || start[name]));
   if (state.usd_per_h !== "" && !(Number(state.usd_per_h) >= 0 && Number.isFinite(Number(state.usd_per_h)))) state.usd_per_h = "";

@@ -1,0 +1,51 @@
+#include "costs/instances.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+namespace infercost {
+namespace {
+
+std::int64_t divided_up(std::int64_t count, std::int64_t each) {
+    return (count + each - 1) / each;
+}
+
+std::int64_t size_of(double devices) {
+    return std::max<std::int64_t>(1, static_cast<std::int64_t>(devices));
+}
+
+}  // namespace
+
+RentedDevices RentedDevices::of(std::int64_t devices, std::int64_t together, std::int64_t nodes) {
+    return {devices, std::min(together, divided_up(devices, std::max<std::int64_t>(nodes, 1)))};
+}
+
+std::int64_t RentedDevices::instances(double each) const {
+    if (devices < 1 || together < 1 || together > devices) {
+        throw std::invalid_argument("devices to rent are " + std::to_string(devices) + ", " +
+                                    std::to_string(together) +
+                                    " of them together; expected at least 1, and no more together than all");
+    }
+    const std::int64_t size = size_of(each);
+    if (size < together) return divided_up(devices, size);
+    return divided_up(divided_up(devices, together), size / together);
+}
+
+std::size_t cheapest(std::span<const Offer> offers, const std::optional<RentedDevices>& rented) {
+    if (offers.empty()) throw std::invalid_argument("there are no offers; expected at least one");
+    const auto rank = [&](const Offer& offer) {
+        if (!rented) return std::tuple(!offer.has_host, false, offer.usd_per_device_h());
+        const auto count = static_cast<double>(rented->instances(offer.devices));
+        const bool small = offer.devices < static_cast<double>(rented->together);
+        return std::tuple(small, !offer.has_host, count * offer.usd_per_h);
+    };
+    std::size_t best = 0;
+    for (std::size_t i = 1; i < offers.size(); ++i) {
+        if (rank(offers[i]) < rank(offers[best])) best = i;
+    }
+    return best;
+}
+
+}  // namespace infercost

@@ -1,0 +1,21 @@
+// What is rented for a deployment on each of some machines: the cheapest of its offers, in whole instances.
+#pragma once
+
+#include <vector>
+
+#include "costs/instances.hpp"
+#include "interface/deployed_graph.hpp"
+#include "interface/fields.hpp"
+
+namespace infercost {
+
+// The offers of one machine. Throws std::invalid_argument for a number that is out of range.
+std::vector<Offer> offers_in(const JsonEntry& entry, const JsonPlace& place);
+
+// For each machine the place of its offer, USD per hour of a device, what is paid, and what that is per
+// device in use; null without offers. `whole`: instances are paid for as a whole, and not the devices in use
+// alone.
+void write_rents(const DeployedGraph& deployed, const std::vector<const Hardware*>& machines,
+                 const std::vector<std::vector<Offer>>& offers, bool whole, JsonWriter& out);
+
+}  // namespace infercost
