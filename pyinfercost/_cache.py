@@ -225,7 +225,7 @@ def trouble() -> str | None:
 def of_file(path: str) -> tuple[int, ...] | None:
     """Return what changes when a file is written; None if there is none.
 
-    These are its size, inode, and times of modification and change: programs may set back the first one.
+    These are its size, inode, and times of modification and change, of which programs may set back the first.
     """
     try:
         status = os.stat(path)

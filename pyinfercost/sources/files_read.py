@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import _cache
 
-Stamp = tuple[str, tuple[int, int, int] | None]
+Stamp = tuple[str, tuple[int, ...] | None]
 """A path, and `_cache.of_file` of it."""
 
 _read: ContextVar[dict[str, Stamp] | None] = ContextVar("files_read", default=None)

@@ -84,14 +84,14 @@ def _around(search: Search, softmax: NodeInfo) -> _Found | None:
     root = scaled[0].argument("other")
     if not isinstance(root, float) or root != scaled[1].argument("other"):
         return None
-    before = [*scaled, product, *([] if total is None else [total])]
+    before = [node for node in (*scaled, product, total) if node is not None]
     after, weighted = _weighted(search, softmax)
     value = None if weighted is None else weighted.operand("other")
     if weighted is None or value is None or any(search.reader(node) is None for node in before):
         return None
     if len(search.tensors[query].shape) < _FEWEST_DIMENSIONS or len(search.tensors[value].shape) < _FEWEST_DIMENSIONS:
         return None
-    written = [*(node for node in before if node is not None), softmax, *after, weighted]
+    written = [*before, softmax, *after, weighted]
     return _Found(search.tensors[query], search.tensors[turned], search.tensors[value], mask, written)
 
 
