@@ -96,7 +96,8 @@ def _shared(estimate: Estimate) -> str:
     if layout.ranks == 1:
         return ", data parallel: they share the batch" if layout.data > 1 else ""
     copies = f"; {layout.copies} copies share the batch" if layout.copies > 1 else ""
-    return f", layout {layout}: figures are of one device, except throughput, energy and cost{copies}"
+    device = "one device of each stage together" if layout.pipeline > 1 else "one device"
+    return f", layout {layout}: figures are of {device}, except throughput, energy and cost{copies}"
 
 
 def heading(profile: Profile) -> list[tuple[str, str]]:
@@ -153,6 +154,7 @@ def _bits(profile: Profile) -> str:
 def totals(profile: Profile) -> list[tuple[str, str]]:
     """Return the figures of the whole model, as names and values."""
     total = profile.counts.total
+    of_stages = "; of all stages" if profile.estimate is not None and profile.estimate.stages else ""
     lines = [
         (
             "FLOPs",
@@ -168,7 +170,7 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
         (
             "peak memory",
             f"{quantity(total.peak_memory_bytes, 'B')}, of which activations "
-            f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile.counts)}",
+            f"{quantity(total.peak_activation_bytes, 'B')}{_most(profile.counts)}{of_stages}",
         ),
         *(line for figure in _MODEL_LINES for line in _line(figure, profile.figures[figure.key])),
         *([] if profile.kv_cache is None else cache_lines(profile.kv_cache)),

@@ -10,6 +10,8 @@ function card(figure, value, shown, unit, band, state = "") {
 function valueOfFigure(view, key) {
   const { totals, estimate } = view;
   if (key === "flops") return totals.contraction_flops + totals.pointwise_flops;
+  // Of a pipeline the totals are those of all stages, and a device holds one.
+  if (key === "peak_memory_bytes" && estimate && estimate.stages && estimate.stages.length) return estimate.per_device.memory_bytes;
   if (key === "traffic_bytes") return totals.bytes_read + totals.bytes_written;
   return estimate && key in estimate ? estimate[key] : totals[key];
 }

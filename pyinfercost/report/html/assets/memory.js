@@ -11,7 +11,8 @@ function drawMemory(view, pick) {
     return null;
   }
   const owner = view.layers[peak];
-  note.textContent = `Peak ${quantity(view.totals.peak_memory_bytes, "B")}: ${quantity(resident, "B")} of weights and buffers, ` +
+  const stages = view.estimate && view.estimate.stages && view.estimate.stages.length ? "All stages together: peak" : "Peak";
+  note.textContent = `${stages} ${quantity(view.totals.peak_memory_bytes, "B")}: ${quantity(resident, "B")} of weights and buffers, ` +
     `${quantity(live[peak], "B")} while ${nameOf(owner)} runs.`;
   const dram = view.machine ? view.machine.memory[view.machine.memory.length - 1].capacity_bytes : null;
   const most = live[peak];
