@@ -75,7 +75,9 @@ class Firefox:
         self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
         with ExitStack() as started:
             started.callback(self._end)
-            socket = connect(f"{self._address(log)}/session", max_size=None, open_timeout=_START_S)
+            # Without pings: their thread draws from the random numbers of tests that run beside an open browser.
+            address = f"{self._address(log)}/session"
+            socket = connect(address, max_size=None, open_timeout=_START_S, ping_interval=None)
             self._socket = started.enter_context(socket)
             self.ask("session.new", {"capabilities": {}})
             self.ask("session.subscribe", {"events": EVENTS})

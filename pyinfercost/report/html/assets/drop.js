@@ -59,7 +59,7 @@ async function phasesOfConfig(config, name, ask) {
   try {
     return Object.assign(await bothPhases(ask, (phase) => ({ config, phase })), { scheme: "hf:" });
   } catch (error) {
-    const [, families] = /known families are ([\w, ]+?), which/.exec(error.message) || [];
+    const [, families] = /Families with a graph are ([\w, ]+)/.exec(error.message) || [];
     if (!families) throw error;
     throw new Refused(`${name} is the config of a model of the type ${config.model_type}. This page builds those of ${families}; the page of yours is written where Python is: pyinfercost explore hf:FOLDER`);
   }
