@@ -41,6 +41,7 @@ _ENDING, _UNFINISHED = ".entry", ".new"
 _LARGEST_SHARE = 0.25  # of the limit, for one entry
 _KEPT_SHARE = 0.9  # of the limit, after entries were removed
 _ABANDONED_S = 3600  # age of an unfinished file that no process can still be writing
+_SHOWN = 40  # characters of a wrong setting in a message
 _NO = {"1", "true", "yes", "on"}
 
 _place: ContextVar[str | None] = ContextVar("cache_place", default=None)
@@ -96,11 +97,29 @@ def placed(place: str | None) -> Iterator[None]:
 
 
 def limit_bytes() -> int:
-    """Return the maximum size of all entries."""
+    """Return the maximum size of all entries: `PYINFERCOST_CACHE_BYTES`, or the default if that is no number."""
+    given = _given_bytes()
+    return DEFAULT_BYTES if given is None else given
+
+
+def wrong_limit() -> str | None:
+    """Return a sentence on a `PYINFERCOST_CACHE_BYTES` that is not used; None if it is valid or not set."""
+    text = os.environ.get("PYINFERCOST_CACHE_BYTES", "")
+    if not text or _given_bytes() is not None:
+        return None
+    return (
+        f"PYINFERCOST_CACHE_BYTES is {text[:_SHOWN]!r}, expected a whole number of bytes of at least 0, such as "
+        f"{DEFAULT_BYTES}, which is used instead"
+    )
+
+
+def _given_bytes() -> int | None:
+    text = os.environ.get("PYINFERCOST_CACHE_BYTES", "")
     try:
-        return max(0, int(os.environ.get("PYINFERCOST_CACHE_BYTES", DEFAULT_BYTES)))
+        given = int(text)
     except ValueError:
-        return DEFAULT_BYTES
+        return None
+    return given if given >= 0 else None
 
 
 def digest(*parts: object) -> str:

@@ -102,6 +102,16 @@ def test_the_least_recently_used_entries_are_removed(place: Path, monkeypatch: p
     assert not _cache.write("graph", KEY, b"")
 
 
+@pytest.mark.parametrize("text", ["abc", "-1", "1e6"])
+def test_a_wrong_limit_is_reported_and_not_used(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _cache.wrong_limit() is None
+    monkeypatch.setenv("PYINFERCOST_CACHE_BYTES", text)
+    assert _cache.limit_bytes() == _cache.DEFAULT_BYTES
+    assert repr(text) in str(_cache.wrong_limit())
+    monkeypatch.setenv("PYINFERCOST_CACHE_BYTES", "1000")
+    assert _cache.wrong_limit() is None
+
+
 @pytest.mark.parametrize("years", [-60, -1, 1, 200])
 def test_a_clock_that_jumps_loses_nothing(place: Path, years: int) -> None:
     _cache.write("graph", KEY, BODY)

@@ -81,6 +81,7 @@ def init(*, models: tuple[str, ...], hardware: str | None, price: str | None, fo
             from .machines import machine_of
 
             machine_of(hardware)  # raises for an unknown one
+        _check_models(models)
         names = _names(models)
         text = _TEXT.format(
             hardware='# hardware = "l4"' if hardware is None else f"hardware = {_quoted(hardware)}",
@@ -94,6 +95,22 @@ def init(*, models: tuple[str, ...], hardware: str | None, price: str | None, fo
         write_text(path, (text,))
         read_configuration(path)
         say(f"Wrote {NAME}; `pyinfercost profile {next(iter(names), 'MODEL')}` reads it")
+
+
+def _check_models(specs: tuple[str, ...]) -> None:
+    """Reject unknown names of models, and report files that do not exist, which may be written later.
+
+    Functions of the user's own are looked up when they are used.
+
+    Raises:
+        UnknownModelError: There is no such model, or there are several of that name that differ.
+        SpecError: A folder has no config.
+    """
+    from ..sources.spec_names import missing_file, named
+
+    for spec in specs:
+        if missing_file(named(spec)):
+            say(f"Warning: {spec} does not exist; commands that read it fail until it does")
 
 
 def _quoted(text: str | None) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from .. import _cache
 from .._checks import errors_of_writing, file_in_folder, write_text
 from .._escapes import visible, visible_lines
 from ..errors import Error
@@ -40,6 +41,9 @@ _CHATTY = ("torch.utils._pytree", "torchao", "transformers", "diffusers", "timm"
 """Libraries that report missing kernels and their own deprecations where a model is built from its config."""
 
 
+_CACHE_TOLD = "pyinfercost.cache_told"
+
+
 @contextmanager
 def messages_for_people() -> Iterator[None]:
     """Turn exceptions into a message and an exit code, and warnings into lines on stderr; --debug disables both."""
@@ -52,6 +56,7 @@ def messages_for_people() -> Iterator[None]:
         try:
             if (words := configured_words()) is not None:
                 say(words)
+            _warn_of_cache()
             yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click handles these; a closed pipe is not an error
@@ -96,6 +101,14 @@ def command_line() -> str:
 def say(text: str) -> None:
     """Write a line to stderr; names in it may come from files of others."""
     click.echo(visible_lines(text), err=True)
+
+
+def _warn_of_cache() -> None:
+    """Report a wrong setting of the cache once, also where a command has several blocks of messages."""
+    told = click.get_current_context().find_root().meta
+    if (wrong := _cache.wrong_limit()) is not None and not told.get(_CACHE_TOLD):
+        told[_CACHE_TOLD] = True
+        say(f"Warning: {wrong}")
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -24,6 +24,7 @@ _BRANDS = frozenset(
         *("geforce", "rtx", "tesla", "quadro", "radeon", "rx", "instinct", "gpu", "cpu", "core", "processor"),
     )
 )
+_PRODUCT_DIGITS = 4  # of numbers that vendors give their products
 _MOST = 8  # candidates in a message
 
 
@@ -46,7 +47,8 @@ def device_id(text: str) -> str:
     """Return the id of the device that a text names.
 
     An id is itself. Otherwise case, spaces and names of brands do not matter (`NVIDIA L4`, `rtx4090`), and words may be
-    left out if one device alone has the others (`m2 max`).
+    left out if one device alone has the others (`m2 max`). A number names a device only if it is that of a product
+    (`4090`): a shorter one is a part of many ids, and may be meant for another option.
 
     Args:
         text: The name.
@@ -74,6 +76,8 @@ def _matching(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Return the ids that a text may mean: those of the same words, else those that have all of its words."""
     if len(text) > 100 or not (words := _words(text)):  # noqa: PLR2004  # as long as an id
         return ()
+    if _is_small_number(text):
+        return ()
     squeezed = "".join(words)
     plain = [word for word in words if word not in _BRANDS] or words
     of_ids = {name: _words(name) for name in known}
@@ -92,6 +96,10 @@ def _matching(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
+def _is_small_number(text: str) -> bool:
+    return not any(each.isalpha() for each in text) and len(text.strip()) < _PRODUCT_DIGITS
+
+
 def _words(text: str) -> list[str]:
     joined = _SPLIT_UNIT.sub("", _SPACES.sub("-", text.strip().lower()).strip("-"))
     return [_SOCKET.sub(r"\1", _MEMORY.sub(r"\1gb", word)) if word else word for word in joined.split("-") if word]
@@ -100,6 +108,8 @@ def _words(text: str) -> list[str]:
 def _nearest(text: str, known: tuple[str, ...]) -> list[str]:
     import difflib
 
+    if _is_small_number(text):
+        return []
     wanted = "-".join(_words(text[:200]))
     near = [name for name in known if wanted and wanted in name]  # `h100`: its forms, not b100
     return (near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.4))[:5]

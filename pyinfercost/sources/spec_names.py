@@ -9,9 +9,9 @@ from typing import NamedTuple
 from .. import _cache
 from .._checks import excerpt, is_file, is_folder, shown
 from .huggingface.local_cache import snapshot_of
-from .loaded_model import SpecError, UnknownModelError
+from .loaded_model import SpecError, UnknownModelError, unknown_name
 from .memory_formats import CHANNELS_LAST, marked, split_format
-from .model_names import LISTING, libraries_with, similar, versions
+from .model_names import LISTING, libraries_with, names_of, similar, versions
 from .registry import MODEL_FORMS, SCHEMES, Source, source_of
 from .spec_keys import place_of
 
@@ -34,6 +34,30 @@ def resolved(text: str) -> str:
     """
     text, channels_last = split_format(text)
     return marked(_resolved(text), CHANNELS_LAST if channels_last else "")
+
+
+def named(text: str) -> str:
+    """Return the spec that a text stands for, as `resolved` does, and look up names of torchvision and timm as well.
+
+    Raises:
+        UnknownModelError: There is no such model, or there are several that differ; the message has the candidates.
+        SpecError: There is no such file.
+    """
+    spec = resolved(text)
+    source = source_of(split_format(spec)[0])
+    if source is not None and source.name in LISTING and place_of(source.name) is not None:
+        name = source.rest_of(split_format(spec)[0])
+        if name not in names_of(source.name):
+            raise unknown_name(source.name, name, names_of(source.name))
+    return spec
+
+
+def missing_file(spec: str) -> bool:
+    """Return whether a spec is the path of a file that does not exist."""
+    spec = split_format(spec)[0]
+    source = source_of(spec)
+    path = Path(spec.rpartition("#")[0] if source is not None and source.has_phases and "#" in spec else spec)
+    return source is not None and bool(source.suffixes) and not source.scheme and not is_file(path)
 
 
 def _resolved(text: str) -> str:

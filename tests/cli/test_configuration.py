@@ -269,6 +269,22 @@ def test_init_keeps_a_file_unless_forced() -> None:
     assert invoke("init", "--force").exit_code == 0
 
 
+@pytest.mark.parametrize("spec", ["nosuchmodel", "hf:nosuch", "torchvision:resnet51", "./nosuch"])
+def test_init_refuses_unknown_models(spec: str) -> None:
+    refused = invoke("init", spec)
+    assert refused.exit_code == 2
+    assert "nosuch" in refused.stderr or "did you mean resnet50" in refused.stderr
+    assert not Path(NAME).exists()
+
+
+def test_init_reports_files_that_do_not_exist_yet() -> None:
+    result = invoke("init", "later.onnx", "my.package:make")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("Warning") == 1
+    assert "later.onnx does not exist" in result.stderr
+    assert list(read_configuration(Path(NAME)).models) == ["later", "make"]
+
+
 def test_init_refuses_unknown_machines_and_prices_of_none() -> None:
     unknown = invoke("init", "-H", "l40000")
     assert unknown.exit_code == 2

@@ -463,6 +463,12 @@ def test_a_name_of_several_devices_lists_them(text: str, devices: list[str]) -> 
     assert ", ".join(devices[:-1]) + f" or {devices[-1]}" in str(error.value)
 
 
+@pytest.mark.parametrize("text", ["4", "8", "80", "128"])
+def test_a_small_number_names_no_device(text: str) -> None:
+    with pytest.raises(hardware.UnknownHardwareError, match=f"unknown hardware '{text}'; `pyinfercost hardware`"):
+        hardware.load(text)
+
+
 def test_every_id_is_found_in_any_case_and_with_blanks() -> None:
     for name in hardware.names():
         assert device_id(name) == device_id(name.upper()) == device_id(name.replace("-", " ")) == name

@@ -125,6 +125,10 @@ def test_several_files_and_other_orders_of_bytes(tmp_path: Path) -> None:
     write_gguf(big, "qwen3", q4_k_m, big_endian=True)
     first = next(tmp_path.glob("parts-00001-of-*.gguf"))
     graphs = [captured(f"{path}#decode") for path in (whole, first, big)]
+    mixed = tmp_path / "mixed.gguf"
+    mixed.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + big.read_bytes()[8:])
+    with pytest.raises(SpecError, match="has a little-endian version and a big-endian number of tensors"):
+        captured(f"{mixed}#decode")
     assert len({ic.count(graph).total.parameter_bytes for graph in graphs}) == 1
 
 

@@ -176,7 +176,13 @@ class _Reader:
         limits = (("tensors", _MOST_TENSORS, _LEAST_TENSOR), ("settings", _MOST_SETTINGS, _LEAST_SETTING))
         for what, most, least in limits:
             count = self._number(10)
-            if count > min(most, self._size // least):
+            limit = min(most, self._size // least)
+            if count > limit:
+                if int.from_bytes(count.to_bytes(8, "little"), "big") <= limit:
+                    first, second = ("little", "big") if self._order == "<" else ("big", "little")
+                    raise self._wrong(
+                        f"has a {first}-endian version and a {second}-endian number of {what}, expected one order"
+                    )
                 raise self._wrong(f"states {count:,} {what}, which its {self._size:,} bytes do not hold")
             counts.append(count)
         return version, counts[0], counts[1]

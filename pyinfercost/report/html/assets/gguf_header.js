@@ -167,7 +167,12 @@ class GgufReader {
     }
     const counts = [["tensors", GGUF_LIMITS.tensors, 24], ["settings", GGUF_LIMITS.settings, 13]].map(([what, most, least]) => {
       const count = this.next(10);
-      if (count > Math.min(most, this.file.size / least)) {
+      const limit = Math.min(most, this.file.size / least);
+      if (count > limit) {
+        if (Number(this.view.getBigUint64(this.at - 8 - this.begin, !this.little)) <= limit) {
+          const [first, second] = this.little ? ["little", "big"] : ["big", "little"];
+          throw this.wrong(`has a ${first}-endian version and a ${second}-endian number of ${what}, expected one order`);
+        }
         throw this.wrong(`states ${count.toLocaleString("en")} ${what}, which its ${this.file.size.toLocaleString("en")} bytes do not hold`);
       }
       return count;
