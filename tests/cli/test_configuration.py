@@ -227,6 +227,9 @@ def test_wrong_values_are_those_of_the_option() -> None:
 
 
 def test_init_writes_a_file_that_commands_read() -> None:
+    folder = Path("configs/llama")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}", encoding="utf-8")
     result = invoke("init", TOY, "hf:configs/llama#decode", "--hardware", "l4", "--price", "0.8")
     assert result.exit_code == 0, result.output
     read = read_configuration(Path(NAME))

@@ -6,7 +6,8 @@ Operator sets below 23 have no attention, so `torch.onnx.export` writes `scaled_
 
 (onnxscript/function_libs/torch_lib/ops/nn.py; the older exporter in symbolic_opset14.py of torch.onnx). Both operands
 have the root of the scale, which models that write their attention out do not do: their products stay as they are, in
-the file as in the module.
+the file as in the module. One kernel is what the module runs. For ONNX Runtime it is assumed: 1.32 keeps the products
+(docs/compilers.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
 """GELU that exporters write as an error function, joined to the one operator that the module calls.
 
 Operator sets below 20 have no GELU. Its parts are `x / sqrt(2)`, `erf`, `+ 1`, and products with `x` and with 0.5 in
-any order. ONNX Runtime joins the same forms (onnxruntime/core/optimizer/gelu_fusion.cc).
+any order: the older exporter of torch writes `x * (1 + erf) * 0.5` (symbolic_opset9.py), the newer one
+`x * (0.5 * (1 + erf))` (onnxscript/function_libs/torch_lib/ops/nn.py). Models that ONNX Runtime 1.32 optimized for its
+CPU provider show that a session joins the first and keeps the operators of the second, and that its transformer
+optimizer (onnxruntime/transformers/fusion_gelu.py) joins both.
 """
 
 from __future__ import annotations
