@@ -296,8 +296,8 @@ def test_init_refuses_unknown_machines_and_prices_of_none() -> None:
 
 
 def test_names_of_models_differ() -> None:
-    assert invoke("init", "torchvision:vit_b_16", "timm:vit_b_16", 'x"y.json').exit_code == 0
-    assert list(read_configuration(Path(NAME)).models) == ["vit_b_16", "vit_b_16_2", "x_y"]
+    assert invoke("init", "torchvision:resnet18", "timm:resnet18", 'x"y.json').exit_code == 0
+    assert list(read_configuration(Path(NAME)).models) == ["resnet18", "resnet18_2", "x_y"]
 
 
 def test_reading_needs_no_command(tmp_path: Path) -> None:
