@@ -149,5 +149,5 @@ def load_from_config(
     # The tokens of an encoder-decoder are those of two sequences, each with positions of its own.
     limit = None if config.is_encoder_decoder else stated_positions(config)
     # Of all models with images; a page opens those of convolutional networks alone.
-    pictures = {"pixel_values": {2: IMAGE, 3: IMAGE}}
+    pictures: dict[int | str, dict[int, str]] = {"pixel_values": {2: IMAGE, 3: IMAGE}}
     return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, known, request.sizes(), limit, pictures)
