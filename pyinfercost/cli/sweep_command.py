@@ -129,7 +129,7 @@ def sweep(
         if (knee or batch_tradeoff) and not is_graph(model):
             _check_curve(choice, sizes)
         from ..results import figures
-        from ..sweeps.arguments import shared_sizes
+        from ..sweeps.arguments import computes_masks, shared_sizes
         from ..sweeps.axes import deployment_axes
         from ..sweeps.columns import quantities
         from ..sweeps.layouts import with_all_layouts
@@ -150,7 +150,9 @@ def sweep(
 
         with progress(model, quiet=form != "table", silent=no_progress):
             shared = shared_sizes(on, fields["devices"], fields["layout"])
-            captured = WhatIf.from_options(options).changed(graph_over(model, sizes, shared=shared))
+            masks = computes_masks(on, fields["engine"])
+            opened = graph_over(model, sizes, shared=shared, computes_masks=masks)
+            captured = WhatIf.from_options(options).changed(opened)
         out: tuple[LayoutChoice, ...] = ()
         is_found = fields["layout"] == ALL
         if is_found:

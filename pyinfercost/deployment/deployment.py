@@ -122,7 +122,7 @@ class Deployment:
         checked["devices"] = checked["_layout"].devices
         checked["layout"] = None if self.layout is None else checked["_layout"]
         checked["serving"] = checked_field("serving", self.serving) if self.serving else ""
-        if checked["serving"] and checked["engine"] in (TORCH, *_core.compilers()):
+        if checked["serving"] and not forms_steps(checked["engine"]):
             raise DeploymentError(
                 f"serving is {shown(self.serving)}, and engine {checked['engine']} forms no steps; pass a serving "
                 "engine, such as engine='vllm', or leave serving out"
@@ -447,6 +447,11 @@ def execution_of(engine: str, execution: str) -> str:
 def executions_of(engine: str) -> tuple[str, ...]:
     """Return the ways in which an engine runs its kernels, its own way first."""
     return tuple(_core.executions()) if engine == TORCH else ("cuda_graph", "eager")
+
+
+def forms_steps(engine: str) -> bool:
+    """Return whether an engine forms steps of the requests that it serves, with kernels of attention of its own."""
+    return engine != TORCH and engine not in _core.compilers()
 
 
 TORCH = "torch"

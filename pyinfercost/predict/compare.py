@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from .. import _core
 from .._checks import MOST, shown, whole
 from ..deployment import Deployment, deployment_of
+from ..deployment.deployment import forms_steps
 from ..errors import Error, InputError, InputTypeError
 from ..results.comparison import FIGURES, ComparedModel, Comparison
 from ..results.language_profile import LanguageProfile
@@ -120,7 +121,7 @@ def compare_on(
         raise InputError(f"{count:,} rows are more than {MOST_ROWS:,}; give fewer values, or use sweep")
     rows: list[ComparedModel] = []
     for name, model in models.items():
-        rows += _rows_of(_Captures(name, model, axes, changed), on, points)
+        rows += _rows_of(_Captures(name, model, axes, changed, on), on, points)
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
@@ -188,11 +189,19 @@ class _Captures:
         model: The model.
     """
 
-    def __init__(self, name: str, model: Compared, axes: Mapping[str, Sequence[int]], changed: _Change) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Compared,
+        axes: Mapping[str, Sequence[int]],
+        changed: _Change,
+        on: Sequence[Deployment] | None,
+    ) -> None:
         self.name = name
         self.model = model
         self._axes = axes
         self._changed = changed
+        self._computes_masks = not on or not all(forms_steps(each.engine) for each in on)
         self._known: dict[Any, Captured | CapturedPhases | Exception] = {}
 
     def profile(self, on: Deployment, point: Mapping[str, int]) -> Profile | LanguageProfile:
@@ -233,7 +242,7 @@ class _Captures:
         key = ("grid", shared)
         if key not in self._known:
             try:
-                self._known[key] = graph_over(spec, self._axes, shared=shared)
+                self._known[key] = graph_over(spec, self._axes, shared=shared, computes_masks=self._computes_masks)
             except SizeError as error:
                 self._known[key] = error
         found = self._known[key]

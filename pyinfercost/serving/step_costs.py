@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _core
 from .._checks import Range, number, whole
 from ..deployment import serving_text
-from ..deployment.deployment import TORCH
+from ..deployment.deployment import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import engine_sequences
 from ..predict.plans import family_of, holdings_of, launched_graph
@@ -66,7 +66,7 @@ def step_costs(
         StepCostsError: The engine forms no steps, or a graph lacks a size.
         InputError: The deployment has no machine, or its layout does not fit the model.
     """
-    if on.engine == TORCH or on.engine in _core.compilers():
+    if not forms_steps(on.engine):
         raise StepCostsError(f"engine is {on.engine!r}, which forms no steps; pass a serving engine, such as 'vllm'")
     sequences = (
         engine_sequences(on.engine, on.machine)

@@ -91,7 +91,12 @@ def graph_at(
 
 
 def graph_over(
-    model: str, axes: Mapping[str, Sequence[int]], *, shared: Collection[str] = (), across_windows: bool = False
+    model: str,
+    axes: Mapping[str, Sequence[int]],
+    *,
+    shared: Collection[str] = (),
+    across_windows: bool = False,
+    computes_masks: bool = True,
 ) -> Captured:
     """Return the graph of a model for a grid of points, with as many symbolic sizes as its capture allows.
 
@@ -101,6 +106,8 @@ def graph_over(
         shared: As in `graph_at`.
         across_windows: Whether the graph has the masks of attention with a window at all lengths, so that it holds on
             both sides of the window. It does so in any case if the lengths of the axes are on both sides.
+        computes_masks: Whether anything that runs the graph computes masks, so that those at all lengths change
+            figures: the kernels of serving engines do not.
 
     Returns:
         The graph with its sizes.
@@ -126,7 +133,8 @@ def graph_over(
             wider = spec_graph(model, asked, named=varied, across_windows=True).graph
             if _holds_over(wider, axes):
                 graph = wider
-                warn_of_window(model, next(name for name in _LENGTHS if name in axes))
+                if computes_masks:
+                    warn_of_window(model, next(name for name in _LENGTHS if name in axes))
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of, parse_layout
+from ..deployment.deployment import forms_steps
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..sources.sizes import BATCH, FILLED_IN, Ranges, as_axis, maximum
 from .spec import SCALES, scale_column
@@ -89,6 +90,23 @@ def shared_sizes(
     return tuple(names)
 
 
+def computes_masks(
+    on: Deployment | Sequence[Deployment] | None,
+    engine: Any = None,
+    points: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+) -> bool:
+    """Return whether masks of attention are computed at some point of a sweep: serving engines compute none.
+
+    Args:
+        on: One deployment or several.
+        engine: Value of the field, or a sequence of values, which override those of `on`; None leaves it to them.
+        points: Columns of a list of points.
+    """
+    given = points.get("engine", ()) if engine is None else as_axis("engine", engine)
+    names = [each for each in given if isinstance(each, str)] or [each.engine for each in _deployments_of(on, points)]
+    return not names or not all(map(forms_steps, names))
+
+
 def _layouts_of(
     on: Deployment | Sequence[Deployment] | None, layout: Any, points: Mapping[str, Sequence[Any]]
 ) -> tuple[list[Layout], list[Deployment]]:
@@ -99,9 +117,15 @@ def _layouts_of(
     """
     single = isinstance(layout, (Layout, str, Mapping))
     layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
-    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
-    known = [each for each in several if isinstance(each, Deployment)]
+    known = _deployments_of(on, points)
     return [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()], known
+
+
+def _deployments_of(
+    on: Deployment | Sequence[Deployment] | None, points: Mapping[str, Sequence[Any]]
+) -> list[Deployment]:
+    several = [on] if isinstance(on, Deployment) else [*(on or ()), *points.get(ON, ())]
+    return [each for each in several if isinstance(each, Deployment)]
 
 
 def priced_machines(

@@ -7,10 +7,9 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from .. import _core
 from .._lazy import cached_property
 from ..deployment import parse_layout, parse_serving
-from ..deployment.deployment import TORCH
+from ..deployment.deployment import forms_steps
 from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import DerivedCosts, Numbers, band
@@ -278,8 +277,7 @@ class GridPoints:
         of_text = np.asarray([parse_serving(text).tokens_per_step for text in grid.values("serving")])
         found: NDArray[np.float64] = of_text[self._position("serving")]
         if "engine" in grid.names:
-            stepless = (TORCH, *_core.compilers())
-            forms_none = np.asarray([engine in stepless for engine in grid.values("engine")])
+            forms_none = np.asarray([not forms_steps(engine) for engine in grid.values("engine")])
             found = np.where(forms_none[self._position("engine")], 1.0, found)
         return found
 

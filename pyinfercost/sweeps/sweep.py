@@ -13,7 +13,7 @@ from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
 from ..sources.sizes import as_axis, call_sizes
-from .arguments import ON, columns_of, is_all, shared_sizes, with_tensor
+from .arguments import ON, columns_of, computes_masks, is_all, shared_sizes, with_tensor
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
@@ -123,19 +123,20 @@ def sweep(
     """
     several_on = on if on is None or isinstance(on, Deployment) else as_axis(ON, on)
     shared_by = None if devices is None else as_axis("devices", devices)
+    engines = None if engine is None else as_axis("engine", engine)
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
         layout = layout if tensor is None else with_tensor(layout, tensor)
         is_captured = isinstance(model, _core.Graph)
         shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
         return sweep_over(
-            _captured(model, named, shared=shared),
+            _captured(model, named, shared=shared, computes_masks=computes_masks(several_on, engines, columns)),
             on=several_on,
             hardware=hardware,
             devices=shared_by,
             layout=layout,
             precision=precision,
-            engine=engine,
+            engine=engines,
             serving=serving,
             execution=execution,
             threads=threads,
@@ -161,7 +162,7 @@ def _of_deployments(axes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in axes.items() if name in WAY}
 
 
-def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) -> Captured:
+def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str], computes_masks: bool) -> Captured:
     if isinstance(model, _core.Graph):
         return Captured(model, sizes, {}, model.model)
     if not isinstance(model, (str, PathLike)):
@@ -169,7 +170,8 @@ def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str]) 
             f"model is of type {type(model).__name__}; expected a Graph, a file or a model spec. Make a graph with "
             "capture(model, inputs, dynamic={0: {0: 'batch'}})"
         )
-    return graph_over(fspath(model), {name: as_axis(name, value) for name, value in sizes.items()}, shared=shared)
+    axes = {name: as_axis(name, value) for name, value in sizes.items()}
+    return graph_over(fspath(model), axes, shared=shared, computes_masks=computes_masks)
 
 
 @overload

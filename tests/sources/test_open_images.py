@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.language_configs import spec_of
 
 import pyinfercost as ic
 from pyinfercost.predict.exploring import explore_on
@@ -46,6 +48,35 @@ def test_open_images_cost_what_captures_at_their_size_do(spec: str) -> None:
                 ic.estimate(fixed, batch=4, **way).latency_s,
             ]
             assert times[0] == pytest.approx(times[1], rel=1e-9), (side, way)
+
+
+RESNET = {
+    "model_type": "resnet",
+    "architectures": ["ResNetForImageClassification"],
+    "embedding_size": 8,
+    "hidden_sizes": [8, 16],
+    "depths": [1, 1],
+    "layer_type": "basic",
+}
+VIT = {"model_type": "vit", "architectures": ["ViTForImageClassification"], "hidden_size": 32, "num_hidden_layers": 1}
+
+
+def test_configs_of_convolutional_networks_open_their_images(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, RESNET)
+    found = at_one_size(spec)
+    opened = with_open_image(spec, found, {"batch": 1})
+    assert opened.sizes["image_size"] == 224
+    assert "image_size" not in opened.fixed
+    for side in (160, 224):
+        fixed = at_one_size(spec, image_size=side).graph
+        totals = [ic.count(opened.graph, batch=4, image_size=side).total, ic.count(fixed, batch=4).total]
+        assert [getattr(totals[0], name) for name in FIGURES] == [getattr(totals[1], name) for name in FIGURES]
+
+
+def test_configs_with_attention_between_patches_keep_their_image_size(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, VIT | {"num_attention_heads": 2, "intermediate_size": 64})
+    found = at_one_size(spec)
+    assert with_open_image(spec, found, {"batch": 1}) is found
 
 
 @pytest.mark.parametrize("spec", FIXED)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..library_configs import FAULTS_OF_CONFIGS, words_of
 from ..loaded_model import LoadedModel, SpecError, UnknownModelError
+from ..sizes import IMAGE
 from .classes import build_model, load_config, set_dtype
 
 if TYPE_CHECKING:
@@ -147,4 +148,6 @@ def load_from_config(
     known = of_part(checkpoint, whole, model)
     # The tokens of an encoder-decoder are those of two sequences, each with positions of its own.
     limit = None if config.is_encoder_decoder else stated_positions(config)
-    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, known, request.sizes(), limit)
+    # Of all models with images; a page opens those of convolutional networks alone.
+    pictures: dict[int | str, dict[int, str]] = {"pixel_values": {2: IMAGE, 3: IMAGE}}
+    return LoadedModel(model, (), inputs.kwargs, inputs.dynamic, known, request.sizes(), limit, pictures)
