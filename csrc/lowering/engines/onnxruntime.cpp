@@ -1,6 +1,7 @@
 // ONNX Runtime 1.20 with all graph optimizations. Fusions as in onnxruntime/core/optimizer: convolutions with
 // their norm, sum and activation (ConvAddActivation), products with GELU (BiasGelu), sums with norms
-// (SkipLayerNormalization), attention. Every other operator is a kernel of its own.
+// (SkipLayerNormalization). Attention is one kernel, as in files of operator set 23 and later;
+// docs/compilers.md has what runs of earlier ones. Every other operator is a kernel of its own.
 #include "lowering/engines/kernel_rows.hpp"
 
 namespace infercost {
