@@ -47,9 +47,7 @@ def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCac
     )
 
 
-def _layers(
-    kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]
-) -> CacheLayers:
+def _layers(kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]) -> CacheLayers:
     named = {match[1] for cache in caches if (match := _LAYER.match(cache.name))}
     unnamed = sum(_LAYER.match(cache.name) is None for cache in caches)
     return CacheLayers(

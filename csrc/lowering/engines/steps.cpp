@@ -276,8 +276,8 @@ class StepShaper {
         return chunks;
     }
 
-    // Attention of a chunk to itself and to what is in the cache, of which the first token of the chunk sees the
-    // last `window - 1`.
+    // Attention of a chunk to itself and to what is in the cache, of which the first token of the chunk sees
+    // the last `window - 1`.
     void attend(Launch& launch, const Chunk& chunk, const Expr& prompt) const {
         Work& work = launch.work;
         const Call call = call_of(launch);
@@ -309,7 +309,8 @@ class StepShaper {
             if (windowed) {
                 // The first `growing` tokens see one more key each, the others a whole window.
                 const Expr growing = Expr::minimum(chunk.tokens, window - before);
-                seen = growing * before + growing * (growing + 1) / Expr(2) + (chunk.tokens - growing) * window;
+                seen =
+                    growing * before + growing * (growing + 1) / Expr(2) + (chunk.tokens - growing) * window;
             }
             work.causal_flops = work.dims.batch * seen * per_score;
         }
