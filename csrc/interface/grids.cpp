@@ -196,10 +196,10 @@ void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& mac
     std::map<const DeployedPipeline*, PointCosts> known;
     const auto costs_of = [&](const Launched& launched) -> PointCosts* {
         if (wanted.figures.empty() && !wanted.has(kRate)) return nullptr;
-        const auto [found, is_new] = known.try_emplace(launched.pipeline, deployed, launched, points);
-        if (!is_new) return &found->second;
-        for (std::size_t i = 0; i < points; ++i) found->second.set_sizes(i, grid.all(i), grid.share(i));
-        return &found->second;
+        const auto [kept, is_new] = known.try_emplace(launched.pipeline, deployed, launched, points);
+        if (!is_new) return &kept->second;
+        for (std::size_t i = 0; i < points; ++i) kept->second.set_sizes(i, grid.all(i), grid.share(i));
+        return &kept->second;
     };
     out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
     for (std::size_t at = 0; at < machines.size(); ++at) {
