@@ -175,7 +175,8 @@ class AttentionPass {
     struct Scores {
         NodeIndex product = kNoNode;
         std::vector<TensorIndex> added;
-        std::vector<NodeIndex> known;  // makers of what is known before the forward, such as masks of positions
+        std::vector<NodeIndex>
+            known;          // makers of what is known before the forward, such as masks of positions
         bool plain = true;  // nothing else that depends on tokens changes them
     };
 
