@@ -365,6 +365,7 @@ void register_counts(py::module_& m) {
                 row["token_bytes"] = to_python(cache.token_bytes);
                 row["positions"] = to_python(cache.positions);
                 row["grows"] = cache.grows;
+                row["added"] = to_python(cache.added);
                 caches.append(row);
             }
             result["caches"] = caches;

@@ -35,7 +35,8 @@ std::shared_ptr<Holdings> make_holdings(const py::object& weight_bytes, const py
                                 .sequence_bytes = to_expr(fields[2], "sequence_bytes"),
                                 .token_bytes = to_expr(fields[3], "token_bytes"),
                                 .positions = to_expr(fields[4], "positions"),
-                                .grows = py::cast<bool>(fields[5])});
+                                .grows = py::cast<bool>(fields[5]),
+                                .added = {}});  // memory is that of held positions
     }
     return made;
 }

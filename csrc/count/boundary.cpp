@@ -242,6 +242,7 @@ class Caches {
         const bool of_tokens = cache.kind != CacheKind::state;
         cache.grows = cache.grows && of_tokens && cache.kind != CacheKind::cross;
         if (!of_tokens) cache.positions = Expr();
+        cache.added = added(cache);
         Expr of_sequence(1);
         Expr of_token(of_tokens ? 1 : 0);
         for (int each = 1; each < any_.rank(held); ++each) {
@@ -251,6 +252,18 @@ class Caches {
         cache.sequence_bytes = any_.bytes(held, of_sequence);
         cache.token_bytes = any_.bytes(held, of_token);
         return cache;
+    }
+
+    // What a window holds is compared with what it holds of one token less: a window that is not yet full has
+    // no graph of its own.
+    Expr added(const Cache& cache) const {
+        if (cache.kind != CacheKind::sliding || !cache.grows) return cache.grows ? 1 : 0;
+        Replacements shorter;
+        for (const SizeRole role : {SizeRole::context, SizeRole::sequence}) {
+            const std::optional<std::string> size = graph_.size_of_role(role);
+            if (size) shorter.emplace(*size, Expr::size(*size) - 1);
+        }
+        return cache.positions.is_constant() ? 1 : cache.positions - cache.positions.substitute(shorter);
     }
 
     // Whether a named cache without a window holds at least the tokens of the ids: those of images come on

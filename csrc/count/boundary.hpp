@@ -32,7 +32,8 @@ struct Cache {
     Expr sequence_bytes;  // of one sequence: an element of its first axis
     Expr token_bytes;     // of one position of one sequence; 0 for a state
     Expr positions;       // tokens that it holds of each sequence; 0 for a state
-    bool grows = false;   // the next token adds a position
+    bool grows = false;   // tokens add positions, in a window until it is full
+    Expr added;           // positions that the last token of the forward added: 1, or 0 in a full window
 };
 
 // Quantities are expressions in all sizes of the graph, including those that depend on data.

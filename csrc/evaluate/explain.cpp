@@ -18,6 +18,40 @@ using Term = double KernelSeconds::*;
 // Times that differ only by rounding are equal.
 constexpr double kSame = 1e-9;
 
+// One point, for which a plan is bound to a machine.
+class BoundPoint {
+  public:
+    // The plan must outlive the point.
+    BoundPoint(const Plan& plan, const Sizes& sizes, const Hardware& hardware)
+        : values_(sizes.size() * kBlock),
+          names_(names_of(plan, sizes)),
+          plan_(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names_) {
+        std::size_t i = 0;
+        for (const auto& [name, size] : sizes) values_.data()[i++ * kBlock] = static_cast<double>(size);
+    }
+    const BoundPlan& plan() const { return plan_; }
+    SizeBlock block() { return {names_, values_.data(), 1}; }
+
+  private:
+    static std::vector<std::string> names_of(const Plan& plan, const Sizes& sizes) {
+        plan.graph->check_sizes(sizes);
+        std::vector<std::string> names;
+        for (const auto& [name, size] : sizes) names.push_back(name);
+        return names;
+    }
+    AlignedColumns values_;
+    std::vector<std::string> names_;
+    BoundPlan plan_;
+};
+
+// A launch with what it waits for in addition to device time.
+KernelSeconds with_waits(KernelSeconds terms, const LaunchWait& wait, double engine_s) {
+    const double added_s = wait.host_s + wait.start_s + engine_s;
+    terms.latency += added_s;
+    terms.launch += added_s;
+    return terms;
+}
+
 class Explainer {
   public:
     Explainer(const BoundPlan& bound, const SizeBlock& block, const Sizes& sizes, const Hardware& hardware)
@@ -49,8 +83,7 @@ class Explainer {
             add("start", wait.start_s);
             const double engine_s = bound_.engine_s(i, device, block_, best_isa());
             add("engine", engine_s);
-            now_->terms.latency += wait.host_s + wait.start_s + engine_s;
-            now_->terms.launch += wait.host_s + wait.start_s + engine_s;
+            now_->terms = with_waits(now_->terms, wait, engine_s);
             now_->bound = bound_of(now_->terms);
             now_->energy_j = now_->terms.dynamic_j + bound_.static_w() * now_->terms.latency;
             name_engine(kernels[i].terms);
@@ -336,17 +369,23 @@ Bound bound_of(const KernelSeconds& terms) {
     return terms.dram == longest ? Bound::dram : Bound::cache;
 }
 
-std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
-    plan.graph->check_sizes(sizes);
-    std::vector<std::string> names;
-    AlignedColumns values(sizes.size() * kBlock);
-    for (const auto& [name, size] : sizes) {
-        values.data()[names.size() * kBlock] = static_cast<double>(size);
-        names.push_back(name);
+std::vector<KernelTime> kernel_times(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
+    BoundPoint point(plan, sizes, hardware);
+    const BoundPlan& bound = point.plan();
+    const Isa isa = best_isa();
+    const std::vector<KernelSeconds> device = bound.terms(bound.kernels(), point.block(), isa);
+    const LaunchWait wait = bound.wait(device, point.block(), isa);
+    std::vector<KernelTime> times;
+    for (std::size_t i = 0; i < device.size(); ++i) {
+        if (!bound.runs(i)) continue;
+        times.push_back({i, with_waits(device[i], wait, bound.engine_s(i, device, point.block(), isa))});
     }
-    // Not owned: the plan outlives the call.
-    const BoundPlan bound(std::shared_ptr<const Plan>(&plan, [](const Plan*) {}), hardware, names);
-    std::vector<KernelEstimate> kernels = Explainer(bound, {names, values.data(), 1}, sizes, hardware).run();
+    return times;
+}
+
+std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware) {
+    BoundPoint point(plan, sizes, hardware);
+    std::vector<KernelEstimate> kernels = Explainer(point.plan(), point.block(), sizes, hardware).run();
     for (KernelEstimate& kernel : kernels) {
         const Effect effect = effect_of(kernel, hardware);
         kernel.effect = effect.name;

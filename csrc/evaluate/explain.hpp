@@ -60,6 +60,15 @@ struct KernelEstimate {
 // The longest term, or launch if starting a kernel takes longer than running it.
 Bound bound_of(const KernelSeconds& terms);
 
+// Terms of one launch of a kernel, by its index in the plan.
+struct KernelTime {
+    std::size_t kernel;
+    KernelSeconds terms;
+};
+
+// The terms of estimate_kernels() without the reasons for them, which take many times as long.
+std::vector<KernelTime> kernel_times(const Plan& plan, const Sizes& sizes, const Hardware& hardware);
+
 // One estimate per kernel that runs on the machine, in the plan's order. Sums over all launches equal the
 // columns of evaluate().
 std::vector<KernelEstimate> estimate_kernels(const Plan& plan, const Sizes& sizes, const Hardware& hardware);

@@ -35,12 +35,6 @@ Sizes sizes_at(const std::vector<SizeAxis>& axes, std::size_t point) {
     return sizes;
 }
 
-std::int64_t cached_bytes(const Holdings& held, const Sizes& sizes) {
-    std::int64_t bytes = 0;
-    for (const Cache& cache : held.caches) bytes += cache.bytes.evaluate(sizes);
-    return bytes;
-}
-
 double idle_w(const Hardware& machine) {
     const auto found = machine.power_w.find("idle");
     return found == machine.power_w.end() ? 0.0 : found->second;
@@ -75,6 +69,8 @@ DeployedPipeline::DeployedPipeline(Pipeline made, const StageSettings& settings,
         for (std::size_t cache = 0; cache < places.size(); ++cache) {
             if (places[cache] == i) held.caches.push_back(whole.caches[cache]);
         }
+        Expr& bytes = cached_bytes_.emplace_back();
+        for (const Cache& cache : held.caches) bytes += cache.bytes;
         stages_.push_back(std::move(held));
     }
 }
@@ -139,8 +135,9 @@ void DeployedPipeline::evaluate(const std::vector<SizeAxis>& shares, const StepS
         // The caches of the other micro-batches are held, too.
         for (std::size_t i = 0; i < points; ++i) {
             if (micro_batches[i] == 1 || stages_[stage].caches.empty()) continue;
-            const std::int64_t others = cached_bytes(stages_[stage], sizes_at(shares, i)) -
-                                        cached_bytes(stages_[stage], sizes_at(parts, i));
+            const Expr& bytes = cached_bytes_[stage];
+            const std::int64_t others =
+                bytes.evaluate(sizes_at(shares, i)) - bytes.evaluate(sizes_at(parts, i));
             made.columns.peak_memory_bytes[i] += static_cast<double>(others);
         }
     }

@@ -58,6 +58,7 @@ class DeployedPipeline {
     std::string batch_;
     Boundary boundary_;
     std::vector<Holdings> stages_;
+    std::vector<Expr> cached_bytes_;    // of all caches of each stage
     std::vector<std::size_t> kind_of_;  // for each stage the first one with equal costs
     std::map<const Graph*, Families> families_;
 };

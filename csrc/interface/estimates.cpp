@@ -180,7 +180,7 @@ void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Bounda
         out.key("sequence_bytes").integer(cache.sequence_bytes.evaluate(share));
         out.key("token_bytes").integer(cache.token_bytes.evaluate(share));
         out.key("positions").integer(cache.positions.evaluate(share));
-        out.key("grows").boolean(cache.grows).end_object();
+        out.key("grows").boolean(cache.added.evaluate(share) > 0).end_object();
     }
     out.end_list().end_object();
 }

@@ -192,21 +192,23 @@ void write_grid(DeployedGraph& deployed, const std::vector<const Hardware*>& mac
     const std::vector<SizeAxis> of_grid = grid.axes();
     const std::size_t points = grid.points();
     Evaluated found(wanted, points);
-    // The stages of a pipeline differ by machine, and what they load.
-    std::optional<PointCosts> costs;
-    const auto find_costs = [&](const Launched& launched) {
-        if (wanted.figures.empty() && !wanted.has(kRate)) return;
-        if (costs && !launched.pipeline) return;
-        costs.emplace(deployed, launched, points);
-        for (std::size_t i = 0; i < points; ++i) costs->set_sizes(i, grid.all(i), grid.share(i));
+    // Machines with the same cuts of a pipeline load the same.
+    std::map<const DeployedPipeline*, PointCosts> known;
+    const auto costs_of = [&](const Launched& launched) -> PointCosts* {
+        if (wanted.figures.empty() && !wanted.has(kRate)) return nullptr;
+        const auto [kept, is_new] = known.try_emplace(launched.pipeline, deployed, launched, points);
+        if (!is_new) return &kept->second;
+        for (std::size_t i = 0; i < points; ++i) kept->second.set_sizes(i, grid.all(i), grid.share(i));
+        return &kept->second;
     };
     out.key("points").integer(static_cast<std::int64_t>(points)).key("machines").begin_list();
     for (std::size_t at = 0; at < machines.size(); ++at) {
         const Hardware& machine = *machines[at];
+        PointCosts* costs = nullptr;
         try {
             const Launched launched = deployed.on(machine);
             deployed.evaluate(launched, of_grid, machine, points, found.written);
-            find_costs(launched);
+            costs = costs_of(launched);
         } catch (const std::invalid_argument& error) {  // such as one without links between devices
             out.begin_object().key("id").text(machine.id).key("refused").text(error.what()).end_object();
             continue;

@@ -202,8 +202,8 @@ void write_names(JsonWriter& out, const Counts& counts, const std::vector<LayerR
     phase.write(out, "phase");
 }
 
-// Bytes of keys, values and states after the forward: all, those of a sequence, and those that its next token
-// adds; null for a model without them.
+// Bytes of keys, values and states after the forward: all, those of a sequence, and those that its last token
+// added; null for a model without them.
 void write_caches(JsonWriter& out, const DeployedGraph& deployed, const Sizes& sizes) {
     std::int64_t all = 0;
     std::int64_t of_sequence = 0;
@@ -211,7 +211,7 @@ void write_caches(JsonWriter& out, const DeployedGraph& deployed, const Sizes& s
     for (const Cache& cache : deployed.caches()) {
         all += cache.bytes.evaluate(sizes);
         of_sequence += cache.sequence_bytes.evaluate(sizes);
-        if (cache.grows) of_token += cache.token_bytes.evaluate(sizes);
+        of_token += (cache.added * cache.token_bytes).evaluate(sizes);
     }
     const auto write = [&](std::string_view key, std::int64_t bytes) {
         out.key(key);

@@ -40,10 +40,11 @@ std::vector<double> node_seconds(const Graph& launched, const Plan& plan, const 
     const Graph& lowered = *plan.graph;
     const std::vector<std::size_t> places = launched_places(lowered, launched);
     std::vector<double> seconds(launched.nodes().size());
-    for (const KernelEstimate& kernel : estimate_kernels(plan, point, machine)) {
+    for (const auto& [index, terms] : kernel_times(plan, point, machine)) {
+        const Kernel& kernel = plan.kernels[index];
         const Node& first = lowered.nodes()[static_cast<std::size_t>(kernel.launches.front().front())];
         const bool samples = lowered.ops()[first.op].name == kSample;
-        const double each_s = samples ? kernel.terms.latency - kernel.terms.launch : kernel.terms.latency;
+        const double each_s = samples ? terms.latency - terms.launch : terms.latency;
         for (const std::vector<NodeIndex>& launch : kernel.launches) {
             seconds[places[static_cast<std::size_t>(launch.front())]] += each_s;
         }

@@ -5,37 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .._core import Expr
 from ..results.kv_cache import KINDS, CacheLayers, KVCache
 from .plans import caches_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .._core import Graph, Quantity
+    from .._core import Graph
     from .plans import CacheTensor
 
-_TOKENS = ("context", "sequence")
 _LAYER = re.compile(r"(.*?_\d+)_")
 _PAIR = 2  # keys and values
-
-
-def positions_added(graph: Graph, cache: CacheTensor) -> Quantity:
-    """Return the positions that a token of a sequence adds to a cache: 1, or 0 once a window is full.
-
-    It is that of the last token of the forward, whose cache a capture at one length compares with the given one.
-
-    Args:
-        graph: The graph of a forward.
-        cache: One of its caches.
-    """
-    if cache.kind != "sliding" or not cache.grows or not isinstance(cache.positions, Expr):
-        return int(cache.grows)
-    text = str(cache.positions)
-    for size in (graph.size_of_role(role) for role in _TOKENS):
-        if size is not None:
-            text = re.sub(rf"\b{re.escape(size)}\b", f"({size} - 1)", text)
-    return cache.positions - Expr(text)
 
 
 def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCache | None:
@@ -56,7 +36,7 @@ def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCac
     for cache in caches:
         groups.setdefault((cache.kind, value_of(cache.positions, sizes)), []).append(cache)
     ordered = sorted(groups.items(), key=lambda item: KINDS.index(item[0][0]))
-    layers = tuple(_layers(graph, kind, positions, group, sizes) for (kind, positions), group in ordered)
+    layers = tuple(_layers(kind, positions, group, sizes) for (kind, positions), group in ordered)
     held = [each.positions for each in layers if each.positions is not None and each.kind != "cross"]
     return KVCache(
         layers=layers,
@@ -67,9 +47,7 @@ def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCac
     )
 
 
-def _layers(
-    graph: Graph, kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]
-) -> CacheLayers:
+def _layers(kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]) -> CacheLayers:
     named = {match[1] for cache in caches if (match := _LAYER.match(cache.name))}
     unnamed = sum(_LAYER.match(cache.name) is None for cache in caches)
     return CacheLayers(
@@ -79,5 +57,5 @@ def _layers(
         positions=None if kind == "state" else positions,
         bytes_per_token=sum(value_of(cache.token_bytes, sizes) for cache in caches),
         bytes_per_sequence=sum(value_of(cache.sequence_bytes, sizes) for cache in caches),
-        grows=any(value_of(positions_added(graph, cache), sizes) > 0 for cache in caches),
+        grows=any(value_of(cache.added, sizes) > 0 for cache in caches),
     )

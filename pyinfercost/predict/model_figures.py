@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from .._core import Expr
 from ..results import figures
-from .kv_cache import positions_added
 from .plans import caches_of, graph_cache, value_of
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def kv_cache_bytes_per_token(graph: Graph, precision: str) -> Quantity | None:
     2 * layers * key and value heads * head width * bytes of the dtype in a decoder with full attention; states and full
     sliding windows add nothing.
     """
-    return _sum_over_caches(graph, precision, lambda cache: cache.token_bytes * positions_added(graph, cache))
+    return _sum_over_caches(graph, precision, lambda cache: cache.token_bytes * cache.added)
 
 
 @of_graph

@@ -422,7 +422,8 @@ class CacheTensor:
         sequence_bytes: Bytes of one sequence.
         token_bytes: Bytes of one token of one sequence; 0 for a state.
         positions: Tokens that it holds of each sequence; 0 for a state.
-        grows: Whether the next token adds a position.
+        grows: Whether tokens add positions, in a window until it is full.
+        added: Positions that the last token of the forward added: 1, or 0 in a full window.
     """
 
     name: str
@@ -434,6 +435,7 @@ class CacheTensor:
     token_bytes: Quantity
     positions: Quantity
     grows: bool
+    added: Quantity
 
 
 @dataclass(frozen=True)

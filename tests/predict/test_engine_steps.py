@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.decoder_configs import WINDOWED
+from support.language_configs import spec_of
 from support.paths import CONFIGS
 
 import pyinfercost as ic
@@ -281,3 +283,59 @@ def test_llamacpp_launches_larger_steps_one_by_one(folder: Path) -> None:
     longer_s = len(two) * (machine.overheads_s["launch_gap"] - machine.overheads_s["replay_gap"])
     assert len(one) == len(two)
     assert estimate.latency_s - recorded.latency_s == pytest.approx(longer_s, rel=1e-6)
+
+
+# ---- sliding windows -------------------------------------------------------------------------------------------------
+
+WINDOW, FEW_HEADS, NARROW = 16, 2, 16
+"""Window, heads of keys and width of a head in the small configs of `support.decoder_configs`."""
+
+
+def small_prefill(folder: Path, name: str, sequence: int, batch: int) -> ic.Graph:
+    return ic.capture(spec_of(folder, WINDOWED[name], "prefill"), sizes={"sequence": sequence, "batch": batch})
+
+
+def windowed_layers(name: str) -> tuple[int, int]:
+    """Layers with a window, and without one: Mistral-v0.1 has only the former, Gemma 2 as many of each."""
+    return {"mistral": (2, 0), "gemma2": (2, 2)}[name]
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma2"])
+@pytest.mark.parametrize(
+    ("serving", "chunks"),
+    [
+        ("chunk_tokens=40", [(20, 0), (20, 20), (10, 40)]),  # longer and shorter than the window
+        ("chunk_tokens=12", [(6, 6 * at) for at in range(8)] + [(2, 48)]),  # the window becomes full within a chunk
+        ("prefix_hit=0.2", [(40, 10)]),  # a prefix that the window holds
+        ("prefix_hit=0.8", [(10, 40)]),
+    ],
+)
+def test_a_chunk_reads_the_window_before_it(
+    tmp_path: Path, name: str, serving: str, chunks: list[tuple[int, int]]
+) -> None:
+    batch, heads = 2, 4
+    found = [work for kernel, _, work in launched(small_prefill(tmp_path, name, 50, batch), "vllm", serving)
+             if "attention" in kernel]  # fmt: skip
+    windowed, full = windowed_layers(name)
+    assert len(found) == (windowed + full) * len(chunks)
+    keys = [(tokens, min(before, WINDOW - 1) + tokens, before + tokens) for tokens, before in chunks]
+    of_key = batch * 2 * FEW_HEADS * NARROW * 2  # keys and values, heads, elements, bytes
+    of_query = batch * heads * NARROW * 2
+    read = sum(windowed * (seen * of_key + tokens * of_query) + full * (every * of_key + tokens * of_query)
+               for tokens, seen, every in keys)  # fmt: skip
+    assert sum(work.bytes_read for work in found) == read
+    per_score = batch * heads * 2 * (NARROW + NARROW)
+    dense = sum(tokens * (windowed * seen + full * every) for tokens, seen, every in keys)
+    assert sum(work.contraction_flops for work in found) == dense * per_score
+    # Token by token: each sees itself and what is before it, in a window the last 16 of these.
+    places = [before + at for tokens, before in chunks for at in range(1, tokens + 1)]
+    scores = sum(windowed * min(place, WINDOW) + full * place for place in places)
+    assert sum(work.causal_flops for work in found) == scores * per_score
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma2"])
+def test_chunks_of_a_window_see_what_the_whole_prompt_sees(tmp_path: Path, name: str) -> None:
+    graph = small_prefill(tmp_path, name, 50, 2)
+    whole, parts = (launched(graph, "vllm", serving) for serving in ("", "chunk_tokens=12"))
+    seen = [sum(work.causal_flops for kernel, _, work in each if "attention" in kernel) for each in (whole, parts)]
+    assert seen[0] == seen[1]

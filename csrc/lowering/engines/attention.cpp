@@ -175,6 +175,8 @@ class AttentionPass {
     struct Scores {
         NodeIndex product = kNoNode;
         std::vector<TensorIndex> added;
+        std::vector<NodeIndex>
+            known;          // makers of what is known before the forward, such as masks of positions
         bool plain = true;  // nothing else that depends on tokens changes them
     };
 
@@ -187,9 +189,14 @@ class AttentionPass {
         Scores found;
         if (depth > 24) return found;
         std::vector<TensorIndex> others;
+        std::vector<NodeIndex> known;
         for (const Operand& operand : flow_.operands(node)) {
             const NodeIndex made = operand.producer;
-            if (made == kNoNode || !flow_.is_live(made)) continue;
+            if (made == kNoNode) continue;
+            if (!flow_.is_live(made)) {
+                known.push_back(made);
+                continue;
+            }
             Scores up;
             if (is_product_of_activations(made)) {
                 up.product = made;
@@ -207,6 +214,7 @@ class AttentionPass {
         } else if (!others.empty()) {
             found.plain = false;
         }
+        found.known.insert(found.known.end(), known.begin(), known.end());
         return found;
     }
 
@@ -259,6 +267,10 @@ class AttentionPass {
             {"value", value       }
         };
         Mask mask{.causal = language_, .window = 0};
+        // Without tokens a comparison of positions may be that of a bias, which hides nothing.
+        if (language_) {
+            for (const NodeIndex made : found.known) read_mask(made, mask);
+        }
         if (!found.added.empty()) {
             const Operand added{found.added.front(), flow_.maker(found.added.front())};
             if (is_known(added)) {

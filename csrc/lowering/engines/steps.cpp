@@ -276,12 +276,16 @@ class StepShaper {
         return chunks;
     }
 
-    // Attention of a chunk to itself and to what is in the cache.
+    // Attention of a chunk to itself and to what is in the cache, of which the first token of the chunk sees
+    // the last `window - 1`.
     void attend(Launch& launch, const Chunk& chunk, const Expr& prompt) const {
         Work& work = launch.work;
         const Call call = call_of(launch);
         const bool own = work.dims.n == prompt;  // else to an encoder's result, which all chunks read
-        const Expr columns = own ? chunk.before + chunk.tokens : work.dims.n;
+        const bool windowed = own && call.has("window");
+        const Expr window = windowed ? call.integer("window", 0) : Expr(0);
+        const Expr before = windowed ? Expr::minimum(chunk.before, window - 1) : chunk.before;
+        const Expr columns = own ? before + chunk.tokens : work.dims.n;
         const Factor rows{chunk.tokens, prompt};
         const Factor keys{columns, work.dims.n};
         const bool causal = !(work.causal_flops == work.contraction_flops);
@@ -302,7 +306,12 @@ class StepShaper {
         work.causal_flops = work.contraction_flops;
         if (causal && own) {
             Expr seen = chunk.tokens * chunk.before + chunk.tokens * (chunk.tokens + 1) / Expr(2);
-            if (call.has("window")) seen = Expr::minimum(seen, chunk.tokens * call.integer("window", 0));
+            if (windowed) {
+                // The first `growing` tokens see one more key each, the others a whole window.
+                const Expr growing = Expr::minimum(chunk.tokens, window - before);
+                seen =
+                    growing * before + growing * (growing + 1) / Expr(2) + (chunk.tokens - growing) * window;
+            }
             work.causal_flops = work.dims.batch * seen * per_score;
         }
     }
