@@ -129,8 +129,9 @@ def sweep(
         layout = layout if tensor is None else with_tensor(layout, tensor)
         is_captured = isinstance(model, _core.Graph)
         shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
+        masks = is_captured or computes_masks(several_on, engines, columns)
         return sweep_over(
-            _captured(model, named, shared=shared, computes_masks=computes_masks(several_on, engines, columns)),
+            _captured(model, named, shared=shared, computes_masks=masks),
             on=several_on,
             hardware=hardware,
             devices=shared_by,
