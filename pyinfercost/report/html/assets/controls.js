@@ -138,7 +138,7 @@ function makeControls(place, change, shownView) {
     const words = (way) => {
       const [tensor, pipeline] = way.split(" ").map(Number);
       const copies = state.devices / tensor / pipeline;
-      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages of layers` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
+      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
     };
     const write = (way) => { const [tensor, pipeline] = way.split(" ").map(Number); return { tensor, pipeline }; };
     return choice("Their layout", "layout", ways, words, write, () => `${state.tensor} ${state.pipeline}`);
