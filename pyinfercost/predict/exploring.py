@@ -98,11 +98,12 @@ def explore_on(on: Deployment, spec: str, sizes: Mapping[str, Any], *, command: 
         sizes: Values of named sizes at first.
         command: Command that makes the exploration.
     """
-    return exploration_of(_phases(spec, _with_machine(on), sizes), command=command)
+    phases, positions = _phases(spec, _with_machine(on), sizes)
+    return exploration_of(phases, positions=positions, command=command)
 
 
-def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Exploration:
-    """Return the exploration of profiles, by the name of their phase."""
+def exploration_of(phases: Mapping[str, Profile], *, positions: int | None = None, command: str = "") -> Exploration:
+    """Return the exploration of profiles, by the name of their phase, of a model with so many positions."""
     first = next(iter(phases.values()), None)
     on = None if first is None or first.estimate is None else _deployment_of(first)
     engines = {} if first is None else _engines(_captured_graph(first))
@@ -121,6 +122,7 @@ def exploration_of(phases: Mapping[str, Profile], *, command: str = "") -> Explo
             for engine, executions in engines.items()
             for execution in executions
         },
+        positions=positions,
         command=command,
     )
 
@@ -129,36 +131,38 @@ def _with_machine(on: Deployment) -> Deployment:
     return on.replace(hardware=START) if on.hardware is None else on
 
 
-def _phases(spec: str, on: Deployment, sizes: Mapping[str, Any]) -> dict[str, Profile]:
+def _phases(spec: str, on: Deployment, sizes: Mapping[str, Any]) -> tuple[dict[str, Profile], int | None]:
+    """Return the profiles of a spec by phase, and the positions of a model without an encoder, if it states them."""
     source = source_of(spec)
     if "#" in spec or source is None or not source.has_phases:
-        return {"forward": profile_on(on, _opened(spec, sizes))}
+        return {"forward": profile_on(on, _opened(spec, sizes))}, None
     batch = int(sizes.get(BATCH, 1))
     others = {name: value for name, value in sizes.items() if name not in (BATCH, PROMPT, CONTEXT, _SEQUENCE)}
     given = {name: sizes[name] for name in (PROMPT, CONTEXT) if name in sizes}
     if PROMPT not in given and _SEQUENCE in sizes:
         given[PROMPT] = sizes[_SEQUENCE]
+    positions = None
     try:
         if has_encoder(spec):  # the tokens of the encoder, or its recording or picture, are an input of both phases
             read = kept = {**others, **({_SEQUENCE: given[PROMPT]} if PROMPT in given else {})}
             context = given.get(CONTEXT, _SHORT)
         else:
             positions = _positions(spec)
-            read, kept = {**others, _SEQUENCE: given.get(PROMPT, min(_TOKENS, positions))}, {}
-            context = given.get(CONTEXT, min(_TOKENS, positions - 1))
+            most = _TOKENS + 1 if positions is None else positions
+            read, kept = {**others, _SEQUENCE: given.get(PROMPT, min(_TOKENS, most))}, {}
+            context = given.get(CONTEXT, min(_TOKENS, most - 1))
         prefill = _opened(f"{spec}#prefill", {BATCH: batch, **read})
         decode = _opened(f"{spec}#decode", {BATCH: batch, **kept, CONTEXT: context})
     except InputError:  # it does not generate
-        return {"forward": profile_on(on, _opened(spec, sizes))}
-    return {"prefill": profile_on(on, prefill), "decode": profile_on(on, decode)}
+        return {"forward": profile_on(on, _opened(spec, sizes))}, None
+    return {"prefill": profile_on(on, prefill), "decode": profile_on(on, decode)}, positions
 
 
-def _positions(spec: str) -> int:
-    """Return the most tokens of a sequence that the config of a language model states; many if it states none."""
+def _positions(spec: str) -> int | None:
+    """Return the most tokens of a sequence that the config of a language model states; None if it states none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PositionsWarning)
-        stated = spec_graph(resolved(f"{spec}#decode"), {BATCH: 1, CONTEXT: _TOKENS}).positions
-    return _TOKENS + 1 if stated is None else stated
+        return spec_graph(resolved(f"{spec}#decode"), {BATCH: 1, CONTEXT: _TOKENS}).positions
 
 
 def phases_of(found: Any) -> dict[str, Profile]:

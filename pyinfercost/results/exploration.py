@@ -105,6 +105,7 @@ class Exploration(Result):
         precisions: Dtypes to run in.
         places: Place -> grams of CO2 of a kWh of its grid, and power usage effectiveness of a data center there.
         recorded_graphs: Engine and execution -> graphs that it records when it starts; `nan` if that is unknown.
+        positions: Most tokens of a sequence that the config of the model states; None if it states none.
         command: Command or call that made it.
     """
 
@@ -118,6 +119,7 @@ class Exploration(Result):
     precisions: tuple[str, ...]
     places: Mapping[str, tuple[float, float]]
     recorded_graphs: Mapping[tuple[str, str], float]
+    positions: int | None = None
     command: str = ""
 
     @property

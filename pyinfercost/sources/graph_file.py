@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from .._checks import read_text
+from .._checks import read_text, shown
 from .._core import Graph
+from ..errors import InputError
 from .loaded_model import SpecError
+
+_OTHERS = (
+    ("peft_type", "describes an adapter; pass the config.json of its model, which costs the same once it is merged"),
+    ("weight_map", "is the index of the files of weights; pass the folder"),
+    ("tokenizer_class", "is of a tokenizer; pass the config.json beside it, as hf:config.json"),
+)
+"""Keys of other JSON files of models, and what to do with these."""
 
 
 def read_graph(path: str, *, dynamic: Any = None) -> Graph:
@@ -20,9 +30,35 @@ def read_graph(path: str, *, dynamic: Any = None) -> Graph:
         The graph.
 
     Raises:
-        SpecError: The file is not text.
+        SpecError: The file is not text, or no graph; the message says what it is, or names the position.
         FileAccessError: It cannot be read.
-        ValueError: The text is not a graph; the message names the position.
     """
     del dynamic
-    return Graph.from_json(read_text(path, SpecError))
+    text = read_text(path, SpecError)
+    try:
+        return Graph.from_json(text)
+    except InputError as error:
+        what = _what(path, text)
+        raise SpecError(f"{shown(path)} {what}" if what else f"{shown(path)} is no graph: {error}") from None
+
+
+def _what(path: str, text: str) -> str:
+    """Return in words what a JSON file of a model is that is no graph, and what to do; empty if that is unknown."""
+    if not text.strip():
+        return "is empty; expected a graph written by Graph.to_json"
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return ""
+    if not isinstance(document, dict) or "tensors" in document:
+        return ""
+    for key, words in _OTHERS:
+        if key in document:
+            return words
+    if "_class_name" in document:
+        return f"is the config of a model of diffusers; pass diffusers:{Path(path).as_posix()}"
+    if "model_type" in document:
+        return f"is the config of a model of transformers; pass hf:{Path(path).as_posix()}"
+    if "totals" in document:
+        return "is a profile, which has figures but not the graph; pass the model"
+    return ""

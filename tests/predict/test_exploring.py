@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import pyinfercost as ic
+from pyinfercost.report.html.live_packs import setup_document
 
 pytest.importorskip("transformers")
 
@@ -48,6 +49,20 @@ def test_a_page_begins_within_the_positions_of_a_model(tmp_path: Path) -> None:
     assert found["prefill"] == ({"batch": 1, "sequence": 64}, {"batch", "sequence"})
     assert found["decode"] == ({"batch": 1, "context": 63}, {"batch", "context"})
     assert phases(tmp_path, GPT2, sequence=9)["prefill"][0]["sequence"] == 9
+
+
+def test_sliders_end_at_the_positions_that_a_model_states(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(GPT2), encoding="utf-8")
+    sizes = {name: size["positions"] for phase in documents(tmp_path) for name, size in phase.items()}
+    assert sizes == {"batch": None, "sequence": 64, "context": 63}
+    (tmp_path / "config.json").write_text(json.dumps(T5), encoding="utf-8")
+    assert {size["positions"] for phase in documents(tmp_path) for size in phase.values()} == {None}
+
+
+def documents(folder: Path) -> list[dict[str, Any]]:
+    """Return the open sizes of each phase, as a page stores them."""
+    setup = setup_document(ic.explore(f"hf:{folder}"), explores=True)
+    return [{size["name"]: size for size in phase["sizes"]} for phase in setup["phases"]]
 
 
 def test_the_tokens_of_an_encoder_are_of_both_phases(tmp_path: Path) -> None:

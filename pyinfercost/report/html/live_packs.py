@@ -91,7 +91,7 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
     layout = estimate.layout if estimate is not None else None
     return {
         "model": live.model,
-        "phases": [_phase(phase) for phase in live.phases],
+        "phases": [_phase(phase, live.positions) for phase in live.phases],
         "engines": {name: list(executions) for name, executions in live.engines.items()},
         "all_engines": {
             name: {"executions": list(executions_of(name)), "serves": name not in _core.compilers()}
@@ -153,7 +153,7 @@ def _has_experts(graph: Graph) -> bool:
     return any("grouped" in graph.node(node).op for node in range(graph.node_count))
 
 
-def _phase(phase: Phase) -> dict[str, Any]:
+def _phase(phase: Phase, positions: int | None) -> dict[str, Any]:
     graph = phase.formats[""]
     sizes = _open_sizes(graph)
     known = phase.profile.sizes
@@ -171,10 +171,18 @@ def _phase(phase: Phase) -> dict[str, Any]:
                 "minimum": int(sizes[name]["minimum"]),
                 "maximum": _whole(sizes[name]["maximum"]),
                 "role": sizes[name]["role"] or "",
+                "positions": _positions_of(sizes[name]["role"], positions),
             }
             for name in sizes
         ],
     }
+
+
+def _positions_of(role: str | None, positions: int | None) -> int | None:
+    """Return the most tokens of a size within the positions of a model; None where they do not limit it."""
+    if positions is None or role not in ("sequence", "context"):
+        return None
+    return positions - 1 if role == "context" else positions  # a decode step adds a token to its context
 
 
 def _open_sizes(graph: Graph) -> Mapping[str, Any]:

@@ -35,7 +35,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     }
     document.documentElement.dataset.catalogMs = String(performance.now() - begin);
     const rows = found.map((columns, index) => bestOf(SETUP.machines[index], columns, values, cost, state));
-    shown = { rows, state: { ...state }, axis, tokens, batch, onlyThis };
+    shown = { rows, values, state: { ...state }, axis, tokens, batch, onlyThis };
     draw();
   }
 
@@ -72,7 +72,7 @@ function makeCatalog(evaluator, choose, setLimit) {
     const rows = ranked().filter(({ cost, latency }) => cost > 0 && latency > 0);
     const best = rows[0];
     const unfit = shown.rows.length - ranked().length;
-    byId("catalog-note").textContent = `${shown.rows.length} machines, each at ${shown.onlyThis ? `${shown.axis} ${shown.state.sizes[shown.axis]}` : shown.batch ? `its cheapest ${shown.axis}` : "this point"}${shown.state.limit_s === "" ? "" : ` of at most ${quantity(shown.state.limit_s, "s")}`}`
+    byId("catalog-note").textContent = `${shown.rows.length} machines, each at ${shown.onlyThis ? `${shown.axis} ${shown.state.sizes[shown.axis]}` : shown.batch ? `the cheapest ${shown.axis} of the ${shown.values.length} computed` : "this point"}${shown.state.limit_s === "" ? "" : ` with a latency of at most ${quantity(shown.state.limit_s, "s")}`}`
       + `${unfit ? `; ${unfit} cannot hold the model${shown.state.limit_s === "" ? "" : " or the limit"}` : ""}. ${best ? `The cheapest is ${withArticle(shortName(best.known.machine))}: ${digits(best.cost)} ${perMillion()}${shown.batch ? ` with ${shown.axis} ${best.value}` : ""}, ${quantity(best.latency, "s")}.` : "No machine with a known price does."}`;
     if (!rows.length) { place.replaceChildren(); return; }
     const { svg, width, height } = canvas(place, Math.min(Math.max(widthOf(place) * 0.5, 260), 420), byId("catalog-note").textContent);

@@ -86,9 +86,9 @@ function makeControls(place, change, shownView) {
       if (shown === state.phase) return;
       shown = state.phase;
       const before = syncs.length;
-      const made = sizesOf(state).map(({ name, role, minimum, maximum }) => slider(name, {
-        key: `size.${name}`, low: minimum, high: maximum ?? { batch: 1024, context: 131072, sequence: 32768 }[role] ?? 4096, whole: true,
-        read: () => state.sizes[name], write: (value) => change({ ...state, sizes: { ...state.sizes, [name]: value } }),
+      const made = sizesOf(state).map((size) => slider(size.name, {
+        key: `size.${size.name}`, low: size.minimum, high: reachOf(size, { batch: 1024, context: 131072, sequence: 32768 }[size.role] ?? 4096), whole: true,
+        read: () => state.sizes[size.name], write: (value) => change({ ...state, sizes: { ...state.sizes, [size.name]: value } }),
       }));
       const own = syncs.splice(before);
       holder.sync = () => own.forEach((sync) => sync());
@@ -138,7 +138,7 @@ function makeControls(place, change, shownView) {
     const words = (way) => {
       const [tensor, pipeline] = way.split(" ").map(Number);
       const copies = state.devices / tensor / pipeline;
-      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages of layers` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
+      return [tensor > 1 ? `${tensor} share each layer` : "", pipeline > 1 ? `${pipeline} stages` : "", copies > 1 ? `${copies} copies` : ""].filter(Boolean).join(", ") || "one device";
     };
     const write = (way) => { const [tensor, pipeline] = way.split(" ").map(Number); return { tensor, pipeline }; };
     return choice("Their layout", "layout", ways, words, write, () => `${state.tensor} ${state.pipeline}`);

@@ -35,7 +35,8 @@ function makeCurves(evaluator, choose) {
   /* The curve of a state for the size and the figure that are chosen. */
   async function curveOf(state) {
     const size = sizesOf(state).find(({ name }) => name === axis);
-    const high = Math.min(size.maximum ?? 2 ** 40, Math.max(4 * state.sizes[axis], { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value));
+    const wanted = Math.max(4 * state.sizes[axis], { batch: 512, context: 32768, sequence: 8192 }[size.role] ?? 4 * size.value);
+    const high = Math.max(state.sizes[axis], Math.min(wanted, reachOf(size, wanted)));
     const values = [...new Set([...spread(size.minimum, high, CURVE_POINTS), state.sizes[axis]])].sort((one, other) => one - other);
     const row = CURVE_FIGURES.find(({ key }) => key === figure);
     const columns = [row.key, "throughput_per_s", "peak_memory_bytes", ...(row.band ? ["latency_low_s", "latency_high_s"] : [])];
@@ -134,7 +135,7 @@ function makeCurves(evaluator, choose) {
     byId("curve-note").textContent = `${row.words || row.title} on ${view.estimate.devices > 1 ? `${view.estimate.devices} x ` : ""}${shortName(view.machine)}; the dot is the chosen ${axis}.`
       + (hasKnee ? ` At ${axis} ${values[knee]}, the knee, the rate is ${100 * KNEE} % of the largest in the chart; from there on, latency grows faster than the rate.`
         : isBatch && held > 1 ? ` The rate grows up to the ${held < values.length ? "largest that fits" : "end of the chart"}: take the largest ${axis} whose latency is short enough.` : "")
-      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${largest + 1} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + " Choose a point in the chart to go there.";
+      + (held < values.length ? ` ${held ? `Dashed: from ${axis} ${largest + 1} on, it does not fit into the memory.` : "Dashed: it does not fit into the memory."}` : "") + (isBatch ? keptWords(view, state) : "") + " Choose a point in the chart to go there.";
     const nearest = (event) => {
       const left = event.clientX - svg.getBoundingClientRect().left;
       return values.reduce((best, value, index) => (Math.abs(x(value) - left) < Math.abs(x(values[best]) - left) ? index : best), 0);
@@ -154,6 +155,11 @@ function makeCurves(evaluator, choose) {
     const focused = place.contains(document.activeElement);
     place.replaceChildren(svg);
     if (focused) svg.focus();
+  }
+  /* A serving engine holds fewer sequences than the memory would: it keeps a part of that for itself. */
+  function keptWords({ estimate: { max_sequences: most, memory, layout } }, { engine }) {
+    if (most === null || engine === "torch" || memory?.reserved_bytes === undefined) return "";
+    return ` The caches of ${ENGINE_NAMES[engine]} hold ${most} sequences${layout.data > 1 ? " of each copy" : ""} at once: beside the weights, it keeps ${quantity(memory.reserved_bytes, "B")} of a device for its steps and as a reserve; the chart counts what a step needs.`;
   }
   const size = (name) => sizesOf(shown.state).find((each) => each.name === name);
   /* The first point whose rate is near the largest one. */

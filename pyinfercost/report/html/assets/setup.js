@@ -98,6 +98,12 @@ function mostOf({ name, maximum }, guards) {
   return most;
 }
 
+/* How far sliders and charts of a size go: to its maximum, or else to the positions of the model; where neither is known,
+   to `otherwise`. A number beyond the positions can still be typed: its figures are those of that work. */
+function reachOf({ value, maximum, positions }, otherwise) {
+  return Math.min(maximum ?? Infinity, Math.max(value, positions ?? otherwise));
+}
+
 /* ---- the state, which the address keeps ---- */
 const chosenPhase = (state) => SETUP.phases.find((phase) => phase.name === state.phase);
 const sizesOf = (state) => chosenPhase(state).sizes;
