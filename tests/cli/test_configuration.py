@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -272,7 +273,12 @@ def test_init_keeps_a_file_unless_forced() -> None:
     assert invoke("init", "--force").exit_code == 0
 
 
-@pytest.mark.parametrize("spec", ["nosuchmodel", "hf:nosuch", "torchvision:resnet51", "./nosuch"])
+WITH_TORCHVISION = pytest.mark.skipif(find_spec("torchvision") is None, reason="torchvision is not installed")
+
+
+@pytest.mark.parametrize(
+    "spec", ["nosuchmodel", "hf:nosuch", pytest.param("torchvision:resnet51", marks=WITH_TORCHVISION), "./nosuch"]
+)
 def test_init_refuses_unknown_models(spec: str) -> None:
     refused = invoke("init", spec)
     assert refused.exit_code == 2

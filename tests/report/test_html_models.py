@@ -21,8 +21,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.browser]
 def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
     profile = PROFILES[name]()
     text = profile.to_html()
-    limit = 450_000 if name == "kernels" else 300_000  # its 3,000 kernels are stored in each format of the weights
-    assert len(text.encode()) - len(Scripts(text).found["pyinfercost-core"]) < limit
+    assert len(text.encode()) - len(Scripts(text).found["pyinfercost-core"]) < 300_000
     path = tmp_path / f"{name}.html"
     path.write_text(text, encoding="utf-8")
     layers = profile.to_dict()["layers"]

@@ -28,33 +28,43 @@ function catalogOf({ count, paths, columns }) {
 /* The JSON text of a graph whose tensors are relative, as packed_graphs.py writes them. */
 function unpackedGraph(text) {
   const graph = JSON.parse(text);
-  const last = {};
-  let base = 0;
+  const made = [];
+  const read = {};
+  const firstOf = {};
+  const modules = [];
+  for (let i = 0; i < graph.modules.length; i += 2) modules.push((modules.length ? modules[modules.length - 1] : "").slice(0, graph.modules[i]) + graph.modules[i + 1]);
+  delete graph.modules;
   let place = 0;
   for (const node of graph.nodes) {
-    const first = node.outputs.length ? base + node.outputs[0] : base;
-    const absolute = (at) => {
+    const absolute = (at, name) => {
       if (at === null) return null;
-      if (typeof at === "number") return first - at;
+      if (typeof at === "number") return made[made.length - at];
       const [role, number] = [at[0], Number(at.slice(1))];
-      if (role === "@") return number;
-      last[role] = (last[role] || 0) + number;
-      return last[role];
+      if (role === "@") return made[number];
+      const key = role + name;
+      read[key] = (read[key] || 0) + number;
+      return read[key];
     };
-    for (const argument of Object.values(node.args || {})) {
+    for (const [name, argument] of Object.entries(node.args || {})) {
       if (argument === null) continue;
-      if (argument[0] === "tensor") argument[1] = absolute(argument[1]);
-      else if (argument[0] === "tensors") argument[1] = argument[1].map(absolute);
+      if (argument[0] === "tensor") argument[1] = absolute(argument[1], name);
+      else if (argument[0] === "tensors") argument[1] = argument[1].map((at) => absolute(at, name));
     }
-    const before = base;
+    const before = firstOf[node.op] || 0;
     node.outputs = node.outputs.map((step) => before + step);
-    base = first;
+    if (node.outputs.length) firstOf[node.op] = node.outputs[0];
+    made.push(...node.outputs);
     if ("module" in node) {
       place += node.module;
-      node.module = graph.modules[place];
+      node.module = modules[place];
     }
   }
-  delete graph.modules;
+  place = 0;
+  for (const tensor of graph.tensors) {
+    if (!Array.isArray(tensor.name)) continue;
+    place += tensor.name[0];
+    tensor.name = `${modules[place]}.${tensor.name[1]}`;
+  }
   let at = 0;
   graph.held_until = graph.held_until.map((step) => {
     if (step === null) return null;
