@@ -255,7 +255,9 @@ def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path
         shown = [one.get_attribute("data-key") for one in row.all() if one.is_visible()]
         assert [shown[0], *shown[-1:]] == ["name", "bound"]
         assert {"share", "latency"} <= set(shown)
-        assert ("parameters" in shown) == (width in (2560, 1440))
+        # Beside settings, which a page with a core has, the table is narrower.
+        assert ("parameters" in shown) == (place.evaluate("one => one.clientWidth") > 990)
+        assert "parameters" in shown if width >= 1440 else width > 1000 or "parameters" not in shown
         cells = page.locator("#tree .foot .row > div")
         assert sum(one.is_visible() for one in cells.all()) == len(shown)
 
