@@ -12,7 +12,7 @@ namespace {
 
 using GraphPtr = std::shared_ptr<const Graph>;
 
-void require_one_rank(const Layout& layout) {
+void require_whole_prompts(const Layout& layout) {
     layout.check();
     if (layout.context == 1) return;
     throw std::invalid_argument("layout has context=" + std::to_string(layout.context) +
@@ -20,7 +20,7 @@ void require_one_rank(const Layout& layout) {
 }
 
 GraphPtr rank_of(const GraphPtr& captured, const Layout& layout, std::vector<Share>& shares) {
-    require_one_rank(layout);
+    require_whole_prompts(layout);
     const Layout wanted = rank_layout(layout);
     if (wanted == Layout{}) return captured;
     RankGraph made = parallel_graph(captured, wanted);

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..deployment.prices import TERMS, offers
+from ..deployment.prices import offers
+from ..results.costs import TERMS
 from ..results.figures import FIGURES, PRICE
 from ..results.units import significant
 from ..sweeps.columns import EMULATED_BY

@@ -17,14 +17,12 @@ from .._checks import text as checked_text
 from .._records import dataclass
 from ..errors import UnknownNameError
 from ..hardware.toml_files import read_toml
-from ..results.costs import PUE, USD_PER_H, USD_PER_KWH, Price, PriceError
+from ..results.costs import PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
 
 PRICES = Path(__file__).parent / "prices.toml"
-ON_DEMAND = "on-demand"
-TERMS = (ON_DEMAND, "spot", "reserved")
 HOURS_PER_YEAR = 8766
 GIVEN = "given"
 """`Price.text` of a price that the caller gave as a number."""

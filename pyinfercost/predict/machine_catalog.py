@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from .. import _cache
 from ..deployment import Deployment
 from ..deployment.places import WORLD, place, place_of_price
-from ..deployment.prices import ON_DEMAND, PRICES, price_of, rentable
-from ..deployment.prices import TERMS as TERMS_OF_OFFERS
+from ..deployment.prices import PRICES, price_of, rentable
 from ..errors import InputError
 from ..hardware import load, names
 from ..hardware.machines import load_catalog, versions
+from ..results.costs import ON_DEMAND
+from ..results.costs import TERMS as TERMS_OF_OFFERS
 from ..results.exploration import KnownMachine, KnownOffer, MachineCatalog
 from .derived_costs import TERMS
 

@@ -78,7 +78,9 @@ class StartupError(InputError):
     """Invalid terms of a startup."""
 
 
-_OF_INSTANCES = ("on-demand", "spot", "reserved")
+ON_DEMAND = "on-demand"
+TERMS = (ON_DEMAND, "spot", "reserved")
+"""Terms on which instances are rented."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class Price:
     @property
     def argument(self) -> str | float:
         """What `parse_price` reads as this price: the instance and its terms, or USD per hour of a device."""
-        return f"{self.text.split()[0]}:{self.terms}" if self.cloud and self.terms in _OF_INSTANCES else self.usd_per_h
+        return f"{self.text.split()[0]}:{self.terms}" if self.cloud and self.terms in TERMS else self.usd_per_h
 
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""

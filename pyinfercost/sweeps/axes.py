@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment, checked_field, deployment_of, parse_layout, startup_text, transfer_text
 from ..deployment.deployment import TORCH, execution_of
-from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..predict.plans import ONE_DEVICE, overrides_of
+from ..results.costs import TERMS as TERMS_OF_PRICES
 from ..sources.sizes import (
     Ranges,
     SizeError,

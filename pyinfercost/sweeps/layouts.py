@@ -8,9 +8,9 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment, deployment_of
-from ..deployment.prices import TERMS as TERMS_OF_PRICES
 from ..errors import InputError
 from ..predict.layouts import check_some, find_layouts, numbers_of
+from ..results.costs import TERMS as TERMS_OF_PRICES
 from ..results.layout import LayoutError
 from ..results.layouts import Layouts
 from ..sources.sizes import as_axis

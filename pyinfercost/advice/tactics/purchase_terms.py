@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...deployment.prices import TERMS
 from ...errors import InputError
+from ...results.costs import TERMS
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_setups import PURCHASE, terms_of

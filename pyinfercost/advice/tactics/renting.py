@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ...deployment import offers
 from ...deployment.places import known_places, place
-from ...deployment.prices import TERMS
 from ...errors import Error
+from ...results.costs import TERMS
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
