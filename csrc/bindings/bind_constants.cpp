@@ -1,6 +1,6 @@
 #include <pybind11/stl.h>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "core/dtype.hpp"
 #include "hardware/constants.hpp"
 
@@ -21,41 +21,42 @@ std::optional<double> limit(double value) {
 }  // namespace
 
 void register_constants(py::module_& m) {
-    py::class_<DTypeRow>(m, "DType",
-                         "An element type: torch's name, the short name of data sheets, its width.")
-        .def_property_readonly("name", [](const DTypeRow& row) { return std::string(row.name); })
-        .def_property_readonly("short_name", [](const DTypeRow& row) { return std::string(row.short_name); })
-        .def_property_readonly("bits", [](const DTypeRow& row) { return row.bits; })
-        .def_property_readonly("value_bits", [](const DTypeRow& row) { return row.bits / row.values; })
-        .def_property_readonly("floating", [](const DTypeRow& row) { return row.floating; })
+    static constexpr Field kDType[] = {
+        field<&DTypeRow::name>("name"),
+        field<&DTypeRow::short_name>("short_name"),
+        field<&DTypeRow::bits>("bits"),
+        field<[](const DTypeRow& row) { return row.bits / row.values; }>("value_bits"),
+        field<&DTypeRow::floating>("floating"),
+    };
+    def_fields(py::class_<DTypeRow>(
+                   m, "DType", "An element type: torch's name, the short name of data sheets, its width."),
+               kDType)
         .def("__repr__", [](const DTypeRow& row) { return "DType('" + std::string(row.name) + "')"; });
     m.def(
         "dtypes", [] { return std::vector<DTypeRow>(kDTypes.begin(), kDTypes.end()); },
         "The element types that graphs and machines know, widest floats first.");
 
-    py::class_<CalibrationRow>(m, "CalibrationConstant", "A constant that calibration files may set.")
-        .def_property_readonly("tables", [](const CalibrationRow& row) { return row.tables; })
-        .def_property_readonly("key", [](const CalibrationRow& row) { return std::string(row.constant.key); })
-        .def_property_readonly("keys", [](const CalibrationRow& row) { return row.keys; })
-        .def_property_readonly("names", [](const CalibrationRow& row) { return row.names; })
-        .def_property_readonly("unit",
-                               [](const CalibrationRow& row) { return std::string(row.constant.unit.name); })
-        .def_property_readonly("base_unit",
-                               [](const CalibrationRow& row) { return std::string(row.constant.unit.base); })
-        .def_property_readonly("default",
-                               [](const CalibrationRow& row) { return known(row.constant.otherwise); })
-        .def_property_readonly("low", [](const CalibrationRow& row) { return row.constant.range.low; })
-        .def_property_readonly("above", [](const CalibrationRow& row) { return row.constant.range.above; })
-        .def_property_readonly("high",
-                               [](const CalibrationRow& row) { return limit(row.constant.range.high); })
-        .def_property_readonly("whole", [](const CalibrationRow& row) { return row.constant.range.whole; })
-        .def_property_readonly("scope",
-                               [](const CalibrationRow& row) { return std::string(name_of(row.scope)); })
-        .def_property_readonly("fallback", [](const CalibrationRow& row) { return row.fallback; })
-        .def_property_readonly("required", [](const CalibrationRow& row) { return row.constant.required; })
-        .def_property_readonly("held", [](const CalibrationRow& row) { return row.held; })
-        .def_property_readonly("meaning",
-                               [](const CalibrationRow& row) { return std::string(row.constant.meaning); })
+    static constexpr Field kCalibrationConstant[] = {
+        field<&CalibrationRow::tables>("tables"),
+        field<[](const CalibrationRow& row) { return std::string(row.constant.key); }>("key"),
+        field<&CalibrationRow::keys>("keys"),
+        field<&CalibrationRow::names>("names"),
+        field<[](const CalibrationRow& row) { return std::string(row.constant.unit.name); }>("unit"),
+        field<[](const CalibrationRow& row) { return std::string(row.constant.unit.base); }>("base_unit"),
+        field<[](const CalibrationRow& row) { return known(row.constant.otherwise); }>("default"),
+        field<[](const CalibrationRow& row) { return row.constant.range.low; }>("low"),
+        field<[](const CalibrationRow& row) { return row.constant.range.above; }>("above"),
+        field<[](const CalibrationRow& row) { return limit(row.constant.range.high); }>("high"),
+        field<[](const CalibrationRow& row) { return row.constant.range.whole; }>("whole"),
+        field<&CalibrationRow::scope>("scope"),
+        field<&CalibrationRow::fallback>("fallback"),
+        field<[](const CalibrationRow& row) { return row.constant.required; }>("required"),
+        field<&CalibrationRow::held>("held"),
+        field<[](const CalibrationRow& row) { return std::string(row.constant.meaning); }>("meaning"),
+    };
+    def_fields(
+        py::class_<CalibrationRow>(m, "CalibrationConstant", "A constant that calibration files may set."),
+        kCalibrationConstant)
         .def("__repr__", [](const CalibrationRow& row) {
             return "CalibrationConstant('" + row.tables.front() + "." + std::string(row.constant.key) + "')";
         });

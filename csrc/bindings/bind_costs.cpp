@@ -5,7 +5,7 @@
 #include <tuple>
 #include <vector>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "costs/derived.hpp"
 #include "costs/instances.hpp"
 #include "hardware/collectives.hpp"
@@ -81,15 +81,17 @@ std::size_t cheapest_of(const std::vector<std::tuple<double, double, bool>>& off
 }  // namespace
 
 void register_costs(py::module_& m) {
-    py::class_<RentedDevices>(m, "RentedDevices")
+    static constexpr Field kRentedDevices[] = {
+        field<&RentedDevices::devices>("devices"),
+        field<&RentedDevices::together>("together"),
+    };
+    def_fields(py::class_<RentedDevices>(m, "RentedDevices"), kRentedDevices)
         .def(py::init([](std::int64_t devices, std::int64_t together, std::int64_t nodes) {
                  return RentedDevices::of(devices, together, nodes);
              }),
              py::arg("devices"), py::arg("together"), py::arg("nodes") = 1,
              "Devices of a layout that are rented; `together` of them exchange data, as far as a node holds "
              "them.")
-        .def_readonly("devices", &RentedDevices::devices)
-        .def_readonly("together", &RentedDevices::together)
         .def("instances", &RentedDevices::instances, py::arg("each"),
              "Instances of so many devices that hold them, groups that exchange data whole.");
     m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("rented"),

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "count/boundary.hpp"
 #include "count/count.hpp"
 
@@ -139,16 +139,6 @@ std::optional<RuleInfo> rule_of(const std::string& op) {
     return std::nullopt;
 }
 
-template <class Class>
-using Members = std::vector<std::pair<const char*, Expr Class::*>>;
-
-template <class Class>
-void bind_quantities(py::class_<Class>& bound, const std::type_identity_t<Members<Class>>& list) {
-    for (const auto& [name, member] : list) {
-        bound.def_property_readonly(name, [member = member](const Class& c) { return to_python(c.*member); });
-    }
-}
-
 py::tuple group_state(const ExchangeGroup& g) {
     return py::make_tuple(std::string(kCollectives[static_cast<std::size_t>(g.op)]),
                           std::string(kExchangeKernels[static_cast<std::size_t>(g.kernel)]), g.devices,
@@ -203,95 +193,109 @@ Overrides to_overrides(const py::object& values) {
 }
 
 void register_counts(py::module_& m) {
-    py::class_<Work> work(m, "Work",
-                          "What one node asks of any machine. FLOPs count a multiply-accumulate as 2.");
-    work.def(py::init(&make_work), py::kw_only(), py::arg("contraction_flops") = 0,
+    static constexpr Field kWork[] = {
+        field<&Work::kind>("kind"),
+        field<&Work::dtype>("dtype"),
+        field<&Work::contraction_flops>("contraction_flops"),
+        field<&Work::pointwise_flops>("pointwise_flops"),
+        field<&Work::causal_flops>("causal_flops"),
+        field<&Work::bytes_read>("bytes_read"),
+        field<&Work::bytes_written>("bytes_written"),
+        field<[](const Work& w) { return bytes_by_role(w.read, w.written); }>("bytes_by_role"),
+        field<[](const Work& w) { return w.exchange.sent_bytes; }>("bytes_sent"),
+        field<&dimensions_of>("dimensions"),
+    };
+    def_fields(py::class_<Work>(m, "Work",
+                                "What one node asks of any machine. FLOPs count a multiply-accumulate as 2."),
+               kWork)
+        .def(py::init(&make_work), py::kw_only(), py::arg("contraction_flops") = 0,
              py::arg("pointwise_flops") = 0, py::arg("bytes_read") = 0, py::arg("bytes_written") = 0,
              py::arg("kind") = "pointwise", py::arg("dtype") = "float32")
-        .def_property_readonly("kind", [](const Work& w) { return std::string(name_of(w.kind)); })
-        .def_property_readonly("dtype", [](const Work& w) { return std::string(name_of(w.dtype)); })
-        .def_property_readonly("bytes_read", [](const Work& w) { return to_python(w.bytes_read()); })
-        .def_property_readonly("bytes_written", [](const Work& w) { return to_python(w.bytes_written()); })
-        .def_property_readonly("bytes_by_role",
-                               [](const Work& w) { return bytes_by_role(w.read, w.written); })
-        .def_property_readonly("bytes_sent", [](const Work& w) { return to_python(w.exchange.sent_bytes); })
-        .def_property_readonly("dimensions", &dimensions_of)
         .def(py::pickle(&work_state, &work_from_state));
-    bind_quantities(work, {
-                              {"contraction_flops", &Work::contraction_flops},
-                              {"pointwise_flops",   &Work::pointwise_flops  },
-                              {"causal_flops",      &Work::causal_flops     }
-    });
 
-    py::class_<CountRow> row(m, "CountRow",
-                             "One line of Counts: the whole model, a module, an op, or a single node.");
-    row.def_property_readonly("nodes", [](const CountRow& r) { return r.nodes; })
-        .def_property_readonly(
-            "flops", [](const CountRow& r) { return to_python(r.contraction_flops + r.pointwise_flops); })
-        .def_property_readonly("macs", [](const CountRow& r) { return to_python(r.macs()); })
-        .def_property_readonly("bytes_read", [](const CountRow& r) { return to_python(r.bytes_read()); })
-        .def_property_readonly("bytes_written",
-                               [](const CountRow& r) { return to_python(r.bytes_written()); })
-        .def_property_readonly("bytes_by_role",
-                               [](const CountRow& r) { return bytes_by_role(r.read, r.written); })
+    static constexpr Field kCountRow[] = {
+        field<&CountRow::nodes>("nodes"),
+        field<[](const CountRow& r) { return r.contraction_flops + r.pointwise_flops; }>("flops"),
+        field<&CountRow::macs>("macs"),
+        field<&CountRow::contraction_flops>("contraction_flops"),
+        field<&CountRow::pointwise_flops>("pointwise_flops"),
+        field<&CountRow::causal_flops>("causal_flops"),
+        field<&CountRow::parameters>("parameters"),
+        field<&CountRow::parameter_bytes>("parameter_bytes"),
+        field<&CountRow::buffer_bytes>("buffer_bytes"),
+        field<&CountRow::bytes_read>("bytes_read"),
+        field<&CountRow::bytes_written>("bytes_written"),
+        field<&CountRow::bytes_sent>("bytes_sent"),
+        field<&CountRow::peak_activation_bytes>("peak_activation_bytes"),
+        field<&CountRow::peak_memory_bytes>("peak_memory_bytes"),
+        field<[](const CountRow& r) { return bytes_by_role(r.read, r.written); }>("bytes_by_role"),
+    };
+    def_fields(py::class_<CountRow>(
+                   m, "CountRow", "One line of Counts: the whole model, a module, an op, or a single node."),
+               kCountRow)
         .def("to_dict", &row_dict, "The fields of the JSON contract's totals.");
-    bind_quantities(row, {
-                             {"contraction_flops",     &CountRow::contraction_flops    },
-                             {"pointwise_flops",       &CountRow::pointwise_flops      },
-                             {"causal_flops",          &CountRow::causal_flops         },
-                             {"parameters",            &CountRow::parameters           },
-                             {"parameter_bytes",       &CountRow::parameter_bytes      },
-                             {"buffer_bytes",          &CountRow::buffer_bytes         },
-                             {"bytes_sent",            &CountRow::bytes_sent           },
-                             {"peak_activation_bytes", &CountRow::peak_activation_bytes},
-                             {"peak_memory_bytes",     &CountRow::peak_memory_bytes    }
-    });
 
-    py::class_<LayerRow>(m, "LayerRow", "One node of the graph with what it asks for.")
-        .def_property_readonly("index", [](const LayerRow& l) { return l.index; })
-        .def_property_readonly("module", [](const LayerRow& l) { return l.module; })
-        .def_property_readonly("op", [](const LayerRow& l) { return l.op; })
-        .def_property_readonly("source", [](const LayerRow& l) { return l.source; })
-        .def_property_readonly("phase", [](const LayerRow& l) { return std::string(name_of(l.phase)); })
-        .def_property_readonly("modelled", [](const LayerRow& l) { return l.work.modelled; })
-        .def_property_readonly("work", [](const LayerRow& l) { return l.work; })
-        .def_property_readonly("row", [](const LayerRow& l) { return l.row; });
+    static constexpr Field kLayerRow[] = {
+        field<&LayerRow::index>("index"),
+        field<&LayerRow::module>("module"),
+        field<&LayerRow::op>("op"),
+        field<&LayerRow::source>("source"),
+        field<&LayerRow::phase>("phase"),
+        field<[](const LayerRow& l) { return l.work.modelled; }>("modelled"),
+        field<&LayerRow::work>("work"),
+        field<&LayerRow::row>("row"),
+    };
+    def_fields(py::class_<LayerRow>(m, "LayerRow", "One node of the graph with what it asks for."),
+               kLayerRow);
 
-    py::class_<Held>(m, "HeldStorage",
-                     "A storage that is held: its bytes, the node that made it, the last node that "
-                     "runs while it is held.")
-        .def_property_readonly("bytes", [](const Held& h) { return to_python(h.lifetime.bytes); })
-        .def_property_readonly("tensor", [](const Held& h) { return h.lifetime.tensor; })
-        .def_property_readonly("made_by", [](const Held& h) { return h.lifetime.first; })
-        .def_property_readonly("held_until", [](const Held& h) { return h.lifetime.last; });
+    static constexpr Field kHeldStorage[] = {
+        field<[](const Held& h) { return to_python(h.lifetime.bytes); }>("bytes"),
+        field<[](const Held& h) { return h.lifetime.tensor; }>("tensor"),
+        field<[](const Held& h) { return h.lifetime.first; }>("made_by"),
+        field<[](const Held& h) { return h.lifetime.last; }>("held_until"),
+    };
+    def_fields(
+        py::class_<Held>(m, "HeldStorage",
+                         "A storage that is held: its bytes, the node that made it, the last node that "
+                         "runs while it is held."),
+        kHeldStorage);
 
-    py::class_<MemoryUse> memory(m, "Memory", "Live activation bytes over the node order, and their peak.");
-    memory.def_property_readonly("peak_node", [](const MemoryUse& u) { return u.peak_node; })
-        .def_property_readonly("timeline", [](const MemoryUse& u) { return to_list(u.timeline); })
-        .def_property_readonly("workspace", [](const MemoryUse& u) { return to_list(u.workspace); })
-        .def_property_readonly("lifetimes", [](const MemoryUse& u) {
+    static constexpr Field kMemory[] = {
+        field<&MemoryUse::peak_node>("peak_node"),
+        field<[](const MemoryUse& u) { return to_list(u.timeline); }>("timeline"),
+        field<[](const MemoryUse& u) { return to_list(u.workspace); }>("workspace"),
+        field<[](const MemoryUse& u) {
             return u.lifetimes == Lifetimes::observed ? "observed" : "last_use";
-        });
-    memory.def_property_readonly("peak_op", [](const MemoryUse& u) { return u.peak_op; })
-        .def_property_readonly("peak_module", [](const MemoryUse& u) { return u.peak_module; })
+        }>("lifetimes"),
+        field<&MemoryUse::peak_op>("peak_op"),
+        field<&MemoryUse::peak_module>("peak_module"),
+        field<&MemoryUse::input_bytes>("input_bytes"),
+        field<&MemoryUse::peak_activation_bytes>("peak_activation_bytes"),
+        field<&MemoryUse::peak_memory_bytes>("peak_memory_bytes"),
+        field<&MemoryUse::saved_for_backward_bytes>("saved_for_backward_bytes"),
+    };
+    def_fields(
+        py::class_<MemoryUse>(m, "Memory", "Live activation bytes over the node order, and their peak."),
+        kMemory)
         .def("live", &live_at, py::arg("node"),
              "What is held while a node runs, largest first where sizes are numbers: results of nodes, "
              "without the "
              "node's workspace.");
-    bind_quantities(memory, {
-                                {"input_bytes",              &MemoryUse::input_bytes             },
-                                {"peak_activation_bytes",    &MemoryUse::peak_activation_bytes   },
-                                {"peak_memory_bytes",        &MemoryUse::peak_memory_bytes       },
-                                {"saved_for_backward_bytes", &MemoryUse::saved_for_backward_bytes}
-    });
 
-    py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op.")
-        .def_property_readonly("total", [](const Counts& c) { return c.total(); })
-        .def_property_readonly("layers",
-                               [](const Counts& c) {
-                                   const CoreCall core;
-                                   return c.layers();
-                               })
+    static constexpr Field kCounts[] = {
+        field<&Counts::total>("total"),
+        field<[](const Counts& c) {
+            const CoreCall core;
+            return c.layers();
+        }>("layers"),
+        field<&Counts::unmodelled>("unmodelled"),
+        field<&Counts::memory>("memory"),
+        field<&Counts::nodes>("nodes"),
+        field<&Counts::modelled_nodes>("modelled_nodes"),
+    };
+    def_fields(
+        py::class_<Counts>(m, "Counts", "What a graph asks for, in total and by layer, module and op."),
+        kCounts)
         .def(
             "by_module",
             [](const Counts& c, std::optional<int> depth) { return c.by_module(depth.value_or(-1)); },
@@ -305,17 +309,17 @@ void register_counts(py::module_& m) {
                 for (auto& [phase, row] : c.by_phase()) rows[py::str(std::string(name_of(phase)))] = row;
                 return rows;
             },
-            "'forward', and of a training step 'backward': a row for each, which add up to the total.")
-        .def_property_readonly("unmodelled", [](const Counts& c) { return c.unmodelled(); })
-        .def_property_readonly("memory", [](const Counts& c) { return c.memory(); })
-        .def_property_readonly("nodes", &Counts::nodes)
-        .def_property_readonly("modelled_nodes", &Counts::modelled_nodes);
+            "'forward', and of a training step 'backward': a row for each, which add up to the total.");
 
-    py::class_<RuleInfo>(m, "Rule",
-                         "One row of the op tables: the op, its family, the counting convention in words.")
-        .def_property_readonly("op", [](const RuleInfo& r) { return r.op; })
-        .def_property_readonly("family", [](const RuleInfo& r) { return r.family; })
-        .def_property_readonly("convention", [](const RuleInfo& r) { return r.convention; });
+    static constexpr Field kRule[] = {
+        field<&RuleInfo::op>("op"),
+        field<&RuleInfo::family>("family"),
+        field<&RuleInfo::convention>("convention"),
+    };
+    def_fields(
+        py::class_<RuleInfo>(
+            m, "Rule", "One row of the op tables: the op, its family, the counting convention in words."),
+        kRule);
     m.def("rules", &all_rules, "All rows of the op tables.");
     m.def("find_rule", &rule_of, py::arg("op"), "The row that counts this op, or None.");
     m.def(

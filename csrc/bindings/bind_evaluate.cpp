@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "evaluate/evaluate.hpp"
 #include "evaluate/explain.hpp"
 #include "evaluate/node_estimates.hpp"
@@ -216,51 +216,53 @@ py::list evaluate_nodes(const Plan& plan, const std::vector<KernelEstimate>& ker
 }
 
 void register_kernel_estimate(py::module_& m) {
-    py::class_<Tiling>(m, "Tiling", "How the tiles of a product fall on the cores.")
-        .def_property_readonly("tile",
-                               [](const Tiling& t) {
-                                   return std::pair{static_cast<int>(t.tile.rows),
-                                                    static_cast<int>(t.tile.cols)};
-                               })
-        .def_property_readonly("tiles", [](const Tiling& t) { return static_cast<std::int64_t>(t.tiles); })
-        .def_property_readonly("parts", [](const Tiling& t) { return static_cast<std::int64_t>(t.parts); })
-        .def_property_readonly("rounds", [](const Tiling& t) { return static_cast<std::int64_t>(t.rounds); })
-        .def_property_readonly("filled", [](const Tiling& t) { return t.filled; });
+    static constexpr Field kTiling[] = {
+        field<[](const Tiling& t) {
+            return std::pair{static_cast<int>(t.tile.rows), static_cast<int>(t.tile.cols)};
+        }>("tile"),
+        field<[](const Tiling& t) { return static_cast<std::int64_t>(t.tiles); }>("tiles"),
+        field<[](const Tiling& t) { return static_cast<std::int64_t>(t.parts); }>("parts"),
+        field<[](const Tiling& t) { return static_cast<std::int64_t>(t.rounds); }>("rounds"),
+        field<&Tiling::filled>("filled"),
+    };
+    def_fields(py::class_<Tiling>(m, "Tiling", "How the tiles of a product fall on the cores."), kTiling);
 
     using K = KernelEstimate;
-    py::class_<K>(m, "KernelEstimate", "One kernel on one machine at one point; times are of one launch.")
-        .def_property_readonly("name", [](const K& k) { return k.name; })
-        .def_property_readonly("kind", [](const K& k) { return to_python(name_of(k.kind)); })
-        .def_property_readonly("launches", [](const K& k) { return k.launches; })
-        .def_property_readonly("latency_s", [](const K& k) { return k.terms.latency; })
-        .def_property_readonly("compute_s", [](const K& k) { return k.terms.compute; })
-        .def_property_readonly("dram_s", [](const K& k) { return k.terms.dram; })
-        .def_property_readonly("cache_s", [](const K& k) { return k.terms.cache; })
-        .def_property_readonly("link_s", [](const K& k) { return k.terms.link; })
-        .def_property_readonly("launch_s", [](const K& k) { return k.terms.launch; })
-        .def_property_readonly("energy_j", [](const K& k) { return k.energy_j; })
-        .def_property_readonly("bound", [](const K& k) { return to_python(name_of(k.bound)); })
-        .def_property_readonly("flops", [](const K& k) { return k.flops; })
-        .def_property_readonly("traffic_bytes", [](const K& k) { return k.traffic_bytes; })
-        .def_property_readonly("sent_bytes", [](const K& k) { return k.sent_bytes; })
-        .def_property_readonly("ideal_compute_s", [](const K& k) { return k.ideal_compute_s; })
-        .def_property_readonly("stream_s", [](const K& k) { return k.stream_s; })
-        .def_property_readonly("unit", [](const K& k) { return k.engine.matrix ? "matrix" : "vector"; })
-        .def_property_readonly("unit_dtype", [](const K& k) { return to_python(name_of(k.engine.dtype)); })
-        .def_property_readonly("algorithm", [](const K& k) { return to_python(name_of(k.algorithm)); })
-        .def_property_readonly("tiling", [](const K& k) { return k.tiling; })
-        .def_property_readonly("parts_s",
-                               [](const K& k) {
-                                   py::dict parts;
-                                   for (const Part& part : k.parts)
-                                       parts[to_python(part.name)] = part.seconds;
-                                   return parts;
-                               })
-        .def_property_readonly("effect", [](const K& k) { return to_python(k.effect); })
-        .def_property_readonly("effect_share", [](const K& k) { return k.effect_share; })
-        .def_property_readonly("copies_input", [](const K& k) { return k.copies_input; })
-        .def_property_readonly("band", [](const K& k) { return k.band; })
-        .def_property_readonly("note", [](const K& k) { return k.note; });
+    static constexpr Field kKernelEstimate[] = {
+        field<&K::name>("name"),
+        field<&K::kind>("kind"),
+        field<&K::launches>("launches"),
+        field<[](const K& k) { return k.terms.latency; }>("latency_s"),
+        field<[](const K& k) { return k.terms.compute; }>("compute_s"),
+        field<[](const K& k) { return k.terms.dram; }>("dram_s"),
+        field<[](const K& k) { return k.terms.cache; }>("cache_s"),
+        field<[](const K& k) { return k.terms.link; }>("link_s"),
+        field<[](const K& k) { return k.terms.launch; }>("launch_s"),
+        field<&K::energy_j>("energy_j"),
+        field<&K::bound>("bound"),
+        field<&K::flops>("flops"),
+        field<&K::traffic_bytes>("traffic_bytes"),
+        field<&K::sent_bytes>("sent_bytes"),
+        field<&K::ideal_compute_s>("ideal_compute_s"),
+        field<&K::stream_s>("stream_s"),
+        field<[](const K& k) { return k.engine.matrix ? "matrix" : "vector"; }>("unit"),
+        field<[](const K& k) { return to_python(name_of(k.engine.dtype)); }>("unit_dtype"),
+        field<&K::algorithm>("algorithm"),
+        field<&K::tiling>("tiling"),
+        field<[](const K& k) {
+            py::dict parts;
+            for (const Part& part : k.parts) parts[to_python(part.name)] = part.seconds;
+            return parts;
+        }>("parts_s"),
+        field<&K::effect>("effect"),
+        field<&K::effect_share>("effect_share"),
+        field<&K::copies_input>("copies_input"),
+        field<&K::band>("band"),
+        field<&K::note>("note"),
+    };
+    def_fields(py::class_<K>(m, "KernelEstimate",
+                             "One kernel on one machine at one point; times are of one launch."),
+               kKernelEstimate);
 }
 
 }  // namespace

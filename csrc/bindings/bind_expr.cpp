@@ -2,7 +2,7 @@
 #include <pybind11/operators.h>
 #include <pybind11/stl.h>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "core/expr_columns.hpp"
 
 namespace infercost {
@@ -13,14 +13,14 @@ Expr from_python(const py::object& value) {
     return to_expr(value, "an Expr");
 }
 
-using Column = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
+using SizeColumn = py::array_t<std::int64_t, py::array::c_style | py::array::forcecast>;
 
 py::array_t<std::int64_t> evaluate_at(const Expr& e, const py::dict& sizes) {
-    std::vector<Column> arrays;  // keeps the columns alive while the lock is released
+    std::vector<SizeColumn> arrays;  // keeps the columns alive while the lock is released
     SizeColumns columns;
     for (const auto& [name, values] : sizes) {
         const auto key = to_text(name, "the name of a size");
-        Column column = Column::ensure(values);
+        SizeColumn column = SizeColumn::ensure(values);
         if (!column || column.ndim() != 1) {
             throw std::invalid_argument("size '" + key + "' must be a one-dimensional array of integers");
         }
@@ -110,20 +110,24 @@ void register_expr(py::module_& m) {
             return op(to_expr(a, "left"), to_expr(b, "right"));
         };
     };
-    py::class_<Expr>(
-        m, "Expr",
-        "An immutable integer expression over named sizes.\n\n"
-        "Built from an int, from text such as \"2*batch*sequence\", or from Expr.size(name), with\n"
-        "+ - * // % and maximum, minimum, ceil_div. Named sizes are at least 1. Arithmetic is exact and\n"
-        "raises OverflowError where 64 bits do not suffice.")
+    static constexpr Field kExpr[] = {
+        field<&Expr::is_constant>("is_constant"),
+        field<&Expr::names>("names"),
+    };
+    def_fields(
+        py::class_<Expr>(
+            m, "Expr",
+            "An immutable integer expression over named sizes.\n\n"
+            "Built from an int, from text such as \"2*batch*sequence\", or from Expr.size(name), with\n"
+            "+ - * // % and maximum, minimum, ceil_div. Named sizes are at least 1. Arithmetic is exact and\n"
+            "raises OverflowError where 64 bits do not suffice."),
+        kExpr)
         .def(py::init(&from_python), py::arg("value"))
         .def_static(
             "size", [](const std::string& name) { return Expr::size(name); }, py::arg("name"))
         .def_static("maximum", two(&Expr::maximum), py::arg("left"), py::arg("right"))
         .def_static("minimum", two(&Expr::minimum), py::arg("left"), py::arg("right"))
         .def_static("ceil_div", two(&Expr::ceil_div), py::arg("left"), py::arg("right"))
-        .def_property_readonly("is_constant", &Expr::is_constant)
-        .def_property_readonly("names", &Expr::names)
         .def(
             "evaluate", [](const Expr& e, const py::dict& sizes) { return e.evaluate(to_sizes(sizes)); },
             py::arg("sizes"), "The value for these sizes; ValueError if one is missing.")

@@ -5,7 +5,7 @@
 #include <array>
 #include <string_view>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "bindings/request_sources.hpp"
 #include "simulate/fleet/fleet.hpp"
 
@@ -64,105 +64,126 @@ struct type_caster<infercost::FleetRouting> {
 namespace infercost {
 namespace {
 
-template <class Settings, class T>
-struct Field {
-    const char* name;
-    T Settings::* member;
-};
-template <class Settings, class T>
-Field(const char*, T Settings::*) -> Field<Settings, T>;
-
-// A type that is made of its fields, by name. Python has their defaults.
-template <class Settings, class... T>
-void def_settings(py::module_& m, const char* name, const char* doc, Field<Settings, T>... fields) {
-    py::class_<Settings>(m, name, doc)
-        .def(py::init([fields...](T... values) {
-                 Settings made;
-                 ((made.*(fields.member) = std::move(values)), ...);
-                 return made;
-             }),
-             py::kw_only(), py::arg(fields.name)...);
-}
-
 void register_autoscalers(py::module_& m) {
-    def_settings(m, "ScheduleAutoscaler", "Replicas by time.", Field{"from_s", &ScheduleSettings::from_s},
-                 Field{"replicas", &ScheduleSettings::replicas},
-                 Field{"period_s", &ScheduleSettings::period_s});
-    def_settings(m, "KnativeAutoscaler", "Knative's pod autoscaler.",
-                 Field{"metric", &KnativeSettings::metric}, Field{"target", &KnativeSettings::target},
-                 Field{"stable_window_s", &KnativeSettings::stable_window_s},
-                 Field{"panic_window_s", &KnativeSettings::panic_window_s},
-                 Field{"panic_threshold", &KnativeSettings::panic_threshold},
-                 Field{"max_scale_up_rate", &KnativeSettings::max_scale_up_rate},
-                 Field{"max_scale_down_rate", &KnativeSettings::max_scale_down_rate},
-                 Field{"scale_down_delay_s", &KnativeSettings::scale_down_delay_s},
-                 Field{"scale_to_zero_grace_s", &KnativeSettings::scale_to_zero_grace_s},
-                 Field{"activation_scale", &KnativeSettings::activation_scale},
-                 Field{"tick_s", &KnativeSettings::tick_s});
-    def_settings(
-        m, "KubernetesAutoscaler", "HorizontalPodAutoscaler.", Field{"metric", &KubernetesSettings::metric},
-        Field{"target", &KubernetesSettings::target},
-        Field{"metric_window_s", &KubernetesSettings::metric_window_s},
-        Field{"tolerance", &KubernetesSettings::tolerance}, Field{"sync_s", &KubernetesSettings::sync_s},
-        Field{"up_percent", &KubernetesSettings::up_percent}, Field{"up_pods", &KubernetesSettings::up_pods},
-        Field{"up_period_s", &KubernetesSettings::up_period_s},
-        Field{"up_stabilization_s", &KubernetesSettings::up_stabilization_s},
-        Field{"down_percent", &KubernetesSettings::down_percent},
-        Field{"down_period_s", &KubernetesSettings::down_period_s},
-        Field{"down_stabilization_s", &KubernetesSettings::down_stabilization_s},
-        Field{"keda", &KubernetesSettings::keda}, Field{"polling_s", &KubernetesSettings::polling_s},
-        Field{"cooldown_s", &KubernetesSettings::cooldown_s});
-    def_settings(m, "RayAutoscaler", "Ray Serve's autoscaler.",
-                 Field{"target_ongoing_requests", &RaySettings::target_ongoing_requests},
-                 Field{"look_back_s", &RaySettings::look_back_s},
-                 Field{"upscale_delay_s", &RaySettings::upscale_delay_s},
-                 Field{"downscale_delay_s", &RaySettings::downscale_delay_s},
-                 Field{"upscaling_factor", &RaySettings::upscaling_factor},
-                 Field{"downscaling_factor", &RaySettings::downscaling_factor},
-                 Field{"loop_s", &RaySettings::loop_s});
-    def_settings(m, "TargetTrackingAutoscaler", "Target tracking of invocations.",
-                 Field{"target", &TargetTrackingSettings::target},
-                 Field{"period_s", &TargetTrackingSettings::period_s},
-                 Field{"out_periods", &TargetTrackingSettings::out_periods},
-                 Field{"in_periods", &TargetTrackingSettings::in_periods},
-                 Field{"in_share", &TargetTrackingSettings::in_share},
-                 Field{"scale_out_cooldown_s", &TargetTrackingSettings::scale_out_cooldown_s},
-                 Field{"scale_in_cooldown_s", &TargetTrackingSettings::scale_in_cooldown_s});
-    def_settings(m, "OnDemandAutoscaler", "Replicas that start for requests.",
-                 Field{"places", &OnDemandSettings::places},
-                 Field{"idle_timeout_s", &OnDemandSettings::idle_timeout_s},
-                 Field{"burst", &OnDemandSettings::burst}, Field{"burst_s", &OnDemandSettings::burst_s},
-                 Field{"binds", &OnDemandSettings::binds});
-    def_settings(m, "CloudRunAutoscaler", "Cloud Run's autoscaler.",
-                 Field{"concurrency", &CloudRunSettings::concurrency},
-                 Field{"target_utilization", &CloudRunSettings::target_utilization},
-                 Field{"window_s", &CloudRunSettings::window_s},
-                 Field{"idle_timeout_s", &CloudRunSettings::idle_timeout_s},
-                 Field{"tick_s", &CloudRunSettings::tick_s});
-    def_settings(m, "SeasonalAutoscaler", "Replicas for the load of the last period.",
-                 Field{"metric", &SeasonalSettings::metric}, Field{"target", &SeasonalSettings::target},
-                 Field{"period_s", &SeasonalSettings::period_s}, Field{"bin_s", &SeasonalSettings::bin_s},
-                 Field{"ahead_s", &SeasonalSettings::ahead_s}, Field{"headroom", &SeasonalSettings::headroom},
-                 Field{"window_s", &SeasonalSettings::window_s}, Field{"hold_s", &SeasonalSettings::hold_s},
-                 Field{"tick_s", &SeasonalSettings::tick_s});
+    static constexpr Field kScheduleAutoscaler[] = {
+        setting<&ScheduleSettings::from_s>("from_s"),
+        setting<&ScheduleSettings::replicas>("replicas"),
+        setting<&ScheduleSettings::period_s>("period_s"),
+    };
+    def_settings<ScheduleSettings>(m, "ScheduleAutoscaler", "Replicas by time.", kScheduleAutoscaler);
+    static constexpr Field kKnativeAutoscaler[] = {
+        setting<&KnativeSettings::metric>("metric"),
+        setting<&KnativeSettings::target>("target"),
+        setting<&KnativeSettings::stable_window_s>("stable_window_s"),
+        setting<&KnativeSettings::panic_window_s>("panic_window_s"),
+        setting<&KnativeSettings::panic_threshold>("panic_threshold"),
+        setting<&KnativeSettings::max_scale_up_rate>("max_scale_up_rate"),
+        setting<&KnativeSettings::max_scale_down_rate>("max_scale_down_rate"),
+        setting<&KnativeSettings::scale_down_delay_s>("scale_down_delay_s"),
+        setting<&KnativeSettings::scale_to_zero_grace_s>("scale_to_zero_grace_s"),
+        setting<&KnativeSettings::activation_scale>("activation_scale"),
+        setting<&KnativeSettings::tick_s>("tick_s"),
+    };
+    def_settings<KnativeSettings>(m, "KnativeAutoscaler", "Knative's pod autoscaler.", kKnativeAutoscaler);
+    static constexpr Field kKubernetesAutoscaler[] = {
+        setting<&KubernetesSettings::metric>("metric"),
+        setting<&KubernetesSettings::target>("target"),
+        setting<&KubernetesSettings::metric_window_s>("metric_window_s"),
+        setting<&KubernetesSettings::tolerance>("tolerance"),
+        setting<&KubernetesSettings::sync_s>("sync_s"),
+        setting<&KubernetesSettings::up_percent>("up_percent"),
+        setting<&KubernetesSettings::up_pods>("up_pods"),
+        setting<&KubernetesSettings::up_period_s>("up_period_s"),
+        setting<&KubernetesSettings::up_stabilization_s>("up_stabilization_s"),
+        setting<&KubernetesSettings::down_percent>("down_percent"),
+        setting<&KubernetesSettings::down_period_s>("down_period_s"),
+        setting<&KubernetesSettings::down_stabilization_s>("down_stabilization_s"),
+        setting<&KubernetesSettings::keda>("keda"),
+        setting<&KubernetesSettings::polling_s>("polling_s"),
+        setting<&KubernetesSettings::cooldown_s>("cooldown_s"),
+    };
+    def_settings<KubernetesSettings>(m, "KubernetesAutoscaler", "HorizontalPodAutoscaler.",
+                                     kKubernetesAutoscaler);
+    static constexpr Field kRayAutoscaler[] = {
+        setting<&RaySettings::target_ongoing_requests>("target_ongoing_requests"),
+        setting<&RaySettings::look_back_s>("look_back_s"),
+        setting<&RaySettings::upscale_delay_s>("upscale_delay_s"),
+        setting<&RaySettings::downscale_delay_s>("downscale_delay_s"),
+        setting<&RaySettings::upscaling_factor>("upscaling_factor"),
+        setting<&RaySettings::downscaling_factor>("downscaling_factor"),
+        setting<&RaySettings::loop_s>("loop_s"),
+    };
+    def_settings<RaySettings>(m, "RayAutoscaler", "Ray Serve's autoscaler.", kRayAutoscaler);
+    static constexpr Field kTargetTrackingAutoscaler[] = {
+        setting<&TargetTrackingSettings::target>("target"),
+        setting<&TargetTrackingSettings::period_s>("period_s"),
+        setting<&TargetTrackingSettings::out_periods>("out_periods"),
+        setting<&TargetTrackingSettings::in_periods>("in_periods"),
+        setting<&TargetTrackingSettings::in_share>("in_share"),
+        setting<&TargetTrackingSettings::scale_out_cooldown_s>("scale_out_cooldown_s"),
+        setting<&TargetTrackingSettings::scale_in_cooldown_s>("scale_in_cooldown_s"),
+    };
+    def_settings<TargetTrackingSettings>(m, "TargetTrackingAutoscaler", "Target tracking of invocations.",
+                                         kTargetTrackingAutoscaler);
+    static constexpr Field kOnDemandAutoscaler[] = {
+        setting<&OnDemandSettings::places>("places"),
+        setting<&OnDemandSettings::idle_timeout_s>("idle_timeout_s"),
+        setting<&OnDemandSettings::burst>("burst"),
+        setting<&OnDemandSettings::burst_s>("burst_s"),
+        setting<&OnDemandSettings::binds>("binds"),
+    };
+    def_settings<OnDemandSettings>(m, "OnDemandAutoscaler", "Replicas that start for requests.",
+                                   kOnDemandAutoscaler);
+    static constexpr Field kCloudRunAutoscaler[] = {
+        setting<&CloudRunSettings::concurrency>("concurrency"),
+        setting<&CloudRunSettings::target_utilization>("target_utilization"),
+        setting<&CloudRunSettings::window_s>("window_s"),
+        setting<&CloudRunSettings::idle_timeout_s>("idle_timeout_s"),
+        setting<&CloudRunSettings::tick_s>("tick_s"),
+    };
+    def_settings<CloudRunSettings>(m, "CloudRunAutoscaler", "Cloud Run's autoscaler.", kCloudRunAutoscaler);
+    static constexpr Field kSeasonalAutoscaler[] = {
+        setting<&SeasonalSettings::metric>("metric"),     setting<&SeasonalSettings::target>("target"),
+        setting<&SeasonalSettings::period_s>("period_s"), setting<&SeasonalSettings::bin_s>("bin_s"),
+        setting<&SeasonalSettings::ahead_s>("ahead_s"),   setting<&SeasonalSettings::headroom>("headroom"),
+        setting<&SeasonalSettings::window_s>("window_s"), setting<&SeasonalSettings::hold_s>("hold_s"),
+        setting<&SeasonalSettings::tick_s>("tick_s"),
+    };
+    def_settings<SeasonalSettings>(m, "SeasonalAutoscaler", "Replicas for the load of the last period.",
+                                   kSeasonalAutoscaler);
 }
 
 void register_replicas(py::module_& m) {
-    def_settings(m, "SlotReplica", "Slots that serve a request each.", Field{"slots", &SlotSettings::slots},
-                 Field{"service_s", &SlotSettings::service_s}, Field{"joules", &SlotSettings::joules});
-    def_settings(m, "BatchReplica", "Dynamic batches.", Field{"latency_s", &BatchSettings::latency_s},
-                 Field{"joules", &BatchSettings::joules}, Field{"instances", &BatchSettings::instances},
-                 Field{"delay_s", &BatchSettings::delay_s});
-    def_settings(
-        m, "TokenReplica", "Sequences that share the steps of an engine.",
-        Field{"costs", &TokenSettings::costs}, Field{"max_sequences", &TokenSettings::max_sequences},
-        Field{"max_tokens", &TokenSettings::max_tokens}, Field{"pool_tokens", &TokenSettings::pool_tokens},
-        Field{"block_tokens", &TokenSettings::block_tokens},
-        Field{"tokens_each", &TokenSettings::tokens_each}, Field{"yield_tokens", &TokenSettings::yield},
-        Field{"mixes", &TokenSettings::mixes}, Field{"chunked_prefill", &TokenSettings::chunked_prefill},
-        Field{"reserves", &TokenSettings::reserves}, Field{"least_reserves", &TokenSettings::least_reserves},
-        Field{"reserve_steps", &TokenSettings::reserve_steps},
-        Field{"prefill_fill", &TokenSettings::prefill_fill});
+    static constexpr Field kSlotReplica[] = {
+        setting<&SlotSettings::slots>("slots"),
+        setting<&SlotSettings::service_s>("service_s"),
+        setting<&SlotSettings::joules>("joules"),
+    };
+    def_settings<SlotSettings>(m, "SlotReplica", "Slots that serve a request each.", kSlotReplica);
+    static constexpr Field kBatchReplica[] = {
+        setting<&BatchSettings::latency_s>("latency_s"),
+        setting<&BatchSettings::joules>("joules"),
+        setting<&BatchSettings::instances>("instances"),
+        setting<&BatchSettings::delay_s>("delay_s"),
+    };
+    def_settings<BatchSettings>(m, "BatchReplica", "Dynamic batches.", kBatchReplica);
+    static constexpr Field kTokenReplica[] = {
+        setting<&TokenSettings::costs>("costs"),
+        setting<&TokenSettings::max_sequences>("max_sequences"),
+        setting<&TokenSettings::max_tokens>("max_tokens"),
+        setting<&TokenSettings::pool_tokens>("pool_tokens"),
+        setting<&TokenSettings::block_tokens>("block_tokens"),
+        setting<&TokenSettings::tokens_each>("tokens_each"),
+        setting<&TokenSettings::yield>("yield_tokens"),
+        setting<&TokenSettings::mixes>("mixes"),
+        setting<&TokenSettings::chunked_prefill>("chunked_prefill"),
+        setting<&TokenSettings::reserves>("reserves"),
+        setting<&TokenSettings::least_reserves>("least_reserves"),
+        setting<&TokenSettings::reserve_steps>("reserve_steps"),
+        setting<&TokenSettings::prefill_fill>("prefill_fill"),
+    };
+    def_settings<TokenSettings>(m, "TokenReplica", "Sequences that share the steps of an engine.",
+                                kTokenReplica);
     py::class_<EngineSettings>(m, "EngineReplica", "Each step of an engine.")
         .def(py::init([](const std::shared_ptr<ServerSettings>& server) {
                  if (!server) throw InputTypeError("server is None; expected a SimulatedServer");
@@ -172,25 +193,36 @@ void register_replicas(py::module_& m) {
 }
 
 void register_settings(py::module_& m) {
-    def_settings(
-        m, "FleetPool", "Replicas of one kind.", Field{"replica", &PoolSettings::replica},
-        Field{"autoscaler", &PoolSettings::autoscaler}, Field{"copies", &PoolSettings::copies},
-        Field{"concurrency", &PoolSettings::concurrency}, Field{"min_replicas", &PoolSettings::min_replicas},
-        Field{"max_replicas", &PoolSettings::max_replicas},
-        Field{"start_replicas", &PoolSettings::start_replicas},
-        Field{"cold_start_s", &PoolSettings::cold_start_s},
-        Field{"cold_start_spread", &PoolSettings::cold_start_spread},
-        Field{"max_drain_s", &PoolSettings::max_drain_s},
-        Field{"interruptions_per_h", &PoolSettings::interruptions_per_h},
-        Field{"notice_s", &PoolSettings::notice_s}, Field{"failures_per_h", &PoolSettings::failures_per_h});
-    def_settings(m, "FleetLimits", "Seconds beyond which a request is late.",
-                 Field{"wait_s", &FleetLimits::wait_s}, Field{"ttft_s", &FleetLimits::ttft_s},
-                 Field{"tpot_s", &FleetLimits::tpot_s}, Field{"e2e_s", &FleetLimits::e2e_s});
-    def_settings(m, "Fleet", "Pools behind a router.", Field{"pools", &FleetSettings::pools},
-                 Field{"routing", &FleetSettings::routing}, Field{"limits", &FleetSettings::limits},
-                 Field{"timeout_s", &FleetSettings::timeout_s}, Field{"bin_s", &FleetSettings::bin_s},
-                 Field{"horizon_s", &FleetSettings::horizon_s}, Field{"seed", &FleetSettings::seed},
-                 Field{"keeps_requests", &FleetSettings::keeps_requests});
+    static constexpr Field kFleetPool[] = {
+        setting<&PoolSettings::replica>("replica"),
+        setting<&PoolSettings::autoscaler>("autoscaler"),
+        setting<&PoolSettings::copies>("copies"),
+        setting<&PoolSettings::concurrency>("concurrency"),
+        setting<&PoolSettings::min_replicas>("min_replicas"),
+        setting<&PoolSettings::max_replicas>("max_replicas"),
+        setting<&PoolSettings::start_replicas>("start_replicas"),
+        setting<&PoolSettings::cold_start_s>("cold_start_s"),
+        setting<&PoolSettings::cold_start_spread>("cold_start_spread"),
+        setting<&PoolSettings::max_drain_s>("max_drain_s"),
+        setting<&PoolSettings::interruptions_per_h>("interruptions_per_h"),
+        setting<&PoolSettings::notice_s>("notice_s"),
+        setting<&PoolSettings::failures_per_h>("failures_per_h"),
+    };
+    def_settings<PoolSettings>(m, "FleetPool", "Replicas of one kind.", kFleetPool);
+    static constexpr Field kFleetLimits[] = {
+        setting<&FleetLimits::wait_s>("wait_s"),
+        setting<&FleetLimits::ttft_s>("ttft_s"),
+        setting<&FleetLimits::tpot_s>("tpot_s"),
+        setting<&FleetLimits::e2e_s>("e2e_s"),
+    };
+    def_settings<FleetLimits>(m, "FleetLimits", "Seconds beyond which a request is late.", kFleetLimits);
+    static constexpr Field kFleet[] = {
+        setting<&FleetSettings::pools>("pools"),   setting<&FleetSettings::routing>("routing"),
+        setting<&FleetSettings::limits>("limits"), setting<&FleetSettings::timeout_s>("timeout_s"),
+        setting<&FleetSettings::bin_s>("bin_s"),   setting<&FleetSettings::horizon_s>("horizon_s"),
+        setting<&FleetSettings::seed>("seed"),     setting<&FleetSettings::keeps_requests>("keeps_requests"),
+    };
+    def_settings<FleetSettings>(m, "Fleet", "Pools behind a router.", kFleet);
 }
 
 // ---- results ----

@@ -1,3 +1,4 @@
+#include "bindings/fields.hpp"
 #include "bindings/graph_values.hpp"
 #include "core/structure.hpp"
 #include "ops/call.hpp"
@@ -295,50 +296,48 @@ void register_graph(py::module_& m) {
         .def("__hash__", [](const TensorId& t) { return t.index; })
         .def("__repr__", [](const TensorId& t) { return "TensorId(" + std::to_string(t.index) + ")"; });
 
-    py::class_<TensorInfo>(m, "TensorInfo", "A tensor of a graph: dtype, shape, strides in elements, role.")
-        .def_property_readonly("index", [](const TensorInfo& t) { return t.index; })
-        .def_property_readonly("dtype",
-                               [](const TensorInfo& t) { return std::string(name_of(t.tensor().dtype)); })
-        .def_property_readonly("shape",
-                               [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().shape); })
-        .def_property_readonly("strides",
-                               [](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().strides); })
-        .def_property_readonly("role",
-                               [](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); })
-        .def_property_readonly("name", [](const TensorInfo& t) { return t.graph->name(t.tensor().name); })
-        .def_property_readonly("logical_numel",
-                               [](const TensorInfo& t) { return optional_count(t.tensor().logical_numel); })
-        .def_property_readonly(
-            "storage_elements",
-            [](const TensorInfo& t) { return optional_count(t.tensor().storage_elements); })
-        .def_property_readonly("nbytes", [](const TensorInfo& t) {
+    static constexpr Field kTensorInfo[] = {
+        field<&TensorInfo::index>("index"),
+        field<[](const TensorInfo& t) { return std::string(name_of(t.tensor().dtype)); }>("dtype"),
+        field<[](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().shape); }>("shape"),
+        field<[](const TensorInfo& t) { return dims_of(*t.graph, t.tensor().strides); }>("strides"),
+        field<[](const TensorInfo& t) { return std::string(name_of(t.tensor().role)); }>("role"),
+        field<[](const TensorInfo& t) { return t.graph->name(t.tensor().name); }>("name"),
+        field<[](const TensorInfo& t) { return optional_count(t.tensor().logical_numel); }>("logical_numel"),
+        field<[](const TensorInfo& t) { return optional_count(t.tensor().storage_elements); }>(
+            "storage_elements"),
+        field<[](const TensorInfo& t) {
             Expr bits = bits_of(t.tensor().dtype);
             for (const Dim d : t.graph->dims(t.tensor().shape)) bits = bits * t.graph->expr(d);
             return to_python(Expr::ceil_div(bits, 8));
-        });
+        }>("nbytes"),
+    };
+    def_fields(py::class_<TensorInfo>(m, "TensorInfo",
+                                      "A tensor of a graph: dtype, shape, strides in elements, role."),
+               kTensorInfo);
 
-    py::class_<NodeInfo>(m, "NodeInfo",
-                         "One op call: its arguments by schema name, its module path and source line.")
-        .def_property_readonly("index", [](const NodeInfo& n) { return n.index; })
-        .def_property_readonly("op", [](const NodeInfo& n) { return n.graph->ops()[n.node().op].name; })
-        .def_property_readonly("overload",
-                               [](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; })
-        .def_property_readonly("module", [](const NodeInfo& n) { return n.graph->name(n.node().module); })
-        .def_property_readonly("source", [](const NodeInfo& n) { return n.graph->name(n.node().source); })
-        .def_property_readonly("phase",
-                               [](const NodeInfo& n) { return std::string(name_of(n.node().phase)); })
-        .def_property_readonly("args", &arguments_of)
+    static constexpr Field kNodeInfo[] = {
+        field<&NodeInfo::index>("index"),
+        field<[](const NodeInfo& n) { return n.graph->ops()[n.node().op].name; }>("op"),
+        field<[](const NodeInfo& n) { return n.graph->ops()[n.node().op].overload; }>("overload"),
+        field<[](const NodeInfo& n) { return n.graph->name(n.node().module); }>("module"),
+        field<[](const NodeInfo& n) { return n.graph->name(n.node().source); }>("source"),
+        field<[](const NodeInfo& n) { return std::string(name_of(n.node().phase)); }>("phase"),
+        field<&arguments_of>("args"),
+        field<&operands>("operands"),
+        field<&results_of>("results"),
+        field<&inputs_of>("inputs"),
+        field<[](const NodeInfo& n) { return infos(n.graph, n.graph->node_outputs(n.node())); }>("outputs"),
+    };
+    def_fields(
+        py::class_<NodeInfo>(m, "NodeInfo",
+                             "One op call: its arguments by schema name, its module path and source line."),
+        kNodeInfo)
         .def("argument", &argument, py::arg("name"), py::arg("otherwise") = py::none(),
              "The value of one argument; tensors are their numbers. `otherwise` where it is not given or "
              "None.")
         .def("operand", &operand,
-             "The number of the tensor that is given by the first of these names, or None.")
-        .def_property_readonly("operands", &operands,
-                               "Numbers of the tensors that it reads, in argument order.")
-        .def_property_readonly("results", &results_of, "Numbers of the tensors that it returns.")
-        .def_property_readonly("inputs", &inputs_of)
-        .def_property_readonly(
-            "outputs", [](const NodeInfo& n) { return infos(n.graph, n.graph->node_outputs(n.node())); });
+             "The number of the tensor that is given by the first of these names, or None.");
 
     py::class_<GraphBuilder>(
         m, "GraphBuilder",

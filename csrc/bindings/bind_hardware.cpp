@@ -1,6 +1,6 @@
 #include <pybind11/stl.h>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "hardware/hardware_json.hpp"
 
 namespace infercost {
@@ -72,57 +72,60 @@ Named overheads_of(const Hardware& h) {
 }  // namespace
 
 void register_hardware(py::module_& m) {
-    py::class_<Hardware>(
-        m, "Hardware",
-        "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
-        "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"
-        "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
-        "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
-        "and its like where a dtype differs; spread is the error band, as a\n"
-        "fraction of latency, where constants have none of a kernel's class; evidence says what the band\n"
-        "of a class rests on, and provenance where the figures are from.")
+    static constexpr Field kHardware[] = {
+        field<&Hardware::id>("id"),
+        field<&Hardware::name>("name"),
+        field<&Hardware::kind>("kind"),
+        field<&Hardware::family>("family"),
+        field<&Hardware::cores>("cores"),
+        field<&Hardware::clock_hz>("clock_hz"),
+        field<[](const Hardware& h) { return from_rates(h.matrix); }>("matrix_flop_per_s"),
+        field<[](const Hardware& h) { return from_rates(h.vector); }>("vector_flop_per_s"),
+        field<[](const Hardware& h) {
+            std::vector<Level> levels;
+            for (const MemoryLevel& l : h.memory) {
+                levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
+            }
+            std::get<2>(levels.back()) = h.dram_byte_per_s();
+            return levels;
+        }>("memory"),
+        field<[](const Hardware& h) { return h.dram().capacity_bytes; }>("memory_bytes"),
+        field<&Hardware::dram_byte_per_s>("bandwidth_byte_per_s"),
+        field<[](const Hardware& h) -> std::optional<std::tuple<double, double, double>> {
+            if (!h.array) return std::nullopt;
+            return std::tuple{h.array->rows, h.array->cols, h.array->units};
+        }>("array"),
+        field<&overheads_of>("overheads_s"),
+        field<&Hardware::named_achieved>("achieved"),
+        field<&Hardware::named_constants>("constants"),
+        field<&Hardware::power_w>("power_w"),
+        field<&Hardware::links_byte_per_s>("links_byte_per_s"),
+        field<&Hardware::sparsity_2_4>("sparsity_2_4"),
+        field<&Hardware::sustained>("sustained"),
+        field<&Hardware::spread>("spread"),
+        field<&Hardware::evidence>("evidence"),
+        field<&Hardware::provenance>("provenance"),
+    };
+    def_fields(
+        py::class_<Hardware>(
+            m, "Hardware",
+            "A machine as data, in base units: FLOP/s (dense, multiply-accumulate = 2), bytes, seconds.\n\n"
+            "memory lists (level, capacity in bytes over all cores, bandwidth in byte/s over all cores)\n"
+            "from the innermost to 'dram'; overheads_s has dispatch, launch_gap, replay_gap and\n"
+            "kernel_minimum; achieved has fractions of peaks: matrix, vector, dram, cache, and matrix_fp8\n"
+            "and its like where a dtype differs; spread is the error band, as a\n"
+            "fraction of latency, where constants have none of a kernel's class; evidence says what the "
+            "band\n"
+            "of a class rests on, and provenance where the figures are from."),
+        kHardware)
         .def(py::init(&make_hardware), py::kw_only(), py::arg("id"), py::arg("name"), py::arg("kind"),
              py::arg("family"), py::arg("cores"), py::arg("clock_hz"), py::arg("matrix_flop_per_s"),
              py::arg("vector_flop_per_s"), py::arg("memory"), py::arg("array") = py::none(),
              py::arg("sparsity_2_4") = 1.0, py::arg("overheads_s"), py::arg("achieved"), py::arg("power_w"),
              py::arg("links_byte_per_s"), py::arg("spread") = 0.0, py::arg("constants") = Named{},
              py::arg("evidence") = Texts{}, py::arg("provenance") = Texts{})
-        .def_property_readonly("id", [](const Hardware& h) { return h.id; })
-        .def_property_readonly("name", [](const Hardware& h) { return h.name; })
-        .def_property_readonly("kind", [](const Hardware& h) { return std::string(name_of(h.kind)); })
-        .def_property_readonly("family", [](const Hardware& h) { return h.family; })
-        .def_property_readonly("cores", [](const Hardware& h) { return h.cores; })
-        .def_property_readonly("clock_hz", [](const Hardware& h) { return h.clock_hz; })
-        .def_property_readonly("matrix_flop_per_s", [](const Hardware& h) { return from_rates(h.matrix); })
-        .def_property_readonly("vector_flop_per_s", [](const Hardware& h) { return from_rates(h.vector); })
-        .def_property_readonly("memory",
-                               [](const Hardware& h) {
-                                   std::vector<Level> levels;
-                                   for (const MemoryLevel& l : h.memory) {
-                                       levels.emplace_back(l.name, l.capacity_bytes, l.bandwidth_byte_per_s);
-                                   }
-                                   std::get<2>(levels.back()) = h.dram_byte_per_s();
-                                   return levels;
-                               })
-        .def_property_readonly("memory_bytes", [](const Hardware& h) { return h.dram().capacity_bytes; })
-        .def_property_readonly("bandwidth_byte_per_s", [](const Hardware& h) { return h.dram_byte_per_s(); })
-        .def_property_readonly("array",
-                               [](const Hardware& h) -> std::optional<std::tuple<double, double, double>> {
-                                   if (!h.array) return std::nullopt;
-                                   return std::tuple{h.array->rows, h.array->cols, h.array->units};
-                               })
-        .def_property_readonly("overheads_s", &overheads_of)
-        .def_property_readonly("achieved", &Hardware::named_achieved)
-        .def_property_readonly("constants", &Hardware::named_constants)
         .def("constant", &Hardware::constant, py::arg("name"),
              "A constant in base units, with its default where the family sets none; nan where it has none.")
-        .def_property_readonly("power_w", [](const Hardware& h) { return h.power_w; })
-        .def_property_readonly("links_byte_per_s", [](const Hardware& h) { return h.links_byte_per_s; })
-        .def_property_readonly("sparsity_2_4", [](const Hardware& h) { return h.sparsity_2_4; })
-        .def_property_readonly("sustained", &Hardware::sustained)
-        .def_property_readonly("spread", [](const Hardware& h) { return h.spread; })
-        .def_property_readonly("evidence", [](const Hardware& h) { return h.evidence; })
-        .def_property_readonly("provenance", [](const Hardware& h) { return h.provenance; })
         .def(
             "scaled",
             [](const Hardware& h, double cores, double compute, double bandwidth) {

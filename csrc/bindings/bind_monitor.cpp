@@ -54,7 +54,7 @@ constexpr std::pair<const char*, std::int64_t LiveRequest::*> kRequests[] = {
 LiveRequest request_of(std::int64_t arrival_ns, std::int64_t start_ns, std::int64_t first_token_ns,
                        std::int64_t end_ns, std::int64_t items, std::int64_t prompt_tokens,
                        std::int64_t cached_tokens, std::int64_t output_tokens, int outcome) {
-    if (outcome < 0 || outcome >= static_cast<int>(kOutcomes)) {
+    if (outcome < 0 || outcome >= static_cast<int>(kRequestOutcomes)) {
         throw std::invalid_argument("outcome is " + std::to_string(outcome) + "; expected 0, 1 or 2");
     }
     for (const std::int64_t size : {items, prompt_tokens, cached_tokens, output_tokens}) {

@@ -1,6 +1,6 @@
 #include <pybind11/stl.h>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "plan/family.hpp"
 
 namespace infercost {
@@ -64,43 +64,43 @@ StepSettings to_step(const py::dict& given) {
 namespace {
 
 void register_hints(py::module_& m) {
-    const auto quantity = [](auto get) { return [get](const KernelHints& h) { return to_python(get(h)); }; };
-    py::class_<KernelHints>(
-        m, "KernelHints",
-        "How a library, a framework or a compiler runs a kernel; machine models need it beside Work.")
-        .def_property_readonly("strided_bytes",
-                               quantity([](const KernelHints& h) { return h.access.strided_bytes; }))
-        .def_property_readonly("channels_first", [](const KernelHints& h) { return h.access.channels_first; })
-        .def_property_readonly("needs_layout_change",
-                               [](const KernelHints& h) { return h.access.needs_layout_change; })
-        .def_property_readonly("broadcast", [](const KernelHints& h) { return h.access.broadcast; })
-        .def_property_readonly("mixed_dtypes", [](const KernelHints& h) { return h.access.mixed_dtypes; })
-        .def_property_readonly("winograd_tiles_2",
-                               quantity([](const KernelHints& h) { return h.winograd_tiles.of_2; }))
-        .def_property_readonly("winograd_tiles_4",
-                               quantity([](const KernelHints& h) { return h.winograd_tiles.of_4; }))
-        .def_property_readonly("row_count", quantity([](const KernelHints& h) { return h.rows.count; }))
-        .def_property_readonly("row_length", quantity([](const KernelHints& h) { return h.rows.length; }))
-        .def_property_readonly("threads_per_row", [](const KernelHints& h) { return h.rows.threads_per_row; })
-        .def_property_readonly("slow_loops", &slow_loops_of)
-        .def_property_readonly("copied_bytes", quantity([](const KernelHints& h) { return h.copied_bytes; }))
-        .def_property_readonly("copies_input", [](const KernelHints& h) { return h.copies_input; });
+    static constexpr Field kKernelHints[] = {
+        field<[](const KernelHints& h) { return h.access.strided_bytes; }>("strided_bytes"),
+        field<[](const KernelHints& h) { return h.access.channels_first; }>("channels_first"),
+        field<[](const KernelHints& h) { return h.access.needs_layout_change; }>("needs_layout_change"),
+        field<[](const KernelHints& h) { return h.access.broadcast; }>("broadcast"),
+        field<[](const KernelHints& h) { return h.access.mixed_dtypes; }>("mixed_dtypes"),
+        field<[](const KernelHints& h) { return h.winograd_tiles.of_2; }>("winograd_tiles_2"),
+        field<[](const KernelHints& h) { return h.winograd_tiles.of_4; }>("winograd_tiles_4"),
+        field<[](const KernelHints& h) { return h.rows.count; }>("row_count"),
+        field<[](const KernelHints& h) { return h.rows.length; }>("row_length"),
+        field<[](const KernelHints& h) { return h.rows.threads_per_row; }>("threads_per_row"),
+        field<&slow_loops_of>("slow_loops"),
+        field<[](const KernelHints& h) { return h.copied_bytes; }>("copied_bytes"),
+        field<&KernelHints::copies_input>("copies_input"),
+    };
+    def_fields(
+        py::class_<KernelHints>(
+            m, "KernelHints",
+            "How a library, a framework or a compiler runs a kernel; machine models need it beside Work."),
+        kKernelHints);
 }
 
 }  // namespace
 
 void register_plan(py::module_& m) {
     register_hints(m);
-    py::class_<Plan, py::smart_holder>(
-        m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once.")
-        .def_property_readonly("precision", [](const Plan& p) { return std::string(p.precision.name); })
-        .def_property_readonly("execution", [](const Plan& p) { return std::string(name_of(p.execution)); })
-        .def_property_readonly(
-            "graph", [](const Plan& p) { return p.graph; },
-            "What is run: the captured graph with the nodes that the precision adds to it.")
-        .def_property_readonly("names", [](const Plan& p) { return p.names; })
-        .def_property_readonly("kernel_count", [](const Plan& p) { return p.kernels.size(); })
-        .def_property_readonly("launch_count", [](const Plan& p) { return p.launch_count; })
+    static constexpr Field kPlan[] = {
+        field<[](const Plan& p) { return std::string(p.precision.name); }>("precision"),
+        field<&Plan::execution>("execution"),
+        field<&Plan::graph>("graph"),
+        field<&Plan::names>("names"),
+        field<[](const Plan& p) { return p.kernels.size(); }>("kernel_count"),
+        field<&Plan::launch_count>("launch_count"),
+    };
+    def_fields(py::class_<Plan, py::smart_holder>(
+                   m, "Plan", "A Graph lowered for one way of running it; identical kernels are kept once."),
+               kPlan)
         .def(
             "kernel_of_node",
             [](const Plan& p, NodeIndex node) {

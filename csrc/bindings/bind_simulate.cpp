@@ -5,7 +5,7 @@
 #include <limits>
 #include <variant>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "bindings/request_sources.hpp"
 #include "simulate/queues.hpp"
 #include "simulate/simulate.hpp"
@@ -14,37 +14,42 @@
 namespace infercost {
 namespace {
 
-std::shared_ptr<StepCosts> make_step_costs(
-    const Values& tokens, const Values& tokens_s, const Values& tokens_j, const Values& graphs,
-    const Values& graphs_s, const Values& graphs_j, const Values& outputs, const Values& outputs_s,
-    const Values& outputs_j, const Values& decode_sequences, const Values& decode_contexts,
-    const Values& decode_s, const Values& decode_j, const Values& prefill_chunks,
-    const Values& prefill_contexts, const Values& prefill_s, const Values& prefill_j, const Values& drafts,
-    const Values& drafts_s, const Values& drafts_j, double host_step_s, double host_sequence_s,
-    double host_prefill_s, bool overlaps_host, double idle_w) {
-    return std::make_shared<StepCosts>(StepTables{
-        .tokens = {flat(tokens), flat(tokens_s), flat(tokens_j)},
-        .graphs = {flat(graphs), flat(graphs_s), flat(graphs_j)},
-        .outputs = {flat(outputs), flat(outputs_s), flat(outputs_j)},
-        .decode_attention = {flat(decode_sequences), flat(decode_contexts), flat(decode_s), flat(decode_j)},
-        .prefill_attention = {flat(prefill_chunks), flat(prefill_contexts), flat(prefill_s), flat(prefill_j)},
-        .drafts = {flat(drafts), flat(drafts_s), flat(drafts_j)},
-        .host_step_s = host_step_s,
-        .host_sequence_s = host_sequence_s,
-        .host_prefill_s = host_prefill_s,
-        .overlaps_host = overlaps_host,
-        .idle_w = idle_w,
-    });
-}
+constexpr Field kStepTables[] = {
+    setting<&StepTables::tokens, &Curve::knots>("tokens"),
+    setting<&StepTables::tokens, &Curve::seconds>("tokens_s"),
+    setting<&StepTables::tokens, &Curve::joules>("tokens_j"),
+    optional_setting<&StepTables::graphs, &Curve::knots>("graphs"),
+    optional_setting<&StepTables::graphs, &Curve::seconds>("graphs_s"),
+    optional_setting<&StepTables::graphs, &Curve::joules>("graphs_j"),
+    optional_setting<&StepTables::outputs, &Curve::knots>("outputs"),
+    optional_setting<&StepTables::outputs, &Curve::seconds>("outputs_s"),
+    optional_setting<&StepTables::outputs, &Curve::joules>("outputs_j"),
+    optional_setting<&StepTables::decode_attention, &Surface::rows>("decode_sequences"),
+    optional_setting<&StepTables::decode_attention, &Surface::columns>("decode_contexts"),
+    optional_setting<&StepTables::decode_attention, &Surface::seconds>("decode_s"),
+    optional_setting<&StepTables::decode_attention, &Surface::joules>("decode_j"),
+    optional_setting<&StepTables::prefill_attention, &Surface::rows>("prefill_chunks"),
+    optional_setting<&StepTables::prefill_attention, &Surface::columns>("prefill_contexts"),
+    optional_setting<&StepTables::prefill_attention, &Surface::seconds>("prefill_s"),
+    optional_setting<&StepTables::prefill_attention, &Surface::joules>("prefill_j"),
+    optional_setting<&StepTables::drafts, &Curve::knots>("drafts"),
+    optional_setting<&StepTables::drafts, &Curve::seconds>("drafts_s"),
+    optional_setting<&StepTables::drafts, &Curve::joules>("drafts_j"),
+    optional_setting<&StepTables::host_step_s>("host_step_s"),
+    optional_setting<&StepTables::host_sequence_s>("host_sequence_s"),
+    optional_setting<&StepTables::host_prefill_s>("host_prefill_s"),
+    optional_setting<&StepTables::overlaps_host>("overlaps_host"),
+    optional_setting<&StepTables::idle_w>("idle_w"),
+};
 
 // Numbers of a step beyond these are mistakes, and their products would not fit.
-constexpr std::int64_t kMostTokens = std::int64_t{1} << 40;
+constexpr std::int64_t kMostStepTokens = std::int64_t{1} << 40;
 
 void check_amount(std::int64_t value, const char* name, std::int64_t least) {
-    if (value < least || value > kMostTokens) {
+    if (value < least || value > kMostStepTokens) {
         throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) +
                                     "; expected a whole number from " + std::to_string(least) + " to " +
-                                    std::to_string(kMostTokens));
+                                    std::to_string(kMostStepTokens));
     }
 }
 
@@ -165,83 +170,82 @@ py::list run_jobs(const std::vector<std::pair<std::shared_ptr<ClusterSettings>, 
     return found;
 }
 
-std::shared_ptr<ServerSettings> make_server(
-    std::shared_ptr<StepCosts> costs, const TextParameter& engine, std::int64_t blocks,
-    std::int64_t block_tokens, std::int64_t max_sequences, std::int64_t max_tokens, std::int64_t chunk_tokens,
-    bool chunked_prefill, std::int64_t max_model_tokens, double watermark, bool reserve_prompt,
-    bool prefix_cache, bool by_priority, bool mixed_chunks, bool evicts, bool equal_progress,
-    std::int64_t recv_interval, bool fixed_lengths, double reserve_share, double least_reserve_share,
-    std::int64_t reserve_decay_steps, std::int64_t most_reserved, std::int64_t retract_steps,
-    std::int64_t drafts, std::vector<double> acceptance, std::int64_t stream_interval,
-    bool first_token_buffered, double prefill_fill, bool jumps) {
-    auto made = std::make_shared<ServerSettings>(ServerSettings{
-        .costs = std::move(costs),
-        .engine = parse_serving_engine(engine),
-        .max_sequences = max_sequences,
-        .max_tokens = max_tokens,
-        .chunk_tokens = chunk_tokens,
-        .chunked_prefill = chunked_prefill,
-        .block_tokens = block_tokens,
-        .blocks = blocks,
-        .max_model_tokens = max_model_tokens,
-        .watermark = watermark,
-        .reserve_prompt = reserve_prompt,
-        .prefix_cache = prefix_cache,
-        .by_priority = by_priority,
-        .mixed_chunks = mixed_chunks,
-        .evicts = evicts,
-        .equal_progress = equal_progress,
-        .recv_interval = recv_interval,
-        .reserve = {.fixed_lengths = fixed_lengths,
-                    .initial = reserve_share,
-                    .least_share = least_reserve_share,
-                    .decay_steps = reserve_decay_steps,
-                    .most_tokens = most_reserved,
-                    .retract_steps = retract_steps},
-        .drafts = drafts,
-        .acceptance = std::move(acceptance),
-        .stream_interval = stream_interval,
-        .first_token_buffered = first_token_buffered,
-        .prefill_fill = prefill_fill,
-        .jumps = jumps,
-    });
-    check(*made);
-    return made;
+constexpr Field kServerSettings[] = {
+    setting<&ServerSettings::costs>("costs"),
+    named_setting<&parse_serving_engine, &ServerSettings::engine>("engine"),
+    setting<&ServerSettings::blocks>("blocks"),
+    optional_setting<&ServerSettings::block_tokens>("block_tokens"),
+    optional_setting<&ServerSettings::max_sequences>("max_sequences"),
+    optional_setting<&ServerSettings::max_tokens>("max_tokens"),
+    optional_setting<&ServerSettings::chunk_tokens>("chunk_tokens"),
+    optional_setting<&ServerSettings::chunked_prefill>("chunked_prefill"),
+    optional_setting<&ServerSettings::max_model_tokens>("max_model_tokens"),
+    optional_setting<&ServerSettings::watermark>("watermark"),
+    optional_setting<&ServerSettings::reserve_prompt>("reserve_prompt"),
+    optional_setting<&ServerSettings::prefix_cache>("prefix_cache"),
+    optional_setting<&ServerSettings::by_priority>("by_priority"),
+    optional_setting<&ServerSettings::mixed_chunks>("mixed_chunks"),
+    optional_setting<&ServerSettings::evicts>("evicts"),
+    optional_setting<&ServerSettings::equal_progress>("equal_progress"),
+    optional_setting<&ServerSettings::recv_interval>("recv_interval"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::fixed_lengths>("fixed_lengths"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::initial>("reserve_share"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::least_share>("least_reserve_share"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::decay_steps>("reserve_decay_steps"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::most_tokens>("most_reserved"),
+    optional_setting<&ServerSettings::reserve, &OutputReserve::retract_steps>("retract_steps"),
+    optional_setting<&ServerSettings::drafts>("drafts"),
+    optional_setting<&ServerSettings::acceptance>("acceptance"),
+    optional_setting<&ServerSettings::stream_interval>("stream_interval"),
+    optional_setting<&ServerSettings::first_token_buffered>("first_token_buffered"),
+    optional_setting<&ServerSettings::prefill_fill>("prefill_fill"),
+    optional_setting<&ServerSettings::jumps>("jumps"),
+};
+
+std::shared_ptr<ServerSettings> checked_server(ServerSettings&& given) {
+    check(given);
+    return std::make_shared<ServerSettings>(std::move(given));
 }
 
+// 0 for never.
+template <auto... Path>
+constexpr Field timeout_setting(const char* name) {
+    return {name, [](const void*) -> py::object { return py::float_(0.0); },
+            [](void* owner, const char* what, py::handle value) {
+                const auto seconds = from_object<double>(what, value);
+                field_detail::member_of<Path...>(owner) =
+                    seconds == 0 ? std::numeric_limits<double>::infinity() : seconds;
+            }};
+}
+
+constexpr Field kClusterSettings[] = {
+    optional_named_setting<&parse_routing, &ClusterSettings::router, &RouterSettings::routing>("routing"),
+    optional_setting<&ClusterSettings::router, &RouterSettings::match_share>("match_share"),
+    optional_setting<&ClusterSettings::router, &RouterSettings::most_difference>("most_difference"),
+    optional_setting<&ClusterSettings::router, &RouterSettings::most_ratio>("most_ratio"),
+    optional_setting<&ClusterSettings::transfer, &Transfer::prefill_servers>("prefill_servers"),
+    optional_setting<&ClusterSettings::transfer, &Transfer::bytes_per_token>("bytes_per_token"),
+    optional_setting<&ClusterSettings::transfer, &Transfer::byte_per_s>("byte_per_s"),
+    optional_setting<&ClusterSettings::transfer, &Transfer::handshake_s>("handshake_s"),
+    optional_setting<&ClusterSettings::transfer, &Transfer::layerwise>("layerwise"),
+    optional_setting<&ClusterSettings::client, &ClientSettings::max_concurrency>("max_concurrency"),
+    optional_setting<&ClusterSettings::client, &ClientSettings::think_s>("think_s"),
+    optional_setting<&ClusterSettings::client, &ClientSettings::poll_s>("poll_s"),
+    timeout_setting<&ClusterSettings::client, &ClientSettings::timeout_s>("timeout_s"),
+    timeout_setting<&ClusterSettings::client, &ClientSettings::queue_timeout_s>("queue_timeout_s"),
+    optional_setting<&ClusterSettings::lockstep>("lockstep"),
+    optional_setting<&ClusterSettings::seed>("seed"),
+    optional_setting<&ClusterSettings::samples>("samples"),
+};
+
 std::shared_ptr<ClusterSettings> make_cluster(const std::vector<std::shared_ptr<ServerSettings>>& servers,
-                                              const TextParameter& routing, double match_share,
-                                              std::int64_t most_difference, double most_ratio,
-                                              std::int64_t prefill_servers, double bytes_per_token,
-                                              double byte_per_s, double handshake_s, bool layerwise,
-                                              std::int64_t max_concurrency, double think_s, double poll_s,
-                                              double timeout_s, double queue_timeout_s, std::int64_t lockstep,
-                                              std::uint64_t seed, std::int64_t samples) {
-    constexpr double kNever = std::numeric_limits<double>::infinity();
-    auto made = std::make_shared<ClusterSettings>(ClusterSettings{
-        .servers = {},
-        .router = {.routing = parse_routing(routing),
-                    .match_share = match_share,
-                    .most_difference = most_difference,
-                    .most_ratio = most_ratio},
-        .transfer = {.prefill_servers = prefill_servers,
-                    .bytes_per_token = bytes_per_token,
-                    .byte_per_s = byte_per_s,
-                    .handshake_s = handshake_s,
-                    .layerwise = layerwise},
-        .client = {.max_concurrency = max_concurrency,
-                    .think_s = think_s,
-                    .poll_s = poll_s,
-                    .timeout_s = timeout_s == 0 ? kNever : timeout_s,
-                    .queue_timeout_s = queue_timeout_s == 0 ? kNever : queue_timeout_s},
-        .lockstep = lockstep,
-        .seed = seed,
-        .samples = samples,
-    });
+                                              const py::kwargs& given) {
+    auto made = std::make_shared<ClusterSettings>();
+    write_fields(made.get(), "SimulatedCluster", kClusterSettings, given);
     for (const auto& server : servers) {
         if (!server) throw InputTypeError("a server is None; expected a SimulatedServer");
         made->servers.push_back(*server);
-        if (lockstep > 1) made->servers.back().jumps = false;
+        if (made->lockstep > 1) made->servers.back().jumps = false;
     }
     check(*made);
     return made;
@@ -292,43 +296,25 @@ py::dict run_batches(const Values& arrival_s, const Values& batch_s, const Value
 }  // namespace
 
 void register_simulate(py::module_& m) {
-    py::class_<StepCosts, std::shared_ptr<StepCosts>>(m, "StepCosts", "What a step of an engine costs.")
-        .def(py::init(&make_step_costs), py::kw_only(), py::arg("tokens"), py::arg("tokens_s"),
-             py::arg("tokens_j"), py::arg("graphs") = py::tuple(), py::arg("graphs_s") = py::tuple(),
-             py::arg("graphs_j") = py::tuple(), py::arg("outputs") = py::tuple(),
-             py::arg("outputs_s") = py::tuple(), py::arg("outputs_j") = py::tuple(),
-             py::arg("decode_sequences") = py::tuple(), py::arg("decode_contexts") = py::tuple(),
-             py::arg("decode_s") = py::tuple(), py::arg("decode_j") = py::tuple(),
-             py::arg("prefill_chunks") = py::tuple(), py::arg("prefill_contexts") = py::tuple(),
-             py::arg("prefill_s") = py::tuple(), py::arg("prefill_j") = py::tuple(),
-             py::arg("drafts") = py::tuple(), py::arg("drafts_s") = py::tuple(),
-             py::arg("drafts_j") = py::tuple(), py::arg("host_step_s") = 0.0,
-             py::arg("host_sequence_s") = 0.0, py::arg("host_prefill_s") = 0.0,
-             py::arg("overlaps_host") = false, py::arg("idle_w") = 0.0)
-        .def("step", &cost_of_step, py::arg("sequences"), py::arg("context"),
-             py::arg("chunks") = std::vector<std::pair<std::int64_t, std::int64_t>>{},
-             py::arg("completed") = 0, py::arg("tokens_each") = 1, "Seconds and joules of one step.");
-    py::class_<ServerSettings, std::shared_ptr<ServerSettings>>(m, "SimulatedServer", "Settings of a server.")
-        .def(py::init(&make_server), py::kw_only(), py::arg("costs"), py::arg("engine"), py::arg("blocks"),
-             py::arg("block_tokens") = 16, py::arg("max_sequences") = 256, py::arg("max_tokens") = 8192,
-             py::arg("chunk_tokens") = 0, py::arg("chunked_prefill") = true, py::arg("max_model_tokens") = 0,
-             py::arg("watermark") = 0.0, py::arg("reserve_prompt") = true, py::arg("prefix_cache") = false,
-             py::arg("by_priority") = false, py::arg("mixed_chunks") = false, py::arg("evicts") = false,
-             py::arg("equal_progress") = false, py::arg("recv_interval") = 1,
-             py::arg("fixed_lengths") = false, py::arg("reserve_share") = 0.7,
-             py::arg("least_reserve_share") = 0.14, py::arg("reserve_decay_steps") = 600,
-             py::arg("most_reserved") = 4096, py::arg("retract_steps") = 20, py::arg("drafts") = 0,
-             py::arg("acceptance") = std::vector<double>{}, py::arg("stream_interval") = 1,
-             py::arg("first_token_buffered") = false, py::arg("prefill_fill") = 1.0, py::arg("jumps") = true);
-    py::class_<ClusterSettings, std::shared_ptr<ClusterSettings>>(m, "SimulatedCluster",
-                                                                  "Servers, their router and client.")
-        .def(py::init(&make_cluster), py::arg("servers"), py::kw_only(), py::arg("routing") = "round_robin",
-             py::arg("match_share") = 0.5, py::arg("most_difference") = 64, py::arg("most_ratio") = 1.5,
-             py::arg("prefill_servers") = 0, py::arg("bytes_per_token") = 0.0, py::arg("byte_per_s") = 0.0,
-             py::arg("handshake_s") = 0.0, py::arg("layerwise") = false, py::arg("max_concurrency") = 0,
-             py::arg("think_s") = 0.0, py::arg("poll_s") = 0.0, py::arg("timeout_s") = 0.0,
-             py::arg("queue_timeout_s") = 0.0, py::arg("lockstep") = 1, py::arg("seed") = 0,
-             py::arg("samples") = 2048);
+    py::class_<StepCosts, std::shared_ptr<StepCosts>> costs(m, "StepCosts",
+                                                            "What a step of an engine costs.");
+    def_init<StepTables>(costs, "StepCosts", kStepTables,
+                         [](StepTables&& tables) { return std::make_shared<StepCosts>(std::move(tables)); });
+    costs.def("step", &cost_of_step, py::arg("sequences"), py::arg("context"),
+              py::arg("chunks") = std::vector<std::pair<std::int64_t, std::int64_t>>{},
+              py::arg("completed") = 0, py::arg("tokens_each") = 1, "Seconds and joules of one step.");
+    py::class_<ServerSettings, std::shared_ptr<ServerSettings>> server(m, "SimulatedServer",
+                                                                       "Settings of a server.");
+    def_init<ServerSettings>(server, "SimulatedServer", kServerSettings, &checked_server);
+    py::class_<ClusterSettings, std::shared_ptr<ClusterSettings>> cluster(
+        m, "SimulatedCluster", "Servers, their router and client.");
+    {
+        py::options options;
+        options.disable_function_signatures();
+        const ClusterSettings defaults;
+        cluster.def(py::init(&make_cluster), py::arg("servers"),
+                    signature_of(&defaults, kClusterSettings, "servers, ").c_str());
+    }
     py::class_<Requests, std::shared_ptr<Requests>>(m, "SimulatedRequests", "Requests as columns.")
         .def(py::init(&make_requests), py::arg("arrival_s"), py::arg("prompt"), py::arg("output"),
              py::kw_only(), py::arg("priority") = py::tuple(), py::arg("prefix_from") = py::tuple(),

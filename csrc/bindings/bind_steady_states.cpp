@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "bindings/bindings.hpp"
+#include "bindings/fields.hpp"
 #include "core/threads.hpp"
 #include "simulate/steady_state.hpp"
 
@@ -15,7 +15,7 @@ namespace infercost {
 namespace {
 
 // Any strides: a value that is the same for many servers or loads is passed once.
-using Column = py::array_t<double, py::array::forcecast>;
+using LoadColumn = py::array_t<double, py::array::forcecast>;
 
 constexpr std::pair<const char*, double SteadyLoad::*> kLoadColumns[] = {
     {"prompt",        &SteadyLoad::prompt       },
@@ -117,14 +117,14 @@ void fill(const Servers& servers, py::ssize_t loads, const std::vector<Source>& 
 }
 
 py::dict steady_states(const Servers& servers, const py::dict& loads) {
-    std::vector<Column> columns;
+    std::vector<LoadColumn> columns;
     py::ssize_t wide = -1;
     for (const auto& [name, member] : kLoadColumns) {
         if (!loads.contains(name)) {
             throw std::invalid_argument("loads have no column " + std::string(name));
         }
-        columns.push_back(Column::ensure(loads[name]));
-        const Column& column = columns.back();
+        columns.push_back(LoadColumn::ensure(loads[name]));
+        const LoadColumn& column = columns.back();
         if (!column) {
             PyErr_Clear();
             throw InputTypeError("loads: " + std::string(name) + " is no array of numbers");
@@ -141,7 +141,7 @@ py::dict steady_states(const Servers& servers, const py::dict& loads) {
         if (!server) throw InputTypeError("a server is None; expected a SteadyServer");
     }
     std::vector<Source> given;
-    for (const Column& column : columns) {
+    for (const LoadColumn& column : columns) {
         given.push_back({reinterpret_cast<const char*>(column.data()), column.strides(0), column.strides(1)});
     }
     py::dict found;
@@ -156,42 +156,33 @@ py::dict steady_states(const Servers& servers, const py::dict& loads) {
     return found;
 }
 
-std::shared_ptr<SteadyServer> make_server(std::shared_ptr<StepCosts> costs, double tokens_each, double yield,
-                                          double most_sequences, double pool_tokens, double block_tokens,
-                                          double copies, double devices, double usd_per_s, double fill,
-                                          bool mixes, bool chunks, double budget, double reserves,
-                                          double lockstep, bool knows_energy) {
-    return std::make_shared<SteadyServer>(SteadySettings{
-        .costs = std::move(costs),
-        .tokens_each = tokens_each,
-        .yield = yield,
-        .most_sequences = most_sequences,
-        .pool_tokens = pool_tokens,
-        .block_tokens = block_tokens,
-        .copies = copies,
-        .devices = devices,
-        .usd_per_s = usd_per_s,
-        .fill = fill,
-        .mixes = mixes,
-        .chunks = chunks,
-        .budget = budget,
-        .reserves = reserves,
-        .lockstep = lockstep,
-        .knows_energy = knows_energy,
-    });
-}
+constexpr Field kSteadySettings[] = {
+    setting<&SteadySettings::costs>("costs"),
+    optional_setting<&SteadySettings::tokens_each>("tokens_each"),
+    optional_setting<&SteadySettings::yield>("yield_tokens"),
+    optional_setting<&SteadySettings::most_sequences>("most_sequences"),
+    setting<&SteadySettings::pool_tokens>("pool_tokens"),
+    optional_setting<&SteadySettings::block_tokens>("block_tokens"),
+    optional_setting<&SteadySettings::copies>("copies"),
+    optional_setting<&SteadySettings::devices>("devices"),
+    setting<&SteadySettings::usd_per_s>("usd_per_s"),
+    optional_setting<&SteadySettings::fill>("fill"),
+    optional_setting<&SteadySettings::mixes>("mixes"),
+    optional_setting<&SteadySettings::chunks>("chunks"),
+    optional_setting<&SteadySettings::budget>("budget"),
+    optional_setting<&SteadySettings::reserves>("reserves"),
+    optional_setting<&SteadySettings::lockstep>("lockstep"),
+    optional_setting<&SteadySettings::knows_energy>("knows_energy"),
+};
 
 }  // namespace
 
 void register_steady_states(py::module_& m) {
-    py::class_<SteadyServer, std::shared_ptr<SteadyServer>>(m, "SteadyServer",
-                                                            "A server for figures in closed form.")
-        .def(py::init(&make_server), py::kw_only(), py::arg("costs"), py::arg("tokens_each") = 1.0,
-             py::arg("yield_tokens") = 1.0, py::arg("most_sequences") = 256.0, py::arg("pool_tokens"),
-             py::arg("block_tokens") = 16.0, py::arg("copies") = 1.0, py::arg("devices") = 1.0,
-             py::arg("usd_per_s"), py::arg("fill") = 1.0, py::arg("mixes") = true, py::arg("chunks") = true,
-             py::arg("budget") = 8192.0, py::arg("reserves") = 0.0, py::arg("lockstep") = 1.0,
-             py::arg("knows_energy") = true);
+    py::class_<SteadyServer, std::shared_ptr<SteadyServer>> server(m, "SteadyServer",
+                                                                   "A server for figures in closed form.");
+    def_init<SteadySettings>(server, "SteadyServer", kSteadySettings, [](SteadySettings&& settings) {
+        return std::make_shared<SteadyServer>(std::move(settings));
+    });
     m.def("steady_states", &steady_states, py::arg("servers"), py::arg("loads"),
           "Figures of servers under loads, in closed form: columns of (servers, loads).");
     std::vector<std::string> names;

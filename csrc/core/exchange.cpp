@@ -2,19 +2,10 @@
 
 #include <stdexcept>
 
+#include "core/names.hpp"
+
 namespace infercost {
 namespace {
-
-template <class Enum, std::size_t N>
-Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
-    std::string known;
-    for (std::size_t i = 0; i < N; ++i) {
-        if (names[i] == name) return static_cast<Enum>(i);
-        known += (i ? ", " : "") + std::string(names[i]);
-    }
-    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) +
-                                "'; expected one of " + known);
-}
 
 void require(bool holds, const char* what, std::int64_t value, const std::string& expected) {
     if (holds) return;
@@ -25,11 +16,11 @@ void require(bool holds, const char* what, std::int64_t value, const std::string
 }  // namespace
 
 Collective parse_collective(std::string_view name) {
-    return parse<Collective>(kCollectives, name, "collective");
+    return parse_name<Collective>(kCollectives, name, "collective");
 }
 
 ExchangeKernel parse_exchange_kernel(std::string_view name) {
-    return parse<ExchangeKernel>(kExchangeKernels, name, "kernel of a collective");
+    return parse_name<ExchangeKernel>(kExchangeKernels, name, "kernel of a collective");
 }
 
 void check(const ExchangeGroup& group) {

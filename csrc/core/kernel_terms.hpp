@@ -76,4 +76,14 @@ struct KernelTerms {
     Affine sent_bytes;
 };
 
+// Several products at once, or a convolution in groups.
+inline bool is_batched(const KernelTerms& terms) {
+    return !is_one(terms.batch);
+}
+// A convolution with one channel per group: only the window is reduced.
+inline bool is_depthwise(const KernelTerms& terms) {
+    return terms.kind == WorkKind::convolution && is_constant(terms.k) &&
+           terms.k.constant == terms.filter_elements && is_batched(terms);
+}
+
 }  // namespace infercost

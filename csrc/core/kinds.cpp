@@ -3,6 +3,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "core/names.hpp"
+
 namespace infercost {
 namespace {
 
@@ -17,24 +19,13 @@ constexpr std::array<std::string_view, kBoundCount> kBoundNames = {"compute", "d
 constexpr std::array<std::string_view, kSlowLoopCount> kSlowLoopNames = {
     "special", "library", "row", "softmax", "window", "scattered", "score", "half"};
 
-template <class Enum, std::size_t N>
-Enum parse(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
-    std::string known;
-    for (std::size_t i = 0; i < N; ++i) {
-        if (names[i] == name) return static_cast<Enum>(i);
-        known += (known.empty() ? "" : ", ") + std::string(names[i]);
-    }
-    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) +
-                                "'; expected one of " + known);
-}
-
 }  // namespace
 
 std::string_view name_of(WorkKind kind) {
     return kKindNames[static_cast<std::size_t>(kind)];
 }
 WorkKind parse_work_kind(std::string_view name) {
-    return parse<WorkKind>(kKindNames, name, "kind of work");
+    return parse_name<WorkKind>(kKindNames, name, "kind of work");
 }
 
 std::string_view name_of(SlowLoop loop) {
@@ -45,7 +36,7 @@ std::string_view name_of(Execution execution) {
     return kExecutionNames[static_cast<std::size_t>(execution)];
 }
 Execution parse_execution(std::string_view name) {
-    return parse<Execution>(kExecutionNames, name, "execution");
+    return parse_name<Execution>(kExecutionNames, name, "execution");
 }
 std::vector<std::string> execution_names() {
     return {kExecutionNames.begin(), kExecutionNames.end()};

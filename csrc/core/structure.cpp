@@ -22,7 +22,7 @@ bool is_separator(char c) {
 }
 
 // FNV-1a. Of numbers between dots and underscores, or at the end, only that they are there.
-std::uint64_t hash_of(std::string_view text) {
+std::uint64_t hash_without_numbers(std::string_view text) {
     std::uint64_t hash = kFnvOffset;
     const auto add = [&hash](char c) { hash = (hash ^ static_cast<unsigned char>(c)) * kFnvPrime; };
     for (std::size_t i = 0; i < text.size();) {
@@ -52,7 +52,7 @@ class Digest {
             add(list.size());
             for (const std::int32_t value : list) add(value);
         }
-        for (const Guard& guard : graph_.guards()) add(hash_of(guard.text()));
+        for (const Guard& guard : graph_.guards()) add(hash_without_numbers(guard.text()));
         std::array<char, 33> text{};
         std::snprintf(text.data(), text.size(), "%016llx%016llx", static_cast<unsigned long long>(state_[0]),
                       static_cast<unsigned long long>(state_[1]));
@@ -69,14 +69,14 @@ class Digest {
     }
     void add_name(std::uint32_t id) {
         if (id >= names_.size()) names_.resize(id + 1);
-        if (!names_[id]) names_[id] = hash_of(graph_.name(id));
+        if (!names_[id]) names_[id] = hash_without_numbers(graph_.name(id));
         add(*names_[id]);
     }
     void add_dim(Dim dim) {
         if (dim >= 0) return add(dim);
         const auto at = static_cast<std::size_t>(-dim - 1);
         if (at >= expressions_.size()) expressions_.resize(at + 1);
-        if (!expressions_[at]) expressions_[at] = ~hash_of(graph_.expr(dim).text());
+        if (!expressions_[at]) expressions_[at] = ~hash_without_numbers(graph_.expr(dim).text());
         add(*expressions_[at]);
     }
     void add_dims(std::span<const Dim> dims) {
@@ -85,10 +85,10 @@ class Digest {
     }
     void add_size(const std::string& name) {
         const NamedSize& size = graph_.sizes().find(name)->second;
-        add(hash_of(name));
-        add(hash_of(size.default_value.text()));
+        add(hash_without_numbers(name));
+        add(hash_without_numbers(size.default_value.text()));
         add(size.minimum);
-        add(size.maximum ? hash_of(size.maximum->text()) : 0);
+        add(size.maximum ? hash_without_numbers(size.maximum->text()) : 0);
         add(static_cast<int>(size.role));
     }
     void add_tensor(const Tensor& tensor) {
@@ -102,7 +102,7 @@ class Digest {
     }
     void add_node(const Node& node) {
         if (ops_.empty()) {
-            for (const OpName& op : graph_.ops()) ops_.push_back(hash_of(op.full));
+            for (const OpName& op : graph_.ops()) ops_.push_back(hash_without_numbers(op.full));
         }
         add(ops_[node.op]);
         add_name(node.module);

@@ -36,10 +36,6 @@ constexpr int kHalfBits = 16;
 // (torch 2.13, one core of an EPYC, Zen 4).
 constexpr int kByteBits = 8;
 
-bool is_depthwise(const KernelTerms& terms) {
-    return is_constant(terms.k) && terms.k.constant == terms.filter_elements && !is_one(terms.batch);
-}
-
 // Whether a compiler generates the kernel instead of calling a library.
 bool is_loop(WorkKind kind) {
     switch (kind) {
@@ -74,7 +70,7 @@ double share_of(const KernelTerms& terms, const CpuConstants& cpu) {
     }
     if (terms.kind != WorkKind::convolution) return cpu.product;
     if (is_depthwise(terms)) return cpu.depthwise;
-    if (!is_one(terms.batch)) return cpu.grouped;
+    if (is_batched(terms)) return cpu.grouped;
     return terms.filter_elements > 1 ? cpu.convolution : cpu.pixelwise;
 }
 
@@ -171,7 +167,7 @@ CpuCosts Binder::cpu(const KernelTerms& terms) {
     CpuCosts costs;
     costs.cores = hardware_.cores;
     if (terms.kind == WorkKind::free) return costs;  // computed when the graph was made
-    costs.depthwise = terms.kind == WorkKind::convolution && is_depthwise(terms);
+    costs.depthwise = is_depthwise(terms);
     costs.shaped = !is_zero(terms.contraction_flops) && !is_zero(terms.m) && !costs.depthwise;
     costs.matrix = engine.matrix;
     costs.engine_s_per_flop = seconds_per(engine.flop_per_s) / share_of(terms, cpu);

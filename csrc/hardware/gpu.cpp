@@ -27,17 +27,6 @@ GpuCosts::Shape shape_of(const KernelTerms& terms, Execution execution) {
     return is_zero(terms.m) ? Shape::unshaped : Shape::tiles;
 }
 
-// Several products at once, or a convolution in groups.
-bool is_batched(const KernelTerms& terms) {
-    return !(is_constant(terms.batch) && terms.batch.constant == 1);
-}
-
-// A convolution with one channel per group: only the window is reduced.
-bool is_depthwise(const KernelTerms& terms) {
-    return terms.kind == WorkKind::convolution && is_constant(terms.k) &&
-           terms.k.constant == terms.filter_elements && is_batched(terms);
-}
-
 // A convolution in groups of few channels. Libraries for the matrix unit have separate kernels for 4, 8, 16,
 // 32 or 64 channels; other widths run as if there were no matrix unit.
 bool is_in_odd_groups(const KernelTerms& terms) {

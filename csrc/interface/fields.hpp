@@ -34,7 +34,7 @@ std::vector<T> list_in(const JsonEntry& entry, const JsonPlace& place) {
 
 // One key of an object that is read into settings of a type.
 template <class Settings>
-struct Field {
+struct JsonField {
     std::string_view name;
     void (*read)(Settings& settings, const JsonEntry& entry, const JsonPlace& place);
 };
@@ -57,7 +57,7 @@ void read_value(Value& value, const JsonEntry& entry, const JsonPlace& place) {
     }
 }
 
-// A Field::read of one member.
+// A JsonField::read of one member.
 template <auto Member, class Settings>
 void read_member(Settings& settings, const JsonEntry& entry, const JsonPlace& place) {
     read_value(settings.*Member, entry, place);
@@ -69,11 +69,11 @@ void read_fields(Settings& settings, const JsonEntry& entry, std::string_view na
     if (!entry) return;
     const JsonPlace whole(name);
     entry.for_each_member(whole, [&](std::string_view key, const JsonEntry& value) {
-        for (const Field<Settings>& field : fields) {
+        for (const JsonField<Settings>& field : fields) {
             if (field.name == key) return field.read(settings, value, JsonPlace(name, key));
         }
         std::string known;
-        for (const Field<Settings>& field : fields) {
+        for (const JsonField<Settings>& field : fields) {
             known += (known.empty() ? "" : ", ") + std::string(field.name);
         }
         entry.fail(whole, " has an unknown key '" + std::string(key) + "'; expected keys among " + known);

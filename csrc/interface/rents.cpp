@@ -14,9 +14,9 @@ constexpr double kMostDevices = 1e6;
 template <auto Member>
 constexpr auto of_offer = &read_member<Member, Offer>;
 constexpr std::array kOfferFields = {
-    Field<Offer>{"usd_per_h", of_offer<&Offer::usd_per_h>},
-    Field<Offer>{"devices",   of_offer<&Offer::devices>  },
-    Field<Offer>{"has_host",  of_offer<&Offer::has_host> }
+    JsonField<Offer>{"usd_per_h", of_offer<&Offer::usd_per_h>},
+    JsonField<Offer>{"devices",   of_offer<&Offer::devices>  },
+    JsonField<Offer>{"has_host",  of_offer<&Offer::has_host> }
 };
 
 void write_rent(const Layout& layout, const Hardware& machine, const std::vector<Offer>& offers, bool whole,

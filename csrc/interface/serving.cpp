@@ -22,15 +22,15 @@ constexpr std::int64_t kMostServers = 65'535;
 // ---- documents ----
 
 constexpr std::array kCurveFields = {
-    Field<Curve>{"knots",   &read_member<&Curve::knots,   Curve>},
-    Field<Curve>{"seconds", &read_member<&Curve::seconds, Curve>},
-    Field<Curve>{"joules",  &read_member<&Curve::joules,  Curve>}
+    JsonField<Curve>{"knots",   &read_member<&Curve::knots,   Curve>},
+    JsonField<Curve>{"seconds", &read_member<&Curve::seconds, Curve>},
+    JsonField<Curve>{"joules",  &read_member<&Curve::joules,  Curve>}
 };
 constexpr std::array kSurfaceFields = {
-    Field<Surface>{"rows",    &read_member<&Surface::rows,    Surface>},
-    Field<Surface>{"columns", &read_member<&Surface::columns, Surface>},
-    Field<Surface>{"seconds", &read_member<&Surface::seconds, Surface>},
-    Field<Surface>{"joules",  &read_member<&Surface::joules,  Surface>}
+    JsonField<Surface>{"rows",    &read_member<&Surface::rows,    Surface>},
+    JsonField<Surface>{"columns", &read_member<&Surface::columns, Surface>},
+    JsonField<Surface>{"seconds", &read_member<&Surface::seconds, Surface>},
+    JsonField<Surface>{"joules",  &read_member<&Surface::joules,  Surface>}
 };
 
 template <Curve StepTables::* Member>
@@ -43,26 +43,26 @@ void read_surface(StepTables& tables, const JsonEntry& entry, const JsonPlace&) 
 }
 
 constexpr std::array kTableFields = {
-    Field<StepTables>{"tokens", &read_curve<&StepTables::tokens>},
-    Field<StepTables>{"graphs", &read_curve<&StepTables::graphs>},
-    Field<StepTables>{"outputs", &read_curve<&StepTables::outputs>},
-    Field<StepTables>{"drafts", &read_curve<&StepTables::drafts>},
-    Field<StepTables>{"decode_attention", &read_surface<&StepTables::decode_attention>},
-    Field<StepTables>{"prefill_attention", &read_surface<&StepTables::prefill_attention>},
-    Field<StepTables>{"host_step_s", &read_member<&StepTables::host_step_s, StepTables>},
-    Field<StepTables>{"host_sequence_s", &read_member<&StepTables::host_sequence_s, StepTables>},
-    Field<StepTables>{"host_prefill_s", &read_member<&StepTables::host_prefill_s, StepTables>},
-    Field<StepTables>{"overlaps_host", &read_member<&StepTables::overlaps_host, StepTables>},
-    Field<StepTables>{"idle_w", &read_member<&StepTables::idle_w, StepTables>}
+    JsonField<StepTables>{"tokens", &read_curve<&StepTables::tokens>},
+    JsonField<StepTables>{"graphs", &read_curve<&StepTables::graphs>},
+    JsonField<StepTables>{"outputs", &read_curve<&StepTables::outputs>},
+    JsonField<StepTables>{"drafts", &read_curve<&StepTables::drafts>},
+    JsonField<StepTables>{"decode_attention", &read_surface<&StepTables::decode_attention>},
+    JsonField<StepTables>{"prefill_attention", &read_surface<&StepTables::prefill_attention>},
+    JsonField<StepTables>{"host_step_s", &read_member<&StepTables::host_step_s, StepTables>},
+    JsonField<StepTables>{"host_sequence_s", &read_member<&StepTables::host_sequence_s, StepTables>},
+    JsonField<StepTables>{"host_prefill_s", &read_member<&StepTables::host_prefill_s, StepTables>},
+    JsonField<StepTables>{"overlaps_host", &read_member<&StepTables::overlaps_host, StepTables>},
+    JsonField<StepTables>{"idle_w", &read_member<&StepTables::idle_w, StepTables>}
 };
 
 constexpr std::array kRequestFields = {
-    Field<UnitRequests>{"arrival_s",     &read_member<&UnitRequests::arrival_s,     UnitRequests>},
-    Field<UnitRequests>{"prompt",        &read_member<&UnitRequests::prompt,        UnitRequests>},
-    Field<UnitRequests>{"output",        &read_member<&UnitRequests::output,        UnitRequests>},
-    Field<UnitRequests>{"prefix_from",   &read_member<&UnitRequests::prefix_from,   UnitRequests>},
-    Field<UnitRequests>{"prefix_ids",    &read_member<&UnitRequests::prefix_ids,    UnitRequests>},
-    Field<UnitRequests>{"prefix_tokens", &read_member<&UnitRequests::prefix_tokens, UnitRequests>}
+    JsonField<UnitRequests>{"arrival_s",     &read_member<&UnitRequests::arrival_s,     UnitRequests>},
+    JsonField<UnitRequests>{"prompt",        &read_member<&UnitRequests::prompt,        UnitRequests>},
+    JsonField<UnitRequests>{"output",        &read_member<&UnitRequests::output,        UnitRequests>},
+    JsonField<UnitRequests>{"prefix_from",   &read_member<&UnitRequests::prefix_from,   UnitRequests>},
+    JsonField<UnitRequests>{"prefix_ids",    &read_member<&UnitRequests::prefix_ids,    UnitRequests>},
+    JsonField<UnitRequests>{"prefix_tokens", &read_member<&UnitRequests::prefix_tokens, UnitRequests>}
 };
 
 // ---- tables ----
@@ -70,11 +70,11 @@ constexpr std::array kRequestFields = {
 template <auto Member>
 constexpr auto of_limits = &read_member<Member, StepLimits>;
 constexpr std::array kLimitFields = {
-    Field<StepLimits>{"context",        of_limits<&StepLimits::context>     },
-    Field<StepLimits>{"most_sequences", of_limits<&StepLimits::sequences>   },
-    Field<StepLimits>{"most_tokens",    of_limits<&StepLimits::tokens>      },
-    Field<StepLimits>{"most_context",   of_limits<&StepLimits::most_context>},
-    Field<StepLimits>{"tolerance",      of_limits<&StepLimits::tolerance>   }
+    JsonField<StepLimits>{"context",        of_limits<&StepLimits::context>     },
+    JsonField<StepLimits>{"most_sequences", of_limits<&StepLimits::sequences>   },
+    JsonField<StepLimits>{"most_tokens",    of_limits<&StepLimits::tokens>      },
+    JsonField<StepLimits>{"most_context",   of_limits<&StepLimits::most_context>},
+    JsonField<StepLimits>{"tolerance",      of_limits<&StepLimits::tolerance>   }
 };
 
 // Plans of a graph with the settings of its steps changed in some ways.
@@ -166,15 +166,15 @@ using D = DrawSettings;
 using R = RequestDraw;
 using L = DrawnLengths;
 constexpr std::array kDrawFields = {
-    Field<D>{"requests", &read_draw<&R::requests>},
-    Field<D>{"arrivals", &read_arrivals},
-    Field<D>{"prompt", &read_lengths<&R::prompt, &L::mean>},
-    Field<D>{"prompt_variation", &read_lengths<&R::prompt, &L::variation>},
-    Field<D>{"output", &read_lengths<&R::output, &L::mean>},
-    Field<D>{"output_variation", &read_lengths<&R::output, &L::variation>},
-    Field<D>{"longest", &read_draw<&R::longest>},
-    Field<D>{"seed", &read_draw_seed},
-    Field<D>{"columns", &read_member<&D::columns, D>}
+    JsonField<D>{"requests", &read_draw<&R::requests>},
+    JsonField<D>{"arrivals", &read_arrivals},
+    JsonField<D>{"prompt", &read_lengths<&R::prompt, &L::mean>},
+    JsonField<D>{"prompt_variation", &read_lengths<&R::prompt, &L::variation>},
+    JsonField<D>{"output", &read_lengths<&R::output, &L::mean>},
+    JsonField<D>{"output_variation", &read_lengths<&R::output, &L::variation>},
+    JsonField<D>{"longest", &read_draw<&R::longest>},
+    JsonField<D>{"seed", &read_draw_seed},
+    JsonField<D>{"columns", &read_member<&D::columns, D>}
 };
 
 void write_lengths(JsonWriter& out, std::string_view key, const std::vector<std::int32_t>& lengths) {
@@ -227,46 +227,46 @@ void read_seed(ServingSettings& settings, const JsonEntry& entry, const JsonPlac
 using S = ServerSettings;
 using C = ClusterSettings;
 constexpr std::array kServerFields = {
-    Field<ServingSettings>{"engine",               &read_engine                                },
-    Field<ServingSettings>{"blocks",               of_server<&S::blocks>                       },
-    Field<ServingSettings>{"block_tokens",         of_server<&S::block_tokens>                 },
-    Field<ServingSettings>{"max_sequences",        of_server<&S::max_sequences>                },
-    Field<ServingSettings>{"max_tokens",           of_server<&S::max_tokens>                   },
-    Field<ServingSettings>{"chunk_tokens",         of_server<&S::chunk_tokens>                 },
-    Field<ServingSettings>{"chunked_prefill",      of_server<&S::chunked_prefill>              },
-    Field<ServingSettings>{"max_model_tokens",     of_server<&S::max_model_tokens>             },
-    Field<ServingSettings>{"watermark",            of_server<&S::watermark>                    },
-    Field<ServingSettings>{"reserve_prompt",       of_server<&S::reserve_prompt>               },
-    Field<ServingSettings>{"prefix_cache",         of_server<&S::prefix_cache>                 },
-    Field<ServingSettings>{"mixed_chunks",         of_server<&S::mixed_chunks>                 },
-    Field<ServingSettings>{"evicts",               of_server<&S::evicts>                       },
-    Field<ServingSettings>{"equal_progress",       of_server<&S::equal_progress>               },
-    Field<ServingSettings>{"recv_interval",        of_server<&S::recv_interval>                },
-    Field<ServingSettings>{"drafts",               of_server<&S::drafts>                       },
-    Field<ServingSettings>{"acceptance",           of_server<&S::acceptance>                   },
-    Field<ServingSettings>{"stream_interval",      of_server<&S::stream_interval>              },
-    Field<ServingSettings>{"first_token_buffered", of_server<&S::first_token_buffered>         },
-    Field<ServingSettings>{"prefill_fill",         of_server<&S::prefill_fill>                 },
-    Field<ServingSettings>{"fixed_lengths",        &read_reserve<&OutputReserve::fixed_lengths>},
-    Field<ServingSettings>{"reserve_share",        &read_reserve<&OutputReserve::initial>      },
-    Field<ServingSettings>{"least_reserve_share",  &read_reserve<&OutputReserve::least_share>  },
-    Field<ServingSettings>{"reserve_decay_steps",  &read_reserve<&OutputReserve::decay_steps>  },
-    Field<ServingSettings>{"most_reserved",        &read_reserve<&OutputReserve::most_tokens>  },
-    Field<ServingSettings>{"retract_steps",        &read_reserve<&OutputReserve::retract_steps>}
+    JsonField<ServingSettings>{"engine",               &read_engine                                },
+    JsonField<ServingSettings>{"blocks",               of_server<&S::blocks>                       },
+    JsonField<ServingSettings>{"block_tokens",         of_server<&S::block_tokens>                 },
+    JsonField<ServingSettings>{"max_sequences",        of_server<&S::max_sequences>                },
+    JsonField<ServingSettings>{"max_tokens",           of_server<&S::max_tokens>                   },
+    JsonField<ServingSettings>{"chunk_tokens",         of_server<&S::chunk_tokens>                 },
+    JsonField<ServingSettings>{"chunked_prefill",      of_server<&S::chunked_prefill>              },
+    JsonField<ServingSettings>{"max_model_tokens",     of_server<&S::max_model_tokens>             },
+    JsonField<ServingSettings>{"watermark",            of_server<&S::watermark>                    },
+    JsonField<ServingSettings>{"reserve_prompt",       of_server<&S::reserve_prompt>               },
+    JsonField<ServingSettings>{"prefix_cache",         of_server<&S::prefix_cache>                 },
+    JsonField<ServingSettings>{"mixed_chunks",         of_server<&S::mixed_chunks>                 },
+    JsonField<ServingSettings>{"evicts",               of_server<&S::evicts>                       },
+    JsonField<ServingSettings>{"equal_progress",       of_server<&S::equal_progress>               },
+    JsonField<ServingSettings>{"recv_interval",        of_server<&S::recv_interval>                },
+    JsonField<ServingSettings>{"drafts",               of_server<&S::drafts>                       },
+    JsonField<ServingSettings>{"acceptance",           of_server<&S::acceptance>                   },
+    JsonField<ServingSettings>{"stream_interval",      of_server<&S::stream_interval>              },
+    JsonField<ServingSettings>{"first_token_buffered", of_server<&S::first_token_buffered>         },
+    JsonField<ServingSettings>{"prefill_fill",         of_server<&S::prefill_fill>                 },
+    JsonField<ServingSettings>{"fixed_lengths",        &read_reserve<&OutputReserve::fixed_lengths>},
+    JsonField<ServingSettings>{"reserve_share",        &read_reserve<&OutputReserve::initial>      },
+    JsonField<ServingSettings>{"least_reserve_share",  &read_reserve<&OutputReserve::least_share>  },
+    JsonField<ServingSettings>{"reserve_decay_steps",  &read_reserve<&OutputReserve::decay_steps>  },
+    JsonField<ServingSettings>{"most_reserved",        &read_reserve<&OutputReserve::most_tokens>  },
+    JsonField<ServingSettings>{"retract_steps",        &read_reserve<&OutputReserve::retract_steps>}
 };
 constexpr std::array kClusterFields = {
-    Field<ServingSettings>{"servers", &read_member<&ServingSettings::servers, ServingSettings>},
-    Field<ServingSettings>{"client_s", &read_member<&ServingSettings::client_s, ServingSettings>},
-    Field<ServingSettings>{"usd_per_h", &read_member<&ServingSettings::usd_per_h, ServingSettings>},
-    Field<ServingSettings>{"routing", &read_routing},
-    Field<ServingSettings>{"match_share", &read_router<&RouterSettings::match_share>},
-    Field<ServingSettings>{"most_difference", &read_router<&RouterSettings::most_difference>},
-    Field<ServingSettings>{"most_ratio", &read_router<&RouterSettings::most_ratio>},
-    Field<ServingSettings>{"max_concurrency", &read_client<&ClientSettings::max_concurrency>},
-    Field<ServingSettings>{"think_s", &read_client<&ClientSettings::think_s>},
-    Field<ServingSettings>{"lockstep", of_cluster<&C::lockstep>},
-    Field<ServingSettings>{"samples", of_cluster<&C::samples>},
-    Field<ServingSettings>{"seed", &read_seed}
+    JsonField<ServingSettings>{"servers", &read_member<&ServingSettings::servers, ServingSettings>},
+    JsonField<ServingSettings>{"client_s", &read_member<&ServingSettings::client_s, ServingSettings>},
+    JsonField<ServingSettings>{"usd_per_h", &read_member<&ServingSettings::usd_per_h, ServingSettings>},
+    JsonField<ServingSettings>{"routing", &read_routing},
+    JsonField<ServingSettings>{"match_share", &read_router<&RouterSettings::match_share>},
+    JsonField<ServingSettings>{"most_difference", &read_router<&RouterSettings::most_difference>},
+    JsonField<ServingSettings>{"most_ratio", &read_router<&RouterSettings::most_ratio>},
+    JsonField<ServingSettings>{"max_concurrency", &read_client<&ClientSettings::max_concurrency>},
+    JsonField<ServingSettings>{"think_s", &read_client<&ClientSettings::think_s>},
+    JsonField<ServingSettings>{"lockstep", of_cluster<&C::lockstep>},
+    JsonField<ServingSettings>{"samples", of_cluster<&C::samples>},
+    JsonField<ServingSettings>{"seed", &read_seed}
 };
 
 // ---- runs ----

@@ -71,29 +71,29 @@ void read_layout_routing(Layout& layout, const JsonEntry& entry, const JsonPlace
     layout.routing = parse_expert_routing(entry.text(place));
 }
 constexpr std::array kLayoutFields = {
-    Field<Layout>{"tensor",         of_layout<&Layout::tensor>        },
-    Field<Layout>{"pipeline",       of_layout<&Layout::pipeline>      },
-    Field<Layout>{"expert",         of_layout<&Layout::expert>        },
-    Field<Layout>{"data",           of_layout<&Layout::data>          },
-    Field<Layout>{"context",        of_layout<&Layout::context>       },
-    Field<Layout>{"attention_data", of_layout<&Layout::attention_data>},
-    Field<Layout>{"nodes",          of_layout<&Layout::nodes>         },
-    Field<Layout>{"ulysses",        of_layout<&Layout::ulysses>       },
-    Field<Layout>{"sequence",       of_layout<&Layout::sequence>      },
-    Field<Layout>{"exponent",       of_layout<&Layout::exponent>      },
-    Field<Layout>{"loads",          of_layout<&Layout::loads>         },
-    Field<Layout>{"routing",        &read_layout_routing              }
+    JsonField<Layout>{"tensor",         of_layout<&Layout::tensor>        },
+    JsonField<Layout>{"pipeline",       of_layout<&Layout::pipeline>      },
+    JsonField<Layout>{"expert",         of_layout<&Layout::expert>        },
+    JsonField<Layout>{"data",           of_layout<&Layout::data>          },
+    JsonField<Layout>{"context",        of_layout<&Layout::context>       },
+    JsonField<Layout>{"attention_data", of_layout<&Layout::attention_data>},
+    JsonField<Layout>{"nodes",          of_layout<&Layout::nodes>         },
+    JsonField<Layout>{"ulysses",        of_layout<&Layout::ulysses>       },
+    JsonField<Layout>{"sequence",       of_layout<&Layout::sequence>      },
+    JsonField<Layout>{"exponent",       of_layout<&Layout::exponent>      },
+    JsonField<Layout>{"loads",          of_layout<&Layout::loads>         },
+    JsonField<Layout>{"routing",        &read_layout_routing              }
 };
 
 template <auto Member>
 constexpr auto of_step = &read_member<Member, StepSettings>;
 constexpr std::array kStepFields = {
-    Field<StepSettings>{"graph_sizes",        of_step<&StepSettings::graph_sizes>       },
-    Field<StepSettings>{"hides_host",         of_step<&StepSettings::hides_host>        },
-    Field<StepSettings>{"draft_tokens",       of_step<&StepSettings::draft_tokens>      },
-    Field<StepSettings>{"draft_layers",       of_step<&StepSettings::draft_layers>      },
-    Field<StepSettings>{"cached_thousandths", of_step<&StepSettings::cached_thousandths>},
-    Field<StepSettings>{"chunk_tokens",       of_step<&StepSettings::chunk_tokens>      }
+    JsonField<StepSettings>{"graph_sizes",        of_step<&StepSettings::graph_sizes>       },
+    JsonField<StepSettings>{"hides_host",         of_step<&StepSettings::hides_host>        },
+    JsonField<StepSettings>{"draft_tokens",       of_step<&StepSettings::draft_tokens>      },
+    JsonField<StepSettings>{"draft_layers",       of_step<&StepSettings::draft_layers>      },
+    JsonField<StepSettings>{"cached_thousandths", of_step<&StepSettings::cached_thousandths>},
+    JsonField<StepSettings>{"chunk_tokens",       of_step<&StepSettings::chunk_tokens>      }
 };
 
 void write_deployment(JsonWriter& out, const DeployedGraph& deployed) {

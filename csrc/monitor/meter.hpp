@@ -14,7 +14,7 @@
 namespace infercost {
 
 enum class RequestOutcome { ok, error, cancelled };
-inline constexpr std::size_t kOutcomes = 3;
+inline constexpr std::size_t kRequestOutcomes = 3;
 inline constexpr std::int64_t kMostOfARequest = 10'000'000'000;  // items or tokens: 10^8 such requests add up
 
 // A request that ended. Times are nanoseconds of one monotonic clock; the first token has 0 if there is none.
@@ -41,7 +41,7 @@ struct SizeSums {
 
 // Sums since the start. They are integers, so that any order of requests gives the same.
 struct LiveTotals {
-    std::array<std::int64_t, kOutcomes> requests{};
+    std::array<std::int64_t, kRequestOutcomes> requests{};
     std::int64_t items = 0;
     std::int64_t prompt_tokens = 0;
     std::int64_t cached_tokens = 0;

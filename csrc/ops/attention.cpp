@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace attention_table {
 
 constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
 
@@ -127,10 +128,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace attention_table
 }  // namespace
 
 std::span<const OpRule> attention_rules() {
-    return kRows;
+    return attention_table::kRows;
 }
 
 }  // namespace infercost

@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace backward_contraction_table {
 
 // Return the requested gradients; all of them if the op has no mask.
 std::vector<bool> wanted(const Call& call, const char* mask, std::size_t gradients) {
@@ -142,10 +143,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace backward_contraction_table
 }  // namespace
 
 std::span<const OpRule> backward_contraction_rules() {
-    return kRows;
+    return backward_contraction_table::kRows;
 }
 
 }  // namespace infercost

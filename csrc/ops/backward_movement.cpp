@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace backward_movement_table {
 
 // The operand of the forward is an argument only for its shape.
 void spread_bytes(const Call& call, Work& work) {
@@ -126,10 +127,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace backward_movement_table
 }  // namespace
 
 std::span<const OpRule> backward_movement_rules() {
-    return kRows;
+    return backward_movement_table::kRows;
 }
 
 }  // namespace infercost

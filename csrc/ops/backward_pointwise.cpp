@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace backward_pointwise_table {
 
 void gelu_backward(const Call& call, Work& work) {
     if (call.text("approximate") == "tanh") {
@@ -155,10 +156,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace backward_pointwise_table
 }  // namespace
 
 std::span<const OpRule> backward_pointwise_rules() {
-    return kRows;
+    return backward_pointwise_table::kRows;
 }
 
 }  // namespace infercost

@@ -8,6 +8,7 @@
 
 namespace infercost {
 namespace {
+namespace collective_table {
 
 constexpr std::int64_t kScaleGroup = 128;  // elements of a token with one scale, where they have one byte
 constexpr std::int64_t kScaleBytes = 4;
@@ -110,10 +111,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace collective_table
 }  // namespace
 
 std::span<const OpRule> collective_rules() {
-    return kRows;
+    return collective_table::kRows;
 }
 
 }  // namespace infercost

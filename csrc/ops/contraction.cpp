@@ -159,6 +159,7 @@ void grouped_traffic(const Call& call, Work& work) {
 }
 
 namespace {
+namespace contraction_table {
 
 constexpr TrafficShape grouped{grouped_traffic, never};
 
@@ -187,10 +188,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace contraction_table
 }  // namespace
 
 std::span<const OpRule> contraction_rules() {
-    return kRows;
+    return contraction_table::kRows;
 }
 
 }  // namespace infercost

@@ -46,6 +46,7 @@ Expr elements_in_windows(const Call& call, TensorIndex input, TensorIndex weight
 }
 
 namespace {
+namespace convolution_table {
 
 // Library-specific convolutions name their input "self".
 TensorIndex input_of(const Call& call) {
@@ -168,10 +169,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace convolution_table
 }  // namespace
 
 std::span<const OpRule> convolution_rules() {
-    return kRows;
+    return convolution_table::kRows;
 }
 
 }  // namespace infercost

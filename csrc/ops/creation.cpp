@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace creation_table {
 
 constexpr WorkShape kFill = moves<WorkKind::fill>;
 constexpr std::string_view kFills = "writes only";
@@ -83,10 +84,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace creation_table
 }  // namespace
 
 std::span<const OpRule> creation_rules() {
-    return kRows;
+    return creation_table::kRows;
 }
 
 }  // namespace infercost

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace engine_kernels_table {
 
 template <WorkKind kKind>
 void fused(const Call& call, Work& work) {
@@ -173,10 +174,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace engine_kernels_table
 }  // namespace
 
 std::span<const OpRule> engine_kernel_rules() {
-    return kRows;
+    return engine_kernels_table::kRows;
 }
 
 }  // namespace infercost

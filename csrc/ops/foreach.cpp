@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace foreach_table {
 
 template <int N>
 void each_of(const Call& call, Work& work) {
@@ -87,10 +88,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace foreach_table
 }  // namespace
 
 std::span<const OpRule> foreach_rules() {
-    return kRows;
+    return foreach_table::kRows;
 }
 
 }  // namespace infercost

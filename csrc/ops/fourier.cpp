@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace fourier_table {
 
 // Return the product of the lengths of `t` along `axes`, or `otherwise` if there are none.
 Expr points_along(const Call& call, TensorIndex t, const List<Expr>& axes) {
@@ -141,10 +142,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace fourier_table
 }  // namespace
 
 std::span<const OpRule> fourier_rules() {
-    return kRows;
+    return fourier_table::kRows;
 }
 
 }  // namespace infercost

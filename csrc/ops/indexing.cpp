@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace indexing_table {
 
 // Every operand except the first is read in full (indices, masks); the first contributes as many elements as
 // the result has.
@@ -211,10 +212,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace indexing_table
 }  // namespace
 
 std::span<const OpRule> indexing_rules() {
-    return kRows;
+    return indexing_table::kRows;
 }
 
 }  // namespace infercost

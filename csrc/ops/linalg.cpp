@@ -9,6 +9,7 @@
 
 namespace infercost {
 namespace {
+namespace linalg_table {
 
 struct Matrices {
     Expr count;  // matrices in the batch
@@ -265,10 +266,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace linalg_table
 }  // namespace
 
 std::span<const OpRule> linalg_rules() {
-    return kRows;
+    return linalg_table::kRows;
 }
 
 }  // namespace infercost

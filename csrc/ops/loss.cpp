@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace loss_table {
 
 // torch's enumeration: 0 none, 1 mean, 2 sum.
 bool is_reduced(const Call& call) {
@@ -200,10 +201,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace loss_table
 }  // namespace
 
 std::span<const OpRule> loss_rules() {
-    return kRows;
+    return loss_table::kRows;
 }
 
 }  // namespace infercost

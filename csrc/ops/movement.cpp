@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace movement_table {
 
 // reshape, flatten and similar ops are views if strides allow it.
 bool reshape_aliases(const Call& call) {
@@ -224,10 +225,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace movement_table
 }  // namespace
 
 std::span<const OpRule> movement_rules() {
-    return kRows;
+    return movement_table::kRows;
 }
 
 }  // namespace infercost

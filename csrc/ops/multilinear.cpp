@@ -5,6 +5,7 @@
 
 namespace infercost {
 namespace {
+namespace multilinear_table {
 
 // y = x1^T A x2 + b for each row: products of pairs of features, then one matrix product.
 void bilinear(const Call& call, Work& work) {
@@ -118,10 +119,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace multilinear_table
 }  // namespace
 
 std::span<const OpRule> multilinear_rules() {
-    return kRows;
+    return multilinear_table::kRows;
 }
 
 }  // namespace infercost

@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace normalization_table {
 
 void normalize(const Call& call, Work& work, int per_element) {
     work.kind = WorkKind::normalization;
@@ -122,10 +123,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace normalization_table
 }  // namespace
 
 std::span<const OpRule> normalization_rules() {
-    return kRows;
+    return normalization_table::kRows;
 }
 
 }  // namespace infercost

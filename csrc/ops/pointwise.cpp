@@ -5,6 +5,7 @@
 
 namespace infercost {
 namespace {
+namespace pointwise_table {
 
 // An inactive dropout returns its operand.
 bool is_dropout_off(const Call& call) {
@@ -191,10 +192,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace pointwise_table
 }  // namespace
 
 std::span<const OpRule> pointwise_rules() {
-    return kRows;
+    return pointwise_table::kRows;
 }
 
 }  // namespace infercost

@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace pooling_table {
 
 template <int kAxes>
 void windowed(const Call& call, Work& work) {
@@ -65,10 +66,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace pooling_table
 }  // namespace
 
 std::span<const OpRule> pooling_rules() {
-    return kRows;
+    return pooling_table::kRows;
 }
 
 }  // namespace infercost

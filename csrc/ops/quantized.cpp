@@ -16,6 +16,7 @@
 
 namespace infercost {
 namespace {
+namespace quantized_table {
 
 constexpr int kQuantize = 5;
 constexpr int kChoose = 2;
@@ -363,10 +364,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace quantized_table
 }  // namespace
 
 std::span<const OpRule> quantized_rules() {
-    return kRows;
+    return quantized_table::kRows;
 }
 
 }  // namespace infercost

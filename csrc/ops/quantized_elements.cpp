@@ -14,6 +14,7 @@
 
 namespace infercost {
 namespace {
+namespace quantized_elements_table {
 
 constexpr int kQuantize = 5;
 constexpr int kDequantize = 2;
@@ -211,10 +212,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace quantized_elements_table
 }  // namespace
 
 std::span<const OpRule> quantized_element_rules() {
-    return kRows;
+    return quantized_elements_table::kRows;
 }
 
 }  // namespace infercost

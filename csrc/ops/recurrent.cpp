@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace recurrent_table {
 
 // Operations of a cell per hidden unit, beside its matrix products and additions of biases: the products of
 // input and state are added for each gate, followed by the activations and the new state.
@@ -293,10 +294,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace recurrent_table
 }  // namespace
 
 std::span<const OpRule> recurrent_rules() {
-    return kRows;
+    return recurrent_table::kRows;
 }
 
 }  // namespace infercost

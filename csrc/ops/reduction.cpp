@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace reduction_table {
 
 template <int N>
 constexpr WorkShape scan = per_input<N, WorkKind::scan>;
@@ -87,10 +88,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace reduction_table
 }  // namespace
 
 std::span<const OpRule> reduction_rules() {
-    return kRows;
+    return reduction_table::kRows;
 }
 
 }  // namespace infercost

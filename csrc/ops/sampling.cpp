@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace sampling_table {
 
 template <int N>
 constexpr WorkShape resample = per_output<N, WorkKind::pooling>;
@@ -106,10 +107,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace sampling_table
 }  // namespace
 
 std::span<const OpRule> sampling_rules() {
-    return kRows;
+    return sampling_table::kRows;
 }
 
 }  // namespace infercost

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace sparse_table {
 
 Expr stored(const Call& call) {
     return call.numel(call.require_tensor("values"));
@@ -45,10 +46,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace sparse_table
 }  // namespace
 
 std::span<const OpRule> sparse_rules() {
-    return kRows;
+    return sparse_table::kRows;
 }
 
 }  // namespace infercost

@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace special_table {
 
 // Square root of a sum of two squares.
 void magnitude(const Call& call, Work& work) {
@@ -180,10 +181,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace special_table
 }  // namespace
 
 std::span<const OpRule> special_rules() {
-    return kRows;
+    return special_table::kRows;
 }
 
 }  // namespace infercost

@@ -3,6 +3,7 @@
 
 namespace infercost {
 namespace {
+namespace transformer_table {
 
 void reads(const Call& call, Work& work) {
     call.for_each_input([&](TensorIndex t) {
@@ -133,10 +134,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace transformer_table
 }  // namespace
 
 std::span<const OpRule> transformer_rules() {
-    return kRows;
+    return transformer_table::kRows;
 }
 
 }  // namespace infercost

@@ -4,6 +4,7 @@
 
 namespace infercost {
 namespace {
+namespace vllm_kernels_table {
 
 // Kernels write into an argument; their functional forms return it.
 TensorIndex result_of(const Call& call) {
@@ -78,10 +79,11 @@ constexpr OpRule kRows[] = {
 };
 static_assert(each_op_once(kRows));
 
+}  // namespace vllm_kernels_table
 }  // namespace
 
 std::span<const OpRule> vllm_kernel_rules() {
-    return kRows;
+    return vllm_kernels_table::kRows;
 }
 
 }  // namespace infercost

@@ -49,14 +49,14 @@ bool is_worth_asking(std::size_t kept, std::size_t of) {
 // objectives that only trade off against each other would give a staircase with one step per row, which
 // exceeds the cache.
 std::size_t objective_to_sort_by(const std::vector<Point<3>>& points) {
-    constexpr std::size_t kSample = 4096;
-    if (points.size() < 4 * kSample) return 0;
+    constexpr std::size_t kSortSample = 4096;
+    if (points.size() < 4 * kSortSample) return 0;
     std::array<std::size_t, 3> steps{};
     for (std::size_t k = 0; k < 3; ++k) {
         PointCandidates<2> others;
-        others.reserve(kSample);
-        for (std::size_t i = 0; i < kSample; ++i) {
-            const Point<3>& p = points[sample_position(i, kSample, points.size())];
+        others.reserve(kSortSample);
+        for (std::size_t i = 0; i < kSortSample; ++i) {
+            const Point<3>& p = points[sample_position(i, kSortSample, points.size())];
             others.add({
                 {p.values[(k + 1) % 3], p.values[(k + 2) % 3]},
                 p.row

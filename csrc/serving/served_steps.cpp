@@ -369,7 +369,7 @@ Curve Builder::outputs(const Whole& sequences, const PhaseColumns& column) {
 // ---- prefill ----
 
 PhaseColumns Builder::reads_at(std::size_t variant, const Whole& tokens) {
-    SizeColumns sizes = {
+    SizeValues sizes = {
         {sequence_, tokens}
     };
     if (const auto batch = reads_.graph().size_of_role(SizeRole::batch)) {
@@ -506,7 +506,7 @@ void Builder::hold(ServedSteps& made, const Reads& reads) {
         {batch_,   1              },
         {context_, limits_.context}
     });
-    SizeColumns point;
+    SizeValues point;
     for (const auto& [name, value] : sizes) point.emplace_back(name, Whole{value});
     const double peak = steps_.evaluate(0, std::move(point)).peak_memory_bytes[0];
     Sizes of_prompt = {

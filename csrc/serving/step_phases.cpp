@@ -77,7 +77,7 @@ Sizes PhaseEvaluator::all_sizes(const Sizes& given) const {
     return sizes;
 }
 
-PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeColumns sizes) {
+PhaseColumns PhaseEvaluator::evaluate(std::size_t variant, SizeValues sizes) {
     const std::size_t points = sizes.front().second.size();
     for (const auto& [name, value] : graph().size_values({})) {
         const auto given =

@@ -59,7 +59,7 @@ struct PhaseColumns {
     double band_s(std::size_t point, double wait_spread) const;
 };
 
-using SizeColumns = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
+using SizeValues = std::vector<std::pair<std::string, std::vector<std::int64_t>>>;
 
 class PhaseEvaluator {
   public:
@@ -77,7 +77,7 @@ class PhaseEvaluator {
 
     // Evaluates the plans of one variant at points that have a value of each given size. Other sizes have
     // their defaults; those that depend on data stay open.
-    PhaseColumns evaluate(std::size_t variant, SizeColumns sizes);
+    PhaseColumns evaluate(std::size_t variant, SizeValues sizes);
 
   private:
     const ServedPhase* phase_;

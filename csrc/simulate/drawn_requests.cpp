@@ -12,7 +12,7 @@ namespace infercost {
 namespace {
 
 constexpr std::int64_t kMostRequests = 10'000'000;
-constexpr double kMostTokens = 1e8;
+constexpr double kMostDrawnTokens = 1e8;
 constexpr double kMostVariation = 1e3;
 
 // Draws of one column, which do not depend on those of others.
@@ -47,7 +47,7 @@ void check(double value, const char* name, double least, double most) {
 }
 
 std::vector<std::int32_t> lengths(const DrawnLengths& given, const RequestDraw& draw, std::uint64_t column) {
-    const double most = draw.longest > 0 ? static_cast<double>(draw.longest) : kMostTokens;
+    const double most = draw.longest > 0 ? static_cast<double>(draw.longest) : kMostDrawnTokens;
     const auto whole = [&](double value) {
         return static_cast<std::int32_t>(std::clamp(std::nearbyint(value), 1.0, most));
     };
@@ -76,11 +76,11 @@ DrawnArrivals parse_drawn_arrivals(std::string_view name) {
 
 UnitRequests drawn_requests(const RequestDraw& draw) {
     check(static_cast<double>(draw.requests), "requests", 1, static_cast<double>(kMostRequests));
-    check(draw.prompt.mean, "prompt", 1, kMostTokens);
-    check(draw.output.mean, "output", 1, kMostTokens);
+    check(draw.prompt.mean, "prompt", 1, kMostDrawnTokens);
+    check(draw.output.mean, "output", 1, kMostDrawnTokens);
     check(draw.prompt.variation, "prompt_variation", 0, kMostVariation);
     check(draw.output.variation, "output_variation", 0, kMostVariation);
-    check(static_cast<double>(draw.longest), "longest", 0, kMostTokens);
+    check(static_cast<double>(draw.longest), "longest", 0, kMostDrawnTokens);
     UnitRequests made;
     made.prompt = lengths(draw.prompt, draw, 1);
     made.output = lengths(draw.output, draw, 2);

@@ -14,7 +14,7 @@ namespace infercost {
 namespace {
 
 constexpr std::size_t kRequestsBetweenQuestions = 1 << 16;
-constexpr std::int64_t kMostServers = 1 << 20;
+constexpr std::int64_t kMostQueueServers = 1 << 20;
 
 using Times = std::priority_queue<double, std::vector<double>, std::greater<>>;
 
@@ -46,9 +46,9 @@ void check_end(const QueueResult& result) {
 }
 
 Times free_at_start(std::int64_t servers, const char* name) {
-    if (servers < 1 || servers > kMostServers) {
+    if (servers < 1 || servers > kMostQueueServers) {
         throw std::invalid_argument("queue: " + std::string(name) + " is " + std::to_string(servers) +
-                                    "; expected 1 to " + std::to_string(kMostServers));
+                                    "; expected 1 to " + std::to_string(kMostQueueServers));
     }
     return Times(std::greater<>(), std::vector<double>(static_cast<std::size_t>(servers), 0.0));
 }

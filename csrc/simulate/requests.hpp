@@ -27,6 +27,8 @@ inline const char* outcome_name(Outcome outcome) {
 // Later times are mistakes, and sums of them might not be finite.
 inline constexpr double kLatest_s = 1e18;
 
+inline constexpr std::int32_t kMostTokens = 1 << 24;  // of a prompt or an output: sums of both fit 32 bits
+
 // Requests as columns of one length. Empty optional columns are zeros.
 struct RequestColumns {
     std::span<const double> arrival_s;  // not falling

@@ -10,7 +10,7 @@ namespace infercost {
 namespace {
 
 // Sizes beyond these are mistakes; products of them fit 64 bits.
-constexpr std::int64_t kMostTokens = std::int64_t{1} << 31;
+constexpr std::int64_t kMostServerTokens = std::int64_t{1} << 31;
 constexpr std::int64_t kMostBlocks = std::int64_t{1} << 31;
 constexpr std::int64_t kMostSequences = 1 << 20;
 constexpr std::int64_t kMostDrafts = 64;
@@ -44,6 +44,11 @@ constexpr std::array<std::pair<std::string_view, SchedulerEngine>, 3> kEngines =
      {"sglang", SchedulerEngine::sglang},
      {"trtllm", SchedulerEngine::trtllm}}
 };
+constexpr std::array<std::pair<std::string_view, RoutingRule>, 3> kRoutings = {
+    {{"round_robin", RoutingRule::round_robin},
+     {"least_loaded", RoutingRule::least_loaded},
+     {"prefix_aware", RoutingRule::prefix_aware}}
+};
 
 template <class Kind, std::size_t N>
 Kind parse(std::string_view name, const std::array<std::pair<std::string_view, Kind>, N>& names,
@@ -66,35 +71,34 @@ SchedulerEngine parse_serving_engine(std::string_view name) {
     return parse(name, kEngines, "engine");
 }
 
+std::string_view name_of(RoutingRule routing) {
+    return kRoutings[static_cast<std::size_t>(routing)].first;
+}
+
 RoutingRule parse_routing(std::string_view name) {
-    static constexpr std::array<std::pair<std::string_view, RoutingRule>, 3> kNames = {
-        {{"round_robin", RoutingRule::round_robin},
-         {"least_loaded", RoutingRule::least_loaded},
-         {"prefix_aware", RoutingRule::prefix_aware}}
-    };
-    return parse(name, kNames, "routing");
+    return parse(name, kRoutings, "routing");
 }
 
 void check(const ServerSettings& s) {
     if (!s.costs) refuse("a server has no costs of steps; expected a StepCosts");
     check_whole(s.max_sequences, "max_sequences", 1, kMostSequences);
-    check_whole(s.max_tokens, "max_tokens", 1, kMostTokens);
-    check_whole(s.chunk_tokens, "chunk_tokens", 0, kMostTokens);
+    check_whole(s.max_tokens, "max_tokens", 1, kMostServerTokens);
+    check_whole(s.chunk_tokens, "chunk_tokens", 0, kMostServerTokens);
     check_whole(s.block_tokens, "block_tokens", 1, 1 << 16);
     check_whole(s.blocks, "blocks", s.engine == SchedulerEngine::vllm ? 2 : 1, kMostBlocks);
-    check_whole(s.max_model_tokens, "max_model_tokens", 0, kMostTokens);
-    check_whole(s.recv_interval, "recv_interval", 1, kMostTokens);
+    check_whole(s.max_model_tokens, "max_model_tokens", 0, kMostServerTokens);
+    check_whole(s.recv_interval, "recv_interval", 1, kMostServerTokens);
     check_whole(s.drafts, "drafts", 0, kMostDrafts);
-    check_whole(s.stream_interval, "stream_interval", 1, kMostTokens);
+    check_whole(s.stream_interval, "stream_interval", 1, kMostServerTokens);
     if (!(s.prefill_fill >= 1) || !(s.prefill_fill <= 1e6)) {
         refuse("prefill_fill is " + std::to_string(s.prefill_fill) + "; expected 1 to 1e6");
     }
     check_share(s.watermark, "watermark");
     check_share(s.reserve.initial, "the initial share of the output reserve");
     check_share(s.reserve.least_share, "the least share of the output reserve");
-    check_whole(s.reserve.decay_steps, "decay_steps of the output reserve", 1, kMostTokens);
-    check_whole(s.reserve.most_tokens, "most_tokens of the output reserve", 0, kMostTokens);
-    check_whole(s.reserve.retract_steps, "retract_steps of the output reserve", 0, kMostTokens);
+    check_whole(s.reserve.decay_steps, "decay_steps of the output reserve", 1, kMostServerTokens);
+    check_whole(s.reserve.most_tokens, "most_tokens of the output reserve", 0, kMostServerTokens);
+    check_whole(s.reserve.retract_steps, "retract_steps of the output reserve", 0, kMostServerTokens);
     if (s.acceptance.size() != static_cast<std::size_t>(s.drafts)) {
         refuse("acceptance has " + std::to_string(s.acceptance.size()) + " values; expected " +
                std::to_string(s.drafts) + ", one for each draft");
@@ -155,9 +159,9 @@ void check(const ClusterSettings& s) {
         refuse("byte_per_s is 0; expected the rate at which a server for prompts sends caches");
     }
     check_share(s.router.match_share, "match_share");
-    check_whole(s.router.most_difference, "most_difference", 0, kMostTokens);
+    check_whole(s.router.most_difference, "most_difference", 0, kMostServerTokens);
     check_number(s.router.most_ratio, "most_ratio");
-    check_whole(s.client.max_concurrency, "max_concurrency", 0, kMostTokens);
+    check_whole(s.client.max_concurrency, "max_concurrency", 0, kMostServerTokens);
     check_number(s.client.think_s, "think_s");
     check_number(s.client.poll_s, "poll_s");
     check_number(s.client.timeout_s, "timeout_s", true);

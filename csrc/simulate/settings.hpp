@@ -94,6 +94,7 @@ struct ClusterSettings {
 };
 
 std::string_view name_of(SchedulerEngine engine);
+std::string_view name_of(RoutingRule routing);
 SchedulerEngine parse_serving_engine(std::string_view name);
 RoutingRule parse_routing(std::string_view name);
 

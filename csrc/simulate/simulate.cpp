@@ -21,8 +21,7 @@ namespace {
 constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kEventsBetweenQuestions = 4096;
-constexpr double kFirstInterval_s = 1e-3;      // of the timeline; it doubles when the samples are used up
-constexpr std::int32_t kMostTokens = 1 << 24;  // of a prompt or an output: sums of both fit 32 bits
+constexpr double kFirstInterval_s = 1e-3;  // of the timeline; it doubles when the samples are used up
 
 [[noreturn]] void refuse(std::size_t request, const std::string& problem) {
     throw std::invalid_argument("simulation: request " + std::to_string(request) + " " + problem);

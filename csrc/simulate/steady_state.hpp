@@ -16,16 +16,16 @@ struct SteadySettings {
     std::shared_ptr<const StepCosts> costs;
     double tokens_each = 1;  // that a decoding sequence processes in a step: 1 + drafts
     double yield = 1;        // and those of them that stay, on average
-    double most_sequences = 1;
+    double most_sequences = 256;
     double pool_tokens = 0;  // that the cache of a copy holds, may be infinite
-    double block_tokens = 1;
+    double block_tokens = 16;
     double copies = 1;
     double devices = 1;    // of all copies
     double usd_per_s = 0;  // not a number without a price
     double fill = 1;       // time of a chunk through all stages of a pipeline, over what it adds to a step
     bool mixes = true;     // prompts are read in the steps that decode
     bool chunks = true;    // prompts are read in parts
-    double budget = 1;     // tokens of prompts in a step
+    double budget = 8192;  // tokens of prompts in a step
     double reserves = 0;   // share of an answer for which memory is kept at admission
     double lockstep = 1;   // copies that wait for each other in each step
     bool knows_energy = true;

@@ -41,7 +41,7 @@ void check_values(const std::vector<double>& values, std::size_t expected, const
     }
 }
 
-void check_number(double value, const char* name) {
+void check_finite(double value, const char* name) {
     if (!(value >= 0) || !std::isfinite(value)) {
         refuse(name, "is " + std::to_string(value) + "; expected a finite number of at least 0");
     }
@@ -196,10 +196,10 @@ StepCosts::StepCosts(StepTables tables) : tables_(std::move(tables)) {
             });
         }
     }
-    check_number(tables_.host_step_s, "host_step_s");
-    check_number(tables_.host_sequence_s, "host_sequence_s");
-    check_number(tables_.host_prefill_s, "host_prefill_s");
-    check_number(tables_.idle_w, "idle_w");
+    check_finite(tables_.host_step_s, "host_step_s");
+    check_finite(tables_.host_sequence_s, "host_sequence_s");
+    check_finite(tables_.host_prefill_s, "host_prefill_s");
+    check_finite(tables_.idle_w, "idle_w");
 }
 
 StepCost StepCosts::decode_base(std::int64_t sequences, std::int64_t tokens_each) const {

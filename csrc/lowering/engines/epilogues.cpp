@@ -10,7 +10,7 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kProducts[] = {"aten.linear", "aten.addmm", "aten.mm", "aten.matmul"};
+constexpr std::string_view kEpilogueProducts[] = {"aten.linear", "aten.addmm", "aten.mm", "aten.matmul"};
 constexpr std::string_view kConvolutions[] = {
     "aten.conv1d",           "aten.conv2d",           "aten.conv3d",
     "aten.convolution",      "aten._convolution",     "aten._convolution_mode",
@@ -45,7 +45,7 @@ class EpiloguePass {
             if (!flow_.is_live(i)) continue;
             if (is_one_of(flow_.op(i), kConvolutions)) {
                 convolution(i);
-            } else if (is_one_of(flow_.op(i), kProducts) && flow_.weight_of(i) != kNoTensor) {
+            } else if (is_one_of(flow_.op(i), kEpilogueProducts) && flow_.weight_of(i) != kNoTensor) {
                 product(i);
             } else if (is_one_of(flow_.op(i), kQuantizedConvolutions)) {
                 quantized(i, "engine.convolution.default", "qx", row_.after_convolution);

@@ -12,6 +12,7 @@
 
 namespace infercost {
 namespace {
+namespace llamacpp_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,        "rms_norm_mul",    4},
@@ -29,6 +30,7 @@ constexpr KernelRow kRows[] = {
 
 constexpr std::int64_t kGraphs[] = {1};
 
+}  // namespace llamacpp_table
 }  // namespace
 
 const EngineRows& llamacpp_rows() {
@@ -36,15 +38,15 @@ const EngineRows& llamacpp_rows() {
         ServingEngine::llamacpp,
         "llamacpp",
         "b6900",
-        kRows,
+        llamacpp_table::kRows,
         {.step_ns = 200'000, .sequence_ns = 10'000, .prompt_ns = 0, .logit_ns = 3, .launch_ns = 3'000},
         nullptr,
         {.merges = Merges::one_token,
-          .rotates_together = false,
-          .writes_together = false,
-          .samples_on_device = false,
-          .stores_half = true},
-        {.small = kGraphs, .ranges = {}}
+                 .rotates_together = false,
+                 .writes_together = false,
+                 .samples_on_device = false,
+                 .stores_half = true},
+        {.small = llamacpp_table::kGraphs, .ranges = {}}
     };
     return kEngine;
 }

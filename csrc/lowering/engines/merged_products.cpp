@@ -10,8 +10,8 @@
 namespace infercost {
 namespace {
 
-constexpr std::string_view kProducts[] = {"aten.linear", "pyinfercost.linear_weight_only",
-                                          "pyinfercost.linear_quantized"};
+constexpr std::string_view kMergeable[] = {"aten.linear", "pyinfercost.linear_weight_only",
+                                           "pyinfercost.linear_quantized"};
 constexpr std::string_view kWeight = "weight";
 constexpr std::string_view kBeside = "weight_";  // what is stored beside a weight, by any name: scales, ...
 constexpr std::string_view kBias = "bias";
@@ -106,7 +106,7 @@ class MergePass {
     bool is_product(NodeIndex node) const {
         const std::string_view op = flow_.op(node);
         return flow_.is_live(node) &&
-               std::find(std::begin(kProducts), std::end(kProducts), op) != std::end(kProducts) &&
+               std::find(std::begin(kMergeable), std::end(kMergeable), op) != std::end(kMergeable) &&
                is_matrix(flow_.call(node).tensor("weight"));
     }
 

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace onnxruntime_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,       "LayerNormalization",     4},
@@ -28,6 +29,7 @@ constexpr CompilerRow kCompiler{.after_convolution = kAfterConvolution,
                                 .joins_parts = false,
                                 .channels_last = false};
 
+}  // namespace onnxruntime_table
 }  // namespace
 
 const EngineRows& onnxruntime_rows() {
@@ -35,9 +37,9 @@ const EngineRows& onnxruntime_rows() {
         ServingEngine::onnxruntime,
         "onnxruntime",
         "1.20",
-        kRows,
+        onnxruntime_table::kRows,
         {.step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
-        &kCompiler
+        &onnxruntime_table::kCompiler
     };
     return kEngine;
 }

@@ -5,6 +5,7 @@
 
 namespace infercost {
 namespace {
+namespace sglang_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,        "rmsnorm",                 4},
@@ -27,6 +28,7 @@ constexpr GraphSizes::Range kRanges[] = {
     {8, 256}
 };
 
+}  // namespace sglang_table
 }  // namespace
 
 const EngineRows& sglang_rows() {
@@ -34,11 +36,11 @@ const EngineRows& sglang_rows() {
         ServingEngine::sglang,
         "sglang",
         "0.5",
-        kRows,
+        sglang_table::kRows,
         {.step_ns = 330'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
         {.narrows_on_write = false, .all_reduce = "engine"},
-        {.small = kSmall, .ranges = kRanges}
+        {.small = sglang_table::kSmall, .ranges = sglang_table::kRanges}
     };
     return kEngine;
 }

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace tensorrt_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,       "layer_norm",      4},
@@ -30,6 +31,7 @@ constexpr CompilerRow kCompiler{.after_convolution = kAfterConvolution,
                                 .joins_parts = true,
                                 .channels_last = true};
 
+}  // namespace tensorrt_table
 }  // namespace
 
 const EngineRows& tensorrt_rows() {
@@ -37,9 +39,9 @@ const EngineRows& tensorrt_rows() {
         ServingEngine::tensorrt,
         "tensorrt",
         "10",
-        kRows,
+        tensorrt_table::kRows,
         {.step_ns = 0, .sequence_ns = 0, .prompt_ns = 0},
-        &kCompiler
+        &tensorrt_table::kCompiler
     };
     return kEngine;
 }

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace trtllm_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,        "flashinfer_rmsnorm",           4},
@@ -31,6 +32,7 @@ constexpr GraphSizes::Range kRanges[] = {
     {1024, 2048}
 };
 
+}  // namespace trtllm_table
 }  // namespace
 
 const EngineRows& trtllm_rows() {
@@ -38,11 +40,11 @@ const EngineRows& trtllm_rows() {
         ServingEngine::trtllm,
         "trtllm",
         "1.0",
-        kRows,
+        trtllm_table::kRows,
         {.step_ns = 490'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
         {.all_reduce = "push"},
-        {.small = kSmall, .ranges = kRanges}
+        {.small = trtllm_table::kSmall, .ranges = trtllm_table::kRanges}
     };
     return kEngine;
 }

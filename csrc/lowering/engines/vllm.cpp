@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace vllm_table {
 
 constexpr KernelRow kRows[] = {
     {Pattern::norm,        "rms_norm",                4},
@@ -29,6 +30,7 @@ constexpr GraphSizes::Range kRanges[] = {
     {16, 512}
 };
 
+}  // namespace vllm_table
 }  // namespace
 
 const EngineRows& vllm_rows() {
@@ -36,11 +38,11 @@ const EngineRows& vllm_rows() {
         ServingEngine::vllm,
         "vllm",
         "V1",
-        kRows,
+        vllm_table::kRows,
         {.step_ns = 970'000, .sequence_ns = 16'000, .prompt_ns = 1'000'000},
         nullptr,
         {.all_reduce = "engine"},
-        {.small = kSmall, .ranges = kRanges}
+        {.small = vllm_table::kSmall, .ranges = vllm_table::kRanges}
     };
     return kEngine;
 }

@@ -5,6 +5,7 @@
 
 namespace infercost {
 namespace {
+namespace backward_relations_table {
 
 constexpr std::string_view kRow = "an operator needs whole rows of them";
 constexpr std::string_view kRead = "single ones are looked up";
@@ -209,10 +210,11 @@ constexpr RelationRow kRows[] = {
     {"aten.binary_cross_entropy_with_logits",                          distance               },
 };
 
+}  // namespace backward_relations_table
 }  // namespace
 
 std::span<const RelationRow> backward_relations() {
-    return kRows;
+    return backward_relations_table::kRows;
 }
 
 }  // namespace infercost

@@ -11,12 +11,10 @@
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
+#include "ops/collective.hpp"
 
 namespace infercost {
 namespace {
-
-constexpr std::string_view kAllGather = "collective.all_gather.default";
-constexpr std::string_view kAllReduce = "collective.all_reduce.default";
 
 // Sizes that count tokens, in the order in which they are looked for.
 constexpr std::string_view kRows[] = {"height", "frames"};

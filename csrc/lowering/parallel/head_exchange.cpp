@@ -5,11 +5,11 @@
 #include <string>
 
 #include "lowering/parallel/node_arguments.hpp"
+#include "ops/collective.hpp"
 
 namespace infercost {
 namespace {
 
-constexpr std::string_view kAllToAll = "collective.all_to_all.default";
 constexpr std::size_t kHeads = 3;  // dimensions from heads on: [..., heads, tokens, width]
 
 class Exchanger {

@@ -2,10 +2,10 @@
 
 #include <optional>
 
+#include "ops/collective.hpp"
+
 namespace infercost {
 namespace {
-
-constexpr std::string_view kAllGather = "collective.all_gather.default";
 
 Expr product(const std::vector<Expr>& dims) {
     Expr total = 1;

@@ -20,6 +20,8 @@ enum class Routing : std::uint8_t {
 };
 Routing parse_expert_routing(std::string_view name);
 
+inline constexpr std::int64_t kMostDevicesTried = 64;  // of a group, for messages that name what divides
+
 struct Layout {
     std::int64_t tensor = 1;          // ranks that share each product
     std::int64_t pipeline = 1;        // stages of layers

@@ -124,6 +124,7 @@ bool relate_narrow(Relations& relations, const Call& call, TensorIndex weight, A
 }
 
 namespace {
+namespace narrow_relations_table {
 
 // [..., k] x [n, k]
 bool linear(Relations& relations, const Call& call) {
@@ -170,10 +171,11 @@ constexpr RelationRow kRows[] = {
     {"quantized_decomposed.dequantize_per_channel_group", widen  },
 };
 
+}  // namespace narrow_relations_table
 }  // namespace
 
 std::span<const RelationRow> narrow_relations() {
-    return kRows;
+    return narrow_relations_table::kRows;
 }
 
 }  // namespace infercost

@@ -27,9 +27,9 @@ bool moves_elements(const Call& call) {
     return rule >= rows.data() && rule < rows.data() + rows.size();
 }
 
-class Finder {
+class SumFinder {
   public:
-    Finder(Relations& relations, const Layout& layout) : relations_(relations), layout_(layout) {
+    SumFinder(Relations& relations, const Layout& layout) : relations_(relations), layout_(layout) {
         for (const Summed& each : relations.products()) {
             if (!relations.axes().is_split(each.inner)) continue;
             std::int64_t devices = 1;
@@ -358,7 +358,7 @@ std::map<AxisId, ExpertLoads> loads_by_rows(Relations& relations, const Layout& 
 }
 
 PartialSums partial_sums(Relations& relations, const Layout& layout) {
-    return Finder(relations, layout).run();
+    return SumFinder(relations, layout).run();
 }
 
 }  // namespace infercost

@@ -7,6 +7,7 @@
 
 namespace infercost {
 namespace {
+namespace product_relations_table {
 
 // Axes of the leading dimensions of two tensors, right-aligned before their last `inner` ones, are equal.
 void equal_leading(Relations& relations, TensorIndex a, std::size_t inner_a, TensorIndex b,
@@ -353,10 +354,11 @@ constexpr RelationRow kRows[] = {
     {"higher_order.flex_attention",                           attention  },
 };
 
+}  // namespace product_relations_table
 }  // namespace
 
 std::span<const RelationRow> product_relations() {
-    return kRows;
+    return product_relations_table::kRows;
 }
 
 }  // namespace infercost

@@ -10,15 +10,11 @@
 #include "lowering/parallel/head_exchange.hpp"
 #include "lowering/parallel/key_gathering.hpp"
 #include "lowering/parallel/node_arguments.hpp"
+#include "ops/collective.hpp"
 
 namespace infercost {
 namespace {
 
-constexpr std::string_view kAllReduce = "collective.all_reduce.default";
-constexpr std::string_view kAllGather = "collective.all_gather.default";
-constexpr std::string_view kReduceScatter = "collective.reduce_scatter.default";
-constexpr std::string_view kDispatch = "collective.dispatch.default";
-constexpr std::string_view kCombine = "collective.combine.default";
 constexpr std::string_view kSlice = "aten.slice.Tensor";
 constexpr const char* kLengths[] = {"size", "shape", "sizes", "input_sizes"};
 

@@ -8,9 +8,9 @@
 namespace infercost {
 namespace {
 
-class Finder {
+class RegionFinder {
   public:
-    Finder(Relations& relations, const PartialSums& sums) : relations_(relations), sums_(sums) {
+    RegionFinder(Relations& relations, const PartialSums& sums) : relations_(relations), sums_(sums) {
         for (const Summed& each : relations.products()) {
             const bool rows = relations.axes().is_split(each.inner);
             if (rows) {
@@ -202,7 +202,7 @@ class Finder {
 
 std::vector<Region> regions_of(Relations& relations, const PartialSums& sums,
                                const std::set<NodeIndex>& done) {
-    Finder finder(relations, sums);
+    RegionFinder finder(relations, sums);
     std::vector<Region> regions;
     for (const Joined& joined : sums.joins) {
         if (joined.parts == Parts::sum && !done.contains(joined.after))

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace row_relations_table {
 
 constexpr std::string_view kNorm = "a norm needs them all";
 constexpr std::string_view kReduced = "a reduction needs them all";
@@ -417,6 +418,7 @@ constexpr RelationRow kRows[] = {
     {"pyinfercost.quantize_rows", quantize_rows  },
 };
 
+}  // namespace row_relations_table
 }  // namespace
 
 bool relate_elements(Relations& relations, const Call& call) {
@@ -447,7 +449,7 @@ bool relate_elements(Relations& relations, const Call& call) {
 }
 
 std::span<const RelationRow> row_relations() {
-    return kRows;
+    return row_relations_table::kRows;
 }
 
 }  // namespace infercost

@@ -14,7 +14,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::int64_t kMost = 64;  // devices of a group that messages try
 // Weights of one sort that have less than a hundredth of all weights may stay whole.
 constexpr std::int64_t kSmallShare = 100;
 // Weights that stay whole because an operator is not followed are less than a tenth of all.
@@ -418,7 +417,7 @@ class Splitter {
 std::string fitting(Relations& relations, Layout layout) {
     const bool sends = sends_tokens(layout);
     std::string found;
-    for (layout.tensor = 1; layout.tensor <= kMost; ++layout.tensor) {
+    for (layout.tensor = 1; layout.tensor <= kMostDevicesTried; ++layout.tensor) {
         if (sends) layout.expert = layout.tensor * layout.data;
         if (layout.tensor % layout.attention_data != 0) continue;
         if (layout.tensor % layout.expert != 0 && !sends) continue;

@@ -10,12 +10,11 @@
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/node_arguments.hpp"
+#include "ops/collective.hpp"
 
 namespace infercost {
 namespace {
 
-constexpr std::string_view kSend = "collective.send.default";
-constexpr std::string_view kAllGather = "collective.all_gather.default";
 constexpr std::string_view kSample = "engine.sample";
 constexpr std::size_t kMostAddends = 3;  // residual, attention and feed-forward part of one layer
 constexpr const char* kStepArguments[] = {"engine", "sequences", "tokens"};

@@ -11,8 +11,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::int64_t kMost = 64;  // ranks that messages try
-
 class TokenSplitter {
   public:
     TokenSplitter(Relations& relations, const Layout& layout)
@@ -25,7 +23,7 @@ class TokenSplitter {
         for (const auto& [axis, node] : tokens_) {
             if (divide(axis, ranks_, true)) continue;
             std::string fitting;
-            for (std::int64_t ranks = 1; ranks <= kMost; ++ranks) {
+            for (std::int64_t ranks = 1; ranks <= kMostDevicesTried; ++ranks) {
                 const bool all = std::all_of(tokens_.begin(), tokens_.end(), [&](const auto& each) {
                     return divide(each.first, ranks, false);
                 });

@@ -8,12 +8,10 @@
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/parallel/node_arguments.hpp"
+#include "ops/collective.hpp"
 
 namespace infercost {
 namespace {
-
-constexpr std::string_view kSend = "collective.send.default";
-constexpr std::string_view kAllGather = "collective.all_gather";
 
 // A gradient, and the nodes that read it.
 struct Gradient {
@@ -167,7 +165,8 @@ class StepStages {
 
     // From the views, and the gatherings of tokens, on that nodes from this one on read.
     NodeIndex with_views(NodeIndex begin) const {
-        while (begin > forward_ && (!depends_.computes(begin - 1) || flow_.op(begin - 1) == kAllGather)) {
+        while (begin > forward_ &&
+               (!depends_.computes(begin - 1) || flow_.call(begin - 1).op().full == kAllGather)) {
             const auto uses = flow_.uses(begin - 1);
             const bool later =
                 std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return use.consumer >= begin; });

@@ -6,6 +6,7 @@
 
 namespace infercost {
 namespace {
+namespace view_relations_table {
 
 using Lengths = std::vector<Axes::Length>;
 
@@ -448,10 +449,11 @@ constexpr RelationRow kRows[] = {
     {"aten.view_as_real",            to_pairs   },
 };
 
+}  // namespace view_relations_table
 }  // namespace
 
 std::span<const RelationRow> view_relations() {
-    return kRows;
+    return view_relations_table::kRows;
 }
 
 }  // namespace infercost

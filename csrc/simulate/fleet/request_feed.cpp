@@ -7,7 +7,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::int32_t kMostTokens = 1 << 24;
 constexpr double kMostService_s = 1e9;
 constexpr double kLatestOfFleet_s = 1e9;  // results have bins of time, and histories seconds
 

@@ -1,0 +1,24 @@
+// Enumerators by name.
+#pragma once
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace infercost {
+
+// The enumerator whose index in `names` is that of `name`. Throws std::invalid_argument with all names;
+// `what` is the noun in its message.
+template <class Enum, std::size_t N>
+Enum parse_name(const std::array<std::string_view, N>& names, std::string_view name, const char* what) {
+    std::string known;
+    for (std::size_t i = 0; i < N; ++i) {
+        if (names[i] == name) return static_cast<Enum>(i);
+        known += (known.empty() ? "" : ", ") + std::string(names[i]);
+    }
+    throw std::invalid_argument("unknown " + std::string(what) + " '" + std::string(name) +
+                                "'; expected one of " + known);
+}
+
+}  // namespace infercost
