@@ -213,48 +213,25 @@ def core(session: nox.Session) -> None:
 
 @nox.session
 def wasm(session: nox.Session) -> None:
-    """Build the core as WebAssembly and test it under node; Debian's emscripten, nodejs and npm have the tools.
+    """Build the core of live pages as WebAssembly and their parser of TOML, which git tracks, and test both.
 
-    The module and the parser of TOML lie beside the scripts of reports, where git ignores them, and wheels that are
-    built afterwards carry them.
+    Debian's emscripten, nodejs and npm have the tools. `nox -s wasm -- --check` builds both and compares them with the
+    tracked ones, bit by bit, where the compiler is that of the manifest.
     """
-    session.install("brotli", "cmake>=3.24", "ninja", "nlohmann-json>=3.11")
-    packages = session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True)
-    session.run(
-        *("emcmake", "cmake", "-S", ".", "-B", "build/wasm", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"),
-        # CMake looks for headers of this machine nowhere else when it builds for another one.
-        *("-DPYINFERCOST_BINDINGS=OFF", f"-DNLOHMANN_JSON_INCLUDE_DIR={str(packages).strip()}/nlohmann_json/include"),
-        external=True,
-    )
-    session.run("cmake", "--build", "build/wasm", "--target", "core")
-    shutil.copy(ROOT / "build/wasm/core.wasm", ROOT / "pyinfercost/report/html/assets/core.wasm")
-    size = "import brotli, gzip, sys; b = open(sys.argv[1], 'rb').read(); "
-    size += "print(len(b), 'bytes,', len(gzip.compress(b, 9)), 'gzip,', len(brotli.compress(b)), 'brotli')"
-    session.run("python", "-c", size, "build/wasm/core.wasm")
-    _bundle_toml(session)
+    manifest = json.loads((ROOT / "pyinfercost/report/html/assets/compiled.json").read_text(encoding="utf-8"))
+    session.install("cmake>=3.24", "ninja", f"nlohmann-json=={manifest['packages']['nlohmann-json']}")
+    if session.posargs == ["--check"]:
+        session.run("python", "tools/page_assets.py", "--check")
+        return
+    session.install("zopfli>=0.2")
+    session.run("python", "tools/page_assets.py")
     session.install(".[models,test]")
     session.run("pytest", "tests/core/test_wasm.py", "tests/report/test_own_machines.py", *session.posargs)
 
 
-def _bundle_toml(session: nox.Session) -> None:
-    """Bundle npm's smol-toml, with its license, as a script of pages with one global, `TOML`."""
-    folder = Path(session.create_tmp()) / "toml"
-    packages = folder / "node_modules"
-    folder.mkdir(parents=True, exist_ok=True)
-    session.run("npm", "install", "--prefix", str(folder), "smol-toml@1.9.1", "esbuild@0.28.2", external=True)
-    (folder / "entry.js").write_text('export { parse } from "smol-toml";\n', encoding="utf-8")
-    license_text = (packages / "smol-toml" / "LICENSE").read_text(encoding="utf-8").strip()
-    session.run(
-        *(str(packages / ".bin" / "esbuild"), str(folder / "entry.js"), "--bundle", "--minify", "--format=iife"),
-        *("--global-name=TOML", "--charset=ascii", "--legal-comments=none", f"--banner:js=/*\n{license_text}\n*/"),
-        f"--outfile={ROOT / 'pyinfercost/report/html/assets/toml.js'}",
-        external=True,
-    )
-
-
 @nox.session
 def gallery(session: nox.Session) -> None:
-    """Write the explorable pages of the documentation into docs/gallery; `nox -s wasm` has to run before."""
+    """Write the explorable pages of the documentation into docs/gallery."""
     session.install(".[models]")
     session.run("python", "tools/gallery.py", "docs/gallery")
 

@@ -67,7 +67,7 @@ def main(moves: int) -> None:
     """Print the table."""
     from playwright.sync_api import sync_playwright
 
-    click.echo(f"core.wasm {CORE.stat().st_size / 1e6:.2f} MB")
+    click.echo(f"{CORE.name} {CORE.stat().st_size / 1e6:.2f} MB")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
         click.echo(f"Chromium {browser.version}; minimum / median of {moves} moves in ms")

@@ -517,7 +517,7 @@ def test_every_op_has_one_row() -> None:
     assert not [row.op for row in rows if not row.convention.strip()], "a row says its convention in words"
 
 
-SUFFIXES = {".py", ".pyi", ".toml", ".typed", ".html", ".css", ".js"}
+SUFFIXES = {".py", ".pyi", ".toml", ".typed", ".html", ".css", ".js", ".json", ".zz"}
 """Of the files that a wheel has."""
 
 

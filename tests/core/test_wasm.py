@@ -1,7 +1,4 @@
-"""The WebAssembly core under node gives the answers of the native one, to the last bit.
-
-`nox -s wasm` builds it.
-"""
+"""The WebAssembly core under node gives the answers of the native one, to the last bit."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +13,19 @@ import pytest
 from support.interface_cases import SERVED, Requests, settings
 
 from pyinfercost import _core
+from pyinfercost.report.html.live_packs import CORE
 
-ASSETS = Path(str(files("pyinfercost") / "report" / "html" / "assets"))
 RUNNER = Path(__file__).parents[1] / "support" / "run_core.mjs"
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.skipif(not (ASSETS / "core.wasm").is_file(), reason="there is no core.wasm: nox -s wasm builds it"),
-    pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run core.wasm"),
+    pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run the core"),
 ]
 
 
-def under_node(lines: Sequence[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+def under_node(lines: Sequence[tuple[dict[str, Any], str]]) -> list[str]:
     text = "\n".join(json.dumps(line) for line in lines)
     result = subprocess.run(
-        ["node", str(RUNNER), str(ASSETS / "core.wasm"), str(ASSETS / "core.js")],
+        ["node", str(RUNNER), str(CORE.parent)],
         check=False,
         input=text,
         capture_output=True,
@@ -38,22 +33,26 @@ def under_node(lines: Sequence[tuple[dict[str, Any], str]]) -> list[dict[str, An
         timeout=300,
     )
     assert result.returncode == 0, result.stderr
-    return [json.loads(line) for line in result.stdout.splitlines()]
+    return result.stdout.split("\n")[:-1]
 
 
-def natively(lines: Sequence[tuple[dict[str, Any], str]]) -> list[dict[str, Any]]:
+def natively(lines: Sequence[tuple[dict[str, Any], str]]) -> list[str]:
     session = _core.Session()
-    return [json.loads(session.answer(json.dumps(request), document)) for request, document in lines]
+    return [session.answer(json.dumps(request), document) for request, document in lines]
+
+
+def require_equal(lines: Sequence[tuple[dict[str, Any], str]]) -> None:
+    """Require that both cores answer each request with the same text, and none with an error."""
+    for (request, _), known, found in zip(lines, natively(lines), under_node(lines), strict=True):
+        assert known == found, request
+        assert known.startswith('{"answer":'), request
 
 
 def test_200_settings_of_five_models_are_equal() -> None:
     requests = Requests()
     asked = [requests.estimate(setting, nodes=True) for setting in settings()]
     assert len(asked) == 200
-    known, found = natively(requests.lines), under_node(requests.lines)
-    assert not [answer for answer in known if "error" in answer]
-    for number, (one, other) in enumerate(zip(known, found, strict=True)):
-        assert one == other, requests.lines[number][0]
+    require_equal(requests.lines)
 
 
 def test_servers_under_load_are_equal() -> None:
@@ -70,17 +69,14 @@ def test_servers_under_load_are_equal() -> None:
     handle = 0
     for served in SERVED:
         number = requests.tabulated(served, tables=True)
-        answer = natively(requests.lines)[number]["answer"]
+        answer = json.loads(natively(requests.lines)[number])["answer"]
         handle = answer["handle"]
         cluster = answer["cluster"] | {"usd_per_h": 2.5}
         requests.ask("draw", draw)
         fields = {"steps": handle, "requests": handle + 1, "rates_per_s": [1, 20, 400], "server": answer["server"]}
         requests.ask("serve", fields | {"cluster": cluster})
         requests.taken(2)
-    known, found = natively(requests.lines), under_node(requests.lines)
-    assert not [answer for answer in known if "error" in answer]
-    for number, (one, other) in enumerate(zip(known, found, strict=True)):
-        assert one == other, requests.lines[number][0]
+    require_equal(requests.lines)
 
 
 def test_errors_are_the_same_text() -> None:
@@ -91,18 +87,17 @@ def test_errors_are_the_same_text() -> None:
         ({"estimate": {"deployment": 1, "machine": 2}}, ""),
     ]
     known = natively(lines)
-    assert [set(answer) for answer in known] == [{"error"}] * len(lines)
+    assert [set(json.loads(answer)) for answer in known] == [{"error"}] * len(lines)
     assert under_node(lines) == known
 
 
 def test_the_module_needs_nothing_but_the_growth_of_its_memory() -> None:
     script = (
-        "const m = new WebAssembly.Module(require('fs').readFileSync(process.argv[1]));"
+        "const packed = require('fs').readFileSync(process.argv[1]);"
+        "const m = new WebAssembly.Module(require('zlib').inflateSync(packed));"
         "console.log(JSON.stringify([WebAssembly.Module.imports(m), WebAssembly.Module.exports(m)]))"
     )
-    result = subprocess.run(
-        ["node", "-e", script, str(ASSETS / "core.wasm")], check=True, capture_output=True, text=True
-    )
+    result = subprocess.run(["node", "-e", script, str(CORE)], check=True, capture_output=True, text=True)
     imports, exports = json.loads(result.stdout)
     assert {each["name"] for each in imports} == {"emscripten_notify_memory_growth"}
     doors = {"infercost_allocate", "infercost_free", "infercost_answer", "infercost_length", "memory", "_initialize"}

@@ -14,13 +14,9 @@ from support.interface_cases import Setting, deployment_of, graphs, settings
 import pyinfercost as ic
 from pyinfercost.deployment.prices import rentable
 from pyinfercost.predict.exploring import exploration_of
-from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.results.units import quantity
 
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.skipif(not CORE.is_file(), reason="there is no core.wasm: nox -s wasm builds it"),
-]
+pytestmark = pytest.mark.torch
 FEW, ALL = 20, 200
 CLOSE = 1e-12
 _NOT_OF_A_PAGE = {"serving", "threads", "instances"}

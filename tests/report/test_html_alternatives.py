@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from support.browsing import opened
 from support.language_configs import LLAMA, spec_of
-from support.report_pages import needs_core
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
@@ -68,7 +67,6 @@ def act(page: Any, what: Any) -> None:
 
 @pytest.mark.browser
 @pytest.mark.torch
-@needs_core
 def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tmp_path: Path) -> None:
     spec = spec_of(tmp_path, LLAMA)
     with opened(browser, llama, ready=RESTED) as page:
@@ -95,7 +93,6 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
 
 @pytest.mark.browser
 @pytest.mark.torch
-@needs_core
 def test_a_server_is_one_click_away(browser: Any, llama: Path) -> None:
     with opened(browser, llama, ready=RESTED) as page:
         act(page, lambda: page.get_by_role("button", name="Serve with vLLM").click())
@@ -106,7 +103,6 @@ def test_a_server_is_one_click_away(browser: Any, llama: Path) -> None:
 
 
 @pytest.mark.browser
-@needs_core
 def test_no_column_of_machines_is_cut_off_on_a_phone(browser: Any, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(ic.profile(transformer(), hardware="t4", batch=8, sequence=128).to_html(), encoding="utf-8")

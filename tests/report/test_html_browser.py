@@ -15,7 +15,6 @@ from support.report_pages import EVIL, evil_profile, repeated_profile
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.report.roofline import Dot, roofline_of
 
 pytestmark = pytest.mark.browser
@@ -255,7 +254,7 @@ def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path
         shown = [one.get_attribute("data-key") for one in row.all() if one.is_visible()]
         assert [shown[0], *shown[-1:]] == ["name", "bound"]
         assert {"share", "latency"} <= set(shown)
-        # Beside settings, which a page with a core has, the table is narrower.
+        # Beside settings the table is narrower.
         assert ("parameters" in shown) == (place.evaluate("one => one.clientWidth") > 990)
         assert "parameters" in shown if width >= 1440 else width > 1000 or "parameters" not in shown
         cells = page.locator("#tree .foot .row > div")
@@ -263,7 +262,7 @@ def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path
 
 
 def test_what_the_keyboard_reaches_has_a_role(browser: Any, file: Path) -> None:
-    with opened(browser, file, ready="html[data-rested]" if CORE.is_file() else "html[data-ready]") as page:
+    with opened(browser, file, ready="html[data-rested]") as page:
         reached = """() => [...document.querySelectorAll("[tabindex='0']")]
             .filter(one => !one.getAttribute("role")).map(one => one.outerHTML.slice(0, 80))"""
         assert page.evaluate(reached) == []

@@ -11,12 +11,12 @@ import pytest
 from support.browsing import data, opened
 from support.language_configs import LLAMA, spec_of
 from support.page_checks import CLIPPED
-from support.report_pages import EVIL, evil_profile, needs_core
+from support.report_pages import EVIL, evil_profile
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
 
-pytestmark = [pytest.mark.browser, needs_core]
+pytestmark = pytest.mark.browser
 
 SAME = 1e-12
 RESTED = "html[data-rested]"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.browsing import data, opened
 from support.report_models import PROFILES
-from support.report_pages import Scripts, needs_core
+from support.report_pages import Scripts
 
 import pyinfercost as ic
 
@@ -51,7 +51,6 @@ def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
             assert not layer["latency_s"] or {f"l:{index}", f"m:{layer['module']}"} & ids
 
 
-@needs_core
 @pytest.mark.parametrize(
     "name", [each if each == "resnet50" else pytest.param(each, marks=pytest.mark.slow) for each in PROFILES]
 )

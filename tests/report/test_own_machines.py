@@ -24,7 +24,7 @@ from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.predict.machine_catalog import machine_catalog
 from pyinfercost.report.html.catalog_pack import catalog_document, machine_entry
 from pyinfercost.report.html.live_packs import CORE
-from pyinfercost.report.html.own_machine import TOML, own_machine_document
+from pyinfercost.report.html.own_machine import own_machine_document
 
 RUNNER = Path(__file__).parents[1] / "support" / "own_machines.mjs"
 CORE_RUNNER = RUNNER.with_name("run_core.mjs")
@@ -32,7 +32,6 @@ FAST = ("l4", "a30", "epyc-9654")
 CLOSE = 1e-9
 pytestmark = [
     pytest.mark.torch,
-    pytest.mark.skipif(not (CORE.is_file() and TOML.is_file()), reason="needs core.wasm and toml.js: nox -s wasm"),
     pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run scripts of pages"),
 ]
 
@@ -46,12 +45,12 @@ def page() -> dict[str, Any]:
     }
 
 
-def dropped(files: Sequence[tuple[Any, ...]], *, setup: bool = True) -> list[dict[str, Any]]:
+def dropped(files: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Return the answers of a page to files: name, text, id of a machine that the page lacks, and perhaps a size."""
     result = subprocess.run(
         ["node", str(RUNNER), str(CORE.parent)],
         check=False,
-        input=json.dumps({**page(), "files": files} | ({} if setup else {"setup": None})),
+        input=json.dumps({**page(), "files": files}),
         capture_output=True,
         text=True,
         timeout=300,
@@ -97,7 +96,7 @@ def requests_of(machines: Sequence[str]) -> Iterator[tuple[dict[str, Any], str]]
 
 def latencies_under_node(machines: Sequence[str]) -> list[float]:
     result = subprocess.run(
-        ["node", str(CORE_RUNNER), str(CORE), str(CORE.with_name("core.js"))],
+        ["node", str(CORE_RUNNER), str(CORE.parent)],
         check=False,
         input="\n".join(map(json.dumps, requests_of(machines))),
         capture_output=True,
@@ -228,10 +227,3 @@ def test_what_is_no_file_of_a_machine() -> None:
     assert "does not give schema_version" in refused("")
     assert refused("", size=500_000_000).startswith("mine.toml has 500.0 MB; ")
     assert "is no TOML" in refused("a = " + "[" * 100_000)
-
-
-def test_a_page_without_the_parser_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyinfercost.report.html.own_machine.TOML", Path("no", "toml.js"))
-    assert own_machine_document(machine_catalog()) is None
-    said = dropped([("mine.toml", text_of("l4"), "")], setup=False)[0]["refused"]
-    assert "pyinfercost explore MODEL --hardware mine.toml" in said

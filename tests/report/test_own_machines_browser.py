@@ -5,16 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from support.browsing import opened
-from support.report_pages import needs_core, repeated_profile
+from support.report_pages import repeated_profile
 
 import pyinfercost as ic
 from pyinfercost.hardware.catalog_names import CATALOG
-from pyinfercost.report.html.own_machine import TOML
 from pyinfercost.results.units import quantity
-
-pytestmark = [needs_core, pytest.mark.skipif(not TOML.is_file(), reason="needs toml.js: nox -s wasm, which needs npm")]
 
 DROP = """async ([name, text]) => {
   const root = document.documentElement;

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from support.browsing import opened
 from support.interface_cases import graphs
-from support.report_pages import needs_core
 
 import pyinfercost as ic
 from pyinfercost.results.units import quantity
 from pyinfercost.sources.captured import graph_over
 
-pytestmark = [pytest.mark.torch, pytest.mark.browser, needs_core]
+pytestmark = [pytest.mark.torch, pytest.mark.browser]
 CONFIGS = Path(__file__).parents[1] / "support" / "configs"
 LARGE = 500_000_000
 SIZES = """JSON.stringify(Object.fromEntries(

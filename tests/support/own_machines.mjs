@@ -2,9 +2,11 @@
 // The document has `setup` and `catalog` of a page, and `files`: [name, text, id of a machine that the page lacks, or ""].
 // A line of each answer is JSON: {own} or {refused}.
 import { readFileSync } from "node:fs";
+import { inflateSync } from "node:zlib";
 
 const [folder] = process.argv.slice(2);
-const script = ["toml", "numbers", "setup", "own_machine"].map((name) => readFileSync(`${folder}/${name}.js`, "utf8")).join("\n");
+const parser = inflateSync(readFileSync(`${folder}/toml.js.zz`)).toString();
+const script = [parser, ...["numbers", "setup", "own_machine"].map((name) => readFileSync(`${folder}/${name}.js`, "utf8"))].join("\n");
 const page = new Function(`class Refused extends Error {}\n${script}
 return { catalogOf, ownMachine, takeMachine, Refused, set: (setup) => { SETUP = setup; } };`)();
 const { setup, catalog, files } = JSON.parse(readFileSync(0, "utf8"));

@@ -8,14 +8,10 @@ import zlib
 from html.parser import HTMLParser
 from typing import Any
 
-import pytest
-
 import pyinfercost as ic
 from pyinfercost.errors import InputError
-from pyinfercost.report.html.live_packs import CORE
 from pyinfercost.results.folded_layers import unfolded_layers
 
-needs_core = pytest.mark.skipif(not CORE.is_file(), reason="needs core.wasm: nox -s wasm, which needs emscripten")
 EVIL = (
     "a<img src=x onerror=alert(1)>",
     "</script><script>window['taken'] = 1; alert(2)</script>",

@@ -1,10 +1,11 @@
-// Gives requests to the WebAssembly core under node: run_core.mjs core.wasm core.js < requests > answers.
-// A line of each is JSON: [request, document] or an answer as its text. With --time, lines are milliseconds.
+// Gives requests to the WebAssembly core under node: run_core.mjs ASSETS < requests > answers.
+// A line of a request is JSON, [request, document], and one of an answer its text. With --time, lines are milliseconds.
 import { readFileSync } from "node:fs";
+import { inflateSync } from "node:zlib";
 
-const [wasm, script, mode] = process.argv.slice(2);
-const openCore = new Function(`${readFileSync(script, "utf8")}\nreturn openCore;`)();
-const ask = await openCore(readFileSync(wasm));
+const [folder, mode] = process.argv.slice(2);
+const openCore = new Function(`${readFileSync(`${folder}/core.js`, "utf8")}\nreturn openCore;`)();
+const ask = await openCore(inflateSync(readFileSync(`${folder}/core.wasm.zz`)), (text) => text);
 const lines = readFileSync(0, "utf8").split("\n").filter(Boolean);
 const out = [];
 for (const line of lines) {
@@ -12,6 +13,6 @@ for (const line of lines) {
   const begin = performance.now();
   const answer = ask(request, document);
   const spent = performance.now() - begin;
-  out.push(mode === "--time" ? String(spent) : JSON.stringify(answer));
+  out.push(mode === "--time" ? String(spent) : answer);
 }
 process.stdout.write(out.join("\n") + "\n");

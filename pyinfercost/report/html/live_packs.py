@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import _cache, _core
+from ... import _core
 from ...deployment.deployment import executions_of
 from ...predict.exploring import START
 from ...sources.gguf.tables import gguf_tables
@@ -16,7 +15,7 @@ from ..documents import ESTIMATE, LAYER_KEYS
 from .catalog_pack import catalog_pack, machine_entry, number_or_word
 from .own_machine import own_machine_document
 from .packed_graphs import packed_graph
-from .packing import packed
+from .packing import in_letters, packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +23,9 @@ if TYPE_CHECKING:
     from ..._core import Graph
     from ...results.exploration import Exploration, Phase
 
-CORE = Path(__file__).parent / "assets" / "core.wasm"
+CORE = Path(__file__).parent / "assets" / "core.wasm.zz"
+"""The core as WebAssembly, compressed as pages have it; `nox -s wasm` compiles it."""
+
 LIVE_POLICY = " 'wasm-unsafe-eval'; worker-src blob:"
 """What the content security policy of a live page allows besides its script: its core, in workers made by the page."""
 
@@ -44,9 +45,9 @@ def packs_of(live: Exploration | None, *, explores: bool = False) -> str:
         live: What other points are estimated from.
         explores: Whether the page takes device files of its reader.
     """
-    if fixed_words(live) or live is None:
+    if live is None or live.fixed:
         return _PACK.format(attributes='id="pyinfercost-core"', content="")
-    packs = [_pack('id="pyinfercost-core"', _core_module())]
+    packs = [_pack('id="pyinfercost-core"', in_letters(CORE.read_bytes()))]
     setup = json.dumps(setup_document(live, explores=explores), separators=(",", ":"))
     packs.append(_pack('id="pyinfercost-setup"', packed(setup)))
     packs.append(_pack('id="pyinfercost-catalog"', catalog_pack(live.catalog)))
@@ -59,29 +60,11 @@ def packs_of(live: Exploration | None, *, explores: bool = False) -> str:
 
 def fixed_words(live: Exploration | None) -> str:
     """Return a sentence about why a page shows the stored point alone; empty if it estimates others, or has no time."""
-    if live is None:
-        return ""
-    if live.fixed:
-        return f"This page shows this point only: {live.fixed}."
-    if not CORE.is_file():
-        what = "shows this point only" if live.phases else "answers nothing"
-        return f"This page {what}: it was written without core.wasm, which `nox -s wasm` makes and wheels have."
-    return ""
+    return "" if live is None or not live.fixed else f"This page shows this point only: {live.fixed}."
 
 
 def _pack(attributes: str, content: str) -> str:
     return _PACK.format(attributes=attributes, content=content)
-
-
-@cache
-def _core_module() -> str:
-    """Return the packed core, which is packed once and kept in the cache: it has 2.4 MB."""
-    key = _cache.digest(_cache.of_file(str(CORE)), _cache.of_package("report"))
-    if (stored := _cache.read("core", key)) is not None:
-        return stored.decode()
-    text = packed(CORE.read_bytes())
-    _cache.write("core", key, text.encode())
-    return text
 
 
 def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:

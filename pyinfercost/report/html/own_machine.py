@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
@@ -16,15 +15,12 @@ from ...hardware.schema import CACHE_LEVELS, DEVICE, PLAUSIBLE, Field, Table
 if TYPE_CHECKING:
     from ...results.exploration import MachineCatalog
 
-TOML = Path(__file__).parent / "assets" / "toml.js"
-"""A parser of TOML for browsers, which `nox -s wasm` makes; pages written without it read no device file."""
-
 _DERIVING = ("assumed.", "cache.", "energy.", "overheads.", "power.", "stream.inline_ecc", "achieved.")
 """Constants that the loader derives values of a machine from, by the beginning of their names."""
 
 
-def own_machine_document(catalog: MachineCatalog) -> dict[str, Any] | None:
-    """Return the JSON object by which a page reads device files; None where it has no parser of TOML.
+def own_machine_document(catalog: MachineCatalog) -> dict[str, Any]:
+    """Return the JSON object by which a page reads device files.
 
     Args:
         catalog: The machines of the page, one of which the machine of a file has its constants from.
@@ -36,8 +32,6 @@ def own_machine_document(catalog: MachineCatalog) -> dict[str, Any] | None:
         cataloged machines, those that values of a machine are derived from, in base units; `per_clock`, the names of
         constants of a machine that are inversely proportional to its clock.
     """
-    if not TOML.is_file():
-        return None
     examples = {known.machine.family: known.machine.id for known in catalog.machines}
     schema = _keys(DEVICE)
     del schema["calibration"]  # constants of one machine have units of their own: the loader converts them

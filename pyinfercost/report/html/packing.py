@@ -8,7 +8,11 @@ import zlib
 _LEVEL = 9
 
 
-def packed(text: str | bytes) -> str:
+def packed(text: str) -> str:
     """Return a text compressed by DEFLATE with the header of zlib, in base64; `unpacked` of `link.js` reads it."""
-    data = text.encode() if isinstance(text, str) else text
-    return base64.b64encode(zlib.compress(data, _LEVEL)).decode()
+    return in_letters(zlib.compress(text.encode(), _LEVEL))
+
+
+def in_letters(compressed: bytes) -> str:
+    """Return what is compressed so already."""
+    return base64.b64encode(compressed).decode()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -25,7 +26,6 @@ from ..layout import Note
 from ..summary import heading, ledger, totals
 from .about import call_of, terms_document, written_by
 from .live_packs import LIVE_POLICY, fixed_words, packs_of
-from .own_machine import TOML
 from .packing import packed
 from .snippet import snippet_of
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ...results.profile import Profile
 
 ASSETS = Path(__file__).parent / "assets"
+TOML = ASSETS / "toml.js.zz"
+"""A parser of TOML for browsers, compressed by zlib; `nox -s wasm` makes it."""
 
 PROFILE_ID = "pyinfercost-profile"
 """Id of the script element that holds the profile's JSON; the profile is read back from it."""
@@ -208,7 +210,7 @@ def report_html(
         title=escape(title),
         empty=' class="empty"' if document is None else "",
         policy=policy,
-        live_policy="" if live is None or fixed_words(live) else LIVE_POLICY,
+        live_policy="" if live is None or live.fixed else LIVE_POLICY,
         style=_colors() + asset("base.css") + asset("style.css"),
         script=script,
         version=escape(_core.__version__),
@@ -273,7 +275,8 @@ def _colors() -> str:
 def _script(*, start: bool, explores: bool) -> str:
     files = [*_SCRIPTS[:-1], *(_OF_START if start else ()), _SCRIPTS[-1]]
     names = json.dumps({name: short_dtype(name) for name in CORE_DTYPES.values()})
-    machines = [_toml(), _short(asset("own_machine.js"))] if explores else [_NO_OWN_MACHINES]
+    own = [zlib.decompress(TOML.read_bytes()).decode(), _short(asset("own_machine.js"))]
+    machines = own if explores else [_NO_OWN_MACHINES]
     scripts = [*(_short(asset(f"{name}.js")) for name in files[:-1]), *machines, _short(asset(f"{files[-1]}.js"))]
     return "".join(["(async () => {\n", f"const SHORT_DTYPES = {names};\n", *scripts, "})();\n"])
 
@@ -284,11 +287,6 @@ _COMMENT = re.compile(r"^[ \t]*(?:/\*.*?\*/[ \t]*|//[^\n]*)\n", re.MULTILINE | r
 def _short(script: str) -> str:
     """Return a script of ours without comments of whole lines and without indentation; its texts are of one line."""
     return "\n".join(line.strip() for line in _COMMENT.sub("", script).split("\n"))
-
-
-def _toml() -> str:
-    """Return the parser of TOML; a page without one answers device files with a sentence."""
-    return asset(TOML.name) if TOML.is_file() else "const TOML = null;\n"
 
 
 def asset(name: str) -> str:

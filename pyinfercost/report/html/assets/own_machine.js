@@ -321,7 +321,6 @@ function ownMachine(name, text) {
 
 /* Reads the file of a machine, which becomes one of the page; resolves to it. Errors are sentences. */
 async function takeMachine(file) {
-  if (!TOML || !SETUP.own_machines) throw new Refused(`this page was written without a parser of TOML; the command line reads ${file.name}: ${MACHINE_COMMAND(file.name)}`);
   if (file.size > LARGEST_TOML) throw new Refused(`${file.name} has ${quantity(file.size, "B")}; the file of a machine has less than ${quantity(LARGEST_TOML, "B")}`);
   const own = ownMachine(file.name, await file.text());
   SETUP.machines.push({ ...own, index: SETUP.machines.length });
@@ -338,7 +337,6 @@ function ownMachineChooser(select, choose) {
   const from = element("small", { class: "own-from" });
   const said = element("small", { class: "own-said bad", role: "status" });
   const group = element("optgroup", { label: "Of your files" });
-  button.hidden = !TOML || !SETUP.own_machines;
   button.addEventListener("click", () => input.click());
   takeDroppedMachine = async (file) => {
     said.textContent = "";
