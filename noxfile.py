@@ -212,6 +212,13 @@ def core(session: nox.Session) -> None:
 
 
 @nox.session
+def headers(session: nox.Session) -> None:
+    """Compile every header of the core by itself: batches of sources and precompiled headers hide a missing include."""
+    session.install("pybind11>=3")
+    session.run("python", "tools/headers.py")
+
+
+@nox.session
 def wasm(session: nox.Session) -> None:
     """Build the core of live pages as WebAssembly and their parser of TOML, which git tracks, and test both.
 
