@@ -18,7 +18,7 @@ thread_local Clock::time_point next_question;
 
 }  // namespace
 
-void run_threads(std::size_t threads, const std::function<void(std::size_t)>& work) {
+void run_threads(std::size_t threads, FunctionRef<void(std::size_t)> work) {
     std::vector<std::thread> others;
     others.reserve(threads > 0 ? threads - 1 : 0);
     try {

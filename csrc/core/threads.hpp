@@ -2,14 +2,15 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
+
+#include "core/function_ref.hpp"
 
 namespace infercost {
 
 // Runs work(0) here and work(1) ... work(threads - 1) on threads of their own, and returns when all have
 // ended. Fewer run if the system refuses a thread: `work` must take its share from a common counter, so that
 // those that run do all of it. `work` must not throw.
-void run_threads(std::size_t threads, const std::function<void(std::size_t)>& work);
+void run_threads(std::size_t threads, FunctionRef<void(std::size_t)> work);
 
 // Thrown where a long calculation ends early because the user has asked for it.
 struct Interrupted {};

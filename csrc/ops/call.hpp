@@ -1,7 +1,6 @@
 // A node as input of a rule: its arguments by name, its shapes with bound sizes, its dtypes in a precision.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <span>
 #include <stdexcept>

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -276,7 +277,7 @@ void Scan::check(const ScanRegion& region) const {
 
 // Calls scan_unit(worker, i) for i below `units`, on several threads, each with a worker of its own.
 void Scan::scan_in_units(std::uint64_t units, unsigned threads, const ScanRegion& region, Isa isa,
-                         const std::function<void(Worker&, std::uint64_t)>& scan_unit) {
+                         FunctionRef<void(Worker&, std::uint64_t)> scan_unit) {
     const ScanTile scan_tile = scan_tile_of(isa);
     std::atomic<std::uint64_t> next = 0;
     std::vector<std::exception_ptr> errors(

@@ -3,11 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "core/function_ref.hpp"
 #include "simd/isa.hpp"
 #include "sparsity/element.hpp"
 #include "sparsity/magnitudes.hpp"
@@ -98,7 +98,7 @@ class Scan {
 
     void check(const ScanRegion& region) const;
     void scan_in_units(std::uint64_t units, unsigned threads, const ScanRegion& region, Isa isa,
-                       const std::function<void(Worker&, std::uint64_t)>& scan_unit);
+                       FunctionRef<void(Worker&, std::uint64_t)> scan_unit);
     void merge(const TileCounts& counts);
     void take_sample(const WeightTile& tile, const Piece& piece);
     void take_sample(const WeightTile& tile, const unsigned char* data, std::uint64_t first,

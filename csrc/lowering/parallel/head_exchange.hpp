@@ -2,9 +2,9 @@
 // of some heads, and exchange the result back (DeepSpeed-Ulysses, Jacobs et al. 2023).
 #pragma once
 
-#include <functional>
 #include <vector>
 
+#include "core/function_ref.hpp"
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
 
@@ -15,8 +15,8 @@ struct HeadExchange {
     std::int64_t devices;
     std::int64_t nodes;
     // Lengths of an operand or a result on a rank, and with the tokens of all.
-    std::function<std::vector<Expr>(TensorIndex)> local;
-    std::function<std::vector<Expr>(TensorIndex)> whole;
+    FunctionRef<std::vector<Expr>(TensorIndex)> local;
+    FunctionRef<std::vector<Expr>(TensorIndex)> whole;
 };
 
 // Puts an all-to-all before the attention for query, key and value each, and one after it. Throws
