@@ -42,8 +42,8 @@ StepCost plus(StepCost a, StepCost b, double share = 1) {
 SteadyServer::SteadyServer(const SteadySettings& settings) : settings_(settings) {
     const SteadySettings& of = settings_;
     if (!of.costs) throw std::invalid_argument("steady state: costs are missing; expected StepCosts");
-    constexpr double kMostSequences = 1 << 20;
-    check(of.most_sequences >= 1 && of.most_sequences <= kMostSequences, "most_sequences", of.most_sequences,
+    constexpr double kMost = 1 << 20;
+    check(of.most_sequences >= 1 && of.most_sequences <= kMost, "most_sequences", of.most_sequences,
           "1 to 1048576");
     check(of.tokens_each >= 1 && of.tokens_each <= 1024, "tokens_each", of.tokens_each, "1 to 1024");
     check(of.yield >= 1 && of.yield <= of.tokens_each, "yield", of.yield, "1 to tokens_each");

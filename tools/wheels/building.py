@@ -32,6 +32,8 @@ set(CMAKE_CXX_COMPILER "@TOOLS@/c++")
 set(CMAKE_AR "@TOOLS@/ar")
 set(CMAKE_RANLIB "@TOOLS@/ranlib")
 set(CMAKE_MODULE_LINKER_FLAGS_INIT "-Wl,--gc-sections")
+# Zig writes no precompiled headers.
+set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
 set(Python_INCLUDE_DIR "@HEADERS@" CACHE PATH "" FORCE)
 # If one of these three is missing, pybind11 takes all from the interpreter that runs scikit-build-core.
 set(PYTHON_IS_DEBUG OFF CACHE INTERNAL "" FORCE)
