@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.examples import examples
 
 from pyinfercost.tradeoffs import AllocationError, knapsack
 from pyinfercost.tradeoffs.knapsack import Problem, exact, greedy, least_of, multipliers, sums_of
@@ -32,7 +33,7 @@ def best_of_all(problem: Problem) -> float | None:
 
 @pytest.mark.parametrize("limits", [1, 2, 3])
 def test_exact_is_the_best_of_all_combinations(limits: int) -> None:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(300))
     @given(problems(limits))
     def law(problem: Problem) -> None:
         wanted, chosen = best_of_all(problem), exact(problem)
@@ -45,7 +46,7 @@ def test_exact_is_the_best_of_all_combinations(limits: int) -> None:
     law()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(problems(1))
 def test_of_equal_answers_exact_takes_the_least_limited_figure(problem: Problem) -> None:
     chosen = exact(problem)
@@ -56,7 +57,7 @@ def test_of_equal_answers_exact_takes_the_least_limited_figure(problem: Problem)
     assert sums[1] == min(other[1] for other in others if other[0] == sums[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(problems(1))
 def test_greedy_finds_an_answer_where_there_is_one(problem: Problem) -> None:
     wanted, chosen = best_of_all(problem), greedy(problem)
@@ -67,7 +68,7 @@ def test_greedy_finds_an_answer_where_there_is_one(problem: Problem) -> None:
         assert sums[0] >= wanted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(problems(2))
 def test_greedy_of_two_limits_is_within_both(problem: Problem) -> None:
     wanted, chosen = best_of_all(problem), greedy(problem)
