@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import re
@@ -105,6 +106,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.stash[LEFT_OUT] = len(left)
         if hasattr(config, "workeroutput"):  # a process of xdist, whose deselected tests are not reported
             config.workeroutput["slow"] = len(left)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Keep all tests and libraries out of collections of garbage: each would go through millions of their objects."""
+    del session
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Collect the garbage of tests again."""
+    del session
+    gc.freeze()
+    gc.enable()
 
 
 def _is_of(item: pytest.Item, file: Path, test: str) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,10 +23,18 @@ def problems(draw: st.DrawFn, limits: int) -> Problem:
     return Problem([np.array(each, dtype=np.float64) for each in layers], np.array(most, dtype=np.float64))
 
 
+def all_sums(problem: Problem) -> NDArray[np.float64]:
+    """The sums of every combination."""
+    sums = np.zeros((1, 1 + len(problem.limits)))
+    for options in problem.options:
+        sums = (sums[:, np.newaxis] + options).reshape(-1, sums.shape[1])
+    return sums
+
+
 def best_of_all(problem: Problem) -> float | None:
     """The least objective of every combination within the limits."""
-    answers = (sums_of(problem, chosen) for chosen in product(*(range(len(each)) for each in problem.options)))
-    return min((float(sums[0]) for sums in answers if (sums[1:] <= problem.limits).all()), default=None)
+    sums = all_sums(problem)
+    return min(sums[(sums[:, 1:] <= problem.limits).all(axis=1), 0].tolist(), default=None)
 
 
 @pytest.mark.parametrize("limits", [1, 2, 3])
@@ -53,8 +59,8 @@ def test_of_equal_answers_exact_takes_the_least_limited_figure(problem: Problem)
     if chosen is None:
         return
     sums = sums_of(problem, chosen)
-    others = (sums_of(problem, each) for each in product(*(range(len(each)) for each in problem.options)))
-    assert sums[1] == min(other[1] for other in others if other[0] == sums[0])
+    others = all_sums(problem)
+    assert sums[1] == others[others[:, 0] == sums[0], 1].min()
 
 
 @settings(max_examples=examples(300))
