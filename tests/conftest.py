@@ -15,7 +15,8 @@ from typing import Any
 import hypothesis
 import pytest
 from support.browsing import BROWSERS, Lent, kept
-from support.paths import SHARED, TESTS
+from support.paths import SHARED
+from support.quick import is_quick
 from support.toy_graphs import blocks
 
 from pyinfercost.sources import registry, spec_keys
@@ -67,22 +68,13 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     return None
 
 
-QUICK = frozenset({
-    "test_codebase.py",
-})  # fmt: skip
-"""Files below this folder whose tests are `-m quick`, unless they are slow: some of every room, without long ones."""
-
 LEFT_OUT = pytest.StashKey[int]()
-
-
-def _is_quick(path: Path) -> bool:
-    return path.is_relative_to(TESTS) and path.relative_to(TESTS).as_posix() in QUICK
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Import no file without tests of `-m quick`: imports of all files take longer than those tests."""
     is_test = collection_path.suffix == ".py" and collection_path.name.startswith("test_")
-    return True if config.option.markexpr == "quick" and is_test and not _is_quick(collection_path) else None
+    return True if config.option.markexpr == "quick" and is_test and not is_quick(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,7 +83,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
     apart = set(map(id, slow))
     for item in items:
-        if id(item) not in apart and _is_quick(item.path):
+        if id(item) not in apart and is_quick(item.path):
             item.add_marker("quick")
     if config.option.markexpr:
         return

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import quick
 
 from pyinfercost import _core
 
@@ -384,6 +385,12 @@ def test_tests_that_import_torch_say_so(path: Path) -> None:
             if name.startswith("support.") and support.is_file() and support not in reached:
                 reached.add(support)
                 waiting.append(support)
+
+
+def test_quick_tests_are_of_every_room() -> None:
+    assert not [path for path in quick.FILES if not path.is_file()]
+    rooms = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert rooms - {"fuzz"} == {room or "." for room in quick.QUICK}, "each room but the fuzzer has quick tests"
 
 
 def test_importing_the_package_is_light() -> None:
