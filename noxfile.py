@@ -23,9 +23,20 @@ CPP_SOURCES = sorted(
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the whole suite on an installed wheel, with torch, the model libraries and the training frameworks."""
+    """Run the quick suite on an installed wheel, with torch, the model libraries and the training frameworks."""
     session.install(".[integration,test]")
     session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def tests_slow(session: nox.Session) -> None:
+    """Run the slow suite, and all laws with four times as many examples, as before a release.
+
+    SLOW_DURATION
+    """
+    session.install(".[integration,test]")
+    thorough = ("--hypothesis-profile", "thorough")
+    session.run("pytest", "-n", "auto", "-m", "slow or hypothesis", *thorough, *session.posargs)
 
 
 @nox.session

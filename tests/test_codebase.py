@@ -13,11 +13,12 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from support import quick
 
 from pyinfercost import _core
 
@@ -180,26 +181,30 @@ def imports(path: Path) -> tuple[Import, ...]:
     module = module_of(path).split(".")
     package = module if path.name == "__init__.py" else module[:-1]
 
-    def walk(node: ast.AST, kind: Kind) -> Iterator[Import]:
+    found: list[Import] = []
+
+    def walk(node: ast.AST, kind: Kind) -> None:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for child in node.body:
-                yield from walk(child, Kind.FOR_TYPES)
+                walk(child, Kind.FOR_TYPES)
             for child in node.orelse:
-                yield from walk(child, kind)
+                walk(child, kind)
             return
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, kind) for alias in node.names)
+            found.extend(Import(alias.name, kind) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
             full = ".".join(part for part in (base, node.module) if part)
             # `from package import name` may mean a module of the package or a name in it: the full name serves both.
-            yield from (Import(f"{full}.{alias.name}", kind) for alias in node.names)
-        if kind is Kind.AT_IMPORT and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            found.extend(Import(f"{full}.{alias.name}", kind) for alias in node.names)
+        if kind is Kind.AT_IMPORT and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             kind = Kind.IN_CALL
         for child in ast.iter_child_nodes(node):
-            yield from walk(child, kind)
+            if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):  # expressions import nothing
+                walk(child, kind)
 
-    return tuple(walk(tree_of(path), Kind.AT_IMPORT))
+    walk(tree_of(path), Kind.AT_IMPORT)
+    return tuple(found)
 
 
 def target(name: str, modules: Mapping[str, Path]) -> str | None:
@@ -382,6 +387,12 @@ def test_tests_that_import_torch_say_so(path: Path) -> None:
                 waiting.append(support)
 
 
+def test_quick_tests_are_of_every_room() -> None:
+    assert not [path for path in quick.FILES if not path.is_file()]
+    rooms = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert rooms - {"fuzz"} == {room or "." for room in quick.QUICK}, "each room but the fuzzer has quick tests"
+
+
 def test_importing_the_package_is_light() -> None:
     heavy = ("torch", "numpy", "rich", "click", "matplotlib")
     code = f"import pyinfercost, sys; print([name for name in {heavy} if name in sys.modules])"
@@ -449,7 +460,7 @@ def test_errors_are_of_the_package(path: Path) -> None:
             node = own.pop()
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 continue
-            own += ast.iter_child_nodes(node)
+            own += [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.expr)]
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                 name = ast.unparse(node.exc.func)
                 allowed = PROTOCOLS.get(getattr(function, "name", ""))

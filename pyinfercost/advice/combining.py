@@ -9,7 +9,7 @@ of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._lazy import cached_property
@@ -155,7 +155,7 @@ def _changed(setup: Setup, change: Mapping[str, Any], made: dict[Any, tuple[Depl
     key = (id(setup.on), tuple(sorted((name, str(value)) for name, value in fields.items())))
     if key not in made:
         on = setup.on.replace(**fields)
-        made[key] = (on, setup.changed(fields).placed)
+        made[key] = (on, replace(setup, on=on).placed)
     return setup.with_deployment(*made[key]).changed(others)
 
 

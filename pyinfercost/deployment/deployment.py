@@ -34,6 +34,8 @@ HardwareLike: TypeAlias = "str | PathLike[str] | _core.Hardware"
 
 SCHEMA_VERSION = 1
 
+_ALONE = Layout()  # searches make thousands of deployments, and checking the layout of one device takes a tenth of that
+
 
 class DeploymentError(InputError):
     """Fields of a deployment that are out of range or contradict each other."""
@@ -117,7 +119,7 @@ class Deployment:
         checked["execution"] = execution_of(checked["engine"], asked)
         checked["_asked_execution"] = asked
         checked["_asked_devices"], checked["_asked_layout"] = checked["devices"], self.layout
-        layout = Layout() if self.layout is None else parse_layout(self.layout)
+        layout = _ALONE if self.layout is None else parse_layout(self.layout)
         checked["_layout"] = layout if checked["devices"] == 1 else layout.on(checked["devices"])
         checked["devices"] = checked["_layout"].devices
         checked["layout"] = None if self.layout is None else checked["_layout"]

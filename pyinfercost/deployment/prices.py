@@ -137,8 +137,13 @@ def offers(*, device: str | None = None, cloud: str | None = None) -> list[Offer
         device: Only offers of this device.
         cloud: Only offers of this cloud.
     """
+    return list(_offers(device, cloud))
+
+
+@cache
+def _offers(device: str | None, cloud: str | None) -> tuple[Offer, ...]:
     wanted = [each for each in _all() if device in (None, each.device) and cloud in (None, each.cloud)]
-    return sorted(wanted, key=lambda each: (each.usd_per_h["on-demand"] / each.devices, each.name))
+    return tuple(sorted(wanted, key=lambda each: (each.usd_per_h["on-demand"] / each.devices, each.name)))
 
 
 def offer(name: str, *, device: str | None = None) -> Offer:

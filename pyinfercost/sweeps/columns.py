@@ -181,7 +181,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
     def _codes(self, texts: Coded) -> NDArray[np.int64]:
         import numpy as np
 
-        codes = texts.codes.column(lambda name: self.grid.codes(name, self.points))
+        codes = texts.column(lambda name: self.grid.codes(name, self.points))
         return np.array(np.broadcast_to(codes, (self.rows,)), dtype=np.int64)
 
     def _derived(self, name: str) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -52,6 +53,10 @@ class SweepEvidence:
     machines: tuple[Hardware, ...]
     machine_number: Lookup
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process computes for its own points."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     @property
     def words(self) -> tuple[str, ...]:
         """All texts."""
@@ -66,35 +71,53 @@ class SweepEvidence:
         shares = evidence_shares(machine, kernels)
         return max(shares, key=lambda word: shares[word]) if shares else ""
 
-    @cached_property
-    def codes(self) -> Lookup:
-        """Positions in `words`, by machine and way to run.
+    def column(self, position: Callable[[str], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return the position in `words` at some points, of machines and ways to run that these points have.
 
-        Kernels are those at the sizes of the last point, which are usually the greatest. Machines that state the same
-        are evaluated once.
+        Kernels are those at the sizes of the last point of the grid, which are usually the greatest. Machines that
+        state the same are evaluated once.
+
+        Args:
+            position: Gives the positions of the points on the axis of a name.
         """
         import numpy as np
 
+        shape = (len(self.machines), *(len(values) for values, _ in self._ways.values()))
+        ways = (numbers[position(name)] for name, (_, numbers) in self._ways.items())
+        places = np.broadcast_arrays(np.atleast_1d(self.machine_number.column(position)), *ways)
+        flat = np.ravel_multi_index(places, shape)
+        asked = np.zeros(prod(shape), dtype=np.bool_)
+        asked[flat] = True
+        codes = np.zeros(len(asked), dtype=np.int64)
+        for place in np.flatnonzero(asked).tolist():
+            number, *steps = map(int, np.unravel_index(place, shape))
+            named = {name: values[step] for (name, (values, _)), step in zip(self._ways.items(), steps, strict=True)}
+            machine, way = self.machines[number], way_of(named)
+            key = self.stated(machine), machine.kind, way
+            if key not in self._found:
+                self._found[key] = self._at(machine, way, self._share)
+            codes[place] = self._found[key]
+        return codes[flat]
+
+    @cached_property
+    def _found(self) -> dict[Any, int]:
+        return {}
+
+    @cached_property
+    def _ways(self) -> dict[str, tuple[list[str], NDArray[np.int64]]]:
+        """Distinct values of each field of a way to run that the grid has, and the number of each value among them."""
+        return {name: _numbered(self.grid.values(name)) for name in Way._fields if name in self.grid.names}
+
+    @cached_property
+    def _share(self) -> dict[str, int]:
+        """Sizes of the last point, on one device."""
         last = len(self.grid) - 1
         share = {name: int(self.grid.at(name, last)) for name in self.open_sizes}
         batch = batch_name(self.graph)
         if batch in share:
             shared_by = {name: self.grid.at(name, last) for name in self.grid.names if name in ("devices", "layout")}
             share[batch] = -(-share[batch] // copies_of(shared_by))
-        names = [name for name in Way._fields if name in self.grid.names]
-        known = [_numbered(self.grid.values(name)) for name in names]
-        found: dict[Any, int] = {}
-        codes = np.zeros((len(self.machines), *(len(values) for values, _ in known)), dtype=np.int64)
-        for number, machine in enumerate(self.machines):
-            stated = self.stated(machine)
-            for places in np.ndindex(*(len(values) for values, _ in known)):
-                named = {name: values[place] for name, (values, _), place in zip(names, known, places, strict=True)}
-                key = stated, machine.kind, way_of(named)
-                if key not in found:
-                    found[key] = self._at(machine, way_of(named), share)
-                codes[number][places] = found[key]
-        axes = tuple((name, numbers) for name, (_, numbers) in zip(names, known, strict=True))
-        return Lookup((*self.machine_number.axes, *axes), codes[self.machine_number.values])
+        return share
 
     def _at(self, machine: Hardware, way: Way, share: Mapping[str, int]) -> int:
         try:

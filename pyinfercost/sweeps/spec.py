@@ -190,15 +190,14 @@ class Lookup:
 
 
 class Coded(Protocol):
-    """Texts of a column, as positions in a list; computed when it is asked for."""
+    """Texts of a column, as positions in a list; computed for the points that are asked for."""
 
     @property
     def words(self) -> tuple[str, ...]:
         """The list."""
 
-    @property
-    def codes(self) -> Lookup:
-        """The positions."""
+    def column(self, position: Callable[[str], NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return the positions in the list at some points, as `Lookup.column` does."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pyinfercost.results.advice import RISKS
 from pyinfercost.serving.serve import Phases, phases_of
 
 DAY_S = 86_400.0
-BATCHED = {"traffic": "diurnal:mean=2,peak=4,cv=2", "slo": "e2e_p99<1", "price": "on-demand"}
+BATCHED = {"traffic": "diurnal:mean=1,peak=4,cv=2", "slo": "e2e_p99<1", "price": "on-demand"}
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def served(model: Any, **given: Any) -> ic.Advice:
         {
             "hardware": "l4", "commitment": "discount=0.4,term_years=1", "autoscaler": "hpa", "max_batch_size": 16,
             "among": ["commitment", "purchase_terms", "t4", "a10g"], "traffic": "diurnal:mean=40,peak=3",
+            "duration_s": 7200.0,
         },
         {"hardware": "l4", "objective": "carbon_g", "price": "g6.4xlarge", "among": ["autoscaler", "region"]},
     ],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 import pyinfercost as ic
 from pyinfercost import _core
@@ -72,7 +73,7 @@ def searched_s(unit: str, m: int, n: int, k: int, cores: int, tiles: dict[str, f
     return max(0.0, best_s - tiles["round_s"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     unit=st.sampled_from(["matrix", "vector"]),
     n=st.integers(1, 3000),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 import pyinfercost as ic
 
@@ -67,7 +68,7 @@ expressions = st.recursive(leaves, joined, max_leaves=6)
 size_values = st.fixed_dictionaries({name: st.integers(1, 50) for name in NAMES})
 
 
-@law(max_examples=400)
+@law(max_examples=examples(400))
 @given(expressions, size_values)
 def test_expressions_are_integers(pair: Pair, sizes: dict[str, int]) -> None:
     expression, python = pair
@@ -85,7 +86,7 @@ def test_expressions_are_integers(pair: Pair, sizes: dict[str, int]) -> None:
     assert expression.evaluate_columns(columns).tolist() == [expected, python(dict.fromkeys(NAMES, 1))]
 
 
-@law(max_examples=150)
+@law(max_examples=examples(150))
 @given(expressions, expressions, expressions)
 def test_the_algebra_of_expressions(a: Pair, b: Pair, c: Pair) -> None:
     x, y, z = a[0], b[0], c[0]
@@ -104,7 +105,7 @@ def test_the_algebra_of_expressions(a: Pair, b: Pair, c: Pair) -> None:
         assert hash(x) == hash(y)
 
 
-@law(max_examples=100)
+@law(max_examples=examples(100))
 @given(
     st.integers(-(2**63), 2**63 - 1),
     st.integers(-(2**63), 2**63 - 1),
@@ -120,7 +121,7 @@ def test_exact_or_an_error_never_wrapped(a: int, b: int, op: Callable[[Any, Any]
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-@law(max_examples=50)
+@law(max_examples=examples(50))
 def test_a_constant_is_its_integer(n: int) -> None:
     assert ic.Expr(n) == n
     assert hash(ic.Expr(n)) == hash(n)
@@ -173,7 +174,7 @@ def picked(row: Any) -> dict[str, Any]:
 paths = st.lists(steps, min_size=1, max_size=6)
 
 
-@law(max_examples=60)
+@law(max_examples=examples(60))
 @given(paths, paths, st.integers(1, 100))
 def test_a_graph_is_the_sum_of_its_parts(left: list[Step], right: list[Step], batch: int) -> None:
     counts = ic.count(two_branches(left, right), batch=batch)
@@ -182,7 +183,7 @@ def test_a_graph_is_the_sum_of_its_parts(left: list[Step], right: list[Step], ba
     assert counts.memory.peak_activation_bytes == max(counts.memory.timeline)
 
 
-@law(max_examples=60)
+@law(max_examples=examples(60))
 @given(paths, paths, st.integers(1, 100))
 def test_the_order_of_independent_branches_does_not_matter(left: list[Step], right: list[Step], batch: int) -> None:
     straight = ic.count(two_branches(left, right), batch=batch)
@@ -194,7 +195,7 @@ def test_the_order_of_independent_branches_does_not_matter(left: list[Step], rig
         assert {key: picked(row) for key, row in a.items()} == {key: picked(row) for key, row in b.items()}
 
 
-@law(max_examples=60)
+@law(max_examples=examples(60))
 @given(paths, st.integers(1, 1000), st.integers(2, 9))
 def test_work_is_linear_in_the_batch(path: list[Step], batch: int, times: int) -> None:
     graph = two_branches(path, path)
@@ -207,7 +208,7 @@ def test_work_is_linear_in_the_batch(path: list[Step], batch: int, times: int) -
     assert many.bytes_read - weights == times * (one.bytes_read - weights)
 
 
-@law(max_examples=40)
+@law(max_examples=examples(40))
 @given(paths, paths, st.integers(1, 50), st.sampled_from(ic._core.executions()))
 def test_plans_conserve_work(left: list[Step], right: list[Step], batch: int, execution: str) -> None:
     graph = two_branches(left, right)
@@ -219,7 +220,7 @@ def test_plans_conserve_work(left: list[Step], right: list[Step], batch: int, ex
     assert all(k["work"].bytes_read >= 0 <= k["work"].bytes_written for k in kernels)
 
 
-@law(max_examples=40)
+@law(max_examples=examples(40))
 @given(paths, paths)
 def test_json_keeps_any_graph(left: list[Step], right: list[Step]) -> None:
     graph = two_branches(left, right)

@@ -9,6 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from support import fleet_cases as cases
+from support.examples import examples
 from support.fleet_reference import KnativeRule, KubernetesRule, RayRule, ReferenceFleet, Rule
 
 # Times are multiples of 1/64 s, so that integrals over time are exact and ties are ties in both.
@@ -80,7 +81,7 @@ def compare(rule: Rule, scaler: Any, pool: dict[str, Any], requests: tuple[list[
     st.sampled_from([1, 3]),
     st.sampled_from([2.0, 1.1]),
 )
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=examples(60))
 def test_knative(
     requests: tuple[list[float], list[float]],
     pool: dict[str, Any],
@@ -111,7 +112,7 @@ def test_knative(
     st.sampled_from([(100.0, 15.0), (10.0, 60.0)]),
     st.sampled_from([(0.0, 300.0), (45.0, 60.0), (30.0, 0.0)]),
 )
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=examples(60))
 def test_kubernetes(
     requests: tuple[list[float], list[float]],
     pool: dict[str, Any],
@@ -142,7 +143,7 @@ def test_kubernetes(
     st.sampled_from([(30.0, 600.0), (0.0, 5.0), (3.0, 20.0)]),
     st.sampled_from([(1.0, 1.0), (1.5, 0.3), (0.5, 0.9)]),
 )
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=examples(40))
 def test_ray_serve(
     requests: tuple[list[float], list[float]],
     pool: dict[str, Any],

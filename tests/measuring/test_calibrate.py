@@ -63,13 +63,24 @@ def test_progress_only_rises(calibrated: tuple[Calibrated, list[tuple[str, float
     assert max(shares[:-1]) < 1.0
 
 
-def test_the_command_writes_the_file(tmp_path: Path) -> None:
+def test_the_command_writes_the_file(
+    calibrated: tuple[Calibrated, list[tuple[str, float]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def calibrate(**given: object) -> Calibrated:  # a second calibration takes as long as the first
+        given.pop("report")("a loop", 1.0)  # type: ignore[operator]
+        asked.append(given)
+        return calibrated[0]
+
+    monkeypatch.setattr("pyinfercost.measuring.calibration.calibrate", calibrate)
     path = tmp_path / "this.toml"
     arguments = ["calibrate", "--out", str(path), "--threads", "1", "--seconds", str(QUICK_S), "--no-compile"]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     assert "--hardware" in result.stderr
+    assert asked == [{"threads": 1, "budget_s": QUICK_S, "compiled": False}]
     assert ic.hardware.load(path).kind == "cpu"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from support.fake_meters import FakeNvml, fake_torch
+from support.fake_meters import Clock, FakeNvml, fake_torch
 
 import pyinfercost as ic
 from pyinfercost.measuring.counters import NoCounterError
@@ -27,10 +28,19 @@ def installed(monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any) 
     return nvml
 
 
-def test_the_boards_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of counters and meters, on which other processes have no effect."""
+    clock = Clock()
+    for module in ("pyinfercost.measuring.nvml", "pyinfercost.measuring.energy", "support.fake_meters"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    return clock
+
+
+def test_the_boards_own_count(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
     nvml = installed(monkeypatch, watts=(250.0,))
     with ic.energy_meter("cuda", idle_s=0.2) as meter:
-        time.sleep(0.2)
+        clock.sleep(0.2)
     assert meter.source == "nvml:counter"
     assert meter.covers is not None
     assert "cuda:0 (Board A)" in meter.covers
@@ -42,6 +52,7 @@ def test_the_boards_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
     assert nvml.opened == 0
 
 
+@pytest.mark.usefixtures("clock")
 def test_steps_are_found_out_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, step_s=0.02)
     counter = nvml_counter()
@@ -50,6 +61,7 @@ def test_steps_are_found_out_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counter.step_s == pytest.approx(0.02, rel=0.3)
 
 
+@pytest.mark.usefixtures("clock")
 def test_rare_steps_are_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
     installed(monkeypatch, step_s=0.1)
     counter = nvml_counter()
@@ -60,14 +72,18 @@ def test_rare_steps_are_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_power_is_added_up_where_the_board_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = installed(monkeypatch, watts=(100.0,), counts=False)
     with ic.energy_meter("cuda:0", idle_s=0.05) as meter:
+        began_s = time.perf_counter()
         time.sleep(0.1)
         nvml.watts = (300.0,)
+        low_s = time.perf_counter() - began_s
         time.sleep(0.1)
     assert meter.source == "nvml:sampled"
     assert meter.idle_w == pytest.approx(100, rel=0.05)
     assert meter.duration_s is not None
-    # 0.1 s of 100 W and the rest of 300 W, but for the sample in which it rose
-    assert meter.joules == pytest.approx(10 + 300 * (meter.duration_s - 0.1), abs=300 * 0.04)
+    # 100 W until it rose and 300 W afterwards, but for the time between two samples in which that was
+    between_s = max(after - before for before, after in pairwise(nvml.asked_power_at_s))
+    wanted_j = 100 * low_s + 300 * (meter.duration_s - low_s)
+    assert meter.joules == pytest.approx(wanted_j, abs=200 * (between_s + 1e-3))
     assert nvml.asked_power > 5
     assert nvml.opened == 0
 

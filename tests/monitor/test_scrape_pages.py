@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.engine_server import OPEN, serving_pages
+from support.examples import examples
 
 from pyinfercost.monitor.scraping import Gone, ScrapeError, fetch, metrics_url, parse
 
@@ -61,14 +62,14 @@ def test_openmetrics_has_exemplars_and_a_mark_at_its_end() -> None:
     assert not parse(content.removesuffix("# EOF\n"), WANTED, content_type=OPEN).is_whole
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(max_size=300))
 def test_no_text_raises(content: str) -> None:
     page = parse(content, WANTED)
     assert all(value >= 0 for samples in page.samples.values() for value in samples.values())
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data())
 def test_a_damaged_page_of_vllm_raises_nothing(data: st.DataObject) -> None:
     page = 'a_total{engine="0",model_name="tiny"} 47242.0\nh_bucket{engine="0",le="+Inf"} 201.0\nb 0.5\n'

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.engine_server import Handler, PageServer, VllmProcess, serving_pages
+from support.examples import examples
 from support.step_costs import step_costs_like_an_h100
 
 from pyinfercost import Deployment
@@ -361,7 +362,7 @@ def test_a_defect_of_the_sidecar_is_counted_and_ends_nothing(bench: Bench, monke
 EVENTS = st.sampled_from(["serve", "serve", "read", "half", "lost line", "restart"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @example([("restart", 0), ("serve", 0), ("lost line", 162), ("read", 0)], False)  # the time of the start is lost
 @example([("restart", 0), ("serve", 0), ("lost line", 2)], False)
 @given(st.lists(st.tuples(EVENTS, st.integers(0, 10**6)), max_size=25), st.booleans())

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,26 @@ pytestmark = pytest.mark.skipif(
 
 def ask(trace: dict[str, Any], *queries: str) -> list[list[dict[str, Any]]]:
     """The rows that each query finds in a trace."""
+    (found,) = ask_each([trace], *queries)
+    return found
+
+
+def ask_each(traces: list[dict[str, Any]], *queries: str) -> list[list[list[dict[str, Any]]]]:
+    """The rows that each query finds in each of some traces, which one process reads one after the other."""
     from perfetto.common.query_result_iterator import QueryResultIterator
     from perfetto.trace_processor.platform import PlatformDelegate
     from perfetto.trace_processor.protos import ProtoFactory
 
     protos = ProtoFactory(PlatformDelegate())
-    append, finish, query = 1, 2, 3
+    append, finish, query, reset = 1, 2, 3, 11
     requests = protos.TraceProcessorRpcStream()
-    requests.msg.add(seq=1, request=append, append_trace_data=json.dumps(trace).encode())
-    requests.msg.add(seq=2, request=finish)
-    for number, text in enumerate(queries):
-        requests.msg.add(seq=3 + number, request=query).query_args.sql_query = text
+    numbers = count(1)
+    for trace in traces:
+        requests.msg.add(seq=next(numbers), request=append, append_trace_data=json.dumps(trace).encode())
+        requests.msg.add(seq=next(numbers), request=finish)
+        for text in queries:
+            requests.msg.add(seq=next(numbers), request=query).query_args.sql_query = text
+        requests.msg.add(seq=next(numbers), request=reset).reset_trace_processor_args.SetInParent()
     command = ["node", str(SCRIPT), str(engine())]
     ran = subprocess.run(command, input=requests.SerializeToString(), capture_output=True, check=True, timeout=120)
     replies = protos.TraceProcessorRpcStream()
@@ -57,10 +67,9 @@ def ask(trace: dict[str, Any], *queries: str) -> list[list[dict[str, Any]]]:
     results = [reply.query_result for reply in replies.msg if reply.HasField("query_result")]
     assert not [reply.fatal_error for reply in replies.msg if reply.fatal_error]
     assert not [result.error for result in results if result.error]
-    assert len(results) == len(queries)
-    return [
-        [dict(row.__dict__) for row in QueryResultIterator(result.column_names, result.batch)] for result in results
-    ]
+    assert len(results) == len(traces) * len(queries)
+    rows = [[dict(row.__dict__) for row in QueryResultIterator(each.column_names, each.batch)] for each in results]
+    return [rows[first : first + len(queries)] for first in range(0, len(rows), len(queries))]
 
 
 TRACKS = (
@@ -75,20 +84,30 @@ COUNTERS = (
 )
 
 
-@pytest.mark.parametrize(
-    ("hardware", "execution"),
-    [
-        ("a100-sxm-80gb", "eager"),
-        ("a100-sxm-80gb", "compiled"),
-        ("a100-sxm-80gb", "cuda_graph"),
-        ("epyc-7763", "compiled"),
-        ("tpu-v4", "eager"),
-    ],
+WAYS = (
+    ("a100-sxm-80gb", "eager"),
+    ("a100-sxm-80gb", "compiled"),
+    ("a100-sxm-80gb", "cuda_graph"),
+    ("epyc-7763", "compiled"),
+    ("tpu-v4", "eager"),
 )
-def test_perfetto_adds_up_to_the_estimate(hardware: str, execution: str) -> None:
-    profile = ic.profile(transformer(layers=6), hardware=hardware, execution=execution, precision="fp16")
+
+
+@pytest.fixture(scope="module")
+def read() -> dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]:
+    """A profile of each way to run, and what Perfetto finds in its trace."""
+    graph = transformer(layers=6)
+    profiles = [ic.profile(graph, hardware=machine, execution=way, precision="fp16") for machine, way in WAYS]
+    found = ask_each([profile.to_trace() for profile in profiles], TRACKS, TROUBLE, COUNTERS)
+    return dict(zip(WAYS, zip(profiles, found, strict=True), strict=True))
+
+
+@pytest.mark.parametrize(("hardware", "execution"), WAYS)
+def test_perfetto_adds_up_to_the_estimate(
+    hardware: str, execution: str, read: dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]
+) -> None:
+    profile, (tracks, trouble, counters) = read[hardware, execution]
     estimate = profile.estimate
-    tracks, trouble, counters = ask(profile.to_trace(), TRACKS, TROUBLE, COUNTERS)
     assert trouble == []
     assert {row["process"] for row in tracks} == {f"estimated: transformer on {hardware}"}
     engines = [row for row in tracks if not row["track"].startswith("modules")]

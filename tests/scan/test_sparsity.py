@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from support.examples import examples
 from support.sparsity_reference import reference, structured
 
 import pyinfercost as ic
@@ -49,7 +50,7 @@ def scanned(layout: Layout, data: Any, **how: Any) -> Any:
     return figures_of(layout, scan)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(dtype=st.sampled_from(NUMPY_DTYPES), shape=st.lists(lengths, max_size=2), keep=keeps, seed=seeds)
 def test_arrays_agree_with_the_reference(dtype: str, shape: list[int], keep: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -61,7 +62,7 @@ def test_arrays_agree_with_the_reference(dtype: str, shape: list[int], keep: flo
     assert weight.dtype == dtype
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     dtype=st.sampled_from(["float32", "float64", "int8", "float16"]),
     kernel=st.sampled_from([(1, 1), (3, 3), (7, 1), (0, 3)]),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from support.examples import examples
 from support.left_alone import Snapshot
 from support.sparsity_reference import reference, structured, without_order
 from torch import nn
@@ -62,7 +63,7 @@ def quiet() -> Any:
 # --- tensors ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     dtype=st.sampled_from((*FLOATS, *FNUZ, *INTEGERS, torch.bool)),
     shape=st.lists(st.integers(0, 140), max_size=2),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.paths import SHARED
 
 import pyinfercost as ic
@@ -83,7 +84,7 @@ def test_quiet_bins_are_no_holes(tmp_path: Path) -> None:
         read(read_trace(path, holes="error"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     counts=st.lists(st.one_of(st.integers(0, 5), st.just(0), st.integers(0, 3 * CHUNK)), min_size=1, max_size=12),
     widths=st.lists(st.floats(1e-3, 1e5), min_size=12, max_size=12),

@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from support import serving_reference as reference
+from support.examples import examples
 
 from pyinfercost import _core
 
@@ -158,7 +159,7 @@ def server_settings(engine: str) -> st.SearchStrategy[Settings]:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("drafts", [0, 3])
-@hypothesis.settings(max_examples=100)
+@hypothesis.settings(max_examples=examples(100))
 @hypothesis.given(data=st.data())
 def test_every_request_has_the_times_of_the_reference(engine: str, drafts: int, data: st.DataObject) -> None:
     settings = data.draw(server_settings(engine))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError, MissingFileError
@@ -215,7 +216,7 @@ def test_workloads_with_changes_can_be_sent_to_processes() -> None:
     assert np.array_equal(again.all().arrival_s, workload.all().arrival_s)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     rule=st.sampled_from(
         (Thinned(0.3, 1), Between(3.0, 11.0), Repeated(3), Faster(4.0), Resampled(500, block_s=2.0, seed=3))

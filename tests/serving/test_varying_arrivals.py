@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from pyinfercost.serving.arrival_texts import parse_arrivals
 from pyinfercost.serving.arrivals import ArrivalsError
@@ -224,7 +225,7 @@ def test_bursts_and_seasons_multiply() -> None:
 # ---- chunks ----------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     kind=st.sampled_from(KINDS),
     sizes=st.lists(st.integers(0, 700), min_size=1, max_size=12),
@@ -242,7 +243,7 @@ def test_arrivals_do_not_depend_on_chunks(kind: str, sizes: list[int], seed: int
     assert not together.size or together[0] >= 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     rate=st.floats(1e-6, 1e6),
     profile=st.lists(st.floats(0, 1e6), min_size=1, max_size=30).filter(lambda each: max(each) > 1e-3),

@@ -19,6 +19,12 @@ from support.gguf_files import MODELS, TYPES, Type, q4_k_m, q4_k_m_of, save_conf
 pytestmark = pytest.mark.torch
 
 PHASES = ("prefill", "decode")
+OF_CONFIGS = [
+    pytest.param(name, phase, marks=[pytest.mark.slow] if (place + number) % 2 else [])
+    for place, name in enumerate(name for name in MODELS if name != "llama-8b")
+    for number, phase in enumerate(PHASES)
+]
+"""All models in both phases; of each model one phase is of the slow suite."""
 
 
 def captured(spec: str) -> ic.Graph:
@@ -27,8 +33,7 @@ def captured(spec: str) -> ic.Graph:
         return ic.capture(spec)
 
 
-@pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "llama-8b"])
+@pytest.mark.parametrize(("name", "phase"), OF_CONFIGS)
 def test_a_file_is_the_model_of_its_config(tmp_path: Path, name: str, phase: str) -> None:
     """FLOPs of contractions and parameters equal those of the config, and bytes those of the file."""
     path = tmp_path / "model.gguf"
@@ -196,15 +201,24 @@ def test_a_decode_step_on_llamacpp_is_the_default(tmp_path: Path) -> None:
     assert both.prefill.sizes["sequence"] == 64
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[ic.Graph, int]]:
+    """Decode steps of Llama 3 8B in several types, and the bytes of their files."""
+    folder, found = tmp_path_factory.mktemp("large"), {}
+    for form in ("Q2_K", "Q4_K", "Q8_0", "F16", "Q4_K_M"):
+        path = folder / f"{form}.gguf"
+        stored = write_gguf(path, "llama-8b", q4_k_m_of(32) if form == "Q4_K_M" else Type[form])
+        found[form] = ic.capture(f"{path}#decode", context=512), stored
+    return found
+
+
 @pytest.mark.parametrize("hardware", ["apple-m1-max", "epyc-9654", "a100-sxm-80gb"])
-def test_decode_follows_the_bytes_of_weights(tmp_path: Path, hardware: str) -> None:
+def test_decode_follows_the_bytes_of_weights(large: dict[str, tuple[ic.Graph, int]], hardware: str) -> None:
     """A step reads all weights: it takes at least that long, and longer for more bits; a batch shares them."""
     bandwidth = ic.Deployment(hardware=hardware).machine.bandwidth_byte_per_s
     latencies = {}
     for kind in (Type.Q2_K, Type.Q4_K, Type.Q8_0, Type.F16):
-        path = tmp_path / f"{kind.name}.gguf"
-        stored = write_gguf(path, "llama-8b", kind)
-        graph = ic.capture(f"{path}#decode", context=512)
+        graph, stored = large[kind.name]
         estimate = ic.estimate(graph, hardware=hardware, engine="llamacpp")
         assert estimate.latency_s > 0.9 * (stored - stored // 15) / bandwidth  # embeddings apart
         assert estimate.latency_s < 1.5 * stored / bandwidth + 7e-3
@@ -223,8 +237,8 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize(("hardware", "form"), PUBLISHED)
-def test_published_times_of_a_token_are_in_the_band(tmp_path: Path, hardware: str, form: str) -> None:
-    path = tmp_path / "model.gguf"
-    write_gguf(path, "llama-8b", Type.F16 if form == "F16" else q4_k_m_of(32))
-    estimate = ic.estimate(ic.capture(f"{path}#decode", context=256), hardware=hardware, engine="llamacpp")
+def test_published_times_of_a_token_are_in_the_band(
+    large: dict[str, tuple[ic.Graph, int]], hardware: str, form: str
+) -> None:
+    estimate = ic.estimate(large[form][0], hardware=hardware, engine="llamacpp")
     assert estimate.latency_low_s < PUBLISHED[hardware, form] / 1e3 < estimate.latency_high_s

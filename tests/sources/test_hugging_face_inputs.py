@@ -167,9 +167,9 @@ def test_each_token_attends_to_the_images_of_its_sample() -> None:
 
 
 def test_places_of_a_fixed_number() -> None:
-    inputs = zoo_model("gemma3n").kwargs
-    config = zoo_model("gemma3n").module.config
-    assert int((inputs["input_ids"] == config.audio_token_id).sum()) == config.audio_soft_tokens_per_image
+    model = zoo_model("gemma3n")
+    config = model.module.config
+    assert int((model.kwargs["input_ids"] == config.audio_token_id).sum()) == config.audio_soft_tokens_per_image
 
 
 @pytest.mark.parametrize("kind", ["blip-2", "instructblip", "kosmos-2"])

@@ -38,7 +38,7 @@ def test_open_images_cost_what_captures_at_their_size_do(spec: str) -> None:
     opened = with_open_image(spec, found, {"batch": 1})
     assert opened.sizes["image_size"] == 224
     assert opened.graph.size_values({})["image_size"] == 224
-    for side in (160, 224, 288):
+    for side in (160, 224, 288) if spec == OPEN[0] else (160,):
         fixed = at_one_size(spec, image_size=side).graph
         totals = [ic.count(opened.graph, batch=4, image_size=side).total, ic.count(fixed, batch=4).total]
         assert [getattr(totals[0], name) for name in FIGURES] == [getattr(totals[1], name) for name in FIGURES]

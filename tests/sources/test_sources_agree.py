@@ -88,7 +88,11 @@ def totals(graph: ic.Graph, **sizes: int) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(make, marks=[pytest.mark.slow] if make is swin_t else []) for make in CASES],
+    ids=lambda make: make.__name__,
+)
 def test_fixed_sizes(make: Callable[[], Case], tmp_path: Path) -> None:
     module, args, kwargs = make()
     module.eval()

@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cache
 
 import pyinfercost as ic
+from pyinfercost.advice.tactics import TACTICS
 
 from .toy_graphs import transformer
 
 
 @cache
 def of_forward() -> ic.Advice:
-    """Advice on a forward, with ranges of all tactics."""
-    return ic.advise(transformer(width=256, heads=8), hardware="l4", risk="small", batch=1, all=True)
+    """Advice on a forward, with ranges of all tactics on one device."""
+    # Of layouts on several devices most are refused for one sequence, each after a sweep of its own.
+    among = [tactic.name for tactic in TACTICS if tactic.name != "devices"]
+    return ic.advise(transformer(width=256, heads=8), hardware="l4", risk="small", batch=1, all=True, among=among)
 
 
 @cache
@@ -20,7 +23,7 @@ def of_fleet() -> ic.Advice:
     """Advice on a fleet, with rows that no plan uses."""
     return ic.advise(
         transformer(width=256, heads=8), hardware="l4", price="on-demand", traffic="diurnal:mean=2,peak=4,cv=2",
-        slo="e2e_p99<1", commitment="discount=0.4,term_years=1",
+        duration_s=3600.0, slo="e2e_p99<1", commitment="discount=0.4,term_years=1",
     )  # fmt: skip
 
 

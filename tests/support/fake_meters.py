@@ -19,6 +19,22 @@ def zone(root: Path, folder: str, name: str, energy_uj: int = 0, range_uj: int =
     return root / folder / "energy_uj"
 
 
+class Clock:
+    """What `time` has, where no time passes but that of sleep and a little for each look at the clock."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def perf_counter(self) -> float:
+        """Seconds."""
+        self.now_s += 1e-6
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_s += seconds
+
+
 class SteadyCounter:
     """A counter with constant power, in steps."""
 
@@ -62,6 +78,7 @@ class FakeNvml(ModuleType):
         self.names, self.watts, self.counts, self.tells_power = names, watts, counts, tells_power
         self.step_s, self.starts = step_s, starts
         self.asked_power = 0
+        self.asked_power_at_s: list[float] = []
         self.opened = 0
 
     def nvmlInit(self) -> None:
@@ -100,6 +117,7 @@ class FakeNvml(ModuleType):
         if not self.tells_power:
             raise self.NVMLError("Not Supported")
         self.asked_power += 1
+        self.asked_power_at_s.append(time.perf_counter())
         return int(1000 * self.watts[handle])
 
 

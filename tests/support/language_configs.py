@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,18 @@ T5 = {
 
 
 def spec_of(folder: Path, config: dict[str, Any], phase: str = "") -> str:
-    """Write a config into a folder and return the spec of its model."""
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return f"hf:{folder / 'config.json'}" + (f"#{phase}" if phase else "")
+    """Write a config and return the spec of its model.
+
+    The processes of a run of tests share the file of a config, and so the graphs that are captured of it. It is written
+    into `folder` where there is no run.
+    """
+    text = json.dumps(config)
+    if "PYINFERCOST_TESTS_CACHE" in os.environ:
+        folder = Path(os.environ["PYINFERCOST_TESTS_CACHE"], "configs", sha256(text.encode()).hexdigest()[:16])
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.json"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        unfinished = folder / f"{os.getpid()}.new"
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    return f"hf:{path}" + (f"#{phase}" if phase else "")

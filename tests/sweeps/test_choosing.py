@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from pyinfercost.sweeps.choosing import (
     DIRECTIONS,
@@ -176,7 +177,7 @@ points = st.lists(
 )
 
 
-@law(max_examples=300)
+@law(max_examples=examples(300))
 @given(rows=points, objective=st.sampled_from(["n", "v"]), maximize=st.booleans(), limit=st.integers(0, 3))
 def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximize: bool, limit: int) -> None:
     types = {"hardware": "U4", "n": np.int64, "v": np.float64, "c": np.int64}
@@ -210,7 +211,7 @@ def test_the_best_is_what_a_loop_finds(rows: list[Any], objective: str, maximize
 # ---- groups ----------------------------------------------------------------------------------------------------------
 
 
-@law(max_examples=200)
+@law(max_examples=examples(200))
 @given(rows=points, names=st.lists(st.sampled_from(["hardware", "n", "v", "c"]), unique=True))
 def test_codes_number_combinations_as_they_appear(rows: list[Any], names: list[str]) -> None:
     types = {"hardware": "U4", "n": np.int64, "v": np.float64, "c": np.int64}

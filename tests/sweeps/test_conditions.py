@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from pyinfercost.sweeps.conditions import Condition, ConditionError, row_count
 
@@ -391,7 +392,7 @@ class Attributes:
         self.y = y
 
 
-@law(max_examples=300)
+@law(max_examples=examples(300))
 @given(text=conditions, rows=st.lists(points, min_size=1, max_size=6))
 def test_a_condition_means_what_python_means(text: str, rows: list[tuple[Any, ...]]) -> None:
     columns = {name: np.array([row[place] for row in rows]) for place, name in enumerate(("a", "b", "x.y", "f", "t"))}

@@ -411,7 +411,7 @@ def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected:
 
     def use() -> None:
         try:
-            for _ in range(5):
+            for _ in range(2):
                 assert stored.best("cost_usd", where="batch > 3") == best
                 check_equal(stored.where("batch % 7 == 0"), where)
                 for points, part in zip(stored, range(PARTS), strict=True):
@@ -419,7 +419,7 @@ def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected:
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=use) for _ in range(6)]
+    threads = [threading.Thread(target=use) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
@@ -117,7 +118,7 @@ def test_no_rows_and_rows_that_do_not_match() -> None:
         knees(np.ones(1), np.ones(2), np.zeros(1, dtype=np.int64))
 
 
-@law(max_examples=400)
+@law(max_examples=examples(400))
 @given(
     rows=st.lists(
         st.tuples(

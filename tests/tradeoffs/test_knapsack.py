@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.examples import examples
 
 from pyinfercost.tradeoffs import AllocationError, knapsack
 from pyinfercost.tradeoffs.knapsack import Problem, exact, greedy, least_of, multipliers, sums_of
@@ -24,15 +23,23 @@ def problems(draw: st.DrawFn, limits: int) -> Problem:
     return Problem([np.array(each, dtype=np.float64) for each in layers], np.array(most, dtype=np.float64))
 
 
+def all_sums(problem: Problem) -> NDArray[np.float64]:
+    """The sums of every combination."""
+    sums = np.zeros((1, 1 + len(problem.limits)))
+    for options in problem.options:
+        sums = (sums[:, np.newaxis] + options).reshape(-1, sums.shape[1])
+    return sums
+
+
 def best_of_all(problem: Problem) -> float | None:
     """The least objective of every combination within the limits."""
-    answers = (sums_of(problem, chosen) for chosen in product(*(range(len(each)) for each in problem.options)))
-    return min((float(sums[0]) for sums in answers if (sums[1:] <= problem.limits).all()), default=None)
+    sums = all_sums(problem)
+    return min(sums[(sums[:, 1:] <= problem.limits).all(axis=1), 0].tolist(), default=None)
 
 
 @pytest.mark.parametrize("limits", [1, 2, 3])
 def test_exact_is_the_best_of_all_combinations(limits: int) -> None:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=examples(300))
     @given(problems(limits))
     def law(problem: Problem) -> None:
         wanted, chosen = best_of_all(problem), exact(problem)
@@ -45,18 +52,18 @@ def test_exact_is_the_best_of_all_combinations(limits: int) -> None:
     law()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(problems(1))
 def test_of_equal_answers_exact_takes_the_least_limited_figure(problem: Problem) -> None:
     chosen = exact(problem)
     if chosen is None:
         return
     sums = sums_of(problem, chosen)
-    others = (sums_of(problem, each) for each in product(*(range(len(each)) for each in problem.options)))
-    assert sums[1] == min(other[1] for other in others if other[0] == sums[0])
+    others = all_sums(problem)
+    assert sums[1] == others[others[:, 0] == sums[0], 1].min()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(problems(1))
 def test_greedy_finds_an_answer_where_there_is_one(problem: Problem) -> None:
     wanted, chosen = best_of_all(problem), greedy(problem)
@@ -67,7 +74,7 @@ def test_greedy_finds_an_answer_where_there_is_one(problem: Problem) -> None:
         assert sums[0] >= wanted
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(problems(2))
 def test_greedy_of_two_limits_is_within_both(problem: Problem) -> None:
     wanted, chosen = best_of_all(problem), greedy(problem)

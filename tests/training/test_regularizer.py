@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from torch import nn
 from torch.nn.utils import prune
 
@@ -48,7 +49,7 @@ def regularizer(model: nn.Module, **ways: Any) -> CostRegularizer:
 
 
 @given(st.integers(1, 3), st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_interpolation(groups: int, seed: int) -> None:
     draw = random.Random(seed)
     nodes = [sorted(draw.sample(range(1, 65), draw.randint(1, 5))) for _ in range(groups)]

@@ -44,13 +44,13 @@ def check_costs(model: nn.Module, groups: ChannelGroups, keep: dict[str, list[in
     ("name", "only"),
     [
         ("resnet18", ""),
-        ("resnext50_32x4d", ""),
+        pytest.param("resnext50_32x4d", "", marks=pytest.mark.slow),
         ("mobilenet_v2", ""),
-        ("efficientnet_b0", ""),
-        ("densenet121", ""),
+        pytest.param("efficientnet_b0", "", marks=pytest.mark.slow),
+        pytest.param("densenet121", "", marks=pytest.mark.slow),
         ("convnext_tiny", ""),
         ("shufflenet_v2_x1_0", ""),
-        ("vit_b_16", "mlp"),
+        pytest.param("vit_b_16", "mlp", marks=pytest.mark.slow),
         ("swin_t", "mlp"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 from support.narrow_models import FAMILIES, Family, Text, Vision
 from torch import nn
 
@@ -62,7 +63,7 @@ def test_a_family_has_a_group_for_each_width(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(data=st.data())
 def test_a_bound_graph_is_that_of_the_narrower_model(name: str, data: st.DataObject) -> None:
     family, groups = FAMILIES[name], groups_of(name)

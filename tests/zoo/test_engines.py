@@ -25,8 +25,15 @@ RECURRENT = (
 LATENT = ("deepseek_v2", "deepseek_v3")
 
 
-@pytest.mark.parametrize("phase", ["prefill", "decode"])
-@pytest.mark.parametrize("kind", SERVED + RECURRENT)
+CASES = [
+    pytest.param(kind, phase, marks=[pytest.mark.slow] if (place + number) % 2 else [])
+    for place, kind in enumerate(SERVED + RECURRENT)
+    for number, phase in enumerate(("prefill", "decode"))
+]
+"""All families in both phases; of each family one phase is of the slow suite."""
+
+
+@pytest.mark.parametrize(("kind", "phase"), CASES)
 def test_a_served_family_runs_in_kernels_of_an_engine(kind: str, phase: str) -> None:
     module, args, kwargs = transformers_models.build(kind, phase)
     before = ic.capture(module, ic.Inputs(args, kwargs))

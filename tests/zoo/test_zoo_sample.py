@@ -18,9 +18,13 @@ pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("ignore")]
 
 VERSIONS, RECORDS = golden_file.read()
 SAMPLE = golden_file.sample(RECORDS, CASES_PER_LIBRARY)
+LONG = {"transformers:inkling_vision", "diffusers:AutoencoderKLAllegro"}
+"""Models that take more than five seconds."""
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in SAMPLE]
+)
 def test_a_model_of_the_zoo(name: str) -> None:
     library = name.partition(":")[0]
     files = [family(file) for file, of in FAMILIES.items() if of == library]
