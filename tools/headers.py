@@ -38,7 +38,9 @@ def main() -> int:
         sys.exit("there is no C++ compiler: set CXX, or install g++")
     headers = sorted((ROOT / "csrc").rglob("*.hpp"))
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        failed = {header: said for header, said in zip(headers, threads.map(compile_alone, headers)) if said}
+        failed = {
+            header: said for header, said in zip(headers, threads.map(compile_alone, headers), strict=True) if said
+        }
     for header, said in failed.items():
         sys.stdout.write(f"{header.relative_to(ROOT)} does not compile by itself:\n{said}\n")
     sys.stdout.write(f"{len(headers) - len(failed)} of {len(headers)} headers compile by themselves\n")
