@@ -113,6 +113,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """After each file, leave out what its tests imported or keep, too."""
+    yield
+    if nextitem is not None and nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+
+
 def _is_of(item: pytest.Item, file: Path, test: str) -> bool:
     """Return whether a test is one that `FILE::TEST` names."""
     inside = item.nodeid.partition("::")[2]

@@ -271,7 +271,7 @@ def test_json_output_does_not_import_rich(toy: str) -> None:
 def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     for library in ("torch", "torchvision"):
         monkeypatch.setitem(sys.modules, library, None)  # what an import then raises is what a missing library raises
-    result = invoke("profile", "torchvision:resnet50")
+    result = invoke("profile", "torchvision:resnet50", "--no-cache")
     assert result.exit_code == 1
     assert "which is not installed; run pip install 'pyinfercost[models]'" in result.stderr
 

@@ -1,6 +1,6 @@
 """The ranks of layouts of 4 and 8 devices together are the whole model: a part of what `nox -s layouts` checks.
 
-Each model has one phase and a third of the layouts of 8 devices, and the next one the other phase and another third.
+Each model has one phase and a third of the layouts of 8 devices; the next one has the other phase and another third.
 The slow suite checks all layouts, with 8 devices in the one and with 4 in the other phase.
 """
 
