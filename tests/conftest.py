@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import logging
 import os
 import re
 import signal
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# The tests of what is logged expect it; pytest's own setting is set and taken back for each phase of each test.
+logging.getLogger().setLevel(logging.INFO)
+
 # Timing belongs to the benchmarks. In CI the same examples are drawn every time, so a red run can be repeated. `nox -s
 # tests_slow` draws several times as many.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=25)
@@ -69,6 +75,7 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 LEFT_OUT = pytest.StashKey[int]()
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -80,6 +87,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark quick tests; without `-m`, leave out slow ones that no argument names."""
+    _mark_cases_beyond_samples(items)
     slow = [item for item in items if item.get_closest_marker("slow") is not None]
     apart = set(map(id, slow))
     for item in items:
@@ -120,6 +128,25 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if nextitem is not None and nextitem.path != item.path:
         gc.collect()
         gc.freeze()
+
+
+def _mark_cases_beyond_samples(items: list[pytest.Item]) -> None:
+    """Mark as slow what `sample` leaves out."""
+    cases: dict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        marker = item.get_closest_marker("sample")
+        if marker is not None and item.get_closest_marker("slow") is None:
+            cases[item.nodeid.partition("[")[0], marker.args[0]].append(item)
+    for (_, wanted), found in cases.items():
+        kept: set[int] = set()
+        # Steps of the golden ratio spread over a list, and over the axes of a product that is written as one.
+        for step in count():
+            if len(kept) == min(wanted, len(found)):
+                break
+            kept.add(int(len(found) * (step * GOLDEN_RATIO % 1)))
+        for place, item in enumerate(found):
+            if place not in kept:
+                item.add_marker("slow")
 
 
 def _is_of(item: pytest.Item, file: Path, test: str) -> bool:

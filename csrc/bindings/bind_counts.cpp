@@ -112,12 +112,14 @@ struct RuleInfo {
     std::string convention;
 };
 
+RuleInfo info_of(const Family& family, const OpRule& row) {
+    return {std::string(row.op), std::string(family.name), std::string(row.convention)};
+}
+
 std::vector<RuleInfo> all_rules() {
     std::vector<RuleInfo> result;
     for (const Family& family : families()) {
-        for (const OpRule& row : family.rows) {
-            result.push_back({std::string(row.op), std::string(family.name), std::string(row.convention)});
-        }
+        for (const OpRule& row : family.rows) result.push_back(info_of(family, row));
     }
     return result;
 }
@@ -132,9 +134,10 @@ std::optional<RuleInfo> rule_of(const std::string& op) {
     const OpRule* found =
         find_rule({op, op.substr(0, second),
                    second == std::string::npos ? std::string("default") : op.substr(second + 1)});
-    if (!found) return std::nullopt;
-    for (RuleInfo& info : all_rules()) {
-        if (info.op == found->op) return std::move(info);
+    for (const Family& family : families()) {
+        for (const OpRule& row : family.rows) {
+            if (&row == found) return info_of(family, row);
+        }
     }
     return std::nullopt;
 }

@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,10 +55,16 @@ py::object to_object(T&& value) {
 
 template <class T>
 std::string expected_of() {
-    if (std::is_same_v<T, bool>) return "a bool";
-    if (std::is_integral_v<T>) return "a whole number";
-    if (std::is_floating_point_v<T>) return "a number";
-    return py::type_id<T>();
+    if constexpr (std::is_same_v<T, bool>) {
+        return "a bool";
+    } else if constexpr (std::is_integral_v<T>) {
+        return "a whole number from " + std::to_string(std::numeric_limits<T>::min()) + " to " +
+               std::to_string(std::numeric_limits<T>::max());
+    } else if constexpr (std::is_floating_point_v<T>) {
+        return "a number";
+    } else {
+        return py::type_id<T>();
+    }
 }
 
 // Any array or sequence, in row-major order.

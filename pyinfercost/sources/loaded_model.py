@@ -132,6 +132,34 @@ def building_on(device: str) -> Iterator[None]:
         _DEVICE.reset(token)
 
 
+@contextmanager
+def on_build_device() -> Iterator[None]:
+    """Create tensors on the build device within the context; on meta, the first values of weights are not computed.
+
+    Meta tensors have no values, yet torch checks and broadcasts in each of the calls that draw them, which takes longer
+    than the rest of a constructor.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    tensor, init = torch.Tensor, torch.nn.init
+    fills = {tensor.normal_, tensor.uniform_, tensor.fill_, tensor.zero_, tensor.erfinv_, tensor.clamp_}
+    fills |= {init.normal_, init.uniform_, init.constant_, init.kaiming_uniform_}
+
+    class Unfilled(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            kwargs = kwargs or {}
+            if func in fills:
+                filled = args[0] if args else kwargs["tensor"]
+                if filled.is_meta:
+                    return filled
+            return func(*args, **kwargs)
+
+    with torch.device(build_device()), Unfilled():
+        yield
+
+
 def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     """Call a constructor with its weights on the build device; return the module in evaluation mode."""
     import torch
@@ -146,7 +174,7 @@ def build(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
             return func(*args, **kwargs)
 
     try:
-        with torch.device(build_device()):
+        with on_build_device():
             return make().eval()
     except (RuntimeError, NotImplementedError):
         # Some models compute their own widths with tensors, which must have values. Only weights are created with

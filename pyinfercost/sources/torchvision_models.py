@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from .library_configs import errors_of_library
-from .loaded_model import LoadedModel, SpecSizeError, build, build_device, checked_sizes, images, unknown_name
+from .loaded_model import LoadedModel, SpecSizeError, build, checked_sizes, images, on_build_device, unknown_name
 from .sizes import IMAGE
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
     for name in norms:
         norm = backbone.get_submodule(name)
         path, _, attribute = name.rpartition(".")
-        with torch.device(build_device()):
+        with on_build_device():
             setattr(backbone.get_submodule(path), attribute, FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
 
 

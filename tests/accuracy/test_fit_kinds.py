@@ -89,6 +89,7 @@ def test_a_family_without_rows_takes_what_families_alike_share(tmp_path: Path) -
     assert reached("nvidia-ampere-ga100") == pytest.approx(0.9 * np.exp(-0.1), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_one_family_starts_from_what_it_extends_and_writes_what_moved(tmp_path: Path) -> None:
     """The rows are predictions with another constant, which the fit of the family finds; its parent's file stays."""
     measured = tmp_path / "measured"

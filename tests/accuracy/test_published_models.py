@@ -101,6 +101,7 @@ def test_processes_side_by_side_are_instances(
     assert line["bias"] == pytest.approx(one.latency_s / 40e-3, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_an_image_is_twenty_guided_steps(measured: Path, tmp_path: Path) -> None:
     pytest.importorskip("diffusers")
     path = measured / "published_models.csv"

@@ -58,6 +58,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> str:
         ),
     ],
 )
+@pytest.mark.sample(1)
 def test_every_setup_is_what_its_command_predicts(file: str, asked: dict[str, Any]) -> None:
     advice = ic.advise(file, **asked)
     setups = {setup.command: setup for setup in setups_of(advice)}
@@ -304,6 +305,7 @@ def test_the_plan_is_within_3_percent_of_brute_force_on_any_machine(data: st.Dat
     assert found <= least * 1.03
 
 
+@pytest.mark.slow
 def test_options_are_of_engines_and_dtypes_that_the_machine_has() -> None:
     graph = transformer(width=128)
     seen = set()
@@ -358,6 +360,7 @@ def test_nothing_helps_and_the_sentence_says_so() -> None:
     assert {each.tactic: each.why for each in advice.unhelpful} == {"half_precision": "the model runs in fp16 already"}
 
 
+@pytest.mark.slow
 def test_limits_that_nothing_satisfies() -> None:
     advice = ic.advise(transformer(), hardware="l4", price=0.8, limits={"latency_s": 1e-9})
     assert not advice.within_limits
@@ -367,6 +370,7 @@ def test_limits_that_nothing_satisfies() -> None:
     assert not any(row.within_limits for row in advice.rows)
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_fit_its_machine() -> None:
     graph = transformer(width=4096, heads=32, layers=12)
     base = ic.estimate(graph, hardware="jetson-orin-nano-8gb", batch=2)

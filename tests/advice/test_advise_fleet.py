@@ -68,6 +68,7 @@ def served(model: Any, **given: Any) -> ic.Advice:
     ],
     ids=["autoscalers", "functions", "commitments", "carbon"],
 )  # fmt: skip
+@pytest.mark.sample(2)
 def test_every_setup_of_batches_is_what_its_command_predicts(file: str, asked: dict[str, Any]) -> None:
     advice = ic.advise(file, **{**BATCHED, **asked, "risk": "small"})
     setups = {setup.command: setup for setup in setups_of(advice)}
@@ -77,6 +78,7 @@ def test_every_setup_of_batches_is_what_its_command_predicts(file: str, asked: d
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_every_setup_of_an_engine_is_what_its_command_predicts(spec: str) -> None:
     among = ["served_precision", "served_cache", "served_formats", "autoscaler", "purchase_terms", "a10g"]
     advice = served(spec, risk="small", among=among)

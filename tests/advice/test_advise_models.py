@@ -154,6 +154,7 @@ class Recurrent(nn.Module):
     ],
     ids=["recommender", "lstm"],
 )
+@pytest.mark.slow
 def test_a_module_is_opened_at_its_batch(model: nn.Module, inputs: Any, hardware: str) -> None:
     advice = ic.advise(model.eval(), inputs, hardware=hardware, risk="small")
     assert "a batch of" in " ".join(row.option for row in advice.rows)

@@ -66,6 +66,7 @@ def advise(model: Any, **given: Any) -> ic.Advice:
     ],
     ids=["formats", "layout", "prefixes", "energy"],
 )
+@pytest.mark.sample(2)
 def test_every_setup_is_what_its_command_predicts(spec: str, asked: dict[str, Any]) -> None:
     advice = advise(spec, **{"workload": workload(requests=300), **asked})
     setups = {setup.command: setup for setup in setups_of(advice)}
@@ -92,6 +93,7 @@ def test_the_plan_is_a_fresh_simulation_of_the_combined_server(phases: Phases) -
     assert [step.adds_share for step in plan.steps] == pytest.approx([new - old for old, new in pairwise(shares)])
 
 
+@pytest.mark.slow
 def test_one_replica_less_does_not_hold(phases: Phases) -> None:
     advice = advise(phases, risk="small")
     assert advice.best is not None

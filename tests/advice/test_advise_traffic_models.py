@@ -132,6 +132,7 @@ def setups_of(advice: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", sorted(FAST))
+@pytest.mark.slow
 def test_commands_of_some_tactics_print_their_figures(name: str, tmp_path: Path, trace: Path) -> None:
     model, options = CASES[name]
     _check(model, f"{options} {FEW['--traffic' in options]}", tmp_path, trace)

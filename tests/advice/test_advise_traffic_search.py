@@ -126,6 +126,7 @@ def test_a_fleet_of_batches_is_as_cheap_as_the_best_combination(file: str, name:
     _check(lambda: ic.advise(file, **{**given, **asked}), most)
 
 
+@pytest.mark.slow
 def test_a_saving_that_is_enough_takes_the_least_effort(file: str) -> None:
     given: dict[str, Any] = {
         "hardware": "l4", "price": "on-demand", "traffic": "gamma:400,cv=3", "duration_s": 200.0, "slo": "e2e_p99<1",

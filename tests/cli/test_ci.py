@@ -197,6 +197,7 @@ def test_unknown_commits_and_folders_without_git(tmp_path: Path, monkeypatch: py
     assert "git rev-parse failed" in outside.stderr
 
 
+@pytest.mark.slow
 def test_as_a_hook_of_git(repository: Path) -> None:
     hook = repository / ".git" / "hooks" / "pre-commit"
     program = f"import sys; sys.argv[1:] = ['ci', '--fail-if', 'parameters:+5%']; {_MAIN}"

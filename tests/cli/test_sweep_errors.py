@@ -235,6 +235,7 @@ def test_no_points_are_an_answer_without_best(toy: str) -> None:
         (("--devices", "0:40000000000"), 2, "--devices must be at least 1, got 0"),
     ],
 )
+@pytest.mark.sample(4)
 def test_a_long_axis_is_refused_without_being_filled_in(
     toy: str, options: tuple[str, ...], code: int, message: str
 ) -> None:

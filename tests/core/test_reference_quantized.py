@@ -317,6 +317,7 @@ CONVOLUTIONS = sorted(op for op in rows_of("quantized") if "conv" in op and "_co
 
 
 @pytest.mark.parametrize("op", CONVOLUTIONS)
+@pytest.mark.sample(10)
 def test_convolutions(op: str) -> None:
     fused = "pointwise" in op
     axes = (

@@ -89,6 +89,7 @@ def test_affine_grids(op: str, axes: int) -> None:
 
 @pytest.mark.parametrize("op", ["torchvision.roi_align", "torchvision.ps_roi_align"])
 @pytest.mark.parametrize(("ratio", "samples"), [(2, 4), (3, 9), (-1, 4), (0, 4)])
+@pytest.mark.sample(4)
 def test_boxes_are_aligned(op: str, ratio: int, samples: int) -> None:
     """A result is the mean of its samples, each of which is a weighted sum of four."""
     tally = Tally()

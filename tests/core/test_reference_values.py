@@ -133,6 +133,7 @@ def test_norms() -> None:
 
 @pytest.mark.parametrize(("stride", "padding", "dilation", "groups"), [(1, 0, 1, 1), (2, 1, 1, 2), (1, 2, 2, 4)])
 @pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.sample(4)
 def test_convolutions(axes: int, stride: int, padding: int, dilation: int, groups: int) -> None:
     tally = Tally()
     given: dict[str, Any] = {

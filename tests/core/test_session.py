@@ -55,6 +55,7 @@ def answers() -> list[tuple[Setting, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("model", ["cnn", "vit", "llama", "moe", "unet"])
+@pytest.mark.sample(2)
 def test_estimates_are_those_of_the_package(answers: list[tuple[Setting, dict[str, Any]]], model: str) -> None:
     for setting, found in answers:
         if setting.model != model:
@@ -332,6 +333,7 @@ def tabulated(session: Any, served: Served) -> tuple[ic.StepCosts, dict[str, Any
 
 
 @pytest.mark.parametrize("served", SERVED, ids=lambda served: f"{served.model}-{served.way['engine']}-{served.machine}")
+@pytest.mark.sample(3)
 def test_tables_of_steps_are_those_of_the_package(served: Served) -> None:
     costs, found = tabulated(_core.Session(), served)
     known = json.loads(tables_json(costs))

@@ -37,8 +37,24 @@ pytestmark = pytest.mark.torch
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-LONG = ("cheaper", "cheaper_service", "devices", "engines", "fit", "month", "peak", "sweeps", "wayback")
-"""Pages whose commands take more than ten seconds."""
+LONG = (
+    *(
+        "channels",
+        "cheaper",
+        "cheaper_service",
+        "cost",
+        "devices",
+        "distill",
+        "engines",
+        "fit",
+        "gguf",
+        "language",
+        "live",
+    ),
+    *("million_tokens", "month", "peak", "plots", "precision", "pruning", "serving", "sidecar", "sweeps", "traffic"),
+    *("training", "wayback", "zero"),
+)
+"""Pages whose commands take more than 1.5 seconds."""
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def test_oracle_and_static_peak(trace: tuple[str, NDArray[np.float64]]) -> None:
 
 
 @pytest.mark.parametrize("product", ["knative", "hpa", "ray"])
+@pytest.mark.sample(3)
 def test_costs_of_autoscalers(trace: tuple[str, NDArray[np.float64]], product: str) -> None:
     name, arrival = trace
     slots = TRACES[name]

@@ -175,6 +175,7 @@ def test_inputs_follow_from_seed_and_number(tmp_path: Path) -> None:
     assert not set(digests[0]) & set(digests[2])
 
 
+@pytest.mark.slow
 def test_inputs_that_a_batch_leaves_are_run_later(tmp_path: Path) -> None:
     # A batch takes a second and so runs about 50 of these inputs.
     options = ("--table", "fuzz.planted", "--door", "slow", "--inputs", "150")

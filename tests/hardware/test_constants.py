@@ -99,6 +99,7 @@ def some_values(table: str, key: str) -> list[float]:
 
 
 @pytest.mark.parametrize("table", TABLES)
+@pytest.mark.sample(15)
 def test_a_file_with_one_constant_makes_another_machine(
     table: str, unchanged: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_file_with_one_constant_makes_another_machine(
 
 
 @pytest.mark.parametrize("table", TABLES)
+@pytest.mark.sample(15)
 def test_a_key_beside_it_is_refused_in_both_languages(table: str, tmp_path: Path) -> None:
     path = tmp_path / "whole.toml"
     for key in TABLES[table]:

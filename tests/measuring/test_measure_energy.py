@@ -83,6 +83,7 @@ def test_nothing_is_said_where_joules_are_not_asked_for() -> None:
 
 
 @pytest.mark.usefixtures("counter")
+@pytest.mark.slow
 def test_the_commands_show_joules_with_their_source() -> None:
     document = json.loads(CliRunner().invoke(main, [*COMMAND, "--format", "json"]).stdout)
     assert document["measured_j"] > 0

@@ -92,6 +92,7 @@ def test_a_receiver_of_otlp_that_hangs(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"], ids=["", "line", "head"])
+@pytest.mark.sample(1)
 def test_clients_that_dawdle(sent: bytes) -> None:
     exporter = PrometheusExporter(0)
     with Monitor(name="small", exporters=exporter, energy=None) as monitor:
@@ -170,10 +171,10 @@ def test_a_disk_that_is_full_for_a_while(tmp_path: Path) -> None:
     assert json.loads(ran.stdout) == 500
     assert total((tmp_path / "model.prom").read_text(), "pyinfercost_requests_total") == 500
     records: list[dict[str, Any]] = [json.loads(line) for line in (tmp_path / "costs.jsonl").read_text().splitlines()]
-    assert sum(record["live/requests/ok"] for record in records) == 500
+    assert sum(record.get("live/requests/ok", 0) for record in records) == 500
     header, *rows = (line.split(",") for line in (tmp_path / "costs.csv").read_text().splitlines())
     place = header.index("live/requests/ok")
-    assert sum(float(row[place]) for row in rows) == 500
+    assert sum(float(row[place] or 0) for row in rows) == 500
 
 
 def test_an_exporter_whose_sink_hangs_holds_no_request(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,6 +151,7 @@ def test_it_updates_itself(browser: Any) -> None:
         assert tab.evaluate("window.marked") == 1  # it was not loaded again
 
 
+@pytest.mark.slow
 def test_a_pause_stops_asking(browser: Any) -> None:
     observer = Scripted(Times(unix_s=time.time()))
     history = History(observer, interval_s=1.0, clock=observer.times.clock())

@@ -160,6 +160,7 @@ def test_the_plan_may_come_from_the_log(tmp_path: Path, plan: Path) -> None:
     assert [round(each.against_plan("requests_per_s") or 0, 3) for each in found.slots] == [1.0] * 7 + [-0.5] * 7
 
 
+@pytest.mark.slow
 def test_a_plan_for_the_recorded_traffic_is_suggested(folder: Path, week: Week) -> None:
     found = report_log(folder / "week.jsonl", to_s=MONDAY_S + 2 * DAY_S, suggest=True, slo="queue_p95<2")
     suggestion = found.suggestion
@@ -268,6 +269,7 @@ def test_damage_and_gaps_are_told(tmp_path: Path) -> None:
     assert "money is unknown" in found.notes[0]
 
 
+@pytest.mark.slow
 def test_the_command(folder: Path, week: Week, plan: Path, tmp_path: Path) -> None:
     log = str(folder / "week.jsonl")
     page = tmp_path / "report.html"

@@ -147,6 +147,7 @@ def test_another_engine_or_no_metrics_ends_it(engine: tuple[PageServer, VllmProc
 
 @server
 @pytest.mark.parametrize("ends_by", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.sample(1)
 def test_signals_end_it_and_the_log_has_all(
     engine: tuple[PageServer, VllmProcess], tmp_path: Path, ends_by: signal.Signals
 ) -> None:
@@ -192,6 +193,7 @@ def test_metrics_and_the_live_page_are_served_with_a_token(
 
 
 @server
+@pytest.mark.slow
 def test_an_engine_that_comes_later_and_goes_is_reported(tmp_path: Path) -> None:
     vllm = VllmProcess(1000.0)
     with serving_pages(page=vllm.page()) as pages:
@@ -206,6 +208,7 @@ def test_an_engine_that_comes_later_and_goes_is_reported(tmp_path: Path) -> None
 
 
 @server
+@pytest.mark.slow
 def test_once_shows_what_happened_in_between(engine: tuple[PageServer, VllmProcess], tmp_path: Path) -> None:
     pages, vllm = engine
     command = [sys.executable, "-m", "pyinfercost", "monitor", "--scrape", pages.url, *ON, "--once", "--interval", "2"]

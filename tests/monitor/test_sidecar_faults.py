@@ -251,6 +251,7 @@ def test_a_restart_during_a_gap(bench: Bench, is_old: bool) -> None:
 
 
 @server
+@pytest.mark.slow
 def test_a_server_that_hangs_is_given_up_and_goes_on_later(bench: Bench) -> None:
     sidecar = bench.sidecar(timeout_s=1.0)
     bench.read(sidecar)

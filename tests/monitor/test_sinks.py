@@ -118,6 +118,25 @@ def test_csv_leaves_the_old_file_where_the_new_one_fails(tmp_path: Path, monkeyp
     assert rows(path) == [{"step": "1", "a": "1", "b": ""}, {"step": "3", "a": "", "b": "2"}]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+@pytest.mark.parametrize("room", [3, 10])
+def test_csv_goes_on_after_a_full_disk(room: int, tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "costs.csv"
+    sink = Csv(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))  # ends inside the header, or inside the row
+        with pytest.raises(FileAccessError, match="File too large"):
+            sink.write(1, {"a": 0.5})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    sink.write(2, {"a": 0.25, "b": 1})
+    assert path.read_text(encoding="utf-8").endswith("\n2,0.25,1\n")
+    assert rows(path) == [{"step": "2", "a": "0.25", "b": "1"}]
+
+
 def test_csv_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "costs.csv"
     path.write_text("name,price\nbread,3\n", encoding="utf-8")

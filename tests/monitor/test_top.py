@@ -296,6 +296,7 @@ def test_a_pipe_gets_one_print(script: Path) -> None:
 
 @pytest.mark.server
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are of Unix")
+@pytest.mark.slow
 def test_the_command_shows_an_engine_until_ctrl_c() -> None:
     count = [0]
 

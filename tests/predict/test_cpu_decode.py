@@ -38,6 +38,7 @@ def test_all_cores_read_the_weights_at_memory_speed(graphs: Mapping[str, ic.Grap
 
 
 @pytest.mark.parametrize("cpu", CPUS)
+@pytest.mark.sample(10)
 def test_threads_share_the_weights_until_memory_is_the_limit(graphs: Mapping[str, ic.Graph], cpu: str) -> None:
     whole = ic.hardware.load(cpu)
     counts = [2**i for i in range(int(whole.cores).bit_length())]

@@ -116,6 +116,7 @@ def test_tokens_of_a_step_follow_from_drafts_and_their_acceptance() -> None:
      ("vllm", 600, 600), ("sglang", 11, 12), ("sglang", 130, 136), ("sglang", 300, 300), ("trtllm", 130, 256),
      ("trtllm", 2048, 2048), ("trtllm", 3000, 3000), ("llamacpp", 1, 1), ("llamacpp", 3, 3)],
 )  # fmt: skip
+@pytest.mark.sample(8)
 def test_a_decode_step_is_padded_to_a_recorded_size(folder: Path, engine: str, batch: int, padded: int) -> None:
     sizes = {"batch": batch}
     launches = launched(decode(folder), engine, **sizes)

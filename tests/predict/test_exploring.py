@@ -51,6 +51,7 @@ def test_a_page_begins_within_the_positions_of_a_model(tmp_path: Path) -> None:
     assert phases(tmp_path, GPT2, sequence=9)["prefill"][0]["sequence"] == 9
 
 
+@pytest.mark.slow
 def test_sliders_end_at_the_positions_that_a_model_states(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(GPT2), encoding="utf-8")
     sizes = {name: size["positions"] for phase in documents(tmp_path) for name, size in phase.items()}

@@ -33,6 +33,7 @@ def seconds(graph: ic.Graph, machine: str, precision: str) -> float:
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_the_installed_torch_has_these_defaults() -> None:
     pytest.importorskip("torch")
     program = """

@@ -66,6 +66,7 @@ def llama() -> ic.Graph:
 
 
 @pytest.mark.parametrize("name", DIVISIBLE)
+@pytest.mark.sample(4)
 def test_ranks_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
     of_whole = work(whole)
@@ -138,6 +139,7 @@ ELEMENTWISE = ("aten.add", "aten.mul", "aten.sub", "aten.div", "aten.silu_backwa
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "gemma2"])
+@pytest.mark.sample(2)
 def test_ranks_share_the_tokens_between_products(name: str) -> None:
     config = transformers.AutoConfig.for_model(model_type=name, **CONFIGS[name])
     how = "eager" if name in EAGER else "sdpa"

@@ -183,6 +183,7 @@ def weights(graph: ic.Graph) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
+@pytest.mark.sample(5)
 def test_stages_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
     stages = [ic.parallel(whole, "pipeline=3", stage=stage) for stage in range(3)]

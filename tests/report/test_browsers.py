@@ -84,6 +84,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.sample(1)
 def test_a_strict_page_compiles_inflates_and_has_workers(each_browser: Any, file: Path) -> None:
     with opened(each_browser, file) as page:
         assert page.evaluate("found.compiled()") == 5
@@ -93,6 +94,7 @@ def test_a_strict_page_compiles_inflates_and_has_workers(each_browser: Any, file
         assert page.evaluate("document.fullscreenElement") is None
 
 
+@pytest.mark.sample(1)
 def test_sizes_colors_keys_files_and_pictures(each_browser: Any, file: Path, tmp_path: Path) -> None:
     for size, dark in (("phone", False), ("wide", True)):
         with opened(each_browser, file, size=size, dark=dark) as page:
@@ -125,6 +127,7 @@ def test_sizes_colors_keys_files_and_pictures(each_browser: Any, file: Path, tmp
     ],
     ids=["console", "error", "image", "eval", "worker"],
 )
+@pytest.mark.sample(4)
 def test_what_a_page_tells_fails_a_test(each_browser: Any, file: Path, script: str, told: str) -> None:
     caught = f"try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }}"
     waiting = "await new Promise((done) => setTimeout(done, 300));"

@@ -32,6 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("size", "dark"), SCREENS)
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(2)
 def test_it_fits_the_screen_and_can_be_read(
     browser: Any, files: dict[str, Path], kind: str, size: str, dark: bool
 ) -> None:
@@ -56,6 +57,7 @@ def test_tables_of_a_wide_page_need_no_scrolling(browser: Any, files: dict[str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.sample(1)
 def test_a_printed_page_is_light_and_as_wide_as_the_paper(browser: Any, files: dict[str, Path], kind: str) -> None:
     with opened(browser, files[kind], dark=True, ready="footer") as page:
         page.emulate_media(media="print")

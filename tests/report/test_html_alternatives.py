@@ -67,6 +67,7 @@ def act(page: Any, what: Any) -> None:
 
 @pytest.mark.browser
 @pytest.mark.torch
+@pytest.mark.slow
 def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tmp_path: Path) -> None:
     spec = spec_of(tmp_path, LLAMA)
     with opened(browser, llama, ready=RESTED) as page:

@@ -34,6 +34,7 @@ def file(profile: ic.Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.sample(2)
 def test_it_fits_the_screen(browser: Any, file: Path, size: str, dark: bool) -> None:
     with opened(browser, file, size=size, dark=dark) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
@@ -245,6 +246,7 @@ def test_no_text_is_clipped(browser: Any, file: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [2560, 1440, 1100, 1000, 768, 640, 390])
+@pytest.mark.sample(2)
 def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path, width: int) -> None:
     with opened(browser, file) as page:
         page.set_viewport_size({"width": width, "height": 900})

@@ -132,6 +132,7 @@ def test_each_point_is_that_of_a_profile(browser: Any, file: Path, profile: ic.P
         check(page, profile)
 
 
+@pytest.mark.slow
 def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file, ready=RESTED) as page:
 
@@ -153,6 +154,7 @@ def test_a_link_keeps_the_view_and_garbage_is_ignored(browser: Any, file: Path, 
 
 
 @pytest.mark.parametrize("typed", ["-5", "1e999"])
+@pytest.mark.sample(1)
 def test_a_price_that_is_none_is_that_of_the_catalog(browser: Any, file: Path, profile: ic.Profile, typed: str) -> None:
     with opened(browser, file) as page:
         choose(page, "usd_per_h", "3")
@@ -162,6 +164,7 @@ def test_a_price_that_is_none_is_that_of_the_catalog(browser: Any, file: Path, p
         assert page.input_value("#controls input[name=usd_per_h]") == ""
 
 
+@pytest.mark.slow
 def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file) as page:
         slider = page.get_by_label("batch", exact=True)
@@ -199,6 +202,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.sample(2)
 def test_without_a_running_core_the_stored_point_is_shown(
     browser: Any, file: Path, profile: ic.Profile, what: str
 ) -> None:
@@ -238,6 +242,7 @@ def test_hostile_names_of_a_graph_stay_text(browser: Any, tmp_path: Path) -> Non
         assert page.locator("#command *").count() == 0
 
 
+@pytest.mark.slow
 def test_models_at_the_edge(browser: Any, tmp_path: Path) -> None:
     """One op, an op that is not modeled, and no op at all."""
     builder = ic.GraphBuilder("one")
@@ -271,6 +276,7 @@ def command_of(page: Any) -> list[str]:
     return shlex.split(page.input_value("#copied"))
 
 
+@pytest.mark.slow
 def test_whole_instances_are_paid_for_as_on_the_command_line(browser: Any, tmp_path: Path) -> None:
     """Offers of H100 have one or eight of them, so that two that exchange data pay for eight, unless chosen."""
     graph, options = transformer(), {"hardware": "h100-sxm-80gb", "batch": 8, "sequence": 128}
@@ -303,6 +309,7 @@ def test_whole_instances_are_paid_for_as_on_the_command_line(browser: Any, tmp_p
     "way", [{"devices": 3}, {"layout": "tensor=1"}, {"layout": "data=2"}, {"layout": "pipeline=2"}]
 )
 @pytest.mark.parametrize("price", ["on-demand", "spot", "aws/p5.48xlarge:spot", 1.25])
+@pytest.mark.sample(4)
 def test_the_first_point_pays_what_its_profile_does(
     browser: Any, tmp_path: Path, way: dict[str, Any], price: str | float
 ) -> None:
@@ -334,6 +341,7 @@ def check_time(page: Any, point: ic.Profile) -> None:
 
 
 @pytest.mark.parametrize("size", ["wide", "tablet", "phone"])
+@pytest.mark.sample(2)
 def test_nothing_is_clipped_beside_the_settings(browser: Any, file: Path, size: str) -> None:
     with opened(browser, file, size=size, ready=RESTED) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.torch, pytest.mark.browser]
 @pytest.mark.parametrize(
     "name", [pytest.param(each, marks=pytest.mark.slow) if each == "kernels" else each for each in PROFILES]
 )
+@pytest.mark.sample(1)
 def test_a_report_is_used(browser: Any, tmp_path: Path, name: str) -> None:
     profile = PROFILES[name]()
     text = profile.to_html()

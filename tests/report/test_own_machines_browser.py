@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from support.browsing import opened
 from support.report_pages import repeated_profile
 
@@ -37,6 +38,7 @@ DROP = """async ([name, text]) => {
 }"""
 
 
+@pytest.mark.sample(1)
 def test_a_dropped_file_is_one_more_machine(each_browser: Any, tmp_path: Path) -> None:
     text = (CATALOG / "l4.toml").read_text(encoding="utf-8")
     text = (

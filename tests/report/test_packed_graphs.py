@@ -33,6 +33,7 @@ def read_by_the_page(text: str) -> str:
 
 @pytest.mark.parametrize("name", ["cnn", "vit", "llama", "moe", "unet"])
 @pytest.mark.parametrize("quantize", [None, "int8_dynamic"])
+@pytest.mark.sample(6)
 def test_a_page_reads_the_graph_that_was_packed(name: str, quantize: str | None) -> None:
     graph = graphs()[name]
     if quantize is not None:

@@ -58,6 +58,7 @@ def test_tokens_are_cheaper_at_higher_rates(served: ic.ServingResult) -> None:
         replace(served, rates=None).plot_rates()
 
 
+@pytest.mark.slow
 def test_the_page_has_the_tables_and_plots(served: ic.ServingResult) -> None:
     page = served.to_html()
     assert page.count("<svg") == 3

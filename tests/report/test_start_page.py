@@ -43,6 +43,7 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_bad_files_are_answered_with_a_sentence(browser: Any, start: Path, tmp_path: Path) -> None:
     graph = json.loads(graphs()["cnn"].to_json())
     large = tmp_path / "large.gguf"

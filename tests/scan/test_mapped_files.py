@@ -45,6 +45,7 @@ def random_bytes(path: Path, size: int) -> Path:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("offset", [0, 1, 6, 4095, 4096, 4099])
+@pytest.mark.sample(30)
 def test_maps_and_reads_give_the_same(tmp_path: Path, dtype: str, offset: int) -> None:
     columns = 1030
     rows = 1_300_000 * 8 // _core.element_bits(dtype) // columns  # weights up to a megabyte are not mapped
@@ -155,6 +156,7 @@ print(len(errors))
 @pytest.mark.parametrize("wanted", [2, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("faults", ["none", "before", "after"])
+@pytest.mark.sample(2)
 def test_a_file_that_another_process_cuts_never_ends_this_one(
     tmp_path: Path, threads: int, faults: str, wanted: int
 ) -> None:

@@ -34,6 +34,7 @@ def captured(spec: str) -> ic.Graph:
 
 
 @pytest.mark.parametrize(("name", "phase"), OF_CONFIGS)
+@pytest.mark.sample(5)
 def test_a_file_is_the_model_of_its_config(tmp_path: Path, name: str, phase: str) -> None:
     """FLOPs of contractions and parameters equal those of the config, and bytes those of the file."""
     path = tmp_path / "model.gguf"
@@ -52,6 +53,7 @@ def test_a_file_is_the_model_of_its_config(tmp_path: Path, name: str, phase: str
 @pytest.mark.parametrize(
     "name", ["llama", *(pytest.param(each, marks=pytest.mark.slow) for each in ("qwen2", "gemma2", "mixtral"))]
 )
+@pytest.mark.sample(5)
 def test_bytes_of_every_type(tmp_path: Path, name: str, kind: Type) -> None:
     """Only the bytes of weights, and what widens them, depend on their type."""
     path = tmp_path / "model.gguf"

@@ -136,6 +136,7 @@ WHISPER = {
 
 
 @pytest.mark.parametrize("phase", ["", "#prefill", "#decode"])
+@pytest.mark.sample(1)
 def test_an_open_batch_is_that_of_the_audio_too(tmp_path: Path, phase: str) -> None:
     (tmp_path / "config.json").write_text(json.dumps(WHISPER), encoding="utf-8")
     spec = f"hf:{tmp_path}{phase}"

@@ -58,6 +58,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 @pytest.mark.parametrize("place", ["whole", "part", "both"])
+@pytest.mark.sample(14)
 def test_wrappers_are_taken_off(wrap: Callable[[nn.Module], nn.Module], place: str) -> None:
     module = network()
     if place != "whole":

@@ -134,6 +134,7 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("wrap", [None, nn.DataParallel, compiled])
+@pytest.mark.sample(14)
 def test_weights_are_plain(change: Callable[[nn.Module], None], wrap: Any) -> None:
     module, plain = network(), network()
     change(module)

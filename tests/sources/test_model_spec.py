@@ -83,6 +83,7 @@ class TestTorchvision:
             ("r3d_18", (1, 3, 16, 112, 112)),
         ],
     )
+    @pytest.mark.sample(3)
     def test_as_published(self, name: str, shape: tuple[int, ...]) -> None:
         from torchvision import models
 
@@ -160,6 +161,7 @@ class TestHuggingFace:
         assert output.logits.shape == (2, 1, 256)
 
     @every_family
+    @pytest.mark.sample(2)
     def test_decode_reads_a_full_cache(self, family: str) -> None:
         loaded = load_model(f"{family}#decode", {"batch": 2, "context": 50})
         cache = {name: t for name, t in loaded.kwargs.items() if name.startswith("past_key_values")}
@@ -201,6 +203,7 @@ class TestHuggingFace:
             ),
         ],
     )
+    @pytest.mark.sample(2)
     def test_large_models_are_never_allocated(self, name: str, parameters: int) -> None:
         pytest.importorskip("transformers")
         graph = load_graph(f"hf:{CONFIGS / name}.json#prefill", {"sequence": 16})

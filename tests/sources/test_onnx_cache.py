@@ -40,6 +40,7 @@ def command(cwd: Path, *words: str) -> tuple[str, str]:
     return done.stdout, done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_second_command_does_not_read_the_file(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(model_of("convolution").SerializeToString())

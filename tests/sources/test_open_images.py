@@ -31,6 +31,7 @@ def at_one_size(spec: str, **image: int) -> Any:
 
 
 @pytest.mark.parametrize("spec", OPEN)
+@pytest.mark.sample(1)
 def test_open_images_cost_what_captures_at_their_size_do(spec: str) -> None:
     if spec.startswith("timm:"):
         pytest.importorskip("timm")
@@ -80,6 +81,7 @@ def test_configs_with_attention_between_patches_keep_their_image_size(tmp_path: 
 
 
 @pytest.mark.parametrize("spec", FIXED)
+@pytest.mark.sample(2)
 def test_other_models_keep_their_image_size(spec: str) -> None:
     if spec.startswith("timm:"):
         pytest.importorskip("timm")

@@ -212,6 +212,7 @@ STORED: list[tuple[str, dict[str, Any], str, str, dict[str, tuple[str, tuple[int
 @pytest.mark.parametrize(
     ("settings", "dtype", "kernel", "beside"), [case[1:] for case in STORED], ids=[case[0] for case in STORED]
 )
+@pytest.mark.sample(6)
 def test_linear_layers_are_stored_as_the_settings_say(
     tmp_path: Path, settings: dict[str, Any], dtype: str, kernel: str, beside: dict[str, Any]
 ) -> None:
@@ -307,6 +308,7 @@ ATTENTION = {f"{LAYER}.self_attn.{part}_proj" for part in "qkvo"}
         ),
     ],
 )
+@pytest.mark.sample(6)
 def test_exclusions_are_those_of_the_method(tmp_path: Path, settings: dict[str, Any], expected: set[str]) -> None:
     """The router is no linear layer, and no method quantizes it."""
     graph = captured(tmp_path, MIXTRAL, settings)

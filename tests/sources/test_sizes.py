@@ -94,6 +94,7 @@ def without_free_nodes(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "nodes"}
 
 
+@pytest.mark.sample(2)
 def test_any_size_equals_a_capture_at_that_size(captured: tuple[Family, Path, ic.Graph]) -> None:
     family, folder, graph = captured
     assert set(graph.sizes) == set(family.sizes[0])
@@ -107,6 +108,7 @@ def test_any_size_equals_a_capture_at_that_size(captured: tuple[Family, Path, ic
         assert running[0] == running[1]
 
 
+@pytest.mark.sample(2)
 def test_open_sizes_can_be_bound_after_counting(captured: tuple[Family, Path, ic.Graph]) -> None:
     family, _, graph = captured
     symbolic = totals(ic.count(graph))
@@ -143,6 +145,7 @@ def test_an_expression_at_length_one_bounds_the_count_from_above(captured: tuple
             assert getattr(symbolic, name).evaluate(sizes) >= getattr(bound, name)
 
 
+@pytest.mark.sample(2)
 def test_an_example_of_one_opens_sizes_like_any_other(captured: tuple[Family, Path, ic.Graph]) -> None:
     family, folder, graph = captured
     ones = dict.fromkeys(family.sizes[0], 1)

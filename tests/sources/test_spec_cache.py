@@ -92,6 +92,7 @@ def test_an_answer_does_not_depend_on_what_was_asked_before(place: Path, tmp_pat
         f"hf:{CONFIGS / 'mixtral-8x7b.json'}#prefill",
     ],
 )
+@pytest.mark.sample(1)
 def test_a_graph_with_its_batch_put_in_costs_the_same(spec: str) -> None:
     """The capture at a number is the reference."""
     batch = 3

@@ -60,6 +60,7 @@ def latencies(graph: ic.Graph, **sizes: int) -> list[float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sample(1)
 def test_a_named_context_is_right_on_both_sides_of_the_window(tmp_path: Path, name: str) -> None:
     """Figures of the open graph are those of a capture at each context; below the window, the mask comes on top."""
     across = named(tmp_path, name, "decode", [3, 4], across_windows=True)
@@ -79,6 +80,7 @@ def test_a_named_context_is_right_on_both_sides_of_the_window(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sample(1)
 def test_a_context_on_one_side_is_that_of_the_capture(tmp_path: Path, name: str) -> None:
     for lengths in (SHORT, LONG):
         one_sided = named(tmp_path, name, "decode", lengths)
@@ -89,6 +91,7 @@ def test_a_context_on_one_side_is_that_of_the_capture(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sample(1)
 def test_caches_stop_growing_at_the_window(tmp_path: Path, name: str) -> None:
     graph = named(tmp_path, name, "decode", [40, 41], across_windows=True)
     keys = [t for t in graph.tensors if t.role == "kv_cache" and (t.name or "").endswith("_keys")]
@@ -108,6 +111,7 @@ def test_caches_stop_growing_at_the_window(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sample(1)
 def test_a_named_prompt_is_right_on_both_sides_of_the_window(tmp_path: Path, name: str) -> None:
     """Each token attends to the window before it, in an engine; a graph of one side says where it holds."""
     across = named(tmp_path, name, "prefill", [3, 4], across_windows=True)
@@ -126,6 +130,7 @@ def test_a_named_prompt_is_right_on_both_sides_of_the_window(tmp_path: Path, nam
 
 
 @pytest.mark.parametrize("engine", [None, "torch", ["torch", "vllm"]])
+@pytest.mark.sample(1)
 def test_a_grid_on_both_sides_says_that_it_counts_the_mask(tmp_path: Path, engine: Any) -> None:
     spec = spec_of(tmp_path, WINDOWED["mistral"], "decode")
     with pytest.warns(ic.WindowWarning, match="the values of context are on both sides of it"):
@@ -141,6 +146,7 @@ def test_a_comparison_says_that_it_counts_the_mask_where_one_is_computed(tmp_pat
         ic.compare(spec, hardware="h100-sxm-80gb", engine=["vllm", "sglang"], context=[3, 64])
 
 
+@pytest.mark.slow
 def test_grids_of_serving_engines_are_right_on_both_sides_and_give_no_warning(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, WINDOWED["mistral"], "decode")
     contexts = [3, 14, 15, 16, 64]
@@ -161,6 +167,7 @@ def test_grids_of_serving_engines_are_right_on_both_sides_and_give_no_warning(tm
         assert latency == pytest.approx(alone.latency_s, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_compressed_caches_keep_the_context_fixed(tmp_path: Path) -> None:
     """Layers that keep one entry for several tokens grow in steps, which no named size says."""
     config = WINDOWED["gemma2"] | {"model_type": "deepseek_v4", "architectures": ["DeepseekV4ForCausalLM"]}

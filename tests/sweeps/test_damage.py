@@ -125,6 +125,7 @@ def other_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.sample(5)
 def test_a_damaged_part_is_named_when_it_is_read_and_alone_computed_anew(
     stored: ic.StoredSweep, expected: ic.Sweep, other_part: Path, damage: Callable[[Path, Path], None]
 ) -> None:

@@ -161,6 +161,7 @@ def test_a_worker_that_does_not_know_a_sweep_asks_for_it(
 # ---- processes ----
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_and_one_that_dies_is_replaced_by_this_one(
     graph: ic.Graph, spec: SweepSpec, expected: ic.Sweep, tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ class Dying(ProcessPoolExecutor):
         return super().submit(dies_while_sending) if self.submitted == 3 else super().submit(fn, *args, **kwargs)
 
 
+@pytest.mark.slow
 def test_a_process_may_die_while_it_sends(spec: SweepSpec, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SILENT_S", 0.5)
     with Dying(2, mp_context=multiprocessing.get_context("spawn")) as executor:
@@ -244,6 +246,7 @@ def killing(client: Any) -> Callable[[int, int], None]:
 
 
 @may_lose_a_result
+@pytest.mark.slow
 def test_dask_gives_the_same_though_a_worker_is_killed(client: Any, spec: SweepSpec, expected: ic.Sweep) -> None:
     executor = client.get_executor()
     assert tasks.worker_count(executor) == 2

@@ -105,6 +105,7 @@ SHAPES: dict[str, Callable[[np.random.Generator, int, int], Any]] = {
 
 @pytest.mark.parametrize("objectives", [2, 3, 4, 5])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.sample(10)
 def test_larger_tables(shape: str, objectives: int) -> None:
     columns = list(SHAPES[shape](np.random.default_rng(objectives), ROWS, objectives))
     np.testing.assert_array_equal(front(columns), by_elimination(columns))
@@ -126,6 +127,7 @@ def test_two_of_three_objectives_trade_against_each_other(traded: tuple[int, int
     np.testing.assert_array_equal(front(columns), np.arange(2 * ROWS))
 
 
+@pytest.mark.slow
 def test_a_long_staircase() -> None:
     # Every pair of objectives trades: first steps are added between others, then a few rows cover most of them.
     x = np.random.default_rng(5).permutation(6000).astype(np.float64)
@@ -134,6 +136,7 @@ def test_a_long_staircase() -> None:
     np.testing.assert_array_equal(front(columns), by_elimination(columns))
 
 
+@pytest.mark.slow
 def test_candidates_are_reduced_on_the_way() -> None:
     rng = np.random.default_rng(11)
     x, y = simplex(rng, 3 * MANY_ROWS, 2)

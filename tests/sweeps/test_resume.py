@@ -238,6 +238,7 @@ except KeyboardInterrupt as stopped:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 @pytest.mark.parametrize("kind", ["memory", "folder"])
+@pytest.mark.slow
 def test_a_real_interrupt_leaves_a_usable_result(graph: ic.Graph, tmp_path: Path, kind: str) -> None:
     (tmp_path / "graph.json").write_text(graph.to_json())
     options = "{}" if kind == "memory" else repr({"out": str(tmp_path / "grid")})

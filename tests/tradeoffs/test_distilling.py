@@ -116,6 +116,7 @@ def test_a_causal_language_model_has_the_loss_of_transformers() -> None:
         assert float(soft(named, result.logits, taught)) == before
 
 
+@pytest.mark.slow
 def test_hidden_states_of_an_identical_student_do_not_differ() -> None:
     model = blocks()
     settings = Training(steps=1, hidden_weight=1.0, soft_weight=1.0)
@@ -255,6 +256,7 @@ class Noisy:
 @pytest.mark.parametrize("stops", [(1,), (3, 11), (5,), (10, 12, 19)])
 @pytest.mark.parametrize("source", [data, loader, Noisy])
 @pytest.mark.parametrize("is_file", [True, False])
+@pytest.mark.sample(6)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stops: Any, source: Any, is_file: bool) -> None:
     settings = replace(SHORT, hidden_weight=0.5, evaluate_every=4)
     call: dict[str, Any] = {"data": source(), "hidden": {"1": "3"}, "held_out": data(), "train": settings}

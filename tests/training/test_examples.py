@@ -47,6 +47,7 @@ EXAMPLES = ROOT / "examples"
         ),
     ],
 )
+@pytest.mark.sample(1)
 def test_an_example_runs(
     name: str,
     options: list[str],

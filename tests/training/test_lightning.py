@@ -155,6 +155,7 @@ def test_training_is_as_without_it(pl: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["init", "micro_batch", "step", "pause", "resume", "state_dict", "close"])
+@pytest.mark.sample(7)
 def test_a_failure_is_told_once(pl: Any, tmp_path: Path, what: str) -> None:
     plain = outcome(fit(pl, tmp_path / "plain"))
     with stopped_once("LightningCostCallback", f"{what} does not work"):

@@ -54,6 +54,7 @@ def check_costs(model: nn.Module, groups: ChannelGroups, keep: dict[str, list[in
         ("swin_t", "mlp"),
     ],
 )
+@pytest.mark.sample(2)
 def test_models_of_torchvision_run_and_cost_what_the_graph_says(name: str, only: str) -> None:
     models = pytest.importorskip("torchvision").models
     model = models.get_model(name, weights=None).eval()

@@ -49,6 +49,7 @@ def same_counts(left: ic.Counts, right: ic.Counts) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.sample(4)
 def test_a_family_has_a_group_for_each_width(name: str) -> None:
     family, groups = FAMILIES[name], groups_of(name)
     assert groups.at() == captured(family.build(family.full), family.example)
@@ -65,6 +66,7 @@ def test_a_family_has_a_group_for_each_width(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(max_examples=examples(8))
 @given(data=st.data())
+@pytest.mark.sample(4)
 def test_a_bound_graph_is_that_of_the_narrower_model(name: str, data: st.DataObject) -> None:
     family, groups = FAMILIES[name], groups_of(name)
     widths = {key: data.draw(st.integers(1, full), label=key) for key, full in family.full.items()}

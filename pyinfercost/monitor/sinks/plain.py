@@ -114,23 +114,25 @@ class Csv:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = file_in_folder(path)
-        self._columns: list[str] | None = None  # None until the file is opened for writing
+        self._columns: list[str] | None = None  # None until a row was written, and after one that failed
         if is_file(self._path) and self._path.stat().st_size:
             self._header()
 
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Append a row."""
         cells = {_STEP: step, **{spreadsheet_cell(name): value for name, value in metrics.items()}}
+        columns, self._columns = self._columns, None  # if the disk is full, the next record looks what the file has
         with errors_of_writing(self._path):
-            if self._columns is None:
-                self._columns = self._begin()
-            new = [name for name in cells if name not in (_STEP, *self._columns)]
-            if new and self._columns:
-                self._widen(new)
+            if columns is None:
+                columns = self._begin()
+            new = [name for name in cells if name not in (_STEP, *columns)]
+            if new and columns:
+                columns = self._widen(columns, new)
             elif new:
-                self._columns = [_STEP, *new]
-                self._append(self._columns)
-            self._append([_cell(cells.get(name)) for name in self._columns])
+                columns = [_STEP, *new]
+                self._append(columns)
+            self._append([_cell(cells.get(name)) for name in columns])
+            self._columns = columns
 
     def close(self) -> None:
         """Do nothing: each row is written at once."""
@@ -158,9 +160,9 @@ class Csv:
         with self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(_line(cells))
 
-    def _widen(self, new: list[str]) -> None:
-        """Rewrite the file with more columns; concurrent readers see the old file until it is replaced."""
-        columns = [*(self._columns or []), *new]
+    def _widen(self, columns: list[str], new: list[str]) -> list[str]:
+        """Rewrite the file with more columns, and return all; readers see the old file until it is replaced."""
+        columns = [*columns, *new]
         handle, name = tempfile.mkstemp(prefix=self._path.name, suffix=".tmp", dir=self._path.parent)
         try:
             with (
@@ -176,7 +178,7 @@ class Csv:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        self._columns = columns
+        return columns
 
 
 class Jsonl:

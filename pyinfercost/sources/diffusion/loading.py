@@ -10,7 +10,7 @@ import torch
 
 from ..._checks import is_file, is_folder, parse_json, read_text, shown
 from ..library_configs import FAULTS_OF_CONFIGS, check_counts, errors_of_library, limited_parts, words_of
-from ..loaded_model import LoadedModel, SpecError, build_device, checked_size
+from ..loaded_model import LoadedModel, SpecError, checked_size, on_build_device
 from ..sizes import BATCH
 from .arguments import call_arguments
 from .step import Step
@@ -51,7 +51,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
             f"{spec}: diffusers cannot build its {kind}", "expected the config.json of a published model of this class"
         ),
         limited_parts(spec),
-        torch.device(build_device()),
+        on_build_device(),
     ):
         module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
     return with_inputs(spec, module, sizes)

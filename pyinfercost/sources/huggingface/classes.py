@@ -9,7 +9,7 @@ from typing import Any
 
 from ..._checks import exists, is_file, is_folder, parse_json, read_text, shown
 from ..library_configs import check_counts, errors_of_library, limited_parts
-from ..loaded_model import SpecError, build_device
+from ..loaded_model import SpecError, on_build_device
 
 # For a config without architectures: tasks in order of their likelihood for its model type.
 _PAIRED = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
@@ -110,7 +110,7 @@ def build_model(name: str, config: Any) -> Any:
             "expected a complete config, with all values of a published model of this type",
         ),
         limited_parts(name),
-        torch.device(build_device()),
+        on_build_device(),
     ):
         try:
             with _literals_with_values():
@@ -137,7 +137,9 @@ def _literals_with_values() -> Any:
     class Literals(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             del types
-            if func is torch.tensor and not (kwargs or {}).get("device"):
+            # An empty one shows transformers the device of the context: on meta it draws no weights.
+            empty = bool(args) and isinstance(args[0], list) and not args[0]
+            if func is torch.tensor and not empty and not (kwargs or {}).get("device"):
                 kwargs = {**(kwargs or {}), "device": "cpu"}
             return func(*args, **(kwargs or {}))
 

@@ -154,7 +154,8 @@ class Simulations(Door):
             )
         except (TypeError, OverflowError) as error:
             # A number beyond 64 bits is none of these arguments' types: the binding or numpy says so.
-            require("incompatible" in str(error) or isinstance(error, OverflowError), "a refusal says why", str(error))
+            said = any(word in str(error) for word in ("incompatible", "; expected a whole number from "))
+            require(said or isinstance(error, OverflowError), "a refusal says why", str(error))
             return
         steady = self._steady(costs, value)
         require(not any(is_bad(each) for each in steady if not isnan(each)), "figures in closed form are at least 0")
