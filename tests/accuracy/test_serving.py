@@ -50,6 +50,7 @@ def folder(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_servers_are_simulated_with_their_clients(tmp_path: Path, graphs: Path) -> None:
     rows: list[dict[str, Any]] = [
         {},

@@ -74,6 +74,7 @@ def test_every_setup_is_what_its_code_predicts(file: str) -> None:
         assert figures_of_code(setup.code) == dict(setup.figures), setup.code
 
 
+@pytest.mark.slow
 def test_a_graph_without_a_name_has_code_instead_of_a_command() -> None:
     graph = transformer()
     advice = ic.advise(graph, hardware="l4")

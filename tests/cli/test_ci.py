@@ -86,6 +86,7 @@ def test_models_of_the_configuration_are_compared_with_those_of_the_last_commit(
     assert git("status", "--short") == " M chat.json\n"
 
 
+@pytest.mark.slow
 def test_markdown() -> None:
     result = invoke("ci")
     assert result.exit_code == 0, result.output
@@ -123,6 +124,7 @@ def test_limits_of_options_and_of_the_configuration(repository: Path) -> None:
     assert "did you mean parameters" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_models_that_are_added_and_removed(repository: Path) -> None:
     text = CONFIGURATION.replace("models.other", "models.new")
     (repository / "pyinfercost.toml").write_text(text, encoding="utf-8")

@@ -68,6 +68,7 @@ def needed(arrival: NDArray[np.float64], slots: int) -> NDArray[np.int64]:
     return found
 
 
+@pytest.mark.sample(1)
 def test_oracle_and_static_peak(trace: tuple[str, NDArray[np.float64]]) -> None:
     name, arrival = trace
     slots = TRACES[name]

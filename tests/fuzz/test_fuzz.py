@@ -119,6 +119,7 @@ def planted_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Pat
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.door)
+@pytest.mark.slow
 def test_planted_faults_are_found(planted_run: tuple[Finished, Path], fault: Planted) -> None:
     finished, folder = planted_run
     counts = finished.summary["doors"][fault.door]

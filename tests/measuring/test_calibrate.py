@@ -30,6 +30,7 @@ def calibrated() -> tuple[Calibrated, list[tuple[str, float]]]:
     return result, steps
 
 
+@pytest.mark.slow
 def test_the_file_is_a_machine(calibrated: tuple[Calibrated, list[tuple[str, float]]], tmp_path: Path) -> None:
     path = tmp_path / "this.toml"
     path.write_text(calibrated[0].to_toml(), encoding="utf-8")
@@ -49,6 +50,7 @@ def test_the_file_is_a_machine(calibrated: tuple[Calibrated, list[tuple[str, flo
     assert ic.hardware.describe(path)["calibration"]["origin"]["cpu.special_per_clock_per_core"]["file"] == "this.toml"
 
 
+@pytest.mark.slow
 def test_every_block_says_where_it_comes_from(calibrated: tuple[Calibrated, list[tuple[str, float]]]) -> None:
     data = calibrated[0].data
     for text in (data["source"]["text"], *(table["source"] for table in data["calibration"].values())):
@@ -56,6 +58,7 @@ def test_every_block_says_where_it_comes_from(calibrated: tuple[Calibrated, list
         assert torch.__version__ in text
 
 
+@pytest.mark.slow
 def test_progress_only_rises(calibrated: tuple[Calibrated, list[tuple[str, float]]]) -> None:
     shares = [share for _, share in calibrated[1]]
     assert shares == sorted(shares)

@@ -44,6 +44,7 @@ def test_the_tokens_of_an_encoder_are_open_and_shown(tmp_path: Path) -> None:
     assert phases(tmp_path, BERT, sequence=77)["forward"][0] == {"batch": 1, "sequence": 77}
 
 
+@pytest.mark.slow
 def test_a_page_begins_within_the_positions_of_a_model(tmp_path: Path) -> None:
     found = phases(tmp_path, GPT2)
     assert found["prefill"] == ({"batch": 1, "sequence": 64}, {"batch", "sequence"})

@@ -127,7 +127,7 @@ def test_sizes_colors_keys_files_and_pictures(each_browser: Any, file: Path, tmp
     ],
     ids=["console", "error", "image", "eval", "worker"],
 )
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_what_a_page_tells_fails_a_test(each_browser: Any, file: Path, script: str, told: str) -> None:
     caught = f"try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }}"
     waiting = "await new Promise((done) => setTimeout(done, 300));"
@@ -139,6 +139,7 @@ def test_what_a_page_tells_fails_a_test(each_browser: Any, file: Path, script: s
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:59999/nowhere", "https://localhost:59999/nowhere"])
+@pytest.mark.sample(1)
 def test_a_request_of_a_page_without_a_policy_fails_a_test(each_browser: Any, tmp_path: Path, address: str) -> None:
     path = tmp_path / "open.html"
     path.write_text("<!doctype html><html data-ready><title>Test</title></html>", encoding="utf-8")

@@ -44,6 +44,7 @@ def test_it_fits_the_screen(browser: Any, file: Path, size: str, dark: bool) -> 
         assert page.locator("#roofline svg").bounding_box()["width"] <= SIZES[size][0]
 
 
+@pytest.mark.slow
 def test_a_dot_selects_its_row_and_a_row_its_dot(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file) as page:
         page.click("#collapse")
@@ -171,6 +172,7 @@ def test_names_are_text_and_never_markup(browser: Any, tmp_path: Path) -> None:
         assert page.locator("#tree .body .row").count() > 0
 
 
+@pytest.mark.slow
 def test_a_profile_without_a_machine_and_an_empty_one(browser: Any, tmp_path: Path) -> None:
     builder = ic.GraphBuilder("empty")
     x = builder.tensor("float32", (8, 8), role="input")
@@ -219,6 +221,7 @@ def test_equal_layers_are_one_row_that_opens(browser: Any, tmp_path: Path) -> No
         assert data(page, "#tree .body .row", "id") == ids
 
 
+@pytest.mark.slow
 def test_terms_are_explained_to_pointers_and_to_the_keyboard(browser: Any, file: Path) -> None:
     with opened(browser, file) as page:
         assert page.locator("#tip").is_hidden()
@@ -246,7 +249,7 @@ def test_no_text_is_clipped(browser: Any, file: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [2560, 1440, 1100, 1000, 768, 640, 390])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path, width: int) -> None:
     with opened(browser, file) as page:
         page.set_viewport_size({"width": width, "height": 900})
@@ -263,6 +266,7 @@ def test_modules_leave_columns_out_instead_of_scrolling(browser: Any, file: Path
         assert sum(one.is_visible() for one in cells.all()) == len(shown)
 
 
+@pytest.mark.slow
 def test_what_the_keyboard_reaches_has_a_role(browser: Any, file: Path) -> None:
     with opened(browser, file, ready="html[data-rested]") as page:
         reached = """() => [...document.querySelectorAll("[tabindex='0']")]

@@ -178,6 +178,7 @@ def test_a_drag_ends_at_its_last_point(browser: Any, file: Path, profile: ic.Pro
         check(page, ic.profile(profile, batch=batch))
 
 
+@pytest.mark.slow
 def test_the_catalog_and_the_curve_choose_points(browser: Any, file: Path, profile: ic.Profile) -> None:
     with opened(browser, file, ready=RESTED) as page:
         rows = page.locator("#catalog-table tbody tr")
@@ -262,6 +263,7 @@ def test_models_at_the_edge(browser: Any, tmp_path: Path) -> None:
             assert page.locator("#catalog-table tbody tr").count() > 0 or number == 2
 
 
+@pytest.mark.slow
 def test_devices_of_a_stored_layout_are_shown_and_can_be_changed(browser: Any, tmp_path: Path) -> None:
     profile = ic.profile(transformer(), hardware="a100-sxm-80gb", layout="data=2", price=1.0, batch=8, sequence=128)
     with opened(browser, written(tmp_path / "two.html", profile.to_html()), ready=RESTED) as page:
@@ -309,7 +311,7 @@ def test_whole_instances_are_paid_for_as_on_the_command_line(browser: Any, tmp_p
     "way", [{"devices": 3}, {"layout": "tensor=1"}, {"layout": "data=2"}, {"layout": "pipeline=2"}]
 )
 @pytest.mark.parametrize("price", ["on-demand", "spot", "aws/p5.48xlarge:spot", 1.25])
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_the_first_point_pays_what_its_profile_does(
     browser: Any, tmp_path: Path, way: dict[str, Any], price: str | float
 ) -> None:
@@ -341,7 +343,7 @@ def check_time(page: Any, point: ic.Profile) -> None:
 
 
 @pytest.mark.parametrize("size", ["wide", "tablet", "phone"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_nothing_is_clipped_beside_the_settings(browser: Any, file: Path, size: str) -> None:
     with opened(browser, file, size=size, ready=RESTED) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= page.viewport_size["width"]

@@ -88,6 +88,7 @@ SHAPES = [(1, 1), (3, 5), (64, 64), (65, 100), (200, 5_000), (64, 300_000), (130
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.sample(12)
 def test_a_region_of_a_file_is_that_of_memory(tmp_path: Path, shape: tuple[int, int], flat: bool, threads: int) -> None:
     """Some bands of rows at a time, one band, and parts of a band that is larger than a megabyte."""
     array = np.random.default_rng(0).integers(0, 3, size=shape).astype(np.float32)

@@ -212,6 +212,7 @@ print(refused)
         ("[(faulthandler.enable(), scan(), faulthandler.disable()) for _ in range(40)]; faulthandler.enable()", 1),
     ],
 )
+@pytest.mark.sample(4)
 def test_a_fault_elsewhere_ends_the_process_as_before(tmp_path: Path, prepare: str, reports: int) -> None:
     result = run(tmp_path, prepare + "\nread_beyond_the_end()")
     assert result.returncode == -signal.SIGBUS

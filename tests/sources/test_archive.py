@@ -92,6 +92,7 @@ def test_same_graph_as_the_program(program: ExportedProgram, saved: Path) -> Non
     assert {"batch", "sequence"} < set(graph.sizes)
 
 
+@pytest.mark.slow
 def test_same_graph_as_the_decomposed_program(program: ExportedProgram, tmp_path: Path) -> None:
     parts = program.run_decompositions()
     torch.export.save(parts, tmp_path / "parts.pt2")

@@ -76,6 +76,7 @@ def test_inputs_follow_from_the_configuration(tmp_path: Path) -> None:
     assert "guidance" not in load_model(spec_of(tmp_path, FLUX | {"guidance_embeds": False}), {}).kwargs
 
 
+@pytest.mark.slow
 def test_one_capture_serves_every_batch(tmp_path: Path) -> None:
     spec = spec_of(tmp_path, UNET)
     loaded = load_model(spec, {"batch": 2})

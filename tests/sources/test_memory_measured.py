@@ -183,7 +183,7 @@ def test_two_windows_of_one_storage_are_not_freed_twice() -> None:
 
 @pytest.mark.parametrize("processor", PROCESSORS)
 @pytest.mark.parametrize("name", OPS)
-@pytest.mark.sample(16)
+@pytest.mark.sample(8)
 def test_workspaces(name: str, processor: str) -> None:
     """What an op allocates at its worst moment is its result and its workspace, which is of AVX-512 without AMX."""
     if not has(processor):

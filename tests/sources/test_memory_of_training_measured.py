@@ -201,6 +201,7 @@ INFERENCE = [
 
 
 @pytest.mark.parametrize(("name", "module"), INFERENCE, ids=[name for name, _ in INFERENCE])
+@pytest.mark.sample(3)
 def test_recurrent_layers_in_inference(name: str, module: nn.Module) -> None:
     x = torch.randn(20, 4, 64)
     memory = ic.count(ic.capture(module.eval(), x)).memory

@@ -38,6 +38,7 @@ def model(folder: Path, **settings: Any) -> str:
 @pytest.mark.parametrize(
     ("phase", "size", "most"), [("#decode", "context", 63), ("#prefill", "sequence", 64), ("", "sequence", 64)]
 )
+@pytest.mark.sample(1)
 def test_the_last_position_is_the_last_without_a_warning(tmp_path: Path, phase: str, size: str, most: int) -> None:
     spec = model(tmp_path / "llama") + phase
     with warnings.catch_warnings():
