@@ -30,13 +30,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_slow(session: nox.Session) -> None:
-    """Run the slow suite, and all laws with four times as many examples, as before a release.
+    """Run the slow suite, and all laws with four times as many examples, as before a release; it takes an hour or more.
 
-    SLOW_DURATION
+    The last lines are the tests that took longest, and how long all took.
     """
     session.install(".[integration,test]")
     thorough = ("--hypothesis-profile", "thorough")
-    session.run("pytest", "-n", "auto", "-m", "slow or hypothesis", *thorough, *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", "slow or hypothesis", "--durations=20", *thorough, *session.posargs)
 
 
 @nox.session
