@@ -11,7 +11,6 @@ import signal
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import hypothesis
 import pytest
 from support.browsing import BROWSERS, Lent, kept
 from support.paths import SHARED
-from support.quick import is_quick
+from support.quick import is_quick, sampled
 from support.toy_graphs import blocks
 
 from pyinfercost.sources import registry, spec_keys
@@ -75,7 +74,6 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 
 
 LEFT_OUT = pytest.StashKey[int]()
-GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -138,12 +136,7 @@ def _mark_cases_beyond_samples(items: list[pytest.Item]) -> None:
         if marker is not None and item.get_closest_marker("slow") is None:
             cases[item.nodeid.partition("[")[0], marker.args[0]].append(item)
     for (_, wanted), found in cases.items():
-        kept: set[int] = set()
-        # Steps of the golden ratio spread over a list, and over the axes of a product that is written as one.
-        for step in count():
-            if len(kept) == min(wanted, len(found)):
-                break
-            kept.add(int(len(found) * (step * GOLDEN_RATIO % 1)))
+        kept = sampled(len(found), wanted)
         for place, item in enumerate(found):
             if place not in kept:
                 item.add_marker("slow")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -391,6 +392,16 @@ def test_quick_tests_are_of_every_room() -> None:
     assert not [path for path in quick.FILES if not path.is_file()]
     rooms = {path.parent.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
     assert rooms - {"fuzz"} == {room or "." for room in quick.QUICK}, "each room but the fuzzer has quick tests"
+
+
+@pytest.mark.parametrize("cases", [1, 2, 7, 16, 100])
+@pytest.mark.parametrize("wanted", [1, 4, 8])
+def test_a_sample_is_spread_over_its_cases(cases: int, wanted: int) -> None:
+    kept = sorted(quick.sampled(cases, wanted))
+    assert kept[0] == 0
+    assert len(kept) == min(cases, wanted)
+    # Steps of the golden ratio leave no gap that is much longer than two at even distances (three-gap theorem).
+    assert max(after - before for before, after in pairwise([*kept, cases])) <= 2.7 * cases / len(kept) + 1
 
 
 def test_importing_the_package_is_light() -> None:

@@ -1,7 +1,8 @@
-"""The files of `pytest -m quick`: tests of every room that together take less than a minute."""
+"""Which tests run: the files of `pytest -m quick`, and by default those cases that `@pytest.mark.sample` keeps."""
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 from support.paths import TESTS
@@ -34,7 +35,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "transform": ("channel_widths", "whatif"),
     "zoo": ("second_counter", "zoo_runner"),
 }  # fmt: skip
-"""Room -> names of its files, without `test_`."""
+"""Room -> names of its files, without `test_`; together they take less than a minute."""
 
 FILES = frozenset(TESTS / room / f"test_{name}.py" for room, names in QUICK.items() for name in names)
 
@@ -42,3 +43,16 @@ FILES = frozenset(TESTS / room / f"test_{name}.py" for room, names in QUICK.item
 def is_quick(path: Path) -> bool:
     """Return whether all tests of a file are of `-m quick`, but for slow ones."""
     return path in FILES
+
+
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+
+
+def sampled(cases: int, wanted: int) -> set[int]:
+    """Return the places of some cases, the first among them, spread over a list, and over the axes of a product."""
+    kept: set[int] = set()
+    for step in count():
+        if len(kept) >= min(wanted, cases):
+            return kept
+        kept.add(int(cases * (step * GOLDEN_RATIO % 1)))
+    return kept
