@@ -40,8 +40,8 @@ class Prepared:
     def __init__(self, browser: Any, script: str) -> None:
         self._browser, self._script = browser, script
 
-    def new_context(self, **options: Any) -> Any:
-        context = self._browser.new_context(**options)
+    def new_context(self) -> Any:
+        context = self._browser.new_context()
         context.add_init_script(self._script)
         return context
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from support.firefox import Firefoxes, FirefoxPage, told_by
@@ -146,20 +147,31 @@ _WAIT = """async (selector) => {
 }"""
 
 
+_TABS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Chromium -> its tab. One for each file would take as long as what the file draws."""
+
+
 @contextmanager
 def _chromium_page(browser: Any, size: str, dark: bool, told: list[str]) -> Iterator[Any]:
     width, height = SIZES[size]
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
-    page = context.new_page()
-    page.on("console", lambda message: told.append(f"console {message.type}: {message.text}"))
-    page.on("pageerror", lambda error: told.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    # A worker of the page is a file that it makes itself, whose address begins with blob: it is no request.
-    page.on("request", lambda sent: None if sent.url.startswith("blob:") else told.append(f"request: {sent.url[:200]}"))
+    page = _TABS[browser] if browser in _TABS else _TABS.setdefault(browser, browser.new_context().new_page())
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(media="null", color_scheme="dark" if dark else "light")
+    listeners = {
+        "console": lambda message: told.append(f"console {message.type}: {message.text}"),
+        "pageerror": lambda error: told.append(f"error: {error}"),
+        "dialog": lambda dialog: (told.append(f"dialog: {dialog.message}"), dialog.dismiss()),
+        # A worker of the page is a file that it makes itself, whose address begins with blob: it is no request.
+        "request": lambda sent: None if sent.url.startswith("blob:") else told.append(f"request: {sent.url[:200]}"),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
     try:
         yield page
     finally:
-        context.close()
+        for event, listener in listeners.items():
+            page.remove_listener(event, listener)
+        page.goto("about:blank")
 
 
 @contextmanager
