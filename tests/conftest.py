@@ -45,7 +45,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The tests of what is logged expect it; pytest's own setting is set and taken back for each phase of each test.
+# Tests of logging need this level. `log_level` of pytest would set and restore it in each phase of each test.
 logging.getLogger().setLevel(logging.INFO)
 
 # Timing belongs to the benchmarks. In CI the same examples are drawn every time, so a red run can be repeated. `nox -s

@@ -90,3 +90,8 @@ def test_bad_groups_are_refused() -> None:
     requests = _core.SimulatedRequests(np.zeros(1), [1], [1])
     with pytest.raises(InputError, match="lockstep is 2, of 3 servers"):
         _core.simulate([(_core.SimulatedCluster([server] * 3, lockstep=2), requests)])
+
+
+def test_a_number_beyond_64_bits_is_refused_with_the_range() -> None:
+    with pytest.raises(TypeError, match=f"'blocks' is a int; expected a whole number from {-(2**63)} to {2**63 - 1}"):
+        _core.SimulatedServer(costs=made().core, engine="vllm", blocks=2**63)

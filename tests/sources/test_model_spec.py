@@ -7,13 +7,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from support.paths import CONFIGS
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pyinfercost as ic
+from pyinfercost.sources.loaded_model import building_on, on_build_device
 from pyinfercost.sources.models import LoadedModel, SpecError, load_model
 from pyinfercost.sources.spec_graphs import load_graph
 from pyinfercost.sources.trace.trace import output_on_meta, trace_graph
@@ -64,6 +66,25 @@ def family(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 every_family = pytest.mark.parametrize("family", FAMILIES, indirect=True)
+
+
+def test_weights_have_values_on_real_devices_alone() -> None:
+    class Ops(TorchDispatchMode):
+        names: ClassVar[set[str]] = set()
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            del types
+            self.names.add(func._schema.name)
+            return func(*args, **(kwargs or {}))
+
+    with Ops(), on_build_device():
+        layers = nn.Sequential(nn.Linear(4, 4), nn.Embedding(8, 4), nn.BatchNorm1d(4))
+        nn.init.trunc_normal_(layers[0].weight)
+    assert all(weight.is_meta for weight in layers.state_dict().values())
+    assert not Ops.names & {"aten::uniform_", "aten::normal_", "aten::fill_", "aten::zero_"}
+    with building_on("cpu"), on_build_device():
+        real = nn.Linear(4, 4)
+    assert float(real.weight.detach().std()) > 0
 
 
 class TestTorchvision:

@@ -121,7 +121,7 @@ class Csv:
     def write(self, step: int, metrics: Mapping[str, float | int]) -> None:
         """Append a row."""
         cells = {_STEP: step, **{spreadsheet_cell(name): value for name, value in metrics.items()}}
-        columns, self._columns = self._columns, None  # if the disk is full, the next record looks what the file has
+        columns, self._columns = self._columns, None  # after a failed write, the next one reads the file
         with errors_of_writing(self._path):
             if columns is None:
                 columns = self._begin()

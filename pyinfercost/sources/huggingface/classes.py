@@ -137,9 +137,9 @@ def _literals_with_values() -> Any:
     class Literals(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             del types
-            # An empty one shows transformers the device of the context: on meta it draws no weights.
-            empty = bool(args) and isinstance(args[0], list) and not args[0]
-            if func is torch.tensor and not empty and not (kwargs or {}).get("device"):
+            # transformers reads the device of the context from an empty tensor, and initializes no weights on meta.
+            literal = func is torch.tensor and not (args and isinstance(args[0], list) and not args[0])
+            if literal and not (kwargs or {}).get("device"):
                 kwargs = {**(kwargs or {}), "device": "cpu"}
             return func(*args, **(kwargs or {}))
 
