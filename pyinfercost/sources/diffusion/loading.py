@@ -53,7 +53,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         limited_parts(spec),
         on_build_device(),
     ):
-        module = model_class.from_config(config).eval()  # type: ignore[no-untyped-call]
+        module = model_class.from_config(config).eval()  # type: ignore[attr-defined]
     return with_inputs(spec, module, sizes)
 
 

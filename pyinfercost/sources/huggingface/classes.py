@@ -225,7 +225,7 @@ def _from_module(config: Any) -> Any:
                 isinstance(found, type)
                 and issubclass(found, PreTrainedModel)
                 and found.__module__ == module.__name__
-                and found.config_class is type(config)
+                and getattr(found, "config_class", None) is type(config)
                 and "forward" in vars(found)
             ):
                 return found

@@ -182,7 +182,7 @@ def _own_processor(name: str) -> Any:
         return None
     from transformers import AutoImageProcessor
 
-    return AutoImageProcessor.from_pretrained(name, local_files_only=True)  # type: ignore[no-untyped-call]
+    return AutoImageProcessor.from_pretrained(name, local_files_only=True)
 
 
 def _made(listed: Any, config: Any, words: tuple[str, ...]) -> Any:
