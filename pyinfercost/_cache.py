@@ -40,10 +40,12 @@ _SEAL = len(_MAGIC) + 2 * _DIGEST_BYTES + 1
 _ENDING, _UNFINISHED = ".entry", ".new"
 _LARGEST_SHARE = 0.25  # of the limit, for one entry
 _KEPT_SHARE = 0.9  # of the limit, after entries were removed
+_UNSEEN_SHARE = 1 / 64  # of the limit, which a process writes between two looks at all entries
 _ABANDONED_S = 3600  # age of an unfinished file that no process can still be writing
 _SHOWN = 40  # characters of a wrong setting in a message
 _NO = {"1", "true", "yes", "on"}
 
+_written: dict[str, int] = {}  # folder -> bytes that were written since its entries were looked at
 _place: ContextVar[str | None] = ContextVar("cache_place", default=None)
 _OFF = ""
 
@@ -183,7 +185,10 @@ def write(kind: str, key: str, body: bytes) -> bool:
     except BaseException:  # Ctrl-C
         _remove(unfinished)
         raise
-    _evict(place, most)
+    _written[place] = _written.get(place, most) + _SEAL + len(body)
+    if _written[place] >= _UNSEEN_SHARE * most:
+        _written[place] = 0
+        _evict(place, most)
     return True
 
 

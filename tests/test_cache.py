@@ -123,7 +123,7 @@ def test_a_clock_that_jumps_loses_nothing(place: Path, years: int) -> None:
 
 
 def test_unfinished_files_of_killed_processes_are_removed_later(place: Path) -> None:
-    _cache.write("graph", KEY, BODY)
+    place.mkdir(mode=0o700)
     old, new = place / f".graph-{KEY}.entry.1.aa.new", place / f".graph-{KEY}.entry.2.bb.new"
     for path in (old, new):
         path.write_bytes(b"half")

@@ -32,7 +32,7 @@ def day() -> History:
 @pytest.fixture(scope="module")
 def evening() -> History:
     """A day with a server that was down and a cold start."""
-    return day_history(24, interval_s=60.0)
+    return day_history(24, interval_s=300.0)
 
 
 @contextmanager

@@ -181,7 +181,9 @@ def test_two_windows_of_one_storage_are_not_freed_twice() -> None:
     assert [t.storage_elements for t in graph.inputs] == [None, None, None]
 
 
-@pytest.mark.parametrize("processor", PROCESSORS)
+@pytest.mark.parametrize(
+    "processor", [pytest.param(each, marks=[] if each == "AVX2" else pytest.mark.slow) for each in PROCESSORS]
+)
 @pytest.mark.parametrize("name", OPS)
 @pytest.mark.sample(8)
 def test_workspaces(name: str, processor: str) -> None:

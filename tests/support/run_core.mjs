@@ -5,7 +5,8 @@ import { inflateSync } from "node:zlib";
 
 const [folder, mode] = process.argv.slice(2);
 const openCore = new Function(`${readFileSync(`${folder}/core.js`, "utf8")}\nreturn openCore;`)();
-const ask = await openCore(inflateSync(readFileSync(`${folder}/core.wasm.zz`)), (text) => text);
+const compiled = await WebAssembly.compile(inflateSync(readFileSync(`${folder}/core.wasm.zz`)));
+const ask = await openCore(compiled, (text) => text);
 const lines = readFileSync(0, "utf8").split("\n").filter(Boolean);
 const out = [];
 for (const line of lines) {

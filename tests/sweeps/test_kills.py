@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks processes
 SCRIPT = Path(__file__).parent / "kills.py"
 
 
-TRIALS = 2
+TRIALS = 1
 KINDS = ("kill", "interrupt", "full_disk", "read_only", "two_writers", "damage", "fork")
 
 

@@ -1,8 +1,8 @@
-// The core in a page. openCore(bytes of core.wasm) resolves to ask(request, document): `request` is an object with one
+// The core in a page. openCore(core.wasm, compiled) resolves to ask(request, document): `request` is an object with one
 // key, `document` the text that a request to load reads, and the answer an object with `answer` or `error`, or what
 // `read` makes of its text. docs/interface.md has the requests.
-async function openCore(bytes, read = JSON.parse) {
-  const { instance } = await WebAssembly.instantiate(bytes, { env: { emscripten_notify_memory_growth() {} } });
+async function openCore(compiled, read = JSON.parse) {
+  const instance = await WebAssembly.instantiate(compiled, { env: { emscripten_notify_memory_growth() {} } });
   const core = instance.exports;
   core._initialize();
   const writer = new TextEncoder();

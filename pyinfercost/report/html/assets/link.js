@@ -6,13 +6,13 @@ async function unpacked(packed) {
 }
 const unpackedText = async (packed) => new TextDecoder().decode(await unpacked(packed));
 
-/* The program of a worker: the first message has the bytes of the core, each other one a request. */
+/* The program of a worker: the first message has the compiled core, each other one a request. */
 function coreWorker() {
   let opened = null;
   self.onmessage = async ({ data }) => {
-    const { id, bytes, request, document } = data;
+    const { id, compiled, request, document } = data;
     try {
-      if (bytes) opened = openCore(bytes, (text) => text);
+      if (compiled) opened = openCore(compiled, (text) => text);
       const ask = await opened;
       self.postMessage({ id, text: request ? ask(request, document) : "" });
     } catch (error) {
@@ -26,7 +26,7 @@ class Refused extends Error {}
 
 /* A core in a worker of its own: ask(name, fields, document) resolves to the answer, or throws what is wrong with it;
    end() stops it. */
-async function startCore(bytes) {
+async function startCore(compiled) {
   const source = `${openCore}\n(${coreWorker})();`;
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(address);
@@ -47,7 +47,7 @@ async function startCore(bytes) {
     waiting.set(last, { done, fail });
     worker.postMessage({ ...message, id: last });
   });
-  await send({ bytes });
+  await send({ compiled });
   URL.revokeObjectURL(address);
   const ask = async (name, fields, document = "") => {
     const { answer, error } = JSON.parse(await send({ request: { [name]: fields }, document }));

@@ -70,8 +70,8 @@ async function live() {
   }
   SETUP = await readSetup();
   SETUP.spec = (state) => `${SETUP.scheme ?? ""}${SETUP.model}${SETUP.phases.length > 1 ? `#${state.phase}` : ""}`;
-  const bytes = await unpacked(packed);
-  const evaluators = [makeEvaluator(bytes), makeEvaluator(bytes)];
+  const compiled = await WebAssembly.compile(await unpacked(packed));
+  const evaluators = [makeEvaluator(compiled), makeEvaluator(compiled)];
   await Promise.all(evaluators.map(({ started }) => started()));
   watchMachineDrops();
   if (SETUP.phases.length) return explore(evaluators);

@@ -2,13 +2,13 @@
 const FLIGHTS = 24; /* deployed graphs that the core keeps */
 
 /* Requests of one core, with the graphs, machines and deployments that it holds. After a failure the core starts anew. */
-function makeEvaluator(bytes) {
+function makeEvaluator(compiled) {
   const [graphs, machines, deployments, plants, rents] = [new Map(), new Map(), new Map(), new Map(), new Map()];
-  let core = startCore(bytes);
+  let core = startCore(compiled);
   core.catch(() => {}); /* told to those who ask */
   function reset() {
     core.then(({ end }) => end(), () => {});
-    core = startCore(bytes);
+    core = startCore(compiled);
     for (const held of [graphs, machines, deployments, plants, rents]) held.clear();
   }
   async function ask(name, fields, text = "") {
