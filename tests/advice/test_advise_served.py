@@ -53,8 +53,6 @@ def advise(model: Any, **given: Any) -> ic.Advice:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"risk": "small", "acceptance": 0.8},
-        {"layout": "tensor=2", "price": 1.5, "engine": "trtllm", "among": [*FEW, "served_layout"]},
         {
             "engine": "sglang",
             "price": "aws/g6.48xlarge",
@@ -63,8 +61,10 @@ def advise(model: Any, **given: Any) -> ic.Advice:
             "among": ["prefix_caching", "served_engine", "purchase_terms"],
         },
         {"objective": "energy_per_item_j", "max_num_seqs": 32, "replicas": 4, "slo": None},
+        {"risk": "small", "acceptance": 0.8},
+        {"layout": "tensor=2", "price": 1.5, "engine": "trtllm", "among": [*FEW, "served_layout"]},
     ],
-    ids=["formats", "layout", "prefixes", "energy"],
+    ids=["prefixes", "energy", "formats", "layout"],
 )
 @pytest.mark.sample(1)
 def test_every_setup_is_what_its_command_predicts(spec: str, asked: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ def fleet(phases: Phases, **given: Any) -> ic.FleetResult:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("policy", ["static:2", "kpa", "ray"])
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_fast_and_full_agree(phases: Phases, engine: str, policy: str) -> None:
     given = {"traffic": "gamma:150,cv=2", "engine": engine, "autoscaler": policy, "slo": "e2e_p90<1.5"}
     fast, full = (fleet(phases, detail=detail, **given) for detail in ("fast", "full"))

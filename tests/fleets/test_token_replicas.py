@@ -114,7 +114,7 @@ SCALERS = {
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow, id="every")])
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("hour", ["code", "conv"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_fleets_of_both_cost_the_same_on_real_traces(hour: str, engine: str, every: bool) -> None:
     # Replicas that 32 requests fill at 70 %; requests of the trace 1, 3 and 10 times. Of the cold starts an autoscaler
     # has each once, unless it is every one with every number of requests.

@@ -158,7 +158,7 @@ class KServe(BaseHTTPRequestHandler):
 def kserve() -> Iterator[int]:
     """Run the server; yield its port."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), KServe)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield server.server_address[1]

@@ -181,7 +181,7 @@ def receiver() -> Iterator[tuple[int, list[bytes]]]:
         def log_message(self, *_: Any) -> None: ...
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_port, bodies
     server.shutdown()

@@ -26,7 +26,7 @@ TOKEN = "a-long-enough-token"
 @pytest.fixture(scope="module")
 def day() -> History:
     """A morning with a gap, and a slowdown that goes on."""
-    return day_history(11.5, interval_s=60.0)
+    return day_history(11.5, interval_s=150.0)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_figures_are_those_of_the_history(browser: Any, day: History) -> None:
         assert tab.locator("#model").inner_text() == "llama-3.1-8b"
         assert tab.title() == "llama-3.1-8b: live cost"
         alerts = texts(tab, "#alerts li")
-        assert any("measured/predicted: 1.6" in each and "OUTSIDE" in each for each in alerts), alerts
+        assert any("measured/predicted: 1.5" in each and "OUTSIDE" in each for each in alerts), alerts
         titles = texts(tab, "#charts .panel:not([hidden]) h2 span:first-child")
         for title in ("Cost (USD per h)", "Measured / predicted (ratio)", "Tokens (per s)", "Utilization", "Power"):
             assert title in titles
@@ -282,7 +282,7 @@ def test_the_cursor_and_the_keys_read_an_interval(browser: Any, day: History) ->
         assert "band: 0.85 to 1.15" in tip
         plot.focus()
         tab.keyboard.press("End")
-        assert "measured, 1.6" in tab.locator("#spoken").inner_text().replace(": ", ", ")
+        assert "measured, 1.5" in tab.locator("#spoken").inner_text().replace(": ", ", ")
         tab.keyboard.press("Escape")
         assert not tab.locator("#tip").is_visible()
 

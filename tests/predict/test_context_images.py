@@ -89,7 +89,7 @@ def gathered(rank: ic.Graph) -> list[tuple[int, Any, Any]]:
 
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.sample(5)
+@pytest.mark.sample(2)
 def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int) -> None:
     whole = captured(folder, name)
     rank = ic.parallel(whole, f"context={ranks}")

@@ -77,7 +77,7 @@ def contractions(graph: ic.Graph) -> Counter[str]:
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
 @pytest.mark.parametrize(("name", "phase"), CASES)
-@pytest.mark.sample(20)
+@pytest.mark.sample(10)
 def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, ranks: int) -> None:
     whole = captured(folder, name, phase)
     rank = ic.parallel(whole, Layout(tensor=ranks))

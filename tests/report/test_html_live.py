@@ -311,7 +311,7 @@ def test_whole_instances_are_paid_for_as_on_the_command_line(browser: Any, tmp_p
     "way", [{"devices": 3}, {"layout": "tensor=1"}, {"layout": "data=2"}, {"layout": "pipeline=2"}]
 )
 @pytest.mark.parametrize("price", ["on-demand", "spot", "aws/p5.48xlarge:spot", 1.25])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_the_first_point_pays_what_its_profile_does(
     browser: Any, tmp_path: Path, way: dict[str, Any], price: str | float
 ) -> None:

@@ -112,7 +112,7 @@ class Rows:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.sample(7)
+@pytest.mark.sample(4)
 def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -> None:
     """Operators, modules, arguments, dtypes, shapes, layouts, weights, caches and lifetimes."""
     config = SMALL[name]
@@ -129,7 +129,7 @@ def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -
 
 
 @pytest.mark.parametrize("context", [3, 15, 16, 40])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_windows_are_filled_before_they_move(tmp_path: Path, context: int) -> None:
     config = SMALL["gemma2"]
     for phase in PHASES:
@@ -141,7 +141,7 @@ def test_windows_are_filled_before_they_move(tmp_path: Path, context: int) -> No
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", ["gemma2", "mistral-windowed"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_graphs_across_windows_are_those_of_the_core(tmp_path: Path, name: str, phase: str) -> None:
     """Node for node on both sides of the window."""
     config = SMALL[name]

@@ -156,7 +156,7 @@ def check(made: Made, near: float = NEAR) -> None:
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_models(make: Callable[[], Made]) -> None:
     if make is convnext_atto and not has("AVX-512"):
         pytest.skip("the workspace of its depthwise convolutions backward is that of AVX-512, which this machine lacks")

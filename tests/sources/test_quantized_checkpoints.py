@@ -212,7 +212,7 @@ STORED: list[tuple[str, dict[str, Any], str, str, dict[str, tuple[str, tuple[int
 @pytest.mark.parametrize(
     ("settings", "dtype", "kernel", "beside"), [case[1:] for case in STORED], ids=[case[0] for case in STORED]
 )
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_linear_layers_are_stored_as_the_settings_say(
     tmp_path: Path, settings: dict[str, Any], dtype: str, kernel: str, beside: dict[str, Any]
 ) -> None:

@@ -93,7 +93,7 @@ def totals(graph: ic.Graph, **sizes: int) -> dict[str, Any]:
     [pytest.param(make, marks=[pytest.mark.slow] if make is swin_t else []) for make in CASES],
     ids=lambda make: make.__name__,
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_fixed_sizes(make: Callable[[], Case], tmp_path: Path) -> None:
     module, args, kwargs = make()
     module.eval()
@@ -134,7 +134,7 @@ def test_an_open_batch(make: Callable[[], Case], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_modules_agree(make: Callable[[], Case]) -> None:
     module, args, kwargs = make()
     module.eval()

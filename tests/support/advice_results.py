@@ -12,9 +12,10 @@ from .toy_graphs import transformer
 
 @cache
 def of_forward() -> ic.Advice:
-    """Advice on a forward, with ranges of all tactics on one device."""
+    """Advice on a forward, with ranges of all tactics on this device."""
     # Of layouts on several devices most are refused for one sequence, each after a sweep of its own.
-    among = [tactic.name for tactic in TACTICS if tactic.name != "devices"]
+    elsewhere = ("machine", "devices", "offer", "terms", "region", "instances")
+    among = [tactic.name for tactic in TACTICS if tactic.name not in elsewhere]
     return ic.advise(transformer(width=256, heads=8), hardware="l4", risk="small", batch=1, all=True, among=among)
 
 

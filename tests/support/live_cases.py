@@ -77,6 +77,7 @@ class Day:
     DOWN_H = (17.0, 17.06)
     COLD_H = (17.06, 17.2)
     ASLEEP_H = (3.0, 3.6)
+    DRAWN = 200  # requests of an interval whose times are drawn; others take the same times
 
     def __init__(self, *, model: str = "llama-3.1-8b", seed: int = 1) -> None:
         self.times = Times()
@@ -99,10 +100,10 @@ class Day:
         name = series(figure, **labels)
         self.values[name] = self.values.get(name, 0.0) + amount
 
-    def _took(self, figure: str, seconds: float) -> None:
+    def _took(self, figure: str, seconds: float, requests: int) -> None:
         place = min(len(BOUNDS), max(0, int(log(max(seconds, 1e-3) / 1e-3) / log(1.05)) + 1))
-        self.counts[figure][place] += 1
-        self.totals[figure] += seconds
+        self.counts[figure][place] += requests
+        self.totals[figure] += seconds * requests
 
     def go(self, seconds: float) -> None:
         """Let time pass, with what happens in it."""
@@ -129,14 +130,16 @@ class Day:
         self._add("energy_j", seconds * replicas * (110 + 480 * busy * (not (down or cold))))
         self._add("preemptions", float(busy > 0.9 and self.random.random() < 0.1))
         load = 1 / (1.02 - busy)
-        for _ in range(count):
+        drawn = min(count, self.DRAWN)
+        for number in range(drawn):
+            alike = (count + number) // drawn
             wait = self.random.expovariate(1 / (0.012 * load))
             ttft = slow * self.random.lognormvariate(log(0.11), 0.35) + wait
             tpot = slow * self.random.lognormvariate(log(0.011 + 0.006 * busy), 0.16)
-            self._took("queue_wait_s", wait)
-            self._took("ttft_s", ttft)
-            self._took("tpot_s", tpot)
-            self._took("request_s", ttft + 239 * tpot)
+            self._took("queue_wait_s", wait, alike)
+            self._took("ttft_s", ttft, alike)
+            self._took("tpot_s", tpot, alike)
+            self._took("request_s", ttft + 239 * tpot, alike)
         for part, each_s, share in (("prefill", 0.1, 0.22), ("decode", 2.6, 0.15)):
             predicted = each_s * count
             real = predicted * slow * self.random.gauss(1.04 if part == "decode" else 0.93, 0.02)

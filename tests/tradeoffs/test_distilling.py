@@ -256,7 +256,7 @@ class Noisy:
 @pytest.mark.parametrize("stops", [(1,), (3, 11), (5,), (10, 12, 19)])
 @pytest.mark.parametrize("source", [data, loader, Noisy])
 @pytest.mark.parametrize("is_file", [True, False])
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, stops: Any, source: Any, is_file: bool) -> None:
     settings = replace(SHORT, hidden_weight=0.5, evaluate_every=4)
     call: dict[str, Any] = {"data": source(), "hidden": {"1": "3"}, "held_out": data(), "train": settings}

@@ -38,7 +38,7 @@ def best_of_all(problem: Problem) -> float | None:
 
 
 @pytest.mark.parametrize("limits", [1, 2, 3])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_exact_is_the_best_of_all_combinations(limits: int) -> None:
     @settings(max_examples=examples(300))
     @given(problems(limits))

@@ -25,7 +25,7 @@ LONG = {"transformers:inkling_vision", "diffusers:AutoencoderKLAllegro"}
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in SAMPLE]
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_a_model_of_the_zoo(name: str) -> None:
     library = name.partition(":")[0]
     files = [family(file) for file, of in FAMILIES.items() if of == library]
