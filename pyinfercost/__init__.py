@@ -144,6 +144,7 @@ if TYPE_CHECKING:
     from .sources.capture import capture as capture
     from .sources.inputs import Inputs as Inputs
     from .sources.notices import CheckpointSizeWarning as CheckpointSizeWarning
+    from .sources.notices import ConservationWarning as ConservationWarning
     from .sources.notices import PositionsWarning as PositionsWarning
     from .sources.notices import WindowWarning as WindowWarning
     from .sweeps.execute import SweepInterrupted as SweepInterrupted
@@ -243,7 +244,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".serving.traffic": ("parse_traffic",),
     ".serving.workload": ("Prefixes", "Workload"),
     ".sources.capture": ("capture",),
-    ".sources.notices": ("CheckpointSizeWarning", "PositionsWarning", "WindowWarning"),
+    ".sources.notices": ("CheckpointSizeWarning", "ConservationWarning", "PositionsWarning", "WindowWarning"),
     ".sources.inputs": ("Inputs",),
     ".sweeps.result": ("Sweep",),
     ".sweeps.execute": ("SweepInterrupted",),

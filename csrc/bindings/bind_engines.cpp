@@ -84,11 +84,14 @@ void register_engines(py::module_& m) {
                 const CoreCall core;
                 made = engine_graph(graph, way);
             }
-            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.as_captured);
+            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), made.as_captured,
+                                  made.kept_share);
         },
         py::arg("graph"), py::arg("engine"),
-        "Rewrites a captured graph into the kernels of an engine; returns it, and the nodes that stayed as "
-        "captured.");
+        "Rewrites a captured graph into the kernels of an engine; returns it, the nodes that stayed as "
+        "captured, and its contraction FLOPs divided by those that were to be kept, which is 1 unless a "
+        "product "
+        "is lost or doubled.");
 }
 
 }  // namespace infercost

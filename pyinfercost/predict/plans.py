@@ -20,6 +20,7 @@ from ..deployment.deployment import TORCH, execution_of
 from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
 from ..results.layout import Layout, LayoutError
+from ..sources.notices import ConservationWarning
 
 if TYPE_CHECKING:
     from .._core import Holdings, PlanFamily, Quantity, TensorInfo
@@ -133,13 +134,24 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
 
     Raises:
         InputError: The engine is unknown, or does not run such a graph.
+
+    Warns:
+        ConservationWarning: Products are lost or doubled.
     """
     kept = graph_cache(graph)
     if engine == TORCH or kept.get(MADE_BY) == engine:
         return graph
     key = ("engine", engine)
     if key not in kept:
-        made, as_captured = _core.engine_graph(graph, engine)
+        made, as_captured, kept_share = _core.engine_graph(graph, engine)
+        if kept_share != 1.0:
+            change = "lacks" if kept_share < 1.0 else "has in excess"
+            warnings.warn(
+                f"the graph of {engine} {change} {abs(1.0 - kept_share):.2%} of the contraction FLOPs of the captured "
+                "one, so its figures are wrong by as much; please report this model",
+                ConservationWarning,
+                stacklevel=2,
+            )
         known = {MADE_BY: engine, AS_CAPTURED: tuple(as_captured), CAPTURED: weakref.ref(graph)}
         known |= {name: kept[name] for name in (LAYOUT, SHARES) if name in kept}
         graph_cache(made).update(known)

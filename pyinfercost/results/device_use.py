@@ -10,7 +10,7 @@ from .._records import dataclass
 
 @dataclass(frozen=True)
 class DeviceUse:
-    """One forward on one device, the one with the largest share, or on all of them as if all had such a share.
+    """One forward on one device, the one with the largest share, or on all of them.
 
     Attributes:
         memory_bytes: Peak memory.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from .. import _core
@@ -185,8 +185,24 @@ class Estimate(Result):
 
     @property
     def in_all(self) -> DeviceUse | None:
-        """What all devices hold, compute and send, as if each had the largest share; None like `per_device`."""
-        return None if self.per_device is None else self.per_device.times(self.devices)
+        """What all devices hold, compute and send; None like `per_device`.
+
+        Devices of one stage of a pipeline count as if each had the largest share of it, and so do all that are in no
+        pipeline.
+        """
+        if self.per_device is None:
+            return None
+        whole = self.per_device.times(self.devices)
+        if not self.stages:
+            return whole
+        of_stage = self.devices // len(self.stages)
+        caches = [stage.kv_cache_bytes for stage in self.stages if stage.kv_cache_bytes is not None]
+        return replace(
+            whole,
+            memory_bytes=of_stage * sum(stage.memory_bytes for stage in self.stages),
+            weight_bytes=of_stage * sum(stage.weight_bytes for stage in self.stages),
+            kv_cache_bytes=of_stage * sum(caches) if caches else None,
+        )
 
     @property
     def max_sequences(self) -> int | None:

@@ -24,6 +24,10 @@ class WindowWarning(UserWarning):
     """Lengths of a grid are on both sides of a window, and its graph has the mask of the window at all of them."""
 
 
+class ConservationWarning(UserWarning):
+    """A graph that was made of another one has more or less work than that one."""
+
+
 @contextmanager
 def noted() -> Iterator[list[str]]:
     """Collect the texts of warnings that the block gives."""

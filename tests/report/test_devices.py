@@ -56,6 +56,17 @@ def test_one_device_and_all_of_them() -> None:
     )
 
 
+def test_devices_of_a_pipeline_hold_the_model_once() -> None:
+    parts = estimate("tensor=2,pipeline=2")
+    assert parts.per_device is not None
+    assert parts.in_all is not None
+    first, last = parts.stages
+    assert first.weight_bytes != last.weight_bytes
+    assert parts.in_all.weight_bytes == 2 * (first.weight_bytes + last.weight_bytes)
+    assert parts.in_all.weight_bytes < 4 * parts.per_device.weight_bytes
+    assert parts.in_all.memory_bytes == 2 * (first.memory_bytes + last.memory_bytes)
+
+
 def test_links_take_part_of_the_energy() -> None:
     one = estimate("tensor=4").per_device
     assert one is not None

@@ -218,6 +218,15 @@ class AttentionPass {
         return found;
     }
 
+    // Whether elements of several tensors that depend on tokens become one.
+    bool mixes(NodeIndex node) const {
+        if (flow_.kind(node) != WorkKind::pointwise) return false;
+        const std::span<const Operand> read = flow_.operands(node);
+        return std::count_if(read.begin(), read.end(), [&](const Operand& operand) {
+                   return operand.producer != kNoNode && flow_.is_live(operand.producer);
+               }) > 1;
+    }
+
     // The product whose left operand is the result of a softmax.
     NodeIndex weighted_by(NodeIndex node, int depth = 0) const {
         if (depth > 24) return kNoNode;
@@ -228,7 +237,7 @@ class AttentionPass {
                 if (left && flow_.weight_of(next) == kNoTensor) return next;
                 continue;
             }
-            if (flow_.is_anchor(next) || flow_.kind(next) == WorkKind::softmax) continue;
+            if (flow_.is_anchor(next) || flow_.kind(next) == WorkKind::softmax || mixes(next)) continue;
             if (const NodeIndex found = weighted_by(next, depth + 1); found != kNoNode) return found;
         }
         return kNoNode;
@@ -281,7 +290,9 @@ class AttentionPass {
         }
         add_mask(mask, query.tensor, arguments);
         std::vector<NodeIndex> logarithms;
-        if (!find_logarithms(scores, sum, logarithms)) return false;
+        std::set<NodeIndex> between;
+        if (!find_between(scores, sum, between, logarithms)) return false;
+        for (const NodeIndex node : between) rewriter_.remove(node);
         if (logarithms.empty()) {
             rewriter_.replace(sum, "aten.scaled_dot_product_attention.default", arguments);
             return true;
@@ -290,7 +301,6 @@ class AttentionPass {
         std::vector<TensorIndex> results = {flow_.call(sum).output()};
         for (const NodeIndex node : logarithms) {
             results.push_back(flow_.call(node).output());
-            rewriter_.remove(node);
         }
         rewriter_.insert_after(sum, "aten._scaled_dot_product_flash_attention.default", arguments, results);
         rewriter_.remove(sum);
@@ -298,11 +308,12 @@ class AttentionPass {
         return true;
     }
 
-    // Nodes between the scores and the sum must have no other readers, or the scores would be computed twice;
-    // a logarithm of their sum is a result of the kernel.
-    bool find_logarithms(NodeIndex scores, NodeIndex sum, std::vector<NodeIndex>& logarithms) const {
+    // The scores, and the nodes between them and the sum, which must have no other readers, or the scores
+    // would be computed twice; a logarithm of their sum is a result of the kernel.
+    bool find_between(NodeIndex scores, NodeIndex sum, std::set<NodeIndex>& between,
+                      std::vector<NodeIndex>& logarithms) const {
         std::vector<NodeIndex> open = {scores};
-        std::set<NodeIndex> seen = {scores};
+        between.insert(scores);
         while (!open.empty()) {
             const NodeIndex node = open.back();
             open.pop_back();
@@ -311,7 +322,7 @@ class AttentionPass {
             }
             for (const Use& use : flow_.uses(node)) {
                 const NodeIndex next = use.consumer;
-                if (next == sum || !seen.insert(next).second) continue;
+                if (next == sum || !between.insert(next).second) continue;
                 if (flow_.op(next) == "aten.logsumexp") {
                     logarithms.push_back(next);
                 } else if (flow_.is_anchor(next) || next > sum) {

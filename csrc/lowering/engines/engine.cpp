@@ -1,7 +1,10 @@
 #include "lowering/engines/engine.hpp"
 
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
+#include <unordered_map>
 
 #include "core/graph_rewriter.hpp"
 #include "lowering/engines/flow.hpp"
@@ -60,14 +63,44 @@ void require_language(const Graph& graph) {
     }
 }
 
-// Conversions that return their operand do nothing, and would stand between a value and its readers.
-GraphPtr without_conversions(const GraphPtr& graph) {
+// An operator that takes a length or a dtype from another tensor, whose values it does not read.
+struct LikeOther {
+    std::string_view op;
+    std::string_view stated;    // the operator that is told them
+    std::string_view argument;  // by this argument
+};
+constexpr std::array<LikeOther, 4> kLikeOther = {
+    {{"aten.view_as", "aten.view.default", "size"},
+     {"aten.reshape_as", "aten.reshape.default", "shape"},
+     {"aten.expand_as", "aten.expand.default", "size"},
+     {"aten.type_as", "aten.to.dtype", "dtype"}}
+};
+
+// Conversions that return their operand do nothing, and would stand between a value and its readers; tensors
+// that give a length or a dtype would be taken for readers of values.
+GraphPtr plain_forward(const GraphPtr& graph) {
     const Flow flow(graph);
     GraphRewriter rewriter(*graph);
     for (NodeIndex i = 0; i < flow.count(); ++i) {
         const Node& node = graph->nodes()[static_cast<std::size_t>(i)];
         if (!flow.is_free(i) || node.outputs.count != 1 || flow.operands(i).empty()) continue;
         if (flow.operands(i).front().tensor == flow.call(i).output()) rewriter.remove(i);
+    }
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        for (const LikeOther& like : kLikeOther) {
+            if (flow.op(i) != like.op) continue;
+            const TensorIndex self = flow.operands(i).front().tensor;
+            const TensorIndex result = flow.call(i).output();
+            if (self == result) continue;  // was removed
+            const ArgumentValue told = like.argument == "dtype"
+                                           ? ArgumentValue(std::string(name_of(flow.tensor(result).dtype)))
+                                           : ArgumentValue(flow.shape(result));
+            const NamedArgument arguments[] = {
+                {"self",                     self},
+                {std::string(like.argument), told}
+            };
+            rewriter.replace(i, like.stated, arguments);
+        }
     }
     return rewriter.build().graph;
 }
@@ -82,20 +115,64 @@ GraphPtr name_all_reduces(const GraphPtr& graph, std::string_view kernel) {
     return rewriter.build().graph;
 }
 
-EngineGraph served(GraphPtr now, const EngineRows& rows) {
-    now = absorb_latents(fold_attention(now, true));
-    now = merge_products(page_cache(now, rows.traits), rows.traits.merges);
+// Of all nodes that results and caches of a graph depend on.
+Expr contraction_flops(const GraphPtr& graph) {
+    const Flow flow(graph);
+    std::vector<NodeIndex> open;
+    for (const TensorIndex t : graph->outputs()) open.push_back(flow.maker(t));
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        if (flow.call(i).has("caches")) open.push_back(i);
+    }
+    std::vector<bool> seen(static_cast<std::size_t>(flow.count()), false);
+    const auto hash = [](const Expr& flops) { return flops.hash(); };
+    std::unordered_map<Expr, std::int64_t, decltype(hash)> alike;  // few sums of many equal layers
+    while (!open.empty()) {
+        const NodeIndex node = open.back();
+        open.pop_back();
+        if (node == kNoNode || seen[static_cast<std::size_t>(node)]) continue;
+        seen[static_cast<std::size_t>(node)] = true;
+        ++alike[flow.contraction_flops(node)];
+        for (const Operand& operand : flow.operands(node)) open.push_back(operand.producer);
+    }
+    Expr sum = 0;
+    for (const auto& [flops, nodes] : alike) sum += flops * nodes;
+    return sum;
+}
+
+// The contraction FLOPs of `now` divided by those of `before`, at the default sizes.
+double kept_share(const GraphPtr& before, const GraphPtr& now) {
+    if (before == now) return 1.0;
+    const Expr was = contraction_flops(before);
+    const Expr is = contraction_flops(now);
+    if (was == is) return 1.0;
+    const Replacements sizes = before->size_values({});
+    const std::int64_t all = was.substitute(sizes).constant();
+    const std::int64_t kept = is.substitute(sizes).constant();
+    if (all == kept) return 1.0;
+    return all == 0 ? std::numeric_limits<double>::infinity()
+                    : static_cast<double>(kept) / static_cast<double>(all);
+}
+
+EngineGraph served(const GraphPtr& plain, const EngineRows& rows) {
+    const GraphPtr folded = fold_attention(plain, true);
+    const GraphPtr absorbed = absorb_latents(folded);  // has other products
+    GraphPtr now = merge_products(page_cache(absorbed, rows.traits), rows.traits.merges);
     now = name_all_reduces(sample_tokens(now, rows), rows.traits.all_reduce);
-    return fuse_between(now, rows);
+    EngineGraph made = fuse_between(now, rows);
+    made.kept_share = absorbed == folded ? kept_share(plain, made.graph)
+                                         : kept_share(plain, folded) * kept_share(absorbed, made.graph);
+    return made;
 }
 
 // What a compiler of whole models makes of a forward.
-EngineGraph compiled(GraphPtr now, const EngineRows& rows) {
+EngineGraph compiled(const GraphPtr& plain, const EngineRows& rows) {
     const CompilerRow& row = *rows.compiler;
-    now = fuse_epilogues(merge_products(fold_attention(now, false), Merges::all), row);
+    GraphPtr now = fuse_epilogues(merge_products(fold_attention(plain, false), Merges::all), row);
     if (row.joins_parts) now = join_parts(now);
     if (row.channels_last) now = put_channels_last(now);
-    return fuse_between(now, rows);
+    EngineGraph made = fuse_between(now, rows);
+    made.kept_share = kept_share(plain, made.graph);
+    return made;
 }
 
 }  // namespace
@@ -164,10 +241,10 @@ std::string_view version_of(ServingEngine engine) {
 
 EngineGraph engine_graph(const std::shared_ptr<const Graph>& graph, ServingEngine engine) {
     const EngineRows* rows = rows_of(engine);
-    if (!rows) return {graph, {}};
+    if (!rows) return {.graph = graph, .as_captured = {}};
     require_inference(*graph);
     if (!rows->compiler) require_language(*graph);
-    const GraphPtr plain = without_conversions(graph);
+    const GraphPtr plain = plain_forward(graph);
     return rows->compiler ? compiled(plain, *rows) : served(plain, *rows);
 }
 

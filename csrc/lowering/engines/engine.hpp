@@ -29,6 +29,9 @@ struct EngineGraph {
     std::shared_ptr<const Graph> graph;
     // Nodes of it that no row of the engine covers: they run as captured.
     std::vector<NodeIndex> as_captured;
+    // Contraction FLOPs of the graph, divided by those that its passes were to keep: 1 unless one of them
+    // loses or doubles a product.
+    double kept_share = 1.0;
 };
 
 // Rewrite a captured forward into the kernels of an engine. Contraction FLOPs and the bytes of weights stay

@@ -67,25 +67,34 @@ void Flow::find_uses() {
 }
 
 void Flow::link(NodeIndex node) {
+    const std::size_t first_operand = operands_.size();
     graph_->for_each_input(at_node(node), [&](TensorIndex t) { operands_.push_back({t, maker(t)}); });
-    operands_before_[at(node) + 1] = operands_.size();
+    const std::size_t given = operands_.size();
     for (const std::int64_t output : graph_->node_outputs(at_node(node))) {
         const auto t = static_cast<TensorIndex>(output);
         const NodeIndex before = std::exchange(maker_[static_cast<std::size_t>(t)], node);
-        const std::span<const Operand> read = operands(node);
-        const bool in_place = std::any_of(read.begin(), read.end(),
-                                          [&](const Operand& operand) { return operand.tensor == t; });
-        if (!in_place) {
+        const auto reads = [&](auto&& matches) {
+            return std::any_of(operands_.begin() + static_cast<std::ptrdiff_t>(first_operand),
+                               operands_.begin() + static_cast<std::ptrdiff_t>(given), matches);
+        };
+        if (!reads([&](const Operand& operand) { return operand.tensor == t; })) {
             if (before == kNoNode) first_maker_[static_cast<std::size_t>(t)] = node;
             continue;
         }
-        // Written in place: so is what it is a view of.
-        for (const TensorIndex written : {t, analyzer_.pass().storage.root(t)}) {
+        // Written in place: so is what it is a view of, whose other parts stay as others have written them.
+        const TensorIndex root = analyzer_.pass().storage.root(t);
+        const NodeIndex other = maker(root);
+        if (root != t && first_writer(root) != kNoNode &&
+            !reads([&](const Operand& operand) { return operand.producer == other; })) {
+            operands_.push_back({root, other});
+        }
+        for (const TensorIndex written : {t, root}) {
             maker_[static_cast<std::size_t>(written)] = node;
             NodeIndex& first = first_writer_[static_cast<std::size_t>(written)];
             if (first == kNoNode) first = node;
         }
     }
+    operands_before_[at(node) + 1] = operands_.size();
 }
 
 void Flow::classify(NodeIndex node) {

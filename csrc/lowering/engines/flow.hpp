@@ -18,7 +18,8 @@ bool is_one_of(std::string_view op, const std::string_view (&names)[N]) {
     return std::find(std::begin(names), std::end(names), op) != std::end(names);
 }
 
-// One value that a node reads: its tensor, and the node that wrote it last before; kNoNode for inputs.
+// One value that a node reads: its tensor, and the node that wrote it last before; kNoNode for inputs. A node
+// that writes a part of a tensor reads its other parts.
 struct Operand {
     TensorIndex tensor;
     NodeIndex producer;

@@ -121,8 +121,9 @@ class Writer {
             for (const Operand& operand : flow_.operands(node)) {
                 const NodeIndex made = through_views(flow_, operand.producer);
                 if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(unit)) continue;
+                // Memory without contents, which the nodes fill. What others have written into it is read.
+                if (made != kNoNode && makes_buffer(flow_, made)) continue;
                 const Source source = source_of(operand);
-                if (is_empty_buffer(source.whole)) continue;
                 const Whole whole{source.whole, made != kNoNode && !flow_.is_live(made)};
                 if (!parts.contains(whole)) order.push_back(whole);
                 parts[whole].insert(source.part);
@@ -140,11 +141,6 @@ class Writer {
         }
     }
 
-    // Memory without contents, which the nodes of a unit fill.
-    bool is_empty_buffer(TensorIndex t) const {
-        const NodeIndex first = flow_.first_maker(t);
-        return first != kNoNode && makes_buffer(flow_, first);
-    }
     // A table in the place of a value that is known before the forward.
     TensorIndex table_of(TensorIndex t) {
         const auto found = tables_.find(t);
@@ -233,7 +229,7 @@ class Writer {
     bool is_filled_by(TensorIndex t, std::size_t unit) const {
         const NodeIndex first = flow_.first_maker(t);
         const NodeIndex writer = flow_.first_writer(t);
-        return first != kNoNode && !flow_.is_glue(first) && !flow_.is_anchor(first) && writer != kNoNode &&
+        return first != kNoNode && !flow_.is_live(first) && writer != kNoNode &&
                unit_of_[at(writer)] == static_cast<int>(unit);
     }
 

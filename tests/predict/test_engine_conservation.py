@@ -1,0 +1,146 @@
+"""Engine graphs keep all products and weights of what they rewrite, however a model writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+import pyinfercost as ic
+from pyinfercost import _core
+
+pytestmark = pytest.mark.torch
+
+WIDTH, HEADS, TOKENS = 32, 4, 16
+ENGINES = ("vllm", "llamacpp", "tensorrt", "onnxruntime")
+
+
+class Block(nn.Module):
+    """Words, what is tested, and a head."""
+
+    def __init__(self, middle: nn.Module) -> None:
+        super().__init__()
+        self.words, self.middle = nn.Embedding(50, WIDTH), middle
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 10)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.middle(self.words(ids))))
+
+
+class Written(nn.Module):
+    """A part whose result is written into memory that is read later."""
+
+    def __init__(self, write: Callable[[torch.Tensor, nn.Module, torch.Tensor], None]) -> None:
+        super().__init__()
+        self.write = write
+        self.part = nn.Sequential(nn.Linear(WIDTH, 64), nn.GELU(), nn.Linear(64, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = x.new_empty(x.shape)
+        self.write(out, self.part, x)
+        return out
+
+
+def in_slices(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    for start in range(0, TOKENS, 8):
+        out[:, start : start + 8] = part(x[:, start : start + 8])
+
+
+def at_once(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    out.copy_(part(x))
+
+
+def through_a_view(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    out.view(-1, WIDTH).copy_(part(x).view(-1, WIDTH))
+
+
+def into_a_part(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    out.narrow(1, 0, TOKENS).copy_(part(x))
+
+
+def into_views_made_before(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    for view, values in zip(out.split(8, dim=1), x.split(8, dim=1), strict=True):
+        view.copy_(part(values))
+
+
+def one_by_one(out: torch.Tensor, part: nn.Module, x: torch.Tensor) -> None:
+    for place in range(2):
+        out[:, place] = part(x[:, place])
+
+
+class Attention(nn.Module):
+    """Attention of products and a softmax, with something done to the queries, the scores and the weights."""
+
+    def __init__(
+        self,
+        to_query: Callable[[torch.Tensor], torch.Tensor] = lambda query: query,
+        to_scores: Callable[[torch.Tensor], torch.Tensor] = lambda scores: scores,
+        to_weights: Callable[[torch.Tensor], torch.Tensor] = lambda weights: weights,
+    ) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.to_query, self.to_scores, self.to_weights = to_query, to_scores, to_weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.to_query(self.q(x)), self.k(x), self.v(x)
+        query, key, value = (each.unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in (query, key, value))
+        weights = self.to_weights(self.to_scores(query @ key.transpose(-1, -2)).softmax(-1))
+        return (weights @ value).transpose(1, 2).flatten(2)
+
+
+class Positions(Attention):
+    """Scores of positions, which are products with queries, in the shape of the scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(HEADS, WIDTH // HEADS, TOKENS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (each(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in (self.q, self.k, self.v))
+        scores = query @ key.transpose(-1, -2)
+        places = torch.einsum("bhqc,hck->bhqk", query, self.table).unsqueeze(0).reshape_as(scores)
+        return ((scores + places).softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
+def masked_in_place(scores: torch.Tensor) -> torch.Tensor:
+    hidden = torch.ones(1, 1, 1, TOKENS, dtype=torch.bool, device=scores.device)
+    scores.masked_fill_(hidden.expand_as(scores), -1e4)
+    return scores
+
+
+def as_choices(weights: torch.Tensor) -> torch.Tensor:
+    """Each query has one key; gradients would be those of the weights."""
+    chosen = torch.zeros_like(weights).scatter_(-1, weights.max(-1, keepdim=True)[1], 1.0)
+    return chosen - weights.detach() + weights
+
+
+CASES = {
+    "written in slices": lambda: Written(in_slices),
+    "written at once": lambda: Written(at_once),
+    "written through a view": lambda: Written(through_a_view),
+    "written into a part": lambda: Written(into_a_part),
+    "written into views made before": lambda: Written(into_views_made_before),
+    "written one by one": lambda: Written(one_by_one),
+    "queries scaled in place": lambda: Attention(to_query=lambda query: query.div_(2.0)),
+    "scores masked in place": lambda: Attention(to_scores=masked_in_place),
+    "weights that choose": lambda: Attention(to_weights=as_choices),
+    "positions": Positions,
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", CASES)
+def test_products_and_weights_are_kept(case: str, engine: str) -> None:
+    graph = ic.capture(Block(CASES[case]()), torch.ones(2, TOKENS, dtype=torch.long))
+    was, now = ic.count(graph).total, ic.count(ic.engine_graph(graph, engine)).total
+    assert now.contraction_flops == was.contraction_flops
+    assert (now.parameters, now.parameter_bytes) == (was.parameters, was.parameter_bytes)
+
+
+def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = ic.capture(Block(Attention()), torch.ones(2, TOKENS, dtype=torch.long))
+    monkeypatch.setattr(_core, "engine_graph", lambda given, engine: (given.without_lifetimes(), [], 0.933))
+    with pytest.warns(ic.ConservationWarning, match=r"graph of vllm lacks 6\.70% of the contraction FLOPs"):
+        ic.engine_graph(graph, "vllm")
