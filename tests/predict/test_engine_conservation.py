@@ -104,6 +104,17 @@ class Positions(Attention):
         return ((scores + places).softmax(-1) @ value).transpose(1, 2).flatten(2)
 
 
+class Columns(nn.Module):
+    """Weights times columns, as state spaces have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(24, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.matmul(self.weight.unsqueeze(0), x.transpose(1, 2)).transpose(1, 2).mean(-1, keepdim=True)
+
+
 def masked_in_place(scores: torch.Tensor) -> torch.Tensor:
     hidden = torch.ones(1, 1, 1, TOKENS, dtype=torch.bool, device=scores.device)
     scores.masked_fill_(hidden.expand_as(scores), -1e4)
@@ -127,6 +138,7 @@ CASES = {
     "scores masked in place": lambda: Attention(to_scores=masked_in_place),
     "weights that choose": lambda: Attention(to_weights=as_choices),
     "positions": Positions,
+    "weights times columns": Columns,
 }
 
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from zoo.case import Case, NotBuildableError
 
 import pyinfercost as ic
+from pyinfercost import _core
+from pyinfercost.errors import InputError
 from pyinfercost.sources.trace.trace import CaptureError
 
 # Libraries whose products are also counted by a second counter, written apart from the rows.
@@ -69,6 +72,8 @@ def check(case: Case) -> Outcome:
         outcome.record = _record(graph, counts)
         outcome.failures += [] if len(graph) else ["nothing was recorded"]
         outcome.failures += [f"unmodelled: {op} ({times} times)" for op, times in counts.unmodelled.items()]
+        stage = "engines"
+        outcome.failures += _of_engines(graph)
         stage = "JSON"
         outcome.failures += _through_json(graph, sizes, counts)
         stage = "published figures"
@@ -86,6 +91,20 @@ def check(case: Case) -> Outcome:
         outcome.failures.append(_one_line(f"{stage}: {type(error).__name__}: {error}"))
     outcome.seconds = time.perf_counter() - began
     return outcome
+
+
+def _of_engines(graph: ic.Graph) -> Iterator[str]:
+    """Yield engines whose graphs are invalid, or have lost or doubled products; some run no such model."""
+    for engine in _core.engines():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", ic.ConservationWarning)
+            try:
+                ic.engine_graph(graph, engine)
+            except ic.ConservationWarning as lost:
+                yield str(lost)
+            except InputError as refused:
+                if "invalid graph" in str(refused):
+                    yield f"{engine}: {refused}"
 
 
 def _one_line(text: str) -> str:

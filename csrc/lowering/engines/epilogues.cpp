@@ -84,6 +84,17 @@ class EpiloguePass {
         return flow_.kind(node) == WorkKind::pointwise && flow_.call(node).output_count() == 1;
     }
 
+    // A parameter, or what is made of parameters before the forward.
+    bool is_known(TensorIndex t, NodeIndex reader) const {
+        const std::span<const Operand> read = flow_.operands(reader);
+        const auto found = std::find_if(read.begin(), read.end(),
+                                        [&](const Operand& operand) { return operand.tensor == t; });
+        if (found == read.end() || found->producer == kNoNode) {
+            return flow_.tensor(t).role == Role::parameter;
+        }
+        return !flow_.is_live(found->producer);
+    }
+
     TensorIndex result_of(NodeIndex node) const { return flow_.call(node).output(); }
 
     // Whether a value depends on a node, along nodes that run later.
@@ -263,6 +274,7 @@ class EpiloguePass {
         TensorIndex bias = call.tensor(added ? "self" : "bias");
         if (bias != kNoTensor && flow_.tensor(bias).role != Role::parameter) return;
         if (call.rank(call.output()) < 1 || input == kNoTensor || call.rank(input) < 1) return;
+        if (is_known(input, node)) return;  // a weight times columns of an activation
         const Kernel kernel = grow(node, row_.after_product);
         std::vector<NamedArgument> arguments = {
             {"input",  input                },
