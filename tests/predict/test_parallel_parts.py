@@ -50,6 +50,30 @@ def test_keys_beside_queries_are_on_each_device(tmp_path: Path) -> None:
         assert [op for op, size in exchanged(ic.parallel(whole, layout)) if size == tokens] == ["all_reduce"] * 3
 
 
+class Relative(torch.nn.Module):
+    """Attention with scores of positions that are computed from the tokens: heads x 16 columns, times a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.r, self.out = (torch.nn.Linear(WIDTH, WIDTH, bias=False) for _ in range(5))
+        self.table = torch.nn.Parameter(torch.randn(WIDTH // 8, 64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v, r = (each(x).unflatten(-1, (8, -1)).transpose(1, 2) for each in (self.q, self.k, self.v, self.r))
+        weights = (q @ k.transpose(-1, -2) + (r @ self.table)[..., : x.shape[1]]).softmax(-1)
+        return self.out((weights @ v).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_columns_of_heads_are_not_divided_once_more(devices: int) -> None:
+    whole = ic.capture(Relative(), torch.randn(2, 64, WIDTH))
+    rank = ic.parallel(whole, f"tensor={devices}")
+    assert devices * ic.count(rank).total.contraction_flops == ic.count(whole).total.contraction_flops
+    shares = {share.name: share.of // share.elements for share in ic.weight_shares(rank)}
+    assert shares == {"table": 1, **{f"{name}.weight": devices for name in ("q", "k", "v", "r", "out")}}
+    assert [op for op, _ in exchanged(rank)] == ["all_reduce"]
+
+
 def test_tokens_are_shared_from_the_embedding_on(tmp_path: Path) -> None:
     rank = ic.parallel(layout_laws.captured(tmp_path, "llama", "prefill"), "tensor=4,sequence=1")
     first = next(node for node in rank.nodes if node.op.startswith("collective."))

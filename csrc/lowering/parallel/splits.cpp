@@ -172,8 +172,10 @@ class Splitter {
         return taken;
     }
 
-    // A product cannot be split along its rows and its columns.
-    bool conflicts(const std::vector<std::pair<AxisId, std::int64_t>>& taken) const {
+    using Taken = std::vector<std::pair<AxisId, std::int64_t>>;  // leaves, and their numbers of parts
+
+    // A product cannot be split along its rows and its columns, or into more parts than there are ranks for it.
+    bool conflicts(const Taken& taken, std::int64_t parts_at_most) const {
         std::map<const Summed*, std::array<bool, 2>> hit;  // by inner and outer leaves
         for (const auto& [leaf, parts] : taken) {
             const auto [first, last] = products_of_.equal_range(leaf);
@@ -184,8 +186,28 @@ class Splitter {
         return std::any_of(hit.begin(), hit.end(), [&](const auto& each) {
             const auto& [product, sides] = each;
             return (sides[0] && (sides[1] || axes_.is_split(product->outer))) ||
-                   (sides[1] && axes_.is_split(product->inner));
+                   (sides[1] && axes_.is_split(product->inner)) ||
+                   (sides[1] && parts_with(product->outer, taken) > parts_at_most);
         });
+    }
+    // The parts of the section that has most, once leaves are split.
+    std::int64_t parts_with(AxisId axis, const Taken& taken) const {
+        std::int64_t most = 1;
+        for (const AxisId section : axes_.sections(axis)) {
+            std::int64_t own = 1;
+            for (const AxisId factor : axes_.factors(section)) {
+                if (!axes_.is_leaf(factor)) {
+                    own *= parts_with(factor, taken);
+                    continue;
+                }
+                own *= axes_.info(factor).splits;
+                for (const auto& [leaf, parts] : taken) {
+                    if (axes_.root(leaf) == axes_.root(factor)) own *= parts;
+                }
+            }
+            most = std::max(most, own);
+        }
+        return most;
     }
 
     const Experts* experts_of(NodeIndex node) const {
@@ -283,14 +305,14 @@ class Splitter {
 
     void split_one(const Candidate& candidate) {
         const AxisId inner = candidate.product->inner;
-        std::vector<std::pair<AxisId, std::int64_t>> taken;
+        Taken taken;
         const bool fit = fits(inner, candidate.parts,
                               [&](AxisId leaf, std::int64_t parts) { taken.emplace_back(leaf, parts); });
         if (!fit) {
             if (!candidate.heads && is_small(*candidate.product)) return;
             refuse(candidate);
         }
-        if (conflicts(taken)) return;
+        if (conflicts(taken, candidate.parts)) return;
         for (const auto& [leaf, parts] : taken) axes_.info(leaf).splits = parts;
     }
 
