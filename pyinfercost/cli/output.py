@@ -88,7 +88,7 @@ def command_line() -> str:
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params.get(name)
-        values = [str(each) for each in value] if isinstance(value, (tuple, list)) else [str(value)]
+        values = [str(each) for each in value] if isinstance(value, (tuple, list, dict)) else [str(value)]
         if isinstance(parameter, click.Argument):
             last += values
         elif isinstance(parameter, click.Option) and parameter.is_flag:

@@ -246,3 +246,10 @@ def test_specs_of_libraries_are_captured_once_for_all_batches(monkeypatch: pytes
     alone = ic.profile("torchvision:resnet18", hardware="t4", batch=8)
     assert rows[3].profile is not None
     assert rows[3].profile.counts.total.to_dict() == alone.counts.total.to_dict()
+
+
+def test_a_page_says_the_command_that_wrote_it(files: tuple[str, str], tmp_path: Path) -> None:
+    page = tmp_path / "compare.html"
+    result = run(*files, "-H", "l4", "--html", str(page))
+    assert result.exit_code == 0, result.output
+    assert f"by: pyinfercost compare {files[0]} {files[1]} --hardware l4" in page.read_text(encoding="utf-8")
