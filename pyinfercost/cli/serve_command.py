@@ -121,6 +121,8 @@ def serve(
             raise click.UsageError("--calibrate-from and --correction are of one deployment; leave --find out")
         if goal is not None:
             on, layouts = _deployments(goal, options)
+            if goal == "rate" and not any(options[name] for name in ("rate", "concurrency", "arrivals", "trace")):
+                options["rate"] = "1/s"  # the search begins elsewhere
             workload = workload_of_options(options)
             from ..serving.finding import find_serving
 

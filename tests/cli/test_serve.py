@@ -104,6 +104,14 @@ def test_a_search_has_the_deployments_of_lists(model: str) -> None:
     assert first["usd_per_h"] == min(each["usd_per_h"] for each in search["deployments"] if each["rank"])
 
 
+def test_the_highest_rate_is_found_without_one(model: str) -> None:
+    tokens = [word for pair in zip(LOAD[::2], LOAD[1::2], strict=True) if pair[0] != "--rate" for word in pair]
+    goal = ("--find", "rate", "--slo", "ttft_p99<1", "--format", "json")
+    found = [invoke(model, *ON, *load, *goal) for load in (tokens, LOAD)]
+    assert [each.exit_code for each in found] == [0, 0], found[0].output
+    assert json.loads(found[0].stdout)["search"] == json.loads(found[1].stdout)["search"]
+
+
 def test_a_search_without_an_answer_fails(model: str) -> None:
     result = invoke(model, *ON, *LOAD, "--find", "replicas", "--slo", "tpot_p50<0.001ms")
     assert result.exit_code == 1
