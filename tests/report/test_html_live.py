@@ -382,3 +382,6 @@ def test_both_phases_of_a_language_model(browser: Any, tmp_path: Path) -> None:
         check_time(page, result.prefill)
         choose(page, "machine", "t4")
         check_time(page, ic.profile(result.prefill, hardware="t4"))
+        choose(page, "engine", "vllm")  # q_proj, k_proj and v_proj are one product
+        _, model, head, *_ = data(page, "#tree [data-key=parameters]", "v")
+        assert int(model) + int(head) == result.decode.to_dict()["totals"]["parameters"]

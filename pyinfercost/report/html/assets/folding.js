@@ -23,9 +23,11 @@ function treeOf({ layers, parameters }) {
     above.layers.push(index);
     below(above, { id: `l:${index}`, path: layer.module, layers: [index] });
   });
-  for (const node of modules.values()) {
-    node.own = parameters.get(node.path) || 0;
-    for (let up = node; up; up = up.parent) up.parameters += node.own;
+  /* Merged weights (q_proj+k_proj) are in the row of the first module; those of a module without rows in the one above. */
+  for (const [owner, own] of parameters) {
+    let path = owner.split("+")[0];
+    while (!modules.has(path)) path = path.slice(0, Math.max(0, path.lastIndexOf(".")));
+    for (let up = modules.get(path); up; up = up.parent) up.parameters += own;
   }
   return root;
 }
