@@ -55,10 +55,8 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         options["weights_backbone"] = None  # it would be downloaded
     if "aux_loss" in parameters:
         options["aux_loss"] = True  # the published weights keep the auxiliary head, which runs
-    if name == "googlenet":
-        options |= {"aux_logits": False, "init_weights": False}  # the published weights drop the auxiliary heads
-    elif name == "inception_v3":
-        options["init_weights"] = False  # it warns that the default will change; no weight is initialized here
+    if name.removeprefix("quantized_") in {"googlenet", "inception_v3"}:
+        options["init_weights"] = False  # they warn that the default will change; no weight is initialized here
     for prefix, argument in _SIZE_ARGUMENTS.items():
         if name.startswith(prefix):
             options[argument] = side if argument == "image_size" else (side, side)
@@ -67,6 +65,9 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
         "expected an image_size that the model's patches and windows divide",
     ):
         module = build(lambda: models.get_model(name, **options))
+        if getattr(module, "aux_logits", False) and not _is_as_published(module, weights):
+            # The published weights drop the auxiliary heads.
+            module = build(lambda: models.get_model(name, **options, aux_logits=False))
     if family == "detection":
         _freeze_as_published(module, weights)
     if family == "optical_flow":
@@ -85,12 +86,17 @@ def load_torchvision(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     return LoadedModel(module, inputs, {}, {0: {0: "batch"}}, open_images=open_images)
 
 
+def _is_as_published(module: torch.nn.Module, weights: Any) -> bool:
+    """Return whether a module has as many parameters as its published weights."""
+    return bool(sum(p.numel() for p in module.parameters()) == weights.meta["num_params"])
+
+
 def _freeze_as_published(module: torch.nn.Module, weights: Any) -> None:
     """Freeze the batch norms of a backbone, as torchvision does when it loads weights."""
     import torch
     from torchvision.ops.misc import FrozenBatchNorm2d
 
-    if sum(p.numel() for p in module.parameters()) == weights.meta["num_params"]:
+    if _is_as_published(module, weights):
         return
     backbone = module.get_submodule("backbone")
     norms = [name for name, part in backbone.named_modules() if isinstance(part, torch.nn.BatchNorm2d)]

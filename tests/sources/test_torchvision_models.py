@@ -107,3 +107,10 @@ def test_a_detector_counts_what_it_is_told_to_find() -> None:
         ic.count(graph, **{"rpn.nms": 300})
     with pytest.raises(ValueError, match=r"'rpn.nms' .*at most 4507, which is"):
         ic.count(graph, **{"rpn.nms": 5000})
+
+
+@pytest.mark.parametrize("name", ["googlenet", "quantized_googlenet"])
+def test_specs_leave_out_the_heads_that_published_weights_drop(name: str) -> None:
+    meta = next(iter(torchvision.models.get_model_weights(name))).meta
+    total = ic.count(ic.capture(f"torchvision:{name}", batch=1)).total
+    assert (total.parameters, round(total.macs / GIGA, 3)) == (meta["num_params"], meta["_ops"])
