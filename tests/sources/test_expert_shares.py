@@ -111,6 +111,24 @@ def test_shares_add_up_to_what_was_chosen(run: Callable[[Any, torch.Tensor], Any
     assert expert_rows(captured(run, tokens), tokens) == tokens * CHOSEN
 
 
+@pytest.mark.parametrize("run", [by_key, by_key_beyond], ids=lambda run: run.__name__)
+def test_shares_of_a_training_step_are_those_of_a_forward(run: Callable[[Any, torch.Tensor], Any]) -> None:
+    graph = ic.capture(Gated(run), (torch.empty(29, WIDTH, device="meta"),), training=True)
+    macs = int(ic.count(graph).by_phase()["forward"].macs) - 29 * WIDTH * EXPERTS
+    assert macs == 29 * CHOSEN * EXPERT_MACS
+
+
+def test_numbers_below_all_that_are_chosen_are_no_classes() -> None:
+    """A comparison with half of the experts leaves about half of the choices."""
+
+    def run(m: Any, x: torch.Tensor) -> torch.Tensor:
+        hot = m.gate(x).topk(CHOSEN).indices.unsqueeze(-1) == torch.arange(EXPERTS // 2, device=x.device)
+        return x[torch.where(hot)[0]]
+
+    size = captured(run, 32).sizes["forward.nonzero"]
+    assert (size["default"], size["maximum"]) == (32, 32 * CHOSEN * EXPERTS // 2)
+
+
 def test_the_first_experts_get_what_is_left_over() -> None:
     values = captured(by_equality, 29).size_values({})  # 58 choices among 8
     assert list(values.values()) == [8, 8, 7, 7, 7, 7, 7, 7]

@@ -78,8 +78,10 @@ def _all_different(finder: FactFinder, index: torch.Tensor, dim: int) -> bool:
 
 
 def equal(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
-    """`chosen == 3`: the choices of one of the possible values."""
+    """`chosen == 3`: the choices of one of the possible values. `chosen[..., None] == arange(8)`: one-hot rows."""
     left, right = finder.of(call.args[0]), finder.of(call.args[1])
+    if _are_all_classes(finder, call.args[1], left) and _shape(call.args[0])[-1:] == [1]:
+        return one_hot(finder, call, tensor)
     choices = greatest(left.distinct, right.distinct)
     if all(map(is_int, (left.low, left.high, right.low, right.high))) and right.low == right.high:
         count = left.high - left.low + 1
@@ -87,6 +89,13 @@ def equal(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
             share = Classes(0, count, left.low, tensor.numel()).share(right.low)
             return Facts(mean=(1, count), share=share)
     return Facts(mean=None if choices is None else (1, choices))
+
+
+def _are_all_classes(finder: FactFinder, numbers: Any, chosen: Facts) -> bool:
+    """Return whether a tensor counts from 0 to a number beyond all that are chosen, as in `one_hot` with gradients."""
+    call = finder.producer(numbers) if isinstance(numbers, torch.Tensor) else None
+    counts = call is not None and op_name(call) == "aten.arange" and len(call.args) == 1
+    return counts and is_int(chosen.low) and is_int(chosen.high) and 0 <= chosen.low <= chosen.high < numbers.numel()
 
 
 def rearranged(finder: FactFinder, call: Call, tensor: torch.Tensor) -> Facts:
