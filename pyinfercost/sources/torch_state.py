@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from .tensors.jagged import jagged_attention
+
 
 class SharedChange:
     """A change that is active while any thread needs it.
@@ -66,8 +68,10 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
             part._forward_hooks_with_kwargs,
             part._forward_hooks_always_called,
             part._forward_pre_hooks_with_kwargs,
+            part._load_state_dict_pre_hooks,
         )
     ]
+    classes = [(part, type(part)) for part in module.modules()]  # the first forward of a lazy module changes its own
     drawn, drawn_by_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the one that a forward draws from
     try:
         yield
@@ -81,6 +85,25 @@ def as_it_was(module: torch.nn.Module) -> Iterator[None]:
                 else:
                     values.discard(name)
             values.update(before)
+        for part, before in classes:
+            part.__class__ = before
+
+
+@contextlib.contextmanager
+def initialized_apart(module: torch.nn.Module) -> Iterator[None]:
+    """Let lazy modules initialize their weights outside of the running dispatch modes, until `as_it_was` ends."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.lazy.LazyModuleMixin):
+            vars(part)["initialize_parameters"] = _outside_of_modes(part.initialize_parameters)
+    yield
+
+
+def _outside_of_modes(function: Callable[..., None]) -> Callable[..., None]:
+    def run(*args: Any, **kwargs: Any) -> None:
+        with torch.utils._python_dispatch._disable_current_modes():
+            function(*args, **kwargs)
+
+    return run
 
 
 @contextlib.contextmanager
@@ -107,14 +130,23 @@ def without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+def _recorded_gradient(*args: Any, **kwargs: Any) -> Any:
+    """Return a gradient of `torch.autograd.functional`, which is zero without a word where nothing is recorded."""
+    if torch.is_inference_mode_enabled():
+        raise RuntimeError("the result of a function does not require grad in inference mode")
+    return _own["torch.autograd.functional", "_autograd_grad"](*args, **kwargs)
+
+
 # Wrappers that torch puts around the caller's functions. Compiling these under a dispatch mode would leave dynamo's
-# caches in a state that breaks later exports, and flex attention rejects meta tensors.
+# caches in a state that breaks later exports, and attention of other kinds rejects meta tensors.
 _IN_PLACE_OF: dict[tuple[str, str], Any] = {
     ("torch._higher_order_ops.utils", "_hop_compile_and_call"): lambda fn, args, kwargs=None: fn(
         *args, **(kwargs or {})
     ),
     ("torch.nn.attention.flex_attention", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"): True,
     ("torch.nn.attention.flex_attention", "_validate_device"): lambda *_: None,
+    ("torch.autograd.functional", "_autograd_grad"): _recorded_gradient,
+    ("torch.nested._internal.ops", "jagged_scaled_dot_product_attention"): jagged_attention,
 }
 
 
@@ -137,7 +169,7 @@ _UNCOMPILED = {key: _replacing(key, replacement) for key, replacement in _IN_PLA
 
 @contextlib.contextmanager
 def uncompiled() -> Iterator[None]:
-    """Run conditions, loops and flex attention without compiling them, if their modules are imported."""
+    """Run conditions, loops and attention with functions for meta tensors, if their modules are imported."""
     with contextlib.ExitStack() as stack:
         for (module, name), change in _UNCOMPILED.items():
             if hasattr(sys.modules.get(module), name):

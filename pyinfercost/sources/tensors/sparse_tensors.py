@@ -242,6 +242,8 @@ _RULES: dict[Any, Callable[..., Any]] = {
     _aten.sum: _sum,
     **dict.fromkeys((_aten.detach, _aten.alias, _aten.coalesce, _aten.clone, _aten.contiguous), lambda x, **_: x),
     **dict.fromkeys((_aten._to_copy,), _copied),
+    # A gradient that is kept: autograd copies one that the record holds too, and a real step passes it on.
+    **dict.fromkeys((_aten.new_empty_strided, _aten.copy_), lambda matrix, *_, **__: matrix),
     _aten.is_coalesced: lambda _: True,
     _aten._nnz: lambda matrix: matrix.stored["values"].shape[0],
     **dict.fromkeys((_aten.values, _aten._values), _part("values")),
@@ -254,6 +256,11 @@ def _coordinates(indices: torch.Tensor, values: torch.Tensor, size: Any = None, 
     return (
         NotImplemented if size is None else SparseMeta(size, torch.sparse_coo, {"values": values, "indices": indices})
     )
+
+
+def _of_gradient(_: int, __: int, size: Any, indices: torch.Tensor, values: torch.Tensor, **___: Any) -> SparseMeta:
+    """Return a sparse tensor as the backward of an embedding with sparse gradients makes it."""
+    return SparseMeta(size, torch.sparse_coo, {"values": values, "indices": indices})
 
 
 def _compressed(layout: torch.layout) -> Callable[..., Any]:
@@ -274,6 +281,7 @@ def _of_layout(compressed: Any, plain: Any, values: Any, size: Any = None, *, la
 CONSTRUCTORS: dict[Any, Callable[..., Any]] = {
     _aten.sparse_coo_tensor.indices_size: _coordinates,
     _aten._sparse_coo_tensor_unsafe.default: _coordinates,
+    _aten._sparse_coo_tensor_with_dims_and_tensors.default: _of_gradient,
     _aten.sparse_csr_tensor.crow_col_value_size: _compressed(torch.sparse_csr),
     _aten.sparse_csc_tensor.ccol_row_value_size: _compressed(torch.sparse_csc),
     _aten.sparse_compressed_tensor.comp_plain_value_size: _of_layout,

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from ...errors import InputError, InputTypeError
 from ..inputs import CappedSize
-from ..tensors.tensor_parts import meta_twin
+from ..tensors.tensor_parts import meta_twin, parts_of
 
 if TYPE_CHECKING:
     from ..symbols import SizeSpace
@@ -68,9 +69,9 @@ def meta_inputs(
                 meta = seen[id(value)] = _meta_tensor(value, name, dims, sizes)
                 tensors.append((name, meta))
                 originals.append((name, value))
-                # With symbolic sizes, the values of one example do not hold for others.
-                if not dims and value.device.type == "cpu" and value.layout is torch.strided:
-                    given[id(meta)] = value
+                if not dims:  # with symbolic sizes, the values of one example do not hold for others
+                    twins = zip(parts_of(name, meta), parts_of(name, value), strict=True)
+                    given.update({id(twin.tensor): part.tensor for twin, part in twins if _has_values(part.tensor)})
             return seen[id(value)]
         if type(value) is int and dims:
             return sizes.open(next(iter(dims.values())), value)
@@ -82,6 +83,10 @@ def meta_inputs(
     new_kwargs = {k: convert(v, k, dynamic.get(k, {})) for k, v in kwargs.items()}
     windows = _larger_storages([(name, tensor, seen[id(tensor)]) for name, tensor in originals])
     return MetaInputs(new_args, new_kwargs, tensors, given, windows)
+
+
+def _has_values(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.layout is torch.strided
 
 
 def _larger_storages(inputs: list[tuple[str, torch.Tensor, torch.Tensor]]) -> dict[int, int]:
@@ -100,8 +105,7 @@ def _larger_storages(inputs: list[tuple[str, torch.Tensor, torch.Tensor]]) -> di
 
 def _meta_tensor(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
     meta = _empty(tensor, name, dims, sizes)
-    # Without grad mode, as in inference mode, gradients are not needed.
-    return meta.requires_grad_() if tensor.requires_grad and torch.is_grad_enabled() else meta
+    return meta.requires_grad_() if tensor.requires_grad and not torch.is_inference_mode_enabled() else meta
 
 
 def _empty(tensor: torch.Tensor, name: str, dims: Mapping[int, str], sizes: SizeSpace) -> torch.Tensor:
@@ -168,10 +172,15 @@ def stand_in(
             if tensor is None:
                 continue
             if id(tensor) not in twins:
+                wanted = tensor.requires_grad and not torch.is_inference_mode_enabled()
+                if is_lazy(tensor):  # the forward gives it a shape
+                    uninitialized: Any = type(tensor)
+                    twins[id(tensor)] = uninitialized(wanted, device="meta", dtype=tensor.dtype)
+                    named[f"{path}.{name}" if path else name] = twins[id(tensor)]
+                    continue
                 if with_numbers and tensor.numel() == 1 and not isinstance(tensor, torch.nn.Parameter):
                     twins[id(tensor)] = tensor.clone()
                 twin = meta_twin(tensor, twins)
-                wanted = tensor.requires_grad and torch.is_grad_enabled()
                 if isinstance(tensor, torch.nn.Parameter):
                     twins[id(tensor)] = torch.nn.Parameter(twin, requires_grad=wanted)
                 elif wanted:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from .value_ranges import parts
+
 
 class _Handed(weakref.ref):  # type: ignore[type-arg]
     """A weak reference to a tensor of the model, with its twin in the record."""
@@ -30,11 +32,12 @@ class HandedOut:
         released: Freed tensors, in order. A weak reference appends itself when its tensor is freed.
     """
 
-    __slots__ = ("_by_id", "released")
+    __slots__ = ("_by_id", "_on_meta", "released")
 
     def __init__(self) -> None:
         self.released: list[_Handed] = []
         self._by_id: dict[int, _Handed] = {}
+        self._on_meta: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # id of a real tensor -> it, and its stand-in
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -73,10 +76,30 @@ class HandedOut:
         kind = type(result)
         if kind is list or kind is tuple:
             return kind([self.out(r) for r in result])
-        tensor = result.data
-        self._by_id[id(tensor)] = handed = _Handed(tensor, self.released.append)
-        handed.twin = result
+        tensor: torch.Tensor = result.data
+        self._register(tensor, result, observed=True)
         return tensor
+
+    def again(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the same tensor of the model as another object, whose release frees an input or weight no more."""
+        twin = self.twin(tensor)
+        other: torch.Tensor = twin.data
+        self._register(other, twin, observed=twin is not tensor)
+        return other
+
+    def _register(self, tensor: torch.Tensor, twin: torch.Tensor, *, observed: bool) -> None:
+        self._by_id[id(tensor)] = handed = _Handed(tensor, self.released.append if observed else None)
+        handed.twin = twin
+
+    def on_meta(self, real: torch.Tensor) -> torch.Tensor:
+        """Return the meta tensor that stands for a real one of the model; the record keeps the real one."""
+        known = self._on_meta.get(id(real))
+        if known is None:
+            with _disable_current_modes():  # creating it must not be recorded
+                meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+            known = self._on_meta[id(real)] = (real, meta)
+            self._register(meta, real, observed=False)
+        return known[1]
 
     def out_of_new(self, result: Any, args: tuple[Any, ...], given: tuple[Any, ...]) -> Any:
         """Return a new result for the model, computed from `args`, the record's twins of `given`.
@@ -89,7 +112,12 @@ class HandedOut:
             for inside, outside in zip(args, given, strict=True):
                 if inside is result:
                     return outside
-            return self.out(result) if result.device.type == "meta" else result
+            if result.device.type == "meta":
+                return self.out(result)
+            # Of operands that are real in the record alone: outside, they and their result are on meta.
+            operands, outside_ones = parts(args), parts(given)
+            apart = any(a is not b for a, b in zip(operands, outside_ones, strict=True))
+            return self.on_meta(result) if apart and not any(t.is_meta for t in operands) else result
         if kind is list or kind is tuple:
             return kind([self.out_of_new(r, args, given) for r in result])
         return result

@@ -82,6 +82,11 @@ def _like_first(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     return torch.empty_like(x)
 
 
+def _like_second(_: torch.Tensor, x: torch.Tensor, *__: Any, **___: Any) -> torch.Tensor:
+    """Gradient of an operand, which follows the gradient of the result."""
+    return torch.empty_like(x)
+
+
 def _with_mask(x: torch.Tensor, *_: Any, **__: Any) -> Any:
     return torch.empty_like(x), torch.empty_like(x, dtype=torch.bool)
 
@@ -153,6 +158,15 @@ def attention(
     return query.new_empty([*batch, query.shape[-2], value.shape[-1]])
 
 
+_WITHOUT_META_KERNEL = (
+    "_sample_dirichlet.default", "_dirichlet_grad.default", "_standard_gamma_grad.default", "binomial.default"
+)  # fmt: skip
+_GRADIENTS_WITHOUT_META_KERNEL = (
+    *("_ctc_loss_backward.default", "_ctc_loss_backward.Tensor", "fractional_max_pool3d_backward.default"),
+    *("multi_margin_loss_backward.default", "multilabel_margin_loss_backward.default"),
+)
+
+
 def _named(name: str) -> Any:
     base, overload = name.split(".")
     return getattr(getattr(torch.ops.aten, base), overload)
@@ -165,6 +179,8 @@ KERNELS: dict[str, Any] = {
     "aten.scaled_dot_product_attention.default": attention,
     "aten.pad.default": _pad,
     "aten.linalg_lstsq.default": _lstsq,
+    **{f"aten.{name}": _like_first for name in _WITHOUT_META_KERNEL},
+    **{f"aten.{name}": _like_second for name in _GRADIENTS_WITHOUT_META_KERNEL},
     "aten.fake_quantize_per_tensor_affine.default": _like_first,
     "aten.fake_quantize_per_tensor_affine.tensor_qparams": _like_first,
     "aten.fake_quantize_per_channel_affine.default": _like_first,

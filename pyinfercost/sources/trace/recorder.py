@@ -29,7 +29,7 @@ from pyinfercost import _core
 from ...errors import UnsupportedError
 from ..symbols import SizeSpace
 from ..tensors.packed_weights import PackedWeight, PackedWeights
-from ..tensors.sparse_tensors import CONSTRUCTORS
+from ..tensors.sparse_tensors import CONSTRUCTORS, is_sparse, sparse_twin
 from ..tensors.tensor_parts import call_on_parts
 from . import quantized_kernels
 from .calls import Call
@@ -40,6 +40,7 @@ from .lifetimes import HandedOut
 from .meta_kernels import KERNELS as _LAYOUTS
 from .recurrent_kernels import KERNELS as _RECURRENT
 from .unbacked_sizes import DATA_KERNELS, SYMBOLIC_KERNELS, DataSizes
+from .value_ranges import parts
 from .values import UnknownValueError, Values
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ _DRIVER = str(Path(__file__).with_name("trace.py"))
 _PLAIN = frozenset({int, str, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format, PackedWeight})
 _TENSORS = frozenset({torch.Tensor, torch.nn.Parameter, quantized_kernels.QuantizedMeta})
 _NO_KWARGS: dict[str, Any] = {}
+_EQUAL = torch.ops.aten.equal.default
 _SLICE = torch.ops.aten.slice.Tensor
 _NO_END = 2**63 - 1
 _WHOLE = (None, None, 1)
@@ -87,6 +89,7 @@ class Recorder:
     sizes: SizeSpace
     packed: PackedWeights
     follows: bool = False  # whether every call is also executed with values
+    one_device: bool = False  # whether operators beside meta tensors get stand-ins of real ones in any case
     calls: list[Call] = field(default_factory=list)
     module: str = ""
     backward_from: int | None = None
@@ -146,6 +149,8 @@ class Recorder:
         if op in _SCALARS:
             value = self._scalar(self.handed.twin(args[0]))
             return bool(value) if op is torch.ops.aten.is_nonzero.default or type(value) is torch.SymBool else value
+        if op is _EQUAL:
+            return self.data.numbers.are_equal(*map(self.handed.twin, args))
         if op is _SLICE and self.sizes.symbolic and _is_whole(args) and torch.is_inference_mode_enabled():
             length = args[0].shape[args[1] if len(args) > 1 else 0]
             if not self.sizes.is_of_data(length):
@@ -196,6 +201,8 @@ class Recorder:
             result = self.handed.inside((outside,))[0]
         else:
             result = self._run(operator, op, args, kwargs)
+            if type(result) is torch.Tensor and result.layout is not torch.strided and is_sparse(result):
+                result = sparse_twin(result)
             outside = self.handed.out_of_new(result, args, given)
         if key is not None:
             signatures = self._sign(result)
@@ -266,6 +273,8 @@ class Recorder:
             kwargs = {**kwargs, "device": torch.device("meta")}
         if operator.kernel is op and _has_quantized(args):
             return quantized_kernels.run(op, args, kwargs)
+        if self.one_device and any(tensor.is_meta for tensor in parts((*args, *kwargs.values()))):
+            args, kwargs, _ = self._on_meta(args, kwargs)
         try:
             return operator.kernel(*args, **kwargs)
         except (RuntimeError, NotImplementedError):

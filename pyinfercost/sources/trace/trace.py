@@ -11,6 +11,7 @@ from pyinfercost._core import Graph, GraphBuilder
 
 from ..._checks import excerpt, shown
 from ..symbols import CaptureError
+from .attempts import Attempt, Gradients, asks_for_values
 from .writer import GraphWriter, source_of
 
 if TYPE_CHECKING:
@@ -152,27 +153,20 @@ def _run(
     given: Mapping[str, int],
     step: _Step | None = None,
 ) -> _Run:
-    """Run the module as cheaply as possible: most forwards need neither values nor sizes that depend on data."""
+    """Run the module as cheaply as possible, and again with the settings that a failure asks for."""
     from ..symbols import NeedsOpenSizesError
 
-    try:
-        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=False, of_data=False)
-    except CaptureError as error:
-        if not _asks_for_values(str(error)):
-            raise
-    except NeedsOpenSizesError:
-        pass
-    # The first run computes requested values from the record. If that is not possible (in-place writes, tensors made
-    # from numbers on the device of an input), the second run also executes every call that has values.
-    try:
-        return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=False)
-    except NeedsOpenSizesError:
-        pass  # continue with symbolic integers from the start, which is slower
-    except CaptureError as error:
-        # `tolist` is not an operator and fails without a dispatch; it works once sizes may depend on data.
-        if "Cannot copy out of meta tensor" not in str(error.__cause__):
-            raise
-    return _one_run(module, args, kwargs, dynamic, name, given, step=step, with_values=True, of_data=True)
+    attempt = Attempt(gradients=Gradients.NEVER if step is None else Gradients.EVERYWHERE)
+    while True:
+        try:
+            return _one_run(module, args, kwargs, dynamic, name, given, step=step, attempt=attempt)
+        except NeedsOpenSizesError:
+            attempt = attempt.with_open_sizes()
+        except CaptureError as error:
+            following = attempt.after(str(error), str(error.__cause__ or ""))
+            if following is None:
+                raise
+            attempt = following
 
 
 def _one_run(
@@ -183,9 +177,8 @@ def _one_run(
     name: str,
     given: Mapping[str, int],
     *,
-    with_values: bool,
-    of_data: bool,
     step: _Step | None,
+    attempt: Attempt,
 ) -> _Run:
     import torch
 
@@ -194,6 +187,7 @@ def _one_run(
     from ..torch_state import (
         allow_autocast_off_on_meta,
         as_it_was,
+        initialized_apart,
         isolate_lru_caches,
         uncompiled,
         without_fast_path,
@@ -201,39 +195,48 @@ def _one_run(
     from .composite_operators import taken_apart
     from .constants import Constants
     from .inputs import meta_inputs, stand_in
+    from .one_device import OneDevice
     from .recorder import Recorder
 
     builder = GraphBuilder(name)
-    sizes = SizeSpace(builder, given, of_data=of_data)
+    sizes = SizeSpace(builder, given, of_data=attempt.of_data)
     # Created in inference mode, like everything computed from them: torch keeps no view versions for such tensors, so
     # one result can replace another.
-    with _gradients(step is not None):
+    with _recording(attempt.gradients):
         inputs = meta_inputs(args, kwargs, dynamic, sizes)
         packed = PackedWeights(module)
         weights, certain = stand_in(module, with_numbers=bool(packed.all))
     given_values = inputs.given | certain
-    recorder, runs = Recorder(given_values, sizes, packed, follows=with_values), module
-    if step is not None:
+    recorder = Recorder(given_values, sizes, packed, attempt.with_values, attempt.one_device)
+    runs, differentiates = module, attempt.gradients is not Gradients.NEVER
+    if differentiates:
+        from .fused_operators import fused_operators
         from .training import TrainingRecorder, TrainingStep
 
         owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
-        recorder = TrainingRecorder(given_values, sizes, packed, follows=with_values, owners=owners)
-        runs = TrainingStep(module, step.loss, recorder)
+        recorder = observed = TrainingRecorder(
+            given_values, sizes, packed, attempt.with_values, attempt.one_device, owners=owners
+        )
+        if step is not None:
+            runs = TrainingStep(module, step.loss, observed)
     try:
         with (
             as_it_was(module),
+            initialized_apart(module),
             isolate_lru_caches(module),
-            _gradients(step is not None),
+            _recording(attempt.gradients),
             torch.random.fork_rng(devices=[]),
             without_fast_path(),
             uncompiled(),
             allow_autocast_off_on_meta(),
             sizes.dispatching(),
-            taken_apart() if step is not None and sizes.symbolic else contextlib.nullcontext(),
+            taken_apart() if differentiates and sizes.symbolic else contextlib.nullcontext(),
+            fused_operators() if differentiates else contextlib.nullcontext(),
             _module_paths(module, recorder),
             recorder.handed.running(),
             recorder.mode(),
-            Constants(recorder) if with_values else contextlib.nullcontext(),
+            Constants(recorder) if attempt.with_values else contextlib.nullcontext(),
+            OneDevice(recorder.handed) if attempt.one_device else contextlib.nullcontext(),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Names already reflect ties.
             named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
@@ -245,7 +248,24 @@ def _one_run(
         raise  # its message is complete
     except Exception as error:
         raise _explained(error, recorder) from error
+    _require_shapes(weights)
     return _Run(builder, sizes, recorder, weights, inputs, output, held)
+
+
+def _require_shapes(weights: Mapping[str, torch.Tensor]) -> None:
+    """Reject weights of lazy modules that no call has given a shape.
+
+    Raises:
+        CaptureError: A lazy module did not run.
+    """
+    from torch.nn.parameter import is_lazy
+
+    lazy = next((name for name, weight in weights.items() if is_lazy(weight)), None)
+    if lazy is not None:
+        raise CaptureError(
+            f"weight {shown(lazy)} belongs to a lazy module that the forward does not run, so it has no shape; "
+            "expected a forward that runs it: remove the module, or replace it by one with a shape"
+        )
 
 
 def _given_up(kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -268,11 +288,14 @@ def _gradients_of(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 
 @contextlib.contextmanager
-def _gradients(kept: bool) -> Iterator[None]:
-    """Enter inference mode, or grad mode regardless of the caller's mode."""
+def _recording(gradients: Gradients) -> Iterator[None]:
+    """Enter inference mode, or let autograd record, regardless of the caller's mode."""
     import torch
 
-    with torch.inference_mode(not kept), torch.set_grad_enabled(kept):
+    with (
+        torch.inference_mode(gradients is Gradients.NEVER),
+        torch.set_grad_enabled(gradients is Gradients.EVERYWHERE),
+    ):
         yield
 
 
@@ -311,34 +334,18 @@ def _explained(error: Exception, recorder: Recorder) -> CaptureError:
     after = f", after {len(recorder.calls)} calls, the last of them {last.op} at {source_of(last)}" if last else ""
     # For an operator without a kernel, torch lists all backends after an empty line.
     text = f"{type(error).__name__}: {str(error).partition(_NO_KERNEL)[0].rstrip()}"
-    if _asks_for_values(text):
+    if asks_for_values(text):
         advice = (
             "; a capture has the shapes of tensors, and values only if they follow from real inputs alone. For a value "
             "of an input, pass real tensors and leave their sizes out of dynamic. For a value that depends on weights, "
             "choose the branch yourself, as a Python argument or attribute, or use torch.where"
         )
+    elif "NestedTensorImpl" in text:
+        advice = "; nested tensors of strided layout have no meta kernels: create them with layout=torch.jagged"
     else:
         advice = "; expected a forward that runs on these inputs (check their number, names and shapes)"
     return CaptureError(f"capture stopped{where}{after}: {excerpt(text, most=_LONGEST)}{advice}")
 
 
-def _asks_for_values(text: str) -> bool:
-    return any(word in text for word in _ABOUT_VALUES)
-
-
 _LONGEST = 4_000  # characters of another library's message
 _NO_KERNEL = "\n\nCPU: registered at"
-_ABOUT_VALUES = (
-    "item()",
-    "_local_scalar_dense",
-    "data-dependent",
-    "is_nonzero",
-    "value of a tensor",
-    "unallocated storage",
-    "without output_size",
-    "torch.nonzero()",
-    "out of meta tensor",
-    "meta tensors",
-    "type tensor to numpy",
-    "device='meta'",  # a string that contains a meta tensor, such as the key of an expert
-)

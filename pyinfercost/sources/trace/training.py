@@ -18,7 +18,6 @@ import torch
 
 from ..symbols import CaptureError
 from .calls import Call
-from .fused_operators import fused_operators
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -51,11 +50,10 @@ class TrainingStep(torch.nn.Module):
         self._recorder = recorder
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with fused_operators():
-            output = self.module(*args, **kwargs)
-            loss = _scalar((self._loss or _default_loss)(output))
-            self._recorder.begin_backward()
-            torch.autograd.backward(loss)
+        output = self.module(*args, **kwargs)
+        loss = _scalar((self._loss or _default_loss)(output))
+        self._recorder.begin_backward()
+        torch.autograd.backward(loss)
         return [output, loss]
 
 
@@ -139,7 +137,7 @@ class TrainingRecorder(Recorder):
     def record(self, mode: TorchDispatchMode, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if op is _DETACH and type(args[0]) is torch.Tensor and args[0].device.type == "meta":
             # Autograd's bookkeeping of saved tensors; a real step passes the tensor itself.
-            return self.handed.out(self.handed.twin(args[0]))
+            return self.handed.again(args[0])
         if self._in_backward():
             self._find_node()
         return Recorder.record(self, mode, op, args, kwargs)

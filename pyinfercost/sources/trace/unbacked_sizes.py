@@ -233,6 +233,34 @@ class DataSizes:
             parts.append(torch.as_strided(x, shape, x.stride(), x.storage_offset() + first * x.stride(dim)))
         return parts
 
+    def _packed(self, x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> Any:
+        # Torch reads the lengths on the CPU, and the numbers of sequences per step that follow from them.
+        return torch.ops.aten._pack_padded_sequence.default(x, self._read("packing sequences", lengths), batch_first)
+
+    def _read(self, what: str, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the value of a tensor that an operator reads on the CPU."""
+        try:
+            return self._values.of(tensor, self._recorder.calls)
+        except UnknownValueError as error:
+            raise UnknownValueError(f"{what} reads the value of a tensor of {tensor.dtype}: {error}") from None
+
+    def _ctc_loss(
+        self,
+        log_probs: torch.Tensor,
+        targets: torch.Tensor,
+        lengths: torch.Tensor,
+        target_lengths: torch.Tensor,
+        *_: Any,
+    ) -> Any:
+        del lengths
+        steps, batch = log_probs.shape[:2]
+        try:
+            longest: Size = int(self._values.of(target_lengths, self._recorder.calls).max())
+        except UnknownValueError:
+            longest = self._length("ctc_loss", "labels of the longest target", targets.shape[-1])
+        # The logarithms of all states at each step: the labels, and blanks around them.
+        return log_probs.new_empty([batch]), log_probs.new_empty([batch, steps, 2 * longest + 1])
+
     # ---- operators that would compare lengths ------------------------------------------------------------------------
 
     def _slice(self, x: torch.Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> torch.Tensor:
@@ -287,6 +315,8 @@ DATA_KERNELS = {
     "aten.one_hot.default": "_one_hot",
     "torchvision.nms.default": "_nms",
     "aten.tensor_split.tensor_indices_or_sections": "_tensor_split",
+    "aten._pack_padded_sequence.default": "_packed",
+    "aten._ctc_loss.Tensor": "_ctc_loss",
 }
 """Operator with a data-dependent result length -> method of `DataSizes` that runs it."""
 

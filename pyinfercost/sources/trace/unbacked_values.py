@@ -128,6 +128,15 @@ class DataValues:
             return self._default_truth(tensor, *_BY_DEFAULT[name])
         raise error
 
+    def are_equal(self, left: torch.Tensor, right: torch.Tensor) -> bool:
+        """Return the result of `torch.equal`; tensors of unknown values differ by default."""
+        if left.shape != right.shape:
+            return False
+        try:
+            return torch.equal(*(self._values.of(side, self._recorder.calls) for side in (left, right)))
+        except UnknownValueError:
+            return bool(self._default_truth(left, "equal", "whether two tensors are equal", 0))
+
     def _default_truth(self, tensor: torch.Tensor, what: str, of: str, default: int) -> Any:
         key = self._identity(tensor)
         if key not in self._scalars:

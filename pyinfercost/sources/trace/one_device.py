@@ -1,0 +1,60 @@
+"""Real tensors that a model made itself, on the device of its inputs.
+
+Plain attributes, windows of spectra and masks of blocks are real in a capture, so that they have values, while inputs
+and weights are on meta. The recorder runs operators on both. Functions that compare devices, and gradients that keep a
+real operand, need them on one device, as in a real run.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from ..tensors.tensor_parts import PLAIN
+
+if TYPE_CHECKING:
+    from .lifetimes import HandedOut
+
+_COMPARES_DEVICES = "flex_attention"  # those of its operands and its mask, in Python
+_DEVICE_OF = torch.Tensor.device.__get__
+
+
+class OneDevice(TorchFunctionMode):
+    """Gives functions of torch meta tensors in the place of real ones beside meta tensors.
+
+    Args:
+        handed: Tensors of the model, in which the meta tensors stand for the real ones.
+    """
+
+    def __init__(self, handed: HandedOut) -> None:
+        super().__init__()
+        self._handed = handed
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if func == _DEVICE_OF and sys._getframe(1).f_code.co_name == _COMPARES_DEVICES and _is_real(args[0]):
+            return torch.device("meta")
+        given = tree_leaves((args, kwargs))
+        if any(isinstance(value, torch.Tensor) and value.is_meta for value in given) and any(map(_is_real, given)):
+            args, kwargs = tree_map_only(torch.Tensor, self._on_meta, (args, kwargs))
+        return func(*args, **kwargs)
+
+    def _on_meta(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self._handed.on_meta(tensor) if _is_real(tensor) else tensor
+
+
+def _is_real(value: Any) -> bool:
+    """Return whether a value is a real tensor without a gradient, of more than a number, which every operator takes."""
+    return (
+        type(value) in PLAIN
+        and value.device.type == "cpu"
+        and value.layout is torch.strided
+        and value.dim() > 0
+        and not value.is_quantized
+        and not (value.requires_grad and torch.is_grad_enabled())
+    )
