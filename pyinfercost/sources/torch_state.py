@@ -131,7 +131,7 @@ def without_fast_path() -> Iterator[None]:
 
 
 def _recorded_gradient(*args: Any, **kwargs: Any) -> Any:
-    """Return a gradient of `torch.autograd.functional`, which is zero without a word where nothing is recorded."""
+    """Return a gradient of `torch.autograd.functional`, whose own function returns zeros where nothing is recorded."""
     if torch.is_inference_mode_enabled():
         raise RuntimeError("the result of a function does not require grad in inference mode")
     return _own["torch.autograd.functional", "_autograd_grad"](*args, **kwargs)
@@ -165,6 +165,11 @@ def _replacing(key: tuple[str, str], replacement: Any) -> SharedChange:
 
 
 _UNCOMPILED = {key: _replacing(key, replacement) for key, replacement in _IN_PLACE_OF.items()}
+
+
+def replaceable() -> int:
+    """Return the number of functions that `uncompiled` replaces; a forward may import the modules of more."""
+    return sum(hasattr(sys.modules.get(module), name) for module, name in _UNCOMPILED)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +18,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 import pyinfercost as ic
+from pyinfercost.sources import torch_state
 from pyinfercost.sources.symbols import CaptureError
 
 pytestmark = pytest.mark.torch
@@ -115,6 +118,13 @@ PLAIN = {
     **{
         f"plain {name}": Case(beside(f), randn(4, 5), 2 * (HEAD + flops), True) for name, (f, flops) in PRODUCTS.items()
     },
+    # Weights that no module registers have gradients too.
+    "plain layers": Case(
+        beside(lambda m, x: torch.bmm(m.layers[0](x)[None], m.table[None]), layers=lambda: [nn.Linear(6, 6)]),
+        randn(4, 5),
+        2 * (HEAD + TABLE) + 3 * 2 * 4 * 6 * 6,
+        True,
+    ),
     "plain filters": Case(
         beside(
             lambda m, x: torch.einsum("bft,fm->bmt", spectrum(x, m.window).abs() ** 2, m.filters),
@@ -452,6 +462,20 @@ def test_nested_tensors_without_meta_kernels_are_refused_with_what_to_do() -> No
         ic.capture(Wrapped(forward), (torch.randn(8, 4),))
 
 
+def test_functions_of_modules_that_a_forward_imports_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch imports its kernels of nested tensors when a model first makes one."""
+    imported, key = ModuleType("imported"), ("imported", "product")
+    imported.product = torch.linalg.eig  # type: ignore[attr-defined]  # fails for a vector
+    monkeypatch.setitem(torch_state._UNCOMPILED, key, torch_state._replacing(key, lambda x: x @ x))
+
+    def forward(_: Any, x: torch.Tensor) -> Any:
+        monkeypatch.setitem(sys.modules, "imported", imported)
+        return imported.product(x)
+
+    assert ic.count(ic.capture(Wrapped(forward), (torch.randn(3),))).total.macs == 3
+    assert imported.product is torch.linalg.eig
+
+
 def test_blocks_of_a_mask_of_the_module_are_known() -> None:
     """Of four blocks of 128 x 128 the last of the first row is left out."""
     total = ic.count(captured(BLOCKS["mask as an attribute"])).total
@@ -487,6 +511,34 @@ def test_tensors_are_equal_if_their_values_are() -> None:
     graph = ic.capture(Wrapped(forward, table=torch.randn(3, 5)), (torch.empty(2, 3, device="meta"),))
     assert ic.count(graph).total.macs == 2 * 3 * 5
     assert graph.sizes["forward.equal"]["default"] == 0
+
+
+def test_plain_tensors_keep_their_values_beside_activations() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        y = torch.bmm(self.head(x)[None], self.table[None])
+        columns = self.table.sum(0) > 10
+        return y[..., columns] @ torch.ones(columns.sum().item(), 2) if self.table.max() > 3 else y
+
+    def wide() -> torch.Tensor:
+        return torch.arange(42.0).view(7, 6).t() % 5
+
+    case = Case(with_parts(forward, head=lambda: nn.Linear(5, 6), table=wide), randn(4, 5), 0, True)
+    columns = int((wide().sum(0) > 10).sum())
+    assert 0 < columns < 7
+    assert ic.count(captured(case)).by_phase()["forward"].contraction_flops == HEAD + TABLE + 2 * 4 * columns * 2
+    assert not captured(case).sizes
+
+
+def test_what_is_written_to_a_plain_tensor_has_its_gradient() -> None:
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        kept = torch.zeros(8, 6)
+        y = torch.bmm(self.head(x)[None], self.table[None])
+        kept[:4] = self.other(x)
+        return kept.sum() + y.sum()
+
+    parts = {"head": lambda: nn.Linear(5, 6), "other": lambda: nn.Linear(5, 6), "table": lambda: torch.randn(6, 7)}
+    case = Case(with_parts(forward, **parts), randn(4, 5), 0, True)
+    assert ic.count(captured(case)).total.contraction_flops == 2 * (2 * HEAD + TABLE)
 
 
 def test_an_input_outlives_its_detached_form() -> None:

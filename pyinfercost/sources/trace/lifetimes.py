@@ -81,7 +81,7 @@ class HandedOut:
         return tensor
 
     def again(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the same tensor of the model as another object, whose release frees an input or weight no more."""
+        """Return an alias of a tensor of the model. For an input or a weight, its release frees nothing."""
         twin = self.twin(tensor)
         other: torch.Tensor = twin.data
         self._register(other, twin, observed=twin is not tensor)
@@ -91,12 +91,17 @@ class HandedOut:
         self._by_id[id(tensor)] = handed = _Handed(tensor, self.released.append if observed else None)
         handed.twin = twin
 
+    def is_on_meta(self, real: torch.Tensor) -> bool:
+        """Return whether a meta tensor stands for a real one."""
+        return id(real) in self._on_meta
+
     def on_meta(self, real: torch.Tensor) -> torch.Tensor:
         """Return the meta tensor that stands for a real one of the model; the record keeps the real one."""
         known = self._on_meta.get(id(real))
         if known is None:
             with _disable_current_modes():  # creating it must not be recorded
                 meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+                meta.requires_grad_(real.requires_grad and not torch.is_inference_mode_enabled())
             known = self._on_meta[id(real)] = (real, meta)
             self._register(meta, real, observed=False)
         return known[1]

@@ -83,7 +83,7 @@ def _like_first(x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
 
 
 def _like_second(_: torch.Tensor, x: torch.Tensor, *__: Any, **___: Any) -> torch.Tensor:
-    """Gradient of an operand, which follows the gradient of the result."""
+    """Gradient of the operand that follows the gradient of the result."""
     return torch.empty_like(x)
 
 

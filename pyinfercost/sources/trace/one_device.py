@@ -39,22 +39,24 @@ class OneDevice(TorchFunctionMode):
         kwargs = kwargs or {}
         if func == _DEVICE_OF and sys._getframe(1).f_code.co_name == _COMPARES_DEVICES and _is_real(args[0]):
             return torch.device("meta")
-        given = tree_leaves((args, kwargs))
-        if any(isinstance(value, torch.Tensor) and value.is_meta for value in given) and any(map(_is_real, given)):
-            args, kwargs = tree_map_only(torch.Tensor, self._on_meta, (args, kwargs))
-        return func(*args, **kwargs)
+        beside = any(isinstance(value, torch.Tensor) and value.is_meta for value in tree_leaves((args, kwargs)))
 
-    def _on_meta(self, tensor: torch.Tensor) -> torch.Tensor:
-        return self._handed.on_meta(tensor) if _is_real(tensor) else tensor
+        def on_meta(tensor: torch.Tensor) -> torch.Tensor:
+            # Always the same one: an activation may have been written to it.
+            replaced = _is_real(tensor) and (beside or self._handed.is_on_meta(tensor))
+            return self._handed.on_meta(tensor) if replaced else tensor
+
+        args, kwargs = tree_map_only(torch.Tensor, on_meta, (args, kwargs))
+        return func(*args, **kwargs)
 
 
 def _is_real(value: Any) -> bool:
-    """Return whether a value is a real tensor without a gradient, of more than a number, which every operator takes."""
+    """Return whether a value is a real tensor, and not a number, which operators take, or one with a history."""
     return (
         type(value) in PLAIN
         and value.device.type == "cpu"
         and value.layout is torch.strided
         and value.dim() > 0
         and not value.is_quantized
-        and not (value.requires_grad and torch.is_grad_enabled())
+        and (value.is_leaf or not value.requires_grad)
     )

@@ -73,6 +73,7 @@ class _Operator:
     packed: bool  # takes weights packed in script objects
     reshapes: bool  # changes the metadata of its operand in place, as `squeeze_` does
     converts: bool  # may move a tensor to another device, as `tolist` does before it reads
+    on_data: bool  # its kernel depends on values
     kernel: Any  # runs it
 
 
@@ -265,7 +266,7 @@ class Recorder:
         on_data = name in DATA_KERNELS or (name in SYMBOLIC_KERNELS and self.sizes.symbolic)
         kernel = self.data.kernel(name) if on_data else _KERNELS.get(name, op)
         reshapes = torch.Tag.inplace_view in op.tags
-        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, kernel)
+        return _Operator(whole, pure, schema.is_mutable, packed, reshapes, op in _CONVERSIONS, on_data, kernel)
 
     def _run(self, operator: _Operator, op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         device = kwargs.get("device")
@@ -273,7 +274,8 @@ class Recorder:
             kwargs = {**kwargs, "device": torch.device("meta")}
         if operator.kernel is op and _has_quantized(args):
             return quantized_kernels.run(op, args, kwargs)
-        if self.one_device and any(tensor.is_meta for tensor in parts((*args, *kwargs.values()))):
+        beside_meta = self.one_device and not operator.on_data
+        if beside_meta and any(tensor.is_meta for tensor in parts((*args, *kwargs.values()))):
             args, kwargs, _ = self._on_meta(args, kwargs)
         try:
             return operator.kernel(*args, **kwargs)

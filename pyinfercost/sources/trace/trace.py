@@ -155,18 +155,20 @@ def _run(
 ) -> _Run:
     """Run the module as cheaply as possible, and again with the settings that a failure asks for."""
     from ..symbols import NeedsOpenSizesError
+    from ..torch_state import replaceable
 
     attempt = Attempt(gradients=Gradients.NEVER if step is None else Gradients.EVERYWHERE)
     while True:
+        replaced = replaceable()
         try:
             return _one_run(module, args, kwargs, dynamic, name, given, step=step, attempt=attempt)
         except NeedsOpenSizesError:
             attempt = attempt.with_open_sizes()
         except CaptureError as error:
             following = attempt.after(str(error), str(error.__cause__ or ""))
-            if following is None:
+            if following is None and replaceable() == replaced:
                 raise
-            attempt = following
+            attempt = following or attempt
 
 
 def _one_run(
@@ -207,18 +209,18 @@ def _one_run(
         packed = PackedWeights(module)
         weights, certain = stand_in(module, with_numbers=bool(packed.all))
     given_values = inputs.given | certain
-    recorder = Recorder(given_values, sizes, packed, attempt.with_values, attempt.one_device)
     runs, differentiates = module, attempt.gradients is not Gradients.NEVER
+    recorder = Recorder(given_values, sizes, packed, attempt.with_values, attempt.one_device)
     if differentiates:
         from .fused_operators import fused_operators
         from .training import TrainingRecorder, TrainingStep
 
         owners = {id(tensor): name.rpartition(".")[0] for name, tensor in reversed(weights.items())}
-        recorder = observed = TrainingRecorder(
+        recorder = of_step = TrainingRecorder(
             given_values, sizes, packed, attempt.with_values, attempt.one_device, owners=owners
         )
         if step is not None:
-            runs = TrainingStep(module, step.loss, observed)
+            runs = TrainingStep(module, step.loss, of_step)
     try:
         with (
             as_it_was(module),
