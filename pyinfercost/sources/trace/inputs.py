@@ -70,7 +70,8 @@ def meta_inputs(
                 tensors.append((name, meta))
                 originals.append((name, value))
                 if not dims:  # with symbolic sizes, the values of one example do not hold for others
-                    twins = zip(parts_of(name, meta), parts_of(name, value), strict=True)
+                    # A sparse tensor is one part, whose values are not read.
+                    twins = zip(parts_of(name, meta), parts_of(name, value), strict=False)
                     given.update({id(twin.tensor): part.tensor for twin, part in twins if _has_values(part.tensor)})
             return seen[id(value)]
         if type(value) is int and dims:
