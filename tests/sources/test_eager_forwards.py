@@ -550,7 +550,10 @@ def test_an_input_outlives_its_detached_form() -> None:
     assert ic.count(graph).total.macs == 2 * 4 * 8 * 8
 
 
-def test_an_inference_that_differentiates_is_one_phase() -> None:
-    counts = ic.count(captured(DIFFERENTIATING["forces"]))
-    assert list(counts.by_phase()) == ["forward"]
-    assert not counts.unmodelled
+def test_gradients_of_a_forward_belong_to_the_forward_and_to_their_modules() -> None:
+    graph = captured(DIFFERENTIATING["forces"])
+    nodes = [graph.node(i) for i in range(len(graph))]
+    products = [node.module for node in nodes if node.op in {"aten.addmm", "aten.mm"}]
+    assert products == ["energy.0", "energy.2", "energy.2", "energy.0"]
+    assert (nodes[-1].op, nodes[-1].module) == ("aten.neg", "")
+    assert list(ic.count(graph).by_phase()) == ["forward"]

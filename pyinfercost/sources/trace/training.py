@@ -140,7 +140,14 @@ class TrainingRecorder(Recorder):
             return self.handed.again(args[0])
         if self._in_backward():
             self._find_node()
-        return Recorder.record(self, mode, op, args, kwargs)
+        node: Any = torch._C._current_autograd_node()
+        if node is None or self.backward_from is not None:
+            return Recorder.record(self, mode, op, args, kwargs)
+        differentiating, self.module = self.module, self._module_of(node)  # the forward itself differentiates
+        try:
+            return Recorder.record(self, mode, op, args, kwargs)
+        finally:
+            self.module = differentiating
 
     def _in_backward(self) -> bool:
         """Return whether autograd is calling, not a recomputed module."""
@@ -150,12 +157,12 @@ class TrainingRecorder(Recorder):
         """Find the current autograd node and its module."""
         node: Any = torch._C._current_autograd_node()
         self._node = node
-        if node is None:
-            self.module = ""
-        elif node.name() == _ACCUMULATE:  # copies the gradient of a weight with another layout
-            self.module = self.owners.get(id(node.variable), "")
-        else:
-            self.module = self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
+        self.module = "" if node is None else self._module_of(node)
+
+    def _module_of(self, node: Any) -> str:
+        if node.name() == _ACCUMULATE:  # copies the gradient of a weight with another layout
+            return self.owners.get(id(node.variable), "")
+        return self._running[bisect_right(self._changes, node._sequence_nr()) - 1]
 
     def append(self, op: Any, args: Any, kwargs: Any, result: Any, frame: FrameType | None) -> None:
         if self.backward_from is None:
