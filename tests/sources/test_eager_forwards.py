@@ -385,6 +385,10 @@ def embedded(table: Callable[[], nn.Module], rows: int) -> Case:
     return Case(lambda: nn.Sequential(table(), nn.Linear(8, 4)), tokens, 3 * 2 * rows * 8 * 4, True)
 
 
+def twice(self: Any, tokens: torch.Tensor) -> torch.Tensor:
+    return self.table(tokens) + self.table(tokens + 1)  # type: ignore[no-any-return]
+
+
 STEPS = {
     "ctc": ctc(torch.ones(3, 4, dtype=torch.long), torch.full((3,), 12), torch.tensor([4, 2, 3])),
     "ctc of joined targets": ctc(torch.ones(9, dtype=torch.long), torch.full((3,), 12), torch.tensor([4, 2, 3])),
@@ -395,6 +399,7 @@ STEPS = {
     "dirichlet": loss(lambda x: torch.distributions.Dirichlet(x.exp()).rsample()),
     "sparse embedding": embedded(lambda: nn.Embedding(20, 8, sparse=True), 15),
     "sparse embedding, padded": embedded(lambda: nn.Embedding(20, 8, sparse=True, padding_idx=1), 15),
+    "sparse embedding, twice": embedded(lambda: Wrapped(twice, table=nn.Embedding(20, 8, sparse=True)), 15),
     "sparse bag": embedded(lambda: nn.EmbeddingBag(20, 8, sparse=True), 3),
 }
 
@@ -445,6 +450,18 @@ def test_lengths_of_targets_that_depend_on_data_are_a_size() -> None:
 
     graph = captured(Case(with_parts(forward, head=lambda: nn.Linear(8, 20)), randn(12, 3, 8), 0, True))
     assert graph.sizes["forward.ctc_loss"]["default"] == 4
+
+
+def test_packed_sequences_of_an_open_number_of_steps() -> None:
+    module = recurrent(nn.LSTM)()
+    graph = ic.capture(module, sequences(), dynamic={0: {1: "steps"}})
+    assert ic.count(graph, steps=9).total.contraction_flops == steps(4)  # those that are packed
+
+
+def test_packed_sequences_of_unknown_lengths_are_refused_with_what_to_do() -> None:
+    lengths = torch.empty(3, dtype=torch.int64, device="meta")
+    with pytest.raises(CaptureError, match=r"reads the value of a tensor, its lengths: .* pass real tensors"):
+        ic.capture(recurrent(nn.LSTM)(), (torch.randn(3, 7, 16), lengths))
 
 
 def test_attention_on_nested_tensors_tells_of_its_kernels() -> None:

@@ -222,6 +222,22 @@ def _copied(matrix: SparseMeta, *, dtype: Any = None, **_: Any) -> SparseMeta:
     return _with_values(matrix, values if dtype in {None, values.dtype} else values.to(dtype))
 
 
+def _kept(matrix: Any, *_: Any, **__: Any) -> Any:
+    """A gradient that autograd keeps: it copies one that the record holds too, where a real step passes it on."""
+    return matrix if isinstance(matrix, SparseMeta) else NotImplemented
+
+
+def _joined(left: Any, right: Any, **scale: Any) -> Any:
+    """The sum of two gradients, with the stored values of both: torch may merge those of equal rows."""
+    both = (left, right)
+    if scale or any(not isinstance(side, SparseMeta) or side.sparse_layout is not torch.sparse_coo for side in both):
+        return NotImplemented
+    values, indices = (
+        torch.cat([side.stored[name] for side in both], dim) for name, dim in (("values", 0), ("indices", 1))
+    )
+    return SparseMeta(left.shape, torch.sparse_coo, {"values": values, "indices": indices})
+
+
 def _part(name: str) -> Callable[[SparseMeta], Any]:
     return lambda matrix: matrix.stored.get(name, NotImplemented)
 
@@ -242,8 +258,8 @@ _RULES: dict[Any, Callable[..., Any]] = {
     _aten.sum: _sum,
     **dict.fromkeys((_aten.detach, _aten.alias, _aten.coalesce, _aten.clone, _aten.contiguous), lambda x, **_: x),
     **dict.fromkeys((_aten._to_copy,), _copied),
-    # A gradient that is kept: autograd copies one that the record holds too, and a real step passes it on.
-    **dict.fromkeys((_aten.new_empty_strided, _aten.copy_), lambda matrix, *_, **__: matrix),
+    **dict.fromkeys((_aten.new_empty_strided, _aten.copy_), _kept),
+    _aten.add: _joined,
     _aten.is_coalesced: lambda _: True,
     _aten._nnz: lambda matrix: matrix.stored["values"].shape[0],
     **dict.fromkeys((_aten.values, _aten._values), _part("values")),

@@ -234,15 +234,15 @@ class DataSizes:
         return parts
 
     def _packed(self, x: torch.Tensor, lengths: torch.Tensor, batch_first: bool) -> Any:
-        # Torch reads the lengths on the CPU, and the numbers of sequences per step that follow from them.
-        return torch.ops.aten._pack_padded_sequence.default(x, self._read("packing sequences", lengths), batch_first)
-
-    def _read(self, what: str, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the value of a tensor that an operator reads on the CPU."""
         try:
-            return self._values.of(tensor, self._recorder.calls)
+            known = self._values.of(lengths, self._recorder.calls)
         except UnknownValueError as error:
-            raise UnknownValueError(f"{what} reads the value of a tensor of {tensor.dtype}: {error}") from None
+            raise UnknownValueError(f"pack_padded_sequence reads the value of a tensor, its lengths: {error}") from None
+        if x._has_symbolic_sizes_strides:  # torch's kernel takes numbers alone
+            steps = torch.arange(int(known.max()))
+            return x.new_empty([int(known.sum()), *x.shape[2:]]), (known > steps[:, None]).sum(1)
+        # The lengths, and the numbers of sequences per step that follow from them, are on the CPU.
+        return torch.ops.aten._pack_padded_sequence.default(x, known, batch_first)
 
     def _ctc_loss(
         self,
