@@ -8,10 +8,12 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .tensors.jagged import jagged_attention
 
@@ -137,6 +139,32 @@ def _recorded_gradient(*args: Any, **kwargs: Any) -> Any:
     return _own["torch.autograd.functional", "_autograd_grad"](*args, **kwargs)
 
 
+_MODES: ContextVar[tuple[TorchFunctionMode, ...]] = ContextVar("function modes of the running capture", default=())
+
+
+@contextlib.contextmanager
+def function_modes(*modes: TorchFunctionMode) -> Iterator[None]:
+    """Enter modes, which also see the functions that a checkpoint runs again in backward."""
+    token = _MODES.set(modes)
+    try:
+        with contextlib.ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            yield
+    finally:
+        _MODES.reset(token)
+
+
+def _engine_under_modes(*args: Any, **kwargs: Any) -> Any:
+    """Run autograd's engine under the modes of the capture: torch suspends those that `backward` passes through."""
+    active = torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    with contextlib.ExitStack() as stack:
+        for mode in _MODES.get():
+            if mode not in active:
+                stack.enter_context(mode)
+        return _own["torch.autograd", "_engine_run_backward"](*args, **kwargs)
+
+
 # Wrappers that torch puts around the caller's functions. Compiling these under a dispatch mode would leave dynamo's
 # caches in a state that breaks later exports, and attention of other kinds rejects meta tensors.
 _IN_PLACE_OF: dict[tuple[str, str], Any] = {
@@ -145,6 +173,7 @@ _IN_PLACE_OF: dict[tuple[str, str], Any] = {
     ),
     ("torch.nn.attention.flex_attention", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"): True,
     ("torch.nn.attention.flex_attention", "_validate_device"): lambda *_: None,
+    ("torch.autograd", "_engine_run_backward"): _engine_under_modes,
     ("torch.autograd.functional", "_autograd_grad"): _recorded_gradient,
     ("torch.nested._internal.ops", "jagged_scaled_dot_product_attention"): jagged_attention,
 }

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 import pyinfercost as ic
@@ -123,6 +124,13 @@ PLAIN = {
         beside(lambda m, x: torch.bmm(m.layers[0](x)[None], m.table[None]), layers=lambda: [nn.Linear(6, 6)]),
         randn(4, 5),
         2 * (HEAD + TABLE) + 3 * 2 * 4 * 6 * 6,
+        True,
+    ),
+    # A checkpoint runs the product of the forward once more.
+    "plain checkpoint": Case(
+        beside(lambda m, x: checkpoint(lambda y: torch.bmm(y[None], m.table[None]).sin(), x, use_reentrant=False)),
+        randn(4, 5),
+        2 * (HEAD + TABLE) + TABLE,
         True,
     ),
     "plain filters": Case(

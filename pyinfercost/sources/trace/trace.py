@@ -189,6 +189,7 @@ def _one_run(
     from ..torch_state import (
         allow_autocast_off_on_meta,
         as_it_was,
+        function_modes,
         initialized_apart,
         isolate_lru_caches,
         uncompiled,
@@ -221,6 +222,8 @@ def _one_run(
         )
         if step is not None:
             runs = TrainingStep(module, step.loss, of_step)
+    modes: list[Any] = [Constants(recorder)] if attempt.with_values else []
+    modes += [OneDevice(recorder.handed)] if attempt.one_device else []
     try:
         with (
             as_it_was(module),
@@ -237,8 +240,7 @@ def _one_run(
             _module_paths(module, recorder),
             recorder.handed.running(),
             recorder.mode(),
-            Constants(recorder) if attempt.with_values else contextlib.nullcontext(),
-            OneDevice(recorder.handed) if attempt.one_device else contextlib.nullcontext(),
+            function_modes(*modes),
         ):
             # A copy, because torch writes back what a forward assigns to buffers. Names already reflect ties.
             named = {f"module.{name}" if step is not None else name: tensor for name, tensor in weights.items()}
