@@ -126,6 +126,13 @@ PLAIN = {
         2 * (HEAD + TABLE) + 3 * 2 * 4 * 6 * 6,
         True,
     ),
+    "plain rows": Case(
+        beside(lambda m, x: m.sparse @ x, sparse=lambda: torch.eye(3, 4).to_sparse_csr()),
+        randn(4, 5),
+        HEAD + 2 * 3 * 6,
+        False,
+        HEAD + 2 * 3 * 4 * 6,  # as if the rows were dense
+    ),
     # A checkpoint runs the product of the forward once more.
     "plain checkpoint": Case(
         beside(lambda m, x: checkpoint(lambda y: torch.bmm(y[None], m.table[None]).sin(), x, use_reentrant=False)),
@@ -411,16 +418,18 @@ STEPS = {
     "sparse bag": embedded(lambda: nn.EmbeddingBag(20, 8, sparse=True), 3),
 }
 
+BETA = "ignore:Sparse CSR tensor support is in beta"
 CASES = PLAIN | DIFFERENTIATING | PACKED | LAZY | BLOCKS | NESTED | STEPS
 
 
-@pytest.mark.filterwarnings("ignore:attention on a nested tensor", "ignore:The PyTorch API of nested")
+@pytest.mark.filterwarnings("ignore:attention on a nested tensor", "ignore:The PyTorch API of nested", BETA)
 @pytest.mark.parametrize("name", CASES)
 def test_products_are_those_by_hand(name: str) -> None:
     assert ic.count(captured(CASES[name])).total.contraction_flops == CASES[name].flops
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NESTED | BLOCKS])
+@pytest.mark.filterwarnings(BETA)
 @pytest.mark.sample(12)
 def test_products_are_those_of_a_real_run(name: str) -> None:
     case = CASES[name]

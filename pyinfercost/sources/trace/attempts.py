@@ -76,5 +76,5 @@ _ABOUT_VALUES = (
     "type tensor to numpy",
     "device='meta'",  # a string that contains a meta tensor, such as the key of an expert
 )
-_ABOUT_DEVICES = ("device", "on meta", "on cpu")
+_ABOUT_DEVICES = ("device", "on meta", "on cpu", "do not have strides")  # the last of real sparse tensors
 _ABOUT_GRADIENTS = ("require grad", "requires_grad", "requires grad", "nference tensor", "InferenceMode")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
+from ..tensors.tensor_parts import meta_twin
 from .value_ranges import parts
 
 
@@ -100,10 +101,11 @@ class HandedOut:
         known = self._on_meta.get(id(real))
         if known is None:
             with _disable_current_modes():  # creating it must not be recorded
-                meta = torch.empty_strided(real.shape, real.stride(), dtype=real.dtype, device="meta")
+                meta = meta_twin(real, {})
                 meta.requires_grad_(real.requires_grad and not torch.is_inference_mode_enabled())
             known = self._on_meta[id(real)] = (real, meta)
-            self._register(meta, real, observed=False)
+            if real.layout is torch.strided:  # the record knows sparse tensors by their parts
+                self._register(meta, real, observed=False)
         return known[1]
 
     def out_of_new(self, result: Any, args: tuple[Any, ...], given: tuple[Any, ...]) -> Any:

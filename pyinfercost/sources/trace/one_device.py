@@ -55,7 +55,7 @@ def _is_real(value: Any) -> bool:
     return (
         type(value) in PLAIN
         and value.device.type == "cpu"
-        and value.layout is torch.strided
+        and not value.is_mkldnn
         and value.dim() > 0
         and not value.is_quantized
         and (value.is_leaf or not value.requires_grad)
