@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from ..errors import UnsupportedError
 from .tensors.jagged import jagged_attention
 
 
@@ -132,6 +133,19 @@ def without_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+def _refuse_backward(*operands: torch.Tensor) -> None:
+    """Reject operands of flex attention that need a gradient.
+
+    Raises:
+        NotImplementedError: An operand needs a gradient, which torch computes in compiled kernels alone.
+    """
+    if any(operand.requires_grad for operand in operands):
+        raise UnsupportedError(
+            "flex_attention was called on tensors that need a gradient, and its backward has no eager form; expected "
+            "an inference, or scaled_dot_product_attention in its place"
+        )
+
+
 def _recorded_gradient(*args: Any, **kwargs: Any) -> Any:
     """Return a gradient of `torch.autograd.functional`, whose own function returns zeros where nothing is recorded."""
     if torch.is_inference_mode_enabled():
@@ -172,7 +186,7 @@ _IN_PLACE_OF: dict[tuple[str, str], Any] = {
         *args, **(kwargs or {})
     ),
     ("torch.nn.attention.flex_attention", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"): True,
-    ("torch.nn.attention.flex_attention", "_validate_device"): lambda *_: None,
+    ("torch.nn.attention.flex_attention", "_validate_device"): _refuse_backward,
     ("torch.autograd", "_engine_run_backward"): _engine_under_modes,
     ("torch.autograd.functional", "_autograd_grad"): _recorded_gradient,
     ("torch.nested._internal.ops", "jagged_scaled_dot_product_attention"): jagged_attention,

@@ -154,6 +154,12 @@ def test_flex_attention_of_a_program() -> None:
     assert (counts.total.macs, counts.unmodelled) == (DENSE, {})
 
 
+def test_a_training_step_of_flex_attention_is_refused_with_what_to_do() -> None:
+    query = torch.empty(1, HEADS, LENGTH, WIDTH, device="meta", requires_grad=True)
+    with pytest.raises(CaptureError, match=r"no eager form; expected an inference, or scaled_dot_product_attention"):
+        ic.capture(module(lambda q: flex_attention(q, q, q)).train(), (query,), training=True)
+
+
 def test_flex_attention_is_left_as_it_was() -> None:
     import torch.nn.attention.flex_attention as flex
 
