@@ -51,7 +51,7 @@ class OneDevice(TorchFunctionMode):
 
 
 def _is_real(value: Any) -> bool:
-    """Return whether a value is a real tensor, and not a number, which operators take, or one with a history."""
+    """Return whether a value is real, without a history of autograd, and more than a number: operators take those."""
     return (
         type(value) in PLAIN
         and value.device.type == "cpu"
