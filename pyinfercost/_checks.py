@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,7 +14,8 @@ from numbers import Integral, Real
 from operator import index
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from stat import S_ISDIR, S_ISREG
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from .errors import Error, FileAccessError, InputError, MissingFileError
 
@@ -166,28 +168,123 @@ def is_whole(value: object) -> bool:
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *, encoding: str = "utf-8") -> str:
-    """Return the content of a text file.
+MOST_BYTES = 128 * 2**20
+"""Most bytes of a file that is read as a whole."""
+
+_MOST_TOML_BYTES = 2**20  # its parser reads a megabyte in a second
+_MOST_VALUES = 4_000_000  # of a JSON document, each of which takes up to 200 bytes of memory
+
+# A pipe is opened without waiting for its writer, so that it can be refused.
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+
+
+def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
+    """Open a file from outside for reading: one of a disk, which has an end.
 
     Args:
         path: The file.
-        error: The error of a file that is no text.
-        encoding: `"utf-8"`, or `"utf-8-sig"` to skip a byte order mark.
+        buffering: As of `open`.
 
     Raises:
         MissingFileError: There is no such file.
-        FileAccessError: It cannot be read.
+        FileAccessError: It cannot be read, or is a folder, a pipe or a device.
     """
     try:
-        return Path(path).read_text(encoding=encoding)
+        descriptor = os.open(path, _READING)
+    except ValueError as wrong:  # a null character, or half of a surrogate pair
+        raise MissingFileError(f"{shown(path)} cannot be read: it is no path ({wrong})") from wrong
     except FileNotFoundError as missing:
         raise MissingFileError(f"{path} cannot be read: there is no such file") from missing
     except OSError as failed:
         raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+    mode = os.fstat(descriptor).st_mode
+    if not S_ISREG(mode):
+        os.close(descriptor)
+        if S_ISDIR(mode):
+            raise FileAccessError(f"{path} is a folder; expected a file")
+        raise FileAccessError(f"{path} is a pipe or a device; expected a file: write its content to one, and pass that")
+    return os.fdopen(descriptor, "rb", buffering)
+
+
+@contextmanager
+def errors_of_reading(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn errors of the system in this block into those of the package, with the path.
+
+    Raises:
+        FileAccessError: The file cannot be read.
+    """
+    try:
+        yield
+    except Error:
+        raise
+    except OSError as failed:
+        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+
+
+def read_bytes(path: str | PathLike[str], *, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        path: The file.
+        most: Most bytes that it may have.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: It cannot be read, has more bytes, or is none of `open_file`.
+    """
+    with open_file(path) as file, errors_of_reading(path):
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise FileAccessError(f"{path} has {size:,} bytes; expected at most {most:,}")
+        return file.read(size)
+
+
+def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *, most: int = MOST_BYTES) -> str:
+    """Return the content of a text file in UTF-8, without its byte order mark.
+
+    Args:
+        path: The file.
+        error: The error of a file that is no text.
+        most: Most bytes that it may have.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: As `read_bytes`.
+    """
+    return decoded(read_bytes(path, most=most), path, error)
+
+
+def decoded(content: bytes, path: str | PathLike[str], error: type[InputError] = InputError) -> str:
+    """Return the text of the content of a file, without its byte order mark; raise an error if it is not UTF-8."""
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         raise error(f"{path} is not text in UTF-8: {wrong.reason} at byte {wrong.start}") from wrong
-    except ValueError as wrong:  # a null character, or half of a surrogate pair
-        raise MissingFileError(f"{shown(path)} cannot be read: it is no path ({wrong})") from wrong
+
+
+def read_json(path: str | PathLike[str], error: type[InputError] = InputError, *, name: str = "") -> Any:
+    """Return the value of a JSON file.
+
+    Args:
+        path: The file.
+        error: The error of a file that is no JSON.
+        name: Its name, for messages; by default the path.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: As `read_bytes`.
+    """
+    return parse_json(read_text(path, error), name or str(path), error)
+
+
+def read_toml(path: str | PathLike[str], error: type[InputError] = InputError) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        MissingFileError: There is no such file.
+        FileAccessError: As `read_bytes`.
+    """
+    return parse_toml(read_text(path, error, most=_MOST_TOML_BYTES), str(path), error)
 
 
 def write_text(path: str | PathLike[str], pieces: Iterable[str]) -> None:
@@ -264,16 +361,6 @@ def is_file(path: Path) -> bool:
     return _answer(path.is_file)
 
 
-def refuse_special(path: Path) -> None:
-    """Reject pipes and devices, which would be read without an end.
-
-    Raises:
-        FileAccessError: It is one.
-    """
-    if _answer(path.exists) and not (_answer(path.is_file) or _answer(path.is_dir)):
-        raise FileAccessError(f"{path} is a pipe or a device; expected a file")
-
-
 def is_folder(path: Path) -> bool:
     """Return whether a path is that of a folder; False for a path that no file system takes."""
     return _answer(path.is_dir)
@@ -300,14 +387,25 @@ def parse_json(content: str, name: str, error: type[InputError] = InputError) ->
         error: The error to raise.
 
     Raises:
-        InputError: It is no JSON.
+        InputError: It is no JSON, or has too many values for the memory.
     """
+    check_values(content, name, error)
     try:
         return json.loads(content)
     except RecursionError as deep:
         raise error(f"{name} is not valid: its JSON is nested too deeply") from deep
     except ValueError as wrong:  # also a number of more digits than Python converts
         raise error(f"{name} holds no JSON ({wrong})") from wrong
+
+
+def check_values(content: str, name: str, error: type[InputError] = InputError) -> None:
+    """Reject a JSON text whose values would need more than 1 GB of memory.
+
+    Raises:
+        InputError: It has too many.
+    """
+    if len(content) > _MOST_VALUES and sum(map(content.count, ",[{")) > _MOST_VALUES:
+        raise error(f"{name} has more than {_MOST_VALUES:,} values; expected fewer")
 
 
 def parse_toml(content: str, name: str, error: type[InputError] = InputError) -> dict[str, Any]:

@@ -67,9 +67,10 @@ FORBIDDEN_CPP_HEADERS = {"<fstream>", "<filesystem>", "<iostream>"}
 
 # Python: a room imports only rooms of the levels below its own, at import, inside functions and for types alike.
 LEVELS = (
-    {"_core", "_escapes"},
+    {"_core", "_escapes", "_interrupts"},
     {"errors"},
     {"_checks", "_lazy", "_records", "_cache"},
+    {"_http"},
     {"results", "hardware"},
     {"formats"},
     {"sources"},
@@ -402,6 +403,33 @@ def test_a_sample_is_spread_over_its_cases(cases: int, wanted: int) -> None:
     assert len(kept) == min(cases, wanted)
     # Steps of the golden ratio leave no gap that is much longer than two at even distances (three-gap theorem).
     assert max(after - before for before, after in pairwise([*kept, cases])) <= 2.7 * cases / len(kept) + 1
+
+
+# What these open is not named by users: parts of the package and of libraries, of the system, of the own cache; sinks
+# read the files that they write.
+OPENS_BY_ITSELF = {
+    *("_cache.py", "_checks.py", "measuring/machine.py", "measuring/rapl.py", "monitor/sinks/plain.py"),
+    *("report/html/live_packs.py", "report/html/page.py", "sources/model_names.py", "sweeps/execute.py"),
+}
+
+
+def reads_a_file(call: ast.Call) -> bool:
+    """Whether a call opens a path for reading by itself."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    if call.func.attr != "open":
+        return call.func.attr in ("read_text", "read_bytes")
+    if call.args:
+        return isinstance(call.args[0], ast.Constant) and call.args[0].value in ("r", "rb")
+    return any(keyword.arg == "encoding" for keyword in call.keywords)
+
+
+@each(PYTHON_FILES)
+def test_files_from_outside_are_opened_by_one_function(path: Path) -> None:
+    if path.relative_to(PACKAGE).as_posix() in OPENS_BY_ITSELF:
+        return
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call) and reads_a_file(node)]
+    assert not calls, f"lines {[call.lineno for call in calls]}: use open_file, read_bytes, read_text of _checks.py"
 
 
 def test_importing_the_package_is_light() -> None:

@@ -194,12 +194,45 @@ def test_paths_without_a_file(name: str, tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_as_text(tmp_path: Path) -> None:
-    with pytest.raises(errors.FileAccessError, match="Is a directory" if os.name == "posix" else "cannot be read"):
+    with pytest.raises(errors.FileAccessError, match="is a folder" if os.name == "posix" else "cannot be read"):
         _checks.read_text(tmp_path)
     path = tmp_path / "latin"
     path.write_bytes(b"\xe9")
     with pytest.raises(errors.InputError, match="is not text in UTF-8"):
         _checks.read_text(path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for path in (pipe, tmp_path / "link", Path("/dev/null")):
+        with pytest.raises(errors.FileAccessError, match="is a pipe or a device; expected a file"):
+            _checks.read_bytes(path)
+
+
+def test_a_file_is_too_large_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "sparse.json"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(errors.FileAccessError, match=r"has 1,099,511,627,776 bytes; expected at most 134,217,728"):
+        _checks.read_json(path)
+    with pytest.raises(errors.FileAccessError, match="expected at most 1,048,576"):
+        _checks.read_toml(path)
+    monkeypatch.setattr(_checks, "_MOST_VALUES", 3)
+    for many in ("[[],[]]", '{"a": 1, "b": {}, "c": 2}'):
+        with pytest.raises(errors.InputError, match="x has more than 3 values"):
+            _checks.parse_json(many, "x")
+    assert _checks.parse_json("[1, 2]", "x") == [1, 2]
+
+
+def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
+    path = tmp_path / "marked"
+    path.write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert _checks.read_json(path) == {"a": 1}
+    path.write_text("\ufeffa = 1", encoding="utf-8")
+    assert _checks.read_toml(path) == {"a": 1}
 
 
 def test_a_file_is_written_in_pieces(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ profiled by a process of its own in its own folder, so that code and files of mo
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -18,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._checks import is_file
+from .._checks import is_file, read_json
 from ..errors import InputError, StateError
 from .configuration import NAME, Configuration, find_configuration, read_configuration
 
 _LONGEST = 2000  # characters of a message of a child
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
-_PROGRAM = "from pyinfercost.cli import main; main()"
+_PROGRAM = "from pyinfercost.__main__ import main; main()"
 
 
 class GitError(StateError):
@@ -72,7 +71,7 @@ class SideOfChange:
                 line for line in run.stderr.strip().splitlines() if not line.startswith(("Using ", "Usage:", "Try "))
             ]
             raise InputError(" ".join(said)[-_LONGEST:] or f"profile ended with exit code {run.returncode}")
-        document: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        document: dict[str, Any] = read_json(output)
         return document
 
     @property

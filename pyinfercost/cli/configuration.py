@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._checks import exists, is_file, parse_toml, read_text, shown
+from .._checks import exists, is_file, read_toml, shown
 from ..errors import InputError, MissingFileError
 
 NAME = "pyinfercost.toml"
@@ -110,8 +110,7 @@ def read_configuration(path: Path) -> Configuration:
     """
     if not exists(path):
         raise MissingFileError(f"{path}: no such configuration; `pyinfercost init` writes one")
-    text = read_text(path, ConfigurationError, encoding="utf-8-sig")
-    data = parse_toml(text, str(path), ConfigurationError)
+    data = read_toml(path, ConfigurationError)
     reader = _Reader(path)
     version = data.pop("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION or isinstance(version, bool):

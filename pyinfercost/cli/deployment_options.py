@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from .. import _core
-from .._checks import MOST, parse_json, read_text
+from .._checks import MOST, read_json
 from .configured import named_machines
 from .types import HardwareType
 
@@ -217,7 +217,7 @@ def read_deployments(path: str) -> list[Deployment]:
     """
     from ..deployment import Deployment
 
-    document = parse_json(read_text(path), path)
+    document = read_json(path)
     documents = document if isinstance(document, list) else [document]
     if not documents or not all(isinstance(each, dict) for each in documents):
         raise click.UsageError(f"--on: {path} does not hold a deployment; expected the output of Deployment.to_dict()")

@@ -7,8 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .. import _cache
-from .._checks import parse_toml, read_text
+from .. import _cache, _checks
 from ..errors import Error
 from .errors import HardwareFileError
 
@@ -34,7 +33,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return parse_toml(read_text(path, HardwareFileError), str(path), HardwareFileError)
+        return _checks.read_toml(path, HardwareFileError)
     except HardwareFileError:
         raise
     except Error as error:  # no file, or one that cannot be read

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .._checks import Fields, Range, is_file, is_folder, path_of
+from .._checks import Fields, Range, errors_of_reading, is_file, is_folder, open_file, path_of
 from ..deployment import Deployment
-from ..errors import FileAccessError, InputError, MissingFileError
+from ..errors import InputError, MissingFileError
 from ..results.live import Distribution, Series, Snapshot
 from ..results.live_figures import COUNTER, LIVE_FIGURES
 from .log import rotated_files
@@ -318,8 +318,5 @@ def _files(place: Path) -> list[Path]:
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    try:
-        with file.open("rb") as content:
-            yield from enumerate(content, 1)
-    except OSError as error:
-        raise FileAccessError(f"{file} cannot be read: {error.strerror or error}") from error
+    with open_file(file) as content, errors_of_reading(file):
+        yield from enumerate(content, 1)

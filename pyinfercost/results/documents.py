@@ -66,7 +66,7 @@ def document_from(path: str | PathLike[str]) -> Any:
         FileAccessError: It cannot be read.
     """
     name = fspath(path)
-    content = read_text(name, DocumentError, encoding="utf-8-sig")
+    content = read_text(name, DocumentError)
     in_page = content.lstrip().startswith("<")
     if in_page:
         content = _script_of(content, name)

@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
+from .._checks import open_file
 from .._core import FileBytes
-from ..errors import FileAccessError, InputError, MissingFileError
 from ..results.sparsity import Figures, Magnitudes
 from . import SparsityError
 from .arrays import Layout, figures_of, packed_bytes
@@ -32,14 +32,7 @@ class WeightsFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        try:
-            self._file = self.path.open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise MissingFileError(f"{path}: no such file") from error
-        except OSError as error:
-            raise FileAccessError(f"{path} cannot be opened: {error.strerror}") from error
-        except ValueError as error:  # a null byte, or half of a surrogate pair
-            raise InputError(f"{str(path)!r} is not a path: {error}") from error
+        self._file = open_file(self.path, buffering=0)
         self._lock = threading.Lock()
         self._opened = self._state()
         self.size = self._opened[0]

@@ -10,9 +10,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._checks import Range, number, shown
+from .._checks import Range, number, read_json, read_text, shown
 from ..errors import InputError
-from .correction import CalibrationError, Correction, read_json
+from .correction import CalibrationError, Correction
 from .latencies import answered, times_of
 from .recorded_traces import ALSO, ARRIVAL, LENGTHS, STAMPS, is_parquet, tables
 from .replay import Replay
@@ -245,7 +245,8 @@ def _read(path: str | PathLike[str]) -> Mapping[str, Any]:
     if file.suffix.lower() in (".txt", ".prom"):
         return _of_metrics([file])
     if file.suffix.lower() != ".csv" and not is_parquet(file):
-        return read_json(file)
+        measured: Mapping[str, Any] = read_json(file, CalibrationError)
+        return measured
     return _recorded(file)
 
 
@@ -277,10 +278,7 @@ def _of_metrics(pages: Sequence[Path]) -> dict[str, float]:
     """Return the means of histograms of vLLM's metrics: since its start, or between two pages."""
     totals: dict[tuple[str, str], float] = {}
     for page, sign in zip(pages, (1.0,) if len(pages) == 1 else (-1.0, 1.0), strict=True):
-        try:
-            text = page.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise CalibrationError(f"{page} is no page of metrics ({error})") from None
+        text = read_text(page, CalibrationError)
         for name, what, value in _SAMPLE.findall(text):
             totals[name, what] = totals.get((name, what), 0.0) + sign * float(value)
     found = {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._checks import Range, number, shown
+from .._checks import Range, number, read_json, shown
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -87,18 +85,7 @@ class Correction:
 
         Raises:
             CalibrationError: The file is no JSON, or no correction.
+            MissingFileError: There is no such file.
+            FileAccessError: It cannot be read.
         """
-        return cls.from_dict(read_json(Path(path)))
-
-
-def read_json(file: Path) -> Mapping[str, Any]:
-    """Return the object of a JSON file.
-
-    Raises:
-        CalibrationError: The file is no JSON.
-    """
-    try:
-        document: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CalibrationError(f"{file} is no JSON file ({error})") from None
-    return document
+        return cls.from_dict(read_json(path, CalibrationError))

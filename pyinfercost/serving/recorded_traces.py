@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import excerpt, shown
+from .._checks import excerpt, open_file, shown
 from ..errors import MissingFileError
 from ..sweeps.frames import library
 from .requests import CHUNK
@@ -56,7 +56,7 @@ class Table(NamedTuple):
 def is_parquet(path: Path) -> bool:
     """Return whether a file is a Parquet file, by its first bytes."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
@@ -98,7 +98,7 @@ def note_of(path: Path) -> dict[str, Any]:
     if is_parquet(path):
         content = (_parquet(path).schema_arrow.metadata or {}).get(NOTE_KEY, b"")
     else:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             line = file.readline(2**20)
         content = line[1:].strip() if line.startswith(b"#") else b""
     try:

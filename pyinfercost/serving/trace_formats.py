@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._checks import excerpt, parse_json, read_text, shown
+from .._checks import excerpt, read_json, shown
 from .binned_traces import BIN_STARTS, WEEKLY, read_bins, read_weekly
 from .function_traces import MINUTES, durations_file, read_function_rows
 from .recorded_traces import ARRIVAL, has_lengths, has_service, is_parquet, read_recorded
@@ -200,7 +200,7 @@ def _vllm_bench(path: Path, settings: Settings) -> Iterator[Rows]:
     """The result of vLLM's benchmark with `--save-detailed`: lists with an item for each request."""
     import numpy as np
 
-    document = parse_json(read_text(path, TraceError), path.name, TraceError)
+    document = read_json(path, TraceError, name=path.name)
     names = ("input_lens", "output_lens")
     for name in names:
         if not isinstance(document, dict) or not isinstance(document.get(name), list):

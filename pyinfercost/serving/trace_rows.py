@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import excerpt, shown
-from ..errors import FileAccessError, InputError, MissingFileError
+from .._checks import excerpt, open_file, shown
+from ..errors import InputError
 from .requests import CHUNK
 
 if TYPE_CHECKING:
@@ -110,12 +111,7 @@ def opened(path: Path) -> IO[str]:
         MissingFileError: There is none.
         FileAccessError: It cannot be read.
     """
-    try:
-        return path.open(encoding="utf-8-sig", newline="")
-    except FileNotFoundError:
-        raise MissingFileError(f"{shown(str(path))} does not exist; expected a request trace") from None
-    except OSError as error:
-        raise FileAccessError(f"{shown(str(path))} cannot be read: {error.strerror}") from error
+    return TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="")
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .._checks import read_text, shown
+from .._checks import check_values, read_text, shown
 from .._core import Graph
 from ..errors import InputError
 from .loaded_model import SpecError
@@ -35,6 +35,7 @@ def read_graph(path: str, *, dynamic: Any = None) -> Graph:
     """
     del dynamic
     text = read_text(path, SpecError)
+    check_values(text, shown(path), SpecError)
     try:
         return Graph.from_json(text)
     except InputError as error:

@@ -9,9 +9,9 @@ from os import fstat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from .._checks import refuse_special
+from .._checks import errors_of_reading, open_file, read_json
 from .._core import element_bits
-from ..errors import FileAccessError, InputError, MissingFileError
+from ..errors import InputError
 
 DTYPES = {
     "F64": "float64",
@@ -41,8 +41,10 @@ LONGEST = 2**48
 """Limit of each dimension of a tensor."""
 
 _LENGTH_BYTES = 8
-_LONGEST_HEADER = 100_000_000
-"""Limit of the format's own library."""
+_LONGEST_HEADER = 32 * 2**20
+"""Bytes of a header, whose objects take up to 25 times as much memory. Of 100,000 tensors it has 12 MB."""
+_MOST_DIMENSIONS = 64
+"""Limit of torch's tensors."""
 _INDEX = ".index.json"
 _SUFFIX = ".safetensors"
 
@@ -90,24 +92,20 @@ def files_of(path: Path, error: type[InputError]) -> dict[Path, frozenset[str] |
 
 
 def _indexed(index: Path, error: type[InputError]) -> dict[Path, frozenset[str] | None]:
-    try:
-        document = json.loads(index.read_text(encoding="utf-8"))
-    except OSError as failed:
-        raise FileAccessError(f"{index} cannot be read: {failed.strerror}") from failed
-    except (ValueError, RecursionError) as wrong:
-        raise error(f"{index} is not JSON ({wrong}); expected the index of {_SUFFIX} files") from wrong
+    document = read_json(index, error)
     places = document.get("weight_map") if isinstance(document, dict) else None
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
         raise error(
             f"{index} has no weight_map of names to files; expected model{_SUFFIX}{_INDEX}. Graphs and configs have "
             f"no weights: pass the {_SUFFIX} file or the folder"
         )
-    files: dict[Path, frozenset[str] | None] = {}
-    for file in dict.fromkeys(places.values()):
+    names: dict[str, list[str]] = {}
+    for name, file in places.items():
+        names.setdefault(file, []).append(name)
+    for file in names:
         if Path(file).name != file:
             raise error(f"{index} names the file {file!r}; expected a file in the same folder")
-        files[index.parent / file] = frozenset(name for name, place in places.items() if place == file)
-    return files
+    return {index.parent / file: frozenset(of_file) for file, of_file in names.items()}
 
 
 def read_header(path: Path, error: type[InputError]) -> list[Entry]:
@@ -121,14 +119,8 @@ def read_header(path: Path, error: type[InputError]) -> list[Entry]:
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
-    refuse_special(path)
-    try:
-        with path.open("rb") as file:
-            return entries(_File(path, file), error)
-    except FileNotFoundError as missing:
-        raise MissingFileError(f"{path}: no such file") from missing
-    except OSError as failed:
-        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+    with open_file(path) as file, errors_of_reading(path):
+        return entries(_File(path, file), error)
 
 
 class _File:
@@ -161,7 +153,9 @@ def entries(file: Bytes, error: type[InputError]) -> list[Entry]:
         raise wrong(f"has {file.size} bytes, expected {_LENGTH_BYTES} of length and a header")
     length = int.from_bytes(file.read(0, _LENGTH_BYTES), "little")
     begin = _LENGTH_BYTES + length
-    if length > _LONGEST_HEADER or begin > file.size:
+    if length > _LONGEST_HEADER and begin <= file.size:
+        raise wrong(f"states a header of {length:,} bytes; expected at most {_LONGEST_HEADER:,}")
+    if begin > file.size:
         raise wrong(
             f"states a header of {length} bytes, but the file has {file.size}; it is truncated or of another format",
         )
@@ -189,6 +183,8 @@ def entries(file: Bytes, error: type[InputError]) -> list[Entry]:
 def _entry(size: int, name: str, entry: Any, begin: int, wrong: Callable[[str], InputError]) -> Entry:
     try:
         dtype, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        if len(shape) > _MOST_DIMENSIONS:
+            raise InputError(f"it has {len(shape):,} dimensions, at most {_MOST_DIMENSIONS} are possible")
         if not isinstance(dtype, str) or not all(type(n) is int and 0 <= n <= LONGEST for n in (*shape, start, stop)):
             raise InputError("a size or an offset is not an integer from 0 to 2^48")
     except (KeyError, TypeError, ValueError) as failed:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _cache
-from .._checks import is_file, is_folder
+from .._checks import is_file, is_folder, read_bytes
 from .huggingface.local_cache import snapshot_of
 
 if TYPE_CHECKING:
@@ -220,9 +220,7 @@ def _stamps(folder: Path, endings: str | tuple[str, ...]) -> tuple[object, ...] 
 
 def _content(path: Path) -> bytes | None:
     try:
-        if path.stat().st_size > _MOST_CONFIG_BYTES:
-            return None
-        return path.read_bytes()
+        return read_bytes(path, most=_MOST_CONFIG_BYTES)
     except OSError:
         return None
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._checks import open_file
 from ..errors import ExistingFileError, InputError, MissingFileError, TooLargeError
 from .columns import column_names
 from .execute import sizes_of
@@ -143,7 +144,7 @@ def read_manifest(path: Path) -> Manifest:
     with file_errors(file, "pass a folder that can be read"):
         if not file.exists():
             raise MissingFileError(f"{path} holds no sweep: it has no {MANIFEST}")
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             data = stream.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise InputError(f"{file} is no manifest of a sweep: it has more than {_MOST_BYTES:,} bytes")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._checks import open_file
 from ..errors import Error, InputError, StateError, UnknownNameError
 from .columns import TEXTS
 from .condition_syntax import unknown_column
@@ -152,7 +153,7 @@ def read_footer(path: Path, sweep_id: str) -> Footer:
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
-    with file_errors(path, "pass a folder that can be read"), path.open("rb") as file:
+    with file_errors(path, "pass a folder that can be read"), open_file(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - _END, 0))
         end = file.read()
@@ -183,7 +184,7 @@ def check_part(path: Path, sweep_id: str) -> None:
     """
     footer = read_footer(path, sweep_id)
     checksum = 0
-    with file_errors(path, "pass a folder that can be read"), path.open("rb") as file:
+    with file_errors(path, "pass a folder that can be read"), open_file(path) as file:
         for first in range(0, footer.start, _STRETCH):
             checksum = zlib.crc32(file.read(min(_STRETCH, footer.start - first)), checksum)
     if checksum != footer.pages:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from .._checks import read_bytes
 from . import TradeoffError
 
 SCHEMA_VERSION = 1
@@ -73,7 +74,7 @@ class Journal:
     def _read(self, header: Mapping[str, Any]) -> None:
         if self._path is None:
             return
-        data = self._path.read_bytes()
+        data = read_bytes(self._path)
         whole = data[: data.rfind(b"\n") + 1]
         try:
             first, *entries = [json.loads(line) for line in whole.decode().splitlines()]

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pyinfercost.cli import main
 from pyinfercost.errors import FileAccessError, InputError, MissingFileError
 from pyinfercost.scan import SparsityError, arrays
 from pyinfercost.scan.weights_file import WeightsFile
+from pyinfercost.sources.safetensors_headers import files_of
 
 DTYPES = {
     "float64": "F64",
@@ -167,7 +169,7 @@ def test_a_file_that_is_written_to_while_it_is_scanned_is_an_error(tmp_path: Pat
     [("absent", MissingFileError), (".", FileAccessError), ("\0", InputError), ("\ud800", InputError)],
 )
 def test_what_cannot_be_opened_is_an_error_of_the_package(tmp_path: Path, name: str, error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"no such file|cannot be opened|is not a path"):
+    with pytest.raises(error, match=r"no such file|is a folder|cannot be read"):
         WeightsFile(tmp_path / name)
 
 
@@ -206,6 +208,30 @@ def test_lengths_beyond_reason_are_refused(tmp_path: Path) -> None:
     header = {"w": {"dtype": "F32", "shape": [2**62, 0], "data_offsets": [0, 0]}}
     with pytest.raises(SparsityError, match=r"'w'.*from 0 to 2\^48"):
         ic.sparsity(raw(tmp_path / "model.safetensors", header, b""))
+
+
+def test_more_dimensions_than_tensors_have_are_refused(tmp_path: Path) -> None:
+    for lengths in ([1] * 65, [2**48] * 100_000 + [0]):
+        header = {"w": {"dtype": "F32", "shape": lengths, "data_offsets": [0, 0]}}
+        with pytest.raises(SparsityError, match=r"'w'.*dimensions, at most 64 are possible"):
+            ic.sparsity(raw(tmp_path / "model.safetensors", header, b""))
+
+
+def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((2**25 + 1).to_bytes(8, "little"))
+    os.truncate(path, 2**26)
+    with pytest.raises(SparsityError, match="a header of 33,554,433 bytes; expected at most 33,554,432"):
+        ic.sparsity(path)
+
+
+def test_an_index_of_many_files_is_read_in_linear_time(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    places = {f"w{number}": f"{number}.safetensors" for number in range(20_000)}
+    index.write_text(json.dumps({"weight_map": places}), encoding="utf-8")
+    begun_s = time.process_time()
+    assert len(files_of(index, SparsityError)) == 20_000
+    assert time.process_time() - begun_s < 2.0  # each file against all names: 10 s
 
 
 @pytest.mark.slow

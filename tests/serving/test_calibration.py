@@ -13,6 +13,7 @@ from support.language_configs import LLAMA, spec_of
 
 import pyinfercost as ic
 from pyinfercost.cli import main
+from pyinfercost.errors import InputError
 from pyinfercost.serving.correction import CalibrationError
 from pyinfercost.serving.runs import Run, facts_of, simulated
 from pyinfercost.serving.scheduler import simulated_scheduler
@@ -136,13 +137,13 @@ def test_the_command_fits_writes_and_reads(spec: str, tmp_path: Path) -> None:
         ({"tpot_s": -1.0}, LOAD, "tpot_s is -1"),
         ({"speed": 3.0}, LOAD, "measured has speed"),
         ({"tpot_s": 0.01}, None, "workload is not given"),
-        ("nowhere.json", LOAD, "nowhere.json is no JSON file"),
+        ("nowhere.json", LOAD, "nowhere.json cannot be read: there is no such file"),
     ],
 )
 def test_wrong_measurements_are_refused(
     measured: dict[str, float] | str, load: ic.Workload | None, words: str, costs: ic.StepCosts
 ) -> None:
-    with pytest.raises(CalibrationError, match=words):
+    with pytest.raises(InputError, match=words):
         ic.calibrate_serving(costs, measured, workload=load)
 
 

@@ -133,7 +133,7 @@ def test_every_prefix_of_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file"):
         read_header(tmp_path / "absent.gguf")
-    with pytest.raises(Error, match="cannot be read"):
+    with pytest.raises(Error, match=r"is a folder|cannot be read"):
         read_header(tmp_path)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..._checks import read_json
 from ...errors import InputError, InputTypeError
 from ...results.units import quantity
 
@@ -40,9 +39,9 @@ def document_of(profile: ProfileLike) -> Mapping[str, Any]:
     if isinstance(profile, (str, PathLike)):
         where = fspath(profile)
         try:
-            document = json.loads(Path(where).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InputError(f"{where} is not JSON ({error}); {_HOW_TO}") from error
+            document = read_json(where)
+        except InputError as error:
+            raise InputError(f"{error}; {_HOW_TO}") from error
     elif not isinstance(profile, Mapping) and hasattr(profile, "counts"):
         document = profile.to_dict()
     if not isinstance(document, Mapping):

@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..._checks import is_file, parse_json, read_text
+from ..._checks import is_file, read_json
 from ..._core import dtypes, element_bits
 from ...formats.checkpoints import Checkpoint
 from ...formats.stored_weights import Beside
@@ -86,7 +86,7 @@ def files_beside(folder: Path) -> Files | None:
 
 
 def _of_index(index: Path, names: Iterable[str]) -> Files:
-    document: Any = parse_json(read_text(index, SpecError), str(index), SpecError)
+    document: Any = read_json(index, SpecError)
     metadata = document.get("metadata")
     size = metadata.get("total_size") if isinstance(metadata, dict) else None
     return Files((), tuple(names), int(size) if isinstance(size, int | float) and size > 0 else None)

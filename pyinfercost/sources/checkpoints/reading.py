@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._checks import is_file, is_folder, parse_json, read_text
+from ..._checks import is_file, is_folder, read_json
 from ...formats.checkpoints import Checkpoint
 from ..loaded_model import SpecError
 from ..notices import warn
@@ -108,7 +108,7 @@ def _settings_of(config: Any, folder: Path | None) -> Mapping[str, Any] | None:
 
 
 def _object(file: Path) -> Mapping[str, Any]:
-    document = parse_json(read_text(file, SpecError), str(file), SpecError)
+    document = read_json(file, SpecError)
     if not isinstance(document, dict):
         raise SpecError(f"{file} has no object; expected the settings of a quantization")
     return document

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from ..._checks import excerpt
-from ...errors import FileAccessError, InputError, MissingFileError
+from ..._checks import MOST_BYTES, errors_of_reading, excerpt, open_file, parse_json
+from ...errors import InputError
 
 _WEIGHTS = "data/weights/"
 _CONSTANTS = "data/constants/"
@@ -80,7 +80,7 @@ class Weight(NamedTuple):
         Raises:
             ArchiveError: The file is shorter than when it was opened.
         """
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             file.seek(self.offset)
             data = file.read(self.stored_bytes)
         if len(data) < self.stored_bytes:
@@ -113,13 +113,13 @@ class Archive:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._file = open_file(self.path)
+        self.size = os.fstat(self._file.fileno()).st_size
         try:
-            self._zip = zipfile.ZipFile(self.path)
-        except FileNotFoundError as error:
-            raise MissingFileError(f"{self.path}: no such file") from error
-        except OSError as error:
-            raise FileAccessError(f"{self.path} cannot be read: {error.strerror or error}") from error
+            with errors_of_reading(self.path):
+                self._zip = zipfile.ZipFile(self._file)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError) as error:
+            self._file.close()
             raise self.error(
                 f"not a complete zip archive ({error}); expected a file written by torch.export.save"
             ) from error
@@ -129,7 +129,7 @@ class Archive:
         try:
             self._check_layout()
         except ArchiveError:
-            self._zip.close()
+            self._file.close()
             raise
 
     def _check_layout(self) -> None:
@@ -154,7 +154,7 @@ class Archive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._zip.close()
+        self._file.close()
 
     def error(self, message: str) -> ArchiveError:
         """Return an `ArchiveError` whose message starts with the file's path; texts of the file are shortened."""
@@ -163,6 +163,8 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Return the bytes of a small entry."""
         info = self._stored(name)
+        if info.file_size > MOST_BYTES:
+            raise self.error(f"entry {name} has {info.file_size:,} bytes; expected at most {MOST_BYTES:,}")
         try:
             return self._zip.read(info)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, struct.error, OverflowError) as error:
@@ -170,10 +172,11 @@ class Archive:
 
     def json(self, name: str) -> dict[str, Any]:
         """Return a JSON entry."""
+        content = self.read(name)
         try:
-            value = json.loads(self.read(name))
-        except (ValueError, RecursionError) as error:
-            raise self.error(f"entry {name} is not JSON: {error}") from error
+            value = parse_json(content.decode(), f"entry {name}")
+        except ValueError as error:
+            raise self.error(str(error)) from error
         if not isinstance(value, dict):
             raise self.error(f"entry {name} holds a {type(value).__name__}; expected a JSON object")
         return value
@@ -220,10 +223,9 @@ class Archive:
         """
         info = self._stored(name)
         header = b""
-        if 0 <= info.header_offset < self.path.stat().st_size:
-            with self.path.open("rb") as file:
-                file.seek(info.header_offset)
-                header = file.read(_LOCAL_HEADER.size)
+        if 0 <= info.header_offset < self.size:
+            self._file.seek(info.header_offset)
+            header = self._file.read(_LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size:
             raise self.error(f"entry {name} should start at byte {info.header_offset}, but the file ends before it")
         signature, name_length, extra_length = _LOCAL_HEADER.unpack(header)
@@ -267,17 +269,16 @@ def weights(path: str | os.PathLike[str]) -> Mapping[str, Weight]:
                     "newer torch"
                 )
             return {}
-        size = archive.path.stat().st_size
         spans: dict[str, tuple[int, int]] = {}
         found = {}
         for name, entry, payload in payloads:
             if entry not in spans:
                 spans[entry] = archive.span(entry)
-            found[name] = _weight(archive, size, spans[entry], entry, payload)
+            found[name] = _weight(archive, spans[entry], entry, payload)
         return found
 
 
-def _weight(archive: Archive, size: int, span: tuple[int, int], entry: str, payload: dict[str, Any]) -> Weight:
+def _weight(archive: Archive, span: tuple[int, int], entry: str, payload: dict[str, Any]) -> Weight:
     meta = payload["tensor_meta"]
     try:
         dtype, width = _SCALAR_TYPES[meta["dtype"]]
@@ -292,6 +293,7 @@ def _weight(archive: Archive, size: int, span: tuple[int, int], entry: str, payl
             f"entry {entry} has metadata {excerpt(repr(meta))}; expected a dtype, integer sizes, strides and an offset"
         ) from error
     offset, length = span
+    size = archive.size
     start, stop = first * width, (first + reach) * width
     if stop > length or offset + length > size:
         raise archive.error(f"entry {entry} holds {min(length, max(0, size - offset))} bytes; expected at least {stop}")

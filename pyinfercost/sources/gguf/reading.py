@@ -18,8 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..._checks import refuse_special, shown
-from ...errors import FileAccessError, MissingFileError
+from ..._checks import errors_of_reading, open_file, shown
 from ...formats.ggml import GGML_TYPES, GgmlType
 from ..loaded_model import SpecError
 
@@ -118,17 +117,11 @@ def read_header(path: Path) -> Header:
         MissingFileError: There is no such file.
         FileAccessError: It cannot be read.
     """
-    refuse_special(path)
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise SpecError(f"{path} is empty; expected a GGUF file")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Reader(path, data).header()
-    except FileNotFoundError as missing:
-        raise MissingFileError(f"{path}: no such file") from missing
-    except OSError as failed:
-        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+    with open_file(path) as file, errors_of_reading(path):
+        if not file.read(1):
+            raise SpecError(f"{path} is empty; expected a GGUF file")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _Reader(path, data).header()
 
 
 class _Reader:

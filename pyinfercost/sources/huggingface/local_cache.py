@@ -6,8 +6,9 @@ import os
 import re
 from pathlib import Path
 
-from ..._checks import is_file, is_folder
+from ..._checks import is_file, is_folder, read_text
 
+_LONGEST_REVISION = 100  # bytes; a hash has 40
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[\w.-]{1,96})?")
 
 
@@ -44,7 +45,7 @@ def cached_ids() -> list[str]:
 
 def _snapshot_in(folder: Path) -> Path | None:
     try:
-        revision = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+        revision = read_text(folder / "refs" / "main", most=_LONGEST_REVISION).strip()
     except (OSError, ValueError):
         return None
     snapshot = folder / "snapshots" / revision

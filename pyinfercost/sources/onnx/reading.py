@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyinfercost._checks import excerpt, refuse_special
+from pyinfercost._checks import errors_of_reading, excerpt, open_file
 from pyinfercost._core import CountOverflowError, Graph, InputError
 
-from ...errors import FileAccessError, MissingFileError, MissingLibraryError
+from ...errors import MissingLibraryError
 from ..exported.program import SizeNameError
 from ..other_formats import HINTS
 from .stored import OnnxError, StoredTensor, kinds_of
@@ -68,19 +68,14 @@ def load(path: Path) -> Any:
         raise MissingLibraryError(
             f"{path} needs {error.name}, which is not installed; run pip install 'pyinfercost[onnx]'", name=error.name
         ) from error
-    refuse_special(path)
-    try:
-        size = path.stat().st_size
+    with open_file(path) as file, errors_of_reading(path):
+        size = os.fstat(file.fileno()).st_size
         if size >= _LARGEST:
             raise OnnxError(
                 f"{path}: has {size} bytes; expected less than 2 GiB, with larger weights as external data "
                 "(onnx.save_model(..., save_as_external_data=True))"
             )
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{path}: no such file") from error
-    except OSError as error:
-        raise FileAccessError(f"{path} cannot be read: {error.strerror or error}") from error
+        content = file.read(size)
     if content[4:8] in _MAGIC:
         raise OnnxError(f"{path} is {HINTS[_MAGIC[content[4:8]]]}")
     if content.startswith(_POINTER):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..._checks import is_file
+from ..._checks import open_file
 from ...errors import InputError
 from ..files_read import reads
 
@@ -203,10 +203,8 @@ class StoredTensor:
             return None
         path, offset = self.place()
         reads(path)
-        if not is_file(path):
-            return None
         try:
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 file.seek(offset)
                 data = file.read(self.stored_bytes)
         except OSError:
