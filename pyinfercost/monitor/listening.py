@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from .._checks import Range, read_text, shown, text, whole_in
+from .._http import header_token
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -93,9 +94,7 @@ def checked_token(value: str, name: str) -> str:
         raise ListenError(
             f"{name} has {len(value)} characters; expected at least {_LEAST_TOKEN}: `openssl rand -hex 24` makes one"
         )
-    if not value.isascii() or not value.isprintable() or " " in value:
-        raise ListenError(f"{name} has spaces or characters beyond ASCII; expected letters, digits and signs")
-    return value
+    return header_token(value, name, ListenError)
 
 
 class Gate:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._checks import Range, excerpt, number, shown, text
 from .._escapes import visible
-from .._lazy import optional_library
+from .._http import Gone
 from ..deployment import Deployment
 from ..errors import Error, InputError
 from ..predict.peaks import Peak, peak_of
@@ -30,7 +30,7 @@ from .exporters.periodic import Failures, Periodic
 from .log import MonitorLog
 from .planned import PlanLike, planned_figures, read_plan
 from .power import Power
-from .scraping import Gone, Page, fetch, has_names, metrics_url, parse
+from .scraping import Page, fetch, has_names, metrics_url, parse
 from .step_predictions import TPOT, TTFT, StepPredictions
 from .window import WINDOW_S, Window
 
@@ -103,7 +103,6 @@ class Sidecar:
         PlanError: The plan cannot be read.
         FileAccessError: The log cannot be opened.
         ScrapeError: The address is none of HTTP.
-        MissingLibraryError: Prometheus_client is not installed.
         ServeError: The model has not both phases, or there is no machine for it.
     """
 
@@ -128,7 +127,6 @@ class Sidecar:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        optional_library("prometheus_client.parser", "a sidecar", "prometheus")
         if engine != AUTO and engine not in ENGINES:
             raise SidecarError(f"engine is {shown(engine)}; expected {AUTO} or one of {', '.join(ENGINES)}")
         self.url = metrics_url(url)

@@ -6,7 +6,10 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,11 @@ from click.testing import CliRunner, Result
 from support.fake_forge import Forge, fake_forge
 from support.toy_graphs import blocks, transformer
 
-from pyinfercost.cli import main
+from pyinfercost.cli import forges, main
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-_MAIN = "from pyinfercost.cli import main; main()"
+_MAIN = "from pyinfercost.__main__ import main; main()"
 CONFIGURATION = """
 [defaults]
 hardware = "l4"
@@ -260,7 +263,7 @@ def test_one_comment_is_updated(forge: Forge) -> None:
 def test_a_note_on_gitlab(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "GITLAB_CI": "true",
-        "GITLAB_TOKEN": "of gitlab",
+        "GITLAB_TOKEN": "of-gitlab",
         "CI_API_V4_URL": forge.address,
         "CI_PROJECT_ID": "42",
         "CI_MERGE_REQUEST_IID": "7",
@@ -270,7 +273,7 @@ def test_a_note_on_gitlab(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None
     assert commented("second").stderr == "Updated the comment on GitLab\n"
     assert list(forge.comments.values()) == ["<!-- pyinfercost: written by pyinfercost -->\nsecond"]
     assert forge.requests[-1] == "PUT /projects/42/merge_requests/7/notes/1"
-    assert forge.tokens == {"of gitlab"}
+    assert forge.tokens == {"of-gitlab"}
     monkeypatch.delenv("CI_MERGE_REQUEST_IID")
     assert "run this in pipelines of merge requests" in commented("x", code=1).stderr
 
@@ -280,7 +283,10 @@ def test_a_token_that_may_not_write_is_no_failure(forge: Forge) -> None:
     forge.refuses = 403
     assert "the token may not write (403); it needs permissions: pull-requests: write" in commented("x").stderr
     forge.refuses = 500
-    assert "GitHub answered 500" in commented("x", code=1).stderr
+    assert (
+        f"no comment was written on GitHub (GITHUB_API_URL: {forge.address}): it answers with the status 500 (Internal "
+        "Server Error); expected the status 201 (Created)" in commented("x", code=1).stderr
+    )
 
 
 @pytest.mark.server
@@ -298,6 +304,126 @@ def test_no_job_of_a_pull_request(forge: Forge, monkeypatch: pytest.MonkeyPatch,
 @pytest.mark.server
 def test_a_server_that_does_not_answer(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
-    assert "GitHub does not answer" in commented("x", code=1).stderr
+    assert "no comment was written on GitHub (GITHUB_API_URL: http://127.0.0.1:9): nothing listens there" in (
+        commented("x", code=1).stderr
+    )
     monkeypatch.setenv("GITHUB_API_URL", "file:///etc")
     assert "expected an address that starts with https://" in commented("x", code=1).stderr
+    monkeypatch.setenv("GITHUB_API_URL", "http://user:password@127.0.0.1:9")
+    assert "GITHUB_API_URL has a user or a password" in commented("x", code=1).stderr
+
+
+def redirecting(address: str, status: int) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Location", address)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+
+    return answer
+
+
+def answering(content: bytes, status: int = 200) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    return answer
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_no_redirect_gets_the_token(forge: Forge, method: str, status: int) -> None:
+    with fake_forge() as other:
+        forge.misbehaves[method] = redirecting(f"{other.address}/repos/me/it/issues/7/comments?token=secret", status)
+        told = commented("x", code=1).stderr
+        assert f"it redirects to another server, {other.address}\n" in told
+        forge.misbehaves[method] = redirecting("/repos/me/it/issues/7/comments", status)
+        assert "it redirects to another of its addresses" in commented("x", code=1).stderr
+        assert other.requests == []
+    assert len(forge.requests) == (2 if method == "GET" else 4)
+    assert "secret" not in told
+    assert forge.comments == {}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("secret\n", "Wrote a comment"),
+        ("", "GITHUB_TOKEN is not set"),
+        (" \n", "GITHUB_TOKEN is not set"),
+        ("secret\nX: y", "GITHUB_TOKEN has spaces or characters beyond ASCII"),
+        ("secret\x01", "GITHUB_TOKEN has spaces"),
+        ("secret\N{SNOWMAN}", "GITHUB_TOKEN has spaces"),
+    ],
+)
+def test_a_token_is_checked_and_never_shown(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch, given: str, told: str
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", given)
+    result = invoke("comment", "pyinfercost.toml")
+    assert told in result.stderr
+    assert "secret" not in result.output
+    assert forge.tokens <= {"secret"}
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("null", "its list of comments is None; expected a list of objects"),
+        ("7", "its list of comments is 7; expected"),
+        ('{"message": "of secret"}', "its list of comments is {'message': 'of ***'}; expected"),
+        ('[1, null, "x"]', "its list of comments is [1, None, 'x']; expected"),
+        ("<html>", "its list of comments holds no JSON"),
+        ("[" * 100_000, "its list of comments is not valid: its JSON is nested too deeply"),
+        ('[{"body": "MARK"}]', "the id of a comment is None; expected a whole number"),
+        ('[{"body": "MARK", "id": "../../x"}]', "the id of a comment is '../../x'; expected a whole number"),
+        ('[{"body": "MARK", "id": 1e400}]', "the id of a comment is inf; expected a whole number"),
+        ('[{"body": "MARK", "id": true}]', "the id of a comment is True; expected a whole number"),
+    ],
+)
+def test_lists_of_comments_of_another_shape(forge: Forge, answer: str, told: str) -> None:
+    mark = "<!-- pyinfercost: written by pyinfercost -->"
+    forge.misbehaves["GET"] = answering(answer.replace("MARK", mark).encode())
+    assert told in commented("x", code=1).stderr
+    assert all(each.startswith("GET") for each in forge.requests)
+
+
+@pytest.mark.server
+def test_a_comment_that_was_not_created_is_a_failure(forge: Forge) -> None:
+    forge.misbehaves["POST"] = answering(b"[]")
+    assert "it answers with the status 200 (OK); expected the status 201 (Created)" in commented("x", code=1).stderr
+
+
+@pytest.mark.server
+def test_a_forge_that_drips_is_left_at_the_deadline(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):
+            request.send_response(200)
+            request.end_headers()
+            for _ in range(200):
+                request.wfile.write(b" ")
+                time.sleep(0.02)
+
+    monkeypatch.setattr(forges, "_TIMEOUT_S", 0.2)
+    forge.misbehaves["GET"] = drip
+    assert "no whole answer in 0.2 s" in commented("x", code=1).stderr
+    monkeypatch.setattr(forges, "_MOST_BYTES", 1000)
+    forge.misbehaves["GET"] = answering(b" " * 1001)
+    assert "the answer has more than 1,000 bytes" in commented("x", code=1).stderr
+
+
+@pytest.mark.server
+def test_a_forge_behind_a_proxy(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", forge.address.replace("//", "//me:password@"))
+    monkeypatch.setenv("GITHUB_API_URL", "https://127.0.0.1:9")
+    told = commented("x", code=1).stderr
+    assert "Tunnel connection failed: 501" in told  # the forge is no proxy
+    assert "password" not in told
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert "nothing listens there" in commented("x", code=1).stderr

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
 from support.engine_server import OPEN, serving_pages
 from support.examples import examples
 
-from pyinfercost.monitor.scraping import Gone, ScrapeError, fetch, metrics_url, parse
+from pyinfercost._http import Gone
+from pyinfercost.monitor.scraping import ScrapeError, fetch, metrics_url, parse
 
 WANTED = ("a_total", "b", "h_bucket", "h_sum", "h_count")
 server = pytest.mark.server
@@ -77,6 +79,43 @@ def test_a_damaged_page_of_vllm_raises_nothing(data: st.DataObject) -> None:
     parse(page[:at] + data.draw(st.text(max_size=5)) + page[at + data.draw(st.integers(0, 9)) :], WANTED)
 
 
+LABELS = st.dictionaries(st.from_regex("[a-z_][a-z0-9_]{0,5}", fullmatch=True), st.text(max_size=9), max_size=4)
+
+
+@settings(max_examples=examples(200))
+@given(LABELS, st.floats(0, 1e300), st.sampled_from(["", " 1700000000000", " 1.5"]), st.sampled_from(["", ",", " , "]))
+def test_samples_are_those_of_the_library_of_prometheus(
+    labels: dict[str, str], value: float, stamp: str, comma: str
+) -> None:
+    escaped = {
+        name: each.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"") for name, each in labels.items()
+    }
+    joined = ",".join(f'{name}="{each}"' for name, each in escaped.items()) + (comma if labels else "")
+    line = f"b{{{joined}}} {value!r}{stamp}\n"
+    (sample,) = next(iter(text_string_to_metric_families(line))).samples
+    assert parse(line, WANTED).samples == {"b": {frozenset(sample.labels.items()): sample.value}}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'b{a="' + '\\"' * 1_000_000 + '"} 5',
+        'b{a="' + "\\n" * 1_000_000 + '"} 5',
+        "b{" + ",".join(f'a{number}="b"' for number in range(100_000)) + "} 5",
+        "b" + "{" * 1_000_000 + " 5",
+        "b{" + "," * 1_000_000 + "} 5",
+        "b " + "1" * 1_000_000 + "x",
+        "b 1" + " " * 1_000_000 + "x",
+        "b 1" + " # {" * 500_000,
+    ],
+    ids=lambda line: line[:8],
+)
+def test_a_line_is_read_in_linear_time(line: str) -> None:
+    begun_s = time.process_time()
+    parse(f"{line}\n", WANTED, content_type=OPEN)
+    assert time.process_time() - begun_s < 2.0  # of a backtracking pattern, minutes
+
+
 def test_recorded_pages_are_whole(shared: Path) -> None:
     from pyinfercost.monitor.engines import ENGINES
 
@@ -137,6 +176,12 @@ def test_a_huge_page_is_not_read_to_its_end(packed: bool) -> None:
 
 
 @server
+def test_a_long_line_is_a_reason() -> None:
+    with serving_pages(page=b"b 1\n# " + b"a" * 2**16 + b"\n") as pages:
+        assert reason(pages.url).reason == "a line of the page has more than 65,536 characters"
+
+
+@server
 def test_nothing_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -161,9 +206,17 @@ def test_a_server_that_hangs_or_drips_is_left_at_the_deadline() -> None:
             request.wfile.write(bytes([byte]))
             time.sleep(0.02)
 
-    for misbehaves in (hang, drip):
+    def drip_without_length(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(150):
+            request.wfile.write(b"a")
+            time.sleep(0.02)
+
+    for misbehaves in (hang, drip, drip_without_length):
+        begun_s = time.monotonic()
         with serving_pages(page=misbehaves) as pages:
             found = reason(pages.url, timeout_s=0.4)
+            assert time.monotonic() - begun_s < 2.0
         assert "no whole answer in 0.4 s" in found.reason
         assert not found.is_down
 

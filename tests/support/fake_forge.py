@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +26,7 @@ class Forge:
         requests: Method and path of each request.
         tokens: Tokens of the requests.
         refuses: Status of all answers to changes; 0 to accept them.
+        misbehaves: Method -> what handles such requests instead, after they were noted.
     """
 
     address: str = ""
@@ -33,6 +34,7 @@ class Forge:
     requests: list[str] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
     refuses: int = 0
+    misbehaves: dict[str, Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -43,6 +45,9 @@ def fake_forge() -> Iterator[Forge]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self._note()
+            if "GET" in forge.misbehaves:
+                forge.misbehaves["GET"](self)
+                return
             query = parse_qs(urlsplit(self.path).query)
             page, size = int(query["page"][0]), int(query["per_page"][0])
             listed = [{"id": number, "body": text} for number, text in forge.comments.items()]
@@ -60,17 +65,20 @@ def fake_forge() -> Iterator[Forge]:
         def _change(self, of: re.Pattern[str] | None) -> None:
             self._note()
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"]
+            if self.command in forge.misbehaves:
+                forge.misbehaves[self.command](self)
+                return
             if forge.refuses:
                 self._answer(forge.refuses, {"message": "no"})
                 return
-            number = len(forge.comments) + 1
+            number, status = len(forge.comments) + 1, 201
             if of is not None:
                 found = of.fullmatch(urlsplit(self.path).path)
                 assert found is not None
-                number = int(found[1])
+                number, status = int(found[1]), 200
                 assert number in forge.comments
             forge.comments[number] = body
-            self._answer(200, {"id": number})
+            self._answer(status, {"id": number})
 
         def _note(self) -> None:
             path = urlsplit(self.path).path
