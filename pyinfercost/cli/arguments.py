@@ -16,9 +16,7 @@ from ..sources.sizes import Ranges
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
-_BYTE_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", re.IGNORECASE)
 _MOST = 2**63 - 1
-_LONGEST = 100  # characters of a size
 _MOST_FACTORS = 100_000
 _DECIMALS = 12  # of a factor; sums of steps such as 0.1 are inexact
 
@@ -53,20 +51,20 @@ def whole_number(name: str, text: str) -> int:
 
 
 def byte_sizes(text: str) -> list[int]:
-    """Parse sizes such as `512`, `64MiB`, `1.5GB` or a comma-separated list; MB is 10^6 bytes, MiB is 2^20."""
+    """Parse sizes such as `512`, `64MiB`, `1.5GB`, `1e6` or a comma-separated list; MB is 10^6 bytes, MiB is 2^20."""
     return [_byte_size(part.strip()) for part in text.split(",")]
 
 
 def _byte_size(text: str) -> int:
-    match = _BYTE_SIZE.fullmatch(text)
-    if match is None or len(text) > _LONGEST:
-        raise click.UsageError(f"a message size is a number of bytes, such as 512, 64MiB or 1.5GB; got {shown(text)}")
-    number, prefix, binary = match.groups()
-    size = Fraction(number) * (1024 if binary else 1000) ** (" kmgt".index(prefix.lower()) if prefix else 0)
+    size, unit = given(text) or (Fraction(-1), "")
+    if size < 0 or unit not in ("", "B"):
+        raise click.UsageError(
+            f"a message size is a number of bytes, such as 512, 64MiB, 1.5GB or 1e6; got {shown(text)}"
+        )
     if size.denominator != 1:
         raise click.UsageError(f"a message size is a whole number of bytes; {text!r} is {float(size):g}")
     if size > _MOST:
-        raise click.UsageError(f"message size {text!r} is {float(size):g} bytes; give one below {_MOST:g}")
+        raise click.UsageError(f"message size {text!r} is too large; give at most {_MOST:g} bytes")
     return int(size)
 
 

@@ -62,6 +62,33 @@ class TestHuggingFace:
         assert str(tmp_path) in str(caught.value)
         assert "expected" in str(caught.value)
 
+    @pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+    @pytest.mark.parametrize(
+        "kernel", ["flex_attention", "flash_attention_2", "a/b", "a/b:c", "nonsense", 7, {"": "a/b"}, {"text": "a/b"}]
+    )
+    def test_kernels_of_attention_are_not_fetched(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, kernel: Any
+    ) -> None:
+        from transformers import AutoConfig
+
+        monkeypatch.setattr(AutoConfig, "from_pretrained", None)  # nothing of the library is called with such a config
+        for config in (LLAMA | {key: kernel}, LLAMA | {"text_config": {key: kernel}}):
+            with pytest.raises(SpecError, match=r"attn_implementation of its config is .*; expected eager or sdpa"):
+                load_model(spec_of(tmp_path, "hf", config), {})
+
+    @pytest.mark.parametrize("kernel", [None, "sdpa", "eager"])
+    def test_known_kernels_of_attention(self, tmp_path: Path, kernel: str | None) -> None:
+        config = LLAMA | {"attn_implementation": kernel, "_attn_implementation_autoset": True}
+        assert load_model(spec_of(tmp_path, "hf", config), {}).module is not None
+
+    def test_a_config_with_a_byte_order_mark(self, tmp_path: Path) -> None:
+        spec = spec_of(tmp_path, "hf", LLAMA)
+        graph = load_graph(spec, {"sequence": 4}).to_json()
+        file = tmp_path / "config.json"
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        assert load_graph(spec, {"sequence": 4}).to_json() == graph
+        assert load_graph(f"hf:{file}", {"sequence": 4}).to_json() == graph.replace(spec, f"hf:{file}")
+
     def test_the_exception_of_the_library_is_the_cause(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError) as caught:
             load_model(spec_of(tmp_path, "hf", LLAMA | {"head_dim": 0}), {})

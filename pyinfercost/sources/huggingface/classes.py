@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..._checks import exists, is_file, is_folder, parse_json, read_text, shown
+from ..._checks import decoded, exists, is_file, is_folder, parse_json, read_bytes, shown
 from ..library_configs import check_counts, errors_of_library, limited_parts
 from ..loaded_model import SpecError, on_build_device
 
 # For a config without architectures: tasks in order of their likelihood for its model type.
 _PAIRED = ("SEQ_TO_SEQ_CAUSAL_LM", "SPEECH_SEQ_2_SEQ")
 _SINGLE = ("MULTIMODAL_LM", "IMAGE_TEXT_TO_TEXT", "CAUSAL_LM")
+# Other kernels of attention are fetched from a hub or compiled, which a capture on meta tensors does not need.
+_ATTENTION = ("eager", "sdpa")
+_KERNEL = "attn_implementation"
 
 
 def load_config(name: str) -> Any:
@@ -33,24 +40,40 @@ def load_config(name: str) -> Any:
         raise SpecError(f"hf:{name}: no such file; expected a config.json")
     if is_folder(path) and not is_file(path / "config.json"):
         raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
+    content = b""
     if exists(path):
         # The library calls a file that is no JSON missing.
         file = path / "config.json" if is_folder(path) else path
-        parse_json(read_text(file, SpecError), f"hf:{name}", SpecError)
+        content = read_bytes(file)
+        parse_json(decoded(content, file, SpecError), f"hf:{name}", SpecError)
     from transformers import AutoConfig, PretrainedConfig
 
-    with errors_of_library(
-        f"hf:{name}: transformers does not support its config",
-        "expected the config of a model that this version of transformers has",
+    with (
+        errors_of_library(
+            f"hf:{name}: transformers does not support its config",
+            "expected the config of a model that this version of transformers has",
+        ),
+        _without_mark(name, content) as place,
     ):
         try:
-            check_config(f"hf:{name}", PretrainedConfig.get_config_dict(name, local_files_only=True)[0])
-            return AutoConfig.from_pretrained(name, local_files_only=True, trust_remote_code=False)
+            check_config(f"hf:{name}", PretrainedConfig.get_config_dict(place, local_files_only=True)[0])
+            return AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
         except OSError as error:
             raise SpecError(
                 f"hf:{name} is not a config.json, not a folder with one, and not in the local Hugging Face cache. "
                 f"Nothing is downloaded: run `hf download {name} config.json`, or give the path of its config.json"
             ) from error
+
+
+@contextmanager
+def _without_mark(name: str, content: bytes) -> Iterator[str]:
+    """Yield where the library reads a config: a copy if the file begins with a byte order mark, which it refuses."""
+    if not content.startswith(BOM_UTF8):
+        yield name
+        return
+    with TemporaryDirectory(prefix="pyinfercost-") as folder:
+        (Path(folder) / "config.json").write_bytes(content.removeprefix(BOM_UTF8))
+        yield folder
 
 
 def check_config(spec: str, config: Any) -> None:
@@ -61,7 +84,8 @@ def check_config(spec: str, config: Any) -> None:
         config: Value of its JSON.
 
     Raises:
-        SpecError: The config is no object, its architectures are no list of names, or a count is too large.
+        SpecError: The config is no object, its architectures are no list of names, a count is too large, or it names a
+            kernel of attention that `transformers` would fetch or compile.
     """
     if not isinstance(config, dict):
         raise SpecError(f"{spec}: its config is {shown(config)}; expected an object")
@@ -72,6 +96,24 @@ def check_config(spec: str, config: Any) -> None:
             "transformers"
         )
     check_counts(spec, config)
+    for kernel in _kernels(config, is_kernel=False):
+        if kernel not in _ATTENTION:
+            raise SpecError(
+                f"{spec}: {_KERNEL} of its config is {shown(kernel)}; expected {' or '.join(_ATTENTION)}. The "
+                "engine decides the kernel of a prediction: leave the key out"
+            )
+
+
+def _kernels(value: Any, *, is_kernel: bool) -> Iterator[Any]:
+    """Yield the names of kernels of attention in a config and its parts."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _kernels(item, is_kernel=is_kernel or key.strip("_").removesuffix("_internal") == _KERNEL)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _kernels(item, is_kernel=is_kernel)
+    elif is_kernel and value is not None:
+        yield value
 
 
 def set_dtype(config: Any, dtype: str | None) -> None:
