@@ -4,6 +4,11 @@ All public names are listed below. Those of the compiled core are imported at on
 so `import pyinfercost` imports neither torch nor numpy nor rich nor matplotlib.
 """
 
+from ._interrupts import is_command, stop_at_once
+
+if is_command():
+    stop_at_once()
+
 from typing import TYPE_CHECKING, Any
 
 try:

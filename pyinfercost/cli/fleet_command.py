@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._checks import write_text
+from .._interrupts import STOPPED
 from .configured import named_model
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
-from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+from .output import messages_for_people, progress_shown, say, write_result
 from .types import InUnits, ModelType
 
 if TYPE_CHECKING:

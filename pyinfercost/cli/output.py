@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from .. import _cache
 from .._checks import errors_of_writing, file_in_folder, write_text
 from .._escapes import visible, visible_lines
+from .._interrupts import STOPPED, WORDS, Raised
 from ..errors import Error
 from ..report.render import render
 from ..sources.loaded_model import UnknownModelError
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
     from ..results.result import Result
 
-
-STOPPED = 130
-"""Exit code after Ctrl-C: 128 plus the number of SIGINT, the convention of shells."""
 
 LIMIT_BROKEN = 3
 """Exit code if the command succeeded and a given limit is exceeded."""
@@ -54,16 +52,17 @@ def messages_for_people() -> Iterator[None]:
             for library in _CHATTY:  # their loggers exist before they are imported
                 logging.getLogger(library).setLevel(logging.ERROR)
         try:
-            if (words := configured_words()) is not None:
-                say(words)
-            _warn_of_cache()
-            yield
+            with Raised():
+                if (words := configured_words()) is not None:
+                    say(words)
+                _warn_of_cache()
+                yield
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise  # click handles these; a closed pipe is not an error
         except KeyboardInterrupt:
             if debug:
                 raise
-            say("Stopped")
+            say(WORDS)
             raise click.exceptions.Exit(STOPPED) from None
         except (SizeError, UnknownModelError) as error:
             if debug:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._checks import write_text
+from .._interrupts import STOPPED
 from ..results.serving_search import GOALS
 from .arguments import whole_number
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
-from .output import STOPPED, messages_for_people, progress_shown, say, write_result
+from .output import messages_for_people, progress_shown, say, write_result
 from .types import ModelType
 from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
 

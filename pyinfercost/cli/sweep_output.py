@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._interrupts import STOPPED
 from ..deployment.prices import GIVEN
 from ..report.layout import GAP, Note, Pairs
 from ..report.layouts import out_parts
@@ -14,7 +15,7 @@ from ..report.render import render
 from ..results.layouts import LayoutChoice
 from ..results.units import quantity
 from ..sweeps.result import Sweep
-from .output import STOPPED, say, show, write_pieces
+from .output import say, show, write_pieces
 from .runners_up import other_offer, runners_up
 
 if TYPE_CHECKING:
