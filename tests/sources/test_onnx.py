@@ -146,6 +146,49 @@ def test_functions_of_a_model_are_read_in_place() -> None:
     assert graph.nodes[1].argument("negative_slope") == pytest.approx(0.1)
 
 
+def test_functions_that_multiply_are_refused_before_they_are_read() -> None:
+    """Each function calls the one before twice."""
+    versions = [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)]
+    functions = [helper.make_function("own", "f0", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], versions)]
+    for level in range(1, 22):
+        calls = [helper.make_node(f"f{level - 1}", [a], [b], domain="own") for a, b in (("a", "t"), ("t", "b"))]
+        functions.append(helper.make_function("own", f"f{level}", ["a"], ["b"], calls, versions))
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 8]) for name in "xy")
+
+    def calling(name: str) -> Any:
+        graph = helper.make_graph([helper.make_node(name, ["x"], ["y"], domain="own")], "g", [x], [y])
+        return helper.make_model(graph, opset_imports=versions, functions=functions)
+
+    assert ic.capture(calling("f5")).op_counts() == {"aten.relu": 32}
+    # 2^21 of Relu, and 2^22 - 1 calls.
+    with pytest.raises(InputError, match="has 6,291,455 nodes with its functions expanded; expected at most 20,000"):
+        ic.capture(calling("f21"))
+
+
+def test_loops_within_loops_are_unrolled_up_to_a_number_of_nodes() -> None:
+    text = """
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[batch, 8] x) => (float[batch, 8] y) <float[8, 8] weight> {
+            count = Constant <value_int = STEPS> ()
+            y = Loop (count, , x) <
+                body = outer (int64 i, bool go, float[batch, 8] h) => (bool on, float[batch, 8] out) {
+                    on = Identity(go)
+                    out = Loop (count, , h) <
+                        body = inner (int64 j, bool go2, float[batch, 8] k) => (bool on2, float[batch, 8] next) {
+                            on2 = Identity(go2)
+                            next = MatMul(k, weight)
+                        }
+                    >
+                }
+            >
+        }
+    """
+    assert flops(read(text.replace("STEPS", "5")), batch=1) == 25 * 2 * 8 * 8
+    once = ic.count(read(text.replace("STEPS", "200")), batch=1)  # 80,000 nodes: the inner loop is read once
+    assert once.total.contraction_flops == 200 * 2 * 8 * 8
+    assert once.unmodelled == {"onnx.Loop": 200}
+
+
 def test_an_unknown_operator_is_in_the_ledger_and_keeps_the_shape() -> None:
     graph = graph_of("unknown")
     counts = ic.count(graph)

@@ -24,7 +24,9 @@ from .values import Sequenced, Shape, Size, Value
 
 _MOST_FLOATS = 64  # elements of a float result that are tracked
 _DEEPEST = 40  # functions and subgraphs within each other
-_MOST_NODES = 2_000_000  # read in all, with unrolled loops
+_MOST_NODES = 300_000  # read in all, with the bodies of functions and of unrolled loops; up to 0.1 ms each
+_MOST_OF_FEW = 20_000  # of a model that stores few nodes
+_MOST_OF_NODE = 20  # read for each that is stored, if there are more
 _CACHES = ("past",)
 _FEWEST_OF_CACHE = 2  # dimensions
 _DEEPEST_CHOICE = 4  # conditions within each other whose branches are compared
@@ -43,6 +45,19 @@ class Model:
         self.versions = versions_of(proto.opset_import)
         self.functions = {(domain_of(f.domain), f.name): f for f in proto.functions}
         self.read = 0  # nodes so far
+        self._expanded: dict[tuple[str, str], int] = {}
+
+    def expanded(self, nodes: Iterable[Any]) -> int:
+        """Return the number of nodes with those of functions in the place of their calls, and of a loop once."""
+        count = 0
+        for proto in nodes:
+            count += 1 + sum(self.expanded(part.g.node) for part in proto.attribute if part.HasField("g"))
+            key = (domain_of(proto.domain), proto.op_type)
+            if key in self.functions and key not in self._expanded:
+                self._expanded[key] = 0  # one that calls itself is refused by its depth
+                self._expanded[key] = self.expanded(self.functions[key].node)
+            count += self._expanded.get(key, 0)
+        return count
 
 
 def domain_of(domain: str) -> str:
@@ -67,6 +82,7 @@ class Walker:
         prefix: Module of the caller.
         outer: Attributes of the call of a function.
         depth: Number of graphs around this one.
+        times: How often loops around it read this graph.
     """
 
     def __init__(
@@ -80,6 +96,7 @@ class Walker:
         prefix: str = "",
         outer: Mapping[str, Any] | None = None,
         depth: int = 0,
+        times: int = 1,
     ) -> None:
         self.model = model
         self.folder = model.folder
@@ -90,6 +107,7 @@ class Walker:
         self.prefix = prefix
         self.outer = outer or {}
         self.depth = depth
+        self.times = times
         self.uses: dict[str, int] = {}
         self._declared: dict[str, Any] = {}
         if depth > _DEEPEST:
@@ -148,11 +166,11 @@ class Walker:
         for proto in nodes:
             self.model.read += 1
             if self.model.read > _MOST_NODES:
-                raise OnnxError(f"has more than {_MOST_NODES} nodes with its loops unrolled; expected fewer")
+                raise OnnxError(f"has more than {_MOST_NODES:,} nodes with its loops unrolled; expected fewer")
             self._node(proto)
 
-    def subgraph(self, graph: Any, given: Sequence[Result], *, module: str) -> list[Result]:
-        """Read a subgraph and return its results."""
+    def subgraph(self, graph: Any, given: Sequence[Result], *, module: str, times: int = 1) -> list[Result]:
+        """Read a subgraph, as one of `times`, and return its results."""
         inner = Walker(
             self.model,
             self.emitter,
@@ -162,6 +180,7 @@ class Walker:
             prefix=module,
             outer=self.outer,
             depth=self.depth + 1,
+            times=self.times * times,
         )
         inner.enter(graph)
         for info, value in zip(graph.input, given, strict=False):
@@ -188,6 +207,7 @@ class Walker:
             prefix=module,
             outer=self.outer,
             depth=self.depth,
+            times=self.times,
         )
         part.emitter.place = self.emitter.place
         results = part.subgraph(graph, (), module=module)
@@ -310,6 +330,7 @@ class Walker:
             prefix=op.module,
             outer=attributes,
             depth=self.depth + 1,
+            times=self.times,
         )
         for place, name in enumerate(function.input):
             inner.values[name] = op.inputs[place] if place < len(op.inputs) else None
@@ -494,12 +515,17 @@ def graph_of(model: Any, folder: Path | None, name: str, dynamic: Any) -> Graph:
         dynamic: As in `capture`.
     """
     graph = model.graph
+    whole = Model(model, folder)
+    stored = len(graph.node) + sum(len(function.node) for function in model.functions)
+    most = min(_MOST_NODES, max(_MOST_OF_FEW, _MOST_OF_NODE * stored))
+    if (count := whole.expanded(graph.node)) > most:
+        raise OnnxError(f"has {count:,} nodes with its functions expanded; expected at most {most:,}")
     builder = GraphBuilder(name)
     initialized = {tensor.name for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in initialized]
     tensors = [info for info in inputs if info.type.HasField("tensor_type")]
     sizes = Sizes(builder, tensors, dynamic)
-    walker = Walker(Model(model, folder), Emitter(builder), sizes)
+    walker = Walker(whole, Emitter(builder), sizes)
     walker.enter(graph)
     given = [walker.emitter.tensor(value) for value in flat(walker.take(info) for info in inputs)]
     returned = [info.name for info in graph.output]

@@ -15,7 +15,7 @@ from ..values import Sequenced, Size, Value
 from .movement import part_of, reshaped
 
 _MOST_STEPS = 4096
-_MOST_UNROLLED = 20_000  # nodes
+_MOST_UNROLLED = 20_000  # nodes, with those of loops around
 
 
 @handles("If")
@@ -30,17 +30,13 @@ def condition(op: Op) -> Sequence[Result]:
     return op.walker.subgraph(branches[chosen], (), module=op.module)
 
 
-def _nodes(graph: Any) -> int:
-    inner = (attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g"))
-    return len(graph.node) + sum(_nodes(each) for each in inner)
-
-
 def _steps(op: Op, count: Any, body: Any) -> int | None:
     """Return the number of steps; None if it is not known or cannot be unrolled."""
     if isinstance(count, bool) or not isinstance(count, (int, float)):
         return None
     steps = max(0, int(count))
-    return steps if steps <= _MOST_STEPS and steps * max(1, _nodes(body)) <= _MOST_UNROLLED else None
+    unrolled = op.walker.times * steps * max(1, op.walker.model.expanded(body.node))
+    return steps if steps <= _MOST_STEPS and unrolled <= _MOST_UNROLLED else None
 
 
 def _unknown(op: Op, values: Sequence[Result]) -> None:
@@ -69,7 +65,7 @@ def loop(op: Op) -> Sequence[Result]:
         if steps is None:
             number = op.inner("aten.scalar_tensor.default", {"s": 0}, "int64", ())
         go = Value("bool", (), data=np.array(True))
-        results = op.walker.subgraph(body, [number, go, *carried], module=op.module)
+        results = op.walker.subgraph(body, [number, go, *carried], module=op.module, times=steps or 1)
         for place, value in enumerate(results[1 + len(carried) :]):
             if not isinstance(value, Value):
                 raise OnnxError("collects a value that is no tensor")
@@ -125,7 +121,7 @@ def scan(op: Op) -> Sequence[Result]:
         for value, axis in zip(inputs, axes, strict=True):
             one = part_of(op, value, axis, step, 1)
             parts.append(reshaped(op, one, [n for place, n in enumerate(value.shape) if place != axis], inner=True))
-        results = op.walker.subgraph(body, [*carried, *parts], module=op.module)
+        results = op.walker.subgraph(body, [*carried, *parts], module=op.module, times=steps or 1)
         carried = results[:states]
         for place, found in enumerate(results[states:]):
             if not isinstance(found, Value):
