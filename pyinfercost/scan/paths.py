@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,10 @@ def _scan_archive(path: Path, threads: int) -> Sparsity:
                 continue
             if not is_scanned(weight.dtype):
                 skipped.append(Skipped(name, f"dtype {weight.dtype} is not scanned"))
+                continue
+            nbytes = packed_bytes(weight.dtype, prod(weight.shape))
+            if nbytes > weight.stored_bytes:  # as of `expand`: there is no limit of what a few bytes could stand for
+                skipped.append(Skipped(name, f"its {nbytes:,} bytes overlap in {weight.stored_bytes:,} stored ones"))
                 continue
             rows.append(_archived(file, name, weight, tuple(aliases.get(name, ())), threads))
     return sparsity_of(str(path), rows, skipped)

@@ -7,13 +7,18 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.toy_graphs import blocks
 
 import pyinfercost as ic
+from pyinfercost.errors import InputError
 from pyinfercost.sources.exported.archive import ArchiveError, graph_from_archive, weights
+from pyinfercost.sources.exported.program import dearest
 from pyinfercost.sources.expressions import ExpressionError, Symbols, parse_expr, symbol_name
 
 FLOAT32 = 7
@@ -91,6 +96,32 @@ def test_weights(archive: Path) -> None:
     weight = weights(archive)["fc.weight"]
     assert (weight.dtype, weight.shape, weight.strides) == ("float32", (2, 3), (3, 1))
     assert struct.unpack("<6f", weight.read()) == (0, 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("sizes", [(2**24, 2**24), (2**40,), (2, 3)])
+def test_weights_whose_elements_overlap_are_not_scanned(archive: Path, tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    expanded = {**meta(*sizes), "strides": [{"as_int": 0}] * len(sizes)}
+    payload = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": expanded}
+    path = tmp_path / "net.pt2"
+    with zipfile.ZipFile(archive) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            config = json.dumps({"config": {"fc.weight": payload}}).encode()
+            target.writestr(name, config if name.endswith("weights_config.json") else source.read(name))
+    result = ic.sparsity(path)
+    assert not result.weights
+    assert [each.reason for each in result.skipped] == [f"its {4 * prod(sizes):,} bytes overlap in 4 stored ones"]
+
+
+def test_many_conditions_are_refused_before_their_branches_are_read() -> None:
+    reads: list[Mapping[str, int]] = []
+
+    def read(choices: Mapping[str, int]) -> tuple[ic.Graph, list[str]]:
+        reads.append(choices)
+        return blocks(), [f"c{number}" for number in range(129)]
+
+    with pytest.raises(InputError, match=r"has 129 conditions, .*; expected at most 128"):
+        dearest(read)
+    assert len(reads) == 1
 
 
 def test_no_archive_is_an_archive_error(tmp_path: Path) -> None:

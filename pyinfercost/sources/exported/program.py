@@ -65,6 +65,8 @@ PARAMETERS = {"higher_order.flex_attention": ("query", "key", "value")}
 # Arguments for the placement of a tensor, which do not affect work.
 IGNORED_ARGUMENTS = frozenset({"device", "layout", "pin_memory"})
 
+_MOST_CONDITIONS = 128
+
 _UNBOUNDED = 2**62  # torch represents a missing upper bound as None, infinity, or an integer near the largest int64
 
 _UNBACKED = re.compile(r"u\d+")  # torch's names of sizes that depend on data
@@ -170,16 +172,25 @@ def dearest(read: Callable[[Mapping[str, int]], tuple[Graph, Sequence[str]]]) ->
 
     Returns:
         The graph.
+
+    Raises:
+        InputError: It has more than 128 conditions.
     """
     choices: dict[str, int] = {}
     graph, conditions = read(choices)
-    waiting = list(conditions)
+    cost, waiting, tried = cost_of(graph), list(conditions), 0
     while waiting:
+        if tried + len(waiting) > _MOST_CONDITIONS:
+            raise InputError(
+                f"the program has {tried + len(waiting):,} conditions, for each of which it is read once more to find "
+                f"the more expensive branch; expected at most {_MOST_CONDITIONS}"
+            )
+        tried += 1
         condition = waiting.pop()
         other, conditions = read({**choices, condition: 1})
-        if cost_of(other) > cost_of(graph):
+        if (other_cost := cost_of(other)) > cost:
             choices[condition] = 1
-            graph = other
+            graph, cost = other, other_cost
             waiting = [c for c in conditions if c not in choices and (c in waiting or c.startswith(f"{condition}/"))]
     return graph
 
