@@ -42,10 +42,10 @@ def load_config(name: str) -> Any:
         raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
     content = b""
     if exists(path):
-        # The library calls a file that is no JSON missing.
+        # The library calls a file that is no JSON missing, and takes seconds to import.
         file = path / "config.json" if is_folder(path) else path
         content = read_bytes(file)
-        parse_json(decoded(content, file, SpecError), f"hf:{name}", SpecError)
+        check_config(f"hf:{name}", parse_json(decoded(content, file, SpecError), f"hf:{name}", SpecError))
     from transformers import AutoConfig, PretrainedConfig
 
     with (
@@ -56,7 +56,8 @@ def load_config(name: str) -> Any:
         _without_mark(name, content) as place,
     ):
         try:
-            check_config(f"hf:{name}", PretrainedConfig.get_config_dict(place, local_files_only=True)[0])
+            if not content:
+                check_config(f"hf:{name}", PretrainedConfig.get_config_dict(place, local_files_only=True)[0])
             return AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
         except OSError as error:
             raise SpecError(
