@@ -15,7 +15,7 @@ from operator import index
 from os import PathLike
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import IO, Any, AnyStr, BinaryIO, NamedTuple, TypeVar
 
 from .errors import Error, FileAccessError, InputError, MissingFileError
 
@@ -171,6 +171,7 @@ def is_whole(value: object) -> bool:
 MOST_BYTES = 128 * 2**20
 """Most bytes of a file that is read as a whole."""
 
+_MOST_OF_LINE = 16 * 2**20
 _MOST_TOML_BYTES = 2**20  # its parser reads a megabyte in a second
 _MOST_VALUES = 4_000_000  # of a JSON document, each of which takes up to 200 bytes of memory
 
@@ -252,6 +253,11 @@ def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *
         FileAccessError: As `read_bytes`.
     """
     return decoded(read_bytes(path, most=most), path, error)
+
+
+def lines_of(file: IO[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
+    """Yield the number and the content of each line of a file of any size; one of more than 16 MiB comes in pieces."""
+    return enumerate(iter(lambda: file.readline(_MOST_OF_LINE), file.read(0)), 1)
 
 
 def decoded(content: bytes, path: str | PathLike[str], error: type[InputError] = InputError) -> str:
@@ -359,6 +365,11 @@ def file_in_folder(path: str | PathLike[str]) -> Path:
 def is_file(path: Path) -> bool:
     """Return whether a path is that of a file; False for a path that no file system takes."""
     return _answer(path.is_file)
+
+
+def why_no_file(path: Path) -> str:
+    """Return in words why `is_file` is false."""
+    return "is a folder" if is_folder(path) else "is a pipe or a device" if exists(path) else "no such file"
 
 
 def is_folder(path: Path) -> bool:

@@ -227,6 +227,21 @@ def test_a_file_is_too_large_before_it_is_read(tmp_path: Path, monkeypatch: pyte
     assert _checks.parse_json("[1, 2]", "x") == [1, 2]
 
 
+def test_a_long_line_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_checks, "_MOST_OF_LINE", 4)
+    path = tmp_path / "lines"
+    path.write_bytes(b"abc\n\nabcdefgh\ni")
+    with _checks.open_file(path) as file:
+        assert list(_checks.lines_of(file)) == [
+            (1, b"abc\n"),
+            (2, b"\n"),
+            (3, b"abcd"),
+            (4, b"efgh"),
+            (5, b"\n"),
+            (6, b"i"),
+        ]
+
+
 def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     path = tmp_path / "marked"
     path.write_text('\ufeff{"a": 1}', encoding="utf-8")

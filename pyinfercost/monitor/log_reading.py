@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .._checks import Fields, Range, errors_of_reading, is_file, is_folder, open_file, path_of
+from .._checks import Fields, Range, errors_of_reading, is_file, is_folder, lines_of, open_file, path_of
 from ..deployment import Deployment
 from ..errors import InputError, MissingFileError
 from ..results.live import Distribution, Series, Snapshot
@@ -319,4 +319,4 @@ def _files(place: Path) -> list[Path]:
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     with open_file(file) as content, errors_of_reading(file):
-        yield from enumerate(content, 1)
+        yield from lines_of(content)

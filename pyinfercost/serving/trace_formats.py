@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._checks import excerpt, read_json, shown
+from .._checks import excerpt, lines_of, read_json, shown
 from .binned_traces import BIN_STARTS, WEEKLY, read_bins, read_weekly
 from .function_traces import MINUTES, durations_file, read_function_rows
 from .recorded_traces import ARRIVAL, has_lengths, has_service, is_parquet, read_recorded
@@ -54,7 +54,7 @@ def _burstgpt(path: Path, settings: Settings) -> Iterator[Rows]:
 
 def _json_lines(path: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
     with opened(path) as file:
-        numbered = enumerate(file, 1)
+        numbered = lines_of(file)
         while True:
             part = list(islice(numbered, CHUNK))
             if not part:

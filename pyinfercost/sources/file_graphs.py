@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _cache
-from .._checks import is_file, is_folder
+from .._checks import is_file, why_no_file
 from .._core import Graph
 from .files_read import Stamp, collected, is_unchanged
 from .loaded_model import SpecError
@@ -36,8 +36,7 @@ def read_graph(source: Source, path: str, sizes: Mapping[str, int], dynamic: Any
         ArchiveError: A `.pt2` file cannot be read.
     """
     if not is_file(Path(path)):
-        what = "is a folder" if is_folder(Path(path)) else "no such file"
-        raise SpecError(f"{path}: {what}; expected a file of the form {source.form or 'MODEL.onnx'}")
+        raise SpecError(f"{path}: {why_no_file(Path(path))}; expected a file of the form {source.form or 'MODEL.onnx'}")
     graph = _graph(source, path) if dynamic is None else source.read(path, dynamic)
     unknown = sorted(set(sizes) - set(graph.sizes))
     if unknown:

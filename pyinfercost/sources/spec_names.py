@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import _cache
-from .._checks import excerpt, is_file, is_folder, shown
+from .._checks import excerpt, is_file, is_folder, shown, why_no_file
 from .huggingface.local_cache import snapshot_of
 from .loaded_model import SpecError, UnknownModelError, unknown_name
 from .memory_formats import CHANNELS_LAST, marked, split_format
@@ -110,7 +110,7 @@ def _check_place(source: Source, spec: str) -> None:
         if not is_file(path / "config.json"):
             raise SpecError(f"{spec}: the folder has no config.json; expected a folder with one")
     elif name.endswith(".json") and not is_file(path):
-        raise SpecError(f"{spec}: no such file; expected a config.json")
+        raise SpecError(f"{spec}: {why_no_file(path)}; expected a config.json")
     elif not is_file(path) and snapshot_of(name) is None:
         raise UnknownModelError(
             f"{spec} is not a config.json, not a folder with one, and not in the local Hugging Face cache. "

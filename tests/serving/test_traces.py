@@ -307,7 +307,7 @@ def test_files_of_no_format(tmp_path: Path) -> None:
         read_trace(write(tmp_path, "a,b\n1,2\n"))
     with pytest.raises(TraceError, match="format is 'azur'"):
         read_trace(write(tmp_path, AZURE), "azur")
-    with pytest.raises(MissingFileError, match="does not exist"):
+    with pytest.raises(MissingFileError, match="there is no such file"):
         read_trace(tmp_path / "nothing.csv")
     with pytest.raises(TraceError, match=r"line 2 of t\.jsonl is no JSON"):
         read(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..._checks import is_file, is_folder, read_json, shown
+from ..._checks import is_file, is_folder, read_json, shown, why_no_file
 from ..library_configs import FAULTS_OF_CONFIGS, check_counts, errors_of_library, limited_parts, words_of
 from ..loaded_model import LoadedModel, SpecError, checked_size, on_build_device
 from ..sizes import BATCH
@@ -36,7 +36,7 @@ def load_diffusers(name: str, sizes: Mapping[str, int]) -> LoadedModel:
     spec = f"diffusers:{name}"
     path = Path(name) / "config.json" if is_folder(Path(name)) else Path(name)
     if not is_file(path):
-        raise SpecError(f"{spec}: there is no file {path}; expected a config.json")
+        raise SpecError(f"{spec}: {path}: {why_no_file(path)}; expected a config.json")
     config = read_json(path, SpecError, name=spec)
     kind = config.get("_class_name") if isinstance(config, dict) else None
     model_class = getattr(diffusers, kind, None) if isinstance(kind, str) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..._checks import decoded, exists, is_file, is_folder, parse_json, read_bytes, shown
+from ..._checks import decoded, exists, is_file, is_folder, parse_json, read_bytes, shown, why_no_file
 from ..library_configs import check_counts, errors_of_library, limited_parts
 from ..loaded_model import SpecError, on_build_device
 
@@ -37,7 +37,7 @@ def load_config(name: str) -> Any:
     """
     path = Path(name)
     if name.endswith(".json") and not is_file(path):
-        raise SpecError(f"hf:{name}: no such file; expected a config.json")
+        raise SpecError(f"hf:{name}: {why_no_file(path)}; expected a config.json")
     if is_folder(path) and not is_file(path / "config.json"):
         raise SpecError(f"hf:{name}: the folder has no config.json; expected a folder with one")
     content = b""

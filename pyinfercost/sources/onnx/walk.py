@@ -189,6 +189,10 @@ class Walker:
         inner.run(graph.node, returned)
         return [inner.named(name) for name in returned]
 
+    def unrolled(self, graph: Any, steps: int) -> int:
+        """Return how many nodes the steps of a loop have, in all steps of the loops around it."""
+        return self.times * steps * max(1, self.model.expanded(graph.node))
+
     def dearer(self, graphs: Sequence[Any], *, module: str) -> int:
         """Return which of several subgraphs costs most; deep within others, the first one."""
         if self.depth >= _DEEPEST_CHOICE:

@@ -35,8 +35,7 @@ def _steps(op: Op, count: Any, body: Any) -> int | None:
     if isinstance(count, bool) or not isinstance(count, (int, float)):
         return None
     steps = max(0, int(count))
-    unrolled = op.walker.times * steps * max(1, op.walker.model.expanded(body.node))
-    return steps if steps <= _MOST_STEPS and unrolled <= _MOST_UNROLLED else None
+    return steps if steps <= _MOST_STEPS and op.walker.unrolled(body, steps) <= _MOST_UNROLLED else None
 
 
 def _unknown(op: Op, values: Sequence[Result]) -> None:
