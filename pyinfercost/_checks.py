@@ -188,7 +188,7 @@ def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
 
     Raises:
         MissingFileError: There is no such file.
-        FileAccessError: It cannot be read, or is a folder, a pipe or a device.
+        FileAccessError: It cannot be read, in which case `errno` has the reason, or is a folder, a pipe or a device.
     """
     try:
         descriptor = os.open(path, _READING)
@@ -197,7 +197,7 @@ def open_file(path: str | PathLike[str], *, buffering: int = -1) -> BinaryIO:
     except FileNotFoundError as missing:
         raise MissingFileError(f"{path} cannot be read: there is no such file") from missing
     except OSError as failed:
-        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+        raise _cannot_be_read(path, failed) from failed
     mode = os.fstat(descriptor).st_mode
     if not S_ISREG(mode):
         os.close(descriptor)
@@ -219,7 +219,13 @@ def errors_of_reading(path: str | PathLike[str]) -> Iterator[None]:
     except Error:
         raise
     except OSError as failed:
-        raise FileAccessError(f"{path} cannot be read: {failed.strerror or failed}") from failed
+        raise _cannot_be_read(path, failed) from failed
+
+
+def _cannot_be_read(path: str | PathLike[str], failed: OSError) -> FileAccessError:
+    error = FileAccessError(f"{path} cannot be read: {failed.strerror or failed}")
+    error.errno = failed.errno
+    return error
 
 
 def read_bytes(path: str | PathLike[str], *, most: int = MOST_BYTES) -> bytes:

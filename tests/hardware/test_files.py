@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pyinfercost import _core, hardware
+from pyinfercost import _checks, _core, hardware
 from pyinfercost.hardware import machines
 from pyinfercost.hardware.catalog_names import CATALOG, device_id
 from pyinfercost.hardware.files import (
@@ -67,13 +67,13 @@ def test_loading_opens_one_device_and_two_calibrations_until_one_changes(
     shutil.copytree(CALIBRATIONS, folder)
     path = edited(tmp_path)
     opened: list[str] = []
-    read_text = Path.read_text
+    open_file = _checks.open_file
 
-    def counted(path: Path, *args: Any, **kwargs: Any) -> str:
+    def counted(path: Path, **options: Any) -> Any:
         opened.append(path.name)
-        return read_text(path, *args, **kwargs)
+        return open_file(path, **options)
 
-    monkeypatch.setattr(Path, "read_text", counted)
+    monkeypatch.setattr(_checks, "open_file", counted)
     assert "a100-sxm-80gb" in hardware.names()
     assert opened == []
     first = hardware.load(path, calibration=folder)
@@ -81,7 +81,7 @@ def test_loading_opens_one_device_and_two_calibrations_until_one_changes(
     assert hardware.load(path, calibration=folder) is first
     assert len(opened) == 4
     kind = folder / "gpu.toml"
-    kind.write_text(read_text(kind).replace("dispatch_us = 6.6", "dispatch_us = 6.625"))
+    kind.write_text(kind.read_text().replace("dispatch_us = 6.6", "dispatch_us = 6.625"))
     changed = hardware.load(path, calibration=folder)
     assert opened[4:] == ["gpu.toml"]
     assert first.overheads_s["dispatch"] == 6.6 * 1e-6

@@ -121,7 +121,7 @@ def test_bad_traffic_is_refused(value: object, given: dict[str, float], message:
 
 
 def test_missing_files_are_named() -> None:
-    with pytest.raises(MissingFileError, match=r"'nothing\.csv' does not exist"):
+    with pytest.raises(MissingFileError, match=r"nothing\.csv cannot be read: there is no such file"):
         parse_traffic("nothing.csv")
 
 

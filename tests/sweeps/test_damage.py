@@ -372,9 +372,10 @@ def test_a_folder_that_cannot_be_written_or_read_is_a_clear_error(
                 run_to_folder(run_of(), path)
             assert caught.value.errno == errno.EACCES
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", refused)
-        with pytest.raises(FileAccessError, match="Permission denied"):
+        patched.setattr(os, "open", refused)
+        with pytest.raises(FileAccessError, match="Permission denied") as caught:
             ic.StoredSweep(stored.path)
+        assert caught.value.errno == errno.EACCES
 
 
 def test_data_reach_the_disk_before_their_name_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
