@@ -173,6 +173,8 @@ MOST_BYTES = 128 * 2**20
 
 _MOST_OF_LINE = 16 * 2**20
 _MOST_TOML_BYTES = 2**20  # its parser reads a megabyte in a second
+_MOST_PARTS = 100  # of a key with dots
+_TOML_MARKS = re.compile(r"[,=\n\[\]{}#]")
 _MOST_VALUES = 4_000_000  # of a JSON document, each of which takes up to 200 bytes of memory
 
 # A pipe is opened without waiting for its writer, so that it can be refused.
@@ -436,6 +438,8 @@ def parse_toml(content: str, name: str, error: type[InputError] = InputError) ->
     Raises:
         InputError: It is no TOML.
     """
+    if any(part.count(".") > _MOST_PARTS for part in _TOML_MARKS.split(content)):  # the parser is quadratic in them
+        raise error(f"{name} is not a TOML file: a key has more than {_MOST_PARTS} parts")
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -227,6 +227,13 @@ def test_a_file_is_too_large_before_it_is_read(tmp_path: Path, monkeypatch: pyte
     assert _checks.parse_json("[1, 2]", "x") == [1, 2]
 
 
+@pytest.mark.parametrize("text", ["a{}=1", "[a{}]", "x={{y=1,a{}=1}}"])
+def test_keys_of_many_parts_are_refused(text: str) -> None:
+    assert _checks.parse_toml(text.format(".a" * 100), "x.toml")
+    with pytest.raises(errors.InputError, match=r"x\.toml is not a TOML file: a key has more than 100 parts"):
+        _checks.parse_toml(text.format(".a" * 40_000), "x.toml")  # half a minute in the parser
+
+
 def test_a_long_line_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_checks, "_MOST_OF_LINE", 4)
     path = tmp_path / "lines"
