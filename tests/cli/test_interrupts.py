@@ -77,7 +77,8 @@ stop_at_once()
 try:
     with Raised():
         Interrupting()
-        time.sleep(5)
+        for _ in range(500):
+            time.sleep(0.01)
         print("went on")
 except KeyboardInterrupt:
     print("raised")
