@@ -1,13 +1,14 @@
 """Rates of sweeps and of served requests compared with an earlier commit: `python benchmarks/against.py 92def65`.
 
-The earlier commit is built into a separate folder. Each pair times both in sequence, in separate processes and on one
-thread; a ratio is our rate over the earlier one of the same pair.
+The earlier commit is built into a separate folder. Both are processes with one thread that take turns at each task, so
+that the speed of a shared machine is nearly the same for both of a pair; a ratio is our rate over the earlier one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,8 +36,8 @@ LLAMA = {
     "torch_dtype": "bfloat16",
 }
 
-# Run by both: points of ResNet-50 and requests to a language model per second, the best of several turns, in wall-clock
-# time and in CPU time.
+# Run by both: points of ResNet-50 and requests to a language model. Answers the number of a task with how many were
+# done, and the seconds in wall-clock and CPU time.
 _TIMED = """
 import json, sys, time
 from functools import partial
@@ -60,16 +61,15 @@ def swept(axes):
 def served():
     ic.serve(costs, workload=workload, replicas=8)
     return 100_000
-rates = []
-for task in (*(partial(swept, axes) for axes in grids), served):
-    turns = []
-    for _ in range(7):
-        start = time.perf_counter(), time.process_time()
-        done = task()
-        turns.append([done / (now - then)
-                      for now, then in zip((time.perf_counter(), time.process_time()), start)])
-    rates.append([max(turn) for turn in zip(*turns)])
-print(json.dumps(rates))
+tasks = (*(partial(swept, axes) for axes in grids), served)
+for task in tasks:
+    task()
+print("ready", flush=True)
+for line in sys.stdin:
+    start = time.perf_counter(), time.process_time()
+    done = tasks[int(line)]()
+    seconds = [now - then for now, then in zip((time.perf_counter(), time.process_time()), start)]
+    print(json.dumps([done / each for each in seconds]), flush=True)
 """
 
 # An editable install's finder precedes all folders on the path.
@@ -94,20 +94,61 @@ def build(revision: str, folder: Path) -> Path:
     return target
 
 
-def rates(graph: Path, installed: Path | None) -> list[list[float]]:
-    """Return the rate of each of `TASKS`, in wall-clock and CPU time, for the package in a folder or this one."""
-    first = "" if installed is None else _ELSEWHERE.format(folder=str(installed))
-    command = [sys.executable, "-c", first + _TIMED, str(graph)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, cwd=graph.parent)
-    found: list[list[float]] = json.loads(result.stdout)
-    return found
+class Timed:
+    """A process that runs `TASKS` with the package in a folder, or with this one."""
+
+    def __init__(self, graph: Path, installed: Path | None) -> None:
+        first = "" if installed is None else _ELSEWHERE.format(folder=str(installed))
+        command = [sys.executable, "-W", "ignore", "-c", first + _TIMED, str(graph)]
+        # Both import torch: a process without it has another heap, and takes a tenth longer for long columns.
+        environment = {**os.environ, "PYINFERCOST_NO_CACHE": "1"}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=graph.parent, env=environment
+        )
+        while (line := self._line()) != "ready\n":
+            if not line:
+                raise SystemExit(f"the process with {installed or 'this package'} ended before it was ready")
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def rates(self, task: int) -> tuple[float, float]:
+        """Return how many points or requests a second were done, in wall-clock and CPU time."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{task}\n")
+        self._process.stdin.flush()
+        wall, cpu = json.loads(self._line())
+        return wall, cpu
+
+    def end(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+
+
+def turn(both: tuple[Timed, Timed], task: int, *, ours_first: bool) -> list[tuple[float, float]]:
+    """Return our rates and the earlier ones of one turn."""
+    order = (0, 1) if ours_first else (1, 0)
+    found = {each: both[each].rates(task) for each in order}
+    return [found[0], found[1]]
+
+
+def show(what: str, pairs: list[list[tuple[float, float]]]) -> None:
+    """Print the ratios of a task."""
+    for clock, unit in enumerate(("a second", "a second of one core's time")):
+        ratios = sorted(ours[clock] / earlier[clock] for ours, earlier in pairs)
+        ours_per_s = statistics.median(ours[clock] for ours, _ in pairs)
+        quarters = f"quartiles {ratios[len(ratios) // 4]:.3f} and {ratios[3 * len(ratios) // 4]:.3f}"
+        median = f"median {statistics.median(ratios):.3f}"
+        print(f"{what}: {ours_per_s:,.0f} {unit}; of the earlier rate: {median}, {quarters} in {len(ratios)} pairs")
 
 
 def main() -> None:
     """Print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revision")
-    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=31)
     given = parser.parse_args()
     import torch
     import torchvision
@@ -121,15 +162,11 @@ def main() -> None:
         (file.parent / "model").mkdir()
         (file.parent / "model" / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
         installed = build(given.revision, Path(name))
-        pairs = [(rates(file, None), rates(file, installed)) for _ in range(given.pairs)]
-    for number, what in enumerate(TASKS):
-        for clock, unit in enumerate(("a second", "a second of one core's time")):
-            ratios = sorted(ours[number][clock] / earlier[number][clock] for ours, earlier in pairs)
-            ours_per_s = statistics.median(ours[number][clock] for ours, _ in pairs)
-            print(
-                f"{what}: {ours_per_s:,.0f} {unit}; of the earlier rate: median {statistics.median(ratios):.3f}, "
-                f"mean {statistics.mean(ratios):.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f} in {len(ratios)} pairs"
-            )
+        both = (Timed(file, None), Timed(file, installed))
+        for number, what in enumerate(TASKS):
+            show(what, [turn(both, number, ours_first=bool(pair % 2)) for pair in range(given.pairs)])
+        for each in both:
+            each.end()
 
 
 if __name__ == "__main__":
