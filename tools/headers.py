@@ -1,7 +1,7 @@
 """Every header of the core compiled as if by itself: batches of sources and precompiled headers hide a missing include.
 
 A header that another one includes is compiled before it, in one file: the other includes all that came before anyway.
-So half of the compilations suffice.
+Half of the compilations suffice.
 """
 
 from __future__ import annotations

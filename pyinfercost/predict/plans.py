@@ -145,10 +145,11 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
     if key not in kept:
         made, as_captured, kept_share = _core.engine_graph(graph, engine)
         if kept_share != 1.0:
-            change = "lacks" if kept_share < 1.0 else "has in excess"
+            share = f"{abs(1.0 - kept_share):.2%}"
+            change = f"lacks {share} of the" if kept_share < 1.0 else f"has {share} beyond the"
             warnings.warn(
-                f"the graph of {engine} {change} {abs(1.0 - kept_share):.2%} of the contraction FLOPs of the captured "
-                "one, so its figures are wrong by as much; please report this model",
+                f"the graph of {engine} {change} contraction FLOPs of the captured one, so its figures are wrong; "
+                "please report this model",
                 ConservationWarning,
                 stacklevel=2,
             )

@@ -174,8 +174,7 @@ class Splitter {
 
     using Taken = std::vector<std::pair<AxisId, std::int64_t>>;  // leaves, and their numbers of parts
 
-    // A product cannot be split along its rows and its columns, or into more parts than there are ranks for
-    // it.
+    // A product cannot be split along its rows and its columns, or into more parts than it has ranks.
     bool conflicts(const Taken& taken, std::int64_t parts_at_most) const {
         std::map<const Summed*, std::array<bool, 2>> hit;  // by inner and outer leaves
         for (const auto& [leaf, parts] : taken) {
