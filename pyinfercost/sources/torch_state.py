@@ -137,7 +137,7 @@ def _refuse_backward(*operands: torch.Tensor) -> None:
     """Reject operands of flex attention that need a gradient.
 
     Raises:
-        NotImplementedError: An operand needs a gradient, which torch computes in compiled kernels alone.
+        UnsupportedError: An operand needs a gradient, which torch computes in compiled kernels alone.
     """
     if any(operand.requires_grad for operand in operands):
         raise UnsupportedError(
