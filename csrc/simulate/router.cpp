@@ -4,7 +4,7 @@
 
 namespace infercost {
 
-std::size_t Router::choose(const std::deque<Server>& servers, std::uint32_t request, std::int64_t prompt) {
+std::size_t Router::choose(const std::vector<Server>& servers, std::uint32_t request, std::int64_t prompt) {
     if (last_ - first_ == 1) return first_;
     if (settings_.routing == RoutingRule::round_robin) {
         const std::size_t chosen = next_;

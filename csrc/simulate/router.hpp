@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <vector>
 
 #include "simulate/server.hpp"
 #include "simulate/settings.hpp"
@@ -16,7 +16,7 @@ class Router {
     Router(const RouterSettings& settings, std::size_t first, std::size_t last)
         : settings_(settings), first_(first), last_(last), next_(first) {}
 
-    std::size_t choose(const std::deque<Server>& servers, std::uint32_t request, std::int64_t prompt);
+    std::size_t choose(const std::vector<Server>& servers, std::uint32_t request, std::int64_t prompt);
 
   private:
     RouterSettings settings_;

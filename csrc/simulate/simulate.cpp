@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <limits>
 #include <queue>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/threads.hpp"
 #include "simulate/jobs.hpp"
@@ -167,6 +167,7 @@ class Simulation {
         table_.results.queued_s.reserve(most);
         table_.prompt.reserve(most);
         table_.output.reserve(most);
+        servers_.reserve(settings.servers.size());
         for (std::size_t i = 0; i < settings.servers.size(); ++i) {
             servers_.emplace_back(settings.servers[i], static_cast<std::uint16_t>(i), table_, settings.seed,
                                   static_cast<std::int64_t>(i) < settings.transfer.prefill_servers);
@@ -510,7 +511,7 @@ class Simulation {
     Loader loader_;
     const std::atomic<bool>* stop_;
     Router pools_[2];
-    std::deque<Server> servers_;
+    std::vector<Server> servers_;
     std::vector<double> ends_s_;        // of the steps that each server runs
     std::vector<std::size_t> pending_;  // servers that may form a step
     std::vector<std::int64_t> busy_;    // servers of a group whose steps run
