@@ -224,7 +224,7 @@ class FleetEvaluator:
         self._emulated[key] = str(point["emulated_by"][0])
 
     def _replica_key(self, setup: Setup, end: str) -> Any:
-        used = {name: value for name, value in setup.terms.items() if name in (*SCHEDULER, *BATCHING)}
+        used = {name: value for name, value in setup.terms.items() if name in (*SCHEDULER, *BATCHING, "serverless")}
         return setup.on, setup.variant, tuple(sorted(used.items())), end
 
     def _modeled(self, setup: Setup, end: str) -> Modeled:
@@ -238,6 +238,7 @@ class FleetEvaluator:
             self.rules.detail,
             settings=settings,
             cold_start_s=self.cold_start_s,
+            serverless=bool(setup.terms.get("serverless")),
             **batching,
         )
         return replace(modeled.prepared([setup.on]), end=end)

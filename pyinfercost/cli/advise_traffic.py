@@ -28,7 +28,7 @@ def traffic_options(command: _Command) -> _Command:
             metavar="TRAFFIC",
             help='Traffic of a service, as of fleet: "diurnal:mean=20,peak=3", trace.csv, or FORMAT:PATH.',
         ),
-        workload_options(output=False),
+        workload_options(),
         click.option("--slo", metavar="LIMITS", help='Limits of requests: "ttft_p99<0.5,tpot_p50<30ms".'),
         click.option("--replicas", type=click.IntRange(min=1), help="Replicas of a server now; default: as needed."),
         click.option("--routing", type=click.Choice(("least_loaded", "round_robin", "prefix_aware"))),
@@ -79,8 +79,8 @@ def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
         _refuse(options, _FLEET, "a workload")
         if options["trace"] is None and options["prompt"] is None and options["output_tokens"] is None:
             raise click.UsageError(
-                f"--{asked[0]} is for requests that generate text; expected --prompt and --output-tokens, such as "
-                "--prompt 256 --output-tokens 64; for a model that answers by one forward, expected --traffic, such as "
+                f"--{asked[0]} is for requests that generate text; expected --prompt and --output, such as "
+                "--prompt 256 --output 64; for a model that answers by one forward, expected --traffic, such as "
                 "--traffic poisson:20"
             )
         found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 import click
 
-from .options import EPILOG
+from .options import EPILOG, out_option
 from .output import check_writable, messages_for_people, say, write
 from .types import InUnits
 
 
 @click.command(epilog=EPILOG)
-@click.option("--out", "output", metavar="FILE", help="The file to write, such as this.toml; default: stdout.")
+@out_option(help="The file to write, such as this.toml; default: stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to measure with; default: all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option("--seconds", type=InUnits("s", minimum=0.1), default=55.0, show_default=True, help="Of measurements.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ _OPTIONS = {
     figures.PLACE: "--region, such as --region deu, or a --price with a region",
     figures.TOKENS: "a model with token inputs",
     figures.CACHE: "a model with a KV cache",
+    figures.PREFILL: "the prefill of a language model, such as hf:config.json#prefill",
+    figures.DECODE: "a decode step of a language model, such as hf:config.json#decode",
 }
 """Requirement of a column -> how to satisfy it."""
 
@@ -81,6 +84,8 @@ class Choice:
         from ..sweeps.conditions import Condition
 
         given = () if self.where is None else (self.where,)
+        if self.where is not None and condition in re.split(r"\s+and\s+", str(self.where)):
+            return self
         return replace(self, where=Condition.all_of((*given, condition)))
 
     @property

@@ -13,6 +13,7 @@ from .._checks import read_text
 from ..errors import InputError
 from .configuration import REQUESTS
 from .configured import configuration, is_configured
+from .options import out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _FAIL_IF_HELP = (
 @click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
 @click.option("--title", default="Cost of this change", show_default=True, help="Title of the Markdown.")
 @click.option("--format", "form", type=click.Choice(("md", "json")), default="md", show_default=True, help="Format.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option()
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- OPTIONS...]")
 def ci(
     *,

@@ -7,7 +7,7 @@ import click
 from .._checks import MOST
 from .arguments import byte_sizes
 from .machines import machine_of
-from .options import format_option
+from .options import format_option, out_option
 from .output import messages_for_people, write_result
 
 
@@ -40,7 +40,7 @@ from .output import messages_for_people, write_result
     "--sms", type=click.IntRange(min=1, max=MOST), default=20, show_default=True, help="Cores that send tokens."
 )
 @format_option("table", "json", "csv")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option()
 def collective(
     *,
     op: str,

@@ -12,7 +12,7 @@ from .arguments import axis_values, known_names, named_settings
 from .configured import named_models, words_of_named_models
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import WhatIf, format_option, whatif_options
+from .options import WhatIf, format_option, out_option, whatif_options
 from .output import check_writable, command_line, messages_for_people, progress, say, write, write_result
 from .profiling import phase_options
 from .types import ModelType
@@ -42,7 +42,7 @@ _DATA = ("json", "csv")
 @whatif_options
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write an HTML page.")
 @format_option("table", "json", "csv", "md")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option()
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...", callback=named_models, type=ModelType())
 def compare(
     *,

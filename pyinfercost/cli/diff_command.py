@@ -11,7 +11,7 @@ import click
 from .._checks import exists
 from ..errors import InputError, MissingFileError
 from .configured import compared_model, is_configured, is_given
-from .options import format_option
+from .options import format_option, out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write_result
 from .profiling import POINT, Profiler, point_options
 
@@ -39,7 +39,7 @@ _PROFILES = (".json", ".html", ".htm")
 @click.option("--fail-if", "limits", multiple=True, metavar="FIGURE:LIMIT", help=_FAIL_IF_HELP)
 @click.option("--depth", type=click.IntRange(min=1), help="Sum up modules below this depth.")
 @format_option("table", "json", "csv", "md")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option()
 @point_options
 @click.argument("before", callback=compared_model)
 @click.argument("after", callback=compared_model)

@@ -8,7 +8,7 @@ import click
 
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options
-from .options import EPILOG, no_cache_option
+from .options import EPILOG, no_cache_option, out_option
 from .output import check_writable, command_line, messages_for_people, progress, say
 from .profiling import phase_options, size_options, sizes_of_options
 from .types import ModelType
@@ -18,14 +18,7 @@ from .types import ModelType
 @deployment_options()
 @size_options
 @phase_options
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False),
-    default="explore.html",
-    show_default=True,
-    help="The file to write.",
-)
+@out_option(help="The file to write.", default="explore.html", show_default=True)
 @no_cache_option
 @click.argument("model", is_eager=True, required=False, callback=named_model, type=ModelType())
 def explore(*, model: str | None, output: str, **options: Any) -> None:

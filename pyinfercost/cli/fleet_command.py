@@ -13,7 +13,7 @@ from .._interrupts import STOPPED
 from .configured import named_model
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
+from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
 from .output import messages_for_people, progress_shown, say, write_result
 from .types import InUnits, ModelType
 
@@ -129,7 +129,7 @@ _SHARED = (
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with plots.")
 @format_option("table", "json", "csv", "md")
-@click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option("out")
 @click.argument("model", required=False, is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def fleet(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import click
 
 from .._checks import shown
-from .options import EPILOG, format_option
+from .options import EPILOG, format_option, out_option
 from .output import messages_for_people, say, write
 
 
@@ -35,12 +35,10 @@ def time_of(text: str | None, option: str) -> float | None:
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "--workload",
-    required=True,
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
+@out_option(
+    "workload",
     help="FILE.parquet or FILE.csv, which `serve --trace`, `serve --calibrate-from` and `fleet --traffic` read.",
+    required=True,
 )
 @click.option("--model", metavar="NAME", help="Name of the model, of several in the log.")
 @click.option("--from", "from_", metavar="TIME", help="Requests from 2026-11-23T08:00 on (UTC).")

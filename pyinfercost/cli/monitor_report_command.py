@@ -6,7 +6,7 @@ import click
 
 from .._checks import write_text
 from .monitor_export_command import time_of
-from .options import EPILOG, format_option
+from .options import EPILOG, format_option, out_option
 from .output import messages_for_people, say, write_result
 
 
@@ -25,7 +25,7 @@ from .output import messages_for_people, say, write_result
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides the random numbers.")
 @click.option("--html", type=click.Path(dir_okay=False), metavar="FILE", help="Also write a report with charts.")
 @format_option("table", "json", "csv", "md")
-@click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option("out")
 @click.argument("log", nargs=-1, required=True, type=click.Path())
 def report(
     *,

@@ -44,10 +44,23 @@ def no_cache_option(command: _Command) -> _Command:
     )(command)
 
 
+def out_option(
+    name: str = "output", *, help: str = "Write to a file instead of stdout.", **settings: Any
+) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the file to write, which has one option in all commands; `--output` is of tokens.
+
+    Args:
+        name: Name of the parameter.
+        help: Its line of the help.
+        **settings: Other settings of the option.
+    """
+    return click.option("--out", "-o", name, type=click.Path(dir_okay=False), metavar="FILE", help=help, **settings)
+
+
 def model_options(command: _Command) -> _Command:
     """Add the model argument and the output options."""
     for option in (
-        click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout."),
+        out_option(),
         click.argument("model", is_eager=True, callback=named_model, type=ModelType()),
         no_cache_option,
     ):

@@ -30,7 +30,8 @@ POINT = (*DEPLOYMENT, "batch", "settings", "training", *TRAINING, *WHAT_IF)
 """Names of the options of a point."""
 
 
-_PHASE_SIZES = ("prompt", "context")
+PHASE_SIZES = ("prompt", "context")
+"""Sizes of a language model, which have options of their own."""
 
 
 def size_options(command: _Command) -> _Command:
@@ -47,7 +48,7 @@ def sizes_of_options(options: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         click.UsageError: A value is not a whole number.
     """
-    given = tuple(f"{name}={options[name]}" for name in _PHASE_SIZES if options.get(name) is not None)
+    given = tuple(f"{name}={options[name]}" for name in PHASE_SIZES if options.get(name) is not None)
     settings = named_settings((*options["settings"], *given), options["batch"])
     return {name: whole_number(name, value) for name, value in settings.items()}
 

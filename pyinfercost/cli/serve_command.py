@@ -16,7 +16,7 @@ from .arguments import whole_number
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
-from .options import EPILOG, WhatIf, format_option, no_cache_option, whatif_options
+from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
 from .output import messages_for_people, progress_shown, say, write_result
 from .types import ModelType
 from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
@@ -79,7 +79,7 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
     help="Also write a report with plots; of --find that of the best deployment.",
 )
 @format_option("table", "json", "csv", "md")
-@click.option("--out", "-o", "out", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option("out")
 @click.argument("model", is_eager=True, callback=named_model, type=ModelType())
 @no_cache_option
 def serve(

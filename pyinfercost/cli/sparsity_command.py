@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .configured import named_model
-from .options import format_option
+from .options import format_option, out_option
 from .output import check_writable, messages_for_people, write_result
 from .types import ModelType
 
@@ -24,7 +24,7 @@ _EPILOG = (
     help="Show the share of weights below this fraction of their root mean square; repeatable. Default: 0.01 and 0.1.",
 )  # fmt: skip
 @format_option("table", "json", "csv")
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
+@out_option()
 @click.argument("model", is_eager=True, callback=named_model, type=ModelType())
 def sparsity(
     *,

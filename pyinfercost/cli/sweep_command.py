@@ -11,6 +11,7 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
+from ..sources.captured import has_phases
 from ..sources.registry import engine_of, is_graph
 from ..sources.sizes import BATCH, batch_name, matched
 from .arguments import axis_values, known_names, listed, named_settings, price_options, prices_by_id, scale_axes
@@ -19,6 +20,7 @@ from .deployment_options import deployment_options, read_deployments, usage_erro
 from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, WhatIf, model_options, whatif_options
 from .output import check_writable, messages_for_people, progress
+from .profiling import PHASE_SIZES
 from .sweep_output import FORMATS, Answer, show_answer
 from .types import ColumnsType
 
@@ -42,6 +44,8 @@ _MOST_TO_EXPLAIN = 2**22
 )
 @click.option("--batch", metavar="AXIS", help="Short for --set batch=AXIS.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=AXIS", help="Axis of a named size; repeatable.")
+@click.option("--prompt", metavar="AXIS", help="Tokens of a prompt, of a language model's prefill.")
+@click.option("--context", metavar="AXIS", help="Tokens in the cache before a decode step.")
 @click.option(
     "--scale",
     "scales",
@@ -79,10 +83,13 @@ _MOST_TO_EXPLAIN = 2**22
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="Output format; by default that of the suffix of --output (.csv, .json, .parquet), else a table.",
+    help="Output format; by default that of the suffix of --out (.csv, .json, .parquet), else a table.",
 )
 @click.option(
-    "--out", "folder", type=click.Path(), help="Store all points as Parquet files in a folder; resumes a stopped sweep."
+    "--store",
+    "folder",
+    type=click.Path(),
+    help="Store all points as Parquet files in a folder; resumes a stopped sweep.",
 )
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Number of threads; default: all cores.")
 @click.option("--no-progress", is_flag=True, help="Do not show progress.")
@@ -115,7 +122,13 @@ def sweep(
     --pareto, --best and --knee select from the points that satisfy --where.
     """
     with messages_for_people():
-        sizes = {name: axis_values(name, value) for name, value in named_settings(settings, batch).items()}
+        of_phase = [f"{name}={options[name]}" for name in PHASE_SIZES if options[name] is not None]
+        named = named_settings((*settings, *of_phase), batch)
+        sizes = {name: axis_values(name, value) for name, value in named.items()}
+        if of_phase and has_phases(model, sizes):
+            raise click.UsageError(
+                f"--prompt and --context are sizes of a phase; give that of {model}: {model}#prefill or {model}#decode"
+            )
         scale = scale_axes(scales, ("bandwidth", "compute", "cores"))
         if options["engine"] is None and options["on"] is None:
             options["engine"] = engine_of(model)
@@ -131,7 +144,7 @@ def sweep(
         from ..results import figures
         from ..sweeps.arguments import computes_masks, shared_sizes
         from ..sweeps.axes import deployment_axes
-        from ..sweeps.columns import quantities
+        from ..sweeps.columns import OF_GRAPHS, quantities
         from ..sweeps.layouts import with_all_layouts
 
         with usage_errors():
@@ -141,7 +154,7 @@ def sweep(
         placed = any(each.region for each in on) or any(price.region for price in prices.values())
         given = ((figures.PRICE, bool(prices)), (figures.PLACE, placed))
         needs = [need for need, met in given if met]
-        _check_columns(choice, model, [*columns, *quantities(*needs, figures.TOKENS, figures.CACHE)], sizes)
+        _check_columns(choice, model, [*columns, *quantities(*needs, *OF_GRAPHS)], sizes)
 
         from ..predict.plans import boundary_of
         from ..sources.captured import graph_over
@@ -162,7 +175,7 @@ def sweep(
         size_axes = _size_axes(captured)
         boundary = boundary_of(captured.graph, "native")
         of_graph = ((figures.TOKENS, boundary.tokens), (figures.CACHE, boundary.kv_cache_bytes))
-        needs += [need for need, quantity in of_graph if quantity is not None]
+        needs += [*(need for need, quantity in of_graph if quantity is not None), boundary.phase]
         choice = dataclasses.replace(choice, along=batch_name(captured.graph))
         if knee or batch_tradeoff:
             _check_curve(choice, size_axes)
@@ -184,8 +197,8 @@ def sweep(
         except SweepInterrupted as interrupt:
             result, stopped = interrupt.partial, str(interrupt).partition(";")[0]
         except MemoryError as error:
-            told = str(error).replace("out=FOLDER", "--out FOLDER").replace("where=", "--where")
-            raise click.ClickException(told or "not enough memory; reduce the grid, or use --out FOLDER") from error
+            told = str(error).replace("out=FOLDER", "--store FOLDER").replace("where=", "--where")
+            raise click.ClickException(told or "not enough memory; reduce the grid, or use --store FOLDER") from error
         loaded = dict.fromkeys(each.machine.id for each in on if each.for_throughput().machine.sustained)
         answer = Answer(
             choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped,
@@ -307,23 +320,23 @@ def _choice(
 def _check_places(choice: Choice, form: str, output: str | None, folder: str | None) -> None:
     """Reject output that cannot be written, before any computation."""
     if form == "parquet" and output is None:
-        raise click.UsageError("--format parquet needs --output FILE")
+        raise click.UsageError("--format parquet needs --out FILE")
     if output is not None:
         check_writable(output)
     if folder is None and form != "parquet":
         return
     from ..sweeps.frames import library
 
-    library("pyarrow.parquet", "--format parquet" if folder is None else "--out")
+    library("pyarrow.parquet", "--format parquet" if folder is None else "--store")
     if folder is None:
         return
     if choice.knee or choice.batch_tradeoff:
         curve = "--knee" if choice.knee else "--batch-tradeoff"
         raise click.UsageError(
-            f"{curve} needs whole curves in memory, but --out is for sweeps larger than memory; leave one out"
+            f"{curve} needs whole curves in memory, but --store is for sweeps larger than memory; leave one out"
         )
     if form == "parquet" and not choice.chooses:
-        raise click.UsageError("--out already writes Parquet; leave --format parquet out, or select points")
+        raise click.UsageError("--store already writes Parquet; leave --format parquet out, or select points")
     from ..sweeps.manifest import check_folder
 
     check_folder(Path(folder))

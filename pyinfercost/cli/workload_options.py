@@ -20,13 +20,8 @@ SCHEDULER = ("max_num_seqs", "max_num_batched_tokens", "num_gpu_blocks", "max_mo
 """Names of the settings of a scheduler."""
 
 
-def workload_options(*, output: bool = True) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds the options of a workload.
-
-    Args:
-        output: Whether `--output` is short for `--output-tokens`; not where it names a file.
-    """
-    tokens = ("--output-tokens", "--output") if output else ("--output-tokens",)
+def workload_options() -> Callable[[_Command], _Command]:
+    """Return a decorator that adds the options of a workload."""
     options = (
         click.option("--rate", metavar="RATE", help="Requests per second, minute or hour, such as 4/s or 90/min."),
         click.option(
@@ -41,7 +36,9 @@ def workload_options(*, output: bool = True) -> Callable[[_Command], _Command]:
         click.option(
             "--prompt", metavar="TOKENS", help="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2."
         ),
-        click.option(*tokens, "output_tokens", metavar="TOKENS", help="Tokens of answers, likewise."),
+        click.option(
+            "--output-tokens", "--output", "output_tokens", metavar="TOKENS", help="Tokens of answers, likewise."
+        ),
         click.option(
             "--prefixes",
             metavar="TOKENS[,NAME=VALUE...]",

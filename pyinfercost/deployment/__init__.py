@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from .serving import serving_text as serving_text
     from .startup import StartupLike as StartupLike
     from .startup import cold_start as cold_start
+    from .startup import default_startup as default_startup
     from .startup import parse_startup as parse_startup
     from .startup import recorded_graphs as recorded_graphs
     from .startup import startup_text as startup_text
@@ -158,6 +159,7 @@ _EXPORTS = {
     ".startup": (
         "StartupLike",
         "cold_start",
+        "default_startup",
         "parse_startup",
         "recorded_graphs",
         "startup_text",

@@ -21,7 +21,7 @@ from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
 from .nodes import placed_on
 from .serving import Serving, ServingLike, parse_serving, serving_text
-from .startup import StartupLike, parse_startup, startup_text
+from .startup import StartupLike, default_startup, parse_startup, startup_text
 from .transfer import TransferLike, parse_transfer, transfer_text
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Deployment:
             `"pinned,overlapped,network_gbit_per_s=10,egress=aws"` or what else `parse_transfer` accepts; its time is
             then part of the cost. None reports copies from and to pageable memory and leaves them out of the cost.
         startup: How a replica starts, for its cold start: `"machine=cloud,image_gb=8,loader=sllm,warmup=engine"` or
-            what else `parse_startup` accepts. None: a running process reads safetensors from an SSD.
+            what else `parse_startup` accepts. None: `default_startup` of the engine.
 
     Raises:
         InputError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
@@ -163,7 +163,7 @@ class Deployment:
                 if placed is not None:
                     instances = placed.instances(price.devices)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
-        self.__dict__.update(_startup=checked["startup"] or Startup(), _paid_instances=instances)
+        self.__dict__.update(_startup=checked["startup"], _paid_instances=instances)
         self.__dict__.pop("place", None)
         if self.region is not None or (price is not None and not price.cloud):
             self.__dict__["place"] = self._found_place()  # the caller named it: an unknown name fails at once
@@ -238,9 +238,9 @@ class Deployment:
 
     @property
     def replica_startup(self) -> Startup:
-        """The resolved `startup`; of a running process that reads safetensors from an SSD if it is None."""
-        startup: Startup = self.__dict__["_startup"]
-        return startup
+        """The resolved `startup`; `default_startup` of the engine if it is None."""
+        startup: Startup | None = self.__dict__["_startup"]
+        return default_startup(self.engine) if startup is None else startup
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other fields; the price and the place are resolved again.

@@ -67,6 +67,23 @@ def parse_startup(value: StartupLike) -> Startup:
     return Startup(**{name: _value(name, given) for name, given in settings.items()})
 
 
+def default_startup(engine: str, *, added: bool = False) -> Startup:
+    """Return the startup of a replica where none is stated.
+
+    A replica of a serving engine is added to a service. Paying begins with its machine, and so does its start: a new
+    machine of a cloud, whose disk has the image of the container, downloads the weights, and the engine warms up.
+    Otherwise a process runs, and reads the weights from an SSD.
+
+    Args:
+        engine: The engine.
+        added: Whether a replica of any engine is added to a service.
+    """
+    warms = engine != "torch" and engine in facts()["startup"]["engine"]["engines"]
+    if not (warms or added):
+        return Startup()
+    return Startup(machine="cloud", image_gb=0.0, weights_from="network", warmup="engine" if warms else "none")
+
+
 def startup_text(startup: Startup) -> str:
     """Return terms of a startup as text that `parse_startup` accepts; empty for the defaults."""
     parts = []

@@ -105,8 +105,9 @@ class Asked:
             raise FleetError("requests have no tokens, and a serving engine needs them; pass prompt and output")
         facts = requests.facts or _NO_TOKENS
         modeled = Modeled(
-            model, workload, facts, objective, detail, max_batch_size, max_queue_delay_s, settings, cold_start_s
-        )
+            model, workload, facts, objective, detail, max_batch_size, max_queue_delay_s, settings, cold_start_s,
+            serverless=terms is not None and terms.serverless is not None,
+        )  # fmt: skip
         return cls(places, requests, rules, modeled.prepared(places), terms or Terms())
 
 

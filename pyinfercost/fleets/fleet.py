@@ -188,4 +188,5 @@ def compare(
 
 def _rank(each: FleetResult) -> tuple[Any, ...]:
     missed = each.slo_met is False
-    return missed, each.late_share if missed else 0.0, cost_of(each), each.late_share
+    overloaded = each.slo_met is None and each.overloaded
+    return missed, overloaded, each.late_share if missed else 0.0, cost_of(each), each.late_share

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
 from .._checks import Range, number, shown, text, whole
-from ..deployment import ColdStart, Deployment, Startup, cold_start, recorded_graphs
+from ..deployment import ColdStart, Deployment, Startup, cold_start, default_startup, recorded_graphs
 from ..errors import InputError
 from ..predict.estimate import estimate
 from ..serving import closed_form as steady
@@ -121,6 +121,7 @@ class Replica:
         prompt_s: Mean seconds of a token of a prompt at that concurrency; 0 without tokens.
         token_s: Mean seconds of a further token of an answer, likewise.
         service_s: Mean seconds of a request.
+        capacity_per_s: Highest rate of requests per second that it sustains.
         usd_per_h: Price of an hour; None without a price.
         devices: Devices that it occupies; 0 if they are unknown.
         start: How long it takes to be ready.
@@ -136,6 +137,7 @@ class Replica:
     prompt_s: float
     token_s: float
     service_s: float
+    capacity_per_s: float
     usd_per_h: float | None
     devices: int
     start: Start
@@ -184,6 +186,7 @@ class Modeled:
         settings: Settings of the scheduler of an engine.
         cold_start_s: Seconds until a replica is ready; None for the sum of its parts.
         phases: The graphs of a language model; None if no deployment has an engine.
+        serverless: Whether a service has machines ready, which are not paid before they start a replica.
         end: `"low"` or `"high"` if all steps and batches take that end of their error band; empty as predicted.
     """
 
@@ -197,6 +200,7 @@ class Modeled:
     settings: Mapping[str, Any] = field(default_factory=dict)
     cold_start_s: float | None = None
     phases: Phases | None = None
+    serverless: bool = False
     end: str = ""
 
     def __post_init__(self) -> None:
@@ -244,8 +248,8 @@ class Modeled:
         check_lengths(self.facts, scheduler)
         blocks = blocks_of(costs, scheduler, self.facts)
         run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
-        concurrency, prompt_s, token_s, service_s = self._at_objective(costs, scheduler, run)
-        started = on.replace(startup=startup_of(on))
+        concurrency, prompt_s, token_s, service_s, capacity_per_s = self._at_objective(costs, scheduler, run)
+        started = on.replace(startup=startup_of(on, serverless=self.serverless))
         graphs = recorded_graphs(on.engine, on.execution, on.settings)
         start = cold_start(
             on.machine, costs.weight_bytes, started.replica_startup, engine=on.engine, graphs=graphs
@@ -260,14 +264,15 @@ class Modeled:
             prompt_s=prompt_s,
             token_s=token_s,
             service_s=service_s,
+            capacity_per_s=capacity_per_s,
             usd_per_h=costs.usd_per_h,
             devices=costs.devices,
             start=self._start(on, start),
             idle_w=costs.idle_w * costs.copies if isfinite(costs.idle_w) else None,
         )
 
-    def _at_objective(self, costs: StepCosts, scheduler: Scheduler, run: Run) -> tuple[float, float, float, float]:
-        """Return the most requests within the objective, and times at that load.
+    def _at_objective(self, costs: StepCosts, scheduler: Scheduler, run: Run) -> tuple[float, ...]:
+        """Return the most requests within the objective, times at that load, and the highest rate.
 
         The first number of clients whose rate is near the highest one is enough; fewer, if the objective's limits of
         mean times would not hold.
@@ -297,7 +302,7 @@ class Modeled:
         token_s = float(figures["tpot_s"][at])
         reading_s = max(0.0, float(figures["e2e_s"][at]) - token_s * (means["output"] - 1))
         service_s = reading_s + token_s * (means["output"] - 1)
-        return clients[at] * costs.copies, reading_s / means["prompt"], token_s, service_s
+        return clients[at] * costs.copies, reading_s / means["prompt"], token_s, service_s, float(rate.max())
 
     def _start(self, on: Deployment, known: ColdStart | None) -> Start:
         """Return how long a replica takes to be ready.
@@ -325,7 +330,7 @@ class Modeled:
             )
         sizes = range(1, self.max_batch_size + 1)
         graph = batched_graph(model, self.max_batch_size)
-        started = on.replace(startup=startup_of(on))
+        started = on.replace(startup=startup_of(on, serverless=self.serverless))
         points = sweep(graph, on=on, batch=sizes)
         start = estimate(graph, on=started, batch=self.max_batch_size).cold_start
         latency = [float(each) for each in points[f"latency_{self.end}_s" if self.end else "latency_s"]]
@@ -350,6 +355,7 @@ class Modeled:
             prompt_s=0.0,
             token_s=0.0,
             service_s=service_s,
+            capacity_per_s=on.instances * self.max_batch_size / service_s,
             usd_per_h=row.get("usd_per_h"),
             devices=on.devices,
             start=self._start(on, start),
@@ -360,16 +366,18 @@ class Modeled:
 ENGINES = ("vllm", "sglang", "trtllm")
 """Engines whose replicas are simulated step by step; others serve batches."""
 
-_STARTUP_OF_ENGINE = Startup(image_gb=0.0, warmup="engine")
-_STARTUP = Startup(image_gb=0.0)
-"""Starts of replicas that are not stated: a container of an image that the machine has, which warms its engine up."""
 
+def startup_of(on: Deployment, *, serverless: bool = False) -> Startup:
+    """Return how a replica of a deployment starts.
 
-def startup_of(on: Deployment) -> Startup:
-    """Return how a replica of a deployment starts: as it says, or as a container of an image that the machine has."""
+    Args:
+        on: The deployment; without a startup of its own, `default_startup` of its engine.
+        serverless: Whether a service has machines ready, which are not paid before they start a replica.
+    """
     if on.startup is not None:
         return on.replica_startup
-    return _STARTUP_OF_ENGINE if on.engine in ENGINES else _STARTUP
+    found = default_startup(on.engine, added=True)
+    return replace(found, machine="running", weights_from="nvme") if serverless else found
 
 
 def batched_graph(model: str | PathLike[str] | _core.Graph, max_batch_size: int) -> _core.Graph:
@@ -423,6 +431,7 @@ def _of_slots(slots: Slots, cold_start_s: float | None) -> Replica:
         prompt_s=0.0,
         token_s=0.0,
         service_s=slots.service_s,
+        capacity_per_s=slots.slots / slots.service_s,
         usd_per_h=slots.usd_per_h,
         devices=0,
         start=Start.given(slots.cold_start_s if cold_start_s is None else cold_start_s),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import inf, log
+from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -112,12 +112,19 @@ class FleetCase:
         slots = all(isinstance(pool.replica.core, _core.SlotReplica) for pool in self.pools)
         return self.rules.routing or ("first" if slots else self.pools[-1].autoscaler.routing)
 
+    @property
+    def longest_wait_s(self) -> float:
+        """Longest wait of a request in time, without an objective: the mean service, in seconds."""
+        return self.pools[-1].replica.service_s
+
     def core(self) -> _core.Fleet:
         """Return the fleet for the simulator."""
         limits = dict.fromkeys(FLEET_LATENCIES, inf)
         for each in self.rules.objective:
             name = _LIMITS[each.latency]
             limits[name] = min(limits[name], each.limit_s)
+        if not self.rules.objective:
+            limits["wait_s"] = self.longest_wait_s
         return _core.Fleet(
             pools=[self._pool(*each) for each in zip(self.pools, self.loads, strict=True)],
             routing=self.routing,
@@ -205,7 +212,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
     finished = np.maximum(1, np.asarray(demand["finished"]))
     edges = _core.histogram_edges()
     values = {each.name: _statistic(found[_LIMITS[each.latency]], each.percent, edges) for each in rules.objective}
-    not_in_time = found["late"] + found["failed"] + found["unfinished"]
+    late_share = (found["late"] + found["failed"] + found["unfinished"]) / max(1, found["arrived"])
     return FleetResult(
         model=rules.model,
         traffic=traffic.text,
@@ -221,7 +228,7 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
         slo=",".join(map(str, rules.objective)),
         slo_values=values,
         slo_met=_holds(case, found, edges) if rules.objective else None,
-        late_share=not_in_time / max(1, found["arrived"]),
+        late_share=late_share,
         latencies={name: _latency(found[name], edges) for name in FLEET_LATENCIES},
         pools=tuple(
             _pool(pool, load, raw, each, traffic, duration_s)
@@ -244,20 +251,26 @@ def result_of_case(case: FleetCase, found: Mapping[str, Any]) -> FleetResult:
         ),
         energy_j=None if energy is None else float(energy.sum()),
         carbon_g=carbon_of(paid, traffic.bin_s),
-        notes=_notes(case),
+        notes=(*_late(case, found, late_share), *_notes(case)),
+        overloaded=late_share > 0 and _rates(case, found)[0] > _rates(case, found)[1],
     )
 
 
 def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, load: Load) -> FleetResult:
-    """Return the oracle's bound: at any time the replicas that this time and the one after it need, at least one."""
+    """Return the oracle's bound: at any time the replicas that this time and the one after it need.
+
+    There is always one, and what is committed is paid all the time, as by every policy on these terms.
+    """
     import numpy as np
 
-    place = (np.arange(load.most.size) / traffic.bin_s).astype(int)
+    second = np.arange(load.most.size)
+    place = (second / traffic.bin_s).astype(int)
     bins = int(place[-1]) + 1
-    ready_s = np.bincount(place, weights=load.replicas_s)
+    committed_s = terms.committed * np.clip(load.end_s - second, 0.0, 1.0)
+    ready_s = np.bincount(place, weights=np.maximum(load.replicas_s, committed_s))
     busy_s = np.bincount(place, weights=np.where(load.most > 0, load.replicas_s, 0.0))
     nothing = np.zeros(bins)
-    pool = PoolCase(replica, Oracle(), replace(terms, committed=0))
+    pool = PoolCase(replica, Oracle(), terms)
     paid = PaidPool(
         replica=replica,
         terms=pool.terms,
@@ -269,7 +282,7 @@ def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, loa
         ready_replicas=0,
     )
     counts = dict.fromkeys(("starts", "cancelled", "interrupted", "failed"), 0)
-    raw = {"peak": load.most_replicas, "requests": traffic.requests, **counts}
+    raw = {"peak": max(terms.committed, load.most_replicas), "requests": traffic.requests, **counts}
     found = _pool(pool, replica.load(load, work_of(replica, traffic)), raw, paid, traffic, load.end_s)
     none = FleetLatency(0.0, 0.0, 0.0, 0.0, 0.0)
     arrived = np.zeros(bins, dtype=np.int64)
@@ -303,7 +316,7 @@ def bound_of(replica: Replica, terms: Terms, traffic: Traffic, rules: Rules, loa
         ),
         energy_j=None,
         carbon_g=None,
-        notes=("a bound, not simulated: replicas are there when they are needed and gone afterwards",),
+        notes=("a bound, not simulated: replicas exist while requests need them, and no request waits",),
     )
 
 
@@ -422,6 +435,36 @@ def _holds(case: FleetCase, found: Mapping[str, Any], edges: NDArray[np.float64]
         if share > _ALL or not _statistic(histogram, share, edges) <= each.limit_s:
             return False
     return True
+
+
+def _rates(case: FleetCase, found: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the mean rate of requests, and the highest one that the replicas of the peak serve, per second."""
+    traffic = case.traffic
+    peaks = zip(found["pools"], case.pools, strict=True)
+    capacity = sum(raw["peak"] * pool.replica.capacity_per_s for raw, pool in peaks)
+    return traffic.requests / traffic.last_s if traffic.last_s else 0.0, capacity
+
+
+def _late(case: FleetCase, found: Mapping[str, Any], late_share: float) -> tuple[str, ...]:
+    """Return which requests are late without an objective, and why they are if the fleet is overloaded."""
+    if not late_share:
+        return ()
+    made = []
+    rate, capacity = _rates(case, found)
+    if rate > capacity:
+        each = case.pools[-1].replica.capacity_per_s
+        needed = sum(int(raw["peak"]) for raw in found["pools"]) + ceil((rate - capacity) / each)
+        made.append(
+            f"The rate of {rate:.4g} requests/s is above the capacity of {capacity:.4g}: the queue grows as long as "
+            f"requests come, and so do waits, and {_ALL * late_share:.3g} % of the requests are late; {needed:,} "
+            "replicas sustain it."
+        )
+    if not case.rules.objective:
+        made.append(
+            "Without an objective, requests are late that wait longer than the mean service, "
+            f"{case.longest_wait_s:.4g} s; pass slo."
+        )
+    return tuple(made)
 
 
 def _notes(case: FleetCase) -> tuple[str, ...]:

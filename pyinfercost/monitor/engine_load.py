@@ -96,7 +96,7 @@ class LoadReader:
             running=sum(running) / len(running) if running else 0.0,
             prompts=prompts,
             ttft_s=ttft_s,
-            queue_s=counters.get(series("queue_s"), 0.0),
+            queue_s=_queue_s(prompts, counters, shapes, before),
             prompt_tokens=counters.get(series("prompt_tokens"), 0.0) or prompt_mean * prompts,
             cached_tokens=counters.get(series("cached_prompt_tokens"), 0.0),
             context_mean=mean_context(
@@ -105,3 +105,24 @@ class LoadReader:
                 totals.get(series("output_tokens"), 0.0) / all_answered,
             ),
         )
+
+
+def _queue_s(
+    prompts: float,
+    counters: Mapping[Series, float],
+    shapes: Mapping[Series, Distribution],
+    before: Mapping[Series, Distribution],
+) -> float:
+    """Return the time in the queue of some prompts.
+
+    Engines count a time in the queue when its request ends, and the time to the first token before, so that the sums of
+    an interval are of different requests: means are compared.
+    """
+    waits = shapes.get(series("queue_wait_s"))
+    if waits is None:
+        return counters.get(series("queue_s"), 0.0)
+    earlier = before.get(series("queue_wait_s"))
+    number, total = waits.count, waits.total
+    if earlier is not None and number > earlier.count:
+        number, total = number - earlier.count, total - earlier.total
+    return prompts * total / number if number else 0.0

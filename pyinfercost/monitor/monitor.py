@@ -92,7 +92,7 @@ class Monitor:
             `FleetPlan`, or numbers such as `{"usd_per_h": 2.5}`. Its figures of the hour stand beside the measured.
         energy: Where joules are read: `"cpu"`, `"cuda:0"`, None for nowhere, or `"auto"`: by the machine of `on`.
         share: Share of the machine that this model pays, if several share it.
-        interval_s: Seconds between records of exporters and logs.
+        interval_s: Seconds between records of exporters and logs, and between samples of the live page.
         clock: Monotonic nanoseconds.
 
     Raises:

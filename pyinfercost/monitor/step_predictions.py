@@ -7,12 +7,12 @@ S_d decode, M prompts of k chunks each, and a mean of n_a sequences that decode 
     n = N / S_d                                     sequences of a step that decodes
     S_d = (S - M k) / (1 - M k itl / T)             prompts find an engine that decodes with that probability
     tpot = N step(n) + S_c n_a (step(n, chunks) - step(n))
-    ttft = sum of the time in the queue, as measured, + M sum of step(n_a, chunks) over the k steps
+    ttft - queue = M sum of step(n_a, chunks) over the k steps
 
 where itl is the mean time between tokens and T the interval. S_c steps read chunks, M k of them if prompts come one by
 one, and fewer where the page tells that several were read together. An engine that reads prompts in steps of their own
-adds step(0, chunks) to sequences that wait for it. The time in the queue is decided by the load, so it is part of both
-sides.
+adds step(0, chunks) to sequences that wait for it. The time in the queue is decided by the load, not by the
+model, so it is taken off the measured time to the first token.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from ..serving.serve import Served
 
 TPOT, TTFT = "tpot", "ttft"
-"""Values of the label `part`: time per output token, summed over tokens; time to the first token, over requests."""
+"""Values of the label `part`: time per output token, summed over tokens; time to the first token without that in the
+queue, over requests."""
 
 _LEAST_CONTEXT, _LEAST_TOKENS = 16_384, 16_384  # that tables reach
 _CONTEXT = 4096  # of a sequence, for its part of the memory, which has no effect on steps
@@ -59,7 +60,7 @@ class StepLoad:
         running: Mean of the requests in service, as sampled.
         prompts: Requests that got their first token.
         ttft_s: Sum of their times to it; None if unknown.
-        queue_s: Sum of the times in the queue.
+        queue_s: Sum of their times in the queue.
         prompt_tokens: Tokens of prompts that were read.
         cached_tokens: Those of them that were in the cache.
         context_mean: Mean context of a sequence that decodes.
@@ -131,9 +132,8 @@ class StepPredictions:
         together = self._together(load)
         if load.decode_tokens > 0 and load.decode_s > 0:
             found.update(_added(TPOT, load.decode_s, self._tpot(load, together)))
-        if load.ttft_s is not None and (load.prompts > 0 or load.queue_s > 0):
-            waited = _Band(load.queue_s, load.queue_s, load.queue_s)
-            found.update(_added(TTFT, load.ttft_s, waited.plus(self._ttft(load, together))))
+        if load.ttft_s is not None and load.prompts > 0:
+            found.update(_added(TTFT, max(0.0, load.ttft_s - load.queue_s), self._ttft(load, together)))
         if self._work is not None:
             found.update(self._work.figures(load, together))
         return {each: value for each, value in found.items() if isfinite(value)}

@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .. import _core
 from .._records import dataclass
-from ..deployment.startup import before_weights_s, cold_start, recorded_graphs, warmup_s, weights_s_per_byte
+from ..deployment.startup import (
+    before_weights_s,
+    cold_start,
+    default_startup,
+    recorded_graphs,
+    warmup_s,
+    weights_s_per_byte,
+)
 from ..deployment.transfer import host_link
 from ..errors import InputError
+from ..results import figures
 from ..results.costs import Cost, Moved
 from .plans import boundary_of, value_of
 from .stages import loaded_bytes
@@ -26,7 +34,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware
     from ..deployment.deployment import Deployment
-    from ..results.costs import Price
+    from ..results.costs import Price, Startup
     from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"
@@ -91,6 +99,32 @@ _PRICE = (*_MACHINE, "price", "layout")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")
 _STARTING = (*_MACHINE, "startup")
+_OF_SERVICE = "service_"  # begins the name of a number with an engine whose replicas are added to a service
+
+OF_START = ("before_weights_s", "weights_s_per_byte", "warmup_s", "warmup_s_per_graph")
+"""Numbers of a start, which depend on the engine where no startup is stated."""
+
+
+def _starting(engine: str) -> dict[str, Term]:
+    """Return the numbers of a start, of deployments that state none with the default of an engine."""
+
+    def terms_of(on: Deployment) -> Startup:
+        return default_startup(engine) if on.startup is None else on.replica_startup
+
+    def per_graph_s(on: Deployment) -> float:
+        return warmup_s(terms_of(on), 1.0) - warmup_s(terms_of(on), 0.0)
+
+    before = Term(_STARTING, lambda on: before_weights_s(on.machine, terms_of(on)))
+    weights = Term(_STARTING, lambda on: weights_s_per_byte(on.machine, terms_of(on)))
+    warmup = Term(("startup",), lambda on: warmup_s(terms_of(on), 0.0))
+    return dict(zip(OF_START, (before, weights, warmup, Term(("startup",), per_graph_s)), strict=True))
+
+
+def term_name(name: str, engine: str) -> str:
+    """Return the key in `TERMS` of a number of deployments with an engine, whose default startup decides some."""
+    of_service = name in OF_START and default_startup(engine) != default_startup("torch")
+    return _OF_SERVICE + name if of_service else name
+
 
 TERMS: Mapping[str, Term] = MappingProxyType(
     {
@@ -99,12 +133,8 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "is_a100": Term(_MACHINE, lambda on: float(_core.is_a100(on.machine))),
         "instances": Term(("instances",), lambda on: float(on.instances)),
         "idle_w": Term(_MACHINE, lambda on: on.machine.power_w.get("idle", 0.0)),
-        "before_weights_s": Term(_STARTING, lambda on: before_weights_s(on.machine, on.replica_startup)),
-        "weights_s_per_byte": Term(_STARTING, lambda on: weights_s_per_byte(on.machine, on.replica_startup)),
-        "warmup_s": Term(("startup",), lambda on: warmup_s(on.replica_startup, 0.0)),
-        "warmup_s_per_graph": Term(
-            ("startup",), lambda on: warmup_s(on.replica_startup, 1.0) - warmup_s(on.replica_startup, 0.0)
-        ),
+        **_starting("torch"),
+        **{_OF_SERVICE + name: term for name, term in _starting("vllm").items()},
         "link_byte_per_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).byte_per_s),
         "link_latency_s": Term(_MOVING, lambda on: host_link(on.machine, on.data_transfer.memory).latency_s),
         "transfer_is_paid": Term(("transfer",), lambda on: float(on.transfer is not None)),
@@ -210,6 +240,16 @@ class DerivedCosts:
         self.__dict__[figure] = value
         return value
 
+    @property
+    def ttft_s(self) -> Numbers:
+        """Seconds of a prefill until the first token."""
+        return self._points.latency_s
+
+    @property
+    def tpot_s(self) -> Numbers:
+        """Seconds of a decode step for each token of a sequence; with drafts, it yields several."""
+        return self._points.latency_s / self.tokens_per_step
+
     def _input(self, name: str) -> Numbers:
         """Return an input of the formulas; each is computed once, and only if a formula needs it."""
         if name not in self._inputs:
@@ -276,7 +316,7 @@ class OnePoint:
 
     def term(self, name: str) -> float:
         """Return a number of the deployment, by its name in `TERMS`."""
-        return TERMS[name].of(self.on)
+        return TERMS[term_name(name, self.on.engine)].of(self.on)
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> float:
         """Return a quantity at the boundary of the forward."""
@@ -301,7 +341,6 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
     boundary = boundary_of(point.graph, on.precision)
     tokens = None if boundary.tokens is None else point.count(lambda at: at.tokens)
     timed = tokens is not None and point.latency_s > 0
-    generates = tokens is not None and boundary.kv_cache_bytes is not None
     energy_known = isfinite(point.energy_j)
     return {
         "energy_per_item_j": derived.energy_per_item_j if energy_known else None,
@@ -312,8 +351,8 @@ def derived_figures(point: OnePoint) -> dict[str, Any]:
         "tokens": tokens,
         "tokens_per_s": derived.tokens_per_s if timed else None,
         "tokens_per_s_per_sequence": derived.tokens_per_s_per_sequence if timed else None,
-        "ttft_s": point.latency_s if generates and not boundary.reads_cache else None,
-        "tpot_s": point.latency_s / float(derived.tokens_per_step) if generates and boundary.reads_cache else None,
+        "ttft_s": derived.ttft_s if boundary.phase == figures.PREFILL else None,
+        "tpot_s": derived.tpot_s if boundary.phase == figures.DECODE else None,
         "cost_usd": None if cost is None else cost.usd,
         "cost": cost,
         "usd_per_million_tokens": derived.usd_per_million_tokens if cost is not None and tokens else None,

@@ -36,6 +36,8 @@ _OPTIONS = {
     figures.PLACE: "--region or the --price of an instance in one",
     figures.TOKENS: "a model that reads tokens",
     figures.CACHE: "a model with a KV cache",
+    figures.PREFILL: "the prefill of a language model, such as hf:config.json#prefill",
+    figures.DECODE: "a decode step of a language model, such as hf:config.json#decode",
 }
 """Need of a figure -> the option that meets it; a price or a place implies a machine."""
 

@@ -19,6 +19,7 @@ from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of
 from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
+from ..results import figures
 from ..results.layout import Layout, LayoutError
 from ..sources.notices import ConservationWarning
 
@@ -476,6 +477,13 @@ class Boundary:
     vocabulary: int
     kv_cache_bytes: Quantity | None
     reads_cache: bool
+
+    @property
+    def phase(self) -> str:
+        """The phase of a language model, `figures.PREFILL` or `DECODE`; empty for other models."""
+        if self.tokens is None or self.kv_cache_bytes is None:
+            return ""
+        return figures.DECODE if self.reads_cache else figures.PREFILL
 
 
 def boundary_of(graph: Graph, precision: str) -> Boundary:

@@ -51,7 +51,7 @@ _FLEET = (
     "energy_j_per_month",
     "carbon_g_per_month",
 )
-_RUN = ("duration_s", "slo_met", "late_share")
+_RUN = ("duration_s", "slo_met", "late_share", "overloaded")
 COLUMNS = (
     "model",
     "traffic",
@@ -291,8 +291,8 @@ def comparison_layout(comparison: FleetComparison) -> Layout:
     more = len(comparison.fleets) - _SHOWN
     if more > 0:
         parts.append(Note(f"{more} more fleets; CSV and JSON have all", ""))
-    parts.append(Note("* no other fleet is cheaper with as few late requests"))
-    parts.append(Note("bound: replicas that are there when requests need them, known ahead; not a policy"))
+    parts.append(Note("* Pareto-optimal in cost and late requests"))
+    parts.append(Note("bound: replicas exist while requests need them, and no request waits; not a policy"))
     if comparison.interrupted:
         parts.append(Note("Stopped before all fleets were simulated: there may be better ones", WARNING))
     if comparison.fleets and best is None:

@@ -23,6 +23,8 @@ _FEW = 1.5  # units of a time below which the smaller unit is shown
 _NEAR = 0.005
 _THOUSAND = 1000
 _FAILED = 0.01
+_FEW_PARTS = 3
+_TO_PREDICTED = "measured/predicted"
 _STATES = {"live": "bold", "waiting": "bold", "stale": ALARM, "down": ALARM}
 
 
@@ -65,7 +67,7 @@ def lines_of(history: LiveHistory) -> list[Line]:
     found: list[Line] = []
     if now is None:
         return found
-    for row in _ROWS:
+    for row in _rows(now):
         value = row.curve(now)
         if value is not None:
             before = row.before(now) if row.before else None
@@ -73,6 +75,26 @@ def lines_of(history: LiveHistory) -> list[Line]:
             beside, alarming = row.beside(now)
             found.append(Line(row.name, text, row.curve, row.show, beside, alarming, row.rank))
     return found
+
+
+def _rows(now: Interval) -> list[_Row]:
+    """Return the rows; times of a few parts, such as those to the first token and per token, have one row for each."""
+    if not 1 < len(now.parts) <= _FEW_PARTS:
+        return list(_ROWS)
+    found: list[_Row] = []
+    for row in _ROWS:
+        found += map(_row_of_part, now.parts) if row.name == _TO_PREDICTED else [row]
+    return found
+
+
+def _row_of_part(part: str) -> _Row:
+    def beside(interval: Interval) -> tuple[str, bool]:
+        ends = (interval.to_predicted(name, part) for name in ("predicted_low_s", "predicted_high_s"))
+        outside = interval.in_band(part) is False
+        return f"{'OUTSIDE' if outside else 'band'} {band_text(*ends)}", outside
+
+    name = f"{_TO_PREDICTED} {visible(part)}"
+    return _Row(name, 0, lambda interval: interval.to_predicted(part=part), ratio_text, beside)
 
 
 def _pair(one: str, other: str) -> str:
@@ -109,13 +131,17 @@ def state_text(history: LiveHistory) -> tuple[str, str]:
     """Return the state in words, and its style."""
     age = "" if history.age_s is None else f"newest sample {duration_text(history.age_s)} old"
     words = {
-        "live": f"live, {age}",
-        "waiting": "waiting for the first sample",
+        "live": f"live, {age}" + ("" if history.intervals else f"; {_begins(history)}"),
+        "waiting": f"waiting for the first sample; {_begins(history)}",
         "stale": f"STALE: {age}",
         "down": f"observed server does NOT answer; {age}",
     }[history.state]
     failed = f"; {visible(history.failure)}" if history.failure else ""
     return words + failed, _STATES[history.state]
+
+
+def _begins(history: LiveHistory) -> str:
+    return f"rates need two samples, {duration_text(history.interval_s)} apart"
 
 
 def about_text(history: LiveHistory) -> str:
@@ -279,7 +305,7 @@ _ROWS = (
     _Row("busy", 0, lambda each: each.busy_share, _share, _uses),
     _Row("MFU", 5, _gauge("mfu_share"), _share),
     _Row("MBU", 5, _gauge("mbu_share"), _share),
-    _Row("measured/predicted", 0, lambda each: each.to_predicted(), ratio_text, _predicted),
+    _Row(_TO_PREDICTED, 0, lambda each: each.to_predicted(), ratio_text, _predicted),
     _Row("drift", 4, lambda each: each.measured_to_first, ratio_text),
     _Row("in service", 4, _gauge("in_flight"), short),
     _Row("waiting", 4, _gauge("waiting"), short),

@@ -55,7 +55,9 @@ PHASES = "phases"
 """A figure of a language model that reads prompts and generates, as its users ask for it."""
 
 HARDWARE, POWER, LINK, PRICE, PLACE, TOKENS, CACHE = "hardware", "power", "link", "price", "place", "tokens", "cache"
-"""Needs: a machine, its power, its host link, a price, a place, tokens that the model reads, a KV cache."""
+PREFILL, DECODE = "prefill", "decode"
+"""Needs: a machine, its power, its host link, a price, a place, tokens that the model reads, a KV cache, and a phase of
+generation."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +176,14 @@ CATALOG: tuple[Figure, ...] = (
          short="high", spare=4, words="upper end of the latency's band"),
     _row("throughput_per_s", "throughput", "per s", ESTIMATE, CHANGE, DIFF, SWEEP, GRID, RECORD, CARD, better=MORE,
          needs=_TIMED, spare=1, words="items of the batch per second, one forward after another"),
-    _row("ttft_s", "time to first token", "s", ESTIMATE, PHASES, CARD, better=LESS, needs=(HARDWARE, TOKENS, CACHE),
+    _row("ttft_s", "time to first token", "s", ESTIMATE, PHASES, SWEEP, CARD, better=LESS, needs=(HARDWARE, PREFILL),
          words="seconds until an idle server has read the prompts of a batch: the latency of their prefill"),
-    _row("tpot_s", "time per output token", "s", ESTIMATE, PHASES, CARD, better=LESS, needs=(HARDWARE, TOKENS, CACHE),
+    _row("tpot_s", "time per output token", "s", ESTIMATE, PHASES, SWEEP, CARD, better=LESS, needs=(HARDWARE, DECODE),
          words="seconds between tokens of a sequence: the latency of a decode step"),
     _row("prefill_tokens_per_s", "prefill tokens per second", "per s", PHASES, better=MORE, needs=(HARDWARE, TOKENS),
          words="tokens of prompts read per second"),
-    _row("tokens_per_s", "tokens per second", "per s", ESTIMATE, PHASES, CARD, better=MORE, needs=(HARDWARE, TOKENS),
+    _row("tokens_per_s", "tokens per second", "per s", ESTIMATE, PHASES, SWEEP, CARD, better=MORE,
+         needs=(HARDWARE, TOKENS),
          words="tokens per second, over all sequences: read in a prefill, generated in a decode step"),
     _row("tokens_per_s_per_sequence", "tokens per second of a sequence", "per s", ESTIMATE, PHASES, better=MORE,
          needs=(HARDWARE, TOKENS), words="tokens per second and sequence of the batch"),

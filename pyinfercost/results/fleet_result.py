@@ -146,7 +146,8 @@ class FleetResult(Result):
         slo: The objective, as text; empty without one.
         slo_values: Condition of the objective -> its value, in seconds.
         slo_met: Whether all conditions hold; None without an objective.
-        late_share: Share of the requests over one of the limits, or not answered.
+        late_share: Share of the requests over one of the limits, or not answered; without an objective, a request is
+            late that waits longer than the mean service.
         latencies: Key of `FLEET_LATENCIES` -> times of the answered requests.
         pools: The replicas of each kind.
         demand: Requests over time.
@@ -154,6 +155,7 @@ class FleetResult(Result):
         energy_j: Energy of all machines; None if it is unknown.
         carbon_g: Grams of CO2 equivalent, with the overhead of the data center; None without a place.
         notes: What limits the result.
+        overloaded: Whether requests arrive faster than the most replicas serve them, so that waits grow all the time.
     """
 
     model: str
@@ -178,6 +180,7 @@ class FleetResult(Result):
     energy_j: float | None
     carbon_g: float | None
     notes: tuple[str, ...]
+    overloaded: bool = False
 
     def __getitem__(self, name: str) -> FleetLatency:
         """Return a time of requests by its key in `FLEET_LATENCIES`."""
@@ -267,8 +270,9 @@ class FleetComparison(Result):
         model: Name of the model.
         traffic: The traffic in words.
         slo: The objective, as text.
-        fleets: The fleets: those that hold the objective by their cost, then the others by their late share.
-        bounds: The oracle of each deployment: what replicas cost that are there when requests need them, known ahead.
+        fleets: The fleets: those that hold the objective by their cost, then the others by their late share; without an
+            objective by their cost, overloaded ones last.
+        bounds: The oracle of each deployment: the cost of replicas that exist while requests need them.
         out: Deployment -> why it cannot serve the model.
         interrupted: Whether Ctrl-C ended the comparison.
     """

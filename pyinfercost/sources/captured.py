@@ -121,6 +121,8 @@ def graph_over(
     if is_graph(model):
         graph = capture(model)
         return Captured(graph, axes, {}, graph.model)
+    if model.endswith("#prefill"):  # the prompt is its sequence
+        axes = {"sequence" if name == PROMPT else name: values for name, values in axes.items()}
     first = {name: values[0] for name, values in axes.items()}
     # Some models cannot keep every size symbolic, so only sizes that vary are.
     varied = {name for name, values in axes.items() if (len(values) > 1 and name != IMAGE) or name in shared}
@@ -138,8 +140,9 @@ def graph_over(
     free, fixed = _split(graph, {name: values for name, values in axes.items() if name not in of_data})
     for name, values in fixed.items():
         if len(values) > 1:
-            names = " and ".join(graph.sizes) or "nothing"
-            raise SizeError(f"{model} is captured at one {name!r}; give it one value (it can be swept over {names})")
+            names = " and ".join(graph.sizes)
+            others = f"; {names} can have several" if names else ""
+            raise SizeError(f"{model} is captured at one {name!r}; give it one value{others}")
     return Captured(graph, free, {name: values[0] for name, values in fixed.items()}, model)
 
 

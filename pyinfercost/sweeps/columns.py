@@ -12,7 +12,7 @@ from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import forms_steps
 from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
-from ..predict.derived_costs import DerivedCosts, Numbers, band
+from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
 from ..predict.memory_use import held_bytes, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, Way, boundary_of, column_of, way_of
@@ -57,11 +57,16 @@ TEXTS = (
 """Columns of texts."""
 
 
+OF_GRAPHS = (figures.TOKENS, figures.CACHE, figures.PREFILL, figures.DECODE)
+"""Needs that a graph meets."""
+
+
 def quantities(*given: str) -> tuple[str, ...]:
     """Return the columns of results.
 
     Args:
-        *given: The needs that are met, of `results.figures`: `PRICE`, `PLACE`, `TOKENS`, `CACHE`.
+        *given: The needs that are met, of `results.figures`: `PRICE`, `PLACE`, `TOKENS`, `CACHE`,
+            `PREFILL`, `DECODE`.
     """
     met = _ALWAYS | set(given)
     return tuple(figure.key for figure in _FIGURES if figure.needs <= met)
@@ -78,7 +83,7 @@ def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
         (figures.TOKENS, boundary.tokens is not None),
         (figures.CACHE, boundary.kv_cache_bytes is not None),
     )
-    results = quantities(*(need for need, met in needs if met))
+    results = quantities(*(need for need, met in needs if met), boundary.phase)
     at = results.index("latency_high_s") + 1
     return (*ways, *sizes, *results[:at], *OF_KERNELS, *results[at:])
 
@@ -353,7 +358,18 @@ class GridPoints:
 
     def term(self, name: str) -> Numbers:
         """Return a number of the deployments, by its name in `TERMS`."""
-        found: Numbers = self._data.facts.terms[name].column(self._position)
+        import numpy as np
+
+        terms = self._data.facts.terms
+        found: Numbers = terms[name].column(self._position)
+        if name not in OF_START:
+            return found
+        ways, code = self._ways()
+        names = [term_name(name, way.engine) for way, _ in ways]
+        for other in set(names) - {name}:
+            found = np.where(
+                np.asarray([each == other for each in names])[code], terms[other].column(self._position), found
+            )
         return found
 
     def boundary(self, of: Callable[[Boundary], Any], *, share: bool = False) -> Numbers:

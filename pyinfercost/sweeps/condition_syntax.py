@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .._checks import shown
+from .._checks import is_number, shown
 from ..errors import InputError
 from ..results.given_units import NUMBER_WITH_UNIT, full_name, given, unit_of
 
@@ -86,6 +86,10 @@ class Syntax:
     def error(self, problem: str) -> ConditionError:
         """Return an exception with the condition and the problem."""
         return ConditionError(f"condition {shown(self.text)}: {problem}")
+
+
+_EXAMPLES = {"s": ("ms", "s"), "B": ("MB", "GB"), "J": ("mJ", "J"), "g": ("mg", "g")}
+"""Base unit -> units that people write."""
 
 
 def column_of(node: ast.Name) -> str:
@@ -240,9 +244,12 @@ class _Reader:
             raise self._unsupported(node.op if isinstance(node, (ast.BinOp, ast.UnaryOp)) else node, node)
 
     def _one_unit(self, compared: list[ast.expr]) -> None:
-        """Reject a comparison of a column with a number in a unit of something else."""
+        """Reject a comparison of a column with a number in a unit of something else, or a short name with none."""
         for number in compared:
-            if not isinstance(number, ast.Constant) or not number.kind or number.kind == "u":
+            if not isinstance(number, ast.Constant) or number.kind == "u":
+                continue
+            if not number.kind:
+                self._states_unit(number, compared)
                 continue
             for other in compared:
                 unit = unit_of(column_of(other)) if isinstance(other, ast.Name) else None
@@ -250,6 +257,18 @@ class _Reader:
                     raise self.syntax.error(
                         f"{self.syntax.quoted(number)} is in {number.kind}, and {column_of(other)} in {unit}"  # type: ignore[arg-type]
                     )
+
+    def _states_unit(self, number: ast.Constant, compared: list[ast.expr]) -> None:
+        for other in compared:
+            if not isinstance(other, ast.Name) or column_of(other) == other.id or not number.value:
+                continue
+            unit = unit_of(column_of(other))
+            if unit in _EXAMPLES and is_number(number.value):
+                forms = " or ".join(f"{self.syntax.quote(number)}{each}" for each in _EXAMPLES[unit])
+                raise self.syntax.error(
+                    f"{other.id} is compared with {self.syntax.quote(number)} without a unit; write {forms}, or "
+                    f"{column_of(other)} for a number in {unit}"
+                )
 
     def _members(self, node: ast.expr) -> None:
         if not isinstance(node, (ast.Tuple, ast.List)):

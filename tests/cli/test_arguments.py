@@ -111,3 +111,24 @@ def test_names_in_any_case(model: str) -> None:
     assert listed.exit_code == 0, listed.output
     assert "fp16" in listed.stdout
     assert "bf16" in listed.stdout
+
+
+def test_the_file_to_write_has_one_option_and_output_is_of_tokens() -> None:
+    context = click.Context(main)
+    commands = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    monitor = commands.pop("monitor")
+    assert isinstance(monitor, click.Group)
+    commands.update({f"monitor {name}": each for name, each in monitor.commands.items()})
+    files, tokens = [], []
+    for name, command in commands.items():
+        assert command is not None
+        for parameter in command.params:
+            opts = set(getattr(parameter, "opts", ()))
+            assert opts & {"--out", "-o"} in (set(), {"--out", "-o"}), name
+            if "--out" in opts:
+                files.append(name)
+            if "--output" in opts:
+                assert parameter.metavar == "TOKENS", name
+                tokens.append(name)
+    assert {"profile", "sweep", "serve", "fleet", "advise", "calibrate", "explore", "monitor export"} <= set(files)
+    assert set(tokens) == {"serve", "fleet", "advise"}

@@ -24,6 +24,7 @@ from support.cli_sweeps import (
     points,
     sweep,
 )
+from support.language_configs import WIDE_LLAMA, spec_of
 from support.toy_graphs import blocks
 
 import pyinfercost as ic
@@ -312,3 +313,36 @@ def test_help_needs_no_numpy() -> None:
         "assert not {'torch', 'rich', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parent)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("phase", "figure"), [("decode", "tpot_s"), ("prefill", "ttft_s")])
+def test_times_of_tokens_are_columns_of_their_phase(phase: str, figure: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+    spec = f"{spec_of(tmp_path, WIDE_LLAMA)}#{phase}"
+    tokens = ("--prompt", "64,128") if phase == "prefill" else ("--context", "64,128")
+    options = (*L4, "--engine", "vllm", "--batch", "1,8", *tokens)
+    rows = points(spec, *options)
+    other = {"tpot_s": "ttft_s", "ttft_s": "tpot_s"}[figure]
+    size = "sequence" if phase == "prefill" else "context"
+    assert [row[size] for row in rows] == [64, 128] * 2 or [row[size] for row in rows] == [64, 64, 128, 128]
+    for row in rows:
+        assert row[figure] == row["latency_s"]
+        tokens_read = row["sequence"] if phase == "prefill" else 1
+        assert row["tokens_per_s"] == pytest.approx(row["batch"] * tokens_read / row["latency_s"])
+        assert other not in row
+    limit = sorted(row[figure] for row in rows)[1]
+    kept = points(spec, *options, "--where", f"{figure.removesuffix('_s')} <= {limit!r}s")
+    assert [row[figure] for row in kept] == [row[figure] for row in rows if row[figure] <= limit]
+    wrong = sweep(spec, *L4, "--batch", "1", "--where", f"{other} < 1s")
+    assert wrong.exit_code == 2
+    assert f"{other} needs" in wrong.stderr
+
+
+@pytest.mark.torch
+def test_tokens_of_a_model_without_a_phase_ask_for_one(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
+    spec = spec_of(tmp_path, WIDE_LLAMA)
+    wrong = sweep(spec, *L4, "--prompt", "64,128")
+    assert wrong.exit_code == 2
+    assert f"give that of {spec}: {spec}#prefill or {spec}#decode" in wrong.stderr

@@ -30,7 +30,7 @@ import pyinfercost as ic
 @pytest.mark.usefixtures("parts")
 def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic.Sweep, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
-    arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 60", "--out", str(folder))
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--where", "batch > 60", "--store", str(folder))
     kept = grid.where("batch > 60")
     assert points(*arguments) == kept.to_rows()
     assert ic.StoredSweep(folder).where(None).to_rows() == kept.to_rows()
@@ -48,7 +48,7 @@ def test_a_folder_keeps_the_points_that_satisfy_the_condition(toy: str, grid: ic
 def test_the_table_of_a_folder_is_that_of_memory_and_names_the_folder(toy: str, tmp_path: Path) -> None:
     folder = tmp_path / "sweep"
     arguments = (toy, *TWO, *BATCHES, "--precision", "fp16", "--limit", "4")
-    text = sweep(*arguments, "--out", str(folder)).stdout
+    text = sweep(*arguments, "--store", str(folder)).stdout
     lines = text.splitlines()
     kept = next(number for number, line in enumerate(lines) if line.startswith("kept in"))
     assert lines.pop(kept).split() == ["kept", "in", str(folder)]
@@ -59,7 +59,7 @@ def test_the_table_of_a_folder_is_that_of_memory_and_names_the_folder(toy: str, 
 
 @pytest.mark.usefixtures("parts")
 def test_a_folder_without_points(toy: str, tmp_path: Path) -> None:
-    arguments = (toy, *L4, *BATCHES, "--where", "batch > 9999", "--out", str(tmp_path / "sweep"))
+    arguments = (toy, *L4, *BATCHES, "--where", "batch > 9999", "--store", str(tmp_path / "sweep"))
     for form, lines in (("csv", 1), ("json", 6)):
         result = sweep(*arguments, "--format", form)
         assert result.exit_code == 0
@@ -74,7 +74,7 @@ def test_a_folder_of_something_else_fails_before_the_capture(tmp_path: Path, mon
     monkeypatch.setattr("pyinfercost.sources.captured.graph_over", never)
     (tmp_path / "thesis.txt").write_text("words", encoding="utf-8")
     for folder, message in ((tmp_path, "holds no sweep"), (tmp_path / "thesis.txt", "is a file")):
-        result = sweep("torchvision:resnet50", *L4, "--out", str(folder))
+        result = sweep("torchvision:resnet50", *L4, "--store", str(folder))
         assert result.exit_code == 1
         assert message in result.stderr
 
@@ -105,7 +105,7 @@ WRONG = [
     ((*L4, "--per", "hardware"), "--per needs --best"),
     ((*L4, "--batch-tradeoff", "--batch", "4,8"), "--batch-tradeoff needs at least 3 values of batch"),
     ((*L4, "--knee", "--batch", "4,8"), "--knee needs at least 3 values of batch"),
-    ((*L4, "--format", "parquet"), "--format parquet needs --output"),
+    ((*L4, "--format", "parquet"), "--format parquet needs --out"),
     ((*L4, "--limit", "0"), "--limit"),
     ((*L4, "--workers", "0"), "--workers"),
     ((*L4, "--devices", "0"), "--devices must be at least 1, got 0"),
@@ -175,7 +175,7 @@ def test_a_size_that_depends_on_data_is_known_after_the_capture(monkeypatch: pyt
 
 def test_wrong_places_together_with_a_folder(toy: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    folder = ("--out", str(tmp_path / "new"))
+    folder = ("--store", str(tmp_path / "new"))
     for options, message in (
         (("--knee",), "--knee needs whole curves"),
         (("--batch-tradeoff",), "--batch-tradeoff needs whole curves"),
@@ -197,7 +197,7 @@ def test_a_file_in_no_folder_fails_before_the_capture(tmp_path: Path, monkeypatc
 def test_without_pyarrow_the_extra_is_named(toy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for library in ("pyarrow", "pyarrow.parquet"):
         monkeypatch.setitem(sys.modules, library, None)
-    for options in (("--out", str(tmp_path / "new")), ("-o", str(tmp_path / "x.parquet"))):
+    for options in (("--store", str(tmp_path / "new")), ("-o", str(tmp_path / "x.parquet"))):
         result = sweep(toy, *L4, *options)
         assert result.exit_code == 1
         assert "pip install 'pyinfercost[dataframes]'" in result.stderr
@@ -227,7 +227,7 @@ def test_no_points_are_an_answer_without_best(toy: str) -> None:
     [
         (("--devices", "1:1000000", "--batch", "1:4096"), 1, "4,096,000,000 points need 328 GB of memory, and"),
         (("--devices", "1:40000000000,5", "--batch", "1"), 2, "devices is 40000000000; expected a whole number from 1"),
-        (("--devices", "1:1000000", "--batch", "1:4096"), 1, "pass --out FOLDER to write them to disk, or --where"),
+        (("--devices", "1:1000000", "--batch", "1:4096"), 1, "pass --store FOLDER to write them to disk, or --where"),
         (("--batch", "1:400000000,5"), 2, "size 'batch' must be from 1 to 4096 in this graph, got 400000000"),
         (("--batch", "9" * 30), 2, "give a number of at most 9223372036854775807"),
         (("--batch", f"1:{'9' * 30},5"), 2, "give a number of at most 9223372036854775807"),
@@ -252,7 +252,7 @@ def test_a_grid_larger_than_memory_names_the_options(toy: str, monkeypatch: pyte
     monkeypatch.setattr("pyinfercost.sweeps.sweep.sweep_over", refuse)
     result = sweep(toy, *L4)
     assert result.exit_code == 1
-    assert "give --out FOLDER to write them to disk, or --where to keep fewer" in result.stderr
+    assert "give --store FOLDER to write them to disk, or --where to keep fewer" in result.stderr
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_ctrl_c_in_a_folder_says_that_it_goes_on(
         written.append(target)
         write_whole(target, pieces)
 
-    arguments = (toy, *TWO, *BATCHES, *PRICE, "--out", str(tmp_path / "kept"))
+    arguments = (toy, *TWO, *BATCHES, *PRICE, "--store", str(tmp_path / "kept"))
     with monkeypatch.context() as patched:
         patched.setattr(storage, "write_whole", once)
         result = sweep(*arguments)

@@ -21,6 +21,7 @@ from pyinfercost.deployment import (
     Startup,
     StartupError,
     cold_start,
+    default_startup,
     parse_startup,
     recorded_graphs,
     startup_text,
@@ -248,3 +249,21 @@ def test_reports_list_the_parts(tmp_path: Path) -> None:
         wrong = CliRunner().invoke(main, [command, str(file), "-H", "t4", "--startup", "cloud"])
         assert (wrong.exit_code, "--startup: startup has 'cloud'" in wrong.stderr) == (2, True)
     assert CliRunner().invoke(main, ["profile", str(file), "--startup", "machine=cloud"]).exit_code == 2
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_a_replica_of_an_engine_starts_with_its_machine(engine: str) -> None:
+    terms = parse_startup("machine=cloud,image_gb=0,weights_from=network,warmup=engine")
+    on = ic.Deployment(hardware="l4", engine=engine)
+    assert on.replica_startup == default_startup(engine) == terms
+    assert on.startup is None
+    graph = transformer()
+    stated = ic.estimate(graph, hardware="l4", engine=engine, startup=startup_text(terms))
+    assert ic.estimate(graph, hardware="l4", engine=engine).cold_start_s == stated.cold_start_s
+    column = ic.sweep(graph, hardware="l4", engine=["torch", engine], batch=1)["cold_start_s"]
+    assert column.tolist() == pytest.approx([ic.estimate(graph, hardware="l4").cold_start_s, stated.cold_start_s])
+
+
+def test_a_running_process_is_the_default_of_a_forward_and_a_machine_that_of_a_service() -> None:
+    assert ic.Deployment(hardware="l4").replica_startup == default_startup("torch") == Startup()
+    assert default_startup("torch", added=True) == parse_startup("machine=cloud,image_gb=0,weights_from=network")

@@ -212,3 +212,50 @@ def test_bins_cover_the_time_of_the_traffic() -> None:
 def test_generated_traffic_lasts_a_day() -> None:
     (fleet,) = ic.fleet(None, traffic="poisson:0.5", on=PLACE, autoscaler="static:1")
     assert fleet.duration_s == pytest.approx(86_400, rel=1e-3)
+
+
+def test_an_overloaded_fleet_says_so_and_is_not_the_best() -> None:
+    place = Slots(slots=16, service_s=8.0, usd_per_h=2.24, name="gpu")
+    found = ic.fleet(None, traffic="poisson:100", duration_s=600, on=place, autoscaler=["static:1", "static:60"])
+    enough, one = found.fleets
+    assert (enough.policy, one.policy, found.best) == ("static:60", "static:1", enough)
+    assert (enough.overloaded, one.overloaded) == (False, True)
+    # 2 requests a second are served: of those that wait, all but the first few wait longer than 8 s.
+    assert one.late_share > 0.99
+    sentence, rule = one.notes
+    assert "requests/s is above the capacity of 2: the queue grows" in sentence
+    assert f"{100 * one.late_share:.3g} % of the requests are late; 51 replicas sustain it" in sentence
+    assert "wait longer than the mean service, 8 s" in rule
+    assert enough.late_share == 0
+    assert not enough.notes
+
+
+def test_an_objective_decides_which_requests_are_late() -> None:
+    place = Slots(slots=1, service_s=1.0, usd_per_h=1.0, name="one")
+    options = {
+        "traffic": "poisson:2",
+        "duration_s": 100,
+        "on": place,
+        "autoscaler": "static:1",
+        "slo": "queue_p99<1000",
+    }
+    (fleet,) = ic.fleet(None, **options).fleets
+    assert (fleet.slo_met, fleet.late_share, fleet.overloaded, fleet.notes) == (True, 0.0, False, ())
+
+
+@pytest.mark.parametrize("committed", [0, 2, 40])
+def test_the_bound_pays_what_is_committed(committed: int) -> None:
+    terms = Terms(committed=committed, commitment="discount=0.4,term_years=1")
+    found = ic.fleet(
+        None, traffic="diurnal:mean=20,peak=3", duration_s=6 * 3600, on=PLACE, autoscaler=["static", "seasonal"],
+        terms=terms,
+    )  # fmt: skip
+    (bound,) = found.bounds
+    assert bound.bill is not None
+    lines = {line.kind: line.quantity for line in bound.bill.lines}
+    assert lines.get("committed", 0.0) == pytest.approx(committed * bound.duration_s / 3600)
+    assert bound.peak_replicas >= committed
+    for fleet in found.fleets:
+        if fleet.late_share == 0:
+            assert fleet.bill is not None
+            assert bound.bill.usd_per_h <= fleet.bill.usd_per_h * (1 + 1e-9)  # of the same hours, but for the last one

@@ -10,6 +10,7 @@ from support.language_configs import WIDE_LLAMA, spec_of
 
 import pyinfercost as ic
 from pyinfercost.fleets import FleetError, Terms
+from pyinfercost.fleets.replicas import startup_of
 from pyinfercost.serving.serve import Phases, phases_of
 
 pytestmark = pytest.mark.torch
@@ -134,3 +135,12 @@ def test_a_bought_machine_costs_its_years_and_its_electricity(tmp_path: Path) ->
     assert kinds["electricity"] == pytest.approx(energy / 3.6e6 * 1.5 * 0.2)
     assert kinds["staff"] == pytest.approx(100 * fleet_.duration_s / (8766 / 12 * 3600))
     assert set(kinds) == {"purchase", "electricity", "staff"}
+
+
+def test_a_replica_of_a_fleet_starts_as_its_deployment_says_and_a_function_without_a_machine() -> None:
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    assert startup_of(on) == on.replica_startup
+    ready = startup_of(on, serverless=True)
+    assert (ready.machine, ready.weights_from, ready.warmup) == ("running", "nvme", "engine")
+    stated = on.replace(startup="machine=pool")
+    assert startup_of(stated, serverless=True) == stated.replica_startup

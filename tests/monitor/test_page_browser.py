@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,12 +102,14 @@ def test_figures_are_those_of_the_history(browser: Any, day: History) -> None:
         lately = day.read().lately
         assert lately is not None
         assert output(tab, "USD per h") == f"{lately.usd_per_h():.2f}"
-        assert output(tab, "measured / predicted") == f"{lately.to_predicted():.2f}"
+        assert len(lately.parts) == 2
+        for part in lately.parts:
+            assert output(tab, f"{part}: measured / predicted") == f"{lately.to_predicted(part=part):.2f}"
         assert output(tab, "of paid time busy") == f"{100 * (lately.busy_share or 0):.1f} %"
         assert tab.locator("#model").inner_text() == "llama-3.1-8b"
         assert tab.title() == "llama-3.1-8b: live cost"
         alerts = texts(tab, "#alerts li")
-        assert any("measured/predicted: 1.5" in each and "OUTSIDE" in each for each in alerts), alerts
+        assert any(re.search(r"measured/predicted decode: 1.5.*OUTSIDE", each) for each in alerts), alerts
         titles = texts(tab, "#charts .panel:not([hidden]) h2 span:first-child")
         for title in ("Cost (USD per h)", "Measured / predicted (ratio)", "Tokens (per s)", "Utilization", "Power"):
             assert title in titles
@@ -139,7 +142,7 @@ def test_it_updates_itself(browser: Any) -> None:
     history.sample()
     with served(history) as page, visited(browser, page) as tab:
         drawn(tab)
-        assert "Rates follow" in tab.locator("#state-text").inner_text()
+        assert "Rates need two samples, 1 s apart" in tab.locator("#state-text").inner_text()
         tab.evaluate("window.marked = 1")
         for tokens in (50.0, 90.0):
             observer.times.go(1.0)

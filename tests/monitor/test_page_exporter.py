@@ -47,6 +47,19 @@ def test_a_monitor_has_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
         told(url)
 
 
+def test_the_page_of_a_monitor_has_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    begun = LivePage.__init__
+
+    def init(self: LivePage, *given: object, **named: object) -> None:
+        asked.append(float(named["interval_s"]))  # type: ignore[arg-type]
+        begun(self, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LivePage, "__init__", init)
+    with Monitor(name="mine", energy=None, exporters=["page:127.0.0.1:0"], interval_s=2):
+        assert asked == [2.0]
+
+
 def test_a_port_in_use_is_a_warning_and_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,7 +94,7 @@ def page_of(said: Path) -> str:
         (("--scrape", "localhost:1", "--exporter", "carrier-pigeon"), "carrier-pigeon", 2),
         (("--scrape", "localhost:1", "--format", "json"), "--format is of --once", 2),
         (("--scrape", "localhost:1", "--once", "--serve"), "--once serves nothing", 2),
-        (("--scrape", "localhost:1", "export", "--workload", "a.csv", "log"), "--scrape is not an option of", 2),
+        (("--scrape", "localhost:1", "export", "--out", "a.csv", "log"), "--scrape is not an option of", 2),
         (("--scrape", "localhost:1", "--once"), "nothing listens there", 1),
         pytest.param(
             ("--scrape", "localhost:1", *ON, "--model", "hf:none/config.json"),

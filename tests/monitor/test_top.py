@@ -74,7 +74,7 @@ def test_a_terminal_of_80_columns_has_all_figures_with_plan_band_and_course(slow
         assert name in whole
     assert "plan 12" in whole
     assert "OUTSIDE 0.8" in whole
-    assert re.search(r"measured/predicted +1\.6\d +OUTSIDE 0\.\d\d to 1\.\d\d +[▁-█]{8,}", whole)
+    assert re.search(r"measured/predicted decode +1\.6\d +OUTSIDE 0\.\d\d to 1\.\d\d +[▁-█]{8,}", whole)
     assert "…" not in whole
 
 
@@ -94,7 +94,7 @@ def test_the_least_important_lines_go_first(slow: LiveHistory) -> None:
 
 
 def test_the_course_is_of_the_values(slow: LiveHistory) -> None:
-    line = next(each for each in lines_of(slow) if each.name == "measured/predicted")
+    line = next(each for each in lines_of(slow) if each.name == "measured/predicted decode")
     curve = curve_text(slow, line, 46)
     assert len(curve) == 46
     assert curve[-2:] == "██"  # the slowdown is the highest

@@ -90,11 +90,11 @@ def test_a_sweep_has_the_figures_whose_needs_are_given() -> None:
     priced = ic.sweep(graph, hardware="l4", batch=[1, 2], price=1.0)
     assert set(priced.columns) - set(bare.columns) == {"cost_usd", "usd_per_h"}
     more_is_better = {key for key, more in DIRECTIONS.items() if more}
-    assert more_is_better == {"throughput_per_s", "machine_memory_bytes", "max_sequences"}
+    assert more_is_better == {"throughput_per_s", "tokens_per_s", "machine_memory_bytes", "max_sequences"}
     assert set(MEASURES) == set(figures.keys(figures.SWEEP)) - {"fits_in_memory"}
 
 
-_GIVEN = {figures.PRICE, figures.PLACE, figures.TOKENS, figures.CACHE}
+_GIVEN = {figures.PRICE, figures.PLACE, figures.TOKENS, figures.CACHE, figures.PREFILL, figures.DECODE}
 
 
 def test_rows_sort_and_break_down_by_their_figures(profile: ic.Profile) -> None:

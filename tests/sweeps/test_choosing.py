@@ -75,6 +75,7 @@ def test_each_quantity_of_a_sweep_has_a_direction() -> None:
     assert set(QUANTITIES) - set(DIRECTIONS) == {"fits_in_memory"}
     assert [name for name, maximize in DIRECTIONS.items() if maximize] == [
         "throughput_per_s",
+        "tokens_per_s",
         "machine_memory_bytes",
         "max_sequences",
     ]

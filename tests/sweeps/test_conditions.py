@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import FrozenInstanceError
 from functools import partial
@@ -448,3 +449,21 @@ def test_a_name_that_is_no_column_is_quoted_in_part() -> None:
 )
 def test_a_condition_limits_a_column_from_above(text: str, limits: bool) -> None:
     assert Condition.parse(text).limits("latency_s") is limits
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("latency < 20", "write 20ms or 20s, or latency_s for a number in s"),
+        ("20 > ttft", "write 20ms or 20s, or ttft_s for a number in s"),
+        ("peak_memory <= 80 and batch > 1", "write 80MB or 80GB, or peak_memory_bytes for a number in B"),
+    ],
+)
+def test_a_name_without_a_unit_needs_a_number_with_one(text: str, words: str) -> None:
+    with pytest.raises(ConditionError, match=re.escape(words)):
+        Condition(text)
+
+
+def test_a_name_with_its_unit_and_zero_need_none() -> None:
+    for text in ("latency_s < 20", "latency > 0", "throughput > 100", "cost < 2", "latency < 20ms"):
+        Condition(text)

@@ -37,7 +37,7 @@ class ColdStart(TrafficTactic):
             return Options((), [Refusal(text="starts", why="a workload has no starts; ask with traffic")])
         if evaluator.cold_start_s is not None:
             return Options((), [Refusal(text="starts", why="the time of a start is given as a whole")])
-        own = startup_of(setup.on)
+        own = startup_of(setup.on, serverless=bool(setup.terms.get("serverless")))
         refused = []
         if own.machine == "running":
             changes = [

@@ -31,7 +31,7 @@ def open_exporter(value: Any, *, interval_s: float = INTERVAL_S) -> Exporter:
             localhost), `"prometheus:0.0.0.0:9400"` (a server for other machines), `"page:9401"` (the live page),
             `"metrics.prom"` (a file for the node exporter), `"otel"` (OTLP, as the variables of OpenTelemetry say),
             `"otel:provider"` (instruments of the meter provider of this process), `"costs.jsonl"` and the other sinks.
-        interval_s: Time between records and other deliveries.
+        interval_s: Time between records and other deliveries, and between samples of the live page.
 
     Returns:
         The exporter.
@@ -67,7 +67,7 @@ def _of_word(word: Any, interval_s: float) -> Exporter | None:
         number = whole_in(port, f"the port of {word!r}", Range(0, 65_535))
         return PrometheusExporter(number, host=host.strip("[]")) if host else PrometheusExporter(number)
     if kind == "page":
-        return PageExporter(rest or ADDRESS)
+        return PageExporter(rest or ADDRESS, interval_s=interval_s)
     if word.endswith(".prom"):
         return PrometheusTextfileExporter(word, interval_s=interval_s)
     if word == "otel":

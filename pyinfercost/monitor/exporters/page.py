@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...errors import FileAccessError
 from ..http_server import LivePage
 from ..listening import parse_address, read_token
-from .periodic import Exporter, Failures
+from .periodic import INTERVAL_S, Exporter, Failures
 
 if TYPE_CHECKING:
     from ..observer import Observer
@@ -21,14 +21,16 @@ class PageExporter(Exporter):
 
     Args:
         address: `HOST:PORT`, as for `LivePage`. The token is that of the variable `PYINFERCOST_MONITOR_TOKEN`.
+        interval_s: Seconds between samples. The first figures are of the first two samples.
 
     Raises:
         ListenError: The address or the token is invalid.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, interval_s: float = INTERVAL_S) -> None:
         parse_address(address)
         self._address = address
+        self._interval_s = interval_s
         self._token = read_token()
         self._failures = Failures(f"the live page at {address}")
         self._stopped = threading.Event()
@@ -62,7 +64,9 @@ class PageExporter(Exporter):
     def _listen(self, observer: Observer) -> bool:
         """Start the page; return whether it listens."""
         try:
-            self._page = LivePage(observer, address=self._address, token=self._token).start()
+            self._page = LivePage(
+                observer, address=self._address, token=self._token, interval_s=self._interval_s
+            ).start()
         except FileAccessError as error:
             self._failures.add(error)
             return False

@@ -233,8 +233,8 @@ def _scatter(comparison: FleetComparison) -> str:
         return ""
     unit = "USD in a month" if monthly_unit(comparison.fleets[0]) == "USD" else "paid hours of replicas in a month"
     legend = (
-        '<ul class="legend"><li><span class="swatch full"></span>on the front: no other fleet is cheaper with as few '
-        'late requests</li><li><span class="swatch ring"></span>other fleets</li>'
+        '<ul class="legend"><li><span class="swatch full"></span>Pareto-optimal in cost and late '
+        'requests</li><li><span class="swatch ring"></span>other fleets</li>'
         + ('<li><span class="swatch dashed"></span>misses the objective</li>' if comparison.slo else "")
         + '<li><span class="swatch square"></span>bound of a deployment</li></ul>'
     )

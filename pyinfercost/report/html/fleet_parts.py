@@ -87,7 +87,7 @@ def cards(result: FleetResult, static: FleetResult | None = None) -> str:
             found.append((f"{significant(bill.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
         if bill.usd_per_thousand_requests is not None:
             found.append((f"{significant(bill.usd_per_thousand_requests)} USD", "for 1,000 requests"))
-    found.append((f"{share_text(result.late_share)} %", "of requests late" if result.slo else "of requests unanswered"))
+    found.append((f"{share_text(result.late_share)} %", "of requests late"))
     replicas = f"{significant(result.mean_replicas)} / {result.peak_replicas}"
     found.append((replicas, "replicas, mean / most"))
     found.append((f"{percent(result.idle_share)} %", f"of paid time without requests; {result.starts:,} cold starts"))

@@ -45,6 +45,7 @@ _COLORS = {**{use: FLEET[use] for use in USES}, "demand": PLAIN, "late": ALARM}
 _ROWS = 400  # slots in a table
 _OPEN = 48  # more are collapsed
 _CHOICES = 10
+_FEW_PARTS = 3  # whose ratios have a card each
 
 
 def report_page(report: MonitorReport) -> str:
@@ -91,7 +92,11 @@ def _cards(report: MonitorReport) -> str:
         found.append((f"{significant(whole.usd_per_million_tokens)} USD", "for 10^6 generated tokens"))
     elif whole.usd_per_thousand_requests is not None:
         found.append((f"{significant(whole.usd_per_thousand_requests)} USD", "for 1,000 requests"))
-    if whole.to_predicted is not None:
+    if 1 < len(report.parts) <= _FEW_PARTS:
+        for part in report.parts:
+            words = f"{part.part}: measured / predicted; band {part.low:.2f} to {part.high:.2f}"
+            found.append((f"{part.ratio:.2f}", words))
+    elif whole.to_predicted is not None:
         low, high = (value / whole.predicted_s for value in (whole.predicted_low_s, whole.predicted_high_s))
         found.append((f"{whole.to_predicted:.2f}", f"measured / predicted; band {low:.2f} to {high:.2f}"))
     idle = whole.share("idle")

@@ -60,6 +60,8 @@ function isOther(found) {
 /* Age of the newest sample, also while no answer comes. */
 const ageNow = () => (store.told.age_s === null ? null : store.told.age_s + (store.live ? seconds() - store.at : 0));
 
+const begins = (interval) => `Rates need two samples, ${duration(interval)} apart.`;
+
 /* State of what is shown, and in words. */
 function stateNow(lost) {
   if (!store.told) return lost ? ["lost", `No connection: ${lost}. Trying again.`] : ["waiting", "Connecting"];
@@ -68,11 +70,11 @@ function stateNow(lost) {
   const old = age === null ? "" : `Newest sample: ${duration(age)} old.`;
   if (!store.live) return [store.told.state === "live" ? "saved" : store.told.state, `Saved on ${moment(store.told.now_s, true)}. ${store.told.state === "live" ? "" : `Then ${store.told.state}. `}${old}`];
   if (lost) return ["lost", `The monitor does not answer (${lost}). What is shown is old. ${old} Trying again.`];
-  if (age === null) return ["waiting", failure ? `No sample yet: ${failure}` : "Waiting for the first sample"];
+  if (age === null) return ["waiting", failure ? `No sample yet: ${failure}` : `Waiting for the first sample. ${begins(interval)}`];
   if (age > STALE_INTERVALS * interval) return ["stale", `Stale: no new sample. ${old}${failure ? ` ${failure}` : ""}`];
   if (store.told.state === "down") return ["down", `The observed server does not answer. ${old}`];
   if (failure) return ["live", `Live. ${old} The last sample failed: ${failure}`];
-  return ["live", whole ? `Live. ${old}` : "Live. Rates follow with the next sample."];
+  return ["live", whole ? `Live. ${old}` : `Live. ${begins(interval)}`];
 }
 
 function duration(seconds) {

@@ -24,10 +24,19 @@ function requestsBeside(now) {
   return beside(now.requests_per_s, now.planned_requests_per_s, "load", digits3);
 }
 
+/* A few parts, such as times to the first token and per token, have a ratio each; of many, the sum has one. */
+const FEW_PARTS = 3;
+function ratiosOf(told, now) {
+  if (told.parts.length > 1 && told.parts.length <= FEW_PARTS) {
+    return told.parts.map((each) => [`${each.part}: measured / predicted`, ratioOf(each.lately), bandOf(each.predicted_low, each.predicted_high, "band "), each.lately_in_band === false ? "over" : ""]);
+  }
+  const range = bandOf(now.predicted_low, now.predicted_high, "band ");
+  return [["measured / predicted", ratioOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""]];
+}
+
 function cardsOf(told) {
   const now = told.lately || {};
   const all = told.whole || {};
-  const range = bandOf(now.predicted_low, now.predicted_high, "band ");
   return [
     ["USD per h", money(now.usd_per_h), ...beside(now.usd_per_h, now.planned_usd_per_h, "money", money)],
     ["USD per million generated tokens", money(now.usd_per_million_tokens), ...beside(now.usd_per_million_tokens, now.planned_usd_per_million_tokens, "money", money)],
@@ -38,7 +47,7 @@ function cardsOf(told) {
     ["time per further token, p99", latencyOf(now.tpot_p99_s), known(now.tpot_p50_s) ? `median ${timed(now.tpot_p50_s)}` : "", ""],
     ["time of a request, p99", known(now.ttft_p99_s) ? null : latencyOf(now.request_p99_s), known(now.request_p50_s) ? `median ${timed(now.request_p50_s)}` : "", ""],
     ["of paid time busy", known(now.busy_share) ? percent(now.busy_share) : null, known(all.busy_share) ? `${percent(all.busy_share)} in ${hoursText(told)}` : "", ""],
-    ["measured / predicted", ratioOf(now.measured_to_predicted), range, now.in_band === false ? "over" : ""],
+    ...ratiosOf(told, now),
   ].filter(([, value]) => value !== null);
 }
 
