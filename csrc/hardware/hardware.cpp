@@ -230,15 +230,10 @@ Engine contraction_engine(const Hardware& hardware, DType dtype) {
     return vector_engine(hardware, dtype);
 }
 
-// A matrix unit that is hardly faster loses that to its layout and to Winograd's algorithms in float32: the
-// library of a board with equal rates keeps to those.
-constexpr double kWorthRounding = 1.25;
-
+// cuDNN rounds wherever the device has TF32, boards whose data sheets give it the rate of fp32 included.
 DType dtype_with_tf32(const Hardware& hardware, DType dtype) {
     const bool rounds = value_or(hardware.constants.library.rounds_to_tf32, 0) > 0;
-    if (dtype != float32 || !rounds || rate_of(hardware.matrix, tfloat32) <= 0) return dtype;
-    const double rounded = contraction_engine(hardware, tfloat32).flop_per_s;
-    return rounded > kWorthRounding * contraction_engine(hardware, float32).flop_per_s ? tfloat32 : float32;
+    return dtype == float32 && rounds && rate_of(hardware.matrix, tfloat32) > 0 ? tfloat32 : dtype;
 }
 
 }  // namespace infercost

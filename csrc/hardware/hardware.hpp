@@ -119,7 +119,7 @@ struct Engine {
 
 // The fastest engine for contractions of this dtype; narrower types fall back to wider ones.
 Engine contraction_engine(const Hardware& hardware, DType dtype);
-// The dtype that a library computes float32 in where it may round to TF32: the faster of the two.
+// The dtype that a library computes float32 in where it may round to TF32.
 DType dtype_with_tf32(const Hardware& hardware, DType dtype);
 Engine vector_engine(const Hardware& hardware, DType dtype);
 // Energy of a FLOP divided by the power that the board has for it; 0 without a limit.

@@ -57,6 +57,15 @@ def test_convolutions_run_in_tf32_and_products_do_not(machine: str) -> None:
     assert seconds(DEPTHWISE, machine, "native") == seconds(DEPTHWISE, machine, "fp32")
 
 
+@pytest.mark.parametrize("machine", ["rtx-3090", "rtx-4090", "rtx-5090"])
+def test_boards_with_equal_rates_of_tf32_and_fp32_round_too(machine: str) -> None:
+    rates = hardware.load(machine)
+    assert rates.matrix_flop_per_s["tf32"] < 1.25 * rates.vector_flop_per_s["float32"]
+    assert seconds(CONVOLUTION, machine, "native") == seconds(CONVOLUTION, machine, "tf32")
+    (layer,) = ic.estimate(CONVOLUTION, hardware=machine).layers
+    assert layer.unit == "matrix tf32"
+
+
 @pytest.mark.parametrize("machine", ["t4", "v100-sxm-16gb", "p100-sxm-16gb", "mi300x", "mi250", "epyc-9654"])
 def test_nothing_changes_without_tf32_or_without_cudnn(machine: str) -> None:
     for graph in (CONVOLUTION, LINEAR):
