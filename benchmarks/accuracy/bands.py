@@ -139,7 +139,8 @@ class _Measurer:
     def _logs(self, device: str, folder: Path, half: int | None = None) -> dict[str, NDArray[np.float64]]:
         cases = self.cases[device] if half is None else halved(self.cases[device], half, whole=WHOLE)
         machines = {
-            case.hardware: load(device, folder, sustained=case.sustained, threads=case.threads) for case in cases
+            case.hardware: load(device, folder, sustained=case.sustained, threads=case.threads, host=case.host)
+            for case in cases
         }
         found: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
         for case in cases:

@@ -18,9 +18,16 @@ SUSTAINED = ", sustained"
 """Suffix of a device's id for rows under continuous load."""
 
 
-def machine_key(device: str, *, sustained: bool = False, threads: int | None = None, instances: int = 1) -> str:
+HOST = ", host "
+"""Between a device's id and the name of a host."""
+
+
+def machine_key(
+    device: str, *, sustained: bool = False, threads: int | None = None, instances: int = 1, host: str = ""
+) -> str:
     """Return the key of a machine: the id of its device, and what is special about its use."""
     used = (f", {threads} threads" if threads else "") + (f", {instances} instances" if instances > 1 else "")
+    used += HOST + host if host else ""
     return device + used + (SUSTAINED if sustained else "")
 
 
@@ -65,6 +72,7 @@ class Case:
         sustained: Whether the device was under continuous load, limited by its board's power.
         threads: Number of CPU threads; None for all.
         instances: Copies of the model side by side on a CPU.
+        host: Name of the host of a GPU; empty for the default one.
         runs: Number of forwards that a row is the sum of.
         measured_w: Watts of the board during the run; None if unknown.
         subject: Name of the model or operator; rows of one subject stay together when data is split.
@@ -81,6 +89,7 @@ class Case:
     sustained: bool = False
     threads: int | None = None
     instances: int = 1
+    host: str = ""
     runs: int = 1
     host_s: float = 0.0
     measured_w: NDArray[np.float64] | None = None
@@ -101,7 +110,13 @@ class Case:
     @property
     def hardware(self) -> str:
         """Key of its machine."""
-        return machine_key(self.group.device, sustained=self.sustained, threads=self.threads, instances=self.instances)
+        return machine_key(
+            self.group.device,
+            sustained=self.sustained,
+            threads=self.threads,
+            instances=self.instances,
+            host=self.host,
+        )
 
 
 def measured_s(cases: Sequence[Case]) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ from .measured import Problems, Table
 if TYPE_CHECKING:
     from pyinfercost import Hardware
 
+ON_DESKTOPS = ("models_vision",)
+"""Tables of graphics cards in desktop computers, whose hosts are faster than those of servers."""
 UNDER_LOAD = ("serving", "open_loop_requests")
 """Tables of devices that work without pause."""
 Folder = Callable[[str], "Path | None"]
@@ -50,6 +52,9 @@ def load_machines(tables: Iterable[Table], folder_of: Folder, problems: Problems
                 machines[machine_key(device, sustained=True)] = (
                     _special(device, folder, sustained=True) or machines[device]
                 )
+            if any(table.name in ON_DESKTOPS for table in places):
+                for host in {desktop_of(device)} - {""}:
+                    machines[machine_key(device, host=host)] = load(device, folder, host=host)
             for threads in _numbers("threads", device, places):
                 if (machine := _special(device, folder, threads=threads)) is not None:
                     machines[machine_key(device, threads=threads)] = machine
@@ -69,6 +74,11 @@ def kind_of(device: str) -> str:
     return f"{data.get('vendor')} {data.kind}"
 
 
+def desktop_of(device: str) -> str:
+    """Return the name of the host of a device in a desktop computer; empty for one that is no graphics card."""
+    return "desktop" if device.startswith("rtx-") else ""
+
+
 def evidence_of(machine: Hardware, group: Group) -> str:
     """Return what the band of a group's kernels rests on, in the words of `hardware.evidence.EVIDENCE`."""
     known = [name for name in classes_of(group) if name in machine.evidence]
@@ -86,10 +96,18 @@ def _omit(tables: Iterable[Table], device: str, reason: str, problems: Problems)
 
 
 def load(
-    device: str, folder: Path | None, *, sustained: bool = False, threads: int | None = None, instances: int = 1
+    device: str,
+    folder: Path | None,
+    *,
+    sustained: bool = False,
+    threads: int | None = None,
+    instances: int = 1,
+    host: str = "",
 ) -> Hardware:
     """Load a device of the catalog with the constants of a folder; None for the package's own."""
-    return ic.hardware.load(device, calibration=folder, sustained=sustained, threads=threads, instances=instances)
+    return ic.hardware.load(
+        device, calibration=folder, sustained=sustained, threads=threads, instances=instances, host=host or None
+    )
 
 
 def _special(

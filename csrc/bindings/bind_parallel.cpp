@@ -123,7 +123,7 @@ void register_parallel(py::module_& m) {
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
         py::arg("ulysses") = false, py::arg("attention_data") = 1, py::arg("nodes") = 1,
-        py::arg("routing") = "balanced", py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
+        py::arg("routing") = "unstated", py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
         "buffer its name, the elements of the rank and those of the whole, and why it is whole.");
     m.def(

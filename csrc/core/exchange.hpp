@@ -10,6 +10,11 @@
 
 namespace infercost {
 
+// Host time to issue a kernel of an engine, in the steps and forwards that no recorded graph runs. The host
+// of an engine calls few functions for a kernel; that of torch's eager forward belongs to the machine.
+inline constexpr std::int64_t kEngineLaunchNs = 6'600;
+inline constexpr double kEngineLaunchS = 1e-9 * kEngineLaunchNs;
+
 // dispatch and combine exchange the tokens of a mixture of experts: a token travels to the ranks of its
 // experts, and their results travel back.
 enum class Collective : std::uint8_t {

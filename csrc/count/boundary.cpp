@@ -328,11 +328,18 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     Followed followed(*graph);
     Lookups lookups;
     bool trains = false;
+    std::set<TensorIndex> gradients;  // results of the backward
     std::vector<bool> written(graph->tensors().size(), false);
     for (NodeIndex i = 0; i < static_cast<NodeIndex>(graph->nodes().size()); ++i) {
         const Work& work = analyzer.analyze(i);
         const Call call(pass, graph->nodes()[static_cast<std::size_t>(i)]);
-        trains = trains || call.node().phase == Phase::backward;
+        const bool backward = call.node().phase == Phase::backward;
+        trains = trains || backward;
+        if (backward) {
+            for (const std::int64_t t : graph->node_outputs(call.node())) {
+                gradients.insert(static_cast<TensorIndex>(t));
+            }
+        }
         mark_written(call, work, pass, written);
         followed.visit(call, work, pass);
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
@@ -359,7 +366,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     const std::set<TensorIndex> results(graph->outputs().begin(), graph->outputs().end());
     for (const TensorIndex t : results) {
         const Role role = graph->tensors()[static_cast<std::size_t>(pass.storage.root(t))].role;
-        if (!hands_over(role) || caches.is_returned(t)) continue;
+        if (!hands_over(role) || caches.is_returned(t) || gradients.contains(t)) continue;
         ++boundary.output_tensors;
         boundary.output_bytes += any.bytes(t, any.numel(t));
     }

@@ -41,8 +41,8 @@ struct Boundary {
     std::int64_t input_tensors = 0;
     Expr input_bytes;  // at the storage width of the precision; without caches, which do not move
     std::int64_t output_tensors = 0;
-    // Without keys and values of attention, which the next forward needs in place, and without data that
-    // existed before: weights, and inputs that are returned.
+    // Without keys and values of attention, which the next forward needs in place, without gradients, which
+    // the optimizer needs there, and without data that existed before: weights, and inputs that are returned.
     Expr output_bytes;
     Expr weight_bytes;  // weights and buffers
     // Elements of the integer inputs that index the largest embedding table and have at least two axes

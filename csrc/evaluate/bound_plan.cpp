@@ -4,6 +4,8 @@
 #include <functional>
 #include <stdexcept>
 
+#include "core/exchange.hpp"
+
 namespace infercost {
 namespace {
 
@@ -101,9 +103,16 @@ BoundPlan::BoundPlan(std::shared_ptr<const Plan> plan, const Hardware& hardware,
         runs_.push_back(binder.runs(terms));
         kernels_.push_back(binder.bind(terms));
     }
-    const double own_s = kSecondsPerNs * static_cast<double>(plan_->step.launch_ns);
-    host_s_ = (binder.host_s() > 0 && own_s > 0 ? own_s : binder.host_s()) * launches_;
-    for (const BoundKernel& kernel : kernels_) host_s_ += kernel.terms.launches * kernel.exchange.host_s;
+    const double own_s =
+        prepared ? kEngineLaunchS : kSecondsPerNs * static_cast<double>(plan_->step.launch_ns);
+    const double each_s = binder.host_s() > 0 && own_s > 0 ? own_s : binder.host_s();
+    host_s_ = each_s * launches_;
+    for (const BoundKernel& kernel : kernels_) {
+        if (kernel.exchange.host_s > 0)
+            host_s_ += kernel.terms.launches * (kEngineLaunchS + kernel.exchange.host_s - each_s);
+    }
+    host_spread_s_ =
+        host_s_ * (own_s > 0 ? spread_ : value_or(hardware.constants.forward.host_spread, spread_));
     if (hardware.kind == MachineKind::gpu && plan_->step.largest_graph > 0) {
         const Overheads& over = hardware.overheads;
         unrecorded_host_s_ = (own_s > 0 ? own_s : over.dispatch_s) * launches_;
@@ -217,9 +226,13 @@ void BoundPlan::run(const SizeBlock& sizes, Isa isa, AlignedColumns& scratch, Bl
         sums.spread[i] += wait_s * spread_;
     };
     if (host_s_ > 0 || start_s_ > 0) {
-        // The host runs ahead of the device: the slower of the two determines the latency.
+        // The host runs ahead of the device: the slower of the two determines the latency, and the slower of
+        // their upper ends that of the latency.
         for (int i = 0; i < input.points; ++i) {
-            add_wait(i, start_s_ + std::max(0.0, host_s_ - sums.latency[i]));
+            const double device_s = sums.latency[i];
+            const double high_s = std::max(device_s + sums.spread[i], host_s_ + host_spread_s_);
+            add_wait(i, start_s_ + std::max(0.0, host_s_ - device_s));
+            sums.spread[i] = high_s - std::max(device_s, host_s_) + start_s_ * spread_;
         }
     }
     if (unrecorded_host_s_ > 0) {

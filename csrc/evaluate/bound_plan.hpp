@@ -105,8 +105,9 @@ class BoundPlan {
     Affine footprint_;  // peak memory on this kind of machine
     double start_s_ = 0;
     double static_w_ = 0;
-    double spread_ = 0;                // of the host time
+    double spread_ = 0;                // of waits
     double host_s_ = 0;                // host time to issue all ops while the device runs
+    double host_spread_s_ = 0;         // by which that may be longer
     double unrecorded_host_s_ = 0;     // the same for a step that no recorded graph runs
     double unrecorded_gap_s_ = 0;      // what the gaps between its kernels are longer
     std::vector<std::size_t> inputs_;  // inputs of the tape, as indices into the names

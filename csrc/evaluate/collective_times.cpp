@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/exchange.hpp"
 #include "evaluate/run.hpp"
 
 namespace infercost {
@@ -20,7 +21,7 @@ CollectiveTimes collective_times(const Hardware& hardware, const ExchangeGroup& 
     const ExchangeCosts& costs = model.costs();
     if (costs.count == 0) return found;
     // The host of an engine issues calls while the device runs those before.
-    const double host_s = costs.host_s > 0 ? hardware.overheads.dispatch_s + costs.host_s : 0.0;
+    const double host_s = costs.host_s > 0 ? kEngineLaunchS + costs.host_s : 0.0;
     alignas(64) std::array<double, kSizes> bytes, start_s, link_s, copy_s, way;
     for (std::size_t first = 0; first < message_bytes.size(); first += kSizes) {
         const std::size_t count = std::min(kSizes, message_bytes.size() - first);

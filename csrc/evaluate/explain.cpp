@@ -221,9 +221,13 @@ class Explainer {
 
     void name_engine(const KernelTerms& kernel) {
         const bool contraction = is_contraction(kernel.kind);
-        const Engine engine = contraction_engine(hardware_, kernel.dtype);
+        const Engine engine = kernel.prepared ? compiled_engine(hardware_, kernel.dtype)
+                                              : contraction_engine(hardware_, kernel.dtype);
         const bool direct = now_->algorithm == Algorithm::direct;
         now_->engine = contraction && !direct ? engine : vector_engine(hardware_, kernel.dtype);
+        if (contraction && kernel.prepared && has_compiled_rate(hardware_, kernel.dtype)) {
+            now_->note = "int8 at a multiple of the rate of float32: measured in torch alone";
+        }
         if (!contraction || !engine.emulated) return;
         now_->note = "no " + std::string(name_of(kernel.dtype)) + " engine: computed as " +
                      std::string(name_of(engine.dtype));

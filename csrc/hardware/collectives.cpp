@@ -183,8 +183,7 @@ CollectiveModel::CollectiveModel(const Hardware& hardware, const ExchangeGroup& 
     // operand as it is.
     costs_.copy_s = hardware.overheads.launch_gap_s;
     costs_.copy_s_per_byte = 2 / hardware.stream_byte_per_s();
-    costs_.host_s = std::max(
-        0.0, value_or(hardware.constants.engine_all_reduce.host_s, 0) - hardware.overheads.dispatch_s);
+    costs_.host_s = std::max(0.0, value_or(hardware.constants.engine_all_reduce.host_s, 0) - kEngineLaunchS);
 }
 
 void CollectiveModel::add(const WayNames& names, const ExchangeWay& way) {

@@ -53,6 +53,7 @@ inline constexpr Unit kPicojoulesPerFlop{"pJ/FLOP", "J/FLOP", Conversion::scale,
 inline constexpr Unit kJoulesPerByte{"", "J/byte"};
 inline constexpr Unit kJoulesPerFlop{"", "J/FLOP"};
 inline constexpr Unit kSecondsPerByte{"", "s/byte"};
+inline constexpr Unit kFlopPerSecond{"", "FLOP/s"};
 inline constexpr Unit kSecondsPerFlop{"", "s/FLOP"};
 
 // The only conversion. `clock_hz` is that of the machine's cores.

@@ -90,7 +90,7 @@ inline constexpr Constant kEccRows[] = {
 static_assert(has_distinct_keys(kStreamRows, kEccRows));
 
 struct ForwardConstants {
-    double start_s, compiled_start_s, guard_s, compiled_dispatch_s;
+    double start_s, compiled_start_s, guard_s, compiled_dispatch_s, host_spread;
 };
 inline constexpr ConstantField<ForwardConstants> kForwardRows[] = {
     ROW("start_us", ForwardConstants, start_s, kMicroseconds, kNotNegative, 0,
@@ -101,6 +101,8 @@ inline constexpr ConstantField<ForwardConstants> kForwardRows[] = {
         "extra time to call a compiled module, per weight or buffer whose identity it checks"),
     ROW("compiled_dispatch_us", ForwardConstants, compiled_dispatch_s, kMicroseconds, kNotNegative, 0,
         "host time to issue one kernel of compiled code, which overlaps with the device"),
+    ROW("host_spread", ForwardConstants, host_spread, kRatio, kNotNegative, kUnset,
+        "relative spread of the host times of machines with this device; unset: that of its kernels"),
 };
 static_assert(is_complete(kForwardRows));
 
@@ -474,11 +476,16 @@ inline constexpr Constant kPowerOfEngine{
 
 // Defaults of the libraries that torch calls on a device.
 struct LibraryConstants {
-    double rounds_to_tf32;
+    double rounds_to_tf32, int8_flop_per_s, int8_spread;
 };
 inline constexpr ConstantField<LibraryConstants> kLibraryDerived[] = {
     DERIVED(LibraryConstants, rounds_to_tf32, kRatio, 0,
             "1: cuDNN, which computes float32 convolutions and recurrent layers in TF32 if torch allows it"),
+    DERIVED(
+        LibraryConstants, int8_flop_per_s, kFlopPerSecond, kUnset,
+        "int8 rate of compilers of whole models, where that of the machine was measured in torch; unset: the "
+        "same"),
+    DERIVED(LibraryConstants, int8_spread, kRatio, kUnset, "relative spread of times at int8_flop_per_s"),
 };
 static_assert(is_complete(kLibraryDerived));
 

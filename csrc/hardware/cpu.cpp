@@ -160,7 +160,9 @@ bool Binder::is_folded(const KernelTerms& terms) const {
 }
 
 CpuCosts Binder::cpu(const KernelTerms& terms) {
-    const auto& [engine, vector] = engines(terms.dtype);
+    const Engine& vector = engines(terms.dtype).vector;
+    const Engine engine =
+        terms.prepared ? compiled_engine(hardware_, terms.dtype) : engines(terms.dtype).contraction;
     const Overheads& over = hardware_.overheads;
     const CpuConstants& cpu = constants_.cpu;
     const bool compiled = execution_ != Execution::eager || terms.prepared;

@@ -230,6 +230,15 @@ Engine contraction_engine(const Hardware& hardware, DType dtype) {
     return vector_engine(hardware, dtype);
 }
 
+bool has_compiled_rate(const Hardware& hardware, DType dtype) {
+    return (dtype == int8 || dtype == uint8) && value_or(hardware.constants.library.int8_flop_per_s, 0) > 0;
+}
+
+Engine compiled_engine(const Hardware& hardware, DType dtype) {
+    if (!has_compiled_rate(hardware, dtype)) return contraction_engine(hardware, dtype);
+    return {hardware.constants.library.int8_flop_per_s, false, int8, false};
+}
+
 // cuDNN rounds wherever the device has TF32, boards whose data sheets give it the rate of fp32 included.
 DType dtype_with_tf32(const Hardware& hardware, DType dtype) {
     const bool rounds = value_or(hardware.constants.library.rounds_to_tf32, 0) > 0;

@@ -119,6 +119,10 @@ struct Engine {
 
 // The fastest engine for contractions of this dtype; narrower types fall back to wider ones.
 Engine contraction_engine(const Hardware& hardware, DType dtype);
+// The same for a kernel of a compiled model, whose library may have int8 products where torch has slow ones.
+Engine compiled_engine(const Hardware& hardware, DType dtype);
+// Whether that library has a rate of its own.
+bool has_compiled_rate(const Hardware& hardware, DType dtype);
 // The dtype that a library computes float32 in where it may round to TF32.
 DType dtype_with_tf32(const Hardware& hardware, DType dtype);
 Engine vector_engine(const Hardware& hardware, DType dtype);

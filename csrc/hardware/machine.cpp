@@ -116,6 +116,7 @@ const Binder::Engines& Binder::engines(DType dtype) {
 std::string name_of_band(int band) {
     const auto at = [&](int first) { return static_cast<std::size_t>(band - first); };
     if (band == kBandOfMachine) return "other";
+    if (band == kCompiledBand) return "library.int8";
     if (band >= kFirstRowBand) return std::string(kRowTables[at(kFirstRowBand)]);
     if (band >= kFirstTileBand) return std::string(kTileTables[at(kFirstTileBand)]);
     return "kernel." + std::string(name_of(static_cast<WorkKind>(at(1))));
@@ -124,6 +125,7 @@ std::string name_of_band(int band) {
 double Binder::spread_of(int band) const {
     const auto at = [&](int first) { return static_cast<std::size_t>(band - first); };
     if (band == kBandOfMachine) return hardware_.spread;
+    if (band == kCompiledBand) return constants_.library.int8_spread;
     if (band >= kFirstRowBand) return constants_.rows[at(kFirstRowBand)].spread;
     if (band >= kFirstTileBand) return constants_.tiles[at(kFirstTileBand)].spread;
     return hardware_.constants.band[at(1)].spread;  // without the machine's spread as its default
@@ -133,6 +135,9 @@ int Binder::band(const KernelTerms& terms) {
     if (hardware_.kind == MachineKind::gpu) {
         const int own = gpu_band(terms);
         if (is_set(spread_of(own))) return own;
+    }
+    if (terms.prepared && is_contraction(terms.kind) && has_compiled_rate(hardware_, terms.dtype)) {
+        return kCompiledBand;
     }
     const int of_kind = band_of(terms.kind);
     return is_set(spread_of(of_kind)) ? of_kind : kBandOfMachine;

@@ -17,6 +17,8 @@ namespace infercost {
 inline constexpr int kBandOfMachine = 0;
 inline constexpr int kFirstTileBand = 1 + static_cast<int>(kWorkKindCount);
 inline constexpr int kFirstRowBand = kFirstTileBand + static_cast<int>(kTileTableCount);
+// Products of compiled models at a rate that nobody measured.
+inline constexpr int kCompiledBand = kFirstRowBand + static_cast<int>(kRowTableCount);
 constexpr int band_of(WorkKind kind) {
     return 1 + static_cast<int>(kind);
 }

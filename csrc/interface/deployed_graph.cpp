@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "hardware/collectives.hpp"
+#include "lowering/engines/engine_scheduler.hpp"
 #include "pipelines/balance.hpp"
 #include "serving/server_defaults.hpp"
 
@@ -17,6 +18,17 @@ void require_whole_prompts(const Layout& layout) {
     if (layout.context == 1) return;
     throw std::invalid_argument("layout has context=" + std::to_string(layout.context) +
                                 "; expected 1: shared tokens are not available here");
+}
+
+// The settings with loads of experts, where the layout does not state them: a serving engine's tokens choose
+// experts as those of a service.
+DeploymentSettings with_expert_loads(DeploymentSettings settings, std::int64_t expert_layers) {
+    if (settings.layout.routing != Routing::unstated || expert_layers == 0 ||
+        !scheduler_rules(settings.engine))
+        return settings;
+    settings.layout.routing = Routing::power;
+    settings.layout.exponent = kServedExperts;
+    return settings;
 }
 
 GraphPtr rank_of(const GraphPtr& captured, const Layout& layout, std::vector<Share>& shares) {
@@ -45,11 +57,10 @@ GraphPtr launched(const GraphPtr& rank, const DeploymentSettings& settings,
 }  // namespace
 
 DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings& settings)
-    : captured_(captured),
-      settings_(settings),
+    : expert_layers_(infercost::expert_layers(*captured)),
+      settings_(with_expert_loads(settings, expert_layers_)),
       precision_(parse_precision(settings.precision)),
-      expert_layers_(infercost::expert_layers(*captured)),
-      rank_(rank_of(captured, settings.layout, shares_)),
+      rank_(rank_of(captured, settings_.layout, shares_)),
       graph_(launched(rank_, settings, as_captured_)),
       boundary_(boundary_of(graph_, precision_)),
       batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {
@@ -128,17 +139,6 @@ PlanFamily& DeployedGraph::plans_with(const StepSettings& step) {
     plans_.emplace_back(
         step, std::make_unique<PlanFamily>(graph_, precision_, settings_.execution, Overrides{}, step));
     return *plans_.back().second;
-}
-
-DeployedGraph& DeployedGraph::under_load() {
-    if (expert_layers_ == 0 || settings_.layout.routing != Routing::balanced) return *this;
-    if (!under_load_) {
-        DeploymentSettings settings = settings_;
-        settings.layout.routing = Routing::power;
-        settings.layout.exponent = kServedExperts;
-        under_load_ = std::make_shared<DeployedGraph>(captured_, settings);
-    }
-    return *under_load_;
 }
 
 Sizes DeployedGraph::all_sizes(const Sizes& given) const {

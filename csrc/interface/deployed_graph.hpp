@@ -62,8 +62,6 @@ class DeployedGraph {
     std::int64_t devices() const { return settings_.layout.devices(); }
     // Shares of the batch: copies of the model, or of its attention.
     std::int64_t copies() const { return settings_.layout.data * settings_.layout.attention_data; }
-    // The same graph as it runs under load, where experts do not have equal loads.
-    DeployedGraph& under_load();
     // Layers with experts of the captured graph.
     std::int64_t expert_layers() const { return expert_layers_; }
 
@@ -86,10 +84,9 @@ class DeployedGraph {
   private:
     DeployedPipeline& pipeline_on(const Hardware& machine);
 
-    std::shared_ptr<const Graph> captured_;
+    std::int64_t expert_layers_;  // of the captured graph
     DeploymentSettings settings_;
     Precision precision_;
-    std::int64_t expert_layers_;
     std::vector<Share> shares_;
     std::vector<NodeIndex> as_captured_;
     std::shared_ptr<const Graph> rank_;  // captured
@@ -100,7 +97,6 @@ class DeployedGraph {
     std::vector<std::pair<StepSettings, std::unique_ptr<PlanFamily>>> plans_;
     Boundary boundary_;
     Holdings holdings_;
-    std::shared_ptr<DeployedGraph> under_load_;
     std::string batch_;
 };
 

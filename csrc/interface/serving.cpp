@@ -448,8 +448,6 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     // Requests and the scheduler decide these.
     step.cached_thousandths = 0;
     step.chunk_tokens = 0;
-    DeployedGraph& steps = decode.under_load();
-    DeployedGraph& reads = prefill.under_load();
     StepLimits& limits = settings.limits;
     if (!settings.limits_sequences) {
         limits.sequences = engine_sequences(decode.engine(), machine.dram().capacity_bytes, is_a100(machine));
@@ -457,10 +455,10 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
     std::vector<std::int64_t> drafts = {step.draft_tokens};
     if (step.draft_tokens > 0) drafts.push_back(0);
     const ServedModel model{
-        .decode = phase_of(steps, machine, step, drafts,
+        .decode = phase_of(decode, machine, step, drafts,
                            [](StepSettings& own, std::int64_t tokens) { own.draft_tokens = tokens; }
                                ),
-        .prefill = phase_of(reads, machine, step, kCachedShares,
+        .prefill = phase_of(prefill, machine, step, kCachedShares,
                             [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }
                                ),
         .place = {decode.engine(), &machine, decode.attention_ranks()},

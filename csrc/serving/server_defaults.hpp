@@ -9,7 +9,7 @@
 
 namespace infercost {
 
-// Loads of experts of a served model whose layout says nothing about them: those of a power law. Requests of
+// Loads of experts of an engine whose layout says nothing about them: those of a power law. Requests of
 // one service resemble each other, so that its tokens choose fewer experts than random ones. Fitted to the
 // time per output token of servers on H100: 0 to 0.5 for gpt-oss-120b and MiniMax-M2.5, 1 for
 // Qwen3-235B-A22B.

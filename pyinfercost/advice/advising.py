@@ -26,7 +26,7 @@ from .tactic import Tactic
 from .tactics import TACTICS
 
 if TYPE_CHECKING:
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
     from ..serving.workload import Workload
@@ -59,6 +59,7 @@ def advise(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -135,6 +136,7 @@ def advise(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

@@ -25,8 +25,20 @@ _EPILOG = (
     "several values; every combination is a row. Ratios are to the first row. Exit codes: 0 success, 1 a model failed "
     "(the others are shown), 2 usage error, 130 interrupted."
 )
-_OPTIONS = ("on", "hardware", "precision", "engine", "serving", "execution", "layout", "threads", "sustained", "price")
-_OF_MACHINES = ("engine", "serving", "execution", "layout", "tensor", "threads", "sustained", "price")
+_OPTIONS = (
+    "on",
+    "hardware",
+    "precision",
+    "engine",
+    "serving",
+    "execution",
+    "layout",
+    "threads",
+    "sustained",
+    "host",
+    "price",
+)
+_OF_MACHINES = ("engine", "serving", "execution", "layout", "tensor", "threads", "sustained", "host", "price")
 _DATA = ("json", "csv")
 
 

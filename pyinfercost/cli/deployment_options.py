@@ -32,6 +32,7 @@ DEPLOYMENT = (
     "threads",
     "instances",
     "sustained",
+    "host",
     "price",
     "utilization",
     "region",
@@ -46,6 +47,7 @@ NEED_HARDWARE = {
     "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
     "instances": "--instances needs --hardware; give a machine, such as --hardware xeon-8480+",
     "sustained": "--sustained needs --hardware; give a machine, such as --hardware l4",
+    "host": "--host needs --hardware; give a GPU, such as --hardware l4",
     "price": "--price needs --hardware; give the machine that the price is for, such as --hardware l4",
     "region": "--region needs --hardware; give the machine in that region, such as --hardware l4",
     "transfer": "--transfer needs --hardware; give the machine that receives the data, such as --hardware l4",
@@ -147,6 +149,12 @@ def deployment_options(
             default=None,
             help="Continuous load, at the power limit of the board (GPUs only), or a short forward; default: a short "
             "forward, and continuous load in sweeps.",
+        ),
+        "host": click.option(
+            "--host",
+            metavar="HOST",
+            help="Host of a GPU: microseconds to issue an operator, desktop (16.8) or cloud (37.3); default: between "
+            "them. It bounds small batches.",
         ),
         "price": click.option(
             "--price",

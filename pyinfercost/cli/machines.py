@@ -127,7 +127,7 @@ def listed_deployments(options: Mapping[str, Any]) -> list[Deployment]:
         click.UsageError: An option has a wrong value.
     """
     shared = [] if options["on"] is None else read_deployments(options["on"])
-    common = {name: options[name] for name in ("serving", "threads", "sustained")}
+    common = {name: options[name] for name in ("serving", "threads", "sustained", "host")}
     if options["hardware"] is None:
         from ..deployment import deployment_of
 

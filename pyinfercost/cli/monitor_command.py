@@ -48,7 +48,19 @@ _SERVERS = ("listen", "page", "token_file", "top")
 )
 @click.option("--served", metavar="NAME", help="Model whose series count, of several on the page; default: all.")
 @deployment_options(
-    only=("hardware", "on", "precision", "devices", "layout", "serving", "threads", "instances", "sustained", "price")
+    only=(
+        "hardware",
+        "on",
+        "precision",
+        "devices",
+        "layout",
+        "serving",
+        "threads",
+        "instances",
+        "sustained",
+        "host",
+        "price",
+    )
 )
 @click.option(
     "--correction",

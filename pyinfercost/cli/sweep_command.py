@@ -214,7 +214,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         click.UsageError: No hardware is given, or the value of an option is unknown.
     """
     shared: list[Deployment] = [] if options["on"] is None else read_deployments(options["on"])
-    wanted = ("threads", "instances", "sustained", "utilization", "region", "transfer", "startup")
+    wanted = ("threads", "instances", "sustained", "host", "utilization", "region", "transfer", "startup")
     common = {name: options[name] for name in wanted}
     if options["hardware"] is None:
         if not shared or any(each.hardware is None for each in shared):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from ..hardware.hosts import HostLike as HostLike
     from ..results.costs import ColdStart as ColdStart
     from ..results.costs import Cost as Cost
     from ..results.costs import Moved as Moved
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from .transfer import transfer_text as transfer_text
 
 _EXPORTS = {
+    "..hardware.hosts": ("HostLike",),
     "..results.costs": (
         "ColdStart",
         "Cost",

@@ -16,6 +16,7 @@ from .._lazy import cached_property
 from .._records import dataclass
 from ..errors import InputError, InputTypeError
 from ..hardware import load
+from ..hardware.hosts import HostLike
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
 from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
@@ -75,6 +76,9 @@ class Deployment:
         sustained: Whether the machine runs without pause, so that its power limit bounds the clock
             (see `hardware.load`). None, the default, depends on the question: a short forward for one estimate,
             continuous load where the throughput is asked, as in sweeps and trackers (see `for_throughput`).
+        host: Host of a GPU: the microseconds that it takes to issue an operator of an eager forward, or a name of
+            `hardware.hosts.HOSTS` (`"desktop"`, `"cloud"`). It bounds small batches. None, the default, is a host in
+            the middle of those that were measured, with a band as wide as their differences.
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
             cheapest known offer) or what else `parse_price` accepts. None leaves costs out. With a layout, whole
             instances are paid for, and their unused devices, too.
@@ -101,6 +105,7 @@ class Deployment:
     threads: int | None = None
     instances: int = 1
     sustained: bool | None = None
+    host: HostLike | None = None
     price: PriceLike | None = None
     utilization: float = 1.0
     region: str | None = None
@@ -151,7 +156,9 @@ class Deployment:
                 if getattr(self, name) != getattr(Deployment, name):
                     raise DeploymentError(f"{name} is given without hardware: {why}")
         else:
-            machine = machine or _loaded(self.hardware, self.threads, self.instances, sustained=bool(self.sustained))
+            machine = machine or _loaded(
+                self.hardware, self.threads, self.instances, sustained=bool(self.sustained), host=self.host
+            )
             if machine.sustained:  # also one that was loaded so
                 checked["sustained"] = True
             placed = None if self.layout is None else placed_on(machine, checked["_layout"])
@@ -245,8 +252,8 @@ class Deployment:
     def replace(self, **changes: Any) -> Self:
         """Return a copy with other fields; the price and the place are resolved again.
 
-        Another machine runs one copy on all its cores unless `threads` or `instances` is given too. If it is named by
-        an id or a path, it is sustained if this one is.
+        Another machine runs one copy on all its cores, and has the default host, unless `threads`, `instances` or
+        `host` is given too. If it is named by an id or a path, it is sustained if this one is.
 
         Args:
             **changes: Fields and their new values.
@@ -261,6 +268,7 @@ class Deployment:
         if machine is not None:
             changes.setdefault("threads", None)
             changes.setdefault("instances", 1)
+            changes.setdefault("host", None)
         if isinstance(machine, _core.Hardware):
             changes.setdefault("sustained", machine.sustained)
         other = copy(self)
@@ -371,13 +379,14 @@ OPTIONS = tuple(field.name for field in dataclasses.fields(Deployment))
 """Fields of a `Deployment`, which functions also accept as keywords."""
 
 _PLAIN = ("devices", "precision", "engine", "execution", "utilization")
-_OF_MACHINE = frozenset({"hardware", "threads", "instances", "sustained"})
+_OF_MACHINE = frozenset({"hardware", "threads", "instances", "sustained", "host"})
 _NEED_HARDWARE = {
     "devices": "it is a number of machines",
     "layout": "it is of several machines",
     "threads": "they are threads of a machine",
     "instances": "they are copies on a machine",
     "sustained": "it is the load of a machine",
+    "host": "it is the host of a machine",
     "price": "it is of an hour of a machine",
     "region": "it is the location of a machine",
     "transfer": "it uses the links of a machine",
@@ -475,6 +484,7 @@ def deployment_of(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -502,6 +512,7 @@ def deployment_of(
         "threads": threads,
         "instances": instances,
         "sustained": sustained,
+        "host": host,
         "price": price,
         "utilization": utilization,
         "region": region,
@@ -522,10 +533,12 @@ def deployment_of(
     return on.replace(**given) if given else on
 
 
-def _loaded(hardware: HardwareLike, threads: int | None, instances: int, *, sustained: bool) -> _core.Hardware:
+def _loaded(
+    hardware: HardwareLike, threads: int | None, instances: int, *, sustained: bool, host: HostLike | None
+) -> _core.Hardware:
     """Return the machine; one that was loaded as sustained stays so."""
     already = isinstance(hardware, _core.Hardware) and hardware.sustained
-    return load(hardware, threads=threads, instances=instances, sustained=sustained and not already)
+    return load(hardware, threads=threads, instances=instances, sustained=sustained and not already, host=host)
 
 
 def _plain_price(price: Any) -> Any:

@@ -143,6 +143,7 @@ _LOAD_BEARING = (
     "compute.vector_tflop_per_s.fp32",
     "memory.dram.capacity_gib",
     "memory.dram.bandwidth_gb_per_s",
+    "calibration",
 )
 _LOAD_BEARING_WITHOUT_MATRIX = ("fp16", "bf16")
 

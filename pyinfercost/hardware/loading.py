@@ -21,7 +21,7 @@ from .catalog_names import CATALOG, device_id
 from .constants import HELD
 from .dtypes import CORE_DTYPES, VALUE_BITS
 from .errors import HardwareError, MissingFactError
-from .evidence import OTHER
+from .evidence import EVIDENCE, OTHER
 from .files import Calibration, DeviceFile, read_device
 from .files import calibration as constants_of
 from .schema import CACHE_LEVELS
@@ -44,9 +44,16 @@ KNOWN_ENERGY = (("matrix", "bf16"), ("vector", "fp32"))
 
 @lru_cache(maxsize=1024)
 def hardware_of(
-    device: DeviceFile, constants: Calibration, threads: int | None, instances: int, sustained: bool
+    device: DeviceFile,
+    constants: Calibration,
+    threads: int | None,
+    instances: int,
+    sustained: bool,
+    host_s: float | None,
 ) -> _core.Hardware:
-    arguments = core_arguments(device, constants, threads=threads, instances=instances, sustained=sustained)
+    arguments = core_arguments(
+        device, constants, threads=threads, instances=instances, sustained=sustained, host_s=host_s
+    )
     return _core.Hardware(**arguments)
 
 
@@ -109,6 +116,7 @@ def core_arguments(
     threads: int | None = None,
     instances: int = 1,
     sustained: bool = False,
+    host_s: float | None = None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of the core's `Hardware`.
 
@@ -118,11 +126,12 @@ def core_arguments(
         threads: As in `load`.
         instances: As in `load`.
         sustained: As in `load`.
+        host_s: Seconds that the host of a GPU takes to issue an operator; None for that of the constants.
 
     Raises:
         MissingFactError: A fact that estimates need is unknown.
         HardwareError: `threads` or `instances` is out of range, or the device is no CPU; or `sustained` is set, and its
-            power or energy is unknown.
+            power or energy is unknown; or `host_s` is given, and it is no GPU.
     """
     gaps = device.missing()
     if gaps:
@@ -140,7 +149,12 @@ def core_arguments(
         vector = {"float32": per_clock * cores * clock_hz}
     array = device.get("compute.array")
     values = constants.in_base_units(clock_hz)
+    if host_s is not None:
+        values = _on_host(device, values, host_s)
+    elif device.get("calibration.overheads.dispatch_us") is not None:
+        values = {key: value for key, value in values.items() if key != "forward.host_spread"}  # it was measured
     of_classes = _bands(device, constants)
+    compilers = _compilers_int8(device, constants, vector)
     power = _power(device, values, clock_hz, sustained=sustained)
     if sustained and power is None:
         lacking = "it has no power.tdp_w" if device.get("power.tdp_w") is None else f"{device.family!r} has no [power]"
@@ -153,7 +167,8 @@ def core_arguments(
         "id": device.id,
         "name": device.get("name")
         + ("" if threads is None and instances == 1 else f", {cores} of {all_cores} cores")
-        + (", sustained" if sustained else ""),
+        + (", sustained" if sustained else "")
+        + ("" if host_s is None else f", host {host_s / _MICRO:.4g} us"),
         "kind": device.kind,
         "family": device.family,
         "cores": float(cores),
@@ -172,11 +187,13 @@ def core_arguments(
             **{f"{name}.spread": band.spread for name, band in of_classes.items() if name != OTHER},
             **_link_facts(device),
             **_library_facts(device),
+            **compilers,
             **({} if power is None else _power_times(power, joules, sustained=sustained)),
             **_energy_joules(device, values, joules, instances),
         },
         "spread": of_classes[OTHER].spread,
-        "evidence": {name: band.evidence for name, band in of_classes.items()},
+        "evidence": {name: band.evidence for name, band in of_classes.items()}
+        | ({_OF_COMPILERS: EVIDENCE["datasheet"]} if compilers else {}),
         "provenance": _provenance(device, constants),
         "power_w": _power_w(device, constants),
         "links_byte_per_s": _links(device),
@@ -184,7 +201,23 @@ def core_arguments(
 
 
 def _bands(device: DeviceFile, constants: Calibration) -> dict[str, Band]:
-    return bands(constants.lineage, constants.folder, measured=constants.measured)
+    # A calibration beside other processes measures these.
+    quiet = constants.measured and _CALIBRATION not in (device.get("source.unverified") or ())
+    return bands(constants.lineage, constants.folder, measured=quiet)
+
+
+def _on_host(device: DeviceFile, values: Mapping[str, float], host_s: float) -> dict[str, float]:
+    """Return the constants with a given host; its spread is not that of hosts that are not known."""
+    if device.kind != "gpu":
+        raise HardwareError(
+            f"host is given, but {device.id!r} is of kind {device.kind!r}; expected a GPU, whose kernels a host issues"
+        )
+    times = host_s / values["overheads.dispatch_s"]
+    given = dict(values)
+    given.pop("forward.host_spread", None)
+    for key in ("overheads.dispatch_s", "forward.compiled_dispatch_s"):
+        given[key] *= times
+    return given
 
 
 def _achieved(device: DeviceFile, constants: Calibration, values: Mapping[str, float]) -> dict[str, float]:
@@ -238,6 +271,25 @@ def _library_facts(device: DeviceFile) -> dict[str, float]:
     has_tf32 = bool((device.get("compute.matrix_tflop_per_s") or {}).get("tf32"))
     rounds = device.kind == "gpu" and device.get("vendor") == "NVIDIA" and has_tf32
     return {"library.rounds_to_tf32": 1.0} if rounds else {}
+
+
+_CALIBRATION = "calibration"
+"""Entry of `source.unverified` of a file whose calibration was disturbed."""
+_OF_COMPILERS = "library.int8"
+"""Class of the products of compiled models whose rate follows from that of another library."""
+
+
+def _compilers_int8(device: DeviceFile, constants: Calibration, vector: Mapping[str, float]) -> dict[str, float]:
+    """Return the int8 rate of compilers of whole models on a CPU that was calibrated, which measures torch's products.
+
+    Torch's int8 product may be a plain loop, and that of a compiler has the instructions of the processor.
+    """
+    if device.kind != "cpu" or not constants.measured or "float32" not in vector:
+        return {}
+    times = float(device.get("compute.int8_over_fp32") or 1.0)
+    spread = bands(constants.lineage[-1:], constants.folder, measured=False)[OTHER].spread
+    reached = constants.data["achieved"]["vector"]
+    return {"library.int8_flop_per_s": times * reached * vector["float32"], "library.int8_spread": spread}
 
 
 def _cores_in_use(device: DeviceFile, cores: int, threads: int | None, instances: int) -> int:

@@ -17,6 +17,7 @@ from .. import _cache, _core
 from .._checks import Range, flag, whole
 from .catalog_names import CATALOG, device_id, names
 from .errors import HardwareError, MissingFactError
+from .hosts import HostLike, host_seconds
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -29,6 +30,7 @@ def load(
     threads: int | None = None,
     instances: int = 1,
     sustained: bool = False,
+    host: HostLike | None = None,
     calibration: Source | None = None,
 ) -> _core.Hardware:
     """Load a machine.
@@ -45,6 +47,8 @@ def load(
         sustained: Whether the device works without pause, as a server under load does. Kernels that would draw more
             than the power limit of the board then take as long as their energy does at that limit (`[sustained]` of
             the calibration files). By default estimates are of a single forward, which ends before the clock falls.
+        host: Host of a GPU: microseconds to issue an operator of an eager forward, or a name of `hosts.HOSTS`. Kernels
+            of compiled code take it in proportion. By default that of `gpu.toml`, or the one that was measured.
         calibration: A folder of calibration files that replaces the package's own.
 
     Returns:
@@ -56,13 +60,15 @@ def load(
         HardwareFileError: The file does not follow the schema.
         MissingFactError: A fact that estimates need is unknown; the message names it.
         HardwareError: `threads` or `instances` is out of range, or given for a loaded machine or one that is no CPU; or
-            `sustained` is set for a loaded machine, or one of unknown power or energy.
+            `sustained` is set for a loaded machine, or one of unknown power or energy; or `host` is unknown, or given
+            for a loaded machine or one that is no GPU.
         InputTypeError: `hardware` is none of these.
     """
     if threads is not None:
         threads = whole(threads, "threads", _ANY, HardwareError)
     instances = whole(instances, "instances", _ANY, HardwareError)
     sustained = flag(sustained, "sustained", HardwareError)
+    host_s = None if host is None else host_seconds(host)
     if isinstance(hardware, _core.Hardware):
         if threads is not None:
             raise HardwareError(
@@ -74,16 +80,18 @@ def load(
             )
         if sustained:
             raise HardwareError(f"sustained is set, but {hardware.id!r} is already loaded; expected an id or a path")
+        if host is not None:
+            raise HardwareError(f"host is given, but {hardware.id!r} is already loaded; expected an id or a path")
         return hardware
     if isinstance(hardware, str) and not hardware.endswith(".toml") and calibration is None:
-        return _cataloged(device_id(hardware), threads, instances, sustained)
+        return _cataloged(device_id(hardware), threads, instances, sustained, host_s)
     from .files import CALIBRATIONS
     from .files import calibration as constants_of
     from .loading import find, hardware_of
 
     folder = CALIBRATIONS if calibration is None else Path(calibration)
     device = find(hardware)
-    return hardware_of(device, constants_of(device, folder), threads, instances, sustained)
+    return hardware_of(device, constants_of(device, folder), threads, instances, sustained, host_s)
 
 
 @cache
@@ -124,19 +132,25 @@ def load_catalog(sustained: bool = False) -> list[_core.Hardware]:
 
 
 @lru_cache(maxsize=1024)
-def _cataloged(device: str, threads: int | None, instances: int, sustained: bool) -> _core.Hardware:
-    key = _cache.digest(device, threads, instances, sustained, versions())
+def _cataloged(
+    device: str, threads: int | None, instances: int, sustained: bool, host_s: float | None
+) -> _core.Hardware:
+    key = _cache.digest(device, threads, instances, sustained, host_s, versions())
     if (stored := _cache.read("machine", key)) is not None:
         return _core.Hardware(**json.loads(stored))
-    arguments = _arguments(device, threads, instances, sustained)
+    arguments = _arguments(device, threads, instances, sustained, host_s)
     _cache.write("machine", key, json.dumps(arguments).encode())
     return _core.Hardware(**arguments)
 
 
-def _arguments(device: str, threads: int | None, instances: int, sustained: bool) -> dict[str, Any]:
+def _arguments(
+    device: str, threads: int | None, instances: int, sustained: bool, host_s: float | None = None
+) -> dict[str, Any]:
     """Return the arguments of the core's `Hardware` for a machine of the catalog, from its files."""
     from .files import calibration, read_device
     from .loading import core_arguments
 
     found = read_device(CATALOG / f"{device}.toml", cataloged=True)
-    return core_arguments(found, calibration(found), threads=threads, instances=instances, sustained=sustained)
+    return core_arguments(
+        found, calibration(found), threads=threads, instances=instances, sustained=sustained, host_s=host_s
+    )

@@ -218,6 +218,7 @@ DEVICE = Table(
                 "compute_capability": _TEXT,
                 "simd": _TEXT,
                 "fp32_flop_per_clock_per_core": _COUNT,
+                "int8_over_fp32": _FACTOR,  # of a library with kernels for the instructions
                 "matrix_unit": _TEXT,
                 "matrix_instruction_mnk": Field("integers", low=1, high=1e6),
                 "matrix_tflop_per_s": _RATES,

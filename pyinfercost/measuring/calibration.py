@@ -14,6 +14,7 @@ from ..errors import InputError, MissingLibraryError
 from ..hardware.constants import as_written
 from ..hardware.schema import SCHEMA_VERSION
 from .derive_constants import COMPILED_LOOPS, Readings
+from .disturbance import disturbances, system_load
 from .machine import Machine, this_machine
 from .toml import as_toml
 
@@ -53,7 +54,8 @@ def calibrate(
     """Measure the performance that torch reaches on this machine.
 
     All measurements are repeated in turn over the whole budget, so that load by other processes affects all of them
-    alike. From then on glibc's heap keeps freed memory in this process; the cost of new pages is measured separately.
+    alike. Where such a load shows, the file is not `verified`, and its predictions have the evidence of the family.
+    From then on glibc's heap keeps freed memory in this process; the cost of new pages is measured separately.
 
     Args:
         threads: Number of threads of a parallel measurement; default: one per core.
@@ -83,6 +85,7 @@ def calibrate(
     from .rounds import in_rounds, on_threads
 
     tell = report or (lambda _what, _share: None)
+    load_before = system_load()
     keep_freed_memory()
     with on_threads(threads), torch.inference_mode():
         timed, notes = _prepared(machine, threads, compiled=compiled, report=tell)
@@ -97,8 +100,11 @@ def calibrate(
         private_bytes=_private_bytes(machine, cores),
     )
     notes += readings.notes()
+    disturbed = disturbances(readings, load_before)
+    if disturbed:
+        notes.insert(0, f"not reliable, other processes ran: {'; '.join(disturbed)}. Calibrate an idle machine again")
     tell("done", 1.0)
-    return Calibrated(_file(machine, readings, notes), notes)
+    return Calibrated(_file(machine, readings, notes, is_quiet=not disturbed), notes)
 
 
 def _prepared(machine: Machine, threads: int, *, compiled: bool, report: Report) -> tuple[dict[str, Timed], list[str]]:
@@ -181,7 +187,7 @@ def _levels(machine: Machine, cores: int) -> list[tuple[str, float]]:
     return levels
 
 
-def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, Any]:
+def _file(machine: Machine, readings: Readings, notes: list[str], *, is_quiet: bool) -> dict[str, Any]:
     import torch
 
     day = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
@@ -201,13 +207,14 @@ def _file(machine: Machine, readings: Readings, notes: list[str]) -> dict[str, A
         "vendor": machine.vendor,
         "kind": "cpu",
         "family": machine.family,
-        "verified": True,
-        "source": {"text": source, "notes": notes},
+        "verified": is_quiet,
+        "source": {"text": source, **({} if is_quiet else {"unverified": ["calibration"]}), "notes": notes},
         "compute": {
             "cores": readings.cores,
             "threads_per_core": machine.threads_per_core,
             "clock_ghz": rounded(readings.clock_hz / _GIGA),
             "simd": torch.backends.cpu.get_cpu_capability(),
+            "int8_over_fp32": machine.int8_over_fp32,
             "vector_tflop_per_s": {dtype: rounded(rate / _TERA) for dtype, rate in readings.flop_per_s().items()},
         },
         "memory": _memory_tables(machine, readings),

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     import torch
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
@@ -41,6 +50,7 @@ def measure(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -65,7 +75,7 @@ def measure(
         on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
             keywords below override its fields.
         hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next twelve arguments are the fields of `Deployment`, which describes them.
+            predicted. This and the next thirteen arguments are the fields of `Deployment`, which describes them.
         devices: Number of machines of the prediction that share the batch.
         precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
         engine: `"torch"`: serving engines are measured as servers, not by their forwards.
@@ -74,6 +84,7 @@ def measure(
         threads: Number of threads to run on; default: torch's setting.
         instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
         sustained: Whether the predicted machine runs under continuous load.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device-hour.
         utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
@@ -121,6 +132,7 @@ def measure(
         execution=execution,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

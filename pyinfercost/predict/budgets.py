@@ -13,6 +13,7 @@ from .._checks import Range, number, shown
 from ..deployment import (
     Deployment,
     HardwareLike,
+    HostLike,
     LayoutLike,
     PriceLike,
     ServingLike,
@@ -87,7 +88,7 @@ class CostBudget:
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
         on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them; they are
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them; they are
             part of `on` afterwards.
         devices: Number of machines.
         layout: How the model lies on them.
@@ -98,6 +99,7 @@ class CostBudget:
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
@@ -130,6 +132,7 @@ class CostBudget:
     threads: InitVar[int | None] = None
     instances: InitVar[SupportsIndex | None] = None
     sustained: InitVar[bool | None] = None
+    host: InitVar[HostLike | None] = None
     price: InitVar[PriceLike | None] = None
     utilization: InitVar[float | None] = None
     region: InitVar[str | None] = None
@@ -151,6 +154,7 @@ class CostBudget:
         threads: int | None,
         instances: SupportsIndex | None,
         sustained: bool | None,
+        host: HostLike | None,
         price: PriceLike | None,
         utilization: float | None,
         region: str | None,
@@ -169,6 +173,7 @@ class CostBudget:
             threads=threads,
             instances=instances,
             sustained=sustained,
+            host=host,
             price=price,
             utilization=utilization,
             region=region,
@@ -287,6 +292,7 @@ def assert_cost(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -323,6 +329,7 @@ def assert_cost(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
@@ -357,6 +364,7 @@ def assert_cost(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

@@ -94,7 +94,7 @@ def _or_nan(value: float | None) -> float:
     return nan if value is None else value
 
 
-_MACHINE = ("hardware", "threads", "instances", "sustained")
+_MACHINE = ("hardware", "threads", "instances", "sustained", "host")
 _PRICE = (*_MACHINE, "price", "layout")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
@@ -13,17 +14,27 @@ from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
 from ..hardware.evidence import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
+from ..results.layout import BALANCED, Layout
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
 from .device_use import counts_of_device, device_use_of, exchanges_of
 from .memory_use import memory_on
-from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, work_overrides
+from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of, with_expert_loads, work_overrides
 from .stages import graph_on, pipeline_on
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
     from ..results.device_use import DeviceUse, Exchange
     from .stages import Pipeline
 
@@ -42,6 +53,7 @@ def estimate(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -56,7 +68,7 @@ def estimate(
     Args:
         graph: The graph of the model, as `capture` returns it.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
         precision: Dtype to run in.
@@ -66,6 +78,7 @@ def estimate(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
@@ -93,6 +106,7 @@ def estimate(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,
@@ -152,7 +166,7 @@ def estimate_on(
         instances=on.instances,
         sustained=machine.sustained,
         devices=on.devices,
-        layout=on.rank_layout,
+        layout=_with_stated_loads(on, graph),
         nodes=1 if on.devices == 1 else nodes_of(machine, on.rank_layout),
         per_device=use,
         exchanges=exchanges,
@@ -175,6 +189,12 @@ def estimate_on(
         layers=layers,
         **derived_figures(at),
     )
+
+
+def _with_stated_loads(on: Deployment, graph: Graph) -> Layout:
+    """Return the layout with the loads of experts that times are for."""
+    layout = with_expert_loads(on.rank_layout, on.engine, graph)
+    return layout if layout.expert_load or not _core.expert_layers(graph) else replace(layout, expert_load=BALANCED)
 
 
 class Evaluation(NamedTuple):

@@ -16,7 +16,7 @@ from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
 from .._records import dataclass
 from ..deployment import parse_serving
-from ..deployment.deployment import TORCH, execution_of
+from ..deployment.deployment import TORCH, execution_of, forms_steps
 from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
 from ..results import figures
@@ -274,6 +274,31 @@ class _OfAllTokens:
         return replace(boundary_of(graph, precision), weight_bytes=own.weight_bytes, kv_cache_bytes=own.kv_cache_bytes)
 
 
+SERVED_EXPERTS = f"power:{_core.SERVED_EXPERTS:g}"
+"""Loads of experts in a serving engine, if the layout does not state them.
+
+Requests of one service resemble each other, so that its tokens choose fewer experts than random ones.
+"""
+
+
+def with_expert_loads(layout: Layout, engine: str, graph: Graph) -> Layout:
+    """Return a layout with loads of experts, if it states none and the model has experts.
+
+    Args:
+        layout: The layout.
+        engine: What runs the model.
+        graph: The graph, captured or launched.
+    """
+    if layout.expert_load or not forms_steps(engine):
+        return layout
+    kept = graph_cache(graph)
+    captured = kept[CAPTURED]() if CAPTURED in kept else graph
+    stated = LAYOUT in kept and kept[LAYOUT].expert_load == SERVED_EXPERTS
+    if not stated and not _core.expert_layers(graph if captured is None else captured):
+        return layout
+    return replace(layout, expert_load=SERVED_EXPERTS)
+
+
 @lru_cache(maxsize=4096)  # sweeps ask for it at every layout
 def of_rank(layout: Layout) -> Layout:
     """Return what the graph of one device depends on, apart from the cuts between stages of a pipeline.
@@ -323,6 +348,7 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
 
     Of a pipeline it has the layers of all stages; see `stages.pipeline_of`.
     """
+    layout = with_expert_loads(layout, engine, graph)
     if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1 and _names_tokens(graph):
         return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
     return engine_graph(rank_graph(graph, layout), engine)
@@ -459,7 +485,7 @@ class Boundary:
     Attributes:
         input_tensors: Number of inputs; caches stay on the device and do not count.
         input_bytes: Bytes of the inputs, at the width that the precision stores.
-        output_tensors: Number of results, without keys and values for the next forward.
+        output_tensors: Number of results, without keys and values for the next forward, and without gradients.
         output_bytes: Bytes of the results.
         weight_bytes: Bytes of weights and buffers.
         tokens: Ids that are looked up in the largest embedding table; None if the forward looks up none.

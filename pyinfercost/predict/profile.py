@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
     from .training_memory import TrainingSetup
@@ -69,6 +69,7 @@ def profile(
     threads: int | None = ...,
     instances: SupportsIndex | None = ...,
     sustained: bool | None = ...,
+    host: HostLike | None = ...,
     price: PriceLike | None = ...,
     utilization: float | None = ...,
     region: str | None = ...,
@@ -98,6 +99,7 @@ def profile(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -120,7 +122,7 @@ def profile(
             is looked up again for another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next twelve are the fields of
+        hardware: The machine; without one the model is only counted. This and the next thirteen are the fields of
             `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
@@ -129,6 +131,7 @@ def profile(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
@@ -171,6 +174,7 @@ def profile(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from typing import SupportsIndex
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
@@ -40,6 +49,7 @@ def sparsity_speedup(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -58,7 +68,7 @@ def sparsity_speedup(
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
         on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
         precision: Dtype to run in.
@@ -68,6 +78,7 @@ def sparsity_speedup(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour.
         utilization: Share of the paid time in which the devices work.
         region: Location of the machine.
@@ -94,6 +105,7 @@ def sparsity_speedup(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

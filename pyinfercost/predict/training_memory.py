@@ -257,7 +257,8 @@ def training_memory_of(
     more = (parts.in_flight - 1) * in_flight_bytes(graph, sizes, counts)
     step, activations, complete = _step_bytes(counts, trained, more, of_gradients, added_up=parts.number > 1)
     kept = _part(complete, of_gradients)
-    peak = weights + other + states + master + max(step, _results(graph, counts) + kept + update)
+    updating = _results(graph, counts) + kept + update
+    peak = weights + other + states + master + max(step, updating)
     memory = None if machine is None or not isfinite(machine.memory_bytes) else int(machine.memory_bytes)
     return TrainingMemory(
         optimizer=setup.optimizer,
@@ -271,6 +272,7 @@ def training_memory_of(
         activation_bytes=activations + other,
         update_bytes=update,
         peak_bytes=peak,
+        peak_phase="backward" if step > updating else "update",
         machine_memory_bytes=memory,
         fits_in_memory=None if memory is None else peak <= memory,
     )

@@ -124,8 +124,8 @@ def allocation_layout(result: Allocation) -> Layout:
 
 
 def _predicted(result: Sensitivity | Allocation) -> str:
-    kernels = "" if result.kernels == "engine" else f", kernels of {result.kernels}"
-    return f"{result.hardware}, {result.precision}, {result.execution}{kernels}"
+    kernels = "torchao" if result.kernels == "torchao" else "serving engines, not of the evaluated modules"
+    return f"{result.hardware}, {result.precision}, {result.execution}, kernels of {kernels}"
 
 
 def _better(*, maximize: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
@@ -10,6 +11,8 @@ from .._core import Expr
 from .._escapes import visible
 from .._records import dataclass
 from ..deployment.deployment import TORCH
+from ..hardware.hosts import HOSTS
+from ..predict.training_mode import in_training_mode
 from ..results import figures
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 _MOST_SIZES = 12
 _LEAST_SHARE = 0.01
 _LAYERS = 20
+_MOST_LOADS = 2
+_HOST_BOUND = "host-bound (dispatch)"
 _STATED = frozenset(
     (
         "flops",
@@ -105,10 +110,12 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     lines = [("model", profile.model or "(unnamed graph)")]
     if sizes_text(profile.sizes):
         lines.append(("sizes", sizes_text(profile.sizes)))
+    if in_training_mode(profile.graph):
+        lines.append(("mode", "captured in training mode: batch norms and dropouts train; call model.eval() before"))
     lines.append(("precision", profile.precision))
     estimate = profile.estimate
     if estimate is not None:
-        lines += [("hardware", _machine(estimate)), *_execution(estimate), *_stages(estimate)]
+        lines += [("hardware", _machine(estimate)), *_execution(estimate), *_stages(estimate), *_experts(estimate)]
     return lines
 
 
@@ -128,6 +135,15 @@ def _stages(estimate: Estimate) -> list[tuple[str, str]]:
             f"{percent(estimate.bubble_share)} % of the latency",
         )
     ]
+
+
+def _experts(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return how tokens are shared by experts."""
+    loads = str(estimate.layout.expert_load)
+    if not loads:
+        return []
+    shown = loads if loads.count(":") < _MOST_LOADS else "measured"
+    return [("experts", f"{shown} loads; --layout expert_load=... states others")]
 
 
 def _execution(estimate: Estimate) -> list[tuple[str, str]]:
@@ -202,18 +218,16 @@ def totals(profile: Profile) -> list[tuple[str, str]]:
 def _training_lines(memory: TrainingMemory) -> list[tuple[str, str]]:
     """Return the parts of the memory of training, and whether it fits."""
     sharded = f", ZeRO {memory.zero_stage} on {memory.shards} devices" if memory.zero_stage else ""
-    parts = [
-        ("weights", memory.parameter_bytes),
-        ("gradients", memory.gradient_bytes),
-        ("optimizer", memory.optimizer_bytes),
-        ("master weights", memory.master_bytes),
-        ("activations", memory.activation_bytes),
-    ]
-    text = ", ".join(f"{name} {quantity(size, 'B')}" for name, size in parts if size)
+    text = ", ".join(f"{name} {quantity(size, 'B')}" for name, size in memory.peak_parts.items() if size)
+    where = "forward and backward" if memory.peak_phase == "backward" else "the update"
     fits = {None: "", True: "fits: ", False: "DOES NOT FIT: "}[memory.fits_in_memory]
     of = "" if memory.machine_memory_bytes is None else f" of {quantity(memory.machine_memory_bytes, 'B')}"
     return [
-        ("training memory", f"{fits}{quantity(memory.peak_bytes, 'B')}{of} with {memory.optimizer}{sharded}: {text}")
+        (
+            "training memory",
+            f"{fits}{quantity(memory.peak_bytes, 'B')}{of} with {memory.optimizer}{sharded}, at the peak of {where}: "
+            f"{text}",
+        )
     ]
 
 
@@ -239,7 +253,20 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
+        *_host(estimate),
     ]
+
+
+def _host(estimate: Estimate) -> list[tuple[str, str]]:
+    """Return the host that the time of small kernels depends on, if the device waits for it."""
+    machine = estimate.machine
+    if estimate.engine != TORCH or not any(layer.effect == _HOST_BOUND for layer in estimate.layers):
+        return []
+    text = f"{quantity(machine.overheads_s['dispatch'], 's')} to issue an operator"
+    if isnan(machine.constant("forward.host_spread")):
+        return [("host", text)]
+    known = ", ".join(f"{name} {host.us_per_operator:g}" for name, host in HOSTS.items())
+    return [("host", f"{text}, assumed, and hosts differ; pass --host: {known}, or what yours takes")]
 
 
 def estimate_layout(estimate: Estimate) -> Layout:
@@ -250,6 +277,7 @@ def estimate_layout(estimate: Estimate) -> Layout:
         ("hardware", _machine(estimate)),
         ("precision", estimate.precision),
         *_execution(estimate),
+        *_experts(estimate),
     ]
     timed = sorted((layer for layer in estimate.layers if layer.latency_s > 0), key=lambda layer: -layer.latency_s)
     shown = timed[:_LAYERS]

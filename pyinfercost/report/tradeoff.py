@@ -63,7 +63,7 @@ def _heading(result: Tradeoff) -> list[tuple[str, str]]:
     better = "accuracy: more is better" if result.maximize else "accuracy is a loss: less is better"
     return [
         ("model", result.model),
-        ("predicted", f"{result.hardware}, {result.precision}, {result.execution}"),
+        ("predicted", f"{result.hardware}, {result.precision}, {result.execution}, kernels of the evaluated modules"),
         ("evaluated", better),
     ]
 

@@ -60,7 +60,8 @@ class Layout:
             sqrt(2 m ln n) more than the mean m of n devices. `"power:1.2"`: the tokens of the i-th expert are as
             1 / i^1.2, and experts lie on the devices in turn. Numbers, or text such as `"40:30:20:10"`: measured tokens
             of each expert, with neighbors on one device. The device with most tokens decides, and of its experts those
-            are read that have tokens.
+            are read that have tokens. Empty, the default, is `predict.plans.SERVED_EXPERTS` in a serving engine, and
+            `"balanced"` elsewhere.
 
     Raises:
         LayoutError: A number is below 1, or does not fit the others.
@@ -78,7 +79,7 @@ class Layout:
     zero: int = 0
     micro_batches: int = 0
     schedule: str = "1f1b"
-    expert_load: str | Iterable[float] = BALANCED
+    expert_load: str | Iterable[float] = ""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -196,6 +197,8 @@ class Layout:
     def for_core(self) -> dict[str, Any]:
         """Return the arguments of the core."""
         numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _NOT_OF_A_RANK}
+        if not self.expert_load:
+            return numbers
         kind, _, exponent = str(self.expert_load).partition(":")
         if kind == "power":
             return {**numbers, "routing": kind, "exponent": float(exponent)}
@@ -208,7 +211,7 @@ def _load_text(value: object) -> str:
     """Return the text of a load of experts."""
     if isinstance(value, str):
         kind, colon, exponent = value.partition(":")
-        if value in (BALANCED, "random"):
+        if value in ("", BALANCED, "random"):
             return value
         if kind == "power":
             found = number_in(exponent if colon else 1.0, "the exponent of expert_load", _EXPONENT, LayoutError)

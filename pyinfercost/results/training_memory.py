@@ -25,6 +25,7 @@ class TrainingMemory:
             gradients that are complete by then.
         update_bytes: Temporary tensors of the optimizer's update.
         peak_bytes: Most of all of these together: in forward and backward, or in the update.
+        peak_phase: Where that is: `"backward"`, in forward and backward, or `"update"`.
         machine_memory_bytes: Memory of the machine; None without a machine, or if its owner chooses the size.
         fits_in_memory: Whether the peak fits; None if the size is unknown.
     """
@@ -40,8 +41,23 @@ class TrainingMemory:
     activation_bytes: int
     update_bytes: int
     peak_bytes: int
+    peak_phase: str
     machine_memory_bytes: int | None
     fits_in_memory: bool | None
+
+    @property
+    def peak_parts(self) -> dict[str, int]:
+        """What the peak consists of: name -> bytes."""
+        parts = {
+            "weights": self.parameter_bytes,
+            "optimizer": self.optimizer_bytes,
+            "master weights": self.master_bytes,
+        }
+        if self.peak_phase == "backward":
+            parts["activations"] = self.activation_bytes
+            return {**parts, "gradients": self.peak_bytes - sum(parts.values())}  # of the layers that have theirs
+        parts |= {"gradients": self.gradient_bytes, "the update": self.update_bytes}
+        return {**parts, "inputs, buffers and results": self.peak_bytes - sum(parts.values())}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes as JSON values."""

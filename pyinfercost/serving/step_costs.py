@@ -11,9 +11,8 @@ from ..deployment import serving_text
 from ..deployment.deployment import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import engine_sequences
-from ..predict.plans import family_of, holdings_of, launched_graph
+from ..predict.plans import family_of, holdings_of, launched_graph, with_expert_loads
 from ..predict.stages import pipeline_on
-from ..results.layout import BALANCED
 from .step_tables import StepCosts, Table
 
 if TYPE_CHECKING:
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
     from .._core import Graph, Holdings, PlanFamily
     from ..deployment import Deployment, Serving
 
-SERVED_EXPERTS = f"power:{_core.SERVED_EXPERTS:g}"
-"""Loads of experts of a served model whose layout says nothing about them.
-
-Requests of one service resemble each other, so that its tokens choose fewer experts than random ones.
-"""
 _TOLERANCE = Range(0.0, 0.1)
 _TOKENS = Range(2, 10_000_000)
 _SEQUENCES = Range(1, 1_000_000)
@@ -54,8 +48,7 @@ def step_costs(
         decode: The captured decode step, with `batch` and `context` as named sizes.
         prefill: The captured prefill of the same model, with `batch` and `sequence` as named sizes.
         on: The machine, layout, precision, serving engine with its settings, and price. Settings about prefixes and
-            chunks of prompts are those of requests and of the scheduler, and do not count here. Where experts of the
-            layout are `"balanced"`, the default, `SERVED_EXPERTS` takes the place of that.
+            chunks of prompts are those of requests and of the scheduler, and do not count here.
         context: Tokens of a sequence at the end of an answer, for its part of the memory.
         most_sequences: Decoding sequences of a step; by default those that the engine runs at most.
         most_tokens: Most tokens of a step with chunks of prompts.
@@ -87,8 +80,8 @@ def step_costs(
                     f"the graph of {name} has the sizes {', '.join(graph.sizes) or 'none'}, and none is the {role}; "
                     "capture it with batch, context and sequence as named sizes"
                 )
-    on = _with_served_experts(on, decode)
-    layout, settings = on.rank_layout, replace(on.settings, prefix_hit=0.0, chunk_tokens=0)
+    layout = with_expert_loads(on.rank_layout, on.engine, decode)
+    settings = replace(on.settings, prefix_hit=0.0, chunk_tokens=0)
     ways = [settings] if settings.draft_tokens == 0 else [settings, replace(settings, draft_tokens=0)]
     reads = [replace(settings, prefix_hit=share / _THOUSANDTHS) for share in _core.cached_shares()]
     made = _core.served_steps(
@@ -122,13 +115,6 @@ def step_costs(
         tokens_per_step=settings.tokens_per_step,
         usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
     )
-
-
-def _with_served_experts(on: Deployment, graph: Graph) -> Deployment:
-    layout = on.rank_layout
-    if layout.expert_load != BALANCED or not _core.expert_layers(graph):
-        return on
-    return on.replace(layout=replace(layout, expert_load=SERVED_EXPERTS))
 
 
 def _phase(

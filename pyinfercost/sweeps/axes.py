@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PLAIN = ("precision", "engine", "serving", "execution", "devices", "layout", "utilization")
 """Fields of a deployment that need no look-up."""
 
-RESOLVED = ("hardware", "threads", "instances", "sustained", "price", "region", "transfer", "startup")
+RESOLVED = ("hardware", "threads", "instances", "sustained", "host", "price", "region", "transfer", "startup")
 """Fields of a deployment that are resolved: to a machine, a price, a place, rates of links, parts of a start."""
 
 MOST_SETTINGS = 100_000
@@ -49,7 +49,7 @@ MOST_SETTINGS = 100_000
 MOST_POINTS = 2**63 - 1
 """Maximum number of points of a grid."""
 
-_MACHINE = ("hardware", "threads", "instances", "sustained")
+_MACHINE = ("hardware", "threads", "instances", "sustained", "host")
 _ALWAYS = ("hardware", "precision", "execution")
 """Fields that are columns of every sweep."""
 
@@ -330,7 +330,7 @@ def _drafts(
                 _check_settings(name, len(values))
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
                 drafts.append(_Draft({}, settings, (name,)))
-        if name == "sustained":  # scales are part of the machine
+        if name == "host":  # scales are part of the machine
             scales = {} if scale == {} else scale_axes(scale)
             drafts += [_Draft({name: factors}) for name, factors in scales.items()]
     return drafts

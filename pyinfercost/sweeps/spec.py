@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware, PlanFamily
 
 WAY = (
-    "hardware", "threads", "instances", "sustained", "precision", "engine", "serving", "execution", "devices", "layout",
-    "price", "utilization", "region", "transfer", "startup",
+    "hardware", "threads", "instances", "sustained", "host", "precision", "engine", "serving", "execution", "devices",
+    "layout", "price", "utilization", "region", "transfer", "startup",
 )  # fmt: skip
 """The fields of a deployment, in the order of their columns."""
 

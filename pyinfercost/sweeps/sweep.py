@@ -21,7 +21,7 @@ from .spec import WAY
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -46,6 +46,7 @@ def sweep(
     threads: int | Iterable[int] | None = None,
     instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
     sustained: bool | Iterable[bool] | None = None,
+    host: HostLike | Iterable[HostLike] | None = None,
     price: PriceLike | Iterable[PriceLike] | None = None,
     utilization: float | Iterable[float] | None = None,
     region: str | Iterable[str] | None = None,
@@ -84,6 +85,7 @@ def sweep(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether machines run without pause; by default, where their power under load is known.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Prices of a device hour; a mapping gives them by machine. Adds the column `cost_usd`: USD of one item of
             the batch.
         utilization: Shares of the paid time in which devices work.
@@ -143,6 +145,7 @@ def sweep(
             threads=threads,
             instances=instances,
             sustained=sustained,
+            host=host,
             price=price,
             utilization=utilization,
             region=region,

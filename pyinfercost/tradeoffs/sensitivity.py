@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .._core import Graph
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
 
 Candidates = Iterable[str] | Mapping[str, Callable[[Any, str], Any] | None]
 
@@ -51,6 +60,7 @@ def sensitivity(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -85,7 +95,7 @@ def sensitivity(
         sizes: Values of its named sizes.
         kernels: Kernels of the formats, `"engine"` or `"torchao"`, as in `whatif`.
         on: Deployment; the keywords below override its fields.
-        hardware: The machine. This and the next twelve arguments are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
         precision: Dtype of layers without a format in the prediction; evaluations run the model as it is.
@@ -95,6 +105,7 @@ def sensitivity(
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs under continuous load.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device-hour; gives `saved_usd`.
         utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
@@ -131,6 +142,7 @@ def sensitivity(
         threads=threads,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

@@ -19,7 +19,16 @@ from .steps import Saying, Steps, said, takes
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
@@ -42,6 +51,7 @@ def tradeoff(
     threads: int | None = None,
     instances: SupportsIndex | None = None,
     sustained: bool | None = None,
+    host: HostLike | None = None,
     price: PriceLike | None = None,
     utilization: float | None = None,
     region: str | None = None,
@@ -69,7 +79,7 @@ def tradeoff(
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
         on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next twelve arguments are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
         precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
@@ -79,6 +89,7 @@ def tradeoff(
         threads: Number of threads of a CPU, and of measurements.
         instances: Copies of the model side by side on one CPU; measurements run one.
         sustained: Whether the machine runs under continuous load.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device-hour; gives `cost_usd`.
         utilization: Fraction of the paid time in which the devices are busy.
         region: Location of the machine.
@@ -117,6 +128,7 @@ def tradeoff(
         execution=execution,
         instances=instances,
         sustained=sustained,
+        host=host,
         price=price,
         utilization=utilization,
         region=region,

@@ -20,7 +20,16 @@ from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 if TYPE_CHECKING:
     from typing import SupportsIndex
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -69,7 +78,7 @@ class CostRegularizer:
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
         on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next twelve are the fields of `Deployment`, which describes them.
+        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
         devices: Number of machines.
         layout: How the model lies on them.
         precision: Dtype to serve in.
@@ -79,6 +88,7 @@ class CostRegularizer:
         threads: Threads of a CPU.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machine runs without pause.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour, for `cost_usd`.
         utilization: Share of the paid time in which the machine works.
         region: Location of the machine.
@@ -119,6 +129,7 @@ class CostRegularizer:
         threads: int | None = None,
         instances: SupportsIndex | None = None,
         sustained: bool | None = None,
+        host: HostLike | None = None,
         price: PriceLike | None = None,
         utilization: float | None = None,
         region: str | None = None,
@@ -149,6 +160,7 @@ class CostRegularizer:
             threads=threads,
             instances=instances,
             sustained=sustained,
+            host=host,
             price=price,
             utilization=utilization,
             region=region,

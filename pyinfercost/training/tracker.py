@@ -28,7 +28,16 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ..deployment import Deployment, HardwareLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..deployment import (
+        Deployment,
+        HardwareLike,
+        HostLike,
+        LayoutLike,
+        PriceLike,
+        ServingLike,
+        StartupLike,
+        TransferLike,
+    )
 
 _SCHEMA_VERSION = 1
 
@@ -52,7 +61,7 @@ class CostTracker:
             inputs, or an `Inputs` with both kinds.
         on: Where and how the model is going to be served: one deployment or several; the keywords below override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next twelve are the fields of `Deployment`, which
+        hardware: Machines to serve on, one or several. This and the next thirteen are the fields of `Deployment`, which
             describes them.
         devices: Number of machines.
         layout: How the model lies on them.
@@ -63,6 +72,7 @@ class CostTracker:
         threads: Threads of a CPU to serve on.
         instances: Copies of the model side by side on one CPU.
         sustained: Whether the machines run without pause; by default, where their power under load is known.
+        host: Host of a GPU: microseconds to issue an operator, or a name.
         price: Price of a device hour, or a mapping from machine id to price.
         utilization: Share of the paid time in which the machines work.
         region: Location of the machines.
@@ -112,6 +122,7 @@ class CostTracker:
         threads: int | None = None,
         instances: SupportsIndex | None = None,
         sustained: bool | None = None,
+        host: HostLike | None = None,
         price: PriceLike | None = None,
         utilization: float | None = None,
         region: str | None = None,
@@ -166,6 +177,7 @@ class CostTracker:
             threads=threads,
             instances=instances,
             sustained=sustained,
+            host=host,
             price=price,
             utilization=utilization,
             region=region,

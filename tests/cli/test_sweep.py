@@ -226,7 +226,7 @@ def test_a_front_is_that_of_the_api(toy: str, grid: ic.Sweep, options: tuple[str
 
 
 def test_the_best_is_that_of_the_api(toy: str, grid: ic.Sweep) -> None:
-    where = "latency_s < 1e-4"
+    where = "latency_s < 2.5e-4"
     options = (toy, *TWO, *BATCHES, *PRICE, "--where", where)
     assert points(*options, "--best", "cost_usd") == [grid.best("cost_usd", where=where)]
     assert points(*options, "--best", "batch", "--maximize", "batch") == [

@@ -352,10 +352,9 @@ def test_better_hardware_is_never_slower(make: Callable[[], ic.Graph], machine: 
 def test_more_work_takes_longer(graph: ic.Graph, machine: str) -> None:
     plan = _core.plan(graph, {name: 32 for name in graph.sizes if name != "batch"})
     batches = [1, 4, 16, 64, 256, 1024, 4096]
-    latency = _core.evaluate(plan, {"batch": points(batches)}, ic.hardware.load(machine), points=len(batches))[
-        "latency_s"
-    ]
-    assert (np.diff(latency) >= 0).all()
+    hardware = ic.hardware.load(machine)
+    latency = _core.evaluate(plan, {"batch": points(batches)}, hardware, points=len(batches))["latency_s"]
+    assert (np.diff(latency) >= -1e-12 * latency[1:]).all()  # a host that is slower takes the same for all
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -81,11 +81,11 @@ def test_loading_opens_one_device_and_two_calibrations_until_one_changes(
     assert hardware.load(path, calibration=folder) is first
     assert len(opened) == 4
     kind = folder / "gpu.toml"
-    kind.write_text(kind.read_text().replace("dispatch_us = 6.6", "dispatch_us = 6.625"))
+    kind.write_text(kind.read_text().replace("dispatch_us = 25.0", "dispatch_us = 25.5"))
     changed = hardware.load(path, calibration=folder)
     assert opened[4:] == ["gpu.toml"]
-    assert first.overheads_s["dispatch"] == 6.6 * 1e-6
-    assert changed.overheads_s["dispatch"] == 6.625 * 1e-6
+    assert first.overheads_s["dispatch"] == 25.0 * 1e-6
+    assert changed.overheads_s["dispatch"] == 25.5 * 1e-6
     assert hardware.load(path, calibration=folder) is changed
 
 
@@ -97,7 +97,7 @@ def test_describe_keeps_sources() -> None:
     constants = described["calibration"]
     assert constants["origin"]["overheads.dispatch_us"]["file"] == "gpu.toml"
     assert constants["origin"]["achieved.matrix"]["file"] == "nvidia-ampere-ga100.toml"
-    assert constants["values"]["overheads"]["dispatch_us"] == 6.6
+    assert constants["values"]["overheads"]["dispatch_us"] == 25.0
 
 
 # Threads

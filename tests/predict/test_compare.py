@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from support.report_pages import EVIL, Scripts
-from support.toy_graphs import blocks, transformer
+from support.toy_graphs import blocks, chain, transformer
 
 import pyinfercost as ic
 from pyinfercost.cli import main
@@ -155,7 +155,7 @@ def test_every_form_has_every_row(found: ic.Comparison) -> None:
 
 
 def test_a_compiled_model_that_takes_longer_says_why() -> None:
-    compared = ic.compare(transformer(layers=4), hardware="h100-sxm-80gb", execution=["eager", "compiled"], batch=1)
+    compared = ic.compare(chain(), hardware="h100-sxm-80gb", execution=["eager", "compiled"], batch=1)
     eager, compiled = compared
     assert compiled.latency_s > eager.latency_s, "else there is nothing to say"
     (note,) = compared.notes
@@ -165,7 +165,7 @@ def test_a_compiled_model_that_takes_longer_says_why() -> None:
     assert "Note: " + note.split(":")[0] in compared.to_text()
     assert compared.to_dict()["notes"] == [note]
     assert "host-bound (dispatch)" in compared.to_html()
-    one = ic.compare(transformer(layers=4), hardware="h100-sxm-80gb", execution=["eager", "cuda_graph"], batch=1)
+    one = ic.compare(chain(), hardware="h100-sxm-80gb", execution=["eager", "cuda_graph"], batch=1)
     assert one.notes == (), "none of the two is fused"
 
 

@@ -15,7 +15,7 @@ import pytest
 import pyinfercost as ic
 from pyinfercost import Layout
 from pyinfercost.deployment import LayoutError
-from pyinfercost.predict.plans import value_of
+from pyinfercost.predict.plans import SERVED_EXPERTS, value_of
 from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
@@ -166,6 +166,39 @@ def test_a_step_takes_longer_with_a_busy_rank(folder: Path) -> None:
         return ic.estimate(step(folder), on=on, sizes={"batch": 4096, "context": 1000}).latency_s
 
     assert latency_s("balanced") < latency_s("power:0.5") < latency_s("power:2")
+
+
+def test_every_function_loads_the_experts_of_an_engine_alike(folder: Path) -> None:
+    graph, prefill = step(folder), graph_over(f"hf:{folder}#prefill", {"batch": [2, 3], "sequence": [64, 128]}).graph
+    sizes = {"batch": 3, "context": 1000}
+
+    def on(layout: str | None, engine: str = "vllm") -> ic.Deployment:
+        return ic.Deployment(hardware="h100-sxm-80gb", engine=engine, layout=layout, precision="bf16")
+
+    served = ic.estimate(graph, on=on(f"tensor=1,expert_load={SERVED_EXPERTS}"), sizes=sizes)
+    balanced = ic.estimate(graph, on=on("tensor=1,expert_load=balanced"), sizes=sizes)
+    assert served.latency_s < balanced.latency_s
+    for layout in (None, "tensor=1"):
+        assert ic.estimate(graph, on=on(layout), sizes=sizes).latency_s == served.latency_s
+    assert ic.profile(graph, on=on(None), sizes=sizes).estimate.latency_s == served.latency_s
+    swept = ic.sweep(graph, on=on(None), sustained=False, sizes=sizes)
+    assert swept["latency_s"][0] == served.latency_s
+    steps = ic.step_costs(graph, prefill, on=on(None), context=1001)
+    stated = ic.step_costs(graph, prefill, on=on(f"tensor=1,expert_load={SERVED_EXPERTS}"), context=1001)
+    assert steps.layout == stated.layout == f"expert_load={SERVED_EXPERTS}"
+    assert steps.decode.at(2.0, 1000.0) == stated.decode.at(2.0, 1000.0)
+    assert ic.step_costs(graph, prefill, on=on("tensor=1,expert_load=balanced")).layout.endswith("balanced")
+
+
+def test_the_loads_of_experts_are_stated(folder: Path) -> None:
+    sizes = {"batch": 3, "context": 1000}
+    for engine, loads in (("vllm", SERVED_EXPERTS), ("torch", "balanced")):
+        estimate = ic.estimate(step(folder), hardware="h100-sxm-80gb", engine=engine, sizes=sizes)
+        assert estimate.layout.expert_load == loads
+        assert f"{loads} loads; --layout expert_load=... states others" in str(estimate)
+    measured = ic.Layout(tensor=1, expert_load=[1] * EXPERTS)
+    estimate = ic.estimate(step(folder), hardware="h100-sxm-80gb", engine="vllm", layout=measured, sizes=sizes)
+    assert "measured loads" in str(estimate)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,38 @@ def step(module: nn.Module | None = None, batch: int = 8) -> ic.Graph:
 
 
 @pytest.mark.parametrize(
+    ("optimizer", "batch", "hardware", "phase"),
+    [
+        ("adamw", 8, "l4", "update"),  # lists of all weights at once
+        ("sgd", 8, "epyc-9654", "backward"),
+        ("sgd", 4096, "l4", "backward"),
+    ],
+)
+def test_the_parts_of_the_line_add_up(optimizer: str, batch: int, hardware: str, phase: str) -> None:
+    profile = ic.profile(step(batch=batch), hardware=hardware, optimizer=optimizer)
+    memory = profile.training_memory
+    assert memory.peak_phase == phase
+    parts = memory.peak_parts
+    assert sum(parts.values()) == memory.peak_bytes
+    assert all(size >= 0 for size in parts.values())
+    assert parts["weights"] == memory.parameter_bytes
+    if phase == "update":
+        assert (parts["gradients"], parts["the update"]) == (memory.gradient_bytes, memory.update_bytes)
+    else:
+        assert parts["activations"] == memory.activation_bytes
+        assert parts["gradients"] <= memory.gradient_bytes
+    text = " ".join(profile.to_text().split())
+    assert f"at the peak of {'the update' if phase == 'update' else 'forward and backward'}: weights" in text
+
+
+def test_gradients_stay_on_the_device() -> None:
+    graph = step()
+    moved = ic.profile(graph, hardware="l4").estimate.transfer
+    assert moved.output_bytes == FLOAT32 * (8 * NARROW + 1)  # the result of the forward, and the loss
+    assert moved.input_bytes >= FLOAT32 * 8 * 256
+
+
+@pytest.mark.parametrize(
     ("optimizer", "states"),
     [
         ("sgd", 0),

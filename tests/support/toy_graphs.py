@@ -47,6 +47,19 @@ def blocks(*, custom_op: bool = False, model: str = "toy", fixed_batch: int | No
     return builder.build([x_0], [x])
 
 
+def chain(layers: int = 40) -> ic.Graph:
+    """Return linear layers alone, of which a compiler fuses nothing."""
+    builder = ic.GraphBuilder("chain")
+    batch = builder.size("batch", default=1)
+    x = x_0 = builder.tensor("float32", (batch, WIDTH), role="input", name="x")
+    for number in range(layers):
+        y = builder.tensor("float32", (batch, WIDTH))
+        weight = builder.tensor("float32", (WIDTH, WIDTH), role="parameter", name=f"{number}.weight")
+        builder.node("aten.linear.default", {"input": x, "weight": weight}, [y], module=str(number))
+        x = y
+    return builder.build([x_0], [x])
+
+
 def transformer(layers: int = 2, width: int = 64, heads: int = 4) -> ic.Graph:
     """Return blocks of attention and a feed-forward part, with norms, residuals, casts, views and a convolution."""
     builder = ic.GraphBuilder("transformer")

@@ -110,6 +110,16 @@ def test_kernels_of_torchao_are_those_of_its_modules() -> None:
     assert "kernels of torchao" in str(found)
 
 
+def test_both_tables_state_their_kernels() -> None:
+    options: dict[str, Any] = {"evaluate": lambda _: 1.0, "inputs": X, "hardware": "l4"}
+    modules, engines = "kernels of the evaluated modules", "kernels of serving engines, not of the evaluated modules"
+    assert modules in str(ic.tradeoff(tiny(), {"int8": int8_weight_only()}, **options))
+    assert engines in " ".join(str(ic.sensitivity(tiny(), ["int8_wo"], **options)).split())
+    torchao = str(ic.sensitivity(tiny(), ["int8_wo"], kernels="torchao", **options))
+    assert "kernels of torchao" in torchao
+    assert engines not in " ".join(torchao.split())
+
+
 def test_the_model_and_the_mode_stay(found: ic.Sensitivity) -> None:
     model = nn.Sequential(tiny(), nn.Dropout(0.5)).train()
     before = signature_of(model)

@@ -35,7 +35,7 @@ STREAMS = (
     _gpu("achieved.dram", 0.95, 0.6, 1.0, (*_STREAMS, *_PRODUCTS, *_ATTENTION, "fp32_conv2d"), 0.03, 0.02),
     _gpu("stream.turnaround", 0.16, 0.01, 2.0, _STREAMS, 0.3, 1.0),
     _gpu("forward.start_us", 18.0, 1.0, 60.0, _EAGER, 0.5),
-    _gpu("forward.compiled_dispatch_us", 10.0, 0.5, 40.0, ("models_vision",), 0.5),
+    _gpu("forward.compiled_dispatch_us", 15.0, 0.75, 60.0, ("models_vision",), 0.5),
     _gpu("kernel.pointwise.minimum_clocks", 1050, 75, 4500, ("models_vision", "llm_layers", "fp32_elementwise"), 0.5),
     _gpu("kernel.gather.dram", 0.9, 0.1, 1.5, ("models_vision",), 0.3),
     _gpu("kernel.gather.issue_byte_per_clock", 1.0, 0.05, 20.0, ("llm_layers",), 1.0),

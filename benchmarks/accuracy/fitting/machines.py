@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pyinfercost import _core
 from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.hardware.files import CALIBRATIONS, Calibration, DeviceFile, calibration, read_device
+from pyinfercost.hardware.hosts import host_seconds
 from pyinfercost.hardware.loading import core_arguments
 
-from ..cases import SUSTAINED
+from ..cases import HOST, SUSTAINED
 
 if TYPE_CHECKING:
     from pyinfercost import Hardware
@@ -30,13 +31,14 @@ class Machine:
     device: DeviceFile
     constants: Calibration
     sustained: bool = False
+    host: str = ""
 
     @staticmethod
     def find(hardware: str, folder: Path = CALIBRATIONS) -> Machine:
         """Return the device of a case, with the constants of a folder."""
-        name = hardware.removesuffix(SUSTAINED)
+        name, _, host = hardware.removesuffix(SUSTAINED).partition(HOST)
         device = read_device(CATALOG / f"{name}.toml", cataloged=True)
-        return Machine(device, calibration(device, folder), sustained=name != hardware)
+        return Machine(device, calibration(device, folder), sustained=hardware.endswith(SUSTAINED), host=host)
 
     @property
     def family(self) -> str:
@@ -60,4 +62,5 @@ class Machine:
             table, _, key = dotted.rpartition(".")
             data.setdefault(table, {})[key] = value
         constants = replace(self.constants, data=data)
-        return _core.Hardware(**core_arguments(self.device, constants, sustained=self.sustained))
+        host_s = host_seconds(self.host) if self.host else None
+        return _core.Hardware(**core_arguments(self.device, constants, sustained=self.sustained, host_s=host_s))

@@ -9,6 +9,7 @@ Decisions, with evidence in the data:
   else as fp16 and bf16. `layout` is the part of a line; `nhwc` is `channels_last`, model and images.
 - Under autocast, group norms stay narrow, as with timm's `fast_group_norm`: torch's own would run in fp32, and models
   with group norms would take 1.4 to 2 times the measured time. Layer norms of the same models match torch's.
+- RTX boards are in desktop computers, whose hosts are faster than the default one.
 - Batches differ between rows, so a graph has a symbolic batch and serves all of them.
 """
 
@@ -24,6 +25,7 @@ from pyinfercost import Graph, _core
 
 from ..captures import BATCH, Capturing, Wanted, captured
 from ..cases import Case, Group
+from ..machines import desktop_of
 from ..recipes import timm_models
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ def cases(table: Table, capturing: Capturing) -> list[Case]:
                 continue
             ran = _with_fast_norms(graph) if precision in _WITHOUT_AUTOCAST else graph
             sizes = {BATCH: batches[some]} if BATCH in ran.sizes else {}
-            found.append(Case(group, ran, run_precision, group.execution, sizes, measured_s[some], some, model))
+            host = desktop_of(device)
+            found.append(
+                Case(group, ran, run_precision, group.execution, sizes, measured_s[some], some, model, host=host)
+            )
     return found
 
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include "core/exchange.hpp"
 #include "lowering/engines/engine.hpp"
 
 namespace infercost {
@@ -37,14 +38,13 @@ struct KernelRow {
 
 // What the host does between steps, while the device waits: scheduling, inputs of the step, tokens of the
 // last one. `sequence` is per sequence of the step, `prompt` for a step that reads prompts, and `logit` per
-// logit, of an engine that samples on the host. `launch` is per kernel of a step that no recorded graph runs;
-// 0: as torch's.
+// logit, of an engine that samples on the host. `launch` is per kernel of a step that no recorded graph runs.
 struct HostRow {
     std::int64_t step_ns;
     std::int64_t sequence_ns;
     std::int64_t prompt_ns;
     std::int64_t logit_ns = 0;
-    std::int64_t launch_ns = 0;
+    std::int64_t launch_ns = kEngineLaunchNs;
 };
 
 // Which products of one input an engine runs as one.

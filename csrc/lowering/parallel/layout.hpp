@@ -13,6 +13,7 @@ namespace infercost {
 
 // How tokens are shared by experts.
 enum class Routing : std::uint8_t {
+    unstated,  // as `balanced`; engines that serve have `served_experts`
     balanced,  // experts have equal numbers of tokens
     random,    // each token chooses at random
     power,     // the tokens of the i-th expert are as 1 / i to some power
@@ -32,10 +33,12 @@ struct Layout {
     std::int64_t nodes = 1;           // machines that the devices are in
     bool ulysses = false;             // attention of `context` ranks exchanges tokens for heads
     bool sequence = false;            // norms and sums on a share of the tokens, between products
-    Routing routing = Routing::balanced;
+    Routing routing = Routing::unstated;
     double exponent = 1.0;      // of a power law
     std::vector<double> loads;  // measured tokens of each expert, in their order on the ranks
 
+    // Whether experts have different numbers of tokens.
+    bool loads_differ() const { return routing != Routing::unstated && routing != Routing::balanced; }
     std::int64_t of_attention() const { return tensor / attention_data; }
     // Ranks of `tensor` that have the same tokens outside of products.
     std::int64_t with_same_tokens() const { return sequence ? 1 : of_attention(); }

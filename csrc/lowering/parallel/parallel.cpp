@@ -44,12 +44,13 @@ void require_captured(const Graph& graph, const Layout& layout) {
 }  // namespace
 
 Routing parse_expert_routing(std::string_view name) {
+    if (name == "unstated") return Routing::unstated;
     if (name == "balanced") return Routing::balanced;
     if (name == "random") return Routing::random;
     if (name == "power") return Routing::power;
     if (name == "measured") return Routing::measured;
     throw std::invalid_argument("routing is '" + std::string(name) +
-                                "'; expected balanced, random, power or measured");
+                                "'; expected unstated, balanced, random, power or measured");
 }
 
 Layout rank_layout(const Layout& layout) {
@@ -113,7 +114,7 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     layout.check();
     require_captured(*graph, layout);
     Relations relations(graph);
-    require(layout.routing == Routing::balanced || !loads_by_rows(relations, layout).empty(),
+    require(!layout.loads_differ() || !loads_by_rows(relations, layout).empty(),
             "expert_load is of experts whose tokens are sorted, and this model has none; expected "
             "expert_load=balanced");
     split_axes(relations, layout);

@@ -425,7 +425,7 @@ class RankWriter {
     void count_experts(const Experts& experts) {
         const Call call = flow().call(experts.node);
         const auto loads = loads_.find(axes().root(experts.rows));
-        if (layout_.routing != Routing::balanced && loads != loads_.end()) {
+        if (layout_.loads_differ() && loads != loads_.end()) {
             const TensorIndex rows =
                 call.tensor("mat2") != kNoTensor ? call.require_tensor("self") : call.require_tensor("input");
             Expr all = graph_.expr(graph_.dims(flow().tensor(rows).shape)[0]);

@@ -243,7 +243,7 @@ class Splitter {
             // Where tokens are sent to their experts, a rank gets as many rows as it sends.
             split_rounded(each.rows, sends_tokens(layout_) ? layout_.with_same_tokens() : layout_.expert);
             if (const auto found = loads.find(axes_.root(each.rows));
-                found != loads.end() && layout_.routing != Routing::balanced) {
+                found != loads.end() && layout_.loads_differ()) {
                 axes_.info(each.rows).busiest = found->second.rows(axes_.length(each.rows)).constant();
             }
             any = true;
