@@ -262,11 +262,11 @@ def _host(estimate: Estimate) -> list[tuple[str, str]]:
     machine = estimate.machine
     if estimate.engine != TORCH or not any(layer.effect == _HOST_BOUND for layer in estimate.layers):
         return []
-    text = f"{quantity(machine.overheads_s['dispatch'], 's')} to issue an operator"
+    text = f"{quantity(machine.overheads_s['dispatch'], 's')} per operator"
     if isnan(machine.constant("forward.host_spread")):
         return [("host", text)]
-    known = ", ".join(f"{name} {host.us_per_operator:g}" for name, host in HOSTS.items())
-    return [("host", f"{text}, assumed, and hosts differ; pass --host: {known}, or what yours takes")]
+    known = ", ".join(f"{name} ({host.us_per_operator:g})" for name, host in HOSTS.items())
+    return [("host", f"{text} is assumed: --host {known} or microseconds")]
 
 
 def estimate_layout(estimate: Estimate) -> Layout:

@@ -150,7 +150,7 @@ def test_where_sums_and_the_whole_differ_the_choice_is_the_best_by_estimates() -
         return -float((module(x).detach() - wanted).norm() / wanted.norm())
 
     formats = ("int8_wo", "int8_dynamic", "int4_wo")
-    found = run(formats, model, evaluate=evaluate, hardware="t4", inputs=x)
+    found = run(formats, model, evaluate=evaluate, hardware="t4", host=6.6, inputs=x)
     chosen = ic.allocate(found, {"lost": 1.0})
     least = min(found.mixer.figures(each).latency_s for each in combinations(found))
     assert chosen.together.latency_s == pytest.approx(least, rel=1e-9)
