@@ -994,7 +994,7 @@ def parallel_graph(
     ulysses: bool = False,
     attention_data: int = 1,
     nodes: int = 1,
-    routing: str = "balanced",
+    routing: str = "unstated",
     exponent: float = 1.0,
     loads: Sequence[float] = (),
 ) -> tuple[Graph, list[tuple[str, int, int, str]]]: ...
