@@ -27,6 +27,7 @@ from .types import ColumnsType
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from .._core import Graph
     from ..deployment import Deployment
     from ..results.costs import Price
     from ..results.layouts import LayoutChoice
@@ -202,9 +203,23 @@ def sweep(
         loaded = dict.fromkeys(each.machine.id for each in on if each.for_throughput().machine.sustained)
         answer = Answer(
             choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped,
-            loaded=tuple(loaded), out=out, ranked=is_found,
+            loaded=tuple(loaded), out=out, ranked=is_found, experts=_loads_of_experts(captured.graph, on, fields),
         )  # fmt: skip
         show_answer(answer, form, output, limit)
+
+
+def _loads_of_experts(graph: Graph, on: Sequence[Deployment], fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the loads of experts that times are for; empty for a model without experts."""
+    if not _core.expert_layers(graph):
+        return ()
+    from ..deployment import parse_layout
+    from ..predict.plans import with_expert_loads
+    from ..results.layout import BALANCED
+
+    engines = fields["engine"] or [each.engine for each in on]
+    layouts = [parse_layout(each) for each in fields["layout"] or [each.rank_layout for each in on]]
+    found = [with_expert_loads(layout, engine, graph) for engine in engines for layout in layouts]
+    return tuple(dict.fromkeys(str(each.expert_load or BALANCED) for each in found))
 
 
 def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str, Any], dict[str, Price]]:

@@ -50,6 +50,7 @@ class Answer:
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
         loaded: Machines under continuous load, by id.
+        experts: Loads of experts that times are for; empty for a model without experts.
         out: Layouts that were tried and are out.
         ranked: Whether the best point is one of several layouts that were found.
     """
@@ -62,6 +63,7 @@ class Answer:
     folder: str | None = None
     stopped: str = ""
     loaded: tuple[str, ...] = ()
+    experts: tuple[str, ...] = ()
     out: tuple[LayoutChoice, ...] = ()
     ranked: bool = False
 
@@ -212,6 +214,8 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         lines.append(("best" if answer.choice.best else "chosen", words))
     if answer.loaded:
         lines.append(("load", f"continuous on {', '.join(answer.loaded)}"))
+    if answer.experts:
+        lines.append(("experts", f"{', '.join(answer.experts)} loads; --layout expert_load=... states others"))
     if answer.folder:
         lines.append(("kept in", answer.folder))
     return lines

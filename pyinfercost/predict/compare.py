@@ -37,6 +37,7 @@ MOST_ROWS = 10_000
 """Maximum number of rows; larger grids are for `sweep`."""
 
 _MOST_NOTES = 3
+_MOST_LOADS = 2
 
 
 def compare(
@@ -125,7 +126,7 @@ def compare_on(
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
-    return Comparison(tuple(rows), _notes(rows))
+    return Comparison(tuple(rows), (*_notes(rows), *_expert_notes(rows)))
 
 
 def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:
@@ -309,6 +310,18 @@ def _notes(rows: Iterable[ComparedModel]) -> tuple[str, ...]:
                 sizes = "".join(f", {size} {value}" for size, value in row.sizes.items())
                 notes.append(f"{row.model} on {row.hardware}{sizes}: {reason}")
     return tuple(notes[:_MOST_NOTES])
+
+
+def _expert_notes(rows: Iterable[ComparedModel]) -> list[str]:
+    """Return the loads of experts that times are for, by engine."""
+    estimates = [row.profile.estimate for row in rows if row.profile is not None]
+    loads = [(each.engine, str(each.layout.expert_load)) for each in estimates if each is not None]
+    return [
+        f"experts have {load if load.count(':') < _MOST_LOADS else 'measured'} loads in {engine}; "
+        "--layout expert_load=... states others"
+        for engine, load in dict.fromkeys(loads)
+        if load
+    ]
 
 
 def _times(row: ComparedModel) -> list[LayerTime]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import pyinfercost as ic
 from pyinfercost import Layout
+from pyinfercost.cli import main
 from pyinfercost.deployment import LayoutError
 from pyinfercost.predict.plans import SERVED_EXPERTS, value_of
 from pyinfercost.sources.captured import graph_over
@@ -196,9 +198,23 @@ def test_the_loads_of_experts_are_stated(folder: Path) -> None:
         estimate = ic.estimate(step(folder), hardware="h100-sxm-80gb", engine=engine, sizes=sizes)
         assert estimate.layout.expert_load == loads
         assert f"{loads} loads; --layout expert_load=... states others" in str(estimate)
+    compared = ic.compare(step(folder), hardware="h100-sxm-80gb", engine="vllm", **sizes)
+    assert compared.notes == (f"experts have {SERVED_EXPERTS} loads in vllm; --layout expert_load=... states others",)
     measured = ic.Layout(tensor=1, expert_load=[1] * EXPERTS)
     estimate = ic.estimate(step(folder), hardware="h100-sxm-80gb", engine="vllm", layout=measured, sizes=sizes)
     assert "measured loads" in str(estimate)
+
+
+def test_sweeps_state_the_loads_of_experts(folder: Path) -> None:
+    def lines(*options: str) -> str:
+        arguments = ["sweep", f"hf:{folder}#decode", "-H", "h100-sxm-80gb", "--batch", "1,8", *options]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert f"{SERVED_EXPERTS} loads; --layout expert_load=... states others" in lines("--engine", "vllm")
+    assert "balanced loads" in lines()
+    assert "random loads" in lines("--engine", "vllm", "--layout", "tensor=1,expert_load=random")
 
 
 @pytest.mark.parametrize(
