@@ -28,6 +28,7 @@ from .types import GROUPS
 
 _META = "pyinfercost.configuration"
 _LIMITS = "fail_if"
+_THIS = "this"  # name of the processor that the command runs on
 _PRICE, _MACHINE, _ON = "price", "hardware", "on"
 _TERMS = ("on-demand", "spot")  # prices that any machine may have
 
@@ -75,7 +76,7 @@ def is_configured(name: str) -> bool:
 
 
 def named_machines(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Replace names of `[machines]` in a comma-separated list of machines: the callback of options.
+    """Replace names of `[machines]`, and `this`, in a comma-separated list of machines: the callback of options.
 
     Raises:
         click.UsageError: There are several, or a group, where the option takes one.
@@ -86,6 +87,10 @@ def named_machines(_: click.Context, option: click.Parameter, value: str | None)
     names = value.split(",")
     if read is not None:
         names = [read.machine(name) for name in names]
+    if _THIS in names:
+        from .this_machine import this_file
+
+        names = [this_file() if name == _THIS else name for name in names]
     several = getattr(option.type, "several", True)
     if not several and (names[0] in GROUPS or (len(names) > 1 and not value.endswith(".toml"))):
         raise click.UsageError(

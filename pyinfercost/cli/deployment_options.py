@@ -92,7 +92,8 @@ def deployment_options(
             "-H",
             type=HardwareType(several=several),
             help=hardware
-            or "A machine of the catalog (l4, 'A100 SXM 80GB'), or a TOML file; without it, times are not predicted.",
+            or "A machine of the catalog (l4, 'A100 SXM 80GB'), a TOML file, or this: the processor at hand; without "
+            "it, times are not predicted.",
             callback=named_machines,
         ),
         "on": click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
