@@ -1214,14 +1214,41 @@ class RentedDevices:
         Groups that exchange data are not cut, unless they are larger than an instance.
         """
 
-def cheapest_offer(offers: Sequence[tuple[float, float, bool]], rented: RentedDevices | None) -> int:
+class Rent:
+    """What replicas of a deployment pay: as many instances as hold them all, each of them as a whole."""
+
+    def __init__(self, replica: RentedDevices, usd_per_device_h: float, instance_devices: int) -> None:
+        """Make the rent of a deployment.
+
+        Args:
+            replica: The devices of one replica.
+            usd_per_device_h: USD per hour of an instance over its devices.
+            instance_devices: Devices of an instance, which is paid as a whole.
+        """
+    @property
+    def usd_per_device_h(self) -> float:
+        """USD per hour of an instance over its devices."""
+    @property
+    def instance_devices(self) -> int:
+        """Devices of an instance."""
+    def instances(self, replicas: int = 1) -> int:
+        """Return the instances that hold some replicas, as full as they get."""
+    def paid_devices(self, replicas: int = 1) -> int:
+        """Return the devices of these instances."""
+    def usd_per_h(self, replicas: int = 1) -> float:
+        """Return the price of an hour of these instances in USD."""
+    def times(self, replicas: int) -> Rent:
+        """Return the rent of so many replicas as that of one."""
+
+def cheapest_offer(offers: Sequence[tuple[float, float, bool]], together: int) -> int:
     """Return the place of the cheapest offer, the first of equal ones.
 
-    One that holds what must be together comes before smaller ones, and one with a host before those without.
+    It depends on no number of copies, which are packed into its instances. One that holds what must be together comes
+    before smaller ones, and one with a host before those without.
 
     Args:
         offers: Of each the USD per hour of the whole instance, its devices, and whether the price has the host.
-        rented: The devices of a layout. None compares hours of one device, whatever else its instance has.
+        together: Devices that must be together.
     """
 
 def devices_of_node(hardware: Hardware) -> float:

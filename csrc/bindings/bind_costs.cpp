@@ -72,10 +72,10 @@ py::object derived(const TextParameter& figure, const py::function& number) {
 }
 
 std::size_t cheapest_of(const std::vector<std::tuple<double, double, bool>>& offers,
-                        const std::optional<RentedDevices>& rented) {
+                        std::int64_t together) {
     std::vector<Offer> given;
     for (const auto& [usd_per_h, devices, has_host] : offers) given.push_back({usd_per_h, devices, has_host});
-    return cheapest(given, rented);
+    return cheapest(given, together);
 }
 
 }  // namespace
@@ -94,9 +94,23 @@ void register_costs(py::module_& m) {
              "them.")
         .def("instances", &RentedDevices::instances, py::arg("each"),
              "Instances of so many devices that hold them, groups that exchange data whole.");
-    m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("rented"),
-          "The place of the cheapest of some offers, each with USD per hour of an instance, its devices, and "
-          "whether it has a host; without devices of a layout, by the hour of one device.");
+    static constexpr Field kRent[] = {
+        field<&Rent::usd_per_device_h>("usd_per_device_h"),
+        field<&Rent::instance_devices>("instance_devices"),
+    };
+    def_fields(py::class_<Rent>(m, "Rent"), kRent)
+        .def(py::init([](const RentedDevices& replica, double usd_per_device_h, std::int64_t instance_devices) {
+                 return Rent{replica, usd_per_device_h, instance_devices};
+             }),
+             py::arg("replica"), py::arg("usd_per_device_h"), py::arg("instance_devices"),
+             "What replicas of a deployment pay.")
+        .def("instances", &Rent::instances, py::arg("replicas") = 1, "Instances that hold them all.")
+        .def("paid_devices", &Rent::paid_devices, py::arg("replicas") = 1, "Devices of these instances.")
+        .def("usd_per_h", &Rent::usd_per_h, py::arg("replicas") = 1, "Their price of an hour.")
+        .def("times", &Rent::times, py::arg("replicas"), "That of so many replicas as of one.");
+    m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("together"),
+          "The place of the cheapest of some offers for devices that must be together, each with USD per hour of an "
+          "instance, its devices, and whether it has a host.");
     m.def("devices_of_node", &devices_of_node, py::arg("hardware"),
           "Devices that links connect without a network: of one machine, or of a domain of several.");
     m.def("nodes_of", &nodes_of, py::arg("hardware"), py::arg("devices"), py::arg("least"),

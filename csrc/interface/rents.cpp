@@ -1,8 +1,6 @@
 #include "interface/rents.hpp"
 
 #include <array>
-#include <cmath>
-#include <optional>
 
 #include "hardware/collectives.hpp"
 
@@ -19,28 +17,19 @@ constexpr std::array kOfferFields = {
     JsonField<Offer>{"has_host",  of_offer<&Offer::has_host> }
 };
 
-void write_rent(const Layout& layout, const Hardware& machine, const std::vector<Offer>& offers, bool whole,
-                JsonWriter& out) {
+void write_rent(const Layout& layout, const Hardware& machine, const std::vector<Offer>& offers,
+                std::int64_t replicas, JsonWriter& out) {
     const std::int64_t devices = layout.devices();
-    std::optional<RentedDevices> rented;
-    if (whole) {
-        rented = RentedDevices::of(devices, layout.together(), nodes_of(machine, devices, layout.nodes));
-    }
-    const std::size_t at = cheapest(offers, rented);
-    const Offer& offer = offers[at];
-    const auto of_instance = static_cast<std::int64_t>(std::fmax(1.0, offer.devices));
+    const auto replica = RentedDevices::of(devices, layout.together(), nodes_of(machine, devices, layout.nodes));
+    const std::size_t at = cheapest(offers, replica.together);
+    const Rent rent{replica, offers[at].usd_per_device_h(), offers[at].whole_devices()};
+    const std::int64_t paid = rent.paid_devices(replicas);
     out.begin_object().key("offer").integer(static_cast<std::int64_t>(at));
-    out.key("usd_per_h").number(offer.usd_per_device_h());
-    std::int64_t paid = devices;
-    if (rented) {
-        const std::int64_t instances = rented->instances(offer.devices);
-        paid = instances * of_instance;
-        out.key("instances").integer(instances);
-    } else {
-        out.key("instances").null();
-    }
-    out.key("devices").integer(of_instance).key("paid_devices").integer(paid);
-    out.key("paid_per_used").number(static_cast<double>(paid) / static_cast<double>(devices)).end_object();
+    out.key("usd_per_device_h").number(rent.usd_per_device_h);
+    out.key("usd_per_h").number(rent.usd_per_h(replicas)).key("instances").integer(rent.instances(replicas));
+    out.key("devices").integer(rent.instance_devices).key("paid_devices").integer(paid);
+    out.key("paid_per_used").number(static_cast<double>(paid) / static_cast<double>(devices * replicas));
+    out.end_object();
 }
 
 }  // namespace
@@ -60,13 +49,13 @@ std::vector<Offer> offers_in(const JsonEntry& entry, const JsonPlace& place) {
 }
 
 void write_rents(const DeployedGraph& deployed, const std::vector<const Hardware*>& machines,
-                 const std::vector<std::vector<Offer>>& offers, bool whole, JsonWriter& out) {
+                 const std::vector<std::vector<Offer>>& offers, std::int64_t replicas, JsonWriter& out) {
     out.key("machines").begin_list();
     for (std::size_t i = 0; i < machines.size(); ++i) {
         if (offers[i].empty()) {
             out.null();
         } else {
-            write_rent(deployed.settings().layout, *machines[i], offers[i], whole, out);
+            write_rent(deployed.settings().layout, *machines[i], offers[i], replicas, out);
         }
     }
     out.end_list();

@@ -12,10 +12,9 @@ namespace infercost {
 // The offers of one machine. Throws std::invalid_argument for a number that is out of range.
 std::vector<Offer> offers_in(const JsonEntry& entry, const JsonPlace& place);
 
-// For each machine the place of its offer, USD per hour of a device, what is paid, and what that is per
-// device in use; null without offers. `whole`: instances are paid for as a whole, and not the devices in use
-// alone.
+// For each machine the place of its offer, USD per hour of a device, what some replicas of the deployment pay, and
+// what that is per device in use; null without offers.
 void write_rents(const DeployedGraph& deployed, const std::vector<const Hardware*>& machines,
-                 const std::vector<std::vector<Offer>>& offers, bool whole, JsonWriter& out);
+                 const std::vector<std::vector<Offer>>& offers, std::int64_t replicas, JsonWriter& out);
 
 }  // namespace infercost

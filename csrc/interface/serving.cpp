@@ -17,7 +17,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::int64_t kMostServers = 65'535;
 
 // ---- documents ----
 

@@ -16,6 +16,8 @@
 
 namespace infercost {
 
+constexpr std::int64_t kMostServers = 65'535;
+
 // A server without the costs of its steps, and how many of them serve.
 struct ServingSettings {
     ServerSettings server;

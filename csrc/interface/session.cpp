@@ -287,13 +287,13 @@ std::vector<const Hardware*> Session::machines_in(const JsonEntry& entry) const 
 }
 
 void Session::rent(const JsonEntry& fields, std::string_view, JsonWriter& out) {
-    const auto [deployment, machines, offers, whole] = fields.members(
+    const auto [deployment, machines, offers, replicas] = fields.members(
         JsonPlace("rent"),
         std::array{
             JsonKey{"deployment"},
             JsonKey{"machines"},
             JsonKey{"offers"},
-            JsonKey{"whole", false}
+            JsonKey{"replicas", false}
     });
     const auto& graph = held<DeployedGraph>(deployment, JsonPlace("deployment"));
     const std::vector<const Hardware*> on = machines_in(machines);
@@ -305,7 +305,9 @@ void Session::rent(const JsonEntry& fields, std::string_view, JsonWriter& out) {
         offers.fail(place, " has " + std::to_string(of_machines.size()) + " entries for " +
                                std::to_string(on.size()) + " machines; expected one for each");
     }
-    write_rents(*graph, on, of_machines, !whole || whole.boolean(JsonPlace("whole")), out);
+    const std::int64_t several = replicas ? replicas.integer(JsonPlace("replicas")) : 1;
+    if (several < 1 || several > kMostServers) replicas.fail(JsonPlace("replicas"), " are not 1 to 65535");
+    write_rents(*graph, on, of_machines, several, out);
 }
 
 void Session::grid(const JsonEntry& fields, std::string_view, JsonWriter& out) {

@@ -161,7 +161,7 @@ class FleetEvaluator:
         if isinstance(replica, str):
             return float("inf")
         hours = work_of(replica, self.traffic) / replica.concurrency / 3600
-        return hours * (replica.usd_per_h or 0.0) / self.traffic.last_s * MONTH_S
+        return hours * (replica.usd_per_h or 0.0) * replica.full_share / self.traffic.last_s * MONTH_S
 
     def longer(self, setup: Setup, end: str) -> float | None:
         """Return the work of replicas at an end of their error bands over that as predicted; None if it is unknown."""

@@ -205,10 +205,13 @@ class ServedEvaluator:
         costs = stretched(replica.costs, high=end == "high") if end else replica.costs
         replica = replace(replica, costs=costs, capacity_per_s=self._capacity(costs, replica.scheduler), end=end)
         first = self._least(replica)
-        usd_per_h = costs.usd_per_h or 0.0
-        most = _MOST_REPLICAS if not usd_per_h else int(min(_MOST_REPLICAS, self.most_usd_per_h / usd_per_h))
+        most = _MOST_REPLICAS
+        if costs.rent is not None and costs.rent.usd_per_device_h:  # full instances are paid at least
+            least_usd_per_h = costs.rent.usd_per_device_h * costs.devices
+            most = int(min(_MOST_REPLICAS, self.most_usd_per_h / least_usd_per_h))
         if first > max(1, most):
-            raise NotServed(f"it needs {first:,} replicas at least, {first * usd_per_h:.4g} USD per hour")
+            least = "" if costs.rent is None else f", {costs.rent.usd_per_h(first):.4g} USD per hour"
+            raise NotServed(f"it needs {first:,} replicas at least{least}")
         count, missed = first, None
         low = first - 1  # does not hold, or is not possible
         while True:
@@ -269,19 +272,8 @@ class ServedEvaluator:
         key = (placed.key, replica.end)
         if key in self._plain:
             return self._plain[key]
-        costs = replica.costs
-        copies = int(placed.terms.get(REPLICAS) or 1)
-        if copies != count:  # copies of one layout, which share instances
-            price = placed.on.device_price
-            costs = replace(
-                costs,
-                layout=str(placed.on.rank_layout),
-                copies=costs.copies * count,
-                devices=costs.devices * count,
-                usd_per_h=None if price is None else price.usd_per_h * placed.on.paid_devices,
-            )
         routing = str(setup.terms.get("routing") or "least_loaded")
-        run = Run(costs, replica.scheduler, self.workload, self.facts, copies, routing, replica.blocks)
+        run = Run(replica.costs, replica.scheduler, self.workload, self.facts, count, routing, replica.blocks)
         self.simulations += 1
         found = result_of(self.variant(setup.variant).name, run, simulated(run), self.objective)
         self._plain[key] = found
@@ -333,20 +325,22 @@ class ServedEvaluator:
 
 
 def with_replicas(setup: AnySetup, count: int) -> AnySetup:
-    """Return a setup with some replicas: copies of a layout, which share instances, or replicas apart without one."""
-    layout = setup.on.rank_layout
-    if setup.on.layout is None or layout.expert > layout.tensor or layout.attention_data > 1:
-        return replace(setup, terms={**setup.terms, REPLICAS: count})
-    placed = setup.on.replace(layout=replace(layout, data=count, nodes=1), devices=1)
-    return replace(setup, on=placed, terms={name: value for name, value in setup.terms.items() if name != REPLICAS})
+    """Return a setup with some replicas; the copies of its layout are among them."""
+    on = setup.on
+    if _copies(on) > 1:
+        on = on.replace(layout=replace(on.rank_layout, data=1, nodes=1), devices=1)
+    return replace(setup, on=on, terms={**setup.terms, REPLICAS: count})
 
 
 def replicas_of(setup: Setup) -> int:
-    """Return the number of replicas of a setup, as `with_replicas` sets it."""
-    layout = setup.on.rank_layout
-    if setup.on.layout is None or layout.expert > layout.tensor or layout.attention_data > 1:
-        return int(setup.terms.get(REPLICAS) or 1)
-    return layout.data * int(setup.terms.get(REPLICAS) or 1)
+    """Return the number of replicas of a setup: copies of its layout, times what `with_replicas` sets."""
+    return _copies(setup.on) * int(setup.terms.get(REPLICAS) or 1)
+
+
+def _copies(on: Deployment) -> int:
+    """Return the copies of a layout that exchange nothing."""
+    layout = on.rank_layout
+    return 1 if layout.expert > layout.tensor or layout.attention_data > 1 else layout.data
 
 
 def _refused(result: ServingResult) -> dict[str, int]:

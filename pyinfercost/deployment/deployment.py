@@ -80,8 +80,8 @@ class Deployment:
             `hardware.hosts.HOSTS` (`"desktop"`, `"cloud"`). It bounds small batches. None, the default, is a host in
             the middle of those that were measured, with a band as wide as their differences.
         price: Price of an hour of one device: USD (`2.49`), an instance (`"aws/g6.4xlarge:spot"`), `"on-demand"` (the
-            cheapest known offer) or what else `parse_price` accepts. None leaves costs out. With a layout, whole
-            instances are paid for, and their unused devices, too.
+            cheapest known offer) or what else `parse_price` accepts. None leaves costs out. Whole instances
+            are paid for, and their unused devices, too (see `rent`).
         utilization: Share of the paid time in which the devices work, 1e-6 to 1.
         region: Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its
             region (`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.
@@ -150,7 +150,7 @@ class Deployment:
             checked["price"] = dict(self.price)  # later changes of the caller's mapping have no effect
         elif is_number(self.price) and not isinstance(self.price, (int, float)):
             checked["price"] = number(self.price, "price", USD_PER_H, PriceError)  # of numpy
-        price = instances = None
+        price = rent = None
         if self.hardware is None:
             for name, why in _NEED_HARDWARE.items():
                 if getattr(self, name) != getattr(Deployment, name):
@@ -161,16 +161,15 @@ class Deployment:
             )
             if machine.sustained:  # also one that was loaded so
                 checked["sustained"] = True
-            placed = None if self.layout is None else placed_on(machine, checked["_layout"])
             if self.price is not None:
                 threads = None if self.threads is None else self.threads * checked["instances"]
                 from .prices import parse_price
 
-                price = parse_price(self.price, machine.id, threads=threads, placed=placed)
-                if placed is not None:
-                    instances = placed.instances(price.devices)
+                replica = placed_on(machine, checked["_layout"])
+                price = parse_price(self.price, machine.id, threads=threads, together=replica.together)
+                rent = _core.Rent(replica, price.usd_per_h, price.devices)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())
-        self.__dict__.update(_startup=checked["startup"], _paid_instances=instances)
+        self.__dict__.update(_startup=checked["startup"], _rent=rent)
         self.__dict__.pop("place", None)
         if self.region is not None or (price is not None and not price.cloud):
             self.__dict__["place"] = self._found_place()  # the caller named it: an unknown name fails at once
@@ -211,16 +210,10 @@ class Deployment:
         return price
 
     @property
-    def paid_instances(self) -> int | None:
-        """Instances of the price that hold the devices of the layout; None without a layout or a price."""
-        found: int | None = self.__dict__["_paid_instances"]
+    def rent(self) -> _core.Rent | None:
+        """What replicas of it pay: whole instances of the price, as full as they get; None without a price."""
+        found: _core.Rent | None = self.__dict__["_rent"]
         return found
-
-    @property
-    def paid_devices(self) -> int:
-        """Devices that are paid for: all of whole instances where a layout is given, else those that are used."""
-        price, instances = self.device_price, self.paid_instances
-        return self.devices if price is None or instances is None else instances * price.devices
 
     @cached_property
     def place(self) -> Place | None:

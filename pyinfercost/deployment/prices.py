@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from .._checks import text as checked_text
 from .._records import dataclass
 from ..errors import UnknownNameError
 from ..hardware.toml_files import read_toml
-from ..results.costs import PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
+from ..results.costs import ON_DEMAND, PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""
@@ -192,7 +192,7 @@ def _unknown(name: str, device: str | None) -> str:
 
 
 def parse_price(
-    value: PriceLike, device: str, *, threads: int | None = None, placed: _core.RentedDevices | None = None
+    value: PriceLike, device: str, *, threads: int | None = None, together: int = 1
 ) -> Price:
     """Parse a price into USD per device-hour.
 
@@ -204,6 +204,8 @@ def parse_price(
               its devices, CPUs and memory included, unless its text says `without its host`;
             - `"on-demand"`, `"spot"` or `"reserved"`: the cheapest offer of the device on these terms that includes a
               host; one without, if there is no other;
+            - a provider, perhaps with a region and terms, `"aws"`, `"aws:spot"`, `"aws@us-east-1:spot"`: the cheapest
+              of its offers, on demand if no terms are given;
             - the path of a TOML file with `usd_per_h`, or of an owned machine: `usd` (purchase price, at most 1e9),
               `devices` (1; 0.001 to 1e6), `lifetime_years` (0.01 to 100), `usd_per_kwh` (at most 1000), `pue` (1; at
               most 100);
@@ -211,8 +213,7 @@ def parse_price(
         device: Id of the device.
         threads: Threads of a CPU in use, None for all. An instance with some cores of a CPU is paid as a whole, and
             runs at most as many threads as it has.
-        placed: The devices of a layout, for which the cheapest offer is that of their instances together. None takes
-            the cheapest hour of one device, whatever else its instance has.
+        together: Devices that must be in one instance, for which the cheapest offer is chosen.
 
     Returns:
         The price, with its source and date.
@@ -229,7 +230,7 @@ def parse_price(
             raise PriceError(f"price has no entry for {device}, only for {', '.join(map(str, value))}; add one")
         if isinstance(value[device], Mapping):
             raise PriceError(f"price of {device} is {shown(value[device])}; expected one price, not a mapping")
-        return parse_price(value[device], device, threads=threads, placed=placed)
+        return parse_price(value[device], device, threads=threads, together=together)
     if is_number(value):
         return Price(number(value, "usd_per_h", USD_PER_H, PriceError), GIVEN)
     if isinstance(value, os.PathLike) or (isinstance(value, str) and value.endswith(".toml")):
@@ -241,10 +242,13 @@ def parse_price(
     match = _NUMBER.fullmatch(value.strip())
     if match:
         return Price(float(match[1]), GIVEN)
-    if value in TERMS:
-        return _cheapest(device, value, threads, placed)
     name, _, terms = value.partition(":")
-    return _of_offer(offer(name, device=device), terms or "on-demand", device, threads)
+    if name in TERMS and not terms:
+        return _cheapest(rentable(device, name, threads), device, name, together)
+    cloud, _, region = name.lower().partition("@")
+    if cloud in clouds():
+        return _cheapest_of_cloud(cloud, region, terms or ON_DEMAND, device, threads, together)
+    return _of_offer(offer(name, device=device), terms or ON_DEMAND, device, threads)
 
 
 def rentable(device: str, terms: str, threads: int | None = None) -> list[Offer]:
@@ -252,15 +256,34 @@ def rentable(device: str, terms: str, threads: int | None = None) -> list[Offer]
     return [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
 
 
-def _cheapest(device: str, terms: str, threads: int | None, placed: _core.RentedDevices | None) -> Price:
-    known = rentable(device, terms, threads)
+def _cheapest_of_cloud(
+    cloud: str, region: str, terms: str, device: str, threads: int | None, together: int
+) -> Price:
+    if terms not in TERMS:
+        raise PriceError(f"terms of {cloud} are {shown(terms)}; expected {', '.join(TERMS)}")
+    offered = [each for each in offers(device=device, cloud=cloud) if region in ("", each.region.lower())]
+    if not offered:
+        where = f" in {region}" if region else ""
+        regions = sorted({each.region for each in offers(device=device, cloud=cloud) if each.region})
+        others = sorted({each.cloud for each in offers(device=device)})
+        also = f"its regions with {device} are {', '.join(regions)}" if regions else (
+            f"providers with {device} are {', '.join(others) or 'none'}")
+        raise UnpricedError(f"the catalog has no {device} of {cloud}{where}; {also}")
+    known = [each for each in offered if terms in each.usd_per_h and _has(each, threads)]
+    if not known:
+        those = "; ".join(f"{each.name}: {', '.join(each.usd_per_h)}" for each in offered[:_NEAREST])
+        raise UnpricedError(f"the catalog has no {terms} price of {device} at {cloud}; it has {those}")
+    return _cheapest(known, device, terms, together)
+
+
+def _cheapest(known: Sequence[Offer], device: str, terms: str, together: int) -> Price:
     if not known:
         others = sorted({each.device for each in offers()})
         raise UnpricedError(
             f"the catalog has no {terms} price of {device}; pass USD per hour, such as 2.49/h. It has prices of "
             f"{', '.join(others)}"
         )
-    best = _core.cheapest_offer([(each.usd_per_h[terms], each.devices, each.host) for each in known], placed)
+    best = _core.cheapest_offer([(each.usd_per_h[terms], each.devices, each.host) for each in known], together)
     return price_of(known[best], terms)
 
 

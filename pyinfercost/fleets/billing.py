@@ -53,6 +53,27 @@ class PaidPool:
         found: NDArray[np.float64] = self.bins["starting_s"] + self.bins["ready_s"] + self.bins["draining_s"]
         return found
 
+    def machine_s(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the seconds of each bin that machines are paid, each of them as many instances as one replica rents.
+
+        Replicas fill instances together, and an instance is given back once its last replica could run elsewhere. The
+        sum has the time with each number of replicas; bins have their mean number.
+
+        Args:
+            seconds: Seconds of each bin.
+        """
+        import numpy as np
+
+        paid_s = self.paid_s
+        most = int(np.ceil((paid_s / np.maximum(1e-30, seconds)).max(initial=0.0)))
+        machines = np.array([self.replica.machines(each) for each in range(max(most + 1, self.seconds_with.size))])
+        if np.array_equal(machines, np.arange(machines.size)):
+            return paid_s
+        mean = paid_s / np.maximum(1e-30, seconds)
+        found: NDArray[np.float64] = np.interp(mean, np.arange(machines.size), machines) * seconds
+        total = float(self.seconds_with @ machines[: self.seconds_with.size])
+        return found * (total / found.sum()) if total and found.any() else found
+
     @property
     def uses_s(self) -> dict[str, NDArray[np.float64]]:
         """Use -> replica-seconds of each bin; replicas that drain are busy until they are gone."""
@@ -172,20 +193,21 @@ def _machines(pool: PaidPool, made: _Made) -> None:
     replica, terms = pool.replica, pool.terms
     usd_per_s = (replica.usd_per_h or 0.0) / SECONDS_PER_HOUR
     ahead_usd_per_s = committed_usd_per_h(replica, terms.commitment_terms) / SECONDS_PER_HOUR
-    ahead_s = terms.committed * made.seconds
+    machine_s, share = pool.machine_s(made.seconds), replica.full_share
+    ahead_s = replica.machines(terms.committed) * made.seconds
     # A fleet keeps what is committed; what an interruption takes away for a while is paid all the same.
-    later_s = np.maximum(0.0, pool.paid_s - ahead_s)
+    later_s = np.maximum(0.0, machine_s - ahead_s)
     for kind, several, each in (
         ("committed", ahead_s, ahead_usd_per_s),
         (price_kind(replica), later_s, usd_per_s),
     ):
         seconds = float(several.sum())
         made.lines.append(BillLine(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each))
-    # All seconds of a bin have the same price; what is committed and not there is idle.
-    charged_s = np.maximum(pool.paid_s, ahead_s)
+    # All seconds of a bin have the same price; what is committed and not there is idle, and so are unused devices.
+    charged_s = np.maximum(machine_s, ahead_s)
     price = (ahead_s * ahead_usd_per_s + later_s * usd_per_s) / np.maximum(1e-30, charged_s)
     for use, seconds_of_use in pool.uses_s.items():
-        money = price * (seconds_of_use + (charged_s - pool.paid_s if use == "idle" else 0.0))
+        money = price * (share * seconds_of_use + (charged_s - share * pool.paid_s if use == "idle" else 0.0))
         made.use_usd[use] += float(money.sum())
         made.spread(use, money)
 

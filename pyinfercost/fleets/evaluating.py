@@ -164,7 +164,7 @@ def facts_of_place(context: Context, place: int) -> PlaceFacts:
         needed=needed,
         most=most,
         step_s=STEP_S,
-        least_usd_per_month=work_h * usd_per_h / load.end_s * MONTH_S,
+        least_usd_per_month=work_h * usd_per_h * replica.full_share / load.end_s * MONTH_S,
     )
 
 

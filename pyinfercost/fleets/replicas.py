@@ -122,7 +122,7 @@ class Replica:
         token_s: Mean seconds of a further token of an answer, likewise.
         service_s: Mean seconds of a request.
         capacity_per_s: Highest rate of requests per second that it sustains.
-        usd_per_h: Price of an hour; None without a price.
+        usd_per_h: Price of an hour, if it is alone; None without a price.
         devices: Devices that it occupies; 0 if they are unknown.
         start: How long it takes to be ready.
         idle_w: Power of a replica without requests, in watts; None if it is unknown.
@@ -147,6 +147,17 @@ class Replica:
     def rate_per_s(self) -> float:
         """Requests that it finishes per second, when it serves `concurrency` at once."""
         return self.concurrency / self.service_s
+
+    @property
+    def full_share(self) -> float:
+        """What it pays on instances without unused devices, over what it pays alone."""
+        rent = None if self.on is None else self.on.rent
+        return 1.0 if rent is None else self.devices / rent.paid_devices()
+
+    def machines(self, replicas: int) -> float:
+        """Return how many times as much as one some replicas pay, which fill instances together."""
+        rent = None if self.on is None else self.on.rent
+        return float(replicas) if rent is None else rent.paid_devices(replicas) / rent.paid_devices()
 
     def load(self, load: Load, work_s: float, *, less: float = 0.0) -> ReplicaLoad:
         """Return what targets of autoscalers are derived from.
@@ -265,7 +276,7 @@ class Modeled:
             token_s=token_s,
             service_s=service_s,
             capacity_per_s=capacity_per_s,
-            usd_per_h=costs.usd_per_h,
+            usd_per_h=None if on.rent is None else on.rent.usd_per_h(),
             devices=costs.devices,
             start=self._start(on, start),
             idle_w=costs.idle_w * costs.copies if isfinite(costs.idle_w) else None,
@@ -337,7 +348,6 @@ class Modeled:
         if on.transfer is not None and not on.data_transfer.overlapped:
             latency = [each + float(more) for each, more in zip(latency, points["transfer_s"], strict=True)]
         joules = [float(each) for each in points["energy_j"]]
-        row = points.to_rows()[-1]
         service_s = latency[-1]
         idle_w = on.machine.power_w.get("idle")
         return Replica(
@@ -356,7 +366,7 @@ class Modeled:
             token_s=0.0,
             service_s=service_s,
             capacity_per_s=on.instances * self.max_batch_size / service_s,
-            usd_per_h=row.get("usd_per_h"),
+            usd_per_h=None if on.rent is None else on.rent.usd_per_h(),
             devices=on.devices,
             start=self._start(on, start),
             idle_w=idle_w if isfinite(joules[0]) else None,

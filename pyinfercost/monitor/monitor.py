@@ -129,8 +129,8 @@ class Monitor:
         self._energy = self._energy_device(energy)
         given = exporters if isinstance(exporters, (list, tuple)) else [exporters]
         self._exporters = [open_exporter(each, interval_s=self.interval_s) for each in given]
-        price = self.on.device_price
-        self._usd_per_h = None if price is None else price.usd_per_h * self.on.paid_devices * self._share
+        rent = self.on.rent
+        self._usd_per_h = None if rent is None else rent.usd_per_h() * self._share
         if isinstance(log, (str, PathLike)):
             log = MonitorLog(log, deployment=on, spec=_path(model), price_usd_per_h=self._usd_per_h, plan=_path(plan))
         self._log = log

@@ -413,9 +413,8 @@ class Sidecar:
             series("up"): float(self._is_up),
             series("replicas"): float(self._is_up),
         }
-        price = self.on.device_price
-        if price is not None:
-            usd_per_h = price.usd_per_h * self.on.paid_devices
+        if self.on.rent is not None:
+            usd_per_h = self.on.rent.usd_per_h()
             values[series("price_usd_per_h")] = usd_per_h
             for use in USES:
                 hours = self._values[series("reserved_s", use=use)] / self.on.devices / SECONDS_PER_HOUR

@@ -95,7 +95,7 @@ def _or_nan(value: float | None) -> float:
 
 
 _MACHINE = ("hardware", "threads", "instances", "sustained", "host")
-_PRICE = (*_MACHINE, "price", "layout")
+_PRICE = (*_MACHINE, "price", "layout", "devices")
 _PLACE = (*_PRICE, "region")
 _MOVING = (*_MACHINE, "transfer")
 _STARTING = (*_MACHINE, "startup")
@@ -145,7 +145,7 @@ TERMS: Mapping[str, Term] = MappingProxyType(
         "response_bytes_per_item": Term(("transfer",), lambda on: _or_nan(on.data_transfer.response_bytes)),
         "egress_usd_per_gb": Term(("transfer",), lambda on: on.data_transfer.egress_usd_per_gb),
         "usd_per_h": Term(_PRICE, lambda on: nan if on.device_price is None else on.device_price.usd_per_h),
-        "paid_per_used": Term(_PRICE, lambda on: on.paid_devices / on.devices),
+        "paid_per_used": Term(_PRICE, lambda on: 1.0 if on.rent is None else on.rent.paid_devices() / on.devices),
         "usd_per_j": Term(_PRICE, lambda on: 0.0 if on.device_price is None else on.device_price.usd_per_j),
         "pue": Term(_PLACE, lambda on: nan if on.place is None else on.place.pue),
         "grid_g_per_kwh": Term(_PLACE, lambda on: nan if on.place is None else on.place.grid_g_per_kwh),
@@ -398,6 +398,6 @@ def _cost(point: OnePoint, derived: DerivedCosts, price: Price) -> Cost:
         egress_usd=float(derived.egress_usd),
         utilization=on.utilization,
         price=price,
-        instances=on.paid_instances,
+        instances=None if on.rent is None or price.devices == 1 else on.rent.instances(),
         usd_per_h=float(derived.usd_per_h),
     )

@@ -60,7 +60,7 @@ def device_use_of(
         bytes_sent=sent,
         energy_j=joules if isfinite(joules) else None,
         link_energy_j=None if per_byte is None or not isfinite(joules) else sent * per_byte,
-        usd_per_h=None if price is None else price.usd_per_h * on.paid_devices / on.devices,
+        usd_per_h=None if on.rent is None else on.rent.usd_per_h() / on.devices,
     )
 
 

@@ -229,46 +229,15 @@ class _Candidate:
     fewest: int = 1
     capacity_per_s: float = float("nan")
     alone_s: float = 0.0
-    _prices: dict[int, tuple[float, int]] = field(default_factory=dict)
-
-    @property
-    def shares_instances(self) -> bool:
-        """Whether replicas are copies of one layout, and lie together on instances."""
-        layout = self.on.rank_layout
-        return layout.expert <= layout.tensor and layout.attention_data == 1
-
-    def placed(self, replicas: int) -> Deployment:
-        """Return the deployment of all replicas that share instances; else that of one."""
-        if replicas == 1 or not self.shares_instances:
-            return self.on
-        layout = self.on.rank_layout
-        return self.on.replace(layout=replace(layout, data=layout.data * replicas, nodes=1), devices=1)
 
     def price_of(self, replicas: int) -> tuple[float, int]:
         """Return USD per hour of some replicas, and the devices that are paid; infinite without a price."""
-        if replicas not in self._prices:
-            placed = self.placed(replicas)
-            times = 1 if self.shares_instances else replicas
-            price = placed.device_price
-            paid = placed.paid_devices * times
-            self._prices[replicas] = (inf if price is None else price.usd_per_h * paid, paid)
-        return self._prices[replicas]
+        rent = self.on.rent
+        return (inf, self.on.devices * replicas) if rent is None else (rent.usd_per_h(replicas), rent.paid_devices(replicas))
 
     def run(self, replicas: int, workload: Workload, facts: Facts, routing: str) -> Run:
         """Return the run of some replicas."""
-        usd_per_h, _ = self.price_of(replicas)
-        known = usd_per_h if isfinite(usd_per_h) else None
-        if not self.shares_instances:
-            costs = replace(self.costs, usd_per_h=None if known is None else known / replicas)
-            return Run(costs, self.scheduler, workload, facts, replicas, routing, self.blocks)
-        costs = replace(
-            self.costs,
-            layout=str(self.placed(replicas).rank_layout),
-            copies=self.costs.copies * replicas,
-            devices=self.costs.devices * replicas,
-            usd_per_h=known,
-        )
-        return Run(costs, self.scheduler, workload, facts, 1, routing, self.blocks)
+        return Run(self.costs, self.scheduler, workload, facts, replicas, routing, self.blocks)
 
 
 class _Interrupted(Exception):

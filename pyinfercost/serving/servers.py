@@ -54,7 +54,7 @@ def _steady_server(costs: StepCosts, way: Scheduler) -> _core.SteadyServer:
         block_tokens=costs.block_tokens,
         copies=costs.copies,
         devices=costs.devices,
-        usd_per_s=nan if costs.usd_per_h is None else costs.usd_per_h / _HOUR_S,
+        usd_per_s=nan if costs.rent is None else costs.rent.usd_per_h() / _HOUR_S,
         fill=costs.prefill_fill,
         mixes=way.mixes,
         chunks=way.enable_chunked_prefill,

@@ -67,7 +67,7 @@ def result_of(
     )
     timeline = _timeline(found, run)
     usd = None
-    usd_per_h = None if costs.usd_per_h is None else costs.usd_per_h * run.replicas
+    usd_per_h = None if costs.rent is None else costs.rent.usd_per_h(run.replicas)
     if usd_per_h is not None and tokens:
         usd = usd_per_h * duration_s / _HOUR_S / tokens * _MILLION
     capacity = _capacity(run)

@@ -101,7 +101,6 @@ def step_costs(
         name: None if made[name] is None else Table(**made.pop(name))
         for name in ("tokens", "recorded", "outputs", "decode", "prefill", "drafts")
     }
-    price = on.device_price
     return StepCosts(
         **{**made, **tables, **limits},
         engine=on.engine,
@@ -113,7 +112,7 @@ def step_costs(
         lockstep=layout.attention_data > 1 or layout.expert > layout.tensor,
         draft_tokens=settings.draft_tokens,
         tokens_per_step=settings.tokens_per_step,
-        usd_per_h=None if price is None else price.usd_per_h * on.paid_devices,
+        rent=on.rent,
     )
 
 

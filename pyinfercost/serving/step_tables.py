@@ -125,7 +125,7 @@ class StepCosts:
         block_tokens: Tokens of a block of the cache.
         kv_bytes_per_token: Bytes of the cache of one token on that device, in whole sequences of `context` tokens.
         context: Tokens of a sequence for which `kv_bytes_per_token` holds: windows and states do not grow.
-        usd_per_h: Price of all devices of all copies; None without a price.
+        rent: What replicas with all these copies pay; None without a price.
         step_tokens: Tokens of prompts in a step, which the engine sets by the memory of the machine; None for those on
             devices with 80 GB.
         client_s: Seconds from a client to the queue of the engine and back, which are part of its time to the first
@@ -164,7 +164,7 @@ class StepCosts:
     block_tokens: int
     kv_bytes_per_token: float
     context: int
-    usd_per_h: float | None
+    rent: _core.Rent | None
     step_tokens: int | None = None
     client_s: float = 0.0
 

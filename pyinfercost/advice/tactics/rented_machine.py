@@ -102,7 +102,7 @@ def _changes(machine: Hardware, setup: Setup, case: Case, price: str) -> list[di
     if not weights or setup.on.engine not in ENGINES:
         return [change]
     least = next((n for n in _GROWTH if weights / n <= _FREE * machine.memory_bytes), None)
-    if least is None or (least == own and setup.on.layout is not None) or (least == 1 and setup.on.layout is None):
+    if least is None or least == own:
         return [change]
     return [{**change, "layout": f"tensor={least}", "devices": 1}]
 

@@ -49,8 +49,8 @@ class Machine(Tactic):
             except Error as error:
                 refused.append(Refusal(text=name, why=str(error)))
                 continue
-            price = changed.device_price
-            note = "" if price is None else f"{price.usd_per_h:.4g} USD/h, {price.text}"
+            price, rent = changed.device_price, changed.rent
+            note = "" if price is None or rent is None else f"{rent.usd_per_h():.4g} USD/h, {price.text}"
             found.append(
                 Option(
                     text=name,
@@ -84,8 +84,8 @@ class Terms(Tactic):
             if not known:
                 refused.append(Refusal(text=terms, why=f"the catalog has no {terms} price of {machine}"))
                 continue
-            other = setup.on.replace(price=terms).device_price
-            rent = "" if other is None else f"{other.usd_per_h:.4g} USD/h, {other.text}"
+            other = setup.on.replace(price=terms)
+            rent = f"{other.rent.usd_per_h():.4g} USD/h, {other.device_price.text}"
             note = ", ".join(filter(None, (rent, _CONDITIONS[terms])))
             found.append(
                 Option(
@@ -117,13 +117,14 @@ class Offer(Tactic):
         if setup.on.price == terms:
             return Options((), [Refusal(text="another offer", why=f"{price.text} is the cheapest known one")])
         try:
-            cheapest = setup.on.replace(price=terms).device_price
+            cheapest = setup.on.replace(price=terms)
         except Error as error:
             return Options((), [Refusal(text="another offer", why=str(error))])
-        if cheapest is None or cheapest.usd_per_h >= price.usd_per_h:
+        least, text = cheapest.rent.usd_per_h(), cheapest.device_price.text
+        if least >= setup.on.rent.usd_per_h():
             return Options((), [Refusal(text="another offer", why="the catalog has no cheaper one on these terms")])
-        note = f"{cheapest.usd_per_h:.4g} USD/h instead of {price.usd_per_h:.4g}"
-        return Options([Option(text=cheapest.text, phrase=f"at {cheapest.text}", change={"price": terms}, note=note)])
+        note = f"{least:.4g} USD/h instead of {setup.on.rent.usd_per_h():.4g}"
+        return Options([Option(text=text, phrase=f"at {text}", change={"price": terms}, note=note)])
 
 
 class Region(Tactic):

@@ -48,10 +48,8 @@ class ServedLayout(TrafficTactic):
                 continue
             many = layout.devices
             text = "one device a replica" if many == 1 else f"{words} ({many} devices a replica)"
-            # Without a layout, devices are rented one by one; with one, in whole instances.
-            value = None if many == 1 and on.layout is None else words
             flags = flag_of(on.engine, "layout", words)
-            found.append(Option(text=text, change={"layout": value, "devices": 1}, apply=flags))
+            found.append(Option(text=text, change={"layout": words, "devices": 1}, apply=flags))
         # Copies are replicas, not layouts of one; but experts may be divided over copies of the rest.
         alone = [each for each in layouts.out if "data=" not in each.layout or "expert=" in each.layout]
         refused = [Refusal(text=each.layout, why=each.reason) for each in alone]

@@ -102,7 +102,6 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             "expert": 1 if layout is None else layout.expert,
             "sizes": {} if first is None else dict(first.sizes),
             "usd_per_h": "",
-            "rented": _rented(live),
             "utilization": 1.0 if estimate is None or estimate.cost is None else estimate.cost.utilization,
             "place": _own_place(live),
             "bandwidth": 1,
@@ -111,17 +110,6 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             **SERVED,
         },
     }
-
-
-def _rented(live: Exploration) -> str:
-    """Return what is paid at the first point, if it is not what a page begins with: a device, or whole instances."""
-    if live.profile is None:
-        return ""
-    request: Any = live.profile.request
-    on = request.on
-    if on.layout is None:
-        return "" if on.devices == 1 else "devices"
-    return "" if on.devices > 1 else "instances"
 
 
 def _own_place(live: Exploration) -> str:

@@ -109,14 +109,6 @@ function makeControls(place, change, shownView) {
     };
     return field("USD per device hour", input, () => { input.value = state.usd_per_h; }, said);
   }
-  /* Whole instances, or the devices in use; a reader's price is of a device. */
-  function rented() {
-    const select = element("select", { name: "rented" }, element("option", { value: "instances" }, "whole instances"), element("option", { value: "devices" }, "devices in use"));
-    select.addEventListener("change", () => set("rented", select.value));
-    const made = field("Paid for", select, () => { select.value = rentsWhole(state) ? "instances" : "devices"; });
-    syncs.push(() => { made.hidden = state.usd_per_h !== "" || SETUP.machineOf.get(state.machine).offers.every(({ devices }) => devices <= 1); });
-    return made;
-  }
   function places() {
     const select = element("select", { name: "place" });
     select.append(element("option", { value: "" }, "where the price is of"), ...Object.keys(SETUP.places).map((name) => element("option", { value: name }, name)));
@@ -128,7 +120,7 @@ function makeControls(place, change, shownView) {
   const many = SETUP.phases.some(({ splits }) => splits);
   /* Devices of a language model share its layers at first: copies of it would hold no more of it. */
   const devicesOf = () => choice("Devices", "devices", () => withOwn(powers(), state.devices), {}, (value) => (
-    { rented: "", devices: Number(value), tensor: chosenPhase(state).splits ? Number(value) : 1, pipeline: 1 }));
+    { devices: Number(value), tensor: chosenPhase(state).splits ? Number(value) : 1, pipeline: 1 }));
   /* How the model lies on them: each way in which they share layers, are stages of layers, or hold copies. */
   function layoutOf() {
     const ways = () => {
@@ -161,7 +153,7 @@ function makeControls(place, change, shownView) {
     group("Model", choice("Phase", "phase", () => SETUP.phases.map(({ name }) => name)), choice("Weights", "format", () => SETUP.phases.find(({ name }) => name === state.phase).formats, FORMAT_NAMES),
       choice("Precision", "precision", () => SETUP.precisions), choice("Engine", "engine", () => Object.keys(SETUP.engines), ENGINE_NAMES),
       choice("Execution", "execution", () => SETUP.engines[state.engine], EXECUTION_NAMES), sizes()),
-    group("Money", price(), rented(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
+    group("Money", price(), plain("Share of paid time in use", "utilization", 0.01, 1), places()),
     group("What would help", plain("Memory bandwidth, times", "bandwidth", 1, 4), plain("Arithmetic, times", "compute", 1, 4)),
     element("div", { class: "buttons" }, restart, copying("Copy the command", () => commandOf(state, shownView().estimate.cost)), copying("Copy the JSON", () => documentText(shownView()))), copied,
   );
@@ -185,17 +177,12 @@ function layoutText(state) {
   return parts.map(([name, count]) => `${name}=${count}`).join(",");
 }
 
-/* How the command line is told devices and their price. With a layout it pays for whole instances, and with a number for
-   devices in use. */
+/* How the command line is told devices and their price. */
 function moneyOptions(state, cost) {
   const { price } = SETUP.machineOf.get(state.machine);
-  const layout = layoutText(state) || "tensor=1";
-  const laid = state.devices > 1 ? ["--layout", layout] : [];
+  const laid = state.devices > 1 ? ["--layout", layoutText(state)] : [];
   if (state.usd_per_h !== "") return [...laid, "--price", state.usd_per_h];
-  if (cost === null) return laid;
-  if (rentsWhole(state)) return ["--layout", layout, "--price", price];
-  if (state.devices === 1) return ["--price", price];
-  return state.tensor * state.pipeline === 1 ? ["--devices", state.devices, "--price", price] : [...laid, "--price", cost.price.usd_per_h];
+  return cost === null ? laid : [...laid, "--price", price];
 }
 
 /* The command line that gives the figures of a state, with its cost. */

@@ -80,14 +80,14 @@ function makeEvaluator(compiled) {
   }
 
   /* What a deployment rents on machines: the core chooses among the offers of each. It depends on no size. */
-  async function rentsOf(state, deployment, ids) {
-    const way = JSON.stringify([layoutOf(state), rentsWhole(state)]);
+  async function rentsOf(state, deployment, ids, replicas = 1) {
+    const way = JSON.stringify([layoutOf(state), replicas]);
     const keyOf = (id) => `${way} ${id} ${id === state.machine ? state.usd_per_h : ""}`;
     const missing = ids.filter((id) => !rents.has(keyOf(id)));
     if (missing.length) {
       const on = await Promise.all(missing.map((id) => machineOf(id)));
       const offers = missing.map((id) => offersOf(state, id).map(({ usd_per_h, devices, has_host }) => ({ usd_per_h, devices, has_host })));
-      const found = await ask("rent", { deployment: deployment.handle, machines: on, offers, whole: rentsWhole(state) });
+      const found = await ask("rent", { deployment: deployment.handle, machines: on, offers, replicas });
       missing.forEach((id, at) => rents.set(keyOf(id), found.machines[at]));
     }
     return ids.map((id) => {
@@ -103,7 +103,7 @@ function makeEvaluator(compiled) {
     /* A price is of some place, unless the reader chose another one; the data center is that of its cloud. */
     const [placeGrid, placePue] = state.place ? SETUP.places[state.place] : [grid, pue];
     return {
-      ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: rent ? rent.usd_per_h : null, paid_per_used: rent ? rent.paid_per_used : 1,
+      ...terms, utilization: state.utilization, draft_tokens_per_step: 1, usd_per_h: rent ? rent.usd_per_device_h : null, paid_per_used: rent ? rent.paid_per_used : 1,
       recorded_graphs: SETUP.recorded_graphs[`${state.engine} ${state.execution}`] ?? null, grid_g_per_kwh: placeGrid, pue: cloud ? pue : placePue, ...(typed ? { usd_per_j: 0 } : {}),
     };
   }
@@ -172,8 +172,8 @@ function makeEvaluator(compiled) {
       tokens: boundary.tokens ?? null, tokens_per_s: boundary.tokens ? costs.tokens_per_s : null,
       tokens_per_s_per_sequence: boundary.tokens ? costs.tokens_per_s_per_sequence : null,
       cost: priced ? {
-        usd_per_million: costs.cost_usd * 1e6, utilization, instances: rent.instances, usd_per_h: costs.usd_per_h,
-        price: { text: rent.from.text, usd_per_h: rent.usd_per_h, devices: rent.devices },
+        usd_per_million: costs.cost_usd * 1e6, utilization, instances: rent.devices > 1 ? rent.instances : null, usd_per_h: costs.usd_per_h,
+        price: { text: rent.from.text, usd_per_h: rent.usd_per_device_h, devices: rent.devices },
       } : null,
       max_sequences: memory && memory.max_sequences !== undefined ? memory.max_sequences : null,
       memory_left_bytes: memory && memory.left_bytes !== undefined ? memory.left_bytes : null,
@@ -219,14 +219,14 @@ function makeEvaluator(compiled) {
     const lengths = { prompt, output, prompt_variation: LENGTHS, output_variation: LENGTHS };
     const draw = (requests) => ask("draw", { requests, ...lengths }).then(({ handle }) => handle);
     const [many, few] = await Promise.all([draw(SERVED_REQUESTS), draw(TRIED_REQUESTS)]);
-    const [rent] = await rentsOf(state, decode, [state.machine]);
-    const usdPerH = rent === null ? null : rent.usd_per_h * rent.paid_devices;
+    const usdPerHOf = (servers) => rentsOf(state, decode, [state.machine], servers).then(([rent]) => (rent === null ? null : rent.usd_per_h));
     const run = async (requests, rates, servers) => {
-      const cluster = { ...steps.cluster, servers: steps.cluster.servers * servers, ...(usdPerH === null ? {} : { usd_per_h: usdPerH * servers }) };
-      return (await ask("serve", { steps: steps.handle, requests, rates_per_s: rates, server: steps.server, cluster })).rates;
+      const usdPerH = await usdPerHOf(servers);
+      const cluster = { ...steps.cluster, servers: steps.cluster.servers * servers, ...(usdPerH === null ? {} : { usd_per_h: usdPerH }) };
+      return (await ask("serve", { steps: steps.handle, requests, rates_per_s: rates, server: steps.server, cluster })).rates.map((found) => ({ ...found, usd_per_h: usdPerH }));
     };
     const [full] = await run(few, [ENDLESS_RATE], 1);
-    return { most_per_s: full.requests_per_s, usd_per_h: usdPerH, serve: (rates, servers = 1) => run(many, rates, servers) };
+    return { most_per_s: full.requests_per_s, usd_per_h: full.usd_per_h, serve: (rates, servers = 1) => run(many, rates, servers) };
   }
 
   return { view, curve, server, ask, reset, started: () => core };

@@ -90,9 +90,9 @@ function makeServing(evaluator, set) {
     figures.value = figure;
     const row = offered.find(({ key }) => key === figure);
     const machine = `${state.devices > 1 ? `${state.devices} x ` : ""}${shortName(SETUP.machineOf.get(state.machine).machine)}`;
-    const money = (found, servers) => (server.usd_per_h === null ? "" : `, ${digits(server.usd_per_h * servers)} USD/h, ${digits(found.usd_per_million_tokens)} USD per million output tokens`);
+    const money = (found) => (found.usd_per_h === null ? "" : `, ${digits(found.usd_per_h)} USD/h, ${digits(found.usd_per_million_tokens)} USD per million output tokens`);
     byId("serving-answer").textContent = fleet
-      ? `${state.rate_per_s} requests per second need ${fleet.servers === 1 ? "one server" : `${fleet.servers} servers`} of ${machine}${money(fleet.found, fleet.servers)}: first token ${quantity(fleet.found.latencies.ttft_s.p99, "s")}, each further one ${quantity(fleet.found.latencies.tpot_s.p99, "s")} (p99). One holds the limits up to ${digits(fleet.best)} requests per second.`
+      ? `${state.rate_per_s} requests per second need ${fleet.servers === 1 ? "one server" : `${fleet.servers} servers`} of ${machine}${money(fleet.found)}: first token ${quantity(fleet.found.latencies.ttft_s.p99, "s")}, each further one ${quantity(fleet.found.latencies.tpot_s.p99, "s")} (p99). One holds the limits up to ${digits(fleet.best)} requests per second.`
       : fleet === null ? `No rate holds the limits on ${machine}: at ${digits(curve[0].rate_per_s)} requests per second the first token takes ${quantity(curve[0].latencies.ttft_s.p99, "s")}, each further one ${quantity(curve[0].latencies.tpot_s.p99, "s")} (p99).` : "Counting servers ...";
     byId("serving-note").textContent = `One server, ${SERVED_RATES} rates up to the ${digits(server.most_per_s)} requests per second that it finishes, ${SERVED_REQUESTS.toLocaleString("en")} simulated requests each: prompts of ${state.prompt} and answers of ${state.output} tokens on average, lognormal, at random times. `
       + "Line: median; dashed: 99th percentile (p99: one request in a hundred waits longer).";

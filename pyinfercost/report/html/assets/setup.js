@@ -78,9 +78,6 @@ function unpackedGraph(text) {
 /* What a machine can be rented as: an instance, the place of which some costs depend on. */
 const offerOf = ([usd_per_h, devices, has_host, text, cloud, grid, pue]) => ({ usd_per_h, devices, has_host, text, cloud, grid, pue });
 
-/* Whether instances are paid for as a whole: as on the command line, where several devices have a layout, unless chosen. */
-const rentsWhole = (state) => (state.rented ? state.rented === "instances" : state.devices > 1);
-
 async function readSetup() {
   const setup = JSON.parse(await unpackedText(byId("pyinfercost-setup").textContent));
   const entries = catalogOf(JSON.parse(await unpackedText(byId("pyinfercost-catalog").textContent)));
@@ -128,7 +125,7 @@ function startState() {
 }
 
 /* Whether the point itself is the first one, whatever is asked of its server. */
-const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "pipeline", "expert", "usd_per_h", "rented", "utilization", "place", "bandwidth", "compute"];
+const OF_POINT = ["phase", "machine", "format", "precision", "engine", "execution", "devices", "tensor", "pipeline", "expert", "usd_per_h", "utilization", "place", "bandwidth", "compute"];
 function isFirstPoint(state) {
   const start = startState();
   return OF_POINT.every((key) => String(state[key]) === String(start[key])) && sizesOf(state).every(({ name }) => state.sizes[name] === start.sizes[name]);
@@ -159,7 +156,6 @@ function allowed(state) {
   if (!SETUP.precisions.includes(state.precision)) state.precision = start.precision;
   if (!Object.hasOwn(SETUP.engines, state.engine)) state.engine = start.engine;
   if (!SETUP.engines[state.engine].includes(state.execution)) [state.execution] = SETUP.engines[state.engine];
-  if (!["instances", "devices"].includes(state.rented)) state.rented = "";
   if (state.place && !Object.hasOwn(SETUP.places, state.place)) state.place = "";
   for (const name of ["devices", "tensor", "pipeline", "expert"]) state[name] = Math.max(1, Math.min(1024, Math.round(state[name] || 1)));
   if (state.devices % state.tensor) state.tensor = 1;
