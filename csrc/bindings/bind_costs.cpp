@@ -107,7 +107,19 @@ void register_costs(py::module_& m) {
         .def("instances", &Rent::instances, py::arg("replicas") = 1, "Instances that hold them all.")
         .def("paid_devices", &Rent::paid_devices, py::arg("replicas") = 1, "Devices of these instances.")
         .def("usd_per_h", &Rent::usd_per_h, py::arg("replicas") = 1, "Their price of an hour.")
-        .def("times", &Rent::times, py::arg("replicas"), "That of so many replicas as of one.");
+        .def("times", &Rent::times, py::arg("replicas"), "That of so many replicas as of one.")
+        .def(py::pickle(
+            [](const Rent& rent) {
+                const auto& [devices, together] = rent.replica;
+                return py::make_tuple(devices, together, rent.usd_per_device_h, rent.instance_devices);
+            },
+            [](const py::tuple& state) {
+                return Rent{
+                    {state[0].cast<std::int64_t>(), state[1].cast<std::int64_t>()},
+                    state[2].cast<double>(),
+                    state[3].cast<std::int64_t>()
+                };
+            }));
     m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("together"),
           "The place of the cheapest of some offers for devices that must be together, each with USD per hour of an "
           "instance, its devices, and whether it has a host.");

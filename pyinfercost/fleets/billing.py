@@ -300,5 +300,9 @@ def price_text(replica: Replica) -> str:
     """Return the price of a replica in words; empty without one."""
     if replica.usd_per_h is None:
         return ""
-    price: Any = None if replica.on is None else replica.on.device_price
-    return f"{replica.usd_per_h:.4g} USD/h" + ("" if price is None else f", {price.text}")
+    if replica.on is None or replica.on.device_price is None:
+        return f"{replica.usd_per_h:.4g} USD/h"
+    price = replica.on.device_price
+    fit = next(count for count in range(1, price.devices + 2) if replica.machines(count + 1) > 1)
+    together = f"; an instance of {price.devices} devices holds {fit} replicas, which fill instances together"
+    return f"{replica.usd_per_h:.4g} USD/h, {price.text}" + (together if fit > 1 else "")

@@ -332,7 +332,8 @@ def _times(row: ComparedModel) -> list[LayerTime]:
 
 def _price(price: Price) -> str:
     """Return the price of an hour, and where it is from unless it was given as a number."""
-    return f"{price.usd_per_h:g} USD/h" + ("" if price.text == "given" else f", {price.text}")
+    of = "" if price.devices == 1 else f" for {price.devices} devices"
+    return f"{price.usd_per_h * price.devices:g} USD/h{of}" + ("" if price.text == "given" else f", {price.text}")
 
 
 def _figure(found: Profile, estimate: Estimate | None, key: str) -> Any:

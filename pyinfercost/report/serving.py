@@ -6,6 +6,7 @@ from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from ..results.costs import paid_text
 from ..results.serving_result import LATENCIES, STATISTICS
 from ..results.units import amount, percent, significant
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
@@ -36,6 +37,8 @@ _FIGURES = (
     "slo_share",
     "goodput_per_s",
     "usd_per_h",
+    "instances",
+    "paid_devices",
     "usd_per_million_tokens",
     "usd_per_million_tokens_used",
     "joules_per_token",
@@ -142,6 +145,9 @@ def _figures(result: ServingResult) -> list[tuple[str, str]]:
         met = "holds" if result.slo_met else "does not hold"
         found.append(("objective", f"{result.slo}: {met}; {percent(result.slo_share or 0)} % of requests within it"))
         found.append(("goodput", f"{significant(result.goodput_per_s or 0)} per s"))
+    if result.instances is not None and result.paid_devices is not None and result.usd_per_h is not None:
+        each = result.paid_devices // result.instances
+        found.append(("paid", paid_text(result.usd_per_h, result.instances, each, result.devices)))
     if result.usd_per_million_tokens is not None and result.usd_per_million_tokens_used is not None:
         used = amount(result.usd_per_million_tokens_used, "USD")
         found.append(("10^6 tokens", f"{amount(result.usd_per_million_tokens, 'USD')} reserved, {used} used"))

@@ -14,6 +14,7 @@ from ..deployment.deployment import TORCH
 from ..hardware.hosts import HOSTS
 from ..predict.training_mode import in_training_mode
 from ..results import figures
+from ..results.costs import paid_text
 from ..results.units import amount, percent, quantity, scale_for, significant
 from ..sources.data_names import is_data_name
 from .device_lines import device_lines
@@ -317,12 +318,10 @@ def _line(figure: Figure, value: Any, tokens: int | None = None) -> list[tuple[s
     return [(figure.short, amount(value * figure.items, figure.unit) + per + read)]
 
 
-def _paid(cost: Cost, devices: int) -> str:
-    """Return the instances that are paid, and how many of their devices are unused."""
-    size, count = cost.price.devices, cost.instances or 0
-    instances = f"{count} instance{'' if count == 1 else 's'} of {size} devices" if size > 1 else f"{count} devices"
-    idle = size * count - devices
-    return f"{significant(cost.usd_per_h)} USD/h for {instances}" + (f", {idle} of them unused" if idle else "")
+def _paid(cost: Cost, devices: int) -> list[tuple[str, str]]:
+    if cost.instances is None:
+        return []
+    return [("paid", paid_text(cost.usd_per_h, cost.instances, cost.price.devices, devices))]
 
 
 def _cost(cost: Cost, devices: int) -> list[tuple[str, str]]:
@@ -340,7 +339,7 @@ def _cost(cost: Cost, devices: int) -> list[tuple[str, str]]:
     return [
         ("cost", f"{significant(cost.usd_per_million)} USD per million items of the batch{of_it}: {hours}"),
         ("price", str(cost.price)),
-        *([] if cost.instances is None else [("paid", _paid(cost, devices))]),
+        *_paid(cost, devices),
     ]
 
 

@@ -131,9 +131,15 @@ class Price:
         """What `parse_price` reads as this price: the instance and its terms, or USD per hour of a device."""
         return f"{self.text.split()[0]}:{self.terms}" if self.cloud and self.terms in TERMS else self.usd_per_h
 
+    @property
+    def rate(self) -> str:
+        """`1.323 USD/h for a device`, or `55.04 USD/h for an instance of 8 devices`."""
+        of = "a device" if self.devices == 1 else f"an instance of {self.devices} devices"
+        return f"{self.usd_per_h * self.devices:.4g} USD/h for {of}"
+
     def __str__(self) -> str:
         """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
-        parts = [f"{self.usd_per_h:.4g} USD/h for a device", self.text]
+        parts = [self.rate, self.text]
         if self.dated:
             age = f", {self.age_months} months old" if self.age_months else ""
             parts.append(f"of {self.dated}{age}" + (": OLD" if self.age_months > _OLD_MONTHS else ""))
@@ -204,6 +210,13 @@ def _settle(value: Price | Transfer | Startup, name: str, checked: Any) -> None:
     object.__setattr__(value, name, checked)
 
 
+def paid_text(usd_per_h: float, instances: int, each: int, used: int) -> str:
+    """Return what is paid for instances of so many devices, and how many of their devices are unused."""
+    unused = instances * each - used
+    said = f"{usd_per_h:.4g} USD/h for {instances:,} instance{'' if instances == 1 else 's'} of {each} devices"
+    return said + (f", {unused:,} of them unused" if unused else "")
+
+
 @dataclass(frozen=True)
 class Cost:
     """Cost of one item of the batch.
@@ -216,7 +229,7 @@ class Cost:
         egress_usd: Share of `usd` for the response to leave the cloud.
         utilization: Share of the paid time in which devices work.
         price: The price of a device-hour.
-        instances: Instances that are paid; None without a layout, whose devices are paid one by one.
+        instances: Instances that are paid; None where devices are paid one by one.
         usd_per_h: USD per hour of all that is paid, without electricity.
     """
 

@@ -126,6 +126,8 @@ class ServingResult(Result):
             objective.
         goodput_per_s: Such requests per second; None without an objective.
         usd_per_h: USD of an hour of all replicas; None without a price.
+        instances: Instances that are paid; None where devices are paid one by one.
+        paid_devices: Devices that are paid for, with unused ones of instances; None without a price.
         usd_per_million_tokens: USD for a million generated tokens, with all paid time; None without a price.
         usd_per_million_tokens_used: The same for the time in which servers run steps.
         joules_per_token: Joules of a generated token, with idle power between steps; None if unknown.
@@ -166,6 +168,8 @@ class ServingResult(Result):
     slo_share: float | None
     goodput_per_s: float | None
     usd_per_h: float | None
+    instances: int | None
+    paid_devices: int | None
     usd_per_million_tokens: float | None
     usd_per_million_tokens_used: float | None
     joules_per_token: float | None

@@ -67,7 +67,8 @@ def result_of(
     )
     timeline = _timeline(found, run)
     usd = None
-    usd_per_h = None if costs.rent is None else costs.rent.usd_per_h(run.replicas)
+    rent = costs.rent
+    usd_per_h = None if rent is None else rent.usd_per_h(run.replicas)
     if usd_per_h is not None and tokens:
         usd = usd_per_h * duration_s / _HOUR_S / tokens * _MILLION
     capacity = _capacity(run)
@@ -107,6 +108,8 @@ def result_of(
         slo_share=float(within.sum()) / len(within) if objective else None,
         goodput_per_s=_per(within.sum(), duration_s) if objective else None,
         usd_per_h=usd_per_h,
+        instances=None if rent is None or rent.instance_devices == 1 else rent.instances(run.replicas),
+        paid_devices=None if rent is None else rent.paid_devices(run.replicas),
         usd_per_million_tokens=usd,
         usd_per_million_tokens_used=None if usd is None else usd * busy,
         joules_per_token=_joules(run, found, tokens),

@@ -27,6 +27,7 @@ from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost._core import Rent, RentedDevices
 from pyinfercost.deployment import LayoutError, Price
 from pyinfercost.deployment.prices import rentable
 from pyinfercost.predict.estimate import estimate_on
@@ -158,14 +159,17 @@ def test_rents_are_those_of_the_package(layout: str) -> None:
         [{"usd_per_h": each.usd_per_h["on-demand"], "devices": each.devices, "has_host": each.host} for each in some]
         for some in known
     ]
-    asked = {"deployment": deployment, "machines": machines, "offers": offers, "whole": bool(layout)}
+    asked = {"deployment": deployment, "machines": machines, "offers": offers}
     for each, some, found in zip(on, known, ask(session, "rent", asked)["machines"], strict=True):
-        price = each.device_price
+        price, rent = each.device_price, each.rent
         assert price is not None
+        assert rent is not None
         assert price.text.startswith(f"{some[found['offer']].name} on-demand")
-        assert (found["usd_per_h"], found["devices"]) == (price.usd_per_h, price.devices)
-        assert (found["instances"], found["paid_devices"]) == (each.paid_instances, each.paid_devices)
-        assert found["paid_per_used"] == each.paid_devices / each.devices
+        assert (found["usd_per_device_h"], found["devices"]) == (price.usd_per_h, price.devices)
+        assert (found["instances"], found["paid_devices"]) == (rent.instances(), rent.paid_devices())
+        assert (found["usd_per_h"], found["paid_per_used"]) == (rent.usd_per_h(), rent.paid_devices() / each.devices)
+    several = ask(session, "rent", {**asked, "replicas": 3})["machines"]
+    assert [found["usd_per_h"] for found in several] == [each.rent.usd_per_h(3) for each in on if each.rent]
 
 
 @pytest.mark.parametrize(
@@ -381,7 +385,7 @@ def test_a_server_with_its_own_settings_is_that_of_the_package(served: Served) -
     (found,) = ask(session, "serve", fields)["rates"]
     arrival_s = np.asarray(drawn["columns"]["arrival_s"]) / rate
     replay = ic.Replay.of(arrival_s, drawn["columns"]["prompt"], drawn["columns"]["output"])
-    known = ic.serve(dataclasses.replace(costs, usd_per_h=3.0), workload=ic.Workload(trace=replay))
+    known = ic.serve(dataclasses.replace(costs, rent=Rent(RentedDevices(1, 1), 3.0, 1)), workload=ic.Workload(trace=replay))
     assert found["finished"] == known.finished
     assert found["duration_s"] - arrival_s[0] == pytest.approx(known.duration_s, rel=1e-9)
     for name, latency in known.latencies.items():

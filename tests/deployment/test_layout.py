@@ -109,17 +109,27 @@ def test_instances_hold_groups_whole(devices: int, together: int, of_instance: i
     assert RentedDevices(devices, together).instances(of_instance) == instances
 
 
-def test_whole_instances_are_paid_with_a_layout() -> None:
-    price = "aws/p5.48xlarge"
-    assert Deployment(hardware=H100, price=price).paid_devices == 1  # a share of an instance in full use
-    assert Deployment(hardware=H100, devices=2, price=price).paid_devices == 2
-    on = Deployment(hardware=H100, layout="tensor=4", price=price)
-    assert (on.paid_instances, on.paid_devices) == (1, 8)
-    both = on.replace(layout="tensor=8,data=2")
-    assert (both.paid_instances, both.paid_devices) == (2, 16)
-    far = on.replace(layout="tensor=16")  # eight of them are in each of two machines
-    assert (far.paid_instances, far.paid_devices) == (2, 16)
-    assert on.replace(price=2.5).paid_devices == 4
+@pytest.mark.parametrize(
+    ("way", "price", "replicas", "instances", "paid"),
+    [
+        ({}, "aws/p5.48xlarge", 1, 1, 8),
+        ({"layout": "tensor=1"}, "aws/p5.48xlarge", 1, 1, 8),
+        ({"devices": 2}, "aws/p5.48xlarge", 1, 1, 8),
+        ({"devices": 2}, "aws/p5.48xlarge", 5, 2, 16),
+        ({"layout": "tensor=4"}, "aws/p5.48xlarge", 1, 1, 8),
+        ({"layout": "tensor=4"}, "aws/p5.48xlarge", 3, 2, 16),
+        ({"layout": "tensor=4,data=3"}, "aws/p5.48xlarge", 1, 2, 16),
+        ({"layout": "tensor=8,data=2"}, "aws/p5.48xlarge", 1, 2, 16),
+        ({"layout": "tensor=16"}, "aws/p5.48xlarge", 1, 2, 16),  # eight of them are in each of two machines
+        ({"layout": "tensor=4"}, 2.5, 3, 12, 12),
+    ],
+)
+def test_whole_instances_are_paid(way: Any, price: Any, replicas: int, instances: int, paid: int) -> None:
+    rent = Deployment(hardware=H100, price=price, **way).rent
+    assert rent is not None
+    assert (rent.instances(replicas), rent.paid_devices(replicas)) == (instances, paid)
+    assert rent.usd_per_h(replicas) == paid * rent.usd_per_device_h
+    assert rent.times(replicas).usd_per_h() == rent.usd_per_h(replicas)
 
 
 def test_a_layout_needs_hardware() -> None:

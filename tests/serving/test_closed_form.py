@@ -139,7 +139,7 @@ def test_shares_of_an_objective() -> None:
 
 def test_copies_share_the_load() -> None:
     one = closed_form([made()], Load(prompt=500, output=100, clients=8))
-    two = closed_form([made(copies=2, devices=2, usd_per_h=7.2)], Load(prompt=500, output=100, clients=16))
+    two = closed_form([made(copies=2, devices=2, rent=made().rent.times(2))], Load(prompt=500, output=100, clients=16))
     assert two["tpot_s"] == pytest.approx(one["tpot_s"])
     assert two["tokens_per_s"] == pytest.approx(2 * one["tokens_per_s"])
     assert two["tokens_per_s_per_device"] == pytest.approx(one["tokens_per_s_per_device"])

@@ -264,7 +264,9 @@ def test_memory_and_price(folder: Path) -> None:
     assert one.kv_bytes_per_token == pytest.approx(token, rel=0.005)
     assert two.kv_bytes_per_token == pytest.approx(token / 2, rel=0.005)
     assert (one.block_tokens, one.copies, two.copies, two.devices) == (16, 1, 2, 4)
-    assert (one.usd_per_h, two.usd_per_h) == (2.5, 10.0)
+    assert one.rent is not None
+    assert two.rent is not None
+    assert (one.rent.usd_per_h(), two.rent.usd_per_h()) == (2.5, 10.0)
     use = ic.estimate(phases(folder).decode, on=ON, batch=1, context=4096).memory
     assert use is not None
     assert use.pool_bytes is not None

@@ -36,7 +36,7 @@ def find(goal: str, phases: Phases, **given: Any) -> ic.ServingSearch:
     return ic.find_serving(goal, (phases.decode, phases.prefill), **arguments)
 
 
-def served(phases: Phases, layout: str, **given: Any) -> ic.ServingResult:
+def served(phases: Phases, layout: str = "tensor=1", **given: Any) -> ic.ServingResult:
     arguments = {"workload": WORKLOAD, "slo": SLO, **given}
     return ic.serve((phases.decode, phases.prefill), on=on(layout=layout), **arguments)
 
@@ -47,11 +47,12 @@ def test_one_replica_less_does_not_hold(phases: Phases) -> None:
     assert best is not None
     assert search.result is not None
     assert search.result.slo_met
-    assert search.result.layout == best.layout == f"data={best.replicas}"
+    assert (search.result.layout, search.result.replicas) == (best.layout, best.replicas) == ("tensor=1", best.replicas)
     assert best.devices == best.replicas > 1
     assert best.usd_per_h == pytest.approx(0.8 * best.replicas)
-    assert served(phases, f"data={best.replicas}").slo_met
-    less = served(phases, f"data={best.replicas - 1}")
+    assert served(phases, replicas=best.replicas).slo_met
+    assert served(phases, f"data={best.replicas}").usd_per_h == pytest.approx(best.usd_per_h)
+    less = served(phases, replicas=best.replicas - 1)
     assert not less.slo_met or less.capacity_per_s < WORKLOAD.rate_per_s
     assert best.slo_values["ttft_p99"] == search.result["ttft_s"].p99 < 0.06
 
@@ -100,7 +101,7 @@ def test_fewest_devices(phases: Phases) -> None:
     search = find("layout", phases, devices=2, slo="tpot_p50<3.2ms")
     assert [each.devices for each in search.found] == sorted(each.devices for each in search.found)
     assert search.best is not None
-    assert served(phases, search.best.layout, slo="tpot_p50<3.2ms").slo_met
+    assert served(phases, search.best.layout, slo="tpot_p50<3.2ms", replicas=search.best.replicas).slo_met
 
 
 def test_an_objective_that_nothing_meets(phases: Phases) -> None:

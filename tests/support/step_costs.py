@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pyinfercost._core import Rent, RentedDevices
 from pyinfercost.serving.step_tables import StepCosts, Table
 
 
@@ -54,6 +55,6 @@ def step_costs_like_an_h100(**changes: object) -> StepCosts:
         "block_tokens": 16,
         "kv_bytes_per_token": 131_072.0,
         "context": 4096,
-        "usd_per_h": 3.6,
+        "rent": Rent(RentedDevices(1, 1), 3.6, 1),
     }
     return StepCosts(**{**fields, **changes})  # type: ignore[arg-type]
