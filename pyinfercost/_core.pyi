@@ -997,7 +997,20 @@ def parallel_graph(
     routing: str = "unstated",
     exponent: float = 1.0,
     loads: Sequence[float] = (),
-) -> tuple[Graph, list[tuple[str, int, int, str]]]: ...
+) -> tuple[Graph, list[tuple[str, int, int, str]], float]: ...
+def kept_share(before: Graph, now: Graph) -> float:
+    """Return the contraction FLOPs of a rewritten graph over those of the graph before it, at the default sizes."""
+
+def kept_by_ranks(before: Graph, rank: Graph, ranks: int) -> float:
+    """Return 1 if each product has its equal part in the graph of one of several ranks, and at most the whole.
+
+    Otherwise the share of the first product that has not, in its equal parts if it has less; infinite if the number of
+    products differs.
+    """
+
+def kept_by_stages(before: Graph, stages: Sequence[Graph]) -> float:
+    """Return the contraction FLOPs of all stages of a pipeline over those of the graph that was cut."""
+
 def expert_counts(graph: Graph) -> list[int]: ...
 def context_graph(
     graph: Graph, *, devices: int, nodes: int = 1, only_shapes: bool = False, ulysses: bool = False

@@ -71,8 +71,7 @@ py::object derived(const TextParameter& figure, const py::function& number) {
     return out;
 }
 
-std::size_t cheapest_of(const std::vector<std::tuple<double, double, bool>>& offers,
-                        std::int64_t together) {
+std::size_t cheapest_of(const std::vector<std::tuple<double, double, bool>>& offers, std::int64_t together) {
     std::vector<Offer> given;
     for (const auto& [usd_per_h, devices, has_host] : offers) given.push_back({usd_per_h, devices, has_host});
     return cheapest(given, together);
@@ -99,9 +98,10 @@ void register_costs(py::module_& m) {
         field<&Rent::instance_devices>("instance_devices"),
     };
     def_fields(py::class_<Rent>(m, "Rent"), kRent)
-        .def(py::init([](const RentedDevices& replica, double usd_per_device_h, std::int64_t instance_devices) {
-                 return Rent{replica, usd_per_device_h, instance_devices};
-             }),
+        .def(py::init(
+                 [](const RentedDevices& replica, double usd_per_device_h, std::int64_t instance_devices) {
+                     return Rent{replica, usd_per_device_h, instance_devices};
+                 }),
              py::arg("replica"), py::arg("usd_per_device_h"), py::arg("instance_devices"),
              "What replicas of a deployment pay.")
         .def("instances", &Rent::instances, py::arg("replicas") = 1, "Instances that hold them all.")
@@ -121,7 +121,8 @@ void register_costs(py::module_& m) {
                 };
             }));
     m.def("cheapest_offer", &cheapest_of, py::arg("offers"), py::arg("together"),
-          "The place of the cheapest of some offers for devices that must be together, each with USD per hour of an "
+          "The place of the cheapest of some offers for devices that must be together, each with USD per "
+          "hour of an "
           "instance, its devices, and whether it has a host.");
     m.def("devices_of_node", &devices_of_node, py::arg("hardware"),
           "Devices that links connect without a network: of one machine, or of a domain of several.");

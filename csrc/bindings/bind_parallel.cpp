@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "bindings/bindings.hpp"
+#include "lowering/conservation.hpp"
 #include "lowering/parallel/context.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/stages.hpp"
@@ -118,14 +119,38 @@ void register_parallel(py::module_& m) {
             for (const Share& share : made.shares) {
                 shares.append(py::make_tuple(share.name, share.elements, share.of, share.why));
             }
-            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), shares);
+            return py::make_tuple(std::const_pointer_cast<Graph>(made.graph), shares, made.kept_share);
         },
         py::arg("graph"), py::kw_only(), py::arg("tensor") = 1, py::arg("pipeline") = 1,
         py::arg("expert") = 1, py::arg("data") = 1, py::arg("sequence") = false, py::arg("context") = 1,
         py::arg("ulysses") = false, py::arg("attention_data") = 1, py::arg("nodes") = 1,
         py::arg("routing") = "unstated", py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
-        "buffer its name, the elements of the rank and those of the whole, and why it is whole.");
+        "buffer its name, the elements of the rank and those of the whole, and why it is whole; then the share of "
+        "the products that it keeps.");
+    m.def(
+        "kept_share",
+        [](const GraphPtr& before, const GraphPtr& now) {
+            const CoreCall core;
+            return kept_share(before, now);
+        },
+        py::arg("before"), py::arg("now"), "Contraction FLOPs of a rewritten graph over those before.");
+    m.def(
+        "kept_by_ranks",
+        [](const GraphPtr& before, const GraphPtr& rank, std::int64_t ranks) {
+            const CoreCall core;
+            return kept_by_ranks(before, rank, ranks);
+        },
+        py::arg("before"), py::arg("rank"), py::arg("ranks"),
+        "1 if each product has its equal part in the graph of a rank, or more; else the share of the first one.");
+    m.def(
+        "kept_by_stages",
+        [](const GraphPtr& before, const std::vector<std::shared_ptr<Graph>>& stages) {
+            const std::vector<GraphPtr> given(stages.begin(), stages.end());
+            const CoreCall core;
+            return kept_by_stages(before, given);
+        },
+        py::arg("before"), py::arg("stages"), "Contraction FLOPs of all stages over those of the graph that was cut.");
     m.def(
         "context_graph",
         [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes, bool ulysses) {

@@ -46,7 +46,10 @@ double Rent::usd_per_h(std::int64_t replicas) const {
 }
 
 Rent Rent::times(std::int64_t replicas) const {
-    return {{replica.devices * replicas, replica.together}, usd_per_device_h, instance_devices};
+    return {
+        {replica.devices * replicas, replica.together},
+        usd_per_device_h, instance_devices
+    };
 }
 
 std::size_t cheapest(std::span<const Offer> offers, std::int64_t together) {

@@ -1,5 +1,5 @@
-// Devices are rented in whole instances: which offer is the cheapest, and what replicas of a deployment pay. All who name
-// a price ask here.
+// Devices are rented in whole instances: which offer is the cheapest, and what replicas of a deployment pay.
+// All who name a price ask here.
 #pragma once
 
 #include <cstddef>
@@ -45,9 +45,9 @@ struct Rent {
     Rent times(std::int64_t replicas) const;
 };
 
-// The place of the cheapest offer for devices that must be together; of equal ones the first. It depends on no number of
-// copies, which are packed into its instances later. One that holds what must be together comes before smaller ones, and
-// one with a host before those without. Throws std::invalid_argument without offers.
+// The place of the cheapest offer for devices that must be together; of equal ones the first. It depends on
+// no number of copies, which are packed into its instances later. One that holds what must be together comes
+// before smaller ones, and one with a host before those without. Throws std::invalid_argument without offers.
 std::size_t cheapest(std::span<const Offer> offers, std::int64_t together);
 
 }  // namespace infercost

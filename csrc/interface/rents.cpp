@@ -20,7 +20,8 @@ constexpr std::array kOfferFields = {
 void write_rent(const Layout& layout, const Hardware& machine, const std::vector<Offer>& offers,
                 std::int64_t replicas, JsonWriter& out) {
     const std::int64_t devices = layout.devices();
-    const auto replica = RentedDevices::of(devices, layout.together(), nodes_of(machine, devices, layout.nodes));
+    const auto replica =
+        RentedDevices::of(devices, layout.together(), nodes_of(machine, devices, layout.nodes));
     const std::size_t at = cheapest(offers, replica.together);
     const Rent rent{replica, offers[at].usd_per_device_h(), offers[at].whole_devices()};
     const std::int64_t paid = rent.paid_devices(replicas);

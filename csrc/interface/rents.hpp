@@ -12,8 +12,8 @@ namespace infercost {
 // The offers of one machine. Throws std::invalid_argument for a number that is out of range.
 std::vector<Offer> offers_in(const JsonEntry& entry, const JsonPlace& place);
 
-// For each machine the place of its offer, USD per hour of a device, what some replicas of the deployment pay, and
-// what that is per device in use; null without offers.
+// For each machine the place of its offer, USD per hour of a device, what some replicas of the deployment
+// pay, and what that is per device in use; null without offers.
 void write_rents(const DeployedGraph& deployed, const std::vector<const Hardware*>& machines,
                  const std::vector<std::vector<Offer>>& offers, std::int64_t replicas, JsonWriter& out);
 

@@ -17,7 +17,6 @@
 namespace infercost {
 namespace {
 
-
 // ---- documents ----
 
 constexpr std::array kCurveFields = {

@@ -191,9 +191,7 @@ def _unknown(name: str, device: str | None) -> str:
 # ---- prices of a device hour -----------------------------------------------------------------------------------------
 
 
-def parse_price(
-    value: PriceLike, device: str, *, threads: int | None = None, together: int = 1
-) -> Price:
+def parse_price(value: PriceLike, device: str, *, threads: int | None = None, together: int = 1) -> Price:
     """Parse a price into USD per device-hour.
 
     Args:
@@ -256,9 +254,7 @@ def rentable(device: str, terms: str, threads: int | None = None) -> list[Offer]
     return [each for each in offers(device=device) if terms in each.usd_per_h and _has(each, threads)]
 
 
-def _cheapest_of_cloud(
-    cloud: str, region: str, terms: str, device: str, threads: int | None, together: int
-) -> Price:
+def _cheapest_of_cloud(cloud: str, region: str, terms: str, device: str, threads: int | None, together: int) -> Price:
     if terms not in TERMS:
         raise PriceError(f"terms of {cloud} are {shown(terms)}; expected {', '.join(TERMS)}")
     offered = [each for each in offers(device=device, cloud=cloud) if region in ("", each.region.lower())]
@@ -266,8 +262,11 @@ def _cheapest_of_cloud(
         where = f" in {region}" if region else ""
         regions = sorted({each.region for each in offers(device=device, cloud=cloud) if each.region})
         others = sorted({each.cloud for each in offers(device=device)})
-        also = f"its regions with {device} are {', '.join(regions)}" if regions else (
-            f"providers with {device} are {', '.join(others) or 'none'}")
+        also = (
+            f"its regions with {device} are {', '.join(regions)}"
+            if regions
+            else (f"providers with {device} are {', '.join(others) or 'none'}")
+        )
         raise UnpricedError(f"the catalog has no {device} of {cloud}{where}; {also}")
     known = [each for each in offered if terms in each.usd_per_h and _has(each, threads)]
     if not known:

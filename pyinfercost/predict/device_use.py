@@ -41,7 +41,6 @@ def device_use_of(
     """
     boundary = boundary_of(graph, on.precision)
     caches = caches_of(graph, on.precision)
-    price = on.device_price
     joules = totals["energy_j"]
     per_byte = on.machine.constants.get("energy.link_j_per_byte")
     parts = max(1, len(stages))

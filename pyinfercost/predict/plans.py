@@ -21,7 +21,7 @@ from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
 from ..results import figures
 from ..results.layout import Layout, LayoutError
-from ..sources.notices import ConservationWarning
+from ..sources.notices import warn_if_not_kept
 
 if TYPE_CHECKING:
     from .._core import Holdings, PlanFamily, Quantity, TensorInfo
@@ -145,15 +145,7 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
     key = ("engine", engine)
     if key not in kept:
         made, as_captured, kept_share = _core.engine_graph(graph, engine)
-        if kept_share != 1.0:
-            share = f"{abs(1.0 - kept_share):.2%}"
-            change = f"lacks {share} of the" if kept_share < 1.0 else f"has {share} beyond the"
-            warnings.warn(
-                f"the graph of {engine} {change} contraction FLOPs of the captured one, so its figures are wrong; "
-                "please report this model",
-                ConservationWarning,
-                stacklevel=2,
-            )
+        warn_if_not_kept(kept_share, f"the graph of {engine}")
         known = {MADE_BY: engine, AS_CAPTURED: tuple(as_captured), CAPTURED: weakref.ref(graph)}
         known |= {name: kept[name] for name in (LAYOUT, SHARES) if name in kept}
         graph_cache(made).update(known)
@@ -201,9 +193,10 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
     key = ("layout", wanted)
     if key not in kept:
         try:
-            made, shares = _core.parallel_graph(graph, **wanted.for_core())
+            made, shares, kept_share = _core.parallel_graph(graph, **wanted.for_core())
         except InputError as error:
             raise LayoutError(str(error)) from None
+        warn_if_not_kept(kept_share, f"a product of one device of layout {wanted}")
         graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
         if wanted.context > 1:
             graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))

@@ -18,6 +18,7 @@ from ..deployment.nodes import nodes_of
 from ..errors import InputError
 from ..results.layout import Layout, LayoutError
 from ..results.stages import LAYER
+from ..sources.notices import warn_if_not_kept
 from .plans import (
     AS_CAPTURED,
     CAPTURED,
@@ -233,6 +234,7 @@ def _cut(launched: Graph, cuts: Cuts, nodes: Sequence[int], slices: int) -> Grap
         made, parts, places = _core.training_pipeline_graphs(launched, cuts, nodes=nodes)
     else:
         made, parts, places = _core.pipeline_graphs(launched, cuts, nodes=nodes, slices=slices)
+    warn_if_not_kept(_core.kept_by_stages(launched, [graph for graph, _ in parts]), "the sum of the stages of a pipeline")
     sent: list[Quantity] = []
     for _, crossing in cuts:
         total: Quantity = 0

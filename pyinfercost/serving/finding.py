@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
@@ -233,7 +233,11 @@ class _Candidate:
     def price_of(self, replicas: int) -> tuple[float, int]:
         """Return USD per hour of some replicas, and the devices that are paid; infinite without a price."""
         rent = self.on.rent
-        return (inf, self.on.devices * replicas) if rent is None else (rent.usd_per_h(replicas), rent.paid_devices(replicas))
+        return (
+            (inf, self.on.devices * replicas)
+            if rent is None
+            else (rent.usd_per_h(replicas), rent.paid_devices(replicas))
+        )
 
     def run(self, replicas: int, workload: Workload, facts: Facts, routing: str) -> Run:
         """Return the run of some replicas."""

@@ -56,6 +56,23 @@ def warn_of_positions(spec: str, tokens: int, positions: int) -> None:
     warnings.warn(visible_lines(text), PositionsWarning, stacklevel=2)
 
 
+def warn_if_not_kept(kept_share: float, made: str) -> None:
+    """Give a `ConservationWarning` unless a graph has the contraction FLOPs of the one that it was made of.
+
+    Args:
+        kept_share: Its FLOPs over those that it must have.
+        made: What the graph is.
+    """
+    if kept_share == 1.0:
+        return
+    change = f"lacks {1.0 - kept_share:.2%} of the" if kept_share < 1.0 else f"has {kept_share - 1.0:.2%} beyond the"
+    text = (
+        f"{made} {change} contraction FLOPs of the graph that it was made of, so its figures are wrong; please report "
+        "this model"
+    )
+    warnings.warn(visible_lines(text), ConservationWarning, stacklevel=3)
+
+
 def warn_of_window(spec: str, size: str) -> None:
     """Give a `WindowWarning`."""
     text = (

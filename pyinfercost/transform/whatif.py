@@ -13,6 +13,7 @@ from ..formats.kernels import EngineKernels
 from ..formats.products import Product, find_products
 from ..formats.stored_weights import StoredWeights
 from ..formats.table import CACHE_DTYPES, Format, FormatError, pruned_format
+from ..sources.notices import warn_if_not_kept
 from .kv_cache import CacheFormat
 from .torchao_kernels import TORCHAO, TorchaoKernels, has_one_kernel, is_convertible
 
@@ -99,7 +100,10 @@ def whatif(
     for made in graph.tensors:
         if made.role == "parameter":
             rewriter.drop_if_unread(made.index)
-    return rewriter.build()
+    found = rewriter.build()
+    if not pruned:  # half of the products of such weights are left out on purpose
+        warn_if_not_kept(_core.kept_share(graph, found), "the graph in other formats")
+    return found
 
 
 def parse_formats(text: str) -> str | dict[str, str | None]:

@@ -385,7 +385,9 @@ def test_a_server_with_its_own_settings_is_that_of_the_package(served: Served) -
     (found,) = ask(session, "serve", fields)["rates"]
     arrival_s = np.asarray(drawn["columns"]["arrival_s"]) / rate
     replay = ic.Replay.of(arrival_s, drawn["columns"]["prompt"], drawn["columns"]["output"])
-    known = ic.serve(dataclasses.replace(costs, rent=Rent(RentedDevices(1, 1), 3.0, 1)), workload=ic.Workload(trace=replay))
+    known = ic.serve(
+        dataclasses.replace(costs, rent=Rent(RentedDevices(1, 1), 3.0, 1)), workload=ic.Workload(trace=replay)
+    )
     assert found["finished"] == known.finished
     assert found["duration_s"] - arrival_s[0] == pytest.approx(known.duration_s, rel=1e-9)
     for name, latency in known.latencies.items():

@@ -2,12 +2,11 @@
 
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
 
 #include "core/graph_rewriter.hpp"
+#include "lowering/conservation.hpp"
 #include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "lowering/engines/passes.hpp"
@@ -114,61 +113,6 @@ GraphPtr name_all_reduces(const GraphPtr& graph, std::string_view kernel) {
         rewriter.set_argument(static_cast<NodeIndex>(i), {"kernel", std::string(kernel)});
     }
     return rewriter.build().graph;
-}
-
-// Contraction FLOPs of a graph without what is known before the forward.
-struct Contractions {
-    Expr all = 0;
-    Expr needed = 0;  // by results and caches; passes remove other nodes
-};
-
-Contractions contractions_of(const GraphPtr& graph) {
-    const Flow flow(graph);
-    std::vector<NodeIndex> open;
-    for (const TensorIndex t : graph->outputs()) open.push_back(flow.maker(t));
-    for (NodeIndex i = 0; i < flow.count(); ++i) {
-        if (flow.call(i).has("caches")) open.push_back(i);
-    }
-    std::vector<bool> seen(static_cast<std::size_t>(flow.count()), false);
-    while (!open.empty()) {
-        const NodeIndex node = open.back();
-        open.pop_back();
-        if (node == kNoNode || seen[static_cast<std::size_t>(node)]) continue;
-        seen[static_cast<std::size_t>(node)] = true;
-        for (const Operand& operand : flow.operands(node)) open.push_back(operand.producer);
-    }
-    const auto hash = [](const Expr& flops) { return flops.hash(); };
-    using Nodes = std::pair<std::int64_t, std::int64_t>;    // all, and those that are needed
-    std::unordered_map<Expr, Nodes, decltype(hash)> alike;  // few sums of many equal layers
-    for (NodeIndex i = 0; i < flow.count(); ++i) {
-        if (!flow.is_live(i)) continue;
-        Nodes& nodes = alike[flow.contraction_flops(i)];
-        ++nodes.first;
-        nodes.second += seen[static_cast<std::size_t>(i)];
-    }
-    Contractions found;
-    for (const auto& [flops, nodes] : alike) {
-        found.all += flops * nodes.first;
-        found.needed += flops * nodes.second;
-    }
-    return found;
-}
-
-// The contraction FLOPs of `now` divided by those of `before`, at the default sizes.
-double kept_share(const GraphPtr& before, const GraphPtr& now) {
-    if (before == now) return 1.0;
-    const Contractions was = contractions_of(before);
-    const Contractions is = contractions_of(now);
-    const Replacements sizes = before->size_values({});
-    const auto share = [&](const Expr& of, const Expr& kept) {
-        if (of == kept) return 1.0;
-        const std::int64_t all = of.substitute(sizes).constant();
-        const std::int64_t rest = kept.substitute(sizes).constant();
-        if (all == rest) return 1.0;
-        return all == 0 ? std::numeric_limits<double>::infinity()
-                        : static_cast<double>(rest) / static_cast<double>(all);
-    };
-    return share(was.all, is.all) == 1.0 ? 1.0 : share(was.needed, is.needed);
 }
 
 EngineGraph served(const GraphPtr& plain, const EngineRows& rows) {

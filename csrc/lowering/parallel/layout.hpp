@@ -69,6 +69,7 @@ struct Share {
 struct RankGraph {
     std::shared_ptr<const Graph> graph;
     std::vector<Share> shares;  // of all weights and buffers that it reads
+    double kept_share = 1.0;    // of the products, as kept_by_ranks() has it
 };
 
 // The graph of one rank: its parts of weights, activations and caches, and the collective operations that

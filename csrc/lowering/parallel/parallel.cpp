@@ -2,6 +2,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "lowering/conservation.hpp"
 #include "lowering/parallel/layout.hpp"
 #include "lowering/parallel/partial_sums.hpp"
 #include "lowering/parallel/rank_writer.hpp"
@@ -120,7 +121,9 @@ RankGraph parallel_graph(const std::shared_ptr<const Graph>& graph, const Layout
     split_axes(relations, layout);
     split_tokens(relations, layout);
     const PartialSums sums = partial_sums(relations, layout);
-    return write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
+    RankGraph made = write_rank(graph, relations, layout, sums, token_shares(relations, layout, sums));
+    made.kept_share = kept_by_ranks(graph, made.graph, layout.devices() / layout.pipeline);
+    return made;
 }
 
 std::vector<std::int64_t> expert_counts(const std::shared_ptr<const Graph>& graph) {

@@ -11,6 +11,7 @@ from ...results.costs import TERMS
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:
+    from ...deployment import Deployment
     from ..case import Case
     from ..setups import Setup
 
@@ -49,8 +50,7 @@ class Machine(Tactic):
             except Error as error:
                 refused.append(Refusal(text=name, why=str(error)))
                 continue
-            price, rent = changed.device_price, changed.rent
-            note = "" if price is None or rent is None else f"{rent.usd_per_h():.4g} USD/h, {price.text}"
+            note = _rent(changed)[1]
             found.append(
                 Option(
                     text=name,
@@ -84,9 +84,7 @@ class Terms(Tactic):
             if not known:
                 refused.append(Refusal(text=terms, why=f"the catalog has no {terms} price of {machine}"))
                 continue
-            other = setup.on.replace(price=terms)
-            rent = f"{other.rent.usd_per_h():.4g} USD/h, {other.device_price.text}"
-            note = ", ".join(filter(None, (rent, _CONDITIONS[terms])))
+            note = ", ".join(filter(None, (_rent(setup.on.replace(price=terms))[1], _CONDITIONS[terms])))
             found.append(
                 Option(
                     text=f"the {terms} price",
@@ -120,11 +118,20 @@ class Offer(Tactic):
             cheapest = setup.on.replace(price=terms)
         except Error as error:
             return Options((), [Refusal(text="another offer", why=str(error))])
-        least, text = cheapest.rent.usd_per_h(), cheapest.device_price.text
-        if least >= setup.on.rent.usd_per_h():
+        (own, _), (least, _) = _rent(setup.on), _rent(cheapest)
+        if cheapest.device_price is None or least >= own:
             return Options((), [Refusal(text="another offer", why="the catalog has no cheaper one on these terms")])
-        note = f"{least:.4g} USD/h instead of {setup.on.rent.usd_per_h():.4g}"
+        note = f"{least:.4g} USD/h instead of {own:.4g}"
+        text = cheapest.device_price.text
         return Options([Option(text=text, phrase=f"at {text}", change={"price": terms}, note=note)])
+
+
+def _rent(on: Deployment) -> tuple[float, str]:
+    """Return USD per hour that a deployment pays, and that in words with the source; empty without a price."""
+    if on.rent is None or on.device_price is None:
+        return 0.0, ""
+    usd_per_h = on.rent.usd_per_h()
+    return usd_per_h, f"{usd_per_h:.4g} USD/h, {on.device_price.text}"
 
 
 class Region(Tactic):
