@@ -196,7 +196,7 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
             made, shares, kept_share = _core.parallel_graph(graph, **wanted.for_core())
         except InputError as error:
             raise LayoutError(str(error)) from None
-        warn_if_not_kept(kept_share, f"a product of one device of layout {wanted}")
+        warn_if_not_kept(kept_share, f"the graph of one device of layout {wanted}")
         graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
         if wanted.context > 1:
             graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))

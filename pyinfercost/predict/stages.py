@@ -234,7 +234,9 @@ def _cut(launched: Graph, cuts: Cuts, nodes: Sequence[int], slices: int) -> Grap
         made, parts, places = _core.training_pipeline_graphs(launched, cuts, nodes=nodes)
     else:
         made, parts, places = _core.pipeline_graphs(launched, cuts, nodes=nodes, slices=slices)
-    warn_if_not_kept(_core.kept_by_stages(launched, [graph for graph, _ in parts]), "the sum of the stages of a pipeline")
+    warn_if_not_kept(
+        _core.kept_by_stages(launched, [graph for graph, _ in parts]), "the sum of the stages of a pipeline"
+    )
     sent: list[Quantity] = []
     for _, crossing in cuts:
         total: Quantity = 0

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import isfinite
 
 from .._escapes import visible_lines
 
@@ -65,11 +66,13 @@ def warn_if_not_kept(kept_share: float, made: str) -> None:
     """
     if kept_share == 1.0:
         return
-    change = f"lacks {1.0 - kept_share:.2%} of the" if kept_share < 1.0 else f"has {kept_share - 1.0:.2%} beyond the"
-    text = (
-        f"{made} {change} contraction FLOPs of the graph that it was made of, so its figures are wrong; please report "
-        "this model"
-    )
+    if isfinite(kept_share):
+        share = f"{abs(kept_share - 1.0):.2%}"
+        change = f"lacks {share} of the" if kept_share < 1.0 else f"has {share} beyond the"
+        change += " contraction FLOPs of the graph that it was made of"
+    else:
+        change = "has another number of products than the graph that it was made of"
+    text = f"{made} {change}, so its figures are wrong; please report this model"
     warnings.warn(visible_lines(text), ConservationWarning, stacklevel=3)
 
 

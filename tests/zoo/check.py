@@ -8,7 +8,7 @@ import importlib.util
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,8 +72,8 @@ def check(case: Case) -> Outcome:
         outcome.record = _record(graph, counts)
         outcome.failures += [] if len(graph) else ["nothing was recorded"]
         outcome.failures += [f"unmodelled: {op} ({times} times)" for op, times in counts.unmodelled.items()]
-        stage = "engines"
-        outcome.failures += _of_engines(graph)
+        stage = "engines, layouts and formats"
+        outcome.failures += _of_rewrites(graph)
         stage = "JSON"
         outcome.failures += _through_json(graph, sizes, counts)
         stage = "published figures"
@@ -93,18 +93,41 @@ def check(case: Case) -> Outcome:
     return outcome
 
 
-def _of_engines(graph: ic.Graph) -> Iterator[str]:
-    """Yield engines whose graphs are invalid, or have lost or doubled products; some run no such model."""
-    for engine in _core.engines():
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ic.ConservationWarning)
-            try:
-                ic.engine_graph(graph, engine)
-            except ic.ConservationWarning as lost:
-                yield str(lost)
-            except InputError as refused:
-                if "invalid graph" in str(refused):
-                    yield f"{engine}: {refused}"
+_FORMATS = ({}, {"kv_cache": "fp8"}, {"kv_cache": "int8"}, {"quantize": "int8_wo"}, {"quantize": "fp8_dynamic"})
+_LAYOUTS = ("", "tensor=2", "tensor=8", "pipeline=2", "tensor=2,expert=2", "tensor=4,pipeline=2")
+
+
+def _of_rewrites(graph: ic.Graph) -> Iterator[str]:
+    """Yield formats, layouts and engines whose graphs are invalid, or have lost or doubled products.
+
+    Some models have no such format or layout, and some engines do not run them.
+    """
+    for formats in _FORMATS:
+        other = yield from _kept(
+            f"{formats}", lambda formats=formats: ic.whatif(graph, **formats) if formats else graph
+        )
+        for layout in _LAYOUTS if other is not None else ():
+            rank = yield from _kept(
+                f"{formats} {layout}",
+                lambda other=other, layout=layout: ic.parallel(other, layout) if layout else other,
+            )
+            for engine in _core.engines() if rank is not None and "pipeline" not in layout else ():
+                words = f"{formats} {layout} {engine}"
+                yield from _kept(words, lambda rank=rank, engine=engine: ic.engine_graph(rank, engine))
+
+
+def _kept(words: str, make: Callable[[], ic.Graph]) -> Generator[str, None, ic.Graph | None]:
+    """Yield what is wrong with a graph that is made; return it, or None where there is no such graph."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ic.ConservationWarning)
+        try:
+            return make()
+        except ic.ConservationWarning as lost:
+            yield f"{words}: {lost}"
+        except InputError as refused:
+            if "invalid graph" in str(refused):
+                yield f"{words}: {refused}"
+    return None
 
 
 def _one_line(text: str) -> str:
