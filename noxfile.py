@@ -111,6 +111,13 @@ def zoo(session: nox.Session) -> None:
 
 
 @nox.session
+def agreement(session: nox.Session) -> None:
+    """Ask all doors the same questions at 5,000 random points: `nox -s agreement -- --points 100`."""
+    session.install(".[models,test]")
+    session.run("python", "tests/agreement/run.py", *session.posargs)
+
+
+@nox.session
 def layouts(session: nox.Session) -> None:
     """Check the ranks of all layouts of 2 to 16 devices for twelve architectures, and write tests/golden/layouts.md."""
     session.install(".[models,test]")

@@ -87,7 +87,8 @@ double kept_share(const GraphPtr& before, const GraphPtr& now) {
     return kept(was.all, is.all) == 1.0 ? 1.0 : kept(was.needed, is.needed);
 }
 
-double kept_by_ranks(const GraphPtr& before, const GraphPtr& rank, std::int64_t ranks) {
+double kept_by_ranks(const GraphPtr& before, const GraphPtr& rank, std::int64_t ranks,
+                     std::int64_t copies) {
     const Replacements sizes = before->size_values({});
     const std::vector<std::int64_t> was = products_of(before, sizes);
     const std::vector<std::int64_t> is = products_of(rank, sizes);
@@ -95,7 +96,7 @@ double kept_by_ranks(const GraphPtr& before, const GraphPtr& rank, std::int64_t 
     for (std::size_t i = 0; i < was.size(); ++i) {
         const double whole = share(is[i], was[i]);
         if (whole * static_cast<double>(ranks) < 1 - kWithin) return whole * static_cast<double>(ranks);
-        if (whole > 1 + kWithin) return whole;
+        if (whole > static_cast<double>(copies) * (1 + kWithin)) return whole;
     }
     return 1.0;
 }

@@ -9,6 +9,7 @@ from math import prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from .._checks import is_number
 from ..deployment import Deployment, checked_field, deployment_of, parse_layout, startup_text, transfer_text
 from ..deployment.deployment import TORCH, execution_of
 from ..errors import InputError, InputTypeError, TooLargeError
@@ -325,7 +326,8 @@ def _drafts(
                 columns = {each: _plain(each, given.axes[each]) for each in together}
                 drafts += [_Draft(columns, _of_layouts(columns, given))] if name == together[0] else []
             elif name in PLAIN:
-                drafts.append(_Draft({name: _plain(name, values)}))
+                columns = {name: _plain(name, values)}
+                drafts.append(_Draft(columns, _of_devices(columns, given)))
             else:
                 _check_settings(name, len(values))
                 settings = SettingsAxis(name, tuple(_settings(name, value, given) for value in values))
@@ -343,6 +345,21 @@ def _of_layouts(columns: Mapping[str, Sequence[Any]], given: _Given) -> Settings
         return None
     rows = zip(columns["layout"], columns["devices"], strict=True)
     return SettingsAxis("layout", tuple(Settings(None, {"layout": text, "devices": count}) for text, count in rows))
+
+
+def _of_devices(columns: Mapping[str, Sequence[Any]], given: _Given) -> SettingsAxis | None:
+    """Return numbers of devices as resolved fields if prices depend on them; those of numbers do not."""
+    if "devices" not in columns or not _pays_instances(given, ()):
+        return None
+    _check_settings("devices", len(columns["devices"]))
+    return SettingsAxis("devices", tuple(Settings(None, {"devices": count}) for count in columns["devices"]))
+
+
+def _pays_instances(given: _Given, listed: Iterable[Any]) -> bool:
+    """Return whether some price is more than a number, so that what is paid depends on the devices."""
+    shared = [each.price for each in (given.shared, *given.several_on) if each is not None]
+    prices = [*shared, *listed, *given.axes.get("price", ()), given.scalars.get("price")]
+    return any(each is not None and not is_number(each) for each in prices)
 
 
 def _plain(name: str, values: Sequence[Any]) -> Sequence[Any]:
@@ -375,8 +392,9 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
     import numpy as np
 
     columns: dict[str, Any] = {}
-    resolved = [name for name in points if name in RESOLVED]
-    labeled = list(resolved)
+    labeled = [name for name in points if name in RESOLVED]
+    placed = [name for name in ("devices", "layout") if name in points]
+    resolved = [*labeled, *(placed if _pays_instances(given, points.get("price", ())) else ())]
     elsewhere = {*points, *given.axes, *given.scalars}
     for name, values in points.items():
         if name in PLAIN:
@@ -414,7 +432,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
     for row in (rows[place] for place in first):
         on, values = (row[0], row[1:]) if ON in points else (None, row)
         settings.append(Settings(on, dict(zip(resolved, values, strict=True))))
-    return _Draft(columns, SettingsAxis(labeled[0], tuple(settings), number_at), tuple(labeled))
+    return _Draft(columns, SettingsAxis((*labeled, *resolved)[0], tuple(settings), number_at), tuple(labeled))
 
 
 def _key(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -63,7 +63,7 @@ def address_of(setting: Setting) -> str:
     fields = {"machine": setting.machine, "precision": on.precision, "engine": on.engine, "execution": on.execution}
     fields |= {"devices": str(layout.devices), "tensor": str(layout.tensor), "pipeline": str(layout.pipeline)}
     price = price_of(setting)
-    fields |= {"rented": "instances" if on.layout else "devices"} if price == "on-demand" else {"usd_per_h": str(price)}
+    fields |= {} if price == "on-demand" else {"usd_per_h": str(price)}
     return urlencode({**fields, **{f"size.{name}": value for name, value in setting.sizes.items()}})
 
 

@@ -95,16 +95,18 @@ def test_whole_instances_are_paid(graph: ic.Graph) -> None:
         assert grid["cost_usd"][number] == estimate.cost_usd
         assert estimate.cost is not None
         assert estimate.cost_usd == pytest.approx(estimate.cost.usd_per_h * estimate.latency_s / 3600 / 16)
-    shared = ic.sweep(graph, devices=[2], **price)  # copies without a layout are paid device by device
-    assert shared["usd_per_h"].tolist() == pytest.approx([hour / 4])
+    shared = ic.sweep(graph, devices=[2, 9], **price)
+    assert shared["usd_per_h"].tolist() == pytest.approx([hour, 2 * hour])
+    listed = ic.sweep(graph, points={"devices": [2, 9], "layout": ["data=2", "tensor=1"]}, **price)
+    assert listed["usd_per_h"].tolist() == pytest.approx([hour, 2 * hour])
 
 
 def test_terms_choose_the_instance_of_a_layout(graph: ic.Graph) -> None:
     grid = ic.sweep(graph, hardware=H100, tensor=[1, 4], price="on-demand", batch=16, sequence=128)
     offers = money.offers(device=H100)
     one = min(each.usd_per_h["on-demand"] / each.devices for each in offers if each.host and each.devices == 1)
-    eight = min(each.usd_per_h["on-demand"] for each in offers if each.host and each.devices == 8)
-    assert grid["usd_per_h"].tolist() == pytest.approx([one, eight])
+    four = min(each.usd_per_h["on-demand"] for each in offers if each.host and each.devices in (4, 8))
+    assert grid["usd_per_h"].tolist() == pytest.approx([one, four])
 
 
 def test_the_command_finds_layouts(path: str) -> None:
