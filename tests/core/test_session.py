@@ -107,7 +107,7 @@ PAID = {"price": 2.5, "transfer": "overlapped,network_gbit_per_s=10", "utilizati
     ],
 )
 def test_costs_are_those_of_the_package(model: str, given: dict[str, Any], sizes: dict[str, int]) -> None:
-    from pyinfercost.predict.derived_costs import COST_FIGURES, TERMS, DerivedCosts
+    from pyinfercost.predict.derived_costs import COST_FIGURES, TERMS, DerivedCosts, term_name
     from pyinfercost.predict.estimate import evaluate_on
     from pyinfercost.predict.stages import graph_on
 
@@ -120,7 +120,10 @@ def test_costs_are_those_of_the_package(model: str, given: dict[str, Any], sizes
         ((name, fields),) = request.items()
         ask(session, name, fields, document)
     known = {"utilization": on.utilization, "draft_tokens_per_step": at.draft_tokens_per_step}
-    known |= {"recorded_graphs": at.recorded_graphs, **{name: term.of(on) for name, term in TERMS.items()}}
+    known |= {
+        "recorded_graphs": at.recorded_graphs,
+        **{name: TERMS[term_name(name, on.engine)].of(on) for name in TERMS},
+    }
     used = _core.cost_inputs()
     unknown = {math.inf: "unbounded"}
     terms = {
