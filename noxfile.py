@@ -118,6 +118,13 @@ def agreement(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """Compare the cases of the suites of other FLOP counters with these counters: `nox -s peers`."""
+    session.install(".[models,test]", "fvcore>=0.1.5")
+    session.run("pytest", "tests/peers", *session.posargs)
+
+
+@nox.session
 def layouts(session: nox.Session) -> None:
     """Check the ranks of all layouts of 2 to 16 devices for twelve architectures, and write tests/golden/layouts.md."""
     session.install(".[models,test]")

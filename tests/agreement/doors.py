@@ -109,7 +109,8 @@ DOORS: Mapping[str, Callable[[Point], Figures]] = {
 def disagreements(point: Point) -> Iterator[str]:
     """Yield what doors answer otherwise than `ic.estimate`, and laws that do not hold.
 
-    All figures are equal to the last digit, but for cold starts, whose parts are summed in two orders. Where one door refuses a point, all refuse it.
+    All figures are equal to the last digit, but for cold starts, whose parts are summed in two orders. Where one door
+    refuses a point, all refuse it.
     """
     known, refused = _answer(by_estimate, point)
     for name, door in DOORS.items():

@@ -102,11 +102,12 @@ def _of_rewrites(graph: ic.Graph) -> Iterator[str]:
 
     Some models have no such format or layout, and some engines do not run them.
     """
-    for formats in _FORMATS:
+    for number, formats in enumerate(_FORMATS):
         other = yield from _kept(
             f"{formats}", lambda formats=formats: ic.whatif(graph, **formats) if formats else graph
         )
-        for layout in _LAYOUTS if other is not None else ():
+        layouts = _LAYOUTS[:] if number < 2 else _LAYOUTS[:2]
+        for layout in layouts if other is not None else ():
             rank = yield from _kept(
                 f"{formats} {layout}",
                 lambda other=other, layout=layout: ic.parallel(other, layout) if layout else other,
