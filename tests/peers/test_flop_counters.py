@@ -225,7 +225,7 @@ TORCH = [
     Torch("a training step of transposed conv2d", lambda: nn.ConvTranspose2d(4, 3, 3, 2), ((1, 4, 5, 6),), True),
     Torch("a training step of two layers", lambda: nn.Sequential(nn.Linear(5, 7), nn.Linear(7, 3)), ((4, 5),), True),
     Torch("attention", called(attention), HEADS),
-    Torch("a training step of attention", called(attention), HEADS, True, 7 / 6, "a fused kernel computes scores again"),
+    Torch("a training step of attention", called(attention), HEADS, True, 7 / 6, "scores are computed again"),
     Torch(
         "an encoder layer", lambda: nn.TransformerEncoderLayer(16, 2, 32, 0.0, batch_first=True), ((2, 6, 16),),
     ),
