@@ -156,3 +156,28 @@ def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_core, "engine_graph", lambda given, engine: (given.without_lifetimes(), [], 0.933))
     with pytest.warns(ic.ConservationWarning, match=r"graph of vllm lacks 6\.70% of the contraction FLOPs"):
         ic.engine_graph(graph, "vllm")
+
+
+class Remembering(nn.Module):
+    """Attention whose cache is a plain attribute, of which slices are written and read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.three = nn.Linear(WIDTH, 3 * WIDTH)
+        self.keys, self.values = torch.zeros(4, 128, WIDTH), torch.zeros(4, 128, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, length, _ = x.shape
+        query, key, value = self.three(x).chunk(3, dim=-1)
+        self.keys[:batch, 40 : 40 + length] = key
+        self.values[:batch, 40 : 40 + length] = value
+        past = slice(0, 40 + length)
+        return (query @ self.keys[:batch, past].transpose(1, 2)).softmax(-1) @ self.values[:batch, past]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_cache_in_a_plain_attribute_keeps_what_is_written(engine: str) -> None:
+    graph = ic.capture(Block(Remembering()).eval(), torch.ones(2, 1, dtype=torch.long))
+    flops = ic.count(graph).total.contraction_flops
+    assert flops == 2 * 2 * (WIDTH * 3 * WIDTH + 2 * 41 * WIDTH + WIDTH * 10)
+    assert ic.count(ic.engine_graph(graph, engine)).total.contraction_flops == flops

@@ -484,3 +484,19 @@ def test_all_small_models_have_a_plan() -> None:
         for engine in ("torch", "onnxruntime", "tensorrt"):
             estimate = ic.estimate(graph, hardware="l4", precision="fp16", engine=engine, sizes=sizes)
             assert estimate.latency_s > 0, (name, engine)
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2, 3])
+@pytest.mark.parametrize("mask", ["", "mask"])
+def test_attention_that_returns_its_scores_multiplies_once(mode: int, mask: str) -> None:
+    text = f"""
+        <ir_version: 10, opset_import: ["" : 23]>
+        attention (float[2, 6, 7, 8] q, float[2, 3, 11, 8] k, float[2, 3, 11, 8] v, float[7, 11] mask)
+            => (float[2, 6, 7, 8] y, float[2, 6, 7, 11] scores)
+        {{
+            y, present_k, present_v, scores = Attention <qk_matmul_output_mode = {mode}> (q, k, v, {mask})
+        }}
+    """
+    graph = ic.capture(onnx.parser.parse_model(text))
+    assert flops(graph) == 2 * 2 * 6 * 7 * 11 * (8 + 8)
+    assert [tuple(map(int, t.shape)) for t in graph.outputs] == [(2, 6, 7, 8), (2, 6, 7, 11)]

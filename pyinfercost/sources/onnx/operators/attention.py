@@ -81,13 +81,54 @@ def attention(op: Op) -> Sequence[Result]:
         if x.rank != _HEADS_APART:
             raise OnnxError(f"has an operand of {x.rank} dimensions; expected 3 or 4")
     k, v = (cached(op, op.get(4 + i), x, 1 + i) for i, x in enumerate((k, v)))
-    result = attend(op, q, k, v, mask=op.get(3), causal=bool(op.integer("is_causal")))
-    results: list[Result] = [joined_heads(op, result) if flat else result, k, v]
     if op.wants(3):
-        scores = op.result(q.dtype, (*q.shape[:3], k.shape[2]), place=3)
-        turned = permuted(op, k, [0, 1, 3, 2], inner=True)
-        results.append(op.emit("aten.matmul.default", {"self": q, "other": turned}, scores))
+        result, scores = with_scores(op, q, k, v, op.get(3), op.integer("qk_matmul_output_mode"))
+    else:
+        result, scores = attend(op, q, k, v, mask=op.get(3), causal=bool(op.integer("is_causal"))), None
+    results: list[Result] = [joined_heads(op, result) if flat else result, k, v, scores]
     return results[: max(1, len(op.output_names))]
+
+
+_SCORES_AS_MULTIPLIED, _SCORES_AFTER_MASK, _SCORES_AFTER_SOFTMAX = 0, 1, 3
+
+
+def with_scores(op: Op, q: Value, k: Value, v: Value, mask: Value | None, mode: int) -> tuple[Value, Value]:
+    """Emit attention whose scores are a result, too: as two products and a softmax, since no kernel returns them.
+
+    Args:
+        op: The operator.
+        q: [batch, heads, length, width].
+        k: [batch, heads or fewer, length of keys, width].
+        v: [batch, as many heads, length of keys, width].
+        mask: What is added to scores; None for nothing.
+        mode: Which scores are returned: 0 as they are multiplied, 3 after the softmax, else before it.
+
+    Returns:
+        The result and the scores.
+    """
+    if q.shape[1] != k.shape[1]:
+        repeats = plain(q.shape[1] // k.shape[1])
+        k, v = (
+            op.inner(
+                "aten.repeat_interleave.self_int", {"self": x, "repeats": repeats, "dim": 1}, x.dtype,
+                (x.shape[0], q.shape[1], *x.shape[2:]),
+            )
+            for x in (k, v)
+        )  # fmt: skip
+    shape = (*q.shape[:3], k.shape[2])
+    if mode not in (_SCORES_AS_MULTIPLIED, _SCORES_AFTER_SOFTMAX):
+        mode = _SCORES_AS_MULTIPLIED if mask is None else _SCORES_AFTER_MASK
+
+    def made(step: int, name: str, arguments: dict[str, Any]) -> Value:
+        returned = step == mode
+        return op.emit(name, arguments, op.result(q.dtype, shape, place=3) if returned else Value(q.dtype, shape))
+
+    turned = permuted(op, k, [0, 1, 3, 2], inner=True)
+    scores = made(_SCORES_AS_MULTIPLIED, "aten.matmul.default", {"self": q, "other": turned})
+    masked = scores if mask is None else made(_SCORES_AFTER_MASK, "aten.add.Tensor", {"self": scores, "other": mask})
+    shares = made(_SCORES_AFTER_SOFTMAX, "aten.softmax.int", {"self": masked, "dim": -1})
+    result = op.inner("aten.matmul.default", {"self": shares, "other": v}, q.dtype, (*q.shape[:3], v.shape[3]))
+    return result, {_SCORES_AS_MULTIPLIED: scores, _SCORES_AFTER_SOFTMAX: shares}.get(mode, masked)
 
 
 @handles("Attention", "QAttention", domain=CONTRIB)
