@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,15 +12,15 @@ from ..results.given_units import full_name, given, unit_of
 from .advise_traffic import load_of_options, traffic_options
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .options import EPILOG, format_option, model_options
-from .output import check_writable, counted, messages_for_people, progress_shown, write, write_result
+from .output import check_writable, messages_for_people, write, write_result
 from .profiling import size_options, sizes_of_options
+from .waiting import working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from fractions import Fraction
 
 _PERCENTS = 100
-_DATA_FORMATS = ("json", "csv")
 
 
 @click.command(epilog=EPILOG)
@@ -103,14 +101,8 @@ def advise(
 
         names = [name.strip() for text in among for name in text.split(",") if name.strip()]
         try:
-            quiet = form in _DATA_FORMATS
-            told = f"setups of {model} were simulated"
-            shown: AbstractContextManager[Any] = (
-                counted(f"Capturing {model}", told, quiet=quiet)
-                if load
-                else progress_shown("Trying tactics", quiet=quiet or not sys.stderr.isatty())
-            )
-            with shown as moved:
+            things = "setups" if load else "steps"
+            with working(f"Looking for what makes {model} cheaper or faster", things) as moved:
                 found = advised(
                     model,
                     on=on,

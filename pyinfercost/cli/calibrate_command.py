@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import click
 
-from .options import EPILOG, out_option
+from .options import EXIT_CODES, out_option
 from .output import check_writable, messages_for_people, say, write
 from .types import InUnits
+from .waiting import working
+
+_PERCENTS = 100
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EXIT_CODES)
 @out_option(help="The file to write, such as this.toml; default: stdout.")
 @click.option("--threads", type=click.IntRange(min=1), help="Number of threads to measure with; default: all cores.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
@@ -28,7 +27,11 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
     with messages_for_people():
         if output is not None:
             check_writable(output)
-        with _reporting() as report:
+        with working("Measuring this machine, which has to be idle", "%") as shown:
+
+            def report(_what: str, share: float) -> None:
+                shown(round(_PERCENTS * share), _PERCENTS)
+
             if device == "cuda":
                 from ..measuring.cuda import calibrate_cuda
 
@@ -42,23 +45,3 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
             say(note)
         if output is not None:
             say(f"Wrote {output}: use it with --hardware {output}")
-
-
-@contextmanager
-def _reporting() -> Iterator[Callable[[str, float], None]]:
-    """Show a progress bar on stderr if it is a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda _what, _share: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("importing torch", total=1.0)
-        yield lambda what, share: bar.update(task, completed=share, description=what)

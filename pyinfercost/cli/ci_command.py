@@ -15,6 +15,7 @@ from .configuration import REQUESTS
 from .configured import configuration, is_configured
 from .options import out_option
 from .output import LIMIT_BROKEN, check_writable, messages_for_people, say, write
+from .waiting import working
 
 if TYPE_CHECKING:
     from ..predict.review import ModelReview
@@ -102,9 +103,9 @@ def _review(
     for label, side in (("before", before), ("after", after)):
         document = None
         if name in side.models or not is_named:
-            say(f"Profiling {name} {label} the change ...")
             try:
-                document = side.profile(name, options, scratch / f"{label}.json")
+                with working(f"Profiling {name} {label} the change"):
+                    document = side.profile(name, options, scratch / f"{label}.json")
             except InputError as problem:
                 if side is after:
                     raise InputError(f"{name} cannot be profiled: {problem}") from problem

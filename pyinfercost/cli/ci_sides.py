@@ -20,6 +20,7 @@ from typing import Any
 from .._checks import is_file, read_json
 from ..errors import InputError, StateError
 from .configuration import NAME, Configuration, find_configuration, read_configuration
+from .waiting import NO_PROGRESS
 
 _LONGEST = 2000  # characters of a message of a child
 _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
@@ -58,7 +59,8 @@ class SideOfChange:
         run = subprocess.run(
             [*command, "--format", "json", "-o", str(output)],
             cwd=self.folder,
-            env={**_environment(), "PYTHONSAFEPATH": "1"},  # a folder named as a library of ours hides nothing
+            # A folder named as a library of ours hides nothing, and errors stand alone on stderr.
+            env={**_environment(), "PYTHONSAFEPATH": "1", NO_PROGRESS: "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

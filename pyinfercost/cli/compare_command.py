@@ -13,7 +13,7 @@ from .configured import named_models, words_of_named_models
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import WhatIf, format_option, out_option, whatif_options
-from .output import check_writable, command_line, messages_for_people, progress, say, write, write_result
+from .output import capturing, check_writable, command_line, messages_for_people, say, write, write_result
 from .profiling import phase_options
 from .types import ModelType
 
@@ -80,7 +80,7 @@ def compare(
         on = _deployments(options)
         what_if = WhatIf.from_options(options)
         shown = [name for name, spec in models.items() if not is_graph(spec)]
-        with progress(" and ".join(shown) or next(iter(models.values())), quiet=form in _DATA):
+        with capturing(" and ".join(shown) or next(iter(models.values()))):
             result = compare_on(models, on, axes, changed=what_if.changed)
         if html is not None:
             write(result.to_html(command=command_line()), html)

@@ -11,6 +11,7 @@ import click
 from .. import _core
 from .._checks import MOST, read_json
 from .configured import named_machines
+from .output import in_options
 from .types import HardwareType
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ PRICE_HELP = (
     "Price of a device-hour: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or spot (the "
     "cheapest known offer), or a .toml file. Adds cost_usd."
 )
+_LAST = ("serving", "transfer", "startup")
+"""Options with many settings, which stand after all others in the help."""
 _ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); other options override it."
 
 
@@ -73,6 +76,7 @@ def deployment_options(
     precisions: tuple[str, ...] | None = None,
     hardware: str | None = None,
     only: tuple[str, ...] = DEPLOYMENT,
+    under_load: bool = False,
 ) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of a deployment to a command.
 
@@ -81,11 +85,13 @@ def deployment_options(
         precisions: Precisions that the command accepts; None for all.
         hardware: Help text of `--hardware`; None for the default.
         only: Names of the options that the command has.
+        under_load: Whether a workload and a scheduler decide what a step reads.
     """
     helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions(), case_sensitive=False)
     ways = None if several else click.Choice(_core.executions(), case_sensitive=False)
     engines = None if several else click.Choice(_core.engines(), case_sensitive=False)
+    of_prompts = "" if under_load else "prefix_hit=0.5, chunk_tokens=2048, "
     options = {
         "hardware": click.option(
             "--hardware",
@@ -104,12 +110,6 @@ def deployment_options(
             "--engine",
             type=engines,
             help=f"{helps}default: torch, as captured; serving engines run language models in kernels of their own.",
-        ),
-        "serving": click.option(
-            "--serving",
-            metavar="SETTINGS",
-            help="How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
-            "draft_layers=1, prefix_hit=0.5, chunk_tokens=2048, async_scheduling, graph_batches=1:2:4:8.",
         ),
         "execution": click.option(
             "--execution",
@@ -173,6 +173,12 @@ def deployment_options(
             help="Location of the machine, for the carbon intensity of its grid: a country such as deu, or "
             "gcp/us-central1. Default: the region of the price. Adds carbon_g.",
         ),
+        "serving": click.option(
+            "--serving",
+            metavar="SETTINGS",
+            help="How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
+            f"draft_layers=1, {of_prompts}async_scheduling, graph_batches=1:2:4:8.",
+        ),
         "transfer": click.option(
             "--transfer",
             metavar="TERMS",
@@ -192,6 +198,9 @@ def deployment_options(
         for name, option in reversed(options.items()):
             if name in only or name == "tensor":
                 command = option(command)
+            if name in _LAST and name in only:  # click shows what was added first at the end
+                made = command.__click_params__  # type: ignore[attr-defined]
+                made.insert(_LAST[::-1].index(name), made.pop())
         return command
 
     return added
@@ -251,7 +260,8 @@ def usage_errors(option: str | None = None) -> Iterator[None]:
     except ValueError as error:
         for kind, name in ((TransferError, "--transfer"), (StartupError, "--startup")):
             option = option or (name if isinstance(error, kind) else None)
-        raise click.UsageError(f"{option}: {error}" if option else str(error)) from error
+        text = in_options(str(error))
+        raise click.UsageError(f"{option}: {text}" if option else text) from error
 
 
 def _single(deployments: list[Deployment]) -> Deployment:

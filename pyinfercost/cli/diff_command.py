@@ -84,7 +84,7 @@ def diff(
             if document is not None:
                 sides.append(document)
             elif profiler is not None:
-                sides.append(profiler.profile(side, quiet=form in _WHOLE))
+                sides.append(profiler.profile(side))
         one, other = sides
         result = changes(one, other, limits=limits)
         write_result(result, form, output, layout={"depth": depth})

@@ -9,7 +9,7 @@ import click
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, no_cache_option, out_option
-from .output import check_writable, command_line, messages_for_people, progress, say
+from .output import capturing, check_writable, command_line, messages_for_people, say
 from .profiling import phase_options, size_options, sizes_of_options
 from .types import ModelType
 
@@ -42,7 +42,7 @@ def explore(*, model: str | None, output: str, **options: Any) -> None:
         if options["engine"] is None and options["on"] is None and options["hardware"] is not None:
             options = {**options, "engine": engine_of(model)}
         on = deployment_of_options(options)
-        with progress(model, quiet=False):
+        with capturing(model):
             found = explore_on(on, model, sizes, command=command_line())
         write_text(output, found.to_html())
         say(f"Page written to {output}; open it in a browser")

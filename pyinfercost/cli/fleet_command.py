@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,9 @@ from .configured import named_model
 from .deployment_options import deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
-from .output import messages_for_people, progress_shown, say, write_result
+from .output import messages_for_people, say, write_result
 from .types import InUnits, ModelType
+from .waiting import working
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -42,7 +42,9 @@ _SHARED = (
 
 @click.command(epilog=EPILOG)
 @deployment_options(
-    several=True, hardware="Catalog ids or TOML files of the machines of a replica, comma-separated, or all, cpu, gpu."
+    several=True,
+    under_load=True,
+    hardware="Catalog ids or TOML files of the machines of a replica, comma-separated, or all, cpu, gpu.",
 )
 @click.option(
     "--slots",
@@ -169,8 +171,7 @@ def fleet(
         if policies:
             given["autoscaler"] = policies
         served = _model(model, places, options)
-        quiet = no_progress or form != "table" or not sys.stderr.isatty()
-        with progress_shown("Simulations", quiet=quiet) as shown:
+        with working(f"Simulating fleets of {model or 'slots'}", "fleets", silent=no_progress) as shown:
             if plan:
                 from ..fleets.plan_fleet import plan_fleet
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .deployment_options import deployment_of_options, deployment_options
 from .options import EPILOG, format_option, model_options, trace_option
-from .output import check_writable, messages_for_people, say, show, write, write_result, write_trace
+from .output import check_writable, messages_for_people, show, write, write_result, write_trace
 from .profiling import size_options, sizes_of_options
 from .types import InUnits
+from .waiting import working
 
 if TYPE_CHECKING:
     from ..results.measurement import Measurement
@@ -67,9 +67,8 @@ def measure(
         if options["hardware"] is None and options["on"] is None:
             options["threads"] = None  # these apply to the run only
         on = deployment_of_options(options)
-        if sys.stderr.isatty():
-            say(f"Running {model} ...")
-        result = run(model, on=on, threads=threads, device=device, seconds=seconds, energy=energy, sizes=sizes)
+        with working(f"Running {model}"):
+            result = run(model, on=on, threads=threads, device=device, seconds=seconds, energy=energy, sizes=sizes)
         show_measurement(result, form, output, limit)
         if trace is not None:
             write_trace(result.to_trace(), trace)

@@ -17,7 +17,7 @@ from .deployment_options import deployment_of_options, deployment_options, usage
 from .monitor_config_command import config
 from .monitor_export_command import export
 from .monitor_report_command import report
-from .options import EPILOG, format_option
+from .options import EXIT_CODES, format_option
 from .output import messages_for_people, say, write_result
 from .types import InUnits
 
@@ -30,7 +30,7 @@ _LOOK_S = 1.0  # between looks at whether the engine answers
 _SERVERS = ("listen", "page", "token_file", "top")
 
 
-@click.group(invoke_without_command=True, no_args_is_help=True, epilog=EPILOG)
+@click.group(invoke_without_command=True, no_args_is_help=True, epilog=EXIT_CODES)
 @click.option(
     "--scrape", "url", metavar="URL", help="Address of the engine or of its page, such as http://127.0.0.1:8000."
 )

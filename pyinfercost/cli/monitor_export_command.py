@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import click
 
 from .._checks import shown
-from .options import EPILOG, format_option, out_option
+from .options import EXIT_CODES, format_option, out_option
 from .output import messages_for_people, say, write
 
 
@@ -34,7 +34,7 @@ def time_of(text: str | None, option: str) -> float | None:
     return (zoned - datetime(1970, 1, 1, tzinfo=timezone.utc)) / timedelta(seconds=1)
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EXIT_CODES)
 @out_option(
     "workload",
     help="FILE.parquet or FILE.csv, which `serve --trace`, `serve --calibrate-from` and `fleet --traffic` read.",

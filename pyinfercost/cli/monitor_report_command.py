@@ -6,11 +6,11 @@ import click
 
 from .._checks import write_text
 from .monitor_export_command import time_of
-from .options import EPILOG, format_option, out_option
+from .options import EXIT_CODES, format_option, out_option
 from .output import messages_for_people, say, write_result
 
 
-@click.command(epilog=EPILOG)
+@click.command(epilog=EXIT_CODES)
 @click.option(
     "--plan",
     metavar="FILE",

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
+EXIT_CODES = "Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
 EPILOG = (
     "MODEL is a name (resnet50), torchvision:NAME, timm:NAME, hf:FOLDER[#prefill|#decode], diffusers:CONFIG.json, "
     "a folder with a checkpoint, a .gguf, .onnx or .pt2 file, a graph .json, or package.module:callable; "
-    "#channels_last may follow. "
-    "Exit codes: 0 success, 1 failure, 2 usage error, 3 a limit of diff is exceeded, 130 interrupted."
+    f"#channels_last may follow. {EXIT_CODES}"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shlex
 import sys
 import warnings
@@ -14,7 +15,7 @@ from click.core import ParameterSource
 
 from .. import _cache
 from .._checks import errors_of_writing, file_in_folder, write_text
-from .._escapes import visible, visible_lines
+from .._escapes import visible_lines
 from .._interrupts import STOPPED, WORDS, Raised
 from ..errors import Error
 from ..report.render import render
@@ -22,9 +23,10 @@ from ..sources.loaded_model import UnknownModelError
 from ..sources.registry import is_graph
 from ..sources.sizes import SizeError
 from .configured import configured_words
+from .waiting import working
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -67,14 +69,31 @@ def messages_for_people() -> Iterator[None]:
         except (SizeError, UnknownModelError) as error:
             if debug:
                 raise
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(in_options(str(error))) from error
         except Exception as error:
             if debug:
                 raise
             # The text of these types is self-contained; other errors also need the name of their type.
             told = isinstance(error, (Error, ValueError, OSError, ImportError)) and str(error)
             text = str(error) if told else f"{type(error).__name__}: {error}"
-            raise click.ClickException(f"{text}\n(pyinfercost --debug ... shows where)") from error
+            raise click.ClickException(f"{in_options(text)}\n(pyinfercost --debug ... shows where)") from error
+
+
+def in_options(text: str) -> str:
+    """Return a message of the library with the options of the running command for keywords of Python.
+
+    `pass hardware=, such as hardware='l4'` becomes `give --hardware, such as --hardware l4`.
+    """
+    context = click.get_current_context(silent=True)
+    for parameter in () if context is None else context.command.get_params(context):
+        if not isinstance(parameter, click.Option) or parameter.name is None:
+            continue
+        option, name = max(parameter.opts, key=len), re.escape(parameter.name)
+        text = re.sub(rf"(?<![\w.'-]){name}=(['\"])(.*?)\1", rf"{option} \2", text)
+        text = re.sub(rf"(?<![\w.'-]){name}=(?=[\s,;.)]|$)", option, text)
+        text = re.sub(rf"\bpass {name}(?==\S)=", f"give {option} ", text)
+        text = re.sub(rf"\bpass {name}(?=[\s,;.)]|$)", f"give {option}", text)
+    return text.replace("pass --", "give --")
 
 
 def command_line() -> str:
@@ -114,59 +133,14 @@ def _warn(message: Warning | str, *_: object, **__: object) -> None:
     say(f"Warning: {message}")
 
 
-@contextmanager
-def progress_shown(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show how many are done, on a terminal."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)
-
-
-def progress(model: str, *, quiet: bool, silent: bool = False) -> AbstractContextManager[object]:
-    """Show a spinner on a terminal during a capture; importing torch takes seconds.
+def capturing(model: str, *, silent: bool = False) -> AbstractContextManager[object]:
+    """Show that a model is captured, unless it is a file that is only read; importing torch takes seconds.
 
     Args:
-        model: The model being captured.
-        quiet: Print one line without importing rich.
+        model: The model.
         silent: Show nothing.
-
-    Returns:
-        A context manager that ends the display.
     """
-    if silent or not sys.stderr.isatty() or is_graph(model):
-        return nullcontext()
-    if quiet:
-        say(f"Capturing {model} ...")
-        return nullcontext()
-    from rich.console import Console
-    from rich.text import Text
-
-    return Console(stderr=True).status(Text(visible(f"Capturing {model}")))
-
-
-@contextmanager
-def counted(before: str, counts: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show on a terminal how many are done of an unknown number.
-
-    Args:
-        before: What is done before the first one.
-        counts: What is counted, after its number.
-        quiet: Show nothing.
-    """
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    with Console(stderr=True).status(Text(visible(before))) as status:
-        yield lambda done, _: status.update(Text(visible(f"{done:,} {counts}")))
+    return nullcontext() if is_graph(model) else working(f"Capturing {model}", silent=silent)
 
 
 def show_pairs(document: Any, form: str) -> None:

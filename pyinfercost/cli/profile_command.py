@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ..results.measurement import Measurement
     from ..results.profile import Profile
 
-_DATA_FORMATS = ("json", "csv")
-
 
 @click.command(epilog=EPILOG)
 @point_options
@@ -65,7 +63,7 @@ def profile(
             _check_phases(model, {**of_one, "training": profiler.training})
             if html is not None:
                 check_writable(html)
-            both = profiler.phases(model, quiet=form in _DATA_FORMATS, reported=html is not None and timed)
+            both = profiler.phases(model, reported=html is not None and timed)
             if html is not None:
                 write_report(both, html)
             write_result(both, form, output, layout={"depth": depth})
@@ -86,7 +84,7 @@ def profile(
             check_measurable(model, form, profiler.on.precision, training=profiler.training)
         for file in filter(None, (html, trace)):
             check_writable(file)
-        result = profiler.profile(model, quiet=form in _DATA_FORMATS, reported=html is not None and timed)
+        result = profiler.profile(model, reported=html is not None and timed)
         hint = ""
         if html is not None or (form == "table" and output is None and sys.stderr.isatty()):
             from ..advice.hints import hint_for

@@ -12,7 +12,7 @@ from .._records import dataclass
 from .arguments import named_settings, whole_number
 from .deployment_options import DEPLOYMENT, deployment_of_options, deployment_options, usage_errors
 from .options import WHAT_IF, WhatIf, whatif_options
-from .output import progress
+from .output import capturing
 from .report_options import captured_for, phases_for
 
 if TYPE_CHECKING:
@@ -137,33 +137,31 @@ class Profiler:
 
         return has_phases(model, self.sizes)
 
-    def phases(self, model: str, *, quiet: bool, reported: bool = False) -> LanguageProfile:
+    def phases(self, model: str, *, reported: bool = False) -> LanguageProfile:
         """Return the profile of both phases of a language model.
 
         Args:
             model: Its spec, without a phase.
-            quiet: Show progress without importing rich.
             reported: Whether a report of the profile estimates other points.
         """
         from ..predict.profile import phases_on
 
-        with progress(model, quiet=quiet):
+        with capturing(model):
             captured = phases_for(model, self.sizes, shared=self.on.rank_layout.shared_sizes, reported=reported)
             prefill, decode = (self.what_if.changed(at) for at in (captured.prefill, captured.decode))
             name = self.what_if.name(model)
         return phases_on(self.on, captured._replace(prefill=prefill, decode=decode, name=name))
 
-    def profile(self, model: str, *, quiet: bool, reported: bool = False) -> Profile:
+    def profile(self, model: str, *, reported: bool = False) -> Profile:
         """Return the profile of a model in one forward.
 
         Args:
             model: Path of a file, or a spec.
-            quiet: Show progress without importing rich.
             reported: Whether a report of the profile estimates other points.
         """
         from ..predict.profile import profile_on
 
-        with progress(model, quiet=quiet):
+        with capturing(model):
             captured = captured_for(
                 model,
                 self.sizes,

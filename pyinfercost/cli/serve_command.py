@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,8 +16,9 @@ from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
-from .output import messages_for_people, progress_shown, say, write_result
+from .output import messages_for_people, say, write_result
 from .types import ModelType
+from .waiting import working
 from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 
 @click.command(epilog=EPILOG)
 @deployment_options(
-    several=True, hardware="A catalog id or a TOML file; with --find several, comma-separated, or all, cpu, gpu."
+    several=True,
+    under_load=True,
+    hardware="A catalog id or a TOML file; with --find several, comma-separated, or all, cpu, gpu.",
 )
 @click.option(
     "--find",
@@ -117,7 +119,6 @@ def serve(
             raise click.UsageError('--find needs --slo; give limits, such as --slo "ttft_p99<0.5,tpot_p50<30ms"')
         settings = {name: options[name] for name in SCHEDULER if options[name] is not None}
         given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
-        quiet = no_progress or form != "table" or not sys.stderr.isatty()
         if goal is not None and (measured is not None or correction is not None):
             raise click.UsageError("--calibrate-from and --correction are of one deployment; leave --find out")
         if goal is not None:
@@ -128,7 +129,7 @@ def serve(
             from ..serving.finding import find_serving
 
             served = _served(model, options)
-            with progress_shown("Deployments", quiet=quiet) as shown:
+            with working(f"Searching deployments of {model}", "deployments", silent=no_progress) as shown:
                 search = find_serving(
                     goal, served, on=on, workload=workload, progress=shown,
                     layouts=layouts, devices=_most_devices(options), **given,
@@ -151,7 +152,7 @@ def serve(
 
         served = _served(model, options)
         given["correction"] = _correction(served, deployment, workload, settings, measured, correction)
-        with progress_shown("Requests", quiet=quiet) as shown:
+        with working(f"Serving {model}", "requests", silent=no_progress) as shown:
             result = serve_model(served, on=deployment, workload=workload, progress=shown, **given)
         write_result(result, form, out)
         _write_report(result, html)

@@ -19,7 +19,7 @@ from .choice import Choice
 from .deployment_options import deployment_options, read_deployments, usage_errors
 from .machines import ALL, deployments_of, layouts_of, priced
 from .options import EPILOG, WhatIf, model_options, whatif_options
-from .output import check_writable, messages_for_people, progress
+from .output import capturing, check_writable, messages_for_people
 from .profiling import PHASE_SIZES
 from .sweep_output import FORMATS, Answer, show_answer
 from .types import ColumnsType
@@ -162,7 +162,7 @@ def sweep(
         from ..sweeps.execute import SweepInterrupted
         from ..sweeps.sweep import sweep_over
 
-        with progress(model, quiet=form != "table", silent=no_progress):
+        with capturing(model, silent=no_progress):
             shared = shared_sizes(on, fields["devices"], fields["layout"])
             masks = computes_masks(on, fields["engine"])
             opened = graph_over(model, sizes, shared=shared, computes_masks=masks)

@@ -61,7 +61,8 @@ def parse_autoscaler(value: AutoscalerLike) -> Autoscaler:
         raise AutoscalerError(f"autoscaler is {shown(value)}; expected one of {', '.join(KINDS)}, or an Autoscaler")
     name, _, rest = value.strip().partition(":")
     if name not in KINDS:
-        raise AutoscalerError(f"autoscaler is {shown(value)}; expected one of {', '.join(KINDS)}")
+        hint = " (KEDA is hpa:keda=true)" if name.lower() == "keda" else ""
+        raise AutoscalerError(f"autoscaler is {shown(value)}; expected one of {', '.join(KINDS)}{hint}")
     kind = KINDS[name]
     given: dict[str, Any] = {}
     hours: list[tuple[float, int]] = []

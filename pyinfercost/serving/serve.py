@@ -157,8 +157,8 @@ def check_settings(on: Deployment) -> None:
     for name in ("prefix_hit", "chunk_tokens"):
         if getattr(on.settings, name):
             raise ServeError(
-                f"serving has {name}, which the workload and the scheduler decide under load; leave it out, and pass "
-                "Workload(prefixes=...) or max_num_batched_tokens"
+                f"serving has {name}, which the workload and the scheduler decide under load; leave it out, and "
+                "state the prefixes of the workload, or max_num_batched_tokens"
             )
 
 

@@ -12,6 +12,7 @@ from support.toy_graphs import blocks
 
 from pyinfercost.cli import main
 from pyinfercost.cli.arguments import byte_sizes, whole_number
+from pyinfercost.cli.output import in_options
 
 
 @pytest.mark.parametrize(
@@ -132,3 +133,43 @@ def test_the_file_to_write_has_one_option_and_output_is_of_tokens() -> None:
                 tokens.append(name)
     assert {"profile", "sweep", "serve", "fleet", "advise", "calibrate", "explore", "monitor export"} <= set(files)
     assert set(tokens) == {"serve", "fleet", "advise"}
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments", "expected"),
+    [
+        ("pass hardware=, such as hardware='l4', alone or in on=", "profile", "give --hardware, such as --hardware l4"),
+        ("pass device='cuda', or 'compiled'", "measure", "give --device cuda, or 'compiled'"),
+        ("pass keda=true, or a zero", "fleet", "pass keda=true, or a zero"),
+        ("pass slo.", "fleet", "give --slo."),
+        ("pass committed=2 or less", "fleet", "give --committed 2 or less"),
+        ("expected FIGURE=N, such as batch=8", "profile", "such as batch=8"),
+        ("--startup: warmup='engine' is unknown", "profile", "--startup: warmup='engine' is unknown"),
+    ],
+)
+def test_messages_on_the_command_line_name_options(words: str, arguments: str, expected: str) -> None:
+    command = main.get_command(click.Context(main), arguments)
+    assert command is not None
+    with click.Context(command):
+        assert expected in in_options(words)
+    assert in_options(words) == words
+
+
+def test_help_of_commands_without_a_model_does_not_explain_models() -> None:
+    for words in (["calibrate"], ["monitor"], ["monitor", "report"]):
+        text = CliRunner().invoke(main, [*words, "--help"]).output
+        assert "130 interrupted" in text
+        assert "torchvision:NAME" not in text
+
+
+def test_options_with_many_settings_stand_last_in_the_help() -> None:
+    text = CliRunner().invoke(main, ["profile", "--help"]).output
+    places = [
+        text.index(f"  {option} ") for option in ("--batch", "--serving", "--transfer", "--startup", "-h, --help")
+    ]
+    assert places == sorted(places)
+
+
+def test_examples_of_settings_are_those_that_a_command_takes() -> None:
+    assert "prefix_hit" in CliRunner().invoke(main, ["profile", "--help"]).output
+    assert "prefix_hit" not in CliRunner().invoke(main, ["serve", "--help"]).output

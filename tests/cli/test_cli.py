@@ -120,7 +120,7 @@ def test_sweep_captures_a_model_in_words_with_its_sizes_open(monkeypatch: pytest
     refused = invoke("sweep", *options, "--set", "image_size=96,128")
     assert refused.exit_code == 2
     assert "captured at one 'image_size'" in refused.stderr
-    assert "swept over batch" in refused.stderr
+    assert "give it one value; batch can have several" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ _VENDORS = {
     "onnxruntime": ("nvidia", "x86", "arm"),
     "llamacpp": ("nvidia", "amd", "x86", "arm", "apple"),
 }
-"""Engine -> beginnings of the families of machines that it runs on."""
+"""Engine -> beginnings of the families of machines that it is modelled on."""
 
 _TOO_OLD = {
     "tensorrt": ("nvidia-pascal", "nvidia-volta"),
@@ -69,12 +69,12 @@ and converts signed ones only in part."""
 
 
 def why_not_on(engine: str, on: Deployment) -> str:
-    """Return why an engine does not run a deployment; empty if it does."""
+    """Return why an engine is not offered for a deployment; empty if it is."""
     machine = on.machine
     if engine in COMPILERS and on.layout is not None:
         return f"{TITLES[engine]} runs a model on one device, and this one lies on {on.devices}"
     if not machine.family.startswith(_VENDORS[engine]):
-        return f"{TITLES[engine]} does not run on {machine.id}"
+        return f"{TITLES[engine]} is not modelled on {machine.id}"
     if machine.family in _TOO_OLD.get(engine, ()):
         return f"current versions of {TITLES[engine]} do not support {machine.id}"
     return ""
