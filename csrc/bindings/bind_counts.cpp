@@ -77,6 +77,15 @@ py::dict row_dict(const CountRow& row) {
     return result;
 }
 
+std::string row_text(const CountRow& row) {
+    std::string text;
+    for (const auto& [name, value] : row_dict(row)) {
+        text += (text.empty() ? "CountRow(" : ", ") + std::string(py::str(name)) + "=" +
+                std::string(py::repr(value));
+    }
+    return text + ")";
+}
+
 py::list to_list(const std::vector<Expr>& values) {
     py::list result;
     for (const Expr& e : values) result.append(to_python(e));
@@ -236,6 +245,7 @@ void register_counts(py::module_& m) {
     def_fields(py::class_<CountRow>(
                    m, "CountRow", "One line of Counts: the whole model, a module, an op, or a single node."),
                kCountRow)
+        .def("__repr__", &row_text)
         .def("to_dict", &row_dict, "The fields of the JSON contract's totals.");
 
     static constexpr Field kLayerRow[] = {

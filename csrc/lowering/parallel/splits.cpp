@@ -319,16 +319,25 @@ class Splitter {
     std::string tensor() const { return "tensor=" + std::to_string(layout_.tensor); }
 
     [[noreturn]] void refuse(const Candidate& candidate) const {
-        std::int64_t units = 0;  // of the section that has fewest
+        std::int64_t units = 0;   // of the section that has fewest ...
+        std::int64_t groups = 0;  // ... and its outermost ones, which are divided first
         for (const AxisId section : axes_.sections(candidate.product->inner)) {
             std::int64_t own = 1;
+            std::int64_t outer = 0;
             for (const AxisId leaf : axes_.leaves(section)) {
                 const bool counts = is_eligible(leaf) && (!candidate.heads || axes_.info(leaf).heads);
-                if (counts) own *= axes_.blocks(leaf);
+                if (!counts) continue;
+                if (outer == 0) outer = axes_.blocks(leaf);
+                own *= axes_.blocks(leaf);
             }
-            units = units == 0 ? own : std::min(units, own);
+            if (units != 0 && own >= units) continue;
+            units = own;
+            groups = outer;
         }
-        throw Refused(tensor() + " does not divide the " + std::to_string(units) +
+        const bool shared = candidate.heads && units % layout_.tensor == 0 && groups < units;
+        const std::string of_groups =
+            shared ? std::to_string(groups) + " key-value heads that serve the " : std::string();
+        throw Refused(tensor() + " does not divide the " + of_groups + std::to_string(units) +
                       (candidate.heads ? " heads" : " columns") + " before " +
                       place_of(candidate.product->node));
     }
