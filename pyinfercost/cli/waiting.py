@@ -87,7 +87,7 @@ class _Lines:
 def _state(done: int, total: int, things: str) -> str:
     if not done:
         return ""
-    of = f" of {total:,}" if total > done else ""
+    of = f" of {total:,}" if total > done + 1 else ""  # a search of unknown length says one more
     return f"{done:,}{of} {things}, " if things else f"{done:,}{of}, "
 
 

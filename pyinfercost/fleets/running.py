@@ -470,7 +470,9 @@ def _late(case: FleetCase, found: Mapping[str, Any], late_share: float) -> tuple
 def _notes(case: FleetCase) -> tuple[str, ...]:
     found = []
     if case.rules.detail == "fast" and any(isinstance(each.replica.core, _core.TokenReplica) for each in case.pools):
-        found.append("engines with memory by tokens and without prefix caches; detail='full' has each step")
+        found.append(
+            "engines are simulated with memory in tokens and without prefix caches; detail full simulates each step"
+        )
     for pool in case.pools:
         rates = rates_of(pool)
         if price_kind(pool.replica) == "spot" and rates.assumed:

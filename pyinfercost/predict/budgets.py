@@ -22,6 +22,7 @@ from ..deployment import (
     deployment_of,
 )
 from ..errors import Error, InputError
+from ..results.given_units import given, unit_of
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
 
@@ -74,7 +75,7 @@ class Overrun(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class CostBudget:
-    """Limits on the cost of one forward. All limits that are given hold.
+    """Limits on the cost of one forward. All limits that are given hold; they may be texts with units: `"20ms"`.
 
     Attributes:
         latency_s: Seconds of a forward of the batch.
@@ -111,16 +112,16 @@ class CostBudget:
             time the model goes over.
     """
 
-    latency_s: float | None = None
-    energy_per_item_j: float | None = None
-    cost_usd: float | None = None
-    usd_per_million_tokens: float | None = None
-    carbon_g: float | None = None
-    flops: float | None = None
-    contraction_flops: float | None = None
-    parameters: float | None = None
-    parameter_bytes: float | None = None
-    peak_memory_bytes: float | None = None
+    latency_s: float | str | None = None
+    energy_per_item_j: float | str | None = None
+    cost_usd: float | str | None = None
+    usd_per_million_tokens: float | str | None = None
+    carbon_g: float | str | None = None
+    flops: float | str | None = None
+    contraction_flops: float | str | None = None
+    parameters: float | str | None = None
+    parameter_bytes: float | str | None = None
+    peak_memory_bytes: float | str | None = None
     on: Deployment = _COUNTED_ONLY
     hardware: InitVar[HardwareLike | None] = None
     devices: InitVar[SupportsIndex | None] = None
@@ -184,7 +185,7 @@ class CostBudget:
         for name in (*_OF_MACHINE, *_OF_MODEL):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, number(value, f"the limit {name}", _LIMIT))
+                object.__setattr__(self, name, _limit(name, value))
         if self.on.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
             given = ", ".join(name for name in _OF_MACHINE if getattr(self, name) is not None)
             raise InputError(f"a limit on {given} depends on the machine; pass hardware=")
@@ -238,6 +239,22 @@ class CostBudget:
         return f"{model or 'the model'} is over its budget{where} ({way}): " + "; ".join(map(str, overruns))
 
 
+def _limit(name: str, value: Any) -> float:
+    """Return a limit in the unit of its figure; a text may have a unit, such as `"20ms"` or `"80GB"`."""
+    found = given(value) if isinstance(value, str) else None
+    if found is not None and found[1] in ("", unit_of(name)):
+        value = float(found[0])
+    elif isinstance(value, str):
+        unit = unit_of(name)
+        expected = f"a number, or one in {unit}" if unit else "a number"
+        raise InputError(f"the limit {name} is {shown(value)}; expected {expected}, such as {_TEXTS.get(unit, '1.5M')}")
+    return number(value, f"the limit {name}", _LIMIT)
+
+
+_TEXTS = {"s": "'20ms'", "J": "'5mJ'", "g": "'2g'", "B": "'80GB'", "USD": "'2USD'", "FLOP": "'4GFLOP'"}
+"""Base unit -> a text with one of its units."""
+
+
 class WatchedBudget:
     """A budget in a training loop: it raises, or warns once each time the model goes over."""
 
@@ -271,16 +288,16 @@ def assert_cost(
     model: Capturable,
     inputs: Any = (),
     *,
-    latency_s: float | None = None,
-    energy_per_item_j: float | None = None,
-    cost_usd: float | None = None,
-    usd_per_million_tokens: float | None = None,
-    carbon_g: float | None = None,
-    flops: float | None = None,
-    contraction_flops: float | None = None,
-    parameters: float | None = None,
-    parameter_bytes: float | None = None,
-    peak_memory_bytes: float | None = None,
+    latency_s: float | str | None = None,
+    energy_per_item_j: float | str | None = None,
+    cost_usd: float | str | None = None,
+    usd_per_million_tokens: float | str | None = None,
+    carbon_g: float | str | None = None,
+    flops: float | str | None = None,
+    contraction_flops: float | str | None = None,
+    parameters: float | str | None = None,
+    parameter_bytes: float | str | None = None,
+    peak_memory_bytes: float | str | None = None,
     on: Deployment | None = None,
     hardware: HardwareLike | None = None,
     devices: SupportsIndex | None = None,

@@ -268,11 +268,11 @@ def _rows_of(
                 yield from _of_profile(captures.name, found)
 
 
-def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[ComparedModel]:
+def _of_profile(name: str, found: Profile | LanguageProfile, phase: str = "") -> Iterator[ComparedModel]:
     """Yield the row of a profile, or those of both phases."""
     if isinstance(found, LanguageProfile):
-        yield from _of_profile(f"{name} (prefill)", found.prefill)
-        yield from _of_profile(f"{name} (decode)", found.decode)
+        yield from _of_profile(f"{name} (prefill)", found.prefill, "prefill")
+        yield from _of_profile(f"{name} (decode)", found.decode, "decode")
         return
     estimate = found.estimate
     shares = {} if estimate is None else dict(estimate.bound_shares)
@@ -291,6 +291,7 @@ def _of_profile(name: str, found: Profile | LanguageProfile) -> Iterator[Compare
         figures={key: _figure(found, estimate, key) for key in FIGURES},
         unmodelled=dict(found.counts.unmodelled),
         profile=found,
+        phase=phase,
     )
 
 

@@ -360,7 +360,7 @@ def condition_pairs(advice: Advice) -> list[tuple[str, str]]:
     for row in advice.rows:
         if row.group:
             groups.setdefault(row.group, []).append(row.option)
-    pairs = [("exclude each other", ", ".join(options)) for options in groups.values() if len(options) > 1]
+    pairs = [("choose one of", ", ".join(options)) for options in groups.values() if len(options) > 1]
     for row in advice.rows:
         told = [row.note, "" if row.training is None else row.training.text]
         if any(told):

@@ -111,7 +111,8 @@ def comparison_layout(comparison: Comparison) -> Layout:
         parts.append(Table([*name_columns(comparison, good), *_figure_columns(good), *bounds]))
     if len(good) > 1:
         ratios = _ratio_columns(comparison, good)
-        parts += [GAP, Note("Ratios to the first row:"), Table([*name_columns(comparison, good), *ratios])]
+        to = "the first row" + " of the phase" * any(row.phase for row in good)
+        parts += [GAP, Note(f"Ratios to {to}:"), Table([*name_columns(comparison, good), *ratios])]
     for row in comparison.failed:
         parts.append(Note(f"FAILED {row_name(comparison, row)}: {row.error}", ALARM))
     parts += [Note(f"Note: {text}") for text in comparison.notes]

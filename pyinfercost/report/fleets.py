@@ -212,7 +212,7 @@ def fleet_line(result: FleetResult) -> str:
 
 def comparison_line(comparison: FleetComparison) -> str:
     """Return a comparison in one line."""
-    start = f"{comparison.model or 'requests'}, {len(comparison)} fleets"
+    start = f"{comparison.model or 'requests'}, {len(comparison)} fleet{'s' * (len(comparison) != 1)}"
     if comparison.best is None:
         return f"{start}: none holds {comparison.slo}" if comparison.fleets else f"{start}"
     best = comparison.best
@@ -415,7 +415,7 @@ def settings_pairs(result: FleetResult) -> list[tuple[str, str]]:
         known = [(name, seconds) for name, seconds in pool.cold_start_parts.items() if seconds]
         parts = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in known)
         ready = f"ready after {significant(pool.cold_start_s)} s" + (f" ({parts})" if parts else "")
-        terms = f"{significant(pool.concurrency)} requests at once, {ready}"
+        terms = f"{pool.concurrency:.4g} requests at once, {ready}"
         price = f", {pool.price}" if pool.price else ""
         found.append((f"replica{number}", terms + price))
     return found
@@ -426,7 +426,7 @@ def requests_text(result: FleetResult) -> str:
     others = [
         (result.failed, "refused or gave up"),
         (result.unfinished, "without a replica"),
-        (result.restarted, "began again"),
+        (result.restarted, "restarted"),
     ]
     text = f"{result.finished:,} of {result.requests:,} answered in {duration_text(result)}"
     return text + "".join(f"; {count:,} {words}" for count, words in others if count)

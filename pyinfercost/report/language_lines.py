@@ -26,7 +26,7 @@ def phase_lines(estimate: Estimate) -> list[tuple[str, str]]:
     if estimate.tpot_s is not None:
         each = rate(estimate.tokens_per_s_per_sequence)
         whole = rate(estimate.tokens_per_s)
-        return [("TPOT", f"{quantity(estimate.tpot_s, 's')}, {each} of a sequence, {whole} in all")]
+        return [("TPOT", f"{quantity(estimate.tpot_s, 's')}, {each} per sequence, {whole} in total")]
     if estimate.tokens_per_s is not None:
         return [("token rate", rate(estimate.tokens_per_s))]
     return []

@@ -324,7 +324,7 @@ def span_text(seconds: float) -> str:
 
 def slots_text(report: MonitorReport) -> str:
     """Return what a slot is called."""
-    return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"slots of {span_text(report.slot_s)}")
+    return {_HOUR_S: "hours", _DAY_S: "days"}.get(report.slot_s, f"intervals of {span_text(report.slot_s)}")
 
 
 def _known(value: float | None) -> float | None:
@@ -377,7 +377,7 @@ def report_layout(report: MonitorReport) -> Layout:
     if report.times:
         parts += [GAP, Note("What users felt", ""), Table(felt_columns(report))]
     if report.whole.reserved_s:
-        parts += [GAP, Note("What the time was paid for", ""), Table(use_columns(report), total=True)]
+        parts += [GAP, Note("Paid time by use", ""), Table(use_columns(report), total=True)]
     if report.stretches or report.whole.planned:
         parts += [GAP, Note("Peak and the rest", "") if report.stretches else Note("In all", "")]
         parts.append(Table(stretch_columns(report)))

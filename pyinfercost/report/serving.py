@@ -127,7 +127,7 @@ def serving_layout(result: ServingResult) -> Layout:
 def _figures(result: ServingResult) -> list[tuple[str, str]]:
     rate = f"{significant(result.requests_per_s)} per s"
     if result.capacity_per_s is not None:
-        rate += f" of at most {significant(result.capacity_per_s)}"
+        rate += f"; capacity {significant(result.capacity_per_s)} per s"
     found = [
         ("requests finished", rate),
         (
@@ -150,7 +150,7 @@ def _figures(result: ServingResult) -> list[tuple[str, str]]:
         found.append(("paid", paid_text(result.usd_per_h, result.instances, each, result.devices)))
     if result.usd_per_million_tokens is not None and result.usd_per_million_tokens_used is not None:
         used = amount(result.usd_per_million_tokens_used, "USD")
-        found.append(("10^6 tokens", f"{amount(result.usd_per_million_tokens, 'USD')} reserved, {used} used"))
+        found.append(("per 10^6 tokens", f"{amount(result.usd_per_million_tokens, 'USD')} reserved, {used} used"))
     if result.joules_per_token is not None:
         found.append(("energy of a token", f"{significant(result.joules_per_token)} J"))
     return found

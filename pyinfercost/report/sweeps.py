@@ -185,8 +185,8 @@ def sweep_columns(shown: Sweep) -> list[Column]:
             if any(values) or not _may_be_unknown(figure):
                 columns.append(_figure_column(figure, values, shown))
     if "knee" in shown:
-        columns.append(Column("of most", "%", [percent(value) for value in shown["throughput_share"].tolist()]))
-        columns.append(Column("of least", "x", [significant(value) for value in shown["latency_ratio"].tolist()]))
+        columns.append(Column("of peak", "%", [percent(value) for value in shown["throughput_share"].tolist()]))
+        columns.append(Column("of lowest", "x", [significant(value) for value in shown["latency_ratio"].tolist()]))
         columns.append(Column("knee", "", ["knee" if knee else "" for knee in shown["knee"].tolist()], numeric=False))
     times = [shown[f"{bound}_s"].tolist() for bound in BOUNDS]
     bounds = [BOUNDS[point.index(max(point))] for point in zip(*times, strict=True)]

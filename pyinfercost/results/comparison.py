@@ -43,6 +43,7 @@ class ComparedModel(WithFigures):
         error: Why it failed; empty for a row with figures.
         cause: The exception; None for a row with figures.
         profile: The profile; None if it failed.
+        phase: `"prefill"` or `"decode"` if both phases of a language model are compared, else empty.
     """
 
     model: str
@@ -61,6 +62,7 @@ class ComparedModel(WithFigures):
     error: str = ""
     cause: Exception | None = field(default=None, repr=False, compare=False)
     profile: Profile | None = field(default=None, repr=False, compare=False)
+    phase: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,11 +84,15 @@ class Comparison(Result):
 
     @property
     def first(self) -> ComparedModel | None:
-        """The row that ratios refer to: the first one that did not fail; None if all did."""
+        """The first row that did not fail; None if all did."""
         return next((row for row in self.rows if not row.error), None)
 
+    def first_of(self, row: ComparedModel) -> ComparedModel | None:
+        """Return the row that the ratios of a row refer to: the first one of its phase that did not fail."""
+        return next((each for each in self.rows if not each.error and each.phase == row.phase), None)
+
     def ratio(self, row: ComparedModel, figure: str) -> float | None:
-        """Return a figure of a row divided by that of the first one.
+        """Return a figure of a row divided by that of the first one of its phase.
 
         Args:
             row: A row of this comparison.
@@ -100,9 +106,10 @@ class Comparison(Result):
         """
         if figure not in FIGURES:
             raise UnknownNameError(f"no figure {figure!r}; expected one of {', '.join(FIGURES)}")
-        if self.first is None or row.error:
+        first = self.first_of(row)
+        if first is None or row.error:
             return None
-        one, other = self.first.figures[figure], row.figures[figure]
+        one, other = first.figures[figure], row.figures[figure]
         if not isinstance(one, (int, float)) or not isinstance(other, (int, float)) or one == 0:
             return None
         return other / one

@@ -340,7 +340,7 @@ class _Search:
                 progress(len(ordered) + place, 2 * len(ordered))
             best = self._best_key()
             if best is not None and self._least_key(each) > best:
-                self._refuse(each.on, f"not simulated: it takes {self._least_words(each)} at least")
+                self._refuse(each.on, f"not simulated: it {self._least_words(each)}")
                 continue
             try:
                 if by_rate:
@@ -380,8 +380,8 @@ class _Search:
 
     def _least_words(self, each: _Candidate) -> str:
         if self._asked.goal == "cheapest":
-            return f"{each.price_of(each.fewest)[0]:.4g} USD per hour"
-        return f"{each.on.devices * each.fewest} devices"
+            return f"costs at least {each.price_of(each.fewest)[0]:.4g} USD per hour"
+        return f"takes at least {each.on.devices * each.fewest} devices"
 
     def _simulated(self, each: _Candidate, replicas: int, workload: Workload) -> ServingResult:
         run = each.run(replicas, workload, self._facts_at(workload), self._routing)

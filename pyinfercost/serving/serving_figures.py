@@ -275,7 +275,7 @@ class _Words:
         steps = self._steps()
         if self._overloaded:
             limit = f"the rate is above the capacity; {limit}" if limit else "the rate is above the capacity"
-        return f"{limit}; {steps}" if limit else steps
+        return f"{limit or 'no limit was reached'}; {steps}"
 
     def _steps(self) -> str:
         """Return what the time of steps consists of."""

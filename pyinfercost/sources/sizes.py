@@ -92,8 +92,8 @@ def call_sizes(
         near = difflib.get_close_matches(name or "", [*options, *error.known], n=1, cutoff=0.6)
         if name not in keywords or not near:
             raise
-        what = "the option " if near[0] in options else ""
-        raise SizeError(f"{error}; did you mean {what}{near[0]!r}?", name=name, known=error.known) from None
+        told = f"unknown option {name!r}" if near[0] in options else str(error)
+        raise SizeError(f"{told}; did you mean {near[0]!r}?", name=name, known=error.known) from None
 
 
 def batch_name(graph: Graph) -> str:

@@ -138,7 +138,7 @@ CASES = {
         [
             {"hardware": machine, "precision": precision, "batch": 2}
             for machine, precision in product(("t4", "l4", "a10g"), ("native", "fp16", "bf16"))
-            if (machine, precision) != ("t4", "bf16")  # it has no engine for it
+            if (machine, precision) != ("t4", "bf16")  # it has no TF32 units
         ],
         "cost_usd",
     ),

@@ -258,8 +258,8 @@ def test_a_size_may_have_the_name_of_an_option() -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"hardwre": "l4"}, "unknown size 'hardwre'; this graph has the sizes 'batch'; did you mean the option 'hard"),
-        ({"pric": 2}, "did you mean the option 'price'?"),
+        ({"hardwre": "l4"}, "unknown option 'hardwre'; did you mean 'hardware'?"),
+        ({"pric": 2}, "unknown option 'pric'; did you mean 'price'?"),
         ({"bach": 8}, "unknown size 'bach'; this graph has the sizes 'batch'; did you mean 'batch'?"),
         ({"sizes": {"batch": 8}, "batch": 8}, "size 'batch' is given as a keyword and in sizes=; give it once"),
     ],

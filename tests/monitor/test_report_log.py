@@ -212,7 +212,7 @@ def test_documents_have_all(found: MonitorReport) -> None:
 
 def test_texts_have_the_sections(found: MonitorReport) -> None:
     for text in (found.to_text(), found.to_markdown()):
-        for section in ("Predicted and measured time", "What users felt", "What the time was paid for", "Peak and the"):
+        for section in ("Predicted and measured time", "What users felt", "Paid time by use", "Peak and the"):
             assert section in text
         assert "Money: 4.000 USD/h is 100 % above the plan (2.000)" in " ".join(text.split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import pyinfercost as ic
+from pyinfercost.errors import InputError
 from pyinfercost.predict.budgets import CostBudget, CostBudgetExceededError, CostBudgetWarning, assert_cost
 from pyinfercost.training import CostTracker
 
@@ -139,3 +141,24 @@ def test_a_warning_comes_once_each_time_that_a_model_goes_over() -> None:
     assert warned() == 0
     change(1024)
     assert warned() == 1
+
+
+def test_limits_may_have_units() -> None:
+    budget = CostBudget(hardware="l4", latency_s="20ms", peak_memory_bytes="80GB", parameters="1.5M", cost_usd="0.5")
+    assert budget.limits == {"latency_s": 0.02, "cost_usd": 0.5, "parameters": 1.5e6, "peak_memory_bytes": 80e9}
+    with pytest.raises(CostBudgetExceededError, match="parameter_bytes is"):
+        assert_cost(network().eval(), X, parameter_bytes="1MB")
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"latency_s": "20MB"}, "the limit latency_s is '20MB'; expected a number, or one in s, such as '20ms'"),
+        ({"latency_s": "soon"}, "such as '20ms'"),
+        ({"parameters": "2s"}, "the limit parameters is '2s'; expected a number, such as 1.5M"),
+        ({"latency_s": "-1s"}, "the limit latency_s"),
+    ],
+)
+def test_a_limit_in_another_unit_says_what_is_expected(limits: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        CostBudget(hardware="l4", **limits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,3 +254,13 @@ def test_a_page_says_the_command_that_wrote_it(files: tuple[str, str], tmp_path:
     result = run(*files, "-H", "l4", "--html", str(page))
     assert result.exit_code == 0, result.output
     assert f"by: pyinfercost compare {files[0]} {files[1]} --hardware l4" in page.read_text(encoding="utf-8")
+
+
+def test_ratios_are_to_the_first_row_of_the_phase(found: ic.Comparison) -> None:
+    phases = ("prefill", "decode")
+    rows = tuple(replace(row, phase=phases[place % 2]) for place, row in enumerate(found.rows))
+    both = ic.Comparison(rows)
+    for place, row in enumerate(rows):
+        assert both.ratio(row, "latency_s") == row.figures["latency_s"] / rows[place % 2].figures["latency_s"]
+    assert "Ratios to the first row of the phase:" in both.to_text()
+    assert "Ratios to the first row:" in found.to_text()

@@ -31,7 +31,7 @@ class TF32(Tactic):
         if on.precision not in ("native", "fp32") or (on.precision == "native" and stored != "fp32"):
             return Options()
         if "tf32" not in machine.matrix_flop_per_s:
-            return Options((), [Refusal(text="TF32", why=f"{machine.id} has no engine for it")])
+            return Options((), [Refusal(text="TF32", why=f"{machine.id} has no TF32 units")])
         code = 'torch.set_float32_matmul_precision("high")\ntorch.backends.cudnn.allow_tf32 = True'
         return Options([Option(text="TF32", phrase="in TF32", change={"precision": "tf32"}, apply=code)])
 

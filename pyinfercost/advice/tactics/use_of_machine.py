@@ -109,7 +109,7 @@ def _not_shared(error: LayoutError, count: int) -> str:
     """Return why devices cannot share the products of a model."""
     message = str(error).partition(";")[0].partition(": at ")[0]
     if "divides no product" in message:
-        return f"{count} devices cannot share its products: none has an axis that may be divided among them"
+        return f"no matrix product has an axis that {count} devices can divide"
     return message
 
 

@@ -77,6 +77,8 @@ def _sentence(comparison: Comparison) -> str:
         return "Every model failed."
     if first.figures["latency_s"] is None:
         return "Counted only: a machine (--hardware) adds time, energy and cost."
+    if first.phase:
+        return f"Ratios are to the first row of the phase, of {first.model.removesuffix(f' ({first.phase})')}."
     parts = [_best(comparison, good, "latency_s", "fastest", "of the time")]
     tokens = all(row.figures["tokens_per_s"] is not None for row in good)
     cost = "usd_per_million_tokens" if tokens else "cost_usd"

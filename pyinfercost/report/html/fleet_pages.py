@@ -75,7 +75,7 @@ def comparison_page(comparison: FleetComparison) -> str:
     shown = comparison.best or next(iter(comparison.fleets), None)
     subject = comparison.model or "Requests"
     deployments = list(dict.fromkeys(each.deployment for each in comparison.fleets))
-    title = f"{subject}: {len(comparison)} fleets of {len(deployments)} deployment{'s' * (len(deployments) != 1)}"
+    title = f"{subject}: {len(comparison)} fleet{'s' * (len(comparison) != 1)} of {len(deployments)} deployment{'s' * (len(deployments) != 1)}"
     lines = [("traffic", comparison.traffic)]
     if shown is not None:
         lines.append(("requests", f"{shown.requests:,} in {duration_text(shown)}"))

@@ -59,7 +59,7 @@ def report_page(report: MonitorReport) -> str:
     if report.times:
         main.append(panel("What users felt", table(felt_columns(report))))
     if report.whole.reserved_s:
-        main.append(panel("What the time was paid for", table(use_columns(report), total=True)))
+        main.append(panel("Paid time by use", table(use_columns(report), total=True)))
     note = "Peak: time with more requests than the mean of the plan; without a plan, of what was recorded."
     name, note = ("Peak and the rest", note) if report.stretches else ("In all", "")
     beside = ", beside the plan" if report.whole.planned else ""

@@ -88,7 +88,7 @@ def load(path: Path) -> Any:
         model.ParseFromString(content)
     except (DecodeError, RecursionError) as error:
         raise OnnxError(
-            f"{path}: is no ONNX model, or was truncated ({error}); expected a file of onnx.save"
+            f"{path}: is not an ONNX model, or was truncated ({error}); expected a file of onnx.save"
         ) from error
     return model
 
