@@ -272,11 +272,17 @@ def ratio_text(ratio: float | None) -> str:
     return f"{ratio:.3g}x" if ratio < 100 else f"{ratio:,.0f}x"  # noqa: PLR2004 - three digits
 
 
-def figure_text(row: ComparedModel, key: str) -> str:
-    """Return a figure with its unit, for a cell of its own."""
+def is_of_million(key: str) -> bool:
+    """Return whether a figure is shown for a million items."""
+    figure = figures.FIGURES[key]
+    return bool(figure.per) and figure.items > 1
+
+
+def figure_text(row: ComparedModel, key: str, *, per: bool = True) -> str:
+    """Return a figure with its unit, for a cell of its own; without `per` its head says that it is of a million."""
     value = row.figures[key]
     if value is None:
         return ""
     figure = figures.FIGURES[key]
     shown = amount(_scaled(value, figure.items), figure.unit)
-    return f"{shown} per million" if figure.per and figure.items > 1 else shown
+    return f"{shown} per million" if per and is_of_million(key) else shown

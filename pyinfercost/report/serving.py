@@ -108,23 +108,34 @@ TITLES = {
 
 def serving_layout(result: ServingResult) -> Layout:
     """Return the deployment, latencies with their bands, and the figures."""
-    settings = ", ".join(f"{name} {value}" for name, value in result.scheduler.items())
-    shown = [(name, str(getattr(result, name))) for name in _SETTING if getattr(result, name) != ""]
-    parts: list[Part] = [Pairs([*shown, ("scheduler", settings), ("requests", _requests(result))]), GAP]
-    columns = [Column("", "", [TITLES[name] for name in LATENCIES], numeric=False)]
-    for each in STATISTICS:
-        columns.append(Column(each, "ms", [_milliseconds(getattr(result[name], each)) for name in LATENCIES]))
-        if each in ("mean", "p99") and result["ttft_s"].low:
-            bands = [f"{_milliseconds(result[n].low[each])} - {_milliseconds(result[n].high[each])}" for n in LATENCIES]
-            columns.append(Column(f"{each}, band", "ms", bands))
-    parts += [Table(columns), GAP, Pairs(_figures(result)), GAP]
+    parts: list[Part] = [Pairs(setting_pairs(result)), GAP]
+    parts += [Table(latency_columns(result)), GAP, Pairs(figure_pairs(result)), GAP]
     parts.append(Note(f"Bottleneck: {result.bottleneck}", ""))
     parts += [Note(f"Missed: {each}", ALARM) for each in result.slo_missed]
     parts += [Note(each, WARNING) for each in result.notes]
     return parts
 
 
-def _figures(result: ServingResult) -> list[tuple[str, str]]:
+def setting_pairs(result: ServingResult) -> list[tuple[str, str]]:
+    """Return the deployment, the scheduler and the requests."""
+    settings = ", ".join(f"{name} {value}" for name, value in result.scheduler.items())
+    shown = [(name, str(getattr(result, name))) for name in _SETTING if getattr(result, name) != ""]
+    return [*shown, ("scheduler", settings), ("requests", _requests(result))]
+
+
+def latency_columns(result: ServingResult) -> list[Column]:
+    """Return the times of requests, with the bands of their means and p99."""
+    columns = [Column("", "", [TITLES[name] for name in LATENCIES], numeric=False)]
+    for each in STATISTICS:
+        columns.append(Column(each, "ms", [_milliseconds(getattr(result[name], each)) for name in LATENCIES]))
+        if each in ("mean", "p99") and result["ttft_s"].low:
+            bands = [f"{_milliseconds(result[n].low[each])} - {_milliseconds(result[n].high[each])}" for n in LATENCIES]
+            columns.append(Column(f"{each}, band", "ms", bands))
+    return columns
+
+
+def figure_pairs(result: ServingResult) -> list[tuple[str, str]]:
+    """Return rates, use of the server, and costs."""
     rate = f"{significant(result.requests_per_s)} per s"
     if result.capacity_per_s is not None:
         rate += f"; capacity {significant(result.capacity_per_s)} per s"

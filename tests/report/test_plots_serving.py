@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from support.browsing import SCREENS, SIZES, opened
+from support.page_checks import COLLISIONS, CONTRAST
 from support.step_costs import step_costs_like_an_h100
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError
-from pyinfercost.report.plots.drawing import library
 
 pytest.importorskip(
     "matplotlib", reason="plots are drawn by matplotlib, which is not installed; run pip install 'pyinfercost[plot]'"
@@ -58,24 +61,29 @@ def test_tokens_are_cheaper_at_higher_rates(served: ic.ServingResult) -> None:
         replace(served, rates=None).plot_rates()
 
 
-@pytest.mark.slow
-def test_the_page_has_the_tables_and_plots(served: ic.ServingResult) -> None:
+def test_the_page_has_the_verdict_and_the_tables(served: ic.ServingResult) -> None:
     page = served.to_html()
-    assert page.count("<svg") == 3
-    assert "time to first token" in page
+    assert page.count("<svg") == 2
+    for words in ("The objective ttft_p99&lt;0.5 holds", "Bottleneck: ", "time to first token", "At other rates"):
+        assert words in page
     assert not re.search(r"<script|javascript:|<link|@import|(?:src|href)=\"http", page)
     assert "default-src 'none'" in page
     assert page == served.to_html()
-    assert replace(served, rates=None).to_html().count("<svg") == 2
+    assert "At other rates" not in replace(served, rates=None).to_html()
     assert "&lt;b&gt;" in replace(served, model="<b>").to_html()
+    missed = replace(served, slo_missed=("ttft_p99 is 0.6 s",)).to_html()
+    assert "is missed: ttft_p99 is 0.6 s." in missed
 
 
-def test_without_matplotlib_the_page_says_so(served: ic.ServingResult, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ic.errors.MissingLibraryError("a plot needs matplotlib", name=name)
-
-    assert library("matplotlib")
-    monkeypatch.setattr("pyinfercost.report.html.serving_page.library", missing)
-    page = served.to_html()
-    assert "Plots are left out: they need matplotlib" in page
-    assert "time to first token" in page
+@pytest.mark.browser
+@pytest.mark.parametrize(("size", "dark"), SCREENS)
+@pytest.mark.sample(2)
+def test_the_page_fits_the_screen_and_can_be_read(
+    browser: Any, served: ic.ServingResult, tmp_path: Path, size: str, dark: bool
+) -> None:
+    file = tmp_path / "serve.html"
+    file.write_text(served.to_html(), encoding="utf-8")
+    with opened(browser, file, size=size, dark=dark, ready="footer") as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        assert page.evaluate(CONTRAST) == []
+        assert page.evaluate(COLLISIONS) == []

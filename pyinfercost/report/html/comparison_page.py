@@ -13,6 +13,7 @@ from ..comparison import (
     RATIOS,
     SHOWN,
     figure_text,
+    is_of_million,
     ratio_text,
     row_name,
     shared_terms,
@@ -102,7 +103,8 @@ def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
     shown = shown_figures(rows)
     best = {key: _best_value(rows, key) for key, *_ in shown}
     titles = "".join(
-        f'<th title="{escape(figures.FIGURES[key].words)}">{escape(figures.FIGURES[key].title)}</th>'
+        f'<th title="{escape(figures.FIGURES[key].words)}">{escape(figures.FIGURES[key].title)}'
+        f"{'<small>per million</small>' if is_of_million(key) else ''}</th>"
         for key, *_ in shown
     )
     body = []
@@ -111,7 +113,7 @@ def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
         for key, *_ in shown:
             ratio = ratio_text(comparison.ratio(row, key)) if key in RATIOS and len(rows) > 1 else ""
             kind = ' class="best"' if row.figures[key] is not None and row.figures[key] == best[key] else ""
-            cells.append(f"<td{kind}>{escape(figure_text(row, key))}<small>{escape(ratio)}</small></td>")
+            cells.append(f"<td{kind}>{escape(figure_text(row, key, per=False))}<small>{escape(ratio)}</small></td>")
         body.append(
             f"<tr><th scope=row>{escape(row_name(comparison, row))}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>"
         )

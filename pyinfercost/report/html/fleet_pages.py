@@ -57,6 +57,11 @@ _POINTS_OF_SHARE = 100
 _BEYOND = "\u203a"  # of a dot that lies beyond the axis
 
 
+def _several(number: int, what: str) -> str:
+    """Return a number of things: `1 fleet`, `3 fleets`."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 def fleet_page(result: FleetResult) -> str:
     """Return the report of one fleet: one file without scripts, which loads nothing."""
     title = f"{result.model or 'Requests'}: {result.policy} on {result.deployment}"
@@ -75,7 +80,7 @@ def comparison_page(comparison: FleetComparison) -> str:
     shown = comparison.best or next(iter(comparison.fleets), None)
     subject = comparison.model or "Requests"
     deployments = list(dict.fromkeys(each.deployment for each in comparison.fleets))
-    title = f"{subject}: {len(comparison)} fleet{'s' * (len(comparison) != 1)} of {len(deployments)} deployment{'s' * (len(deployments) != 1)}"
+    title = f"{subject}: {_several(len(comparison), 'fleet')} of {_several(len(deployments), 'deployment')}"
     lines = [("traffic", comparison.traffic)]
     if shown is not None:
         lines.append(("requests", f"{shown.requests:,} in {duration_text(shown)}"))
@@ -208,7 +213,9 @@ def _about(result: FleetResult) -> list[tuple[str, str]]:
 
 
 def _scatter(comparison: FleetComparison) -> str:
-    """Return cost against late requests: each fleet is a dot with its number in the table."""
+    """Return cost against late requests: each fleet is a dot with its number in the table; empty for one fleet."""
+    if len(comparison.fleets) <= 1:
+        return ""
     many = len(comparison.fleets) > _NUMBERED
     front = comparison.front
     on_front = set(map(id, front))

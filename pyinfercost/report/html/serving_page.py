@@ -1,55 +1,134 @@
-"""HTML report of a server under load: its tables, and its plots as images in the page."""
+"""HTML report of a server under load: the verdict, headline figures, the server over time, and its tables."""
 
 from __future__ import annotations
 
-import io
+from html import escape
 from typing import TYPE_CHECKING
 
-from ...errors import MissingLibraryError
-from ..plots.draw_serving import plot_latencies, plot_rates, plot_timeline
-from ..plots.drawing import library
-from ..render import render
+from ... import _core
+from ...results.serving_result import LATENCIES
+from ...results.units import amount, percent, significant
+from ..colors import ALARM, FLEET, PLAIN, color_variables
+from ..layout import Column
+from ..serving import TITLES, figure_pairs, latency_columns, setting_pairs
+from .charts import Curve, over_time
+from .fleet_parts import head, notes_panel, panel, table
+from .page import asset
 from .snippet import standalone
 
 if TYPE_CHECKING:
-    from ...results.serving_result import ServingResult
+    from collections.abc import Sequence
 
-_PLOTS = (
-    ("Over time", plot_timeline),
-    ("Latencies", plot_latencies),
-    ("Cost against the rate", plot_rates),
-)
-_STYLE = (
-    "body{font-family:sans-serif;margin:2em auto;max-width:62em;padding:0 1em}"
-    "figure{margin:1.5em 0}figcaption{font-weight:600;margin-bottom:.3em}"
-    "svg{max-width:100%;height:auto;background:#fff;border-radius:4px}"
-)
+    from ...results.serving_result import ServingRates, ServingResult
+
+_COLORS = {**FLEET, "demand": PLAIN, "late": ALARM, "other": PLAIN}
+_POINTS = 300  # of a curve
+_RATES = 8  # of a table
+_MILLI = 1e3
 
 
 def serving_page(result: ServingResult) -> str:
-    """Return the report: one file without scripts, which loads nothing.
+    """Return the report: one file without scripts, which loads nothing."""
+    title = f"{result.model or 'A model'}: {result.engine} on {result.devices} x {result.hardware}"
+    main = [
+        _verdict(result),
+        _cards(result),
+        _over_time(result),
+        panel("Times of requests", table(latency_columns(result))),
+    ]
+    if result.rates is not None:
+        note = "The same servers at other Poisson rates, in closed form: means."
+        main.append(panel("At other rates", table(_rate_columns(result.rates)), note))
+    pairs = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in figure_pairs(result))
+    main += [panel("Figures", f"<dl>{pairs}</dl>"), notes_panel(result.notes)]
+    body = head("What a server under load takes and costs", title, setting_pairs(result))
+    foot = (
+        f"<footer><p>Written by pyinfercost {escape(_core.__version__)}. Each step of the engine's scheduler is "
+        "simulated. Nothing is loaded from a network.</p></footer>"
+    )
+    style = color_variables(_COLORS) + asset("base.css") + asset("fleet.css")
+    return standalone(title, f"{body}<main>{''.join(main)}</main>{foot}", style, headed=False)
 
-    Without matplotlib, the page has the tables and says how to get the plots.
-    """
-    title = f"{result.model or 'A model'} on {result.devices} x {result.hardware}, {result.engine}"
-    return standalone(title, render(result, "snippet") + _figures(result), _STYLE)
+
+def _verdict(result: ServingResult) -> str:
+    """Return whether the objective holds, and what limits the server."""
+    said = f"Bottleneck: {result.bottleneck}."
+    kind = ""
+    if result.slo:
+        share = f"{percent(result.slo_share or 0)} % of the requests are within it."
+        if result.slo_met:
+            said = f"The objective {result.slo} holds: {share} {said}"
+        else:
+            kind = " bad"
+            said = f"The objective {result.slo} is missed: {'; '.join(result.slo_missed)}. {share} {said}"
+    return f'<section class="panel{kind}">{escape(said)}</section>'
 
 
-def _figures(result: ServingResult) -> str:
-    try:
-        library("matplotlib")
-    except MissingLibraryError:
-        return "<p>Plots are left out: they need matplotlib; run pip install 'pyinfercost[plot]'</p>"
-    parts = []
-    for caption, draw in _PLOTS:
-        if draw is plot_rates and result.rates is None:
-            continue
-        # A figure of its own, without pyplot: no window, and nothing of the caller's state.
-        figure = library("matplotlib.figure").Figure(figsize=(8.5, 3.8), layout="constrained")
-        draw(result, figure.subplots(), title=False)
-        text = io.StringIO()
-        with library("matplotlib").rc_context({"svg.hashsalt": caption}):  # the same page each time
-            figure.savefig(text, format="svg", metadata={"Date": None})
-        image = text.getvalue()
-        parts.append(f"<figure><figcaption>{caption}</figcaption>{image[image.index('<svg') :]}</figure>")
-    return "".join(parts)
+def _cards(result: ServingResult) -> str:
+    """Return the headline figures."""
+    found = []
+    if result.usd_per_million_tokens is not None:
+        found.append((amount(result.usd_per_million_tokens, "USD"), "for 10^6 generated tokens"))
+    if result.usd_per_h is not None:
+        found.append((amount(result.usd_per_h, "USD"), "per hour"))
+    found.append((f"{significant(result.tokens_per_s)} /s", "generated tokens"))
+    of = "" if result.capacity_per_s is None else f"; capacity {significant(result.capacity_per_s)}"
+    found.append((f"{significant(result.requests_per_s)} /s", f"requests answered{of}"))
+    found += [
+        (f"{significant(_MILLI * result[name].p99)} ms", f"{TITLES[name]}, p99; median {_median(result, name)}")
+        for name in ("ttft_s", "tpot_s")
+    ]
+    found.append((f"{percent(result.utilization)} %", "of the time in steps"))
+    found.append((f"{percent(result.kv_use_peak)} %", "of the cache in use at the peak"))
+    items = "".join(
+        f'<div class="card"><output>{escape(value)}</output><span class="title">{escape(words)}</span></div>'
+        for value, words in found
+    )
+    return f'<section class="cards" aria-label="Headline figures">{items}</section>'
+
+
+def _median(result: ServingResult, name: str) -> str:
+    return f"{significant(_MILLI * result[name].p50)} ms"
+
+
+def _over_time(result: ServingResult) -> str:
+    """Return the panels of requests and of the cache over time."""
+    import numpy as np
+
+    timeline = result.timeline
+    if not len(timeline.running):
+        return ""
+    every = -(-len(timeline.running) // _POINTS)
+    edges = timeline.interval_s * every * np.arange(-(-len(timeline.running) // every) + 1)
+
+    def thinned(values: Sequence[float], color: str, label: str) -> Curve:
+        most = [max(values[first : first + every]) for first in range(0, len(values), every)]
+        return Curve(label, f"var(--{color})", np.asarray(most, dtype=np.float64))
+
+    requests = [thinned(timeline.running, "busy", "running"), thinned(timeline.waiting, "late", "waiting")]
+    cache = [thinned([100 * each for each in timeline.kv_use], "memory", "blocks in use")]
+    return (
+        '<div class="pair">'
+        + panel("Requests in the servers", over_time(edges, areas=requests))
+        + panel("Cache (% of the blocks)", over_time(edges, areas=cache, top=100.0))
+        + "</div>"
+    )
+
+
+def _rate_columns(rates: ServingRates) -> list[Column]:
+    """Return mean times and costs at some rates."""
+    count = len(rates.rate_per_s)
+    chosen = sorted({round(count * (number + 1) / _RATES) - 1 for number in range(_RATES)} - {-1})
+
+    def cells(values: Sequence[float], factor: float = 1.0) -> list[str]:
+        return [significant(factor * values[place]) for place in chosen]
+
+    columns = [Column("requests", "per s", cells(rates.rate_per_s))]
+    for name in LATENCIES:
+        if hasattr(rates, name):
+            columns.append(Column(TITLES[name], "ms", cells(getattr(rates, name), _MILLI)))
+    if rates.usd_per_million_tokens is not None:
+        columns.append(Column("10^6 tokens", "USD", cells(rates.usd_per_million_tokens)))
+    if rates.joules_per_token is not None:
+        columns.append(Column("energy of a token", "J", cells(rates.joules_per_token)))
+    return columns

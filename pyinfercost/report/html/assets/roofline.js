@@ -65,7 +65,8 @@ function drawRoofline(view, pick) {
   const narrow = width < 480;
   const fastest = Math.max(...slopes.map((slope) => slope.bandwidth_byte_per_s));
   const taken = [];
-  const free = (at) => taken.every((other) => Math.abs(other - at) > 13);
+  const roofLabels = []; /* above the dots */
+  const free = (at) => taken.every((other) => Math.abs(other - at) > 16);
   for (const roof of [...used, ...(narrow ? [] : roofs.filter((other) => !other.used && other.rate <= top * 2.9))]) {
     const at = y(roof.rate);
     const group = element("svg:g", { class: roof.used ? "roof" : "roof unused" });
@@ -73,7 +74,7 @@ function drawRoofline(view, pick) {
     group.append(element("svg:title", {}, `${roof.label}: ${quantity(roof.rate, "FLOP/s")}, dense peak`));
     if (free(at)) {
       taken.push(at);
-      group.append(label(box.right - 4, at - 4, `${roof.label} ${quantity(roof.rate, "FLOP/s")}`, "", "end"));
+      roofLabels.push(label(box.right - 4, at - 4, `${roof.label} ${quantity(roof.rate, "FLOP/s")}`, roof.used ? "roof-label" : "roof-label unused", "end"));
     }
     svg.append(group);
   }
@@ -121,6 +122,7 @@ function drawRoofline(view, pick) {
     circles.set(dot, circle);
     svg.append(circle);
   }
+  svg.append(...roofLabels);
   const byIntensity = [...dots].sort((one, other) => one.x - other.x || one.index - other.index);
   const told = (dot) => [nameOf(dot.layer) + (dot.layers.length > 1 ? `, and ${dot.layers.length - 1} equal ones` : ""), `${dot.layers.length > 1 ? `${dot.layers.length} x ` : ""}${quantity(dot.layer.latency_s, "s")}, ${percent(dot.share)} of the time`,
     `${quantity(dot.y, "FLOP/s")} at ${digits(dot.x)} FLOP/B`, `${dot.layer.unit}, bound by ${dot.layer.bound}: ${dot.layer.effect}`];
