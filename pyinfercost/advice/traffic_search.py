@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
 _ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
+_NEAR = 1.1  # of the best objective: where a simulation takes seconds, options beyond it are not tried again
 _AS_GOOD = 0.03  # of the objective, within which small ones are as good
 _BETTER = 1e-3  # share of the objective from which on a change is one
 _FULLER = 0.01  # share of the cost at full use from which on it is one
@@ -43,6 +44,7 @@ class _Search:
     tactics: Sequence[Tactic]
     progress: Progress | None
     rounds: int = _ROUNDS
+    is_slow: bool = False
     known: dict[Any, tuple[Setup, Outcome] | None] = field(default_factory=dict)
     tried: dict[Any, Choices] = field(default_factory=dict)
     done: int = 0
@@ -84,6 +86,7 @@ class _Search:
         """Return the best combination that changes of one tactic after the other reach."""
         best = start
         (value,) = self.evaluate([best])
+        far: set[Any] = set()
         for _ in range(self.rounds):
             before = value
             for tactic in tactics:
@@ -91,8 +94,11 @@ class _Search:
                 setup = self._made(others) if others else self.case.baseline
                 if setup is None:
                     continue
-                several = [others, *((*others, choice) for choice in allowed_choices(tactic, setup, self.case))]
+                allowed = [each for each in allowed_choices(tactic, setup, self.case) if _names((each,)) not in far]
+                several = [others, *((*others, choice) for choice in allowed)]
                 for key, choices in zip(self.evaluate(several), several, strict=True):
+                    if self.is_slow and key[1] > _NEAR * value[1]:
+                        far.add(_names(choices[-1:]))
                     if _is_better(key, value):
                         value, best = key, choices
             if not _is_better(value, before):
@@ -173,7 +179,7 @@ def best_under_traffic(
         The combinations, of which one without choices is the baseline; None if no setup satisfies the limits.
     """
     slow = isinstance(case.evaluator, FleetEvaluator) and case.evaluator.is_slow
-    search = _Search(case, tactics, progress, rounds=_ROUNDS_OF_MANY if slow else _ROUNDS)
+    search = _Search(case, tactics, progress, _ROUNDS_OF_MANY if slow else _ROUNDS, slow)
     singles: list[tuple[_Key, Choices]] = []
     order: dict[str, _Key] = {}
     for tactic in tactics:
