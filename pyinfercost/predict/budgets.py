@@ -247,7 +247,8 @@ def _limit(name: str, value: Any) -> float:
     elif isinstance(value, str):
         unit = unit_of(name)
         expected = f"a number, or one in {unit}" if unit else "a number"
-        raise InputError(f"the limit {name} is {shown(value)}; expected {expected}, such as {_TEXTS.get(unit, '1.5M')}")
+        example = _TEXTS.get(unit or "", "1.5M")
+        raise InputError(f"the limit {name} is {shown(value)}; expected {expected}, such as {example}")
     return number(value, f"the limit {name}", _LIMIT)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86_400.0
 _FEW = 1.5  # units of a time below which the smaller unit is shown
 _NEAR = 0.005
+_SHORT_S = 0.5  # shown as 0 s
 _THOUSAND = 1000
 _FAILED = 0.01
 _FEW_PARTS = 3
@@ -166,7 +167,7 @@ def spent_text(history: LiveHistory) -> str:
 def unknown_text(history: LiveHistory) -> str:
     """Return for how long rates are not known and why; empty if they are."""
     whole = history.whole
-    if whole is None or not whole.unknown_s:
+    if whole is None or whole.unknown_s < _SHORT_S:
         return ""
     reasons = dict.fromkeys(each.reason for each in history.intervals if each.reason)
     return f"without data: {duration_text(whole.unknown_s)} ({'; '.join(reasons) or whole.reason})"

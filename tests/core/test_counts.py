@@ -325,3 +325,10 @@ def test_a_single_product_that_does_not_fit_names_its_node() -> None:
     graph = single_node("aten.mm", {"self": T((2**31, 2**20)), "mat2": T((2**20, 2**20))}, T((2**31, 2**20)))
     with pytest.raises(OverflowError, match=r"node 0 \(aten.mm\): integer overflow"):
         ic.count(graph)
+
+
+def test_a_row_of_counts_is_readable() -> None:
+    total = ic.count(blocks(), batch=2).total
+    assert repr(total).startswith("CountRow(contraction_flops=49152, pointwise_flops=512, macs=24576, ")
+    assert f"peak_memory_bytes={total.peak_memory_bytes})" in repr(total)
+    assert "contraction_flops=Expr('" in repr(ic.count(blocks()).total)

@@ -142,3 +142,15 @@ def test_heads_of_einsum_are_heads() -> None:
             assert 2 * share.elements == share.of, share
     with pytest.raises(LayoutError, match=re.escape("expected tensor to be one of 1, 2")):
         ic.parallel(graph, "tensor=3")
+
+
+def test_a_layout_that_divides_the_heads_but_not_their_groups_names_the_groups() -> None:
+    config = transformers.LlamaConfig(
+        hidden_size=96, intermediate_size=128, num_hidden_layers=1, num_attention_heads=12, num_key_value_heads=3,
+        vocab_size=64,
+    )  # fmt: skip
+    model = transformers.LlamaForCausalLM(config).eval()
+    ids = torch.zeros(1, 8, dtype=torch.int64)
+    graph = ic.capture(model, ic.Inputs((), {"input_ids": ids, "use_cache": False}))
+    with pytest.raises(LayoutError, match="tensor=4 does not divide the 3 key-value heads that serve the 12 heads"):
+        ic.parallel(graph, "tensor=4")

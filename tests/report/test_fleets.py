@@ -63,7 +63,19 @@ def test_csv_has_a_row_of_each_fleet_and_each_bound() -> None:
 
 
 def test_units_are_in_every_key_of_an_amount() -> None:
-    words = {"model", "traffic", "deployment", "policy", "detail", "on_front", "slo_met", "slo", "slo_values", "rank"}
+    words = {
+        "model",
+        "traffic",
+        "deployment",
+        "policy",
+        "detail",
+        "on_front",
+        "slo_met",
+        "slo",
+        "slo_values",
+        "rank",
+        "overloaded",
+    }
     counts = {"requests", "finished", "failed", "unfinished", "restarted", "starts", "interruptions"}
     unit = re.compile(r"^usd_per_|_s$|_share$|_j(_per_month)?$|_g(_per_month)?$|_replicas$|^relative_cost$")
     assert [name for name in comparison().columns if name not in words | counts and not unit.search(name)] == []

@@ -99,7 +99,8 @@ def _over_time(result: ServingResult) -> str:
     if not len(timeline.running):
         return ""
     every = -(-len(timeline.running) // _POINTS)
-    edges = timeline.interval_s * every * np.arange(-(-len(timeline.running) // every) + 1)
+    count = -(-len(timeline.running) // every)
+    edges = np.linspace(0.0, timeline.interval_s * every * count, count + 1)
 
     def thinned(values: Sequence[float], color: str, label: str) -> Curve:
         most = [max(values[first : first + every]) for first in range(0, len(values), every)]
