@@ -65,6 +65,7 @@ COLUMNS = (
 
 _HOUR_S, _DAY_S = 3600.0, 86_400.0
 _SHOWN = 24  # slots in a table of text
+_CENT = 0.01  # USD
 _FAR = 0.1  # of the plan: a slot is far from it
 _FARTHEST = 8
 _SAME = 3  # decimals of USD of a slot
@@ -187,12 +188,17 @@ def findings(report: MonitorReport) -> list[str]:
     ]
 
 
+def _paid(usd: float) -> str:
+    """Return an amount with two decimals, and a smaller one than a cent with its first digits."""
+    return money(usd) if usd >= _CENT or not usd else significant(usd)
+
+
 def _of_money(report: MonitorReport) -> list[str]:
     whole = report.whole
     if whole.usd is None or whole.usd_per_month is None:
         return []
     per = f", {significant(whole.usd_per_million_tokens)} USD per 10^6 tokens" if whole.usd_per_million_tokens else ""
-    found = [f"Paid {money(whole.usd)} USD, which is {money(whole.usd_per_month)} USD a month{per}."]
+    found = [f"Paid {_paid(whole.usd)} USD, which is {money(whole.usd_per_month)} USD a month{per}."]
     for use, words in (("idle", "no request was in service"), ("cold", "replicas were starting")):
         usd, share = whole.cost_usd.get(use, 0.0), whole.share(use)
         if share is not None and share >= _FAR:

@@ -14,6 +14,7 @@ from support.toy_graphs import transformer
 
 import pyinfercost as ic
 from pyinfercost.advice import traffic_advising as advising
+from pyinfercost.advice.fleeted import FleetEvaluator
 from pyinfercost.results.advice import RISKS
 from pyinfercost.serving.serve import Phases, phases_of
 
@@ -251,3 +252,20 @@ def test_engines_that_form_no_steps_serve_requests_without_tokens(file: str) -> 
         on = ic.Deployment(hardware="l4", engine=engine, precision="fp16", price=1.0)
         (found,) = ic.fleet(file, on=on, traffic="poisson:5", duration_s=300.0, autoscaler="static:1")
         assert found.finished == found.requests > 1000
+
+
+def test_a_slow_search_simulates_fewer_fleets_and_its_plan_is_as_good(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question: dict[str, Any] = {
+        **BATCHED, "hardware": "xeon-8480+", "threads": 1, "price": 0.1, "duration_s": 1800.0, "autoscaler": "static",
+        "traffic": "diurnal:mean=300,peak=4,cv=2",
+        "among": ["autoscaler", "scaling_target", "batch_size", "batching_delay", "half_precision", "l4", "a10g"],
+    }  # fmt: skip
+    whole = ic.advise(file, **question)
+    monkeypatch.setattr(FleetEvaluator, "is_slow", True)
+    fast = ic.advise(file, **question)
+    assert fast.setups < whole.setups
+    assert whole.best is not None
+    assert fast.best is not None
+    assert 1 - fast.best.saving_share <= 1.03 * (1 - whole.best.saving_share)

@@ -21,6 +21,7 @@ from pyinfercost.monitor.log_reading import LogError
 from pyinfercost.monitor.planned import PlanError
 from pyinfercost.monitor.reporting import report_log
 from pyinfercost.monitor.suggesting import SuggestionError
+from pyinfercost.report import monitor_report
 from pyinfercost.report.monitor_report import findings
 from pyinfercost.results.monitor_report import MonitorReport
 
@@ -298,3 +299,8 @@ def test_the_command(folder: Path, week: Week, plan: Path, tmp_path: Path) -> No
     ):
         with pytest.raises(kind, match=words):
             report_log(log, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("usd", "text"), [(672.0, "672.00"), (0.01, "0.01"), (0.000123, "0.0001230"), (0.0, "0.00")])
+def test_a_small_bill_has_its_first_digits(usd: float, text: str) -> None:
+    assert monitor_report._paid(usd) == text
