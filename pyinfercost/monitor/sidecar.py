@@ -427,7 +427,7 @@ class Sidecar:
             elif self._power.why_not:
                 notes.append(self._power.why_not)
         elif series("energy_j") not in values:
-            notes.append("energy is not measured: the page has no counter of it; pass energy='cpu' or 'cuda:0'")
+            notes.append("energy is not measured: the page has no counter of it; energy can be that of cpu or cuda:0")
         elapsed_s = self._at_s - self._began_s
         lately = self._window.lately(values, self._at_s)
         # Power that the page has is that of the moment.
