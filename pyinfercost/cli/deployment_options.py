@@ -77,6 +77,7 @@ def deployment_options(
     hardware: str | None = None,
     only: tuple[str, ...] = DEPLOYMENT,
     under_load: bool = False,
+    refused: tuple[str, ...] = (),
 ) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of a deployment to a command.
 
@@ -86,6 +87,7 @@ def deployment_options(
         hardware: Help text of `--hardware`; None for the default.
         only: Names of the options that the command has.
         under_load: Whether a workload and a scheduler decide what a step reads.
+        refused: Names of the options that the command answers with a reason, which its help leaves out.
     """
     helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions(), case_sensitive=False)
@@ -198,6 +200,7 @@ def deployment_options(
         for name, option in reversed(options.items()):
             if name in only or name == "tensor":
                 command = option(command)
+                command.__click_params__[-1].hidden = name in refused  # type: ignore[attr-defined]
             if name in _LAST and name in only:  # click shows what was added first at the end
                 made = command.__click_params__  # type: ignore[attr-defined]
                 made.insert(_LAST[::-1].index(name), made.pop())

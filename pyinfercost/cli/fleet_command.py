@@ -44,6 +44,7 @@ _SHARED = (
 @deployment_options(
     several=True,
     under_load=True,
+    refused=_NOT_UNDER_LOAD,
     hardware="Catalog ids or TOML files of the machines of a replica, comma-separated, or all, cpu, gpu.",
 )
 @click.option(

@@ -37,6 +37,7 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
 @deployment_options(
     several=True,
     under_load=True,
+    refused=_NOT_UNDER_LOAD,
     hardware="A catalog id or a TOML file; with --find several, comma-separated, or all, cpu, gpu.",
 )
 @click.option(

@@ -173,3 +173,11 @@ def test_options_with_many_settings_stand_last_in_the_help() -> None:
 def test_examples_of_settings_are_those_that_a_command_takes() -> None:
     assert "prefix_hit" in CliRunner().invoke(main, ["profile", "--help"]).output
     assert "prefix_hit" not in CliRunner().invoke(main, ["serve", "--help"]).output
+
+
+@pytest.mark.parametrize(("command", "refused"), [("serve", "--startup"), ("fleet", "--utilization")])
+def test_options_that_a_command_refuses_are_not_in_its_help(command: str, refused: str) -> None:
+    assert refused not in CliRunner().invoke(main, [command, "--help"]).output
+    arguments = [command, "resnet50", "--hardware", "l4", "--traffic", "poisson:1"][: 4 if command == "serve" else 6]
+    told = CliRunner().invoke(main, [*arguments, refused, "0.5"])
+    assert f"{refused} has no effect" in told.stderr
