@@ -974,13 +974,16 @@ def cache_pool_bytes(
     sequence_bytes: float,
     step_bytes: float,
     prompt_bytes: float,
-    prompts: float,
-    prompt_tokens: float,
+    chunk_bytes: float,
     vocabulary: float,
+    limits: tuple[float, int, int],
 ) -> float: ...
+def divides_memory(engine: str, on_gpu: bool) -> bool: ...
+def most_step_tokens(engine: str, memory_bytes: float, is_a100: bool, limits: tuple[float, int, int]) -> int: ...
 def cache_block_tokens(engine: str, on_gpu: bool) -> int: ...
 def engine_sequences(engine: str, memory_bytes: float, is_a100: bool) -> int: ...
 def scheduler_rules(engine: str, step_tokens: int | None = None) -> dict[str, Any] | None: ...
+def loaded_graph(graph: Graph, engine: str) -> Graph: ...
 def engine_graph(graph: Graph, engine: str) -> tuple[Graph, list[int], float]: ...
 def parallel_graph(
     graph: Graph,
@@ -1284,6 +1287,9 @@ class Holdings:
         vocabulary: int,
         reads_cache: bool,
         caches: list[tuple[str, Quantity, Quantity, Quantity, Quantity, bool]],
+        step_bytes: Quantity = 0,
+        batch: str = "",
+        length: str = "",
     ) -> None: ...
 
 def device_memory(
@@ -1294,7 +1300,8 @@ def device_memory(
     engine: str,
     machine: Hardware,
     attention_ranks: int,
-    prompt: tuple[float, float, float] | None = None,
+    limits: tuple[float, int, int],
+    prompt: tuple[float, float] | None = None,
 ) -> dict[str, Any] | None: ...
 def sequences_with_room(
     engine: str,
@@ -1306,10 +1313,12 @@ def sequences_with_room(
     sequence: float | NDArray[np.float64],
     gpu_sequence: float | NDArray[np.float64],
     cpu_sequence: float | NDArray[np.float64],
-    tokens: float | NDArray[np.float64],
+    step_bytes: float | NDArray[np.float64],
     vocabulary: float | NDArray[np.float64],
     reads_cache: bool,
     peak_bytes: float | NDArray[np.float64],
+    memory_share: float,
+    step_tokens: int,
 ) -> NDArray[np.float64]: ...
 def is_a100(machine: Hardware) -> bool: ...
 def cached_shares() -> list[int]: ...
@@ -1338,6 +1347,7 @@ def served_steps(
     most_tokens: int,
     most_context: int,
     tolerance: float,
+    memory_limits: tuple[float, int, int],
 ) -> dict[str, Any]: ...
 
 @final

@@ -369,6 +369,7 @@ void register_counts(py::module_& m) {
             result["kv_cache_bytes"] =
                 found.kv_cache_bytes ? to_python(*found.kv_cache_bytes) : py::object(py::none());
             result["reads_cache"] = found.reads_cache;
+            result["step_bytes"] = to_python(found.step_bytes);
             py::list caches;
             for (const Cache& cache : found.caches) {
                 py::dict row;

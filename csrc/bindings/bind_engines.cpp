@@ -4,6 +4,7 @@
 #include "lowering/engines/engine.hpp"
 #include "lowering/engines/engine_memory.hpp"
 #include "lowering/engines/engine_scheduler.hpp"
+#include "lowering/engines/loaded_dtype.hpp"
 
 namespace infercost {
 
@@ -11,7 +12,7 @@ namespace {
 
 double pool_of(const std::string& engine, bool on_gpu, double memory_bytes, double is_a100,
                double weight_bytes, double sequence_bytes, double step_bytes, double prompt_bytes,
-               double prompts, double prompt_tokens, double vocabulary) {
+               double chunk_bytes, double vocabulary, const GivenLimits& limits) {
     return cache_pool_bytes(parse_engine(engine), on_gpu,
                             {.memory_bytes = memory_bytes,
                              .is_a100 = is_a100 > 0,
@@ -19,16 +20,29 @@ double pool_of(const std::string& engine, bool on_gpu, double memory_bytes, doub
                              .sequence_bytes = sequence_bytes,
                              .step_bytes = step_bytes,
                              .prompt_bytes = prompt_bytes,
-                             .prompts = prompts,
-                             .prompt_tokens = prompt_tokens,
-                             .vocabulary = vocabulary});
+                             .chunk_bytes = chunk_bytes,
+                             .vocabulary = vocabulary,
+                             .limits = to_limits(limits)});
 }
 
 void register_memory(py::module_& m) {
-    m.def("cache_pool_bytes", &pool_of, py::arg("engine"), py::arg("on_gpu"), py::arg("memory_bytes"),
-          py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"), py::arg("step_bytes"),
-          py::arg("prompt_bytes"), py::arg("prompts"), py::arg("prompt_tokens"), py::arg("vocabulary"),
-          "The bytes that an engine has for caches on a device.");
+    m.def(
+        "cache_pool_bytes", &pool_of, py::arg("engine"), py::arg("on_gpu"), py::arg("memory_bytes"),
+        py::arg("is_a100"), py::arg("weight_bytes"), py::arg("sequence_bytes"), py::arg("step_bytes"),
+        py::arg("prompt_bytes"), py::arg("chunk_bytes"), py::arg("vocabulary"), py::arg("limits"),
+        "The bytes that an engine has for caches on a device. Limits are a share of the memory, tokens of a\n"
+        "step and sequences; 0 for the engine's own.");
+    m.def(
+        "divides_memory",
+        [](const std::string& engine, bool on_gpu) { return divides_memory(parse_engine(engine), on_gpu); },
+        py::arg("engine"), py::arg("on_gpu"), "Whether an engine divides the memory by a rule of its own.");
+    m.def(
+        "most_step_tokens",
+        [](const std::string& engine, double memory_bytes, bool is_a100, const GivenLimits& limits) {
+            return most_step_tokens(parse_engine(engine), memory_bytes, is_a100, to_limits(limits));
+        },
+        py::arg("engine"), py::arg("memory_bytes"), py::arg("is_a100"), py::arg("limits"),
+        "Tokens of the largest step of such an engine.");
     m.def(
         "cache_block_tokens",
         [](const std::string& engine, bool on_gpu) {
@@ -75,6 +89,14 @@ void register_engines(py::module_& m) {
         py::arg("engine"),
         "Numbers of tokens for which an engine records graphs when it starts, in ascending order; empty "
         "where it records none.");
+    m.def(
+        "loaded_graph",
+        [](const std::shared_ptr<const Graph>& graph, const std::string& engine) {
+            return std::const_pointer_cast<Graph>(loaded_graph(graph, parse_engine(engine)));
+        },
+        py::arg("graph"), py::arg("engine"),
+        "A captured model as an engine loads it: float32 weights in 16 bits; the graph itself if nothing "
+        "changes.");
     m.def(
         "engine_graph",
         [](const std::shared_ptr<const Graph>& graph, const std::string& engine) {

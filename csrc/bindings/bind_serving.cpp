@@ -20,12 +20,16 @@ CacheKind parse_cache_kind(std::string_view name) {
 
 // Caches as tuples: kind, bytes, bytes of a sequence, of a token, positions, whether it grows.
 std::shared_ptr<Holdings> make_holdings(const py::object& weight_bytes, const py::object& tokens,
-                                        std::int64_t vocabulary, bool reads_cache, const py::list& caches) {
+                                        std::int64_t vocabulary, bool reads_cache, const py::list& caches,
+                                        const py::object& step_bytes, std::string batch, std::string length) {
     auto made = std::make_shared<Holdings>();
     made->weight_bytes = to_expr(weight_bytes, "weight_bytes");
     if (!tokens.is_none()) made->tokens = to_expr(tokens, "tokens");
     made->vocabulary = vocabulary;
     made->reads_cache = reads_cache;
+    made->step_bytes = to_expr(step_bytes, "step_bytes");
+    made->batch = std::move(batch);
+    made->length = std::move(length);
     for (const py::handle each : caches) {
         const auto fields = py::cast<py::tuple>(each);
         made->caches.push_back({.name = {},
@@ -55,37 +59,42 @@ py::dict to_python(const DeviceMemory& found) {
     out["kv_cache_bytes"] = found.kv_cache_bytes;
     out["activation_bytes"] = found.activation_bytes;
     out["machine_memory_bytes"] = found.machine_bytes;
+    out["fits"] = found.fits;
     out["left_bytes"] = found.left_bytes;
     out["reserved_bytes"] = found.reserved_bytes;
     out["pool_bytes"] = found.pool_bytes;
     out["max_sequences"] = found.max_sequences;
     out["tokens"] = found.tokens;
+    out["most_tokens"] = found.most_tokens;
     return out;
 }
 
 py::object memory_of(const HeldStages& stages, const py::dict& sizes, double peak_bytes,
                      const std::string& engine, const Hardware& machine, std::int64_t attention_ranks,
-                     const std::optional<std::tuple<double, double, double>>& prompt) {
+                     const GivenLimits& limits, const std::optional<std::tuple<double, double>>& prompt) {
     const Sizes point = to_sizes(sizes);
     PromptMemory read;
-    if (prompt) std::tie(read.activation_bytes, read.sequences, read.tokens) = *prompt;
+    if (prompt) std::tie(read.activation_bytes, read.sequences) = *prompt;
     const std::optional<DeviceMemory> found =
-        fullest_memory({parse_engine(engine), &machine, attention_ranks}, to_stages(stages), point,
-                       peak_bytes, prompt ? &read : nullptr);
+        fullest_memory({parse_engine(engine), &machine, attention_ranks, to_limits(limits)},
+                       to_stages(stages), point, peak_bytes, prompt ? &read : nullptr);
     if (!found) return py::none();
     return to_python(*found);
 }
 
 // By value: py::vectorize takes no constant reference.
 double room_of(std::string engine, double gpu, double memory_bytes, double on_a100, double weights,
-               double caches, double sequence, double gpu_sequence, double cpu_sequence, double tokens,
-               double vocabulary, bool reads_cache, double peak_bytes) {
-    return sequences_with_room(parse_engine(engine), gpu > 0, memory_bytes, on_a100 > 0,
+               double caches, double sequence, double gpu_sequence, double cpu_sequence, double step_bytes,
+               double vocabulary, bool reads_cache, double peak_bytes, double memory_share,
+               double step_tokens) {
+    const EngineLimits limits{
+        .memory_share = memory_share, .step_tokens = static_cast<std::int64_t>(step_tokens), .sequences = 0};
+    return sequences_with_room(parse_engine(engine), gpu > 0, memory_bytes, on_a100 > 0, limits,
                                {.weights = weights,
                                 .caches = caches,
                                 .sequence = sequence,
                                 .paged_sequence = gpu > 0 ? gpu_sequence : cpu_sequence,
-                                .tokens = tokens,
+                                .step_bytes = step_bytes,
                                 .vocabulary = vocabulary,
                                 .reads_cache = reads_cache},
                                peak_bytes);
@@ -130,11 +139,11 @@ py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::
                   const Hardware& machine, std::int64_t attention_ranks, std::int64_t devices,
                   std::int64_t micro_batches, const py::dict& step, std::int64_t expert_layers,
                   std::int64_t context, std::int64_t most_sequences, std::int64_t most_tokens,
-                  std::int64_t most_context, double tolerance) {
+                  std::int64_t most_context, double tolerance, const GivenLimits& given) {
     const ServedModel model{
         .decode = to_phase(decode),
         .prefill = to_phase(prefill),
-        .place = {parse_engine(engine), &machine, attention_ranks},
+        .place = {parse_engine(engine), &machine, attention_ranks, to_limits(given)},
         .devices = devices,
         .micro_batches = micro_batches,
         .settings = to_step(step),
@@ -169,6 +178,8 @@ py::dict steps_of(const py::tuple& decode, const py::tuple& prefill, const std::
     out["block_tokens"] = made.block_tokens;
     out["kv_bytes_per_token"] = made.kv_bytes_per_token;
     out["step_tokens"] = made.step_tokens;
+    out["fits"] = made.memory.fits;
+    out["most_sequence_tokens"] = made.memory.most_tokens;
     return out;
 }
 
@@ -194,16 +205,18 @@ void register_serving(py::module_& m) {
     py::class_<Holdings, std::shared_ptr<Holdings>>(
         m, "Holdings", "What a forward holds on one device, symbolic in its sizes.")
         .def(py::init(&make_holdings), py::kw_only(), py::arg("weight_bytes"), py::arg("tokens"),
-             py::arg("vocabulary"), py::arg("reads_cache"), py::arg("caches"));
+             py::arg("vocabulary"), py::arg("reads_cache"), py::arg("caches"), py::arg("step_bytes") = 0,
+             py::arg("batch") = "", py::arg("length") = "");
     m.def("device_memory", &memory_of, py::arg("stages"), py::arg("sizes"), py::arg("peak_bytes"),
-          py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"),
+          py::kw_only(), py::arg("engine"), py::arg("machine"), py::arg("attention_ranks"), py::arg("limits"),
           py::arg("prompt") = py::none(),
-          "The fields of MemoryUse of the fullest stage; None without a cache. A prompt has bytes of\n"
-          "activations, sequences and tokens.");
+          "The fields of MemoryUse of the fullest stage; None without a cache. Limits are as in\n"
+          "cache_pool_bytes; a prompt has bytes of activations, and sequences.");
     m.def("sequences_with_room", py::vectorize(&room_of), py::arg("engine"), py::arg("gpu"),
           py::arg("memory_bytes"), py::arg("on_a100"), py::arg("weights"), py::arg("caches"),
-          py::arg("sequence"), py::arg("gpu_sequence"), py::arg("cpu_sequence"), py::arg("tokens"),
-          py::arg("vocabulary"), py::arg("reads_cache"), py::arg("peak_bytes"),
+          py::arg("sequence"), py::arg("gpu_sequence"), py::arg("cpu_sequence"), py::arg("step_bytes"),
+          py::arg("vocabulary"), py::arg("reads_cache"), py::arg("peak_bytes"), py::arg("memory_share"),
+          py::arg("step_tokens"),
           "Sequences for which an engine has room, for columns of numbers; NaN where the memory is unknown.");
     m.def("is_a100", &is_a100, py::arg("machine"), "Whether engines take a machine for an A100.");
     m.def(
@@ -227,7 +240,7 @@ void register_serving(py::module_& m) {
         "served_steps", &steps_of, py::arg("decode"), py::arg("prefill"), py::kw_only(), py::arg("engine"),
         py::arg("machine"), py::arg("attention_ranks"), py::arg("devices"), py::arg("micro_batches"),
         py::arg("step"), py::arg("expert_layers"), py::arg("context"), py::arg("most_sequences"),
-        py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"),
+        py::arg("most_tokens"), py::arg("most_context"), py::arg("tolerance"), py::arg("memory_limits"),
         "The tables of an engine's steps, its memory and its error bands. A phase has its graph, the number\n"
         "and the plans of each kind of stage, and the Holdings of each stage.");
 }

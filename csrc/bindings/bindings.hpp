@@ -5,10 +5,12 @@
 
 #include <memory>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "core/graph.hpp"
 #include "core/threads.hpp"
+#include "lowering/engines/engine_memory.hpp"
 #include "ops/rule.hpp"
 #include "plan/plan.hpp"
 
@@ -34,6 +36,14 @@ class CoreCall {
     InterruptScope interrupts_;  // made while the lock is held
     py::gil_scoped_release release_;
 };
+
+// A share of the memory, tokens of a step, sequences; 0 for the engine's own.
+using GivenLimits = std::tuple<double, std::int64_t, std::int64_t>;
+inline EngineLimits to_limits(const GivenLimits& given) {
+    return {.memory_share = std::get<0>(given),
+            .step_tokens = std::get<1>(given),
+            .sequences = std::get<2>(given)};
+}
 
 void register_errors(py::module_& m);
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "count/count.hpp"
+#include "count/memory.hpp"
+#include "lowering/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -315,6 +317,46 @@ void mark_written(const Call& call, const Work& work, const Pass& pass, std::vec
     if (!found) call.for_each_input(consider);
 }
 
+// What `Boundary::step_bytes` needs of the nodes of a graph, in their order.
+class EngineStep {
+  public:
+    explicit EngineStep(const Graph& graph) : graph_(graph), workspaces_(graph) {
+        for (const auto& op : graph.ops()) launched_ = launched_ || op.name == kCacheWrite;
+    }
+
+    void visit(const Analyzer& analyzer, NodeIndex node, const Work& work) {
+        if (!launched_) return;
+        const Call call = analyzer.call(node);
+        const std::string& op = call.op().name;
+        workspace_.push_back(workspaces_.bytes(analyzer, node));
+        if (op == kCacheWrite) {  // into pages of the cache
+            for (const std::int64_t t : graph_.node_outputs(call.node())) apart_.push_back(t);
+        }
+        if (op == "engine.sample") logits_ = product_;
+        if (work.kind == WorkKind::gemm) product_ = node;
+    }
+
+    Expr bytes(const Pass& pass) const {
+        if (!launched_) return {0};
+        std::set<TensorIndex> roots;
+        for (const std::int64_t t : apart_) roots.insert(pass.storage.root(static_cast<TensorIndex>(t)));
+        for (const TensorIndex t : graph_.outputs()) roots.insert(pass.storage.root(t));
+        const auto all = static_cast<NodeIndex>(graph_.nodes().size());
+        return peak_before(pass, logits_ == kNoNode ? all : logits_, workspace_, roots);
+    }
+
+  private:
+    static constexpr NodeIndex kNoNode = -1;
+    static constexpr std::string_view kCacheWrite = "engine.cache_write";
+    const Graph& graph_;
+    bool launched_ = false;  // by an engine
+    Workspaces workspaces_;
+    std::vector<Expr> workspace_;
+    std::vector<std::int64_t> apart_;
+    NodeIndex product_ = kNoNode;
+    NodeIndex logits_ = kNoNode;
+};
+
 }  // namespace
 
 std::string_view name_of(CacheKind kind) {
@@ -327,6 +369,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     const Pass& pass = analyzer.pass();
     Followed followed(*graph);
     Lookups lookups;
+    EngineStep step(*graph);
     bool trains = false;
     std::set<TensorIndex> gradients;  // results of the backward
     std::vector<bool> written(graph->tensors().size(), false);
@@ -342,6 +385,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
         }
         mark_written(call, work, pass, written);
         followed.visit(call, work, pass);
+        step.visit(analyzer, i, work);
         if (call.op().name == "aten.embedding") lookups.visit(call, followed, pass);
     }
 
@@ -372,6 +416,7 @@ Boundary boundary_of(const std::shared_ptr<const Graph>& graph, const Precision&
     }
     if (!trains) boundary.caches = caches.all();  // a training step generates nothing
     boundary.reads_cache = caches.reads();
+    boundary.step_bytes = step.bytes(pass);
     for (const Cache& cache : boundary.caches) {
         boundary.kv_cache_bytes = boundary.kv_cache_bytes.value_or(Expr()) + cache.bytes;
     }

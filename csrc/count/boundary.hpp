@@ -55,6 +55,9 @@ struct Boundary {
     bool reads_cache = false;  // some of them were given to the forward
     // Their bytes; none if there are none.
     std::optional<Expr> kv_cache_bytes;
+    // Peak of activations, without caches, while an engine computes what all tokens of a step need: not the
+    // logits, which few of them need. 0 for a graph that no engine launches.
+    Expr step_bytes = 0;
 };
 
 // Of the captured forward; casts that a precision adds are internal.

@@ -111,4 +111,30 @@ MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const St
     return use;
 }
 
+Expr peak_before(const Pass& pass, NodeIndex end, std::span<const Expr> workspace,
+                 const std::set<TensorIndex>& apart) {
+    const Graph& graph = pass.graph;
+    const std::vector<NodeIndex> ends = ends_of(pass);
+    const Node none{};
+    const Call any(pass, none);
+    Endings endings(graph.nodes().size(), graph.tensors().size());
+    std::vector<bool> made(graph.tensors().size(), false);
+    Expr live;
+    Expr peak;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(end); ++i) {
+        for (const std::int64_t t : graph.node_outputs(graph.nodes()[i])) {
+            const TensorIndex root = pass.storage.root(static_cast<TensorIndex>(t));
+            const auto at = static_cast<std::size_t>(root);
+            if (made[at] || apart.contains(root) || graph.tensors()[at].role != Role::activation) continue;
+            made[at] = true;
+            live += any.storage_bytes(root);
+            endings.add(ends[at], at);
+        }
+        peak = Expr::maximum(peak, live + workspace[i]);
+        endings.after(
+            i, [&](std::size_t root) { live = live - any.storage_bytes(static_cast<TensorIndex>(root)); });
+    }
+    return peak;
+}
+
 }  // namespace infercost

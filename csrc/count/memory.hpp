@@ -1,6 +1,8 @@
 // Lifetimes of storages -> peak memory of activations, and the node at the peak.
 #pragma once
 
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,5 +42,10 @@ struct MemoryUse {
 // graph. A KV cache whose release was observed is free afterwards. `pass` must have seen all nodes;
 // `workspace` has one entry per node.
 MemoryUse measure_memory(const Pass& pass, std::vector<Expr> workspace, const StorageBytes& forms);
+
+// Peak of activations and workspaces during the nodes before `end`. Storages with a root in `apart` do not
+// count.
+Expr peak_before(const Pass& pass, NodeIndex end, std::span<const Expr> workspace,
+                 const std::set<TensorIndex>& apart);
 
 }  // namespace infercost

@@ -5,6 +5,7 @@
 
 #include "hardware/collectives.hpp"
 #include "lowering/engines/engine_scheduler.hpp"
+#include "lowering/engines/loaded_dtype.hpp"
 #include "pipelines/balance.hpp"
 #include "serving/server_defaults.hpp"
 
@@ -60,7 +61,7 @@ DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings&
     : expert_layers_(infercost::expert_layers(*captured)),
       settings_(with_expert_loads(settings, expert_layers_)),
       precision_(parse_precision(settings.precision)),
-      rank_(rank_of(captured, settings_.layout, shares_)),
+      rank_(rank_of(loaded_graph(captured, settings.engine), settings_.layout, shares_)),
       graph_(launched(rank_, settings, as_captured_)),
       boundary_(boundary_of(graph_, precision_)),
       batch_(graph_->size_of_role(SizeRole::batch).value_or("")) {
@@ -75,8 +76,14 @@ DeployedGraph::DeployedGraph(const GraphPtr& captured, const DeploymentSettings&
             boundary_.vocabulary = of_model.vocabulary;
         }
     }
-    holdings_ = {boundary_.weight_bytes, boundary_.tokens, boundary_.vocabulary, boundary_.reads_cache,
-                 std::move(caches)};
+    holdings_ = {boundary_.weight_bytes,
+                 boundary_.tokens,
+                 boundary_.vocabulary,
+                 boundary_.reads_cache,
+                 std::move(caches),
+                 boundary_.step_bytes,
+                 batch_,
+                 length_of(*graph_)};
 }
 
 DeployedPipeline& DeployedGraph::pipeline_on(const Hardware& machine) {

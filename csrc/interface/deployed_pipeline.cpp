@@ -61,11 +61,15 @@ DeployedPipeline::DeployedPipeline(Pipeline made, const StageSettings& settings,
     std::map<std::string, std::size_t> first;
     for (std::size_t i = 0; i < graphs.size(); ++i) {
         kind_of_.push_back(first.try_emplace(structure_of(*graphs[i]), i).first->second);
-        Holdings held{.weight_bytes = boundary_of(graphs[i], precision_).weight_bytes,
+        const Boundary own = boundary_of(graphs[i], precision_);
+        Holdings held{.weight_bytes = own.weight_bytes,
                       .tokens = whole.tokens,
                       .vocabulary = whole.vocabulary,
                       .reads_cache = whole.reads_cache,
-                      .caches = {}};
+                      .caches = {},
+                      .step_bytes = own.step_bytes,
+                      .batch = whole.batch,
+                      .length = whole.length};
         for (std::size_t cache = 0; cache < places.size(); ++cache) {
             if (places[cache] == i) held.caches.push_back(whole.caches[cache]);
         }

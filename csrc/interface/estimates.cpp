@@ -127,7 +127,7 @@ void write_evidence(JsonWriter& out, const std::vector<KernelEstimate>& kernels,
 }
 
 void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGraph& deployed,
-                  const Hardware& machine, std::int64_t items) {
+                  const Hardware& machine, std::int64_t items, const std::optional<DeviceMemory>& memory) {
     for (const ColumnRow& row : kColumns) {
         const double value = total.*row.value;
         const bool is_energy = row.name == "energy_j";
@@ -145,8 +145,9 @@ void write_totals(JsonWriter& out, const PointEstimate& total, const DeployedGra
     write_number(out.key("throughput_per_s"), rate);  // null without time
     const double capacity = machine.dram().capacity_bytes;
     if (std::isfinite(capacity)) {
+        const bool holds = total.peak_memory_bytes <= capacity;
         out.key("machine_memory_bytes").integer(static_cast<std::int64_t>(capacity));
-        out.key("fits_in_memory").boolean(total.peak_memory_bytes <= capacity);
+        out.key("fits_in_memory").boolean(memory ? memory->fits.value_or(holds) : holds);
     } else {
         out.key("machine_memory_bytes").null().key("fits_in_memory").null();
     }
@@ -183,15 +184,6 @@ void write_boundary(JsonWriter& out, const DeployedGraph& deployed, const Bounda
         out.key("grows").boolean(cache.added.evaluate(share) > 0).end_object();
     }
     out.end_list().end_object();
-}
-
-// The memory of a model with a KV cache on one device, that of the fullest stage, and the sequences that its
-// engine can hold.
-void write_memory(JsonWriter& out, const DeployedGraph& deployed, const Launched& launched,
-                  const Hardware& machine, const Sizes& share, double peak_bytes) {
-    const std::optional<DeviceMemory> found = fullest_memory(
-        {deployed.engine(), &machine, deployed.attention_ranks()}, launched.stages, share, peak_bytes);
-    if (found) write_device_memory(out.key("memory"), *found);
 }
 
 // Costs, and the times of a language model: to the first token, or per token of a decode step.
@@ -255,12 +247,16 @@ void write_estimate(DeployedGraph& deployed, const Hardware& machine, const Size
     const std::vector<KernelEstimate> kernels = estimate_kernels(*plan, point, machine);
     const auto batch = deployed.graph()->size_of_role(SizeRole::batch);
     const std::int64_t items = batch ? all.at(*batch) : 1;
-    write_totals(out, total, deployed, machine, items);
+    const Sizes share = deployed.all_sizes(of_share);
+    // Of a model with a KV cache: that of the fullest stage, and the sequences that its engine can hold.
+    const std::optional<DeviceMemory> memory =
+        fullest_memory({deployed.engine(), &machine, deployed.attention_ranks(), {}}, launched.stages, share,
+                       total.peak_memory_bytes);
+    write_totals(out, total, deployed, machine, items, memory);
     write_sizes(out, "sizes", all);
     write_evidence(out, kernels, machine);
-    const Sizes share = deployed.all_sizes(of_share);
     write_boundary(out, deployed, launched.boundary, all, share);
-    write_memory(out, deployed, launched, machine, share, total.peak_memory_bytes);
+    if (memory) write_device_memory(out.key("memory"), *memory);
     if (terms != nullptr) write_derived(out, deployed, launched, total, all, share, *terms);
     if (parts.kernels) {
         out.key("kernels").begin_list();

@@ -459,18 +459,19 @@ std::shared_ptr<const StepCosts> write_tables(DeployedGraph& decode, DeployedGra
         .prefill = phase_of(prefill, machine, step, kCachedShares,
                             [](StepSettings& own, std::int64_t share) { own.cached_thousandths = share; }
                                ),
-        .place = {decode.engine(), &machine, decode.attention_ranks()},
+        .place = {decode.engine(), &machine, decode.attention_ranks(), {}},
         .devices = decode.devices() / decode.copies(),
         .settings = step,
         .expert_layers = prefill.expert_layers()
     };
     ServedSteps made = served_steps(model, limits);
     const ServerSettings server = default_server(model, made, limits, settings.acceptance);
-    if (made.memory.pool_bytes && server.blocks <= 1) {
-        throw std::invalid_argument(
-            "the weights, " + std::to_string(made.memory.weight_bytes) + " bytes on a device of " +
-            machine.id +
-            ", leave no memory for caches; pass a layout of more devices, or a narrower precision");
+    if (!made.memory.fits.value_or(true)) {
+        throw std::invalid_argument("the weights, " + std::to_string(made.memory.weight_bytes) +
+                                    " bytes on a device of " + machine.id +
+                                    ", leave no memory for the caches of a sequence of " +
+                                    std::to_string(limits.context) +
+                                    " tokens; pass a layout of more devices, or a narrower precision");
     }
     made.tables = with_known_energy(std::move(made.tables));
     write_server(out, server);

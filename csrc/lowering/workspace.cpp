@@ -109,6 +109,7 @@ Expr attention_workspace(const Call& call) {
     const Expr width = call.dim(query, -1);
     Expr batch = 1;
     for (int axis = 3; axis <= call.rank(query); ++axis) batch = batch * call.dim(call.output(), -axis);
+    if (call.flag(kStoresNoScores, false)) return batch * rows * kFloatBytes;  // sums of the exponentials
     const bool boolean = mask != kNoTensor && call.stored_dtype(mask) == DType::boolean;
     Expr total;
     if (boolean) total += call.bytes(query, call.numel(mask));

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "ops/rule.hpp"
@@ -40,6 +41,9 @@ Expr convolution_backward_workspace(const Call& call);
 Expr recurrent_workspace(const Call& call);
 // One layer of oneDNN in training, and its backward: weights in the layout of the kernel, and the gates.
 Expr library_layer_workspace(const Call& call);
+
+// Argument of attention in a kernel that never stores scores, such as those of serving engines.
+inline constexpr std::string_view kStoresNoScores = "stores_no_scores";
 
 // Blocks of scores per thread, the log-sum-exp of every row, and a boolean mask as numbers. If the fused
 // kernel does not apply, two copies of all scores. With AMX, bfloat16 keys and values are copied as well.

@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "count/boundary.hpp"
 #include "hardware/hardware.hpp"
-#include "lowering/engines/engine.hpp"
+#include "lowering/engines/engine_memory.hpp"
 
 namespace infercost {
 
@@ -20,14 +21,16 @@ struct Holdings {
     std::int64_t vocabulary = 0;
     bool reads_cache = false;  // caches are given to the forward, as in a decode step
     std::vector<Cache> caches;
+    Expr step_bytes = 0;  // activations of a step of an engine (count/boundary.hpp)
+    std::string batch;    // names of the sizes; empty where the capture fixed them
+    std::string length;   // context of a decode step, tokens of a prompt
 };
 
-// A prefill, as far as memory is concerned: its activations and workspaces at its peak, without the caches
-// that it fills, its prompts, and all their tokens.
+// A prefill, as far as the memory of a program is concerned that reads prompts whole: its activations and
+// workspaces at its peak, without the caches that it fills, and its prompts.
 struct PromptMemory {
     double activation_bytes = 0;
     double sequences = 0;
-    double tokens = 0;
 };
 
 // What the sizes of a point make of holdings.
@@ -36,14 +39,14 @@ struct HeldBytes {
     double caches = 0;
     double sequence = 0;        // cache of a sequence
     double paged_sequence = 0;  // the same on whole pages
-    double tokens = 0;          // of a prefill
+    double step_bytes = 0;      // activations of the largest step of an engine
     double vocabulary = 0;      // logits of a token, on all ranks that share it
     bool reads_cache = false;
 };
 
 // Sequences for which an engine has room beside a forward with this peak; NaN where the memory is unknown.
 double sequences_with_room(ServingEngine engine, bool on_gpu, double memory_bytes, bool on_a100,
-                           const HeldBytes& held, double peak_bytes);
+                           const EngineLimits& limits, const HeldBytes& held, double peak_bytes);
 
 // In bytes; what depends on the memory of the machine is absent where that is unknown.
 struct DeviceMemory {
@@ -51,11 +54,13 @@ struct DeviceMemory {
     std::int64_t kv_cache_bytes = 0;
     std::int64_t activation_bytes = 0;
     std::optional<std::int64_t> machine_bytes;
-    std::optional<std::int64_t> left_bytes;      // below zero if the forward does not fit
+    std::optional<bool> fits;                    // the weights, and the sequences of the forward
+    std::optional<std::int64_t> left_bytes;      // beside the forward; below zero if it does not fit
     std::optional<std::int64_t> reserved_bytes;  // what the engine keeps beside weights and caches
     std::optional<std::int64_t> pool_bytes;      // what it has for caches
     std::optional<std::int64_t> max_sequences;   // that fit there
     std::optional<std::int64_t> tokens;          // that the caches hold of each sequence; none for states
+    std::optional<std::int64_t> most_tokens;     // of one sequence that has the pool for itself
 };
 
 // Where a model runs, as far as memory is concerned.
@@ -63,7 +68,11 @@ struct MemoryPlace {
     ServingEngine engine = ServingEngine::torch;
     const Hardware* machine = nullptr;
     std::int64_t attention_ranks = 1;  // that share the vocabulary: each samples from all of it
+    EngineLimits limits;
 };
+
+// The name of the size of a sequence: its context, or the tokens of its prompt; empty if there is none.
+std::string length_of(const Graph& graph);
 
 // Whether engines take a machine for an A100.
 bool is_a100(const Hardware& machine);

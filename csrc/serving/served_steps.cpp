@@ -516,9 +516,7 @@ void Builder::hold(ServedSteps& made, const Reads& reads) {
     const auto reading =
         fullest_memory(model_.place, model_.prefill.stages, reads_.all_sizes(of_prompt), reads.peak_bytes);
     PromptMemory prompt;
-    if (reading) {
-        prompt = {static_cast<double>(reading->activation_bytes), 1, static_cast<double>(limits_.tokens)};
-    }
+    if (reading) prompt = {static_cast<double>(reading->activation_bytes), 1};
     const auto found =
         fullest_memory(model_.place, model_.decode.stages, sizes, peak, reading ? &prompt : nullptr);
     if (!found) {

@@ -9,13 +9,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import InputError
-from ..predict.memory_use import engine_sequences
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S
 from ..serving.closed_form import Load, closed_form
 from ..serving.runs import Facts, Run, facts_of, simulated, stretched
 from ..serving.scheduler import Scheduler, simulated_scheduler
-from ..serving.serve import TABLE_TOKENS, Phases, blocks_of, check_lengths, check_settings, serve, tables_of
+from ..serving.serve import Phases, blocks_of, check_lengths, check_settings, serve, tables_of
 from ..serving.servers import Servers
 from ..serving.serving_figures import result_of
 from .case import Outcome
@@ -293,18 +292,17 @@ class ServedEvaluator:
             check_settings(on)
             phases = self.variant(variant)
             costs = self._tables(phases, on, variant, settings)
-            scheduler = simulated_scheduler(costs, {"max_model_len": phases.context, **settings})
-            check_lengths(self.facts, scheduler)
+            scheduler = simulated_scheduler(costs, settings, context=phases.context)
             blocks = blocks_of(costs, scheduler, self.facts)
+            check_lengths(self.facts, scheduler)
             return _Replica(costs, scheduler, blocks, self._capacity(costs, scheduler))
         except InputError as error:
             return str(error)
 
     def _tables(self, phases: Phases, on: Deployment, variant: Variant, settings: Mapping[str, Any]) -> StepCosts:
-        """Return the tables of a deployment; limits of a scheduler within those of the engine do not change them."""
+        """Return the tables of a deployment, whose memory depends on limits of the scheduler."""
         reach = tuple(settings.get(name) or 0 for name in ("max_num_seqs", "max_num_batched_tokens"))
-        wide = (max(reach[0], engine_sequences(on.engine, on.machine)), max(reach[1], TABLE_TOKENS))
-        key = (on, variant, wide)
+        key = (on, variant, reach)
         if key not in self._costs:
             self._costs[key] = tables_of(phases, on, self.facts, settings)
         return self._costs[key]

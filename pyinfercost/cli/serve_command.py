@@ -193,10 +193,9 @@ def _correction(
 
     phases = phases_of(model)
     costs = tables_of(phases, on, facts_of(workload), settings)
+    longest = min((tokens for tokens in (phases.context, costs.most_sequence_tokens) if tokens), default=0)
     with usage_errors("--calibrate-from"):
-        found = calibrate_serving(
-            costs, _means(measured), workload=workload, **{"max_model_len": phases.context, **settings}
-        )
+        found = calibrate_serving(costs, _means(measured), workload=workload, **{"max_model_len": longest, **settings})
     say(found.to_text())
     if path is not None:
         write_text(path, json.dumps(found.correction.to_dict(), indent=1) + "\n")

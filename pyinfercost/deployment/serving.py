@@ -28,6 +28,7 @@ _LAYERS = Range(0, 1000)
 _TOKENS = Range(0, MOST)
 _ASYNC = "async_scheduling"
 _GRAPHS = "graph_batches"
+_MEMORY = "gpu_memory_utilization"
 _THOUSANDTHS = 1000
 
 
@@ -51,6 +52,8 @@ class Serving:
             as there are drafts, with the product for logits; 1 as for EAGLE and MTP, 0 for drafts that cost nothing.
         prefix_hit: Share of the tokens of a prompt that are in the cache before its prefill, 0 to 0.999.
         chunk_tokens: Most tokens of a step that reads prompts, over all sequences; 0 reads a batch in one step.
+        gpu_memory_utilization: Share of the memory of a device that the engine takes, 0 to 1; 0 for the engine's own.
+            SGLang: `mem_fraction_static`; TensorRT-LLM: `free_gpu_memory_fraction`, of what weights leave.
     """
 
     graph_batches: tuple[int, ...] = ()
@@ -60,6 +63,7 @@ class Serving:
     draft_layers: int = 1
     prefix_hit: float = 0.0
     chunk_tokens: int = 0
+    gpu_memory_utilization: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.graph_batches, Iterable):
@@ -75,6 +79,7 @@ class Serving:
             draft_layers=whole(self.draft_layers, "draft_layers", _LAYERS, ServingError),
             prefix_hit=number_in(self.prefix_hit, "prefix_hit", _BELOW_ONE, ServingError),
             chunk_tokens=whole(self.chunk_tokens, "chunk_tokens", _TOKENS, ServingError),
+            gpu_memory_utilization=number_in(self.gpu_memory_utilization, _MEMORY, _SHARE, ServingError),
         )
 
     @property

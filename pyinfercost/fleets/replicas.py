@@ -255,9 +255,9 @@ class Modeled:
         costs = tables_of(phases, on, self.facts, self.settings)
         if self.end:
             costs = stretched(costs, high=self.end == "high")
-        scheduler = simulated_scheduler(costs, {"max_model_len": phases.context, **self.settings})
-        check_lengths(self.facts, scheduler)
+        scheduler = simulated_scheduler(costs, self.settings, context=phases.context)
         blocks = blocks_of(costs, scheduler, self.facts)
+        check_lengths(self.facts, scheduler)
         run = Run(costs, scheduler, self.workload, self.facts, 1, "least_loaded", blocks)
         concurrency, prompt_s, token_s, service_s, capacity_per_s = self._at_objective(costs, scheduler, run)
         started = on.replace(startup=startup_of(on, serverless=self.serverless))

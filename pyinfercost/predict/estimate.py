@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TransferLike,
     )
     from ..results.device_use import DeviceUse, Exchange
+    from ..results.memory_use import MemoryUse
     from .stages import Pipeline
 
 
@@ -145,6 +146,7 @@ def estimate_on(
     of_latency = totals["spread_s"] / latency_s if latency_s > 0 else 0.0
     kernels = _core.evaluate_kernels(plan, point, machine)
     caches = boundary_of(graph, on.precision).kv_cache_bytes is not None
+    memory = memory_on(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None
     low_j, high_j = band(energy_j, energy_j * energy_spread(machine, of_latency))
     layers = tuple(LayerEstimate(*row) for row in _core.evaluate_nodes(plan, kernels))
     use: DeviceUse | None = None
@@ -179,9 +181,9 @@ def estimate_on(
         energy_j=energy_j if known else None,
         energy_low_j=low_j if known else None,
         energy_high_j=high_j if known else None,
-        fits_in_memory=totals["peak_memory_bytes"] <= machine.memory_bytes if isfinite(machine.memory_bytes) else None,
+        fits_in_memory=_fits(totals["peak_memory_bytes"], machine, memory),
         machine_memory_bytes=int(machine.memory_bytes) if isfinite(machine.memory_bytes) else None,
-        memory=memory_on(on, graph, at.share, totals["peak_memory_bytes"]) if caches else None,
+        memory=memory,
         bound_shares=_shares({bound: totals[f"{bound}_s"] for bound in BOUNDS}),
         as_captured=Counter(graph.node(node).op for node in as_captured(graph)),
         stages=stages,
@@ -195,6 +197,13 @@ def _with_stated_loads(on: Deployment, graph: Graph) -> Layout:
     """Return the layout with the loads of experts that times are for."""
     layout = with_expert_loads(on.rank_layout, on.engine, graph)
     return layout if layout.expert_load or not _core.expert_layers(graph) else replace(layout, expert_load=BALANCED)
+
+
+def _fits(peak_bytes: float, machine: Hardware, memory: MemoryUse | None) -> bool | None:
+    """Return whether a forward fits the memory; None if the owner of the machine chooses the size."""
+    if memory is not None:
+        return memory.fits
+    return peak_bytes <= machine.memory_bytes if isfinite(machine.memory_bytes) else None
 
 
 class Evaluation(NamedTuple):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LAYER = re.compile(r"(.*?_\d+)_")
 _PAIR = 2  # keys and values
+_NARROW = {"fp8": "float8", "int8": "int8"}
 
 
 def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCache | None:
@@ -45,6 +46,12 @@ def kv_cache_of(graph: Graph, precision: str, sizes: Mapping[str, int]) -> KVCac
         bytes_per_sequence=sum(each.bytes_per_sequence for each in layers),
         tokens=max(held, default=None),
     )
+
+
+def cache_format(graph: Graph, precision: str) -> str:
+    """Return the narrow format in which a graph keeps keys and values, `"fp8"` or `"int8"`; empty for its own dtype."""
+    dtypes = {cache.dtype for cache in caches_of(graph, precision) if cache.grows}
+    return next((form for form, dtype in _NARROW.items() if any(each.startswith(dtype) for each in dtypes)), "")
 
 
 def _layers(kind: str, positions: int, caches: Sequence[CacheTensor], sizes: Mapping[str, int]) -> CacheLayers:

@@ -42,6 +42,7 @@ def language_profile(
         kv_cache=decode.kv_cache,
         memory=memory,
         figures={key: known.get(key) for key in figures.keys(figures.PHASES)},
+        engine_command=decode.engine_command,
     )
 
 
@@ -53,12 +54,12 @@ def _memory(on: Deployment, prefill: Profile, decode: Profile) -> MemoryUse | No
         return use
     # The largest share of the batch on one device.
     copies = on.rank_layout.copies
-    sequences, tokens = (-(-whole // copies) for whole in (prefill.sizes.get("batch", 1), prefill.estimate.tokens or 0))
+    sequences = -(-prefill.sizes.get("batch", 1) // copies)
     share = dict(decode.sizes)
     if copies > 1:
         batch = batch_name(decode.graph)
         share[batch] = -(-share[batch] // copies)
-    prompt = Prompt(reading.activation_bytes, sequences, tokens)
+    prompt = Prompt(reading.activation_bytes, sequences)
     peak = use.weight_bytes + use.kv_cache_bytes + use.activation_bytes
     return memory_on(on, decode.graph, share, peak, prompt=prompt)
 

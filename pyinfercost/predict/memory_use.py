@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
 from ..results.memory_use import MemoryUse
-from .plans import boundary_of, caches_of, holdings_of
+from .plans import boundary_of, caches_of, holdings_of, length_of
 from .stages import pipeline_on
 
 if TYPE_CHECKING:
     from .._core import Graph, Hardware, Quantity
-    from ..deployment import Deployment
+    from ..deployment import Deployment, Serving
     from .derived_costs import Numbers
+    from .plans import Boundary
 
 
 class Prompt(NamedTuple):
@@ -22,12 +23,29 @@ class Prompt(NamedTuple):
     Attributes:
         activation_bytes: Activations and workspaces at its peak, without the caches that it fills.
         sequences: Number of its prompts.
-        tokens: Number of their tokens.
     """
 
     activation_bytes: float
     sequences: float
-    tokens: float
+
+
+class MemoryLimits(NamedTuple):
+    """Settings by which an engine divides the memory; 0 for the engine's own.
+
+    Attributes:
+        share: Share of the memory that it takes.
+        step_tokens: Tokens of its largest step.
+        sequences: Sequences that it runs at most.
+    """
+
+    share: float = 0.0
+    step_tokens: int = 0
+    sequences: int = 0
+
+    @classmethod
+    def of(cls, settings: Serving, *, step_tokens: int = 0, sequences: int = 0) -> MemoryLimits:
+        """Return the limits of a deployment and its scheduler."""
+        return cls(settings.gpu_memory_utilization, step_tokens or settings.chunk_tokens, sequences)
 
 
 def block_tokens(engine: str, *, gpu: bool) -> int:
@@ -46,8 +64,9 @@ def sequences_that_fit(
     engine: str,
     machine: tuple[Numbers, Numbers, Numbers],
     peak_bytes: Numbers,
-    value: Callable[[Quantity], Any],
+    value: Callable[..., Any],
     parts: int,
+    limits: MemoryLimits,
 ) -> Numbers:
     """Return how many sequences fit in the memory at the rows of a sweep; not a number where the memory is unknown.
 
@@ -57,8 +76,10 @@ def sequences_that_fit(
         engine: The engine.
         machine: Its memory, whether it is a GPU, and whether it is an A100.
         peak_bytes: Peak memory of the forward.
-        value: Returns the column of a quantity, for the largest share of the batch on one device.
+        value: Returns the column of a quantity, for the largest share of the batch on one device; with `given`, at
+            other sizes.
         parts: Ranks that share the vocabulary.
+        limits: Settings by which the engine divides the memory.
     """
     caches = caches_of(graph, precision)
     boundary = boundary_of(graph, precision)
@@ -79,11 +100,49 @@ def sequences_that_fit(
         sequence,
         sequence + paged(gpu=True),
         sequence + paged(gpu=False),
-        0 if boundary.tokens is None else value(boundary.tokens),
+        _step_bytes(graph, boundary, engine, machine, value, limits),
         boundary.vocabulary * parts,
         boundary.reads_cache,
         peak_bytes,
+        limits.share,
+        limits.step_tokens,
     )
+    return found
+
+
+def sequences_of(graph: Graph, precision: str, value: Callable[[Quantity], Any]) -> Any:
+    """Return the sequences whose caches a forward holds."""
+    import numpy as np
+
+    caches = caches_of(graph, precision)
+    one = sum(value(each.sequence_bytes) for each in caches)
+    return np.maximum(1, np.floor_divide(sum(value(each.bytes) for each in caches), np.maximum(1, one)))
+
+
+def _step_bytes(
+    graph: Graph,
+    boundary: Boundary,
+    engine: str,
+    machine: tuple[Numbers, Numbers, Numbers],
+    value: Callable[..., Any],
+    limits: MemoryLimits,
+) -> Any:
+    """Return the activations of the largest step of an engine, as `step_bytes` of csrc/serving/device_memory.cpp."""
+    import numpy as np
+
+    memory_bytes, gpu, a100 = machine
+    found = np.zeros(np.shape(memory_bytes))
+    if not _core.divides_memory(engine, True):
+        return found
+    for size, on_a100 in set(zip(memory_bytes.tolist(), a100.tolist(), strict=True)):
+        rows = (memory_bytes == size) & (a100 == on_a100) & (gpu > 0)
+        tokens = _core.most_step_tokens(engine, size, bool(on_a100), limits)
+        given = {
+            graph.size_of_role("batch"): tokens if boundary.reads_cache else 1,
+            length_of(graph): 1 if boundary.reads_cache else tokens,
+        }
+        read = tokens if boundary.tokens is None else value(boundary.tokens, given=given)
+        found[rows] = (value(boundary.step_bytes, given=given) * tokens / np.maximum(1, read))[rows]
     return found
 
 
@@ -113,6 +172,7 @@ def memory_on(
         engine=on.engine,
         machine=on.machine,
         attention_ranks=on.rank_layout.attention_tensor,
+        limits=MemoryLimits.of(on.settings),
         prompt=prompt,
     )
     return None if found is None else MemoryUse(**found)

@@ -120,6 +120,31 @@ def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
 # ---- plans -----------------------------------------------------------------------------------------------------------
 
 
+def loaded_graph(graph: Graph, engine: str) -> Graph:
+    """Return a captured model as an engine loads it: vLLM, SGLang and TensorRT-LLM load float32 weights in 16 bits.
+
+    It is the graph itself if nothing changes, and for a graph that is launched, or of one rank, already.
+    """
+    kept = graph_cache(graph)
+    if engine == TORCH or MADE_BY in kept or LAYOUT in kept:
+        return graph
+    key = ("loaded", engine)
+    if key not in kept:
+        made = _core.loaded_graph(graph, engine)
+        kept[key] = None if made is graph else made
+        if made is not graph:
+            graph_cache(made)[LOADED] = True
+    found: Graph | None = kept[key]
+    return graph if found is None else found
+
+
+def is_narrowed(graph: Graph) -> bool:
+    """Return whether a graph, loaded or launched, has float32 weights of its capture in 16 bits."""
+    kept = graph_cache(graph)
+    captured = kept.get(CAPTURED, lambda: None)()
+    return LOADED in kept or (captured is not None and is_narrowed(captured))
+
+
 def engine_graph(graph: Graph, engine: str) -> Graph:
     """Return the graph that an engine launches for a captured graph.
 
@@ -147,7 +172,7 @@ def engine_graph(graph: Graph, engine: str) -> Graph:
         made, as_captured, kept_share = _core.engine_graph(graph, engine)
         warn_if_not_kept(kept_share, f"the graph of {engine}")
         known = {MADE_BY: engine, AS_CAPTURED: tuple(as_captured), CAPTURED: weakref.ref(graph)}
-        known |= {name: kept[name] for name in (LAYOUT, SHARES) if name in kept}
+        known |= {name: kept[name] for name in (LAYOUT, SHARES, LOADED) if name in kept}
         graph_cache(made).update(known)
         kept[key] = made
     found: Graph = kept[key]
@@ -198,6 +223,8 @@ def rank_graph(graph: Graph, layout: Layout) -> Graph:
             raise LayoutError(str(error)) from None
         warn_if_not_kept(kept_share, f"the graph of one device of layout {wanted}")
         graph_cache(made).update({LAYOUT: wanted, SHARES: tuple(WeightShare(*share) for share in shares)})
+        if LOADED in kept:
+            graph_cache(made)[LOADED] = True
         if wanted.context > 1:
             graph_cache(made)[STAGE] = _OfAllTokens(rank_graph(graph, _of_all_tokens(layout)))
         kept[key] = made
@@ -342,12 +369,14 @@ def launched_graph(graph: Graph, engine: str, layout: Layout) -> Graph:
     Of a pipeline it has the layers of all stages; see `stages.pipeline_of`.
     """
     layout = with_expert_loads(layout, engine, graph)
+    graph = loaded_graph(graph, engine)
     if layout.context > 1 and graph_cache(graph).get(LAYOUT, Layout()).context == 1 and _names_tokens(graph):
         return _share_of_tokens(engine_graph(rank_graph(graph, _of_all_tokens(layout)), engine), layout)
     return engine_graph(rank_graph(graph, layout), engine)
 
 
 MADE_BY, AS_CAPTURED, CAPTURED, LAYOUT, SHARES = "made by", "as captured", "captured", "layout", "shares"
+LOADED = "loaded in 16 bits"
 STAGE = "stage"
 """Key in the cache of the graph of a stage: what gives its caches and its boundary."""
 
@@ -485,6 +514,8 @@ class Boundary:
         vocabulary: Rows of that table; 0 without one.
         kv_cache_bytes: Bytes of keys, values and states that are held after the forward; None if there are none.
         reads_cache: Whether caches are given to the forward, as in a decode step.
+        step_bytes: Peak of activations, without caches, while an engine computes what all tokens of a step need; 0 for
+            a graph that no engine launches.
     """
 
     input_tensors: int
@@ -496,6 +527,7 @@ class Boundary:
     vocabulary: int
     kv_cache_bytes: Quantity | None
     reads_cache: bool
+    step_bytes: Quantity = 0
 
     @property
     def phase(self) -> str:
@@ -546,9 +578,17 @@ def holdings_of(graph: Graph, precision: str) -> Holdings:
                 (each.kind, each.bytes, each.sequence_bytes, each.token_bytes, each.positions, each.grows)
                 for each in caches_of(graph, precision)
             ],
+            step_bytes=boundary.step_bytes,
+            batch=graph.size_of_role("batch") or "",
+            length=length_of(graph),
         )
     found: Holdings = kept[key]
     return found
+
+
+def length_of(graph: Graph) -> str:
+    """Return the name of the size of a sequence: its context, or the tokens of its prompt; empty if there is none."""
+    return graph.size_of_role("context") or graph.size_of_role("sequence") or ""
 
 
 def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[CacheTensor, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from .. import _core
 from .._records import dataclass
 from ..deployment import Deployment, deployment_of
+from ..deployment.engine_flags import engine_command
 from ..errors import InputTypeError
 from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
@@ -17,7 +18,7 @@ from ..sources.inputs import parse_inputs
 from ..sources.registry import engine_of
 from ..sources.sizes import BATCH, SizeError, bind_sizes, call_sizes, counted_at
 from .estimate import estimate_on
-from .kv_cache import kv_cache_of
+from .kv_cache import cache_format, kv_cache_of
 from .model_figures import model_figures
 from .plans import Rules, work_overrides
 from .stages import graph_on, stages_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph
     from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
+    from ..results.memory_use import MemoryUse
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
     from .training_memory import TrainingSetup
@@ -234,13 +236,14 @@ def _profiled(
     training: TrainingSetup | None,
 ) -> Profile:
     overrides = work_overrides(graph, rules)
+    estimate = estimate_on(on, graph, given, fixed=captured.fixed, overrides=overrides) if on.hardware else None
     timed = on.hardware is not None
     on_cpu = not timed or on.machine.kind == "cpu"
     counts = _core.count(graph, bound_sizes, precision=on.precision, overrides=overrides, on_cpu=on_cpu)
     return Profile(
         graph=graph,
         counts=counts,
-        estimate=estimate_on(on, graph, given, fixed=captured.fixed, overrides=overrides) if timed else None,
+        estimate=estimate,
         sizes=_batch_first({**captured.fixed, **bound_sizes}),
         precision=on.precision,
         model=captured.name,
@@ -248,7 +251,22 @@ def _profiled(
         kv_cache=kv_cache_of(graph, on.precision, bound_sizes),
         training_memory=None if training is None else _training_memory(on, graph, bound_sizes, training),
         request=ProfileRequest(captured, on, rules, training),
+        engine_command=_engine_command(on, captured, graph, None if estimate is None else estimate.memory),
     )
+
+
+def _engine_command(on: Deployment, captured: Captured, graph: Graph, memory: MemoryUse | None) -> str:
+    """Return the command line of the engine for a language model; empty for another one."""
+    if memory is None:
+        return ""
+    settings: dict[str, int] = {}
+    longest = memory.most_tokens
+    if longest and captured.positions is not None and longest < captured.positions:
+        settings["max_model_len"] = longest
+    if on.engine == "llamacpp":
+        each = _batch_first({**captured.fixed, **graph.size_values(captured.sizes)})
+        settings = {"max_num_seqs": each.get("batch", 1), "cache_tokens": each.get("batch", 1) * (memory.tokens or 0)}
+    return engine_command(on, captured.name, settings, kv_cache=cache_format(captured.graph, on.precision))
 
 
 def _batch_first(sizes: Mapping[str, int]) -> dict[str, int]:

@@ -108,7 +108,7 @@ def comparison_layout(comparison: Comparison) -> Layout:
     good = [row for row in comparison.rows if not row.error]
     if good:
         bounds = [_bounds(good)] if any(row.bound for row in good) else []
-        parts.append(Table([*name_columns(comparison, good), *_figure_columns(good), *bounds]))
+        parts.append(Table([*name_columns(comparison, good), *_figure_columns(good), *bounds, *fit_columns(good)]))
     if len(good) > 1:
         ratios = _ratio_columns(comparison, good)
         to = "the first row" + " of the phase" * any(row.phase for row in good)
@@ -255,6 +255,19 @@ def _band(row: ComparedModel) -> str:
 def _bounds(rows: Sequence[ComparedModel]) -> Column:
     texts = [f"{row.bound} {100 * row.bound_shares[row.bound]:.0f} %" if row.bound else "" for row in rows]
     return Column("bound", "", texts, numeric=False, spare=3)
+
+
+def fitting(rows: Sequence[ComparedModel]) -> list[ComparedModel]:
+    """Return the rows that fit the memory of their machine; all of them if none does."""
+    return [row for row in rows if row.figures["fits_in_memory"] is not False] or list(rows)
+
+
+def fit_columns(rows: Sequence[ComparedModel]) -> list[Column]:
+    """Return the column that marks rows that do not fit the memory; none if all fit."""
+    if all(row.figures["fits_in_memory"] is not False for row in rows):
+        return []
+    words = {True: "yes", False: "NO"}
+    return [Column("fits", "", [words.get(row.figures["fits_in_memory"], "") for row in rows], numeric=False)]
 
 
 def _ratio_columns(comparison: Comparison, rows: Sequence[ComparedModel]) -> list[Column]:

@@ -58,6 +58,7 @@ def profile_markdown(
         *(f"- {name}: {escaped(value)}" for name, value in totals(profile)),
         f"- {escaped(ledger(profile.counts))}",
         *(f"- {escaped(name)}: {escaped(value)}" for name, value in data_size_lines(profile)),
+        *(["", "```", profile.engine_command, "```"] if profile.engine_command else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -74,6 +74,7 @@ def profile_document(profile: Profile) -> dict[str, Any]:
         "estimate": None if profile.estimate is None else estimate_document(profile.estimate),
         "kv_cache": None if profile.kv_cache is None else profile.kv_cache.to_dict(),
         "training_memory": None if profile.training_memory is None else profile.training_memory.to_dict(),
+        "engine_command": profile.engine_command,
     }
 
 

@@ -10,7 +10,7 @@ from .._checks import Range, whole
 from .._escapes import visible
 from ..results.units import amount, percent, quantity, scale_for, significant
 from .documents import SCHEMA_VERSION, profile_document
-from .language_lines import memory_lines, rate
+from .language_lines import memory_lines, rate, started_by
 from .layout import ALARM, GAP, Column, Note, Pairs, Table
 from .summary import heading, ledger, sizes_text
 
@@ -74,6 +74,7 @@ def language_document(result: LanguageProfile) -> dict[str, Any]:
         "memory": None if result.memory is None else result.memory.to_dict(),
         "prefill": profile_document(result.prefill),
         "decode": profile_document(result.decode),
+        "engine_command": result.engine_command,
     }
 
 
@@ -98,7 +99,7 @@ def language_layout(result: LanguageProfile, *, depth: int | None = None) -> Lay
     parts += [GAP, Table(_module_columns(result, depth), total=True)]
     for name, phase in (("prefill", result.prefill), ("decode", result.decode)):
         parts.append(Note(f"{name}: {ledger(phase.counts)}", ALARM if phase.counts.unmodelled else "dim"))
-    return parts
+    return [*parts, *started_by(result.engine_command)]
 
 
 def phases_layout(result: LanguageProfile) -> list[Part]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..results.units import quantity, significant
+from .layout import GAP, Command, Note
 
 if TYPE_CHECKING:
     from ..results.estimate import Estimate
     from ..results.kv_cache import CacheLayers, KVCache
     from ..results.memory_use import MemoryUse
+    from .layout import Part
 
 
 def rate(per_s: float | None, of: str = "tokens") -> str:
@@ -56,14 +58,27 @@ def memory_lines(use: MemoryUse) -> list[tuple[str, str]]:
         return [("memory", f"{', '.join(parts)}; the machine's memory size is configurable")]
     peak = quantity(use.weight_bytes + use.kv_cache_bytes + use.activation_bytes, "B")
     of = quantity(use.machine_memory_bytes, "B")
-    if use.left_bytes >= 0:
-        lines = [("memory", f"fits: {peak} of {of}: {', '.join(parts)}; {quantity(use.left_bytes, 'B')} left")]
+    if use.fits:
+        left = f"; {quantity(use.left_bytes, 'B')} left" if use.left_bytes >= 0 else ""
+        lines = [("memory", f"fits: {peak} of {of}: {', '.join(parts)}{left}")]
+    elif use.left_bytes >= 0:
+        pool = quantity(use.pool_bytes or 0, "B")
+        lines = [("memory", f"DOES NOT FIT: {peak} of {of}: {', '.join(parts)}; the engine has {pool} for caches")]
     else:
         lack = quantity(-use.left_bytes, "B")
         lines = [("memory", f"DOES NOT FIT: {peak} of {of}: {', '.join(parts)}; {lack} too much")]
     if use.max_sequences is not None and use.pool_bytes is not None and use.reserved_bytes is not None:
         lines.append(("sequences", _sequences(use.max_sequences, use.pool_bytes, use.reserved_bytes, use.tokens)))
     return lines
+
+
+def started_by(command: str) -> list[Part]:
+    """Return the command line of an engine; nothing for an empty one."""
+    if not command:
+        return []
+    line, _, comment = command.partition("  # ")
+    parts: list[Part] = [GAP, Note("Command line of the engine:", ""), Command(line)]
+    return [*parts, Note(f"# {comment}", "")] if comment else parts
 
 
 def _sequences(most: int, pool_bytes: int, reserved_bytes: int, tokens: int | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..results.costs import paid_text
 from ..results.serving_result import LATENCIES, STATISTICS
 from ..results.units import amount, percent, significant
+from .language_lines import started_by
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def serving_document(result: ServingResult) -> dict[str, Any]:
             **{name: list(getattr(result.timeline, name)) for name in ("running", "waiting", "kv_use")},
         },
         "rates": None if result.rates is None else asdict(result.rates),
+        "engine_command": result.engine_command,
     }
     return {"schema_version": SCHEMA_VERSION, "serve": served}
 
@@ -113,7 +115,7 @@ def serving_layout(result: ServingResult) -> Layout:
     parts.append(Note(f"Bottleneck: {result.bottleneck}", ""))
     parts += [Note(f"Missed: {each}", ALARM) for each in result.slo_missed]
     parts += [Note(each, WARNING) for each in result.notes]
-    return parts
+    return [*parts, *started_by(result.engine_command)]
 
 
 def setting_pairs(result: ServingResult) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .._checks import Range, whole
 from .._escapes import visible
 from ..results.units import percent
+from .language_lines import started_by
 from .layout import Column, Command, Layout, Pairs, Table
 from .layout import Part as LayoutPart
 from .pages import NARROWEST, CommandLines, Lines, Page, PairLines, Part
@@ -69,6 +70,7 @@ def profile_view(
         parts += [Lines(OF_DATA, "dim"), PairLines(of_data)]
     unmodelled = bool(profile.counts.unmodelled)
     parts.append(Lines("\n" + ledger(profile.counts), "bold red" if unmodelled else "dim"))
+    parts += [_part_view(part) for part in started_by(profile.engine_command)]
     return Page(parts)
 
 

@@ -36,6 +36,7 @@ class LanguageProfile(WithFigures, Result):
         memory: Memory of the decode step on one device, and the sequences of this context that fit beside a prefill;
             None without hardware.
         figures: Figures by key, in the order of reports.
+        engine_command: Command line of the serving engine that starts this deployment; empty without one.
     """
 
     model: str
@@ -46,6 +47,7 @@ class LanguageProfile(WithFigures, Result):
     kv_cache: KVCache | None
     memory: MemoryUse | None
     figures: Mapping[str, float | Quantity | None]
+    engine_command: str = ""
 
     def __repr__(self) -> str:
         return f"<LanguageProfile {render(self, 'line')}>"

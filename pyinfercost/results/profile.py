@@ -39,6 +39,7 @@ class Profile(Result):
         kv_cache: Keys, values and states that the forward leaves, by kind of layer; None for a model without them.
         training_memory: Memory of training with an optimizer; None if none was given.
         request: Resolved arguments of the call of `profile`, which `profile(profile, ...)` reuses.
+        engine_command: Command line of the serving engine that starts this deployment; empty without one.
     """
 
     graph: Graph
@@ -51,6 +52,7 @@ class Profile(Result):
     kv_cache: KVCache | None
     training_memory: TrainingMemory | None
     request: object = field(repr=False, compare=False)
+    engine_command: str = ""
 
     def __repr__(self) -> str:
         return f"<Profile {render(self, 'line')}>"

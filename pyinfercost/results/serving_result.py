@@ -135,6 +135,7 @@ class ServingResult(Result):
         notes: What else to know about the run.
         timeline: The servers over time.
         rates: The same servers at other rates; None where `capacity_per_s` is.
+        engine_command: Command line of the engine that starts one replica; empty if the deployment is not known.
     """
 
     model: str
@@ -177,6 +178,7 @@ class ServingResult(Result):
     notes: tuple[str, ...]
     timeline: ServingTimeline
     rates: ServingRates | None
+    engine_command: str = ""
 
     @property
     def slo_met(self) -> bool | None:

@@ -26,7 +26,7 @@ from .latencies import with_bands
 from .objectives import SLOError, parse_slo
 from .runs import Facts, Run, facts_of, simulated
 from .scheduler import Scheduler, simulated_scheduler
-from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, tables_of
+from .serve import Phases, ServeError, blocks_of, check_lengths, check_settings, phases_of, started, tables_of
 from .servers import Servers
 from .serving_figures import result_of
 from .step_tables import StepCosts
@@ -45,7 +45,6 @@ _SURE = 0.9  # share of the capacity in closed form that a replica has at least
 _ALONE = 8.0  # times the replicas that hold all requests if each serves one: more do not make one faster
 _PRECISION = 0.01  # of the highest rate
 _LEAST_RATE = 1e-3  # of the capacity
-_NO_MEMORY = "the weights leave no memory for caches"
 
 Progress = Callable[[int, int], None]
 
@@ -199,11 +198,10 @@ def _tables(
     """Return the tables of a deployment, its scheduler and its blocks, or why it is out."""
     try:
         costs = tables_of(phases, on, facts, settings)
-        if costs.pool_blocks is not None and costs.pool_blocks <= 1:
-            return _NO_MEMORY
-        scheduler = simulated_scheduler(costs, {"max_model_len": phases.context, **settings})
+        scheduler = simulated_scheduler(costs, settings, context=phases.context)
+        blocks = blocks_of(costs, scheduler, facts)
         check_lengths(facts, scheduler)
-        return costs, scheduler, blocks_of(costs, scheduler, facts)
+        return costs, scheduler, blocks
     except InputError as error:
         return str(error)
 
@@ -524,4 +522,5 @@ class _Search:
         replicas = self._found[0][1].replicas
         run = each.run(replicas, workload, self._facts_at(workload), self._routing)
         result = result_of(self._phases.name, run, simulated(run), self._asked.objective)
-        return result if result.interrupted else with_bands(result, run)
+        result = result if result.interrupted else with_bands(result, run)
+        return started(result, each.on, self._phases, each.scheduler, self._settings)

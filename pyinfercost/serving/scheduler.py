@@ -118,8 +118,15 @@ SETTINGS = tuple(field.name for field in fields(Scheduler) if field.name not in 
 """Settings that a caller may change; the others are what an engine is."""
 
 
-def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any]) -> Scheduler:
+def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any], *, context: int = 0) -> Scheduler:
     """Return the settings of an engine whose scheduler can be simulated.
+
+    The longest sequence is that of the model, unless the cache holds fewer tokens.
+
+    Args:
+        costs: Tables of the engine's steps.
+        settings: Settings in the place of the engine's own.
+        context: Longest sequence of the model in tokens; 0 if it is unknown.
 
     Raises:
         SchedulerError: The engine has no simulated scheduler, or a setting is wrong.
@@ -129,4 +136,28 @@ def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any]) -> Schedu
             f"the scheduler of engine {costs.engine!r} is not simulated; pass one of {', '.join(_SIMULATED)}, or use "
             "closed_form"
         )
-    return Scheduler.of(costs).with_settings(settings)
+    found = Scheduler.of(costs).with_settings({"max_model_len": context, **settings})
+    blocks = found.num_gpu_blocks
+    held = costs.most_sequence_tokens if blocks is None else blocks * costs.block_tokens
+    if settings.get("max_model_len"):
+        _check_length(costs.engine, found.max_model_len, context, held)
+        return found
+    fits = held is None or blocks is not None or 0 < found.max_model_len <= held
+    return found if fits else replace(found, max_model_len=held)
+
+
+def _check_length(engine: str, asked: int, context: int, held: int | None) -> None:
+    """Reject a `max_model_len` with which the engine does not start.
+
+    Raises:
+        SchedulerError: It is longer than the context of the model, or, with vLLM, than what the cache holds.
+    """
+    if context and asked > context:
+        raise SchedulerError(
+            f"max_model_len is {asked:,}, and the context of the model has {context:,} tokens; pass at most that"
+        )
+    if engine == "vllm" and held is not None and asked > held:
+        raise SchedulerError(
+            f"max_model_len is {asked:,}, and the cache holds {held:,} tokens, so vLLM does not start; pass "
+            f"max_model_len={held} or less, a larger gpu_memory_utilization (serving), or a layout of more devices"
+        )

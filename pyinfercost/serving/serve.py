@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from .. import _core
 from .._checks import Range, shown, whole
+from ..deployment.engine_flags import engine_command, flag_of
 from ..errors import InputError, InputTypeError
-from ..predict.memory_use import engine_sequences
+from ..predict.kv_cache import cache_format
+from ..predict.memory_use import MemoryLimits, engine_sequences
+from ..predict.plans import is_narrowed, loaded_graph
 from ..transform.variants import varied
 from .latencies import with_bands
 from .objectives import parse_slo
@@ -50,12 +54,14 @@ class Phases(NamedTuple):
         decode: Graph of the decode step, with `batch` and `context` as named sizes.
         prefill: Graph of the prefill, with `batch` and `sequence` as named sizes.
         context: Longest sequence in tokens; 0 if it is unknown.
+        quantize: Format of its weights, if it is not that of the checkpoint.
     """
 
     name: str
     decode: Graph
     prefill: Graph
     context: int
+    quantize: str = ""
 
     def varied(self, *, quantize: str = "", prune: str = "", kv_cache: str = "", width: float = 1.0) -> Phases:
         """Return the model with other formats, pruned weights or widths, as `transform.variants.varied` makes them."""
@@ -67,7 +73,7 @@ class Phases(NamedTuple):
             varied(graph, quantize=quantize, prune=prune, kv_cache=kv_cache, width=width)
             for graph in (self.decode, self.prefill)
         )
-        return Phases(f"{self.name}, what if {', '.join(asked)}", decode, prefill, self.context)
+        return Phases(f"{self.name}, what if {', '.join(asked)}", decode, prefill, self.context, quantize)
 
 
 def serve(
@@ -121,31 +127,62 @@ def serve(
     for name in settings:
         Scheduler.check_name(name)
     facts = facts_of(workload)
-    name, costs, context = _costs_of(model, on, facts, settings)
+    phases, costs = _costs_of(model, on, facts, settings)
     if correction is not None:
         costs = correction.of(costs)
-    scheduler = simulated_scheduler(costs, {"max_model_len": context, **settings})
+    scheduler = simulated_scheduler(costs, settings, context=0 if phases is None else phases.context)
+    blocks = blocks_of(costs, scheduler, facts)
     check_lengths(facts, scheduler)
-    run = Run(costs, scheduler, workload, facts, copies, routing, blocks_of(costs, scheduler, facts))
+    run = Run(costs, scheduler, workload, facts, copies, routing, blocks)
     found = simulated(run, progress)
-    result = result_of(name, run, found, objective)
+    result = result_of("" if phases is None else phases.name, run, found, objective)
     del found  # as large as those of the bands
-    return result if result.interrupted else with_bands(result, run)
+    result = result if result.interrupted else with_bands(result, run)
+    return result if on is None or phases is None else started(result, on, phases, scheduler, settings)
+
+
+def started(
+    result: ServingResult, on: Deployment, phases: Phases, scheduler: Scheduler, settings: Mapping[str, Any]
+) -> ServingResult:
+    """Return the result with the command line of the engine, and notes about what it loads and how it is started.
+
+    Args:
+        result: The result.
+        on: The deployment of one replica.
+        phases: The model.
+        scheduler: Settings of its scheduler.
+        settings: Those that were asked for.
+    """
+    given = dict(settings)
+    notes: list[str] = []
+    if is_narrowed(loaded_graph(phases.decode, on.engine)):
+        notes.append(f"{on.engine} loads the float32 weights of this model in 16 bits, as by default.")
+    longest = scheduler.max_model_len
+    if longest and longest != phases.context:
+        given["max_model_len"] = longest
+    if longest and not settings.get("max_model_len") and given.get("max_model_len"):
+        of = f", fewer than the context of the model, {phases.context:,}" if phases.context else ""
+        flag = flag_of(on.engine, "max_model_len", str(longest))
+        notes.append(f"The cache holds {longest:,} tokens{of}; start the engine with {flag}.")
+    command = engine_command(
+        on, phases.name, given, kv_cache=cache_format(phases.decode, on.precision), quantize=phases.quantize
+    )
+    return replace(result, engine_command=command, notes=(*result.notes, *notes))
 
 
 def _costs_of(
     model: Served, on: Deployment | None, facts: Facts, settings: Mapping[str, Any]
-) -> tuple[str, StepCosts, int]:
-    """Return the name of a model, its tables, and its longest context; 0 if that is unknown."""
+) -> tuple[Phases | None, StepCosts]:
+    """Return a model, unless it is given as tables, and its tables."""
     if isinstance(model, StepCosts):
         if on is not None:
             raise ServeError("on is given beside step costs, which are those of a deployment; leave it out")
-        return "", model, 0
+        return None, model
     if on is None:
         raise ServeError("on is not given; pass a Deployment with a machine and a serving engine")
     check_settings(on)
     phases = phases_of(model)
-    return phases.name, tables_of(phases, on, facts, settings), phases.context
+    return phases, tables_of(phases, on, facts, settings)
 
 
 def check_settings(on: Deployment) -> None:
@@ -175,6 +212,11 @@ def tables_of(phases: Phases, on: Deployment, facts: Facts, settings: Mapping[st
         most_sequences=max(sequences, engine_sequences(on.engine, on.machine)),
         most_tokens=max(TABLE_TOKENS, tokens if isinstance(tokens, int) else 0),
         most_context=max(_LEAST_CONTEXT, facts.longest),
+        limits=MemoryLimits.of(
+            on.settings,
+            step_tokens=settings.get("chunked_prefill_size") or tokens or 0,
+            sequences=settings.get("max_num_seqs") or 0,
+        ),
     )
 
 
@@ -217,16 +259,19 @@ def _captured(spec: str) -> Phases:
             "or the graphs of decode and prefill"
         )
     with libraries_of(spec):
-        from ..sources.huggingface.inputs import positions
+        from ..sources.huggingface.inputs import positions, takes_more_than_text
+        from ..sources.huggingface.loading import TEXT_PREFILL
 
-        longest = positions(source.config_of(spec))
+        config = source.config_of(spec)
+        longest = positions(config)
+        prefill = TEXT_PREFILL if takes_more_than_text(config) else "prefill"
     at = max(2, min(_CAPTURED, longest // 2))
     # Engines compute no masks, so that one graph holds on both sides of a window.
     decode = graph_over(f"{spec}#decode", {"batch": [2, 3], "context": [at, 2 * at - 1]}, across_windows=True).graph
     return Phases(
         spec,
         decode if longest >= _UNKNOWN else _with_full_windows(decode, longest),
-        graph_over(f"{spec}#prefill", {"batch": [1, 2], "sequence": [at, 2 * at]}, across_windows=True).graph,
+        graph_over(f"{spec}#{prefill}", {"batch": [1, 2], "sequence": [at, 2 * at]}, across_windows=True).graph,
         0 if longest >= _UNKNOWN else longest,
     )
 
@@ -258,16 +303,16 @@ def blocks_of(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
     """Return the blocks of the cache of one copy.
 
     Raises:
-        ServeError: The weights leave no memory.
+        ServeError: The weights leave no memory for the cache of a sequence.
     """
     if scheduler.num_gpu_blocks is not None:
         return scheduler.num_gpu_blocks
     if costs.pool_blocks is None:  # the owner chooses the memory: as much as all sequences need
         most = scheduler.max_num_seqs or costs.most_sequences
         return _core.ample_blocks(most, facts.longest, costs.block_tokens)
-    if costs.pool_blocks <= 1:
+    if costs.fits is False:
         raise ServeError(
             f"the weights, {costs.weight_bytes / 1e9:.4g} GB on a device of {costs.hardware}, leave no memory for "
-            "caches; pass a layout of more devices, or a narrower precision"
+            f"the cache of a sequence of {costs.context:,} tokens; pass a layout of more devices, or a narrower precision"
         )
     return costs.pool_blocks

@@ -10,7 +10,7 @@ from .._checks import Range, number, whole
 from ..deployment import serving_text
 from ..deployment.deployment import forms_steps
 from ..errors import InputError
-from ..predict.memory_use import engine_sequences
+from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import family_of, holdings_of, launched_graph, with_expert_loads
 from ..predict.stages import pipeline_on
 from .step_tables import StepCosts, Table
@@ -41,6 +41,7 @@ def step_costs(
     most_tokens: int = 16_384,
     most_context: int = 131_072,
     tolerance: float = 5e-4,
+    limits: MemoryLimits | None = None,
 ) -> StepCosts:
     """Return the tables of a deployment.
 
@@ -54,6 +55,7 @@ def step_costs(
         most_tokens: Most tokens of a step with chunks of prompts.
         most_context: Longest mean context.
         tolerance: Maximum relative error of lines between knots of a table.
+        limits: Settings by which the engine divides the memory; by default those of the deployment.
 
     Raises:
         StepCostsError: The engine forms no steps, or a graph lacks a size.
@@ -66,13 +68,13 @@ def step_costs(
         if most_sequences is None
         else whole(most_sequences, "most_sequences", _SEQUENCES, StepCostsError)
     )
-    limits = {
+    reach = {
         "context": whole(context, "context", _TOKENS, StepCostsError),
         "most_sequences": sequences,
         "most_tokens": whole(most_tokens, "most_tokens", _TOKENS, StepCostsError),
         "most_context": whole(most_context, "most_context", _TOKENS, StepCostsError),
     }
-    limit = number(tolerance, "tolerance", _TOLERANCE, StepCostsError)
+    within = number(tolerance, "tolerance", _TOLERANCE, StepCostsError)
     for graph, name, needed in ((decode, "decode", ("batch", "context")), (prefill, "prefill", ("sequence",))):
         for role in needed:
             if graph.size_of_role(role) is None:
@@ -94,15 +96,16 @@ def step_costs(
         micro_batches=layout.micro_batches,
         step=settings.for_plans(),
         expert_layers=_core.expert_layers(prefill),
-        **limits,
-        tolerance=limit,
+        **reach,
+        tolerance=within,
+        memory_limits=MemoryLimits.of(settings) if limits is None else limits,
     )
     tables: dict[str, Any] = {
         name: None if made[name] is None else Table(**made.pop(name))
         for name in ("tokens", "recorded", "outputs", "decode", "prefill", "drafts")
     }
     return StepCosts(
-        **{**made, **tables, **limits},
+        **{**made, **tables, **reach},
         engine=on.engine,
         precision=on.precision,
         layout=str(layout),

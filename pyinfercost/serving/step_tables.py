@@ -125,6 +125,10 @@ class StepCosts:
         block_tokens: Tokens of a block of the cache.
         kv_bytes_per_token: Bytes of the cache of one token on that device, in whole sequences of `context` tokens.
         context: Tokens of a sequence for which `kv_bytes_per_token` holds: windows and states do not grow.
+        fits: Whether the weights and the cache of one sequence of `context` tokens fit; None if the owner of the
+            machine chooses the size of the memory.
+        most_sequence_tokens: Tokens of the longest sequence for whose cache there is memory; None if the memory is
+            unknown, or caches do not grow.
         rent: What replicas with all these copies pay; None without a price.
         step_tokens: Tokens of prompts in a step, which the engine sets by the memory of the machine; None for those on
             devices with 80 GB.
@@ -166,6 +170,8 @@ class StepCosts:
     context: int
     rent: _core.Rent | None
     step_tokens: int | None = None
+    fits: bool | None = None
+    most_sequence_tokens: int | None = None
     client_s: float = 0.0
 
     @property

@@ -37,12 +37,14 @@ class Captured(NamedTuple):
         sizes: Values, or axes of values, of the graph's named sizes.
         fixed: Sizes of the capture that the graph does not name.
         name: Name under which the model was requested.
+        positions: Most tokens of a sequence that the config of the model states; None if it states none.
     """
 
     graph: Graph
     sizes: Mapping[str, Any]
     fixed: Mapping[str, int]
     name: str
+    positions: int | None = None
 
 
 def graph_at(
@@ -75,6 +77,7 @@ def graph_at(
         graph = capture(model, dynamic=dynamic, training=training)
         return Captured(graph, sizes, {}, graph.model)
     stated: Mapping[str, int] = {}
+    positions = None
     named = [name for name in shared if name in sizes]
     with size_errors():
         if training:
@@ -83,11 +86,11 @@ def graph_at(
             graph = load_graph(model, sizes, dynamic)
         else:
             found = spec_graph(model, sizes, named=named)
-            graph, stated = found.graph, found.sizes
+            graph, stated, positions = found.graph, found.sizes, found.positions
     # The batch of a library's model is known without being given: it is 1 by default.
     known = {BATCH: 1, **(stated or sizes)} if is_library_model(model) else sizes
     known = {name: value for name, value in known.items() if not is_data_name(name)}  # these are defaults of the graph
-    return Captured(graph, *_split(graph, known), model)
+    return Captured(graph, *_split(graph, known), model, positions)
 
 
 def graph_over(

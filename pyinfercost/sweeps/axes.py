@@ -116,7 +116,7 @@ def make_spec(
         TooLargeError: The grid has too many points, or deployments.
         CountOverflowError: The greatest sizes give totals that do not fit 64 bits.
     """
-    graph, sizes, fixed, called = captured
+    graph, sizes, fixed, called, _ = captured
     points = {} if points is None else columns_of(points)
     given = _split(on, fields, points)
     for name in points:

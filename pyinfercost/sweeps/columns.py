@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from .. import _core
 from .._lazy import cached_property
 from ..deployment import parse_layout, parse_serving
 from ..deployment.deployment import forms_steps
 from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
-from ..predict.memory_use import held_bytes, sequences_that_fit
+from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, Way, boundary_of, column_of, way_of
 from ..predict.stages import loaded_bytes
@@ -197,7 +199,7 @@ class GridColumns(Mapping[str, "NDArray[Any]"]):
             return band(latency_s, self.computed["spread_s"])[name == "latency_high_s"]
         points = GridPoints(self)
         if name == "fits_in_memory":  # holds where the size is the owner's choice: a filter is to keep such machines
-            return np.asarray(self.computed["peak_memory_bytes"] <= points.term("memory_bytes"))
+            return points.fits
         if name == "machine_memory_bytes":
             size = np.broadcast_to(np.asarray(points.term("memory_bytes"), dtype=np.float64), latency_s.shape)
             return np.where(np.isfinite(size), np.floor(size), np.nan)
@@ -289,6 +291,11 @@ class GridPoints:
     @property
     def max_sequences(self) -> NDArray[np.float64]:
         """Sequences that fit in the memory of one device; not a number where its owner chooses the size."""
+        return self._sequences[0]
+
+    @cached_property
+    def _sequences(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sequences that fit in the memory of one device, and those of the forward."""
         import numpy as np
 
         machine = [
@@ -296,7 +303,7 @@ class GridPoints:
             for name in ("memory_bytes", "is_gpu", "is_a100")
         ]
         peak_bytes = self._data.computed["peak_memory_bytes"]
-        found = np.empty(self._data.rows)
+        found, asked = np.empty(self._data.rows), np.ones(self._data.rows)
         ways, codes = self._ways()
         for code, (way, number) in enumerate(ways):
             rows = np.flatnonzero(codes == code)
@@ -311,12 +318,36 @@ class GridPoints:
             memory_bytes, gpu, a100 = (column[rows] for column in machine)
             fitting: list[Any] = [
                 sequences_that_fit(
-                    graph, way.precision, way.engine, (memory_bytes, gpu, a100), of_graph + beside, value, parts
+                    graph,
+                    way.precision,
+                    way.engine,
+                    (memory_bytes, gpu, a100),
+                    of_graph + beside,
+                    value,
+                    parts,
+                    MemoryLimits.of(parse_serving(way.serving)),
                 )
                 for graph, of_graph in zip(graphs, held, strict=True)
             ]
             found[rows] = np.min(fitting, axis=0)
-        return found
+            asked[rows] = sequences_of(graphs[0], way.precision, value)
+        return found, asked
+
+    @property
+    def fits(self) -> NDArray[np.bool_]:
+        """Whether each point fits the memory: with an engine that divides it, whether its sequences fit the pool."""
+        import numpy as np
+
+        memory_bytes = self.term("memory_bytes")
+        holds = np.asarray(self._data.computed["peak_memory_bytes"] <= memory_bytes)
+        ways, codes = self._ways()
+        divides = np.asarray([_core.divides_memory(way.engine, True) for way, _ in ways])[codes]
+        divides &= np.broadcast_to(np.asarray(self.term("is_gpu")) > 0, divides.shape)
+        if not divides.any() or "max_sequences" not in self._data:
+            return holds
+        most, asked = self._sequences
+        enough = np.isinf(memory_bytes) | (most >= asked)
+        return np.where(divides, enough, holds)
 
     def _stages(self, way: Way, number: int) -> tuple[StageGraph, ...]:
         """Return the stages with a KV cache of a way to run on a machine, by its position; none without a pipeline."""
@@ -425,12 +456,18 @@ class GridPoints:
             rows_of[rows] = self._quantity(quantity, rows, share=share)
         return rows_of
 
-    def _quantity(self, quantity: Any, rows: Any, *, share: bool) -> NDArray[np.float64]:
-        """Return a quantity at some rows."""
+    def _quantity(
+        self, quantity: Any, rows: Any, *, share: bool, given: Mapping[str | None, int] = MappingProxyType({})
+    ) -> NDArray[np.float64]:
+        """Return a quantity at some rows, with some sizes in the place of those of the rows."""
+        import numpy as np
+
         data = self._data
         count = data.rows if isinstance(rows, slice) else len(rows)
 
         def column(name: str) -> NDArray[np.int64]:
+            if name in given:
+                return np.full(count, given[name])
             whole: NDArray[np.int64] = data[name]
             if share and name == batch_name(data.facts.graph) and "devices" in data.grid.names:
                 whole = -(-whole // self.copies)

@@ -11,31 +11,31 @@ from support.language_configs import DEEPSEEK, GPT_OSS, LLAMA, QWEN_NEXT, spec_o
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.predict.memory_use import Prompt
+from pyinfercost.predict.memory_use import MemoryLimits
+from pyinfercost.predict.plans import boundary_of, launched_graph, value_of
 from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
 
+OWN = MemoryLimits()
 GIB = 2**30
 MIB = 2**20
 PER_TOKEN = 2 * 2 * 2 * 16 * 2  # keys and values, layers, heads, elements, bytes
 
 
 def pool_of(
-    engine: str, memory_bytes: float, *, prompt: Prompt | None = None, a100: bool = False, **fields: Any
+    engine: str, memory_bytes: float, *, a100: bool = False, limits: MemoryLimits = OWN, **fields: Any
 ) -> float:
     known = {"weight_bytes": 16e9, "sequence_bytes": 1e9, "step_bytes": 0.0, "vocabulary": 100_000} | fields
-    read = prompt or Prompt(0.0, 0.0, 0.0)
-    return _core.cache_pool_bytes(
-        engine,
-        True,
-        memory_bytes,
-        float(a100),
-        **known,
-        prompt_bytes=read.activation_bytes,
-        prompts=read.sequences,
-        prompt_tokens=read.tokens,
-    )
+    known = {"prompt_bytes": 0.0, "chunk_bytes": 0.0, **known}
+    return _core.cache_pool_bytes(engine, True, memory_bytes, float(a100), **known, limits=limits)
+
+
+def step_of(graph: ic.Graph, tokens: int, on: ic.Deployment) -> int:
+    """Activations of a step of an engine that decodes so many sequences."""
+    launched = launched_graph(graph, on.engine, on.rank_layout)
+    sizes = launched.size_values({"batch": tokens, "context": 1})
+    return value_of(boundary_of(launched, "native").step_bytes, sizes)
 
 
 # ---- the memory of a forward -----------------------------------------------------------------------------------------
@@ -96,11 +96,13 @@ def test_other_models_have_none() -> None:
 
 
 def test_an_engine_holds_whole_pages_in_its_pool(tmp_path: Path) -> None:
-    profile = ic.profile(spec_of(tmp_path, LLAMA, "decode"), batch=4, context=40, hardware="l4", engine="vllm")
-    use = profile.estimate.memory
+    graph = graph_over(spec_of(tmp_path, LLAMA, "decode"), {"batch": [4, 8], "context": [40, 80]}).graph
+    use = ic.estimate(graph, batch=4, context=40, hardware="l4", engine="vllm").memory
     assert (use.kv_cache_bytes, use.tokens) == (4 * 41 * PER_TOKEN, 41)
     logits = 256 * 128 * 18  # sequences, vocabulary, bytes
-    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - logits - 0.65e9
+    step = step_of(graph, 2048, ic.Deployment(hardware="l4", engine="vllm"))
+    assert step > logits
+    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - step - 0.65e9
     assert use.pool_bytes == pytest.approx(pool, rel=1e-6)
     assert use.max_sequences == use.pool_bytes // (48 * PER_TOKEN)  # three pages of 16 tokens
 
@@ -111,7 +113,8 @@ def test_ranks_that_share_a_batch_sample_each_from_its_own_logits(tmp_path: Path
     deployment = ic.Deployment(hardware="l4", engine="vllm", layout=layout)
     use = ic.estimate(graph, on=deployment, batch=4, context=40).memory
     assert use is not None
-    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - 256 * 128 * 18 - 0.65e9  # the sampler, the context
+    trial = max(256 * 128 * 18, step_of(graph, 2048, deployment))  # the sampler, or the largest step
+    pool = 0.9 * use.machine_memory_bytes - use.weight_bytes - trial - 0.65e9
     assert use.pool_bytes == pytest.approx(pool, rel=1e-6)
     swept = ic.sweep(graph, on=deployment, layout=[layout], batch=[4], context=[40])
     assert swept["max_sequences"][0] == use.max_sequences
@@ -150,11 +153,58 @@ def test_vllm_plans_larger_steps_on_larger_cards() -> None:
 
 
 def test_vllm_reads_a_prompt_in_chunks() -> None:
-    # 16,384 tokens take 8 GB, so the 2,048 of a step take 1 GB, more than the sampler.
-    long = Prompt(activation_bytes=8e9, sequences=1, tokens=16_384)
-    assert pool_of("vllm", 24 * GIB, prompt=long) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
-    short = Prompt(activation_bytes=1e9, sequences=1, tokens=512)  # shorter than a step
-    assert pool_of("vllm", 24 * GIB, prompt=short) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+    # The largest step takes 1 GB, more than the sampler.
+    assert pool_of("vllm", 24 * GIB, chunk_bytes=1e9) == pytest.approx(0.9 * 24 * GIB - 16e9 - 1e9 - 0.65e9)
+
+
+def test_settings_take_the_place_of_the_engines_own() -> None:
+    few = MemoryLimits(share=0.95, step_tokens=512, sequences=64)
+    assert pool_of("vllm", 24 * GIB, limits=few) == pytest.approx(0.95 * 24 * GIB - 16e9 - 64 * 100_000 * 18 - 0.65e9)
+    narrow = MemoryLimits(step_tokens=32)  # a step has no more sequences than tokens
+    assert pool_of("vllm", 24 * GIB, limits=narrow) == pytest.approx(0.9 * 24 * GIB - 16e9 - 32 * 100_000 * 18 - 0.65e9)
+    assert pool_of("sglang", 80 * GIB, limits=MemoryLimits(share=0.8)) == pytest.approx(0.8 * 80 * GIB - 16e9)
+    assert pool_of("trtllm", 80 * GIB, limits=MemoryLimits(share=0.5)) == pytest.approx(
+        0.5 * (80 * GIB - 16e9 - 0.65e9)
+    )
+    assert _core.most_step_tokens("vllm", 80 * GIB, False, MemoryLimits()) == 8192
+    assert _core.most_step_tokens("vllm", 80 * GIB, False, few) == 512
+
+
+@pytest.mark.parametrize("config", [LLAMA, GPT_OSS, QWEN_NEXT], ids=["llama", "gpt_oss", "qwen_next"])
+def test_a_step_takes_the_same_from_either_phase(tmp_path: Path, config: dict[str, Any]) -> None:
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    found = []
+    for phase, axes, sizes in (
+        ("decode", {"batch": [2, 3], "context": [40, 80]}, {"batch": 512, "context": 1}),
+        ("prefill", {"batch": [1, 2], "sequence": [40, 80]}, {"batch": 1, "sequence": 512}),
+    ):
+        captured = graph_over(spec_of(tmp_path, config, phase), axes, across_windows=True).graph
+        launched = launched_graph(captured, on.engine, on.rank_layout)
+        found.append(value_of(boundary_of(launched, "native").step_bytes, launched.size_values(sizes)))
+    assert found[0] > 0
+    assert found[1] == pytest.approx(found[0], rel=0.1)
+
+
+def test_a_prefill_beyond_a_step_is_read_in_steps(tmp_path: Path) -> None:
+    graph = graph_over(spec_of(tmp_path, LLAMA, "prefill"), {"batch": [1, 2], "sequence": [40, 80]}).graph
+    use = ic.estimate(graph, batch=64, sequence=4096, hardware="l4", engine="vllm").memory
+    once = ic.estimate(graph, batch=1, sequence=2048, hardware="l4", engine="vllm").memory
+    assert use.activation_bytes <= 1.2 * once.activation_bytes
+    assert (
+        use.activation_bytes < ic.estimate(graph, batch=64, sequence=4096, hardware="l4").memory.activation_bytes / 50
+    )
+
+
+def test_attention_of_an_engine_stores_no_scores(tmp_path: Path) -> None:
+    graph = graph_over(
+        spec_of(tmp_path, GPT_OSS, "prefill"), {"batch": [1, 2], "sequence": [40, 80]}, across_windows=True
+    ).graph
+    launched = ic.engine_graph(graph, "vllm")
+    at = [ic.count(launched, batch=1, sequence=tokens).memory.workspace for tokens in (1024, 2048)]
+    nodes = [i for i in range(launched.node_count) if launched.node(i).op == "aten.scaled_dot_product_attention"]
+    assert nodes
+    for node in nodes:
+        assert at[1][node] == 2 * at[0][node]  # a number for each query of a head
 
 
 def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
@@ -166,14 +216,13 @@ def test_sglang_keeps_a_reserve_by_the_size_of_the_memory() -> None:
 
 
 def test_tensorrt_llm_takes_a_share_of_what_is_free() -> None:
-    prompt = Prompt(activation_bytes=2e9, sequences=1, tokens=16_384)  # half of it at a time
-    assert pool_of("trtllm", 80 * GIB, prompt=prompt) == pytest.approx(0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9))
+    assert pool_of("trtllm", 80 * GIB, chunk_bytes=1e9) == pytest.approx(0.9 * (80 * GIB - 16e9 - 1e9 - 0.65e9))
 
 
 @pytest.mark.parametrize("engine", _core.engines())
 def test_columns_are_the_numbers_of_their_rows(engine: str) -> None:
     memory = np.asarray([8.0 * GIB, 24.0 * GIB, 80.0 * GIB, 192.0 * GIB, np.inf])
-    numbers = (2e9, 3e8, 1e8, 1.1e8, 1.2e8, 2048.0, 128_000.0, True, 2.6e9)
+    numbers = (2e9, 3e8, 1e8, 1.1e8, 1.2e8, 1e8, 128_000.0, True, 2.6e9, 0.0, 0)
     for gpu in (1.0, 0.0):
         rows = [float(_core.sequences_with_room(engine, gpu, each, 0.0, *numbers)) for each in memory]
         columns = _core.sequences_with_room(engine, gpu, memory, 0.0, *numbers)

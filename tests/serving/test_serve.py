@@ -206,8 +206,8 @@ def test_requests_that_no_server_holds(costs: StepCosts) -> None:
         ic.Error, match=r"none of 100 requests can be served: 100 refused: longer than the cache of 640"
     ):
         ic.serve(costs, workload=load(requests=100), num_gpu_blocks=40)
-    with pytest.raises(ServeError, match=r"the weights, 16 GB on a device of made, leave no memory for caches"):
-        ic.serve(step_costs_like_an_h100(pool_bytes=0), workload=load())
+    with pytest.raises(ServeError, match=r"the weights, 16 GB on a device of made, leave no memory for the cache"):
+        ic.serve(step_costs_like_an_h100(pool_bytes=0, fits=False), workload=load())
 
 
 def test_prefixes_are_read_from_the_cache(costs: StepCosts) -> None:

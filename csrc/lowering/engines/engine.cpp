@@ -10,6 +10,7 @@
 #include "lowering/engines/flow.hpp"
 #include "lowering/engines/kernel_rows.hpp"
 #include "lowering/engines/passes.hpp"
+#include "lowering/workspace.hpp"
 
 namespace infercost {
 namespace {
@@ -29,6 +30,7 @@ const EngineRows* rows_of(ServingEngine engine) {
 }
 
 constexpr std::string_view kTorch = "torch";
+constexpr std::string_view kAttention = "aten.scaled_dot_product_attention";
 
 constexpr std::array<std::string_view, kPatternCount> kOps = {
     "engine.norm.default",        "engine.add_norm.default",   "engine.rotary.default",
@@ -105,12 +107,17 @@ GraphPtr plain_forward(const GraphPtr& graph) {
     return rewriter.build().graph;
 }
 
-// Sums over the ranks of a layout run in the engine's own kernels.
-GraphPtr name_all_reduces(const GraphPtr& graph, std::string_view kernel) {
+// Sums over the ranks of a layout, and attention, run in the engine's own kernels.
+GraphPtr name_kernels(const GraphPtr& graph, std::string_view all_reduce) {
     GraphRewriter rewriter(*graph);
     for (std::size_t i = 0; i < graph->nodes().size(); ++i) {
-        if (graph->ops()[graph->nodes()[i].op].name != "collective.all_reduce") continue;
-        rewriter.set_argument(static_cast<NodeIndex>(i), {"kernel", std::string(kernel)});
+        const std::string& op = graph->ops()[graph->nodes()[i].op].name;
+        const auto node = static_cast<NodeIndex>(i);
+        if (op == "collective.all_reduce") {
+            rewriter.set_argument(node, {"kernel", std::string(all_reduce)});
+        } else if (op == kAttention) {
+            rewriter.set_argument(node, {std::string(kStoresNoScores), true});
+        }
     }
     return rewriter.build().graph;
 }
@@ -119,7 +126,7 @@ EngineGraph served(const GraphPtr& plain, const EngineRows& rows) {
     const GraphPtr folded = fold_attention(plain, true);
     const GraphPtr absorbed = absorb_latents(folded);  // has other products
     GraphPtr now = merge_products(page_cache(absorbed, rows.traits), rows.traits.merges);
-    now = name_all_reduces(sample_tokens(now, rows), rows.traits.all_reduce);
+    now = name_kernels(sample_tokens(now, rows), rows.traits.all_reduce);
     EngineGraph made = fuse_between(now, rows);
     made.kept_share = absorbed == folded ? kept_share(plain, made.graph)
                                          : kept_share(plain, folded) * kept_share(absorbed, made.graph);

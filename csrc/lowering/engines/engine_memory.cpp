@@ -10,17 +10,10 @@ namespace {
 constexpr double kMib = 1 << 20;
 constexpr double kGib = 1 << 30;
 
-// Activations of a prefill that is computed in chunks.
-double chunk_bytes(const CacheDemand& demand, double most_tokens) {
-    const double tokens = std::max(demand.prompt_tokens, 1.0);
-    return demand.prompt_bytes * std::min(std::min(1.0, demand.prompt_tokens), most_tokens / tokens);
-}
-
 // A program that fills the memory with sequences. One prompt at a time is read; in a decode step the
 // activations of all sequences are held beside their caches.
 double plain_pool(const CacheDemand& demand) {
-    const double reading = demand.prompt_bytes / std::max(1.0, demand.prompts);
-    const double free = demand.memory_bytes - demand.weight_bytes - reading;
+    const double free = demand.memory_bytes - demand.weight_bytes - demand.prompt_bytes;
     const double held = std::max(1.0, demand.sequence_bytes + demand.step_bytes);
     return free * std::max(1.0, demand.sequence_bytes) / held;
 }
@@ -39,6 +32,10 @@ constexpr std::int64_t kVllmMoreSequences = 1024;
 constexpr double kVllmLogitBytes = 18;
 constexpr double kContextBytes = 0.65e9;
 
+double share_of(const CacheDemand& demand, double own) {
+    return demand.limits.memory_share > 0 ? demand.limits.memory_share : own;
+}
+
 bool has_large_steps(double memory_bytes, bool is_a100) {
     return memory_bytes >= kVllmLarge && !is_a100;
 }
@@ -47,12 +44,14 @@ bool has_large_steps(double memory_bytes, bool is_a100) {
 // many tokens as a step may have, and samples for as many sequences as may run. CUDA graphs lie in the rest
 // of the memory.
 double vllm_pool(const CacheDemand& demand) {
-    const bool large = has_large_steps(demand.memory_bytes, demand.is_a100);
-    const auto tokens = static_cast<double>(large ? kVllmMoreTokens : kVllmTokens);
-    const auto sequences = static_cast<double>(large ? kVllmMoreSequences : kVllmSequences);
-    const double trial =
-        std::max(chunk_bytes(demand, tokens), sequences * demand.vocabulary * kVllmLogitBytes);
-    return kVllmShare * demand.memory_bytes - demand.weight_bytes - trial - kContextBytes;
+    const std::int64_t tokens =
+        most_step_tokens(ServingEngine::vllm, demand.memory_bytes, demand.is_a100, demand.limits);
+    const std::int64_t own = engine_sequences(ServingEngine::vllm, demand.memory_bytes, demand.is_a100);
+    const std::int64_t sequences =
+        std::min(tokens, demand.limits.sequences > 0 ? demand.limits.sequences : own);
+    const double logits = static_cast<double>(sequences) * demand.vocabulary * kVllmLogitBytes;
+    const double trial = std::max(demand.chunk_bytes, logits);
+    return share_of(demand, kVllmShare) * demand.memory_bytes - demand.weight_bytes - trial - kContextBytes;
 }
 
 // ---- SGLang 0.5 ----
@@ -86,23 +85,33 @@ double sglang_pool(const CacheDemand& demand) {
     const double reserve =
         (512 + 1.5 * static_cast<double>(row.tokens) + 2 * static_cast<double>(row.batch) + 128) * kMib;
     // mem_fraction_static, of three digits
-    const double share = std::floor(1000 * (1 - reserve / demand.memory_bytes) + 0.5) / 1000;
-    return share * demand.memory_bytes - demand.weight_bytes;
+    const double own = std::floor(1000 * (1 - reserve / demand.memory_bytes) + 0.5) / 1000;
+    return share_of(demand, own) * demand.memory_bytes - demand.weight_bytes;
 }
 
 // ---- TensorRT-LLM 1.0 ----
 
-constexpr double kTrtllmShare = 0.9;    // free_gpu_memory_fraction
-constexpr double kTrtllmTokens = 8192;  // max_num_tokens
+constexpr double kTrtllmShare = 0.9;          // free_gpu_memory_fraction
+constexpr std::int64_t kTrtllmTokens = 8192;  // max_num_tokens
 
 // A share of what weights, activations and the context leave.
 double trtllm_pool(const CacheDemand& demand) {
-    const double free =
-        demand.memory_bytes - demand.weight_bytes - chunk_bytes(demand, kTrtllmTokens) - kContextBytes;
-    return kTrtllmShare * free;
+    const double free = demand.memory_bytes - demand.weight_bytes - demand.chunk_bytes - kContextBytes;
+    return share_of(demand, kTrtllmShare) * free;
 }
 
 }  // namespace
+
+bool divides_memory(ServingEngine engine, bool on_gpu) {
+    return on_gpu && (engine == ServingEngine::vllm || engine == ServingEngine::sglang ||
+                      engine == ServingEngine::trtllm);
+}
+
+std::int64_t most_step_tokens(ServingEngine engine, double memory_bytes, bool is_a100,
+                              const EngineLimits& limits) {
+    if (limits.step_tokens > 0) return limits.step_tokens;
+    return engine_step_tokens(engine, memory_bytes, is_a100).value_or(kTrtllmTokens);
+}
 
 double cache_pool_bytes(ServingEngine engine, bool on_gpu, const CacheDemand& demand) {
     if (on_gpu && engine == ServingEngine::vllm) return vllm_pool(demand);

@@ -8,6 +8,14 @@
 
 namespace infercost {
 
+// What a deployment sets in the place of an engine's own settings; 0 keeps those.
+struct EngineLimits {
+    double memory_share = 0;       // vLLM: gpu_memory_utilization; SGLang: mem_fraction_static; TensorRT-LLM:
+                                   // free_gpu_memory_fraction
+    std::int64_t step_tokens = 0;  // of prompts in a step
+    std::int64_t sequences = 0;    // that run
+};
+
 // What an engine's share of the memory for caches depends on, in bytes.
 struct CacheDemand {
     double memory_bytes = 0;
@@ -15,12 +23,18 @@ struct CacheDemand {
     double weight_bytes = 0;
     double sequence_bytes = 0;  // of the cache of a sequence
     double step_bytes = 0;      // activations of a decode step, per sequence
-    // The largest prefill: its activations without the caches that it fills; without prompts it is unknown.
-    double prompt_bytes = 0;
-    double prompts = 0;
-    double prompt_tokens = 0;
-    double vocabulary = 0;  // logits of a token
+    double prompt_bytes = 0;    // activations of a prefill of one prompt, where prompts are read whole
+    double chunk_bytes = 0;     // activations of a step of `most_step_tokens`
+    double vocabulary = 0;      // logits of a token
+    EngineLimits limits;
 };
+
+// Whether an engine divides the memory by a rule of its own.
+bool divides_memory(ServingEngine engine, bool on_gpu);
+
+// Tokens of the largest step of such an engine: of its trial run, by which it divides the memory.
+std::int64_t most_step_tokens(ServingEngine engine, double memory_bytes, bool is_a100,
+                              const EngineLimits& limits);
 
 // Bytes for caches; below zero if the rest does not fit. An engine without a rule of its own fills the memory
 // with sequences, as one on a CPU does.

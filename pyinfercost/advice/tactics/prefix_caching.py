@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..engine_flags import flag_of
+from ...deployment.engine_flags import flag_of
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import is_of_traffic
 from ..traffic_tactic import TrafficTactic

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...deployment.engine_flags import flag_of
 from ...predict.memory_use import engine_sequences
-from ..engine_flags import flag_of
 from ..tactic import Option, Options, Refusal
 from ..traffic_tactic import TrafficTactic
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...deployment.engine_flags import flag_of
 from ...errors import InputError
 from ...predict.layouts import find_layouts
-from ..engine_flags import flag_of
 from ..tactic import Option, Options, Refusal
 from ..traffic_tactic import TrafficTactic
 

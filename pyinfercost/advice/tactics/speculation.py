@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ...deployment.engine_flags import flag_of
 from ...deployment.serving import Serving, serving_text
-from ..engine_flags import flag_of
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import is_of_traffic
 from ..traffic_tactic import TrafficTactic

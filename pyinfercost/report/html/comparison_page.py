@@ -13,6 +13,7 @@ from ..comparison import (
     RATIOS,
     SHOWN,
     figure_text,
+    fitting,
     is_of_million,
     ratio_text,
     row_name,
@@ -80,6 +81,7 @@ def _sentence(comparison: Comparison) -> str:
         return "Counted only: a machine (--hardware) adds time, energy and cost."
     if first.phase:
         return f"Ratios are to the first row of the phase, of {first.model.removesuffix(f' ({first.phase})')}."
+    good = fitting(good)
     parts = [_best(comparison, good, "latency_s", "fastest", "of the time")]
     tokens = all(row.figures["tokens_per_s"] is not None for row in good)
     cost = "usd_per_million_tokens" if tokens else "cost_usd"
@@ -101,7 +103,7 @@ def _best(comparison: Comparison, rows: Sequence[ComparedModel], key: str, word:
 def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
     """Return the table: a row for each model, a column for each figure, with the ratio below, the best one bold."""
     shown = shown_figures(rows)
-    best = {key: _best_value(rows, key) for key, *_ in shown}
+    best = {key: _best_value(fitting(rows), key) for key, *_ in shown}
     titles = "".join(
         f'<th title="{escape(figures.FIGURES[key].words)}">{escape(figures.FIGURES[key].title)}'
         f"{'<small>per million</small>' if is_of_million(key) else ''}</th>"
@@ -115,13 +117,18 @@ def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
             kind = ' class="best"' if row.figures[key] is not None and row.figures[key] == best[key] else ""
             cells.append(f"<td{kind}>{escape(figure_text(row, key, per=False))}<small>{escape(ratio)}</small></td>")
         body.append(
-            f"<tr><th scope=row>{escape(row_name(comparison, row))}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>"
+            f"<tr><th scope=row>{escape(row_name(comparison, row))}{_misfit(row)}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>"
         )
     head = f"<tr><th>Model</th>{titles}<th>Bound by</th></tr>"
     return (
         '<section class="panel"><h2>Figures</h2><div class="scroll" tabindex="0">'
         f"<table><thead>{head}</thead><tbody>{''.join(body)}</tbody></table></div></section>"
     )
+
+
+def _misfit(row: ComparedModel) -> str:
+    """Return the mark of a row that does not fit the memory of its machine."""
+    return "" if row.figures["fits_in_memory"] is not False else "<small>does not fit the memory</small>"
 
 
 def _best_value(rows: Sequence[ComparedModel], key: str) -> float | None:

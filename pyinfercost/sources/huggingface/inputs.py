@@ -47,7 +47,7 @@ def forward_inputs(request: Request) -> Inputs:
     inputs = Inputs()
     batch = request.batch
     text = "input_ids" in request.parameters
-    places = add_media(request, inputs)
+    places = add_media(request, inputs) if request.beside_text else []
     if text and not hears_instead(request, inputs):
         sequence = added_to_tokens(request, inputs)
         if sequence is None:
@@ -156,6 +156,13 @@ def add_tokens(request: Request, inputs: Inputs, batch: int, sequence: int, plac
     inputs.kwargs["input_ids"] = torch.tensor(row).repeat(batch, 1)
     if "mm_token_type_ids" in request.parameters:
         inputs.kwargs["mm_token_type_ids"] = torch.tensor(types).repeat(batch, 1)
+
+
+def takes_more_than_text(config: Any) -> bool:
+    """Return whether a decoder of text also takes images, audio or video, by the parts of its config."""
+    parts = () if config.is_encoder_decoder else getattr(config, "sub_configs", None) or ()
+    kinds = ("vision", "image", "audio", "video")
+    return any(kind in name and getattr(config, name, None) is not None for name in parts for kind in kinds)
 
 
 def hears_instead(request: Request, inputs: Inputs) -> bool:

@@ -7,6 +7,7 @@ No weight is created or downloaded: the model is built on the meta device. Assum
 - `prefill`: the first step of `generate()`: the same, with logits for the last token only, and one token for the
   decoder of an encoder-decoder.
 - `decode`: a later step of `generate()`: one new token with a cache of `context` tokens.
+- `text-prefill`: the prefill of a prompt of text alone, by a model that takes images, audio or video, too.
 
 A model with image, audio or video input gets one image of `image_size`, `seconds` of audio, or a clip of `frames` per
 sample; their placeholder tokens are added to `sequence`.
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     from ...formats.checkpoints import Checkpoint
 
-PHASES = ("", "prefill", "decode")
+TEXT_PREFILL = "text-prefill"
+PHASES = ("", "prefill", "decode", TEXT_PREFILL)
 
 
 def load_spec(rest: str, sizes: Mapping[str, int]) -> LoadedModel:
@@ -111,7 +113,7 @@ def load_from_config(
 
     spec = f"{scheme}{name}"
     set_dtype(config, stored.dtype)
-    if "prompt" in sizes and (phase == "prefill" or (phase and config.is_encoder_decoder)):
+    if "prompt" in sizes and (phase in ("prefill", TEXT_PREFILL) or (phase and config.is_encoder_decoder)):
         if "sequence" in sizes:
             raise SpecError(f"{spec}#{phase} is given prompt and sequence, which are one size; give one of them")
         sizes = {"sequence" if size == "prompt" else size: value for size, value in sizes.items()}
@@ -122,6 +124,8 @@ def load_from_config(
             part.num_frames = sizes["frames"]
     model = whole = build_model(spec, config)
     checkpoint = stored.checkpoint(whole)
+    beside_text = phase != TEXT_PREFILL
+    phase = phase if beside_text else "prefill"
     if phase and not model.can_generate():
         raise SpecError(
             f"{spec} is a {type(model).__name__}, which does not generate and has no {phase}; leave out #{phase}, "
@@ -135,7 +139,7 @@ def load_from_config(
     if phase == "decode":
         model = decoding_part(model)
         config = model.config
-    request = Request(name, model, config, phase, sizes, scheme)
+    request = Request(name, model, config, phase, sizes, scheme, beside_text)
     try:
         inputs = decode_inputs(request) if phase == "decode" else forward_inputs(request)
     except SpecError:

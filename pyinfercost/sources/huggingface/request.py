@@ -32,7 +32,11 @@ class Inputs:
 
 @dataclass
 class Request:
-    """A model and the given sizes; sizes are looked up when an input needs them."""
+    """A model and the given sizes; sizes are looked up when an input needs them.
+
+    Attributes:
+        beside_text: Whether the inputs have what a model takes beside text: images, audio, video.
+    """
 
     name: str
     model: Any
@@ -40,6 +44,7 @@ class Request:
     phase: str
     asked: Mapping[str, int]
     scheme: str = "hf:"
+    beside_text: bool = True
     used: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
