@@ -528,7 +528,8 @@ void Builder::hold(ServedSteps& made, const Reads& reads) {
     for (const Holdings& stage : model_.decode.stages) {
         most = std::max(most, paged_bytes(stage, made.block_tokens, sizes));
     }
-    made.kv_bytes_per_token = static_cast<double>(most) / static_cast<double>(limits_.context + 1);
+    const std::int64_t pages = (limits_.context + made.block_tokens) / made.block_tokens;  // of context + 1
+    made.kv_bytes_per_token = static_cast<double>(most) / static_cast<double>(pages * made.block_tokens);
     made.step_tokens =
         engine_step_tokens(model_.place.engine, machine_.dram().capacity_bytes, is_a100(machine_));
 }

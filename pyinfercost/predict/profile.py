@@ -257,7 +257,7 @@ def _profiled(
 
 def _engine_command(on: Deployment, captured: Captured, graph: Graph, memory: MemoryUse | None) -> str:
     """Return the command line of the engine for a language model; empty for another one."""
-    if memory is None:
+    if memory is None or memory.fits is False:
         return ""
     settings: dict[str, int] = {}
     longest = memory.most_tokens

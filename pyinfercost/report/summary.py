@@ -12,6 +12,7 @@ from .._escapes import visible
 from .._records import dataclass
 from ..deployment.deployment import TORCH
 from ..hardware.hosts import HOSTS
+from ..predict.plans import is_narrowed
 from ..predict.training_mode import in_training_mode
 from ..results import figures
 from ..results.costs import paid_text
@@ -113,7 +114,8 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
         lines.append(("sizes", sizes_text(profile.sizes)))
     if in_training_mode(profile.graph):
         lines.append(("mode", "captured in training mode: batch norms and dropouts train; call model.eval() before"))
-    lines.append(("precision", profile.precision))
+    narrowed = is_narrowed(profile.graph)
+    lines.append(("precision", f"{profile.precision}; float32 weights in 16 bits" if narrowed else profile.precision))
     estimate = profile.estimate
     if estimate is not None:
         lines += [("hardware", _machine(estimate)), *_execution(estimate), *_stages(estimate), *_experts(estimate)]

@@ -313,6 +313,7 @@ def blocks_of(costs: StepCosts, scheduler: Scheduler, facts: Facts) -> int:
     if costs.fits is False:
         raise ServeError(
             f"the weights, {costs.weight_bytes / 1e9:.4g} GB on a device of {costs.hardware}, leave no memory for "
-            f"the cache of a sequence of {costs.context:,} tokens; pass a layout of more devices, or a narrower precision"
+            f"the cache of a sequence of {costs.context:,} tokens; pass a layout of more devices, or a narrower "
+            "precision"
         )
     return costs.pool_blocks

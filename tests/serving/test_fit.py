@@ -10,6 +10,7 @@ from support.language_configs import DEEPSEEK, GPT_OSS, LLAMA, WIDE_LLAMA, spec_
 
 import pyinfercost as ic
 from pyinfercost.errors import InputError
+from pyinfercost.serving.scheduler import SchedulerError
 
 pytestmark = pytest.mark.torch
 
@@ -91,3 +92,130 @@ def test_gpt_oss_120b_is_served_by_one_gpu_with_80_gb() -> None:
     run = served(f"hf:{CONFIGS / 'gpt-oss-120b.json'}", ic.Deployment(hardware="h100-sxm-80gb", engine="vllm"))
     assert isinstance(run, ic.ServingResult)
     assert run.finished == 3
+
+
+# ---- lengths ---------------------------------------------------------------------------------------------------------
+
+LONG = WIDE_LLAMA | {"max_position_embeddings": 1_000_000}
+
+
+def test_the_longest_sequence_is_what_the_cache_holds(tmp_path: Path) -> None:
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    spec = spec_of(tmp_path, LONG)
+    run = served(spec, on)
+    assert isinstance(run, ic.ServingResult)
+    longest = run.scheduler["max_model_len"]
+    assert longest == run.scheduler["num_gpu_blocks"] * 16 < 1_000_000
+    assert any(f"{longest:,} tokens" in note and f"--max-model-len {longest}" in note for note in run.notes)
+    assert f"--max-model-len {longest}" in run.engine_command
+    assert run.engine_command in run.to_text(width=400)
+    assert run.to_dict()["serve"]["engine_command"] == run.engine_command
+    profile = ic.profile(f"{spec}#decode", on=on, batch=1, context=SEQUENCE)
+    assert profile.estimate.memory.most_tokens == longest
+    assert profile.engine_command == run.engine_command
+    assert ic.profile(spec, on=on, prompt=PROMPT).engine_command == run.engine_command
+
+
+def test_a_length_with_which_the_engine_does_not_start_is_refused(tmp_path: Path) -> None:
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    spec = spec_of(tmp_path, LONG)
+    message = served(spec, on, max_model_len=900_000)
+    assert isinstance(message, str)
+    assert "max_model_len is 900,000, and the cache holds" in message
+    assert "vLLM does not start" in message
+    beyond = served(spec, on, max_model_len=2_000_000)
+    assert "the context of the model has 1,000,000 tokens" in beyond
+    other = served(spec, on.replace(engine="sglang"), max_model_len=900_000)  # serves what the cache holds
+    assert isinstance(other, ic.ServingResult)
+    with pytest.raises(SchedulerError, match="the cache holds 640 tokens"):
+        ic.serve(spec, on=on, workload=load(), num_gpu_blocks=40, max_model_len=1000)
+
+
+def test_more_of_the_memory_holds_more_tokens(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, LONG)
+    blocks = []
+    for serving in ("", "gpu_memory_utilization=0.95"):
+        run = served(spec, ic.Deployment(hardware="l4", engine="vllm", serving=serving))
+        assert isinstance(run, ic.ServingResult)
+        blocks.append(run.scheduler["num_gpu_blocks"])
+    assert blocks[1] > 1.04 * blocks[0]
+
+
+def test_fewer_sequences_leave_more_memory(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, LONG | {"vocab_size": 100_000})
+    on = ic.Deployment(hardware="l4", engine="vllm")
+    few, own = (served(spec, on, **settings) for settings in ({"max_num_seqs": 8}, {}))
+    assert isinstance(few, ic.ServingResult)
+    assert isinstance(own, ic.ServingResult)
+    assert few.scheduler["num_gpu_blocks"] > own.scheduler["num_gpu_blocks"]
+
+
+# ---- formats ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+def test_float32_is_loaded_in_16_bits(tmp_path: Path, engine: str) -> None:
+    on = ic.Deployment(hardware="l4", engine=engine)
+    wide, narrow = (spec_of(tmp_path, WIDE_LLAMA | {"dtype": dtype}) for dtype in ("float32", "bfloat16"))
+    of = [ic.profile(f"{spec}#decode", on=on, batch=2, context=100) for spec in (wide, narrow)]
+    assert of[0].estimate.memory.weight_bytes == of[1].estimate.memory.weight_bytes
+    assert of[0].kv_cache.bytes_per_token == of[1].kv_cache.bytes_per_token
+    assert of[0].kv_cache.layers[0].dtype == "bfloat16"
+    assert of[0].estimate.latency_s == pytest.approx(of[1].estimate.latency_s, rel=0.05)
+    assert "float32 weights in 16 bits" in of[0].to_text(width=200)
+    assert "16 bits" not in of[1].to_text(width=200)
+    run = served(wide, on)
+    assert isinstance(run, ic.ServingResult)
+    assert any("float32 weights of this model in 16 bits" in note for note in run.notes)
+
+
+def test_an_explicit_precision_and_torch_keep_float32(tmp_path: Path) -> None:
+    spec = f"{spec_of(tmp_path, WIDE_LLAMA | {'dtype': 'float32'})}#decode"
+    halved = ic.profile(spec, hardware="l4", engine="vllm", batch=1).estimate.memory.weight_bytes
+    whole = ic.profile(spec, hardware="l4", engine="vllm", precision="fp32", batch=1).estimate.memory.weight_bytes
+    torch = ic.profile(spec, hardware="l4", batch=1).estimate.memory.weight_bytes
+    assert whole == pytest.approx(2 * halved, rel=1e-3)
+    assert torch == pytest.approx(2 * halved, rel=1e-3)
+
+
+# ---- models with images ----------------------------------------------------------------------------------------------
+
+VISION = {
+    "architectures": ["Gemma3ForConditionalGeneration"],
+    "model_type": "gemma3",
+    "mm_tokens_per_image": 4,
+    "image_token_index": 120,
+    "boi_token_index": 121,
+    "eoi_token_index": 122,
+    "text_config": {
+        "model_type": "gemma3_text",
+        "hidden_size": 64,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "vocab_size": 128,
+        "sliding_window": 512,
+    },
+    "vision_config": {
+        "model_type": "siglip_vision_model",
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+        "vision_use_head": False,
+    },
+    "dtype": "bfloat16",
+}
+
+
+def test_a_model_with_images_is_served_prompts_of_text(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path, VISION)
+    run = served(spec, ic.Deployment(hardware="l4", engine="vllm"))
+    assert isinstance(run, ic.ServingResult)
+    assert run.finished == 3
+    text, images = (ic.capture(f"{spec}#{phase}") for phase in ("text-prefill", "prefill"))
+    assert len(text.inputs) < len(images.inputs)

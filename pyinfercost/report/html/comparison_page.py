@@ -116,9 +116,8 @@ def _figures(comparison: Comparison, rows: Sequence[ComparedModel]) -> str:
             ratio = ratio_text(comparison.ratio(row, key)) if key in RATIOS and len(rows) > 1 else ""
             kind = ' class="best"' if row.figures[key] is not None and row.figures[key] == best[key] else ""
             cells.append(f"<td{kind}>{escape(figure_text(row, key, per=False))}<small>{escape(ratio)}</small></td>")
-        body.append(
-            f"<tr><th scope=row>{escape(row_name(comparison, row))}{_misfit(row)}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>"
-        )
+        name = f"{escape(row_name(comparison, row))}{_misfit(row)}"
+        body.append(f"<tr><th scope=row>{name}</th>{''.join(cells)}<td>{_bound(row)}</td></tr>")
     head = f"<tr><th>Model</th>{titles}<th>Bound by</th></tr>"
     return (
         '<section class="panel"><h2>Figures</h2><div class="scroll" tabindex="0">'
