@@ -130,8 +130,8 @@ def _step_bytes(
     """Return the activations of the largest step of an engine, as `step_bytes` of csrc/serving/device_memory.cpp."""
     import numpy as np
 
-    memory_bytes, gpu, a100 = machine
-    found = np.zeros(np.shape(memory_bytes))
+    memory_bytes, gpu, a100 = map(np.asarray, machine)
+    found = np.zeros(memory_bytes.shape)
     if not _core.divides_memory(engine, True):
         return found
     for size, on_a100 in set(zip(memory_bytes.tolist(), a100.tolist(), strict=True)):

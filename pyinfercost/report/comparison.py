@@ -266,8 +266,8 @@ def fit_columns(rows: Sequence[ComparedModel]) -> list[Column]:
     """Return the column that marks rows that do not fit the memory; none if all fit."""
     if all(row.figures["fits_in_memory"] is not False for row in rows):
         return []
-    words = {True: "yes", False: "NO"}
-    return [Column("fits", "", [words.get(row.figures["fits_in_memory"], "") for row in rows], numeric=False)]
+    words = {"True": "yes", "False": "NO"}
+    return [Column("fits", "", [words.get(str(row.figures["fits_in_memory"]), "") for row in rows], numeric=False)]
 
 
 def _ratio_columns(comparison: Comparison, rows: Sequence[ComparedModel]) -> list[Column]:

@@ -142,8 +142,9 @@ def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any], *, contex
     if settings.get("max_model_len"):
         _check_length(costs.engine, found.max_model_len, context, held)
         return found
-    fits = held is None or blocks is not None or 0 < found.max_model_len <= held
-    return found if fits else replace(found, max_model_len=held)
+    if held is None or blocks is not None or 0 < found.max_model_len <= held:
+        return found
+    return replace(found, max_model_len=held)
 
 
 def _check_length(engine: str, asked: int, context: int, held: int | None) -> None:
