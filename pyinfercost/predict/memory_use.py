@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
 from ..results.memory_use import MemoryUse
-from .plans import boundary_of, caches_of, holdings_of, length_of
+from .plans import boundary_of, caches_of, holdings_of
+from .quantities import length_of
 from .stages import pipeline_on
 
 if TYPE_CHECKING:

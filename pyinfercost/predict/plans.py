@@ -22,6 +22,7 @@ from ..errors import InputError, InputTypeError
 from ..results import figures
 from ..results.layout import Layout, LayoutError
 from ..sources.notices import warn_if_not_kept
+from .quantities import length_of
 
 if TYPE_CHECKING:
     from .._core import Holdings, PlanFamily, Quantity, TensorInfo
@@ -121,10 +122,7 @@ def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
 
 
 def loaded_graph(graph: Graph, engine: str) -> Graph:
-    """Return a captured model as an engine loads it: vLLM, SGLang and TensorRT-LLM load float32 weights in 16 bits.
-
-    It is the graph itself if nothing changes, and for a graph that is launched, or of one rank, already.
-    """
+    """Return a captured model as an engine loads it: float32 weights in 16 bits; the graph itself if nothing changes."""
     kept = graph_cache(graph)
     if engine == TORCH or MADE_BY in kept or LAYOUT in kept:
         return graph
@@ -586,11 +584,6 @@ def holdings_of(graph: Graph, precision: str) -> Holdings:
     return found
 
 
-def length_of(graph: Graph) -> str:
-    """Return the name of the size of a sequence: its context, or the tokens of its prompt; empty if there is none."""
-    return graph.size_of_role("context") or graph.size_of_role("sequence") or ""
-
-
 def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[CacheTensor, ...]]:
     kept = graph_cache(graph)
     key = ("boundary", precision)
@@ -605,26 +598,3 @@ def _boundary_and_caches(graph: Graph, precision: str) -> tuple[Boundary, tuple[
 def value_of(quantity: Quantity, sizes: Mapping[str, int]) -> int:
     """Return the value of a quantity at these sizes."""
     return quantity if isinstance(quantity, int) else quantity.evaluate(sizes)
-
-
-def column_of(graph: Graph, quantity: Quantity, rows: int, column: Callable[[str], Any]) -> Any:
-    """Return a quantity at the rows of a grid, as a float64 array of shape (rows,).
-
-    Args:
-        graph: The graph.
-        quantity: A quantity of the graph.
-        rows: Number of rows.
-        column: Returns the values of a size at the rows; a KeyError stands for the size's default.
-    """
-    import numpy as np
-
-    if isinstance(quantity, int):
-        return np.full(rows, float(quantity))
-    columns = {}
-    for name in quantity.names:
-        try:
-            columns[name] = np.ascontiguousarray(column(name), dtype=np.int64)
-        except KeyError:
-            default = column_of(graph, graph.sizes[name]["default"], rows, column)
-            columns[name] = default.astype(np.int64)
-    return quantity.evaluate_columns(columns).astype(np.float64)

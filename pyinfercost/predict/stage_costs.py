@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _core
 from .._records import dataclass
 from ..sources.sizes import batch_name
-from .plans import Boundary, boundary_of, column_of, family_of, value_of
+from .plans import Boundary, boundary_of, family_of, value_of
+from .quantities import column_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,7 +17,8 @@ from ..errors import CountOverflowError, UnknownNameError
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
-from ..predict.plans import Boundary, Way, boundary_of, column_of, way_of
+from ..predict.plans import Boundary, Way, boundary_of, way_of
+from ..predict.quantities import column_of
 from ..predict.stages import loaded_bytes
 from ..results import figures
 from ..sources.sizes import batch_name

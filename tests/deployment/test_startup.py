@@ -166,7 +166,8 @@ def test_a_sweep_over_engines_has_the_warm_up_of_each() -> None:
         assert row["cold_start_s"] == (None if expected is None else pytest.approx(expected, rel=1e-12)), way
         seen[way["startup"], way["engine"], way["serving"]] = expected
     assert seen["warmup=engine", "torch", ""] is None
-    assert len({*seen.values()}) == 5  # two engines of their own graphs, with two graphs, two seconds, and torch
+    # Two engines of their own graphs, with two graphs, torch, and two seconds with weights in 32 and in 16 bits.
+    assert len({*seen.values()}) == 6
     columns = ic.sweep(graph, hardware="l4", engine="vllm", startup="warmup=engine", batch=[1, 2])
     assert np.all(columns["cold_start_s"] > 20)
 
