@@ -122,7 +122,7 @@ def _streamed(tensors: Iterable[TensorInfo]) -> Quantity:
 
 
 def loaded_graph(graph: Graph, engine: str) -> Graph:
-    """Return a captured model as an engine loads it: float32 weights in 16 bits; the graph itself if nothing changes."""
+    """Return a captured model as an engine loads it: float32 weights in 16 bits; the graph itself if all stay."""
     kept = graph_cache(graph)
     if engine == TORCH or MADE_BY in kept or LAYOUT in kept:
         return graph

@@ -428,7 +428,7 @@ def test_drawn_requests_have_the_moments_that_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"machine": "rtx-4090", "layout": "tensor=1", "weights": True}, "leave no memory for caches"),
+        ({"machine": "rtx-4090", "layout": "tensor=1", "weights": True}, "leave no memory for the caches"),
         ({"engine": "llamacpp"}, "the scheduler of engine 'llamacpp' is not simulated"),
         ({"engine": "torch"}, "which forms no steps"),
         ({"limits": {"most_tokens": 1}}, "most_tokens is 1; expected a whole number from 2"),
