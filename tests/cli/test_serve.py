@@ -43,7 +43,8 @@ def test_options_are_arguments_of_the_api(model: str) -> None:
         slo={"ttft_p99": 0.1},
         max_model_len=512,
     )
-    expected = served.to_dict()["serve"] | {"model": model}
+    command = served.engine_command.replace(" --max-model-len 512", "")  # the context of the model, as by default
+    expected = served.to_dict()["serve"] | {"model": model, "engine_command": command}
     assert json.loads(result.stdout)["serve"] == json.loads(json.dumps(expected))
     assert served.finished == 300
     assert served.devices == 1
