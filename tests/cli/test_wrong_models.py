@@ -35,7 +35,11 @@ def refused(spec: str, code: int) -> str:
         (":", "model ':' is not known; expected torchvision:NAME", 2),
         ("hf:", "model 'hf:' is not valid; expected torchvision:NAME", 2),
         ("hf:no/where", "not in the local Hugging Face cache. Nothing is downloaded: run `hf download no/where", 2),
-        ("hf:config.json#deocde", "phase 'deocde' of hf:config.json is unknown; expected prefill or decode or text-prefill or none", 2),
+        (
+            "hf:config.json#deocde",
+            "phase 'deocde' of hf:config.json is unknown; expected prefill or decode or text-prefill or none",
+            2,
+        ),
         ("torchvison:resnet50", "there is no module 'torchvison'; did you mean torchvision:resnet50?", 2),
         ("os:nothere", "os:nothere: module 'os' has no attribute 'nothere'; expected package.module:callable", 2),
         ("https://huggingface.co/gpt2", "is an address, and nothing is downloaded; download the file and give", 2),
