@@ -22,6 +22,7 @@ TIMES = ("latency_s", "latency_low_s", "latency_high_s", "throughput_per_s", "en
 DERIVED = ("cost_usd", "cold_start_s", "transfer_s", "carbon_g", "tpot_s")
 """Figures that follow from the others."""
 _ROUNDING = 1e-12  # of sums in another order
+_SPLITS = 1e-3  # kernels split keys among cores in whole parts, of which a shorter context may have one less
 MEMORY = ("machine_memory_bytes", "fits_in_memory")
 """Figures of an estimate."""
 
@@ -160,7 +161,7 @@ def broken_laws(point: Point, known: Figures) -> Iterator[str]:
         )
         for name in ("latency_s", "peak_memory_bytes"):
             fewer, more = (float(each) for each in swept[name])
-            if fewer > more * (1 + _ROUNDING):
+            if fewer > more * (1 + _SPLITS):
                 yield f"half the context: {name} of {more} becomes {fewer}"
     if isinstance(point.on["price"], float):
         dearer = ic.estimate(point.graph, on=on.replace(price=2 * point.on["price"]), sizes=point.sizes)
