@@ -45,21 +45,37 @@ double step_bytes(const Holdings& held, const Sizes& sizes, std::int64_t tokens)
     return bytes * static_cast<double>(tokens) / static_cast<double>(std::max<std::int64_t>(1, read));
 }
 
-// The longest sequence, on whole pages, whose caches have room in a pool: windows, states and caches of an
-// encoder keep their size. None where caches do not grow.
+// The longest sequence, on whole pages, whose caches have room in a pool. None where caches do not grow. A
+// window that is not full in a capture at one length is taken to grow on.
 std::optional<std::int64_t> longest_sequence(const Holdings& held, std::int64_t block, const Sizes& sizes,
                                              std::int64_t pool_bytes) {
-    std::int64_t kept = 0;
-    std::int64_t each = 0;  // bytes of a token
-    for (const Cache& cache : held.caches) {
-        if (cache.grows && cache.kind != CacheKind::sliding) {
-            each += cache.token_bytes.evaluate(sizes);
-        } else {
-            kept += cache.sequence_bytes.evaluate(sizes);
+    if (held.length.empty()) {
+        std::int64_t kept = 0;
+        std::int64_t each = 0;  // bytes of a token
+        for (const Cache& cache : held.caches) {
+            if (cache.grows) {
+                each += cache.token_bytes.evaluate(sizes);
+            } else {
+                kept += cache.sequence_bytes.evaluate(sizes);
+            }
         }
+        if (each == 0) return std::nullopt;
+        return std::max<std::int64_t>(0, pool_bytes - kept) / each / block * block;
     }
-    if (each == 0) return std::nullopt;
-    return std::max<std::int64_t>(0, pool_bytes - kept) / each / block * block;
+    constexpr std::int64_t kMost = 1 << 24;  // tokens
+    const auto fits = [&](std::int64_t tokens) {
+        Sizes of_sequence = sizes;
+        of_sequence[held.length] = held.reads_cache ? tokens - 1 : tokens;
+        return paged_bytes(held, block, of_sequence) <= pool_bytes;
+    };
+    if (fits(kMost)) return std::nullopt;
+    std::int64_t low = 1;  // a decode step has a context
+    std::int64_t high = kMost;
+    while (high - low > 1) {
+        const std::int64_t middle = (low + high) / 2;
+        (fits(middle) ? low : high) = middle;
+    }
+    return low / block * block;
 }
 
 }  // namespace

@@ -116,6 +116,20 @@ def test_the_longest_sequence_is_what_the_cache_holds(tmp_path: Path) -> None:
     assert ic.profile(spec, on=on, prompt=PROMPT).engine_command == run.engine_command
 
 
+def test_windows_grow_until_they_are_full(tmp_path: Path) -> None:
+    config = GPT_OSS | {"sliding_window": 100_000, "max_position_embeddings": 10_000_000, "head_dim": 256}
+    run = served(spec_of(tmp_path, config), ic.Deployment(hardware="l4", engine="vllm"))
+    assert isinstance(run, ic.ServingResult)
+    note = next(note for note in run.notes if "--max-model-len" in note)
+    longest = run.scheduler["max_model_len"]
+    assert f"{longest:,}" in note
+    pool = ic.profile(
+        spec_of(tmp_path, config, "decode"), hardware="l4", engine="vllm", context=SEQUENCE
+    ).estimate.memory.pool_bytes
+    layer = 2 * 2 * 256 * 2  # keys and values, heads, elements, bytes
+    assert 2 * layer * (longest + 100_000) == pytest.approx(pool, rel=0.01)
+
+
 def test_a_length_with_which_the_engine_does_not_start_is_refused(tmp_path: Path) -> None:
     on = ic.Deployment(hardware="l4", engine="vllm")
     spec = spec_of(tmp_path, LONG)
