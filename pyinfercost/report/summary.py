@@ -114,7 +114,7 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
         lines.append(("sizes", sizes_text(profile.sizes)))
     if in_training_mode(profile.graph):
         lines.append(("mode", "captured in training mode: batch norms and dropouts train; call model.eval() before"))
-    narrowed = is_narrowed(profile.graph)
+    narrowed = profile.precision == "native" and is_narrowed(profile.graph)
     lines.append(("precision", f"{profile.precision}; float32 weights in 16 bits" if narrowed else profile.precision))
     estimate = profile.estimate
     if estimate is not None:
