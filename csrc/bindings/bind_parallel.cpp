@@ -126,7 +126,8 @@ void register_parallel(py::module_& m) {
         py::arg("ulysses") = false, py::arg("attention_data") = 1, py::arg("nodes") = 1,
         py::arg("routing") = "unstated", py::arg("exponent") = 1.0, py::arg("loads") = py::tuple(),
         "Returns the graph of one rank of a layout, with all stages of a pipeline, and of each weight or "
-        "buffer its name, the elements of the rank and those of the whole, and why it is whole; then the share of "
+        "buffer its name, the elements of the rank and those of the whole, and why it is whole; then the "
+        "share of "
         "the products that it keeps.");
     m.def(
         "kept_share",
@@ -142,7 +143,8 @@ void register_parallel(py::module_& m) {
             return kept_by_ranks(before, rank, ranks);
         },
         py::arg("before"), py::arg("rank"), py::arg("ranks"),
-        "1 if each product has its equal part in the graph of a rank, or more; else the share of the first one.");
+        "1 if each product has its equal part in the graph of a rank, or more; else the share of the first "
+        "one.");
     m.def(
         "kept_by_stages",
         [](const GraphPtr& before, const std::vector<std::shared_ptr<Graph>>& stages) {
@@ -150,7 +152,8 @@ void register_parallel(py::module_& m) {
             const CoreCall core;
             return kept_by_stages(before, given);
         },
-        py::arg("before"), py::arg("stages"), "Contraction FLOPs of all stages over those of the graph that was cut.");
+        py::arg("before"), py::arg("stages"),
+        "Contraction FLOPs of all stages over those of the graph that was cut.");
     m.def(
         "context_graph",
         [](const GraphPtr& graph, std::int64_t devices, std::int64_t nodes, bool only_shapes, bool ulysses) {

@@ -76,8 +76,8 @@ INFERCOST_INLINE void run_gpu(const BoundKernel& kernel, const MemoryCosts& leve
     const Quantity pointwise = block[terms.pointwise_flops];
     // FLOPs that draw power: attention skips blocks of keys that a mask hides.
     const Quantity powered = shape == Shape::attention ? block[terms.causal_flops] : contraction;
-    // If all bytes come from DRAM, a faster cache does not bind. Nor does it bind products in a chain, whatever DRAM does:
-    // what they read from it is part of the time of their tiles.
+    // If all bytes come from DRAM, a faster cache does not bind. Nor does it bind products in a chain,
+    // whatever DRAM does: what they read from it is part of the time of their tiles.
     const bool behind_dram = (tiled && costs.chained) || ((tiled || easy) && costs.cache_hidden);
     TilesOfProduct product;
     WinogradProducts prepared;

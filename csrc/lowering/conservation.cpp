@@ -55,7 +55,8 @@ Contractions contractions_of(const GraphPtr& graph) {
 
 double share(std::int64_t kept, std::int64_t of) {
     if (kept == of) return 1.0;
-    return of == 0 ? std::numeric_limits<double>::infinity() : static_cast<double>(kept) / static_cast<double>(of);
+    return of == 0 ? std::numeric_limits<double>::infinity()
+                   : static_cast<double>(kept) / static_cast<double>(of);
 }
 
 // Contraction FLOPs of each product, in the order of the nodes.
@@ -87,8 +88,7 @@ double kept_share(const GraphPtr& before, const GraphPtr& now) {
     return kept(was.all, is.all) == 1.0 ? 1.0 : kept(was.needed, is.needed);
 }
 
-double kept_by_ranks(const GraphPtr& before, const GraphPtr& rank, std::int64_t ranks,
-                     std::int64_t copies) {
+double kept_by_ranks(const GraphPtr& before, const GraphPtr& rank, std::int64_t ranks, std::int64_t copies) {
     const Replacements sizes = before->size_values({});
     const std::vector<std::int64_t> was = products_of(before, sizes);
     const std::vector<std::int64_t> is = products_of(rank, sizes);
