@@ -20,7 +20,6 @@ from ..hardware.hosts import HostLike
 from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
 from ..results.layout import Layout
 from .layout import LayoutLike, parse_layout
-from .nodes import placed_on
 from .serving import Serving, ServingLike, parse_serving, serving_text
 from .startup import StartupLike, default_startup, parse_startup, startup_text
 from .transfer import TransferLike, parse_transfer, transfer_text
@@ -165,7 +164,9 @@ class Deployment:
                 threads = None if self.threads is None else self.threads * checked["instances"]
                 from .prices import parse_price
 
-                replica = placed_on(machine, checked["_layout"])
+                layout = checked["_layout"]
+                nodes = _core.nodes_of(machine, layout.devices, layout.nodes)
+                replica = _core.RentedDevices(layout.devices, layout.together, nodes)
                 price = parse_price(self.price, machine.id, threads=threads, together=replica.together)
                 rent = _core.Rent(replica, price.usd_per_h, price.devices)
         self.__dict__.update(checked, _machine=machine, _price=price, _transfer=checked["transfer"] or Transfer())

@@ -23,8 +23,3 @@ def nodes_of(machine: _core.Hardware | None, layout: Layout) -> int:
         layout: The layout.
     """
     return layout.nodes if machine is None else _core.nodes_of(machine, layout.devices, layout.nodes)
-
-
-def placed_on(machine: _core.Hardware, layout: Layout) -> _core.RentedDevices:
-    """Return how the devices of a layout are rented: those that exchange data together, as far as a node holds them."""
-    return _core.RentedDevices(layout.devices, layout.together, nodes_of(machine, layout))

@@ -7,13 +7,12 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._core import Expr
+from .._core import Expr, Graph
 from .._escapes import visible
 from .._records import dataclass
 from ..deployment.deployment import TORCH
 from ..hardware.hosts import HOSTS
-from ..predict.plans import is_narrowed
-from ..predict.training_mode import in_training_mode
+from ..predict.plans import is_narrowed, trains
 from ..results import figures
 from ..results.costs import paid_text
 from ..results.units import amount, percent, quantity, scale_for, significant
@@ -112,11 +111,12 @@ def heading(profile: Profile) -> list[tuple[str, str]]:
     lines = [("model", profile.model or "(unnamed graph)")]
     if sizes_text(profile.sizes):
         lines.append(("sizes", sizes_text(profile.sizes)))
-    if in_training_mode(profile.graph):
+    if _in_training_mode(profile.graph):
         lines.append(("mode", "captured in training mode: batch norms and dropouts train; call model.eval() before"))
-    narrowed = profile.precision == "native" and is_narrowed(profile.graph)
-    lines.append(("precision", f"{profile.precision}; float32 weights in 16 bits" if narrowed else profile.precision))
     estimate = profile.estimate
+    narrows = profile.precision == "native" and estimate is not None and estimate.engine != TORCH
+    narrowed = narrows and is_narrowed(profile.graph)
+    lines.append(("precision", f"{profile.precision}; float32 weights in 16 bits" if narrowed else profile.precision))
     if estimate is not None:
         lines += [("hardware", _machine(estimate)), *_execution(estimate), *_stages(estimate), *_experts(estimate)]
     return lines
@@ -511,3 +511,25 @@ def _pattern(name: str) -> str:
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
+
+
+_DROPOUTS = frozenset({"aten.dropout", "aten.dropout_", "aten.feature_dropout", "aten.native_dropout"})
+
+
+def _in_training_mode(graph: Graph) -> bool:
+    """Return whether a forward was captured from a module in training mode.
+
+    Its dropouts are active, or its batch norms compute statistics and update the running ones.
+    """
+    if not any("batch_norm" in op or "dropout" in op for op in graph.op_counts()):
+        return False
+    active = any(
+        (
+            node.op == "aten.batch_norm"
+            and node.argument("training") is True
+            and node.operand("running_mean") is not None
+        )
+        or (node.op in _DROPOUTS and node.argument("train") is True)
+        for node in graph.nodes
+    )
+    return active and not trains(graph)

@@ -13,7 +13,7 @@ from support.language_configs import spec_of
 
 import pyinfercost as ic
 from pyinfercost import _core
-from pyinfercost.predict.derived_costs import TERMS
+from pyinfercost.predict.derived_costs import TERMS, term_name
 from pyinfercost.sources.captured import graph_over
 
 pytestmark = pytest.mark.torch
@@ -41,7 +41,9 @@ class Loaded:
         self.deployment = ask(self.session, "deploy", fields)["handle"]
 
     def terms(self) -> dict[str, Any]:
-        known = {name: term.of(self.on) for name, term in TERMS.items() if name in _core.cost_inputs()}
+        known = {
+            name: TERMS[term_name(name, self.on.engine)].of(self.on) for name in TERMS if name in _core.cost_inputs()
+        }
         known |= {"utilization": self.on.utilization, "draft_tokens_per_step": 1.0, "recorded_graphs": float("nan")}
         return {name: None if isnan(v) else "unbounded" if isinf(v) else v for name, v in known.items()}
 

@@ -297,6 +297,6 @@ def test_it_opens_with_one_sentence(browser: Any, tmp_path: Path, profile: ic.Pr
     path.write_text(profile.to_html(hint="with CUDA graphs it is faster"), encoding="utf-8")
     with opened(browser, path) as page:
         sentence = page.inner_text("#sentence")
-        assert sentence.startswith("238.4 us for a batch of 8 on a Tesla T4 (")
+        assert sentence.startswith("827.2 us for a batch of 8 on a Tesla T4 (")
         assert sentence.endswith(": with CUDA graphs it is faster.")
         assert page.inner_text("#sentence") == sentence

@@ -217,7 +217,7 @@ def test_without_a_running_core_the_stored_point_is_shown(
 
 def test_a_browser_that_cannot_unpack_shows_the_figures_as_text(browser: Any, file: Path) -> None:
     with opened(Prepared(browser, "delete window.DecompressionStream;"), file) as page:
-        assert "238.4 us" in page.inner_text("body > pre")
+        assert "827.2 us" in page.inner_text("body > pre")
 
 
 def test_a_layout_that_the_page_cannot_change_stays(browser: Any, tmp_path: Path) -> None:

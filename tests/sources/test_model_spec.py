@@ -276,7 +276,11 @@ class TestHuggingFace:
             ("hf:absent/model", {}, "not in the local Hugging Face cache. Nothing is downloaded"),
             ("hf:absent.json", {}, "no such file"),
             (f"hf:{CONFIGS}", {}, "the folder has no config.json"),
-            (f"hf:{CONFIGS / 'llama-3-8b.json'}#train", {}, "phase 'train' .* expected prefill or decode or none"),
+            (
+                f"hf:{CONFIGS / 'llama-3-8b.json'}#train",
+                {},
+                "phase 'train' .* expected prefill or decode or text-prefill or none",
+            ),
             (f"hf:{CONFIGS / 'llama-3-8b.json'}", {"context": 8}, "no size 'context'; expected batch or sequence"),
             (
                 f"hf:{CONFIGS / 'llama-3-8b.json'}#decode",

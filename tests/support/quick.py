@@ -11,6 +11,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "": ("cache", "codebase", "errors", "exports", "minimal", "records", "stubs"),
     "accuracy": ("command_line", "predictions"),
     "advice": ("published",),
+    "agreement": ("doors",),
     "cli": ("advise", "arguments", "cli", "configuration", "diff_fleets", "fleet", "sweep_tables"),
     "core": (
         "collective_ops", "counts", "cpu_model", "expr", "gpu_kernels", "graph", "memory", "plan", "reference",
@@ -23,6 +24,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "hardware": ("catalog", "files", "identify", "json"),
     "measuring": ("energy_meter", "measure", "nvml"),
     "monitor": ("asgi", "drift", "export_prometheus", "log", "monitor", "sinks"),
+    "peers": ("flop_counters",),
     "predict": ("compare", "energy", "estimate", "layouts", "stages", "training_memory"),
     "report": ("colors", "devices", "fleets", "glossary", "html", "report", "terminal", "traces"),
     "results": ("figures", "folded_layers", "verbs"),

@@ -197,7 +197,7 @@ class Recorder:
             args, kwargs = _without_host(args), {**kwargs, "device": torch.device("meta")}
         if operator.mutable:  # the model's own tensors change as the record's do
             outside = self._run(operator, op, given, given_kwargs)
-            if given and outside is self._meta_copies.get(id(given[0])):  # a real tensor, written beside meta tensors
+            if isinstance(outside, torch.Tensor) and outside is self._meta_copies.get(id(given[0])):
                 outside = given[0]
             if operator.reshapes and args[0] is not given[0]:
                 args[0].data = given[0]
