@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 LIMITS = {
     "priced estimate": 21,
     "one priced sweep point": 22,
-    "profile.to_text()": 10,
-    "tracker.step(), after a structure change": 39,
+    "profile.to_text()": 11,
+    "tracker.step(), after a structure change": 40,
 }
 """Name of a walk -> the most files that it may enter."""
 
