@@ -175,6 +175,7 @@ def test_examples_of_settings_are_those_that_a_command_takes() -> None:
     assert "prefix_hit" not in CliRunner().invoke(main, ["serve", "--help"]).output
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(("command", "refused"), [("serve", "--startup"), ("fleet", "--utilization")])
 def test_options_that_a_command_refuses_are_not_in_its_help(command: str, refused: str) -> None:
     assert refused not in CliRunner().invoke(main, [command, "--help"]).output
