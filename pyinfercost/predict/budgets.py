@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from .. import _core
@@ -243,7 +244,10 @@ def _limit(name: str, value: Any) -> float:
     """Return a limit in the unit of its figure; a text may have a unit, such as `"20ms"` or `"80GB"`."""
     found = given(value) if isinstance(value, str) else None
     if found is not None and found[1] in ("", unit_of(name)):
-        value = float(found[0])
+        try:
+            value = float(found[0])
+        except OverflowError:
+            value = inf
     elif isinstance(value, str):
         unit = unit_of(name)
         expected = f"a number, or one in {unit}" if unit else "a number"

@@ -245,22 +245,24 @@ class _Reader:
 
     def _one_unit(self, compared: list[ast.expr]) -> None:
         """Reject a comparison of a column with a number in a unit of something else, or a short name with none."""
+        names = [each for each in compared if isinstance(each, ast.Name)]
+        names = list({each.id: each for each in names}.values())  # a chain may have thousands
         for number in compared:
             if not isinstance(number, ast.Constant) or number.kind == "u":
                 continue
             if not number.kind:
-                self._states_unit(number, compared)
+                self._states_unit(number, names)
                 continue
-            for other in compared:
-                unit = unit_of(column_of(other)) if isinstance(other, ast.Name) else None
+            for other in names:
+                unit = unit_of(column_of(other))
                 if unit is not None and unit != number.kind:
                     raise self.syntax.error(
                         f"{self.syntax.quoted(number)} is in {number.kind}, and {column_of(other)} in {unit}"  # type: ignore[arg-type]
                     )
 
-    def _states_unit(self, number: ast.Constant, compared: list[ast.expr]) -> None:
-        for other in compared:
-            if not isinstance(other, ast.Name) or column_of(other) == other.id or not number.value:
+    def _states_unit(self, number: ast.Constant, names: list[ast.Name]) -> None:
+        for other in names:
+            if column_of(other) == other.id or not number.value:
                 continue
             unit = unit_of(column_of(other))
             if unit in _EXAMPLES and is_number(number.value):
