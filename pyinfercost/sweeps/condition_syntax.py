@@ -257,7 +257,7 @@ class _Reader:
                 unit = unit_of(column_of(other))
                 if unit is not None and unit != number.kind:
                     raise self.syntax.error(
-                        f"{self.syntax.quoted(number)} is in {number.kind}, and {column_of(other)} in {unit}"  # type: ignore[arg-type]
+                        f"{self.syntax.quoted(number)} is in {number.kind}, and {column_of(other)} in {unit}"
                     )
 
     def _states_unit(self, number: ast.Constant, names: list[ast.Name]) -> None:
