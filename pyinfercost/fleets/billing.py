@@ -74,6 +74,30 @@ class PaidPool:
         total = float(self.seconds_with @ machines[: self.seconds_with.size])
         return found * (total / found.sum()) if total and found.any() else found
 
+    def charged_s(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return `machine_s` with the machines that are committed and not there.
+
+        Args:
+            seconds: Seconds of each bin.
+        """
+        import numpy as np
+
+        # A fleet keeps what is committed; what an interruption takes away for a while is paid all the same.
+        found: NDArray[np.float64] = np.maximum(
+            self.machine_s(seconds), self.replica.machines(self.terms.committed) * seconds
+        )
+        return found
+
+    def reserved_s(self, seconds: NDArray[np.float64]) -> float:
+        """Return the paid replica-seconds, unused devices of instances as the replicas that would fill them.
+
+        Args:
+            seconds: Seconds of each bin.
+        """
+        if self.terms.serverless is not None:
+            return float(self.paid_s.sum())
+        return float(self.charged_s(seconds).sum()) / self.replica.full_share
+
     @property
     def uses_s(self) -> dict[str, NDArray[np.float64]]:
         """Use -> replica-seconds of each bin; replicas that drain are busy until they are gone."""
@@ -193,10 +217,9 @@ def _machines(pool: PaidPool, made: _Made) -> None:
     replica, terms = pool.replica, pool.terms
     usd_per_s = (replica.usd_per_h or 0.0) / SECONDS_PER_HOUR
     ahead_usd_per_s = committed_usd_per_h(replica, terms.commitment_terms) / SECONDS_PER_HOUR
-    machine_s, share = pool.machine_s(made.seconds), replica.full_share
+    charged_s, share = pool.charged_s(made.seconds), replica.full_share
     ahead_s = replica.machines(terms.committed) * made.seconds
-    # A fleet keeps what is committed; what an interruption takes away for a while is paid all the same.
-    later_s = np.maximum(0.0, machine_s - ahead_s)
+    later_s = charged_s - ahead_s
     for kind, several, each in (
         ("committed", ahead_s, ahead_usd_per_s),
         (price_kind(replica), later_s, usd_per_s),
@@ -204,7 +227,6 @@ def _machines(pool: PaidPool, made: _Made) -> None:
         seconds = float(several.sum())
         made.lines.append(BillLine(kind, replica.name, seconds / SECONDS_PER_HOUR, "h", seconds * each))
     # All seconds of a bin have the same price; what is committed and not there is idle, and so are unused devices.
-    charged_s = np.maximum(machine_s, ahead_s)
     price = (ahead_s * ahead_usd_per_s + later_s * usd_per_s) / np.maximum(1e-30, charged_s)
     for use, seconds_of_use in pool.uses_s.items():
         money = price * (share * seconds_of_use + (charged_s - share * pool.paid_s if use == "idle" else 0.0))

@@ -348,11 +348,11 @@ def _pool(
 ) -> FleetPool:
     import numpy as np
 
-    reserved, used = float(paid.paid_s.sum()), float(paid.bins["busy_s"].sum())
-    cold = float(paid.bins["starting_s"].sum())
+    used, cold = float(paid.bins["busy_s"].sum()), float(paid.bins["starting_s"].sum())
     energy = paid.energy_j()
     bin_s = traffic.bin_s
     length = np.maximum(1e-9, np.minimum(bin_s, duration_s - np.arange(paid.paid_s.size) * bin_s))
+    reserved = paid.reserved_s(length)
     work_s = work_of(pool.replica, traffic) * int(raw["requests"]) / traffic.requests
     return FleetPool(
         name=pool.replica.name,
@@ -364,7 +364,7 @@ def _pool(
         cold_start_s=pool.replica.start.seconds,
         cold_start_parts=dict(pool.replica.start.parts),
         peak_replicas=int(raw["peak"]),
-        mean_replicas=reserved / duration_s if duration_s else 0.0,
+        mean_replicas=float(paid.paid_s.sum()) / duration_s if duration_s else 0.0,
         starts=int(raw["starts"]),
         cancelled=int(raw["cancelled"]),
         interrupted=int(raw["interrupted"]),

@@ -43,9 +43,10 @@ class ReplicaSeconds:
     """Time of replicas, by what they do.
 
     Attributes:
-        reserved: All of it, from creation until they are gone: what is paid.
+        reserved: What is paid: from creation until they are gone, and the replicas that unused devices of instances and
+            absent committed machines have room for.
         used: Of these, with at least one request.
-        idle: Ready, without a request.
+        idle: Ready, without a request, and the room without a replica.
         cold: Before they were ready.
         working: Places in use: `used` times the share of their places that requests had.
     """

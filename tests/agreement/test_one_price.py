@@ -91,6 +91,9 @@ def test_every_door_shows_one_price(phases: Phases, case: Case) -> None:
     bill = fleet.fleets[0].bill
     assert bill is not None
     assert bill.usd_per_h == expected
+    # Unused devices of instances are idle in the money and in the time.
+    used = (bill.use_usd["busy"] + bill.use_usd["draining"]) / bill.usd
+    assert fleet.fleets[0].idle_share == pytest.approx(1 - used, abs=1e-9)
 
     monitor = ic.Monitor(None, on=on, name="one")
     assert monitor.snapshot().value("price_usd_per_h") == pytest.approx(alone, rel=1e-12)
