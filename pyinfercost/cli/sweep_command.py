@@ -11,6 +11,9 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
+from ..deployment.deployment import TORCH
+from ..report.summary import host_of
+from ..results.units import quantity
 from ..sources.captured import has_phases
 from ..sources.registry import engine_of, is_graph
 from ..sources.sizes import BATCH, batch_name, matched
@@ -204,8 +207,17 @@ def sweep(
         answer = Answer(
             choice, result, points, filtered=not explain, prices=prices, folder=folder, stopped=stopped,
             loaded=tuple(loaded), out=out, ranked=is_found, experts=_loads_of_experts(captured.graph, on, fields),
+            hosts=_assumed_hosts(on, fields),
         )  # fmt: skip
         show_answer(answer, form, output, limit)
+
+
+def _assumed_hosts(on: Sequence[Deployment], fields: Mapping[str, Any]) -> str:
+    """Return the times in which hosts issue an operator, where torch runs and they are an assumption."""
+    if TORCH not in (fields["engine"] or [each.engine for each in on]):
+        return ""
+    hosts = [host for each in on if (host := host_of(each.machine, TORCH)) and host["is_assumed"]]
+    return ", ".join(dict.fromkeys(quantity(host["operator_s"], "s") for host in hosts))
 
 
 def _loads_of_experts(graph: Graph, on: Sequence[Deployment], fields: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ import click
 
 from .._interrupts import STOPPED
 from ..deployment.prices import GIVEN
+from ..hardware.hosts import CHOICES
 from ..report.layout import GAP, Note, Pairs
 from ..report.layouts import out_parts
 from ..report.render import render
+from ..results.estimate import BOUNDS
 from ..results.layouts import LayoutChoice
 from ..results.units import quantity
 from ..sweeps.result import Sweep
@@ -50,6 +52,7 @@ class Answer:
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
         loaded: Machines under continuous load, by id.
+        hosts: Time in which a GPU's host issues an operator, where it is assumed; empty elsewhere.
         experts: Loads of experts that times are for; empty for a model without experts.
         out: Layouts that were tried and are out.
         ranked: Whether the best point is one of several layouts that were found.
@@ -64,6 +67,7 @@ class Answer:
     stopped: str = ""
     loaded: tuple[str, ...] = ()
     experts: tuple[str, ...] = ()
+    hosts: str = ""
     out: tuple[LayoutChoice, ...] = ()
     ranked: bool = False
 
@@ -136,11 +140,12 @@ def _show_table(
 ) -> None:
     from ..report.table import laid_out
 
-    about = _about(answer, len(matching))
-    known = answer.prices or {}
+    about = _about(answer, len(matching), _first(chosen, limit))
+    known: Mapping[str, Price] = answer.prices or {}
     if answer.choice.is_one_point and len(chosen):
         shown = _first(chosen, 1)
         if answer.ranked:
+            known = _prices_of(shown, known)
             following = _ranking(answer.choice, matching, limit)
         else:
             others = runners_up(answer.choice, matching)
@@ -154,7 +159,7 @@ def _show_table(
         lines = [*point.pairs, *other_offer(answer.choice, str(shown["hardware"][0]), known)]
         parts = [*parts, Pairs(lines), *following]
     else:
-        about, prices = _with_prices(about, known)
+        about, prices = _with_prices(about, _prices_of(chosen, known))
         more = "--limit shows more, --format csv all, --where and --pareto filter"
         parts = render(chosen, "layout", about=about, limit=limit, more=more)
     if prices:
@@ -170,6 +175,20 @@ def _with_prices(
     if len(prices) > _FEW_PRICES:
         return about, prices
     return [*about, *((_PRICE, f"{name}: {text}" if name else text) for name, text in prices)], []
+
+
+def _prices_of(chosen: Sweep | StoredSweep, known: Mapping[str, Price]) -> Mapping[str, Price]:
+    """Return the prices of the layouts that a table has, if prices are those of layouts."""
+    if not (isinstance(chosen, Sweep) and any(" x " in name for name in known) and "layout" in chosen):
+        return known
+    rows = zip(*(chosen[name].tolist() for name in ("devices", "hardware", "layout")), strict=True)
+    found: dict[str, Price] = {}
+    for devices, hardware, layout in dict.fromkeys(rows):
+        name = f"{devices} x {hardware}"
+        own = f"{name} as {layout}"
+        if (price := known.get(own, known.get(name))) is not None:
+            found[name if str(found.get(name, price)) == str(price) else own] = price
+    return found or known
 
 
 def _ranking(choice: Choice, matching: Sweep | StoredSweep, limit: int) -> list[Part]:
@@ -193,16 +212,30 @@ def _too_large(answer: Answer) -> list[LayoutChoice]:
     for name, needed in zip(names, result["peak_memory_bytes"].tolist(), strict=True):
         if name not in fitting:
             least[name] = min(needed, least.get(name, needed))
+    memory = dict(zip(result["hardware"].tolist(), result["machine_memory_bytes"].tolist(), strict=True))
     return [
         LayoutChoice(
             layout, devices, 1, None,
-            f"weights, caches and activations of a device need {quantity(needed, 'B')}, more than {hardware} has",
+            f"weights, caches and activations of a device need {quantity(needed, 'B')}, {than}",
         )
         for (hardware, layout, devices), needed in least.items()
+        for than in [_more_than(hardware, needed, memory.get(hardware))]
     ]  # fmt: skip
 
 
-def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
+def _more_than(hardware: str, needed: float, memory: float | None) -> str:
+    if memory is None or needed > memory:
+        return f"more than {hardware} has"
+    return f"and the engine keeps for itself too much of the {quantity(memory, 'B')} of {hardware}"
+
+
+def _waits_for_host(shown: Sweep) -> bool:
+    """Return whether a point is bound by launches."""
+    rest = [shown[f"{name}_s"] for name in BOUNDS if name != "launch"]
+    return bool(len(shown)) and any(all(shown["launch_s"][i] > each[i] for each in rest) for i in range(len(shown)))
+
+
+def _about(answer: Answer, found: int, shown: Sweep) -> list[tuple[str, str]]:
     """Return the lines above a table: the grid, the condition and the selection."""
     searched = f"{answer.points:,}"
     if answer.stopped:
@@ -214,6 +247,8 @@ def _about(answer: Answer, found: int) -> list[tuple[str, str]]:
         lines.append(("best" if answer.choice.best else "chosen", words))
     if answer.loaded:
         lines.append(("load", f"continuous on {', '.join(answer.loaded)}"))
+    if answer.hosts and _waits_for_host(shown):
+        lines.append(("host", f"{answer.hosts} per operator is assumed: --host {CHOICES} or microseconds"))
     if answer.experts:
         lines.append(("experts", f"{', '.join(answer.experts)} loads; --layout expert_load=... states others"))
     if answer.folder:

@@ -53,6 +53,10 @@ HOSTS: Mapping[str, Host] = MappingProxyType(
 """Name -> host. The default of machines, `dispatch_us` of `gpu.toml`, lies in the middle of these."""
 
 
+CHOICES = ", ".join(f"{name} ({host.us_per_operator:g})" for name, host in HOSTS.items())
+"""Names of hosts with their microseconds, in words."""
+
+
 def host_seconds(host: HostLike) -> float:
     """Return the seconds that a host takes to issue an operator.
 

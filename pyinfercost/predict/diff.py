@@ -17,6 +17,7 @@ from ..results.estimate import Estimate
 from ..results.layout import FLAGS, TEXTS, Layout
 from ..results.profile import Profile
 from ..results.profile_changes import FIGURES, TOTALS, Change, ModuleChange, ProfileChanges, Side
+from ..results.units import quantity
 from .diff_tree import status_of, whole_modules
 from .limits import broken_limits
 from .slower_execution import LayerTime, why_slower
@@ -34,12 +35,14 @@ _TERMS = (
     "sustained",
     "devices",
     "layout",
+    "host",
     "sizes",
 )
 """Fields of a side that times depend on, beside the model."""
 
 _SIZE = Range(0, 2**63 - 1)
 _SHARE = Range(1e-30, 1)
+_SECONDS = Range(0, 1)
 
 
 ProfileLike: TypeAlias = "Profile | Estimate | Mapping[str, Any] | str | PathLike[str]"
@@ -151,6 +154,7 @@ def _side(document: Any, which: str) -> _Read:
         layout=_layout(estimate.inner("layout")),
         price=cost.inner("price").text("text"),
         utilization=cost.number("utilization", _SHARE),
+        host=_host(estimate.inner("host")),
         unmodelled=unmodelled,
     )
     totals = fields.inner("totals")
@@ -160,6 +164,11 @@ def _side(document: Any, which: str) -> _Read:
     layers = [layer.require("module", "latency_s") for layer in fields.each("layers") or ()]
     modules = _modules(fields, layers, figures, unmodelled)
     return _Read(side, figures, modules, _work(layers, unmodelled), _times(layers))
+
+
+def _host(given: Fields) -> str | None:
+    operator_s = given.number("operator_s", _SECONDS)
+    return None if operator_s is None else f"{quantity(operator_s, 's')} per operator"
 
 
 def _layout(given: Fields) -> str:
@@ -272,6 +281,7 @@ _DIFFERING = (
     ("sustained", "this changes times, too"),
     ("devices", "this changes times, energy and memory, too"),
     ("layout", "this changes kernels, times, energy and memory, too"),
+    ("host", "this changes times, too"),
     ("price", "this changes costs, too"),
     ("utilization", "this changes costs, too"),
 )
@@ -282,6 +292,8 @@ def _warnings(before: Side, after: Side) -> list[str]:
     found = []
     for name, why in _DIFFERING:
         one, other = getattr(before, name), getattr(after, name)
+        if name == "host" and (before.hardware != after.hardware or None in (one, other)):
+            continue  # machines have hosts of their own
         if one != other:
             found.append(f"{name} differs: {_said(one)} before, {_said(other)} after; {why}")
     for name in dict.fromkeys((*before.sizes, *after.sizes)):

@@ -11,7 +11,7 @@ from ..results.comparison import FIGURES
 from ..results.units import amount
 from ..sources.data_names import is_data_name
 from .layout import ALARM, GAP, WARNING, Column, Note, Pairs, Table
-from .summary import sizes_text
+from .summary import host_text, sizes_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +166,7 @@ def _differing(comparison: Comparison) -> list[str]:
 
 
 def shared_terms(comparison: Comparison) -> list[tuple[str, str]]:
-    """Return the terms that do not differ between rows, as names and values; of prices, one for each machine."""
+    """Return the terms that do not differ between rows, as names and values, with each price and each host."""
     differing = _differing(comparison)
     terms = [_terms_of(row) for row in comparison.rows]
     shared = []
@@ -174,7 +174,9 @@ def shared_terms(comparison: Comparison) -> list[tuple[str, str]]:
         values = list(dict.fromkeys(each[name] for each in terms if each.get(name)))
         if values and name not in differing:
             shared.append((name, "; ".join(values)))
-    return shared
+    estimates = [row.profile.estimate for row in comparison.rows if row.profile is not None]
+    hosts = dict.fromkeys(text for each in estimates if each is not None and (text := host_text(each)))
+    return shared + ([("host", "; ".join(hosts))] if hosts else [])
 
 
 def row_name(comparison: Comparison, row: ComparedModel) -> str:

@@ -11,7 +11,7 @@ from .._core import Expr
 from ..results import figures
 from ..results.estimate import LayerEstimate
 from .render import render
-from .summary import data_sizes
+from .summary import data_sizes, host_of
 
 if TYPE_CHECKING:
     from .._core import Counts, Hardware, Quantity
@@ -249,6 +249,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
         "evidence": dict(estimate.evidence),
+        "host": host_of(estimate.machine, estimate.engine),
         "as_captured": dict(estimate.as_captured),
         "machine": machine_document(estimate.machine),
     }

@@ -11,7 +11,7 @@ from .._core import Expr, Graph
 from .._escapes import visible
 from .._records import dataclass
 from ..deployment.deployment import TORCH
-from ..hardware.hosts import HOSTS
+from ..hardware.hosts import CHOICES
 from ..predict.plans import is_narrowed, trains
 from ..results import figures
 from ..results.costs import paid_text
@@ -25,7 +25,7 @@ from .rows import effects_text, short_op
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._core import Counts
+    from .._core import Counts, Hardware
     from ..results.costs import ColdStart, Cost, StartPart
     from ..results.estimate import Estimate
     from ..results.figures import Figure
@@ -37,6 +37,7 @@ _LEAST_SHARE = 0.01
 _LAYERS = 20
 _MOST_LOADS = 2
 _HOST_BOUND = "host-bound (dispatch)"
+_GPU = "gpu"
 _STATED = frozenset(
     (
         "flops",
@@ -256,20 +257,27 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
         *_carbon(estimate),
         ("bound by", ", ".join(f"{name} {percent(share)} %" for name, share in shares if share > 0) or "nothing"),
         ("spent on", effects_text(estimate.layers) or "nothing"),
-        *_host(estimate),
+        *([("host", text)] if (text := host_text(estimate)) else []),
     ]
 
 
-def _host(estimate: Estimate) -> list[tuple[str, str]]:
-    """Return the host that the time of small kernels depends on, if the device waits for it."""
-    machine = estimate.machine
-    if estimate.engine != TORCH or not any(layer.effect == _HOST_BOUND for layer in estimate.layers):
-        return []
-    text = f"{quantity(machine.overheads_s['dispatch'], 's')} per operator"
-    if isnan(machine.constant("forward.host_spread")):
-        return [("host", text)]
-    known = ", ".join(f"{name} ({host.us_per_operator:g})" for name, host in HOSTS.items())
-    return [("host", f"{text} is assumed: --host {known} or microseconds")]
+def host_of(machine: Hardware, engine: str) -> dict[str, float | bool] | None:
+    """Return the seconds in which the host of a GPU issues an operator of torch, and whether they are assumed."""
+    if engine != TORCH or machine.kind != _GPU:
+        return None
+    return {
+        "operator_s": machine.overheads_s["dispatch"],
+        "is_assumed": not isnan(machine.constant("forward.host_spread")),
+    }
+
+
+def host_text(estimate: Estimate) -> str:
+    """Return the host that the time of small kernels depends on, in words; empty if the device does not wait for it."""
+    host = host_of(estimate.machine, estimate.engine)
+    if host is None or not any(layer.effect == _HOST_BOUND for layer in estimate.layers):
+        return ""
+    text = f"{quantity(host['operator_s'], 's')} per operator"
+    return f"{text} is assumed: --host {CHOICES} or microseconds" if host["is_assumed"] else text
 
 
 def estimate_layout(estimate: Estimate) -> Layout:

@@ -75,7 +75,8 @@ class Side:
 
     `hardware` and related fields are None for a profile without times. `precision` is None if the document does not
     state it. `layout` is the text of the layout, empty if each device has the whole model. `price` is a description of
-    the price of an hour; `utilization` the fraction of the paid time in use.
+    the price of an hour; `utilization` the fraction of the paid time in use. `host` is the time in which the host of a
+    GPU issues an operator of torch, None for other machines, engines, and older documents.
     """
 
     model: str
@@ -91,6 +92,7 @@ class Side:
     layout: str = ""
     price: str | None = None
     utilization: float | None = None
+    host: str | None = None
     serving: str = ""
     unmodelled: Mapping[str, int] = field(default_factory=dict)
 

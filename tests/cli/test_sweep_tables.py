@@ -20,9 +20,10 @@ from support.cli_sweeps import (
     sweep,
     table,
 )
-from support.toy_graphs import blocks
+from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
+from pyinfercost.cli.sweep_output import _more_than
 
 
 def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.Sweep) -> None:
@@ -172,3 +173,21 @@ def test_plain_tables_have_no_colors_even_when_they_are_forced(toy: str) -> None
     )
     assert "\x1b" not in result.stdout
     assert heading(result.stdout)["hardware"] == "l4"
+
+
+def test_only_prices_of_layouts_that_are_shown_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "graph.json"
+    path.write_text(transformer().to_json())
+    layouts = ("--layout", "all", "--devices", "2,4")
+    text = sweep(str(path), "-H", "h100-sxm-80gb", *layouts, "--batch", "8", "--price", "verda").stdout
+    one = sweep(
+        str(path), "-H", "h100-sxm-80gb", *layouts, "--batch", "8", "--price", "verda", "--where", "devices == 2"
+    ).stdout
+    assert "4 x h100-sxm-80gb" in text
+    assert "2 x h100-sxm-80gb" in one
+    assert "4 x h100-sxm-80gb" not in one
+
+
+def test_memory_that_a_machine_has_and_an_engine_keeps_is_not_called_too_much() -> None:
+    assert _more_than("l4", 26e9, 24e9) == "more than l4 has"
+    assert _more_than("l4", 23e9, 24e9) == "and the engine keeps for itself too much of the 24.00 GB of l4"

@@ -114,3 +114,38 @@ def test_another_machine_has_another_host() -> None:
 def test_the_command_line() -> None:
     result = CliRunner().invoke(main, ["compare", "resnet18", "-H", "l4,a10g", "--host", "cloud", "--format", "json"])
     assert result.exit_code == 0, result.output
+
+
+def test_documents_and_changes_have_the_host() -> None:
+    several = transformer()
+    found = {host: ic.profile(several, hardware=GPU, host=host, batch=1) for host in (None, "cloud")}
+    documents = {host: profile.to_dict()["estimate"]["host"] for host, profile in found.items()}
+    assert documents[None] == {"operator_s": pytest.approx(25e-6), "is_assumed": True}
+    assert documents["cloud"] == {"operator_s": pytest.approx(37.3e-6), "is_assumed": False}
+    assert ic.estimate(several, hardware="epyc-7763", batch=1).to_dict()["estimate"]["host"] is None
+    told = "host differs: 25.00 us per operator before, 37.30 us per operator after; this changes times, too"
+    assert told in ic.diff(found[None], found["cloud"]).warnings
+    other = ic.profile(several, hardware="l4", host="cloud", batch=1)
+    assert not any("host differs" in text for text in ic.diff(found[None], other).warnings)
+
+
+def test_comparisons_name_the_host() -> None:
+    several = transformer()
+    text = ic.compare(several, hardware=[GPU, "l4"], batch=1).to_text()
+    assert text.count("25.00 us per operator is assumed: --host desktop (16.8), cloud (37.3) or microseconds") == 1
+    assert "per operator" not in ic.compare(several, hardware="epyc-7763", batch=1).to_text()
+
+
+def test_sweeps_name_an_assumed_host(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    path.write_text(transformer().to_json())
+
+    def printed(*options: str) -> str:
+        result = CliRunner().invoke(main, ["sweep", str(path), "--batch", "1", *options])
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    told = "25.00 us per operator is assumed"
+    assert told in printed("-H", f"{GPU},l4")
+    assert told not in printed("-H", GPU, "--host", "30")
+    assert told not in printed("-H", "epyc-7763")
