@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from .. import _core
 from .._checks import MOST, shown, whole
 from ..deployment import Deployment, deployment_of
-from ..deployment.deployment import forms_steps
+from ..deployment.deployment import TORCH, forms_steps
 from ..errors import Error, InputError, InputTypeError
 from ..results.comparison import FIGURES, ComparedModel, Comparison
 from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
 from ..sources.captured import Captured, CapturedPhases, graph_at, graph_over, has_phases, phases_at
 from ..sources.sizes import SizeError, call_sizes
+from .plans import is_narrowed
 from .profile import phases_on, profile, profile_on
 from .slower_execution import FUSED, LayerTime, why_slower
 
@@ -126,7 +127,7 @@ def compare_on(
     causes = [row.cause for row in rows]
     if causes and all(isinstance(cause, SizeError) for cause in causes):
         raise causes[0]  # type: ignore[misc]  # no model has the size: a name is wrong
-    return Comparison(tuple(rows), (*_notes(rows), *_expert_notes(rows)))
+    return Comparison(tuple(rows), (*_notes(rows), *_expert_notes(rows), *_loading_notes(rows)))
 
 
 def _named(models: Iterable[Any]) -> Iterator[tuple[str, Compared]]:
@@ -323,6 +324,19 @@ def _expert_notes(rows: Iterable[ComparedModel]) -> list[str]:
         for engine, load in dict.fromkeys(loads)
         if load
     ]
+
+
+def _loading_notes(rows: Iterable[ComparedModel]) -> list[str]:
+    """Return which models engines load in 16 bits though their weights have 32."""
+    found = [
+        (row.engine, row.model.removesuffix(f" ({row.phase})"))
+        for row in rows
+        if row.profile is not None
+        and row.engine not in (None, TORCH)
+        and row.precision == "native"
+        and is_narrowed(row.profile.graph)
+    ]
+    return [f"{engine} loads the float32 weights of {name} in 16 bits" for engine, name in dict.fromkeys(found)]
 
 
 def _times(row: ComparedModel) -> list[LayerTime]:

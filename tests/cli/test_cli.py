@@ -332,3 +332,12 @@ def test_a_full_disk_behind_the_standard_output_says_so(toy: str, tmp_path: Path
         )  # fmt: skip
     assert ran.returncode == 1
     assert "cannot write the standard output: No space left on device. What is there is incomplete" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("profle", "did you mean profile?"), ("zzz", "expected one of init, profile, explore")]
+)
+def test_an_unknown_command_names_known_ones(word: str, hint: str) -> None:
+    result = CliRunner().invoke(main, [word])
+    assert result.exit_code == 2
+    assert f"No such command '{word}'; {hint}" in result.output

@@ -178,6 +178,8 @@ def test_float32_is_loaded_in_16_bits(tmp_path: Path, engine: str) -> None:
     assert of[0].estimate.latency_s == pytest.approx(of[1].estimate.latency_s, rel=0.05)
     assert "float32 weights in 16 bits" in of[0].to_text(width=200)
     assert "16 bits" not in of[1].to_text(width=200)
+    notes = ic.compare({"wide": of[0], "narrow": of[1]}).notes
+    assert notes == (f"{engine} loads the float32 weights of wide in 16 bits",)
     run = served(wide, on)
     assert isinstance(run, ic.ServingResult)
     assert any("float32 weights of this model in 16 bits" in note for note in run.notes)
