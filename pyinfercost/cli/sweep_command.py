@@ -212,12 +212,12 @@ def sweep(
         show_answer(answer, form, output, limit)
 
 
-def _assumed_hosts(on: Sequence[Deployment], fields: Mapping[str, Any]) -> str:
-    """Return the times in which hosts issue an operator, where torch runs and they are an assumption."""
+def _assumed_hosts(on: Sequence[Deployment], fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return machine -> time in which its host issues an operator, where torch runs and it is an assumption."""
     if TORCH not in (fields["engine"] or [each.engine for each in on]):
-        return ""
-    hosts = [host for each in on if (host := host_of(each.machine, TORCH)) and host["is_assumed"]]
-    return ", ".join(dict.fromkeys(quantity(host["operator_s"], "s") for host in hosts))
+        return {}
+    hosts = {each.machine.id: host_of(each.machine, TORCH) for each in on}
+    return {name: quantity(host["operator_s"], "s") for name, host in hosts.items() if host and host["is_assumed"]}
 
 
 def _loads_of_experts(graph: Graph, on: Sequence[Deployment], fields: Mapping[str, Any]) -> tuple[str, ...]:

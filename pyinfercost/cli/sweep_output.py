@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +33,7 @@ ROWS_OF_A_TABLE = 40
 _FEW_PRICES = 2  # as many stand above a table; more of them follow it
 _MIDDLE, _UPPER_END = "latency_s", "latency_high_s"
 _PRICE = "price"
+_LAUNCHED = ("eager", "compiled")  # by the host, one by one
 _HINT = (
     f"Note: a limit on {_MIDDLE} holds for the estimate, which a measurement exceeds as often as not. About 9 of 10 "
     f"measurements are below {_UPPER_END}: the band is meant to hold 8 of 10, and 1 of 10 is above it."
@@ -52,7 +53,7 @@ class Answer:
         folder: Folder that stores the points, if any.
         stopped: Progress of an interrupted sweep; empty if it finished.
         loaded: Machines under continuous load, by id.
-        hosts: Time in which a GPU's host issues an operator, where it is assumed; empty elsewhere.
+        hosts: Machine -> time in which its host issues an operator, where it is assumed.
         experts: Loads of experts that times are for; empty for a model without experts.
         out: Layouts that were tried and are out.
         ranked: Whether the best point is one of several layouts that were found.
@@ -67,7 +68,7 @@ class Answer:
     stopped: str = ""
     loaded: tuple[str, ...] = ()
     experts: tuple[str, ...] = ()
-    hosts: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
     out: tuple[LayoutChoice, ...] = ()
     ranked: bool = False
 
@@ -229,10 +230,17 @@ def _more_than(hardware: str, needed: float, memory: float | None) -> str:
     return f"and the engine keeps for itself too much of the {quantity(memory, 'B')} of {hardware}"
 
 
-def _waits_for_host(shown: Sweep) -> bool:
-    """Return whether a point is bound by launches."""
+def _hosts(answer: Answer, shown: Sweep) -> str:
+    """Return the assumed hosts that points wait for, in words: their kernels are launched one by one, and bind them."""
     rest = [shown[f"{name}_s"] for name in BOUNDS if name != "launch"]
-    return bool(len(shown)) and any(all(shown["launch_s"][i] > each[i] for each in rest) for i in range(len(shown)))
+    found = {
+        answer.hosts[hardware]: None
+        for i, hardware in enumerate(shown["hardware"].tolist())
+        if hardware in answer.hosts
+        and shown["execution"][i] in _LAUNCHED
+        and all(shown["launch_s"][i] > each[i] for each in rest)
+    }
+    return f"{', '.join(found)} per operator is assumed: --host {CHOICES} or microseconds" if found else ""
 
 
 def _about(answer: Answer, found: int, shown: Sweep) -> list[tuple[str, str]]:
@@ -247,8 +255,8 @@ def _about(answer: Answer, found: int, shown: Sweep) -> list[tuple[str, str]]:
         lines.append(("best" if answer.choice.best else "chosen", words))
     if answer.loaded:
         lines.append(("load", f"continuous on {', '.join(answer.loaded)}"))
-    if answer.hosts and _waits_for_host(shown):
-        lines.append(("host", f"{answer.hosts} per operator is assumed: --host {CHOICES} or microseconds"))
+    if answer.hosts and (hosts := _hosts(answer, shown)):
+        lines.append(("host", hosts))
     if answer.experts:
         lines.append(("experts", f"{', '.join(answer.experts)} loads; --layout expert_load=... states others"))
     if answer.folder:

@@ -149,3 +149,4 @@ def test_sweeps_name_an_assumed_host(tmp_path: Path) -> None:
     assert told in printed("-H", f"{GPU},l4")
     assert told not in printed("-H", GPU, "--host", "30")
     assert told not in printed("-H", "epyc-7763")
+    assert told not in printed("-H", GPU, "--execution", "cuda_graph")
