@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 from .. import _core
 from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
+from ..errors import InputTypeError
 from ..hardware.evidence import EVIDENCE, OTHER
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
 from ..results.layout import BALANCED, Layout
@@ -94,7 +95,13 @@ def estimate(
 
     Raises:
         ValueError: A size, machine, precision, execution, price or place is unknown, or no hardware is given.
+        TypeError: The model is not a graph.
     """
+    if not isinstance(graph, _core.Graph):
+        raise InputTypeError(
+            f"graph is of type {type(graph).__name__}; expected a Graph. Make one with "
+            "capture(model, inputs, dynamic={0: {0: 'batch'}}), or use profile(model, inputs)"
+        )
     deployment = deployment_of(
         on,
         hardware=hardware,

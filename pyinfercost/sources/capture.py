@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pyinfercost._core import Graph, GraphRewriter
 
 from .. import _cache
+from .._checks import shown
 from ..errors import InputTypeError
 from .data_names import is_data_name
 from .inputs import parse_inputs
@@ -94,6 +95,12 @@ def _captured(
     model: Capturable, inputs: Any, dynamic: Any, sizes: Mapping[str, int], *, training: bool, loss: Any
 ) -> Graph:
     args, kwargs = parse_inputs(inputs)
+    if dynamic is not None and not (
+        isinstance(dynamic, Mapping) and all(isinstance(dims, Mapping) for dims in dynamic.values())
+    ):
+        raise InputTypeError(
+            f"dynamic is {shown(dynamic)}; expected input -> dimension -> name, such as {{0: {{0: 'batch'}}}}"
+        )
     if loss is not None and not training:
         raise InputTypeError("loss is given without training=True; pass both, or leave loss out")
     if isinstance(model, Graph):
