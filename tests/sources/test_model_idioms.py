@@ -128,9 +128,9 @@ def test_a_branch_on_weights_is_refused_with_what_to_do() -> None:
 
 
 def test_a_module_in_the_place_of_a_graph_and_sizes_without_dimensions_are_refused() -> None:
-    with pytest.raises(TypeError, match="graph is of type Linear; expected a Graph. Make one with capture"):
+    with pytest.raises(TypeError, match=r"graph is of type Linear; expected a Graph\. Make one with capture"):
         ic.estimate(nn.Linear(4, 4), hardware="l4")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="dynamic is {0: 'batch'}; expected input -> dimension -> name"):
+    with pytest.raises(TypeError, match=r"dynamic is \{0: 'batch'\}; expected input -> dimension -> name"):
         ic.capture(nn.Linear(4, 4), (torch.empty(2, 4),), dynamic={0: "batch"})  # type: ignore[dict-item]
 
 
