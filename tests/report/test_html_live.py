@@ -374,3 +374,14 @@ def test_both_phases_of_a_language_model(browser: Any, tmp_path: Path) -> None:
         choose(page, "engine", "vllm")  # q_proj, k_proj and v_proj are one product
         _, model, head, *_ = data(page, "#tree [data-key=parameters]", "v")
         assert int(model) + int(head) == result.decode.to_dict()["totals"]["parameters"]
+
+
+def test_the_command_has_the_host_of_the_stored_machine(browser: Any, tmp_path: Path) -> None:
+    profile = ic.profile(transformer(), hardware="l4", host="cloud", batch=1, sequence=128)
+    with opened(browser, written(tmp_path / "host.html", profile.to_html()), ready=RESTED) as page:
+        assert "--host cloud" in " ".join(command_of(page))
+        check_time(page, profile)
+        choose(page, "machine", "t4")
+        assert "--host" not in command_of(page)
+        choose(page, "machine", "l4")
+        check_time(page, profile)

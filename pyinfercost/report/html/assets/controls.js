@@ -189,6 +189,7 @@ function moneyOptions(state, cost) {
 function commandOf(state, cost) {
   const words = ["pyinfercost", "profile", SETUP.spec(state), "--hardware", SETUP.machineOf.get(state.machine).file ?? state.machine, "--precision", state.precision];
   const add = (option, value) => words.push(option, value);
+  if (SETUP.host && state.machine === SETUP.start.machine) add("--host", SETUP.host); /* of the stored machine alone */
   if (state.engine !== "torch") add("--engine", state.engine);
   if (state.execution !== SETUP.engines[state.engine][0]) add("--execution", state.execution);
   if (state.format) add("--quantize", state.format);
