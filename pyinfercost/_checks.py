@@ -263,9 +263,9 @@ def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *
     return decoded(read_bytes(path, most=most), path, error)
 
 
-def lines_of(file: IO[AnyStr]) -> Iterator[tuple[int, AnyStr]]:
-    """Yield the number and the content of each line of a file of any size; one of more than 16 MiB comes in pieces."""
-    return enumerate(iter(lambda: file.readline(_MOST_OF_LINE), file.read(0)), 1)
+def lines_of(file: IO[AnyStr], most: int = _MOST_OF_LINE) -> Iterator[tuple[int, AnyStr]]:
+    """Yield the number and the content of each line of a file of any size; one of more than `most` comes in pieces."""
+    return enumerate(iter(lambda: file.readline(most), file.read(0)), 1)
 
 
 def decoded(content: bytes, path: str | PathLike[str], error: type[InputError] = InputError) -> str:

@@ -10,7 +10,7 @@ from math import isfinite
 
 import click
 
-from .._checks import shown
+from .._checks import excerpt, shown
 from ..results.given_units import given
 from ..sources.sizes import Ranges
 
@@ -27,9 +27,9 @@ def named_settings(settings: tuple[str, ...], batch: str | None) -> dict[str, st
     for setting in (*settings, *([] if batch is None else [f"batch={batch}"])):
         name, equals, value = setting.partition("=")
         if not equals or not _SIZE_NAME.fullmatch(name):
-            raise click.UsageError(f"--set takes NAME=VALUE, such as sequence=2048; got {setting!r}")
+            raise click.UsageError(f"--set takes NAME=VALUE, such as sequence=2048; got {shown(setting)}")
         if name in values:
-            raise click.UsageError(f"size {name!r} is given twice; give it once")
+            raise click.UsageError(f"size {shown(name)} is given twice; give it once")
         values[name] = value
     return values
 
@@ -62,9 +62,9 @@ def _byte_size(text: str) -> int:
             f"a message size is a number of bytes, such as 512, 64MiB, 1.5GB or 1e6; got {shown(text)}"
         )
     if size.denominator != 1:
-        raise click.UsageError(f"a message size is a whole number of bytes; {text!r} is {float(size):g}")
+        raise click.UsageError(f"a message size is a whole number of bytes; {shown(text)} is {float(size):g}")
     if size > _MOST:
-        raise click.UsageError(f"message size {text!r} is too large; give at most {_MOST:g} bytes")
+        raise click.UsageError(f"message size {shown(text)} is too large; give at most {_MOST:g} bytes")
     return int(size)
 
 
@@ -81,15 +81,17 @@ def _whole_range(name: str, text: str) -> range:
     bounds = [whole_number(name, bound) for bound in text.split(":")]
     first, last, step, *more = [*bounds, bounds[0], 1] if len(bounds) == 1 else [*bounds, 1]
     if step < 1 or last < first or more not in ([], [1]):
-        raise click.UsageError(f"{_titled(name)}: a range is FIRST:LAST or FIRST:LAST:STEP, ascending; got {text!r}")
+        raise click.UsageError(
+            f"{_titled(name)}: a range is FIRST:LAST or FIRST:LAST:STEP, ascending; got {shown(text)}"
+        )
     values = range(first, last + 1, step)
     if last - first >= step * sys.maxsize:
-        raise click.UsageError(f"{_titled(name)}: {text} has 2^63 values or more; give fewer")
+        raise click.UsageError(f"{_titled(name)}: {excerpt(text)} has 2^63 values or more; give fewer")
     return values
 
 
 def _titled(name: str) -> str:
-    return name if name.startswith("--") else f"size {name!r}"
+    return name if name.startswith("--") else f"size {shown(name)}"
 
 
 def scale_axes(settings: tuple[str, ...], known: Sequence[str]) -> dict[str, list[float]]:
@@ -99,7 +101,8 @@ def scale_axes(settings: tuple[str, ...], known: Sequence[str]) -> dict[str, lis
         name, equals, text = setting.partition("=")
         if not equals or name not in known:
             raise click.UsageError(
-                f"--scale takes NAME=FACTORS, such as bandwidth=1,2,4; NAME is {' or '.join(known)}; got {setting!r}"
+                f"--scale takes NAME=FACTORS, such as bandwidth=1,2,4; NAME is {' or '.join(known)}; "
+                f"got {shown(setting)}"
             )
         if name in axes:
             raise click.UsageError(f"--scale {name} is given twice; give all factors in one option")
@@ -110,17 +113,17 @@ def scale_axes(settings: tuple[str, ...], known: Sequence[str]) -> dict[str, lis
 def _factors(what: str, text: str) -> list[float]:
     bounds = [_number(what, bound) for bound in text.split(":")]
     if min(bounds) <= 0:
-        raise click.UsageError(f"{what} must be greater than 0, got {text!r}")
+        raise click.UsageError(f"{what} must be greater than 0, got {shown(text)}")
     if len(bounds) == 1:
         return bounds
     if len(bounds) == 2:  # noqa: PLR2004
-        raise click.UsageError(f"{what}: a range of factors needs a step, such as {text}:0.5")
+        raise click.UsageError(f"{what}: a range of factors needs a step, such as {excerpt(text)}:0.5")
     first, last, step = bounds[:3]
     if len(bounds) > 3 or last < first:  # noqa: PLR2004
-        raise click.UsageError(f"{what}: a range is FIRST:LAST:STEP, ascending; got {text!r}")
+        raise click.UsageError(f"{what}: a range is FIRST:LAST:STEP, ascending; got {shown(text)}")
     steps = (last - first) / step * (1 + 1e-12) + 1e-9  # LAST is included despite rounding
     if steps > _MOST_FACTORS:
-        raise click.UsageError(f"{what}: {text} has more than {_MOST_FACTORS:,} steps; give a larger step")
+        raise click.UsageError(f"{what}: {excerpt(text)} has more than {_MOST_FACTORS:,} steps; give a larger step")
     return [round(first + number * step, _DECIMALS) for number in range(int(steps) + 1)]
 
 
@@ -128,7 +131,7 @@ def price_options(text: str) -> list[str]:
     """Split `--price on-demand,spot` into its prices; a text with `=` is one price, given by machine."""
     options = [text] if "=" in text else [part.strip() for part in text.split(",")]
     if not all(options) or len(set(options)) < len(options):
-        raise click.UsageError(f"--price takes a comma-separated list of distinct prices; got {text!r}")
+        raise click.UsageError(f"--price takes a comma-separated list of distinct prices; got {shown(text)}")
     return options
 
 
@@ -141,11 +144,13 @@ def prices_by_id(text: str, machines: Iterable[str]) -> dict[str, str]:
     for part in text.split(","):
         name, equals, price = part.partition("=")
         if not equals:
-            raise click.UsageError(f"--price takes USD per hour, such as 2.49 or l4=0.80,t4=0.35; got {text!r}")
+            raise click.UsageError(f"--price takes USD per hour, such as 2.49 or l4=0.80,t4=0.35; got {shown(text)}")
         if name in by_id:
             raise click.UsageError(f"--price of {name} is given twice; give it once")
         if name not in machines:
-            raise click.UsageError(f"--price names {name!r}, which is not in --hardware; expected {_some(machines)}")
+            raise click.UsageError(
+                f"--price names {shown(name)}, which is not in --hardware; expected {_some(machines)}"
+            )
         by_id[name] = price
     missing = [name for name in machines if name not in by_id]
     if missing:
@@ -173,7 +178,7 @@ def known_names(what: str, text: str, known: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
     for name in names:
         if name not in known:
-            raise click.UsageError(f"unknown {what} {name!r}; expected some of {', '.join(known)}")
+            raise click.UsageError(f"unknown {what} {shown(name)}; expected some of {', '.join(known)}")
     return names
 
 

@@ -17,7 +17,7 @@ from hashlib import blake2s
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from .._checks import Fields, Range, shown
+from .._checks import ANY_AMOUNT, Fields, Range, shown
 from ..errors import InputError
 from ..results.live import Distribution, Series, Snapshot
 from ..results.live_figures import HISTOGRAM, LIVE_FIGURES, OUTCOMES
@@ -34,13 +34,13 @@ INFO = ("model", "hardware", "engine", "precision", "layout", "observer")
 """Keys of `Snapshot.info` that are written."""
 
 TIME = Range(0.0, 1e11, "s since 1970")
+DATES = Range(-6e10, 2.5e11, "s since 1970")  # of years that Python's dates have: 69 to 9892
 _US = 1e6
 _UNKNOWN_US = -1
 _DIGITS = 7  # of bounds of intervals, whose ends are then equal in all records
 _INFINITE = float("inf")
 _NUMBERS = ("prompt_tokens", "output_tokens", "items", "outcome")
 _AFTER = ("start_s", "first_token_s", "end_s")  # written as time since the arrival
-_MOST_US = 1e17
 
 # URLs, addresses of IPv4 and of IPv6, and names with a port.
 _ADDRESS = re.compile(
@@ -219,8 +219,8 @@ def _series(item: list[Any]) -> Series | None:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _INFINITE:
-        raise RecordError(f"a value is {shown(value)[:40]}; expected a finite number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not ANY_AMOUNT.has(abs(value)):
+        raise RecordError(f"a value is {shown(value)[:40]}; expected {ANY_AMOUNT}")
     return float(value)
 
 
@@ -254,8 +254,10 @@ def requests_of(document: object) -> RequestColumns | None:
         return None
     fields = Fields(document, "requests", RecordError).require("count", "base_us", "arrival_us")
     count = fields.whole("count", Range(0, 1e9)) or 0
-    base = fields.whole("base_us", Range(-_MOST_US, _MOST_US)) or 0
+    base = fields.whole("base_us", Range(DATES.low * _US, DATES.high * _US)) or 0
     content = dict(fields.items())
+    if not isinstance(content["arrival_us"], list):  # a number for all would need memory without a line of this length
+        raise RecordError(f"arrival_us is {shown(content['arrival_us'])[:60]}; expected a list")
 
     def column(name: str, default: int) -> NDArray[np.int64]:
         given = content.get(name, default)
@@ -268,6 +270,8 @@ def requests_of(document: object) -> RequestColumns | None:
         return values
 
     arrival = base + np.cumsum(column("arrival_us", 0))
+    if count and not (DATES.has(arrival.min() / _US) and DATES.has(arrival.max() / _US)):
+        raise RecordError(f"a request arrives at {arrival.min() / _US:g} s; expected {DATES}")
     times = {}
     for name in _AFTER:
         after = column(f"{name.removesuffix('_s')}_us", _UNKNOWN_US)

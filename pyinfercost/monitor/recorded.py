@@ -22,6 +22,7 @@ from ..serving.binned_traces import BIN_STARTS, COUNTS, Bins, expanded
 from ..serving.recorded_traces import ARRIVAL, COLUMNS, LENGTHS, NOTE_KEY, SERVICE, STAMPS
 from ..sweeps.frames import ROWS_PER_GROUP, library
 from .log_reading import LogError, LoggedInterval, MonitorRecording, read_log
+from .log_records import DATES
 from .request_columns import RequestColumns
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 PARQUET, CSV = (".parquet",), (".csv",)
 _SEED = Range(0, 2**63 - 1)
-_TIME = Range(-1e12, 1e12, "s since 1970")
 _LENGTH_FIGURES = {"prompt_tokens": "request_prompt_tokens", "output_tokens": "request_output_tokens"}
 _STREAM = 411
 _DECIMALS = 6
@@ -151,8 +151,8 @@ def export_workload(
     target = path_of(path)
     if target.suffix.lower() not in (*PARQUET, *CSV):
         raise InputError(f"{target} ends with {target.suffix or 'no suffix'!r}; expected .csv or .parquet")
-    low = None if from_s is None else number(from_s, "from_s", _TIME)
-    high = None if to_s is None else number(to_s, "to_s", _TIME)
+    low = None if from_s is None else number(from_s, "from_s", DATES)
+    high = None if to_s is None else number(to_s, "to_s", DATES)
     drawn_by = whole(seed, "seed", _SEED)
     read = log if isinstance(log, MonitorRecording) else read_log(log)
     recording = read.of_model(model)

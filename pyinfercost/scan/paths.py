@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._checks import exists, is_folder
 from ..errors import MissingFileError
 from ..results.sparsity import Skipped, Sparsity, WeightSparsity
 from ..sources.registry import CALLABLE, source_of
@@ -44,12 +45,12 @@ def scan_path(path: str, threads: int) -> Sparsity:
         folder = path.removeprefix(f"{source.scheme}:").partition("#")[0]
         there = (
             " (the folder has its weights: leave out hf:)"
-            if source.name == "huggingface" and Path(folder).is_dir()
+            if source.name == "huggingface" and is_folder(Path(folder))
             else ""
         )
         raise SparsityError(f"{path} is built without weights{there}; expected {_EXPECTED}")
     place = Path(path)
-    if not place.exists():
+    if not exists(place):
         if source is CALLABLE and not place.suffix:
             return _scan_spec(path, threads)
         raise MissingFileError(f"{path}: no such file; expected {_EXPECTED}")

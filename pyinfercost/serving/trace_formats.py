@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._checks import excerpt, lines_of, read_json, shown
+from .._checks import excerpt, is_number, parse_json, read_json, shown
 from .binned_traces import BIN_STARTS, WEEKLY, read_bins, read_weekly
 from .function_traces import MINUTES, durations_file, read_function_rows
 from .recorded_traces import ARRIVAL, has_lengths, has_service, is_parquet, read_recorded
@@ -23,6 +24,7 @@ from .trace_rows import (
     lengths_of,
     numbers_of,
     opened,
+    short_lines,
     stamps_of,
 )
 
@@ -49,27 +51,31 @@ def _burstgpt(path: Path, settings: Settings) -> Iterator[Rows]:
         yield Rows(lines, times, lengths_of(prompts, names[1], bad), lengths_of(outputs, names[2], bad), bad=bad)
 
 
+_LARGEST = sys.float_info.max
+_LONGEST_TEXT = 16 * 2**20  # characters of a prompt or a conversation
+
+
 # ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def _json_lines(path: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
     with opened(path) as file:
-        numbered = lines_of(file)
-        while True:
-            part = list(islice(numbered, CHUNK))
-            if not part:
-                return
-            kept = [(number, text) for number, text in part if text.strip()]
-            items = []
-            for number, text in kept:
-                try:
-                    item = json.loads(text)
-                except ValueError as error:
-                    raise TraceError(f"line {number} of {path.name} is no JSON: {error}") from None
-                if not isinstance(item, dict):
-                    raise TraceError(f"line {number} of {path.name} is {shown(item)}; expected an object")
-                items.append(item)
-            yield [number for number, _ in kept], items
+        lines: list[int] = []
+        items: list[dict[str, Any]] = []
+        held = 0
+        for number, text in enumerate(short_lines(file, path, _LONGEST_TEXT), 1):
+            if not text.strip():
+                continue
+            item = parse_json(text, f"line {number} of {path.name}", TraceError)
+            if not isinstance(item, dict):
+                raise TraceError(f"line {number} of {path.name} is {shown(item)}; expected an object")
+            lines.append(number)
+            items.append(item)
+            held += len(text)
+            if len(items) >= CHUNK or held >= _LONGEST_TEXT:
+                yield lines, items
+                lines, items, held = [], [], 0
+        yield lines, items
 
 
 def _field(items: Sequence[Mapping[str, Any]], lines: Sequence[int], name: str, path: Path) -> list[Any]:
@@ -87,7 +93,7 @@ def _of_json(values: Sequence[Any], name: str, bad: dict[int, str]) -> NDArray[n
 
     found = np.full(len(values), np.nan)
     for number, value in enumerate(values):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if is_number(value) and abs(value) <= _LARGEST:  # no whole number beyond a float
             found[number] = value
         else:
             bad.setdefault(number, f"{name} is {shown(value)}; expected a number")
@@ -95,6 +101,7 @@ def _of_json(values: Sequence[Any], name: str, bad: dict[int, str]) -> NDArray[n
 
 
 _MILLISECONDS = 1e-3
+_HASHES = 2**63
 
 
 def _mooncake(path: Path, settings: Settings) -> Iterator[Rows]:
@@ -107,8 +114,9 @@ def _mooncake(path: Path, settings: Settings) -> Iterator[Rows]:
         times, prompts, outputs = (_of_json(_field(items, lines, name, path), name, bad) for name in names)
         hashes = _field(items, lines, "hash_ids", path)
         for number, each in enumerate(hashes):
-            if not isinstance(each, list) or not all(isinstance(one, int) for one in each):
-                bad.setdefault(number, f"hash_ids is {shown(each)}; expected whole numbers")
+            whole = isinstance(each, list) and all(isinstance(one, int) for one in each)
+            if not whole or not -_HASHES <= min(each, default=0) <= max(each, default=0) < _HASHES:
+                bad.setdefault(number, f"hash_ids is {shown(each)}; expected whole numbers of 64 bits")
         yield Rows(
             np.asarray(lines, dtype=np.int64),
             times * _MILLISECONDS,
@@ -165,6 +173,7 @@ def _message(message: Any, number: int, path: Path) -> tuple[str, str]:
 
 
 _PIECE = 1 << 20  # characters that are read together
+_ITEM = re.compile(r"[^ \t\r\n,]")
 
 
 def _items(path: Path) -> Iterator[Any]:
@@ -176,15 +185,21 @@ def _items(path: Path) -> Iterator[Any]:
             raise TraceError(f"{path.name} begins with {shown(text[:20])}; expected a JSON array of conversations")
         at, number, ended = 1, 0, False
         while True:
-            while at < len(text) and text[at] in " \t\r\n,":
-                at += 1
+            begin = _ITEM.search(text, at)
+            at = begin.start() if begin else len(text)
             if at < len(text) and text[at] == "]":
                 return
             try:
                 item, end = decoder.raw_decode(text, at)
                 if end == len(text) and not ended:
                     raise ValueError("a number may go on")
+            except RecursionError:
+                raise TraceError(f"item {number + 1} of {path.name} is nested too deeply") from None
             except ValueError as error:
+                if len(text) - at > _LONGEST_TEXT:
+                    raise TraceError(
+                        f"item {number + 1} of {path.name} is no JSON, or has more than {_LONGEST_TEXT:,} characters"
+                    ) from None
                 more = "" if ended else file.read(max(_PIECE, len(text)))
                 ended = not more
                 if ended:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from io import TextIOWrapper
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from .._checks import excerpt, open_file, shown
+from .._checks import excerpt, lines_of, open_file, shown
 from ..errors import InputError
 from .requests import CHUNK
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 CHARACTERS_PER_TOKEN = 4.0
 """Characters of English text for a token of usual vocabularies; assumed where a trace has text and no lengths."""
+
+
+_LONGEST_LINE = 2**20  # characters of a table; one of a function's minutes of a day has 10,000
 
 
 class TraceError(InputError):
@@ -114,6 +118,20 @@ def opened(path: Path) -> IO[str]:
     return TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="")
 
 
+def short_lines(file: IO[str], path: Path, most: int) -> Iterator[str]:
+    """Yield the lines of a text file.
+
+    Raises:
+        TraceError: A line has more than `most` characters.
+    """
+    for number, line in lines_of(file, most + 1):
+        if len(line) > most:
+            raise TraceError(
+                f"line {number} of {path.name} has more than {most:,} characters; expected a line for each row"
+            )
+        yield line
+
+
 # ---- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -124,10 +142,10 @@ def csv_rows(path: Path) -> Iterator[Any]:
     Raises:
         MissingFileError: There is none.
         FileAccessError: It cannot be read.
-        TraceError: It is no CSV file in UTF-8.
+        TraceError: It is no CSV file in UTF-8, or a line is too long.
     """
     with opened(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(short_lines(file, path, _LONGEST_LINE))
         try:
             yield reader
         except UnicodeDecodeError as error:
@@ -164,23 +182,22 @@ def csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.i
     with csv_rows(path) as reader:
         header = header_of(reader)
         places = places_of(header, needed, path)
-        most = max(places)
+        most, pick = max(places), itemgetter(*places, places[0])  # of two places or more, it returns a tuple
         while True:
-            first = reader.line_num + 1
-            rows = list(islice(reader, CHUNK))
-            if not rows:
-                return
-            lines = np.arange(first, first + len(rows))
-            if reader.line_num != first + len(rows) - 1:  # texts with line breaks: lines are not those of rows
-                lines = lines.clip(max=reader.line_num)
-            kept = [number for number, row in enumerate(rows) if row]
-            for number in kept:
-                if len(rows[number]) <= most:
+            rows, lines, read = [], [], 0
+            for row in islice(reader, CHUNK):
+                read += 1
+                if len(row) > most:
+                    rows.append(pick(row))  # cells that are not needed take no memory
+                    lines.append(reader.line_num)
+                elif row:
                     raise TraceError(
-                        f"line {int(lines[number])} of {path.name} has {len(rows[number])} values; expected "
-                        f"{len(header)}"
+                        f"line {reader.line_num} of {path.name} has {len(row)} values; expected {len(header)}"
                     )
-            yield lines[kept], [[rows[number][place] for number in kept] for place in places]
+            if not read:
+                return
+            columns = list(map(list, zip(*rows, strict=True))) or [[] for _ in places]
+            yield np.asarray(lines, dtype=np.int64), columns[: len(places)]
 
 
 def numbers_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:

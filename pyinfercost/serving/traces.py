@@ -324,8 +324,9 @@ class _Checked:
         for rows in chunks:
             kept = np.ones(rows.lines.size, dtype=bool)
             if rows.times_s is not None and self._trace.timed:
-                for place in np.flatnonzero(~np.isfinite(rows.times_s)).tolist():
-                    rows.bad.setdefault(place, f"its time is {rows.times_s[place]}; expected a finite number")
+                for place in np.flatnonzero(~(np.abs(rows.times_s) <= _LONG.high)).tolist():
+                    reason = f"its time is {rows.times_s[place]}; expected a finite number of at most {_LONG.high:g} s"
+                    rows.bad.setdefault(place, reason)
             if rows.prompts is not None and rows.outputs is not None:
                 if self._format.drops_empty:
                     kept &= rows.outputs != 0

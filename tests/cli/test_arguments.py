@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,7 +12,15 @@ from click.testing import CliRunner
 from support.toy_graphs import blocks
 
 from pyinfercost.cli import main
-from pyinfercost.cli.arguments import byte_sizes, whole_number
+from pyinfercost.cli.arguments import (
+    byte_sizes,
+    known_names,
+    named_settings,
+    price_options,
+    prices_by_id,
+    scale_axes,
+    whole_number,
+)
 from pyinfercost.cli.output import in_options
 
 
@@ -36,6 +45,21 @@ def test_message_sizes_that_64_bits_do_not_hold(text: str) -> None:
     with pytest.raises(click.UsageError, match="message size") as error:
         byte_sizes(text)
     assert len(error.value.message) < 400
+
+
+def test_long_notations_are_shortened_in_messages() -> None:
+    calls: list[Callable[[str], object]] = [
+        lambda text: scale_axes((text,), ["bandwidth"]),
+        lambda text: scale_axes((f"bandwidth=1:{'9' * 400}{text}",), ["bandwidth"]),
+        lambda text: price_options(f"{text},{text}"),
+        lambda text: prices_by_id(f"{text}=1", ["l4"]),
+        lambda text: known_names("figure", text, ["flops"]),
+        lambda text: named_settings((text,), None),
+    ]
+    for call in calls:
+        with pytest.raises(click.UsageError) as error:
+            call("a" * 50_000)
+        assert len(error.value.message) < 600
 
 
 @pytest.fixture

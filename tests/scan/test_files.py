@@ -225,6 +225,28 @@ def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
         ic.sparsity(path)
 
 
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ('{"a":[' + "[]," * 4_000_000 + "0]}", "the header of .* has more than 4,000,000 values"),
+        ({f"w{number}": 0 for number in range(250_001)}, "has 250,001 tensors; expected at most 250,000 in a file"),
+    ],
+    ids=["values", "tensors"],
+)
+def test_a_header_of_too_much_is_refused(tmp_path: Path, header: Any, message: str) -> None:
+    text = header if isinstance(header, str) else json.dumps(header)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
+    with pytest.raises(SparsityError, match=message):
+        ic.sparsity(path)
+
+
+def test_names_that_no_file_system_takes_are_missing_files(tmp_path: Path) -> None:
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(MissingFileError):
+            ic.sparsity(f"{tmp_path}/{name}.safetensors")
+
+
 def test_an_index_of_many_files_is_read_in_linear_time(tmp_path: Path) -> None:
     index = tmp_path / "model.safetensors.index.json"
     places = {f"w{number}": f"{number}.safetensors" for number in range(20_000)}

@@ -309,7 +309,7 @@ def test_files_of_no_format(tmp_path: Path) -> None:
         read_trace(write(tmp_path, AZURE), "azur")
     with pytest.raises(MissingFileError, match="there is no such file"):
         read_trace(tmp_path / "nothing.csv")
-    with pytest.raises(TraceError, match=r"line 2 of t\.jsonl is no JSON"):
+    with pytest.raises(TraceError, match=r"line 2 of t\.jsonl holds no JSON"):
         read(
             read_trace(
                 write(
@@ -323,6 +323,61 @@ def test_files_of_no_format(tmp_path: Path) -> None:
         read(read_trace(write(tmp_path, '{"hash_ids": [], "timestamp": 1, "input_length": 1}\n', "t.jsonl")))
     with pytest.raises(TraceError, match=r"item 2 of s\.json is no JSON"):
         read(read_trace(write(tmp_path, '[{"conversations": []}, {"conv', "s.json")))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", f"{AZURE.splitlines()[0]}\n{'1,' * 600_000}\n", "line 2 of t.csv has more than 1,048,576 characters"),
+        ("t.csv", f"{AZURE.splitlines()[0]}{',' * 2**20}\n", "line 1 of t.csv has more than 1,048,576 characters"),
+        ("t.jsonl", '{"hash_ids": [' + "1," * 2**23 + "1]}\n", "line 1 of t.jsonl has more than 16,777,216 characters"),
+        ("t.jsonl", '{"hash_ids": ' + "[" * 100_000, "line 1 of t.jsonl is not valid: its JSON is nested too deeply"),
+        ("t.json", "[" * 100_000, "item 1 of t.json is nested too deeply"),
+        ("t.json", '["' + "a" * (2**24 + 2**23), "item 1 of t.json is no JSON, or has more than 16,777,216 characters"),
+    ],
+    ids=["row", "header", "object", "nested", "nested item", "item"],
+)
+def test_long_and_nested_lines_are_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(TraceError, match=message):
+        read(read_trace(write(tmp_path, text, name)))
+
+
+def test_chunks_end_early_if_their_lines_are_long(tmp_path: Path) -> None:
+    line = json.dumps({"output_tokens": 1, "prompt": "a" * 6_000_000})
+    trace = read_trace(write(tmp_path, f"{line}\n" * 4, "t.jsonl"))
+    assert [len(chunk) for chunk in trace.chunks()] == [3, 1]
+
+
+def test_hashes_beyond_64_bits_are_bad_rows(tmp_path: Path) -> None:
+    row = {"timestamp": 1, "input_length": 9, "output_length": 2, "hash_ids": [-(2**63)]}
+    path = write(tmp_path, "\n".join(map(json.dumps, (row, {**row, "hash_ids": [2**63]}))), "t.jsonl")
+    with pytest.raises(TraceError, match=r"line 2 of t\.jsonl: hash_ids is .* whole numbers of 64 bits"):
+        read(read_trace(path))
+    assert read_trace(path, bad_rows="drop").summary().requests == 1
+
+
+def test_times_beyond_precision_are_bad_rows(tmp_path: Path) -> None:
+    # Of holes that are closed there, no other time would be left.
+    document = {"input_lens": [4, 5, 6], "output_lens": [1, 2, 3], "start_times": [1e100, 0.25, 9.0]}
+    path = write(tmp_path, json.dumps(document), "t.json")
+    with pytest.raises(TraceError, match=r"item 1 of t.json: its time is 1e\+100; expected .* at most 1e\+12 s"):
+        read(read_trace(path, holes="close"))
+    assert read(read_trace(path, holes="close", bad_rows="drop")).arrival_s.tolist() == [0, 8.75]
+
+
+def test_whole_numbers_beyond_a_float_are_bad_rows(tmp_path: Path) -> None:
+    lines = [json.dumps({"prompt": "a", "output_tokens": tokens}) for tokens in (3, 10**400)]
+    path = write(tmp_path, "\n".join(lines), "t.jsonl")
+    assert read_trace(path, bad_rows="drop").summary().dropped == 1
+    with pytest.raises(TraceError, match="output_tokens is a whole number of 401 digits"):
+        read(read_trace(path))
+
+
+def test_line_numbers_count_texts_with_line_breaks(tmp_path: Path) -> None:
+    rows = ['5,"a\nb",4,8,9,b', "6,a,4,8,9,b", "7,a,-4,8,9,b"]
+    head = "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type"
+    with pytest.raises(TraceError, match="line 5 of"):
+        read(read_trace(write(tmp_path, "\n".join([head, *rows]))))
 
 
 @pytest.mark.parametrize("argument", ["holes", "disorder", "bad_rows", "turns"])

@@ -106,6 +106,18 @@ def test_filters_that_do_not_fit_are_refused(groups: int, message: str) -> None:
         read(text)
 
 
+@pytest.mark.parametrize("attribute", ["kernel_shape", "strides", "dilations"])
+def test_windows_below_one_are_refused(attribute: str) -> None:
+    model = model_of("convolution")
+    given = helper.make_attribute(attribute, [2, -1])
+    pool = model.graph.node[2]
+    kept = [each for each in pool.attribute if each.name != attribute]
+    del pool.attribute[:]
+    pool.attribute.extend([*kept, given])
+    with pytest.raises(InputError, match="expected 1 or more"):
+        ic.capture(model)
+
+
 def test_a_loop_without_a_known_end_is_in_the_ledger() -> None:
     graph = read("""
         <ir_version: 10, opset_import: ["" : 18]>

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from itertools import count
 from random import Random
+from typing import Any
 
 import pyinfercost as ic
 
@@ -53,10 +54,13 @@ _LEAVES = (
 )
 
 
+_PLAIN = 4
+
+
 class Archives(Door):
     """`capture` of a `.pt2` file, then `count` and `estimate`; and `sparsity` of it."""
 
-    share = 40_000
+    share = 10_000
     libraries = ("torch",)
     _numbers = count()
 
@@ -66,8 +70,18 @@ class Archives(Door):
 
         from .modules import modules
 
+        def branched(times: int, depth: int) -> torch.nn.Module:
+            class Branched(torch.nn.Module):
+                def forward(self, x: torch.Tensor) -> torch.Tensor:
+                    for _ in range(times):
+                        x = _chosen(x, depth)
+                    return x
+
+            return Branched()
+
         archives = []
-        for module, inputs, dynamic in modules():
+        branches = [(branched(*size), (torch.empty(3, 8),), {}) for size in ((1, 1), (1, 5), (20, 1))]
+        for module, inputs, dynamic in (*modules(), *branches):  # the first _PLAIN have no conditions
             dims = {
                 name: torch.export.Dim(name, min=1, max=64) for names in dynamic.values() for name in names.values()
             }
@@ -89,7 +103,7 @@ class Archives(Door):
 
     def draw(self, random: Random) -> Value:
         """Return the entries of an archive, or a whole archive whose bytes are changed."""
-        entries = dict(random.choice(self.corpus))
+        entries = dict(random.choice(self.corpus if random.random() < 0.4 else self.corpus[:_PLAIN]))
         value: dict[str, Value] = {
             "entries": entries,
             "method": zipfile.ZIP_STORED if random.random() < 0.97 else zipfile.ZIP_DEFLATED,
@@ -113,9 +127,14 @@ class Archives(Door):
             suffix = "models/model.json" if random.random() < 0.75 else "_config.json"
             name = random.choice([name for name in entries if name.endswith(suffix)])
             tree = json.loads(entries[name])
-            if suffix == "models/model.json" and random.random() < 0.5:
+            changed = random.random()
+            if suffix != "models/model.json":
+                _change_layout(random, tree)
+            elif changed < 0.5:
                 _change_sizes(random, tree)
-            if random.random() < 0.7:
+            elif changed < 0.7:
+                _repeat_conditions(random, tree)
+            if random.random() < 0.6:
                 tree = mutate(random, tree, most=8)
             entries[name] = tree
         return value
@@ -146,6 +165,53 @@ def _zip(entries: dict[str, Value], method: int) -> bytes:
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             archive.writestr(zipfile.ZipInfo(name.encode(errors="replace").decode()), data, method)
     return file.getvalue()
+
+
+def _chosen(x: Any, depth: int) -> Any:
+    """Return what a condition returns, with conditions in its first branch."""
+    import torch
+
+    if depth == 0:
+        return x + 1
+    return torch.cond(x.sum() > depth, lambda x: _chosen(x, depth - 1), lambda x: x @ x.t() @ x, (x,))
+
+
+def _repeat_conditions(random: Random, program: Value) -> None:
+    """Repeat the conditions of a program, beside each other or within their branches."""
+    graph = program["graph_module"]["graph"]
+    conditions = [node for node in graph["nodes"] if "cond" in str(node["target"])]
+    if not conditions:
+        return
+    original = json.dumps(random.choice(conditions))
+    if random.random() < 0.5:  # the branches are graphs with nodes
+        for _ in range(random.choice((1, 10, 60))):
+            outer = json.loads(original)
+            branches = [argument["arg"]["as_graph"] for argument in outer["inputs"] if "as_graph" in argument["arg"]]
+            branches[0]["graph"]["nodes"].append(conditions[0])  # in both, they would be doubled at each level
+            conditions.insert(0, outer)
+        graph["nodes"].append(conditions[0])
+        return
+    for number in range(random.choice((1, 100, 200))):
+        node = json.loads(original)
+        for output in node["outputs"]:
+            for tensor in output.get("as_tensors") or [output["as_tensor"]]:
+                graph["tensor_values"][f"{tensor['name']}.{number}"] = graph["tensor_values"][tensor["name"]]
+                tensor["name"] += f".{number}"
+        graph["nodes"].append(node)
+
+
+def _change_layout(random: Random, config: Value) -> None:
+    """Give a weight another layout: strides of 0, overlaps, more elements than bytes."""
+    weights = [weight for weight in config.get("config", {}).values() if weight.get("tensor_meta")]
+    if not weights or random.random() < 0.3:
+        return
+    weight = random.choice(weights)
+    sizes = [random.choice((1, 2, 8, 2**10, 2**24, 2**40)) for _ in range(random.choice((1, 2, 2, 3, 70)))]
+    strides = [random.choice((0, 0, 0, 1, 8, -1, 2**40)) for _ in sizes]
+    meta = weight["tensor_meta"]
+    meta["sizes"], meta["strides"] = ([{"as_int": number} for number in numbers] for numbers in (sizes, strides))
+    if random.random() < 0.2:
+        weight["path_name"] = random.choice(("../../x", "/etc/passwd", "", "../models/model.json", "\0", text(random)))
 
 
 def _change_sizes(random: Random, program: Value) -> None:

@@ -46,7 +46,7 @@ _MOST_LAYERS = 8
 class GgufFiles(Door):
     """`capture` of a GGUF file."""
 
-    share = 10_000
+    share = 4_000
     # What the first capture imports takes longer than an input may.
     libraries: ClassVar[tuple[str, ...]] = (
         "torch",
@@ -99,10 +99,21 @@ def _model(name: str) -> Value:
 
 
 def _change(random: Random, model: Value) -> None:
-    """Change one setting or one tensor."""
+    """Change one setting or one tensor, or add many."""
     settings, tensors = model["settings"], model["tensors"]
     drawn = random.random()
-    if drawn < 0.35 and settings:
+    if drawn < 0.04:
+        count = random.choice((100, 5000))
+        kind = random.randrange(4)
+        if kind == 0:
+            tensors += [[f"t{number}", [0], 0] for number in range(count)]
+        elif kind == 1:
+            settings += [[f"s{number}", KINDS["text"], "a" * random.choice((0, 300))] for number in range(count)]
+        elif kind == 2:
+            settings.append(["tokens", KINDS["array"], [KINDS["text"], ["a"] * (10 * count)]])
+        else:
+            random.choice(tensors)[1] = [1] * count
+    elif drawn < 0.35 and settings:
         row = random.choice(settings)
         if isinstance(row[2], int):
             row[2] = random.choice((0, 1, 3, 2**31, integer(random)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,22 @@ else:
 
 _HARDWARE = Path(ic.hardware.__file__).parent
 _DEVICES = ("l4", "xeon-8380", "tpu-v5e", "apple-m2", "mi300x", "coral-edge-tpu", "h100-sxm-80gb", "raspberry-pi-4")
+_NUMBER = re.compile(rb"(?<= )[0-9.e+]+$", re.MULTILINE)
+_LITERALS = (
+    *(
+        b"0x7fffffffffffffff",
+        b"1_0",
+        b"1979-05-27",
+        b"07:32:00",
+        b"-0.0",
+        b"1e15",
+        b"1e-15",
+        b"9" * 400,
+        b"''",
+        b'"nan"',
+    ),
+    *(b"[1]", b"{}", b"true", b"-1", b"1e308", b"5e-324", b"inf", b"nan", b"'''a'''", b"0b1", b"\xff"),
+)
 _FAMILIES = {"gpu": "nvidia-ada", "cpu": "x86-avx512", "systolic": "google-tpu"}
 
 
@@ -75,6 +92,8 @@ class HardwareToml(Door):
         if random.random() < 0.25:
             device = mutate(random, device)
         value["device"] = to_toml(device).encode(errors="surrogatepass")
+        if random.random() < 0.15:  # numbers of other notations, and values of other kinds
+            value["device"] = _NUMBER.sub(random.choice(_LITERALS), value["device"], random.choice((1, 3)))
         if random.random() < 0.1:
             value["device"] = mutated_bytes(random, value["device"])
         if random.random() < 0.01:

@@ -36,10 +36,13 @@ _WORDS = (
 )
 
 
+_LONG = ('"', '\\"', "{", ",", 'a="b",', '"",', "# ", "a ", "a{", "\n", "1 ")
+
+
 class MetricsPages(Door):
     """`parse`, and totals over two pages."""
 
-    share = 10_000
+    share = 20_000
     libraries = ("prometheus_client.parser",)
 
     def seeds(self) -> Value:
@@ -59,6 +62,10 @@ class MetricsPages(Door):
                 text = text.replace(random.choice("0123456789"), str(random.choice((*INTEGERS, *REALS)))[:400], 3)
             for _ in range(random.randrange(5)):
                 text = mutated_text(random, text, _WORDS)
+            if random.random() < 0.05:  # lines of one sign or with many labels
+                place = random.randrange(len(text) + 1)
+                many = random.choice((10, 1000, 60_000))
+                text = text[:place] + random.choice(_LONG) * many + text[place:]
             content = text.encode(errors="replace")
             pages.append(mutated_bytes(random, content) if random.random() < 0.2 else content)
         return {"engine": engine, "pages": pages, "type": random.choice((TEXT, TEXT, OPEN, ""))}

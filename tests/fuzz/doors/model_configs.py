@@ -14,7 +14,7 @@ import pyinfercost as ic
 from pyinfercost.sources.library_configs import MOST_EXPERTS
 
 from ..door import Corpus, Door, Figure
-from ..mutate import integer, mutate, text
+from ..mutate import broken_json, integer, mutate, text
 from ..values import Value
 from .figures import of_counts
 
@@ -41,6 +41,36 @@ _QUANTIZATIONS = (
     {"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16, "ignore": ["lm_head", "*.self_attn.*"]},
 )
 _REFUSED = 2**53
+_KERNELS = (
+    "eager",
+    "sdpa",
+    "flex_attention",
+    "flash_attention_2",
+    "paged|sdpa",
+    "a/b",
+    "a/b:c",
+    7,
+    ["sdpa"],
+    {"": "a/b"},
+)
+_SETTINGS: dict[str, tuple[Value, ...]] = {
+    "attn_implementation": _KERNELS,
+    "_attn_implementation": _KERNELS,
+    "experts_implementation": _KERNELS,
+    "auto_map": ({"AutoConfig": "evil--c.C", "AutoModelForCausalLM": "a/b--m.M"}, {"AutoConfig": "c.C"}),
+    "architectures": (["Trainer"], ["AutoModel"], ["__doc__"], ["LlamaConfig"], ["BertTokenizer"], ["Llama"], [""]),
+    "model_type": ("../../x", ["llama"], {}, "timm_wrapper", "encoder-decoder", "rag", "bert"),
+    "backbone": ("resnet18", "a/b", "hf-hub:a/b"),
+    "rope_scaling": ({"rope_type": "yarn", "factor": -1}, {"type": "dynamic"}, {"rope_type": "longrope"}),
+    "layer_types": (["full_attention"] * 1000, ["a"]),
+    "id2label": ({str(number): "x" for number in range(1000)}, {"a": 1}),
+    "pruned_heads": ({"0": [0]}, [0]),
+    "output_hidden_states": (True,),
+    "return_dict": (False,),
+    "torchscript": (True,),
+    "add_cross_attention": (True,),
+}
+"""Keys of configs, and values that fetch, import or lead elsewhere."""
 
 
 class ModelConfigs(Door):
@@ -81,10 +111,18 @@ class ModelConfigs(Door):
                 config[name] = random.choice((0, -1, 1, 3, 7, 2**31, None, "", [1], integer(random), text(random)))
         if random.random() < 0.6:
             config = mutate(random, config)
+        if isinstance(config, dict) and random.random() < 0.2:
+            key = random.choice(list(_SETTINGS))
+            config[key] = random.choice(_SETTINGS[key])
         if isinstance(config, (dict, list)):
             _make_shallow(config)
+        written = json.dumps(config)
+        if random.random() < 0.05:
+            written = random.choice(
+                ("\ufeff" + written, '{"model_type": "bert",' + written[1:], broken_json(random, {}))
+            )
         return {
-            "config": config,
+            "config": written,
             "phase": random.choice(_PHASES) if random.random() < 0.98 else text(random),
             "sizes": {name: _size(random, name) for name in _SIZES if random.random() < 0.15},
         }
@@ -94,7 +132,7 @@ class ModelConfigs(Door):
         folder = self.folder / f"{next(self._numbers)}.model"
         folder.mkdir()
         try:
-            (folder / "config.json").write_text(json.dumps(value["config"]), encoding="utf-8")
+            (folder / "config.json").write_text(value["config"], encoding="utf-8")
             graph = ic.capture(f"{self.scheme}:{folder}{value['phase']}", **value["sizes"])
             yield from of_counts(ic.count(graph))
         finally:

@@ -27,7 +27,7 @@ _MOST = 50
 class MonitorLogs(Door):
     """`read_log`, its report, and its export, which is read again."""
 
-    share = 1_500
+    share = 7_500
     libraries = ("numpy.random",)
 
     def seeds(self) -> Value:
@@ -66,6 +66,8 @@ class MonitorLogs(Door):
             except (ValueError, RecursionError):
                 continue
             lines[place] = broken_json(random, tree) if random.random() < 0.2 else json.dumps(mutate(random, tree))
+        if random.random() < 0.1:
+            lines.insert(random.randrange(len(lines) + 1), _long(random))
         content = "\n".join(lines).encode(errors="replace")
         return mutated_bytes(random, content) if random.random() < 0.2 else content
 
@@ -89,3 +91,28 @@ class MonitorLogs(Door):
         workload = parse_traffic(found.path, requests=_MOST, **options)
         count = sum(len(chunk) for chunk in workload.chunks())
         require(count == min(_MOST, found.requests), "what was written is what is read", (count, found.requests))
+
+
+def _long(random: Random) -> str:
+    """Draw a line that is long or nested, or an interval of many requests, labels or years."""
+    many = random.choice((10, 1000, 50_000))
+    interval: dict[str, Value] = {"record": "interval", "run": "run 0", "from_s": MONDAY_S, "to_s": MONDAY_S + 60}
+    kind = random.randrange(7)
+    if kind == 0:
+        return random.choice(("[", '{"a":', "a", '"', "\0", "[],")) * many
+    if kind == 1:
+        count, base = random.choice((many, 10**9, 2**62)), random.choice((0, 10**17))
+        arrival = random.choice((0, [0] * min(many, 1000), [0, -5], [2**62], [[0]]))
+        interval["requests"] = {"count": count, "base_us": base, "arrival_us": arrival}
+    elif kind == 2:
+        interval["values"] = [[random.choice(("measured_s", "requests")), f"p{number}", 1.0] for number in range(many)]
+    elif kind == 3:
+        interval |= {"from_s": random.choice((0, 3e9, 9e10)), "to_s": random.choice((1, 1e11, -1)), "values": []}
+    elif kind == 4:
+        interval["values"] = [["cost_usd", "busy", random.choice((1e308, -5, 10**400))]]
+    elif kind == 5:
+        return "\n".join(json.dumps({**interval, "run": str(number)}) for number in range(min(many, 500)))
+    else:
+        place = random.choice(("/etc/passwd", "/dev/zero", "../../x.toml", 7, [], {"hardware": "/dev/zero"}))
+        return json.dumps({"record": "run", "run": "run 0", random.choice(("plan", "deployment", "spec")): place})
+    return json.dumps(interval)

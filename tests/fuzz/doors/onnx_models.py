@@ -9,6 +9,7 @@ from typing import Any
 
 import pyinfercost as ic
 
+from .. import onnx_graphs
 from ..door import Door, Figure
 from ..mutate import integer, mutated_bytes, real, text
 from ..values import Value
@@ -16,22 +17,28 @@ from .figures import MACHINES, of_counts, of_estimate, of_sparsity
 
 
 class OnnxModels(Door):
-    """Models of a few nodes, with changed fields or bytes."""
+    """Models of a few nodes with changed fields or bytes, and graphs with structure."""
 
     share = 20_000
     libraries = ("onnx",)
     _numbers = count()
 
-    def seeds(self) -> list[bytes]:
-        """Return the models of `onnx_texts`, as files."""
+    def seeds(self) -> Value:
+        """Return the models of `onnx_texts`, as files, and the names of operators that are read."""
         from support.onnx_texts import TEXTS, model_of
 
-        return [model_of(name).SerializeToString() for name in TEXTS]
+        from pyinfercost.sources.onnx.operators import HANDLERS
+
+        operators = sorted({name for _, name in HANDLERS})
+        return {"models": [model_of(name).SerializeToString() for name in TEXTS], "operators": operators}
 
     def draw(self, random: Random) -> Value:
-        """Return the bytes of a model."""
-        content = random.choice(self.corpus)
-        content = mutated_bytes(random, content) if random.random() < 0.15 else _changed(random, content)
+        """Return the bytes of a model: one of those of `seeds` with changes, or a graph that is drawn."""
+        if random.random() < 0.4:
+            content = onnx_graphs.model(random, self.corpus["operators"])
+        else:
+            content = random.choice(self.corpus["models"])
+            content = mutated_bytes(random, content) if random.random() < 0.15 else _changed(random, content)
         return {
             "content": content,
             "machine": random.choice(MACHINES),

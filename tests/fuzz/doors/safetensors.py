@@ -23,7 +23,7 @@ _NAMES = ("a.weight", "b.weight", "b.weight_orig", "b.weight_mask", "__metadata_
 class Safetensors(Door):
     """`sparsity` of a `.safetensors` file, of a folder of them and of an index."""
 
-    share = 60_000
+    share = 50_000
     _numbers = count()
 
     def draw(self, random: Random) -> Value:
@@ -37,10 +37,8 @@ class Safetensors(Door):
             index = {"metadata": {"total_size": integer(random)}, "weight_map": places}
             index = mutate(random, index) if random.random() < 0.7 else index
         value: dict[str, Value] = {"files": files, "index": index, "threads": random.choice((1, 1, 2))}
-        if random.random() < 0.02:
-            entry = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
-            pairs = ",".join(f'"{number}":{json.dumps(entry)}' for number in range(random.choice((10, 3000))))
-            files[0]["header"] = "{" + pairs + ',"1":{}}'
+        if random.random() < 0.05:
+            files[0] = _long(random)
         return value
 
     def run(self, value: Value) -> Iterator[Figure]:
@@ -59,6 +57,31 @@ class Safetensors(Door):
             yield from of_sparsity(ic.sparsity(str(path), threads=value["threads"]))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _long(random: Random) -> Value:
+    """Draw a file whose header has many dimensions, tensors, names or lists."""
+    count = random.choice((10, 1000, 20_000))
+    tensor: dict[str, Value] = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+    kind = random.choice(("shape", "tensors", "repeated", "lists", "deep", "name", "metadata", "blanks"))
+    header: Value = {}
+    if kind == "shape":
+        header = {"a": {**tensor, "shape": [random.choice((1, 2**48))] * count + [0]}}
+    elif kind == "tensors":
+        header = {f"t{number}": tensor for number in range(min(count, 1000))}
+    elif kind == "repeated":
+        header = "{" + ",".join([f'"t":{json.dumps(tensor)}'] * count) + "}"
+    elif kind == "lists":
+        header = '{"a":[' + random.choice(("[],", "{},", '"",', "0,")) * (100 * count) + "0]}"
+    elif kind == "deep":
+        header = random.choice(("[", '{"a":', "[[1],")) * count
+    elif kind == "name":
+        header = {random.choice(("a", "a.", "\u202e")) * count: tensor}
+    elif kind == "metadata":
+        header = {"__metadata__": random.choice(("a" * count, {"a": ["b"] * count}, [], None)), "a": tensor}
+    else:
+        header = " " * (100 * count) + "{}"
+    return {"header": header, "data": b"", "length": None}
 
 
 def _file(random: Random) -> Value:

@@ -1,8 +1,8 @@
-"""Traffic: texts of arrivals, and small request traces and tables of counts."""
+"""Traffic: texts of arrivals. `traces` has the files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
 
 import numpy as np
@@ -26,14 +26,6 @@ _TEXTS = (
     "closed:3",
     "at-once",
 )
-_FILES: Mapping[str, str] = {
-    "day.csv": "start_s,requests\n0,5\n60,0\n120,7\n",
-    "rates.csv": "start_utc,requests_per_h\n2026-01-01T00:00:00,90\n2026-01-01T01:00:00,0\n",
-    "weekly.csv": "time_utc,requests_per_min_mid_rescaled\n2026-01-01T00:03:36,1.5\n2026-01-01T00:10:49,2\n",
-    "x_inv.csv": "HashFunction,HashOwner,HashApp,1,2\naaaaaaaa,o,p,3,0\nbbbbbbbb,o,p,0,4\n",
-    "azure.csv": "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03.9,48,10\n2023-11-16 18:17:04.0,3,8\n",
-    "burst.csv": "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,a,4,8,9,b\n6,a,4,8,9,b\n",
-}
 _WORDS = (
     *(
         ":",
@@ -66,25 +58,19 @@ class Traffic(Door):
     share = 2_000
 
     def draw(self, random: Random) -> Value:
-        """Return a text of arrivals, or a name and a content of a file."""
-        name = None if random.random() < 0.5 else random.choice(list(_FILES))
-        written = random.choice(_TEXTS) if name is None else _FILES[name]
+        """Return a text of arrivals."""
+        written = random.choice(_TEXTS)
         if random.random() < 0.3:
             written = written.replace(random.choice("012345"), str(random.choice((*INTEGERS, *REALS)))[:400], 1)
         for _ in range(random.randrange(4)):
             written = mutated_text(random, written, _WORDS)
-        return {"name": name, "text": written, "scale": random.choice((1.0, 1.0, 0.5, 3))}
+        return {"text": written, "scale": random.choice((1.0, 1.0, 0.5, 3))}
 
     def run(self, value: Value) -> Iterator[Figure]:
         """Make requests: their times ascend."""
-        traffic = value["text"]
-        if value["name"] is None:
-            if traffic.partition(":")[0].strip() not in KINDS:
-                return
-        else:
-            traffic = self.folder / value["name"]
-            traffic.write_text(value["text"], encoding="utf-8", errors="replace", newline="")
-        workload = parse_traffic(traffic, requests=_MOST, scale=value["scale"])
+        if value["text"].partition(":")[0].strip() not in KINDS:
+            return
+        workload = parse_traffic(value["text"], requests=_MOST, scale=value["scale"])
         count, last = 0, 0.0
         for chunk in workload.chunks():
             count += len(chunk)

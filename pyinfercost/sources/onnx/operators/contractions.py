@@ -204,6 +204,10 @@ def windows(op: Op, length: Shape, kernel: Sequence[Size], *, ceil: bool = False
         raise OnnxError(f"has strides {strides}, dilations {dilations} and pads {pads} for {rank} dimensions")
     if min(pads, default=0) < -(2**31) or max(strides + dilations, default=1) > 2**31:
         raise OnnxError("has a stride, dilation or margin out of range")
+    if min((*strides, *dilations, *(size for size in kernel if isinstance(size, int))), default=1) < 1:
+        raise OnnxError(
+            f"has windows of {list(kernel)}, strides {strides} and dilations {dilations}; expected 1 or more"
+        )
     auto = op.text("auto_pad", "NOTSET")
     found: list[Size] = []
     for axis in range(rank):
