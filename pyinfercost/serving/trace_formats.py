@@ -51,6 +51,7 @@ def _burstgpt(path: Path, settings: Settings) -> Iterator[Rows]:
         yield Rows(lines, times, lengths_of(prompts, names[1], bad), lengths_of(outputs, names[2], bad), bad=bad)
 
 
+_MOST_TOLD = 1000  # bad rows of a chunk with their values
 _LARGEST = sys.float_info.max
 _LONGEST_TEXT = 16 * 2**20  # characters of a prompt or a conversation
 
@@ -95,8 +96,10 @@ def _of_json(values: Sequence[Any], name: str, bad: dict[int, str]) -> NDArray[n
     for number, value in enumerate(values):
         if is_number(value) and abs(value) <= _LARGEST:  # no whole number beyond a float
             found[number] = value
-        else:
+        elif len(bad) < _MOST_TOLD:
             bad.setdefault(number, f"{name} is {shown(value)}; expected a number")
+        else:  # the texts of a million take seconds
+            bad.setdefault(number, f"{name} is no number")
     return found
 
 

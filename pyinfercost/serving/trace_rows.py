@@ -227,7 +227,8 @@ def checked_lengths(values: NDArray[np.float64], name: str, bad: dict[int, str])
 
     wrong = ~((values >= 0) & (values <= _MOST_LENGTH) & (np.floor(values) == values))
     for number in np.flatnonzero(wrong).tolist():
-        bad.setdefault(number, f"{name} is {values[number]:.17g}; expected a whole number of tokens, 0 or more")
+        if number not in bad:
+            bad[number] = f"{name} is {values[number]:.17g}; expected a whole number of tokens, 0 or more"
     return np.where(wrong, -1, np.nan_to_num(values)).astype(np.int64)
 
 

@@ -11,7 +11,7 @@ from support.paths import SHARED
 
 from pyinfercost.errors import MissingFileError
 from pyinfercost.serving.requests import Requests, joined
-from pyinfercost.serving.trace_formats import TraceError
+from pyinfercost.serving.trace_formats import FORMATS, TraceError
 from pyinfercost.serving.traces import Trace, read_trace
 from pyinfercost.serving.workload import Workload
 
@@ -346,6 +346,15 @@ def test_chunks_end_early_if_their_lines_are_long(tmp_path: Path) -> None:
     line = json.dumps({"output_tokens": 1, "prompt": "a" * 6_000_000})
     trace = read_trace(write(tmp_path, f"{line}\n" * 4, "t.jsonl"))
     assert [len(chunk) for chunk in trace.chunks()] == [3, 1]
+
+
+def test_reasons_of_many_bad_rows_have_no_values(tmp_path: Path) -> None:
+    lines = [*range(1, 1100)]
+    rows = [{"prompt": "a", "output_tokens": line if line > 1098 else [line]} for line in lines]
+    path = write(tmp_path, "\n".join(map(json.dumps, rows)), "t.jsonl")
+    (found,) = FORMATS["vllm-prompts"].read(path, read_trace(path)._settings)
+    assert found.bad[0] == "output_tokens is [1]; expected a number"
+    assert (len(found.bad), found.bad[1097]) == (1098, "output_tokens is no number")
 
 
 def test_hashes_beyond_64_bits_are_bad_rows(tmp_path: Path) -> None:
