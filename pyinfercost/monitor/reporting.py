@@ -350,7 +350,8 @@ def _notes(recording: MonitorRecording, whole: Stretch) -> list[str]:
     if not whole.cost_usd:
         found.append("money is unknown: the monitor was started without a price")
     if whole.predicted_s <= 0:
-        found.append("nothing has a prediction: the monitor was started without a model or a machine")
+        why = "the monitor was started without a model or a machine" if whole.requests else "no request ended"
+        found.append(f"nothing has a prediction: {why}")
     if not any(
         each.figure == "output_tokens" for run in recording.runs for one in run.intervals for each in one.change.values
     ):

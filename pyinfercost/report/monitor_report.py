@@ -202,7 +202,7 @@ def _of_money(report: MonitorReport) -> list[str]:
     for use, words in (("idle", "no request was in service"), ("cold", "replicas were starting")):
         usd, share = whole.cost_usd.get(use, 0.0), whole.share(use)
         if share is not None and share >= _FAR:
-            found.append(f"{percent(share)} % of the paid time ({money(usd)} USD) was {use}: {words}.")
+            found.append(f"{percent(share)} % of the paid time ({_paid(usd)} USD) was {use}: {words}.")
     return found
 
 
@@ -288,7 +288,9 @@ def _of_missing(report: MonitorReport) -> list[str]:
         found.append(f"{report.damaged:,} lines of the log are damaged; what they recorded is missing here.")
     if report.gaps:
         seconds = sum(end - begin for begin, end in report.gaps)
-        found.append(f"Nothing was recorded in {len(report.gaps)} gaps, {span_text(seconds)} in all.")
+        found.append(
+            f"Nothing was recorded in {len(report.gaps)} gap{'' if len(report.gaps) == 1 else 's'}, {span_text(seconds)} in all."
+        )
     if report.dropped:
         found.append(f"{report.dropped:,.0f} records were not kept by the monitor.")
     return found

@@ -75,6 +75,7 @@ def serving_document(result: ServingResult) -> dict[str, Any]:
         },
         "rates": None if result.rates is None else asdict(result.rates),
         "engine_command": result.engine_command,
+        "price": result.price or None,
     }
     return {"schema_version": SCHEMA_VERSION, "serve": served}
 
@@ -158,9 +159,15 @@ def figure_pairs(result: ServingResult) -> list[tuple[str, str]]:
         met = "holds" if result.slo_met else "does not hold"
         found.append(("objective", f"{result.slo}: {met}; {percent(result.slo_share or 0)} % of requests within it"))
         found.append(("goodput", f"{significant(result.goodput_per_s or 0)} per s"))
-    if result.instances is not None and result.paid_devices is not None and result.usd_per_h is not None:
-        each = result.paid_devices // result.instances
-        found.append(("paid", paid_text(result.usd_per_h, result.instances, each, result.devices)))
+    if result.usd_per_h is not None and result.paid_devices is not None:
+        paid = []
+        if result.instances is not None:
+            each = result.paid_devices // result.instances
+            paid = [paid_text(result.usd_per_h, result.instances, each, result.devices)]
+        elif result.price:
+            paid = [f"{result.usd_per_h:.4g} USD/h" + (f" for {result.devices} devices" if result.devices > 1 else "")]
+        if paid:
+            found.append(("paid", "; ".join([*paid, *filter(None, [result.price])])))
     if result.usd_per_million_tokens is not None and result.usd_per_million_tokens_used is not None:
         used = amount(result.usd_per_million_tokens_used, "USD")
         found.append(("per 10^6 tokens", f"{amount(result.usd_per_million_tokens, 'USD')} reserved, {used} used"))

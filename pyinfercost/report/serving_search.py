@@ -137,7 +137,12 @@ def _out(out: Sequence[ServingCandidate]) -> list[Part]:
     ]
     parts: list[Part] = [GAP, Note("Out:", ""), Pairs(lines[:_OUT_SHOWN])]
     if len(lines) > _OUT_SHOWN:
-        parts.append(Note(f"{len(lines) - _OUT_SHOWN} more reasons; --format csv lists them", ""))
+        parts.append(
+            Note(
+                f"{len(lines) - _OUT_SHOWN} more reason{'s' * (len(lines) - _OUT_SHOWN > 1)}; --format csv lists them",
+                "",
+            )
+        )
     return parts
 
 

@@ -126,6 +126,7 @@ class ServingResult(Result):
             objective.
         goodput_per_s: Such requests per second; None without an objective.
         usd_per_h: USD of an hour of all replicas; None without a price.
+        price: Where the price of an hour is from; empty without one, and for one that was given.
         instances: Instances that are paid; None where devices are paid one by one.
         paid_devices: Devices that are paid for, with unused ones of instances; None without a price.
         usd_per_million_tokens: USD for a million generated tokens, with all paid time; None without a price.
@@ -179,6 +180,7 @@ class ServingResult(Result):
     timeline: ServingTimeline
     rates: ServingRates | None
     engine_command: str = ""
+    price: str = ""
 
     @property
     def slo_met(self) -> bool | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .. import _core
 from .._checks import Range, shown, whole
 from ..deployment.engine_flags import engine_command, flag_of
+from ..deployment.prices import GIVEN
 from ..errors import InputError, InputTypeError
 from ..predict.kv_cache import cache_format
 from ..predict.memory_use import MemoryLimits, engine_sequences
@@ -167,7 +168,8 @@ def started(
     command = engine_command(
         on, phases.name, given, kv_cache=cache_format(phases.decode, on.precision), quantize=phases.quantize
     )
-    return replace(result, engine_command=command, notes=(*result.notes, *notes))
+    price = "" if on.device_price is None or on.device_price.text == GIVEN else on.device_price.text
+    return replace(result, engine_command=command, price=price, notes=(*result.notes, *notes))
 
 
 def _costs_of(

@@ -76,6 +76,10 @@ def test_every_door_shows_one_price(phases: Phases, case: Case) -> None:
     pair = (phases.decode, phases.prefill)
     served = ic.serve(pair, on=on, workload=WORKLOAD, replicas=case.replicas)
     assert served.usd_per_h == expected
+    offered = "" if case.price == 2.5 else on.device_price.text
+    assert served.price == offered
+    assert f"{case.usd_per_h:.4g} USD/h" in served.to_text() or not offered
+    assert offered in served.to_text(width=300)
     found = ic.find_serving("rate", pair, on=on, workload=WORKLOAD, slo="ttft_p50<10", replicas=case.replicas).best
     assert found is not None
     assert found.usd_per_h == expected

@@ -266,8 +266,18 @@ def test_damage_and_gaps_are_told(tmp_path: Path) -> None:
     assert found.whole.covered_s == pytest.approx(3600.0 - 60.0)
     text = "\n".join(findings(found))
     assert "2 lines of the log are damaged" in text
-    assert "Nothing was recorded in 1 gaps, 1.5 h in all" in text
+    assert "Nothing was recorded in 1 gap, 1.5 h in all" in text
     assert "money is unknown" in found.notes[0]
+    assert "nothing has a prediction: the monitor was started without a model" in found.notes[1]
+
+
+def test_a_monitor_without_requests_has_no_prediction_for_want_of_them(folder: Path) -> None:
+    path = folder / "idle.jsonl"
+    observed = Observed("idle", MONDAY_S)
+    with MonitorLog(path, start_s=observed.now_s) as log:
+        for _ in range(3):
+            log.append(observed.snapshot(60.0))
+    assert "nothing has a prediction: no request ended" in report_log(path).notes
 
 
 @pytest.mark.slow
