@@ -87,7 +87,7 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
         "layer_keys": list(LAYER_KEYS),
         "own_machines": own_machine_document(live.catalog) if explores else None,
         "own": None if live.own is None or live.is_cataloged else machine_entry(live.own),
-        "host": "" if live.profile is None else str(live.profile.request.on.host or ""),
+        "host": _own_host(live),
         "gguf": None if live.phases else gguf_tables(),
         "experts": first is not None and _has_experts(first.graph),
         "start": {
@@ -111,6 +111,14 @@ def setup_document(live: Exploration, *, explores: bool) -> dict[str, Any]:
             **SERVED,
         },
     }
+
+
+def _own_host(live: Exploration) -> str:
+    """Return the host of the first point; empty where it is the default."""
+    if live.profile is None:
+        return ""
+    request: Any = live.profile.request
+    return str(request.on.host or "")
 
 
 def _own_place(live: Exploration) -> str:
