@@ -106,6 +106,7 @@ REQUEST = ("device", "gpus", "model", "request", "input_tokens", "output_tokens"
            "scheduled_s", "first_token_s", "last_token_s")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_runs_are_replayed_request_by_request(tmp_path: Path, graphs: Path) -> None:
     with (tmp_path / "open_loop_requests.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -261,6 +261,7 @@ def test_advice_on_every_machine(machine: str) -> None:
 
 @settings(max_examples=4)
 @given(data=st.data())
+@pytest.mark.slow
 def test_advice_with_any_baseline(data: st.DataObject) -> None:
     graph = transformer(width=128)
     asked = {
@@ -276,6 +277,7 @@ def test_advice_with_any_baseline(data: st.DataObject) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_the_plan_is_within_3_percent_of_brute_force_on_any_machine(data: st.DataObject) -> None:
     machine = data.draw(st.sampled_from(MACHINES))
     graph = data.draw(st.sampled_from([blocks(), transformer(), transformer(width=256, heads=8)]))

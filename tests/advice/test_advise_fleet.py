@@ -69,7 +69,7 @@ def served(model: Any, **given: Any) -> ic.Advice:
     ],
     ids=["autoscalers", "functions", "commitments", "carbon"],
 )  # fmt: skip
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_every_setup_of_batches_is_what_its_command_predicts(file: str, asked: dict[str, Any]) -> None:
     advice = ic.advise(file, **{**BATCHED, **asked, "risk": "small"})
     setups = {setup.command: setup for setup in setups_of(advice)}
@@ -90,6 +90,7 @@ def test_every_setup_of_an_engine_is_what_its_command_predicts(spec: str) -> Non
 
 
 @pytest.mark.torch
+@pytest.mark.slow
 def test_limits_of_requests_hold_in_rows_and_plans(phases: Phases) -> None:
     advice = served(phases, among=["autoscaler", "scaling_target", "scale_to_zero", "served_precision"], risk="small")
     assert advice.rows
@@ -254,6 +255,7 @@ def test_engines_that_form_no_steps_serve_requests_without_tokens(file: str) -> 
         assert found.finished == found.requests > 1000
 
 
+@pytest.mark.slow
 def test_a_slow_search_simulates_fewer_fleets_and_its_plan_is_as_good(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,7 @@ def test_a_sibling_is_a_row_with_its_published_accuracy() -> None:
     assert figures_of_command(step.setup.command) == dict(step.setup.figures)
 
 
+@pytest.mark.slow
 def test_formats_by_layer_are_no_slower_than_one_format() -> None:
     pytest.importorskip("torchvision")
     asked: dict[str, Any] = {"hardware": "l4", "price": 0.8, "risk": "small", "batch": 16, "precision": "fp16"}

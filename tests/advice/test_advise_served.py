@@ -133,6 +133,7 @@ def test_spare_replicas_stay_until_they_are_the_tactic(phases: Phases) -> None:
     assert spare.best.saving_share == pytest.approx(1 - (1 - before.saving_share) / 2, abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_cannot_run_is_refused_with_the_reason(phases: Phases) -> None:
     on = {"hardware": "a100-sxm-80gb", "price": 2.0, "workload": workload(100, requests=200)}
     advice = advise(phases, **on, risk="small", among=["served_precision", "served_formats", "t4", "tpu-v5e", "l40s"])

@@ -98,6 +98,7 @@ def _check(ask: Callable[[], ic.Advice], most: float) -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", slow_but("formats", SERVED))
+@pytest.mark.slow
 def test_a_server_is_as_cheap_as_the_best_combination(phases: Phases, name: str) -> None:
     asked, most = SERVED[name]
     workload = ic.Workload(rate_per_s=700, prompt=900, output=60, requests=500)

@@ -151,6 +151,7 @@ def test_one_comment_with_limits(checkout: tuple[Path, str]) -> None:
         assert forge.tokens == {"secret"}
 
 
+@pytest.mark.slow
 def test_configured_models_without_a_comment(checkout: tuple[Path, str]) -> None:
     folder, base = checkout
     text = '[defaults]\nhardware = "l4"\n[models.chat]\nspec = "chat.json"\n[limits]\nflops = "+1%"\n'

@@ -112,6 +112,7 @@ def test_nothing_changed() -> None:
     assert "<details>" not in result.stdout
 
 
+@pytest.mark.slow
 def test_limits_of_options_and_of_the_configuration(repository: Path) -> None:
     broken = invoke("ci", "--fail-if", "parameters:+5%", "--fail-if", "usd_per_month:+0.01", "-o", "r.md")
     assert broken.exit_code == 3, broken.output
@@ -175,6 +176,7 @@ def test_models_and_options_of_the_command_line(repository: Path) -> None:
     assert "l40000" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_the_side_before_has_its_own_configuration(repository: Path) -> None:
     git("checkout", "--quiet", ".")
     (repository / "pyinfercost.toml").write_text(CONFIGURATION.replace('"l4"', '"t4"'), encoding="utf-8")
@@ -183,6 +185,7 @@ def test_the_side_before_has_its_own_configuration(repository: Path) -> None:
     assert sides == ["l4", "t4"]
 
 
+@pytest.mark.slow
 def test_below_the_top_of_the_repository(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     below = repository / "new" / "folder"
     below.mkdir(parents=True)

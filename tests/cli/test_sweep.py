@@ -317,6 +317,7 @@ def test_help_needs_no_numpy() -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize(("phase", "figure"), [("decode", "tpot_s"), ("prefill", "ttft_s")])
+@pytest.mark.sample(1)
 def test_times_of_tokens_are_columns_of_their_phase(phase: str, figure: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     spec = f"{spec_of(tmp_path, WIDE_LLAMA)}#{phase}"

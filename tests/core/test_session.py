@@ -56,7 +56,7 @@ def answers() -> list[tuple[Setting, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("model", ["cnn", "vit", "llama", "moe", "unet"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_estimates_are_those_of_the_package(answers: list[tuple[Setting, dict[str, Any]]], model: str) -> None:
     for setting, found in answers:
         if setting.model != model:

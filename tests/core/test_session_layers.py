@@ -155,7 +155,7 @@ def windowed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ic.Graph]:
     "way",
     [{}, {"engine": "vllm"}, {"engine": "vllm", "layout": "tensor=2"}, {"engine": "vllm", "layout": "pipeline=2"}],
 )
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_a_full_window_adds_nothing_where_it_is_asked(
     windowed: dict[str, ic.Graph], name: str, way: dict[str, str]
 ) -> None:

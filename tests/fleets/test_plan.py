@@ -57,6 +57,7 @@ def test_the_winner_is_near_the_best_of_brute_force(found: ic.FleetPlan) -> None
     assert found.best.usd_per_month <= 1.1 * least
 
 
+@pytest.mark.slow
 def test_the_winner_holds_on_the_day_that_follows(found: ic.FleetPlan) -> None:
     assert found.best is not None
     assert found.verified is not None
@@ -65,6 +66,7 @@ def test_the_winner_holds_on_the_day_that_follows(found: ic.FleetPlan) -> None:
     assert found.verified.late_share <= 0.01 + 0.02
 
 
+@pytest.mark.slow
 def test_choices_are_ranked_and_whole(found: ic.FleetPlan) -> None:
     holding = [each for each in found.choices if each.stage == "all" and each.slo_met]
     assert [each.usd_per_month for each in holding] == sorted(each.usd_per_month for each in holding)

@@ -68,6 +68,7 @@ def test_a_disturbed_file_is_no_evidence(tmp_path: Path) -> None:
     assert disturbed.overheads_s["dispatch"] == pytest.approx(1e-6)
 
 
+@pytest.mark.slow
 def test_the_file_of_a_calibration_states_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyinfercost.measuring import calibration
 

@@ -96,6 +96,7 @@ def test_every_size_in_light_and_dark(browser: Any, evening: History, size: str,
         )
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_history(browser: Any, day: History) -> None:
     with served(day) as page, visited(browser, page) as tab:
         drawn(tab)

@@ -129,6 +129,7 @@ def test_drift_is_dated(found: MonitorReport) -> None:
     assert any("went from 1.00 to 1.40 (+40 %) at Thu 2026-01-08 14:00 UTC" in each for each in findings(found))
 
 
+@pytest.mark.slow
 def test_noise_is_no_drift(tmp_path: Path) -> None:
     for seed in range(5):
         path = tmp_path / f"{seed}.jsonl"

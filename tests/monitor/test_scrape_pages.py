@@ -79,7 +79,7 @@ def test_a_damaged_page_of_vllm_raises_nothing(data: st.DataObject) -> None:
     parse(page[:at] + data.draw(st.text(max_size=5)) + page[at + data.draw(st.integers(0, 9)) :], WANTED)
 
 
-LABELS = st.dictionaries(st.from_regex("[a-z_][a-z0-9_]{0,5}", fullmatch=True), st.text(max_size=9), max_size=4)
+LABELS = st.dictionaries(st.from_regex("_?[a-z][a-z0-9_]{0,5}", fullmatch=True), st.text(max_size=9), max_size=4)
 
 
 @settings(max_examples=examples(200))

@@ -109,6 +109,7 @@ def uses(snapshot: Snapshot) -> dict[str, float]:
 
 @server
 @pytest.mark.parametrize("is_old", [False, True])
+@pytest.mark.slow
 def test_ten_thousand_requests_over_four_lives_are_counted_once(bench: Bench, is_old: bool) -> None:
     bench.restart(is_old=is_old)
     sidecar = bench.sidecar()

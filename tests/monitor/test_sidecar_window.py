@@ -80,6 +80,7 @@ def test_a_share_of_no_busy_time_is_zero() -> None:
     assert Window(0.0).lately(counters(busy=0, idle=7), 5.0) == {series("busy_share"): 0.0}
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_the_window_keeps_its_length() -> None:
     window = Window(0.0, window_s=60.0)
     for tick in range(1, 100_001):

@@ -101,6 +101,7 @@ def test_documents_and_pages_are_plans(week: FleetResult, tmp_path: Path) -> Non
     assert read_plan(json.loads(comparison.to_json())).calendar == "mean"
 
 
+@pytest.mark.slow
 def test_the_day_of_the_verification_belongs_to_the_week() -> None:
     """A recording of a week is planned on six days and verified on the seventh, which is Sunday."""
     plan = ic.plan_fleet(

@@ -153,6 +153,7 @@ def test_a_compiled_model_is_faster_and_int8_more_so() -> None:
     assert times[0] > times[1] > 1.4 * times[2]
 
 
+@pytest.mark.slow
 def test_every_kind_of_machine_runs_a_compiled_model() -> None:
     graph = ic.capture("torchvision:mobilenet_v3_small", sizes={"batch": 1})
     for hardware in ("epyc-9654", "t4", "tpu-v5e", "apple-m2"):

@@ -61,6 +61,7 @@ def collectives(graph: ic.Graph, sizes: dict[str, int]) -> list[tuple[str, int, 
 
 @pytest.mark.parametrize("engine", ["torch", "vllm"])
 @pytest.mark.parametrize("name", ["llama", "mixtral"])
+@pytest.mark.sample(2)
 def test_ranks_share_the_tokens_of_a_prompt(tmp_path: Path, name: str, engine: str) -> None:
     whole = captured(tmp_path, name, "prefill")
     launched = ic.engine_graph(whole, engine)

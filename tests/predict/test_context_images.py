@@ -89,7 +89,7 @@ def gathered(rank: ic.Graph) -> list[tuple[int, Any, Any]]:
 
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int) -> None:
     whole = captured(folder, name)
     rank = ic.parallel(whole, f"context={ranks}")
@@ -115,6 +115,7 @@ def test_ranks_share_the_tokens_of_an_image(folder: Path, name: str, ranks: int)
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.sample(2)
 def test_ranks_exchange_tokens_of_an_image_for_heads(folder: Path, name: str) -> None:
     whole = captured(folder, name)
     rank, gathering = (ic.parallel(whole, layout) for layout in ("context=4,ulysses=1", "context=4"))

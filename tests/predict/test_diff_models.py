@@ -23,6 +23,7 @@ def run(*arguments: str, code: int = 0) -> str:
 
 
 @pytest.mark.parametrize("options", [(), ("-H", "l4", "--precision", "fp16"), ("-H", "epyc-7742", "--threads", "8")])
+@pytest.mark.sample(1)
 def test_the_blocks_that_a_larger_model_adds_are_named_and_nothing_else(options: tuple[str, ...]) -> None:
     pytest.importorskip("torchvision")
     models = ("torchvision:resnet50", "torchvision:resnet101")

@@ -96,7 +96,7 @@ def test_a_dense_layer_is_ten_kernels(folder: Path, engine: str, names: list[str
     [("llama", 10), ("gemma2", 12), ("gpt2", 10), ("falcon", 10), ("mixtral", 20), ("gpt_oss", 20), ("qwen3_moe", 20),
      ("deepseek_v3", 24)],
 )  # fmt: skip
-@pytest.mark.sample(8)
+@pytest.mark.sample(4)
 def test_layers_are_few_kernels_and_nothing_is_lost(
     folder: Path, engine: str, phase: str, name: str, most: int
 ) -> None:
@@ -309,7 +309,7 @@ RECURRENT = {
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 @pytest.mark.parametrize("name", list(RECURRENT))
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_recurrent_layer_is_a_convolution_and_a_scan(folder: Path, name: str, phase: str) -> None:
     before = captured(folder, name, phase, **({"sequence": 70} if phase == "prefill" else {}))
     after = ic.engine_graph(before, "vllm")

@@ -171,6 +171,7 @@ def test_settings_take_the_place_of_the_engines_own() -> None:
 
 
 @pytest.mark.parametrize("config", [LLAMA, GPT_OSS, QWEN_NEXT], ids=["llama", "gpt_oss", "qwen_next"])
+@pytest.mark.sample(1)
 def test_a_step_takes_the_same_from_either_phase(tmp_path: Path, config: dict[str, Any]) -> None:
     on = ic.Deployment(hardware="l4", engine="vllm")
     found = []

@@ -73,7 +73,7 @@ def is_of_all(weight: str, *, by_row: bool) -> bool:
 @pytest.mark.parametrize("layout", [Layout(tensor=2), Layout(tensor=4), Layout(tensor=4, expert=4)], ids=str)
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.sample(40)
+@pytest.mark.sample(15)
 def test_ranks_together_have_the_weights_and_contractions(folder: Path, name: str, form: str, layout: Layout) -> None:
     if layout.expert > 1 and name not in MIXTURES:
         return

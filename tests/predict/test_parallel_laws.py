@@ -36,7 +36,7 @@ def captured(folder: Path, name: str, phase: str) -> ic.Graph:
 
 
 @pytest.mark.parametrize(("name", "phase", "devices", "every"), CASES)
-@pytest.mark.sample(3)
+@pytest.mark.sample(1)
 def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, devices: int, every: bool) -> None:
     whole = captured(folder, name, phase)
     fitting = [layout for layout in layout_laws.legal_layouts(devices) if not layout_laws.refusal(whole, layout)]

@@ -77,7 +77,7 @@ def contractions(graph: ic.Graph) -> Counter[str]:
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
 @pytest.mark.parametrize(("name", "phase"), CASES)
-@pytest.mark.sample(10)
+@pytest.mark.sample(5)
 def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str, ranks: int) -> None:
     whole = captured(folder, name, phase)
     rank = ic.parallel(whole, Layout(tensor=ranks))
@@ -111,7 +111,7 @@ def test_ranks_together_are_the_whole_model(folder: Path, name: str, phase: str,
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name not in ENCODERS])
-@pytest.mark.sample(10)
+@pytest.mark.sample(4)
 def test_engines_run_the_part_of_a_rank(folder: Path, name: str, phase: str) -> None:
     whole = captured(folder, name, phase)
     rank = ic.parallel(whole, Layout(tensor=2))
@@ -147,7 +147,7 @@ STAGED = [("", "pipeline=2"), ("tensor=2", "tensor=2,pipeline=2"), ("tensor=8", 
 @pytest.mark.parametrize("engine", ["torch", "vllm"])
 @pytest.mark.parametrize(("rank_layout", "layout"), STAGED)
 @pytest.mark.parametrize(("name", "phase"), CASES)
-@pytest.mark.sample(40)
+@pytest.mark.sample(14)
 def test_stages_together_are_the_rank(
     folder: Path, name: str, phase: str, rank_layout: str, layout: str, engine: str
 ) -> None:

@@ -121,6 +121,7 @@ def test_halves_of_heads_that_meet_lie_together() -> None:
         ic.parallel(whole, "tensor=8")
 
 
+@pytest.mark.slow
 def test_heads_of_einsum_are_heads() -> None:
     config = transformers.AutoConfig.for_model("cvt")
     model = transformers.AutoModelForImageClassification.from_config(config).eval()

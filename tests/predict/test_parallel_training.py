@@ -139,7 +139,7 @@ ELEMENTWISE = ("aten.add", "aten.mul", "aten.sub", "aten.div", "aten.silu_backwa
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gpt2", "gemma2"])
-@pytest.mark.sample(2)
+@pytest.mark.slow
 def test_ranks_share_the_tokens_between_products(name: str) -> None:
     config = transformers.AutoConfig.for_model(model_type=name, **CONFIGS[name])
     how = "eager" if name in EAGER else "sdpa"

@@ -183,7 +183,7 @@ def weights(graph: ic.Graph) -> dict[str, tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("name", list(CONFIGS))
-@pytest.mark.sample(5)
+@pytest.mark.sample(3)
 def test_stages_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
     stages = [ic.parallel(whole, "pipeline=3", stage=stage) for stage in range(3)]
@@ -222,6 +222,7 @@ def test_ranks_of_stages_share_their_products() -> None:
     assert sums == {"forward": 2 * 4 + 1, "backward": 2 * 4 + 1}
 
 
+@pytest.mark.slow
 def test_ranks_of_stages_send_their_share_of_the_tokens() -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.AutoConfig.for_model(model_type="llama", **{**CONFIGS["llama"], "num_hidden_layers": 4})

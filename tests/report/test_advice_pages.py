@@ -47,6 +47,7 @@ def advice(request: Any) -> ic.Advice:
     return make()
 
 
+@pytest.mark.sample(1)
 def test_a_page_begins_with_the_sentence_and_has_all_rows(advice: ic.Advice) -> None:
     page = advice.to_html()
     assert isinstance(page, str)

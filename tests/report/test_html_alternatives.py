@@ -94,6 +94,7 @@ def test_weights_and_devices_are_those_of_profiles(browser: Any, llama: Path, tm
 
 @pytest.mark.browser
 @pytest.mark.torch
+@pytest.mark.slow
 def test_a_server_is_one_click_away(browser: Any, llama: Path) -> None:
     with opened(browser, llama, ready=RESTED) as page:
         act(page, lambda: page.get_by_role("button", name="Serve with vLLM").click())

@@ -142,6 +142,7 @@ def with_kin() -> list[str]:
     return [machine.id for machine in machines if families.count(machine.family) > 1]
 
 
+@pytest.mark.slow
 def test_three_machines_from_others_of_their_families(tmp_path: Path) -> None:
     found = differences_of(FAST, tmp_path)
     assert max(map(abs, found)) < CLOSE

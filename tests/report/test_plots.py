@@ -117,6 +117,7 @@ def test_what_has_no_dot_is_said(profile: ic.Profile, document: dict[str, Any]) 
     assert "no dot" not in texts_of(ic.plots.plot_roofline(copying, caption=False))
 
 
+@pytest.mark.slow
 def test_several_profiles_on_one_roofline(profile: ic.Profile) -> None:
     other = ic.profile(transformer(2, 256, 4), hardware="l4", batch=64)
     ax = ic.plots.plot_roofline([profile, other])
@@ -247,6 +248,7 @@ def every_plot(profile: ic.Profile, sweep: ic.Sweep) -> list[Any]:
     return [profile.plot_roofline, profile.plot_breakdown, profile.plot_memory, sweep.plot]
 
 
+@pytest.mark.slow
 def test_given_axes_are_used_and_no_others(profile: ic.Profile, sweep: ic.Sweep) -> None:
     for plot in every_plot(profile, sweep):
         figure, (left, right) = plt.subplots(1, 2, layout="constrained")

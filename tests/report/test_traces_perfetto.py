@@ -103,6 +103,7 @@ def read() -> dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize(("hardware", "execution"), WAYS)
+@pytest.mark.sample(2)
 def test_perfetto_adds_up_to_the_estimate(
     hardware: str, execution: str, read: dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]
 ) -> None:
@@ -128,6 +129,7 @@ def test_perfetto_adds_up_to_the_estimate(
     assert max(row["most"] for row in counters if "memory" in row["name"]) == profile.counts.total.peak_memory_bytes
 
 
+@pytest.mark.slow
 def test_both_processes_are_there() -> None:
     layers = tuple(MeasuredLayer(f"{place}.q", ("aten.linear.default",), 1e-4 + 3e-9 * place, 1e-4) for place in (0, 1))
     profile = ic.profile(transformer(), hardware="l4")

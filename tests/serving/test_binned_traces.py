@@ -109,6 +109,7 @@ def test_counts_match_and_times_ascend(counts: list[int], widths: list[float], e
 
 
 @pytest.mark.parametrize("count", [40_000, 200_000])
+@pytest.mark.sample(1)
 def test_times_in_a_bin_are_uniform(count: int) -> None:
     """Kolmogorov's test of the times, and of their distances, which are exponential; 200,000 are a divided bin."""
     from scipy import stats

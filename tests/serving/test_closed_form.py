@@ -29,6 +29,7 @@ def load(prompt: tuple[int, int], output: tuple[int, int], **given: float) -> Lo
 SHAPES = (((820, 1024), (100, 128)), ((410, 512), (410, 512)), ((100, 128), (410, 512)), ((3300, 4096), (51, 64)))
 
 
+@pytest.mark.slow
 def test_time_per_token_is_that_of_iterations_one_by_one() -> None:
     """At 1 to 128 clients; times to the first token are further apart."""
     costs = made()

@@ -246,6 +246,7 @@ def test_sizes_of_recorded_graphs(folder: Path) -> None:
     assert four < five
 
 
+@pytest.mark.slow
 def test_windows_have_knots(folder: Path) -> None:
     """Every other layer reads 16 tokens at most: beyond, half of the layers grow."""
     costs = step_costs(*phases(folder, "windows"), on=ON, most_sequences=32, most_tokens=2048, most_context=8192)

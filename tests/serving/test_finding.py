@@ -76,6 +76,7 @@ def test_the_rate_of_a_replay_is_scaled(phases: Phases) -> None:
     assert best.rate_per_s > 1.5
 
 
+@pytest.mark.slow
 def test_the_cheapest_is_no_dearer_than_any_other(phases: Phases) -> None:
     machines = [on("l4"), on("a10", price=1.0), on("t4", price=0.35, precision="fp16")]
     search = find("cheapest", phases, on=machines, devices=2)

@@ -73,6 +73,7 @@ def test_all_doors_agree_about_published_models(spec: str, machine: str, engine:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
+@pytest.mark.sample(3)
 def test_all_doors_agree_about_small_models(tmp_path: Path, config: dict[str, Any], engine: str) -> None:
     spec = spec_of(tmp_path, config)
     machine = ic.hardware.load("l4")
@@ -88,6 +89,7 @@ def test_all_doors_agree_about_small_models(tmp_path: Path, config: dict[str, An
     assert not found[1e-6] or engine == "trtllm"  # whose share is of what weights leave
 
 
+@pytest.mark.slow
 def test_gpt_oss_120b_is_served_by_one_gpu_with_80_gb() -> None:
     run = served(f"hf:{CONFIGS / 'gpt-oss-120b.json'}", ic.Deployment(hardware="h100-sxm-80gb", engine="vllm"))
     assert isinstance(run, ic.ServingResult)
@@ -116,6 +118,7 @@ def test_the_longest_sequence_is_what_the_cache_holds(tmp_path: Path) -> None:
     assert ic.profile(spec, on=on, prompt=PROMPT).engine_command == run.engine_command
 
 
+@pytest.mark.slow
 def test_windows_grow_until_they_are_full(tmp_path: Path) -> None:
     config = GPT_OSS | {"sliding_window": 100_000, "max_position_embeddings": 10_000_000, "head_dim": 256}
     run = served(spec_of(tmp_path, config), ic.Deployment(hardware="l4", engine="vllm"))
@@ -168,6 +171,7 @@ def test_fewer_sequences_leave_more_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
+@pytest.mark.sample(1)
 def test_float32_is_loaded_in_16_bits(tmp_path: Path, engine: str) -> None:
     on = ic.Deployment(hardware="l4", engine=engine)
     wide, narrow = (spec_of(tmp_path, WIDE_LLAMA | {"dtype": dtype}) for dtype in ("float32", "bfloat16"))

@@ -43,6 +43,7 @@ def half_width(values: np.ndarray[Any, Any]) -> float:
     ("servers", "load", "deterministic", "expected"),
     [(1, 0.8, False, 4.0), (1, 0.8, True, 2.0), (10, 0.8, False, 0.20459), (64, 0.9, False, 0.04854)],
 )
+@pytest.mark.sample(2)
 def test_mean_waits_are_those_of_the_closed_forms(
     servers: int, load: float, deterministic: bool, expected: float
 ) -> None:

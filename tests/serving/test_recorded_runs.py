@@ -89,7 +89,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", RUNS)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_recorded_runs_are_met_after_one_of_them(name: str, calibrated: dict[str, ic.StepCosts]) -> None:
     data = measured(name)
     run, found = simulate(calibrated[data.model], data)

@@ -161,6 +161,7 @@ def server_settings(engine: str) -> st.SearchStrategy[Settings]:
 @pytest.mark.parametrize("drafts", [0, 3])
 @hypothesis.settings(max_examples=examples(100))
 @hypothesis.given(data=st.data())
+@pytest.mark.sample(3)
 def test_every_request_has_the_times_of_the_reference(engine: str, drafts: int, data: st.DataObject) -> None:
     settings = data.draw(server_settings(engine))
     if drafts:

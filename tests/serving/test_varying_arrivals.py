@@ -185,6 +185,7 @@ def test_intervals_of_three_states() -> None:
     assert kolmogorov(gaps, 1 - np.exp(-states.mean_rate * gaps)) > 10  # a Poisson process is another one
 
 
+@pytest.mark.slow
 def test_states_are_stationary_from_the_start() -> None:
     """At time 0 a state is as likely as at any other time: 1 of 10 runs begins in a burst."""
     bursts = Modulation((0.0, 1000.0), (90.0, 10.0))
@@ -197,6 +198,7 @@ def test_states_are_stationary_from_the_start() -> None:
     assert np.mean(begun) == pytest.approx(0.1, abs=5 * (0.1 * 0.9 / 3000) ** 0.5)
 
 
+@pytest.mark.slow
 def test_a_sojourn_at_the_start_goes_on_for_an_exponential_time() -> None:
     """Exponential times have no memory: what is left of the first sojourn has the mean of its state."""
     states = Modulation((0.0, 1.0, 5.0), (9.0, 1.0, 20.0))
@@ -210,6 +212,7 @@ def test_a_sojourn_at_the_start_goes_on_for_an_exponential_time() -> None:
         assert kolmogorov(ends[own], 1 - np.exp(-ends[own] / sojourn_s)) < 1.95
 
 
+@pytest.mark.slow
 def test_bursts_and_seasons_multiply() -> None:
     """The rate of a window is season x state: means by hour follow the season, and dispersion is above Poisson's."""
     found = arrivals_until(

@@ -84,6 +84,7 @@ def saved(program: ExportedProgram, tmp_path_factory: pytest.TempPathFactory) ->
     return path
 
 
+@pytest.mark.slow
 def test_same_graph_as_the_program(program: ExportedProgram, saved: Path) -> None:
     graph = graph_from_archive(saved)
     assert graph.model == "net.pt2"

@@ -37,6 +37,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
 @pytest.mark.parametrize("name", models())
+@pytest.mark.sample(3)
 def test_an_archive_is_its_module(installed: Path, name: str) -> None:
     model, inputs, _ = models()[name]
     of_archive = ic.count(ic.capture(str(installed / f"{name}.pt2")))

@@ -64,6 +64,7 @@ def shallow(name: str, layers: int, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "experts"), [("gpt-oss-20b", 32), ("gpt-oss-120b", 128)])
+@pytest.mark.sample(1)
 def test_a_layer_of_gpt_oss(tmp_path: Path, name: str, experts: int) -> None:
     h, queries, keys = 2880, 64 * 64, 8 * 64
     attention = 2 * (2 * queries * h + 2 * keys * h) + 2 * (queries + 2 * keys + h) + 2 * 64  # bfloat16, biases, sinks
@@ -81,6 +82,7 @@ def deepseek_layer(experts: int = 256) -> int:
     return attention + norms + gate + (experts + 1) * (2 * fp8(inner, h) + fp8(h, inner))
 
 
+@pytest.mark.slow
 def test_a_layer_of_deepseek(tmp_path: Path) -> None:
     config = shallow("deepseek-v3", 5)
     assert one_layer(tmp_path, config) == deepseek_layer()

@@ -112,7 +112,7 @@ class Rows:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_nodes_are_those_of_the_capture(tmp_path: Path, name: str, phase: str) -> None:
     """Operators, modules, arguments, dtypes, shapes, layouts, weights, caches and lifetimes."""
     config = SMALL[name]

@@ -39,7 +39,7 @@ def spec_of(folder: Path, config: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("config", [UNET, FLUX], ids=["unet", "flux"])
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_products_are_those_that_torch_counts(tmp_path: Path, config: dict[str, Any]) -> None:
     spec = spec_of(tmp_path, config)
     counts = ic.count(ic.capture(spec))

@@ -154,6 +154,7 @@ def test_of_other_masks_a_place_lies_in_the_middle_of_where_it_may_be() -> None:
 
 
 @pytest.mark.parametrize("tokens", [32, 29, 8, 4])
+@pytest.mark.sample(2)
 def test_shares_of_an_open_number_of_tokens_add_up(tokens: int) -> None:
     for run in (by_key, by_equality):
         graph = captured(run, 32, dynamic={0: {0: "tokens"}})

@@ -34,7 +34,7 @@ def captured(spec: str) -> ic.Graph:
 
 
 @pytest.mark.parametrize(("name", "phase"), OF_CONFIGS)
-@pytest.mark.sample(5)
+@pytest.mark.sample(2)
 def test_a_file_is_the_model_of_its_config(tmp_path: Path, name: str, phase: str) -> None:
     """FLOPs of contractions and parameters equal those of the config, and bytes those of the file."""
     path = tmp_path / "model.gguf"
@@ -188,6 +188,7 @@ def test_unknown_architectures_and_phases(tmp_path: Path) -> None:
         ic.capture(str(tmp_path / "absent.gguf"))
 
 
+@pytest.mark.slow
 def test_a_decode_step_on_llamacpp_is_the_default(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     write_gguf(path, "llama", q4_k_m)
@@ -215,6 +216,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[ic.Graph,
 
 
 @pytest.mark.parametrize("hardware", ["apple-m1-max", "epyc-9654", "a100-sxm-80gb"])
+@pytest.mark.sample(1)
 def test_decode_follows_the_bytes_of_weights(large: dict[str, tuple[ic.Graph, int]], hardware: str) -> None:
     """A step reads all weights: it takes at least that long, and longer for more bits; a batch shares them."""
     bandwidth = ic.Deployment(hardware=hardware).machine.bandwidth_byte_per_s

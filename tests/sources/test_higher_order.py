@@ -66,6 +66,7 @@ CONDITIONS: dict[str, tuple[Callable[..., Any], int]] = {
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.sample(2)
 def test_the_dearer_branch_is_counted(name: str, tmp_path: Path) -> None:
     function, macs = CONDITIONS[name]
     program = torch.export.export(module(function), (torch.ones(4, 4),))

@@ -184,6 +184,7 @@ def test_a_cache_for_a_model_that_makes_none_for_itself() -> None:
     assert inputs["past_key_values_1_keys"].shape[2] == 20
 
 
+@pytest.mark.slow
 def test_tokens_beside_pictures_that_a_forward_requires() -> None:
     inputs = zoo_model("grounding-dino", sequence=12).kwargs
     assert inputs["input_ids"].shape == (1, 12)

@@ -81,7 +81,7 @@ def test_configs_with_attention_between_patches_keep_their_image_size(tmp_path: 
 
 
 @pytest.mark.parametrize("spec", FIXED)
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_other_models_keep_their_image_size(spec: str) -> None:
     if spec.startswith("timm:"):
         pytest.importorskip("timm")

@@ -212,7 +212,7 @@ STORED: list[tuple[str, dict[str, Any], str, str, dict[str, tuple[str, tuple[int
 @pytest.mark.parametrize(
     ("settings", "dtype", "kernel", "beside"), [case[1:] for case in STORED], ids=[case[0] for case in STORED]
 )
-@pytest.mark.sample(3)
+@pytest.mark.sample(1)
 def test_linear_layers_are_stored_as_the_settings_say(
     tmp_path: Path, settings: dict[str, Any], dtype: str, kernel: str, beside: dict[str, Any]
 ) -> None:
@@ -308,7 +308,7 @@ ATTENTION = {f"{LAYER}.self_attn.{part}_proj" for part in "qkvo"}
         ),
     ],
 )
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_exclusions_are_those_of_the_method(tmp_path: Path, settings: dict[str, Any], expected: set[str]) -> None:
     """The router is no linear layer, and no method quantizes it."""
     graph = captured(tmp_path, MIXTRAL, settings)
@@ -316,6 +316,7 @@ def test_exclusions_are_those_of_the_method(tmp_path: Path, settings: dict[str, 
     assert ic.count(graph).unmodelled == {}
 
 
+@pytest.mark.slow
 def test_tied_embeddings_stay_whole(tmp_path: Path) -> None:
     tied = {**LLAMA, "tie_word_embeddings": True}
     for settings in ({"quant_method": "fp8"}, {"quant_method": "awq"}, {"load_in_4bit": True}):

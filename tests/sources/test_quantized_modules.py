@@ -148,6 +148,7 @@ def test_every_kind_of_quantized_module() -> None:
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.sample(1)
 def test_traced_modules(dynamic: bool) -> None:
     mapping = QConfigMapping().set_global(default_dynamic_qconfig)
     plain, quantized = traced(mapping if dynamic else get_default_qconfig_mapping("fbgemm"))

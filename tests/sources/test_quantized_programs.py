@@ -51,6 +51,7 @@ def converted(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.mark.parametrize("converted", [False, True], indirect=True, ids=["static", "dynamic"])
+@pytest.mark.sample(1)
 def test_all_doors_count_the_same(converted: Any, tmp_path: Path) -> None:
     dynamic, module = converted
     plain = ic.count(ic.capture(Network().eval(), (image(),))).total

@@ -122,6 +122,7 @@ def test_open_sizes_can_be_bound_after_counting(captured: tuple[Family, Path, ic
             assert {k: v.evaluate(sizes) if isinstance(v, ic.Expr) else v for k, v in values.items()} == expected, name
 
 
+@pytest.mark.sample(2)
 def test_every_point_of_a_sweep_is_its_estimate(captured: tuple[Family, Path, ic.Graph]) -> None:
     family, _, graph = captured
     axes = {name: sorted({sizes[name] for sizes in family.sizes}) for name in family.sizes[0]}

@@ -110,6 +110,7 @@ def test_a_detector_counts_what_it_is_told_to_find() -> None:
 
 
 @pytest.mark.parametrize("name", ["googlenet", "quantized_googlenet"])
+@pytest.mark.sample(1)
 def test_specs_leave_out_the_heads_that_published_weights_drop(name: str) -> None:
     meta = next(iter(torchvision.models.get_model_weights(name))).meta
     total = ic.count(ic.capture(f"torchvision:{name}", batch=1)).total

@@ -78,7 +78,7 @@ def failing_in_backward(self: Any, x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("dynamic", [None, {0: {0: "batch"}}])
 @pytest.mark.parametrize("function", [plain, noisy, failing, failing_in_backward])
-@pytest.mark.sample(8)
+@pytest.mark.sample(3)
 def test_the_module_is_left_alone(function: Any, device: str, dynamic: Any, training: bool) -> None:
     module = Wrapped(function, net=network()).to(device).train(training)
     x = torch.zeros(3, 5, 8, requires_grad=True)

@@ -48,7 +48,7 @@ SAMPLE = (
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_a_type(name: str) -> None:
     module, args, kwargs = CASES[name].build()
     counts = ic.count(ic.capture(module, ic.Inputs(args, kwargs)))

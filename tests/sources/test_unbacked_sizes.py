@@ -190,7 +190,7 @@ ROUTERS = [routed_by_where, routed_by_one_hot, routed_by_any, routed_by_split, r
 
 @pytest.mark.parametrize("tokens", [TOKENS, 30])
 @pytest.mark.parametrize("run", ROUTERS, ids=lambda run: run.__name__)
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_routing_falls_evenly_on_experts(run: Callable[[Any, torch.Tensor], Any], tokens: int) -> None:
     graph = captured(run, torch.empty(tokens, WIDTH, device="meta"))
     macs = ic.count(graph).total.macs

@@ -125,7 +125,7 @@ def other_part(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.sample(5)
+@pytest.mark.sample(2)
 def test_a_damaged_part_is_named_when_it_is_read_and_alone_computed_anew(
     stored: ic.StoredSweep, expected: ic.Sweep, other_part: Path, damage: Callable[[Path, Path], None]
 ) -> None:
@@ -312,6 +312,7 @@ def test_a_manifest_of_other_bytes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["open", "fsync", "replace"])
+@pytest.mark.sample(1)
 def test_a_full_disk_keeps_what_is_there_and_the_call_goes_on(
     tmp_path: Path, expected: ic.Sweep, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -407,6 +408,7 @@ def test_data_reach_the_disk_before_their_name_does(tmp_path: Path, monkeypatch:
 # ---- threads ----
 
 
+@pytest.mark.slow
 def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected: ic.Sweep) -> None:
     best, where = expected.best("cost_usd", where="batch > 3"), expected.where("batch % 7 == 0")
     failed: list[BaseException] = []

@@ -126,6 +126,7 @@ SAMPLE = int(os.environ.get("PYINFERCOST_SAMPLE", "300"))
 """Points that are compared with `estimate`; the benchmark compares 10,000."""
 
 
+@pytest.mark.sample(1)
 def test_points_of_a_sweep_are_what_estimates_say(graph: ic.Graph) -> None:
     sizes = {"batch": range(1, 301), **({"sequence": [1, 2, 64, 333]} if "sequence" in graph.sizes else {})}
     grid = ic.sweep(

@@ -50,6 +50,7 @@ def expected(spec: SweepSpec) -> ic.Sweep:
 @pytest.mark.parametrize("workers", [1, 2, 3, 10**6])
 @pytest.mark.parametrize("chunk_points", [None, 37, 4096])
 @pytest.mark.parametrize("where", [None, WHERE])
+@pytest.mark.sample(10)
 def test_results_depend_neither_on_workers_nor_on_chunks(
     spec: SweepSpec, expected: ic.Sweep, workers: int, chunk_points: int | None, where: str | None
 ) -> None:

@@ -180,6 +180,7 @@ def test_a_layer_called_like_a_pattern_is_itself() -> None:
     assert found["parts.a[0]", "int8_wo"].saved_bytes == found["parts.a0", "int8_wo"].saved_bytes > 0
 
 
+@pytest.mark.slow
 def test_engines_fuse_what_groups_keep_together() -> None:
     """A serving engine runs queries, keys and values as one product, which a format of one of them breaks apart."""
     transformers = pytest.importorskip("transformers")

@@ -221,6 +221,7 @@ def test_a_smaller_config_scales_heads_and_widths() -> None:
 
 
 @pytest.mark.parametrize("family", [narrower(), narrower(multiple=8)])
+@pytest.mark.sample(1)
 def test_the_largest_student_within_a_budget_is_chosen(family: Any) -> None:
     teacher = convolutional()
     whole = ic.estimate(ic.capture(teacher, PICTURES), on=ON).latency_s

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.mark.parametrize("kind", [Picture, Text])
 @pytest.mark.parametrize(("autocast", "accumulation"), [(False, 1), (True, 1), (False, 3), (True, 2)])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_eager(kind: type[torch.nn.Module], autocast: bool, accumulation: int) -> None:
     ways = {"autocast": autocast, "accumulation": accumulation, "steps": 60}
     assert_same(trained(kind, tracked=False, **ways), trained(kind, tracked=True, **ways))

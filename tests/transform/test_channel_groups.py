@@ -49,7 +49,7 @@ def same_counts(left: ic.Counts, right: ic.Counts) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_a_family_has_a_group_for_each_width(name: str) -> None:
     family, groups = FAMILIES[name], groups_of(name)
     assert groups.at() == captured(family.build(family.full), family.example)
@@ -66,7 +66,7 @@ def test_a_family_has_a_group_for_each_width(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 @settings(max_examples=examples(8))
 @given(data=st.data())
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_a_bound_graph_is_that_of_the_narrower_model(name: str, data: st.DataObject) -> None:
     family, groups = FAMILIES[name], groups_of(name)
     widths = {key: data.draw(st.integers(1, full), label=key) for key, full in family.full.items()}
@@ -209,6 +209,7 @@ def test_training_graphs_and_unknown_names_are_refused() -> None:
         ic.count(groups.graph, width_0=0)
 
 
+@pytest.mark.slow
 def test_large_vocabularies_and_many_layers_are_quick() -> None:
     model = nn.Sequential(*[nn.Linear(512, 512) for _ in range(40)], nn.Linear(512, 200_000))
     with torch.device("meta"):

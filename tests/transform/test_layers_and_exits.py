@@ -84,6 +84,7 @@ def test_fewer_layers_are_those_of_a_smaller_model(layers: int, share: float, le
 
 
 @pytest.mark.parametrize(("phase", "sizes"), [("decode", {"context": 40}), ("prefill", {"sequence": 24})])
+@pytest.mark.sample(1)
 def test_fewer_layers_of_a_language_model(phase: str, sizes: dict[str, int], tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     graphs = []

@@ -34,7 +34,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "phase"), CASES)
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_a_served_family_runs_in_kernels_of_an_engine(kind: str, phase: str) -> None:
     module, args, kwargs = transformers_models.build(kind, phase)
     before = ic.capture(module, ic.Inputs(args, kwargs))
