@@ -156,7 +156,7 @@ print(len(errors))
 @pytest.mark.parametrize("wanted", [2, pytest.param(30, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("faults", ["none", "before", "after"])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_a_file_that_another_process_cuts_never_ends_this_one(
     tmp_path: Path, threads: int, faults: str, wanted: int
 ) -> None:
