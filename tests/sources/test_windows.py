@@ -60,7 +60,7 @@ def latencies(graph: ic.Graph, **sizes: int) -> list[float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_a_named_context_is_right_on_both_sides_of_the_window(tmp_path: Path, name: str) -> None:
     """Figures of the open graph are those of a capture at each context; below the window, the mask comes on top."""
     across = named(tmp_path, name, "decode", [3, 4], across_windows=True)
@@ -91,7 +91,7 @@ def test_a_context_on_one_side_is_that_of_the_capture(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_caches_stop_growing_at_the_window(tmp_path: Path, name: str) -> None:
     graph = named(tmp_path, name, "decode", [40, 41], across_windows=True)
     keys = [t for t in graph.tensors if t.role == "kv_cache" and (t.name or "").endswith("_keys")]
