@@ -27,6 +27,11 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
     with messages_for_people():
         if output is not None:
             check_writable(output)
+        from ..measuring.disturbance import is_busy, system_load
+
+        load = system_load()
+        if is_busy(load):
+            say(f"Note: {load:.1f} processes run on this machine; what is measured beside them is not reliable")
         with working("Measuring this machine, which has to be idle", "%") as shown:
 
             def report(_what: str, share: float) -> None:

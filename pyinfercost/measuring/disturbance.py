@@ -21,6 +21,11 @@ def system_load() -> float | None:
         return None
 
 
+def is_busy(load: float | None) -> bool:
+    """Return whether the load of a system is known, and that of a machine which does other work."""
+    return load is not None and load > max(_IDLE_LOAD, _IDLE_SHARE * (os.cpu_count() or 1))
+
+
 def disturbances(readings: Readings, load_before: float | None) -> list[str]:
     """Return what shows that a calibration was disturbed; empty for a quiet machine.
 
@@ -28,9 +33,7 @@ def disturbances(readings: Readings, load_before: float | None) -> list[str]:
         readings: What was measured.
         load_before: The load of the system before the first measurement.
     """
-    found = []
-    if load_before is not None and load_before > max(_IDLE_LOAD, _IDLE_SHARE * (os.cpu_count() or 1)):
-        found.append(f"{load_before:.1f} processes ran before the first measurement")
+    found = [f"{load_before:.1f} processes ran before the first measurement"] if is_busy(load_before) else []
     seconds = readings.seconds
     for name in sorted(name for name in seconds if name.startswith("peak.") and f"{name}.one" in seconds):
         together, alone = readings.rate(name), readings.rate(f"{name}.one")

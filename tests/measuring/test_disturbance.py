@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import pyinfercost as ic
+from pyinfercost.cli import main
 from pyinfercost.hardware.catalog_names import CATALOG
 
 pytestmark = pytest.mark.torch
@@ -77,3 +79,21 @@ def test_the_file_of_a_calibration_states_it(monkeypatch: pytest.MonkeyPatch) ->
     measured = ic.calibrate(threads=1, budget_s=0.1, compiled=False)
     assert measured.data == {"quiet": False}
     assert measured.notes[0].startswith("not reliable, other processes ran: 1000.0 processes ran before")
+
+
+def test_the_command_says_so_before_it_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyinfercost.measuring import calibration, disturbance
+
+    said: list[str] = []
+
+    def measured(**_options: object) -> None:
+        said.append("measured")
+        raise ic.InputError("enough")
+
+    monkeypatch.setattr(disturbance, "system_load", lambda: 1000.0)
+    monkeypatch.setattr(calibration, "calibrate", measured)
+    told = CliRunner().invoke(main, ["calibrate"])
+    assert said == ["measured"]
+    assert "Note: 1000.0 processes run on this machine; what is measured beside them is not reliable" in told.stderr
+    monkeypatch.setattr(disturbance, "system_load", lambda: 0.0)
+    assert "processes run" not in CliRunner().invoke(main, ["calibrate"]).stderr
