@@ -13,6 +13,7 @@ import click
 from .._checks import excerpt, shown
 from ..results.given_units import given
 from ..sources.sizes import Ranges
+from .types import engine_hint
 
 # Sizes that depend on data have dots in their names, and `*` matches several of them.
 _SIZE_NAME = re.compile(r"[A-Za-z_*][\w.*]*")
@@ -178,7 +179,8 @@ def known_names(what: str, text: str, known: Sequence[str]) -> list[str]:
     names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
     for name in names:
         if name not in known:
-            raise click.UsageError(f"unknown {what} {shown(name)}; expected some of {', '.join(known)}")
+            told = engine_hint(name) if what == "execution" else ""
+            raise click.UsageError(f"unknown {what} {shown(name)}; expected some of {', '.join(known)}{told}")
     return names
 
 

@@ -12,7 +12,7 @@ from .. import _core
 from .._checks import MOST, read_json
 from .configured import named_machines
 from .output import in_options
-from .types import HardwareType
+from .types import ExecutionType, HardwareType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +91,7 @@ def deployment_options(
     """
     helps = "One or several, separated by commas; " if several else ""
     known = None if several else click.Choice(precisions or _core.precisions(), case_sensitive=False)
-    ways = None if several else click.Choice(_core.executions(), case_sensitive=False)
+    ways = None if several else ExecutionType()
     engines = None if several else click.Choice(_core.engines(), case_sensitive=False)
     of_prompts = "" if under_load else "prefix_hit=0.5, chunk_tokens=2048, "
     options = {

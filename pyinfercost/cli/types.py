@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from .. import _core
 from ..results.given_units import full_name, given
 
 GROUPS = ("all", "cpu", "gpu", "systolic", "priced")
@@ -25,6 +26,23 @@ class ModelType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # ge
     ) -> list[click.shell_completion.CompletionItem]:
         del ctx, param
         return _items(_models(incomplete))
+
+
+class ExecutionType(click.Choice):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on
+    """An execution."""
+
+    def __init__(self) -> None:
+        super().__init__(_core.executions(), case_sensitive=False)
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        told = super().get_invalid_choice_message(value, ctx)
+        hint = engine_hint(str(value).lower())
+        return told.rstrip(".") + hint if hint else told
+
+
+def engine_hint(name: str) -> str:
+    """Return what follows the executions that an option expects, if an engine was given."""
+    return f"; {name} is an engine: --engine {name}" if name in _core.engines() else ""
 
 
 class HardwareType(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic from click 8.2 on

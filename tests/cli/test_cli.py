@@ -341,3 +341,11 @@ def test_an_unknown_command_names_known_ones(word: str, hint: str) -> None:
     result = CliRunner().invoke(main, [word])
     assert result.exit_code == 2
     assert f"No such command '{word}'; {hint}" in result.output
+
+
+@pytest.mark.parametrize("command", ["profile", "sweep", "compare"])
+def test_an_engine_in_the_place_of_an_execution_is_named(toy: str, command: str) -> None:
+    result = CliRunner().invoke(main, [command, toy, *T4, "--execution", "tensorrt"])
+    assert result.exit_code == 2
+    assert "; tensorrt is an engine: --engine tensorrt" in result.output
+    assert "is an engine" not in CliRunner().invoke(main, [command, toy, *T4, "--execution", "quick"]).output
