@@ -16,10 +16,11 @@ from ..errors import InputError, MissingFileError
 from ..results.live import Distribution, Series, Snapshot
 from ..results.live_figures import COUNTER, LIVE_FIGURES
 from .log import rotated_files
-from .log_records import INFO, RUN, TIME, distributions_of, record_of, requests_of, values_of
+from .log_records import INFO, RUN, TIME, RecordError, distributions_of, record_of, requests_of, values_of
 from .request_columns import RequestColumns
 
 _SHOWN = 5  # damaged lines that are named
+_SHORTEST_S = 1e-9
 _PRICE = Range(0.0, 1e12)
 _GAP = 3.0  # times the usual interval: nothing was recorded
 _LEAST_GAP_S = 60.0
@@ -246,6 +247,8 @@ def _header(record: Fields) -> dict[str, Any]:
 def _interval(record: Fields) -> tuple[LoggedInterval, int]:
     record.require("from_s", "to_s")
     start, end = (float(record.number(name, TIME) or 0.0) for name in ("from_s", "to_s"))
+    if 0 < abs(end - start) < _SHORTEST_S:  # a cost of such a time is no rate that a number holds
+        raise RecordError(f"an interval takes {abs(end - start):g} s; expected {_SHORTEST_S:g} s or more")
     content = dict(record.items())
     values, unknown = values_of(content.get("values"))
     distributions, more = distributions_of(content.get("distributions"))

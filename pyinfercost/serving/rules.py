@@ -23,6 +23,7 @@ _LONG = Range(1e-6, 1e12, "s")
 _REQUESTS = Range(1, 10**12, "requests")
 _SEED = Range(0, 2**63 - 1)
 _THIN, _JITTER, _BLOCKS = 301, 302, 303  # streams of random numbers
+_MOST_BLOCKS = 10_000_000
 
 
 class Rule(Protocol):
@@ -156,6 +157,11 @@ class Resampled:
         if not len(known):
             return
         blocks = max(1, int(np.ceil((known.arrival_s[-1] + 1e-9) / self.block_s)))
+        if blocks > _MOST_BLOCKS:
+            raise WorkloadError(
+                f"block_s is {self.block_s:g}, and the trace has {blocks:,} such blocks; expected at most "
+                f"{_MOST_BLOCKS:,}: pass longer ones, or take a part of the trace with between"
+            )
         edges = np.searchsorted(known.arrival_s, np.arange(blocks + 1) * self.block_s)
         edges[-1] = len(known)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _BLOCKS]))

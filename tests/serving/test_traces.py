@@ -10,7 +10,7 @@ import pytest
 from support.paths import SHARED
 
 from pyinfercost.errors import MissingFileError
-from pyinfercost.serving.requests import Requests, joined
+from pyinfercost.serving.requests import Requests, WorkloadError, joined
 from pyinfercost.serving.trace_formats import FORMATS, TraceError
 from pyinfercost.serving.traces import Trace, read_trace
 from pyinfercost.serving.workload import Workload
@@ -363,6 +363,12 @@ def test_hashes_beyond_64_bits_are_bad_rows(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"line 2 of t\.jsonl: hash_ids is .* whole numbers of 64 bits"):
         read(read_trace(path))
     assert read_trace(path, bad_rows="drop").summary().requests == 1
+
+
+def test_blocks_that_no_memory_holds_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "arrival_s\n0\n1000000000000\n")
+    with pytest.raises(WorkloadError, match="has 16,666,666,667 such blocks; expected at most 10,000,000"):
+        list(read_trace(path).resampled(5).chunks())
 
 
 def test_times_beyond_precision_are_bad_rows(tmp_path: Path) -> None:

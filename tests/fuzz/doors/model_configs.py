@@ -132,7 +132,7 @@ class ModelConfigs(Door):
         folder = self.folder / f"{next(self._numbers)}.model"
         folder.mkdir()
         try:
-            (folder / "config.json").write_text(value["config"], encoding="utf-8")
+            (folder / "config.json").write_text(value["config"], encoding="utf-8", errors="surrogatepass")
             graph = ic.capture(f"{self.scheme}:{folder}{value['phase']}", **value["sizes"])
             yield from of_counts(ic.count(graph))
         finally:

@@ -112,9 +112,8 @@ class Traces(Door):
             content = "\n".join(texts).encode(errors="replace")
         if random.random() < 0.02:
             at = random.randrange(len(content) + 1)
-            content = (
-                content[:at] + (random.choice(_LONG) * random.choice((100, 100_000, 1_200_000))).encode() + content[at:]
-            )
+            long = (random.choice(_LONG) * random.choice((100, 100_000, 1_200_000)))[:1_200_000]
+            content = content[:at] + long.encode() + content[at:]
         if random.random() < 0.03:
             content = content.decode(errors="replace").encode(random.choice(("utf-8-sig", "utf-16")))
         # Bins may have billions of requests, all of which some rules read.
