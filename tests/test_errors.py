@@ -234,12 +234,11 @@ def test_keys_of_many_parts_are_refused(text: str) -> None:
         _checks.parse_toml(text.format(".a" * 40_000), "x.toml")  # half a minute in the parser
 
 
-def test_a_long_line_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_checks, "_MOST_OF_LINE", 4)
+def test_a_long_line_comes_in_pieces(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b"abc\n\nabcdefgh\ni")
     with _checks.open_file(path) as file:
-        assert list(_checks.lines_of(file)) == [
+        assert list(_checks.lines_of(file, 4)) == [
             (1, b"abc\n"),
             (2, b"\n"),
             (3, b"abcd"),
