@@ -159,6 +159,7 @@ def test_a_limit_that_no_number_of_replicas_holds_is_an_error(phases: Phases) ->
         advise(phases, slo="ttft_p99<0.001ms")
 
 
+@pytest.mark.slow
 def test_an_assumed_acceptance_is_in_no_plan(phases: Phases) -> None:
     advice = advise(phases, among=["speculation"], risk="retrain")
     row = advice.row("speculation")

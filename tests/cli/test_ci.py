@@ -161,6 +161,7 @@ def test_a_model_that_is_broken_now_is_a_failure(repository: Path) -> None:
     assert git("worktree", "list").count("\n") == 1
 
 
+@pytest.mark.slow
 def test_models_and_options_of_the_command_line(repository: Path) -> None:
     git("rm", "--quiet", "--force", "pyinfercost.toml")
     document = reviewed("--model", "chat.json", "--", "--hardware", "t4", "--price", "0.5")

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.torch
         ("tensor=2,sequence=1", "collective.reduce_scatter"),
     ],
 )
+@pytest.mark.sample(1)
 def test_a_layout_shares_the_batch_of_a_spec(layout: str, op: str, tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     options = ("--training", "--optimizer", "adamw", "-H", "h100-sxm-80gb", "--layout", layout, "--batch", "8")

@@ -65,6 +65,7 @@ ATTEMPTS = 200
 
 
 @pytest.mark.parametrize("name", LONG_CALLS)
+@pytest.mark.sample(3)
 def test_another_thread_runs_during_a_long_call(name: str, large: ic.Graph, ticks: Callable[[], int]) -> None:
     call = LONG_CALLS[name]
     for _ in range(ATTEMPTS):

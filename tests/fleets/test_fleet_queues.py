@@ -43,7 +43,7 @@ def half_width(values: NDArray[np.float64]) -> float:
         (8, 8, 0.9, False, 0.04854),
     ],
 )
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_waits_are_those_of_the_closed_forms(
     slots: int, replicas: int, load: float, deterministic: bool, expected: float
 ) -> None:

@@ -92,7 +92,7 @@ def test_a_receiver_of_otlp_that_hangs(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metr", b"GET /metrics HTTP/1.1\r\nHost: x\r\n"], ids=["", "line", "head"])
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_clients_that_dawdle(sent: bytes) -> None:
     exporter = PrometheusExporter(0)
     with Monitor(name="small", exporters=exporter, energy=None) as monitor:

@@ -499,6 +499,7 @@ def test_more_clients_than_connections(page: LivePage) -> None:
     assert ask(page).status == 200
 
 
+@pytest.mark.slow
 def test_many_clients_at_once() -> None:
     history = day_history(1.0)
     page = LivePage(history.observer, address=FREE)

@@ -79,6 +79,7 @@ def output(tab: Any, title: str) -> str:
 
 
 @pytest.mark.parametrize(("size", "dark"), SCREENS)
+@pytest.mark.sample(1)
 def test_every_size_in_light_and_dark(browser: Any, evening: History, size: str, dark: bool) -> None:
     with served(evening) as page, visited(browser, page, size=size, dark=dark) as tab:
         drawn(tab)
@@ -172,6 +173,7 @@ def test_a_pause_stops_asking(browser: Any) -> None:
             tab.click("#pause")
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_and_comes_back(browser: Any, day: History) -> None:
     with served(day) as page, visited(browser, page) as tab:
         drawn(tab)
@@ -309,6 +311,7 @@ def test_a_browser_is_asked_for_the_token_and_stays_logged_in(browser: Any, day:
         tab.told.clear()
 
 
+@pytest.mark.slow
 def test_a_token_that_ended_says_so(browser: Any, day: History) -> None:
     with served(day, token=TOKEN) as page, visited(browser, page) as tab:
         tab.fill("#token", TOKEN)
@@ -321,6 +324,7 @@ def test_a_token_that_ended_says_so(browser: Any, day: History) -> None:
         tab.told.clear()
 
 
+@pytest.mark.slow
 def test_a_saved_page_loads_nothing(browser: Any, evening: History, tmp_path: Path) -> None:
     file = tmp_path / "saved.html"
     file.write_text(evening.read().to_html(), encoding="utf-8")

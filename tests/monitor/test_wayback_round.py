@@ -90,6 +90,7 @@ def monitored(hour: dict[str, np.ndarray], path: Path, spec: str) -> None:
     monitor.close()
 
 
+@pytest.mark.slow
 def test_a_monitored_hour_is_reproduced(costs: ic.StepCosts, spec: str, tmp_path: Path) -> None:
     """The server is slower than predicted; the log says so, and the replay has its percentiles."""
     hour = served_hour(costs)

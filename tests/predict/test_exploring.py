@@ -67,6 +67,7 @@ def documents(folder: Path) -> list[dict[str, Any]]:
     return [{size["name"]: size for size in phase["sizes"]} for phase in setup["phases"]]
 
 
+@pytest.mark.slow
 def test_the_tokens_of_an_encoder_are_of_both_phases(tmp_path: Path) -> None:
     found = phases(tmp_path, T5, prompt=40)
     assert found["prefill"][0] == {"batch": 1, "sequence": 40}

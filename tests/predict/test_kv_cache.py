@@ -173,6 +173,7 @@ def test_a_window_that_is_not_full_grows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("phase", "size", "tokens"), [("decode", "context", 41), ("prefill", "sequence", 40)])
+@pytest.mark.sample(1)
 def test_states_are_per_sequence_and_not_per_token(tmp_path: Path, phase: str, size: str, tokens: int) -> None:
     profile = ic.profile(spec_of(tmp_path, QWEN_NEXT, phase), batch=2, **{size: 40})
     per_token = 2 * 2 * 16 * BF16

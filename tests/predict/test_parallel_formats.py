@@ -130,6 +130,7 @@ def test_blocks_of_mxfp4_experts_are_padded(folder: Path) -> None:
         ("llama", "fp8_block", 16, {"num_key_value_heads": 1}, "expected tensor to be one of 1, 2, 4, 8"),
     ],
 )
+@pytest.mark.sample(2)
 def test_a_block_is_on_one_device(
     folder: Path, name: str, form: str, ranks: int, changes: dict[str, int], message: str
 ) -> None:

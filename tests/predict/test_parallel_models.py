@@ -126,6 +126,7 @@ def test_engines_run_the_part_of_a_rank(folder: Path, name: str, phase: str) -> 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 @pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.sample(3)
 def test_experts_are_divided(folder: Path, name: str, phase: str) -> None:
     whole = captured(folder, name, phase)
     inside = ic.parallel(whole, Layout(tensor=4, expert=4))

@@ -66,7 +66,7 @@ def llama() -> ic.Graph:
 
 
 @pytest.mark.parametrize("name", DIVISIBLE)
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_ranks_have_the_whole_step_together(name: str) -> None:
     whole = step_of(name)
     of_whole = work(whole)

@@ -127,7 +127,7 @@ def test_sizes_colors_keys_files_and_pictures(each_browser: Any, file: Path, tmp
     ],
     ids=["console", "error", "image", "eval", "worker"],
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_what_a_page_tells_fails_a_test(each_browser: Any, file: Path, script: str, told: str) -> None:
     caught = f"try {{ {script} }} catch (error) {{ setTimeout(() => {{ throw error; }}); }}"
     waiting = "await new Promise((done) => setTimeout(done, 300));"

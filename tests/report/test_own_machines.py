@@ -208,7 +208,7 @@ def test_facts_of_the_file_decide() -> None:
         ("[power]", "[__proto__]\nid = 1\n[power]", "unknown key"),
     ],
 )
-@pytest.mark.sample(4)
+@pytest.mark.sample(2)
 def test_files_that_are_refused(old: str, new: str, said: str) -> None:
     text = text_of("l4")
     assert old in text

@@ -128,6 +128,7 @@ def test_several_profiles_on_one_roofline(profile: ic.Profile) -> None:
     assert len(with_gid(same, "roof")) == len([roof for roof in roofline_of(profile.to_dict()).roofs if roof.used])
 
 
+@pytest.mark.slow
 def test_a_second_plot_keeps_the_first_in_sight(profile: ic.Profile) -> None:
     ax = ic.plots.plot_roofline(ic.profile(blocks(), hardware="l4", batch=2))
     before = (*ax.get_xlim(), *ax.get_ylim())
@@ -288,6 +289,7 @@ def test_any_style_will_do(profile: ic.Profile, sweep: ic.Sweep) -> None:
             plt.close("all")
 
 
+@pytest.mark.slow
 def test_profiles_from_files_are_drawn(tmp_path: Path, profile: ic.Profile) -> None:
     path = tmp_path / "profile.json"
     path.write_text(profile.to_json(), encoding="utf-8")

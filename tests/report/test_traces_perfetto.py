@@ -103,7 +103,7 @@ def read() -> dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]
 
 
 @pytest.mark.parametrize(("hardware", "execution"), WAYS)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_perfetto_adds_up_to_the_estimate(
     hardware: str, execution: str, read: dict[tuple[str, str], tuple[ic.Profile, list[list[dict[str, Any]]]]]
 ) -> None:

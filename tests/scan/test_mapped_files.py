@@ -59,6 +59,7 @@ def test_maps_and_reads_give_the_same(tmp_path: Path, dtype: str, offset: int) -
 
 
 @pytest.mark.parametrize("shape", [(2_100, 65_536), (40, 4_000_000), (1, 140_000_000)])
+@pytest.mark.sample(1)
 def test_weights_of_several_maps_give_the_same(tmp_path: Path, shape: tuple[int, int]) -> None:
     """More than the 134,217,728 bytes that are mapped at a time; in the second, one band of rows is more."""
     path = random_bytes(tmp_path / "w", 7 + shape[0] * shape[1])
@@ -221,6 +222,7 @@ def test_a_fault_elsewhere_ends_the_process_as_before(tmp_path: Path, prepare: s
 
 
 @pytest.mark.parametrize("prepare", ["", "scan()"])
+@pytest.mark.sample(1)
 def test_a_signal_that_was_sent_does_what_it_did_before(tmp_path: Path, prepare: str) -> None:
     ends = run(tmp_path, prepare + "\nos.kill(os.getpid(), signal.SIGBUS)")
     assert ends.returncode == -signal.SIGBUS
@@ -253,6 +255,7 @@ except OSError:
     assert (result.returncode, result.stdout) == (0, "refused True\n"), result.stderr
 
 
+@pytest.mark.slow
 def test_many_scans_at_a_time_and_children_beside_them(tmp_path: Path) -> None:
     """More scans than the guard has places, and forks while they run."""
     code = """

@@ -153,6 +153,7 @@ def test_small_bins_are_uniform() -> None:
 
 
 @needs_traces
+@pytest.mark.slow
 def test_a_week_has_the_requests_of_its_bins() -> None:
     """27.3 million requests; those of each bin have the deviation of a Poisson number."""
     table = np.loadtxt(WEEK, delimiter=",", skiprows=1, usecols=1)

@@ -84,6 +84,7 @@ LAYOUTS = ["tensor=1", "tensor=2", "tensor=2,pipeline=2", "tensor=2,data=2", "pi
 
 @pytest.mark.parametrize("serving", ["", "draft_tokens=3", "async_scheduling"])
 @pytest.mark.parametrize("layout", ["tensor=1", "tensor=4"])
+@pytest.mark.sample(3)
 def test_parts_add_up_to_an_estimate(folder: Path, layout: str, serving: str) -> None:
     """Exactly, with one sequence, with padding, and beyond the largest recorded graph."""
     on = ON.replace(layout=layout, serving=serving)
@@ -127,6 +128,7 @@ def errors(values: list[float]) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.sample(2)
 def test_decode_steps_between_knots(folder: Path, layout: str) -> None:
     """Contexts between knots: blocks of keys and waves of blocks go in steps, which lines cut."""
     on = ON.replace(layout=layout)

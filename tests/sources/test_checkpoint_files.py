@@ -245,7 +245,7 @@ def test_an_index_without_its_files_is_compared(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("model", [LLAMA, MIXTRAL], ids=["llama", "mixtral"])
-@pytest.mark.sample(3)
+@pytest.mark.sample(1)
 def test_the_config_describes_the_bytes_that_are_counted(
     tmp_path: Path, model: dict[str, Any], settings: dict[str, Any]
 ) -> None:

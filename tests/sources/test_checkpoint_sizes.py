@@ -89,6 +89,7 @@ def test_a_layer_of_deepseek(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("settings", "index"), [(AWQ, False), (GPTQ, True)])
+@pytest.mark.sample(1)
 def test_a_layer_of_llama(tmp_path: Path, settings: dict[str, Any], index: bool) -> None:
     h, keys, inner = 8192, 1024, 28672
     shapes = [(h, h), (keys, h), (keys, h), (h, h), (inner, h), (inner, h), (h, inner)]
@@ -97,6 +98,7 @@ def test_a_layer_of_llama(tmp_path: Path, settings: dict[str, Any], index: bool)
 
 
 @pytest.mark.parametrize(("settings", "index"), [(AWQ | {"modules_to_not_convert": ["gate"]}, False), (GPTQ, True)])
+@pytest.mark.sample(1)
 def test_a_layer_of_mixtral(tmp_path: Path, settings: dict[str, Any], index: bool) -> None:
     h, keys, inner, experts = 4096, 1024, 14336, 8
     attention = sum(int4(rows, h, index=index) for rows in (h, keys, keys, h))

@@ -87,6 +87,7 @@ def test_a_model_that_cuts_off_known_tokens_gets_all_of_them() -> None:
     assert grown == BATCH * config.num_hidden_layers * 2 * 16 * config.num_attention_heads * config.dim_head
 
 
+@pytest.mark.sample(1)
 def test_a_step_gets_what_its_encoder_gives() -> None:
     # The forward looks for the routers' logits in it, which only the encoder's own kind of result has.
     graph = graph_of(decode("switch_transformers", sequence=16))

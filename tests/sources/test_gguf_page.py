@@ -100,6 +100,7 @@ def test_decoders_of_files_are_those_of_the_package(tmp_path: Path, name: str) -
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", ["llama", "mixtral"])
+@pytest.mark.sample(1)
 def test_bytes_of_every_type(tmp_path: Path, name: str) -> None:
     paths = []
     stored = []

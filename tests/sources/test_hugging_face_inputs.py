@@ -134,6 +134,7 @@ def zoo_model(kind: str, phase: str = "", **sizes: int) -> LoadedModel:
         ("qwen2_vl", "image_grid_thw", 3 * 2 * 14 * 14),
     ],
 )
+@pytest.mark.sample(1)
 def test_patches_are_those_of_their_grid(kind: str, grid: str, width: int) -> None:
     inputs = zoo_model(kind).kwargs
     assert inputs["pixel_values"].shape == (int(inputs[grid].prod()), width)
@@ -173,6 +174,7 @@ def test_places_of_a_fixed_number() -> None:
 
 
 @pytest.mark.parametrize("kind", ["blip-2", "instructblip", "kosmos-2"])
+@pytest.mark.sample(1)
 def test_generate_hands_over_to_a_language_model(kind: str) -> None:
     whole, step = zoo_model(kind, "prefill").module, zoo_model(kind, "decode", context=20)
     assert type(step.module) in {type(part) for part in whole.children()}

@@ -156,7 +156,7 @@ def check(made: Made, near: float = NEAR) -> None:
 
 
 @pytest.mark.parametrize("make", MODELS, ids=lambda make: make.__name__)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_models(make: Callable[[], Made]) -> None:
     if make is convnext_atto and not has("AVX-512"):
         pytest.skip("the workspace of its depthwise convolutions backward is that of AVX-512, which this machine lacks")
@@ -178,7 +178,7 @@ RECURRENT: dict[str, nn.Module] = {
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-@pytest.mark.sample(3)
+@pytest.mark.sample(1)
 def test_recurrent_layers(name: str) -> None:
     near = NEAR if name.startswith("lstm") else STEP_BY_STEP
     check((RECURRENT[name], (torch.randn(20, 4, 64),), {}), near)

@@ -89,6 +89,7 @@ def test_other_models_keep_their_image_size(spec: str) -> None:
     assert with_open_image(spec, found, {"batch": 1}) is found
 
 
+@pytest.mark.slow
 def test_explorations_open_images() -> None:
     page = explore_on(ic.Deployment(hardware="l4"), "torchvision:resnet18", {"batch": 2, "image_size": 256})
     (phase,) = page.phases

@@ -181,7 +181,7 @@ def check(graph: ic.Graph, expected: Arithmetic) -> None:
 @pytest.mark.parametrize(
     "arithmetic", [resnet50, mobilenet_v3_large, efficientnet_b0, convnext_tiny, vit_b_16], ids=lambda f: f.__name__
 )
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_vision_models(arithmetic: Any) -> None:
     pytest.importorskip("torchvision")
     check(ic.capture(f"torchvision:{arithmetic.__name__}", training=True, batch=BATCH), arithmetic())

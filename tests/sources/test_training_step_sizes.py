@@ -47,7 +47,7 @@ ENDS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", ENDS)
-@pytest.mark.sample(6)
+@pytest.mark.sample(3)
 def test_gradients_pass_what_ends_a_model(name: str) -> None:
     model = Ends(ENDS[name])
     inputs = torch.randn(4, 8), torch.ones(4, dtype=torch.long)
@@ -62,7 +62,7 @@ def test_gradients_pass_what_ends_a_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet18", "vit_b_16"])
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_models_of_torchvision(name: str) -> None:
     torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed: models to compare")
     with torch.device("meta"):

@@ -431,6 +431,7 @@ def test_one_object_is_used_by_several_threads(stored: ic.StoredSweep, expected:
     assert not failed, failed
 
 
+@pytest.mark.slow
 def test_columns_of_one_part_are_read_by_several_threads_while_one_forgets_them(stored: ic.StoredSweep) -> None:
     (data, *_) = (points.data for points in stored)
     assert isinstance(data, parts.PartColumns)

@@ -176,6 +176,7 @@ def test_wrong_chains_are_refused() -> None:
 
 
 @pytest.mark.parametrize("is_file", [True, False])
+@pytest.mark.sample(1)
 def test_an_interrupted_trade_off_continues_the_training(tmp_path: Path, is_file: bool) -> None:
     path = tmp_path / "student.pt" if is_file else None
     pressed = PressedAt(4)
@@ -305,6 +306,7 @@ def test_the_update_moves_each_weight_and_its_moments() -> None:
     assert counts.bytes_read == pytest.approx(by_hand["read"] * tensor, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_language_model_of_transformers_is_distilled() -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(

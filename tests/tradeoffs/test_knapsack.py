@@ -99,6 +99,7 @@ def layers_like_those_of_models(layers: int, options: int, limits: int, seed: in
 
 
 @pytest.mark.parametrize(("layers", "limits"), [(30, 1), (225, 1), (40, 2)])
+@pytest.mark.sample(1)
 def test_exact_equals_an_integer_program(layers: int, limits: int) -> None:
     optimize = pytest.importorskip("scipy.optimize")
     options = layers_like_those_of_models(layers, 5, limits, seed=layers)

@@ -83,6 +83,7 @@ def test_nodes(width: int, granularity: int) -> None:
 @pytest.mark.parametrize(
     "metric", ["latency_s", "energy_j", "cost_usd", "flops", "contraction_flops", "traffic_bytes", "peak_memory_bytes"]
 )
+@pytest.mark.sample(3)
 def test_a_whole_model_costs_what_is_estimated(metric: str) -> None:
     model = Residual()
     found = regularizer(model, metric=metric, price=3.6, precision="fp16")

@@ -76,6 +76,7 @@ def captured(model: Any) -> ic.Graph:
 
 
 @pytest.mark.parametrize(("layers", "share", "left"), [(6, 0.5, 3), (5, 0.5, 2), (4, 0.75, 3), (4, 0.1, 1)])
+@pytest.mark.sample(2)
 def test_fewer_layers_are_those_of_a_smaller_model(layers: int, share: float, left: int) -> None:
     graph = captured(Classifier(layers))
     (stack,) = graph_stacks(graph)
