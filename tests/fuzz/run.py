@@ -6,6 +6,7 @@ The exit code is 1 if an input failed. docs/reliability.md describes what counts
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from importlib import import_module
@@ -63,6 +64,8 @@ def main(
     module: str,
 ) -> None:
     """Give mutated inputs to all functions that take untrusted data; report crashes, hangs and wrong figures."""
+    for each in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
+        signal.signal(each, signal.default_int_handler)
     rows: dict[str, str] = import_module(module).TABLE
     unknown = sorted(set(names) - set(rows))
     if unknown:
