@@ -153,8 +153,7 @@ def broken_laws(point: Point, known: Figures) -> Iterator[str]:
         before, after = (float(each) for each in faster["latency_s"])
         if after > before * (1 + _ROUNDING):
             yield f"twice the {what}: {before} s becomes {after} s"
-    # Where a pipeline is cut depends on the sizes.
-    if point.model in LANGUAGE and point.sizes["context"] > 1 and "pipeline" not in point.on.get("layout", ""):
+    if point.model in LANGUAGE and point.sizes["context"] > 1 and not _is_divided_by_size(point):
         half = {**point.sizes, "context": point.sizes["context"] // 2}
         swept = ic.sweep(
             point.graph, on=on, points={"context": [half["context"], point.sizes["context"]]}, batch=half["batch"]
@@ -178,6 +177,16 @@ def broken_laws(point: Point, known: Figures) -> Iterator[str]:
     turned = ic.Deployment(**dict(reversed(list(point.on.items()))))
     if turned != on:
         yield "the order of fields makes another deployment"
+
+
+def _is_divided_by_size(point: Point) -> bool:
+    """Return whether sizes decide how work is divided, so that less of it may take longer.
+
+    A pipeline is cut where its stages are equal. On CPUs, torch.compile shares a loop of many elements among all cores,
+    and one of fewer runs on one core.
+    """
+    is_compiled = point.on.get("execution") in ("compiled", "reduce-overhead")
+    return "pipeline" in point.on.get("layout", "") or (is_compiled and point.deployment.machine.kind == "cpu")
 
 
 def served_alike(served: Served) -> Iterator[str]:
