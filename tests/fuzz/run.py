@@ -64,8 +64,6 @@ def main(
     module: str,
 ) -> None:
     """Give mutated inputs to all functions that take untrusted data; report crashes, hangs and wrong figures."""
-    for each in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
-        signal.signal(each, signal.default_int_handler)
     rows: dict[str, str] = import_module(module).TABLE
     unknown = sorted(set(names) - set(rows))
     if unknown:
@@ -117,4 +115,6 @@ def _replay(rows: dict[str, str], path: Path, limits: Limits) -> int:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell lets what it starts in the background ignore Ctrl-C
+        signal.signal(number, signal.default_int_handler)
     main()
