@@ -74,6 +74,7 @@ def test_a_row_is_a_model_in_a_format_on_a_machine(table: Path, tmp_path: Path) 
     assert prefill.contraction_flops == pytest.approx(2 * 512 * blocks, rel=0.03), "logits of the last token only"
 
 
+@pytest.mark.slow
 def test_a_number_of_threads_that_a_device_does_not_have(
     judge: Callable[..., int], table: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

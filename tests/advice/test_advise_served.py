@@ -75,6 +75,7 @@ def test_every_setup_is_what_its_command_predicts(spec: str, asked: dict[str, An
         assert printed(command) == advised(setup.figures, command), command
 
 
+@pytest.mark.slow
 def test_the_plan_is_a_fresh_simulation_of_the_combined_server(phases: Phases) -> None:
     advice = advise(phases, risk="small", among=["served_precision", "served_cache", "chunk_size"])
     plan = advice.best

@@ -143,6 +143,7 @@ def test_models_that_are_added_and_removed(repository: Path) -> None:
     assert "| other | removed | " in invoke("ci").stdout
 
 
+@pytest.mark.slow
 def test_a_model_that_was_broken_before_is_said_so(repository: Path) -> None:
     (repository / "chat.json").write_text("{}", encoding="utf-8")
     git("commit", "--quiet", "-am", "broken")

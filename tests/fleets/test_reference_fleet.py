@@ -144,6 +144,7 @@ def test_kubernetes(
     st.sampled_from([(1.0, 1.0), (1.5, 0.3), (0.5, 0.9)]),
 )
 @hypothesis.settings(max_examples=examples(40))
+@pytest.mark.slow
 def test_ray_serve(
     requests: tuple[list[float], list[float]],
     pool: dict[str, Any],

@@ -360,6 +360,7 @@ def test_the_thread_samples_and_ends() -> None:
     assert isinstance(history.read(), LiveHistory)
 
 
+@pytest.mark.slow
 def test_an_observer_that_hangs_does_not_hold_up_readers_or_the_end() -> None:
     inside, go = threading.Event(), threading.Event()
 

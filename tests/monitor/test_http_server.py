@@ -487,6 +487,7 @@ def test_drops_of_bytes_do_not_extend_the_time(observer: Scripted, monkeypatch: 
     assert sent < 600
 
 
+@pytest.mark.slow
 def test_more_clients_than_connections(page: LivePage) -> None:
     idle = [connect(page) for _ in range(3 * http_server._MOST_CONNECTIONS)]
     try:

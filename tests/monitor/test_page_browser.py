@@ -137,6 +137,7 @@ def test_curves_are_where_their_values_are(browser: Any, day: History) -> None:
         assert most * (1 - bottom / 500) == pytest.approx(min(known), abs=most / 400)
 
 
+@pytest.mark.slow
 def test_it_updates_itself(browser: Any) -> None:
     observer = Scripted(Times(unix_s=time.time()))
     observer.add("output_tokens", 1.0)

@@ -110,6 +110,7 @@ def test_samples_are_those_of_the_library_of_prometheus(
     ],
     ids=lambda line: line[:8],
 )
+@pytest.mark.sample(3)
 def test_a_line_is_read_in_linear_time(line: str) -> None:
     begun_s = time.process_time()
     parse(f"{line}\n", WANTED, content_type=OPEN)

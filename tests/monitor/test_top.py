@@ -49,7 +49,7 @@ def screen(view: LiveView, width: int, height: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 45), (40, 15), (60, 8), (20, 4), (300, 100)])
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_it_fits_any_terminal(slow: LiveHistory, width: int, height: int) -> None:
     lines = screen(LiveView(slow, hint="Ctrl-C ends it"), width, height)
     assert len(lines) == height

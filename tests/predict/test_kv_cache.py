@@ -140,7 +140,7 @@ def test_llama_3_8b_keeps_128_kib_per_token() -> None:
 
 
 @pytest.mark.parametrize(("phase", "size", "tokens"), [("decode", "context", 41), ("prefill", "sequence", 40)])
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_latent_attention_keeps_one_vector_per_token(tmp_path: Path, phase: str, size: str, tokens: int) -> None:
     profile = ic.profile(spec_of(tmp_path, DEEPSEEK, phase), batch=3, **{size: 40})
     per_token = 61 * (512 + 64) * BF16

@@ -148,7 +148,7 @@ STAGED = [("", "pipeline=2"), ("tensor=2", "tensor=2,pipeline=2"), ("tensor=8", 
 @pytest.mark.parametrize("engine", ["torch", "vllm"])
 @pytest.mark.parametrize(("rank_layout", "layout"), STAGED)
 @pytest.mark.parametrize(("name", "phase"), CASES)
-@pytest.mark.sample(14)
+@pytest.mark.sample(8)
 def test_stages_together_are_the_rank(
     folder: Path, name: str, phase: str, rank_layout: str, layout: str, engine: str
 ) -> None:

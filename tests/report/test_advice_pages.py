@@ -63,6 +63,7 @@ def test_a_page_begins_with_the_sentence_and_has_all_rows(advice: ic.Advice) -> 
             assert all(step.option in text for step in plan.steps)
 
 
+@pytest.mark.sample(1)
 def test_a_page_loads_nothing_and_has_no_scripts(advice: ic.Advice) -> None:
     page = str(advice.to_html())
     assert "script" not in read(page).tags

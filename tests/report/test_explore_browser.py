@@ -19,7 +19,7 @@ from pyinfercost.predict.exploring import exploration_of
 from pyinfercost.results.units import quantity
 
 pytestmark = pytest.mark.torch
-FEW, ALL = 6, 200
+FEW, ALL = 4, 200
 CLOSE = 1e-12
 _NOT_OF_A_PAGE = {"serving", "threads", "instances"}
 

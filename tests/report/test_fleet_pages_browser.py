@@ -32,7 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(("size", "dark"), SCREENS)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_it_fits_the_screen_and_can_be_read(
     browser: Any, files: dict[str, Path], kind: str, size: str, dark: bool
 ) -> None:

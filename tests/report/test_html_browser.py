@@ -240,6 +240,7 @@ def test_terms_are_explained_to_pointers_and_to_the_keyboard(browser: Any, file:
         assert page.inner_text("#tip") == page.locator(".bound .meant >> nth=1").get_attribute("data-tip")
 
 
+@pytest.mark.slow
 def test_no_text_is_clipped(browser: Any, file: Path) -> None:
     with opened(browser, file) as page:
         for width in (1200, 500, 390):

@@ -73,7 +73,7 @@ def test_all_doors_agree_about_published_models(spec: str, machine: str, engine:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 @pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
-@pytest.mark.sample(3)
+@pytest.mark.sample(2)
 def test_all_doors_agree_about_small_models(tmp_path: Path, config: dict[str, Any], engine: str) -> None:
     spec = spec_of(tmp_path, config)
     machine = ic.hardware.load("l4")

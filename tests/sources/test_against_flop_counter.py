@@ -15,6 +15,7 @@ transformers = pytest.importorskip("transformers")
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.sample(6)
 def test_products_are_those_that_torch_counts(name: str) -> None:
     class_name, options = MODELS[name]
     model_class = getattr(transformers, class_name)

@@ -100,6 +100,7 @@ def test_same_graph_as_the_decomposed_program(program: ExportedProgram, tmp_path
     assert graph_from_archive(tmp_path / "parts.pt2") == graph_from_exported(parts, model="parts.pt2")
 
 
+@pytest.mark.slow
 def test_same_names_on_request(program: ExportedProgram, saved: Path) -> None:
     dynamic = {"ids": {0: "users", 1: "tokens"}}
     graph = graph_from_archive(saved, dynamic=dynamic)

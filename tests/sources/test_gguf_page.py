@@ -80,7 +80,7 @@ def assert_same_header(found: dict[str, Any], path: Path) -> None:
 
 @pytest.mark.torch
 @pytest.mark.parametrize("name", COVERED)
-@pytest.mark.sample(2)
+@pytest.mark.sample(1)
 def test_decoders_of_files_are_those_of_the_package(tmp_path: Path, name: str) -> None:
     """Headers, and of the graphs: FLOPs, parameters, bytes, and times on an engine."""
     path = tmp_path / "model.gguf"

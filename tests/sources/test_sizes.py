@@ -134,6 +134,7 @@ def test_every_point_of_a_sweep_is_its_estimate(captured: tuple[Family, Path, ic
         assert grid["latency_s"][point] == estimate.latency_s, sizes
 
 
+@pytest.mark.sample(2)
 def test_an_expression_at_length_one_bounds_the_count_from_above(captured: tuple[Family, Path, ic.Graph]) -> None:
     """Bound to 1, a swap of dimensions is a view; as an expression it is the copy that it is at every other length."""
     family, _, graph = captured

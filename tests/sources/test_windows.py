@@ -80,7 +80,7 @@ def test_a_named_context_is_right_on_both_sides_of_the_window(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_a_context_on_one_side_is_that_of_the_capture(tmp_path: Path, name: str) -> None:
     for lengths in (SHORT, LONG):
         one_sided = named(tmp_path, name, "decode", lengths)

@@ -37,7 +37,7 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, int]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.sample(1)
+@pytest.mark.slow
 def test_a_disturbed_sweep_ends_equal_to_an_undisturbed_one(kind: str, counts: dict[str, dict[str, int]]) -> None:
     assert counts[kind]["equal"] == counts[kind]["trials"] >= TRIALS
 
