@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EDQUOT, ENAMETOOLONG, ENOSPC
+from functools import partial
 from math import isfinite
 from numbers import Integral, Real
 from operator import index
@@ -265,7 +266,7 @@ def read_text(path: str | PathLike[str], error: type[InputError] = InputError, *
 
 def lines_of(file: IO[AnyStr], most: int = _MOST_OF_LINE) -> Iterator[tuple[int, AnyStr]]:
     """Yield the number and the content of each line of a file of any size; one of more than `most` comes in pieces."""
-    return enumerate(iter(lambda: file.readline(most), file.read(0)), 1)
+    return enumerate(iter(partial(file.readline, most), file.read(0)), 1)
 
 
 def decoded(content: bytes, path: str | PathLike[str], error: type[InputError] = InputError) -> str:

@@ -31,7 +31,7 @@ def calibrate(*, output: str | None, threads: int | None, device: str, seconds: 
 
         load = system_load()
         if is_busy(load):
-            say(f"Note: {load:.1f} processes run on this machine; what is measured beside them is not reliable")
+            say(f"Note: {load:.1f} processes run on this machine; measurements are not reliable while they run")
         with working("Measuring this machine, which has to be idle", "%") as shown:
 
             def report(_what: str, share: float) -> None:

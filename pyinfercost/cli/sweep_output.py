@@ -217,21 +217,20 @@ def _too_large(answer: Answer) -> list[LayoutChoice]:
     return [
         LayoutChoice(
             layout, devices, 1, None,
-            f"weights, caches and activations of a device need {quantity(needed, 'B')}, {than}",
+            f"weights, caches and activations of a device need {quantity(needed, 'B')}, "
+            f"{_than(needed, hardware, memory[hardware])}",
         )
         for (hardware, layout, devices), needed in least.items()
-        for than in [_more_than(hardware, needed, memory.get(hardware))]
     ]  # fmt: skip
 
 
-def _more_than(hardware: str, needed: float, memory: float | None) -> str:
-    if memory is None or needed > memory:
-        return f"more than {hardware} has"
-    return f"and the engine keeps for itself too much of the {quantity(memory, 'B')} of {hardware}"
+def _than(needed: float, hardware: str, memory: float) -> str:
+    of_engine = "" if needed > memory else "the engine leaves of "
+    return f"more than {of_engine}the {quantity(memory, 'B')} of {hardware}"
 
 
 def _hosts(answer: Answer, shown: Sweep) -> str:
-    """Return the assumed hosts that points wait for, in words: their kernels are launched one by one, and bind them."""
+    """Return the assumed hosts of points that launches of single kernels bind, in words."""
     rest = [shown[f"{name}_s"] for name in BOUNDS if name != "launch"]
     found = {
         answer.hosts[hardware]: None

@@ -89,7 +89,7 @@ class PaidPool:
         return found
 
     def reserved_s(self, seconds: NDArray[np.float64]) -> float:
-        """Return the paid replica-seconds, unused devices of instances as the replicas that would fill them.
+        """Return the paid replica-seconds; unused devices of instances count as the replicas that they have room for.
 
         Args:
             seconds: Seconds of each bin.

@@ -247,7 +247,7 @@ def _header(record: Fields) -> dict[str, Any]:
 def _interval(record: Fields) -> tuple[LoggedInterval, int]:
     record.require("from_s", "to_s")
     start, end = (float(record.number(name, TIME) or 0.0) for name in ("from_s", "to_s"))
-    if 0 < abs(end - start) < _SHORTEST_S:  # a cost of such a time is no rate that a number holds
+    if 0 < abs(end - start) < _SHORTEST_S:  # its cost per hour may exceed a float
         raise RecordError(f"an interval takes {abs(end - start):g} s; expected {_SHORTEST_S:g} s or more")
     content = dict(record.items())
     values, unknown = values_of(content.get("values"))

@@ -256,7 +256,7 @@ def requests_of(document: object) -> RequestColumns | None:
     count = fields.whole("count", Range(0, 1e9)) or 0
     base = fields.whole("base_us", Range(DATES.low * _US, DATES.high * _US)) or 0
     content = dict(fields.items())
-    if not isinstance(content["arrival_us"], list):  # a number for all would need memory without a line of this length
+    if not isinstance(content["arrival_us"], list):  # one number for all: a short line would fill any memory
         raise RecordError(f"arrival_us is {shown(content['arrival_us'])[:60]}; expected a list")
 
     def column(name: str, default: int) -> NDArray[np.int64]:

@@ -95,7 +95,7 @@ def estimate(
 
     Raises:
         ValueError: A size, machine, precision, execution, price or place is unknown, or no hardware is given.
-        TypeError: The model is not a graph.
+        TypeError: `graph` is not a Graph.
     """
     if not isinstance(graph, _core.Graph):
         raise InputTypeError(

@@ -288,8 +288,8 @@ def _of_missing(report: MonitorReport) -> list[str]:
         found.append(f"{report.damaged:,} lines of the log are damaged; what they recorded is missing here.")
     if report.gaps:
         seconds = sum(end - begin for begin, end in report.gaps)
-        gaps = "1 gap" if len(report.gaps) == 1 else f"{len(report.gaps)} gaps"
-        found.append(f"Nothing was recorded in {gaps}, {span_text(seconds)} in all.")
+        several = "s" * (len(report.gaps) > 1)
+        found.append(f"Nothing was recorded in {len(report.gaps)} gap{several}, {span_text(seconds)} in all.")
     if report.dropped:
         found.append(f"{report.dropped:,.0f} records were not kept by the monitor.")
     return found

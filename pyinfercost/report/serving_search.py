@@ -136,13 +136,8 @@ def _out(out: Sequence[ServingCandidate]) -> list[Part]:
         for reason, names in groups.items()
     ]
     parts: list[Part] = [GAP, Note("Out:", ""), Pairs(lines[:_OUT_SHOWN])]
-    if len(lines) > _OUT_SHOWN:
-        parts.append(
-            Note(
-                f"{len(lines) - _OUT_SHOWN} more reason{'s' * (len(lines) - _OUT_SHOWN > 1)}; --format csv lists them",
-                "",
-            )
-        )
+    if (more := len(lines) - _OUT_SHOWN) > 0:
+        parts.append(Note(f"{more} more reason{'s' * (more > 1)}; --format csv lists them", ""))
     return parts
 
 

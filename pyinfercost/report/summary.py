@@ -37,7 +37,6 @@ _LEAST_SHARE = 0.01
 _LAYERS = 20
 _MOST_LOADS = 2
 _HOST_BOUND = "host-bound (dispatch)"
-_GPU = "gpu"
 _STATED = frozenset(
     (
         "flops",
@@ -263,7 +262,7 @@ def estimate_lines(estimate: Estimate) -> list[tuple[str, str]]:
 
 def host_of(machine: Hardware, engine: str) -> dict[str, float | bool] | None:
     """Return the seconds in which the host of a GPU issues an operator of torch, and whether they are assumed."""
-    if engine != TORCH or machine.kind != _GPU:
+    if engine != TORCH or machine.kind != "gpu":
         return None
     return {
         "operator_s": machine.overheads_s["dispatch"],

@@ -43,10 +43,10 @@ class ReplicaSeconds:
     """Time of replicas, by what they do.
 
     Attributes:
-        reserved: What is paid: from creation until they are gone, and the replicas that unused devices of instances and
-            absent committed machines have room for.
+        reserved: What is paid: replicas from creation until they are gone, and the capacity of unused devices of
+            instances and of committed machines that are off.
         used: Of these, with at least one request.
-        idle: Ready, without a request, and the room without a replica.
+        idle: Ready, without a request, and that unused capacity.
         cold: Before they were ready.
         working: Places in use: `used` times the share of their places that requests had.
     """

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from io import TextIOWrapper
-from itertools import islice
-from operator import itemgetter
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -27,6 +26,7 @@ CHARACTERS_PER_TOKEN = 4.0
 
 
 _LONGEST_LINE = 2**20  # characters of a table; one of a function's minutes of a day has 10,000
+_TOGETHER = 64  # lines that are checked and taken apart in one step
 
 
 class TraceError(InputError):
@@ -119,17 +119,24 @@ def opened(path: Path) -> IO[str]:
 
 
 def short_lines(file: IO[str], path: Path, most: int) -> Iterator[str]:
-    """Yield the lines of a text file.
+    """Return the lines of a text file.
 
     Raises:
-        TraceError: A line has more than `most` characters.
+        TraceError: While they are read: a line has more than `most` characters.
     """
-    for number, line in lines_of(file, most + 1):
-        if len(line) > most:
-            raise TraceError(
-                f"line {number} of {path.name} has more than {most:,} characters; expected a line for each row"
-            )
-        yield line
+
+    def together() -> Iterator[list[str]]:
+        numbered = lines_of(file, most + 1)
+        while part := list(islice(numbered, _TOGETHER)):
+            lines = [line for _, line in part]
+            if max(map(len, lines)) > most:
+                number = next(number for number, line in part if len(line) > most)
+                raise TraceError(
+                    f"line {number} of {path.name} has more than {most:,} characters; expected a line for each row"
+                )
+            yield lines
+
+    return chain.from_iterable(together())
 
 
 # ---- CSV -------------------------------------------------------------------------------------------------------------
@@ -182,22 +189,22 @@ def csv_chunks(path: Path, needed: Sequence[str]) -> Iterator[tuple[NDArray[np.i
     with csv_rows(path) as reader:
         header = header_of(reader)
         places = places_of(header, needed, path)
-        most, pick = max(places), itemgetter(*places, places[0])  # of two places or more, it returns a tuple
-        while True:
-            rows, lines, read = [], [], 0
-            for row in islice(reader, CHUNK):
-                read += 1
-                if len(row) > most:
-                    rows.append(pick(row))  # cells that are not needed take no memory
-                    lines.append(reader.line_num)
-                elif row:
-                    raise TraceError(
-                        f"line {reader.line_num} of {path.name} has {len(row)} values; expected {len(header)}"
-                    )
-            if not read:
-                return
-            columns = list(map(list, zip(*rows, strict=True))) or [[] for _ in places]
-            yield np.asarray(lines, dtype=np.int64), columns[: len(places)]
+        most, ended = max(places), False
+        while not ended:
+            lines: list[int] = []
+            columns: list[list[str]] = [[] for _ in places]
+            while len(lines) < CHUNK and not ended:  # few rows are held with the cells that are not needed
+                before = reader.line_num
+                part = [(reader.line_num, row) for row in islice(reader, _TOGETHER) if row]
+                ended = reader.line_num == before
+                for number, row in part:
+                    if len(row) <= most:
+                        raise TraceError(f"line {number} of {path.name} has {len(row)} values; expected {len(header)}")
+                lines += [number for number, _ in part]
+                for column, place in zip(columns, places, strict=True):
+                    column += [row[place] for _, row in part]
+            if lines:
+                yield np.asarray(lines, dtype=np.int64), columns
 
 
 def numbers_of(texts: Sequence[str], name: str, bad: dict[int, str]) -> NDArray[np.float64]:

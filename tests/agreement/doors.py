@@ -22,7 +22,7 @@ TIMES = ("latency_s", "latency_low_s", "latency_high_s", "throughput_per_s", "en
 DERIVED = ("cost_usd", "cold_start_s", "transfer_s", "carbon_g", "tpot_s")
 """Figures that follow from the others."""
 _ROUNDING = 1e-12  # of sums in another order
-_SPLITS = 5e-3  # kernels split keys among cores in whole blocks: three blocks may take a core two, and four one each
+_SPLITS = 5e-3  # keys are split in whole blocks: of three blocks a core may have two, of four each has one
 MEMORY = ("machine_memory_bytes", "fits_in_memory")
 """Figures of an estimate."""
 

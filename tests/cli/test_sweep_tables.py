@@ -23,7 +23,7 @@ from support.cli_sweeps import (
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.cli.sweep_output import _more_than
+from pyinfercost.cli.sweep_output import _than
 
 
 def test_the_table_says_what_was_searched_and_what_is_shown(toy: str, grid: ic.Sweep) -> None:
@@ -189,5 +189,5 @@ def test_only_prices_of_layouts_that_are_shown_are_told(tmp_path: Path) -> None:
 
 
 def test_memory_that_a_machine_has_and_an_engine_keeps_is_not_called_too_much() -> None:
-    assert _more_than("l4", 26e9, 24e9) == "more than l4 has"
-    assert _more_than("l4", 23e9, 24e9) == "and the engine keeps for itself too much of the 24.00 GB of l4"
+    assert _than(26e9, "l4", 24e9) == "more than the 24.00 GB of l4"
+    assert _than(23e9, "l4", 24e9) == "more than the engine leaves of the 24.00 GB of l4"

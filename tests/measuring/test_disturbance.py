@@ -94,6 +94,6 @@ def test_the_command_says_so_before_it_measures(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(calibration, "calibrate", measured)
     told = CliRunner().invoke(main, ["calibrate"])
     assert said == ["measured"]
-    assert "Note: 1000.0 processes run on this machine; what is measured beside them is not reliable" in told.stderr
+    assert "Note: 1000.0 processes run on this machine; measurements are not reliable while they run" in told.stderr
     monkeypatch.setattr(disturbance, "system_load", lambda: 0.0)
     assert "processes run" not in CliRunner().invoke(main, ["calibrate"]).stderr
