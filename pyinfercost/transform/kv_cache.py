@@ -77,6 +77,8 @@ class CacheFormat:
         narrow = [t for t in operands if t in self._wide]
         if not narrow or node.op.startswith(_FUSED_ATTENTION):
             return
+        if node.op == "aten.to" and set(node.results) <= set(narrow):
+            return  # a conversion to the dtype that the captured tensor had already: its result is its operand
         if node.op.rstrip("_") not in _PASSES_ON:
             self._rewriter.replace_operands(node.index, {t: self._widened(node, t) for t in narrow})
             return

@@ -83,6 +83,18 @@ def test_a_fault_in_the_graph_of_a_rank_is_found(widths: tuple[int, ...], share:
     assert _core.kept_by_ranks(chain(*WHOLE), rank, 2) == share
 
 
+@pytest.mark.usefixtures("strict")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_stages_that_receive_quantized_activations_pass() -> None:
+    engine = next(name for name in ("fbgemm", "qnnpack", "x86") if name in torch.backends.quantized.supported_engines)
+    torch.backends.quantized.engine = engine
+    layers = [torch.ao.nn.quantized.Linear(WIDTH, WIDTH) for _ in range(4)]
+    first, last = torch.ao.nn.quantized.Quantize(0.1, 0, torch.quint8), torch.ao.nn.quantized.DeQuantize()
+    graph = ic.capture(nn.Sequential(first, *layers, last), torch.empty(ROWS, WIDTH))
+    stages = ic.parallel(graph, "pipeline=2")
+    assert ic.count(stages).total.contraction_flops == 4 * 2 * ROWS * WIDTH * WIDTH
+
+
 def test_a_fault_in_a_stage_is_found() -> None:
     whole, half = chain(*WHOLE), chain(*LOST)
     assert _core.kept_by_stages(whole, [half, half]) == 1.0

@@ -104,6 +104,27 @@ class Positions(Attention):
         return ((scores + places).softmax(-1) @ value).transpose(1, 2).flatten(2)
 
 
+class WrittenPositions(Positions):
+    """The same, written into the scores of all keys but the first, as vision models with a class token do."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (each(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in (self.q, self.k, self.v))
+        scores = query @ key.transpose(-1, -2)
+        places = torch.einsum("bhqc,hck->bhqk", query, self.table)
+        scores[..., 1:] = scores[..., 1:] + places[..., 1:]
+        return (scores.softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
+class PositionsFirst(Positions):
+    """The same, to which the scores are added."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (each(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for each in (self.q, self.k, self.v))
+        places = torch.einsum("bhqc,hck->bhqk", query, self.table)
+        places = places.reshape(2, HEADS, TOKENS, TOKENS)
+        return ((places + query @ key.transpose(-1, -2)).softmax(-1) @ value).transpose(1, 2).flatten(2)
+
+
 class Columns(nn.Module):
     """Weights times columns, as state spaces have them."""
 
@@ -138,6 +159,8 @@ CASES = {
     "scores masked in place": lambda: Attention(to_scores=masked_in_place),
     "weights that choose": lambda: Attention(to_weights=as_choices),
     "positions": Positions,
+    "positions written into the scores": WrittenPositions,
+    "positions first": PositionsFirst,
     "weights times columns": Columns,
 }
 
@@ -149,6 +172,53 @@ def test_products_and_weights_are_kept(case: str, engine: str) -> None:
     was, now = ic.count(graph).total, ic.count(ic.engine_graph(graph, engine)).total
     assert now.contraction_flops == was.contraction_flops
     assert (now.parameters, now.parameter_bytes) == (was.parameters, was.parameter_bytes)
+
+
+class Doubled(nn.Module):
+    """Attention whose mask, or whose scores, come from a chain in which each value is read twice."""
+
+    def __init__(self, masked: bool) -> None:
+        super().__init__()
+        self.masked = masked
+        self.attention = Attention(to_scores=self.to_scores)
+
+    def to_scores(self, scores: torch.Tensor) -> torch.Tensor:
+        if not self.masked:
+            for _ in range(24):
+                scores = scores * scores
+            return scores
+        hidden = torch.ones(TOKENS, TOKENS, dtype=torch.bool, device=scores.device).triu(1)
+        for _ in range(60):
+            hidden = hidden.logical_or(hidden)
+        return scores.masked_fill(hidden, -1e4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.attention(x)
+
+
+@pytest.mark.parametrize("masked", [True, False], ids=["mask", "scores"])
+def test_each_node_before_a_softmax_is_looked_at_once(masked: bool) -> None:
+    """2^60 paths lead through such a mask, and 2^24 through such scores: this ends, or takes more than a day."""
+    graph = ic.capture(Block(Doubled(masked)), torch.ones(2, TOKENS, dtype=torch.long))
+    now = ic.engine_graph(graph, "vllm")
+    assert ic.count(now).total.contraction_flops == ic.count(graph).total.contraction_flops
+    attention = next(node for node in now.nodes if node.op == "aten.scaled_dot_product_attention")
+    assert bool(attention.argument("is_causal"))
+
+
+def test_a_result_whose_parts_are_written_later_stays_a_result() -> None:
+    class Scaled(nn.Module):
+        """Boxes that are scaled one coordinate after another, as detectors do."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            boxes = x.relu().clone()
+            boxes[..., 0] *= 2
+            boxes[..., 1] *= 3
+            return boxes
+
+    graph = ic.capture(Scaled(), torch.ones(2, 4))
+    for engine in ("tensorrt", "onnxruntime"):
+        assert [t.shape for t in ic.engine_graph(graph, engine).outputs] == [(2, 4)]
 
 
 def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

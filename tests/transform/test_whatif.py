@@ -264,6 +264,21 @@ def test_a_narrow_cache_is_read_and_kept_narrow(decode: Callable[[int], ic.Graph
     assert ic.count(both).total.peak_memory_bytes < ic.count(narrow).total.peak_memory_bytes
 
 
+def test_keys_that_are_converted_to_the_dtype_they_have() -> None:
+    class Indexer(nn.Module):
+        """Scores in float32 of keys that a float32 model holds in float32."""
+
+        def forward(self, x: torch.Tensor, past_keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            keys = torch.cat([past_keys, x], dim=1)
+            return x.float() @ keys.transpose(1, 2).float(), keys
+
+    inputs = ic.Inputs((torch.ones(2, 1, 16),), {"past_keys": torch.ones(2, 8, 16)})
+    graph = ic.capture(Indexer(), inputs)
+    narrow = ic.whatif(graph, kv_cache="fp8")
+    assert ic.count(narrow).total.contraction_flops == ic.count(graph).total.contraction_flops == 2 * 2 * 9 * 16
+    assert [t.dtype for t in narrow.outputs] == ["float32", "float8_e4m3fn"]
+
+
 def test_weight_only_buys_what_measured_products_say(decode: Callable[[int], ic.Graph]) -> None:
     """Query, key, value and output projections of an 8B-shaped decode, as A100 ran them: the shapes with rows."""
     table = SHARED / "measured" / "gemm.csv"

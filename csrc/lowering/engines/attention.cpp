@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 #include <span>
 #include <vector>
@@ -20,7 +21,7 @@ constexpr std::string_view kTransposes[] = {"aten.transpose", "aten.permute", "a
 constexpr std::string_view kOfPositions[] = {"aten.le", "aten.lt",   "aten.ge",
                                              "aten.gt", "aten.tril", "aten.triu"};
 constexpr std::string_view kShifts[] = {"aten.sub", "aten.add", "aten.rsub"};
-constexpr int kDepth = 64;  // of the operators that make a mask
+constexpr int kBetween = 24;  // nodes between a softmax and its products
 constexpr const char* kMasks[] = {"attn_mask", "attn_bias", "bias"};
 
 class AttentionPass {
@@ -79,16 +80,23 @@ class AttentionPass {
 
     // Whether a mask compares positions: of causal attention. The same comparison with a number added to a
     // side, or of a distance with a number, is that of a window: key > query - window.
-    void read_mask(NodeIndex node, Mask& mask, int depth = 0) const {
-        if (node == kNoNode || depth > kDepth) return;
-        if (is_one_of(flow_.op(node), kOfPositions)) {
-            mask.causal = true;
-            const Expr window = compared_number(node);
-            const bool narrower = mask.window == Expr(0) || !window.is_constant() ||
-                                  !mask.window.is_constant() || window.constant() < mask.window.constant();
-            if (!(window == Expr(0)) && narrower) mask.window = window;
+    void read_mask(NodeIndex made, Mask& mask) const {
+        std::set<NodeIndex> seen;
+        std::vector<NodeIndex> open = {made};
+        while (!open.empty()) {
+            const NodeIndex node = open.back();
+            open.pop_back();
+            if (node == kNoNode || !seen.insert(node).second) continue;
+            if (is_one_of(flow_.op(node), kOfPositions)) {
+                mask.causal = true;
+                const Expr window = compared_number(node);
+                const bool narrower = mask.window == Expr(0) || !window.is_constant() ||
+                                      !mask.window.is_constant() ||
+                                      window.constant() < mask.window.constant();
+                if (!(window == Expr(0)) && narrower) mask.window = window;
+            }
+            for (const Operand& read : flow_.operands(node)) open.push_back(read.producer);
         }
-        for (const Operand& read : flow_.operands(node)) read_mask(read.producer, mask, depth + 1);
     }
 
     // The number by which a comparison of positions is shifted; 0 if there is none.
@@ -185,9 +193,10 @@ class AttentionPass {
                flow_.call(node).op().name != "aten._grouped_mm";
     }
 
-    Scores scores_of(NodeIndex node, int depth = 0) const {
+    // `before` has the answers for nodes that several operands lead to.
+    Scores scores_of(NodeIndex node, std::map<NodeIndex, Scores>& before, int depth = 0) const {
         Scores found;
-        if (depth > 24) return found;
+        if (depth > kBetween) return found;
         std::vector<TensorIndex> others;
         std::vector<NodeIndex> known;
         for (const Operand& operand : flow_.operands(node)) {
@@ -201,12 +210,17 @@ class AttentionPass {
             if (is_product_of_activations(made)) {
                 up.product = made;
             } else if (!flow_.is_anchor(made)) {
-                up = scores_of(made, depth + 1);
+                const auto [at, is_new] = before.try_emplace(made);
+                if (is_new) at->second = scores_of(made, before, depth + 1);
+                up = at->second;
             }
-            if (up.product == kNoNode || found.product != kNoNode) {
-                if (up.product != found.product) others.push_back(operand.tensor);
-            } else {
-                found = up;
+            if (up.product == kNoNode || (found.product != kNoNode && up.product != found.product)) {
+                others.push_back(operand.tensor);
+            } else {  // several operands lead to the scores where a part of them is written in place
+                found.product = up.product;
+                found.plain = found.plain && up.plain;
+                found.added.insert(found.added.end(), up.added.begin(), up.added.end());
+                found.known.insert(found.known.end(), up.known.begin(), up.known.end());
             }
         }
         if (!others.empty() && flow_.op(node).starts_with("aten.add")) {
@@ -228,8 +242,8 @@ class AttentionPass {
     }
 
     // The product whose left operand is the result of a softmax.
-    NodeIndex weighted_by(NodeIndex node, int depth = 0) const {
-        if (depth > 24) return kNoNode;
+    NodeIndex weighted_by(NodeIndex node, std::set<NodeIndex>& seen, int depth = 0) const {
+        if (depth > kBetween || !seen.insert(node).second) return kNoNode;
         for (const Use& use : flow_.uses(node)) {
             const NodeIndex next = use.consumer;
             if (flow_.kind(next) == WorkKind::gemm) {
@@ -238,16 +252,18 @@ class AttentionPass {
                 continue;
             }
             if (flow_.is_anchor(next) || flow_.kind(next) == WorkKind::softmax || mixes(next)) continue;
-            if (const NodeIndex found = weighted_by(next, depth + 1); found != kNoNode) return found;
+            if (const NodeIndex found = weighted_by(next, seen, depth + 1); found != kNoNode) return found;
         }
         return kNoNode;
     }
 
     // Scores, softmax and the weighted sum of values.
     bool fold(NodeIndex softmax) {
-        const Scores found = scores_of(softmax);
+        std::map<NodeIndex, Scores> before;
+        std::set<NodeIndex> seen;
+        const Scores found = scores_of(softmax, before);
         const NodeIndex scores = found.product;
-        const NodeIndex sum = weighted_by(softmax);
+        const NodeIndex sum = weighted_by(softmax, seen);
         if (scores == kNoNode || sum == kNoNode || !found.plain || found.added.size() > 1 ||
             flow_.operands(scores).size() < 2 || flow_.operands(sum).size() < 2) {
             return false;

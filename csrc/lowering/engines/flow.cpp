@@ -97,6 +97,12 @@ void Flow::link(NodeIndex node) {
     operands_before_[at(node) + 1] = operands_.size();
 }
 
+// Whether the elements of an input are what a model computes with: integers of more bits number tokens and
+// positions, those of 8 bits are pixels or quantized activations.
+static bool has_values(DType dtype) {
+    return is_floating(dtype) || dtype == DType::int8 || dtype == DType::uint8;
+}
+
 void Flow::classify(NodeIndex node) {
     const WorkKind kind = kinds_[at(node)];
     const std::string_view name = op(node);
@@ -106,7 +112,7 @@ void Flow::classify(NodeIndex node) {
         const Tensor& read = tensor(operand.tensor);
         if (operand.producer == kNoNode) {
             live =
-                live || read.role == Role::kv_cache || (read.role == Role::input && is_floating(read.dtype));
+                live || read.role == Role::kv_cache || (read.role == Role::input && has_values(read.dtype));
             continue;
         }
         live = live || is_live(operand.producer);

@@ -183,7 +183,9 @@ class Writer {
             }
             for (const std::int64_t output : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
                 const auto t = static_cast<TensorIndex>(output);
-                if (flow_.is_output(t) && flow_.maker(t) == node) add_output(t, outputs);
+                // A later node of the unit may write parts of it in place.
+                const bool ends_here = unit_of_[at(flow_.maker(t))] == static_cast<int>(number);
+                if (flow_.is_output(t) && ends_here) add_output(t, outputs);
             }
         }
         for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
