@@ -321,6 +321,8 @@ class GraphRewriter:
 
         A tensor that is no result anymore lives until its last use.
         """
+    def return_instead(self, old: int | TensorId | TensorInfo, now: int | TensorId | TensorInfo) -> None:
+        """Return another tensor among the results of the graph; nodes read what they have read."""
     def remove(self, node: int) -> None:
         """Remove a node. Inserted nodes may make its results; results without maker and reader go too."""
     def build(self) -> Graph:

@@ -132,6 +132,13 @@ void register_graph_rewriter(py::module_& m) {
             "Reads another tensor in all nodes of the first graph, and among the results of the graph. A "
             "tensor that is no result anymore lives until its last use.")
         .def(
+            "return_instead",
+            [](GraphRewriter& r, const py::object& old, const py::object& now) {
+                r.return_instead(to_tensor(old), to_tensor(now));
+            },
+            py::arg("old"), py::arg("now"),
+            "Returns another tensor among the results of the graph; nodes read what they have read.")
+        .def(
             "remove", [](GraphRewriter& r, const NodeParameter& node) { r.remove(node); }, py::arg("node"),
             "Removes a node. Inserted nodes may make its results; results without maker and reader go too.")
         .def(

@@ -332,18 +332,18 @@ void GraphRewriter::redirect(TensorIndex old, TensorIndex now) {
             if (t == old) t = now;
         }
     }
-    if (std::find(graph.outputs_.begin(), graph.outputs_.end(), old) == graph.outputs_.end()) return;
-    std::replace(graph.outputs_.begin(), graph.outputs_.end(), old, now);
-    // The caller holds another tensor now.
-    const auto at = static_cast<std::size_t>(old);
-    if (at < graph.held_until_.size()) graph.held_until_[at] = kNotObserved;
+    return_instead(old, now);
 }
 
 void GraphRewriter::return_instead(TensorIndex old, TensorIndex now) {
     static_cast<void>(checked(old));
     static_cast<void>(checked(now));
-    std::vector<TensorIndex>& outputs = builder_.graph_->outputs_;
-    std::replace(outputs.begin(), outputs.end(), old, now);
+    Graph& graph = *builder_.graph_;
+    if (std::find(graph.outputs_.begin(), graph.outputs_.end(), old) == graph.outputs_.end()) return;
+    std::replace(graph.outputs_.begin(), graph.outputs_.end(), old, now);
+    // The caller holds another tensor now.
+    const auto at = static_cast<std::size_t>(old);
+    if (at < graph.held_until_.size()) graph.held_until_[at] = kNotObserved;
 }
 
 void GraphRewriter::remove(NodeIndex at) {

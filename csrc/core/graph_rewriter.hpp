@@ -81,7 +81,7 @@ class GraphRewriter {
     // Every node of the first graph reads `now` in the place of `old`, and the graph returns it. Inserted
     // nodes still read what they were given. A tensor that is no result anymore lives until its last use.
     void redirect(TensorIndex old, TensorIndex now);
-    // The graph returns `now` in the place of `old`.
+    // The graph returns `now` in the place of `old`, which then lives until its last use.
     void return_instead(TensorIndex old, TensorIndex now);
     // Its results must have another maker, or no reader; without either they are removed too.
     void remove(NodeIndex node);

@@ -23,19 +23,7 @@ struct Contractions {
 
 Contractions contractions_of(const GraphPtr& graph) {
     const Flow flow(graph);
-    std::vector<NodeIndex> open;
-    for (const TensorIndex t : graph->outputs()) open.push_back(flow.maker(t));
-    for (NodeIndex i = 0; i < flow.count(); ++i) {
-        if (flow.call(i).has("caches")) open.push_back(i);
-    }
-    std::vector<bool> seen(static_cast<std::size_t>(flow.count()), false);
-    while (!open.empty()) {
-        const NodeIndex node = open.back();
-        open.pop_back();
-        if (node == kNoNode || seen[static_cast<std::size_t>(node)]) continue;
-        seen[static_cast<std::size_t>(node)] = true;
-        for (const Operand& operand : flow.operands(node)) open.push_back(operand.producer);
-    }
+    const std::vector<bool> needed = needed_nodes(flow);
     const auto hash = [](const Expr& flops) { return flops.hash(); };
     using Nodes = std::pair<std::int64_t, std::int64_t>;    // all, and those that are needed
     std::unordered_map<Expr, Nodes, decltype(hash)> alike;  // few sums of many equal layers
@@ -43,7 +31,7 @@ Contractions contractions_of(const GraphPtr& graph) {
         if (!flow.is_live(i)) continue;
         Nodes& nodes = alike[flow.contraction_flops(i)];
         ++nodes.first;
-        nodes.second += seen[static_cast<std::size_t>(i)];
+        nodes.second += needed[static_cast<std::size_t>(i)];
     }
     Contractions found;
     for (const auto& [flops, nodes] : alike) {

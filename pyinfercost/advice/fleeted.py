@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 AUTOSCALER = "autoscaler"
 """Term with the text of an autoscaler."""
 
+MONEY = ("cost_usd", "usd_per_month", "usd_per_million_tokens")
+"""Objectives that are proportional to the paid time of replicas."""
+
 BATCHING = ("max_batch_size", "max_queue_delay_s")
 """Terms of models without tokens."""
 

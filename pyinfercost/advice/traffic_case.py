@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
 from ..errors import InputError
 from .case import Case, Outcome
-from .fleeted import AUTOSCALER, FleetEvaluator
+from .fleeted import AUTOSCALER, MONEY, FleetEvaluator
 from .served import ServedEvaluator, replicas_of
 from .traffic_reasons import missed, traffic_reason
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .setups import Setup
 
 
-_MONEY = ("cost_usd", "usd_per_million_tokens", "usd_per_month")
 _ENDS = ("low", "high")
 
 OF_FUNCTION = "a function is billed by request, and its platform decides about machines and replicas"
@@ -68,7 +67,7 @@ class TrafficCase(Case):
         predicted.
         """
         saving = self.saving(outcome)
-        if self.objective not in _MONEY:
+        if self.objective not in MONEY:
             return saving, saving, saving
         same = setup.on.machine.id == self.baseline.on.machine.id
         ratios = [1.0]

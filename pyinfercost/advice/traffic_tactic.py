@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..results.units import significant
-from .fleeted import FleetEvaluator
+from .fleeted import MONEY, FleetEvaluator
 from .tactic import Option, Options, Refusal, Tactic, Tried
 from .traffic_reasons import traffic_reason
 from .wording import reasons_in_words
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _SIMULATED, _SIMULATED_OF_MANY = 3, 2  # options of a tactic that differ in the speed or the price of a replica
 _REASONS = 3  # of options that cannot run, beside the reason of the best one
 _BOUND = "not simulated"  # begins the reason of an option that a bound leaves out
-_MONEY = ("cost_usd", "usd_per_month", "usd_per_million_tokens")
 
 
 class TrafficTactic(Tactic):
@@ -41,7 +40,7 @@ class TrafficTactic(Tactic):
         """Return the options for a setup, of a fleet those that a bound leaves."""
         found = self.offered(setup, case)
         evaluator = case.evaluator
-        if not self.screened or not isinstance(evaluator, FleetEvaluator) or case.objective not in _MONEY:
+        if not self.screened or not isinstance(evaluator, FleetEvaluator) or case.objective not in MONEY:
             return found
         return _screened(found, setup, evaluator)
 

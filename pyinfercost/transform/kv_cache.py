@@ -77,8 +77,8 @@ class CacheFormat:
         narrow = [t for t in operands if t in self._wide]
         if not narrow or node.op.startswith(_FUSED_ATTENTION):
             return
-        if node.op == "aten.to" and set(node.results) <= set(narrow):
-            return  # a conversion to the dtype that the captured tensor had already: its result is its operand
+        if _converts_nothing(node):
+            return
         if node.op.rstrip("_") not in _PASSES_ON:
             self._rewriter.replace_operands(node.index, {t: self._widened(node, t) for t in narrow})
             return
@@ -97,22 +97,16 @@ class CacheFormat:
 
     def _store(self, graph: Graph, returned: set[int]) -> int:
         """Quantize keys and values that a prefill returns; return their number."""
-        made: dict[int, int] = {}
-        readers: dict[int, list[int]] = {}
+        last: dict[int, int] = {}
+        made = set[int]()
         for node in graph.nodes:
-            results = node.results
-            for t in returned.intersection(results):
-                made[t] = node.index
-            for t in returned.intersection(node.operands) - set(results):
-                readers.setdefault(t, []).append(node.index)
+            made.update(returned.intersection(node.results))
+            # After its attention, since an engine's kernels may make keys and values together.
+            last |= dict.fromkeys(returned.intersection((*node.results, *node.operands)), node.index)
         stored = [t for t in sorted(made) if graph.tensor(t).dtype in _FLOATS]
         for t in stored:
-            # After its attention, since an engine's kernels may make keys and values together.
-            last = max((made[t], *readers.get(t, ())))
-            narrow = self._quantized(t, partial(self._rewriter.insert_after, last), name=graph.tensor(t).name)
-            self._rewriter.redirect(t, narrow)
-            for reader in readers.get(t, ()):
-                self._rewriter.replace_operands(reader, {narrow.index: TensorId(t)})
+            insert = partial(self._rewriter.insert_after, last[t])
+            self._rewriter.return_instead(t, self._quantized(t, insert, name=graph.tensor(t).name))
         return len(stored)
 
     def _quantized(self, t: int, insert: Callable[..., None], *, name: str = "") -> TensorId:
@@ -131,3 +125,8 @@ class CacheFormat:
         op = "quantized_decomposed.dequantize_per_token.default"
         self._rewriter.insert_before(node.index, op, {"input": TensorId(t)}, [wide])
         return wide
+
+
+def _converts_nothing(node: NodeInfo) -> bool:
+    """Return whether a tensor is converted to the dtype that it had when it was captured: the result is the tensor."""
+    return node.op == "aten.to" and set(node.results) <= set(node.operands)

@@ -11,10 +11,10 @@ from torch import nn
 import pyinfercost as ic
 from pyinfercost import _core
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("error::pyinfercost.ConservationWarning")]
 
 WIDTH, HEADS, TOKENS = 32, 4, 16
-ENGINES = ("vllm", "llamacpp", "tensorrt", "onnxruntime")
+ENGINES = ("vllm", "trtllm", "llamacpp", "tensorrt", "onnxruntime")
 
 
 class Block(nn.Module):
@@ -136,6 +136,54 @@ class Columns(nn.Module):
         return x + torch.matmul(self.weight.unsqueeze(0), x.transpose(1, 2)).transpose(1, 2).mean(-1, keepdim=True)
 
 
+class JoinedBiases(nn.Module):
+    """Projections whose biases are parts of one that the forward joins, as `multi_head_attention_forward` has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        layers = (self.q, self.k, self.v)
+        biases = torch.cat([each.bias for each in layers]).chunk(3)
+        query, key, value = (
+            nn.functional.linear(x, each.weight, bias) for each, bias in zip(layers, biases, strict=True)
+        )
+        return nn.functional.scaled_dot_product_attention(query, key, value)
+
+
+class Stacked(nn.Module):
+    """A weight for each position, all of which read the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.randn(TOKENS, WIDTH, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        chosen = self.weights.index_select(0, torch.arange(TOKENS, device=x.device))
+        return torch.matmul(x[:, :1].unsqueeze(-2), chosen.transpose(1, 2).unsqueeze(0)).squeeze(-2)
+
+
+class Padded(Attention):
+    """Queries and keys that are padded by zeros of their own dtype and device, in blocks, as audio models have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(WIDTH // HEADS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = (each(x).unflatten(-1, (HEADS, -1)) for each in (self.q, self.k, self.v))
+        query = query * 0.5 * self.scale
+        blocks = []
+        for heads in (query, key, value):
+            padding = (heads.new_zeros(2, length, *heads.shape[2:]) for length in (0, 8))
+            blocks.append(torch.cat([next(padding), heads, next(padding)], dim=1).unflatten(1, (3, 8)).transpose(2, 3))
+        query, key, value = blocks
+        return (
+            ((query @ key.transpose(-1, -2)).softmax(-1) @ value).transpose(2, 3).flatten(1, 2)[:, :TOKENS].flatten(2)
+        )
+
+
 def masked_in_place(scores: torch.Tensor) -> torch.Tensor:
     hidden = torch.ones(1, 1, 1, TOKENS, dtype=torch.bool, device=scores.device)
     scores.masked_fill_(hidden.expand_as(scores), -1e4)
@@ -162,6 +210,9 @@ CASES = {
     "positions written into the scores": WrittenPositions,
     "positions first": PositionsFirst,
     "weights times columns": Columns,
+    "joined biases": JoinedBiases,
+    "stacked weights": Stacked,
+    "padded queries": Padded,
 }
 
 
@@ -219,6 +270,43 @@ def test_a_result_whose_parts_are_written_later_stays_a_result() -> None:
     graph = ic.capture(Scaled(), torch.ones(2, 4))
     for engine in ("tensorrt", "onnxruntime"):
         assert [t.shape for t in ic.engine_graph(graph, engine).outputs] == [(2, 4)]
+
+
+def test_a_result_that_is_filled_stays_a_result() -> None:
+    class Filled(nn.Module):
+        """Logits in a part of a longer row, whose rest says that there is no such class."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(WIDTH, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = torch.full((x.shape[0], 16), -1e4, device=x.device)
+            rows[:, :10] = self.layer(x).masked_fill(x[:, :1] > 0, 0.0)
+            return rows
+
+    graph = ic.capture(Filled(), torch.ones(2, WIDTH))
+    for engine in ("tensorrt", "onnxruntime"):
+        now = ic.engine_graph(graph, engine)
+        assert ic.count(now).total.contraction_flops == ic.count(graph).total.contraction_flops == 2 * 2 * WIDTH * 10
+
+
+def test_a_product_that_nobody_needs_is_not_joined_with_others() -> None:
+    class Unneeded(Attention):
+        """The values of a last layer that has no output."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.q(x) @ self.k(x).transpose(-1, -2)
+            _ = scores.softmax(-1) @ self.v(x)
+            return scores @ x
+
+    graph = ic.capture(Block(Unneeded()), torch.ones(2, TOKENS, dtype=torch.long))
+    lost = 2 * 2 * TOKENS * (WIDTH * WIDTH + TOKENS * WIDTH)
+    for engine in ENGINES:
+        now = ic.engine_graph(graph, engine)
+        assert ic.count(now).total.contraction_flops in (
+            ic.count(graph).total.contraction_flops - each for each in (0, lost)
+        )
 
 
 def test_a_lost_product_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,14 @@ def test_models(make: Callable[[], Made]) -> None:
     check(make())
 
 
+@pytest.mark.skipif(not has("AVX-512"), reason="needs the kernels of AVX-512")
+@pytest.mark.parametrize(("channels", "side"), [((768, 768), 5), ((64, 256), 28), ((64, 256), 56), ((128, 128), 40)])
+def test_threads_share_positions_or_channels_of_a_filter(channels: tuple[int, int], side: int) -> None:
+    """Of a pointwise convolution: sums of each thread are held from 12 positions for a channel on."""
+    module = nn.Sequential(nn.Conv2d(channels[0], channels[0], 1), nn.Conv2d(*channels, 1), nn.AdaptiveAvgPool2d(1))
+    check((module, (torch.randn(2, channels[0], side, side // 2),), {}))
+
+
 STEP_BY_STEP = 0.25
 """Layers without a kernel of the library (GRU, RNN) are captured with a product with the input at each
 step, as on a device without such a kernel. A CPU has one product for all steps, and takes up to 22 % less."""

@@ -279,6 +279,25 @@ def test_keys_that_are_converted_to_the_dtype_they_have() -> None:
     assert [t.dtype for t in narrow.outputs] == ["float32", "float8_e4m3fn"]
 
 
+def test_returned_keys_that_are_converted_to_the_dtype_they_have() -> None:
+    class Prefill(nn.Module):
+        """Scores in float32, as GPT-Neo has them, of keys that it returns."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.q, self.k, self.v = (nn.Linear(16, 16) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            q, k, v = (each(x).unflatten(-1, (2, 8)).transpose(1, 2) for each in (self.q, self.k, self.v))
+            scores = q.float() @ k.float().transpose(-1, -2)
+            return scores.softmax(-1) @ v, k, v
+
+    graph = ic.capture(Prefill(), torch.ones(2, 4, 16))
+    narrow = ic.whatif(graph, kv_cache="fp8")
+    assert ic.count(narrow).total.contraction_flops == ic.count(graph).total.contraction_flops
+    assert [t.dtype for t in narrow.outputs] == ["float32", *["float8_e4m3fn"] * 2]
+
+
 def test_weight_only_buys_what_measured_products_say(decode: Callable[[int], ic.Graph]) -> None:
     """Query, key, value and output projections of an 8B-shaped decode, as A100 ran them: the shapes with rows."""
     table = SHARED / "measured" / "gemm.csv"

@@ -103,6 +103,13 @@ GraphPtr plain_forward(const GraphPtr& graph) {
             };
             rewriter.replace(i, like.stated, arguments);
         }
+        if (makes_from_shape(flow.op(i)) && !flow.operands(i).empty()) {
+            const NamedArgument size[] = {
+                {"size", flow.shape(flow.call(i).output())}
+            };
+            const bool empty = flow.op(i).find("empty") != std::string_view::npos;
+            rewriter.replace(i, empty ? "aten.empty.memory_format" : "aten.zeros.default", size);
+        }
     }
     return rewriter.build().graph;
 }

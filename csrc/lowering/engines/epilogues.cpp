@@ -45,7 +45,7 @@ class EpiloguePass {
             if (!flow_.is_live(i)) continue;
             if (is_one_of(flow_.op(i), kConvolutions)) {
                 convolution(i);
-            } else if (is_one_of(flow_.op(i), kEpilogueProducts) && flow_.weight_of(i) != kNoTensor) {
+            } else if (is_one_of(flow_.op(i), kEpilogueProducts) && has_matrix(i)) {
                 product(i);
             } else if (is_one_of(flow_.op(i), kQuantizedConvolutions)) {
                 quantized(i, "engine.convolution.default", "qx", row_.after_convolution);
@@ -71,6 +71,12 @@ class EpiloguePass {
         TensorIndex result = kNoTensor;
         Expr flops = 0;
     };
+
+    // A stack of weights is that of many products.
+    bool has_matrix(NodeIndex node) const {
+        const TensorIndex weight = flow_.weight_of(node);
+        return weight != kNoTensor && flow_.tensor(weight).shape.count == 2;
+    }
 
     // Statistics are constants: a scale and a shift of each channel.
     bool is_known_norm(NodeIndex node) const {

@@ -17,11 +17,6 @@ bool reads_rows(std::string_view op) {
     return op == "aten.embedding" || op.starts_with("quantized.embedding");
 }
 
-// Reads shapes and dtypes of its operand only.
-bool reads_metadata(std::string_view op) {
-    return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
-}
-
 }  // namespace
 
 Flow::Flow(const std::shared_ptr<const Graph>& graph)
@@ -108,7 +103,7 @@ void Flow::classify(NodeIndex node) {
     const std::string_view name = op(node);
     bool live = reads_rows(name);
     for (const Operand& operand : operands(node)) {
-        if (reads_metadata(name)) break;
+        if (makes_from_shape(name)) break;
         const Tensor& read = tensor(operand.tensor);
         if (operand.producer == kNoNode) {
             live =
@@ -125,7 +120,7 @@ void Flow::classify(NodeIndex node) {
 }
 
 int Flow::stage_after_operands(NodeIndex node) const {
-    if (reads_metadata(op(node))) return 0;
+    if (makes_from_shape(op(node))) return 0;
     int stage = 0;
     for (const Operand& operand : operands(node)) {
         if (operand.producer == kNoNode || !is_live(operand.producer)) continue;
@@ -165,6 +160,27 @@ Expr Flow::numel(TensorIndex t) const {
     Expr total = 1;
     for (const Dim d : graph_->dims(tensor(t).shape)) total = total * graph_->expr(d);
     return total;
+}
+
+bool makes_from_shape(std::string_view op) {
+    return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
+}
+
+std::vector<bool> needed_nodes(const Flow& flow) {
+    std::vector<NodeIndex> open;
+    for (const TensorIndex t : flow.graph().outputs()) open.push_back(flow.maker(t));
+    for (NodeIndex i = 0; i < flow.count(); ++i) {
+        if (flow.call(i).has("caches")) open.push_back(i);
+    }
+    std::vector<bool> needed(static_cast<std::size_t>(flow.count()), false);
+    while (!open.empty()) {
+        const NodeIndex node = open.back();
+        open.pop_back();
+        if (node == kNoNode || needed[static_cast<std::size_t>(node)]) continue;
+        needed[static_cast<std::size_t>(node)] = true;
+        for (const Operand& operand : flow.operands(node)) open.push_back(operand.producer);
+    }
+    return needed;
 }
 
 }  // namespace infercost

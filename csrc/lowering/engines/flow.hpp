@@ -118,4 +118,10 @@ class Flow {
     std::vector<bool> output_;
 };
 
+// Whether an operator makes a tensor of the shape of another one, whose values it does not read.
+bool makes_from_shape(std::string_view op);
+
+// Nodes that results and caches depend on.
+std::vector<bool> needed_nodes(const Flow& flow);
+
 }  // namespace infercost

@@ -181,12 +181,11 @@ class Writer {
             for (const Use& use : flow_.uses(node)) {
                 if (is_view_read_outside(use, number)) add_output(use.tensor, outputs);
             }
-            for (const std::int64_t output : flow_.graph().node_outputs(flow_.graph().nodes()[at(node)])) {
-                const auto t = static_cast<TensorIndex>(output);
-                // A later node of the unit may write parts of it in place.
-                const bool ends_here = unit_of_[at(flow_.maker(t))] == static_cast<int>(number);
-                if (flow_.is_output(t) && ends_here) add_output(t, outputs);
-            }
+        }
+        // A node may write a part of a result in place.
+        for (const TensorIndex t : flow_.graph().outputs()) {
+            const NodeIndex made = flow_.maker(t);
+            if (made != kNoNode && unit_of_[at(made)] == static_cast<int>(number)) add_output(t, outputs);
         }
         for (const NodeIndex node : unit.nodes) rewriter_.remove(node);
         if (outputs.empty()) return;

@@ -34,8 +34,9 @@ class MergePass {
         share_quantized();
         using Key = std::tuple<TensorIndex, NodeIndex, std::string, std::string>;
         std::map<Key, std::vector<NodeIndex>> groups;
+        const std::vector<bool> needed = needed_nodes(flow_);  // another product would stay with one that is
         for (NodeIndex i = 0; i < flow_.count(); ++i) {
-            if (!is_product(i)) continue;
+            if (!needed[static_cast<std::size_t>(i)] || !is_product(i)) continue;
             const Operand& input = flow_.operands(i).front();
             const TensorIndex read = now(input.tensor);
             groups[{read, flow_.maker(read), parent_of(flow_.module(i)), std::string(flow_.op(i))}].push_back(
@@ -154,7 +155,9 @@ class MergePass {
         return std::all_of(products.begin(), products.end(), [&](NodeIndex node) {
             const Call call = flow_.call(node);
             const TensorIndex bias = call.tensor("bias");
-            if (call.rank(call.output()) == 0 || (bias != kNoTensor && call.rank(bias) != 1)) return false;
+            if (call.rank(call.output()) == 0) return false;
+            // A bias that the forward makes, such as a part of a joined one, cannot be stored with others.
+            if (bias != kNoTensor && (call.rank(bias) != 1 || flow_.maker(bias) != kNoNode)) return false;
             if (stored_by(node).size() != stored.size()) return false;
             for (const std::string& name : stored) {
                 const TensorIndex one = first.tensor(name);

@@ -10,10 +10,6 @@
 namespace infercost {
 namespace {
 
-bool makes_from_shape(std::string_view op) {
-    return op.starts_with("aten.new_") || (op.ends_with("_like") && !op.starts_with("aten.rand"));
-}
-
 class StageWriter {
   public:
     StageWriter(const Flow& flow, const Dependence& depends, std::span<const NodeRange> ranges)
