@@ -84,7 +84,7 @@ class FleetEvaluator:
     @property
     def is_slow(self) -> bool:
         """Whether a simulation takes so long that a search should try fewer fleets."""
-        return self.traffic.requests > _MANY * MOST_REQUESTS[not isinstance(self.model, _core.Graph)]
+        return self.traffic.requests > _MANY * MOST_REQUESTS[isinstance(self.model, Phases)]
 
     # ---- outcomes ----
 

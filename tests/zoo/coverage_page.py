@@ -16,11 +16,11 @@ _HEAD = """\
 
 Every public model of these libraries was built without weights, captured on meta tensors and counted. *Captured*
 models ran to the end of their forward. *Unmodelled* lists operators without a row, with the number of models that
-call them. Each model was checked in three ways: its counts are equal after `to_json` and `from_json`; the module,
-its inputs and torch are unchanged, even if the forward raises halfway; and FLOPs and parameters equal published
-figures to their printed digits, if there are any. *Counted twice* are transformers and diffusers models that
-torch's own counter can run and has formulas for: its FLOPs are equal. Small models also ran with real weights, at
-lengths that depend on their data.
+call them. Each model was checked in four ways: its counts are equal after `to_json` and `from_json`; the module,
+its inputs and torch are unchanged, even if the forward raises halfway; its graphs in other formats, layouts and
+engines keep the products of the captured one; and FLOPs and parameters equal published figures to their printed
+digits, if there are any. *Counted twice* are transformers and diffusers models that torch's own counter can run and
+has formulas for: its FLOPs are equal. Small models also ran with real weights, at lengths that depend on their data.
 """
 
 
