@@ -53,6 +53,17 @@ void multi_margin(const Call& call, Work& work) {
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = rows * (classes - 1) * each + rows * (2 + (is_reduced(call) ? 1 : 0));
 }
+// The same comparison; the gradient of a class is subtracted from that of the target, and the row is
+// multiplied by the gradient of the loss. p = 2: two times the distance; a weight is one more.
+void multi_margin_backward(const Call& call, Work& work) {
+    const TensorIndex self = call.require_tensor("self");
+    const Expr classes = call.dim(self, -1);
+    const Expr rows = ratio(call.numel(self), classes);
+    const int more = (call.integer("p", 1) == Expr(2) ? 2 : 0) + (call.has("weight") ? 1 : 0);
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = rows * (classes - 1) * (4 + more) + rows + call.numel(self);
+}
 
 // Every target of a row against every other class. The number of targets is data; the number of pairs is
 // largest if half of the classes are targets.
@@ -64,6 +75,17 @@ void multilabel_margin(const Call& call, Work& work) {
     work.kind = WorkKind::reduction;
     work.dtype = arithmetic_dtype(call);
     work.pointwise_flops = rows * targets * (1 + (classes - targets) * 3) + rows * (is_reduced(call) ? 2 : 1);
+}
+
+// The same comparisons; a share is added to one class and subtracted from the other.
+void multilabel_margin_backward(const Call& call, Work& work) {
+    const TensorIndex self = call.require_tensor("self");
+    const Expr classes = call.dim(self, -1);
+    const Expr rows = ratio(call.numel(self), classes);
+    const Expr targets = classes / 2;
+    work.kind = WorkKind::reduction;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = rows * targets * (1 + (classes - targets) * 5) + call.numel(self);
 }
 
 // log_softmax, then the likelihood; if the targets are probabilities, a product and a sum over all classes.
@@ -91,7 +113,7 @@ constexpr TrafficShape in_two_passes{cross_entropy_bytes, never};
 
 // The forward sums over a lattice of steps x (2 * length + 1) states. Each state has three predecessors: 2
 // max, 3 subtract, 3 exp, 2 add, log, add the maximum, add the emission.
-void connectionist(const Call& call, Work& work) {
+Expr lattice_states(const Call& call) {
     const TensorIndex probabilities = call.require_tensor("log_probs");
     const TensorIndex targets = call.require_tensor("targets");
     const List<Expr> steps = call.integers("input_lengths");
@@ -106,9 +128,20 @@ void connectionist(const Call& call, Work& work) {
             call.rank(targets) == 2 ? call.dim(targets, 1) : ratio(call.numel(targets), batch);
         states = batch * call.dim(probabilities, 0) * (2 * longest + 1);
     }
+    return states;
+}
+void connectionist(const Call& call, Work& work) {
     work.kind = WorkKind::scan;
     work.dtype = arithmetic_dtype(call);
-    work.pointwise_flops = states * 13;
+    work.pointwise_flops = lattice_states(call) * 13;
+}
+// The same lattice from its end; both sums of a state are added, and that to the logarithm of a sum of its
+// class: max, 2 subtract, 2 exp, add, log, add. Then exp(class + loss - probability), subtracted from the exp
+// of the probability and multiplied by the gradient.
+void connectionist_backward(const Call& call, Work& work) {
+    work.kind = WorkKind::scan;
+    work.dtype = arithmetic_dtype(call);
+    work.pointwise_flops = lattice_states(call) * (13 + 9) + call.numel(call.require_tensor("log_probs")) * 6;
 }
 
 // ---- distances ----------------------------------------------------------------------------------------
@@ -168,36 +201,43 @@ constexpr std::string_view kPairs =
     "rows";
 
 constexpr OpRule kRows[] = {
-    {"aten.mse_loss",                         loss<2>,                 stream_all,    kSquare                                            },
-    {"aten.l1_loss",                          loss<2>,                 stream_all,    "2 per element: subtract, abs; 1 more when reduced"},
-    {"aten.smooth_l1_loss",                   loss<8>,                 stream_all,    kHuber                                             },
-    {"aten.huber_loss",                       loss<8>,                 stream_all,    kHuber                                             },
-    {"aten.kl_div",                           loss<3>,                 stream_all,
-     "3 per element: log or exp, subtract, multiply; 1 more when reduced"                                                                },
-    {"aten.soft_margin_loss",                 loss<5>,                 stream_all,    "5 per element; 1 more when reduced"               },
-    {"aten.binary_cross_entropy",             loss<8>,                 stream_all,
-     "8 per element, 1 more with a weight, 1 more when reduced"                                                                          },
-    {"aten.binary_cross_entropy_with_logits", logits,                  stream_all,
-     "8 per element, 1 more with a weight, 4 more with pos_weight, 1 more when reduced"                                                  },
-    {"aten.nll_loss",                         negative_log_likelihood, picks,         kNll                                               },
-    {"aten.nll_loss_nd",                      negative_log_likelihood, picks,         kNll                                               },
-    {"aten.nll_loss2d",                       negative_log_likelihood, picks,         kNll                                               },
-    {"aten.nll_loss_forward",                 negative_log_likelihood, picks,         kNll                                               },
-    {"aten.nll_loss2d_forward",               negative_log_likelihood, picks,         kNll                                               },
-    {"aten.cross_entropy_loss",               cross_entropy,           in_two_passes, "as log_softmax, then nll_loss"                    },
-    {"aten.multi_margin_loss",                multi_margin,            stream_all,
-     "3 per wrong class, 1 more for p = 2, 1 more with a weight; 2 per row, 1 more when reduced"                                         },
-    {"aten.multilabel_margin_loss_forward",   multilabel_margin,       stream_all,
-     "3 per target and other class, for half of the classes as targets: an upper bound; 1 or 2 per row"                                  },
-    {"aten._ctc_loss",                        connectionist,           stream_all,    kCtc                                               },
-    {"aten.cosine_similarity",                pairwise<6>,             stream_all,    "6 per element: three products and their sums"     },
-    {"aten.pairwise_distance",                pairwise<4>,             stream_all,    "4 per element: subtract, add eps, power, add"     },
-    {"aten.dist",                             pairwise<3>,             stream_all,    "3 per element: subtract, power, add"              },
-    {"aten.cdist",                            all_pairs,               stream_all,    kPairs                                             },
-    {"aten._cdist_forward",                   all_pairs,               stream_all,    kPairs                                             },
-    {"aten._euclidean_dist",                  euclidean,               stream_all,    "2*p*r*(m + 2); norms, max and sqrt are pointwise" },
-    {"aten.pdist",                            own_pairs,               stream_all,    "3 per pair and component: subtract, power, add"   },
-    {"aten._pdist_forward",                   own_pairs,               stream_all,    "3 per pair and component: subtract, power, add"   },
+    {"aten.mse_loss",                         loss<2>,                    stream_all,    kSquare                                            },
+    {"aten.l1_loss",                          loss<2>,                    stream_all,    "2 per element: subtract, abs; 1 more when reduced"},
+    {"aten.smooth_l1_loss",                   loss<8>,                    stream_all,    kHuber                                             },
+    {"aten.huber_loss",                       loss<8>,                    stream_all,    kHuber                                             },
+    {"aten.kl_div",                           loss<3>,                    stream_all,
+     "3 per element: log or exp, subtract, multiply; 1 more when reduced"                                                                   },
+    {"aten.soft_margin_loss",                 loss<5>,                    stream_all,    "5 per element; 1 more when reduced"               },
+    {"aten.binary_cross_entropy",             loss<8>,                    stream_all,
+     "8 per element, 1 more with a weight, 1 more when reduced"                                                                             },
+    {"aten.binary_cross_entropy_with_logits", logits,                     stream_all,
+     "8 per element, 1 more with a weight, 4 more with pos_weight, 1 more when reduced"                                                     },
+    {"aten.nll_loss",                         negative_log_likelihood,    picks,         kNll                                               },
+    {"aten.nll_loss_nd",                      negative_log_likelihood,    picks,         kNll                                               },
+    {"aten.nll_loss2d",                       negative_log_likelihood,    picks,         kNll                                               },
+    {"aten.nll_loss_forward",                 negative_log_likelihood,    picks,         kNll                                               },
+    {"aten.nll_loss2d_forward",               negative_log_likelihood,    picks,         kNll                                               },
+    {"aten.cross_entropy_loss",               cross_entropy,              in_two_passes, "as log_softmax, then nll_loss"                    },
+    {"aten.multi_margin_loss",                multi_margin,               stream_all,
+     "3 per wrong class, 1 more for p = 2, 1 more with a weight; 2 per row, 1 more when reduced"                                            },
+    {"aten.multilabel_margin_loss_forward",   multilabel_margin,          stream_all,
+     "3 per target and other class, for half of the classes as targets: an upper bound; 1 or 2 per row"                                     },
+    {"aten._ctc_loss",                        connectionist,              stream_all,    kCtc                                               },
+    {"aten.multi_margin_loss_backward",       multi_margin_backward,      stream_all,
+     "4 per wrong class, 2 more for p = 2, 1 more with a weight; 1 per row and 1 per element"                                               },
+    {"aten.multilabel_margin_loss_backward",  multilabel_margin_backward, stream_all,
+     "5 per target and other class, for half of the classes as targets: an upper bound; 1 per target and per "
+     "element"                                                                                                                              },
+    {"aten._ctc_loss_backward",               connectionist_backward,     stream_all,
+     "22 per step and state: the sums from the end, and both sums added by class; 6 per step and class"                                     },
+    {"aten.cosine_similarity",                pairwise<6>,                stream_all,    "6 per element: three products and their sums"     },
+    {"aten.pairwise_distance",                pairwise<4>,                stream_all,    "4 per element: subtract, add eps, power, add"     },
+    {"aten.dist",                             pairwise<3>,                stream_all,    "3 per element: subtract, power, add"              },
+    {"aten.cdist",                            all_pairs,                  stream_all,    kPairs                                             },
+    {"aten._cdist_forward",                   all_pairs,                  stream_all,    kPairs                                             },
+    {"aten._euclidean_dist",                  euclidean,                  stream_all,    "2*p*r*(m + 2); norms, max and sqrt are pointwise" },
+    {"aten.pdist",                            own_pairs,                  stream_all,    "3 per pair and component: subtract, power, add"   },
+    {"aten._pdist_forward",                   own_pairs,                  stream_all,    "3 per pair and component: subtract, power, add"   },
 };
 static_assert(each_op_once(kRows));
 

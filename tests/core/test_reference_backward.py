@@ -232,9 +232,18 @@ def test_sampling_at_a_grid(axes: int, mode: int, neighbors: int, mask: list[boo
     assert work_of(f"aten.grid_sampler_{axes}d_backward", arguments, T((2, 3, 9))).pointwise_flops == tally.pointwise
 
 
-def test_bags() -> None:
-    arguments = {"grad": T((2, 5)), "indices": T((7,), "int64")}
-    assert work_of("aten._embedding_bag_dense_backward", arguments, T((9, 5))).pointwise_flops == added(7 * 5)
+BAGS = ["aten._embedding_bag_backward", "aten._embedding_bag_dense_backward"]
+
+
+@pytest.mark.parametrize("op", BAGS)
+def test_bags(op: str) -> None:
+    """Each member gets the gradient of its bag, or its share of a mean; of a maximum one member does."""
+    sums, means = added(7 * 5), 2 * added(7 * 5)
+    for mode, wanted in enumerate((sums, means, added(2 * 5))):
+        arguments = {"grad": T((2, 5)), "indices": T((7,), "int64"), "mode": mode}
+        assert work_of(op, arguments, T((9, 5))).pointwise_flops == wanted
+    arguments = {"grad": T((2, 5)), "indices": T((7,), "int64"), "mode": 0, "per_sample_weights": T((7,))}
+    assert work_of(op, arguments, T((9, 5))).pointwise_flops == sums + 7 * 5
 
 
 def test_distances() -> None:
@@ -245,6 +254,20 @@ def test_distances() -> None:
         place = place + (a[i, feature] - b[j, feature]) * 0.5
     arguments = {"grad": T((3, 5)), "x1": T((3, 4)), "x2": T((5, 4)), "p": 2.0, "cdist": T((3, 5))}
     assert work_of("aten._cdist_backward", arguments, T((3, 4))).pointwise_flops == tally.pointwise
+
+
+def test_distances_of_one_set() -> None:
+    """What one point of a pair gets is taken from the other."""
+    tally = Tally()
+    points, grad = numbers(tally, (4, 6)), numbers(tally, (1,))[0]
+    places = numbers(tally, (4, 6))
+    for i, j in itertools.combinations(range(4), 2):
+        for feature in range(6):
+            share = (points[i, feature] - points[j, feature]) * grad
+            places[i, feature] = places[i, feature] + share
+            places[j, feature] = places[j, feature] - share
+    arguments = {"grad": T((6,)), "self": T((4, 6)), "p": 2.0, "pdist": T((6,))}
+    assert work_of("aten._pdist_backward", arguments, T((4, 6))).pointwise_flops == tally.pointwise
 
 
 # ---- every row is covered --------------------------------------------------------------------------------------------
@@ -266,8 +289,9 @@ TESTED = {
         *NEIGHBORS,
         *(f"aten.{name}{axes}d_backward" for name in ("avg_pool", "_adaptive_avg_pool") for axes in (2, 3)),
         *(f"aten.grid_sampler_{axes}d_backward" for axes in (2, 3)),
-        "aten._embedding_bag_dense_backward",
+        *BAGS,
         "aten._cdist_backward",
+        "aten._pdist_backward",
     },
 }
 

@@ -155,6 +155,63 @@ def test_margins_of_labels_are_at_most_those_of_half_of_the_classes() -> None:
     assert work.pointwise_flops == max(counted(targets) for targets in range(9)) == counted(4)
 
 
+@pytest.mark.parametrize("weight", [True, False])
+@pytest.mark.parametrize("p", [1, 2])
+def test_gradients_of_margins_of_classes(p: int, weight: bool) -> None:
+    """What a wrong class gets is taken from the right one; all of a row is multiplied by the gradient of the loss."""
+    tally = Tally()
+    x, weights, grad = numbers(tally, (4, 9)), numbers(tally, (9,), 1), numbers(tally, (1,))[0]
+    for row, right in zip(x, [2, 0, 8, 5], strict=True):
+        margin, of_right = 1.0 - row[right], grad
+        for j in range(9):
+            if j == right:
+                _ = of_right * grad
+                continue
+            distance = margin + row[j]
+            share = apply("select", distance > 0.0, grad, 0.0)
+            share = share * (2.0 * distance) if p == 2 else share
+            share = share * weights[right] if weight else share
+            of_right = of_right - share
+            _ = share * grad
+    given = {"grad_output": T(()), "self": T((4, 9)), "target": T((4,), "int64"), "p": p, "reduction": MEAN}
+    work = work_of("aten.multi_margin_loss_backward", given | ({"weight": T((9,))} if weight else {}), T((4, 9)))
+    assert work.pointwise_flops == tally.pointwise
+
+
+def test_gradients_of_margins_of_labels() -> None:
+    tally = Tally()
+    grad = numbers(tally, (1,))[0]
+    for row in numbers(tally, (4, 8)):
+        places = list(numbers(tally, (8,)))
+        for i in range(4):
+            margin = 1.0 - row[i]
+            for j in range(4, 8):
+                share = apply("select", margin + row[j] > 0.0, grad, 0.0)
+                places[i], places[j] = places[i] - share, places[j] + share
+        _ = [place * grad for place in places]
+    given = {"grad_output": T(()), "self": T((4, 8)), "target": T((4, 8), "int64"), "reduction": MEAN}
+    assert work_of("aten.multilabel_margin_loss_backward", given, T((4, 8))).pointwise_flops == tally.pointwise
+
+
+def test_gradients_of_connectionist_temporal_classification() -> None:
+    """States from the end; a step and class gets the sum of both sums of its states, less its probability."""
+    tally = Tally()
+    for _ in range(2):
+        for _ in range(5 * (2 * 3 + 1)):
+            before, emission = numbers(tally, (3,)), numbers(tally, (1,))[0]
+            largest = apply("maximum", apply("maximum", before[0], before[1]), before[2])
+            a, b, c = (apply("exp", x - largest) for x in before)
+            both = (largest + apply("log", a + b + c)) + emission + emission
+            largest = apply("maximum", both, before[0])
+            _ = apply("log", apply("exp", both - largest) + apply("exp", before[0] - largest)) + largest
+        for _ in range(5 * 9):
+            probability, of_class, loss = numbers(tally, (3,))
+            _ = (apply("exp", probability) - apply("exp", of_class + loss - probability)) * loss
+    given: dict[str, Any] = {"grad": T((2,)), "log_probs": T((5, 2, 9)), "targets": T((2, 3), "int64")}
+    given |= {"input_lengths": [5, 5], "target_lengths": [3, 3]}
+    assert work_of("aten._ctc_loss_backward", given, T((5, 2, 9))).pointwise_flops == tally.pointwise
+
+
 @pytest.mark.parametrize("lengths", [True, False], ids=["lists", "tensors"])
 def test_connectionist_temporal_classification(lengths: bool) -> None:
     """Each of 2 * length + 1 states comes from three of the step before."""
@@ -245,6 +302,7 @@ def test_pairs_of_one_set(op: str) -> None:
 
 def test_every_row_is_among_the_cases() -> None:
     tested = {*LOSSES, *PICKING, *PAIRWISE, "cross_entropy_loss", "_ctc_loss"}
-    tested |= {"multi_margin_loss", "multilabel_margin_loss_forward"}
+    tested |= {"multi_margin_loss", "multilabel_margin_loss_forward", "multi_margin_loss_backward"}
+    tested |= {"multilabel_margin_loss_backward", "_ctc_loss_backward"}
     tested |= {"cdist", "_cdist_forward", "_euclidean_dist", "pdist", "_pdist_forward"}
     assert {r.op for r in _core.rules() if r.family == "loss"} == {f"aten.{op}" for op in tested}
