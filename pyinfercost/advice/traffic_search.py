@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Error
 from ..predict.workers import on_workers
 from .combining import TOLERANCE, Choice, Choices, Combination, allowed_choices, effort_of, joined
-from .fleeted import MONEY, FleetEvaluator
+from .fleeted import FleetEvaluator
 from .planning import planned
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _ROUNDS, _STARTS = 4, 3  # of changes; machines to start from, beside the given one
 _ROUNDS_OF_MANY, _STARTS_OF_MANY = 2, 1  # where a simulation takes seconds
 _NEAR = 1.1  # of the best objective: where a simulation takes seconds, options beyond it are not tried again
-_FEW_REPLICAS = 2  # whose whole number decides what they cost
 _AS_GOOD = 0.03  # of the objective, within which small ones are as good
 _BETTER = 1e-3  # share of the objective from which on a change is one
 _FULLER = 0.01  # share of the cost at full use from which on it is one
@@ -97,8 +96,6 @@ class _Search:
                     continue
                 allowed = [each for each in allowed_choices(tactic, setup, self.case) if _names((each,)) not in far]
                 several = [others, *((*others, choice) for choice in allowed)]
-                if self.is_slow:
-                    several = self.promising(several, best)
                 for key, choices in zip(self.evaluate(several), several, strict=True):
                     if self.is_slow and key[1] > _NEAR * value[1]:
                         far.add(_names(choices[-1:]))
@@ -107,21 +104,6 @@ class _Search:
             if not _is_better(value, before):
                 break
         return value, best
-
-    def promising(self, several: Sequence[Choices], best: Choices) -> Sequence[Choices]:
-        """Return combinations whose replicas, if they were full, would not cost notably more than those of the best.
-
-        Of many replicas, the bill is proportional to that, so that the others need no simulation.
-        """
-        evaluator, found = self.case.evaluator, self.known[_names(best)]
-        if not isinstance(evaluator, FleetEvaluator) or found is None or self._key(best)[0]:
-            return several
-        if self.case.objective not in MONEY or (found[1].figures.get("replicas") or 0.0) < _FEW_REPLICAS:
-            return several
-        most = (1 + _FULLER) * evaluator.usd_at_full_use(found[0])
-        made = on_workers(self._made, list(several))
-        full = on_workers(lambda each: inf if each is None else evaluator.usd_at_full_use(each), made)
-        return [each for each, usd in zip(several, full, strict=True) if usd <= most]
 
     def without_idle(self, choices: Choices, most: float) -> Choices:
         """Return a combination without options that save next to nothing beside the others, laborious ones first.

@@ -12,7 +12,6 @@ from support.language_configs import WIDE_LLAMA, spec_of
 from support.toy_graphs import transformer
 
 import pyinfercost as ic
-from pyinfercost.advice.fleeted import FleetEvaluator
 from pyinfercost.serving.serve import Phases, phases_of
 
 NEAR = 1.01
@@ -126,21 +125,6 @@ def test_a_fleet_of_batches_is_as_cheap_as_the_best_combination(file: str, name:
         "hardware": "l4", "price": "on-demand", "traffic": "gamma:400,cv=3", "duration_s": 1800.0, "slo": "e2e_p99<1",
     }  # fmt: skip
     _check(lambda: ic.advise(file, **{**given, **asked}), most)
-
-
-def test_a_search_of_slow_simulations_is_nearly_as_good(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It leaves out combinations whose replicas would cost more if they were full."""
-    given: dict[str, Any] = {
-        "hardware": "l4", "price": "on-demand", "traffic": "gamma:30000,cv=3", "duration_s": 2.0, "slo": "e2e_p99<1",
-        "among": ["batch_size", "batching_delay", "half_precision", "scaling_target", "t4", "a10g"], "risk": "small",
-        "autoscaler": "kpa",
-    }  # fmt: skip
-    thorough = ic.advise(file, **given)
-    monkeypatch.setattr(FleetEvaluator, "is_slow", True)
-    quick = ic.advise(file, **given)
-    assert quick.setups < thorough.setups
-    found = [each.best.setup.figures[each.objective] for each in (thorough, quick) if each.best is not None]
-    assert found[1] <= FAR * found[0]
 
 
 @pytest.mark.slow
