@@ -13,6 +13,7 @@ from torch import nn
 
 import pyinfercost as ic
 from pyinfercost import _core
+from pyinfercost.predict.plans import family_of
 
 pytestmark = pytest.mark.torch
 
@@ -81,6 +82,14 @@ def test_a_fault_in_a_graph_of_other_kernels_is_found(widths: tuple[int, ...], s
 def test_a_fault_in_the_graph_of_a_rank_is_found(widths: tuple[int, ...], share: float) -> None:
     rank = ic.parallel(chain(*widths), "tensor=2")
     assert _core.kept_by_ranks(chain(*WHOLE), rank, 2) == share
+
+
+@pytest.mark.parametrize("precision", ["amp_fp16", "amp_bf16"])
+def test_autocast_passes(precision: str) -> None:
+    graph = chain(*WHOLE)
+    made = family_of(graph, precision, "eager", None, "").plan_for({}).graph
+    assert len(made) > len(graph)
+    assert _core.kept_share(graph, made) == 1.0
 
 
 @pytest.mark.usefixtures("strict")
