@@ -89,8 +89,8 @@ def find_products(graph: Graph) -> Iterable[Product]:
         if stacked and made is not None and not _turns_matrices(made):
             continue
         weight = matrix if made is None else made.operand("self")
-        if weight is None or not is_parameter(weight):
-            continue
+        if weight is None or not is_parameter(weight) or len(tensors[weight].shape) != len(tensors[matrix].shape):
+            continue  # such as a vector of frequencies that is multiplied as a row
         bias = node.operand("self") if op == "aten.addmm" else node.operand("bias") if stacked else None
         view = matrix if made is not None and made.op in _TRANSPOSES else None
         name = tensors[weight].name

@@ -193,6 +193,23 @@ def test_a_pattern_of_layers_that_are_narrow_already_says_so() -> None:
     assert [node.op for node in rest.nodes].count("pyinfercost.linear_weight_only") == 2
 
 
+def test_a_vector_that_is_multiplied_as_a_row_stays_as_it_is() -> None:
+    class Frequencies(nn.Module):
+        """Fourier features of a time, as diffusion transformers have them."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight, self.layer = nn.Parameter(torch.zeros(32)), nn.Linear(32, 32)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x[:, None] @ self.weight[None])
+
+    graph = ic.capture(Frequencies(), torch.zeros(4))
+    narrow = ic.whatif(graph, quantize="int8_wo")
+    assert [node.op for node in narrow.nodes].count("pyinfercost.linear_weight_only") == 1
+    assert ic.count(narrow).total.contraction_flops == ic.count(graph).total.contraction_flops
+
+
 def test_products_of_other_shapes_are_found() -> None:
     class Turned(nn.Module):
         """A weight as [inputs, outputs], as in GPT-2, and one that is transposed first."""
