@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shlex
 import sys
@@ -17,7 +18,7 @@ from .. import _cache
 from .._checks import errors_of_writing, file_in_folder, write_text
 from .._escapes import visible_lines
 from .._interrupts import STOPPED, WORDS, Raised
-from ..errors import Error
+from ..errors import Error, FileAccessError
 from ..report.render import render
 from ..sources.loaded_model import UnknownModelError
 from ..sources.registry import is_graph
@@ -217,8 +218,13 @@ def write_pieces(pieces: Iterable[str], output: str | None) -> None:
     """Write data piece by piece to stdout or to a file."""
     if output is None:
         for piece in pieces:
-            with errors_of_writing("the standard output", "What is there is incomplete"):
-                click.echo(piece, nl=False)
+            try:
+                with errors_of_writing("the standard output", "What is there is incomplete"):
+                    click.echo(piece, nl=False)
+            except FileAccessError:
+                # What stays in the buffer would fail again when Python ends, with a code of its own.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise
     else:
         write_text(output, pieces)
 

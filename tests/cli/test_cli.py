@@ -329,6 +329,7 @@ def test_a_full_disk_behind_the_standard_output_says_so(toy: str, tmp_path: Path
         ran = subprocess.run(
             [sys.executable, "-m", "pyinfercost", "profile", toy],
             check=False, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     assert ran.returncode == 1
     assert "cannot write the standard output: No space left on device. What is there is incomplete" in ran.stderr
