@@ -38,6 +38,7 @@ _LENGTH_FIGURES = {"prompt_tokens": "request_prompt_tokens", "output_tokens": "r
 _STREAM = 411
 _DECIMALS = 6
 _OK = OUTCOMES.index("ok")
+_MOST_DRAWN = _MOST_BINS = 10_000_000  # rows
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,13 @@ class ExportedWorkload:
 
 @dataclass
 class _Table:
-    """Columns of a workload, times in seconds from its begin."""
+    """Columns of a workload, times in seconds from its begin: rows of requests, or `bins` of them."""
 
     columns: dict[str, Numbers]
+    requests: int
     drawn: bool
     notes: list[str]
-
-    @property
-    def requests(self) -> int:
-        return len(self.columns[ARRIVAL])
+    bins: bool = False
 
 
 def export_workload(
@@ -168,31 +167,27 @@ def export_workload(
         table = _recorded(intervals, first, end_s)
         start_s = first
     else:
-        table = _drawn(recording, start_s, end_s, drawn_by)
+        table = _drawn(recording, start_s, end_s, drawn_by, bins=target.suffix.lower() in CSV)
     if not table.requests:
         raise LogError(f"{read.path} has no requests from {start_s:.0f} to {end_s:.0f}; pass another time")
     notes = [*table.notes, *_told(recording, start_s, end_s)]
-    counts_only = table.drawn and len(table.columns) == 1 and target.suffix.lower() in CSV
     note = {
         "note": "requests that a monitor recorded" if not table.drawn else "requests drawn from counters of a monitor",
         "start_utc": datetime.fromtimestamp(start_s, timezone.utc).isoformat(timespec="microseconds"),
         "start_s": round(start_s, _DECIMALS),
         "span_s": round(end_s - start_s, _DECIMALS),
         "model": recording.runs[0].model,
-        **({"seed": drawn_by} if table.drawn else {}),
+        **({"seed": drawn_by} if table.drawn and not table.bins else {}),
         "notes": notes,
         "version": _core.__version__,
     }
-    if counts_only:
+    if table.bins:
         note["note"] = "requests that a monitor counted, by their interval"
-        del note["seed"]
-        starts, counts = _bins_of(_arrivals(recording, start_s, end_s))
-        _write_csv(target, note, {BIN_STARTS[0]: starts, COUNTS: counts})
-    elif target.suffix.lower() in CSV:
+    if target.suffix.lower() in CSV:
         _write_csv(target, note, table.columns)
     else:
         _write_parquet(target, note, table.columns)
-    form = "bins" if counts_only else "recorded"
+    form = "bins" if table.bins else "recorded"
     return ExportedWorkload(
         target, form, table.requests, table.drawn, start_s, end_s - start_s, tuple(str(each) for each in notes),
         next((run.spec for run in reversed(recording.runs) if run.spec), ""), LENGTHS[0] in table.columns,
@@ -241,7 +236,7 @@ def _recorded(intervals: Sequence[LoggedInterval], start_s: float, end_s: float)
     if (rows.items != 1).any():
         columns["items"] = rows.items.astype(np.float64)
     columns[ARRIVAL] = rows.arrival_s - start_s
-    return _Table({name: columns[name] for name in COLUMNS if name in columns}, False, notes)
+    return _Table({name: columns[name] for name in COLUMNS if name in columns}, len(rows), False, notes)
 
 
 def _missing(intervals: Sequence[LoggedInterval], start_s: float, end_s: float, rows: int) -> list[str]:
@@ -308,16 +303,27 @@ def _arrivals(recording: MonitorRecording, start_s: float, end_s: float) -> list
     return sorted(found, key=lambda each: each.start_s)
 
 
-def _drawn(recording: MonitorRecording, start_s: float, end_s: float, seed: int) -> _Table:
-    """Return requests that are drawn from counters and distributions."""
+def _drawn(recording: MonitorRecording, start_s: float, end_s: float, seed: int, *, bins: bool) -> _Table:
+    """Return requests that are drawn from counters and distributions, or `bins` of them if there are counters alone."""
     import numpy as np
 
     rng = np.random.default_rng(np.random.SeedSequence([seed, _STREAM]))
-    arrived = [each for each in _arrivals(recording, start_s, end_s) if each.count]
+    intervals = _arrivals(recording, start_s, end_s)
+    arrived = [each for each in intervals if each.count]
+    requests = sum(each.count for each in arrived)
     whole_log = {
         name: _together(each.lengths[name] for each in arrived) for name in _LENGTH_FIGURES
     }  # of intervals in which requests arrive and none ends
     has_lengths = all(each is not None for each in whole_log.values())
+    if arrived and bins and not has_lengths:
+        starts, counts = _bins_of(intervals)
+        told = ["the log has no rows of requests: the file has their number in each interval"]
+        return _Table({BIN_STARTS[0]: starts, COUNTS: counts}, requests, True, told, bins=True)
+    if requests > _MOST_DRAWN:
+        raise LogError(
+            f"{recording.path} counts {requests:,} requests from {start_s:.0f} to {end_s:.0f}; expected at most "
+            f"{_MOST_DRAWN:,} to draw rows of; pass a shorter time"
+        )
     parts: dict[str, list[Numbers]] = {name: [] for name in (ARRIVAL, *(LENGTHS if has_lengths else ()))}
     for each in arrived:
         one = Bins(
@@ -341,7 +347,7 @@ def _drawn(recording: MonitorRecording, start_s: float, end_s: float, seed: int)
         notes.append(
             "lengths are drawn from the measured distributions of each interval, prompts and answers independently"
         )
-    return _Table({name: values[order] for name, values in columns.items()}, True, notes)
+    return _Table({name: values[order] for name, values in columns.items()}, requests, True, notes)
 
 
 def _together(several: Iterable[Distribution | None]) -> Distribution | None:
@@ -380,6 +386,11 @@ def _bins_of(arrived: Sequence[_Arrived]) -> tuple[Numbers, Numbers]:
     width = lengths[len(lengths) // 2] if lengths else 60.0
     begin = arrived[0].start_s
     end = max(each.start_s + each.length_s for each in arrived)
+    if end - begin > width * _MOST_BINS:
+        raise LogError(
+            f"the log has intervals of {width:.3g} s in {end - begin:.3g} s; expected at most {_MOST_BINS:,} of them; "
+            "pass a shorter time"
+        )
     edges = np.arange(0.0, max(2.0, np.ceil((end - begin) / width - 1e-6)) + 1) * width
     total = np.zeros(edges.size)
     for each in arrived:

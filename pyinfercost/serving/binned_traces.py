@@ -30,7 +30,8 @@ RATES = {"requests_per_s": 1.0, "requests_per_min": 60.0, "requests_per_h": 3600
 """Columns of a table of bins that have rates -> seconds of their unit."""
 
 _STREAM = 201
-_MOST = 1e9  # requests of a bin
+_MOST = 1e9  # requests of a bin, or its rate
+_MOST_SCALED = 1e10  # requests of a bin in all
 
 
 class Bins(NamedTuple):
@@ -150,14 +151,28 @@ def _divided(cells: Bins, rng: np.random.Generator, *, evenly: bool) -> Bins:
 
 
 def scaled(bins: Bins, scale: float, rng: np.random.Generator) -> Bins:
-    """Return bins with so many times the requests: whole copies of each, and one more with a probability."""
+    """Return bins with so many times the requests: whole copies of each, and one more with a probability.
+
+    Raises:
+        TraceError: A bin has more than 10,000,000,000 requests then.
+    """
     import numpy as np
 
     if scale == 1:
         return bins
+    _check_counts(bins.counts * scale, bins.lines)
     copies = int(np.floor(scale))
     more = rng.binomial(bins.counts, scale - copies)
     return bins._replace(counts=(bins.counts * copies + more).astype(np.int64))
+
+
+def _check_counts(expected: NDArray[np.float64], lines: NDArray[np.int64]) -> None:
+    number = int(expected.argmax()) if expected.size else 0
+    if expected.size and expected[number] > _MOST_SCALED:
+        raise TraceError(
+            f"line {int(lines[number])} has a bin of {expected[number]:.4g} requests; expected at most "
+            f"{_MOST_SCALED:.0e}; pass a smaller scale, or correct the rate or the times"
+        )
 
 
 def _counts(expected: NDArray[np.float64], rng: np.random.Generator, *, evenly: bool) -> NDArray[np.int64]:
@@ -249,5 +264,7 @@ def _of_rates(
     import numpy as np
 
     widths, rng = np.diff(edges), random_numbers(settings)
-    counts = _counts(per_s * widths * settings.scale, rng, evenly=settings.evenly)
+    expected = per_s * widths * settings.scale
+    _check_counts(expected, lines)
+    counts = _counts(expected, rng, evenly=settings.evenly)
     yield from expanded(Bins(edges[:-1], widths, counts, lines), rng, evenly=settings.evenly)

@@ -219,6 +219,18 @@ def test_counts_without_lengths_are_bins(tmp_path: Path) -> None:
     assert (parquet.form, parquet.requests) == ("recorded", found.requests)
 
 
+def test_counts_beyond_memory_are_not_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    observed = Observed()
+    with MonitorLog(path, start_s=MONDAY_S) as log:
+        for _ in range(2):
+            observed.count("requests", 2**53, outcome="ok")
+            log.append(observed.snapshot(MINUTE_S))
+    with pytest.raises(LogError, match=r"counts 18,014,398,509,481,984 requests .* pass a shorter time"):
+        export_workload(path, tmp_path / "out.parquet")
+    assert export_workload(path, tmp_path / "out.csv").requests == 2**54  # counts as they are
+
+
 def test_several_runs_add_up(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     for number in range(3):

@@ -300,6 +300,7 @@ def test_azure_functions_have_their_rows() -> None:
             "start_s,requests,requests_per_s\n0,1,1\n",
             "expected one of start_s, start_utc, and one of requests, ",
         ),
+        ("start_s,requests_per_s\n0,0\n1e9,1e6\n", "line 3 has a bin of 1e.15 requests; expected at most 1e.10"),
         ("start_s,count\n0,1\n", "has the columns start_s, count; expected one of start_s"),
     ],
 )

@@ -106,6 +106,17 @@ def test_filters_that_do_not_fit_are_refused(groups: int, message: str) -> None:
         read(text)
 
 
+def test_shapes_beyond_64_bits_are_refused() -> None:
+    with pytest.raises(InputError, match=r"has a shape of 1.845e\+19 elements; expected at most 2\^63 - 1"):
+        read("""
+            <ir_version: 10, opset_import: ["" : 18]>
+            g (float[batch, 8] x) => (float[a, b, c] y) {
+                shape = Constant <value_ints = [4294967296, 4294967296, -1]> ()
+                y = Reshape (x, shape)
+            }
+        """)
+
+
 @pytest.mark.parametrize("attribute", ["kernel_shape", "strides", "dilations"])
 def test_windows_below_one_are_refused(attribute: str) -> None:
     model = model_of("convolution")

@@ -12,14 +12,21 @@ from .values import Shape, Size
 Guard = Callable[[Size, str, Size], None]
 """Takes a condition on sizes that the model's shapes imply."""
 
+_MOST = 2**63 - 1  # elements of a tensor
 _END = 2**31 - 1  # a slice that ends here or later ends with its dimension
 
 
 def product(lengths: Sequence[Size]) -> Size:
-    """Return the product of lengths."""
+    """Return the product of lengths.
+
+    Raises:
+        OnnxError: It is beyond 64 bits.
+    """
     total: Size = 1
     for length in lengths:
         total = total * length
+        if isinstance(total, int) and total > _MOST:
+            raise OnnxError(f"has a shape of {total:.3e} elements; expected at most 2^63 - 1")
     return total
 
 
