@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._checks import excerpt
 from .requests import CHUNK
@@ -166,7 +166,7 @@ def scaled(bins: Bins, scale: float, rng: np.random.Generator) -> Bins:
     return bins._replace(counts=(bins.counts * copies + more).astype(np.int64))
 
 
-def _check_counts(expected: NDArray[np.float64], lines: NDArray[np.int64]) -> None:
+def _check_counts(expected: NDArray[np.floating[Any]], lines: NDArray[np.int64]) -> None:
     number = int(expected.argmax()) if expected.size else 0
     if expected.size and expected[number] > _MOST_SCALED:
         raise TraceError(

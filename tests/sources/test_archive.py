@@ -250,6 +250,17 @@ def test_a_flipped_bit_is_noticed(saved: Path, tmp_path: Path) -> None:
         graph_from_archive(path)
 
 
+def test_a_length_that_the_file_does_not_have_is_not_reserved(saved: Path, tmp_path: Path) -> None:
+    whole = bytearray(saved.read_bytes())
+    name = whole.rfind(MODEL.encode())  # of the central directory, which is last
+    header = whole.rfind(b"PK\x01\x02", 0, name)
+    whole[header + 20 : header + 24] = (2**31 - 1).to_bytes(4, "little")
+    path = tmp_path / "long.pt2"
+    path.write_bytes(whole)
+    with pytest.raises(ArchiveError, match=r"stored in 2,147,483,647; expected as many"):
+        graph_from_archive(path)
+
+
 def test_a_weight_that_reaches_too_far_is_refused(saved: Path, tmp_path: Path) -> None:
     config = "data/weights/model_weights_config.json"
     path = rewritten(

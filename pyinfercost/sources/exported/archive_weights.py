@@ -242,6 +242,11 @@ class Archive:
                 f"entry {name} is compressed (method {info.compress_type}); expected stored, as "
                 "torch.export.save never compresses"
             )
+        if info.compress_size != info.file_size:
+            raise self.error(
+                f"entry {name} has {info.file_size:,} bytes, stored in {info.compress_size:,}; expected as many: "
+                "the archive is damaged"
+            )
         return info
 
 
