@@ -80,14 +80,13 @@ def _best(values: Numbers, weights: Numbers, low: int, high: int, least: int) ->
     chosen = int(np.argmax(between))
     step = float(after_x[chosen] / after_w[chosen] - before_x[chosen] / before_w[chosen])
     left = max(0.0, float(total_xx[-1] - between[chosen]))
-    # Bins count by their weights: the effective number of each side is (sum w)^2 / sum w^2.
+    # Bins count by their weights: the effective number of each side is (sum w)^2 / sum w^2, which is 1 at least; tiny
+    # weights have squares of 0.
     squares = np.cumsum(w * w)
-    sides = (
-        float(before_w[chosen] ** 2 / squares[places[chosen] - 1]),
-        float(after_w[chosen] ** 2 / max(1e-300, squares[-1] - squares[places[chosen] - 1])),
-    )
+    before, after = squares[places[chosen] - 1], squares[-1] - squares[places[chosen] - 1]
+    sides = ((before_w[chosen], before), (after_w[chosen], after))
     variance = left / float(total_w[-1])
-    error = (variance * sum(1.0 / each for each in sides)) ** 0.5
+    error = (variance * sum(1.0 / max(1.0, float(total**2 / max(1e-300, square))) for total, square in sides)) ** 0.5
     if abs(step) < log(1.0 + LEAST_CHANGE) or abs(step) < _ERRORS * error:
         return None
     return float(between[chosen] - total_x[-1] ** 2 / total_w[-1]), low + int(places[chosen])

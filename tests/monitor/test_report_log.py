@@ -16,6 +16,7 @@ from support.report_pages import EVIL, Scripts
 import pyinfercost as ic
 from pyinfercost.cli.monitor_report_command import report
 from pyinfercost.fleets import Slots
+from pyinfercost.monitor.level_changes import level_changes
 from pyinfercost.monitor.log import MonitorLog
 from pyinfercost.monitor.log_reading import LogError
 from pyinfercost.monitor.planned import PlanError
@@ -315,3 +316,9 @@ def test_the_command(folder: Path, week: Week, plan: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(("usd", "text"), [(672.0, "672.00"), (0.01, "0.01"), (0.000123, "0.0001230"), (0.0, "0.00")])
 def test_a_small_bill_has_its_first_digits(usd: float, text: str) -> None:
     assert monitor_report._paid(usd) == text
+
+
+def test_bins_of_nearly_no_weight_have_no_changes() -> None:
+    weights = np.array([1e-200] * 12 + [1.0])
+    amounts = weights * np.array([1.0] * 6 + [5.0] * 6 + [1.0])
+    assert len(level_changes(np.arange(14.0), amounts, weights)) <= 4
