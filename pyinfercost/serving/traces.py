@@ -105,6 +105,8 @@ class Trace:
         count, first, last, squares, longest, prompts, outputs = 0, np.nan, np.nan, 0.0, 0.0, 0.0, 0.0
         dropped = _Dropped()
         for chunk in self._requests(dropped):
+            if not len(chunk):  # all of its rows are dropped
+                continue
             times = chunk.arrival_s if count == 0 else np.concatenate([[last], chunk.arrival_s])
             gaps = np.diff(times)
             squares += float(gaps @ gaps)

@@ -14,6 +14,7 @@ from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
+from .._checks import excerpt, shown
 from .._core import Expr, Graph, Hardware
 from ..errors import CountOverflowError, InputError, InputIndexError, InputTypeError, TooLargeError
 
@@ -139,14 +140,14 @@ def matched(graph: Graph, sizes: Mapping[str, _Value]) -> dict[str, _Value]:
 
 def unknown_size(known: Iterable[str], name: str) -> SizeError:
     """Return the error of a name that no size has."""
-    there = ", ".join(repr(size) for size in known)
+    there = excerpt(", ".join(map(shown, known)))
     there = (
         f"the sizes {there}"
         if there
         else "fixed sizes only; name them where a module is captured (dynamic={0: {0: 'batch'}}), or where a file is "
         "exported (dynamic_shapes={'x': {0: 'batch'}} of torch.onnx.export, Dim of torch.export)"
     )
-    return SizeError(f"unknown size {name!r}; this graph has {there}", name=name, known=known)
+    return SizeError(f"unknown size {shown(name)}; this graph has {there}", name=name, known=known)
 
 
 def check_size(known: Mapping[str, Mapping[str, Any]], name: str, value: SupportsIndex) -> int:
@@ -166,7 +167,7 @@ def check_size(known: Mapping[str, Mapping[str, Any]], name: str, value: Support
         number = index(value)
     except TypeError:
         several = "; sweep() and compare() take several values" if isinstance(value, (list, tuple, range)) else ""
-        raise SizeError(f"size {name!r} must be a whole number, got {value!r}{several}") from None
+        raise SizeError(f"size {shown(name)} must be a whole number, got {shown(value)}{several}") from None
     low, high = known[name]["minimum"], known[name]["maximum"]
     if isinstance(high, Expr):  # its value depends on other sizes
         high = None
@@ -174,7 +175,7 @@ def check_size(known: Mapping[str, Mapping[str, Any]], name: str, value: Support
         limits = f"at least {low}" if high is None else f"from {low} to {high}"
         if low == high:
             limits = f"{low}, which it was captured at (give another value when capturing),"
-        raise SizeError(f"size {name!r} must be {limits} in this graph, got {number}")
+        raise SizeError(f"size {shown(name)} must be {excerpt(limits)} in this graph, got {shown(number)}")
     return number
 
 

@@ -236,3 +236,12 @@ def test_a_model_in_words_keeps_its_name_and_the_sizes_it_was_captured_at(monkey
     assert ic.profile("torchvision:toy").sizes == {"batch": 1}
     with pytest.raises(TypeError, match="brings its own"):
         ic.profile("torchvision:toy", (1,))
+
+
+def test_names_in_messages_are_short() -> None:
+    builder = ic.GraphBuilder("long")
+    lengths = [builder.size(f"{'n' * 300}{number}", default=2) for number in range(50)]
+    graph = builder.build([builder.tensor("float32", lengths[:8], role="input")], [])
+    with pytest.raises(ValueError, match="unknown size") as raised:
+        ic.count(graph, **{"m" * 3000: 2})
+    assert len(str(raised.value)) < 1000

@@ -380,6 +380,12 @@ def test_times_beyond_precision_are_bad_rows(tmp_path: Path) -> None:
     assert read(read_trace(path, holes="close", bad_rows="drop")).arrival_s.tolist() == [0, 8.75]
 
 
+def test_a_trace_whose_rows_are_all_dropped_has_none(tmp_path: Path) -> None:
+    path = write(tmp_path, json.dumps({"input_lens": [-1, -2], "output_lens": [1, 2]}), "t.json")
+    found = read_trace(path, bad_rows="drop").summary()
+    assert (found.requests, found.dropped) == (0, 2)
+
+
 def test_whole_numbers_beyond_a_float_are_bad_rows(tmp_path: Path) -> None:
     lines = [json.dumps({"prompt": "a", "output_tokens": tokens}) for tokens in (3, 10**400)]
     path = write(tmp_path, "\n".join(lines), "t.jsonl")
