@@ -158,6 +158,20 @@ def archives(session: nox.Session) -> None:
 
 
 @nox.session
+def stubs(session: nox.Session) -> None:
+    """Write the signatures of settings that the core declares."""
+    session.install(".")
+    session.run("python", "tools/settings_stub.py")
+
+
+@nox.session
+def snapshot(session: nox.Session) -> None:
+    """Store what the package answers: `nox -s snapshot -- FOLDER`; `diff -r` of two folders shows a change."""
+    session.install(".[models,test]")
+    session.run("python", "-m", "support.snapshot", *session.posargs, env={"PYTHONPATH": str(ROOT / "tests")})
+
+
+@nox.session
 def sanitize(session: nox.Session) -> None:
     """Run the core tests with the address and undefined-behavior sanitizers (GCC or Clang on Linux).
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import pyinfercost as ic
-from pyinfercost.fleets.autoscaler_texts import parse_autoscaler
 from pyinfercost.fleets.replicas import Modeled, Slots
 from pyinfercost.fleets.running import PoolCase, Rules, case_of, result_of_case, run_cases
 from pyinfercost.fleets.traffic import Traffic
+from pyinfercost.inputs.autoscalers import parse_autoscaler
 from pyinfercost.serving.objectives import parse_slo
 from pyinfercost.serving.runs import Facts
 from pyinfercost.serving.traffic import parse_traffic

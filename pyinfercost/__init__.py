@@ -39,10 +39,11 @@ if TYPE_CHECKING:
     from . import plots as plots
     from .advice.advising import advise as advise
     from .deployment.deployment import Deployment as Deployment
-    from .deployment.serving import Serving as Serving
     from .fleets.changes import diff_fleets as diff_fleets
     from .fleets.fleet import fleet as fleet
     from .fleets.plan_fleet import plan_fleet as plan_fleet
+    from .inputs.layout import Layout as Layout
+    from .inputs.serving import Serving as Serving
     from .measuring.calibration import calibrate as calibrate
     from .measuring.energy import EnergyMeter as EnergyMeter
     from .measuring.energy import EnergyUnknownWarning as EnergyUnknownWarning
@@ -96,7 +97,6 @@ if TYPE_CHECKING:
     from .results.kv_cache import CacheLayers as CacheLayers
     from .results.kv_cache import KVCache as KVCache
     from .results.language_profile import LanguageProfile as LanguageProfile
-    from .results.layout import Layout as Layout
     from .results.layouts import LayoutChoice as LayoutChoice
     from .results.layouts import Layouts as Layouts
     from .results.measurement import Measurement as Measurement
@@ -171,7 +171,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ".tradeoffs.sensitivity": ("sensitivity",),
     ".tradeoffs.tradeoff": ("tradeoff",),
     ".deployment.deployment": ("Deployment",),
-    ".deployment.serving": ("Serving",),
+    ".inputs.serving": ("Serving",),
     ".errors": (),
     ".fleets": (),
     ".fleets.changes": ("diff_fleets",),
@@ -217,7 +217,7 @@ _EXPORTS: dict[str, tuple[str, ...]] = {
     ),
     ".results.kv_cache": ("CacheLayers", "KVCache"),
     ".results.language_profile": ("LanguageProfile",),
-    ".results.layout": ("Layout",),
+    ".inputs.layout": ("Layout",),
     ".results.layouts": ("LayoutChoice", "Layouts"),
     ".results.measurement": ("Measurement",),
     ".results.memory_use": ("MemoryUse",),

@@ -36,17 +36,20 @@ class Range(NamedTuple):
         high: Maximum.
         unit: The unit in words, for messages.
         zero: Whether 0 is valid, too.
+        words: Words that stand for numbers, for messages.
     """
 
     low: float
     high: float
     unit: str = ""
     zero: bool = False
+    words: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """`0 or a number from 1e-06 to 1e+06 seconds`."""
         unit = f" {self.unit}" if self.unit else ""
-        return f"{'0 or ' if self.zero else ''}a number from {self.low:.6g} to {self.high:.6g}{unit}"
+        words = f"{', '.join(self.words)}, or " if self.words else ""
+        return f"{words}{'0 or ' if self.zero else ''}a number from {self.low:.6g} to {self.high:.6g}{unit}"
 
     def has(self, value: float) -> bool:
         """Return whether a number is valid; NaN is not."""

@@ -1688,128 +1688,53 @@ def simulate(
     """
 
 _FleetReplica: TypeAlias = SlotReplica | BatchReplica | TokenReplica | EngineReplica
-_FleetAutoscaler: TypeAlias = (
-    ScheduleAutoscaler
-    | KnativeAutoscaler
-    | KubernetesAutoscaler
-    | RayAutoscaler
-    | TargetTrackingAutoscaler
-    | OnDemandAutoscaler
-    | CloudRunAutoscaler
-    | SeasonalAutoscaler
-)
 
-class ScheduleAutoscaler:
-    """Replicas by time: from `from_s[i]` on `replicas[i]`, repeated every `period_s`, which may be infinite."""
+class ReplicaLoad:
+    """What targets of autoscalers are derived from.
 
-    def __init__(self, *, from_s: Sequence[float], replicas: Sequence[int], period_s: float) -> None: ...
-
-class KnativeAutoscaler:
-    """Knative's pod autoscaler. `metric` is `in_flight`, `running`, `waiting` or `utilization`, also below."""
-
-    def __init__(
-        self,
-        *,
-        metric: str,
-        target: float,
-        stable_window_s: int,
-        panic_window_s: int,
-        panic_threshold: float,
-        max_scale_up_rate: float,
-        max_scale_down_rate: float,
-        scale_down_delay_s: float,
-        scale_to_zero_grace_s: float,
-        activation_scale: int,
-        tick_s: float,
-    ) -> None: ...
-
-class KubernetesAutoscaler:
-    """HorizontalPodAutoscaler; with `keda`, also from and to zero."""
-
-    def __init__(
-        self,
-        *,
-        metric: str,
-        target: float,
-        metric_window_s: int,
-        tolerance: float,
-        sync_s: float,
-        up_percent: float,
-        up_pods: int,
-        up_period_s: float,
-        up_stabilization_s: float,
-        down_percent: float,
-        down_period_s: float,
-        down_stabilization_s: float,
-        keda: bool,
-        polling_s: float,
-        cooldown_s: float,
-    ) -> None: ...
-
-class RayAutoscaler:
-    """Ray Serve's autoscaler."""
-
-    def __init__(
-        self,
-        *,
-        target_ongoing_requests: float,
-        look_back_s: int,
-        upscale_delay_s: float,
-        downscale_delay_s: float,
-        upscaling_factor: float,
-        downscaling_factor: float,
-        loop_s: float,
-    ) -> None: ...
-
-class TargetTrackingAutoscaler:
-    """Target tracking of invocations per instance and minute."""
-
-    def __init__(
-        self,
-        *,
-        target: float,
-        period_s: float,
-        out_periods: int,
-        in_periods: int,
-        in_share: float,
-        scale_out_cooldown_s: float,
-        scale_in_cooldown_s: float,
-    ) -> None: ...
-
-class OnDemandAutoscaler:
-    """Replicas that start for requests and leave after an idle time."""
-
-    def __init__(self, *, places: float, idle_timeout_s: float, burst: int, burst_s: float, binds: bool) -> None: ...
-
-class CloudRunAutoscaler:
-    """Cloud Run's autoscaler."""
+    Args:
+        concurrency: Requests that a replica serves at once.
+        rate_per_s: Requests that it finishes per second then.
+        mean_in_flight: Mean requests in service, if none waited.
+        peak_in_flight: Most of them at a time.
+        cold_start_s: Seconds until a new replica is ready.
+    """
 
     def __init__(
         self,
         *,
         concurrency: float,
-        target_utilization: float,
-        window_s: int,
-        idle_timeout_s: float,
-        tick_s: float,
+        rate_per_s: float,
+        mean_in_flight: float,
+        peak_in_flight: float,
+        cold_start_s: float,
     ) -> None: ...
 
-class SeasonalAutoscaler:
-    """Replicas for the load of the last period at the time when they would be ready."""
+class LoadedAutoscaler:
+    """An autoscaler of replicas with a load."""
 
-    def __init__(
-        self,
-        *,
-        metric: str,
-        target: float,
-        period_s: float,
-        bin_s: float,
-        ahead_s: float,
-        headroom: float,
-        window_s: int,
-        hold_s: float,
-        tick_s: float,
-    ) -> None: ...
+class Autoscaler:
+    """Settings of an autoscaler; those that are not given have the defaults of `autoscaler_kinds`.
+
+    Raises:
+        InputError: The kind or a setting is unknown, or a value is out of range or contradicts another.
+    """
+
+    def __init__(self, kind: str, settings: dict[str, Any]) -> None: ...
+    def starts_with(self, load: ReplicaLoad) -> int:
+        """Return the replicas at the start."""
+
+    def limit_of(self, load: ReplicaLoad, limit: int) -> int:
+        """Return the requests that a replica is handed at most, where its own limit is given; 0 for any number."""
+
+    def level_of(self, load: ReplicaLoad) -> float:
+        """Return the target in its own unit."""
+
+    def loaded(self, load: ReplicaLoad) -> LoadedAutoscaler:
+        """Return the autoscaler of replicas with a load."""
+
+def autoscaler_kinds() -> list[dict[str, Any]]:
+    """Return the autoscalers: names, sentences and settings, each with type, range, default and sentence."""
 
 class SlotReplica:
     """Slots that serve a request each; `joules` of a second in which a slot is used."""
@@ -1861,7 +1786,7 @@ class FleetPool:
         self,
         *,
         replica: _FleetReplica,
-        autoscaler: _FleetAutoscaler,
+        autoscaler: LoadedAutoscaler,
         copies: int,
         concurrency: int,
         min_replicas: int,

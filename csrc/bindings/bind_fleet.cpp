@@ -12,12 +12,6 @@
 namespace infercost {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, LoadMetric>, 4> kMetrics = {
-    {{"in_flight", LoadMetric::in_flight},
-     {"running", LoadMetric::running},
-     {"waiting", LoadMetric::waiting},
-     {"utilization", LoadMetric::utilization}}
-};
 constexpr std::array<std::pair<std::string_view, FleetRouting>, 2> kRoutings = {
     {{"first", FleetRouting::first}, {"least_loaded", FleetRouting::least_loaded}}
 };
@@ -40,16 +34,6 @@ T named(const std::array<std::pair<std::string_view, T>, Count>& names, std::str
 namespace pybind11::detail {
 
 template <>
-struct type_caster<infercost::LoadMetric> {
-    PYBIND11_TYPE_CASTER(infercost::LoadMetric, const_name("str"));
-    bool load(handle given, bool) {
-        if (!isinstance<str>(given)) return false;
-        value = infercost::named(infercost::kMetrics, given.cast<std::string>(), "metric");
-        return true;
-    }
-};
-
-template <>
 struct type_caster<infercost::FleetRouting> {
     PYBIND11_TYPE_CASTER(infercost::FleetRouting, const_name("str"));
     bool load(handle given, bool) {
@@ -64,93 +48,93 @@ struct type_caster<infercost::FleetRouting> {
 namespace infercost {
 namespace {
 
+SettingValue setting_value(const std::string& name, py::handle value) {
+    if (value.is_none()) return std::monostate();
+    if (py::isinstance<py::bool_>(value)) return value.cast<bool>();
+    if (py::isinstance<py::int_>(value)) return from_object<std::int64_t>(name.c_str(), value);
+    if (py::isinstance<py::float_>(value)) return value.cast<double>();
+    if (py::isinstance<py::str>(value)) return value.cast<std::string>();
+    return from_object<CountsByTime>(name.c_str(), value);
+}
+
+py::dict described(const AutoscalerSetting& setting, const AutoscalerSettings& defaults) {
+    py::dict found;
+    found["name"] = setting.name;
+    found["type"] = setting.type;
+    found["optional"] = setting.optional;
+    found["default"] = py::cast(setting.read(defaults));
+    found["low"] = setting.range.low;
+    found["high"] = setting.range.high;
+    found["unit"] = setting.range.unit;
+    found["words"] = std::vector<std::string>(setting.words.begin(), setting.words.end());
+    found["text"] = setting.text;
+    return found;
+}
+
+py::list described_autoscalers() {
+    py::list kinds;
+    for (const AutoscalerKind& kind : autoscaler_kinds()) {
+        py::dict found;
+        found["name"] = kind.name;
+        found["type"] = kind.type;
+        found["text"] = kind.text;
+        found["unnamed"] = kind.unnamed;
+        found["measures"] = kind.measures;
+        found["target"] = kind.target;
+        found["routing"] = kRoutings[static_cast<std::size_t>(kind.routing)].first;
+        found["simulated"] = kind.simulated;
+        py::list settings;
+        const auto defaults = kind.make();
+        for (const AutoscalerSetting& each : kind.settings) settings.append(described(each, *defaults));
+        found["settings"] = settings;
+        kinds.append(found);
+    }
+    return kinds;
+}
+
 void register_autoscalers(py::module_& m) {
-    static constexpr Field kScheduleAutoscaler[] = {
-        setting<&ScheduleSettings::from_s>("from_s"),
-        setting<&ScheduleSettings::replicas>("replicas"),
-        setting<&ScheduleSettings::period_s>("period_s"),
+    static constexpr Field kLoad[] = {
+        setting<&ReplicaLoad::concurrency>("concurrency"),
+        setting<&ReplicaLoad::rate_per_s>("rate_per_s"),
+        setting<&ReplicaLoad::mean_in_flight>("mean_in_flight"),
+        setting<&ReplicaLoad::peak_in_flight>("peak_in_flight"),
+        setting<&ReplicaLoad::cold_start_s>("cold_start_s"),
     };
-    def_settings<ScheduleSettings>(m, "ScheduleAutoscaler", "Replicas by time.", kScheduleAutoscaler);
-    static constexpr Field kKnativeAutoscaler[] = {
-        setting<&KnativeSettings::metric>("metric"),
-        setting<&KnativeSettings::target>("target"),
-        setting<&KnativeSettings::stable_window_s>("stable_window_s"),
-        setting<&KnativeSettings::panic_window_s>("panic_window_s"),
-        setting<&KnativeSettings::panic_threshold>("panic_threshold"),
-        setting<&KnativeSettings::max_scale_up_rate>("max_scale_up_rate"),
-        setting<&KnativeSettings::max_scale_down_rate>("max_scale_down_rate"),
-        setting<&KnativeSettings::scale_down_delay_s>("scale_down_delay_s"),
-        setting<&KnativeSettings::scale_to_zero_grace_s>("scale_to_zero_grace_s"),
-        setting<&KnativeSettings::activation_scale>("activation_scale"),
-        setting<&KnativeSettings::tick_s>("tick_s"),
+    def_settings<ReplicaLoad>(m, "ReplicaLoad", "What targets of autoscalers are derived from.", kLoad);
+    py::class_<LoadedAutoscaler>(m, "LoadedAutoscaler", "An autoscaler of replicas with a load.");
+    using Settings = std::shared_ptr<const AutoscalerSettings>;
+    struct Bound {
+        Settings settings;
     };
-    def_settings<KnativeSettings>(m, "KnativeAutoscaler", "Knative's pod autoscaler.", kKnativeAutoscaler);
-    static constexpr Field kKubernetesAutoscaler[] = {
-        setting<&KubernetesSettings::metric>("metric"),
-        setting<&KubernetesSettings::target>("target"),
-        setting<&KubernetesSettings::metric_window_s>("metric_window_s"),
-        setting<&KubernetesSettings::tolerance>("tolerance"),
-        setting<&KubernetesSettings::sync_s>("sync_s"),
-        setting<&KubernetesSettings::up_percent>("up_percent"),
-        setting<&KubernetesSettings::up_pods>("up_pods"),
-        setting<&KubernetesSettings::up_period_s>("up_period_s"),
-        setting<&KubernetesSettings::up_stabilization_s>("up_stabilization_s"),
-        setting<&KubernetesSettings::down_percent>("down_percent"),
-        setting<&KubernetesSettings::down_period_s>("down_period_s"),
-        setting<&KubernetesSettings::down_stabilization_s>("down_stabilization_s"),
-        setting<&KubernetesSettings::keda>("keda"),
-        setting<&KubernetesSettings::polling_s>("polling_s"),
-        setting<&KubernetesSettings::cooldown_s>("cooldown_s"),
-    };
-    def_settings<KubernetesSettings>(m, "KubernetesAutoscaler", "HorizontalPodAutoscaler.",
-                                     kKubernetesAutoscaler);
-    static constexpr Field kRayAutoscaler[] = {
-        setting<&RaySettings::target_ongoing_requests>("target_ongoing_requests"),
-        setting<&RaySettings::look_back_s>("look_back_s"),
-        setting<&RaySettings::upscale_delay_s>("upscale_delay_s"),
-        setting<&RaySettings::downscale_delay_s>("downscale_delay_s"),
-        setting<&RaySettings::upscaling_factor>("upscaling_factor"),
-        setting<&RaySettings::downscaling_factor>("downscaling_factor"),
-        setting<&RaySettings::loop_s>("loop_s"),
-    };
-    def_settings<RaySettings>(m, "RayAutoscaler", "Ray Serve's autoscaler.", kRayAutoscaler);
-    static constexpr Field kTargetTrackingAutoscaler[] = {
-        setting<&TargetTrackingSettings::target>("target"),
-        setting<&TargetTrackingSettings::period_s>("period_s"),
-        setting<&TargetTrackingSettings::out_periods>("out_periods"),
-        setting<&TargetTrackingSettings::in_periods>("in_periods"),
-        setting<&TargetTrackingSettings::in_share>("in_share"),
-        setting<&TargetTrackingSettings::scale_out_cooldown_s>("scale_out_cooldown_s"),
-        setting<&TargetTrackingSettings::scale_in_cooldown_s>("scale_in_cooldown_s"),
-    };
-    def_settings<TargetTrackingSettings>(m, "TargetTrackingAutoscaler", "Target tracking of invocations.",
-                                         kTargetTrackingAutoscaler);
-    static constexpr Field kOnDemandAutoscaler[] = {
-        setting<&OnDemandSettings::places>("places"),
-        setting<&OnDemandSettings::idle_timeout_s>("idle_timeout_s"),
-        setting<&OnDemandSettings::burst>("burst"),
-        setting<&OnDemandSettings::burst_s>("burst_s"),
-        setting<&OnDemandSettings::binds>("binds"),
-    };
-    def_settings<OnDemandSettings>(m, "OnDemandAutoscaler", "Replicas that start for requests.",
-                                   kOnDemandAutoscaler);
-    static constexpr Field kCloudRunAutoscaler[] = {
-        setting<&CloudRunSettings::concurrency>("concurrency"),
-        setting<&CloudRunSettings::target_utilization>("target_utilization"),
-        setting<&CloudRunSettings::window_s>("window_s"),
-        setting<&CloudRunSettings::idle_timeout_s>("idle_timeout_s"),
-        setting<&CloudRunSettings::tick_s>("tick_s"),
-    };
-    def_settings<CloudRunSettings>(m, "CloudRunAutoscaler", "Cloud Run's autoscaler.", kCloudRunAutoscaler);
-    static constexpr Field kSeasonalAutoscaler[] = {
-        setting<&SeasonalSettings::metric>("metric"),     setting<&SeasonalSettings::target>("target"),
-        setting<&SeasonalSettings::period_s>("period_s"), setting<&SeasonalSettings::bin_s>("bin_s"),
-        setting<&SeasonalSettings::ahead_s>("ahead_s"),   setting<&SeasonalSettings::headroom>("headroom"),
-        setting<&SeasonalSettings::window_s>("window_s"), setting<&SeasonalSettings::hold_s>("hold_s"),
-        setting<&SeasonalSettings::tick_s>("tick_s"),
-    };
-    def_settings<SeasonalSettings>(m, "SeasonalAutoscaler", "Replicas for the load of the last period.",
-                                   kSeasonalAutoscaler);
+    py::class_<Bound>(m, "Autoscaler", "Settings of an autoscaler.")
+        .def(py::init([](const std::string& kind, const py::dict& given) {
+                 AutoscalerValues values;
+                 for (const auto& [name, value] : given) {
+                     const auto key = name.cast<std::string>();
+                     values.emplace_back(key, setting_value(key, value));
+                 }
+                 return Bound{settings_of(autoscaler_kind(kind), values)};
+             }),
+             py::arg("kind"), py::arg("settings"))
+        .def(
+            "starts_with",
+            [](const Bound& self, const ReplicaLoad& load) { return self.settings->starts_with(load); },
+            py::arg("load"))
+        .def(
+            "limit_of",
+            [](const Bound& self, const ReplicaLoad& load, std::int64_t limit) {
+                return self.settings->limit_of(load, limit);
+            },
+            py::arg("load"), py::arg("limit"))
+        .def(
+            "level_of",
+            [](const Bound& self, const ReplicaLoad& load) { return self.settings->level_of(load); },
+            py::arg("load"))
+        .def(
+            "loaded",
+            [](const Bound& self, const ReplicaLoad& load) { return LoadedAutoscaler{self.settings, load}; },
+            py::arg("load"));
+    m.def("autoscaler_kinds", &described_autoscalers, "Returns the autoscalers with their settings.");
 }
 
 void register_replicas(py::module_& m) {

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..errors import InputError
-from ..fleets.autoscaler_texts import parse_autoscaler
 from ..fleets.replicas import ENGINES, Modeled, Replica, batched_graph
 from ..fleets.running import FleetCase, PoolCase, Rules, case_of, result_of_case, run_cases, work_of
 from ..fleets.terms import Terms
+from ..inputs.autoscalers import parse_autoscaler
 from ..predict.count import count
 from ..predict.workers import on_workers
 from ..results.bill import MONTH_S

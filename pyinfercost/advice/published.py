@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .._checks import shown
+from .._toml import read_toml
 from ..errors import InputError
-from ..hardware.toml_files import read_toml
 
 _FILE = Path(__file__).parent / "published.toml"
 

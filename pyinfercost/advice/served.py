@@ -326,7 +326,7 @@ def with_replicas(setup: AnySetup, count: int) -> AnySetup:
     """Return a setup with some replicas; the copies of its layout are among them."""
     on = setup.on
     if _copies(on) > 1:
-        on = on.replace(layout=replace(on.rank_layout, data=1, nodes=1), devices=1)
+        on = on.replace(layout=on.rank_layout.replace(data=1, nodes=1), devices=1)
     return replace(setup, on=on, terms={**setup.terms, REPLICAS: count})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment import Deployment, startup_text, transfer_text
+from ..deployment import Deployment
 from ..deployment.deployment import OPTIONS
 from ..errors import InputError
 from ..sources.memory_formats import marked
@@ -206,9 +206,9 @@ def deployment_settings(on: Deployment) -> dict[str, Any]:
         elif name == "hardware":
             value = on.machine.id if isinstance(value, _core.Hardware) else fspath(value) if value is not None else None
         elif name == "transfer" and value is not None:
-            value = transfer_text(on.data_transfer)
+            value = str(on.data_transfer)
         elif name == "startup" and value is not None:
-            value = startup_text(on.replica_startup)
+            value = str(on.replica_startup)
         elif name == "price" and value is not None and isinstance(value, PathLike):
             value = fspath(value)
         if value is None or value == "" or value is False or value == getattr(Deployment, name):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..hardware.toml_files import read_toml
+from .._toml import read_toml
 
 _FILE = Path(__file__).parent / "siblings.toml"
 _SCHEME = "torchvision:"

@@ -11,8 +11,8 @@ from .. import _core
 from .._checks import shown
 from ..errors import InputError
 from ..fleets.asking import Asked
-from ..fleets.autoscaler_texts import parse_autoscaler
 from ..fleets.replicas import ENGINES, batched_graph
+from ..inputs.autoscalers import parse_autoscaler
 from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.scheduler import Scheduler
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from ..deployment import Deployment
-    from ..fleets.autoscaler_texts import AutoscalerLike
     from ..fleets.traffic import Traffic
+    from ..inputs.autoscalers import AutoscalerLike
     from ..results.advice import Advice
     from ..serving.lengths import LengthsLike
     from ..serving.objectives import SLOLike

@@ -233,7 +233,7 @@ def _deployments(model: str | None, options: Mapping[str, Any]) -> list[Deployme
 
 def _policies(given: tuple[str, ...]) -> list[str]:
     """Return texts of autoscalers."""
-    from ..fleets.autoscaler_texts import parse_autoscaler, split_autoscalers
+    from ..inputs.autoscalers import parse_autoscaler, split_autoscalers
 
     found = [each for text in given for each in split_autoscalers(text)]
     with usage_errors("--autoscaler"):

@@ -224,12 +224,12 @@ def _loads_of_experts(graph: Graph, on: Sequence[Deployment], fields: Mapping[st
     """Return the loads of experts that times are for; empty for a model without experts."""
     if not _core.expert_layers(graph):
         return ()
-    from ..deployment import parse_layout
+    from ..deployment import Layout
+    from ..inputs.layout import BALANCED
     from ..predict.plans import with_expert_loads
-    from ..results.layout import BALANCED
 
     engines = fields["engine"] or [each.engine for each in on]
-    layouts = [parse_layout(each) for each in fields["layout"] or [each.rank_layout for each in on]]
+    layouts = [Layout.parse(each) for each in fields["layout"] or [each.rank_layout for each in on]]
     found = [with_expert_loads(layout, engine, graph) for engine in engines for layout in layouts]
     return tuple(dict.fromkeys(str(each.expert_load or BALANCED) for each in found))
 

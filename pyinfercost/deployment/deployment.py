@@ -17,12 +17,12 @@ from .._records import dataclass
 from ..errors import InputError, InputTypeError
 from ..hardware import load
 from ..hardware.hosts import HostLike
-from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError, Startup, Transfer
-from ..results.layout import Layout
-from .layout import LayoutLike, parse_layout
-from .serving import Serving, ServingLike, parse_serving, serving_text
-from .startup import StartupLike, default_startup, parse_startup, startup_text
-from .transfer import TransferLike, parse_transfer, transfer_text
+from ..inputs.layout import Layout, LayoutLike
+from ..inputs.serving import Serving, ServingLike
+from ..inputs.startup import Startup, StartupLike
+from ..inputs.transfer import Transfer, TransferLike
+from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError
+from .cold_starts import default_startup
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -62,7 +62,7 @@ class Deployment:
         engine: What runs the model: `"torch"` runs the graph as captured; a serving engine (`"vllm"`, `"sglang"`,
             `"trtllm"`, `"llamacpp"`) its own kernels for a language model, and a compiler of whole models
             (`"tensorrt"`, `"onnxruntime"`) its own for any model, see `engine_graph`.
-        serving: How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `parse_serving`
+        serving: How a serving engine forms its steps: `"draft_tokens=4,acceptance=0.8"` or what else `Serving.parse`
             accepts; the field holds the text. Empty for the engine's own settings.
         execution: `"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched
             from a recorded graph) or `"reduce-overhead"` (`torch.compile`'s mode: fused kernels, launched from a
@@ -85,10 +85,10 @@ class Deployment:
         region: Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its
             region (`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.
         transfer: How inputs reach the device and results return, such as
-            `"pinned,overlapped,network_gbit_per_s=10,egress=aws"` or what else `parse_transfer` accepts; its time is
+            `"pinned,overlapped,network_gbit_per_s=10,egress=aws"` or what else `Transfer.parse` accepts; its time is
             then part of the cost. None reports copies from and to pageable memory and leaves them out of the cost.
         startup: How a replica starts, for its cold start: `"machine=cloud,image_gb=8,loader=sllm,warmup=engine"` or
-            what else `parse_startup` accepts. None: `default_startup` of the engine.
+            what else `Startup.parse` accepts. None: `default_startup` of the engine.
 
     Raises:
         InputError: A name is unknown, a value is out of range, or a field needs hardware that is not given.
@@ -123,7 +123,7 @@ class Deployment:
         checked["execution"] = execution_of(checked["engine"], asked)
         checked["_asked_execution"] = asked
         checked["_asked_devices"], checked["_asked_layout"] = checked["devices"], self.layout
-        layout = _ALONE if self.layout is None else parse_layout(self.layout)
+        layout = _ALONE if self.layout is None else Layout.parse(self.layout)
         checked["_layout"] = layout if checked["devices"] == 1 else layout.on(checked["devices"])
         checked["devices"] = checked["_layout"].devices
         checked["layout"] = None if self.layout is None else checked["_layout"]
@@ -133,15 +133,15 @@ class Deployment:
                 f"serving is {shown(self.serving)}, and engine {checked['engine']} forms no steps; pass a serving "
                 "engine, such as engine='vllm', or leave serving out"
             )
-        if checked["_layout"].context > 1 and checked["serving"] and parse_serving(checked["serving"]).chunk_tokens:
+        if checked["_layout"].context > 1 and checked["serving"] and Serving.parse(checked["serving"]).chunk_tokens:
             raise DeploymentError(
                 f"serving is {shown(self.serving)}, and layout {checked['_layout']} shares the tokens of prompts; pass "
                 "chunk_tokens or context, and not both"
             )
         if self.sustained is not None:
             checked["sustained"] = flag(self.sustained, "sustained", DeploymentError)
-        checked["transfer"] = None if self.transfer is None else parse_transfer(self.transfer)
-        checked["startup"] = None if self.startup is None else parse_startup(self.startup)
+        checked["transfer"] = None if self.transfer is None else Transfer.parse(self.transfer)
+        checked["startup"] = None if self.startup is None else Startup.parse(self.startup)
         if self.threads is not None:
             checked["threads"] = whole(self.threads, "threads", COUNT, DeploymentError)
         checked["instances"] = whole(self.instances, "instances", COUNT, DeploymentError)
@@ -202,7 +202,7 @@ class Deployment:
     @property
     def settings(self) -> Serving:
         """How the engine forms its steps."""
-        return parse_serving(self.serving)
+        return Serving.parse(self.serving)
 
     @property
     def device_price(self) -> Price | None:
@@ -297,7 +297,7 @@ class Deployment:
             "schema_version": SCHEMA_VERSION,
             **{name: getattr(self, name) for name in OPTIONS},
             "execution": self.asked_execution,
-            "layout": None if self.layout is None else self.rank_layout.to_dict(),
+            "layout": None if self.layout is None else self.rank_layout.given,
             "hardware": hardware,
             "price": _plain_price(self.price),
             "transfer": None if self.transfer is None else _plain(self.data_transfer),
@@ -343,9 +343,9 @@ class Deployment:
         if isinstance(self.hardware, _core.Hardware):
             given["hardware"] = self.hardware.id
         if self.transfer is not None:
-            given["transfer"] = transfer_text(self.data_transfer)
+            given["transfer"] = str(self.data_transfer)
         if self.startup is not None:
-            given["startup"] = startup_text(self.replica_startup)
+            given["startup"] = str(self.replica_startup)
         return f"Deployment({', '.join(f'{name}={value!r}' for name, value in given.items())})"
 
     @cached_property
@@ -421,9 +421,9 @@ def checked_field(name: str, value: Any) -> Any:
     if name == "utilization":
         return number(value, name, UTILIZATION, DeploymentError)
     if name == "layout":
-        return str(parse_layout(value))
+        return str(Layout.parse(value))
     if name == "serving":
-        return serving_text(parse_serving(value))
+        return str(Serving.parse(value))
     known = _NAMES[name]()
     if value not in known:
         raise DeploymentError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
@@ -545,8 +545,7 @@ def _plain_price(price: Any) -> Any:
 
 def _plain(terms: Transfer | Startup) -> dict[str, Any]:
     """Return the fields of some terms that are not the defaults."""
-    fields = dataclasses.fields(terms)
-    return {field.name: value for field in fields if (value := getattr(terms, field.name)) != field.default}
+    return {field.name: value for field in terms.fields if (value := getattr(terms, field.name)) != field.default}
 
 
 def _hardware_from(document: Mapping[str, Any]) -> _core.Hardware:

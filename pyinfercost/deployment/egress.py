@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 from .._checks import Range, is_number, number, number_in, shown
 from .._records import dataclass
-from ..results.costs import TRANSFER_RANGES, PriceError
-from .facts import facts
+from ..inputs.facts import facts
+from ..inputs.transfer import EGRESS_USD_PER_GB
+from ..results.costs import PriceError
 
 EgressLike: TypeAlias = "Egress | str | float"
 """A price of egress as `parse_egress` accepts it."""
 
-_USD_PER_GB = TRANSFER_RANGES["egress_usd_per_gb"]
 _GB = Range(0, 1e15, "times 10^9 bytes")
 _FREE = "free"
 
@@ -40,7 +40,7 @@ class Egress:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        for name, within in (("usd_per_gb", _USD_PER_GB), ("up_to_gb", _GB)):
+        for name, within in (("usd_per_gb", EGRESS_USD_PER_GB), ("up_to_gb", _GB)):
             given = getattr(self, name)
             if isinstance(given, str) or not isinstance(given, Sequence):
                 raise PriceError(f"{name} of egress is {shown(given)}; expected a sequence of numbers")
@@ -76,7 +76,7 @@ def parse_egress(value: EgressLike) -> Egress:
         return value
     known: Mapping[str, Any] = facts()["egress"]
     if is_number(value):
-        return Egress((number(value, "egress", _USD_PER_GB, PriceError),))
+        return Egress((number(value, "egress", EGRESS_USD_PER_GB, PriceError),))
     expected = f"expected {', '.join(known)}, USD per 10^9 bytes, or tiers such as free=100,0.09:10000,0.085"
     if not isinstance(value, str):
         raise PriceError(f"egress is {shown(value)}; {expected}")
@@ -98,7 +98,7 @@ def parse_egress(value: EgressLike) -> Egress:
             continue
         usd, colon, end = part.strip().partition(":")
         try:
-            prices.append(number_in(usd, "egress", _USD_PER_GB, PriceError))
+            prices.append(number_in(usd, "egress", EGRESS_USD_PER_GB, PriceError))
         except PriceError as error:
             raise PriceError(f"egress is {shown(value)}; {expected}") from error
         if colon:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from .layout import parse_layout
+from ..inputs.layout import Layout
 
 if TYPE_CHECKING:
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
     from .deployment import Deployment
 
 _STARTS: Mapping[str, str] = {
@@ -129,7 +129,7 @@ def flag_of(engine: str, name: str, value: str) -> str:
         value: Its value; of a layout its text.
     """
     if name == "layout":
-        flags = [flag_of(engine, each, str(many)) for each, many in _divisions(engine, parse_layout(value))]
+        flags = [flag_of(engine, each, str(many)) for each, many in _divisions(engine, Layout.parse(value))]
         return " ".join(filter(None, flags)) or "the engine's own layout: one device"
     found = _FLAGS.get(engine, {}).get(name, "")
     template = found if isinstance(found, str) else found.get(value, "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import _core
 
 if TYPE_CHECKING:
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
 
 
 def devices_of_node(machine: _core.Hardware) -> int:

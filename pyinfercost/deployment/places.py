@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from .._checks import shown, text
+from .._toml import read_toml
 from ..errors import InputError
-from ..hardware.toml_files import read_toml
 from ..results.costs import Place, Price
 
 PLACES = Path(__file__).parent / "places.toml"

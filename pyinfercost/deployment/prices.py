@@ -15,8 +15,9 @@ from .. import _core
 from .._checks import Range, is_number, number, shown
 from .._checks import text as checked_text
 from .._records import dataclass
+from .._toml import read_toml
 from ..errors import UnknownNameError
-from ..hardware.toml_files import read_toml
+from ..hardware.errors import HardwareFileError
 from ..results.costs import ON_DEMAND, PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
@@ -322,7 +323,7 @@ def price_of(found: Offer, terms: str) -> Price:
 
 
 def _from_file(path: Path) -> Price:
-    data = read_toml(path)
+    data = read_toml(path, HardwareFileError)
     region = checked_text(data.pop("region", ""), f"{path}: region", PriceError)
     if set(data) == {"usd_per_h"}:
         usd_per_h = number(data["usd_per_h"], f"{path}: usd_per_h", USD_PER_H, PriceError)

@@ -5,29 +5,27 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from .autoscaler_texts import parse_autoscaler as parse_autoscaler
-    from .autoscalers import Autoscaler as Autoscaler
-    from .autoscalers import CloudRun as CloudRun
-    from .autoscalers import Knative as Knative
-    from .autoscalers import Kubernetes as Kubernetes
-    from .autoscalers import Lambda as Lambda
-    from .autoscalers import Oracle as Oracle
-    from .autoscalers import RayServe as RayServe
-    from .autoscalers import ScaleToZero as ScaleToZero
-    from .autoscalers import Scheduled as Scheduled
-    from .autoscalers import Seasonal as Seasonal
-    from .autoscalers import Static as Static
-    from .autoscalers import TargetTracking as TargetTracking
-    from .parameters import AutoscalerError as AutoscalerError
+    from ..inputs.autoscaler_kinds import CloudRun as CloudRun
+    from ..inputs.autoscaler_kinds import Knative as Knative
+    from ..inputs.autoscaler_kinds import Kubernetes as Kubernetes
+    from ..inputs.autoscaler_kinds import Lambda as Lambda
+    from ..inputs.autoscaler_kinds import Oracle as Oracle
+    from ..inputs.autoscaler_kinds import RayServe as RayServe
+    from ..inputs.autoscaler_kinds import ScaleToZero as ScaleToZero
+    from ..inputs.autoscaler_kinds import Scheduled as Scheduled
+    from ..inputs.autoscaler_kinds import Seasonal as Seasonal
+    from ..inputs.autoscaler_kinds import Static as Static
+    from ..inputs.autoscaler_kinds import TargetTracking as TargetTracking
+    from ..inputs.autoscalers import Autoscaler as Autoscaler
+    from ..inputs.autoscalers import parse_autoscaler as parse_autoscaler
     from .replicas import FleetError as FleetError
     from .replicas import Slots as Slots
     from .terms import Terms as Terms
     from .terms import TermsError as TermsError
 
 _EXPORTS = {
-    ".autoscaler_texts": ("parse_autoscaler",),
-    ".autoscalers": (
-        "Autoscaler",
+    "..inputs.autoscalers": ("Autoscaler", "parse_autoscaler"),
+    "..inputs.autoscaler_kinds": (
         "CloudRun",
         "Knative",
         "Kubernetes",
@@ -40,7 +38,6 @@ _EXPORTS = {
         "Static",
         "TargetTracking",
     ),
-    ".parameters": ("AutoscalerError",),
     ".replicas": ("FleetError", "Slots"),
     ".terms": ("Terms", "TermsError"),
 }

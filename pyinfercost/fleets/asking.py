@@ -12,24 +12,23 @@ from .. import _core
 from .._checks import shown
 from ..deployment import Deployment
 from ..errors import InputTypeError
+from ..inputs.autoscalers import DAY_S, Autoscaler, parse_autoscaler
 from ..serving.arrival_texts import KINDS
 from ..serving.objectives import parse_slo
 from ..serving.runs import Facts
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases
 from ..serving.traffic import parse_traffic
-from .autoscaler_texts import parse_autoscaler
-from .autoscalers import DAY_S, Autoscaler
 from .replicas import ENGINES, FleetError, Modeled, Slots
 from .running import Rules
 from .terms import Terms
 from .traffic import Traffic
 
 if TYPE_CHECKING:
+    from ..inputs.autoscalers import AutoscalerLike
     from ..serving.lengths import LengthsLike
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
-    from .autoscaler_texts import AutoscalerLike
     from .replicas import Model
 
 
@@ -115,7 +114,7 @@ def policies_of(value: AutoscalerLike | Sequence[AutoscalerLike]) -> list[Autosc
     """Return autoscalers, checked.
 
     Raises:
-        AutoscalerError: One is unknown, or a parameter is out of range.
+        InputError: One is unknown, or a parameter is out of range.
     """
     several = [value] if isinstance(value, (str, Autoscaler)) else list(value)
     if not several:

@@ -8,8 +8,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..deployment import FixedCosts
+from ..inputs.autoscalers import parse_autoscaler
 from ..results.bill import MONTH_S
-from .autoscaler_texts import parse_autoscaler
 from .billing import committed_usd_per_h, price_kind
 from .loads import Load
 from .replicas import Modeled, Replica, Slots

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from .._checks import COUNT, whole
 from ..deployment import Deployment
 from ..errors import InputError
+from ..inputs.autoscalers import Autoscaler
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
 from .asking import Asked, policies_of
-from .autoscalers import Autoscaler
 from .loads import Load
 from .replicas import FleetError, Replica, Slots
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
@@ -21,10 +21,10 @@ from .traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..inputs.autoscalers import AutoscalerLike
     from ..serving.lengths import LengthsLike
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
-    from .autoscaler_texts import AutoscalerLike
     from .replicas import Model
 
 POLICIES = ("static", "kpa", "hpa", "ray")
@@ -99,7 +99,7 @@ def fleet(
 
     Raises:
         FleetError: A part is missing, or two contradict each other.
-        AutoscalerError: An autoscaler or a parameter is unknown.
+        InputError: An autoscaler or a parameter is unknown.
         SLOError: The objective cannot be read.
         WorkloadError: The traffic has no requests.
         TraceError: A line of a trace is not what its format says.

@@ -8,10 +8,10 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
 from ..deployment import Deployment
+from ..inputs.autoscalers import DAY_S, HOUR_S
 from ..results.fleet_plan import FleetPlan
 from ..serving.traffic import parse_traffic
 from .asking import Asked, policies_of
-from .autoscalers import DAY_S, HOUR_S
 from .evaluating import Context
 from .replicas import FleetError, Slots
 from .searching import POLICIES, Search
@@ -19,10 +19,10 @@ from .terms import Terms
 from .traffic import Traffic
 
 if TYPE_CHECKING:
+    from ..inputs.autoscalers import AutoscalerLike
     from ..serving.lengths import LengthsLike
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
-    from .autoscaler_texts import AutoscalerLike
     from .replicas import Model
 
 _SHORT_S = 6 * HOUR_S  # traffic that is not divided
@@ -95,7 +95,7 @@ def plan_fleet(
     Raises:
         FleetError: A part is missing, or a deployment has no price.
         SLOError: The objective is missing, or cannot be read.
-        AutoscalerError: An autoscaler or a parameter is unknown.
+        InputError: An autoscaler or a parameter is unknown.
         WorkloadError: The traffic has no requests.
     """
     asked = Asked.of(

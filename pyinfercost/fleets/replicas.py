@@ -21,7 +21,6 @@ from ..serving.servers import Servers
 from ..sources.captured import graph_over
 from ..sweeps.sweep import sweep
 from ..transform.variants import varied
-from .autoscalers import ReplicaLoad
 
 if TYPE_CHECKING:
     from ..serving.objectives import Condition
@@ -159,7 +158,7 @@ class Replica:
         rent = None if self.on is None else self.on.rent
         return float(replicas) if rent is None else rent.paid_devices(replicas) / rent.paid_devices()
 
-    def load(self, load: Load, work_s: float, *, less: float = 0.0) -> ReplicaLoad:
+    def load(self, load: Load, work_s: float, *, less: float = 0.0) -> _core.ReplicaLoad:
         """Return what targets of autoscalers are derived from.
 
         Args:
@@ -173,7 +172,7 @@ class Replica:
         if less:
             left = np.maximum(0.0, load.running_s - less)
             share = float(left.sum()) / max(1e-30, float(load.running_s.sum()))
-        return ReplicaLoad(
+        return _core.ReplicaLoad(
             concurrency=self.concurrency,
             rate_per_s=self.rate_per_s,
             mean_in_flight=share * work_s / load.end_s,
@@ -387,7 +386,7 @@ def startup_of(on: Deployment, *, serverless: bool = False) -> Startup:
     if on.startup is not None:
         return on.replica_startup
     found = default_startup(on.engine, added=True)
-    return replace(found, machine="running", weights_from="nvme") if serverless else found
+    return found.replace(machine="running", weights_from="nvme") if serverless else found
 
 
 def batched_graph(model: str | PathLike[str] | _core.Graph, max_batch_size: int) -> _core.Graph:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import Interruptions, parse_interruptions
-from ..deployment.facts import facts
+from ..deployment import Interruptions
+from ..inputs.autoscaler_kinds import Oracle
+from ..inputs.autoscalers import Autoscaler, with_limits
+from ..inputs.facts import facts
 from ..results.fleet_result import (
     FLEET_LATENCIES,
     FleetDemand,
@@ -19,7 +21,6 @@ from ..results.fleet_result import (
     FleetResult,
     ReplicaSeconds,
 )
-from .autoscalers import Autoscaler, Oracle, ReplicaLoad, with_limits
 from .billing import PaidPool, bill_of, carbon_of, energy_of, price_kind, price_text
 from .replicas import FleetError, Replica
 from .terms import Terms
@@ -99,7 +100,7 @@ class FleetCase:
     """
 
     pools: tuple[PoolCase, ...]
-    loads: tuple[ReplicaLoad, ...]
+    loads: tuple[_core.ReplicaLoad, ...]
     traffic: Traffic
     rules: Rules
 
@@ -136,7 +137,7 @@ class FleetCase:
             keeps_requests=False,
         )
 
-    def _pool(self, pool: PoolCase, load: ReplicaLoad) -> _core.FleetPool:
+    def _pool(self, pool: PoolCase, load: _core.ReplicaLoad) -> _core.FleetPool:
         replica, scaler, terms = pool.replica, pool.autoscaler, pool.terms
         spread = 0.0
         if self.rules.varies_cold_starts and replica.start.low_s > 0:
@@ -144,7 +145,7 @@ class FleetCase:
         rates = rates_of(pool)
         return _core.FleetPool(
             replica=replica.core,
-            autoscaler=scaler.core(load),
+            autoscaler=scaler.loaded(load),
             copies=replica.copies,
             concurrency=scaler.limit_of(load, replica.limit),
             min_replicas=max(scaler.min_replicas, terms.committed),
@@ -164,12 +165,12 @@ def rates_of(pool: PoolCase) -> Interruptions:
     given = pool.terms.interruption_rates
     spot = price_kind(pool.replica) == "spot"
     if given is not None:
-        return given if spot else replace(given, interruptions_per_h=0.0)
+        return given if spot else given.replace(interruptions_per_h=0.0)
     if not spot:
         return Interruptions(interruptions_per_h=0.0, failures_per_h=0.0)
     price = None if pool.replica.on is None else pool.replica.on.device_price
     cloud = "" if price is None else price.cloud
-    return parse_interruptions(cloud if cloud in facts()["interruptions"] else {})
+    return Interruptions.parse(cloud if cloud in facts()["interruptions"] else {})
 
 
 def case_of(pools: Sequence[PoolCase], traffic: Traffic, rules: Rules, loads: dict[str, Load]) -> FleetCase:
@@ -344,7 +345,7 @@ def _paid(pool: PoolCase, raw: Mapping[str, Any]) -> PaidPool:
 
 
 def _pool(
-    pool: PoolCase, load: ReplicaLoad, raw: Mapping[str, Any], paid: PaidPool, traffic: Traffic, duration_s: float
+    pool: PoolCase, load: _core.ReplicaLoad, raw: Mapping[str, Any], paid: PaidPool, traffic: Traffic, duration_s: float
 ) -> FleetPool:
     import numpy as np
 
@@ -357,7 +358,7 @@ def _pool(
     return FleetPool(
         name=pool.replica.name,
         autoscaler=str(pool.autoscaler),
-        settings=with_limits(pool.autoscaler, least=pool.terms.committed).settings(load),
+        settings=with_limits(pool.autoscaler, least=pool.terms.committed).stated(load),
         price=price_text(pool.replica),
         usd_per_h=pool.replica.usd_per_h,
         concurrency=pool.replica.concurrency,

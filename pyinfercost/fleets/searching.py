@@ -16,10 +16,10 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, InputTypeError
+from ..inputs.autoscaler_kinds import Kubernetes, Scheduled, Static
+from ..inputs.autoscalers import DAY_S, HOUR_S, Autoscaler, parse_autoscaler
 from ..results.fleet_plan import FleetPlan, PlanChoice
 from ..serving.objectives import SLOError
-from .autoscaler_texts import parse_autoscaler
-from .autoscalers import DAY_S, HOUR_S, Autoscaler, Kubernetes, Scheduled, Static
 from .evaluating import STEP_S, Context, Found, PlaceFacts, Point, PoolPoint, evaluate, facts_of_place, full_result
 from .replicas import FleetError
 
@@ -175,15 +175,12 @@ class Search:
             if isinstance(scaler, Static):
                 most = max(1, each.found.peak_replicas)
                 points += [
-                    (replace(pool, policy=str(replace(scaler, replicas=count))),)
+                    (replace(pool, policy=str(scaler.replace(replicas=count))),)
                     for count in sorted({max(1, round(most * share)) for share in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)})
                     if count < most
                 ]
             elif hasattr(scaler, "target_utilization"):
-                points += [
-                    (replace(pool, policy=str(replace(scaler, target_utilization=share))),)  # type: ignore[call-arg]
-                    for share in _TARGETS
-                ]
+                points += [(replace(pool, policy=str(scaler.replace(target_utilization=share))),) for share in _TARGETS]
         self._evaluate(self._grouped(points), "all")
 
     def _commit(self) -> None:
@@ -241,7 +238,7 @@ class Search:
             targets = (round(utilization + step, 3) for step in (-0.1, -0.05, 0.05, 0.1))
             changes += [{"target_utilization": each} for each in targets if 0 < each <= 1]
         for each in changes:
-            yield (*point[:-1], replace(pool, policy=str(replace(scaler, **each))))
+            yield (*point[:-1], replace(pool, policy=str(scaler.replace(**each))))
         if self.facts[pool.place].ahead_share < 1 and len(point) == 1:
             for count in (pool.committed - 1, pool.committed + 1):
                 if count >= 0:
@@ -375,8 +372,8 @@ def _rank(each: _Tried) -> tuple[Any, ...]:
 def _to_zero(scaler: Autoscaler) -> Autoscaler:
     """Return an autoscaler that may remove the last replica of the peaks."""
     if isinstance(scaler, Kubernetes):
-        return replace(scaler, min_replicas=0, keda=True)
-    return replace(scaler, min_replicas=0)
+        return scaler.replace(min_replicas=0, keda=True)
+    return scaler.replace(min_replicas=0)
 
 
 def committed_replicas(seconds_with: Sequence[float], share: float) -> int:

@@ -12,11 +12,7 @@ from ..deployment import (
     FixedCosts,
     Interruptions,
     Serverless,
-    parse_commitment,
     parse_egress,
-    parse_fixed_costs,
-    parse_interruptions,
-    parse_serverless,
 )
 from ..errors import InputError
 
@@ -74,15 +70,15 @@ class Terms:
             raise TermsError(f"{name} has {len(profile)} values; expected one for each of 24 hours")
         checked: dict[str, Any] = {
             "committed": whole(self.committed, "committed", _REPLICAS, TermsError),
-            "fixed": parse_fixed_costs(self.fixed),
+            "fixed": FixedCosts.parse(self.fixed),
             "grid_profile_g_per_kwh": profile,
             "start_hour": number(self.start_hour, "start_hour", _HOUR, TermsError),
         }
         for key, parse in (
-            ("commitment", parse_commitment),
+            ("commitment", Commitment.parse),
             ("egress", parse_egress),
-            ("serverless", parse_serverless),
-            ("interruptions", parse_interruptions),
+            ("serverless", Serverless.parse),
+            ("interruptions", Interruptions.parse),
         ):
             if getattr(self, key) is not None:
                 checked[key] = parse(getattr(self, key))

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from .._checks import is_file
 from .._records import dataclass
+from .._toml import read_toml
 from .errors import HardwareFileError
 from .evidence import EVIDENCE, OTHER
 from .files import check, file_version, lookup
 from .schema import BAND_CLASSES, BANDS, KINDS
-from .toml_files import read_toml
 
 FOLDER = "bands"
 """Folder of the files of bands in a folder of calibration files."""
@@ -99,7 +99,7 @@ def _vendor(family: str) -> str:
 
 @lru_cache(maxsize=64)
 def _read(path: Path, _version: object) -> Mapping[str, _Spreads]:
-    content = read_toml(path)
+    content = read_toml(path, HardwareFileError)
     check(content, BANDS, path)
     found = {}
     for name in BAND_CLASSES:

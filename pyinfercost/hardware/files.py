@@ -16,12 +16,12 @@ from typing import Any
 from .. import _core
 from .._checks import is_file, shown
 from .._records import dataclass
+from .._toml import read_toml
 from ..errors import UnknownNameError
 from .catalog_names import is_id
 from .constants import REQUIRED, TABLES
 from .errors import HardwareError, HardwareFileError
 from .schema import CACHE_LEVELS, CALIBRATION, DEVICE, KINDS, PLAUSIBLE, Field, Table
-from .toml_files import read_toml
 
 CALIBRATIONS = Path(__file__).parent / "calibration"
 
@@ -224,7 +224,7 @@ def read_device(path: Path, *, cataloged: bool) -> DeviceFile:
 
 @lru_cache(maxsize=1024)
 def _read_device(path: Path, cataloged: bool, _version: object) -> DeviceFile:
-    data = read_toml(path)
+    data = read_toml(path, HardwareFileError)
     check(data, DEVICE, path)
     try:
         _check_identity(data, path, cataloged=cataloged)
@@ -420,7 +420,7 @@ def _own_layer(device: DeviceFile) -> _Layer:
 
 @lru_cache(maxsize=1024)
 def _read_layer(path: Path, _version: object) -> _Layer:
-    content = read_toml(path)
+    content = read_toml(path, HardwareFileError)
     check(content, CALIBRATION, path)
     if content["family"] != path.stem:
         raise HardwareFileError(f"{path}: 'family' is {content['family']!r}; expected {path.stem!r}, the file's name")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from .. import _core
 from .._records import dataclass
-from ..deployment.startup import (
+from ..deployment.cold_starts import (
     before_weights_s,
     cold_start,
     default_startup,
@@ -21,7 +21,7 @@ from ..deployment.startup import (
     warmup_s,
     weights_s_per_byte,
 )
-from ..deployment.transfer import host_link
+from ..deployment.host_links import host_link
 from ..errors import InputError
 from ..results import figures
 from ..results.costs import Cost, Moved
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware
     from ..deployment.deployment import Deployment
-    from ..results.costs import Price, Startup
+    from ..inputs.startup import Startup
+    from ..results.costs import Price
     from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, Fields, Range, whole
 from ..deployment.deployment import TORCH
-from ..deployment.layout import FIELDS
 from ..errors import InputTypeError
+from ..inputs.layout import Layout
 from ..results import figures
 from ..results.documents import DocumentError, checked_profile, profile_document_from
 from ..results.estimate import Estimate
-from ..results.layout import FLAGS, TEXTS, Layout
 from ..results.profile import Profile
 from ..results.profile_changes import FIGURES, TOTALS, Change, ModuleChange, ProfileChanges, Side
 from ..results.units import quantity
@@ -173,8 +173,8 @@ def _host(given: Fields) -> str | None:
 
 def _layout(given: Fields) -> str:
     """Return the text of a layout; empty for copies of the whole model."""
-    known: dict[str, Any] = {name: given.whole(name, COUNT) for name in FIELDS if name not in (*FLAGS, *TEXTS)}
-    known |= {name: given.flag(name) for name in FLAGS} | {name: given.text(name) for name in TEXTS}
+    read: dict[str, Any] = {"whole": partial(given.whole, within=COUNT), "flag": given.flag}
+    known = {each.name: read.get(each.form, given.text)(each.name) for each in Layout.fields}
     layout = Layout(**{name: value for name, value in known.items() if value})
     return str(layout) if layout.ranks > 1 else ""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
@@ -14,8 +13,8 @@ from ..deployment import deployment_of
 from ..deployment.nodes import nodes_of
 from ..errors import InputTypeError
 from ..hardware.evidence import EVIDENCE, OTHER
+from ..inputs.layout import BALANCED, Layout
 from ..results.estimate import BOUNDS, Estimate, LayerEstimate
-from ..results.layout import BALANCED, Layout
 from ..results.stages import StageEstimate
 from ..sources.sizes import SizeError, batch_name, bind_sizes, call_sizes
 from .derived_costs import OnePoint, band, derived_figures, energy_spread
@@ -203,7 +202,7 @@ def estimate_on(
 def _with_stated_loads(on: Deployment, graph: Graph) -> Layout:
     """Return the layout with the loads of experts that times are for."""
     layout = with_expert_loads(on.rank_layout, on.engine, graph)
-    return layout if layout.expert_load or not _core.expert_layers(graph) else replace(layout, expert_load=BALANCED)
+    return layout if layout.expert_load or not _core.expert_layers(graph) else layout.replace(expert_load=BALANCED)
 
 
 def _fits(peak_bytes: float, machine: Hardware, memory: MemoryUse | None) -> bool | None:

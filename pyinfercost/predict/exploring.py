@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
 from ..deployment import Deployment, deployment_of
+from ..deployment.cold_starts import recorded_graphs
 from ..deployment.deployment import TORCH, executions_of
 from ..deployment.places import known_places, place
-from ..deployment.serving import Serving
-from ..deployment.startup import recorded_graphs
 from ..errors import InputError
 from ..formats.table import FormatError
+from ..inputs.serving import Serving
 from ..results.exploration import Exploration, Phase
 from ..sources.captured import CONTEXT, PROMPT, Captured, graph_at, graph_over
 from ..sources.inputs import parse_inputs
@@ -195,7 +195,7 @@ def _opened(spec: str, sizes: Mapping[str, Any]) -> Captured:
 def _fixed(found: Profile, on: Deployment) -> str:
     """Return in words what keeps a page from estimating other points of a profile; empty if nothing does."""
     request: Any = found.request
-    layout = on.rank_layout.to_dict()
+    layout = on.rank_layout.given
     other = sorted(layout.keys() - {"tensor", "pipeline", "expert", "data"})
     graph = _captured_graph(found)
     if other:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import product
 from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from .._checks import COUNT, Range, flag, whole
+from .._checks import COUNT, whole
 from ..deployment import Deployment, deployment_of
 from ..deployment.deployment import TORCH
-from ..deployment.layout import FIELDS
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
-from ..results.layout import FACTORS, FLAGS, TEXTS, Layout, LayoutError
+from ..inputs.layout import FACTORS, Layout, LayoutError
+from ..inputs.settings import written
 from ..results.layouts import LayoutChoice, Layouts
 from ..results.units import quantity
 from .collectives import CollectiveError, collective
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment import HardwareLike
 
+_FIELDS = {each.name: each for each in Layout.fields}
 _SHOWN = 3  # reasons in the message of a search that finds nothing
 
 Fields = Mapping[str, Any]
@@ -157,17 +157,15 @@ def _chosen(among: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the values of fields that the caller gives, as lists."""
     found = {}
     for name, values in among.items():
-        if name not in FIELDS:
-            raise LayoutError(f"layouts has no field {name!r}; expected some of {', '.join(FIELDS)}")
+        if name not in _FIELDS:
+            raise LayoutError(f"layouts has no field {name!r}; expected some of {', '.join(_FIELDS)}")
         several = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
         if not several:
             raise LayoutError(f"{name} has no values; pass one or several")
-        if name in TEXTS:  # checked with the layout
-            found[name] = several
-            continue
-        within = Range(0, COUNT.high) if getattr(Layout, name) == 0 else COUNT
-        checked = flag if name in FLAGS else partial(whole, within=within)
-        found[name] = [checked(value, name, error=LayoutError) for value in several]
+        field = _FIELDS[name]
+        if field.form in ("whole", "flag"):  # texts are checked with the layout
+            several = [field.checked(value, "layouts", LayoutError) for value in several]
+        found[name] = several
     return found
 
 
@@ -178,7 +176,7 @@ def _made_for(layout: Layout) -> tuple[Layout, int]:
 
 def _text(fields: Fields) -> str:
     different = {name: value for name, value in fields.items() if value != getattr(Layout, name)}
-    return ",".join(f"{name}={value if name in TEXTS else int(value)}" for name, value in different.items())
+    return ",".join(f"{name}={written(value)}" for name, value in different.items())
 
 
 def _candidates(devices: int, chosen: Mapping[str, Sequence[int]], search: _Search) -> Iterator[Fields]:
@@ -210,7 +208,7 @@ def _refinements(factors: Fields, chosen: Mapping[str, Sequence[int]], search: _
         "attention_data": [1, tensor] if tensor > 1 and search.attends and search.has_experts else [1],
         "nodes": [1],
     }
-    names = [name for name in FIELDS if name not in FACTORS]
+    names = [name for name in _FIELDS if name not in FACTORS]
     for values in product(*(chosen.get(name, usual.get(name, [getattr(Layout, name)])) for name in names)):
         more = dict(zip(names, values, strict=True))
         # Copies of attention go with experts on all devices; both they and `sequence` share tokens.

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
 from .._records import dataclass
-from ..deployment import parse_serving
 from ..deployment.deployment import TORCH, execution_of, forms_steps
-from ..deployment.layout import parse_layout
 from ..errors import InputError, InputTypeError
+from ..inputs.layout import Layout, LayoutError
+from ..inputs.serving import Serving
 from ..results import figures
-from ..results.layout import Layout, LayoutError
 from ..sources.notices import warn_if_not_kept
 from .quantities import length_of
 
@@ -243,8 +242,8 @@ def _names_tokens(graph: Graph) -> bool:
 def _of_all_tokens(layout: Layout) -> Layout:
     """Return the layout of the ranks that have the same tokens, in as many machines as they span."""
     in_node = layout.devices // layout.nodes
-    one = of_rank(replace(without_training(layout), pipeline=1, context=1, ulysses=False, nodes=1, micro_batches=0))
-    return replace(one, nodes=max(1, one.devices // in_node))
+    one = of_rank(without_training(layout).replace(pipeline=1, context=1, ulysses=False, nodes=1, micro_batches=0))
+    return one.replace(nodes=max(1, one.devices // in_node))
 
 
 def _share_of_tokens(graph: Graph, layout: Layout) -> Graph:
@@ -314,7 +313,7 @@ def with_expert_loads(layout: Layout, engine: str, graph: Graph) -> Layout:
     stated = LAYOUT in kept and kept[LAYOUT].expert_load == SERVED_EXPERTS
     if not stated and not _core.expert_layers(graph if captured is None else captured):
         return layout
-    return replace(layout, expert_load=SERVED_EXPERTS)
+    return layout.replace(expert_load=SERVED_EXPERTS)
 
 
 @lru_cache(maxsize=4096)  # sweeps ask for it at every layout
@@ -323,20 +322,20 @@ def of_rank(layout: Layout) -> Layout:
 
     Copies matter only if they share experts. Of the machines, only those that a group of neighbors spans matter.
     """
-    layout = replace(without_training(layout), micro_batches=0)
-    one = replace(layout, pipeline=1)
+    layout = without_training(layout).replace(micro_batches=0)
+    one = layout.replace(pipeline=1)
     in_node = layout.devices // layout.nodes
     if layout.expert > layout.tensor:
         return one if layout.nodes == 1 else layout
     group = layout.tensor * layout.context
     if in_node >= group:
-        return replace(one, data=1, nodes=1)
-    return layout if group % in_node else replace(one, data=1, nodes=group // in_node)
+        return one.replace(data=1, nodes=1)
+    return layout if group % in_node else one.replace(data=1, nodes=group // in_node)
 
 
 def without_training(layout: Layout) -> Layout:
     """Return a layout without what training steps alone depend on."""
-    return replace(layout, zero=0, schedule=Layout.schedule)
+    return layout.replace(zero=0, schedule=Layout.schedule)
 
 
 class WeightShare(NamedTuple):
@@ -396,7 +395,7 @@ def family_of(
     """
     way: dict[str, Any] = {"precision": precision, "execution": execution}
     if serving:
-        way["step"] = parse_serving(serving).for_plans()
+        way["step"] = Serving.parse(serving).for_plans()
     if overrides:
         return _core.PlanFamily(graph, **way, overrides=overrides)
     kept = graph_cache(graph)
@@ -431,7 +430,7 @@ class Way(NamedTuple):
 
     def graph(self, graph: Graph) -> Graph:
         """Return the graph that is launched for a captured graph."""
-        return launched_graph(graph, self.engine, parse_layout(self.layout))
+        return launched_graph(graph, self.engine, Layout.parse(self.layout))
 
     def family(self, graph: Graph, overrides: EngineOverrides) -> PlanFamily:
         """Return the plans of a captured graph.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily, Work
-    from ..deployment.serving import Serving
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
+    from ..inputs.serving import Serving
     from .stages import Pipeline
 
 Numbers: TypeAlias = "NDArray[np.float64]"

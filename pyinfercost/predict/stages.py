@@ -13,10 +13,9 @@ from .. import _core
 from .._checks import Range, whole
 from .._records import dataclass
 from ..deployment.deployment import TORCH
-from ..deployment.layout import parse_layout
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
-from ..results.layout import Layout, LayoutError
+from ..inputs.layout import Layout, LayoutError
 from ..results.stages import LAYER
 from ..sources.notices import warn_if_not_kept
 from .plans import (
@@ -153,7 +152,7 @@ def parallel(
     Raises:
         LayoutError: The layout does not fit the model; the message has the reason, and the layouts that do.
     """
-    wanted = parse_layout(layout)
+    wanted = Layout.parse(layout)
     last = wanted.pipeline - 1
     number = None if stage is None else whole(stage, "stage", Range(0, last), LayoutError)
     if wanted.pipeline == 1:

@@ -19,7 +19,7 @@ from ..sources.sizes import bind_sizes, call_sizes
 if TYPE_CHECKING:
     from .._core import Graph, Hardware
     from ..deployment import HardwareLike
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
 
 RECEIVED = "received"
 """Name of the inputs of a stage that other stages send."""

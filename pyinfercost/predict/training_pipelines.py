@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
     from ..results.training_memory import TrainingMemory
     from .stage_costs import Axis, Numbers
     from .stages import Pipeline

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily
-    from ..results.layout import Layout
+    from ..inputs.layout import Layout
 
 Numbers: TypeAlias = "NDArray[np.float64]"
 

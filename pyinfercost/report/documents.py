@@ -236,7 +236,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
     return {
         **{name: _finite(getattr(estimate, name)) for name in ESTIMATE},
         "interval_s": estimate.interval_s,
-        "layout": estimate.layout.to_dict(),
+        "layout": estimate.layout.given,
         "nodes": estimate.nodes,
         "per_device": None if estimate.per_device is None else estimate.per_device.to_dict(),
         "in_all": None if estimate.in_all is None else estimate.in_all.to_dict(),
@@ -244,7 +244,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
         "stages": [stage.to_dict() for stage in estimate.stages],
         "cost": None if estimate.cost is None else _cost(estimate.cost),
         "place": None if estimate.place is None else asdict(estimate.place),
-        "transfer": asdict(estimate.transfer),
+        "transfer": {**asdict(estimate.transfer), "terms": estimate.transfer.terms.to_dict()},
         "cold_start": None if estimate.cold_start is None else _cold_start(estimate.cold_start),
         "memory": None if estimate.memory is None else estimate.memory.to_dict(),
         "bound": dict(estimate.bound_shares),
@@ -256,7 +256,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
 
 
 def _cold_start(start: ColdStart) -> dict[str, Any]:
-    return {**asdict(start), "parts": [asdict(part) for part in start.parts]}
+    return {**asdict(start), "parts": [asdict(part) for part in start.parts], "terms": start.terms.to_dict()}
 
 
 def machine_document(machine: Hardware) -> dict[str, Any]:

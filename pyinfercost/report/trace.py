@@ -90,7 +90,7 @@ def trace_of(profile: Profile | None, measured: Measurement | None = None) -> di
             "estimated_latency_s": estimate.latency_s,
             "estimated_energy_j": estimate.energy_j,
             "devices": estimate.devices,
-            "layout": estimate.layout.to_dict(),
+            "layout": estimate.layout.given,
             "ranks_shown": ranks_shown(estimate),
             "order": "kernels one after another in the order of the graph; no two of a device are taken to overlap",
         }

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._checks import COUNT, Range, flag, number, shown, text, whole
+from .._checks import COUNT, Range, number, shown, text, whole
 from .._records import dataclass
 from ..errors import InputError
+from ..inputs.startup import Startup
+from ..inputs.transfer import Transfer
 
 SECONDS_PER_HOUR = 3600
 JOULES_PER_KWH = 3.6e6
 _MILLION = 1_000_000
 _THOUSAND = 1_000
 _OLD_MONTHS = 12
-MEMORIES = ("pageable", "pinned")
-"""Kinds of host memory that a transfer copies from and to."""
-
 USD_PER_H = Range(1e-9, 1e9, "USD per hour", zero=True)
 USD_PER_KWH = Range(1e-9, 1e3, "USD per kWh", zero=True)
 PUE = Range(1, 100)
@@ -24,28 +23,7 @@ UTILIZATION = Range(1e-6, 1, "as a share of the paid time")
 """Valid values of a deployment's terms. They are far wider than any real one: a number outside is a mistaken unit, and
 none inside makes a figure infinite."""
 
-TRANSFER_RANGES = {
-    "network_gbit_per_s": Range(1e-6, 1e6, "Gbit/s"),
-    "network_rtt_s": Range(1e-9, 1e5, "seconds", zero=True),
-    "request_bytes": Range(1e-3, 1e15, "bytes", zero=True),
-    "response_bytes": Range(1e-3, 1e15, "bytes", zero=True),
-    "egress_usd_per_gb": Range(1e-9, 1e4, "USD per 10^9 bytes", zero=True),
-}
-"""Field of `Transfer` -> its valid values."""
-
 _ANY_AGE = Range(0, 10_000)
-
-MACHINES = ("running", "pool", "cloud")
-"""Where the machine of a replica comes from."""
-
-STORAGES = ("nvme", "network", "memory", "pinned")
-"""Locations of weights before they are loaded."""
-
-LOADERS = ("safetensors", "sllm")
-"""Ways to load weights into a device."""
-
-WARMUPS = ("none", "engine")
-"""Work of an engine between the weights and its first request."""
 
 START_PARTS = ("machine", "image", "runtime", "weights", "warmup")
 """Parts of a cold start, in their order in time."""
@@ -54,28 +32,9 @@ START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
 """What the seconds of a part rest on, the strongest first: `none` for a part that is not needed, `given` by the caller,
 `published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
 
-STARTUP_RANGES = {
-    "machine": Range(1e-6, 1e6, "seconds", zero=True),
-    "image_gb": Range(1e-6, 1e5, "times 10^9 bytes", zero=True),
-    "image_gb_per_s": Range(1e-6, 1e6, "times 10^9 bytes per second"),
-    "weights_from": Range(1e-6, 1e6, "times 10^9 bytes per second"),
-    "warmup": Range(1e-6, 1e6, "seconds", zero=True),
-}
-"""Numeric field of `Startup` -> its valid values."""
-
-_STARTUP_WORDS = {"machine": MACHINES, "weights_from": STORAGES, "loader": LOADERS, "warmup": WARMUPS}
-
 
 class PriceError(InputError):
     """An invalid price, or a price of another device."""
-
-
-class TransferError(InputError):
-    """Invalid terms of transfer."""
-
-
-class StartupError(InputError):
-    """Invalid terms of a startup."""
 
 
 ON_DEMAND = "on-demand"
@@ -169,43 +128,7 @@ class Place:
         number(self.pue, "pue", PUE)
 
 
-@dataclass(frozen=True)
-class Transfer:
-    """How the data of an inference gets to the machine and back.
-
-    Attributes:
-        memory: Host memory that is copied from and to: `"pageable"`, as `tensor.to("cuda")` does, or `"pinned"`.
-        overlapped: Whether the next batch is copied while one is computed: then the device is occupied for the longer
-            of the two, else for their sum.
-        network_gbit_per_s: Rate at which requests arrive and responses leave, 1e-6 to 1e6; None leaves the network out.
-        network_rtt_s: Round-trip time in seconds from a user to the service, once per forward; at most 1e5.
-        request_bytes: Bytes of a request for one item on the network, at most 1e15; None takes the model's inputs.
-        response_bytes: Bytes of a response for one item, at most 1e15; None takes the model's outputs.
-        egress_usd_per_gb: USD per 10^9 bytes that leave the cloud, at most 1e4.
-    """
-
-    memory: str = "pageable"
-    overlapped: bool = False
-    network_gbit_per_s: float | None = None
-    network_rtt_s: float = 0.0
-    request_bytes: float | None = None
-    response_bytes: float | None = None
-    egress_usd_per_gb: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.memory not in MEMORIES:
-            raise TransferError(f"memory is {shown(self.memory)}; expected {' or '.join(MEMORIES)}")
-        flag(self.overlapped, "overlapped", TransferError)
-        for name, within in TRANSFER_RANGES.items():
-            value = getattr(self, name)
-            if value is not None or name not in _MAY_BE_NONE:
-                _settle(self, name, number(value, name, within, TransferError))
-
-
-_MAY_BE_NONE = ("network_gbit_per_s", "request_bytes", "response_bytes", "image_gb", "image_gb_per_s")
-
-
-def _settle(value: Price | Transfer | Startup, name: str, checked: Any) -> None:
+def _settle(value: Price, name: str, checked: Any) -> None:
     """Set a field of a value that is being made."""
     object.__setattr__(value, name, checked)
 
@@ -295,46 +218,6 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Startup:
-    """How a replica starts: what exists already, and what must be fetched, loaded and prepared.
-
-    Attributes:
-        machine: `"running"` (no time passes), `"pool"` (an instance that was prepared and stopped), `"cloud"` (a new
-            instance), or seconds until the machine accepts containers, at most 1e6.
-        image_gb: 10^9 bytes of the container's image to pull, at most 1e5; 0 for an image on the machine. With None
-            the container runs already, and its process has imported the framework.
-        image_gb_per_s: Rate at which the image is pulled and unpacked, 1e-6 to 1e6 times 10^9 bytes per second; None
-            for the published range.
-        weights_from: Location of the weights: `"nvme"` (one SSD of the machine), `"network"`, `"memory"` (files in the
-            page cache), `"pinned"` (a server holds them ready in pinned memory), or the rate of their storage in
-            10^9 bytes per second, 1e-6 to 1e6.
-        loader: `"safetensors"`, as transformers reads such files: pages of a mapped file are read, then copied through
-            pageable memory, one after the other. `"sllm"`, the loader of ServerlessLLM: large direct reads in parallel,
-            copied from pinned buffers at the same time, so that the slower of storage and link sets the pace.
-        warmup: `"none"`, `"engine"` (a serving engine's profiling run and its recorded graphs), or seconds, at most
-            1e6.
-    """
-
-    machine: str | float = "running"
-    image_gb: float | None = None
-    image_gb_per_s: float | None = None
-    weights_from: str | float = "nvme"
-    loader: str = "safetensors"
-    warmup: str | float = "none"
-
-    def __post_init__(self) -> None:
-        for name, within in STARTUP_RANGES.items():
-            value, words = getattr(self, name), _STARTUP_WORDS.get(name)
-            if words is not None and isinstance(value, str):
-                if value not in words:
-                    raise StartupError(f"{name} is {shown(value)}; expected {', '.join(words)}, or {within}")
-            elif value is not None or name not in _MAY_BE_NONE:
-                _settle(self, name, number(value, name, within, StartupError))
-        if self.loader not in LOADERS:
-            raise StartupError(f"loader is {shown(self.loader)}; expected {' or '.join(LOADERS)}")
-
-
-@dataclass(frozen=True)
 class StartPart:
     """Part of a cold start.
 
@@ -379,9 +262,9 @@ class ColdStart:
         """Return a part by its name.
 
         Raises:
-            StartupError: There is no such part.
+            InputError: There is no such part.
         """
         for part in self.parts:
             if part.name == name:
                 return part
-        raise StartupError(f"a cold start has no part {shown(name)}; expected one of {', '.join(START_PARTS)}")
+        raise InputError(f"a cold start has no part {shown(name)}; expected one of {', '.join(START_PARTS)}")

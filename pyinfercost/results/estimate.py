@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core import Hardware
+    from ..inputs.layout import Layout
     from .costs import ColdStart, Cost, Moved, Place
     from .device_use import DeviceUse, Exchange
-    from .layout import Layout
     from .memory_use import MemoryUse
     from .stages import StageEstimate
 

@@ -10,7 +10,7 @@ from .result import Result
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .layout import Layout
+    from ..inputs.layout import Layout
 
 COLUMNS = ("layout", "devices", "nodes", "legal", "weight_bytes", "reason")
 """Facts of each layout, in report order."""

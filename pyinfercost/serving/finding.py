@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._checks import Range, shown, whole
 from ..deployment import Deployment
-from ..deployment.layout import LayoutLike, parse_layout
 from ..errors import InputError, InputTypeError
+from ..inputs.layout import Layout, LayoutLike
 from ..predict.layouts import find_layouts, numbers_of
 from ..predict.workers import on_workers
-from ..results.layout import Layout
 from ..results.serving_search import GOALS, ServingCandidate, ServingSearch
 from .closed_form import Load, closed_form
 from .latencies import with_bands
@@ -152,7 +151,7 @@ class _Asked:
         elif layouts is None:
             chosen = ()
         else:
-            chosen = tuple(map(parse_layout, [layouts] if isinstance(layouts, str) else layouts))
+            chosen = tuple(map(Layout.parse, [layouts] if isinstance(layouts, str) else layouts))
             if not chosen:
                 raise ServeError("layouts has no values; pass layouts, or 'all'")
         return cls(goal, several, objective, chosen, whole(replicas, "replicas", _REPLICAS, ServeError))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._checks import Range, flag, number, shown, whole
+from .._checks import Range, shown
 from ..errors import InputError
+from ..inputs.settings import Settings, flag, number, whole
 
 if TYPE_CHECKING:
     from .step_tables import StepCosts
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _TOKENS = Range(1, 2**31 - 1)
 SEQUENCES = Range(1, 2**20)
 """Numbers of sequences that the simulator takes."""
-_BLOCKS = Range(2, 2**31 - 1)
-_SHARE = Range(0.0, 1.0)
+_UP_TO = Range(0, 2**31 - 1)
 _SIMULATED = ("vllm", "sglang", "trtllm")
 
 
@@ -25,52 +24,49 @@ class SchedulerError(InputError):
     """Settings of a scheduler that are out of range, or an engine without one."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scheduler:
-    """How an engine forms its steps.
+class Scheduler(Settings):
+    """How an engine forms its steps."""
 
-    Attributes:
-        mixes: Whether prompts are read in the steps that decode; else in steps of their own, before all others.
-        max_num_batched_tokens: Most tokens of a step (SGLang: of prompts in it, `max_prefill_tokens`; TensorRT-LLM:
-            `max_num_tokens`).
-        enable_chunked_prefill: Whether a longer prompt, or one that does not fit, is read in parts.
-        chunked_prefill_size: SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step.
-        reserves: Share of the answer for which memory is kept at admission, on average: 0 lets sequences run until the
-            memory is full and then takes the newest back, 1 never does. The simulator has the engine's own rule.
-        max_num_seqs: Most sequences that run (SGLang: `max_running_requests`; TensorRT-LLM: `max_batch_size`); None
-            for those of the tables.
-        num_gpu_blocks: Blocks of the cache of one copy; None for those that the memory holds.
-        max_model_len: Longest prompt with its answer in tokens, and 0 for no limit: longer answers are cut, and longer
-            prompts are refused.
-        enable_prefix_caching: Whether blocks of prompts stay in the cache for later requests that begin alike.
-        stream_interval: Tokens of an answer that are sent together.
-        evicts: TensorRT-LLM: MAX_UTILIZATION instead of GUARANTEED_NO_EVICT.
-    """
-
-    mixes: bool
-    max_num_batched_tokens: int
-    enable_chunked_prefill: bool
-    chunked_prefill_size: int = 0
-    reserves: float
-    max_num_seqs: int | None = None
-    num_gpu_blocks: int | None = None
-    max_model_len: int = 0
-    enable_prefix_caching: bool = True
-    stream_interval: int = 1
-    evicts: bool = False
-
-    def __post_init__(self) -> None:
-        checked: dict[str, Any] = {"reserves": number(self.reserves, "reserves", _SHARE, SchedulerError)}
-        for name in ("mixes", "enable_chunked_prefill", "enable_prefix_caching", "evicts"):
-            checked[name] = flag(getattr(self, name), name, SchedulerError)
-        for name, within in (("max_num_batched_tokens", _TOKENS), ("stream_interval", _TOKENS)):
-            checked[name] = whole(getattr(self, name), name, within, SchedulerError)
-        for name in ("chunked_prefill_size", "max_model_len"):
-            checked[name] = whole(getattr(self, name), name, _TOKENS._replace(low=0), SchedulerError)
-        for name, within in (("max_num_seqs", SEQUENCES), ("num_gpu_blocks", _BLOCKS)):
-            if getattr(self, name) is not None:
-                checked[name] = whole(getattr(self, name), name, within, SchedulerError)
-        self.__dict__.update(checked)
+    kind = "the scheduler"
+    error = SchedulerError
+    mixes: bool = flag(
+        "Whether prompts are read in the steps that decode; else in steps of their own, before all others."
+    )
+    max_num_batched_tokens: int = whole(
+        _TOKENS,
+        "Most tokens of a step (SGLang: of prompts in it, `max_prefill_tokens`; TensorRT-LLM: `max_num_tokens`).",
+    )
+    enable_chunked_prefill: bool = flag("Whether a longer prompt, or one that does not fit, is read in parts.")
+    chunked_prefill_size: int = whole(
+        _UP_TO, "SGLang: most tokens of a prompt in a step; 0 for no limit but that of the step.", default=0
+    )
+    reserves: float = number(
+        Range(0.0, 1.0),
+        "Share of the answer for which memory is kept at admission, on average: 0 lets sequences run until the memory "
+        "is full and then takes the newest back, 1 never does. The simulator has the engine's own rule.",
+    )
+    max_num_seqs: int | None = whole(
+        SEQUENCES,
+        "Most sequences that run (SGLang: `max_running_requests`; TensorRT-LLM: `max_batch_size`); None for those of "
+        "the tables.",
+        default=None,
+    )
+    num_gpu_blocks: int | None = whole(
+        Range(2, 2**31 - 1),
+        "Blocks of the cache of one copy; None for those that the memory holds.",
+        default=None,
+    )
+    max_model_len: int = whole(
+        _UP_TO,
+        "Longest prompt with its answer in tokens, and 0 for no limit: longer answers are cut, and longer prompts are "
+        "refused.",
+        default=0,
+    )
+    enable_prefix_caching: bool = flag(
+        "Whether blocks of prompts stay in the cache for later requests that begin alike.", default=True
+    )
+    stream_interval: int = whole(_TOKENS, "Tokens of an answer that are sent together.", default=1)
+    evicts: bool = flag("TensorRT-LLM: MAX_UTILIZATION instead of GUARANTEED_NO_EVICT.", default=False)
 
     @property
     def budget(self) -> int:
@@ -87,7 +83,7 @@ class Scheduler:
         """
         for name in settings:
             self.check_name(name)
-        return replace(self, **settings)
+        return self.replace(**settings)
 
     @staticmethod
     def check_name(name: str) -> None:
@@ -114,7 +110,7 @@ class Scheduler:
         return cls(**rules)
 
 
-SETTINGS = tuple(field.name for field in fields(Scheduler) if field.name not in ("mixes", "reserves"))
+SETTINGS = tuple(each.name for each in Scheduler.fields if each.name not in ("mixes", "reserves"))
 """Settings that a caller may change; the others are what an engine is."""
 
 
@@ -144,7 +140,7 @@ def simulated_scheduler(costs: StepCosts, settings: Mapping[str, Any], *, contex
         return found
     if held is None or blocks is not None or 0 < found.max_model_len <= held:
         return found
-    return replace(found, max_model_len=held)
+    return found.replace(max_model_len=held)
 
 
 def _check_length(engine: str, asked: int, context: int, held: int | None) -> None:

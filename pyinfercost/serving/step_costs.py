@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import Range, number, whole
-from ..deployment import serving_text
 from ..deployment.deployment import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import MemoryLimits, engine_sequences
@@ -83,9 +81,9 @@ def step_costs(
                     "capture it with batch, context and sequence as named sizes"
                 )
     layout = with_expert_loads(on.rank_layout, on.engine, decode)
-    settings = replace(on.settings, prefix_hit=0.0, chunk_tokens=0)
-    ways = [settings] if settings.draft_tokens == 0 else [settings, replace(settings, draft_tokens=0)]
-    reads = [replace(settings, prefix_hit=share / _THOUSANDTHS) for share in _core.cached_shares()]
+    settings = on.settings.replace(prefix_hit=0.0, chunk_tokens=0)
+    ways = [settings] if settings.draft_tokens == 0 else [settings, settings.replace(draft_tokens=0)]
+    reads = [settings.replace(prefix_hit=share / _THOUSANDTHS) for share in _core.cached_shares()]
     made = _core.served_steps(
         _phase(on, decode, ways),
         _phase(on, prefill, reads),
@@ -123,7 +121,7 @@ def _phase(
     on: Deployment, graph: Graph, ways: Sequence[Serving]
 ) -> tuple[Graph, list[tuple[int, list[PlanFamily]]], list[Holdings]]:
     """Return a graph as it is launched, the stages of each kind with their plans, and what each stage holds."""
-    texts = [serving_text(way) for way in ways]
+    texts = [str(way) for way in ways]
 
     def plans(of: Graph) -> list[PlanFamily]:
         return [family_of(of, on.precision, on.execution, None, text) for text in texts]

@@ -8,7 +8,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of, parse_layout
+from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of
 from ..deployment.deployment import forms_steps
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..sources.sizes import BATCH, FILLED_IN, Ranges, as_axis, maximum
@@ -118,7 +118,7 @@ def _layouts_of(
     single = isinstance(layout, (Layout, str, Mapping))
     layouts = points.get("layout", ()) if layout is None else [layout] if single else list(layout)
     known = _deployments_of(on, points)
-    return [parse_layout(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()], known
+    return [Layout.parse(each) for each in layouts] or [each.rank_layout for each in known] or [Layout()], known
 
 
 def _deployments_of(

@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .._checks import is_number
-from ..deployment import Deployment, checked_field, deployment_of, parse_layout, startup_text, transfer_text
+from ..deployment import Deployment, Layout, checked_field, deployment_of
 from ..deployment.deployment import TORCH, execution_of
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
@@ -192,7 +192,7 @@ def _most_copies(grid: Grid) -> int:
     devices = grid.values("devices")
     if "layout" not in grid.names:
         return maximum(devices)
-    layouts = [parse_layout(each) for each in grid.values("layout")]
+    layouts = [Layout.parse(each) for each in grid.values("layout")]
     paired = grid.repeat("layout") == grid.repeat("devices") and len(layouts) == len(devices)
     pairs = zip(devices, layouts, strict=True) if paired else product([maximum(devices)], layouts)
     return max(count // each.ranks * each.attention_data for count, each in pairs)
@@ -274,7 +274,7 @@ def _pair_layouts(given: _Given, layouts: Sequence[Any], shared: Deployment) -> 
     counts = given.axes.get("devices", (shared.devices if shared.layout is None else 1,))
     if isinstance(counts, Ranges):  # too many to be listed with each layout
         return
-    found = [parse_layout(each) for each in layouts]
+    found = [Layout.parse(each) for each in layouts]
     pairs = [
         (str(each), each.devices if count == 1 and "devices" not in given.axes else each.on(count).devices)
         for count in (checked_field("devices", count) for count in counts)
@@ -296,7 +296,7 @@ def _check_layouts(grid: Grid) -> None:
     layouts, devices = grid.values("layout"), grid.values("devices")
     pairs = product(dict.fromkeys(layouts), devices) if apart else zip(layouts, devices, strict=True)
     for layout, count in dict.fromkeys(pairs):
-        parse_layout(layout).on(count)
+        Layout.parse(layout).on(count)
 
 
 def deployment_axes(
@@ -407,7 +407,7 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
     if "engine" in points and "execution" not in elsewhere:
         columns["execution"] = tuple(execution_of(engine, "") for engine in columns["engine"])
     if "layout" in points and "devices" not in elsewhere:
-        columns["devices"] = tuple(parse_layout(each).devices for each in columns["layout"])
+        columns["devices"] = tuple(Layout.parse(each).devices for each in columns["layout"])
     if ON in points:
         for name in WAY:
             values = [str(each.rank_layout) if name == "layout" else getattr(each, name) for each in points[ON]]
@@ -460,9 +460,9 @@ def _label(name: str, deployment: Deployment) -> Any:
     if name == "price":
         return "" if value is None else str(getattr(value, "text", value))
     if name == "transfer":
-        return "" if value is None else transfer_text(deployment.data_transfer)
+        return "" if value is None else str(deployment.data_transfer)
     if name == "startup":
-        return "" if value is None else startup_text(deployment.replica_startup)
+        return "" if value is None else str(deployment.replica_startup)
     if name == "region":
         return value or ""
     return value or 0 if name == "threads" else value

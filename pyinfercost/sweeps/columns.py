@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment import parse_layout, parse_serving
+from ..deployment import Layout
+from ..deployment.cold_starts import recorded_graphs
 from ..deployment.deployment import forms_steps
-from ..deployment.startup import recorded_graphs
 from ..errors import CountOverflowError, UnknownNameError
+from ..inputs.serving import Serving
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
 from ..predict.memory_use import MemoryLimits, held_bytes, sequences_of, sequences_that_fit
 from ..predict.model_figures import OF_GRAPH, graph_figure
@@ -262,7 +263,7 @@ class GridPoints:
         devices: NDArray[np.int64] = self._data["devices"]
         if "layout" not in grid.names:
             return devices
-        layouts = [parse_layout(each) for each in grid.values("layout")]
+        layouts = [Layout.parse(each) for each in grid.values("layout")]
         ranks, shares = (np.asarray(each) for each in zip(*((x.ranks, x.attention_data) for x in layouts), strict=True))
         place = self._position("layout")
         found: NDArray[np.int64] = devices // ranks[place] * shares[place]
@@ -282,7 +283,7 @@ class GridPoints:
         grid = self._data.grid
         if "serving" not in grid.names:
             return 1.0
-        of_text = np.asarray([parse_serving(text).tokens_per_step for text in grid.values("serving")])
+        of_text = np.asarray([Serving.parse(text).tokens_per_step for text in grid.values("serving")])
         found: NDArray[np.float64] = of_text[self._position("serving")]
         if "engine" in grid.names:
             forms_none = np.asarray([not forms_steps(engine) for engine in grid.values("engine")])
@@ -310,7 +311,7 @@ class GridPoints:
             rows = np.flatnonzero(codes == code)
             if not len(rows):
                 continue
-            parts = parse_layout(way.layout).attention_tensor
+            parts = Layout.parse(way.layout).attention_tensor
             stages = self._stages(way, number)
             graphs = [stage.graph for stage in stages] or [way.graph(self._data.facts.graph)]
             value = partial(self._quantity, rows=rows, share=True)
@@ -326,7 +327,7 @@ class GridPoints:
                     of_graph + beside,
                     value,
                     parts,
-                    MemoryLimits.of(parse_serving(way.serving)),
+                    MemoryLimits.of(Serving.parse(way.serving)),
                 )
                 for graph, of_graph in zip(graphs, held, strict=True)
             ]
@@ -352,7 +353,7 @@ class GridPoints:
 
     def _stages(self, way: Way, number: int) -> tuple[StageGraph, ...]:
         """Return the stages with a KV cache of a way to run on a machine, by its position; none without a pipeline."""
-        if parse_layout(way.layout).pipeline == 1:
+        if Layout.parse(way.layout).pipeline == 1:
             return ()
         stages = self._data.facts.pipelines.at(way, number).stages
         return tuple(each for each in stages if boundary_of(each.graph, way.precision).kv_cache_bytes is not None)
@@ -367,7 +368,7 @@ class GridPoints:
         grid, facts = self._data.grid, self._data.facts
         names = [name for name in Way._fields if name in grid.names]
         known = {name: list(dict.fromkeys(grid.values(name))) for name in names}
-        staged = any(parse_layout(layout).pipeline > 1 for layout in known.get("layout", ()))
+        staged = any(Layout.parse(layout).pipeline > 1 for layout in known.get("layout", ()))
         code: Any = np.zeros(self._data.rows, dtype=np.int64)
         for name in names:
             numbers = np.asarray([known[name].index(value) for value in grid.values(name)])
@@ -384,7 +385,7 @@ class GridPoints:
         import numpy as np
 
         ways, codes = self._ways()
-        of_way = [recorded_graphs(way.engine, way.execution, parse_serving(way.serving)) for way, _ in ways]
+        of_way = [recorded_graphs(way.engine, way.execution, Serving.parse(way.serving)) for way, _ in ways]
         found: NDArray[np.float64] = np.asarray(of_way)[codes]
         return found
 
@@ -413,14 +414,14 @@ class GridPoints:
         """Weights and buffers that a device loads: of a pipeline, one of the stage with most of them."""
         import numpy as np
 
-        if not any(parse_layout(layout).pipeline > 1 for layout in self._layouts()):
+        if not any(Layout.parse(layout).pipeline > 1 for layout in self._layouts()):
             return self.boundary(lambda at: at.weight_bytes)
         ways, code = self._ways()
         graph, pipelines = self._data.facts.graph, self._data.facts.pipelines
         values = np.empty(len(ways))
         for place in np.unique(code).tolist():  # other combinations of paired axes have no rows
             way, number = ways[place]
-            staged = parse_layout(way.layout).pipeline > 1
+            staged = Layout.parse(way.layout).pipeline > 1
             launched = pipelines.at(way, number).graph if staged else way.graph(graph)
             values[place] = loaded_bytes(launched, way.precision, launched.size_values({}))
         found: NDArray[np.float64] = values[code]

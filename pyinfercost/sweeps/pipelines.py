@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..deployment import parse_layout, parse_serving
+from ..deployment import Layout
+from ..inputs.serving import Serving
 from ..predict.plans import trains
 from ..predict.stage_costs import StagePlans
 from ..predict.stages import Pipeline, Timing, pipeline_of
@@ -37,7 +38,7 @@ class SweepPipelines:
     def at(self, way: Way, number: int) -> Pipeline:
         """Return the stages of a way to run on a machine, by its position."""
         timing = Timing(self.machines[number], way.precision, way.execution, way.serving)
-        return pipeline_of(way.graph(self.graph), parse_layout(way.layout), timing)
+        return pipeline_of(way.graph(self.graph), Layout.parse(way.layout), timing)
 
     def check(self, ways: Sequence[Way]) -> None:
         """Cut the stages of some ways to run on the first machine, and make their plans.
@@ -61,7 +62,7 @@ class SweepPipelines:
             machine: The machine, scaled.
             **grid: The points, as in `_core.evaluate_grid`.
         """
-        layout = parse_layout(way.layout)
+        layout = Layout.parse(way.layout)
         if layout.pipeline > 1:
             self._plans(way, number, devices).evaluate(axes, machine, **grid)
             return
@@ -79,13 +80,13 @@ class SweepPipelines:
         known: dict[tuple[Way, int, int | None], StagePlans] = self.__dict__.setdefault("_known", {})
         if (way, number, devices) not in known:
             pipeline = self.at(way, number)
-            layout = parse_layout(way.layout)
+            layout = Layout.parse(way.layout)
             known[way, number, devices] = plans_class(pipeline).of(
                 pipeline,
                 layout if devices is None else layout.on(devices),
                 way.precision,
                 way.execution,
-                serving=parse_serving(way.serving) if way.serving else None,
+                serving=Serving.parse(way.serving) if way.serving else None,
                 serving_text=way.serving,
                 overrides=pipeline.placed(self.overrides.get(way.launched, {})),
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment import parse_layout
+from ..deployment import Layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, trains, value_of, way_of
@@ -44,7 +44,7 @@ COMPUTED = tuple(_core.evaluator_columns())
 def copies_of(named: Mapping[str, Any]) -> int:
     """Return the copies of the model that share the batch at a point with these values."""
     devices: int = named.get("devices", 1)
-    return parse_layout(named["layout"]).on(devices).copies if "layout" in named else devices
+    return Layout.parse(named["layout"]).on(devices).copies if "layout" in named else devices
 
 
 def scale_column(scale: str) -> str:
@@ -372,7 +372,7 @@ class SweepSpec:
         """Evaluate points with the way to run and the machine of one of them; `grid` is as in `_core.evaluate_grid`."""
         way, number = way_of(named), self.machine_number.at(self.grid, point)
         machine, family = self._machine(number, named), self.family(way)
-        if parse_layout(way.layout).pipeline > 1 or trains(self.graph):
+        if Layout.parse(way.layout).pipeline > 1 or trains(self.graph):
             self.facts.pipelines.evaluate(way, family, number, named.get("devices"), axes, machine, **grid)
         else:
             _core.evaluate_grid(family, axes, machine, **grid)
@@ -469,7 +469,7 @@ class SweepSpec:
         """
         for way in self.grid.ways():
             self.family(way)
-        if cut := [way for way in self.grid.ways() if parse_layout(way.layout).pipeline > 1]:
+        if cut := [way for way in self.grid.ways() if Layout.parse(way.layout).pipeline > 1]:
             self.facts.pipelines.check(cut)
 
     def to_bytes(self) -> bytes:
@@ -565,7 +565,7 @@ def _overflow(spec: SweepSpec, corner: Mapping[str, int]) -> str | None:
 def _least_copies(spec: SweepSpec, devices: int) -> int:
     if "layout" not in spec.grid.names:
         return devices
-    layouts = [parse_layout(each) for each in spec.grid.values("layout")]
+    layouts = [Layout.parse(each) for each in spec.grid.values("layout")]
     return min(max(1, devices // each.ranks * each.attention_data) for each in layouts)
 
 

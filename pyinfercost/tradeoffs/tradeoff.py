@@ -8,7 +8,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import __version__
-from ..deployment import transfer_text
 from ..errors import InputTypeError, MissingLibraryError
 from ..measuring.measure import deployment_and_threads
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
@@ -154,7 +153,7 @@ def tradeoff(
         "devices": deployment.devices,
         "price": None if paid is None else f"{paid.usd_per_h} USD/h {_hash(_electricity(paid))}",
         "utilization": deployment.utilization,
-        "transfer": None if deployment.transfer is None else transfer_text(deployment.data_transfer),
+        "transfer": None if deployment.transfer is None else str(deployment.data_transfer),
         "measured": f"{seconds} s on {device}" if measure else None,
         "maximize": maximize,
         "pyinfercost": __version__,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.paths import SHARED
 
-from pyinfercost.deployment.facts import facts
+from pyinfercost.inputs.facts import facts
 
 TABLE = SHARED / "traces" / "serverlessllm_coldstart" / "loading_times.csv"
 HEADER = "hardware,mode,file,model,format,replica,loading_time_s\n"

@@ -77,7 +77,7 @@ def model(tmp_path: Path) -> str:
         (["--devices", "9" * 30], "1<=x<=1000000"),
         (["--price", "1e-320"], "usd_per_h is 1e-320; expected 0 or a number"),
         (["--price", "1e400"], "usd_per_h is inf; expected 0 or a number"),
-        (["--startup", "weights_from=1e-320"], "weights_from is '1e-320'; expected"),
+        (["--startup", "weights_from=1e-320"], "weights_from of startup is 1e-320; expected"),
         (["--region", "\ud800"], "half of a surrogate pair"),
         (["--set", "batch=" + "9" * 400], "size 'batch' is '9"),
         (["--price", "a\0b.toml"], "null character"),

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyinfercost import deployment as money
-from pyinfercost.deployment.facts import facts
+from pyinfercost.inputs.facts import facts
 
 # ---- serverless ----
 
 
 def test_a_request_pays_itself_and_its_rounded_seconds() -> None:
-    price = money.parse_serverless("aws-lambda")
+    price = money.Serverless.parse("aws-lambda")
     # AWS's own example: 1769 MB for 120.3 ms are billed as 121 ms.
     assert price.billed_s(0.1203) == pytest.approx(0.121)
     assert money.invocation_usd(price, 0.1203, gb=1.769) == pytest.approx(0.2e-6 + 0.121 * 1.769 * 0.0000166667)
@@ -25,13 +25,13 @@ def test_a_request_pays_itself_and_its_rounded_seconds() -> None:
     assert price.billed_s(0.1 + 0.2) == pytest.approx(0.3)
     assert price.billed_s(0) == 0
     assert price.vcpus(3.538) == pytest.approx(2)
-    arm = money.parse_serverless("aws-lambda-arm")
+    arm = money.Serverless.parse("aws-lambda-arm")
     saved = 1 - arm.usd_per_gb_s / price.usd_per_gb_s
     assert saved == pytest.approx(0.2, abs=1e-5)
 
 
 def test_memory_that_is_kept_ready_is_paid_busy_or_idle() -> None:
-    price = money.parse_serverless("aws-lambda")
+    price = money.Serverless.parse("aws-lambda")
     hour = money.provisioned_usd(price, 3600, gb=2, environments=10)
     assert hour == pytest.approx(3600 * 2 * 10 * 0.0000041667)
     busy = money.invocation_usd(price, 1, gb=2, ready=True)
@@ -39,58 +39,58 @@ def test_memory_that_is_kept_ready_is_paid_busy_or_idle() -> None:
     # An environment that is always busy costs less ready than not.
     assert price.usd_per_gb_s > 0.0000041667 + 0.0000097222
     for call in (
-        lambda: money.provisioned_usd(money.parse_serverless("modal-l4"), 1, gb=1),
-        lambda: money.invocation_usd(money.parse_serverless("gcp-functions"), 1, gb=1, ready=True),
+        lambda: money.provisioned_usd(money.Serverless.parse("modal-l4"), 1, gb=1),
+        lambda: money.invocation_usd(money.Serverless.parse("gcp-functions"), 1, gb=1, ready=True),
     ):
         with pytest.raises(money.PriceError, match="has no price of memory that is kept ready; pass provisioned"):
             call()
 
 
 def test_services_with_a_device_have_the_price_of_its_offer() -> None:
-    run = money.parse_serverless("cloud-run-l4")
+    run = money.Serverless.parse("cloud-run-l4")
     assert (run.device, run.cloud) == ("l4", "gcp")
     assert run.usd_per_device_s == pytest.approx(0.0001867, rel=1e-4)
     usd = money.invocation_usd(run, 12.34, gb=32, vcpus=8, devices=1)
     assert usd == pytest.approx(12.4 * (run.usd_per_device_s + 8 * 0.000018 + 32 * 0.000002))
-    modal = money.parse_serverless("modal-h100")
+    modal = money.Serverless.parse("modal-h100")
     assert (modal.device, modal.usd_per_device_s) == ("h100-sxm-80gb", pytest.approx(0.001097))
     assert money.invocation_usd(modal, 10, vcpus=4, devices=2) == pytest.approx(10 * (2 * 0.001097 + 2 * 0.0000131))
 
 
 def test_the_least_billed_seconds_and_other_services() -> None:
-    azure = money.parse_serverless("azure-functions")
+    azure = money.Serverless.parse("azure-functions")
     assert azure.billed_s(0.02) == pytest.approx(0.1)
     assert money.invocation_usd(azure, 1, gb=0.5) == pytest.approx(0.2e-6 + 0.5 * 0.000016)
-    google = money.parse_serverless("gcp-functions")
+    google = money.Serverless.parse("gcp-functions")
     assert google.billed_s(0.11) == pytest.approx(0.2)
     assert money.invocation_usd(google, 1, gb=2, vcpus=1) == pytest.approx(0.4e-6 + 2 * 0.0000025 + 0.000024)
 
 
 def test_a_serverless_price_of_ones_own() -> None:
-    own = money.parse_serverless("usd_per_gb_s=2e-5,usd_per_request=1e-6,billed_step_s=0.1")
+    own = money.Serverless.parse("usd_per_gb_s=2e-5,usd_per_request=1e-6,billed_step_s=0.1")
     assert own == money.Serverless(usd_per_gb_s=2e-5, usd_per_request=1e-6, billed_step_s=0.1)
-    assert money.parse_serverless(own) == own
+    assert money.Serverless.parse(own) == own
     assert money.invocation_usd(own, 0.25, gb=1) == pytest.approx(1e-6 + 0.3 * 2e-5)
-    assert money.parse_serverless({"usd_per_gb_s": 1, "max_gb": None}).max_gb is None
+    assert money.Serverless.parse({"usd_per_gb_s": 1, "max_gb": None}).max_gb is None
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         ("aws-fargate", "serverless is 'aws-fargate'; expected one of aws-lambda, aws-lambda-arm"),
-        ("usd=1", "serverless has 'usd'; expected NAME=VALUE of name, usd_per_request"),
-        ("usd_per_gb_s=-1", "usd_per_gb_s is -1.0; expected 0 or a number"),
-        ("usd_per_gb_s=much", "usd_per_gb_s is 'much'; expected"),
+        ("usd=1", "serverless has no setting 'usd'; expected NAME=VALUE of name, usd_per_request"),
+        ("usd_per_gb_s=-1", "usd_per_gb_s of serverless is -1; expected 0 or a number"),
+        ("usd_per_gb_s=much", "usd_per_gb_s of serverless is 'much'; expected"),
         (7, "serverless is 7; expected NAME=VALUE"),
     ],
 )
 def test_a_wrong_serverless_price_says_what_is_expected(value: Any, message: str) -> None:
     with pytest.raises(money.PriceError, match=re.escape(message)):
-        money.parse_serverless(value)
+        money.Serverless.parse(value)
 
 
 def test_memory_above_that_of_the_service_is_refused() -> None:
-    price = money.parse_serverless("aws-lambda")
+    price = money.Serverless.parse("aws-lambda")
     with pytest.raises(money.PriceError, match="gb is 11, and aws-lambda has 10 at most; pass less"):
         money.invocation_usd(price, 1, gb=11)
     with pytest.raises(money.PriceError, match="vcpus is -1; expected"):
@@ -124,7 +124,7 @@ def test_egress_of_ones_own_and_free_bytes_across_tiers() -> None:
     assert money.egress_usd(own, 2000) == pytest.approx(850 * 0.05 + 1000 * 0.01)
     assert money.egress_usd(money.parse_egress(0.09), 10) == money.egress_usd(money.parse_egress("0.09"), 10)
     # The first price of a cloud is that of a deployment's transfer.
-    assert money.parse_transfer("egress=gcp").egress_usd_per_gb == money.parse_egress("gcp").usd_per_gb[0]
+    assert money.Transfer.parse("egress=gcp").egress_usd_per_gb == money.parse_egress("gcp").usd_per_gb[0]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=2))
@@ -160,69 +160,69 @@ def test_a_wrong_egress_says_what_is_expected(value: Any, message: str) -> None:
 
 def test_a_commitment_is_a_discount_or_a_price_for_years() -> None:
     price = money.parse_price("aws/p5.48xlarge", "h100-sxm-80gb")
-    less = money.committed(price, money.parse_commitment("discount=0.4,term_years=1"))
+    less = money.committed(price, money.Commitment.parse("discount=0.4,term_years=1"))
     assert less.usd_per_h == pytest.approx(0.6 * 55.04 / 8)
     assert less.text == "aws/p5.48xlarge@us-east-1 on-demand less 40 %, committed for 1 years"
     assert (less.cloud, less.region, less.dated, less.devices) == ("aws", "us-east-1", "2025-10", 8)
-    given_price = money.committed(price, money.parse_commitment({"usd_per_h": 2.1, "term_years": 3}))
+    given_price = money.committed(price, money.Commitment.parse({"usd_per_h": 2.1, "term_years": 3}))
     assert given_price.usd_per_h == 2.1
-    assert money.Commitment(3, usd_per_h=2.1).hours == 3 * 8766
+    assert money.Commitment(term_years=3, usd_per_h=2.1).hours == 3 * 8766
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("discount=0.4", "a commitment has no term_years; pass its years"),
+        ("discount=0.4", "commitment has no term_years; pass it: Years of"),
         ("term_years=1", "a commitment has both or none of discount and usd_per_h; pass one"),
         ("term_years=1,discount=0.4,usd_per_h=1", "both or none"),
-        ("term_years=1,discount=1", "discount is 1.0; expected a number"),
-        ("term_years=0,discount=0.4", "term_years is 0.0; expected a number from 0.001 to 100 years"),
-        ("years=1", "commitment has 'years'; expected NAME=VALUE of term_years, discount, usd_per_h"),
+        ("term_years=1,discount=1", "discount of commitment is 1; expected a number"),
+        ("term_years=0,discount=0.4", "term_years of commitment is 0; expected a number from 0.001 to 100 years"),
+        ("years=1", "commitment has no setting 'years'; expected NAME=VALUE of term_years, discount, usd_per_h"),
     ],
 )
 def test_a_wrong_commitment_says_what_is_expected(value: str, message: str) -> None:
     with pytest.raises(money.PriceError, match=re.escape(message)):
-        money.parse_commitment(value)
+        money.Commitment.parse(value)
 
 
 def test_staff_and_storage_are_terms_of_their_own() -> None:
-    costs = money.parse_fixed_costs("staff_usd_per_month=4000,storage_gb=500,storage_usd_per_gb_month=0.023")
+    costs = money.FixedCosts.parse("staff_usd_per_month=4000,storage_gb=500,storage_usd_per_gb_month=0.023")
     assert (costs.storage_usd_per_month, costs.usd_per_month) == (pytest.approx(11.5), pytest.approx(4011.5))
     assert costs.usd(8766 * 3600 / 12) == pytest.approx(4011.5)
     assert costs.usd(3600) == pytest.approx(4011.5 * 12 / 8766)
     assert money.FixedCosts().usd_per_month == 0
-    with pytest.raises(money.PriceError, match=r"storage_gb is -1\.0; expected 0 or a number"):
-        money.parse_fixed_costs("storage_gb=-1")
+    with pytest.raises(money.PriceError, match=r"storage_gb of fixed costs is -1; expected 0 or a number"):
+        money.FixedCosts.parse("storage_gb=-1")
 
 
 # ---- interruptions ----
 
 
 def test_the_notice_is_of_the_cloud_and_rates_are_assumed() -> None:
-    aws = money.parse_interruptions("aws")
+    aws = money.Interruptions.parse("aws")
     assert (aws.notice_s, aws.assumed) == (120, ("interruptions_per_h", "failures_per_h"))
-    assert [money.parse_interruptions(cloud).notice_s for cloud in ("azure", "gcp")] == [30, 30]
-    own = money.parse_interruptions("cloud=aws,interruptions_per_h=0.5,failures_per_h=0.1")
+    assert [money.Interruptions.parse(cloud).notice_s for cloud in ("azure", "gcp")] == [30, 30]
+    own = money.Interruptions.parse("cloud=aws,interruptions_per_h=0.5,failures_per_h=0.1")
     assert (own.assumed, own.mean_time_to_end_s) == ((), pytest.approx(6000))
     assert "docs.aws.amazon.com" in own.source
-    none = money.parse_interruptions("interruptions_per_h=0,failures_per_h=0")
+    none = money.Interruptions.parse("interruptions_per_h=0,failures_per_h=0")
     assert (none.notice_s, none.mean_time_to_end_s, none.assumed) == (0, math.inf, ("notice_s",))
-    assert money.parse_interruptions("cloud=gcp,notice_s=60").notice_s == 60
-    assert money.parse_interruptions(own) == own
+    assert money.Interruptions.parse("cloud=gcp,notice_s=60").notice_s == 60
+    assert money.Interruptions.parse(own) == own
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("ibm", "interruptions has 'ibm'; expected NAME=VALUE of cloud, notice_s"),
+        ("ibm", "cloud of interruptions is 'ibm'; expected aws, azure, gcp, or notice_s"),
         ("cloud=ibm", "cloud of interruptions is 'ibm'; expected aws, azure, gcp, or notice_s"),
-        ("failures_per_h=-1", "failures_per_h is -1.0; expected 0 or a number"),
+        ("failures_per_h=-1", "failures_per_h of interruptions is -1; expected 0 or a number"),
         (3, "interruptions is 3; expected NAME=VALUE"),
     ],
 )
 def test_wrong_interruptions_say_what_is_expected(value: Any, message: str) -> None:
     with pytest.raises(money.InterruptionsError, match=re.escape(message)):
-        money.parse_interruptions(value)
+        money.Interruptions.parse(value)
 
 
 def test_every_price_has_a_source_and_a_date() -> None:
@@ -231,4 +231,4 @@ def test_every_price_has_a_source_and_a_date() -> None:
             assert len(table["source"]) > 20, name
             assert re.fullmatch(r"20[0-9]{2}(-[0-9]{2})?", table["date"]), name
     for name in money.serverless_names():
-        assert money.parse_serverless(name).name == name
+        assert money.Serverless.parse(name).name == name

@@ -11,7 +11,7 @@ import pytest
 import pyinfercost as ic
 from pyinfercost import Deployment, Layout
 from pyinfercost._core import RentedDevices
-from pyinfercost.deployment import LayoutError, parse_layout
+from pyinfercost.deployment import LayoutError
 
 H100 = "h100-sxm-80gb"
 
@@ -24,36 +24,36 @@ H100 = "h100-sxm-80gb"
         (Layout(tensor=4, data=2), "tensor=4,data=2", 4, 8),
         (Layout(tensor=8, expert=8, nodes=2), "tensor=8,expert=8,nodes=2", 8, 8),
         (Layout(expert=8, data=8), "expert=8,data=8", 1, 8),
-        (Layout(tensor=2, sequence=True), "tensor=2,sequence=1", 2, 2),
+        (Layout(tensor=2, sequence=True), "tensor=2,sequence", 2, 2),
         (Layout(expert=8, data=8, expert_load="power:1.20"), "expert=8,data=8,expert_load=power:1.2", 1, 8),
         (Layout(tensor=2, expert=2, expert_load=[3, 0.5]), "tensor=2,expert=2,expert_load=3:0.5", 2, 2),
     ],
 )
 def test_a_layout_is_its_text(layout: Layout, text: str, ranks: int, devices: int) -> None:
     assert (str(layout), layout.ranks, layout.devices) == (text, ranks, devices)
-    assert parse_layout(text) == parse_layout(layout) == parse_layout(layout.to_dict()) == layout
+    assert Layout.parse(text) == Layout.parse(layout) == Layout.parse(layout.given) == layout
     assert pickle.loads(pickle.dumps(layout)) == layout
-    assert hash(parse_layout(text)) == hash(layout)
+    assert hash(Layout.parse(text)) == hash(layout)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"tensor": 0}, "tensor is 0"),
-        ({"tensor": 2.5}, "tensor is 2.5"),
+        ({"tensor": 0}, "tensor of layout is 0"),
+        ({"tensor": 2.5}, "tensor of layout is 2.5"),
         ({"tensor": 4, "expert": 3}, "expert is 3; expected a divisor of tensor=4, or tensor x data = 4"),
         ({"tensor": 4, "attention_data": 3}, "attention_data is 3"),
         ({"tensor": 4, "nodes": 3}, "nodes is 3; expected a divisor of the 4 devices"),
         ({"sequence": 2}, "sequence"),
-        ({"tensors": 4}, "layout has 'tensors'; expected some of tensor, pipeline"),
+        ({"tensors": 4}, "layout has no setting 'tensors'; expected NAME=VALUE of tensor, pipeline"),
         ("tensor=four", "expected a whole number"),
-        ("tensor=4,depth=2", "layout has 'depth'"),
-        (4, "expected a Layout"),
+        ("tensor=4,depth=2", "layout has no setting 'depth'"),
+        (4, "layout is 4; expected NAME=VALUE of tensor"),
     ],
 )
 def test_numbers_that_do_not_fit_are_refused(value: Any, message: str) -> None:
     with pytest.raises(LayoutError, match=message.replace("(", r"\(")):
-        parse_layout(value)
+        Layout.parse(value)
 
 
 def test_devices_are_those_of_the_layout() -> None:

@@ -12,9 +12,13 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.deployment import PriceError, parse_price
 from pyinfercost.errors import Error
+from pyinfercost.inputs.startup import Startup, StartupError
+from pyinfercost.inputs.transfer import Transfer, TransferError
 from pyinfercost.results import costs
-from pyinfercost.results.costs import STARTUP_RANGES, StartupError
 
+NUMBERS = {
+    kind: {each.name: each.within for each in kind.fields if each.form == "number"} for kind in (Transfer, Startup)
+}
 HUGE = 10**400  # no float holds it
 LONG = 10**5000  # Python refuses to convert it to text
 
@@ -60,18 +64,18 @@ def test_a_wrong_field_is_an_error_that_names_it(name: str, value: Any) -> None:
         assert any(words in told for words in ("expected", "pass", "Pass", "cannot be read"))
 
 
-@pytest.mark.parametrize("name", costs.TRANSFER_RANGES)
+@pytest.mark.parametrize("name", NUMBERS[Transfer])
 @pytest.mark.parametrize("value", [-1, 1e-320, 1e20, math.nan, HUGE, "1e-320", "9" * 400, "x", [], {}, True])
 def test_a_wrong_number_of_a_transfer_is_an_error_that_names_it(name: str, value: Any) -> None:
     key = name.removesuffix("_usd_per_gb")
-    with pytest.raises(costs.TransferError, match=f"{key}.* is .*; expected"):
+    with pytest.raises(TransferError, match=f"{key}.* is .*; expected"):
         ic.Deployment(hardware="l4", transfer={name if key != "egress" else key: value})
 
 
-@pytest.mark.parametrize("name", STARTUP_RANGES)
+@pytest.mark.parametrize("name", NUMBERS[Startup])
 @pytest.mark.parametrize("value", [-1, 1e-320, 1e20, math.nan, HUGE, "1e-320", "9" * 400, "x", [], {}, True])
 def test_a_wrong_number_of_a_startup_is_an_error_that_names_it(name: str, value: Any) -> None:
-    with pytest.raises(StartupError, match=f"{name} is .*; expected"):
+    with pytest.raises(StartupError, match=f"{name} of startup is .*; expected"):
         ic.Deployment(hardware="l4", startup={name: value})
 
 
@@ -151,7 +155,7 @@ TRANSFERS = [
     {"network_gbit_per_s": rate, "network_rtt_s": rtt, "request_bytes": size, "egress": egress}
     for rate, rtt, size, egress in zip(
         *(
-            costs.TRANSFER_RANGES[name][:2]
+            NUMBERS[Transfer][name][:2]
             for name in ("network_gbit_per_s", "network_rtt_s", "request_bytes", "egress_usd_per_gb")
         ),
         strict=True,

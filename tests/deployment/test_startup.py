@@ -22,12 +22,12 @@ from pyinfercost.deployment import (
     StartupError,
     cold_start,
     default_startup,
-    parse_startup,
     recorded_graphs,
-    startup_text,
 )
-from pyinfercost.deployment.facts import facts
-from pyinfercost.results.costs import START_EVIDENCE, START_PARTS, STORAGES
+from pyinfercost.errors import InputError
+from pyinfercost.inputs.facts import facts
+from pyinfercost.inputs.startup import STORAGES
+from pyinfercost.results.costs import START_EVIDENCE, START_PARTS
 
 WEIGHTS = 3 * 64 * 64 * 4
 PINNED, PAGEABLE = 0.83 * 15.75e9, 5.9e9  # of T4: PCIe 3.0 x16
@@ -176,37 +176,46 @@ def test_a_sweep_over_engines_has_the_warm_up_of_each() -> None:
     ("given", "message"),
     [
         ("cloud", "startup has 'cloud'; expected NAME=VALUE of machine, image_gb"),
-        ("rate=1", "startup has 'rate'; expected"),
-        ("machine=moon", "machine is 'moon'; expected running, pool, cloud, or 0 or a number from 1e-06 to 1e+06 sec"),
-        ("machine=-1", "machine is '-1'; expected running, pool, cloud, or 0 or a number"),
-        ("image_gb=large", "image_gb is 'large'; expected 0 or a number from 1e-06 to 100000 times 10^9 bytes"),
-        ("weights_from=tape", "weights_from is 'tape'; expected nvme, network, memory, pinned, or a number"),
-        ("weights_from=0", "weights_from is '0'; expected nvme, network, memory, pinned, or a number from 1e-06"),
-        ("loader=pickle", "loader is 'pickle'; expected safetensors or sllm"),
-        ("warmup=all", "warmup is 'all'; expected none, engine, or 0 or"),
+        ("rate=1", "startup has no setting 'rate'; expected"),
+        (
+            "machine=moon",
+            "machine of startup is 'moon'; expected running, pool, cloud, or 0 or a number from 1e-06 to 1e+06 sec",
+        ),
+        ("machine=-1", "machine of startup is -1; expected running, pool, cloud, or 0 or a number"),
+        (
+            "image_gb=large",
+            "image_gb of startup is 'large'; expected 0 or a number from 1e-06 to 100000 times 10^9 bytes",
+        ),
+        ("weights_from=tape", "weights_from of startup is 'tape'; expected nvme, network, memory, pinned, or a number"),
+        (
+            "weights_from=0",
+            "weights_from of startup is 0; expected nvme, network, memory, pinned, or a number from 1e-06",
+        ),
+        ("loader=pickle", "loader of startup is 'pickle'; expected one of safetensors, sllm"),
+        ("warmup=all", "warmup of startup is 'all'; expected none, engine, or 0 or"),
         ("loader=sllm,loader=sllm", "startup has 'loader' twice; pass it once"),
         (3, "startup is 3; expected NAME=VALUE"),
     ],
 )
 def test_terms_that_are_wrong_say_what_is_expected(given: object, message: str) -> None:
     with pytest.raises(StartupError, match=re.escape(message)):
-        parse_startup(given)  # type: ignore[arg-type]
+        Startup.parse(given)  # type: ignore[arg-type]
 
 
 def test_terms_travel_as_text_and_as_values() -> None:
     text = "machine=cloud,image_gb=8,weights_from=12,loader=sllm,warmup=engine"
-    terms = Startup("cloud", image_gb=8, weights_from=12, loader="sllm", warmup="engine")
-    assert parse_startup(text) == parse_startup(terms) == terms
-    assert parse_startup(
+    terms = Startup(machine="cloud", image_gb=8, weights_from=12, loader="sllm", warmup="engine")
+    assert Startup.parse(text) == Startup.parse(terms) == terms
+    assert Startup.parse(
         {"machine": "cloud", "image_gb": 8, "weights_from": 12.0, "loader": "sllm", "warmup": "engine"}
     )
-    assert startup_text(terms) == text
-    assert startup_text(Startup()) == ""
-    assert parse_startup("") == Startup()
+    assert str(terms) == text
+    assert str(Startup()) == ""
+    assert Startup.parse("") == Startup()
     on = ic.Deployment(hardware="l4", startup=text)
     assert ic.Deployment.from_dict(on.to_dict()) == on
     assert f"startup='{text}'" in repr(on)
-    with pytest.raises(StartupError, match="a cold start has no part 'disk'; expected one of machine, image"):
+    with pytest.raises(InputError, match="a cold start has no part 'disk'; expected one of machine, image"):
         start_of().part("disk")
 
 
@@ -254,12 +263,12 @@ def test_reports_list_the_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang", "trtllm"])
 def test_a_replica_of_an_engine_starts_with_its_machine(engine: str) -> None:
-    terms = parse_startup("machine=cloud,image_gb=0,weights_from=network,warmup=engine")
+    terms = Startup.parse("machine=cloud,image_gb=0,weights_from=network,warmup=engine")
     on = ic.Deployment(hardware="l4", engine=engine)
     assert on.replica_startup == default_startup(engine) == terms
     assert on.startup is None
     graph = transformer()
-    stated = ic.estimate(graph, hardware="l4", engine=engine, startup=startup_text(terms))
+    stated = ic.estimate(graph, hardware="l4", engine=engine, startup=str(terms))
     assert ic.estimate(graph, hardware="l4", engine=engine).cold_start_s == stated.cold_start_s
     column = ic.sweep(graph, hardware="l4", engine=["torch", engine], batch=1)["cold_start_s"]
     assert column.tolist() == pytest.approx([ic.estimate(graph, hardware="l4").cold_start_s, stated.cold_start_s])
@@ -267,4 +276,4 @@ def test_a_replica_of_an_engine_starts_with_its_machine(engine: str) -> None:
 
 def test_a_running_process_is_the_default_of_a_forward_and_a_machine_that_of_a_service() -> None:
     assert ic.Deployment(hardware="l4").replica_startup == default_startup("torch") == Startup()
-    assert default_startup("torch", added=True) == parse_startup("machine=cloud,image_gb=0,weights_from=network")
+    assert default_startup("torch", added=True) == Startup.parse("machine=cloud,image_gb=0,weights_from=network")

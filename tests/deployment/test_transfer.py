@@ -228,29 +228,29 @@ def test_a_stored_sweep_has_the_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("pined", "transfer has 'pined'; expected pageable or pinned, overlapped, and NAME=VALUE of network"),
-        ("rate=1", "transfer has 'rate'"),
+        ("pined", "transfer has 'pined'; expected pageable, pinned, or NAME=VALUE of memory, overlapped, network"),
+        ("rate=1", "transfer has no setting 'rate'"),
         ("network_gbit_per_s=fast", "network_gbit_per_s of transfer is 'fast'; expected a number"),
-        ("network_gbit_per_s=0", "network_gbit_per_s of transfer is 0.0; expected a number from 1e-06 to 1e+06 Gbit/s"),
-        ("network_rtt_s=-1", "network_rtt_s of transfer is -1.0; expected 0 or a number from 1e-09"),
+        ("network_gbit_per_s=0", "network_gbit_per_s of transfer is 0; expected a number from 1e-06 to 1e+06 Gbit/s"),
+        ("network_rtt_s=-1", "network_rtt_s of transfer is -1; expected 0 or a number from 1e-09"),
         ("egress=ibm", "egress is 'ibm'; expected aws, azure, gcp, gcp-standard, inter-az, inter-region, or USD"),
-        ("pinned,pageable", "transfer has memory twice; pass it once"),
-        ("weights_from=nvme", "transfer has 'weights_from'; expected"),
-        ("overlapped=perhaps", "overlapped is 'perhaps'; expected true or false"),
+        ("pinned,pageable", "transfer has 'memory' twice; pass it once"),
+        ("weights_from=nvme", "transfer has no setting 'weights_from'; expected"),
+        ("overlapped=perhaps", "overlapped of transfer is 'perhaps'; expected true or false"),
         (3, "transfer is 3; expected pageable"),
-        ({"memory": "hbm"}, "memory is 'hbm'; expected pageable or pinned"),
+        ({"memory": "hbm"}, "memory of transfer is 'hbm'; expected one of pageable, pinned"),
     ],
 )
 def test_terms_that_are_wrong_say_what_is_expected(given: object, message: str) -> None:
     with pytest.raises(transfer.TransferError, match=re.escape(message)):
-        transfer.parse_transfer(given)
+        transfer.Transfer.parse(given)
 
 
 def test_terms_can_be_said_in_several_ways() -> None:
     expected = transfer.Transfer(memory="pinned", overlapped=True, egress_usd_per_gb=0.09)
     said = {"memory": "pinned", "overlapped": True, "egress": "aws"}
-    assert transfer.parse_transfer("pinned, overlapped, egress=aws") == expected
-    assert transfer.parse_transfer(said) == transfer.parse_transfer(expected) == expected
+    assert transfer.Transfer.parse("pinned, overlapped, egress=aws") == expected
+    assert transfer.Transfer.parse(said) == transfer.Transfer.parse(expected) == expected
 
 
 def test_the_command_line_says_and_refuses(tmp_path: Path) -> None:

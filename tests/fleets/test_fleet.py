@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pyinfercost as ic
-from pyinfercost.fleets import AutoscalerError, FleetError, Slots, Terms, TermsError
+from pyinfercost.errors import InputError
+from pyinfercost.fleets import FleetError, Slots, Terms, TermsError
 from pyinfercost.results.bill import MONTH_S, USES
 from pyinfercost.serving.objectives import SLOError
 from pyinfercost.serving.requests import WorkloadError
@@ -164,7 +165,7 @@ def test_nothing_is_lost_and_money_adds_up(rate: float, policy: str, cold: float
     [
         ({"on": []}, FleetError, "no deployments"),
         ({"on": [3]}, ic.errors.InputTypeError, "expected a Deployment, or Slots"),
-        ({"autoscaler": "kpx"}, AutoscalerError, "expected one of static"),
+        ({"autoscaler": "kpx"}, InputError, "expected one of static"),
         ({"autoscaler": []}, FleetError, "at least one"),
         ({"traffic": "poisson:0"}, ic.errors.InputError, "mean is 0"),
         ({"slo": "ttft<1"}, SLOError, "ttft"),

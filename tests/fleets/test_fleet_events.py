@@ -193,24 +193,39 @@ def test_results_last_until_the_horizon() -> None:
         ),
         (lambda: cases.fleet(cases.pool(cases.slots(), cases.fixed(1)), bin_s=0.0), "bin_s is 0"),
         (lambda: cases.fleet(cases.pool(cases.slots(), cases.fixed(1)), timeout_s=math.nan), "timeout_s is nan"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.schedule(from_s=[0.0, 1.0]))), "2 times and 1 numbers"),
-        (
-            lambda: cases.fleet(cases.pool(cases.slots(), cases.schedule(from_s=[5.0, 1.0], replicas=[1, 2]))),
-            "a time is 1",
-        ),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.knative(target=0.0))), "KPA: target is 0"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.knative(panic_window_s=61))), "panic_window_s is 61"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.kubernetes(down_percent=101.0))), "down_percent is 101"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.ray(loop_s=0.0))), "Ray Serve: loop_s is 0"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.target_tracking(in_share=1.1))), "in_share is 1.1"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.on_demand(burst=0))), "burst is 0"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.cloud_run(concurrency=0.5))), "concurrency is 0.5"),
-        (lambda: cases.fleet(cases.pool(cases.slots(), cases.seasonal(period_s=1.0))), "period_s is 1"),
     ],
 )
 def test_settings_that_are_out_of_range_are_refused(made: Any, problem: str) -> None:
     with pytest.raises(_core.InputError, match=problem):
         cases.run(made(), cases.requests([0.0]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "problem"),
+    [
+        ("none", {}, "autoscaler is 'none'; expected one of static, scheduled, kpa, hpa"),
+        ("kpa", {"speed": 1}, "kpa has no setting 'speed'"),
+        ("static", {"max_replicas": 0}, "max_replicas of static is 0, below min_replicas 1"),
+        ("static", {"min_replicas": None}, "min_replicas of static is none; expected a whole number from 0 to"),
+        ("scheduled", {"replicas": [(5.0, 1), (1.0, 2)]}, "2 counts by time; expected times that ascend"),
+        ("scheduled", {"replicas": [(0.0, 1), (24.0, 2)]}, "the hour 24; expected hours within period_s"),
+        ("kpa", {"target": 0.0}, "target of kpa is 0; expected a number from"),
+        ("kpa", {"target": "much"}, "target of kpa is 'much'; expected a number from"),
+        ("kpa", {"metric": "arrivals"}, "expected one of in_flight, running, waiting, utilization"),
+        ("kpa", {"panic_window_s": 61}, "panic_window_s of kpa is 61; expected at most stable_window_s, 60"),
+        ("hpa", {"min_replicas": 0}, "pass keda=true"),
+        ("hpa", {"keda": 1}, "keda of hpa is 1; expected true or false"),
+        ("hpa", {"down_percent": 101.0}, "down_percent of hpa is 101"),
+        ("ray", {"loop_s": 0.0}, "loop_s of ray is 0"),
+        ("sagemaker", {"in_share": 1.1}, "in_share of sagemaker is 1.1"),
+        ("zero", {"burst": 0}, "burst of zero is 0"),
+        ("cloudrun", {"concurrency": math.nan}, "concurrency of cloudrun is nan"),
+        ("seasonal", {"period_s": 1.0}, "period_s of seasonal is 1, and bin_s 300; expected 1 to 10,000,000 bins"),
+    ],
+)
+def test_autoscalers_that_make_no_sense_are_refused(kind: str, settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(_core.InputError, match=problem):
+        cases.loaded(kind, **settings)
 
 
 @pytest.mark.parametrize(

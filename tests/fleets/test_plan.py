@@ -11,8 +11,8 @@ import pytest
 
 import pyinfercost as ic
 from pyinfercost.fleets import FleetError, Slots, Terms, parse_autoscaler
-from pyinfercost.fleets.autoscalers import Scheduled, Static
 from pyinfercost.fleets.searching import committed_replicas, schedule_for
+from pyinfercost.inputs.autoscaler_kinds import Scheduled, Static
 from pyinfercost.serving.objectives import SLOError
 
 SMALL = Slots(slots=4, service_s=3.0, cold_start_s=30.0, usd_per_h=1.0, name="small")

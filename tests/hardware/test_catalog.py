@@ -10,10 +10,10 @@ from support.toy_graphs import transformer
 
 import pyinfercost as ic
 from pyinfercost import _core, hardware
+from pyinfercost._toml import read_toml
 from pyinfercost.hardware import dtypes, files, schema
 from pyinfercost.hardware.catalog_names import CATALOG
 from pyinfercost.hardware.files import DeviceFile, lookup, read_device
-from pyinfercost.hardware.toml_files import read_toml
 
 MEASURED = SHARED / "measured"
 WITHOUT_ESTIMATE = {"hailo-8", "snapdragon-8-gen-3"}  # no memory size, no published peak

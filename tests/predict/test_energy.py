@@ -10,7 +10,8 @@ from support.single_node import T, single_node
 from support.toy_graphs import blocks, transformer
 
 import pyinfercost as ic
-from pyinfercost.hardware import files, toml_files
+from pyinfercost import _toml
+from pyinfercost.hardware import files
 
 SIDE = 64
 FLOPS = 2.0 * SIDE**3
@@ -130,6 +131,6 @@ def test_devices_draw_together() -> None:
 
 @pytest.mark.parametrize("family", files.families())
 def test_joules_have_a_source_with_a_date(family: str) -> None:
-    data = toml_files.read_toml(files.CALIBRATIONS / f"{family}.toml")
+    data = _toml.read_toml(files.CALIBRATIONS / f"{family}.toml")
     if "energy" in data:
         assert re.search(r"\b20[0-9]{2}\b", data["energy"]["source"])

@@ -13,7 +13,7 @@ from support.language_configs import spec_of
 from support.paths import CONFIGS
 
 import pyinfercost as ic
-from pyinfercost.deployment import ServingError, parse_serving, serving_text
+from pyinfercost.deployment import Serving, ServingError
 from pyinfercost.predict.plans import family_of
 from pyinfercost.sources.captured import graph_over
 
@@ -77,10 +77,10 @@ def product_flops(tokens: int, layers: int = LAYERS) -> int:
 def test_settings_are_a_text_or_a_value() -> None:
     serving = ic.Serving(draft_tokens=4, acceptance=0.8, async_scheduling=True, graph_batches=(1, 2, 8))
     text = "graph_batches=1:2:8,async_scheduling,draft_tokens=4,acceptance=0.8"
-    assert serving_text(serving) == text
-    assert parse_serving(text) == parse_serving({"draft_tokens": 4, "acceptance": 0.8, "async_scheduling": True,
+    assert str(serving) == text
+    assert Serving.parse(text) == Serving.parse({"draft_tokens": 4, "acceptance": 0.8, "async_scheduling": True,
                                                  "graph_batches": [1, 2, 8]}) == serving  # fmt: skip
-    assert (parse_serving(""), serving_text(ic.Serving())) == (ic.Serving(), "")
+    assert (Serving.parse(""), str(ic.Serving())) == (ic.Serving(), "")
     on = ic.Deployment(**ON, serving=serving)
     assert (on.serving, on.settings) == (text, serving)
     assert ic.Deployment.from_dict(on.to_dict()) == on

@@ -51,7 +51,7 @@ def test_given_values_take_the_place_of_all() -> None:
     assert texts(ic.layouts(graph, 4, tensor=[2, 4], **PLAIN)) == ["tensor=2,data=2", "tensor=4"]
     assert texts(ic.layouts(graph, 4, tensor=4, **PLAIN)) == ["tensor=4"]
     shared = ic.layouts(graph, 4, tensor=4, pipeline=1, context=1, sequence=[False, True])
-    assert texts(shared) == ["tensor=4", "tensor=4,sequence=1"]
+    assert texts(shared) == ["tensor=4", "tensor=4,sequence"]
     found = ic.layouts(graph, 8, tensor=3, **PLAIN)
     assert texts(found) == []
     assert "is of 6 devices, and devices is 8" in next(iter(reasons(found).values()))
@@ -69,7 +69,7 @@ def test_autocast_adds_nodes_before_collectives() -> None:
 
 def test_tokens_are_shared_where_prompts_are_read() -> None:
     found = ic.layouts(transformer(heads=4), 2, pipeline=1, context=1)
-    assert texts(found) == ["data=2", "tensor=2", "tensor=2,sequence=1"]
+    assert texts(found) == ["data=2", "tensor=2", "tensor=2,sequence"]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_tokens_are_shared_where_prompts_are_read() -> None:
         (2.5, {}, "devices is 2.5"),
         (4, {"depth": 2}, "layouts has no field 'depth'; expected some of tensor, pipeline"),
         (4, {"tensor": []}, "tensor has no values"),
-        (4, {"tensor": 0}, "tensor is 0"),
-        (4, {"sequence": 2}, "sequence is 2; expected True or False"),
+        (4, {"tensor": 0}, "tensor of layouts is 0"),
+        (4, {"sequence": 2}, "sequence of layouts is 2; expected True or False"),
     ],
 )
 def test_arguments_are_checked(devices: Any, among: dict[str, Any], message: str) -> None:

@@ -13,7 +13,7 @@ from support.layout_laws import CONFIGS, LAYERS, PARALLEL_BLOCKS
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.deployment import LayoutError, parse_layout
+from pyinfercost.deployment import Layout, LayoutError
 from pyinfercost.predict.plans import value_of
 from pyinfercost.predict.training_steps import messages
 
@@ -221,7 +221,7 @@ def net() -> ic.Graph:
 
 
 def test_copies_exchange_the_gradients_of_a_rank(net: ic.Graph) -> None:
-    layout = parse_layout("tensor=4,data=2")
+    layout = Layout.parse("tensor=4,data=2")
     rank = ic.parallel(net, layout)
     sent = messages(rank, rank.size_values({}), layout, "native")
     assert sum(each.bytes for each in sent) == 8 * 4 * 512 * 512 * 4 // 4
@@ -251,7 +251,7 @@ def test_copies_add_their_exchange_to_the_time_of_a_rank(net: ic.Graph) -> None:
     ],
 )
 def test_copies_of_a_part_are_in_several_machines(layout: str, machines: int, expected: int) -> None:
-    assert parse_layout(layout).nodes_of_copies(machines) == expected
+    assert Layout.parse(layout).nodes_of_copies(machines) == expected
 
 
 def test_layouts_of_a_step_are_found(llama: ic.Graph) -> None:

@@ -366,7 +366,7 @@ def test_stages_with_equal_work_are_balanced(net: ic.Graph) -> None:
     ("layout", "message"),
     [
         ("pipeline=2,data=2,zero=2", "zero is 2 with pipeline=2, whose stages add up the gradients of micro-batches"),
-        ("pipeline=2,schedule=zigzag", "schedule is 'zigzag'; expected one of 1f1b, gpipe"),
+        ("pipeline=2,schedule=zigzag", "schedule of layout is 'zigzag'; expected one of 1f1b, gpipe"),
         ("data=2,schedule=gpipe", "schedule is gpipe with pipeline=1; expected several stages"),
     ],
 )
@@ -396,5 +396,5 @@ def test_layouts_try_schedules_that_are_given() -> None:
     step = ic.capture(nn.Sequential(*(nn.Linear(8, 8) for _ in range(4))).train(), torch.empty(4, 8), training=True)
     found = ic.layouts(step, 2, tensor=1, data=1, pipeline=2, schedule=["gpipe", "zigzag"])
     assert [each.schedule for each in found] == ["gpipe"]
-    assert "schedule is 'zigzag'; expected one of 1f1b, gpipe" in found.out[0].reason
+    assert "schedule of layout is 'zigzag'; expected one of 1f1b, gpipe" in found.out[0].reason
     assert [each.schedule for each in ic.layouts(step, 2, pipeline=2, tensor=1, data=1, schedule="gpipe")] == ["gpipe"]

@@ -14,7 +14,7 @@ from support.processes import printed_by_ranks
 from torch import nn
 
 import pyinfercost as ic
-from pyinfercost.deployment import LayoutError, parse_layout
+from pyinfercost.deployment import Layout, LayoutError
 from pyinfercost.predict.training_steps import messages
 
 pytestmark = pytest.mark.torch
@@ -49,7 +49,7 @@ def step() -> ic.Graph:
 def sent(graph: ic.Graph, layout: str) -> list[tuple[str, int, str]]:
     return [
         (each.op, each.bytes, each.when)
-        for each in messages(graph, graph.size_values({}), parse_layout(layout), "native")
+        for each in messages(graph, graph.size_values({}), Layout.parse(layout), "native")
     ]
 
 
@@ -139,7 +139,7 @@ def test_zero_is_of_training() -> None:
 def test_messages_are_those_of_real_copies(tmp_path: Path, how: str, layout: str) -> None:
     transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'pyinfercost[models]'")
     (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
-    ranks = parse_layout(layout).data
+    ranks = Layout.parse(layout).data
     first = printed_by_ranks("real_training.py", ranks, tmp_path / "config.json", how)[0]
     measured = [(op, size) for op, size in first]
 

@@ -163,7 +163,7 @@ def test_settings_are_those_of_the_engine_or_given(costs: StepCosts) -> None:
     assert chunked["tpot_s"].p99 < whole["tpot_s"].p99
     with pytest.raises(SchedulerError, match="no setting 'max_num_seq'; expected some of max_num_batched_tokens"):
         ic.serve(costs, workload=workload, max_num_seq=8)
-    with pytest.raises(SchedulerError, match="max_num_seqs is 0"):
+    with pytest.raises(SchedulerError, match="max_num_seqs of the scheduler is 0"):
         ic.serve(costs, workload=workload, max_num_seqs=0)
 
 

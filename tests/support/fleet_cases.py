@@ -12,74 +12,6 @@ from numpy.typing import ArrayLike
 from pyinfercost import _core
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "ScheduleAutoscaler": {"from_s": [0.0], "replicas": [1], "period_s": math.inf},
-    "KnativeAutoscaler": {
-        "metric": "in_flight",
-        "target": 70.0,
-        "stable_window_s": 60,
-        "panic_window_s": 6,
-        "panic_threshold": 2.0,
-        "max_scale_up_rate": 1000.0,
-        "max_scale_down_rate": 2.0,
-        "scale_down_delay_s": 0.0,
-        "scale_to_zero_grace_s": 30.0,
-        "activation_scale": 1,
-        "tick_s": 2.0,
-    },
-    "KubernetesAutoscaler": {
-        "metric": "in_flight",
-        "target": 70.0,
-        "metric_window_s": 0,
-        "tolerance": 0.1,
-        "sync_s": 15.0,
-        "up_percent": 100.0,
-        "up_pods": 4,
-        "up_period_s": 15.0,
-        "up_stabilization_s": 0.0,
-        "down_percent": 100.0,
-        "down_period_s": 15.0,
-        "down_stabilization_s": 300.0,
-        "keda": False,
-        "polling_s": 30.0,
-        "cooldown_s": 300.0,
-    },
-    "RayAutoscaler": {
-        "target_ongoing_requests": 2.0,
-        "look_back_s": 30,
-        "upscale_delay_s": 30.0,
-        "downscale_delay_s": 600.0,
-        "upscaling_factor": 1.0,
-        "downscaling_factor": 1.0,
-        "loop_s": 0.1,
-    },
-    "TargetTrackingAutoscaler": {
-        "target": 600.0,
-        "period_s": 60.0,
-        "out_periods": 3,
-        "in_periods": 15,
-        "in_share": 0.9,
-        "scale_out_cooldown_s": 300.0,
-        "scale_in_cooldown_s": 300.0,
-    },
-    "OnDemandAutoscaler": {"places": 1.0, "idle_timeout_s": 60.0, "burst": 1000, "burst_s": 10.0, "binds": False},
-    "CloudRunAutoscaler": {
-        "concurrency": 80.0,
-        "target_utilization": 0.6,
-        "window_s": 60,
-        "idle_timeout_s": 900.0,
-        "tick_s": 1.0,
-    },
-    "SeasonalAutoscaler": {
-        "metric": "in_flight",
-        "target": 70.0,
-        "period_s": 86400.0,
-        "bin_s": 300.0,
-        "ahead_s": 60.0,
-        "headroom": 1.0,
-        "window_s": 60,
-        "hold_s": 300.0,
-        "tick_s": 15.0,
-    },
     "SlotReplica": {"slots": 1, "service_s": 1.0, "joules": 0.0},
     "BatchReplica": {"latency_s": [1.0], "joules": [0.0], "instances": 1, "delay_s": 0.0},
     "TokenReplica": {
@@ -125,49 +57,60 @@ def _made(kind: str, changes: dict[str, Any]) -> Any:
     return getattr(_core, kind)(**{**DEFAULTS[kind], **changes})
 
 
-def schedule(**changes: Any) -> _core.ScheduleAutoscaler:
+def loaded(kind: str, places: float = 1.0, **settings: Any) -> _core.LoadedAutoscaler:
+    """An autoscaler of replicas that serve so many requests at once, and start in a minute."""
+    load = _core.ReplicaLoad(
+        concurrency=places, rate_per_s=1.0, mean_in_flight=0.0, peak_in_flight=0.0, cold_start_s=60.0
+    )
+    return _core.Autoscaler(kind, settings).loaded(load)
+
+
+def schedule(
+    from_s: Sequence[float] = (0.0,), replicas: Sequence[int] = (1,), period_s: float = 1e8
+) -> _core.LoadedAutoscaler:
     """Replicas by time."""
-    return _made("ScheduleAutoscaler", changes)
+    hours = [(time_s / 3600, count) for time_s, count in zip(from_s, replicas, strict=True)]
+    return loaded("scheduled", min_replicas=0, replicas=hours, period_s=period_s)
 
 
-def fixed(replicas: int) -> _core.ScheduleAutoscaler:
+def fixed(replicas: int) -> _core.LoadedAutoscaler:
     """Always as many replicas."""
-    return schedule(replicas=[replicas])
+    return loaded("static", min_replicas=0, replicas=replicas)
 
 
-def knative(**changes: Any) -> _core.KnativeAutoscaler:
+def knative(**changes: Any) -> _core.LoadedAutoscaler:
     """Knative's pod autoscaler."""
-    return _made("KnativeAutoscaler", changes)
+    return loaded("kpa", **{"target": 70.0, **changes})
 
 
-def kubernetes(**changes: Any) -> _core.KubernetesAutoscaler:
+def kubernetes(**changes: Any) -> _core.LoadedAutoscaler:
     """HorizontalPodAutoscaler."""
-    return _made("KubernetesAutoscaler", changes)
+    return loaded("hpa", **{"target": 70.0, **changes})
 
 
-def ray(**changes: Any) -> _core.RayAutoscaler:
+def ray(**changes: Any) -> _core.LoadedAutoscaler:
     """Ray Serve's autoscaler."""
-    return _made("RayAutoscaler", changes)
+    return loaded("ray", **{"target_ongoing_requests": 2.0, **changes})
 
 
-def target_tracking(**changes: Any) -> _core.TargetTrackingAutoscaler:
+def target_tracking(**changes: Any) -> _core.LoadedAutoscaler:
     """Target tracking of invocations."""
-    return _made("TargetTrackingAutoscaler", changes)
+    return loaded("sagemaker", **{"target": 600.0, **changes})
 
 
-def on_demand(**changes: Any) -> _core.OnDemandAutoscaler:
-    """A replica for each request without room."""
-    return _made("OnDemandAutoscaler", changes)
+def on_demand(places: float = 1.0, *, binds: bool = False, **changes: Any) -> _core.LoadedAutoscaler:
+    """Replicas for requests without room, each bound to the one that started it or not."""
+    return loaded("lambda" if binds else "zero", places, **{"idle_timeout_s": 60.0, **changes})
 
 
-def cloud_run(**changes: Any) -> _core.CloudRunAutoscaler:
+def cloud_run(**changes: Any) -> _core.LoadedAutoscaler:
     """Cloud Run's autoscaler."""
-    return _made("CloudRunAutoscaler", changes)
+    return loaded("cloudrun", **{"concurrency": 80.0, **changes})
 
 
-def seasonal(**changes: Any) -> _core.SeasonalAutoscaler:
+def seasonal(**changes: Any) -> _core.LoadedAutoscaler:
     """Replicas for the load of the last period."""
-    return _made("SeasonalAutoscaler", changes)
+    return loaded("seasonal", **{"target": 70.0, **changes})
 
 
 def slots(slots: int = 1, service_s: float = 1.0, **changes: Any) -> _core.SlotReplica:

@@ -24,9 +24,9 @@ def autoscalers(draw: st.DrawFn, target: float, from_zero: bool = False) -> Any:
     metric = "in_flight" if from_zero else draw(st.sampled_from(METRICS))
     goal = 0.7 if metric == "utilization" else target
     if kind == "schedule":
-        times = [0.0, *sorted(draw(st.lists(st.floats(1, 900), max_size=4)))]
+        times = [0.0, *sorted(draw(st.lists(st.floats(1, 900), max_size=4, unique=True)))]
         counts = draw(st.lists(st.integers(0, 5), min_size=len(times), max_size=len(times)))
-        return cases.schedule(from_s=times, replicas=counts, period_s=draw(st.sampled_from([1000.0, float("inf")])))
+        return cases.schedule(from_s=times, replicas=counts, period_s=draw(st.sampled_from([1000.0, 1e8])))
     if kind == "knative":
         return cases.knative(
             metric=metric, target=goal, stable_window_s=30, panic_window_s=draw(st.integers(1, 30)), tick_s=2.0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -116,7 +115,7 @@ def broken(name: str, phase: str, whole: ic.Graph, layout: Layout) -> list[str]:
     return [
         *broken_weights(name, whole, rank, layout),
         *broken_work(name, phase, whole, rank, layout),
-        *broken_sums(name, ic.parallel(whole, replace(layout, pipeline=1, context=1)), layout),
+        *broken_sums(name, ic.parallel(whole, layout.replace(pipeline=1, context=1)), layout),
         *(broken_stages(phase, whole, rank, stages, layout) if layout.pipeline > 1 else []),
     ]
 

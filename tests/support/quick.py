@@ -22,6 +22,7 @@ QUICK: dict[str, tuple[str, ...]] = {
     "fleets": ("autoscaler_steps", "fleet", "fleet_events"),
     "formats": ("experts", "stored_checkpoints"),
     "hardware": ("catalog", "files", "identify", "json"),
+    "inputs": ("autoscalers", "settings"),
     "measuring": ("energy_meter", "measure", "nvml"),
     "monitor": ("asgi", "drift", "export_prometheus", "log", "monitor", "sinks"),
     "peers": ("flop_counters",),

@@ -72,7 +72,7 @@ def test_wrong_arguments_of_layouts(graph: ic.Graph) -> None:
         ic.sweep(graph, hardware=H100, layout="all", **SIZES)
     with pytest.raises(LayoutError, match="layout and tensor are both given"):
         ic.sweep(graph, hardware=H100, layout="tensor=2", tensor=[2], **SIZES)
-    with pytest.raises(LayoutError, match="tensor is 0"):
+    with pytest.raises(LayoutError, match="tensor of layout is 0"):
         ic.sweep(graph, hardware=H100, tensor=[0], **SIZES)
     with pytest.raises(ic.errors.InputError, match="hardware is missing"):
         ic.sweep(graph, devices=2, layout="all", **SIZES)

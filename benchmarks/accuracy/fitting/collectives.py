@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pyinfercost.hardware.toml_files import read_toml
+from pyinfercost._toml import read_toml
 
 from ..calls import Call
 from ..cases import Group

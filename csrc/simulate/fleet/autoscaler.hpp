@@ -4,9 +4,13 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <variant>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "core/settings.hpp"
 #include "simulate/fleet/load_history.hpp"
 
 namespace infercost {
@@ -43,107 +47,86 @@ struct PoolView {
     }
 };
 
+enum class FleetRouting : std::uint8_t {
+    first,        // the first replica with room: replicas are filled one after the other
+    least_loaded  // the fewest requests over slots
+};
+
 enum class Removal : std::uint8_t { newest, idle };
 
-// Fields have the names of the products where these have one.
+// What targets of autoscalers are derived from.
+struct ReplicaLoad {
+    double concurrency = 0;     // requests that a replica serves at once
+    double rate_per_s = 0;      // requests that it finishes then
+    double mean_in_flight = 0;  // requests in service if none waited
+    double peak_in_flight = 0;
+    double cold_start_s = 0;
+};
 
-// Knative's pod autoscaler (KPA).
-struct KnativeSettings {
+class Autoscaler;
+
+// Settings of an autoscaler, named as in the products where these have a name, and what follows from them.
+struct AutoscalerSettings {
+    std::int64_t min_replicas = 1;
+    std::optional<std::int64_t> max_replicas;
+    std::optional<std::int64_t> start_replicas;
+
+    virtual ~AutoscalerSettings() = default;
+    // Throws std::invalid_argument for settings that contradict each other.
+    virtual void check() const {}
+    // Requests of a replica that it aims at.
+    virtual double target_of(const ReplicaLoad& load) const { return load.concurrency; }
+    virtual std::int64_t starts_with(const ReplicaLoad& load) const;
+    // Requests that a replica is handed at most, where its own limit is given; 0: any number.
+    virtual std::int64_t limit_of(const ReplicaLoad& /*load*/, std::int64_t limit) const { return limit; }
+    // The target in its own unit.
+    virtual double level_of(const ReplicaLoad& load) const { return target_of(load); }
+    virtual std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const = 0;
+
+    std::int64_t within(std::int64_t replicas) const;
+};
+
+// Settings with a target per replica: requests that the metric counts, or a share of the places.
+struct TargetedSettings : AutoscalerSettings {
+    std::optional<double> target;
+    double target_utilization = 0.7;
     LoadMetric metric = LoadMetric::in_flight;
-    double target = 70;  // of a replica: container-concurrency target x target utilization
-    std::int64_t stable_window_s = 60;
-    std::int64_t panic_window_s = 6;
-    double panic_threshold = 2;
-    double max_scale_up_rate = 1000;
-    double max_scale_down_rate = 2;
-    double scale_down_delay_s = 0;
-    double scale_to_zero_grace_s = 30;
-    std::int64_t activation_scale = 1;
-    double tick_s = 2;
+
+    double target_of(const ReplicaLoad& load) const override;
+    double level_of(const ReplicaLoad& load) const override;
 };
 
-// HorizontalPodAutoscaler of Kubernetes with a metric per pod; with `keda`, KEDA's steps from and to zero.
-struct KubernetesSettings {
-    LoadMetric metric = LoadMetric::in_flight;
-    double target = 70;
-    std::int64_t metric_window_s = 0;  // mean that the metric is made of; 0: its value now
-    double tolerance = 0.1;
-    double sync_s = 15;
-    double up_percent = 100;  // per `up_period_s`
-    std::int64_t up_pods = 4;
-    double up_period_s = 15;
-    double up_stabilization_s = 0;
-    double down_percent = 100;
-    double down_period_s = 15;
-    double down_stabilization_s = 300;
-    bool keda = false;
-    double polling_s = 30;    // pollingInterval
-    double cooldown_s = 300;  // cooldownPeriod, before zero
+using AutoscalerSetting = Setting<AutoscalerSettings>;
+
+// An autoscaler of a product. A file each has the settings, their rows and the rule.
+struct AutoscalerKind {
+    const char* name;  // in texts
+    const char* type;  // the name of its class
+    const char* text;
+    std::vector<AutoscalerSetting> settings;
+    std::unique_ptr<AutoscalerSettings> (*make)();
+    const char* unnamed = "";   // setting whose name is left out in texts
+    const char* measures = "";  // the metric, where it is no setting
+    const char* target = "";    // name of the level that it aims at
+    FleetRouting routing = FleetRouting::least_loaded;
+    bool simulated = true;
 };
 
-struct RaySettings {
-    double target_ongoing_requests = 2;
-    std::int64_t look_back_s = 30;
-    double upscale_delay_s = 30;
-    double downscale_delay_s = 600;
-    double upscaling_factor = 1;
-    double downscaling_factor = 1;
-    double loop_s = 0.1;
-};
+const std::vector<AutoscalerKind>& autoscaler_kinds();
+// Throws std::invalid_argument for a name that is unknown.
+const AutoscalerKind& autoscaler_kind(std::string_view name);
 
-// Target tracking of Application Auto Scaling with invocations per instance and minute, as of SageMaker.
-struct TargetTrackingSettings {
-    double target = 600;  // invocations per instance and minute
-    double period_s = 60;
-    std::int64_t out_periods = 3;
-    std::int64_t in_periods = 15;
-    double in_share = 0.9;  // of the target, below which instances leave
-    double scale_out_cooldown_s = 300;
-    double scale_in_cooldown_s = 300;
-};
+using AutoscalerValues = std::vector<std::pair<std::string, SettingValue>>;
+// Throws std::invalid_argument for a name that is unknown, and for values that are out of range or contradict
+// each other.
+std::shared_ptr<const AutoscalerSettings> settings_of(const AutoscalerKind& kind,
+                                                      const AutoscalerValues& given);
 
-// Replicas for requests that find no room, up to a rate of starts; idle ones leave after a while.
-struct OnDemandSettings {
-    double places = 1;  // requests that a new replica takes
-    double idle_timeout_s = 60;
-    std::int64_t burst = 1000;  // replicas that start at once ...
-    double burst_s = 10;        // ... and again in each such time
-    bool binds = false;         // a request waits for the replica that was started for it
+// An autoscaler of replicas with a load.
+struct LoadedAutoscaler {
+    std::shared_ptr<const AutoscalerSettings> settings;
+    ReplicaLoad load;
 };
-
-// Cloud Run: a share of the concurrency of instances over a window, and instances for requests without room.
-struct CloudRunSettings {
-    double concurrency = 80;
-    double target_utilization = 0.6;
-    std::int64_t window_s = 60;
-    double idle_timeout_s = 900;
-    double tick_s = 1;
-};
-
-// Replicas by time: from from_s[i] on replicas[i], repeated every period_s. Without a period the last ones
-// stay.
-struct ScheduleSettings {
-    std::vector<double> from_s{0.0};
-    std::vector<std::int64_t> replicas{1};
-    double period_s = std::numeric_limits<double>::infinity();
-};
-
-// The load of the last period at the time when new replicas would be ready, beside the load of now.
-struct SeasonalSettings {
-    LoadMetric metric = LoadMetric::in_flight;
-    double target = 70;
-    double period_s = 86400;
-    double bin_s = 300;
-    double ahead_s = 60;         // until replicas that start now are ready
-    double headroom = 1;         // times the load of the last period
-    std::int64_t window_s = 60;  // of the load of now
-    double hold_s = 300;         // replicas stay until none is needed for so long
-    double tick_s = 15;
-};
-
-using AutoscalerSettings =
-    std::variant<ScheduleSettings, KnativeSettings, KubernetesSettings, RaySettings, TargetTrackingSettings,
-                 OnDemandSettings, CloudRunSettings, SeasonalSettings>;
 
 class Autoscaler {
   public:
@@ -165,18 +148,30 @@ class Autoscaler {
     virtual double idle_timeout_s() const { return kNever; }
 };
 
-// Throws std::invalid_argument for settings out of range.
-std::unique_ptr<Autoscaler> make_autoscaler(const AutoscalerSettings& settings);
+// For the files of autoscalers.
 
-// One file each.
-std::unique_ptr<Autoscaler> make_schedule(const ScheduleSettings& settings);
-std::unique_ptr<Autoscaler> make_knative(const KnativeSettings& settings);
-std::unique_ptr<Autoscaler> make_kubernetes(const KubernetesSettings& settings);
-std::unique_ptr<Autoscaler> make_ray(const RaySettings& settings);
-std::unique_ptr<Autoscaler> make_target_tracking(const TargetTrackingSettings& settings);
-std::unique_ptr<Autoscaler> make_on_demand(const OnDemandSettings& settings);
-std::unique_ptr<Autoscaler> make_cloud_run(const CloudRunSettings& settings);
-std::unique_ptr<Autoscaler> make_seasonal(const SeasonalSettings& settings);
+inline constexpr SettingRange kReplicas{0, 1 << 20};
+inline constexpr SettingRange kTarget{1e-6, 1e9};
+inline constexpr SettingRange kShare{1e-3, 1};
+inline constexpr SettingRange kTick{1e-2, 1e7, "s"};
+inline constexpr SettingRange kDelay{0, 1e7, "s"};
+inline constexpr SettingRange kWindow{1, static_cast<double>(LoadHistory::kKept_s)};
+
+template <auto Path, const auto& Words = settings_detail::kNoWords>
+constexpr AutoscalerSetting setting(const char* name, SettingRange range, const char* text) {
+    return setting_of<AutoscalerSettings, Path, Words>(name, range, text);
+}
+// Rows of all autoscalers, and of those with a target, before their own.
+std::vector<AutoscalerSetting> common_settings(std::vector<AutoscalerSetting> own);
+std::vector<AutoscalerSetting> targeted_settings(std::vector<AutoscalerSetting> own);
+
+// Requests that a platform hands to a replica which serves so many at once.
+std::int64_t rounded_limit(double concurrency);
+
+template <class Settings>
+std::unique_ptr<AutoscalerSettings> make_settings() {
+    return std::make_unique<Settings>();
+}
 
 // Times of a loop that begins at 0: k * interval_s, without sums that drift.
 inline double next_multiple(double time_s, double interval_s) {

@@ -24,7 +24,6 @@ inline void check_setting(const char* owner, const char* name, std::int64_t valu
 }
 
 inline constexpr double kMostTarget = 1e9;
-inline constexpr double kLeastTarget = 1e-6;
 inline constexpr double kMostDelay_s = 1e7;
 inline constexpr double kLeastTick_s = 1e-2;
 inline constexpr std::int64_t kMostReplicas = 1 << 20;

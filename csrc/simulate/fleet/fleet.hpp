@@ -14,17 +14,12 @@
 
 namespace infercost {
 
-enum class FleetRouting : std::uint8_t {
-    first,        // the first replica with room: replicas are filled one after the other
-    least_loaded  // the fewest requests over slots
-};
-
 // Replicas of one kind. Requests go to the first pool with room.
 struct PoolSettings {
     ReplicaSettings replica;
     std::int64_t copies = 1;       // of a model in a replica
     std::int64_t concurrency = 0;  // requests that a replica is handed at most; 0: any number
-    AutoscalerSettings autoscaler = ScheduleSettings{};
+    LoadedAutoscaler autoscaler;
     std::int64_t min_replicas = 0;
     std::int64_t max_replicas = 1 << 20;
     std::int64_t start_replicas = 1;  // ready at the start

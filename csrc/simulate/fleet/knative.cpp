@@ -2,16 +2,35 @@
 // pkg/autoscaler/scaling/autoscaler.go.
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "simulate/fleet/autoscaler.hpp"
-#include "simulate/fleet/checks.hpp"
 
 namespace infercost {
 namespace {
 
+struct KnativeSettings final : TargetedSettings {
+    std::int64_t stable_window_s = 60;
+    std::int64_t panic_window_s = 6;
+    double panic_threshold = 2;
+    double max_scale_up_rate = 1000;
+    double max_scale_down_rate = 2;
+    double scale_down_delay_s = 0;
+    double scale_to_zero_grace_s = 30;
+    std::int64_t activation_scale = 1;
+    double tick_s = 2;
+
+    void check() const override {
+        if (panic_window_s <= stable_window_s) return;
+        throw std::invalid_argument("panic_window_s of kpa is " + std::to_string(panic_window_s) +
+                                    "; expected at most stable_window_s, " + std::to_string(stable_window_s));
+    }
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override;
+};
+
 class Knative final : public Autoscaler {
   public:
-    explicit Knative(const KnativeSettings& settings) : s_(settings) {}
+    Knative(const KnativeSettings& settings, double target) : s_(settings), target_(target) {}
 
     double after(double time_s) const override { return next_multiple(time_s, s_.tick_s); }
 
@@ -21,8 +40,8 @@ class Knative final : public Autoscaler {
         const auto count = static_cast<double>(ready);
         const auto most = static_cast<std::int64_t>(std::ceil(s_.max_scale_up_rate * count));
         const auto least = static_cast<std::int64_t>(std::floor(count / s_.max_scale_down_rate));
-        const std::int64_t stable = replicas_for(view.load(s_.metric, s_.stable_window_s), s_.target);
-        const std::int64_t panic = replicas_for(view.load(s_.metric, s_.panic_window_s), s_.target);
+        const std::int64_t stable = replicas_for(view.load(s_.metric, s_.stable_window_s), target_);
+        const std::int64_t panic = replicas_for(view.load(s_.metric, s_.panic_window_s), target_);
         const bool over = static_cast<double>(panic) / count >= s_.panic_threshold;
         if (over) {
             panics_ = true;
@@ -78,6 +97,7 @@ class Knative final : public Autoscaler {
     }
 
     KnativeSettings s_;
+    double target_;
     bool activates_ = false;  // from zero, and activation_scale has not been reached
     bool panics_ = false;
     double panic_s_ = 0;
@@ -86,21 +106,48 @@ class Knative final : public Autoscaler {
     std::vector<std::pair<double, std::int64_t>> desired_;  // falling
 };
 
+std::unique_ptr<Autoscaler> KnativeSettings::make(const ReplicaLoad& load) const {
+    return std::make_unique<Knative>(*this, level_of(load));
+}
+
+constexpr SettingRange kRate{1, 1e6};
+
 }  // namespace
 
-std::unique_ptr<Autoscaler> make_knative(const KnativeSettings& settings) {
-    constexpr const char* kOwner = "KPA";
-    check_setting(kOwner, "target", settings.target, kLeastTarget, kMostTarget);
-    check_setting(kOwner, "stable_window_s", settings.stable_window_s, 1, LoadHistory::kKept_s);
-    check_setting(kOwner, "panic_window_s", settings.panic_window_s, 1, settings.stable_window_s);
-    check_setting(kOwner, "panic_threshold", settings.panic_threshold, 1, 1e6);
-    check_setting(kOwner, "max_scale_up_rate", settings.max_scale_up_rate, 1.0, 1e6);
-    check_setting(kOwner, "max_scale_down_rate", settings.max_scale_down_rate, 1.0, 1e6);
-    check_setting(kOwner, "scale_down_delay_s", settings.scale_down_delay_s, 0, kMostDelay_s);
-    check_setting(kOwner, "scale_to_zero_grace_s", settings.scale_to_zero_grace_s, 0, kMostDelay_s);
-    check_setting(kOwner, "activation_scale", settings.activation_scale, 1, kMostReplicas);
-    check_setting(kOwner, "tick_s", settings.tick_s, kLeastTick_s, kMostDelay_s);
-    return std::make_unique<Knative>(settings);
+AutoscalerKind knative_kind() {
+    using S = KnativeSettings;
+    return {
+        .name = "kpa",
+        .type = "Knative",
+        .text =
+            "Knative's pod autoscaler (KPA): a stable and a panic window over requests in flight, those of "
+            "the queue "
+            "too.",
+        .settings = targeted_settings({
+            setting<&S::stable_window_s>("stable_window_s", kWindow,
+                                         "Window of the mean in normal operation."),
+            setting<&S::panic_window_s>("panic_window_s", kWindow, "Window of the mean in panic."),
+            setting<&S::panic_threshold>(
+                "panic_threshold", kRate,
+                "Replicas that the panic window asks for, over those that are ready, from which on panic "
+                "holds. Then "
+                "replicas do not leave, until a whole stable window has passed below it."),
+            setting<&S::max_scale_up_rate>("max_scale_up_rate", kRate,
+                                           "Most replicas over those that are ready, in one decision."),
+            setting<&S::max_scale_down_rate>(
+                "max_scale_down_rate", kRate,
+                "Replicas that are ready over the fewest that remain, in one decision."),
+            setting<&S::scale_down_delay_s>("scale_down_delay_s", kDelay,
+                                            "Time for which fewer replicas must be asked for."),
+            setting<&S::scale_to_zero_grace_s>("scale_to_zero_grace_s", kDelay,
+                                               "Time that the last replica stays, if `min_replicas` is 0."),
+            setting<&S::activation_scale>("activation_scale", {1, kReplicas.high},
+                                          "Replicas that start from zero, at once."),
+            setting<&S::tick_s>("tick_s", kTick, "Seconds between decisions."),
+        }),
+        .make = make_settings<S>,
+        .target = "target",
+    };
 }
 
 }  // namespace infercost

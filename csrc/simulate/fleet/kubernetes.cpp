@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <stdexcept>
 
 #include "simulate/fleet/autoscaler.hpp"
-#include "simulate/fleet/checks.hpp"
 
 namespace infercost {
 namespace {
@@ -15,9 +15,33 @@ struct Event {
     std::int64_t replicas;
 };
 
+struct KubernetesSettings final : TargetedSettings {
+    std::int64_t metric_window_s = 0;
+    double tolerance = 0.1;
+    double sync_s = 15;
+    double up_percent = 100;
+    std::int64_t up_pods = 4;
+    double up_period_s = 15;
+    double up_stabilization_s = 0;
+    double down_percent = 100;
+    double down_period_s = 15;
+    double down_stabilization_s = 300;
+    bool keda = false;
+    double polling_s = 30;
+    double cooldown_s = 300;
+
+    void check() const override {
+        if (min_replicas > 0 || keda) return;
+        throw std::invalid_argument(
+            "min_replicas of hpa is 0, and a HorizontalPodAutoscaler keeps one replica; pass keda=true, or "
+            "min_replicas=1");
+    }
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override;
+};
+
 class Kubernetes final : public Autoscaler {
   public:
-    explicit Kubernetes(const KubernetesSettings& settings) : s_(settings) {}
+    Kubernetes(const KubernetesSettings& settings, double target) : s_(settings), target_(target) {}
 
     double after(double time_s) const override {
         const double sync = next_multiple(time_s, s_.sync_s);
@@ -54,13 +78,13 @@ class Kubernetes final : public Autoscaler {
     std::int64_t desired_for(double load, const PoolView& view) const {
         const auto all = static_cast<double>(std::max<std::int64_t>(1, view.ready + view.starting));
         const auto ready = view.ready > 0 && !s_.keda ? static_cast<double>(view.ready) : all;
-        double ratio = load / (s_.target * ready);
+        double ratio = load / (target_ * ready);
         if (ratio > 1) {
-            ratio = load / (s_.target * all);
+            ratio = load / (target_ * all);
             if (ratio < 1 && !s_.keda) return view.wanted;
         }
         if (std::abs(ratio - 1) <= s_.tolerance) return view.wanted;
-        return std::max<std::int64_t>(1, replicas_for(load, s_.target));
+        return std::max<std::int64_t>(1, replicas_for(load, target_));
     }
 
     // Stabilization: up to the least, and down to the most that was recommended within the windows. Then the
@@ -112,30 +136,60 @@ class Kubernetes final : public Autoscaler {
     }
 
     KubernetesSettings s_;
+    double target_;
     double active_s_ = 0;
     std::deque<Event> recommended_;
     std::deque<Event> ups_;
     std::deque<Event> downs_;
 };
 
+std::unique_ptr<Autoscaler> KubernetesSettings::make(const ReplicaLoad& load) const {
+    return std::make_unique<Kubernetes>(*this, level_of(load));
+}
+
+constexpr SettingRange kPercent{0, 1e6};
+constexpr SettingRange kPeriod{1, 1800, "s"};
+constexpr SettingRange kStabilization{0, 3600, "s"};
+
 }  // namespace
 
-std::unique_ptr<Autoscaler> make_kubernetes(const KubernetesSettings& settings) {
-    constexpr const char* kOwner = "HPA";
-    check_setting(kOwner, "target", settings.target, kLeastTarget, kMostTarget);
-    check_setting(kOwner, "metric_window_s", settings.metric_window_s, 0, LoadHistory::kKept_s);
-    check_setting(kOwner, "tolerance", settings.tolerance, 0.0, 10.0);
-    check_setting(kOwner, "sync_s", settings.sync_s, kLeastTick_s, kMostDelay_s);
-    check_setting(kOwner, "up_percent", settings.up_percent, 0.0, 1e6);
-    check_setting(kOwner, "up_pods", settings.up_pods, 0, kMostReplicas);
-    check_setting(kOwner, "up_period_s", settings.up_period_s, kLeastTick_s, 1800.0);
-    check_setting(kOwner, "up_stabilization_s", settings.up_stabilization_s, 0.0, 3600.0);
-    check_setting(kOwner, "down_percent", settings.down_percent, 0.0, 100.0);
-    check_setting(kOwner, "down_period_s", settings.down_period_s, kLeastTick_s, 1800.0);
-    check_setting(kOwner, "down_stabilization_s", settings.down_stabilization_s, 0.0, 3600.0);
-    check_setting(kOwner, "polling_s", settings.polling_s, kLeastTick_s, kMostDelay_s);
-    check_setting(kOwner, "cooldown_s", settings.cooldown_s, 0.0, kMostDelay_s);
-    return std::make_unique<Kubernetes>(settings);
+AutoscalerKind kubernetes_kind() {
+    using S = KubernetesSettings;
+    return {
+        .name = "hpa",
+        .type = "Kubernetes",
+        .text = "HorizontalPodAutoscaler (HPA) of Kubernetes; with `keda`, KEDA's steps from and to zero.",
+        .settings = targeted_settings({
+            setting<&S::metric_window_s>(
+                "metric_window_s", {0, kWindow.high},
+                "Seconds that the metric is a mean of; 0 for its value at the decision."),
+            setting<&S::tolerance>(
+                "tolerance", {0, 10},
+                "Relative distance of the metric from its target within which nothing changes."),
+            setting<&S::sync_s>("sync_s", kTick, "Seconds between decisions."),
+            setting<&S::up_percent>(
+                "up_percent", kPercent,
+                "Most replicas that start in `up_period_s`, in percent of those that are there ..."),
+            setting<&S::up_pods>("up_pods", kReplicas, "... or as many, whatever is more."),
+            setting<&S::up_period_s>("up_period_s", kPeriod, "Period of these policies."),
+            setting<&S::up_stabilization_s>(
+                "up_stabilization_s", kStabilization,
+                "Time of which the fewest replicas that were asked for count when more are."),
+            setting<&S::down_percent>("down_percent", {0, 100},
+                                      "Most replicas that leave in `down_period_s`, in percent."),
+            setting<&S::down_period_s>("down_period_s", kPeriod, "Period of this policy."),
+            setting<&S::down_stabilization_s>(
+                "down_stabilization_s", kStabilization,
+                "Time of which the most replicas that were asked for count when fewer are."),
+            setting<&S::keda>("keda", {}, "Whether KEDA starts the first replica and removes the last one."),
+            setting<&S::polling_s>("polling_s", kTick, "KEDA's pollingInterval."),
+            setting<&S::cooldown_s>(
+                "cooldown_s", kDelay,
+                "KEDA's cooldownPeriod: time without load before the last replica leaves."),
+        }),
+        .make = make_settings<S>,
+        .target = "target",
+    };
 }
 
 }  // namespace infercost

@@ -46,7 +46,9 @@ struct Place {
 
 struct Pool {
     explicit Pool(const PoolSettings& given)
-        : settings(given), autoscaler(make_autoscaler(given.autoscaler)), slots(slots_of(given.replica)) {
+        : settings(given),
+          autoscaler(given.autoscaler.settings->make(given.autoscaler.load)),
+          slots(slots_of(given.replica)) {
         slots *= static_cast<double>(given.copies);
     }
 

@@ -4,15 +4,31 @@
 #include <cmath>
 
 #include "simulate/fleet/autoscaler.hpp"
-#include "simulate/fleet/checks.hpp"
 
 namespace infercost {
 namespace {
 
+struct RaySettings final : AutoscalerSettings {
+    std::optional<double> target_ongoing_requests;
+    double target_utilization = 0.7;
+    std::int64_t look_back_s = 30;
+    double upscale_delay_s = 30;
+    double downscale_delay_s = 600;
+    double upscaling_factor = 1;
+    double downscaling_factor = 1;
+    double loop_s = 0.1;
+
+    double target_of(const ReplicaLoad& load) const override {
+        return target_ongoing_requests.value_or(target_utilization * load.concurrency);
+    }
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override;
+};
+
 class Ray final : public Autoscaler {
   public:
-    explicit Ray(const RaySettings& settings)
+    Ray(const RaySettings& settings, double target)
         : s_(settings),
+          target_(target),
           up_(static_cast<std::int64_t>(settings.upscale_delay_s / settings.loop_s + 1e-9)),
           down_(static_cast<std::int64_t>(settings.downscale_delay_s / settings.loop_s + 1e-9)) {}
 
@@ -47,7 +63,7 @@ class Ray final : public Autoscaler {
     std::int64_t desired_for(const PoolView& view) const {
         const double load = view.history->mean(LoadMetric::in_flight, s_.look_back_s);
         const auto ready = static_cast<double>(view.ready);
-        const double error = load / (s_.target_ongoing_requests * ready);
+        const double error = load / (target_ * ready);
         const double factor = error >= 1 ? s_.upscaling_factor : s_.downscaling_factor;
         const std::int64_t desired = replicas_for(ready * (1 + (error - 1) * factor), 1);
         // A small factor does not keep replicas forever.
@@ -56,24 +72,48 @@ class Ray final : public Autoscaler {
     }
 
     RaySettings s_;
+    double target_;
     std::int64_t up_;
     std::int64_t down_;
     std::int64_t turns_ = 0;  // of the loop that agreed, below 0 on fewer replicas
 };
 
+std::unique_ptr<Autoscaler> RaySettings::make(const ReplicaLoad& load) const {
+    return std::make_unique<Ray>(*this, target_of(load));
+}
+
+constexpr SettingRange kFactor{1e-3, 1e3};
+
 }  // namespace
 
-std::unique_ptr<Autoscaler> make_ray(const RaySettings& settings) {
-    constexpr const char* kOwner = "Ray Serve";
-    check_setting(kOwner, "target_ongoing_requests", settings.target_ongoing_requests, kLeastTarget,
-                  kMostTarget);
-    check_setting(kOwner, "look_back_s", settings.look_back_s, 1, LoadHistory::kKept_s);
-    check_setting(kOwner, "upscale_delay_s", settings.upscale_delay_s, 0.0, kMostDelay_s);
-    check_setting(kOwner, "downscale_delay_s", settings.downscale_delay_s, 0.0, kMostDelay_s);
-    check_setting(kOwner, "upscaling_factor", settings.upscaling_factor, 1e-3, 1e3);
-    check_setting(kOwner, "downscaling_factor", settings.downscaling_factor, 1e-3, 1e3);
-    check_setting(kOwner, "loop_s", settings.loop_s, kLeastTick_s, kMostDelay_s);
-    return std::make_unique<Ray>(settings);
+AutoscalerKind ray_kind() {
+    using S = RaySettings;
+    return {
+        .name = "ray",
+        .type = "RayServe",
+        .text = "Ray Serve's autoscaler: ongoing requests, waiting and running, after delays of agreement.",
+        .settings = common_settings({
+            setting<&S::target_ongoing_requests>("target_ongoing_requests", kTarget,
+                                                 "Requests per replica; None for `target_utilization` of "
+                                                 "what a replica serves at once. The product's "
+                                                 "default is 2, whatever a replica can serve."),
+            setting<&S::target_utilization>("target_utilization", kShare,
+                                            "Share of what a replica serves at once."),
+            setting<&S::look_back_s>("look_back_s", kWindow, "look_back_period_s, the window of the mean."),
+            setting<&S::upscale_delay_s>("upscale_delay_s", kDelay,
+                                         "Time for which more replicas must be asked for."),
+            setting<&S::downscale_delay_s>("downscale_delay_s", kDelay,
+                                           "Time for which fewer must be asked for."),
+            setting<&S::upscaling_factor>(
+                "upscaling_factor", kFactor,
+                "Factor on the relative distance from the target, when it is exceeded."),
+            setting<&S::downscaling_factor>("downscaling_factor", kFactor, "The same below the target."),
+            setting<&S::loop_s>("loop_s", kTick, "Seconds between decisions."),
+        }),
+        .make = make_settings<S>,
+        .measures = "in_flight",
+        .target = "target_ongoing_requests",
+    };
 }
 
 }  // namespace infercost

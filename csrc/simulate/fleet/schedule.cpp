@@ -1,17 +1,25 @@
 // Replicas by time of day, or always as many.
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <stdexcept>
 #include <string>
 
 #include "simulate/fleet/autoscaler.hpp"
-#include "simulate/fleet/checks.hpp"
 
 namespace infercost {
 namespace {
 
+// From from_s[i] on replicas[i], repeated every period_s. Without a period the last ones stay.
+struct Times {
+    std::vector<double> from_s;
+    std::vector<std::int64_t> replicas;
+    double period_s;
+};
+
 class Schedule final : public Autoscaler {
   public:
-    explicit Schedule(const ScheduleSettings& settings) : s_(settings) {}
+    explicit Schedule(Times times) : s_(std::move(times)) {}
 
     bool looks_back() const override { return false; }
 
@@ -45,25 +53,108 @@ class Schedule final : public Autoscaler {
         return static_cast<std::size_t>(next - s_.from_s.begin());
     }
 
-    ScheduleSettings s_;
+    Times s_;
+};
+
+struct StaticSettings final : AutoscalerSettings {
+    std::optional<std::int64_t> replicas;
+
+    std::int64_t starts_with(const ReplicaLoad& load) const override {
+        return within(replicas.value_or(
+            static_cast<std::int64_t>(std::ceil(load.peak_in_flight / load.concurrency - 1e-9))));
+    }
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& load) const override {
+        return std::make_unique<Schedule>(
+            Times{{0.0}, {starts_with(load)}, std::numeric_limits<double>::infinity()});
+    }
+};
+
+struct ScheduledSettings final : AutoscalerSettings {
+    CountsByTime replicas{
+        {0.0, 1}
+    };
+    double period_s = 86400;
+
+    std::int64_t starts_with(const ReplicaLoad& /*load*/) const override {
+        const auto& first = replicas.front().first == 0 ? replicas.front() : replicas.back();
+        return within(first.second);
+    }
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& /*load*/) const override {
+        constexpr double kHour_s = 3600;
+        Times times{{}, {}, period_s};
+        for (const auto& [hour, count] : replicas) {
+            times.from_s.push_back(hour * kHour_s);
+            times.replicas.push_back(within(count));
+        }
+        return std::make_unique<Schedule>(std::move(times));
+    }
+    void check() const override {
+        const double last_s = replicas.back().first * 3600;
+        if (last_s < period_s) return;
+        throw std::invalid_argument("replicas of scheduled has the hour " +
+                                    number_text(replicas.back().first) +
+                                    "; expected hours within period_s, " + number_text(period_s) + " s");
+    }
+};
+
+// Not simulated: replicas are there when they are needed.
+struct OracleSettings final : AutoscalerSettings {
+    std::unique_ptr<Autoscaler> make(const ReplicaLoad& /*load*/) const override {
+        throw std::invalid_argument("the oracle is a bound, and is not simulated");
+    }
 };
 
 }  // namespace
 
-std::unique_ptr<Autoscaler> make_schedule(const ScheduleSettings& settings) {
-    constexpr const char* kOwner = "schedule";
-    if (settings.from_s.empty() || settings.from_s.size() != settings.replicas.size()) {
-        throw std::invalid_argument("schedule: there are " + std::to_string(settings.from_s.size()) +
-                                    " times and " + std::to_string(settings.replicas.size()) +
-                                    " numbers of replicas; expected as many of both, at least one");
-    }
-    if (std::isfinite(settings.period_s)) check_setting(kOwner, "period_s", settings.period_s, 1.0, 1e9);
-    for (std::size_t i = 0; i < settings.from_s.size(); ++i) {
-        const double least = i == 0 ? 0 : settings.from_s[i - 1];
-        check_setting(kOwner, "a time", settings.from_s[i], least, std::min(settings.period_s, 1e12));
-        check_setting(kOwner, "a number of replicas", settings.replicas[i], 0, kMostReplicas);
-    }
-    return std::make_unique<Schedule>(settings);
+AutoscalerKind static_kind() {
+    return {
+        .name = "static",
+        .type = "Static",
+        .text = "Always as many replicas.",
+        .settings = common_settings({setting<&StaticSettings::replicas>(
+            "replicas", kReplicas,
+            "Their number; None for the peak: as many as would serve all requests at once if none waited.")}),
+        .make = make_settings<StaticSettings>,
+        .unnamed = "replicas",
+        .measures = "none",
+    };
+}
+
+AutoscalerKind scheduled_kind() {
+    using S = ScheduledSettings;
+    return {
+        .name = "scheduled",
+        .type = "Scheduled",
+        .text = "Replicas by the hour.",
+        .settings = common_settings({
+            setting<&S::replicas>(
+                "replicas", kReplicas,
+                "Hour of the period from which on -> replicas: `{0: 2, 8: 10, 20: 4}`. Before the "
+                "first hour, those of the last one."),
+            setting<&S::period_s>("period_s", {1, 1e8, "s"},
+                                  "Seconds after which the hours repeat: a day, or a week."),
+        }),
+        .make = make_settings<S>,
+        .unnamed = "replicas",
+        .measures = "none",
+    };
+}
+
+AutoscalerKind oracle_kind() {
+    return {
+        .name = "oracle",
+        .type = "Oracle",
+        .text =
+            "The bound: replicas that are there when they are needed, and gone when they are not.\n\n"
+            "Time is cut into seconds, or tenths of the mean service if that is shorter. In each of them "
+            "there are "
+            "as many as would serve, if none waited, all requests that it or the next one touches, and at "
+            "least "
+            "one. They need no start and are not simulated: no request waits.",
+        .settings = common_settings({}),
+        .make = make_settings<OracleSettings>,
+        .simulated = false,
+    };
 }
 
 }  // namespace infercost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...fleets.autoscaler_texts import parse_autoscaler
+from ...inputs.autoscalers import parse_autoscaler
 from ..fleeted import AUTOSCALER
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic

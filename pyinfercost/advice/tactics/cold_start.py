@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...deployment import startup_text
 from ...errors import InputError
 from ...fleets.replicas import startup_of
 from ..fleeted import FleetEvaluator
@@ -43,19 +41,19 @@ class ColdStart(TrafficTactic):
             changes = [
                 (
                     "weights on a local SSD, read in parallel",
-                    replace(own, weights_from="nvme", loader="sllm"),
+                    own.replace(weights_from="nvme", loader="sllm"),
                     _LOADERS,
                 ),
-                ("weights kept in memory of the host", replace(own, weights_from="memory", loader="sllm"), _LOADERS),
+                ("weights kept in memory of the host", own.replace(weights_from="memory", loader="sllm"), _LOADERS),
             ]
         else:
-            changes = [("prepared machines that are stopped", replace(own, machine="pool"), _POOL)]
+            changes = [("prepared machines that are stopped", own.replace(machine="pool"), _POOL)]
             why = "a machine that just started has no weights on its local disks or in its memory"
             refused.append(Refusal(text="local weights", why=why))
         found = []
         for text, changed, apply in changes:
             try:
-                words = startup_text(changed)
+                words = str(changed)
                 setup.on.replace(startup=words)
             except InputError as error:
                 refused.append(Refusal(text=text, why=str(error)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...deployment import parse_commitment
+from ...deployment import Commitment
 from ...errors import InputError
 from ...fleets.billing import committed_usd_per_h, price_kind
 from ...fleets.searching import committed_replicas
@@ -43,7 +43,7 @@ class CommittedReplicas(TrafficTactic):
             return Options((), [Refusal(text="commitment", why="the machine has no price")])
         if price_kind(replica) == "spot":
             return Options((), [Refusal(text="commitment", why="spot machines cannot be committed")])
-        share = committed_usd_per_h(replica, parse_commitment(commitment)) / replica.usd_per_h
+        share = committed_usd_per_h(replica, Commitment.parse(commitment)) / replica.usd_per_h
         try:
             seconds = evaluator.seconds_with(setup)
         except InputError as error:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...fleets.autoscaler_texts import parse_autoscaler
-from ...fleets.autoscalers import CloudRun, Knative, Kubernetes, RayServe, ScaleToZero
+from ...inputs.autoscaler_kinds import CloudRun, Knative, Kubernetes, RayServe, ScaleToZero
+from ...inputs.autoscalers import parse_autoscaler
 from ..fleeted import AUTOSCALER
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
@@ -37,9 +36,9 @@ class ScaleDownToZero(TrafficTactic):
         found = []
         if isinstance(own, (Knative, RayServe)) and own.min_replicas:
             apply = "autoscaling.knative.dev/min-scale: '0'" if isinstance(own, Knative) else "min_replicas: 0"
-            found.append(_option(f"{own.kind} without a least replica", str(replace(own, min_replicas=0)), apply))
+            found.append(_option(f"{own.kind} without a least replica", str(own.replace(min_replicas=0)), apply))
         if isinstance(own, Kubernetes) and not own.keda:
-            text = str(replace(own, min_replicas=0, keda=True))
+            text = str(own.replace(min_replicas=0, keda=True))
             found.append(_option("KEDA, which removes the last replica", text, "ScaledObject: minReplicaCount: 0"))
         for idle_s in _IDLE_S:
             text = str(ScaleToZero(idle_timeout_s=float(idle_s)))

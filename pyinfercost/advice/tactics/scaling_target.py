@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...fleets.autoscaler_texts import parse_autoscaler
-from ...fleets.autoscalers import Static
+from ...inputs.autoscaler_kinds import Static
+from ...inputs.autoscalers import parse_autoscaler
 from ...results.fleet_result import FleetResult
 from ...results.units import percent
 from ..fleeted import AUTOSCALER, FleetEvaluator
@@ -47,11 +46,11 @@ class ScalingTarget(TrafficTactic):
                 why = f"there is one, which is idle {percent(result.idle_share)} % of the paid time"
                 return Options((), [Refusal(text="fewer replicas", why=why)])
             counts = sorted({max(1, round(share * most)) for share in _SHARES} - {most})
-            changes = [(f"{n} replica{'s' * (n != 1)} all the time", replace(scaler, replicas=n)) for n in counts]
+            changes = [(f"{n} replica{'s' * (n != 1)} all the time", scaler.replace(replicas=n)) for n in counts]
         elif hasattr(scaler, _FIELD):
             own = getattr(scaler, _FIELD)
             changes = [
-                (f"autoscaler {scaler.kind} at {100 * share:.0f} %", replace(scaler, target_utilization=share))  # type: ignore[call-arg]
+                (f"autoscaler {scaler.kind} at {100 * share:.0f} %", scaler.replace(target_utilization=share))
                 for share in _TARGETS
                 if share != own
             ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...fleets.autoscalers import DAY_S
 from ...fleets.evaluating import by_step
 from ...fleets.searching import schedule_for
+from ...inputs.autoscalers import DAY_S
 from ..fleeted import AUTOSCALER, FleetEvaluator
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...deployment.engine_flags import flag_of
-from ...deployment.serving import Serving, serving_text
+from ...inputs.serving import Serving
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import is_of_traffic
 from ..traffic_tactic import TrafficTactic
@@ -48,7 +47,7 @@ class Speculation(TrafficTactic):
             if drafts == own.draft_tokens:
                 continue
             accepted = acceptance if drafts else Serving.acceptance
-            text = serving_text(replace(own, draft_tokens=drafts, acceptance=accepted))
+            text = str(own.replace(draft_tokens=drafts, acceptance=accepted))
             found.append(
                 Option(
                     text=f"{drafts} drafts a step" if drafts > 1 else "one draft a step" if drafts else "no drafts",

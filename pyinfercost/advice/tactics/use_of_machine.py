@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...deployment import transfer_text
+from ...inputs.layout import Layout, LayoutError
 from ...predict.plans import rank_graph
-from ...results.layout import Layout, LayoutError
 from ..reasons import bound_words, short
 from ..tactic import Option, Options, Refusal, Tactic
 from .engine import COMPILERS
@@ -128,6 +126,6 @@ class Overlap(Tactic):
         terms = on.data_transfer
         if terms.overlapped and terms.memory == "pinned":
             return Options((), [Refusal(text=self.title, why="copies overlap already")])
-        better = transfer_text(replace(terms, memory="pinned", overlapped=True))
+        better = str(terms.replace(memory="pinned", overlapped=True))
         code = 'inputs.pin_memory().to("cuda", non_blocking=True) on a stream of its own'
         return Options([Option(text="pinned, overlapped copies", change={"transfer": better}, apply=code)])

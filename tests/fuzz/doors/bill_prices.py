@@ -16,13 +16,13 @@ from ..values import Value
 
 _PARSERS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "serverless": (
-        money.parse_serverless,
+        money.Serverless.parse,
         ("aws-lambda", "modal-l4", "usd_per_gb_s=2e-5,billed_step_s=0.1", "max_gb=1"),
     ),
     "egress": (money.parse_egress, ("aws", "inter-az", "0.09", "free=100,0.09:10000,0.085:50000,0.05")),
-    "commitment": (money.parse_commitment, ("discount=0.4,term_years=1", "usd_per_h=1.2,term_years=3")),
-    "fixed": (money.parse_fixed_costs, ("staff_usd_per_month=4000", "storage_gb=5,storage_usd_per_gb_month=0.02")),
-    "interruptions": (money.parse_interruptions, ("aws", "cloud=gcp,failures_per_h=0", "interruptions_per_h=0.5")),
+    "commitment": (money.Commitment.parse, ("discount=0.4,term_years=1", "usd_per_h=1.2,term_years=3")),
+    "fixed": (money.FixedCosts.parse, ("staff_usd_per_month=4000", "storage_gb=5,storage_usd_per_gb_month=0.02")),
+    "interruptions": (money.Interruptions.parse, ("aws", "cloud=gcp,failures_per_h=0", "interruptions_per_h=0.5")),
 }
 _WORDS = ("=", ",", ":", "1e999", "nan", "inf", "-", "9" * 400, "\0", "free", "1e-320")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pyinfercost as ic
-from pyinfercost.deployment import parse_layout
+from pyinfercost.deployment import Layout
 from pyinfercost.sources.captured import graph_over
 
 from ..door import Corpus, Figure, require
@@ -57,7 +57,7 @@ class Layouts(GraphJson):
         """Read the graph, divide it, rewrite the part of a rank, count it and estimate the whole."""
         graph, sizes, engine = graph_of(value), value["sizes"], value["engine"]
         layout = ic.Layout(**value["layout"])
-        require(parse_layout(str(layout)) == layout, "the text of a layout means the same", layout)
+        require(Layout.parse(str(layout)) == layout, "the text of a layout means the same", layout)
         rank = ic.parallel(graph, layout)
         yield from of_counts(ic.count(rank, sizes=sizes))
         launched = ic.engine_graph(rank, engine)

@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from functools import reduce
 from math import inf, isnan, nan, sqrt
 from operator import add
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _core
-from .._checks import number_in
-from ..results.costs import (
-    MACHINES,
-    START_EVIDENCE,
-    START_PARTS,
-    STARTUP_RANGES,
-    STORAGES,
-    WARMUPS,
-    ColdStart,
-    StartPart,
-    Startup,
-    StartupError,
-)
-from .facts import facts
-from .settings import settings_of
-from .transfer import host_link
+from ..inputs.facts import facts
+from ..inputs.startup import Startup
+from ..results.costs import START_EVIDENCE, START_PARTS, ColdStart, StartPart
+from .host_links import host_link
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from .serving import Serving
-    from .transfer import HostLink
-
-StartupLike: TypeAlias = "Startup | str | Mapping[str, str | float | None]"
-"""Terms of a startup as `parse_startup` accepts them."""
-
-_NAMES = [field.name for field in fields(Startup)]
-_WORDS = {"machine": MACHINES, "weights_from": STORAGES, "warmup": WARMUPS}
+    from ..inputs.serving import Serving
+    from .host_links import HostLink
 
 Number = TypeVar("Number", bound=Any)  # a float, or an array of them
 
 _GIGA = 1e9
 _AT = ("typical", "low", "high")
 """Ends of the published seconds, and the value between them."""
-
-
-# ---- terms -----------------------------------------------------------------------------------------------------------
-
-
-def parse_startup(value: StartupLike) -> Startup:
-    """Parse terms of a startup.
-
-    Args:
-        value: A `Startup`; text with commas, as in `"machine=cloud,image_gb=8,loader=sllm,warmup=engine"`; or a mapping
-            of the same names.
-
-    Returns:
-        The terms.
-
-    Raises:
-        StartupError: The value is none of these, or a number is out of range.
-    """
-    if isinstance(value, Startup):
-        return value
-    settings = settings_of(value, "startup", _NAMES, StartupError)
-    return Startup(**{name: _value(name, given) for name, given in settings.items()})
 
 
 def default_startup(engine: str, *, added: bool = False) -> Startup:
@@ -82,29 +41,6 @@ def default_startup(engine: str, *, added: bool = False) -> Startup:
     if not (warms or added):
         return Startup()
     return Startup(machine="cloud", image_gb=0.0, weights_from="network", warmup="engine" if warms else "none")
-
-
-def startup_text(startup: Startup) -> str:
-    """Return terms of a startup as text that `parse_startup` accepts; empty for the defaults."""
-    parts = []
-    for field in fields(Startup):
-        value = getattr(startup, field.name)
-        if value != field.default:
-            parts.append(f"{field.name}={value if isinstance(value, str) else format(value, 'g')}")
-    return ",".join(parts)
-
-
-def _value(name: str, given: Any) -> Any:
-    """Return the value of a field, whose numbers may be written as text."""
-    is_word = given is None or name not in STARTUP_RANGES or given in _WORDS.get(name, ())
-    if is_word or not isinstance(given, str):
-        return given
-    try:
-        return number_in(given, name, STARTUP_RANGES[name], StartupError)
-    except StartupError:
-        if name in _WORDS:
-            return given  # `Startup` refuses the text with its words
-        raise
 
 
 # ---- cold starts -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..hardware.toml_files import read_toml
+from .._toml import read_toml
 
 _FACTS = Path(__file__).parent / "facts.toml"
 

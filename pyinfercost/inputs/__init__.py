@@ -1,0 +1,1 @@
+"""What people state: settings types, each setting declared once."""

@@ -1,0 +1,353 @@
+"""Settings types: a setting is declared once, and its checks, text form, signature and documentation follow.
+
+A class declares its settings in its body, and so states type, default, range and sentence of each:
+
+    class Interruptions(Settings):
+        kind = "interruptions"
+        notice_s: float = number(Range(0.0, 1e6, "seconds"), "Seconds between the notice and the end.", default=0.0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import FrozenInstanceError
+from functools import lru_cache
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from .. import _checks
+from .._checks import Range, shown
+from ..errors import InputError, InputTypeError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_):
+        """Return a class as it is; type checkers know what the decorator says."""
+        return lambda cls: cls
+
+
+REQUIRED: Any = object()
+"""Default of a setting that must be given."""
+
+_TYPES = {"flag": "bool", "whole": "int", "number": "float", "word": "str", "label": "str", "wholes": "Iterable[int]"}
+_TRUTHS = {"true": True, "false": False, "1": True, "0": False}
+_NONE = Range(0, 0)
+_HOURS = Range(0.0, 24 * 366.0, "h")
+
+
+class Setting(NamedTuple):
+    """A setting of a type.
+
+    Attributes:
+        name: Its name.
+        form: `"flag"`, `"whole"`, `"number"`, `"word"`, `"label"` (any text), `"wholes"` (ascending whole numbers),
+            `"counts by time"` (hours with whole numbers), or `"converted"`.
+        default: The default.
+        within: Range of numbers.
+        words: Valid words; of a number those that stand for one.
+        optional: Whether None is valid.
+        text: Its sentence in documentation.
+        read: What makes the value of a form of its own.
+    """
+
+    name: str
+    form: str
+    default: Any
+    within: Range
+    words: tuple[str, ...]
+    optional: bool
+    text: str
+    read: Callable[[Any], Any] | None = None
+
+    def annotation(self, *, given: bool) -> str:
+        """Return its type in Python, as an argument or as an attribute."""
+        counts = "Mapping[float, int] | Sequence[tuple[float, int]]" if given else "tuple[tuple[float, int], ...]"
+        found = _TYPES.get(self.form, counts)
+        return f"{found} | None" if self.optional else found
+
+    def checked(self, value: Any, kind: str, error: type[InputError]) -> Any:
+        """Return a value of the setting.
+
+        Raises:
+            InputError: It has a wrong type, or is out of range.
+        """
+        name = f"{self.name} of {kind}"
+        if value is None and self.optional:
+            return None
+        if self.read is not None:
+            return self.read(value)
+        if self.form == "flag":
+            return _checks.flag(value, name, error)
+        if self.form == "whole":
+            return _checks.whole(value, name, self.within, error)
+        if self.form == "label":
+            return _checks.text(value, name, error)
+        if self.form == "wholes":
+            return self._wholes(value, name, error)
+        if self.form == "counts by time":
+            return self._counts(value, name, error)
+        if isinstance(value, str) and value in self.words:
+            return value
+        if self.form == "number" and not (self.words and isinstance(value, str)):
+            return _checks.number(value, name, self.within, error)
+        raise error(f"{name} is {shown(value)}; expected {self._valid()}")
+
+    def _wholes(self, value: Any, name: str, error: type[InputError]) -> tuple[int, ...]:
+        if not isinstance(value, Iterable) or isinstance(value, str):
+            raise error(f"{name} is {shown(value)}; expected a sequence of whole numbers")
+        found = tuple(_checks.whole(each, name, self.within, error) for each in value)
+        if list(found) != sorted(set(found)):
+            raise error(f"{name} is {shown(value)}; expected different whole numbers in ascending order")
+        return found
+
+    def _counts(self, value: Any, name: str, error: type[InputError]) -> tuple[tuple[float, int], ...]:
+        if not isinstance(value, (Mapping, Sequence)) or isinstance(value, str):
+            raise error(f"{name} is {shown(value)}; expected hours with whole numbers, such as {{0: 2, 8: 10}}")
+        found = []
+        for pair in value.items() if isinstance(value, Mapping) else value:
+            if not isinstance(pair, Sequence) or len(pair) != 2:  # noqa: PLR2004  # an hour and a number
+                raise error(f"{name} has {shown(pair)}; expected an hour and a whole number")
+            hour = _checks.number(pair[0], f"an hour of {name}", _HOURS, error)
+            found.append((hour, _checks.whole(pair[1], name, self.within, error)))
+        if not found or sorted({hour for hour, _ in found}) != [hour for hour, _ in found]:
+            raise error(f"{name} is {shown(value)}; expected hours that ascend, at least one")
+        return tuple(found)
+
+    def parsed(self, text: str, kind: str, error: type[InputError]) -> Any:
+        """Return the value that a text denotes, not yet checked.
+
+        Raises:
+            InputError: It denotes no value of this type.
+        """
+        if self.optional and text.lower() == "none":
+            return None
+        if text in self.words or self.form in ("word", "label", "converted"):
+            return text
+        if self.form == "wholes":
+            return tuple(self._number(each, kind, error) for each in text.split(":"))
+        if self.form == "flag" and text.lower() in _TRUTHS:
+            return _TRUTHS[text.lower()]
+        return self._number(text, kind, error)
+
+    def _number(self, text: str, kind: str, error: type[InputError]) -> float:
+        try:
+            return int(text) if text.removeprefix("-").isdecimal() else float(text)
+        except ValueError:
+            raise error(f"{self.name} of {kind} is {shown(text)}; expected {self._valid()}") from None
+
+    def _valid(self) -> str:
+        """Return valid values in words."""
+        if self.form == "word":
+            return f"one of {', '.join(self.words)}"
+        if self.form == "number":
+            return str(self.within)
+        return {"flag": "true or false", "wholes": "whole numbers such as 1:2:4:8"}.get(self.form, "a whole number")
+
+    def written(self, value: Any) -> str:
+        """Return the text that `parsed` reads as a value."""
+        return ":".join(map(str, value)) if self.form == "wholes" else written(value)
+
+
+def number(within: Range, text: str, *, default: Any = REQUIRED, words: Sequence[str] = ()) -> Any:
+    """Declare a number; `words` stand for numbers that are known. None as the default allows None."""
+    return Setting("", "number", default, within._replace(words=tuple(words)), tuple(words), default is None, text)
+
+
+def whole(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare a whole number; None as the default allows None."""
+    return Setting("", "whole", default, within, (), default is None, text)
+
+
+def wholes(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare whole numbers in ascending order."""
+    return Setting("", "wholes", default, within, (), optional=False, text=text)
+
+
+def flag(text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare what is true or false; a text may have its name alone."""
+    return Setting("", "flag", default, _NONE, (), optional=False, text=text)
+
+
+def word(words: Sequence[str], text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare one of some words."""
+    return Setting("", "word", default, _NONE, tuple(words), optional=False, text=text)
+
+
+def label(text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare any text."""
+    return Setting("", "label", default, _NONE, (), optional=False, text=text)
+
+
+def converted(read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare a value that a function reads, from texts too, and raises errors about."""
+    return Setting("", "converted", default, _NONE, (), default is None, text, read)
+
+
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(number, whole, wholes, flag, word, label, converted)
+)
+class Settings:
+    """Base of frozen types whose fields are settings, given by keyword."""
+
+    fields: ClassVar[tuple[Setting, ...]] = ()
+    """The settings, in the order of the text form."""
+    kind: ClassVar[str] = ""
+    """Name in texts and messages."""
+    unnamed: ClassVar[str] = ""
+    """Setting that stands first and without its name in a text."""
+    error: ClassVar[type[InputError]] = InputError
+    """Error of a value that is not valid."""
+
+    def __init_subclass__(cls) -> None:
+        own = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
+        for name, value in own.items():  # as of a dataclass, the attribute of the class is the default
+            if value.default is REQUIRED:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, value.default)
+        cls.fields = (*cls.fields, *(value._replace(name=name) for name, value in own.items()))
+        if cls.fields and "Attributes:" not in (cls.__doc__ or ""):
+            rows = [f"    {each.name}: {each.text}" for each in cls.fields]
+            cls.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *rows, ""])
+        cls.__signature__ = Signature([_parameter(each) for each in cls.fields])  # type: ignore[attr-defined]
+
+    def __init__(self, **given: Any) -> None:
+        values = {each.name: each.default for each in self.fields}
+        for name, value in given.items():
+            if name not in values:
+                raise InputTypeError(f"{self.kind} has no setting {shown(name)}; {self._expected()}")
+            values[name] = value
+        for each in self.fields:
+            if values[each.name] is REQUIRED:
+                raise self.error(f"{self.kind} has no {each.name}; pass it: {each.text}")
+            values[each.name] = each.checked(values[each.name], self.kind, self.error)
+        self.__dict__.update(values)
+        self._check()
+
+    def _check(self) -> None:
+        """Raise an error for settings that contradict each other."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Return the settings that a value denotes.
+
+        Args:
+            value: Settings of this type; a text of names and values, such as `"target=45,stable_window_s=30"`, in which
+                flags may stand alone; or a mapping of the same names.
+
+        Raises:
+            InputError: It is none of these, a name is unknown, or a value is not valid.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, str):
+            found: Self = _parsed(cls, value)  # type: ignore[arg-type]  # a class is hashable
+            return found
+        if not isinstance(value, Mapping):
+            raise cls.error(f"{cls.kind} is {shown(value)}; {cls._expected()}")
+        return cls._of_mapping(value)
+
+    @classmethod
+    def _of_mapping(cls, values: Mapping[str, Any]) -> Self:
+        known = {each.name: each for each in cls.fields}
+        for name in values:
+            if name not in known:
+                raise cls.error(f"{cls.kind} has no setting {shown(name)}; {cls._expected()}")
+        return cls(
+            **{
+                name: known[name].parsed(value, cls.kind, cls.error) if isinstance(value, str) else value
+                for name, value in values.items()
+            }
+        )
+
+    @classmethod
+    def _of_text(cls, text: str) -> Self:
+        known = {each.name: each for each in cls.fields}
+        found: dict[str, Any] = {}
+        counts: list[tuple[float, Any]] = []
+        for part in filter(None, (each.strip() for each in text.split(","))):
+            name, equals, value = (each.strip() for each in part.partition("="))
+            first = known.get(cls.unnamed)
+            if first is not None and first.form == "counts by time" and equals and _is_number(name):
+                counts.append((float(name), first._number(value, cls.kind, cls.error)))
+                continue
+            if not equals and name in known and known[name].form == "flag":
+                value = "true"
+            elif not equals and first is not None and (not first.words or name in first.words):
+                name, value = first.name, name
+            elif not equals:
+                raise cls.error(f"{cls.kind} has {shown(part)}; {cls._expected()}")
+            if name in found:
+                raise cls.error(f"{cls.kind} has {shown(name)} twice; pass it once")
+            found[name] = value
+        return cls._of_mapping({**found, cls.unnamed: counts} if counts else found)
+
+    @classmethod
+    def _expected(cls) -> str:
+        words = "".join(
+            f"{', '.join(each.words)}, or " for each in cls.fields if each.name == cls.unnamed and each.words
+        )
+        return f"expected {words}NAME=VALUE of {', '.join(each.name for each in cls.fields)}"
+
+    def __str__(self) -> str:
+        """The text that `parse` accepts: settings that are not the default."""
+        found = []
+        for each in sorted(self.fields, key=lambda field: field.name != self.unnamed):
+            value = getattr(self, each.name)
+            if value != each.default:
+                bare = each.name if each.form == "flag" and value and not each.default else ""
+                name = "" if each.name == self.unnamed else f"{each.name}="
+                found.append(bare or name + each.written(value))
+        return ",".join(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values by name."""
+        return {each.name: getattr(self, each.name) for each in self.fields}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return settings with some others."""
+        return type(self)(**{**self.to_dict(), **changes})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r}; use replace({name}=...)")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"cannot delete {name!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+
+
+@lru_cache(1024)
+def _parsed(cls: Any, text: str) -> Any:
+    return cls._of_text(text)
+
+
+def _parameter(setting: Setting) -> Parameter:
+    default = Parameter.empty if setting.default is REQUIRED else setting.default
+    return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=setting.annotation(given=True))
+
+
+def written(value: Any) -> str:
+    """Return the text that is read as a value."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(f"{written(hour)}={count}" for hour, count in value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""Settings types: what all of them have."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyinfercost import Scheduler
+from pyinfercost._checks import Range
+from pyinfercost.deployment import Commitment, FixedCosts, Interruptions, Serverless, Serving, Startup, Transfer
+from pyinfercost.errors import InputError
+from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
+from pyinfercost.inputs.settings import REQUIRED, Setting, Settings, flag, number, wholes, word
+
+TYPES: tuple[type[Settings], ...] = (
+    *(Commitment, FixedCosts, Interruptions, Scheduler, Serverless, Serving, Startup, Transfer),
+    *KINDS.values(),
+)
+each_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
+
+
+def values(field: Setting) -> st.SearchStrategy[Any]:
+    """Valid values of a setting."""
+    low, high = field.within.low, field.within.high
+    numbers = st.floats(low, high) | (st.just(0.0) if field.within.zero else st.nothing())
+    counts = st.dictionaries(st.floats(0.0, 23.0), st.integers(0, 9), min_size=1, max_size=4)
+    found: st.SearchStrategy[Any] = {
+        "flag": st.booleans(),
+        "whole": st.integers(int(low), int(high)),
+        "number": numbers | st.sampled_from(field.words) if field.words else numbers,
+        "word": st.sampled_from(field.words or ("",)),
+        "label": st.text("abc-./: ", min_size=1).map(str.strip).filter(bool),
+        "wholes": st.lists(st.integers(1, 500), unique=True).map(sorted),
+        "counts by time": counts.map(lambda each: tuple(sorted(each.items()))),
+    }[field.form]
+    return st.none() | found if field.optional else found
+
+
+@st.composite
+def settings(draw: st.DrawFn) -> Settings:
+    """Settings of any type, some of which are given, where they do not contradict each other."""
+    kind = draw(st.sampled_from(TYPES))
+    given: dict[str, Any] = {"discount": 0.4} if kind is Commitment else {}
+    needed = [field for field in kind.fields if field.default is REQUIRED]
+    given |= {field.name: draw(values(field)) for field in needed}
+    # Names of the catalog stand for others, and a discount for a price.
+    optional = [field for field in kind.fields if field.name not in ("name", "cloud", "discount", "usd_per_h")]
+    for field in draw(st.lists(st.sampled_from(optional), max_size=4, unique=True)):
+        try:
+            changed = {**given, field.name: draw(values(field))}
+            given = kind(**changed).to_dict()
+        except InputError:
+            continue
+    return kind(**given)
+
+
+@given(settings())
+def test_texts_and_mappings_are_read_as_what_they_were_written_from(made: Settings) -> None:
+    parse = parse_autoscaler if isinstance(made, tuple(KINDS.values())) else type(made).parse
+    assert parse(str(made)) == made if str(made) or not isinstance(made, Serverless) else True  # no price is a mistake
+    assert type(made).parse(made.to_dict()) == type(made).parse(made) == made.replace() == made
+    assert {made: 1}[copy.deepcopy(made)] == 1
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+@each_type
+def test_help_has_every_setting(kind: type[Settings]) -> None:
+    assert list(inspect.signature(kind).parameters) == [field.name for field in kind.fields]
+    for field in kind.fields:
+        assert f"    {field.name}: {field.text}" in (kind.__doc__ or "")
+        assert field.text.endswith((".", "..."))
+
+
+@each_type
+def test_what_is_no_text_and_no_mapping_is_refused(kind: type[Settings]) -> None:
+    for wrong in (3, None, [], b"a=1"):
+        with pytest.raises(kind.error, match=r"expected .*NAME=VALUE of"):
+            kind.parse(wrong)
+
+
+class Oven(Settings):
+    """An oven."""
+
+    kind = "the oven"
+    unnamed = "mode"
+    mode: str = word(("top", "fan"), "Where the heat comes from.", default="top")
+    heat_c: float = number(Range(30, 300, "degrees"), "Temperature.", words=("low",), default="low")
+    open: bool = flag("Whether its door is open.", default=False)
+    racks: tuple[int, ...] = wholes(Range(1, 5), "Places of racks.", default=())
+
+
+def test_a_type_is_its_declarations() -> None:
+    assert str(Oven()) == ""
+    assert Oven.parse("fan,heat_c=200,open,racks=1:3") == Oven(mode="fan", heat_c=200, open=True, racks=[1, 3])  # type: ignore[arg-type]
+    assert str(Oven(mode="fan", heat_c=200, open=True, racks=(1, 3))) == "fan,heat_c=200,open,racks=1:3"
+    assert Oven.parse({"heat_c": "50", "open": "false"}).heat_c == 50.0
+    for wrong, message in (
+        ("grill", "the oven has 'grill'; expected top, fan, or NAME=VALUE of mode, heat_c, open, racks"),
+        ("heat_c=500", "heat_c of the oven is 500; expected low, or a number from 30 to 300 degrees"),
+        ("heat_c=warm", "heat_c of the oven is 'warm'; expected low, or a number from 30 to 300 degrees"),
+        ("mode=grill", "mode of the oven is 'grill'; expected one of top, fan"),
+        ("open=ajar", "open of the oven is 'ajar'; expected true or false"),
+        ("racks=3:1", "racks of the oven is .* expected different whole numbers in ascending order"),
+        ("racks=1:x", "racks of the oven is 'x'; expected whole numbers such as 1:2:4:8"),
+        ("racks=9", "racks of the oven is 9; expected a whole number from 1 to 5"),
+        ("open,open", "the oven has 'open' twice; pass it once"),
+        ("size=3", "the oven has no setting 'size'; expected"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Oven.parse(wrong)
