@@ -62,7 +62,7 @@ class Setting(NamedTuple):
     read: Callable[[Any], Any] | None = None
 
     def annotation(self, *, given: bool) -> str:
-        """Return its type in Python, as an argument or as an attribute."""
+        """Return its type in Python, as an argument or as an attribute, where no class body states it."""
         counts = "Mapping[float, int] | Sequence[tuple[float, int]]" if given else "tuple[tuple[float, int], ...]"
         found = _TYPES.get(self.form, counts)
         return f"{found} | None" if self.optional else found
@@ -211,9 +211,14 @@ class Settings:
         if cls.fields and "Attributes:" not in (cls.__doc__ or ""):
             rows = [f"    {each.name}: {each.text}" for each in cls.fields]
             cls.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *rows, ""])
-        cls.__signature__ = Signature([_parameter(each) for each in cls.fields])  # type: ignore[attr-defined]
+        typed = {
+            name: text for base in reversed(cls.__mro__) for name, text in vars(base).get("__annotations__", {}).items()
+        }
+        cls.__signature__ = Signature([_parameter(each, typed.get(each.name)) for each in cls.fields])  # type: ignore[attr-defined]
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, *unnamed: Any, **given: Any) -> None:
+        if unnamed:
+            raise InputTypeError(f"{self.kind} got {shown(unnamed[0])} without a name; {self._expected()}")
         values = {each.name: each.default for each in self.fields}
         for name, value in given.items():
             if name not in values:
@@ -331,9 +336,10 @@ def _parsed(cls: Any, text: str) -> Any:
     return cls._of_text(text)
 
 
-def _parameter(setting: Setting) -> Parameter:
+def _parameter(setting: Setting, declared: str | None) -> Parameter:
     default = Parameter.empty if setting.default is REQUIRED else setting.default
-    return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=setting.annotation(given=True))
+    annotation = declared or setting.annotation(given=True)
+    return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def written(value: Any) -> str:

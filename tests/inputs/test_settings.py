@@ -13,13 +13,22 @@ from hypothesis import strategies as st
 
 from pyinfercost import Scheduler
 from pyinfercost._checks import Range
-from pyinfercost.deployment import Commitment, FixedCosts, Interruptions, Serverless, Serving, Startup, Transfer
+from pyinfercost.deployment import (
+    Commitment,
+    FixedCosts,
+    Interruptions,
+    Layout,
+    Serverless,
+    Serving,
+    Startup,
+    Transfer,
+)
 from pyinfercost.errors import InputError
 from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
 from pyinfercost.inputs.settings import REQUIRED, Setting, Settings, flag, number, wholes, word
 
 TYPES: tuple[type[Settings], ...] = (
-    *(Commitment, FixedCosts, Interruptions, Scheduler, Serverless, Serving, Startup, Transfer),
+    *(Commitment, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Transfer),
     *KINDS.values(),
 )
 each_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
@@ -36,6 +45,7 @@ def values(field: Setting) -> st.SearchStrategy[Any]:
         "number": numbers | st.sampled_from(field.words) if field.words else numbers,
         "word": st.sampled_from(field.words or ("",)),
         "label": st.text("abc-./: ", min_size=1).map(str.strip).filter(bool),
+        "converted": st.sampled_from(["", "random", "balanced"]),  # the load of experts
         "wholes": st.lists(st.integers(1, 500), unique=True).map(sorted),
         "counts by time": counts.map(lambda each: tuple(sorted(each.items()))),
     }[field.form]
@@ -75,6 +85,13 @@ def test_help_has_every_setting(kind: type[Settings]) -> None:
     for field in kind.fields:
         assert f"    {field.name}: {field.text}" in (kind.__doc__ or "")
         assert field.text.endswith((".", "..."))
+
+
+def test_arguments_in_the_signature_have_the_types_of_the_class() -> None:
+    assert str(inspect.signature(Startup).parameters["machine"]) == "machine: 'str | float' = 'running'"
+    assert inspect.signature(Layout).parameters["expert_load"].annotation == "str | Iterable[float]"
+    with pytest.raises(TypeError, match="layout got 4 without a name; expected NAME=VALUE of tensor, pipeline"):
+        Layout(4)  # type: ignore[misc]
 
 
 @each_type

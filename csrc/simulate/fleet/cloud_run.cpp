@@ -72,7 +72,7 @@ AutoscalerKind cloud_run_kind() {
             "to zero.",
         .settings = common_settings({
             setting<&S::concurrency>(
-                "concurrency", kTarget,
+                "concurrency", {1, kTarget.high},
                 "Maximum concurrent requests per instance; None for what a replica serves at once. "
                 "The product's default is 80."),
             setting<&S::target_utilization>("target_utilization", kShare, "Share of it that is aimed at."),

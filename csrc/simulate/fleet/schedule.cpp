@@ -56,6 +56,8 @@ class Schedule final : public Autoscaler {
     Times s_;
 };
 
+constexpr double kHour_s = 3600;
+
 struct StaticSettings final : AutoscalerSettings {
     std::optional<std::int64_t> replicas;
 
@@ -80,7 +82,6 @@ struct ScheduledSettings final : AutoscalerSettings {
         return within(first.second);
     }
     std::unique_ptr<Autoscaler> make(const ReplicaLoad& /*load*/) const override {
-        constexpr double kHour_s = 3600;
         Times times{{}, {}, period_s};
         for (const auto& [hour, count] : replicas) {
             times.from_s.push_back(hour * kHour_s);
@@ -89,7 +90,7 @@ struct ScheduledSettings final : AutoscalerSettings {
         return std::make_unique<Schedule>(std::move(times));
     }
     void check() const override {
-        const double last_s = replicas.back().first * 3600;
+        const double last_s = replicas.back().first * kHour_s;
         if (last_s < period_s) return;
         throw std::invalid_argument("replicas of scheduled has the hour " +
                                     number_text(replicas.back().first) +
