@@ -164,12 +164,15 @@ class Resampled:
             )
         edges = np.searchsorted(known.arrival_s, np.arange(blocks + 1) * self.block_s)
         edges[-1] = len(known)
+        filled = np.flatnonzero(np.diff(edges))
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _BLOCKS]))
         left, at = self.requests, 0
         while left > 0:
             parts, held = [], 0
             while held < min(left, CHUNK):
-                block = int(rng.integers(blocks))
+                block = int(filled[rng.integers(filled.size)])
+                # As many empty blocks are drawn before a filled one.
+                at += int(rng.geometric(filled.size / blocks)) - 1 if filled.size < blocks else 0
                 part = known.part(slice(int(edges[block]), int(edges[block + 1])))
                 parts.append(replace(part, arrival_s=part.arrival_s + (at - block) * self.block_s))
                 held += len(part)

@@ -311,12 +311,9 @@ def format_of(path: Path) -> str:
     if is_parquet(path):
         return "recorded"
     with opened(path) as file:
-        try:
+        start = file.readline(_PIECE)
+        while start.startswith("#"):
             start = file.readline(_PIECE)
-            while start.startswith("#"):
-                start = file.readline(_PIECE)
-        except UnicodeDecodeError:
-            start = ""
     if start.lstrip().startswith("["):
         return "sharegpt"
     for mark, name in _MARKS.items():

@@ -108,14 +108,22 @@ class Format(NamedTuple):
     whole: bool = False
 
 
-def opened(path: Path) -> IO[str]:
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
     """Open a text file.
 
     Raises:
         MissingFileError: There is none.
         FileAccessError: It cannot be read.
+        TraceError: While it is read: it is no UTF-8.
     """
-    return TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="")
+    with TextIOWrapper(open_file(path), encoding="utf-8-sig", newline="") as file:
+        try:
+            yield file
+        except UnicodeDecodeError as error:
+            raise TraceError(
+                f"{path.name} is no text in UTF-8 (byte 0x{error.object[error.start]:02x}); expected a trace in UTF-8"
+            ) from None
 
 
 def short_lines(file: IO[str], path: Path, most: int) -> Iterator[str]:
@@ -155,8 +163,6 @@ def csv_rows(path: Path) -> Iterator[Any]:
         reader = csv.reader(short_lines(file, path, _LONGEST_LINE))
         try:
             yield reader
-        except UnicodeDecodeError as error:
-            raise TraceError(f"{path.name} is no text in UTF-8 (byte {error.start}); expected a CSV file") from None
         except csv.Error as error:
             raise TraceError(f"line {reader.line_num} of {path.name} is no CSV: {error}") from None
 

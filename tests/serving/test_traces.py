@@ -411,3 +411,31 @@ def test_beside_a_trace_other_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="rate_per_s or arrivals is given beside a trace with times"):
         Workload.read(write(tmp_path, AZURE), rate_per_s=3)
     assert len(Workload.read(tmp_path / "trace.csv", rate_per_s=3, times=False).all()) == 4
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"timestamp": 0, "input_length": 7, "output_length": 9, "hash_ids": [1]}\n' * 200 + b'{"\xbb": 1}\n',
+        b'[{"conversations": []},' + b" " * 9000 + b"\xf3]",
+        b"arrival_s,prompt_tokens,output_tokens\n" + b"1,7,9\n" * 3000 + b"\xff,7,9\n",
+    ],
+    ids=["mooncake", "sharegpt", "csv"],
+)
+def test_bytes_that_are_no_utf_8_are_refused_wherever_they_are(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "trace.txt"
+    path.write_bytes(content)
+    with pytest.raises(TraceError, match=r"trace.txt is no text in UTF-8 \(byte 0x(bb|f3|ff)\)"):
+        list(read_trace(path).chunks())
+
+
+def test_blocks_are_drawn_from_years_without_requests(tmp_path: Path) -> None:
+    day = 86_400
+    path = write(tmp_path, f"arrival_s,prompt_tokens,output_tokens\n0,7,9\n{1000 * day},8,9\n{1000 * day + 30},9,9\n")
+    found = read(read_trace(path).resampled(20_000, seed=1))
+    assert len(found) == 20_000
+    # Two of 1,440,001 blocks have requests: one, and two.
+    counts = {tokens: int((found.prompt_tokens == tokens).sum()) for tokens in (7, 8, 9)}
+    assert abs(counts[8] - counts[9]) <= 1
+    assert counts[7] == pytest.approx(counts[8], rel=0.05)
+    assert found.arrival_s[-1] == pytest.approx(13_333 * 1_440_001 / 2 * 60, rel=0.05)
