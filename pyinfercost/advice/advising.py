@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from .._checks import ANY_AMOUNT, Range, number, shown
 from ..deployment import Deployment, UnpricedError, deployment_of, offers
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import SizedOptions
 from ..errors import InputError, InputTypeError
 from ..results.advice import (
     OBJECTIVES,
@@ -26,7 +28,6 @@ from .tactic import Tactic
 from .tactics import TACTICS
 
 if TYPE_CHECKING:
-    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
     from ..serving.workload import Workload
@@ -44,27 +45,12 @@ class AdviceError(InputError):
     """The question cannot be answered; the message states what was given and what is expected."""
 
 
+@shows(SizedOptions)
 def advise(
     model: Capturable,
     inputs: Any = (),
     *,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     limits: Mapping[str, float] | None = None,
     objective: str | None = None,
     saving: float | None = None,
@@ -78,7 +64,7 @@ def advise(
     slo: SLOLike | None = None,
     progress: Callable[[int, int], None] | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: Any,
+    **options: Any,
 ) -> Advice:
     """Return what would make a model cheaper: each tactic with what it saves, and the best plan of several together.
 
@@ -89,9 +75,7 @@ def advise(
         model: A `Graph`, or anything that `capture` accepts. A module needs `inputs`; its first dimension is taken as
             the batch.
         inputs: Inputs of a module.
-        on: Where and how the model runs now; the keywords below override its fields.
-        hardware: The machine. This and the next fourteen are the fields of `Deployment`.
-        price: By default the cheapest known on-demand price of the machine, if there is one.
+        on: Where and how the model runs now; keywords override its fields.
         limits: Figure -> its greatest value in a plan: `{"latency_s": 0.02}`. Figures are those of `FIGURES` in
             `results.advice`, and `"batch"`.
         objective: The figure to minimize: `"cost_usd"` (USD of an item; the default where a price is known),
@@ -114,9 +98,10 @@ def advise(
         slo: Limits of latencies of requests: `"ttft_p99<0.5,tpot_p50<0.03"`.
         progress: Called with the graphs that were searched and all of them.
         sizes: Values of named sizes of the model now, for names that options have too.
-        **named_sizes: The same by keyword. With a workload, `replicas` and settings of the scheduler that hold now, as
-            in `serve`; with traffic, `autoscaler`, `prompt`, `output`, `duration_s` and others, as in `fleet`, and the
-            fields of `fleets.Terms`; `acceptance` of drafts, for speculation, with both.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on` (the price is by default the
+            cheapest known on-demand one of the machine), and sizes by name. With a workload, `replicas` and settings of
+            the scheduler that hold now, as in `serve`; with traffic, `autoscaler`, `prompt`, `output`, `duration_s` and
+            others, as in `fleet`, and the fields of `fleets.Terms`; `acceptance` of drafts, for speculation, with both.
 
     Returns:
         The advice.
@@ -124,25 +109,8 @@ def advise(
     Raises:
         InputError: A name or a value is unknown, there is no machine, or the model cannot run as it is given.
     """
-    deployment = deployment_of(
-        on,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    fields, named_sizes = split_options(options)
+    deployment = deployment_of(on, fields)
     if deployment.hardware is None:
         raise AdviceError("no machine is given; pass hardware=, such as hardware='l4', alone or in on=")
     enough = None if saving is None else number(saving, "saving", _SHARE, AdviceError)

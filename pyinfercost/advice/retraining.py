@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..errors import Error
 from ..results.advice import TrainingNote
 from ..sources.sizes import batch_name

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .. import _core
-from .._checks import MOST, read_json
+from .._checks import read_json
+from ..deployment.deployment import OPTIONS, Deployment, needs_machine
+from ..deployment.keywords import deployment_of
 from .configured import named_machines
 from .output import in_options
 from .types import ExecutionType, HardwareType
@@ -17,49 +18,31 @@ from .types import ExecutionType, HardwareType
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..deployment import Deployment
+    from ..inputs.settings import Setting
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-DEPLOYMENT = (
-    "on",
-    "hardware",
-    "devices",
-    "layout",
-    "precision",
-    "engine",
-    "serving",
-    "execution",
-    "threads",
-    "instances",
-    "sustained",
-    "host",
-    "price",
-    "utilization",
-    "region",
-    "transfer",
-    "startup",
-)
+DEPLOYMENT = ("on", *OPTIONS)
 """Names of the options."""
 
 NEED_HARDWARE = {
-    "devices": "--devices needs --hardware; give a machine, such as --hardware l4",
-    "layout": "--layout needs --hardware; give a machine, such as --hardware h100-sxm-80gb",
-    "threads": "--threads needs --hardware; give a machine, such as --hardware l4",
-    "instances": "--instances needs --hardware; give a machine, such as --hardware xeon-8480+",
-    "sustained": "--sustained needs --hardware; give a machine, such as --hardware l4",
-    "host": "--host needs --hardware; give a GPU, such as --hardware l4",
-    "price": "--price needs --hardware; give the machine that the price is for, such as --hardware l4",
-    "region": "--region needs --hardware; give the machine in that region, such as --hardware l4",
-    "transfer": "--transfer needs --hardware; give the machine that receives the data, such as --hardware l4",
-    "startup": "--startup needs --hardware; give the machine that starts, such as --hardware l4",
+    name: f"--{name} needs --hardware; give a machine, such as --hardware l4" for name in OPTIONS if needs_machine(name)
 }
 """Options that need a machine -> message without one."""
 
-PRICE_HELP = (
-    "Price of a device-hour: 2.49/h, an instance such as aws/g6.4xlarge or p5.48xlarge:spot, on-demand or spot (the "
-    "cheapest known offer), or a .toml file. Adds cost_usd."
-)
+PRICE_HELP = next(each.option for each in Deployment.fields if each.name == "price")
+_HELP = {each.name: each.option for each in Deployment.fields}
+_SEVERAL = {
+    "precision": "One or several, separated by commas; {}",
+    "engine": "One or several, separated by commas; {}",
+    "execution": "One or several, separated by commas; {}",
+    "devices": "Numbers of devices.",
+    "layout": "{} Several: give it again; all: all that are legal on each number of --devices; those that do not fit "
+    "the memory are not chosen.",
+    "price": "{} By machine: l4=0.80,t4=spot. Several: on-demand,spot.",
+}
+"""Options with several values -> help, with that of one value."""
+
 _LAST = ("serving", "transfer", "startup")
 """Options with many settings, which stand after all others in the help."""
 _ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); other options override it."
@@ -68,6 +51,40 @@ _ON_HELP = "A JSON file with a deployment, as written by Deployment.to_dict(); o
 _TENSOR = click.option(
     "--tensor", metavar="AXIS", help="Numbers of devices that share each product, in the place of --layout."
 )
+
+
+def _hardware(text: str, *, several: bool) -> Any:
+    kind = HardwareType(several=several)
+    return click.option("--hardware", "-H", type=kind, help=text, callback=named_machines)
+
+
+def _option(setting: Setting, *, several: bool, under_load: bool) -> Any:
+    """Return the option of a setting.
+
+    Args:
+        setting: The setting.
+        several: Whether an option with a list of its own accepts several values.
+        under_load: As in `deployment_options`.
+    """
+    name, text = setting.name, setting.option
+    if setting.form == "flag":
+        return click.option(f"--{name}/--short", default=None, help=text)
+    kind: Any = None
+    if setting.form == "whole":
+        kind = click.IntRange(min=int(setting.within.low), max=int(setting.within.high))
+    elif setting.form == "number":
+        kind = click.FloatRange(min=setting.within.low, max=setting.within.high)
+    elif setting.form == "word":
+        words = [word for word in setting.words if word]
+        kind = ExecutionType() if name == "execution" else click.Choice(words, case_sensitive=False)
+    if several and name in _SEVERAL:
+        text = _SEVERAL[name].format(text)
+        return click.option(
+            f"--{name}", metavar="AXIS" if name == "devices" else setting.metavar, help=text, multiple=name == "layout"
+        )
+    if under_load and name == "serving":
+        text = text.replace("prefix_hit=0.5, chunk_tokens=2048, ", "")
+    return click.option(f"--{name}", type=kind, metavar=setting.metavar, help=text)
 
 
 def deployment_options(
@@ -89,112 +106,14 @@ def deployment_options(
         under_load: Whether a workload and a scheduler decide what a step reads.
         refused: Names of the options that the command answers with a reason, which its help leaves out.
     """
-    helps = "One or several, separated by commas; " if several else ""
-    known = None if several else click.Choice(precisions or _core.precisions(), case_sensitive=False)
-    ways = None if several else ExecutionType()
-    engines = None if several else click.Choice(_core.engines(), case_sensitive=False)
-    of_prompts = "" if under_load else "prefix_hit=0.5, chunk_tokens=2048, "
-    options = {
-        "hardware": click.option(
-            "--hardware",
-            "-H",
-            type=HardwareType(several=several),
-            help=hardware
-            or "A machine of the catalog (l4, 'A100 SXM 80GB'), a TOML file, or this: the processor at hand; without "
-            "it, times are not predicted.",
-            callback=named_machines,
-        ),
-        "on": click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP),
-        "precision": click.option(
-            "--precision", type=known, help=f"{helps}default: native, torch's own defaults; fp32 never uses TF32."
-        ),
-        "engine": click.option(
-            "--engine",
-            type=engines,
-            help=f"{helps}default: torch, as captured; serving engines run language models in kernels of their own.",
-        ),
-        "execution": click.option(
-            "--execution",
-            type=ways,
-            help=f"{helps}default: eager, and cuda_graph in serving engines; cuda_graph replays eager kernels, "
-            "reduce-overhead compiled ones.",
-        ),
-        "devices": click.option(
-            "--devices",
-            type=None if several else click.IntRange(min=1, max=MOST),
-            metavar="AXIS" if several else "N",
-            help="Numbers of devices." if several else "Number of devices; default: those of --layout.",
-        ),
-        "layout": click.option(
-            "--layout",
-            metavar="LAYOUT",
-            multiple=several,
-            help="How the model lies on the devices, such as tensor=4 or tensor=8,expert=8; by default each holds all "
-            "of it, and they share the batch."
-            + (
-                " Several: give it again; all: all that are legal on each number of --devices; those that do not fit "
-                "the memory are not chosen."
-                if several
-                else ""
-            ),
-        ),
-        **({"tensor": _TENSOR} if several else {}),
-        "threads": click.option(
-            "--threads", type=click.IntRange(min=1, max=MOST), help="Number of threads; CPUs only."
-        ),
-        "instances": click.option(
-            "--instances",
-            type=click.IntRange(min=1, max=MOST),
-            help="Number of copies of the model side by side; CPUs only.",
-        ),
-        "sustained": click.option(
-            "--sustained/--short",
-            default=None,
-            help="Continuous load, at the power limit of the board (GPUs only), or a short forward; default: a short "
-            "forward, and continuous load in sweeps.",
-        ),
-        "host": click.option(
-            "--host",
-            metavar="HOST",
-            help="Host of a GPU: microseconds to issue an operator, desktop (16.8) or cloud (37.3); default: between "
-            "them. It bounds small batches.",
-        ),
-        "price": click.option(
-            "--price",
-            metavar="PRICE",
-            help=PRICE_HELP + (" By machine: l4=0.80,t4=spot. Several: on-demand,spot." if several else ""),
-        ),
-        "utilization": click.option(
-            "--utilization",
-            type=click.FloatRange(min=1e-6, max=1),
-            help="Fraction of the paid time in which devices are busy, 1e-6 to 1; default: 1.",
-        ),
-        "region": click.option(
-            "--region",
-            metavar="PLACE",
-            help="Location of the machine, for the carbon intensity of its grid: a country such as deu, or "
-            "gcp/us-central1. Default: the region of the price. Adds carbon_g.",
-        ),
-        "serving": click.option(
-            "--serving",
-            metavar="SETTINGS",
-            help="How a serving engine forms its steps. Comma-separated: draft_tokens=4, acceptance=0.8, "
-            f"draft_layers=1, {of_prompts}async_scheduling, graph_batches=1:2:4:8.",
-        ),
-        "transfer": click.option(
-            "--transfer",
-            metavar="TERMS",
-            help="How inputs and results are transferred; adds the transfer to the cost. Comma-separated: pinned or "
-            "pageable, overlapped, network_gbit_per_s=10, network_rtt_s=0.01, egress=aws, response_bytes=2000.",
-        ),
-        "startup": click.option(
-            "--startup",
-            metavar="TERMS",
-            help="How a replica starts, for cold_start_s. Comma-separated: machine=cloud (or running, pool, seconds), "
-            "image_gb=8, weights_from=network (or nvme, memory, pinned, GB/s), loader=safetensors (or sllm), "
-            "warmup=engine (or seconds).",
-        ),
-    }
+    options = {each.name: _option(each, several=several, under_load=under_load) for each in Deployment.fields}
+    options["hardware"] = _hardware(hardware or _HELP["hardware"], several=several)
+    options["on"] = click.option("--on", type=click.Path(dir_okay=False), metavar="FILE", help=_ON_HELP)
+    if precisions is not None:
+        kind = click.Choice(precisions, case_sensitive=False)
+        options["precision"] = click.option("--precision", type=kind, help=_HELP["precision"])
+    if several:
+        options["tensor"] = _TENSOR
 
     def added(command: _Command) -> _Command:
         for name, option in reversed(options.items()):
@@ -218,8 +137,6 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
     Raises:
         click.UsageError: The options exclude each other, or a value is unknown.
     """
-    from ..deployment import Deployment, deployment_of
-
     on = None if options["on"] is None else _single(read_deployments(options["on"]))
     if options["hardware"] is None and (on is None or on.hardware is None):
         for name, message in NEED_HARDWARE.items():
@@ -227,7 +144,7 @@ def deployment_of_options(options: Mapping[str, Any]) -> Deployment:
                 raise click.UsageError(message)
     fields = {name: options.get(name) for name in DEPLOYMENT[1:]}
     with usage_errors():
-        return deployment_of(on or Deployment(), **fields)
+        return deployment_of(on or Deployment(), fields)
 
 
 def read_deployments(path: str) -> list[Deployment]:
@@ -236,8 +153,6 @@ def read_deployments(path: str) -> list[Deployment]:
     Raises:
         click.UsageError: The file holds anything else.
     """
-    from ..deployment import Deployment
-
     document = read_json(path)
     documents = document if isinstance(document, list) else [document]
     if not documents or not all(isinstance(each, dict) for each in documents):

@@ -52,7 +52,7 @@ def deployments_of(text: str, shared: Deployment | None, **fields: Any) -> list[
         for name in _group(part) if is_group else [part]:
             try:
                 with usage_errors():
-                    found[name] = deployment_of(shared, hardware=name, **fields)
+                    found[name] = deployment_of(shared, {**fields, "hardware": name})
             except MissingFactError:
                 if not is_group:
                     raise
@@ -132,7 +132,7 @@ def listed_deployments(options: Mapping[str, Any]) -> list[Deployment]:
         from ..deployment import deployment_of
 
         with usage_errors():
-            on = [deployment_of(each, **common) for each in shared]
+            on = [deployment_of(each, common) for each in shared]
     elif len(shared) > 1:
         raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:

@@ -11,7 +11,7 @@ import click
 
 from .. import _core
 from ..deployment import deployment_of
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..report.summary import host_of
 from ..results.units import quantity
 from ..sources.captured import has_phases
@@ -247,7 +247,7 @@ def _deployments(options: Mapping[str, Any]) -> tuple[list[Deployment], dict[str
         if not shared or any(each.hardware is None for each in shared):
             raise click.UsageError("Missing option '--hardware' / '-H'.")
         with usage_errors():
-            on = [deployment_of(each, **common) for each in shared]
+            on = [deployment_of(each, common) for each in shared]
     elif len(shared) > 1:
         raise click.UsageError("--on has several deployments with their own hardware; leave --hardware out")
     else:

@@ -35,19 +35,22 @@ if TYPE_CHECKING:
     from .commitments import committed as committed
     from .deployment import OPTIONS as OPTIONS
     from .deployment import Deployment as Deployment
-    from .deployment import DeploymentError as DeploymentError
     from .deployment import HardwareLike as HardwareLike
     from .deployment import checked_field as checked_field
-    from .deployment import deployment_of as deployment_of
     from .egress import Egress as Egress
     from .egress import EgressLike as EgressLike
     from .egress import egress_usd as egress_usd
     from .egress import parse_egress as parse_egress
+    from .engines import DeploymentError as DeploymentError
     from .host_links import HostLink as HostLink
     from .host_links import host_link as host_link
     from .interruptions import Interruptions as Interruptions
     from .interruptions import InterruptionsError as InterruptionsError
     from .interruptions import InterruptionsLike as InterruptionsLike
+    from .keywords import deployment_of as deployment_of
+    from .options import DeploymentAxes as DeploymentAxes
+    from .options import DeploymentOptions as DeploymentOptions
+    from .options import SizedOptions as SizedOptions
     from .places import UnknownPlaceError as UnknownPlaceError
     from .places import known_places as known_places
     from .places import place as place
@@ -74,10 +77,13 @@ _EXPORTS = {
     "..inputs.layout": ("Layout", "LayoutError", "LayoutLike"),
     ".cold_starts": ("cold_start", "default_startup", "recorded_graphs"),
     ".commitments": ("Commitment", "CommitmentLike", "FixedCosts", "FixedCostsLike", "committed"),
-    ".deployment": ("Deployment", "DeploymentError", "HardwareLike", "OPTIONS", "checked_field", "deployment_of"),
+    ".deployment": ("Deployment", "HardwareLike", "OPTIONS", "checked_field"),
     ".egress": ("Egress", "EgressLike", "egress_usd", "parse_egress"),
+    ".engines": ("DeploymentError",),
     ".host_links": ("HostLink", "host_link"),
     ".interruptions": ("Interruptions", "InterruptionsError", "InterruptionsLike"),
+    ".keywords": ("deployment_of",),
+    ".options": ("DeploymentAxes", "DeploymentOptions", "SizedOptions"),
     ".places": ("UnknownPlaceError", "known_places", "place"),
     ".prices": ("Offer", "PriceLike", "UnknownOfferError", "UnpricedError", "clouds", "offer", "offers", "parse_price"),
     ".serverless": ("Serverless", "ServerlessLike", "invocation_usd", "provisioned_usd", "serverless_names"),

@@ -50,6 +50,8 @@ class Setting(NamedTuple):
         optional: Whether None is valid.
         text: Its sentence in documentation.
         read: What makes the value of a form of its own.
+        option: Its sentence in the help of commands; empty for a setting without an option of its own.
+        metavar: What stands for its value there.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Setting(NamedTuple):
     optional: bool
     text: str
     read: Callable[[Any], Any] | None = None
+    option: str = ""
+    metavar: str | None = None
 
     def annotation(self, *, given: bool) -> str:
         """Return its type in Python, as an argument or as an attribute, where no class body states it."""
@@ -67,13 +71,12 @@ class Setting(NamedTuple):
         found = _TYPES.get(self.form, counts)
         return f"{found} | None" if self.optional else found
 
-    def checked(self, value: Any, kind: str, error: type[InputError]) -> Any:
-        """Return a value of the setting.
+    def checked(self, value: Any, name: str, error: type[InputError]) -> Any:
+        """Return a value of the setting, which messages name so.
 
         Raises:
             InputError: It has a wrong type, or is out of range.
         """
-        name = f"{self.name} of {kind}"
         if value is None and self.optional:
             return None
         if self.read is not None:
@@ -140,7 +143,7 @@ class Setting(NamedTuple):
     def _valid(self) -> str:
         """Return valid values in words."""
         if self.form == "word":
-            return f"one of {', '.join(self.words)}"
+            return f"one of {', '.join(filter(None, self.words))}"
         if self.form == "number":
             return str(self.within)
         return {"flag": "true or false", "wholes": "whole numbers such as 1:2:4:8"}.get(self.form, "a whole number")
@@ -150,14 +153,23 @@ class Setting(NamedTuple):
         return ":".join(map(str, value)) if self.form == "wholes" else written(value)
 
 
-def number(within: Range, text: str, *, default: Any = REQUIRED, words: Sequence[str] = ()) -> Any:
+def number(
+    within: Range,
+    text: str,
+    *,
+    default: Any = REQUIRED,
+    words: Sequence[str] = (),
+    option: str = "",
+    metavar: str | None = None,
+) -> Any:
     """Declare a number; `words` stand for numbers that are known. None as the default allows None."""
-    return Setting("", "number", default, within._replace(words=tuple(words)), tuple(words), default is None, text)
+    known = within._replace(words=tuple(words))
+    return Setting("", "number", default, known, tuple(words), default is None, text, None, option, metavar)
 
 
-def whole(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
+def whole(within: Range, text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None) -> Any:
     """Declare a whole number; None as the default allows None."""
-    return Setting("", "whole", default, within, (), default is None, text)
+    return Setting("", "whole", default, within, (), default is None, text, None, option, metavar)
 
 
 def wholes(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
@@ -165,14 +177,16 @@ def wholes(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
     return Setting("", "wholes", default, within, (), optional=False, text=text)
 
 
-def flag(text: str, *, default: Any = REQUIRED) -> Any:
-    """Declare what is true or false; a text may have its name alone."""
-    return Setting("", "flag", default, _NONE, (), optional=False, text=text)
+def flag(text: str, *, default: Any = REQUIRED, option: str = "") -> Any:
+    """Declare what is true or false; a text may have its name alone. None as the default allows None."""
+    return Setting("", "flag", default, _NONE, (), default is None, text, None, option)
 
 
-def word(words: Sequence[str], text: str, *, default: Any = REQUIRED) -> Any:
+def word(
+    words: Sequence[str], text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None
+) -> Any:
     """Declare one of some words."""
-    return Setting("", "word", default, _NONE, tuple(words), optional=False, text=text)
+    return Setting("", "word", default, _NONE, tuple(words), False, text, None, option, metavar)
 
 
 def label(text: str, *, default: Any = REQUIRED) -> Any:
@@ -180,9 +194,11 @@ def label(text: str, *, default: Any = REQUIRED) -> Any:
     return Setting("", "label", default, _NONE, (), optional=False, text=text)
 
 
-def converted(read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED) -> Any:
+def converted(
+    read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None
+) -> Any:
     """Declare a value that a function reads, from texts too, and raises errors about."""
-    return Setting("", "converted", default, _NONE, (), default is None, text, read)
+    return Setting("", "converted", default, _NONE, (), default is None, text, read, option, metavar)
 
 
 @dataclass_transform(
@@ -227,9 +243,14 @@ class Settings:
         for each in self.fields:
             if values[each.name] is REQUIRED:
                 raise self.error(f"{self.kind} has no {each.name}; pass it: {each.text}")
-            values[each.name] = each.checked(values[each.name], self.kind, self.error)
+            values[each.name] = each.checked(values[each.name], self._named(each.name), self.error)
         self.__dict__.update(values)
         self._check()
+
+    @classmethod
+    def _named(cls, name: str) -> str:
+        """Return how messages name a setting."""
+        return f"{name} of {cls.kind}"
 
     def _check(self) -> None:
         """Raise an error for settings that contradict each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import defaultdict
 from dataclasses import replace
 from os import PathLike, fspath
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import Hardware
 from ..deployment import deployment_of
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import SizedOptions
 from ..errors import InputError, MissingLibraryError
 from ..results.measurement import NOT_ASKED_FOR, MeasuredLayer, Measurement
 
@@ -17,50 +20,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import torch
+    from typing_extensions import Unpack
 
     from .._core import Graph
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
+    from ..deployment.options import DeploymentOptions
     from ..results.estimate import Estimate
     from ..results.profile import Profile
 
 _WARM_UP = 0.3  # share of the timed seconds
 
 
+@shows(SizedOptions)
 def measure(
     model: torch.nn.Module | str | PathLike[str],
     inputs: Any = (),
     *,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     device: str = "cpu",
     seconds: float = 2.0,
     energy: bool = True,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: SupportsIndex,
+    **options: Unpack[SizedOptions],
 ) -> Measurement:
     """Run a forward on this machine and measure its time and energy and, in eager execution, its time by module.
 
@@ -72,30 +53,15 @@ def measure(
             downloaded. Tensors on the meta device get values.
         inputs: Inputs of a module: a tuple of positional inputs, a lone input, a mapping of keyword inputs, or an
             `Inputs`.
-        on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. The
-            keywords below override its fields.
-        hardware: Machine to predict for, such as the file written by `pyinfercost calibrate`; without one nothing is
-            predicted. This and the next thirteen arguments are the fields of `Deployment`, which describes them.
-        devices: Number of machines of the prediction that share the batch.
-        precision: `"native"`, `"fp32"`, `"bf16"` or `"fp16"`: weights and inputs are cast, a given module in place.
-        engine: `"torch"`: serving engines are measured as servers, not by their forwards.
-        serving: None: torch forms no steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` (CUDA only) or `"reduce-overhead"`.
-        threads: Number of threads to run on; default: torch's setting.
-        instances: Copies of the model side by side on the CPU of the prediction; the run is of one.
-        sustained: Whether the predicted machine runs under continuous load.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device-hour.
-        utilization: Fraction of the paid time in which the devices are busy.
-        region: Location of the machine.
-        transfer: Transfer of inputs to the device and of results back.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Deployment. Its precision, execution and threads apply to the run, all fields to the prediction. Weights
+            and inputs are cast to the precision (`"native"`, `"fp32"`, `"bf16"` or `"fp16"`), a given module in place.
         device: Device to run on, in torch's notation.
         seconds: Duration of timed runs, after a warm-up; energy and modules are measured afterwards, each for as long.
         energy: Whether to measure energy; if no counter is readable, it is None and an `EnergyUnknownWarning` states
             the reason.
         sizes: For a spec: the sizes to run at, by name, including names that are also options.
-        **named_sizes: The same by keyword, such as `batch=8`.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+            `batch=8`. `hardware` is the machine to predict for; without one nothing is predicted.
 
     Returns:
         The measurement, with its prediction.
@@ -120,25 +86,8 @@ def measure(
     from .layers import module_seconds
     from .running import forward_of, real_inputs, real_model, waiting_for
 
-    deployment, threads = deployment_and_threads(
-        on,
-        threads,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    fields, named_sizes = split_options(options)
+    deployment, threads = deployment_and_threads(on, fields)
     precision, execution = deployment.precision, deployment.execution
     if deployment.engine != TORCH:
         raise InputError(
@@ -214,17 +163,18 @@ def worst_layers(result: Measurement) -> list[MeasuredLayer]:
     return sorted(result.layers, key=lambda layer: abs(layer.measured_s - (layer.predicted_s or 0.0)), reverse=True)
 
 
-def deployment_and_threads(
-    on: Deployment | None, threads: int | None, *, hardware: HardwareLike | None, **fields: Any
-) -> tuple[Deployment, int | None]:
+def deployment_and_threads(on: Deployment | None, options: DeploymentOptions) -> tuple[Deployment, int | None]:
     """Return the deployment of the prediction, and the number of threads of the run.
 
     The deployment has threads only if its machine is a CPU given by name; a loaded machine has its own.
     """
-    machine = hardware if hardware is not None or on is None else on.hardware
-    named = machine is not None and not isinstance(machine, Hardware)
-    deployment = deployment_of(on, hardware=hardware, threads=threads if named else None, **fields)
-    return deployment.for_throughput(), deployment.threads if threads is None else threads
+    threads, machine = options.get("threads"), options.get("hardware")
+    if machine is None and on is not None:
+        machine = on.hardware
+    if machine is None or isinstance(machine, Hardware):
+        options = {**options, "threads": None}
+    deployment = deployment_of(on, options)
+    return deployment.for_throughput(), deployment.threads if threads is None else operator.index(threads)
 
 
 def _prediction(on: Deployment, graph: Graph, name: str) -> Profile:

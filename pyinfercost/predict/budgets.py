@@ -5,33 +5,25 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
 from .._checks import Range, number, shown
-from ..deployment import (
-    Deployment,
-    HardwareLike,
-    HostLike,
-    LayoutLike,
-    PriceLike,
-    ServingLike,
-    StartupLike,
-    TransferLike,
-    deployment_of,
-)
-from ..errors import Error, InputError
+from ..deployment import Deployment, deployment_of
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import DeploymentOptions
+from ..errors import Error, InputError, InputTypeError
 from ..results.given_units import given, unit_of
 from ..sources.sizes import bind_sizes
 from .estimate import estimate_on
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .._core import Graph
     from ..sources.capture import Capturable
-
-_COUNTED_ONLY = Deployment()
 
 _OF_MACHINE = ("latency_s", "energy_per_item_j", "cost_usd", "usd_per_million_tokens", "carbon_g")
 _OF_MODEL = ("flops", "contraction_flops", "parameters", "parameter_bytes", "peak_memory_bytes")
@@ -74,9 +66,8 @@ class Overrun(NamedTuple):
         return f"{self.name} is {self.value:.4g}, limit {self.limit:.4g}{over}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class CostBudget:
-    """Limits on the cost of one forward. All limits that are given hold; they may be texts with units: `"20ms"`.
+class BudgetOptions(DeploymentOptions, total=False):
+    """Limits, as numbers or as texts with units (`"20ms"`), and fields of a `Deployment`.
 
     Attributes:
         latency_s: Seconds of a forward of the batch.
@@ -89,118 +80,66 @@ class CostBudget:
         parameters: Number of parameters.
         parameter_bytes: Bytes of parameters.
         peak_memory_bytes: Weights, buffers and the peak of activations.
-        on: Where and how the model runs, for limits that depend on it; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them; they are
-            part of `on` afterwards.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to serve in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
-        region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        startup: How a replica starts, for `cold_start_s`.
+    """
+
+    latency_s: float | str | None
+    energy_per_item_j: float | str | None
+    cost_usd: float | str | None
+    usd_per_million_tokens: float | str | None
+    carbon_g: float | str | None
+    flops: float | str | None
+    contraction_flops: float | str | None
+    parameters: float | str | None
+    parameter_bytes: float | str | None
+    peak_memory_bytes: float | str | None
+
+
+@dataclass(frozen=True, init=False)
+class CostBudget:
+    """Limits on the cost of one forward, all of which hold.
+
+    Attributes:
+        limits: Name of a figure -> its limit, in the unit of the name.
+        on: Where and how the model runs, for limits that depend on it.
         sizes: Values of named sizes, such as the batch; the example's by default.
         at: `"estimate"` compares latency and energy themselves, `"high"` the upper ends of their bands.
         action: In a tracker: `"raise"` ends training with a `CostBudgetExceededError`, `"warn"` issues a warning each
             time the model goes over.
     """
 
-    latency_s: float | str | None = None
-    energy_per_item_j: float | str | None = None
-    cost_usd: float | str | None = None
-    usd_per_million_tokens: float | str | None = None
-    carbon_g: float | str | None = None
-    flops: float | str | None = None
-    contraction_flops: float | str | None = None
-    parameters: float | str | None = None
-    parameter_bytes: float | str | None = None
-    peak_memory_bytes: float | str | None = None
-    on: Deployment = _COUNTED_ONLY
-    hardware: InitVar[HardwareLike | None] = None
-    devices: InitVar[SupportsIndex | None] = None
-    layout: InitVar[LayoutLike | None] = None
-    precision: InitVar[str | None] = None
-    engine: InitVar[str | None] = None
-    serving: InitVar[ServingLike | None] = None
-    execution: InitVar[str | None] = None
-    threads: InitVar[int | None] = None
-    instances: InitVar[SupportsIndex | None] = None
-    sustained: InitVar[bool | None] = None
-    host: InitVar[HostLike | None] = None
-    price: InitVar[PriceLike | None] = None
-    utilization: InitVar[float | None] = None
-    region: InitVar[str | None] = None
-    transfer: InitVar[TransferLike | None] = None
-    startup: InitVar[StartupLike | None] = None
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    at: str = "estimate"
-    action: str = "raise"
+    limits: Mapping[str, float]
+    on: Deployment
+    sizes: Mapping[str, int]
+    at: str
+    action: str
 
-    def __post_init__(
+    @shows(BudgetOptions)
+    def __init__(
         self,
-        hardware: HardwareLike | None,
-        devices: SupportsIndex | None,
-        layout: LayoutLike | None,
-        precision: str | None,
-        engine: str | None,
-        serving: ServingLike | None,
-        execution: str | None,
-        threads: int | None,
-        instances: SupportsIndex | None,
-        sustained: bool | None,
-        host: HostLike | None,
-        price: PriceLike | None,
-        utilization: float | None,
-        region: str | None,
-        transfer: TransferLike | None,
-        startup: StartupLike | None,
+        *,
+        on: Deployment | None = None,
+        sizes: Mapping[str, int] | None = None,
+        at: str = "estimate",
+        action: str = "raise",
+        **options: Unpack[BudgetOptions],
     ) -> None:
-        deployment = deployment_of(
-            self.on,
-            hardware=hardware,
-            devices=devices,
-            layout=layout,
-            precision=precision,
-            engine=engine,
-            serving=serving,
-            execution=execution,
-            threads=threads,
-            instances=instances,
-            sustained=sustained,
-            host=host,
-            price=price,
-            utilization=utilization,
-            region=region,
-            transfer=transfer,
-            startup=startup,
-        )
-        object.__setattr__(self, "on", deployment)
-        for name in (*_OF_MACHINE, *_OF_MODEL):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _limit(name, value))
-        if self.on.hardware is None and any(getattr(self, name) is not None for name in _OF_MACHINE):
-            given = ", ".join(name for name in _OF_MACHINE if getattr(self, name) is not None)
-            raise InputError(f"a limit on {given} depends on the machine; pass hardware=")
-        if not self.limits:
+        fields, others = split_options(options)
+        if unknown := others.keys() - {*_OF_MACHINE, *_OF_MODEL}:
+            known = ", ".join((*_OF_MACHINE, *_OF_MODEL))
+            raise InputTypeError(
+                f"a budget has no {sorted(unknown)[0]}; expected a limit ({known}) or a field of Deployment"
+            )
+        deployment = deployment_of(on, fields)
+        limits = {name: _limit(name, value) for name, value in others.items() if value is not None}
+        of_machine = [name for name in limits if name in _OF_MACHINE]
+        if deployment.hardware is None and of_machine:
+            raise InputError(f"a limit on {', '.join(of_machine)} depends on the machine; pass hardware=")
+        if not limits:
             raise InputError(f"the budget has no limit; pass one of {', '.join((*_OF_MACHINE, *_OF_MODEL))}")
-        for name, known in (("at", _AT), ("action", _ACTIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} is {shown(getattr(self, name))}; expected one of {', '.join(known)}")
-
-    @property
-    def limits(self) -> dict[str, float]:
-        """The limits that are given, by name."""
-        named = ((name, getattr(self, name)) for name in (*_OF_MACHINE, *_OF_MODEL))
-        return {name: float(value) for name, value in named if value is not None}
+        for name, value, valid in (("at", at, _AT), ("action", action, _ACTIONS)):
+            if value not in valid:
+                raise InputError(f"{name} is {shown(value)}; expected one of {', '.join(valid)}")
+        self.__dict__.update(limits=limits, on=deployment, sizes=dict(sizes or {}), at=at, action=action)
 
     def overruns(self, graph: Graph) -> tuple[Overrun, ...]:
         """Return the figures of a captured forward that exceed their limits.
@@ -289,39 +228,15 @@ class WatchedBudget:
             warnings.warn(message, CostBudgetWarning, stacklevel=stacklevel)
 
 
+@shows(BudgetOptions)
 def assert_cost(
     model: Capturable,
     inputs: Any = (),
     *,
-    latency_s: float | str | None = None,
-    energy_per_item_j: float | str | None = None,
-    cost_usd: float | str | None = None,
-    usd_per_million_tokens: float | str | None = None,
-    carbon_g: float | str | None = None,
-    flops: float | str | None = None,
-    contraction_flops: float | str | None = None,
-    parameters: float | str | None = None,
-    parameter_bytes: float | str | None = None,
-    peak_memory_bytes: float | str | None = None,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     sizes: Mapping[str, int] | None = None,
     at: str = "estimate",
+    **options: Unpack[BudgetOptions],
 ) -> None:
     """Fail if a model exceeds its budget, as an assertion of a test.
 
@@ -330,71 +245,16 @@ def assert_cost(
     Args:
         model: As `capture` takes it: a module, in training or not, a program, a file, a spec, a Graph.
         inputs: Inputs of a module, as in `capture`.
-        latency_s: Limits, as in `CostBudget`, which describes this and all that follow.
-        energy_per_item_j: Joules per item.
-        cost_usd: USD per item.
-        usd_per_million_tokens: USD per million tokens.
-        carbon_g: Grams of CO2 equivalent per item.
-        flops: All FLOPs of a forward.
-        contraction_flops: FLOPs of products, convolutions and attention.
-        parameters: Number of parameters.
-        parameter_bytes: Bytes of parameters.
-        peak_memory_bytes: Weights, buffers and the peak of activations.
-        on: Where and how the model runs.
-        hardware: The machine.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to serve in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
-        region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Where and how the model runs; keywords override its fields.
         sizes: Values of named sizes.
         at: `"estimate"` or `"high"`.
+        **options: Limits, as in `CostBudget`, and fields of `Deployment`.
 
     Raises:
         CostBudgetExceededError: An `AssertionError` that lists each overrun.
         InputError: No limit is given, or one cannot be checked.
     """
-    budget = CostBudget(
-        latency_s=latency_s,
-        energy_per_item_j=energy_per_item_j,
-        cost_usd=cost_usd,
-        usd_per_million_tokens=usd_per_million_tokens,
-        carbon_g=carbon_g,
-        flops=flops,
-        contraction_flops=contraction_flops,
-        parameters=parameters,
-        parameter_bytes=parameter_bytes,
-        peak_memory_bytes=peak_memory_bytes,
-        on=on or _COUNTED_ONLY,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-        sizes=dict(sizes or {}),
-        at=at,
-    )
+    budget = CostBudget(on=on, sizes=sizes, at=at, **options)
     graph = _captured(model, inputs)
     overruns = budget.overruns(graph)
     if overruns:

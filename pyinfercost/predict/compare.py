@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 from .. import _core
 from .._checks import MOST, shown, whole
 from ..deployment import Deployment, deployment_of
-from ..deployment.deployment import TORCH, forms_steps
+from ..deployment.engines import TORCH, forms_steps
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import DeploymentAxes
 from ..errors import Error, InputError, InputTypeError
 from ..results.comparison import FIGURES, ComparedModel, Comparison
 from ..results.language_profile import LanguageProfile
@@ -24,8 +26,9 @@ from .slower_execution import FUSED, LayerTime, why_slower
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import Unpack
+
     from .._core import Graph
-    from ..deployment import HardwareLike, LayoutLike, PriceLike
     from ..results.costs import Price
     from ..results.estimate import Estimate
 
@@ -41,17 +44,12 @@ _MOST_NOTES = 3
 _MOST_LOADS = 2
 
 
+@shows(DeploymentAxes)
 def compare(
     *models: Compared | Mapping[str, Compared],
     on: Deployment | Sequence[Deployment] | None = None,
-    hardware: HardwareLike | Sequence[HardwareLike] | None = None,
-    precision: str | Sequence[str] | None = None,
-    engine: str | Sequence[str] | None = None,
-    execution: str | Sequence[str] | None = None,
-    layout: LayoutLike | Sequence[LayoutLike] | None = None,
-    price: PriceLike | Sequence[PriceLike] | None = None,
     sizes: Mapping[str, SupportsIndex | Iterable[SupportsIndex]] | None = None,
-    **named_sizes: SupportsIndex | Iterable[SupportsIndex],
+    **options: Unpack[DeploymentAxes],
 ) -> Comparison:
     """Profile several models in several deployments, side by side.
 
@@ -61,15 +59,10 @@ def compare(
     Args:
         *models: The models: specs, files, graphs, profiles (which are compared as they are if no deployment and no size
             is given), or mappings of names to these.
-        on: Where and how the models run; the keywords below override its fields.
-        hardware: A machine, or several; without one the models are only counted.
-        precision: Dtype to run in, or several.
-        engine: What runs the models, or several.
-        execution: How they run, or several.
-        layout: How they lie on several devices, or several layouts.
-        price: Price of a device hour, or several.
+        on: Where and how the models run; keywords override its fields. Without hardware the models are
+            only counted.
         sizes: Values of named sizes, for names that options have too.
-        **named_sizes: The same by keyword; several values of a size are compared.
+        **options: Fields of `Deployment`, such as `hardware`, and sizes by name; several values of one are compared.
 
     Returns:
         A `Comparison`. Ratios refer to the first row that did not fail.
@@ -82,16 +75,10 @@ def compare(
     named = dict(_named(models))
     if not named:
         raise InputError("no model is given to compare; pass specs, files, graphs or profiles")
-    given = {
-        "hardware": hardware,
-        "precision": precision,
-        "engine": engine,
-        "execution": execution,
-        "layout": layout,
-        "price": price,
-    }
+    fields, named_sizes = split_options(options)
+    given = {name: value for name, value in fields.items() if value is not None}
     deployments: list[Deployment] | None = None
-    if on is not None or any(value is not None for value in given.values()):
+    if on is not None or given:
         deployments = _deployments(on, given)
     with call_sizes(compare, sizes, named_sizes) as named_values:
         axes = {name: _values(name, value) for name, value in named_values.items()}
@@ -163,9 +150,9 @@ def _values(name: str, value: Any) -> list[int]:
 def _deployments(on: Any, given: Mapping[str, Any]) -> list[Deployment]:
     """Return all combinations of deployments and fields."""
     bases: list[Deployment | None] = list(on) if isinstance(on, (list, tuple)) else [on]
-    axes = {name: [None] if value is None else _several(name, value) for name, value in given.items()}
+    axes = {name: _several(name, value) for name, value in given.items()}
     return [
-        deployment_of(base, **dict(zip(axes, values, strict=True)))
+        deployment_of(base, dict(zip(axes, values, strict=True)))
         for base in bases
         for values in product(*axes.values())
     ]

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, TypeAlias
 
 from .._checks import COUNT, Fields, Range, whole
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..errors import InputTypeError
 from ..inputs.layout import Layout
 from ..results import figures

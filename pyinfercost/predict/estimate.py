@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 
 from .. import _core
 from ..deployment import deployment_of
+from ..deployment.keywords import shows, split_options
 from ..deployment.nodes import nodes_of
+from ..deployment.options import SizedOptions
 from ..errors import InputTypeError
 from ..hardware.evidence import EVIDENCE, OTHER
 from ..inputs.layout import BALANCED, Layout
@@ -24,70 +26,33 @@ from .plans import Rules, as_captured, boundary_of, family_of, trains, value_of,
 from .stages import graph_on, pipeline_on
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .._core import Graph, Hardware, KernelEstimate, Plan, Work
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
     from ..results.device_use import DeviceUse, Exchange
     from ..results.memory_use import MemoryUse
     from .stages import Pipeline
 
 
+@shows(SizedOptions)
 def estimate(
     graph: Graph,
     *,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: SupportsIndex,
+    **options: Unpack[SizedOptions],
 ) -> Estimate:
     """Predict the latency, the energy and the cost of one forward.
 
     Args:
         graph: The graph of the model, as `capture` returns it.
-        on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to run in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
-        region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Where and how the model runs; keywords override its fields.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
-        **named_sizes: The same by keyword; a size left out takes the graph's default.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+            `batch=8`; a size left out takes the graph's default.
 
     Returns:
         The estimate, with a band around its latency and its energy.
@@ -101,25 +66,8 @@ def estimate(
             f"graph is of type {type(graph).__name__}; expected a Graph. Make one with "
             "capture(model, inputs, dynamic={0: {0: 'batch'}}), or use profile(model, inputs)"
         )
-    deployment = deployment_of(
-        on,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    fields, named_sizes = split_options(options)
+    deployment = deployment_of(on, fields)
     with call_sizes(estimate, sizes, named_sizes) as named:
         launched = graph_on(deployment, graph)
         given = bind_sizes(graph, named)

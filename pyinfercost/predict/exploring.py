@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from ..deployment import Deployment, deployment_of
 from ..deployment.cold_starts import recorded_graphs
-from ..deployment.deployment import TORCH, executions_of
+from ..deployment.engines import TORCH, executions_of
 from ..deployment.places import known_places, place
 from ..errors import InputError
 from ..formats.table import FormatError
@@ -79,7 +79,7 @@ def explore(
         InputError: As for `profile`.
     """
     fields = {name: options.pop(name) for name in list(options) if name in Deployment.__dataclass_fields__}
-    deployment = deployment_of(on, **fields)
+    deployment = deployment_of(on, fields)
     if model is None:
         return exploration_of({}, command=command)
     with call_sizes(explore, sizes, options) as named:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from .. import _core
 from .._checks import COUNT, whole
 from ..deployment import Deployment, deployment_of
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
 from ..inputs.layout import FACTORS, Layout, LayoutError
@@ -66,7 +66,7 @@ def layouts(
     Raises:
         InputError: A number of devices, or the name or a value of a field, is invalid.
     """
-    deployment = deployment_of(on, hardware=hardware, precision=precision, engine=engine)
+    deployment = deployment_of(on, {"hardware": hardware, "precision": precision, "engine": engine})
     machines = [] if deployment.hardware is None else [deployment.machine]
     return find_layouts(
         graph, numbers_of(devices), machines, precisions=[deployment.precision], engines=[deployment.engine],

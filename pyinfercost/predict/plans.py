@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from .. import _core
 from .._core import Expr, Graph, NodeInfo, Work
 from .._records import dataclass
-from ..deployment.deployment import TORCH, execution_of, forms_steps
+from ..deployment.engines import TORCH, execution_of, forms_steps
 from ..errors import InputError, InputTypeError
 from ..inputs.layout import Layout, LayoutError
 from ..inputs.serving import Serving

@@ -10,6 +10,8 @@ from .. import _core
 from .._records import dataclass
 from ..deployment import Deployment, deployment_of
 from ..deployment.engine_flags import engine_command
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import SizedOptions
 from ..errors import InputTypeError
 from ..results.language_profile import LanguageProfile
 from ..results.profile import Profile
@@ -26,8 +28,9 @@ from .stages import graph_on, stages_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from typing_extensions import Unpack
+
     from .._core import Graph
-    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from ..results.memory_use import MemoryUse
     from ..results.training_memory import TrainingMemory
     from ..sources.capture import Capturable
@@ -54,29 +57,15 @@ class ProfileRequest:
 @overload
 def profile(model: LanguageProfile, inputs: Any = ..., **options: Any) -> LanguageProfile: ...
 @overload
-def profile(model: str, inputs: Any = ..., *, prompt: SupportsIndex, **options: Any) -> LanguageProfile: ...
+def profile(  # type: ignore[overload-overlap]  # of names of sizes, `prompt` decides
+    model: str, inputs: Any = ..., *, prompt: SupportsIndex, **options: Any
+) -> LanguageProfile: ...
 @overload
 def profile(
     model: Capturable | Profile,
     inputs: Any = ...,
     *,
     on: Deployment | None = ...,
-    hardware: HardwareLike | None = ...,
-    devices: SupportsIndex | None = ...,
-    layout: LayoutLike | None = ...,
-    precision: str | None = ...,
-    engine: str | None = ...,
-    serving: ServingLike | None = ...,
-    execution: str | None = ...,
-    threads: int | None = ...,
-    instances: SupportsIndex | None = ...,
-    sustained: bool | None = ...,
-    host: HostLike | None = ...,
-    price: PriceLike | None = ...,
-    utilization: float | None = ...,
-    region: str | None = ...,
-    transfer: TransferLike | None = ...,
-    startup: StartupLike | None = ...,
     optimizer: str | None = ...,
     zero_stage: SupportsIndex | None = ...,
     shards: SupportsIndex | None = ...,
@@ -84,29 +73,14 @@ def profile(
     dynamic: Mapping[int | str, Mapping[int, str]] | None = ...,
     rules: Rules | None = ...,
     sizes: Mapping[str, SupportsIndex] | None = ...,
-    **named_sizes: SupportsIndex,
+    **options: Unpack[SizedOptions],
 ) -> Profile: ...
+@shows(SizedOptions)
 def profile(
     model: Capturable | Profile | LanguageProfile,
     inputs: Any = (),
     *,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     optimizer: str | None = None,
     zero_stage: SupportsIndex | None = None,
     shards: SupportsIndex | None = None,
@@ -114,7 +88,7 @@ def profile(
     dynamic: Mapping[int | str, Mapping[int, str]] | None = None,
     rules: Rules | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: SupportsIndex,
+    **options: Any,
 ) -> Profile | LanguageProfile:
     """Capture a model, count it, and on a machine predict latency, energy and, with a price, cost.
 
@@ -123,22 +97,8 @@ def profile(
             or a `LanguageProfile` is profiled again at another point: arguments left out keep its values, and its price
             is looked up again for another machine.
         inputs: Inputs of a module, as in `capture`; not for a Graph or a Profile.
-        on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine; without one the model is only counted. This and the next thirteen are the fields of
-            `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to run in.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
-        region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Where and how the model runs; keywords override its fields. Without hardware the model is only
+            counted.
         optimizer: For the graph of a training step: the optimizer, whose memory `training_memory` of the result
             includes. This and the next three are as in `training_memory`.
         zero_stage: Stage of ZeRO.
@@ -147,10 +107,11 @@ def profile(
         dynamic: Dimensions of the inputs that are named sizes, as in `capture`.
         rules: Work of the caller's own ops, as in `count`.
         sizes: Values of named sizes, for names that options have too.
-        **named_sizes: The same by keyword; a size left out takes the graph's default. For a spec, the sizes to capture
-            it at. The config of a language model without a phase (`"hf:config.json"`) that is given `prompt` (tokens of
-            a prompt) or `context` (tokens in the cache before a decode step) is profiled in both phases; each of these
-            sizes has the other one as default.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+            `batch=8`; a size left out takes the graph's default. For a spec, the sizes to capture it at. The config of
+            a language model without a phase (`"hf:config.json"`) that is given `prompt` (tokens of a prompt) or
+            `context` (tokens in the cache before a decode step) is profiled in both phases; each of these sizes has the
+            other one as default.
 
     Returns:
         The counts, and the estimate if there is hardware; of both phases, a `LanguageProfile`.
@@ -161,28 +122,11 @@ def profile(
     """
     known = model.decode if isinstance(model, LanguageProfile) else model
     request = _request_of(known) if isinstance(known, Profile) else None
-    if engine is None and on is None and isinstance(model, (str, PathLike)):
-        engine = engine_of(fspath(model))
+    fields, named_sizes = split_options(options)
+    if fields.get("engine") is None and on is None and isinstance(model, (str, PathLike)):
+        fields["engine"] = engine_of(fspath(model))
     # Before the capture, which may take long, so that an unknown name fails at once.
-    deployment = deployment_of(
-        on if on is not None or request is None else request.on,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    deployment = deployment_of(on if on is not None or request is None else request.on, fields)
     training = None if request is None else request.training
     if any(value is not None for value in (optimizer, zero_stage, shards, master_weights)):
         from .training_memory import setup_of

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from ..deployment import deployment_of
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import SizedOptions
 from ..errors import InputError
 from ..formats.products import find_products, has_2_4_kernel
 from ..results.sparsity import LayerSpeedup, SparsitySpeedup
@@ -18,45 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import SupportsIndex
 
+    from typing_extensions import Unpack
+
     from .._core import Graph
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
     from ..results.sparsity import Sparsity, WeightSparsity
 
 _COMPRESSING = ("coo", "csr", "csc", "bsr", "bsc", "semi_structured")
 
 
+@shows(SizedOptions)
 def sparsity_speedup(
     graph: Graph,
     sparsity: Sparsity,
     *,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     sizes: Mapping[str, SupportsIndex] | None = None,
-    **named_sizes: SupportsIndex,
+    **options: Unpack[SizedOptions],
 ) -> SparsitySpeedup:
     """Predict the speedup that the zeros in the weights give on a machine.
 
@@ -67,25 +47,10 @@ def sparsity_speedup(
     Args:
         graph: The graph of the model, as `capture` returns it.
         sparsity: The result of `ic.sparsity` for its weights; names are those of the model's parameters.
-        on: Where and how the model runs; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to run in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour.
-        utilization: Share of the paid time in which the devices work.
-        region: Location of the machine.
-        transfer: How inputs reach the device and results return.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Where and how the model runs; keywords override its fields.
         sizes: Values of named sizes, for names that options have too.
-        **named_sizes: The same by keyword; a size left out takes the graph's default.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`, and sizes by name, such as
+            `batch=8`; a size left out takes the graph's default.
 
     Returns:
         The speedup in total and per layer.
@@ -93,25 +58,8 @@ def sparsity_speedup(
     Raises:
         InputError: No scanned weight is one of the graph's products, or an argument is invalid as in `estimate`.
     """
-    deployment = deployment_of(
-        on,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    fields, named_sizes = split_options(options)
+    deployment = deployment_of(on, fields)
     with call_sizes(sparsity_speedup, sizes, named_sizes) as named:
         return _speedup(graph, sparsity, deployment, bind_sizes(graph, named))
 

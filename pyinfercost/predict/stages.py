@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 from .. import _core
 from .._checks import Range, whole
 from .._records import dataclass
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..deployment.nodes import nodes_of
 from ..errors import InputError
 from ..inputs.layout import Layout, LayoutError

@@ -189,7 +189,7 @@ def training_memory(
         InputError: The graph is one of a forward, or a name, a size or a machine is unknown.
     """
     setup = TrainingSetup(optimizer, *(_given(zero_stage, 0), _given(shards, 1), _given(master_weights, default=False)))
-    on = deployment_of(None, hardware=hardware, precision=precision)
+    on = deployment_of(None, {"hardware": hardware, "precision": precision})
     with call_sizes(training_memory, sizes, named_sizes) as named:
         bound = graph.size_values(bind_sizes(graph, named))
     return training_memory_of(graph, bound, setup, on.precision, on.machine if hardware is not None else None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._core import Expr
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..results import figures
 from ..results.comparison import FIGURES
 from ..results.units import amount

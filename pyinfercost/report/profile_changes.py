@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..predict.diff_tree import outline
 from ..results import figures
 from ..results.profile_changes import FIGURES

@@ -10,7 +10,7 @@ from .. import _core
 from .._core import Expr, Graph
 from .._escapes import visible
 from .._records import dataclass
-from ..deployment.deployment import TORCH
+from ..deployment.engines import TORCH
 from ..hardware.hosts import CHOICES
 from ..predict.plans import is_narrowed, trains
 from ..results import figures

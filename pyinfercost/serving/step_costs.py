@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._checks import Range, number, whole
-from ..deployment.deployment import forms_steps
+from ..deployment.engines import forms_steps
 from ..errors import InputError
 from ..predict.memory_use import MemoryLimits, engine_sequences
 from ..predict.plans import family_of, holdings_of, launched_graph, with_expert_loads

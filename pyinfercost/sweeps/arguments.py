@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..deployment import Deployment, Layout, LayoutError, UnpricedError, deployment_of
-from ..deployment.deployment import forms_steps
+from ..deployment.engines import forms_steps
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..sources.sizes import BATCH, FILLED_IN, Ranges, as_axis, maximum
 from .spec import SCALES, scale_column
@@ -141,7 +141,7 @@ def priced_machines(
     """
     found, left_out = [], []
     for machine in machines:
-        each = deployment_of(on, **fields, hardware=machine)
+        each = deployment_of(on, {**fields, "hardware": machine})
         try:
             for price in terms:
                 each.replace(price=price)

@@ -10,8 +10,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .._checks import is_number
-from ..deployment import Deployment, Layout, checked_field, deployment_of
-from ..deployment.deployment import TORCH, execution_of
+from ..deployment import OPTIONS, Deployment, Layout, checked_field, deployment_of
+from ..deployment.engines import TORCH, execution_of
 from ..errors import InputError, InputTypeError, TooLargeError
 from ..predict.derived_costs import TERMS
 from ..predict.plans import ONE_DEVICE, overrides_of
@@ -28,7 +28,7 @@ from ..sources.sizes import (
 from .arguments import ON, check_prices, columns_of, priced_machines, scale_axes
 from .evidence import SweepEmulation, SweepEvidence
 from .pipelines import SweepPipelines
-from .spec import WAY, Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner
+from .spec import Axis, Grid, Lookup, SweepFacts, SweepSpec, check_corner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -216,9 +216,9 @@ def _split(on: Any, fields: Mapping[str, Any], points: Mapping[str, Sequence[Any
             raise InputTypeError(f"on has {each!r}; expected one or several Deployments")
     if on is not None and ON in points:
         raise InputError(f"{ON!r} is given as an axis and in points; pass it once")
-    if given.several_on and not set(WAY).isdisjoint(points):
+    if given.several_on and not set(OPTIONS).isdisjoint(points):
         raise InputError(f"on has several deployments, and points have fields of deployments; put {ON!r} into points")
-    for name in WAY:
+    for name in OPTIONS:
         value = fields.get(name)
         if value is None:
             continue
@@ -318,7 +318,7 @@ def _drafts(
     """Return the axes of deployments and scales, outermost first, with a list of points before all others."""
     lists = (points, {ON: given.several_on} if given.several_on else {})
     drafts = [_joint(graph, columns, given) for columns in lists if columns]
-    for name in WAY:
+    for name in OPTIONS:
         if name in given.axes:
             values = given.axes[name]
             together = next((names for names in given.paired if name in names), ())
@@ -403,13 +403,13 @@ def _joint(graph: Graph | None, points: Mapping[str, Sequence[Any]], given: _Giv
             columns[name] = bind_axis(graph, name, values)
         elif name not in (*RESOLVED, ON):
             known = () if graph is None else graph.sizes
-            raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *WAY, *known))}")
+            raise SizeError(f"points have {name!r}; expected some of {', '.join((ON, *OPTIONS, *known))}")
     if "engine" in points and "execution" not in elsewhere:
         columns["execution"] = tuple(execution_of(engine, "") for engine in columns["engine"])
     if "layout" in points and "devices" not in elsewhere:
         columns["devices"] = tuple(Layout.parse(each).devices for each in columns["layout"])
     if ON in points:
-        for name in WAY:
+        for name in OPTIONS:
             values = [str(each.rank_layout) if name == "layout" else getattr(each, name) for each in points[ON]]
             constant = all(value == values[0] for value in values[1:])
             plain = {"devices": 1, "engine": TORCH, "layout": ONE_DEVICE, "serving": ""}
@@ -569,7 +569,7 @@ class GridDeployments:
     def _with_machine(self, settings: Sequence[Settings]) -> Deployment:
         on = next((each.on for each in settings if each.on is not None), self._shared)
         fields = {**{n: v for each in settings for n, v in each.fields.items()}, **self._fields}
-        return deployment_of(on, **fields).for_throughput()
+        return deployment_of(on, fields).for_throughput()
 
 
 class _Terms(Mapping[str, Lookup]):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment import Layout
+from ..deployment import OPTIONS, Layout
 from ..deployment.cold_starts import recorded_graphs
-from ..deployment.deployment import forms_steps
+from ..deployment.engines import forms_steps
 from ..errors import CountOverflowError, UnknownNameError
 from ..inputs.serving import Serving
 from ..predict.derived_costs import OF_START, DerivedCosts, Numbers, band, term_name
@@ -24,7 +24,7 @@ from ..predict.stages import loaded_bytes
 from ..results import figures
 from ..sources.sizes import batch_name
 from .condition_syntax import unknown_column
-from .spec import COMPUTED, SCALES, WAY, scale_column
+from .spec import COMPUTED, SCALES, scale_column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +78,7 @@ def quantities(*given: str) -> tuple[str, ...]:
 
 def column_names(grid: Grid, facts: SweepFacts) -> tuple[str, ...]:
     """Return the columns of a sweep: fields of deployments and scales, sizes, and results."""
-    ways = [name for name in (*WAY[:3], *map(scale_column, SCALES), *WAY[3:]) if name in grid.names]
+    ways = [name for name in (*OPTIONS[:3], *map(scale_column, SCALES), *OPTIONS[3:]) if name in grid.names]
     sizes = [name for name in grid.names if name not in ways]
     boundary = boundary_of(facts.graph, "native")
     needs = (

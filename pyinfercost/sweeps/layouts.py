@@ -63,18 +63,18 @@ def _machines(on: Deployment | Sequence[Deployment] | None, fields: Mapping[str,
         if isinstance(value, Iterable):
             raise InputError(f"{name} has several values, and layout is 'all'; pass one, or name the layouts")
     if on is not None and not isinstance(on, Deployment):
-        return [deployment_of(one, **parts) for one in on]
+        return [deployment_of(one, parts) for one in on]
     if fields.get("hardware") is None:
         if on is None or on.hardware is None:
             raise InputError("hardware is missing; pass one or several machines, whose memory and links decide")
-        return [deployment_of(on, **parts)]
+        return [deployment_of(on, parts)]
     machines = as_axis("hardware", fields["hardware"])
     price = fields.get("price")
     prices = [price] if isinstance(price, (str, PathLike, Mapping)) or not isinstance(price, Iterable) else list(price)
     terms = [each for each in prices if isinstance(each, str) and each in TERMS_OF_PRICES]
     if terms and len(machines) > 1:
         machines = priced_machines(machines, terms, on, parts)
-    return [deployment_of(on, **parts, hardware=machine) for machine in machines]
+    return [deployment_of(on, {**parts, "hardware": machine}) for machine in machines]
 
 
 def _known(name: str, fields: Mapping[str, Any], several: Sequence[Deployment]) -> list[str]:

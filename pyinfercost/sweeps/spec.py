@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from .._lazy import cached_property
-from ..deployment import Layout
+from ..deployment import OPTIONS, Layout
 from ..errors import CountOverflowError, InputError
 from ..predict.model_figures import OF_GRAPH, graph_figure
 from ..predict.plans import Boundary, EngineOverrides, Way, boundary_of, trains, value_of, way_of
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .._core import Graph, Hardware, PlanFamily
-
-WAY = (
-    "hardware", "threads", "instances", "sustained", "host", "precision", "engine", "serving", "execution", "devices",
-    "layout", "price", "utilization", "region", "transfer", "startup",
-)  # fmt: skip
-"""The fields of a deployment, in the order of their columns."""
 
 SCALES = ("cores", "compute", "bandwidth")
 """Factors of `Hardware.scaled`; their columns are `cores_scale` and so on."""
@@ -318,7 +312,7 @@ class SweepSpec:
     def way_names(self) -> tuple[str, ...]:
         """The names of the grid that are fields of deployments, or scales."""
         scales = tuple(scale_column(scale) for scale in SCALES)
-        return tuple(name for name in self.grid.names if name in (*WAY, *scales))
+        return tuple(name for name in self.grid.names if name in (*OPTIONS, *scales))
 
     @cached_property
     def _way_depth(self) -> int:

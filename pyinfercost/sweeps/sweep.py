@@ -8,7 +8,9 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 from .. import _core
-from ..deployment import Deployment
+from ..deployment import OPTIONS, Deployment
+from ..deployment.keywords import shows, split_options
+from ..deployment.options import DeploymentAxes
 from ..errors import InputTypeError
 from ..predict.plans import Rules
 from ..sources.captured import Captured, graph_over
@@ -17,11 +19,9 @@ from .arguments import ON, columns_of, computes_masks, is_all, shared_sizes, wit
 from .axes import make_spec
 from .columns import GridColumns
 from .conditions import Condition
-from .spec import WAY
 
 if TYPE_CHECKING:
     from .._core import Graph
-    from ..deployment import HardwareLike, HostLike, LayoutLike, PriceLike, ServingLike, StartupLike, TransferLike
     from .execute import ProgressCallback
     from .result import Sweep, Where
     from .storage import StoredSweep
@@ -31,27 +31,12 @@ if TYPE_CHECKING:
 def sweep(model: Graph | str | PathLike[str], *, out: None = None, **options: Any) -> Sweep: ...
 @overload
 def sweep(model: Graph | str | PathLike[str], *, out: str | PathLike[str], **options: Any) -> StoredSweep: ...
+@shows(DeploymentAxes)
 def sweep(
     model: Graph | str | PathLike[str],
     *,
     on: Deployment | Iterable[Deployment] | None = None,
-    hardware: HardwareLike | Iterable[HardwareLike] | None = None,
-    devices: SupportsIndex | Iterable[SupportsIndex] | None = None,
-    layout: LayoutLike | Iterable[LayoutLike] | None = None,
     tensor: SupportsIndex | Iterable[SupportsIndex] | None = None,
-    precision: str | Iterable[str] | None = None,
-    engine: str | Iterable[str] | None = None,
-    serving: ServingLike | Iterable[ServingLike] | None = None,
-    execution: str | Iterable[str] | None = None,
-    threads: int | Iterable[int] | None = None,
-    instances: SupportsIndex | Iterable[SupportsIndex] | None = None,
-    sustained: bool | Iterable[bool] | None = None,
-    host: HostLike | Iterable[HostLike] | None = None,
-    price: PriceLike | Iterable[PriceLike] | None = None,
-    utilization: float | Iterable[float] | None = None,
-    region: str | Iterable[str] | None = None,
-    transfer: TransferLike | Iterable[TransferLike] | None = None,
-    startup: StartupLike | Iterable[StartupLike] | None = None,
     scale: Mapping[str, float | Iterable[float]] | None = None,
     points: Any = None,
     where: Where = None,
@@ -61,7 +46,7 @@ def sweep(
     workers: int | None = None,
     progress: bool | ProgressCallback | None = None,
     sizes: Mapping[str, SupportsIndex | Iterable[SupportsIndex]] | None = None,
-    **named_sizes: SupportsIndex | Iterable[SupportsIndex],
+    **options: Any,
 ) -> Sweep | StoredSweep:
     """Predict the cost of a forward at every point of a grid: the product of all axes.
 
@@ -70,28 +55,8 @@ def sweep(
     Args:
         model: A graph with the swept sizes open; or a file or spec as `capture` accepts it (`"torchvision:resnet50"`),
             which is captured with those sizes open that have several values.
-        on: The deployment, or several as one axis; the keywords below override its fields.
-        hardware: One machine or several, as in `Deployment`. Several values of this or the next ten are an axis,
-            with a column of its own.
-        devices: Numbers of machines; by default those of each layout.
-        layout: Layouts of the model on them: `Layout`s, or texts such as `"tensor=4"`. `"all"` stands for all legal
-            layouts of each number of `devices`, see `layouts`; layouts whose weights exceed the memory are left out,
-            and `where="fits_in_memory"` leaves out those with too large caches and activations.
+        on: The deployment, or several as one axis; keywords override its fields.
         tensor: Numbers of devices that share each product, in the place of `layout`.
-        precision: Dtypes to run in.
-        engine: What runs the model: `"torch"`, serving engines.
-        serving: How serving engines form their steps.
-        execution: Ways to run; by default each engine's own.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether machines run without pause; by default, where their power under load is known.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Prices of a device hour; a mapping gives them by machine. Adds the column `cost_usd`: USD of one item of
-            the batch.
-        utilization: Shares of the paid time in which devices work.
-        region: Locations of the machines. Adds the column `carbon_g`: grams of CO2 equivalent of one item.
-        transfer: How inputs reach the devices and results return; its time is then part of `cost_usd`.
-        startup: How a replica starts, for `cold_start_s`.
         scale: Hypothetical machines: factors on `"bandwidth"` (of DRAM), `"compute"` or `"cores"` of each machine, as
             in `{"bandwidth": [1, 2, 4]}`. They become columns such as `bandwidth_scale`.
         points: A list of points instead of, or beside, a product: mappings of names to values, or columns by name. A
@@ -109,7 +74,13 @@ def sweep(
         progress: Whether to show progress on stderr, with rate and time left; a function is called with the points done
             and all points. None shows it after a second if stderr is a terminal.
         sizes: Values of named sizes, one or several each, for names that options have too.
-        **named_sizes: The same by keyword; a size left out takes the graph's default.
+        **options: Fields of `Deployment`, such as `hardware`, and sizes by name, such as `batch=range(1, 65)`. Several
+            values of one are an axis with a column of its own. A layout of `"all"` stands for all legal layouts of each
+            number of `devices`, see `layouts`; those whose weights exceed the memory are left out, and
+            `where="fits_in_memory"` leaves out those with too large caches and activations. A mapping of prices gives
+            them by machine. A price adds the column `cost_usd`, USD of one item of the batch, and a region `carbon_g`,
+            grams of CO2 equivalent of one item. By default machines run without pause where their power under load is
+            known. A size left out takes the graph's default.
 
     Returns:
         A `Sweep`, or a `StoredSweep` if `out` is given.
@@ -124,33 +95,22 @@ def sweep(
         TooLargeError: The points do not fit into memory, and `out` is left out.
     """
     several_on = on if on is None or isinstance(on, Deployment) else as_axis(ON, on)
-    shared_by = None if devices is None else as_axis("devices", devices)
-    engines = None if engine is None else as_axis("engine", engine)
+    fields, named_sizes = split_options(options)
+    axes: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    for name in ("devices", "engine"):
+        if name in axes:
+            axes[name] = as_axis(name, axes[name])
     columns = {} if points is None else columns_of(points)
     with call_sizes(sweep, sizes, named_sizes) as named:
-        layout = layout if tensor is None else with_tensor(layout, tensor)
+        if tensor is not None:
+            axes["layout"] = with_tensor(axes.get("layout"), tensor)
         is_captured = isinstance(model, _core.Graph)
-        shared = () if is_captured else shared_sizes(several_on, shared_by, layout, columns)
-        masks = is_captured or computes_masks(several_on, engines, columns)
+        shared = () if is_captured else shared_sizes(several_on, axes.get("devices"), axes.get("layout"), columns)
+        masks = is_captured or computes_masks(several_on, axes.get("engine"), columns)
         return sweep_over(
             _captured(model, named, shared=shared, computes_masks=masks),
             on=several_on,
-            hardware=hardware,
-            devices=shared_by,
-            layout=layout,
-            precision=precision,
-            engine=engines,
-            serving=serving,
-            execution=execution,
-            threads=threads,
-            instances=instances,
-            sustained=sustained,
-            host=host,
-            price=price,
-            utilization=utilization,
-            region=region,
-            transfer=transfer,
-            startup=startup,
+            **axes,
             scale=scale,
             points=points if points is None else columns,
             where=where,
@@ -163,7 +123,7 @@ def sweep(
 
 
 def _of_deployments(axes: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in axes.items() if name in WAY}
+    return {name: value for name, value in axes.items() if name in OPTIONS}
 
 
 def _captured(model: Any, sizes: Mapping[str, Any], *, shared: Collection[str], computes_masks: bool) -> Captured:
@@ -202,7 +162,7 @@ def sweep_over(
         from .layouts import with_all_layouts
 
         on, fields, _ = with_all_layouts(captured.graph, axes.get("on"), _of_deployments(axes))
-        axes = {**{name: value for name, value in axes.items() if name not in WAY}, **fields, "on": on}
+        axes = {**{name: value for name, value in axes.items() if name not in OPTIONS}, **fields, "on": on}
     spec = make_spec(captured, rules=rules, **axes)
     condition = None if where is None else Condition.all_of(where)
     if condition is not None:

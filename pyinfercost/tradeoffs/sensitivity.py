@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .._core import __version__
 from ..deployment import deployment_of
+from ..deployment.keywords import shows
+from ..deployment.options import DeploymentOptions
 from ..errors import InputTypeError, MissingLibraryError
 from ..formats.table import FormatError
 from ..results.sensitivity import FormatSensitivity, MixedFigures, Sensitivity, WholeFormat
@@ -23,22 +25,15 @@ from .steps import Saying, lost, takes, told
 
 if TYPE_CHECKING:
     from torch import nn
+    from typing_extensions import Unpack
 
     from .._core import Graph
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
 
 Candidates = Iterable[str] | Mapping[str, Callable[[Any, str], Any] | None]
 
 
+@shows(DeploymentOptions)
 def sensitivity(
     model: nn.Module | Callable[[], nn.Module],
     formats: Candidates,
@@ -50,25 +45,10 @@ def sensitivity(
     sizes: Mapping[str, SupportsIndex] | None = None,
     kernels: str = "engine",
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     maximize: bool = True,
     resume: str | PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
+    **options: Unpack[DeploymentOptions],
 ) -> Sensitivity:
     """Measure what each layer loses in each format, and predict what the model saves by it on a machine.
 
@@ -94,23 +74,8 @@ def sensitivity(
             modules have the paths of the model's.
         sizes: Values of its named sizes.
         kernels: Kernels of the formats, `"engine"` or `"torchao"`, as in `whatif`.
-        on: Deployment; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype of layers without a format in the prediction; evaluations run the model as it is.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs under continuous load.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device-hour; gives `saved_usd`.
-        utilization: Fraction of the paid time in which the devices are busy.
-        region: Location of the machine.
-        transfer: Transfer of inputs to the device and of results back.
-        startup: How a replica starts.
+        on: Deployment; keywords override its fields. Its precision is that of layers without a format in the
+            prediction; evaluations run the model as it is. A price gives `saved_usd`.
         maximize: False if `evaluate` returns a loss; lower is better then.
         resume: Path of a JSONL file to which accuracies are appended and from which they are read instead of being
             evaluated again. It identifies the model's weights, the shapes of inputs, formats and how they are applied,
@@ -118,6 +83,7 @@ def sensitivity(
             file.
         progress: True reports evaluations on stderr, None only if it is a terminal, False never; a function is called
             with the number of finished evaluations and of all.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
 
     Returns:
         The sensitivity of all layers.
@@ -130,25 +96,7 @@ def sensitivity(
         ValueError: Hardware, precision, execution or price is unknown.
         ImportError: Torch is not installed.
     """
-    deployment = deployment_of(
-        on,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        threads=threads,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    deployment = deployment_of(on, options)
     choices = _choices(formats, captured=graph is None)
     if not callable(evaluate):
         raise InputTypeError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 from .._core import __version__
+from ..deployment.keywords import shows
+from ..deployment.options import DeploymentOptions
 from ..errors import InputTypeError, MissingLibraryError
 from ..measuring.measure import deployment_and_threads
 from ..results.tradeoff import ORIGINAL, LayerSensitivity, Tradeoff, TradeoffRow
@@ -17,22 +19,15 @@ from .steps import Saying, Steps, said, takes
 
 if TYPE_CHECKING:
     from torch import nn
+    from typing_extensions import Unpack
 
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
     from ..results.costs import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
 
 
+@shows(DeploymentOptions)
 def tradeoff(
     model: nn.Module | Callable[[], nn.Module],
     candidates: Mapping[str, Callable[..., Any]],
@@ -40,22 +35,6 @@ def tradeoff(
     evaluate: Callable[[Any], Any],
     inputs: Any,
     on: Deployment | None = None,
-    hardware: HardwareLike | None = None,
-    devices: SupportsIndex | None = None,
-    layout: LayoutLike | None = None,
-    precision: str | None = None,
-    engine: str | None = None,
-    serving: ServingLike | None = None,
-    execution: str | None = None,
-    threads: int | None = None,
-    instances: SupportsIndex | None = None,
-    sustained: bool | None = None,
-    host: HostLike | None = None,
-    price: PriceLike | None = None,
-    utilization: float | None = None,
-    region: str | None = None,
-    transfer: TransferLike | None = None,
-    startup: StartupLike | None = None,
     measure: bool = False,
     seconds: float = 2.0,
     device: str = "cpu",
@@ -63,6 +42,7 @@ def tradeoff(
     maximize: bool = True,
     resume: str | PathLike[str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
+    **options: Unpack[DeploymentOptions],
 ) -> Tradeoff:
     """Compare accuracy and cost of candidates: apply each to a fresh copy, evaluate it and predict its cost.
 
@@ -77,23 +57,8 @@ def tradeoff(
         evaluate: Returns the accuracy of a module; higher is better.
         inputs: Inputs of one forward, for prediction and measurement: a tuple of positional inputs, a lone input, a
             mapping of keyword inputs, or an `Inputs` with both kinds.
-        on: Deployment of all candidates; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype of the run; `"native"` keeps each candidate's own dtypes.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Number of threads of a CPU, and of measurements.
-        instances: Copies of the model side by side on one CPU; measurements run one.
-        sustained: Whether the machine runs under continuous load.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device-hour; gives `cost_usd`.
-        utilization: Fraction of the paid time in which the devices are busy.
-        region: Location of the machine.
-        transfer: Transfer of inputs to the device and of results back.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Deployment of all candidates; keywords override its fields. `"native"` precision keeps each candidate's own
+            dtypes, and a price gives `cost_usd`.
         measure: Whether to also run each candidate on this machine, for `measured_s`.
         seconds: Duration of each measurement.
         device: Device of measurements, in torch's notation; the copy is moved there.
@@ -105,6 +70,7 @@ def tradeoff(
             the ready-made candidates, but not your own functions: use another file when these change.
         progress: True reports steps on stderr, None only if it is a terminal, False never; a function is called with
             the number of finished steps and of all steps.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
 
     Returns:
         The trade-off.
@@ -115,25 +81,7 @@ def tradeoff(
         ValueError: Hardware, precision, execution or price is unknown.
         ImportError: Torch is not installed.
     """
-    deployment, threads = deployment_and_threads(
-        on,
-        threads,
-        hardware=hardware,
-        devices=devices,
-        layout=layout,
-        precision=precision,
-        engine=engine,
-        serving=serving,
-        execution=execution,
-        instances=instances,
-        sustained=sustained,
-        host=host,
-        price=price,
-        utilization=utilization,
-        region=region,
-        transfer=transfer,
-        startup=startup,
-    )
+    deployment, threads = deployment_and_threads(on, options)
     machine = deployment.machine
     _check(candidates, evaluate, deployment.precision if measure else "native", per_layer=bool(per_layer))
     try:

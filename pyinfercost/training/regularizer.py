@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..deployment import deployment_of
+from ..deployment.keywords import shows
+from ..deployment.options import DeploymentOptions
 from ..errors import InputError
 from ..sources.example import Dynamic, capture_forward, example_of
 from ..sources.inference_view.view import inference_view
@@ -18,18 +20,9 @@ from .settings import checked_count, granularity_of
 from .soft_cost import METRICS, OF_MACHINE, Interpolation, PointCost, nodes_of
 
 if TYPE_CHECKING:
-    from typing import SupportsIndex
+    from typing_extensions import Unpack
 
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
     from ..transform.channels import ChannelGroups
 
 _STEPS = 8
@@ -77,23 +70,7 @@ class CostRegularizer:
             inputs, or an `Inputs` with both kinds.
         metric: `latency_s`, `energy_j`, `cost_usd` (these on a machine), `flops`, `contraction_flops`,
             `traffic_bytes`, or `peak_memory_bytes`.
-        on: Where and how the model is going to be served; the keywords below override its fields.
-        hardware: The machine. This and the next thirteen are the fields of `Deployment`, which describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to serve in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machine runs without pause.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour, for `cost_usd`.
-        utilization: Share of the paid time in which the machine works.
-        region: Location of the machine.
-        transfer: How inputs reach the machine and results return.
-        startup: How a replica starts, for `cold_start_s`.
+        on: Where and how the model is going to be served; keywords override its fields.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`.
         dynamic: Varying dimensions, as in `CostTracker`.
         gates: Name of a group, or path of a layer -> a tensor of shape (channels,) between 0 and 1, or a function that
@@ -107,11 +84,13 @@ class CostRegularizer:
         rate: Rate of that adaptation.
         refresh: Calls between two evaluations of the soft widths. On a GPU each evaluation synchronizes the device; in
             between, slopes are constant.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`.
 
     Raises:
         InputError: A setting is invalid, or the model has no prunable channels.
     """
 
+    @shows(DeploymentOptions)
     def __init__(
         self,
         model: torch.nn.Module,
@@ -119,22 +98,6 @@ class CostRegularizer:
         *,
         metric: str = "latency_s",
         on: Deployment | None = None,
-        hardware: HardwareLike | None = None,
-        devices: SupportsIndex | None = None,
-        layout: LayoutLike | None = None,
-        precision: str | None = None,
-        engine: str | None = None,
-        serving: ServingLike | None = None,
-        execution: str | None = None,
-        threads: int | None = None,
-        instances: SupportsIndex | None = None,
-        sustained: bool | None = None,
-        host: HostLike | None = None,
-        price: PriceLike | None = None,
-        utilization: float | None = None,
-        region: str | None = None,
-        transfer: TransferLike | None = None,
-        startup: StartupLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         gates: Mapping[str, Any] | None = None,
@@ -145,28 +108,11 @@ class CostRegularizer:
         target: float | None = None,
         rate: float = 0.01,
         refresh: int = 1,
+        **options: Unpack[DeploymentOptions],
     ) -> None:
         from ..transform.channels import channel_groups
 
-        deployment = deployment_of(
-            on,
-            hardware=hardware,
-            devices=devices,
-            layout=layout,
-            precision=precision,
-            engine=engine,
-            serving=serving,
-            execution=execution,
-            threads=threads,
-            instances=instances,
-            sustained=sustained,
-            host=host,
-            price=price,
-            utilization=utilization,
-            region=region,
-            transfer=transfer,
-            startup=startup,
-        )
+        deployment = deployment_of(on, options)
         _check(metric, deployment, softness, target)
         self._refresh = checked_count("refresh", refresh)
         graph = capture_forward(inference_view(model).module, example_of(inputs, dynamic))

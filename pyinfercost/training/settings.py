@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._core import Hardware
-from ..deployment import Deployment, HardwareLike, PriceLike, deployment_of
+from ..deployment import Deployment, deployment_of
 from ..errors import InputError
 from ..hardware.dtypes import VALUE_BITS
+
+if TYPE_CHECKING:
+    from ..deployment.options import DeploymentAxes
 
 
 def checked_count(name: str, value: Any) -> int:
@@ -29,33 +32,30 @@ def checked_count(name: str, value: Any) -> int:
 
 
 def serving_deployments(
-    on: Deployment | Iterable[Deployment] | None,
-    *,
-    hardware: HardwareLike | Iterable[HardwareLike] | None,
-    price: PriceLike | None,
-    **fields: Any,
+    on: Deployment | Iterable[Deployment] | None, options: DeploymentAxes
 ) -> tuple[Deployment, ...]:
     """Return the deployments to serve on; without a machine, the one with the precision to count in.
 
     Args:
         on: One or several, or None.
-        hardware: One machine or several, each with the other fields; None keeps those of `on`.
-        price: A price for all of them, or prices by machine id; machines that it leaves out have none.
-        **fields: Fields that override those of `on` unless None.
+        options: Fields that override those of `on` unless None. Machines may be several, each with the other fields. A
+            price is of all machines, or a mapping of prices by id; machines that it leaves out have none.
 
     Raises:
         InputError: A machine is there twice, is unknown or missing where `price` names it, or precisions differ.
     """
+    fields: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    hardware, price = fields.pop("hardware", None), fields.pop("price", None)
     shared = [] if on is None else [on] if isinstance(on, Deployment) else list(on)
     lone = isinstance(hardware, str | os.PathLike | Hardware)
-    machines: list[Any] = [] if hardware is None else [hardware] if lone else list(hardware)  # type: ignore[arg-type]
+    machines: list[Any] = [] if hardware is None else [hardware] if lone else list(hardware)
     if machines and len(shared) > 1:
         raise InputError(f"on has {len(shared)} deployments, each with its hardware; leave hardware out")
     first = shared[0] if shared else None
     if machines:
-        found = [deployment_of(first, hardware=each, **fields) for each in machines]
+        found = [deployment_of(first, {**fields, "hardware": each}) for each in machines]
     else:
-        found = [deployment_of(each, **fields) for each in shared] or [deployment_of(None, **fields)]
+        found = [deployment_of(each, fields) for each in shared] or [deployment_of(None, fields)]
     names = [each.machine.id for each in found if each.hardware is not None]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -70,7 +70,7 @@ def serving_deployments(
             )
         found = [each.replace(price=price[each.machine.id]) if each.machine.id in price else each for each in found]
     else:
-        found = [deployment_of(each, price=price) for each in found]
+        found = [deployment_of(each, {"price": price}) for each in found]
     return tuple(each.for_throughput() for each in found)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..deployment.keywords import shows
+from ..deployment.options import DeploymentAxes
 from ..errors import InputError, InputTypeError
 from ..predict.budgets import CostBudget, WatchedBudget
 from ..results.record import CostRecord
@@ -24,20 +26,10 @@ from .weight_sparsity import PlainNames, zeros_of
 
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import SupportsIndex
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
-    from ..deployment import (
-        Deployment,
-        HardwareLike,
-        HostLike,
-        LayoutLike,
-        PriceLike,
-        ServingLike,
-        StartupLike,
-        TransferLike,
-    )
+    from ..deployment import Deployment
 
 _SCHEMA_VERSION = 1
 
@@ -59,25 +51,8 @@ class CostTracker:
             quantization). Its cost is that of the model that will be served.
         inputs: Example inputs of a served forward: a tuple of positional inputs, a lone input, a mapping of keyword
             inputs, or an `Inputs` with both kinds.
-        on: Where and how the model is going to be served: one deployment or several; the keywords below override their
+        on: Where and how the model is going to be served: one deployment or several; keywords override their
             fields.
-        hardware: Machines to serve on, one or several. This and the next thirteen are the fields of `Deployment`, which
-            describes them.
-        devices: Number of machines.
-        layout: How the model lies on them.
-        precision: Dtype to serve in.
-        engine: What runs the model: `"torch"` or a serving engine.
-        serving: How a serving engine forms its steps.
-        execution: `"eager"`, `"compiled"`, `"cuda_graph"` or `"reduce-overhead"`.
-        threads: Threads of a CPU to serve on.
-        instances: Copies of the model side by side on one CPU.
-        sustained: Whether the machines run without pause; by default, where their power under load is known.
-        host: Host of a GPU: microseconds to issue an operator, or a name.
-        price: Price of a device hour, or a mapping from machine id to price.
-        utilization: Share of the paid time in which the machines work.
-        region: Location of the machines.
-        transfer: How inputs reach the machines and results return.
-        startup: How a replica starts, for `cold_start_s`.
         sizes: Values of named sizes to serve at, such as `{"batch": 1}`; the example's by default.
         dynamic: Varying dimensions, as in `capture`: `{"input_ids": {0: "batch", 1: "sequence"}}`. By default the
             first, if all inputs share it, as `batch`.
@@ -100,34 +75,21 @@ class CostTracker:
         training_price: Of an hour of one training device, as `price`.
         devices_per_replica: Devices that share one forward (tensor or pipeline parallel).
         enabled: False for a tracker that does nothing.
+        **options: Fields of `Deployment`, such as `hardware`, which override those of `on`; several machines
+            may be given, and prices by machine.
 
     Raises:
         InputError: A setting is invalid. Failures of the model itself are warnings.
         CostBudgetExceededError: The model exceeds a budget from the start.
     """
 
+    @shows(DeploymentAxes)
     def __init__(
         self,
         model: torch.nn.Module,
         inputs: Any = (),
         *,
         on: Deployment | Sequence[Deployment] | None = None,
-        hardware: HardwareLike | Sequence[HardwareLike] | None = None,
-        devices: SupportsIndex | None = None,
-        layout: LayoutLike | None = None,
-        precision: str | None = None,
-        engine: str | None = None,
-        serving: ServingLike | None = None,
-        execution: str | None = None,
-        threads: int | None = None,
-        instances: SupportsIndex | None = None,
-        sustained: bool | None = None,
-        host: HostLike | None = None,
-        price: PriceLike | None = None,
-        utilization: float | None = None,
-        region: str | None = None,
-        transfer: TransferLike | None = None,
-        startup: StartupLike | None = None,
         sizes: Mapping[str, int] | None = None,
         dynamic: Dynamic | None = None,
         quantize: Any = None,
@@ -146,6 +108,7 @@ class CostTracker:
         training_price: Any = None,
         devices_per_replica: int = 1,
         enabled: bool = True,
+        **options: Unpack[DeploymentAxes],
     ) -> None:
         if not isinstance(model, torch.nn.Module):
             raise InputTypeError(f"model is of type {type(model).__name__}; expected the nn.Module in training")
@@ -165,25 +128,7 @@ class CostTracker:
         self._sinks: list[GuardedSink] = []
         budgets = [budgets] if isinstance(budgets, CostBudget) else list(budgets)
         self._budgets = [WatchedBudget(budget) for budget in budgets]
-        deployments = serving_deployments(
-            on,
-            hardware=hardware,
-            devices=devices,
-            layout=layout,
-            precision=precision,
-            engine=engine,
-            serving=serving,
-            execution=execution,
-            threads=threads,
-            instances=instances,
-            sustained=sustained,
-            host=host,
-            price=price,
-            utilization=utilization,
-            region=region,
-            transfer=transfer,
-            startup=startup,
-        )
+        deployments = serving_deployments(on, options)
         for name, size in (sizes or {}).items():
             checked_count(f"size {name}", size)
         config = ServingConfig(deployments, sizes, quantize)

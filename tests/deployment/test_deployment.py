@@ -17,7 +17,7 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost import Deployment
 from pyinfercost.cli import main
-from pyinfercost.deployment import OPTIONS, DeploymentError, Price, deployment_of
+from pyinfercost.deployment import OPTIONS, DeploymentError, Price
 from pyinfercost.errors import InputTypeError
 from pyinfercost.hardware import HardwareError, load
 from pyinfercost.sources.sizes import SizeError
@@ -46,7 +46,6 @@ TAKE_A_DEPLOYMENT = (
     "sweep",
     "tradeoff",
 )
-SEVERAL = {"CostTracker": {"hardware"}, "sweep": set(OPTIONS)}  # fields that take several values
 
 
 # ---- the value ----
@@ -137,7 +136,6 @@ def test_another_machine_has_its_own_price_and_all_its_threads() -> None:
     assert other == Deployment(hardware="t4", price="on-demand", sustained=True)
     assert other.device_price is not None
     assert other.device_price != on.device_price
-    assert other == dataclasses.replace(on, hardware="t4")
     few = Deployment(hardware="xeon-8480+", threads=8)
     assert few.replace(hardware="epyc-9654").threads is None
     assert few.replace(precision="bf16").threads == 8
@@ -159,8 +157,8 @@ def test_its_text_names_what_differs_from_the_defaults() -> None:
     ("fields", "error", "message"),
     [
         ({"hardware": "l5"}, HardwareError, "unknown hardware 'l5'; the nearest ids are"),
-        ({"precision": "fp17"}, ValueError, "unknown precision 'fp17'; expected one of native"),
-        ({"execution": "replayed"}, ValueError, "unknown execution 'replayed'; expected one of eager, compiled"),
+        ({"precision": "fp17"}, ValueError, "precision is 'fp17'; expected one of native"),
+        ({"execution": "replayed"}, ValueError, "execution is 'replayed'; expected one of eager, compiled"),
         ({"devices": 0}, ValueError, "devices is 0; expected a whole number from 1 to 1000000"),
         ({"devices": 1.5}, ValueError, "devices is 1.5; expected a whole number"),
         ({"hardware": "l4", "threads": 4}, ValueError, "expected a CPU"),
@@ -187,15 +185,11 @@ def test_every_function_takes_all_of_it(name: str) -> None:
     if name in ("CostRegularizer", "CostTracker"):  # their modules import torch
         pytest.importorskip("torch")
     parameters = inspect.signature(getattr(ic, name)).parameters
-    told = inspect.signature(deployment_of).parameters
     assert parameters["on"].kind is inspect.Parameter.KEYWORD_ONLY
     assert [option for option in parameters if option in OPTIONS] == list(OPTIONS)
-    for option in OPTIONS:
-        assert parameters[option].kind is inspect.Parameter.KEYWORD_ONLY
-        assert parameters[option].default is None
-        if option not in SEVERAL.get(name, ()):
-            annotation = parameters[option].annotation.removeprefix("InitVar[").removesuffix("]")
-            assert annotation == told[option].annotation, option
+    assert {parameters[option].default for option in OPTIONS} == {None}
+    if name not in ("CostBudget", "CostRegularizer", "CostTracker"):
+        assert all(f"{option}: " in getattr(ic, name).__doc__ for option in OPTIONS)
 
 
 @pytest.mark.parametrize("name", ["estimate", "count", "profile", "sweep", "measure", "sparsity_speedup", "capture"])

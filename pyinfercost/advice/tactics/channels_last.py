@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...deployment.deployment import TORCH
+from ...deployment.engines import TORCH
 from ...sources.memory_formats import CHANNELS_LAST, split_format
 from ..facts import has_convolutions, is_channels_last
 from ..tactic import Option, Options, Refusal, Tactic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...deployment.deployment import TORCH
+from ...deployment.engines import TORCH
 from ..facts import generates
 from ..tactic import Option, Options, Refusal, Tactic
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
-from ...deployment.deployment import TORCH
+from ...deployment.engines import TORCH
 from ..glossary import BOUNDS, COLUMNS, EFFECTS, TERMS
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import _core
-from ...deployment.deployment import executions_of
+from ...deployment.engines import executions_of
 from ...predict.exploring import START
 from ...sources.gguf.tables import gguf_tables
 from ..documents import ESTIMATE, LAYER_KEYS
