@@ -7,7 +7,7 @@ from typing import Any
 
 import griffe
 
-_FORMS = ("number", "whole", "wholes", "flag", "word", "label")
+_FORMS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
 
 
 class SettingsDocs(griffe.Extension):

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from .egress import Egress as Egress
     from .egress import EgressLike as EgressLike
     from .egress import egress_usd as egress_usd
-    from .egress import parse_egress as parse_egress
     from .host_links import HostLink as HostLink
     from .host_links import host_link as host_link
     from .interruptions import Interruptions as Interruptions
@@ -75,7 +74,7 @@ _EXPORTS = {
     ".cold_starts": ("cold_start", "default_startup", "recorded_graphs"),
     ".commitments": ("Commitment", "CommitmentLike", "FixedCosts", "FixedCostsLike", "committed"),
     ".deployment": ("Deployment", "DeploymentError", "HardwareLike", "OPTIONS", "checked_field", "deployment_of"),
-    ".egress": ("Egress", "EgressLike", "egress_usd", "parse_egress"),
+    ".egress": ("Egress", "EgressLike", "egress_usd"),
     ".host_links": ("HostLink", "host_link"),
     ".interruptions": ("Interruptions", "InterruptionsError", "InterruptionsLike"),
     ".places": ("UnknownPlaceError", "known_places", "place"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..deployment import committed, egress_usd, parse_egress, provisioned_usd
+from ..deployment import Egress, committed, egress_usd, provisioned_usd
 from ..results.bill import MONTH_S, USES, Bill, BillLine
 from ..results.costs import SECONDS_PER_HOUR
 
@@ -289,7 +289,7 @@ def _others(pool: PaidPool, made: _Made) -> None:
         size = on.data_transfer.response_bytes
     egress = terms.egress_price
     if egress is None and on is not None:
-        egress = parse_egress(on.data_transfer.egress_usd_per_gb)
+        egress = Egress.parse(on.data_transfer.egress_usd_per_gb)
     if size and egress is not None:
         gigabytes = size * pool.requests / _GIGA
         # Tiers are those of a month.

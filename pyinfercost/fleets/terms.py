@@ -12,7 +12,6 @@ from ..deployment import (
     FixedCosts,
     Interruptions,
     Serverless,
-    parse_egress,
 )
 from ..errors import InputError
 
@@ -76,7 +75,7 @@ class Terms:
         }
         for key, parse in (
             ("commitment", Commitment.parse),
-            ("egress", parse_egress),
+            ("egress", Egress.parse),
             ("serverless", Serverless.parse),
             ("interruptions", Interruptions.parse),
         ):
