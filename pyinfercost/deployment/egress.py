@@ -79,7 +79,9 @@ class Egress(Settings):
         return super()._expected().replace("expected ", f"expected {', '.join(facts()['egress'])}, {tiers}, or ")
 
     def __str__(self) -> str:
-        """`free=100,0.09:10000,0.085:50000,0.05`, as `parse` accepts it."""
+        """`aws`, or `free=100,0.09:10000,0.085:50000,0.05`, as `parse` accepts it."""
+        if self.name in facts()["egress"] and self == type(self).parse(self.name):
+            return self.name
         parts = self._parts()
         columns = [parts.pop(name, "").partition("=")[2].split(":") for name in _TIERS]
         tiers = [":".join(filter(None, tier)) for tier in zip_longest(*columns, fillvalue="")]

@@ -74,6 +74,11 @@ class Serverless(Settings):
             raise PriceError(f"serverless is {shown(text)}; expected one of {', '.join(known)}, or NAME=VALUE")
         return super()._of_text(text)
 
+    def __str__(self) -> str:
+        """The text that `parse` accepts: the name of the catalog, or settings that are not the default."""
+        named = self.name in serverless_names() and self == type(self).parse(self.name)
+        return self.name if named else super().__str__()
+
     def billed_s(self, seconds: float) -> float:
         """Return the seconds that are billed for a request of so many."""
         steps = ceil(_checks.number(seconds, "seconds", _SECONDS, PriceError) / self.billed_step_s - _TOLERANCE)

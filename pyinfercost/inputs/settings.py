@@ -9,11 +9,12 @@ A class declares its settings in its body, and so states type, default, range an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from functools import lru_cache
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from .. import _checks
 from .._checks import Range, shown
@@ -28,6 +29,19 @@ else:
         return lambda cls: cls
 
 
+_Given = TypeVar("_Given")
+_Value = TypeVar("_Value")
+
+
+class Parsed(Generic[_Given, _Value]):
+    """Type of a setting that is given as one type, and has another one: `egress: Parsed[EgressLike, Egress]`."""
+
+    if TYPE_CHECKING:  # type checkers take both from a descriptor; none is made
+
+        def __get__(self, instance: object, owner: Any) -> _Value: ...
+        def __set__(self, instance: object, value: _Given) -> None: ...
+
+
 REQUIRED: Any = object()
 """Default of a setting that must be given."""
 
@@ -35,6 +49,7 @@ _TYPES = {"flag": "bool", "whole": "int", "number": "float", "word": "str", "lab
 _SEQUENCES = {"wholes": ("whole numbers", "1:2:4:8"), "numbers": ("numbers", "0.5:1:2")}
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 _NONE = Range(0, 0)
+_PARTS = re.compile(r"(?:\((?:[^()]|\([^()]*\))*\)|[^,])+")  # what commas separate, outside of brackets
 _HOURS = Range(0.0, 24 * 366.0, "h")
 
 
@@ -127,6 +142,8 @@ class Setting(NamedTuple):
         """
         if self.optional and text.lower() == "none":
             return None
+        if self.form == "converted" and text.startswith("(") and text.endswith(")"):
+            return text[1:-1]
         if text in self.words or self.form in ("word", "label", "converted"):
             return text
         if self.form in _SEQUENCES:
@@ -193,7 +210,7 @@ def label(text: str, *, default: Any = REQUIRED) -> Any:
 
 
 def converted(read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED) -> Any:
-    """Declare a value that a function reads, from texts too, and raises errors about."""
+    """Declare a value that a function reads, from texts too (also in brackets), and raises errors about."""
     return Setting("", "converted", default, _NONE, (), default is None, text, read)
 
 
@@ -285,7 +302,7 @@ class Settings:
         known = cls._names()
         found: dict[str, Any] = {}
         counts: list[tuple[float, Any]] = []
-        for part in filter(None, (each.strip() for each in text.split(","))):
+        for part in filter(None, (each.strip() for each in _PARTS.findall(text))):
             name, equals, value = (each.strip() for each in part.partition("="))
             first = known.get(cls.unnamed)
             if first is not None and first.form == "counts by time" and equals and _is_number(name):
@@ -361,11 +378,15 @@ def _parsed(cls: Any, text: str) -> Any:
 def _parameter(setting: Setting, declared: str | None) -> Parameter:
     default = Parameter.empty if setting.default is REQUIRED else setting.default
     annotation = declared or setting.annotation(given=True)
+    if annotation.startswith("Parsed["):
+        annotation = annotation.removeprefix("Parsed[").partition(", ")[0]
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def written(value: Any) -> str:
-    """Return the text that is read as a value."""
+    """Return the text that is read as a value; settings within settings stand in brackets."""
+    if isinstance(value, Settings):
+        return f"({value})"
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -70,6 +70,8 @@ def test_a_serverless_price_of_ones_own() -> None:
     own = money.Serverless.parse("usd_per_gb_s=2e-5,usd_per_request=1e-6,billed_step_s=0.1")
     assert own == money.Serverless(usd_per_gb_s=2e-5, usd_per_request=1e-6, billed_step_s=0.1)
     assert money.Serverless.parse(own) == own
+    assert str(own) == "usd_per_request=1e-06,usd_per_gb_s=2e-05,billed_step_s=0.1"
+    assert str(money.Serverless.parse("aws-lambda")) == "aws-lambda"
     assert money.invocation_usd(own, 0.25, gb=1) == pytest.approx(1e-6 + 0.3 * 2e-5)
     assert money.Serverless.parse({"usd_per_gb_s": 1, "max_gb": None}).max_gb is None
 
@@ -120,6 +122,8 @@ def test_egress_of_ones_own_and_free_bytes_across_tiers() -> None:
     own = money.Egress.parse("free=150,0.1:100,0.05:1000,0.01")
     assert own == money.Egress(usd_per_gb=(0.1, 0.05, 0.01), up_to_gb=(100, 1000), free_gb=150)
     assert money.Egress.parse(str(own)) == own
+    assert str(own) == "free=150,0.1:100,0.05:1000,0.01"
+    assert str(money.Egress.parse("aws")) == "aws"
     assert money.egress_usd(own, 120) == 0
     assert money.egress_usd(own, 2000) == pytest.approx(850 * 0.05 + 1000 * 0.01)
     assert money.egress_usd(money.Egress.parse(0.09), 10) == money.egress_usd(money.Egress.parse("0.09"), 10)

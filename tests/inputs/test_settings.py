@@ -25,18 +25,29 @@ from pyinfercost.deployment import (
     Transfer,
 )
 from pyinfercost.errors import InputError
+from pyinfercost.fleets import Terms
 from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
 from pyinfercost.inputs.settings import REQUIRED, Setting, Settings, flag, number, numbers, wholes, word
 
 TYPES: tuple[type[Settings], ...] = (
-    *(Commitment, Egress, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Transfer),
+    *(Commitment, Egress, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Terms, Transfer),
     *KINDS.values(),
 )
 STARTS: dict[type[Settings], dict[str, Any]] = {
     Commitment: {"discount": 0.4},
     Egress: {"usd_per_gb": (0.3, 0.2, 0.1), "up_to_gb": (10, 20)},
+    Terms: {"memory_gb": 4},
 }
 """Settings from which others are changed, where those that are needed depend on each other."""
+CONVERTED: dict[str, list[str]] = {
+    "expert_load": ["", "random", "balanced"],
+    "commitment": ["discount=0.4,term_years=1"],
+    "fixed": ["", "storage_gb=5"],
+    "egress": ["aws", "free=100,0.09:10000,0.085"],
+    "serverless": ["aws-lambda", "usd_per_request=1"],
+    "interruptions": ["", "aws", "notice_s=3"],
+}
+"""Name of a setting that a function reads -> texts of it."""
 each_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 
 
@@ -51,7 +62,7 @@ def values(field: Setting) -> st.SearchStrategy[Any]:
         "number": numbers | st.sampled_from(field.words) if field.words else numbers,
         "word": st.sampled_from(field.words or ("",)),
         "label": st.text("abc-./: ", min_size=1).map(str.strip).filter(bool),
-        "converted": st.sampled_from(["", "random", "balanced"]),  # the load of experts
+        "converted": st.sampled_from(CONVERTED.get(field.name, [])),
         "numbers": st.lists(numbers, min_size=1, max_size=4).map(tuple),
         "wholes": st.lists(st.integers(1, 500), unique=True).map(sorted),
         "counts by time": counts.map(lambda each: tuple(sorted(each.items()))),
