@@ -209,9 +209,9 @@ def label(text: str, *, default: Any = REQUIRED) -> Any:
     return Setting("", "label", default, _NONE, (), optional=False, text=text)
 
 
-def converted(read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED) -> Any:
+def converted(read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED, short: str = "") -> Any:
     """Declare a value that a function reads, from texts too (also in brackets), and raises errors about."""
-    return Setting("", "converted", default, _NONE, (), default is None, text, read)
+    return Setting("", "converted", default, _NONE, (), default is None, text, read, short)
 
 
 @dataclass_transform(
@@ -299,6 +299,11 @@ class Settings:
 
     @classmethod
     def _of_text(cls, text: str) -> Self:
+        return cls._of_mapping(cls.texts_of(text))
+
+    @classmethod
+    def texts_of(cls, text: str) -> dict[str, Any]:
+        """Return the texts of the values in a text, by name, not yet checked."""
         known = cls._names()
         found: dict[str, Any] = {}
         counts: list[tuple[float, Any]] = []
@@ -318,7 +323,7 @@ class Settings:
             if name in found:
                 raise cls.error(f"{cls.kind} has {shown(name)} twice; pass it once")
             found[name] = value
-        return cls._of_mapping({**found, cls.unnamed: counts} if counts else found)
+        return {**found, cls.unnamed: counts} if counts else found
 
     @classmethod
     def _names(cls) -> dict[str, Setting]:
@@ -326,6 +331,8 @@ class Settings:
 
     @classmethod
     def _expected(cls) -> str:
+        if not cls.fields:
+            return "expected no settings"
         words = "".join(
             f"{', '.join(each.words)}, or " for each in cls.fields if each.name == cls.unnamed and each.words
         )

@@ -28,15 +28,19 @@ from pyinfercost.errors import InputError
 from pyinfercost.fleets import Terms
 from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
 from pyinfercost.inputs.settings import REQUIRED, Setting, Settings, flag, number, numbers, wholes, word
+from pyinfercost.serving.lengths import FixedLengths, LognormalLengths, UniformLengths, parse_lengths
 
+LENGTHS = (FixedLengths, LognormalLengths, UniformLengths)
 TYPES: tuple[type[Settings], ...] = (
     *(Commitment, Egress, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Terms, Transfer),
     *KINDS.values(),
+    *LENGTHS,
 )
 STARTS: dict[type[Settings], dict[str, Any]] = {
     Commitment: {"discount": 0.4},
     Egress: {"usd_per_gb": (0.3, 0.2, 0.1), "up_to_gb": (10, 20)},
     Terms: {"memory_gb": 4},
+    UniformLengths: {"low": 5, "high": 9},
 }
 """Settings from which others are changed, where those that are needed depend on each other."""
 CONVERTED: dict[str, list[str]] = {
@@ -90,7 +94,8 @@ def settings(draw: st.DrawFn) -> Settings:
 
 @given(settings())
 def test_texts_and_mappings_are_read_as_what_they_were_written_from(made: Settings) -> None:
-    parse = parse_autoscaler if isinstance(made, tuple(KINDS.values())) else type(made).parse
+    parse: Any = parse_autoscaler if isinstance(made, tuple(KINDS.values())) else type(made).parse
+    parse = parse_lengths if isinstance(made, LENGTHS) else parse
     assert parse(str(made)) == made if str(made) or not isinstance(made, Serverless) else True  # no price is a mistake
     assert type(made).parse(made.to_dict()) == type(made).parse(made) == made.replace() == made
     assert {made: 1}[copy.deepcopy(made)] == 1
