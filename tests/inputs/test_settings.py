@@ -28,30 +28,37 @@ from pyinfercost.errors import InputError
 from pyinfercost.fleets import Terms
 from pyinfercost.inputs.autoscalers import KINDS, parse_autoscaler
 from pyinfercost.inputs.settings import REQUIRED, Setting, Settings, flag, number, numbers, wholes, word
+from pyinfercost.serving.arrivals import BurstArrivals, ClosedLoop, GammaArrivals
 from pyinfercost.serving.lengths import FixedLengths, LognormalLengths, UniformLengths, parse_lengths
+from pyinfercost.serving.varying_arrivals import Modulation, Season, VaryingArrivals
 
 LENGTHS = (FixedLengths, LognormalLengths, UniformLengths)
 TYPES: tuple[type[Settings], ...] = (
     *(Commitment, Egress, FixedCosts, Interruptions, Layout, Scheduler, Serverless, Serving, Startup, Terms, Transfer),
     *KINDS.values(),
     *LENGTHS,
+    *(BurstArrivals, ClosedLoop, GammaArrivals, Modulation, Season, VaryingArrivals),
 )
 STARTS: dict[type[Settings], dict[str, Any]] = {
     Commitment: {"discount": 0.4},
     Egress: {"usd_per_gb": (0.3, 0.2, 0.1), "up_to_gb": (10, 20)},
+    Modulation: {"rates": (0, 5), "sojourns_s": (60, 3)},
     Terms: {"memory_gb": 4},
     UniformLengths: {"low": 5, "high": 9},
 }
 """Settings from which others are changed, where those that are needed depend on each other."""
-CONVERTED: dict[str, list[str]] = {
+CONVERTED: dict[str, list[Any]] = {
     "expert_load": ["", "random", "balanced"],
     "commitment": ["discount=0.4,term_years=1"],
     "fixed": ["", "storage_gb=5"],
     "egress": ["aws", "free=100,0.09:10000,0.085"],
     "serverless": ["aws-lambda", "usd_per_request=1"],
     "interruptions": ["", "aws", "notice_s=3"],
+    "rate_per_s": [0.1, 3, "90/min"],
+    "season": ["", "peak=3,weekend=0.5", {"profile": (1, 0, 2)}],
+    "modulation": ["burst=5,share=0.1,length_s=60", {"rates": (1, 2), "sojourns_s": (30, 0.1)}],
 }
-"""Name of a setting that a function reads -> texts of it."""
+"""Name of a setting that a function reads -> values of it."""
 each_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
 
 
