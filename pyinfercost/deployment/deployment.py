@@ -18,10 +18,11 @@ from ..errors import InputError, InputTypeError
 from ..hardware import load
 from ..hardware.hosts import HostLike
 from ..inputs.layout import Layout, LayoutLike
+from ..inputs.place import Place
+from ..inputs.price import USD_PER_H, UTILIZATION, Price, PriceError
 from ..inputs.serving import Serving, ServingLike
 from ..inputs.startup import Startup, StartupLike
 from ..inputs.transfer import Transfer, TransferLike
-from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError
 from .cold_starts import default_startup
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _checks
 from .._checks import Range, is_number, shown
 from ..inputs.facts import facts
+from ..inputs.price import PriceError
 from ..inputs.settings import Settings, label, number, numbers
 from ..inputs.transfer import EGRESS_USD_PER_GB
-from ..results.costs import PriceError
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _checks
 from .._checks import COUNT, Range, shown
 from ..inputs.facts import facts
+from ..inputs.price import PriceError
 from ..inputs.settings import Settings, label, number
-from ..results.costs import SECONDS_PER_HOUR, PriceError
+from ..results.costs import SECONDS_PER_HOUR
 from .prices import offer
 
 if TYPE_CHECKING:

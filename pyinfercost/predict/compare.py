@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph
     from ..deployment import HardwareLike, LayoutLike, PriceLike
-    from ..results.costs import Price
+    from ..inputs.price import Price
     from ..results.estimate import Estimate
 
 Compared: TypeAlias = "str | PathLike[str] | Graph | Profile | LanguageProfile"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         StartupLike,
         TransferLike,
     )
-    from ..results.costs import Price
+    from ..inputs.price import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
 
