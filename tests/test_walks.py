@@ -15,8 +15,8 @@ pytestmark = pytest.mark.torch
 ROOT = Path(__file__).parents[1]
 
 LIMITS = {
-    "priced estimate": 21,
-    "one priced sweep point": 22,
+    "priced estimate": 24,
+    "one priced sweep point": 23,
     "profile.to_text()": 11,
     "tracker.step(), after a structure change": 40,
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 import griffe
 
-_FORMS = ("number", "whole", "wholes", "flag", "word", "label")
+_FORMS = ("number", "whole", "wholes", "numbers", "flag", "word", "label", "converted")
 
 
 class SettingsDocs(griffe.Extension):
@@ -24,8 +24,11 @@ class SettingsDocs(griffe.Extension):
                 continue
             rows.append(f"    {name}: {ast.literal_eval(call.args[-1])}")
             default = next((ast.unparse(each.value) for each in call.keywords if each.arg == "default"), None)
+            given = member.annotation
+            if isinstance(given, griffe.ExprSubscript) and str(given.left) == "Parsed":
+                given, member.annotation = given.slice.elements
             kind = griffe.ParameterKind.keyword_only
-            parameters.append(griffe.Parameter(name, annotation=member.annotation, kind=kind, default=default))
+            parameters.append(griffe.Parameter(name, annotation=given, kind=kind, default=default))
         if rows and cls.docstring:
             cls.docstring.value = "\n".join([cls.docstring.value, "", "Attributes:", *rows])
             cls.set_member("__init__", griffe.Function("__init__", parameters=griffe.Parameters(*parameters)))

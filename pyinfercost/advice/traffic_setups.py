@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..results.costs import TERMS as PRICE_TERMS
+from ..inputs.price import TERMS as PRICE_TERMS
 from .questions import Question, option_words
 from .setups import TERMS, Setup, Variant, deployment_settings, is_plain
 

@@ -100,7 +100,7 @@ def priced(on: list[Deployment], prices: Sequence[str]) -> list[Deployment]:
     A price by machine is asked for each of them, and a lone machine is asked for by name: these are not left out.
     """
     from ..deployment.prices import UnpricedError
-    from ..results.costs import TERMS
+    from ..inputs.price import TERMS
 
     terms = [price for price in prices if price in TERMS]
     found: list[Deployment] = []

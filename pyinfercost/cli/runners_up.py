@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..deployment.prices import offers
-from ..results.costs import TERMS
+from ..inputs.price import TERMS
 from ..results.figures import FIGURES, PRICE
 from ..results.units import significant
 from ..sweeps.columns import EMULATED_BY
@@ -13,7 +13,7 @@ from ..sweeps.columns import EMULATED_BY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..results.costs import Price
+    from ..inputs.price import Price
     from ..sweeps.result import Sweep
     from ..sweeps.storage import StoredSweep
     from .choice import Choice

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from .._core import Graph
     from ..deployment import Deployment
-    from ..results.costs import Price
+    from ..inputs.price import Price
     from ..results.layouts import LayoutChoice
     from ..sources.captured import Captured
 

@@ -23,8 +23,8 @@ from .runners_up import other_offer, runners_up
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..inputs.price import Price
     from ..report.layout import Part
-    from ..results.costs import Price
     from ..sweeps.storage import StoredSweep
     from .choice import Choice
 

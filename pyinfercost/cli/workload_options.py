@@ -118,7 +118,7 @@ def workload_of_options(options: dict[str, Any]) -> Workload:
 
 
 def _rate(text: str) -> float:
-    from ..serving.arrival_texts import parse_rate
+    from ..serving.arrivals import parse_rate
 
     with usage_errors():
         return parse_rate(text, "--rate")

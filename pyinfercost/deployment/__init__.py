@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from ..inputs.layout import Layout as Layout
     from ..inputs.layout import LayoutError as LayoutError
     from ..inputs.layout import LayoutLike as LayoutLike
+    from ..inputs.place import Place as Place
+    from ..inputs.price import Price as Price
+    from ..inputs.price import PriceError as PriceError
     from ..inputs.serving import Serving as Serving
     from ..inputs.serving import ServingError as ServingError
     from ..inputs.serving import ServingLike as ServingLike
@@ -21,9 +24,6 @@ if TYPE_CHECKING:
     from ..results.costs import ColdStart as ColdStart
     from ..results.costs import Cost as Cost
     from ..results.costs import Moved as Moved
-    from ..results.costs import Place as Place
-    from ..results.costs import Price as Price
-    from ..results.costs import PriceError as PriceError
     from ..results.costs import StartPart as StartPart
     from .cold_starts import cold_start as cold_start
     from .cold_starts import default_startup as default_startup
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from .egress import Egress as Egress
     from .egress import EgressLike as EgressLike
     from .egress import egress_usd as egress_usd
-    from .egress import parse_egress as parse_egress
     from .engines import DeploymentError as DeploymentError
     from .host_links import HostLink as HostLink
     from .host_links import host_link as host_link
@@ -73,12 +72,14 @@ _EXPORTS = {
     "..inputs.serving": ("Serving", "ServingError", "ServingLike"),
     "..inputs.startup": ("Startup", "StartupError", "StartupLike"),
     "..inputs.transfer": ("Transfer", "TransferError", "TransferLike"),
-    "..results.costs": ("ColdStart", "Cost", "Moved", "Place", "Price", "PriceError", "StartPart"),
+    "..inputs.place": ("Place",),
+    "..inputs.price": ("Price", "PriceError"),
+    "..results.costs": ("ColdStart", "Cost", "Moved", "StartPart"),
     "..inputs.layout": ("Layout", "LayoutError", "LayoutLike"),
     ".cold_starts": ("cold_start", "default_startup", "recorded_graphs"),
     ".commitments": ("Commitment", "CommitmentLike", "FixedCosts", "FixedCostsLike", "committed"),
     ".deployment": ("Deployment", "HardwareLike", "OPTIONS", "checked_field"),
-    ".egress": ("Egress", "EgressLike", "egress_usd", "parse_egress"),
+    ".egress": ("Egress", "EgressLike", "egress_usd"),
     ".engines": ("DeploymentError",),
     ".host_links": ("HostLink", "host_link"),
     ".interruptions": ("Interruptions", "InterruptionsError", "InterruptionsLike"),

@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 from .._checks import Range
 from .._checks import number as checked_number
+from ..inputs.price import USD_PER_H, Price, PriceError
 from ..inputs.settings import Settings, number
 from ..results.bill import MONTH_S
-from ..results.costs import USD_PER_H, Price, PriceError
 from .prices import HOURS_PER_YEAR
 
 CommitmentLike: TypeAlias = "Commitment | str | Mapping[str, str | float]"

@@ -16,11 +16,12 @@ from ..errors import InputTypeError
 from ..hardware import load
 from ..hardware.hosts import HostLike
 from ..inputs.layout import Layout, LayoutLike
+from ..inputs.place import Place
+from ..inputs.price import USD_PER_H, UTILIZATION, Price, PriceError
 from ..inputs.serving import Serving, ServingLike
 from ..inputs.settings import Settings, converted, flag, number, whole, word
 from ..inputs.startup import Startup, StartupLike
 from ..inputs.transfer import Transfer, TransferLike
-from ..results.costs import USD_PER_H, UTILIZATION, Place, Price, PriceError
 from .cold_starts import default_startup
 from .documents import hardware_from, plain_hardware, plain_price, plain_terms, price_from
 from .engines import TORCH, DeploymentError, execution_of, forms_steps

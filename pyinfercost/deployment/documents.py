@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from ..results.costs import Price, PriceError
+from ..inputs.price import Price, PriceError
 from .engines import DeploymentError
 
 if TYPE_CHECKING:

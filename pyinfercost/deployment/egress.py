@@ -2,108 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import zip_longest
 from math import inf
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._checks import Range, is_number, number, number_in, shown
-from .._records import dataclass
+from .. import _checks
+from .._checks import Range, is_number, shown
 from ..inputs.facts import facts
+from ..inputs.price import PriceError
+from ..inputs.settings import Settings, label, number, numbers
 from ..inputs.transfer import EGRESS_USD_PER_GB
-from ..results.costs import PriceError
 
-EgressLike: TypeAlias = "Egress | str | float"
-"""A price of egress as `parse_egress` accepts it."""
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+EgressLike: TypeAlias = "Egress | str | float | Mapping[str, Any]"
+"""A price of egress as `Egress.parse` accepts it."""
 
 _GB = Range(0, 1e15, "times 10^9 bytes")
-_FREE = "free"
+_TIERS = ("usd_per_gb", "up_to_gb")
 
 
-@dataclass(frozen=True)
-class Egress:
+class Egress(Settings):
     """Price of the bytes that leave a cloud in a month.
 
-    Attributes:
-        usd_per_gb: USD per 10^9 bytes in each tier, at most 1e4.
-        up_to_gb: 10^9 bytes of a month at which each tier but the last ends, in ascending order.
-        free_gb: 10^9 bytes of a month that cost nothing; they count in the tiers.
-        name: Its name in the catalog; empty for a price of the caller.
-        dated: Year, or year and month, of the price; empty if the caller gave it.
-        source: Where the price was read.
+    It is read from a name of the catalog: `"aws"`, `"azure"`, `"gcp"`, `"gcp-standard"`, or `"inter-az"` (in each
+    direction) and `"inter-region"`; from USD per 10^9 bytes; or from tiers such as `"free=100,0.09:10000,0.085"`:
+    100 x 10^9 bytes free, then 0.09 USD per 10^9 bytes up to 10,000 x 10^9 of them, and 0.085 USD beyond.
     """
 
-    usd_per_gb: tuple[float, ...]
-    up_to_gb: tuple[float, ...] = ()
-    free_gb: float = 0.0
-    name: str = ""
-    dated: str = ""
-    source: str = "given"
+    kind = "egress"
+    error = PriceError
+    usd_per_gb: tuple[float, ...] = numbers(EGRESS_USD_PER_GB, "USD per 10^9 bytes in each tier, at most 1e4.")
+    up_to_gb: tuple[float, ...] = numbers(
+        _GB, "10^9 bytes of a month at which each tier but the last ends, in ascending order.", default=()
+    )
+    free_gb: float = number(
+        _GB, "10^9 bytes of a month that cost nothing; they count in the tiers.", default=0.0, short="free"
+    )
+    name: str = label("Its name in the catalog; empty for a price of the caller.", default="")
+    dated: str = label("Year, or year and month, of the price; empty if the caller gave it.", default="")
+    source: str = label("Where the price was read.", default="given")
 
-    def __post_init__(self) -> None:
-        for name, within in (("usd_per_gb", EGRESS_USD_PER_GB), ("up_to_gb", _GB)):
-            given = getattr(self, name)
-            if isinstance(given, str) or not isinstance(given, Sequence):
-                raise PriceError(f"{name} of egress is {shown(given)}; expected a sequence of numbers")
-            checked = tuple(number(value, f"{name} of egress", within, PriceError) for value in given)
-            object.__setattr__(self, name, checked)
-        object.__setattr__(self, "free_gb", number(self.free_gb, "free_gb of egress", _GB, PriceError))
-        bounds = self.up_to_gb
-        if len(self.usd_per_gb) != len(bounds) + 1 or list(bounds) != sorted(set(bounds)):
+    def _check(self) -> None:
+        ends = self.up_to_gb
+        if len(self.usd_per_gb) != len(ends) + 1 or list(ends) != sorted(set(ends)):
             raise PriceError(
-                f"egress has {len(self.usd_per_gb)} prices and ends of tiers at {shown(bounds)}; pass a rising end for "
+                f"egress has {len(self.usd_per_gb)} prices and ends of tiers at {shown(ends)}; pass a rising end for "
                 "each price but the last"
             )
 
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Return the price that a value denotes: also a number, of USD per 10^9 bytes."""
+        return cls(usd_per_gb=(value,)) if is_number(value) else super().parse(value)
+
+    @classmethod
+    def _of_text(cls, text: str) -> Self:
+        known: Mapping[str, Any] = facts()["egress"]
+        if text in known:
+            table = dict(known[text])
+            return cls(name=text, dated=table.pop("date"), **table)
+        if not any(map(str.isdigit, text)):
+            raise PriceError(f"egress is {shown(text)}; {cls._expected()}")
+        parts = [part.strip() for part in text.split(",")]
+        tiers = [part.partition(":") for part in parts if "=" not in part]
+        named = [part for part in parts if "=" in part]
+        columns = [usd for usd, _, _ in tiers], [end for _, colon, end in tiers if colon]
+        named += [f"{name}={':'.join(texts)}" for name, texts in zip(_TIERS, columns, strict=True) if texts]
+        return super()._of_text(",".join(named))
+
+    @classmethod
+    def _expected(cls) -> str:
+        tiers = "USD per 10^9 bytes, or tiers such as free=100,0.09:10000,0.085"
+        return super()._expected().replace("expected ", f"expected {', '.join(facts()['egress'])}, {tiers}, or ")
+
     def __str__(self) -> str:
-        """`free=100,0.09:10000,0.085:50000,0.05`, as `parse_egress` accepts it."""
-        free = [f"{_FREE}={self.free_gb:g}"] if self.free_gb else []
-        tiers = [f"{usd:g}:{end:g}" for usd, end in zip(self.usd_per_gb, self.up_to_gb, strict=False)]
-        return ",".join([*free, *tiers, f"{self.usd_per_gb[-1]:g}"])
-
-
-def parse_egress(value: EgressLike) -> Egress:
-    """Parse a price of egress.
-
-    Args:
-        value: An `Egress`; a name of the catalog: `"aws"`, `"azure"`, `"gcp"`, `"gcp-standard"`, or `"inter-az"` (in
-            each direction) and `"inter-region"`; USD per 10^9 bytes; or tiers such as `"free=100,0.09:10000,0.085"`:
-            100 x 10^9 bytes free, then 0.09 USD per 10^9 bytes up to 10,000 x 10^9 of them, and 0.085 USD beyond.
-
-    Raises:
-        PriceError: The value is none of these.
-    """
-    if isinstance(value, Egress):
-        return value
-    known: Mapping[str, Any] = facts()["egress"]
-    if is_number(value):
-        return Egress((number(value, "egress", EGRESS_USD_PER_GB, PriceError),))
-    expected = f"expected {', '.join(known)}, USD per 10^9 bytes, or tiers such as free=100,0.09:10000,0.085"
-    if not isinstance(value, str):
-        raise PriceError(f"egress is {shown(value)}; {expected}")
-    if value in known:
-        table = known[value]
-        return Egress(
-            tuple(table["usd_per_gb"]),
-            tuple(table["up_to_gb"]),
-            free_gb=table["free_gb"],
-            name=value,
-            dated=table["date"],
-            source=table["source"],
-        )
-    prices, ends, free = [], [], 0.0
-    for part in value.split(","):
-        name, equals, text = part.strip().partition("=")
-        if equals and name == _FREE:
-            free = number_in(text, "free of egress", _GB, PriceError)
-            continue
-        usd, colon, end = part.strip().partition(":")
-        try:
-            prices.append(number_in(usd, "egress", EGRESS_USD_PER_GB, PriceError))
-        except PriceError as error:
-            raise PriceError(f"egress is {shown(value)}; {expected}") from error
-        if colon:
-            ends.append(number_in(end, "end of a tier of egress", _GB, PriceError))
-    return Egress(tuple(prices), tuple(ends), free_gb=free)
+        """`aws`, or `free=100,0.09:10000,0.085:50000,0.05`, as `parse` accepts it."""
+        if self.name in facts()["egress"] and self == type(self).parse(self.name):
+            return self.name
+        parts = self._parts()
+        columns = [parts.pop(name, "").partition("=")[2].split(":") for name in _TIERS]
+        tiers = [":".join(filter(None, tier)) for tier in zip_longest(*columns, fillvalue="")]
+        return ",".join([*parts.values(), *tiers])
 
 
 def egress_usd(egress: Egress, gb: float) -> float:
@@ -116,7 +98,7 @@ def egress_usd(egress: Egress, gb: float) -> float:
     Raises:
         PriceError: The bytes are no number from 0.
     """
-    left = number(gb, "gb of egress", _GB, PriceError)
+    left = _checks.number(gb, "gb of egress", _GB, PriceError)
     usd, begin = 0.0, 0.0
     for price, end in zip(egress.usd_per_gb, (*egress.up_to_gb, inf), strict=True):
         usd += price * max(0.0, min(left, end) - max(begin, egress.free_gb))

@@ -11,7 +11,8 @@ from typing import Any
 from .._checks import shown, text
 from .._toml import read_toml
 from ..errors import InputError
-from ..results.costs import Place, Price
+from ..inputs.place import Place
+from ..inputs.price import Price
 
 PLACES = Path(__file__).parent / "places.toml"
 INDUSTRY = "industry"

@@ -18,7 +18,7 @@ from .._records import dataclass
 from .._toml import read_toml
 from ..errors import UnknownNameError
 from ..hardware.errors import HardwareFileError
-from ..results.costs import ON_DEMAND, PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
+from ..inputs.price import ON_DEMAND, PUE, TERMS, USD_PER_H, USD_PER_KWH, Price, PriceError
 
 PriceLike: TypeAlias = "Price | float | str | os.PathLike[str] | Mapping[str, Price | float | str | os.PathLike[str]]"
 """A price as `parse_price` accepts it."""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .. import _checks
 from .._checks import COUNT, Range, shown
 from ..inputs.facts import facts
+from ..inputs.price import PriceError
 from ..inputs.settings import Settings, label, number
-from ..results.costs import SECONDS_PER_HOUR, PriceError
+from ..results.costs import SECONDS_PER_HOUR
 from .prices import offer
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Serverless(Settings):
         if "=" not in text:
             raise PriceError(f"serverless is {shown(text)}; expected one of {', '.join(known)}, or NAME=VALUE")
         return super()._of_text(text)
+
+    def __str__(self) -> str:
+        """The text that `parse` accepts: the name of the catalog, or settings that are not the default."""
+        named = self.name in serverless_names() and self == type(self).parse(self.name)
+        return self.name if named else super().__str__()
 
     def billed_s(self, seconds: float) -> float:
         """Return the seconds that are billed for a request of so many."""

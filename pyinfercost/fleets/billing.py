@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..deployment import committed, egress_usd, parse_egress, provisioned_usd
+from ..deployment import Egress, committed, egress_usd, provisioned_usd
 from ..results.bill import MONTH_S, USES, Bill, BillLine
 from ..results.costs import SECONDS_PER_HOUR
 
@@ -216,7 +216,7 @@ def _machines(pool: PaidPool, made: _Made) -> None:
 
     replica, terms = pool.replica, pool.terms
     usd_per_s = (replica.usd_per_h or 0.0) / SECONDS_PER_HOUR
-    ahead_usd_per_s = committed_usd_per_h(replica, terms.commitment_terms) / SECONDS_PER_HOUR
+    ahead_usd_per_s = committed_usd_per_h(replica, terms.commitment) / SECONDS_PER_HOUR
     charged_s, share = pool.charged_s(made.seconds), replica.full_share
     ahead_s = replica.machines(terms.committed) * made.seconds
     later_s = charged_s - ahead_s
@@ -242,7 +242,7 @@ def _serverless(pool: PaidPool, made: _Made) -> None:
     """
     import numpy as np
 
-    price, gb = pool.terms.serverless_price, pool.terms.memory_gb or 0.0
+    price, gb = pool.terms.serverless, pool.terms.memory_gb or 0.0
     if price is None:
         return
     name = pool.replica.name
@@ -274,7 +274,7 @@ def _others(pool: PaidPool, made: _Made) -> None:
     terms, on = pool.terms, pool.replica.on
     months = made.duration_s / MONTH_S
     even = made.seconds / made.duration_s
-    fixed = terms.fixed_costs
+    fixed = terms.fixed
     for kind, usd in (("storage", fixed.storage_usd_per_month), ("staff", fixed.staff_usd_per_month)):
         if usd:
             made.add(BillLine(kind, "", months, "month", usd * months), usd * months * even)
@@ -287,9 +287,9 @@ def _others(pool: PaidPool, made: _Made) -> None:
     size = terms.response_bytes
     if size is None and on is not None and on.transfer is not None:
         size = on.data_transfer.response_bytes
-    egress = terms.egress_price
+    egress = terms.egress
     if egress is None and on is not None:
-        egress = parse_egress(on.data_transfer.egress_usd_per_gb)
+        egress = Egress.parse(on.data_transfer.egress_usd_per_gb)
     if size and egress is not None:
         gigabytes = size * pool.requests / _GIGA
         # Tiers are those of a month.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -183,7 +183,7 @@ def _ahead_share(context: Context, replica: Replica) -> float:
     """Return the price of an hour that is paid ahead, over that of an hour; 1 where that saves nothing."""
     if not replica.usd_per_h or price_kind(replica) == "spot":
         return 1.0
-    return min(1.0, committed_usd_per_h(replica, context.terms.commitment_terms) / replica.usd_per_h)
+    return min(1.0, committed_usd_per_h(replica, context.terms.commitment) / replica.usd_per_h)
 
 
 def _load(memory: _Memory, replica: Replica, part: str) -> Load:
@@ -206,9 +206,8 @@ def _case(context: Context, point: Point, part: str) -> FleetCase:
 
 def _terms_of(terms: Terms, point: PoolPoint, *, first: bool) -> Terms:
     """Return the terms of a pool: what is paid by the month is paid once, with the first pool."""
-    if not first:
-        terms = replace(terms, fixed=FixedCosts())
-    return replace(terms, committed=point.committed)
+    paid = terms if first else terms.replace(fixed=FixedCosts())
+    return paid.replace(committed=point.committed)
 
 
 def evaluate(context: Context, points: Sequence[Point], part: str) -> list[Found]:

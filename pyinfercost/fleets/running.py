@@ -162,7 +162,7 @@ class FleetCase:
 
 def rates_of(pool: PoolCase) -> Interruptions:
     """Return what takes the replicas of a pool away: interruptions if they are on spot machines, and failures."""
-    given = pool.terms.interruption_rates
+    given = pool.terms.interruptions
     spot = price_kind(pool.replica) == "spot"
     if given is not None:
         return given if spot else given.replace(interruptions_per_h=0.0)

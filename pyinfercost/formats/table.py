@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from .._checks import shown
 from ..errors import InputError
 from ..hardware.dtypes import CORE_DTYPES
 
 
 class FormatError(InputError):
     """A format is unknown, or does not apply to a graph; the message states what was given and what is expected."""
+
+
+_DIGITS = 9  # of a group; Python refuses to read far longer numbers
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,10 @@ def format_of(name: str | Format) -> Format:
     found = FORMATS[base]
     if not colon:
         return found
-    if found.group is None or not group.isdigit() or int(group) < 1:
-        raise FormatError(f"{name!r} has no group of {group!r}; {base} has one scale per {found.group or 'row'}")
+    if found.group is None or not group.isdecimal() or len(group) > _DIGITS or int(group) < 1:
+        raise FormatError(
+            f"{shown(name)} has no group of {shown(group)}; {base} has one scale per {found.group or 'row'}"
+        )
     return replace(found, group=int(group))
 
 

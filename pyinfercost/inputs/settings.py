@@ -9,11 +9,12 @@ A class declares its settings in its body, and so states type, default, range an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import FrozenInstanceError
 from functools import lru_cache
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from .. import _checks
 from .._checks import Range, shown
@@ -28,12 +29,27 @@ else:
         return lambda cls: cls
 
 
+_Given = TypeVar("_Given")
+_Value = TypeVar("_Value")
+
+
+class Parsed(Generic[_Given, _Value]):
+    """Type of a setting that is given as one type, and has another one: `egress: Parsed[EgressLike, Egress]`."""
+
+    if TYPE_CHECKING:  # type checkers take both from a descriptor; none is made
+
+        def __get__(self, instance: object, owner: Any) -> _Value: ...
+        def __set__(self, instance: object, value: _Given) -> None: ...
+
+
 REQUIRED: Any = object()
 """Default of a setting that must be given."""
 
 _TYPES = {"flag": "bool", "whole": "int", "number": "float", "word": "str", "label": "str", "wholes": "Iterable[int]"}
+_SEQUENCES = {"wholes": ("whole numbers", "1:2:4:8"), "numbers": ("numbers", "0.5:1:2")}
 _TRUTHS = {"true": True, "false": False, "1": True, "0": False}
 _NONE = Range(0, 0)
+_PARTS = re.compile(r"(?:\((?:[^()]|\([^()]*\))*\)|[^,])+")  # what commas separate, outside of brackets
 _HOURS = Range(0.0, 24 * 366.0, "h")
 
 
@@ -43,7 +59,7 @@ class Setting(NamedTuple):
     Attributes:
         name: Its name.
         form: `"flag"`, `"whole"`, `"number"`, `"word"`, `"label"` (any text), `"wholes"` (ascending whole numbers),
-            `"counts by time"` (hours with whole numbers), or `"converted"`.
+            `"numbers"`, `"counts by time"` (hours with whole numbers), or `"converted"`.
         default: The default.
         within: Range of numbers.
         words: Valid words; of a number those that stand for one.
@@ -52,6 +68,7 @@ class Setting(NamedTuple):
         read: What makes the value of a form of its own.
         option: Its sentence in the help of commands; empty for a setting without an option of its own.
         metavar: What stands for its value there.
+        short: Its name in texts, where that is another one; texts and mappings may have both.
     """
 
     name: str
@@ -64,6 +81,7 @@ class Setting(NamedTuple):
     read: Callable[[Any], Any] | None = None
     option: str = ""
     metavar: str | None = None
+    short: str = ""
 
     def annotation(self, *, given: bool) -> str:
         """Return its type in Python, as an argument or as an attribute, where no class body states it."""
@@ -87,8 +105,8 @@ class Setting(NamedTuple):
             return _checks.whole(value, name, self.within, error)
         if self.form == "label":
             return _checks.text(value, name, error)
-        if self.form == "wholes":
-            return self._wholes(value, name, error)
+        if self.form in _SEQUENCES:
+            return self._several(value, name, error)
         if self.form == "counts by time":
             return self._counts(value, name, error)
         if isinstance(value, str) and value in self.words:
@@ -97,11 +115,12 @@ class Setting(NamedTuple):
             return _checks.number(value, name, self.within, error)
         raise error(f"{name} is {shown(value)}; expected {self._valid()}")
 
-    def _wholes(self, value: Any, name: str, error: type[InputError]) -> tuple[int, ...]:
-        if not isinstance(value, Iterable) or isinstance(value, str):
-            raise error(f"{name} is {shown(value)}; expected a sequence of whole numbers")
-        found = tuple(_checks.whole(each, name, self.within, error) for each in value)
-        if list(found) != sorted(set(found)):
+    def _several(self, value: Any, name: str, error: type[InputError]) -> tuple[float, ...]:
+        if not isinstance(value, Iterable) or isinstance(value, (str, bytes)):
+            raise error(f"{name} is {shown(value)}; expected a sequence of {_SEQUENCES[self.form][0]}")
+        check = _checks.whole if self.form == "wholes" else _checks.number
+        found = tuple(check(each, name, self.within, error) for each in value)
+        if self.form == "wholes" and list(found) != sorted(set(found)):
             raise error(f"{name} is {shown(value)}; expected different whole numbers in ascending order")
         return found
 
@@ -126,9 +145,11 @@ class Setting(NamedTuple):
         """
         if self.optional and text.lower() == "none":
             return None
+        if self.form == "converted" and text.startswith("(") and text.endswith(")"):
+            return text[1:-1]
         if text in self.words or self.form in ("word", "label", "converted"):
             return text
-        if self.form == "wholes":
+        if self.form in _SEQUENCES:
             return tuple(self._number(each, kind, error) for each in text.split(":"))
         if self.form == "flag" and text.lower() in _TRUTHS:
             return _TRUTHS[text.lower()]
@@ -146,11 +167,13 @@ class Setting(NamedTuple):
             return f"one of {', '.join(filter(None, self.words))}"
         if self.form == "number":
             return str(self.within)
-        return {"flag": "true or false", "wholes": "whole numbers such as 1:2:4:8"}.get(self.form, "a whole number")
+        if self.form in _SEQUENCES:
+            return " such as ".join(_SEQUENCES[self.form])
+        return "true or false" if self.form == "flag" else "a whole number"
 
     def written(self, value: Any) -> str:
         """Return the text that `parsed` reads as a value."""
-        return ":".join(map(str, value)) if self.form == "wholes" else written(value)
+        return ":".join(map(written, value)) if self.form in _SEQUENCES else written(value)
 
 
 def number(
@@ -159,12 +182,13 @@ def number(
     *,
     default: Any = REQUIRED,
     words: Sequence[str] = (),
+    short: str = "",
     option: str = "",
     metavar: str | None = None,
 ) -> Any:
     """Declare a number; `words` stand for numbers that are known. None as the default allows None."""
     known = within._replace(words=tuple(words))
-    return Setting("", "number", default, known, tuple(words), default is None, text, None, option, metavar)
+    return Setting("", "number", default, known, known.words, default is None, text, None, option, metavar, short)
 
 
 def whole(within: Range, text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None) -> Any:
@@ -175,6 +199,11 @@ def whole(within: Range, text: str, *, default: Any = REQUIRED, option: str = ""
 def wholes(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
     """Declare whole numbers in ascending order."""
     return Setting("", "wholes", default, within, (), optional=False, text=text)
+
+
+def numbers(within: Range, text: str, *, default: Any = REQUIRED) -> Any:
+    """Declare a sequence of numbers, each in the range."""
+    return Setting("", "numbers", default, within, (), optional=False, text=text)
 
 
 def flag(text: str, *, default: Any = REQUIRED, option: str = "") -> Any:
@@ -195,14 +224,22 @@ def label(text: str, *, default: Any = REQUIRED) -> Any:
 
 
 def converted(
-    read: Callable[[Any], Any], text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None
+    read: Callable[[Any], Any],
+    text: str,
+    *,
+    default: Any = REQUIRED,
+    short: str = "",
+    option: str = "",
+    metavar: str | None = None,
 ) -> Any:
-    """Declare a value that a function reads, from texts too, and raises errors about."""
-    return Setting("", "converted", default, _NONE, (), default is None, text, read, option, metavar)
+    """Declare a value that a function reads, from texts too (also in brackets), and raises errors about."""
+    return Setting("", "converted", default, _NONE, (), default is None, text, read, option, metavar, short)
 
 
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(number, whole, wholes, flag, word, label, converted)
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(number, whole, wholes, numbers, flag, word, label, converted),
 )
 class Settings:
     """Base of frozen types whose fields are settings, given by keyword."""
@@ -277,23 +314,27 @@ class Settings:
 
     @classmethod
     def _of_mapping(cls, values: Mapping[str, Any]) -> Self:
-        known = {each.name: each for each in cls.fields}
+        known = cls._names()
         for name in values:
             if name not in known:
                 raise cls.error(f"{cls.kind} has no setting {shown(name)}; {cls._expected()}")
-        return cls(
-            **{
-                name: known[name].parsed(value, cls.kind, cls.error) if isinstance(value, str) else value
-                for name, value in values.items()
-            }
-        )
+        given = {}
+        for name, value in values.items():
+            each = known[name]
+            given[each.name] = each.parsed(value, cls.kind, cls.error) if isinstance(value, str) else value
+        return cls(**given)
 
     @classmethod
     def _of_text(cls, text: str) -> Self:
-        known = {each.name: each for each in cls.fields}
+        return cls._of_mapping(cls.texts_of(text))
+
+    @classmethod
+    def texts_of(cls, text: str) -> dict[str, Any]:
+        """Return the texts of the values in a text, by name, not yet checked."""
+        known = cls._names()
         found: dict[str, Any] = {}
         counts: list[tuple[float, Any]] = []
-        for part in filter(None, (each.strip() for each in text.split(","))):
+        for part in filter(None, (each.strip() for each in _PARTS.findall(text))):
             name, equals, value = (each.strip() for each in part.partition("="))
             first = known.get(cls.unnamed)
             if first is not None and first.form == "counts by time" and equals and _is_number(name):
@@ -305,28 +346,39 @@ class Settings:
                 name, value = first.name, name
             elif not equals:
                 raise cls.error(f"{cls.kind} has {shown(part)}; {cls._expected()}")
+            name = known[name].name if name in known else name
             if name in found:
                 raise cls.error(f"{cls.kind} has {shown(name)} twice; pass it once")
             found[name] = value
-        return cls._of_mapping({**found, cls.unnamed: counts} if counts else found)
+        return {**found, cls.unnamed: counts} if counts else found
+
+    @classmethod
+    def _names(cls) -> dict[str, Setting]:
+        return {name: each for each in cls.fields for name in (each.name, each.short or each.name)}
 
     @classmethod
     def _expected(cls) -> str:
+        if not cls.fields:
+            return "expected no settings"
         words = "".join(
             f"{', '.join(each.words)}, or " for each in cls.fields if each.name == cls.unnamed and each.words
         )
-        return f"expected {words}NAME=VALUE of {', '.join(each.name for each in cls.fields)}"
+        return f"expected {words}NAME=VALUE of {', '.join(each.short or each.name for each in cls.fields)}"
 
     def __str__(self) -> str:
         """The text that `parse` accepts: settings that are not the default."""
-        found = []
+        return ",".join(self._parts().values())
+
+    def _parts(self) -> dict[str, str]:
+        """Return the parts of the text by the names of their settings."""
+        found = {}
         for each in sorted(self.fields, key=lambda field: field.name != self.unnamed):
             value = getattr(self, each.name)
             if value != each.default:
                 bare = each.name if each.form == "flag" and value and not each.default else ""
-                name = "" if each.name == self.unnamed else f"{each.name}="
-                found.append(bare or name + each.written(value))
-        return ",".join(found)
+                name = "" if each.name == self.unnamed else f"{each.short or each.name}="
+                found[each.name] = bare or name + each.written(value)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name."""
@@ -360,11 +412,15 @@ def _parsed(cls: Any, text: str) -> Any:
 def _parameter(setting: Setting, declared: str | None) -> Parameter:
     default = Parameter.empty if setting.default is REQUIRED else setting.default
     annotation = declared or setting.annotation(given=True)
+    if annotation.startswith("Parsed["):
+        annotation = annotation.removeprefix("Parsed[").partition(", ")[0]
     return Parameter(setting.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def written(value: Any) -> str:
-    """Return the text that is read as a value."""
+    """Return the text that is read as a value; settings within settings stand in brackets."""
+    if isinstance(value, Settings):
+        return f"({value})"
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

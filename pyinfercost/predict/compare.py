@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .._core import Graph
-    from ..results.costs import Price
+    from ..inputs.price import Price
     from ..results.estimate import Estimate
 
 Compared: TypeAlias = "str | PathLike[str] | Graph | Profile | LanguageProfile"

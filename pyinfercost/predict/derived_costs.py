@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from .._core import Graph, Hardware
     from ..deployment.deployment import Deployment
+    from ..inputs.price import Price
     from ..inputs.startup import Startup
-    from ..results.costs import Price
     from .plans import Boundary
 
 Numbers: TypeAlias = "float | NDArray[np.float64]"

@@ -9,7 +9,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from .. import _core
-from ..deployment import Deployment, deployment_of
+from ..deployment import OPTIONS, Deployment, deployment_of
 from ..deployment.cold_starts import recorded_graphs
 from ..deployment.engines import TORCH, executions_of
 from ..deployment.places import known_places, place
@@ -78,7 +78,7 @@ def explore(
     Raises:
         InputError: As for `profile`.
     """
-    fields = {name: options.pop(name) for name in list(options) if name in Deployment.__dataclass_fields__}
+    fields = {name: options.pop(name) for name in list(options) if name in OPTIONS}
     deployment = deployment_of(on, fields)
     if model is None:
         return exploration_of({}, command=command)

@@ -164,7 +164,7 @@ def _chosen(among: Mapping[str, Any]) -> dict[str, list[Any]]:
             raise LayoutError(f"{name} has no values; pass one or several")
         field = _FIELDS[name]
         if field.form in ("whole", "flag"):  # texts are checked with the layout
-            several = [field.checked(value, "layouts", LayoutError) for value in several]
+            several = [field.checked(value, f"{field.name} of layouts", LayoutError) for value in several]
         found[name] = several
     return found
 

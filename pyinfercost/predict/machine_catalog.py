@@ -14,14 +14,14 @@ from ..deployment.prices import PRICES, price_of, rentable
 from ..errors import InputError
 from ..hardware import load, names
 from ..hardware.machines import load_catalog, versions
-from ..results.costs import ON_DEMAND
-from ..results.costs import TERMS as TERMS_OF_OFFERS
+from ..inputs.price import ON_DEMAND
+from ..inputs.price import TERMS as TERMS_OF_OFFERS
 from ..results.exploration import KnownMachine, KnownOffer, MachineCatalog
 from .derived_costs import TERMS, term_name
 
 if TYPE_CHECKING:
     from .._core import Hardware
-    from ..results.costs import Price
+    from ..inputs.price import Price
 
 
 def machine_catalog(on: Deployment | None = None) -> MachineCatalog:

@@ -2,135 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from .._checks import COUNT, Range, number, shown, text, whole
+from .._checks import shown
 from .._records import dataclass
 from ..errors import InputError
+from ..inputs.price import Price
 from ..inputs.startup import Startup
 from ..inputs.transfer import Transfer
 
 SECONDS_PER_HOUR = 3600
-JOULES_PER_KWH = 3.6e6
 _MILLION = 1_000_000
 _THOUSAND = 1_000
-_OLD_MONTHS = 12
-USD_PER_H = Range(1e-9, 1e9, "USD per hour", zero=True)
-USD_PER_KWH = Range(1e-9, 1e3, "USD per kWh", zero=True)
-PUE = Range(1, 100)
-GRID_G_PER_KWH = Range(1e-3, 1e5, "grams per kWh", zero=True)
-UTILIZATION = Range(1e-6, 1, "as a share of the paid time")
-"""Valid values of a deployment's terms. They are far wider than any real one: a number outside is a mistaken unit, and
-none inside makes a figure infinite."""
-
-_ANY_AGE = Range(0, 10_000)
-
 START_PARTS = ("machine", "image", "runtime", "weights", "warmup")
 """Parts of a cold start, in their order in time."""
 
 START_EVIDENCE = ("none", "given", "published", "fitted", "reported", "assumed")
 """What the seconds of a part rest on, the strongest first: `none` for a part that is not needed, `given` by the caller,
 `published` by a vendor, `fitted` to measurements of other machines, `reported` by providers and users, `assumed`."""
-
-
-class PriceError(InputError):
-    """An invalid price, or a price of another device."""
-
-
-ON_DEMAND = "on-demand"
-TERMS = (ON_DEMAND, "spot", "reserved")
-"""Terms on which instances are rented."""
-
-
-@dataclass(frozen=True)
-class Price:
-    """Price of one device.
-
-    Attributes:
-        usd_per_h: USD per device-hour, busy or idle: 0, or 1e-9 to 1e9.
-        text: Source of the price, in a few words.
-        usd_per_kwh: Electricity price that the owner pays, at most 1000; 0 where the hourly price includes it, as in
-            all rents.
-        pue: Power usage effectiveness (energy of the data center over energy of its machines), where the owner pays
-            it: 1 to 100.
-        cloud: The provider; empty for an owned machine.
-        region: The provider's region; empty if unknown.
-        dated: Year, or year and month, of the price; empty if the caller gave it.
-        age_months: Minimum age in months.
-        devices: Devices of the instance, which is rented as a whole; 1 where devices are paid one by one.
-        terms: `"on-demand"`, `"spot"`, `"reserved"`, `"committed"` or `"purchase"`; empty if the caller gave the price.
-    """
-
-    usd_per_h: float
-    text: str
-    usd_per_kwh: float = 0.0
-    pue: float = 1.0
-    cloud: str = ""
-    region: str = ""
-    dated: str = ""
-    age_months: int = 0
-    devices: int = 1
-    terms: str = ""
-
-    def __post_init__(self) -> None:
-        for name, within in (("usd_per_h", USD_PER_H), ("usd_per_kwh", USD_PER_KWH), ("pue", PUE)):
-            _settle(self, name, number(getattr(self, name), name, within, PriceError))
-        for name in ("text", "cloud", "region", "dated", "terms"):
-            text(getattr(self, name), f"{name} of the price", PriceError)
-        whole(self.age_months, "age_months", _ANY_AGE, PriceError)
-        whole(self.devices, "devices of the price", COUNT, PriceError)
-
-    @property
-    def usd_per_j(self) -> float:
-        """USD that the owner pays per joule of the machine, the data center included; 0 if the price includes it."""
-        return self.pue * self.usd_per_kwh / JOULES_PER_KWH
-
-    @property
-    def argument(self) -> str | float:
-        """What `parse_price` reads as this price: the instance and its terms, or USD per hour of a device."""
-        return f"{self.text.split()[0]}:{self.terms}" if self.cloud and self.terms in TERMS else self.usd_per_h
-
-    @property
-    def rate(self) -> str:
-        """`1.323 USD/h for a device`, or `55.04 USD/h for an instance of 8 devices`."""
-        of = "a device" if self.devices == 1 else f"an instance of {self.devices} devices"
-        return f"{self.usd_per_h * self.devices:.4g} USD/h for {of}"
-
-    def __str__(self) -> str:
-        """`1.323 USD/h for a device, aws/g6.4xlarge@us-east-1 on-demand, of 2025-10, 13 months old: OLD`."""
-        parts = [self.rate, self.text]
-        if self.dated:
-            age = f", {self.age_months} months old" if self.age_months else ""
-            parts.append(f"of {self.dated}{age}" + (": OLD" if self.age_months > _OLD_MONTHS else ""))
-        return ", ".join(parts)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Location of a machine, with its grid and data center.
-
-    Attributes:
-        name: ISO code of a country (`"deu"`), or a cloud and its region (`"gcp/us-central1"`).
-        grid_g_per_kwh: Grams of CO2 equivalent per kWh from the grid.
-        pue: Power usage effectiveness: energy of the data center over energy of its machines.
-        source: Source of both figures.
-        dated: Year of both figures.
-    """
-
-    name: str
-    grid_g_per_kwh: float
-    pue: float
-    source: str
-    dated: str
-
-    def __post_init__(self) -> None:
-        number(self.grid_g_per_kwh, "grid_g_per_kwh", GRID_G_PER_KWH)
-        number(self.pue, "pue", PUE)
-
-
-def _settle(value: Price, name: str, checked: Any) -> None:
-    """Set a field of a value that is being made."""
-    object.__setattr__(value, name, checked)
 
 
 def paid_text(usd_per_h: float, instances: int, each: int, used: int) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from .._core import Hardware
     from ..inputs.layout import Layout
-    from .costs import ColdStart, Cost, Moved, Place
+    from ..inputs.place import Place
+    from .costs import ColdStart, Cost, Moved
     from .device_use import DeviceUse, Exchange
     from .memory_use import MemoryUse
     from .stages import StageEstimate

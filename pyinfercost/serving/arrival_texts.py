@@ -6,36 +6,12 @@ per second, or with a unit: `90/min`. A text with a rate is a whole traffic; wit
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import TypeAlias
 
-from .._checks import COUNT, Range, number, number_in, shown, whole_in
-from .arrivals import (
-    RATE,
-    SECONDS,
-    VARIATION,
-    ArrivalsError,
-    AtOnce,
-    BurstArrivals,
-    ClosedLoop,
-    GammaArrivals,
-)
-from .varying_arrivals import (
-    BURST,
-    DAYS,
-    GROWTH,
-    PEAK,
-    PERIOD,
-    SHARE,
-    SOJOURN,
-    WEIGHT,
-    Modulation,
-    Season,
-    VaryingArrivals,
-    growth_per_day,
-    peaked_profile,
-)
+from .._checks import shown
+from .arrivals import ArrivalsError, AtOnce, BurstArrivals, ClosedLoop, GammaArrivals
+from .varying_arrivals import DAYS, VaryingArrivals
 
 Arrivals: TypeAlias = "GammaArrivals | BurstArrivals | VaryingArrivals | AtOnce | ClosedLoop"
 ArrivalsLike: TypeAlias = "Arrivals | str"
@@ -46,121 +22,24 @@ _EXPECTED = (
     "'diurnal:20,profile=1:2:4:2', 'mmpp:mean=20,burst=5,share=0.1,length_s=60', 'at-once', or "
     "'closed:clients=8,think_s=1'"
 )
-_PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
-_RATE_TEXT = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
-_GROWTH_TEXT = re.compile(r"([0-9.eE+-]+)%/(day|week|month|year)")
-_DAYS_OF = {"day": 1.0, "week": 7.0, "month": 365 / 12, "year": 365.0}
 _PEAK = 1.5  # of a day without a profile
-
-
-def parse_rate(text: str, name: str = "rate") -> float:
-    """Return requests per second of a text: `"4"`, `"4/s"`, `"90/min"`, `"5000/h"`.
-
-    Raises:
-        ArrivalsError: It is none of these, or out of range.
-    """
-    match = _RATE_TEXT.fullmatch(text.strip())
-    try:
-        value = float(match[1]) / _PER[match[2] or "s"]  # type: ignore[index]  # None raises TypeError
-    except (TypeError, ValueError):
-        raise ArrivalsError(
-            f"{name} is {shown(text)}; expected a number per s, min or h, such as 4/s or 90/min"
-        ) from None
-    return number(value, name, RATE, ArrivalsError)
-
-
-# ---- settings of a text ----------------------------------------------------------------------------------------------
-
-
-def _float(within: Range) -> Callable[[str, str], float]:
-    return lambda name, text: number_in(text, name, within, ArrivalsError)
-
-
-def _whole(name: str, text: str) -> int:
-    return whole_in(text, name, COUNT, ArrivalsError)
-
-
-def _floats(within: Range) -> Callable[[str, str], tuple[float, ...]]:
-    return lambda name, text: tuple(number_in(part, name, within, ArrivalsError) for part in text.split(":"))
-
-
-def _flag(name: str, text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ArrivalsError(f"{name} is {shown(text)}; expected 0 or 1")
-    return text == "1"
-
-
-def _growth(name: str, text: str) -> float:
-    match = _GROWTH_TEXT.fullmatch(text)
-    try:
-        share = float(match[1]) / 100  # type: ignore[index]  # None raises TypeError
-    except (TypeError, ValueError):
-        raise ArrivalsError(
-            f"{name} is {shown(text)}; expected percent a day, week, month or year, such as 10%/month"
-        ) from None
-    return growth_per_day(number(share, name, GROWTH, ArrivalsError), _DAYS_OF[match[2]])  # type: ignore[index]
-
-
-_CHANGES: Mapping[str, Callable[[str, str], Any]] = {"cv": _float(VARIATION), "growth": _growth}
-_BURSTS: Mapping[str, Callable[[str, str], Any]] = {
-    "burst": _float(BURST),
-    "share": _float(SHARE),
-    "length_s": _float(SOJOURN),
+_BURSTS = ("burst", "share", "length_s")
+_TYPES: Mapping[str, tuple[type[VaryingArrivals | BurstArrivals | AtOnce | ClosedLoop], tuple[str, ...]]] = {
+    "poisson": (VaryingArrivals, ("mean", "growth")),
+    "gamma": (VaryingArrivals, ("mean", "cv", "growth")),
+    "bursts": (BurstArrivals, ("mean", "size", "spacing_s")),
+    "diurnal": (
+        VaryingArrivals,
+        ("mean", "peak", "profile", "period_s", "week", "weekend", "cv", "growth", *_BURSTS),
+    ),
+    "mmpp": (VaryingArrivals, ("mean", "rates", "sojourns_s", "cv", "growth", *_BURSTS)),
+    "at-once": (AtOnce, ()),
+    "closed": (ClosedLoop, ("clients", "think_s", "exponential")),
 }
-_READERS: Mapping[str, Mapping[str, Callable[[str, str], Any]]] = {
-    "poisson": {"mean": lambda name, text: parse_rate(text, name), "growth": _growth},
-    "gamma": {"mean": lambda name, text: parse_rate(text, name), **_CHANGES},
-    "bursts": {
-        "mean": lambda name, text: parse_rate(text, name),
-        "size": _whole,
-        "spacing_s": _float(SECONDS),
-    },
-    "diurnal": {
-        "mean": lambda name, text: parse_rate(text, name),
-        "peak": _float(PEAK),
-        "profile": _floats(WEIGHT),
-        "period_s": _float(PERIOD),
-        "week": _floats(WEIGHT),
-        "weekend": _float(WEIGHT),
-        **_CHANGES,
-        **_BURSTS,
-    },
-    "mmpp": {
-        "mean": lambda name, text: parse_rate(text, name),
-        "rates": _floats(WEIGHT),
-        "sojourns_s": _floats(SOJOURN),
-        **_CHANGES,
-        **_BURSTS,
-    },
-    "at-once": {},
-    "closed": {"clients": _whole, "think_s": _float(SECONDS), "exponential": _flag},
-}
-"""Kind -> setting of its text -> what reads it. The first one may be given without its name."""
+"""Kind -> type of its arrivals, and the settings of its texts."""
 
-KINDS = tuple(_READERS)
+KINDS = tuple(_TYPES)
 """Kinds of arrivals that have a text."""
-
-
-def _settings(kind: str, text: str, whole_text: str) -> dict[str, Any]:
-    readers = _READERS[kind]
-    found: dict[str, Any] = {}
-    for place, part in enumerate(filter(None, (each.strip() for each in text.split(",")))):
-        name, equals, setting = (each.strip() for each in part.partition("="))
-        if not equals and place == 0 and readers:
-            name, setting = next(iter(readers)), name
-        elif not equals:
-            raise ArrivalsError(f"arrivals is {shown(whole_text)}, in which {shown(part)} has no '='; {_EXPECTED}")
-        if name not in readers:
-            raise ArrivalsError(
-                f"arrivals {kind!r} has no {shown(name)}; " + (f"it has {', '.join(readers)}" if readers else _EXPECTED)
-            )
-        if name in found:
-            raise ArrivalsError(f"arrivals is {shown(whole_text)}, which has {name} twice; give it once")
-        found[name] = readers[name](name, setting)
-    return found
-
-
-# ---- from settings to arrivals ---------------------------------------------------------------------------------------
 
 
 def parse_arrivals(
@@ -198,71 +77,37 @@ def _of_text(text: str, rate_per_s: float | None, clients: int | None) -> Arriva
     kind, _, rest = (each.strip() for each in text.partition(":"))
     if "," in kind:  # the kind of 'mmpp,mean=20' has no rate behind it
         raise ArrivalsError(f"arrivals is {shown(text)}; write a colon after the kind: {_EXPECTED}")
-    if kind not in _READERS:
+    if kind not in _TYPES:
         raise ArrivalsError(f"arrivals is {shown(kind)}; {_EXPECTED}")
-    given = _settings(kind, rest, text)
-    for name, setting, argument in (("mean", rate_per_s, "rate_per_s"), ("clients", clients, "clients")):
-        if name in given and setting is not None:
+    made, names = _TYPES[kind]
+    given = made.texts_of(rest)
+    short = {each.name: each.short or each.name for each in made.fields}
+    for name in given:
+        if short.get(name, name) not in names:
+            raise ArrivalsError(f"arrivals {kind!r} has no {shown(name)}; it has {', '.join(names)}")
+    for name, value in (("rate_per_s", rate_per_s), ("clients", clients)):
+        if value is None:
+            continue
+        if name not in short:
+            raise ArrivalsError(f"arrivals are {kind!r} and {name} is {shown(value)}; pass one of them")
+        if name in given:
             raise ArrivalsError(
-                f"arrivals is {shown(text)} and {argument} is {shown(setting)}; give the {name} once, in the text or "
+                f"arrivals is {shown(text)} and {name} is {shown(value)}; give the {short[name]} once, in the text or "
                 "apart"
             )
-    if kind == "closed":
-        if rate_per_s is not None:
-            raise ArrivalsError(f"arrivals are 'closed' and rate_per_s is {shown(rate_per_s)}; pass clients")
-        count = given.pop("clients", clients)
-        if count is None:
-            raise ArrivalsError("arrivals are of a closed loop; pass its number of clients, such as closed:8")
-        return ClosedLoop(count, **given)
-    if clients is not None:
-        raise ArrivalsError(f"arrivals are {kind!r} and clients is {shown(clients)}; clients go with 'closed'")
-    if kind == "at-once":
-        if rate_per_s is not None:
-            raise ArrivalsError(f"arrivals are 'at-once' and rate_per_s is {shown(rate_per_s)}; pass one of them")
-        return AtOnce()
-    modulation = _modulation(kind, given)
-    rate = given.pop("mean", rate_per_s)
-    if rate is None and kind == "mmpp" and modulation is not None and "rates" in given:
-        rate = modulation.mean_rate
-    if rate is None:
+        given[name] = value
+    if "rate_per_s" in short and not {"rate_per_s", "rates"} & set(given):
         raise ArrivalsError(f"arrivals are {kind!r} without a rate; write it, as in '{kind}:20', or pass rate_per_s")
-    if kind == "bursts":
-        return BurstArrivals(rate, given.get("size", 1), given.get("spacing_s", 0.0))
-    season = _season(given) if kind == "diurnal" else None
-    growth, variation = given.get("growth", 0.0), given.get("cv", 1.0)
-    if season is None and modulation is None and not growth:
-        return GammaArrivals(rate, variation)
-    return VaryingArrivals(rate, season, modulation, growth, variation)
-
-
-def _modulation(kind: str, given: Mapping[str, Any]) -> Modulation | None:
-    """Return the states that settings describe; None without any, where the kind needs none."""
-    states, bursts = ("rates", "sojourns_s"), tuple(_BURSTS)
-    named = [name for name in (*states, *bursts) if name in given]
-    if not named and kind != "mmpp":
-        return None
-    for names in (states, bursts):
-        if sorted(named) == sorted(names):
-            found = [given[name] for name in names]
-            return Modulation(*found) if names == states else Modulation.of_bursts(*found)
-    raise ArrivalsError(
-        f"arrivals {kind!r} has {', '.join(named) or 'no states'}; expected {', '.join(bursts)}"
-        + (f", or {' and '.join(states)}" if kind == "mmpp" else ", or none of them")
-    )
-
-
-def _season(given: Mapping[str, Any]) -> Season:
-    if "peak" in given and "profile" in given:
-        raise ArrivalsError("arrivals 'diurnal' has peak and profile; give one: a profile has its own peak")
-    if "week" in given and "weekend" in given:
-        raise ArrivalsError("arrivals 'diurnal' has week and weekend; give one of them")
-    week = given.get("week", ())
-    if "weekend" in given:
-        week = (1.0,) * (DAYS - 2) + (given["weekend"],) * 2
-    if "profile" in given:
-        profile = given["profile"]
-    elif "peak" not in given and len(week) > DAYS:  # the hours of a week have the profile of each day
-        profile = (1.0,)
-    else:
-        profile = peaked_profile(given.get("peak", _PEAK))
-    return Season(profile, week, **({"period_s": given["period_s"]} if "period_s" in given else {}))
+    if kind == "diurnal" and not {"peak", "profile"} & set(given) and given.get("week", "").count(":") < DAYS:
+        given["peak"] = _PEAK  # with the hours of a week, each day has the same profile
+    if kind == "mmpp" and not {"rates", "sojourns_s", *_BURSTS} & set(given):
+        given["modulation"] = {}  # which is an error that names the settings of states
+    found = made.parse(given)
+    if (
+        isinstance(found, VaryingArrivals)
+        and found.season is None
+        and found.modulation is None
+        and not found.growth_per_day
+    ):
+        return GammaArrivals(rate_per_s=found.rate_per_s, variation=found.variation)
+    return found

@@ -6,11 +6,13 @@ equal to the last bit, whether they are taken together or in parts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
-from .._checks import COUNT, Range, number, whole
+from .. import _checks
+from .._checks import COUNT, Range, shown
 from ..errors import InputError
+from ..inputs.settings import Parsed, Settings, converted, flag, number, whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +22,31 @@ if TYPE_CHECKING:
 
 RATE = Range(1e-9, 1e9, "requests/s")
 VARIATION = Range(1e-3, 1e3)
-SECONDS = Range(1e-9, 1e10, "s", zero=True)
+_SECONDS = Range(1e-9, 1e10, "s", zero=True)
+_PER = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_RATE_TEXT = re.compile(r"([0-9.eE+-]+)(?:/(s|min|h))?")
 
 
 class ArrivalsError(InputError):
     """Arrivals that are out of range or contradict each other."""
+
+
+def parse_rate(value: float | str, name: str = "") -> float:
+    """Return requests per second of a number, or of a text: `"4"`, `"4/s"`, `"90/min"`, `"5000/h"`.
+
+    Raises:
+        ArrivalsError: It is none of these, or out of range.
+    """
+    if not isinstance(value, str):
+        return _checks.number(value, name or "rate_per_s", RATE, ArrivalsError)
+    match = _RATE_TEXT.fullmatch(value.strip())
+    try:
+        found = float(match[1]) / _PER[match[2] or "s"]  # type: ignore[index]  # None raises TypeError
+    except (TypeError, ValueError):
+        raise ArrivalsError(
+            f"{name or 'mean'} is {shown(value)}; expected a number per s, min or h, such as 4/s or 90/min"
+        ) from None
+    return _checks.number(found, name or "mean", RATE, ArrivalsError)
 
 
 class ArrivalRun(Protocol):
@@ -70,24 +92,20 @@ class UnitGaps:
         return times
 
 
-@dataclass(frozen=True)
-class GammaArrivals:
-    """Intervals with a gamma distribution of mean 1 / rate.
+class GammaArrivals(Settings):
+    """Intervals with a gamma distribution of mean 1 / rate."""
 
-    Attributes:
-        rate_per_s: Mean rate.
-        variation: Coefficient of variation of the intervals: 1 is a Poisson process, 0.5 is more regular, 4 is bursty.
-    """
-
-    rate_per_s: float
-    variation: float = 1.0
+    kind = "arrivals"
+    unnamed = "rate_per_s"
+    error = ArrivalsError
+    rate_per_s: Parsed[float | str, float] = converted(parse_rate, "Mean rate.", short="mean")
+    variation: float = number(
+        VARIATION,
+        "Coefficient of variation of the intervals: 1 is a Poisson process, 0.5 is more regular, 4 is bursty.",
+        default=1.0,
+        short="cv",
+    )
     clients: ClassVar[int] = 0
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(
-            rate_per_s=number(self.rate_per_s, "rate_per_s", RATE, ArrivalsError),
-            variation=number(self.variation, "variation", VARIATION, ArrivalsError),
-        )
 
     def begin(self, states: np.random.Generator) -> ArrivalRun:
         """Return a run of the process; `states` are random numbers of states, of which it has none."""
@@ -95,7 +113,7 @@ class GammaArrivals:
 
     def at_rate(self, rate_per_s: float) -> GammaArrivals:
         """Return the same process at another mean rate."""
-        return replace(self, rate_per_s=rate_per_s)
+        return self.replace(rate_per_s=rate_per_s)
 
 
 class _ConstantRate:
@@ -106,31 +124,28 @@ class _ConstantRate:
         return self._gaps.take(rng, count) / self._rate_per_s
 
 
-@dataclass(frozen=True)
-class BurstArrivals:
-    """Bursts that begin at the times of a Poisson process, of requests that follow each other at equal distances.
+class BurstArrivals(Settings):
+    """Bursts that begin at the times of a Poisson process, of requests that follow each other at equal distances."""
 
-    Attributes:
-        rate_per_s: Mean rate of requests.
-        size: Requests of a burst.
-        spacing_s: Seconds from one request of a burst to the next. A burst that begins before another one has ended
-            waits for its end, so that times ascend.
-    """
-
-    rate_per_s: float
-    size: int
-    spacing_s: float = 0.0
+    kind = "bursts"
+    unnamed = "rate_per_s"
+    error = ArrivalsError
+    rate_per_s: Parsed[float | str, float] = converted(parse_rate, "Mean rate of requests.", short="mean")
+    size: int = whole(COUNT, "Requests of a burst.", default=1)
+    spacing_s: float = number(
+        _SECONDS,
+        "Seconds from one request of a burst to the next. A burst that begins before another one has ended waits for "
+        "its end, so that times ascend.",
+        default=0.0,
+    )
     clients: ClassVar[int] = 0
 
-    def __post_init__(self) -> None:
-        rate = number(self.rate_per_s, "rate_per_s", RATE, ArrivalsError)
-        spacing = number(self.spacing_s, "spacing_s", SECONDS, ArrivalsError)
-        if rate * spacing >= 1:
+    def _check(self) -> None:
+        if self.rate_per_s * self.spacing_s >= 1:
             raise ArrivalsError(
-                f"bursts have a request every {spacing:.6g} s, and {rate:.6g} requests/s are asked for; pass "
-                "spacing_s below 1 / rate_per_s"
+                f"bursts have a request every {self.spacing_s:.6g} s, and {self.rate_per_s:.6g} requests/s are asked "
+                "for; pass spacing_s below 1 / rate_per_s"
             )
-        self.__dict__.update(rate_per_s=rate, size=whole(self.size, "size", COUNT, ArrivalsError), spacing_s=spacing)
 
     def begin(self, states: np.random.Generator) -> ArrivalRun:
         """Return a run of the process; `states` are random numbers of states, of which it has none."""
@@ -138,7 +153,7 @@ class BurstArrivals:
 
     def at_rate(self, rate_per_s: float) -> BurstArrivals:
         """Return the same bursts at another mean rate."""
-        return replace(self, rate_per_s=rate_per_s)
+        return self.replace(rate_per_s=rate_per_s)
 
 
 class _BurstRun:
@@ -183,10 +198,11 @@ class _BurstRun:
         return ends + free
 
 
-@dataclass(frozen=True)
-class AtOnce:
+class AtOnce(Settings):
     """All requests at time 0, as benchmarks of throughput send them."""
 
+    kind = "at-once"
+    error = ArrivalsError
     clients: ClassVar[int] = 0
     rate_per_s: ClassVar[float] = float("inf")
 
@@ -195,28 +211,19 @@ class AtOnce:
         return _AtZero()
 
 
-@dataclass(frozen=True)
-class ClosedLoop:
+class ClosedLoop(Settings):
     """Clients that each send a request, wait for its answer, think, and send the next one.
 
     Times are decided by the server: a simulation sends the requests of a workload in their order, one for each client
     that is ready.
-
-    Attributes:
-        clients: Number of clients.
-        think_s: Mean time from an answer to the next request of a client.
-        exponential: Whether these times are exponential; else all are equal.
     """
 
-    clients: int
-    think_s: float = 0.0
-    exponential: bool = False
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(
-            clients=whole(self.clients, "clients", COUNT, ArrivalsError),
-            think_s=number(self.think_s, "think_s", SECONDS, ArrivalsError),
-        )
+    kind = "closed loop"
+    unnamed = "clients"
+    error = ArrivalsError
+    clients: int = whole(COUNT, "Number of clients.")
+    think_s: float = number(_SECONDS, "Mean time from an answer to the next request of a client.", default=0.0)
+    exponential: bool = flag("Whether these times are exponential; else all are equal.", default=False)
 
     @property
     def rate_per_s(self) -> float:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log, sqrt
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from .._checks import Range, is_whole, number, number_in, shown, whole, whole_in
+from .. import _checks
+from .._checks import Range, is_whole, shown
 from .._lazy import cached_property
 from ..errors import InputError
+from ..inputs.settings import Settings, number, whole
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     Tokens: TypeAlias = NDArray[np.int32]
 
@@ -21,7 +25,6 @@ MOST_TOKENS = 100_000_000
 """Maximum of a length."""
 
 _TOKENS = Range(1, MOST_TOKENS, "tokens")
-_VARIATION = Range(1e-6, 1e3)
 _QUANTILES, _DEVIATIONS = 8192, 8.5  # points and range of the integral over a normal density
 
 
@@ -56,18 +59,13 @@ LengthsLike: TypeAlias = "Lengths | int | str | Sequence[int] | NDArray[Any]"
 """Lengths: a distribution, one length, a text such as `"uniform:100-200"`, or observed lengths."""
 
 
-@dataclass(frozen=True)
-class FixedLengths:
-    """One length.
+class FixedLengths(Settings):
+    """One length."""
 
-    Attributes:
-        tokens: The length.
-    """
-
-    tokens: int
-
-    def __post_init__(self) -> None:
-        self.__dict__["tokens"] = whole(self.tokens, "length", _TOKENS, LengthsError)
+    kind = "fixed lengths"
+    unnamed = "tokens"
+    error = LengthsError
+    tokens: int = whole(_TOKENS, "The length.")
 
     def draw(self, rng: np.random.Generator, count: int) -> Tokens:
         """Return `count` equal lengths."""
@@ -90,29 +88,23 @@ class FixedLengths:
         """The length."""
         return self.tokens
 
-    def __str__(self) -> str:
-        """The text that `parse_lengths` accepts."""
-        return str(self.tokens)
 
+class UniformLengths(Settings):
+    """Whole numbers from `low` to `high`, each equally likely."""
 
-@dataclass(frozen=True)
-class UniformLengths:
-    """Whole numbers from `low` to `high`, each equally likely.
+    kind = "uniform lengths"
+    error = LengthsError
+    low: int = whole(_TOKENS, "Least length.")
+    high: int = whole(_TOKENS, "Longest length.")
 
-    Attributes:
-        low: Least length.
-        high: Longest length.
-    """
+    def _check(self) -> None:
+        if self.low > self.high:
+            raise LengthsError(f"lengths are uniform from {self.low} to {self.high}; pass the smaller number first")
 
-    low: int
-    high: int
-
-    def __post_init__(self) -> None:
-        low = whole(self.low, "low", _TOKENS, LengthsError)
-        high = whole(self.high, "high", _TOKENS, LengthsError)
-        if low > high:
-            raise LengthsError(f"lengths are uniform from {low} to {high}; pass the smaller number first")
-        self.__dict__.update(low=low, high=high)
+    @classmethod
+    def _of_text(cls, text: str) -> Self:
+        low, dash, high = text.partition("-")
+        return super()._of_text(f"low={low},high={high}" if dash else text)
 
     def draw(self, rng: np.random.Generator, count: int) -> Tokens:
         """Return `count` lengths."""
@@ -140,34 +132,26 @@ class UniformLengths:
         return f"uniform:{self.low}-{self.high}"
 
 
-@dataclass(frozen=True)
-class LognormalLengths:
+class LognormalLengths(Settings):
     """Lengths whose logarithm is normal, rounded to whole tokens and clipped to `low` ... `high`.
 
     With the coefficient of variation c, sigma^2 = log(1 + c^2) and mu = log(mean_tokens) - sigma^2 / 2.
-
-    Attributes:
-        mean_tokens: Mean before rounding and clipping.
-        variation: Standard deviation / mean before rounding and clipping.
-        low: Least length.
-        high: Longest length, such as the context of the model.
     """
 
-    mean_tokens: float
-    variation: float = 1.0
-    low: int = 1
-    high: int = MOST_TOKENS
+    kind = "lognormal lengths"
+    error = LengthsError
+    mean_tokens: float = number(_TOKENS, "Mean before rounding and clipping.", short="mean")
+    variation: float = number(
+        Range(1e-6, 1e3), "Standard deviation / mean before rounding and clipping.", default=1.0, short="cv"
+    )
+    low: int = whole(_TOKENS, "Least length.", default=1)
+    high: int = whole(_TOKENS, "Longest length, such as the context of the model.", default=MOST_TOKENS)
 
-    def __post_init__(self) -> None:
-        bounds = UniformLengths(self.low, self.high)
-        self.__dict__.update(
-            mean_tokens=number(self.mean_tokens, "mean_tokens", _TOKENS, LengthsError),
-            variation=number(self.variation, "variation", _VARIATION, LengthsError),
-            low=bounds.low,
-            high=bounds.high,
-        )
+    def _check(self) -> None:
+        UniformLengths(low=self.low, high=self.high)
 
-    def _of_normal(self, normal: NDArray[np.float64]) -> Tokens:
+    def of_normal(self, normal: NDArray[np.float64]) -> Tokens:
+        """Return the lengths of numbers with a normal distribution."""
         import numpy as np
 
         square = log(1 + self.variation**2)
@@ -180,28 +164,17 @@ class LognormalLengths:
 
     def draw(self, rng: np.random.Generator, count: int) -> Tokens:
         """Return `count` lengths."""
-        return self._of_normal(rng.standard_normal(count))
-
-    @cached_property
-    def _moments(self) -> tuple[float, float]:
-        """Mean and mean square after rounding and clipping, by the trapezoidal rule over the normal density."""
-        import numpy as np
-
-        at = np.linspace(-_DEVIATIONS, _DEVIATIONS, _QUANTILES + 1)
-        density = np.exp(-(at**2) / 2)
-        density /= density.sum()
-        values = self._of_normal(at).astype(np.float64)
-        return float(values @ density), float(values**2 @ density)
+        return self.of_normal(rng.standard_normal(count))
 
     @property
     def mean(self) -> float:
         """Mean after rounding and clipping."""
-        return self._moments[0]
+        return _moments(self)[0]
 
     @property
     def mean_square(self) -> float:
         """Mean square after rounding and clipping."""
-        return self._moments[1]
+        return _moments(self)[1]
 
     @property
     def most(self) -> int:
@@ -209,11 +182,20 @@ class LognormalLengths:
         return self.high
 
     def __str__(self) -> str:
-        """The text that `parse_lengths` accepts."""
-        mean, variation = (repr(float(each)).removesuffix(".0") for each in (self.mean_tokens, self.variation))
-        text = f"lognormal:mean={mean},cv={variation}"
-        low = "" if self.low == 1 else f",low={self.low}"
-        return text + low + ("" if self.high == MOST_TOKENS else f",high={self.high}")
+        """The text that `parse_lengths` accepts; it always has the variation."""
+        return f"lognormal:{','.join(({'mean_tokens': '', 'variation': 'cv=1'} | self._parts()).values())}"
+
+
+@lru_cache(256)
+def _moments(lengths: LognormalLengths) -> tuple[float, float]:
+    """Return mean and mean square after rounding and clipping, by the trapezoidal rule over the normal density."""
+    import numpy as np
+
+    at = np.linspace(-_DEVIATIONS, _DEVIATIONS, _QUANTILES + 1)
+    density = np.exp(-(at**2) / 2)
+    density /= density.sum()
+    values = lengths.of_normal(at).astype(np.float64)
+    return float(values @ density), float(values**2 @ density)
 
 
 @dataclass(frozen=True)
@@ -238,7 +220,7 @@ class EmpiricalLengths:
         if counts.shape != observed.shape or counts.dtype.kind not in "iu" or counts.min() < 1:
             raise LengthsError(f"counts are {shown(self.counts)}; expected a whole number from 1 on for each length")
         for end in (int(observed.min()), int(observed.max())):
-            whole(end, "length", _TOKENS, LengthsError)
+            _checks.whole(end, "length", _TOKENS, LengthsError)
         values, places = np.unique(observed, return_inverse=True)
         totals = np.bincount(places, weights=counts.astype(np.float64)).astype(np.int64)
         self.__dict__.update(values=tuple(values.tolist()), counts=tuple(totals.tolist()))
@@ -286,6 +268,12 @@ _EXPECTED = (
 )
 
 
+_KINDS: Mapping[str, type[UniformLengths | LognormalLengths]] = {
+    "uniform": UniformLengths,
+    "lognormal": LognormalLengths,
+}
+
+
 def parse_lengths(value: LengthsLike, name: str = "length") -> Lengths:
     """Return the distribution that a value denotes.
 
@@ -299,46 +287,19 @@ def parse_lengths(value: LengthsLike, name: str = "length") -> Lengths:
     """
     if isinstance(value, (FixedLengths, UniformLengths, LognormalLengths, EmpiricalLengths)):
         return value
-    if is_whole(value):
-        return FixedLengths(whole(value, name, _TOKENS, LengthsError))
-    if isinstance(value, str):
-        return _of_text(value.strip(), name)
-    if isinstance(value, Sequence) or type(value).__module__ == "numpy":
+    try:
+        if is_whole(value):
+            return FixedLengths(tokens=value)  # type: ignore[arg-type]
+        if isinstance(value, str):
+            kind, _, rest = value.strip().partition(":")
+            if kind in _KINDS:
+                return _KINDS[kind].parse(rest)
+            if kind.isdigit() and not rest:
+                return FixedLengths.parse(kind)
+    except LengthsError as wrong:
+        raise LengthsError(f"{name} is {shown(value)}: {wrong}") from None
+    if (isinstance(value, Sequence) and not isinstance(value, str)) or type(value).__module__ == "numpy":
         return EmpiricalLengths(value)  # type: ignore[arg-type]
     if all(hasattr(value, each) for each in ("draw", "mean", "mean_square", "most")):
         return value  # type: ignore[return-value]
     raise LengthsError(f"{name} is {shown(value)}; {_EXPECTED}")
-
-
-def _of_text(text: str, name: str) -> Lengths:
-    kind, _, rest = text.partition(":")
-    if kind.isdigit() and not rest:
-        return FixedLengths(whole_in(kind, name, _TOKENS, LengthsError))
-    if kind == "uniform":
-        low, dash, high = (each.strip() for each in rest.partition("-"))
-        if dash and low.isdigit() and high.isdigit():
-            bounds = (whole_in(each, name, _TOKENS, LengthsError) for each in (low, high))
-            return UniformLengths(*bounds)
-    if kind == "lognormal":
-        return LognormalLengths(**_named(rest, name, text))
-    raise LengthsError(f"{name} is {shown(text)}; {_EXPECTED}")
-
-
-_FIELDS: Mapping[str, str] = {"mean": "mean_tokens", "cv": "variation", "low": "low", "high": "high"}
-
-
-def _named(text: str, name: str, whole_text: str) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for part in text.split(","):
-        key, equals, value = (each.strip() for each in part.partition("="))
-        if not equals or key not in _FIELDS or _FIELDS[key] in given:
-            raise LengthsError(f"{name} is {shown(whole_text)}; {_EXPECTED}")
-        bound = key in ("low", "high")
-        given[_FIELDS[key]] = (
-            whole_in(value, key, _TOKENS, LengthsError)
-            if bound
-            else number_in(value, key, _TOKENS if key == "mean" else _VARIATION, LengthsError)
-        )
-    if "mean_tokens" not in given:
-        raise LengthsError(f"{name} is {shown(whole_text)}, without mean=; {_EXPECTED}")
-    return given

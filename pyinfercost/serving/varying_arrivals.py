@@ -8,16 +8,20 @@ Poisson process with that rate; other intervals have their variation in units of
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
 from math import exp, isclose, lcm
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from .._checks import Range, number, shown
-from .arrivals import RATE, VARIATION, ArrivalRun, ArrivalsError, UnitGaps
+from .. import _checks
+from .._checks import Range, number_in, shown
+from ..inputs.settings import Parsed, Settings, converted, number, numbers
+from .arrivals import VARIATION, ArrivalRun, ArrivalsError, UnitGaps, parse_rate
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from .arrivals import Times
 
@@ -25,13 +29,15 @@ DAY_S = 86_400.0
 DAYS = 7
 """Periods of a week."""
 
-WEIGHT = Range(0.0, 1e12)
-PERIOD = Range(1e-3, 1e10, "s")
-PEAK = Range(1.0, 40.0)
-SOJOURN = Range(1e-6, 1e10, "s")
-BURST = Range(1.0, 1e6)
-SHARE = Range(1e-6, 1.0 - 1e-6)
-GROWTH = Range(-0.9, 10.0)
+_WEIGHT = Range(0.0, 1e12)
+_PERIOD = Range(1e-3, 1e10, "s")
+_PEAK = Range(1.0, 40.0)
+_SOJOURN = Range(1e-6, 1e10, "s")
+_BURST = Range(1.0, 1e6)
+_SHARE = Range(1e-6, 1.0 - 1e-6)
+_GROWTH = Range(-0.9, 10.0)
+_GROWTH_TEXT = re.compile(r"([0-9.eE+-]+)%/(day|week|month|year)")
+_DAYS_OF = {"day": 1.0, "week": 7.0, "month": 365 / 12, "year": 365.0}
 _HOURS = 168
 _INTERVALS = 96  # of the default profile: quarters of an hour
 _PIECES = 4096  # about as many pieces of constant factors are made together
@@ -43,7 +49,7 @@ _LEAST = 1e-9  # share of the first rate below which a decline has ended
 # ---- factors of the rate ---------------------------------------------------------------------------------------------
 
 
-def peaked_profile(peak: float) -> tuple[float, ...]:
+def peaked_profile(peak: float | str) -> tuple[float, ...]:
     """Return a profile of 96 intervals with one smooth maximum in the middle of the period.
 
     Weights are exp(k cos(2 pi t / period - pi)), the density of von Mises; k is found such that the maximum is `peak`
@@ -54,7 +60,7 @@ def peaked_profile(peak: float) -> tuple[float, ...]:
     """
     import numpy as np
 
-    wanted = number(peak, "peak", PEAK, ArrivalsError)
+    wanted = number_in(peak, "peak", _PEAK, ArrivalsError)
     height = -np.cos(2 * np.pi * (np.arange(_INTERVALS) + 0.5) / _INTERVALS)
 
     def weights(k: float) -> Times:
@@ -71,34 +77,59 @@ def peaked_profile(peak: float) -> tuple[float, ...]:
     return tuple(weights(high).tolist())
 
 
-@dataclass(frozen=True)
-class Season:
+def _week_of(weekend: float | str) -> tuple[float, ...]:
+    """Return the weights of a week whose last two days have another one."""
+    return (1.0,) * (DAYS - 2) + (number_in(weekend, "weekend", _WEIGHT, ArrivalsError),) * 2
+
+
+class Season(Settings):
     """A profile that is repeated, such as that of a day, and the weights of the seven days of a week.
 
-    Attributes:
-        profile: Weights of equal intervals of a period; one interval by default, so that the week alone decides.
-        week: Weights of seven periods, or of 168 hours of them, by which those of the profile are multiplied.
-        period_s: Seconds of a period. The first one begins at time 0; of a week it is the Monday.
+    A text may have `peak` in the place of the profile, which then is that of `peaked_profile`, and `weekend`, the
+    weight of the last two days, in the place of the week.
     """
 
-    profile: tuple[float, ...] = (1.0,)
-    week: tuple[float, ...] = ()
-    period_s: float = DAY_S
+    kind = "season"
+    error = ArrivalsError
+    profile: tuple[float, ...] = numbers(
+        _WEIGHT,
+        "Weights of equal intervals of a period; one interval by default, so that the week alone decides.",
+        default=(1.0,),
+    )
+    week: tuple[float, ...] = numbers(
+        _WEIGHT,
+        "Weights of seven periods, or of 168 hours of them, by which those of the profile are multiplied.",
+        default=(),
+    )
+    period_s: float = number(
+        _PERIOD,
+        "Seconds of a period. The first one begins at time 0; of a week it is the Monday.",
+        default=DAY_S,
+    )
+    instead: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        "peak": ("profile", peaked_profile),
+        "weekend": ("week", _week_of),
+    }
+    """Name in texts -> the setting that it stands for, and what makes this."""
 
-    def __post_init__(self) -> None:
-        for name in ("profile", "week"):
-            given = getattr(self, name)
-            if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
-                raise ArrivalsError(f"{name} is {shown(given)}; expected a sequence of weights")
-            weights = tuple(number(weight, f"a weight of {name}", WEIGHT, ArrivalsError) for weight in given)
-            if (weights or name == "profile") and not sum(weights) > 0:
-                raise ArrivalsError(f"{name} is {shown(given)}; expected at least one weight above 0")
-            self.__dict__[name] = weights
+    def _check(self) -> None:
+        for name, weights in (("profile", self.profile), ("week", self.week or (1.0,))):
+            if not sum(weights) > 0:
+                raise ArrivalsError(f"{name} is {shown(weights)}; expected at least one weight above 0")
         if self.week and len(self.week) not in (DAYS, _HOURS):
             raise ArrivalsError(f"week has {len(self.week)} weights; expected {DAYS} of days, or {_HOURS} of hours")
-        self.__dict__["period_s"] = number(self.period_s, "period_s", PERIOD, ArrivalsError)
         if not self.pieces()[1].max() > 0:
             raise ArrivalsError("profile and week have no time at which both are above 0; expected one")
+
+    @classmethod
+    def _of_mapping(cls, values: Mapping[str, Any]) -> Self:
+        given = dict(values)
+        for name, (setting, made) in cls.instead.items():
+            if name in given and setting in given:
+                raise ArrivalsError(f"season has {name} and {setting}; pass one of them")
+            if name in given:
+                given[setting] = made(given.pop(name))
+        return super()._of_mapping(given)
 
     @property
     def cycle_s(self) -> float:
@@ -123,27 +154,23 @@ class Season:
         return seconds, weights
 
 
-@dataclass(frozen=True)
-class Modulation:
+class Modulation(Settings):
     """States of a Markov chain in continuous time, each with a rate: with Poisson arrivals, an MMPP.
 
     A sojourn in a state is exponential. The next state is any other one, each equally likely. The chain is stationary
-    from time 0 on.
-
-    Attributes:
-        rates: Rates of the states, in any unit: the mean rate of arrivals is given beside them.
-        sojourns_s: Mean sojourn in each state, in seconds.
+    from time 0 on. A text may have the arguments of `of_bursts` instead.
     """
 
-    rates: tuple[float, ...]
-    sojourns_s: tuple[float, ...]
+    kind = "modulation"
+    error = ArrivalsError
+    rates: tuple[float, ...] = numbers(
+        _WEIGHT, "Rates of the states, in any unit: the mean rate of arrivals is given beside them."
+    )
+    sojourns_s: tuple[float, ...] = numbers(_SOJOURN, "Mean sojourn in each state, in seconds.")
+    instead: ClassVar[tuple[str, ...]] = ("burst", "share", "length_s")
+    """Names in texts that stand for others."""
 
-    def __post_init__(self) -> None:
-        for name, within in (("rates", WEIGHT), ("sojourns_s", SOJOURN)):
-            given = getattr(self, name)
-            if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__"):
-                raise ArrivalsError(f"{name} is {shown(given)}; expected a number for each state")
-            self.__dict__[name] = tuple(number(each, f"one of {name}", within, ArrivalsError) for each in given)
+    def _check(self) -> None:
         if len(self.rates) != len(self.sojourns_s) or len(self.rates) < 2:  # noqa: PLR2004 - a change needs two states
             raise ArrivalsError(
                 f"rates has {len(self.rates)} states and sojourns_s {len(self.sojourns_s)}; expected as many of both, "
@@ -153,7 +180,19 @@ class Modulation:
             raise ArrivalsError(f"rates is {shown(self.rates)}; expected at least one above 0")
 
     @classmethod
-    def of_bursts(cls, burst: float, share: float, length_s: float) -> Modulation:
+    def _of_mapping(cls, values: Mapping[str, Any]) -> Self:
+        if set(values) == set(cls.instead):
+            return cls.of_bursts(**values)
+        if not values or set(values) & set(cls.instead):
+            raise ArrivalsError(f"modulation has {', '.join(values) or 'no states'}; {cls._expected()}")
+        return super()._of_mapping(values)
+
+    @classmethod
+    def _expected(cls) -> str:
+        return f"{super()._expected()}; or of {', '.join(cls.instead)}"
+
+    @classmethod
+    def of_bursts(cls, burst: float | str, share: float | str, length_s: float | str) -> Self:
         """Return the two states of quiet and burst.
 
         With the mean rate m, the rate of a burst is burst x m, and between bursts m (1 - share x burst) / (1 - share).
@@ -166,16 +205,16 @@ class Modulation:
         Raises:
             ArrivalsError: A value is out of range, or bursts alone would have more than the mean rate.
         """
-        factor = number(burst, "burst", BURST, ArrivalsError)
-        part = number(share, "share", SHARE, ArrivalsError)
-        length = number(length_s, "length_s", SOJOURN, ArrivalsError)
+        factor = number_in(burst, "burst", _BURST, ArrivalsError)
+        part = number_in(share, "share", _SHARE, ArrivalsError)
+        length = number_in(length_s, "length_s", _SOJOURN, ArrivalsError)
         quiet = 1 - factor * part
         if quiet < 0 and not isclose(factor * part, 1):
             raise ArrivalsError(
                 f"bursts of {factor:.6g} x the mean rate in {part:.6g} of the time have more than all requests; pass "
                 f"burst up to {1 / part:.6g}, or a smaller share"
             )
-        return cls((max(0.0, quiet) / (1 - part), factor), (length * (1 - part) / part, length))
+        return cls(rates=(max(0.0, quiet) / (1 - part), factor), sojourns_s=(length * (1 - part) / part, length))
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -189,48 +228,87 @@ class Modulation:
         return sum(share * rate for share, rate in zip(self.shares, self.rates, strict=True))
 
 
-def growth_per_day(share: float, days: float) -> float:
-    """Return the growth per day, compounded, of a growth of `share` in some days: (1 + share)^(1 / days) - 1."""
-    return float((1 + share) ** (1 / days) - 1)
+def growth_per_day(text: str) -> float:
+    """Return the growth per day, compounded, of a text such as `"10%/month"`: (1 + share)^(1 / days) - 1.
+
+    Raises:
+        ArrivalsError: It is none, or out of range.
+    """
+    match = _GROWTH_TEXT.fullmatch(text)
+    try:
+        share = float(match[1]) / 100  # type: ignore[index]  # None raises TypeError
+    except (TypeError, ValueError):
+        raise ArrivalsError(
+            f"growth is {shown(text)}; expected percent a day, week, month or year, such as 10%/month"
+        ) from None
+    days = _DAYS_OF[match[2]]  # type: ignore[index]
+    return float((1 + _checks.number(share, "growth", _GROWTH, ArrivalsError)) ** (1 / days) - 1)
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class VaryingArrivals:
+SeasonLike: TypeAlias = "Season | str | Mapping[str, Any]"
+"""A season as `Season.parse` accepts it."""
+
+ModulationLike: TypeAlias = "Modulation | str | Mapping[str, Any]"
+"""A modulation as `Modulation.parse` accepts it."""
+
+
+class VaryingArrivals(Settings):
     """Arrivals with a mean rate and factors of it that change over time.
 
-    Attributes:
-        rate_per_s: Mean rate over a cycle of the season and over the states of the modulation; with growth, at time 0.
-        season: Profile of the day and of the week.
-        modulation: Rates that change at random.
-        growth_per_day: Growth of the rate per day, continuous and compounded: 0.01 for 1 % each day.
-        variation: Coefficient of variation of intervals, in units of the current mean; 1 for a Poisson process.
+    A text may have the settings of the season and of the modulation beside its own, and `growth`, such as `10%/month`.
     """
 
-    rate_per_s: float
-    season: Season | None = None
-    modulation: Modulation | None = None
-    growth_per_day: float = 0.0
-    variation: float = 1.0
+    kind = "arrivals"
+    unnamed = "rate_per_s"
+    error = ArrivalsError
+    rate_per_s: Parsed[float | str, float] = converted(
+        parse_rate,
+        "Mean rate over a cycle of the season and over the states of the modulation; with growth, at time 0.",
+        short="mean",
+    )
+    season: Parsed[SeasonLike | None, Season | None] = converted(
+        Season.parse, "Profile of the day and of the week.", default=None
+    )
+    modulation: Parsed[ModulationLike | None, Modulation | None] = converted(
+        Modulation.parse, "Rates that change at random.", default=None
+    )
+    growth_per_day: float = number(
+        _GROWTH, "Growth of the rate per day, continuous and compounded: 0.01 for 1 % each day.", default=0.0
+    )
+    variation: float = number(
+        VARIATION,
+        "Coefficient of variation of intervals, in units of the current mean; 1 for a Poisson process.",
+        default=1.0,
+        short="cv",
+    )
     clients: ClassVar[int] = 0
 
-    def __post_init__(self) -> None:
-        for name, kind in (("season", Season), ("modulation", Modulation)):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise ArrivalsError(f"{name} is {shown(value)}; expected a {kind.__name__}")
-        self.__dict__.update(
-            rate_per_s=number(self.rate_per_s, "rate_per_s", RATE, ArrivalsError),
-            growth_per_day=number(self.growth_per_day, "growth_per_day", GROWTH, ArrivalsError),
-            variation=number(self.variation, "variation", VARIATION, ArrivalsError),
-        )
+    def _check(self) -> None:
         if self.changes_per_s > _MOST_CHANGES * self.rate_per_s:
             raise ArrivalsError(
                 f"the rate changes {self.changes_per_s:.6g} times a second, and {self.rate_per_s:.6g} requests come; "
                 f"pass longer sojourns or intervals: at most {_MOST_CHANGES:g} changes for a request"
             )
+
+    @classmethod
+    def _of_mapping(cls, values: Mapping[str, Any]) -> Self:
+        given = dict(values)
+        parts: tuple[tuple[str, type[Season | Modulation]], ...] = (("season", Season), ("modulation", Modulation))
+        for name, part in parts:
+            names = (*(each.name for each in part.fields), *part.instead)
+            own = {each: given.pop(each) for each in names if each in given}
+            if own and name in given:
+                raise ArrivalsError(f"arrivals has {name} and {', '.join(own)}; pass one of them")
+            if own:
+                given[name] = part.parse(own)
+        if "rates" in values:  # a modulation with rates has a mean of its own
+            given = {"rate_per_s": given["modulation"].mean_rate, **given}
+        if "growth" in given:
+            given["growth_per_day"] = growth_per_day(given.pop("growth"))
+        return super()._of_mapping(given)
 
     @property
     def changes_per_s(self) -> float:
@@ -248,7 +326,7 @@ class VaryingArrivals:
 
     def at_rate(self, rate_per_s: float) -> VaryingArrivals:
         """Return the same factors at another mean rate."""
-        return replace(self, rate_per_s=rate_per_s)
+        return self.replace(rate_per_s=rate_per_s)
 
 
 class _VaryingRun:

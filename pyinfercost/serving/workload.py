@@ -359,7 +359,7 @@ class Workload:
         if isinstance(self._arrivals, ClosedLoop) or (isinstance(self._arrivals, AtOnce) and self.arrivals is not None):
             raise WorkloadError(f"arrivals is {shown(self.arrivals)}, without a rate to change; pass another one")
         if isinstance(self._arrivals, AtOnce):
-            return replace(self, arrivals=GammaArrivals(rate_per_s))
+            return replace(self, arrivals=GammaArrivals(rate_per_s=rate_per_s))
         return replace(self, rate_per_s=None, arrivals=self._arrivals.at_rate(rate_per_s))
 
     def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:

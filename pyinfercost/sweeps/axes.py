@@ -13,9 +13,9 @@ from .._checks import is_number
 from ..deployment import OPTIONS, Deployment, Layout, checked_field, deployment_of
 from ..deployment.engines import TORCH, execution_of
 from ..errors import InputError, InputTypeError, TooLargeError
+from ..inputs.price import TERMS as TERMS_OF_PRICES
 from ..predict.derived_costs import TERMS
 from ..predict.plans import ONE_DEVICE, overrides_of
-from ..results.costs import TERMS as TERMS_OF_PRICES
 from ..sources.sizes import (
     Ranges,
     SizeError,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..deployment import Deployment, deployment_of
 from ..errors import InputError
 from ..inputs.layout import LayoutError
+from ..inputs.price import TERMS as TERMS_OF_PRICES
 from ..predict.layouts import check_some, find_layouts, numbers_of
-from ..results.costs import TERMS as TERMS_OF_PRICES
 from ..results.layouts import Layouts
 from ..sources.sizes import as_axis
 from .arguments import priced_machines

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..deployment import Deployment
-    from ..results.costs import Price
+    from ..inputs.price import Price
 
 _MEASURED = ("native", "fp32", "bf16", "fp16")
 

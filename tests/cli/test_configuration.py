@@ -118,7 +118,7 @@ def test_options_that_need_a_machine_wait_for_one() -> None:
     write('[defaults]\nprice = "spot"\nsustained = true\ndevices = 2\n')
     assert "hardware" not in profiled(TOY)
     found = profiled(TOY, "--hardware", "l4")
-    assert found["stderr"] == "Using pyinfercost.toml: --devices 2 --sustained --price spot\n"
+    assert found["stderr"] == "Using pyinfercost.toml: --sustained --devices 2 --price spot\n"
 
 
 def test_a_deployment_that_is_given_leaves_no_room_for_defaults(project: Path) -> None:

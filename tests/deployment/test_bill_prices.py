@@ -70,6 +70,8 @@ def test_a_serverless_price_of_ones_own() -> None:
     own = money.Serverless.parse("usd_per_gb_s=2e-5,usd_per_request=1e-6,billed_step_s=0.1")
     assert own == money.Serverless(usd_per_gb_s=2e-5, usd_per_request=1e-6, billed_step_s=0.1)
     assert money.Serverless.parse(own) == own
+    assert str(own) == "usd_per_request=1e-06,usd_per_gb_s=2e-05,billed_step_s=0.1"
+    assert str(money.Serverless.parse("aws-lambda")) == "aws-lambda"
     assert money.invocation_usd(own, 0.25, gb=1) == pytest.approx(1e-6 + 0.3 * 2e-5)
     assert money.Serverless.parse({"usd_per_gb_s": 1, "max_gb": None}).max_gb is None
 
@@ -103,35 +105,37 @@ def test_memory_above_that_of_the_service_is_refused() -> None:
 
 
 def test_each_tier_has_its_price() -> None:
-    aws = money.parse_egress("aws")
+    aws = money.Egress.parse("aws")
     assert money.egress_usd(aws, 0) == money.egress_usd(aws, 100) == 0
     assert money.egress_usd(aws, 1100) == pytest.approx(90)
     assert money.egress_usd(aws, 10_000) == pytest.approx(9_900 * 0.09)
     assert money.egress_usd(aws, 200_000) == pytest.approx(
         9_900 * 0.09 + 40_000 * 0.085 + 100_000 * 0.07 + 50_000 * 0.05
     )
-    google = money.parse_egress("gcp")
+    google = money.Egress.parse("gcp")
     assert money.egress_usd(google, 20_000) == pytest.approx(999 * 0.12 + 9_000 * 0.11 + 10_000 * 0.08)
-    assert money.egress_usd(money.parse_egress("inter-az"), 50) == pytest.approx(0.5)
-    assert money.egress_usd(money.parse_egress("inter-region"), 50) == pytest.approx(1)
+    assert money.egress_usd(money.Egress.parse("inter-az"), 50) == pytest.approx(0.5)
+    assert money.egress_usd(money.Egress.parse("inter-region"), 50) == pytest.approx(1)
 
 
 def test_egress_of_ones_own_and_free_bytes_across_tiers() -> None:
-    own = money.parse_egress("free=150,0.1:100,0.05:1000,0.01")
-    assert own == money.Egress((0.1, 0.05, 0.01), (100, 1000), free_gb=150)
-    assert money.parse_egress(str(own)) == own
+    own = money.Egress.parse("free=150,0.1:100,0.05:1000,0.01")
+    assert own == money.Egress(usd_per_gb=(0.1, 0.05, 0.01), up_to_gb=(100, 1000), free_gb=150)
+    assert money.Egress.parse(str(own)) == own
+    assert str(own) == "free=150,0.1:100,0.05:1000,0.01"
+    assert str(money.Egress.parse("aws")) == "aws"
     assert money.egress_usd(own, 120) == 0
     assert money.egress_usd(own, 2000) == pytest.approx(850 * 0.05 + 1000 * 0.01)
-    assert money.egress_usd(money.parse_egress(0.09), 10) == money.egress_usd(money.parse_egress("0.09"), 10)
+    assert money.egress_usd(money.Egress.parse(0.09), 10) == money.egress_usd(money.Egress.parse("0.09"), 10)
     # The first price of a cloud is that of a deployment's transfer.
-    assert money.Transfer.parse("egress=gcp").egress_usd_per_gb == money.parse_egress("gcp").usd_per_gb[0]
+    assert money.Transfer.parse("egress=gcp").egress_usd_per_gb == money.Egress.parse("gcp").usd_per_gb[0]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=2, max_size=2))
 def test_more_bytes_never_cost_less_and_never_more_than_the_first_price(amounts: list[float]) -> None:
     low, high = sorted(amounts)
     for name in facts()["egress"]:
-        price = money.parse_egress(name)
+        price = money.Egress.parse(name)
         assert 0 <= money.egress_usd(price, low) <= money.egress_usd(price, high) + 1e-9
         assert money.egress_usd(price, high) <= high * price.usd_per_gb[0] + 1e-9
 
@@ -142,17 +146,17 @@ def test_more_bytes_never_cost_less_and_never_more_than_the_first_price(amounts:
         ("ibm", "egress is 'ibm'; expected aws, azure, gcp, gcp-standard, inter-az, inter-region, USD per"),
         ("0.1:100,0.05:50,0.01", "pass a rising end for each price but the last"),
         ("0.1:100", "egress has 1 prices and ends of tiers at (100.0,); pass a rising end"),
-        ("-1", "egress is '-1'; expected"),
+        ("-1", "usd_per_gb of egress is -1; expected"),
         ([], "egress is []; expected"),
-        (-1, "egress is -1; expected"),
-        ("free=all,0.1", "free of egress is 'all'; expected"),
+        (-1, "usd_per_gb of egress is -1; expected"),
+        ("free=all,0.1", "free_gb of egress is 'all'; expected"),
     ],
 )
 def test_a_wrong_egress_says_what_is_expected(value: Any, message: str) -> None:
     with pytest.raises(money.PriceError, match=re.escape(message)):
-        money.parse_egress(value)
+        money.Egress.parse(value)
     with pytest.raises(money.PriceError, match="gb of egress is -1; expected"):
-        money.egress_usd(money.parse_egress("aws"), -1)
+        money.egress_usd(money.Egress.parse("aws"), -1)
 
 
 # ---- commitments, staff, storage ----

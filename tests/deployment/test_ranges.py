@@ -12,9 +12,9 @@ from support.toy_graphs import blocks
 import pyinfercost as ic
 from pyinfercost.deployment import PriceError, parse_price
 from pyinfercost.errors import Error
+from pyinfercost.inputs.price import PUE, USD_PER_H, USD_PER_KWH, UTILIZATION, Price
 from pyinfercost.inputs.startup import Startup, StartupError
 from pyinfercost.inputs.transfer import Transfer, TransferError
-from pyinfercost.results import costs
 
 NUMBERS = {
     kind: {each.name: each.within for each in kind.fields if each.form == "number"} for kind in (Transfer, Startup)
@@ -149,8 +149,8 @@ def test_a_wrong_number_of_an_owned_machine_names_the_file_and_the_key(key: str,
 
 # ---- the ends of the ranges ----
 
-UTILIZATIONS = costs.UTILIZATION[:2]
-PRICES = costs.USD_PER_H[:2]
+UTILIZATIONS = UTILIZATION[:2]
+PRICES = USD_PER_H[:2]
 TRANSFERS = [
     {"network_gbit_per_s": rate, "network_rtt_s": rtt, "request_bytes": size, "egress": egress}
     for rate, rtt, size, egress in zip(
@@ -179,7 +179,7 @@ def numbers(document: Any) -> list[float]:
 def test_figures_at_the_ends_of_the_ranges_are_finite(
     utilization: float, usd_per_h: float, transfer: dict[str, float], devices: int
 ) -> None:
-    price = costs.Price(usd_per_h, "x", usd_per_kwh=costs.USD_PER_KWH.high, pue=costs.PUE.high)
+    price = Price(usd_per_h, "x", usd_per_kwh=USD_PER_KWH.high, pue=PUE.high)
     on = ic.Deployment(
         hardware="l4", devices=devices, utilization=utilization, price=price, transfer=transfer, region="deu"
     )

@@ -203,6 +203,15 @@ def test_terms_are_checked(given: dict[str, object], words: str) -> None:
         Terms(**given)  # type: ignore[arg-type]
 
 
+def test_terms_have_a_text() -> None:
+    text = "committed=2,commitment=(term_years=1,discount=0.4),egress=(aws),serverless=(aws-lambda),memory_gb=4"
+    terms = Terms(
+        committed=2, commitment="discount=0.4,term_years=1", egress="aws", serverless="aws-lambda", memory_gb=4
+    )
+    assert str(terms) == text
+    assert Terms.parse(text) == Terms.parse(terms.to_dict()) == terms
+
+
 def test_bins_cover_the_time_of_the_traffic() -> None:
     (fleet,) = steady(duration_s=5000)
     assert fleet.demand.bin_s == 5.0

@@ -48,7 +48,7 @@ def functions(tmp_path: Path) -> Path:
 
 def test_texts_of_generators() -> None:
     found = parse_traffic("poisson:20", duration_s=600, **TOKENS)
-    assert found.process == GammaArrivals(20.0)
+    assert found.process == GammaArrivals(rate_per_s=20.0)
     requests = found.all()
     assert len(requests) == pytest.approx(12_000, abs=5 * 12_000**0.5)
     assert set(requests.prompt_tokens.tolist()) == {100}
@@ -193,11 +193,11 @@ def test_rates_are_replaced() -> None:
     for workload in (
         Workload(arrivals="gamma:3,cv=2", requests=9),
         Workload(rate_per_s=3, arrivals="gamma:cv=2", requests=9),
-        Workload(arrivals=GammaArrivals(3.0, 2.0), requests=9),
+        Workload(arrivals=GammaArrivals(rate_per_s=3.0, variation=2.0), requests=9),
     ):
-        assert workload.at_rate(7).process == GammaArrivals(7.0, 2.0)
-        assert workload.at_rate(7).at_rate(3).process == GammaArrivals(3.0, 2.0)
-    assert Workload(**TOKENS).at_rate(7).process == GammaArrivals(7.0)
+        assert workload.at_rate(7).process == GammaArrivals(rate_per_s=7.0, variation=2.0)
+        assert workload.at_rate(7).at_rate(3).process == GammaArrivals(rate_per_s=3.0, variation=2.0)
+    assert Workload(**TOKENS).at_rate(7).process == GammaArrivals(rate_per_s=7.0)
     replay = ic.Replay.of([0.0, 1.0, 2.0], [1, 1, 1], [1, 1, 1])
     assert Workload(trace=replay).at_rate(2).all().arrival_s.tolist() == [0.0, 0.5, 1.0]
     with pytest.raises(InputError, match="without a rate to change"):

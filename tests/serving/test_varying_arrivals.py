@@ -73,7 +73,9 @@ def test_a_small_peak_is_a_sine() -> None:
 
 def test_rate_follows_its_profile() -> None:
     """Three hours with weights 1, 0, 3: a quarter of the requests in the first, none in the second."""
-    found = arrivals_until(VaryingArrivals(10.0, Season((1, 0, 3), period_s=3 * HOUR_S)), 30_000.0)
+    found = arrivals_until(
+        VaryingArrivals(rate_per_s=10.0, season=Season(profile=(1, 0, 3), period_s=3 * HOUR_S)), 30_000.0
+    )
     hours = np.bincount((found % (3 * HOUR_S) // HOUR_S).astype(int), minlength=3)
     periods = np.asarray([3, 3, 2 + 1200 / 3600])  # 30,000 s are 2.8 periods
     expected = 30 * HOUR_S * np.asarray([0.25, 0, 0.75]) * periods
@@ -84,7 +86,7 @@ def test_rate_follows_its_profile() -> None:
 def test_weeks_and_days_multiply() -> None:
     """Rates of each hour of two weeks are those of profile x day, normalized over the week, with Poisson deviations."""
     profile, week = (1.0, 2.0, 5.0), (1.0, 1.0, 2.0, 1.0, 1.0, 0.5, 0.0)
-    found = arrivals_until(VaryingArrivals(0.5, Season(profile, week)), 14 * DAY_S)
+    found = arrivals_until(VaryingArrivals(rate_per_s=0.5, season=Season(profile=profile, week=week)), 14 * DAY_S)
     counts = np.histogram(found, bins=np.arange(14 * 24 + 1) * HOUR_S)[0]
     weights = np.tile((np.asarray(week)[:, None] * np.repeat(profile, 8)).reshape(-1), 2)
     expected = weights / weights.mean() * 0.5 * HOUR_S
@@ -100,13 +102,13 @@ def test_hours_of_a_week_need_no_profile() -> None:
     assert starts == pytest.approx(np.arange(168) * HOUR_S)
     assert weights == pytest.approx(np.asarray(week) / np.mean(week))
     # A profile of 5 intervals and 168 hours: the mean over time is 1 although intervals have several lengths.
-    starts, weights = Season((1, 2, 3, 4, 5), week).pieces()
+    starts, weights = Season(profile=(1, 2, 3, 4, 5), week=week).pieces()
     assert weights @ np.diff(np.append(starts, 7 * DAY_S)) == pytest.approx(7 * DAY_S)
 
 
 def test_growth_is_continuous_and_compounded() -> None:
     """In 5 days with 50 % a day: 2 DAY_S (1.5^5 - 1) / log 1.5 requests, and each day has 1.5 times the one before."""
-    found = arrivals_until(VaryingArrivals(2.0, growth_per_day=0.5), 5 * DAY_S)
+    found = arrivals_until(VaryingArrivals(rate_per_s=2.0, growth_per_day=0.5), 5 * DAY_S)
     days = np.histogram(found, bins=np.arange(6) * DAY_S)[0]
     expected = 2 * DAY_S * np.diff(1.5 ** np.arange(6)) / np.log(1.5)
     assert days == pytest.approx(expected, abs=5 * expected.max() ** 0.5)
@@ -118,7 +120,9 @@ def test_growth_is_continuous_and_compounded() -> None:
 @pytest.mark.parametrize("variation", [1.0, 0.5, 3.0])
 def test_intervals_have_their_distribution_in_units_of_the_mean(variation: float) -> None:
     """With weights 1 and 3 in turn, the integral of the rate at the arrivals has gamma intervals of mean 1."""
-    found = arrivals_until(VaryingArrivals(5.0, Season((1, 3), period_s=200.0), variation=variation), 20_000.0)
+    found = arrivals_until(
+        VaryingArrivals(rate_per_s=5.0, season=Season(profile=(1, 3), period_s=200.0), variation=variation), 20_000.0
+    )
     edges = np.arange(0, 20_100, 100.0)
     units = np.diff(np.interp(found, edges, np.concatenate([[0], np.cumsum(np.tile([250.0, 750.0], 100))])))
     assert units.mean() == pytest.approx(1, abs=5 * variation / units.size**0.5)
@@ -129,7 +133,7 @@ def test_intervals_have_their_distribution_in_units_of_the_mean(variation: float
 
 def test_a_decline_ends() -> None:
     """10 requests/s that halve each minute are 10 x 60 / log 2 = 866 in all."""
-    halved = VaryingArrivals(10.0, growth_per_day=-0.9)
+    halved = VaryingArrivals(rate_per_s=10.0, growth_per_day=-0.9)
     found = Workload(arrivals=halved, requests=10_000_000, prompt=1, output=1, duration_s=40 * DAY_S).all()
     assert len(found) == pytest.approx(10 * DAY_S / np.log(10), rel=0.01)
     with pytest.raises(ValueError, match="declines to nothing before there are as many requests"):
@@ -140,7 +144,7 @@ def test_a_decline_ends() -> None:
 
 
 def test_states_have_their_shares() -> None:
-    states = Modulation((0.0, 10.0, 1.0), (3.0, 1.0, 5.0))
+    states = Modulation(rates=(0.0, 10.0, 1.0), sojourns_s=(3.0, 1.0, 5.0))
     assert states.shares == pytest.approx((3 / 9, 1 / 9, 5 / 9))
     assert states.mean_rate == pytest.approx(15 / 9)
     bursts = Modulation.of_bursts(5, 0.1, 60)
@@ -157,8 +161,8 @@ def test_index_of_dispersion_of_two_states(window_s: float) -> None:
     1 + 2 (l1 - l2)^2 r1 r2 / (s^2 (l1 r2 + l2 r1)) (1 - (1 - exp(-s t)) / (s t)).
     """
     quiet_s, burst_s, quiet, burst = 4.0, 1.0, 2.0, 20.0
-    rates = Modulation((quiet, burst), (quiet_s, burst_s))
-    found = arrivals_until(VaryingArrivals(rates.mean_rate, modulation=rates), 400_000.0)
+    rates = Modulation(rates=(quiet, burst), sojourns_s=(quiet_s, burst_s))
+    found = arrivals_until(VaryingArrivals(rate_per_s=rates.mean_rate, modulation=rates), 400_000.0)
     counts = np.bincount((found / window_s).astype(int), minlength=int(400_000 / window_s))
     r1, r2 = 1 / quiet_s, 1 / burst_s
     s = r1 + r2
@@ -170,8 +174,8 @@ def test_index_of_dispersion_of_two_states(window_s: float) -> None:
 
 def test_intervals_of_three_states() -> None:
     """None comes for t after a request with probability p exp((Q - L) t) 1; p is in proportion to share x rate."""
-    states = Modulation((0.5, 8.0, 2.0), (2.0, 1.0, 4.0))
-    found = arrivals_until(VaryingArrivals(states.mean_rate, modulation=states), 600_000.0)
+    states = Modulation(rates=(0.5, 8.0, 2.0), sojourns_s=(2.0, 1.0, 4.0))
+    found = arrivals_until(VaryingArrivals(rate_per_s=states.mean_rate, modulation=states), 600_000.0)
     gaps = np.diff(found)[::40]  # far apart, so that they are almost independent
     rates = np.asarray(states.rates)
     leaving = 1 / np.asarray(states.sojourns_s)
@@ -188,9 +192,9 @@ def test_intervals_of_three_states() -> None:
 @pytest.mark.slow
 def test_states_are_stationary_from_the_start() -> None:
     """At time 0 a state is as likely as at any other time: 1 of 10 runs begins in a burst."""
-    bursts = Modulation((0.0, 1000.0), (90.0, 10.0))
+    bursts = Modulation(rates=(0.0, 1000.0), sojourns_s=(90.0, 10.0))
     begun = [
-        VaryingArrivals(bursts.mean_rate, modulation=bursts).begin(np.random.default_rng(seed)).take(
+        VaryingArrivals(rate_per_s=bursts.mean_rate, modulation=bursts).begin(np.random.default_rng(seed)).take(
             np.random.default_rng(seed), 1
         )[0] < 0.02
         for seed in range(3000)
@@ -201,7 +205,7 @@ def test_states_are_stationary_from_the_start() -> None:
 @pytest.mark.slow
 def test_a_sojourn_at_the_start_goes_on_for_an_exponential_time() -> None:
     """Exponential times have no memory: what is left of the first sojourn has the mean of its state."""
-    states = Modulation((0.0, 1.0, 5.0), (9.0, 1.0, 20.0))
+    states = Modulation(rates=(0.0, 1.0, 5.0), sojourns_s=(9.0, 1.0, 20.0))
     ends, first = np.zeros(4000), np.zeros(4000)
     for seed in range(4000):
         starts, rates = _Chain(states, np.random.default_rng(seed)).between(0.0, 1000.0)
@@ -216,7 +220,12 @@ def test_a_sojourn_at_the_start_goes_on_for_an_exponential_time() -> None:
 def test_bursts_and_seasons_multiply() -> None:
     """The rate of a window is season x state: means by hour follow the season, and dispersion is above Poisson's."""
     found = arrivals_until(
-        VaryingArrivals(20.0, Season((1, 3), period_s=2 * HOUR_S), Modulation.of_bursts(5, 0.1, 20)), 400 * HOUR_S
+        VaryingArrivals(
+            rate_per_s=20.0,
+            season=Season(profile=(1, 3), period_s=2 * HOUR_S),
+            modulation=Modulation.of_bursts(5, 0.1, 20),
+        ),
+        400 * HOUR_S,
     )
     counts = np.histogram(found, bins=np.arange(401) * HOUR_S)[0].reshape(-1, 2)
     assert counts.mean(0) == pytest.approx(np.asarray([10, 30]) * HOUR_S, rel=0.03)
@@ -261,13 +270,15 @@ def test_times_ascend_at_any_rate(
     rates, sojourns = zip(*states, strict=True)
     # States that change far more often than requests come would be many.
     slow = tuple(sojourn * max(1.0, 1 / rate) for sojourn in sojourns)
-    season = Season(tuple(profile), period_s=max(period_s, 1 / rate))
-    arrivals = VaryingArrivals(rate, season, Modulation(rates, slow), growth)
+    season = Season(profile=tuple(profile), period_s=max(period_s, 1 / rate))
+    arrivals = VaryingArrivals(
+        rate_per_s=rate, season=season, modulation=Modulation(rates=rates, sojourns_s=slow), growth_per_day=growth
+    )
     found = arrivals.begin(np.random.default_rng(0)).take(np.random.default_rng(1), 500)
     finite = found[np.isfinite(found)]
     assert (np.diff(finite) >= 0).all()
     assert not np.isnan(found).any()
-    edges = Season(tuple(profile), period_s=season.period_s).pieces()
+    edges = Season(profile=tuple(profile), period_s=season.period_s).pieces()
     within = finite % season.cycle_s
     near = np.abs(within[:, None] - np.append(edges[0], season.cycle_s)).min(1) < 1e-6 * season.cycle_s
     place = np.searchsorted(edges[0], within, side="right") - 1
@@ -277,20 +288,26 @@ def test_times_ascend_at_any_rate(
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda: Season("day"), "profile is 'day'; expected a sequence of weights"),  # type: ignore[arg-type]
-        (lambda: Season((1.0, float("nan"))), "a weight of profile is nan"),
-        (lambda: Season((0.0, 1.0), (1.0,) * 6), "week has 6 weights"),
-        (lambda: Season((1.0,), (0.0,) * 7), "week is .*; expected at least one weight above 0"),
-        (lambda: Season((1.0,), period_s=0), "period_s is 0"),
-        (lambda: Season((0.0,) * 23 + (1.0,), (1.0,) + (0.0,) * 167), "no time at which both are above 0"),
-        (lambda: Modulation((1.0,), (1.0,)), "at least 2"),
-        (lambda: Modulation((1.0, 2.0), (1.0, 0.0)), "one of sojourns_s is 0.0"),
-        (lambda: Modulation(3, (1.0, 0.0)), "rates is 3; expected a number for each state"),  # type: ignore[arg-type]
-        (lambda: Modulation.of_bursts(2, 1.0, 60), "share is 1.0"),
-        (lambda: VaryingArrivals(1.0, season="diurnal"), "season is 'diurnal'; expected a Season"),  # type: ignore[arg-type]
-        (lambda: VaryingArrivals(1.0, growth_per_day=-1), "growth_per_day is -1"),
+        (lambda: Season(profile="day"), "profile of season is 'day'; expected a sequence of numbers"),  # type: ignore[arg-type]
+        (lambda: Season(profile=(1.0, float("nan"))), "profile of season is nan"),
+        (lambda: Season(profile=(0.0, 1.0), week=(1.0,) * 6), "week has 6 weights"),
+        (lambda: Season(profile=(1.0,), week=(0.0,) * 7), "week is .*; expected at least one weight above 0"),
+        (lambda: Season(profile=(1.0,), period_s=0), "period_s of season is 0"),
+        (lambda: Season(profile=(0.0,) * 23 + (1.0,), week=(1.0,) + (0.0,) * 167), "no time at which both are above 0"),
+        (lambda: Modulation(rates=(1.0,), sojourns_s=(1.0,)), "at least 2"),
+        (lambda: Modulation(rates=(1.0, 2.0), sojourns_s=(1.0, 0.0)), "sojourns_s of modulation is 0.0"),
         (
-            lambda: VaryingArrivals(1e-6, Season((1, 2), period_s=100)),
+            lambda: Modulation(rates=3, sojourns_s=(1.0, 0.0)),
+            "rates of modulation is 3; expected a sequence of numbers",
+        ),  # type: ignore[arg-type]
+        (lambda: Modulation.of_bursts(2, 1.0, 60), "share is 1.0"),
+        (
+            lambda: VaryingArrivals(rate_per_s=1.0, season="diurnal"),
+            "season has 'diurnal'; expected NAME=VALUE of profile, week, period_s",
+        ),  # type: ignore[arg-type]
+        (lambda: VaryingArrivals(rate_per_s=1.0, growth_per_day=-1), "growth_per_day of arrivals is -1"),
+        (
+            lambda: VaryingArrivals(rate_per_s=1e-6, season=Season(profile=(1, 2), period_s=100)),
             "the rate changes 0.02 times a second, and 1e-06 ",
         ),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -37,7 +36,7 @@ def plan() -> ic.FleetPlan:
     """Return a plan that was verified on other requests."""
     return ic.plan_fleet(
         None, traffic=TRAFFIC, verify="poisson:12", duration_s=600.0, on=[LARGE, SMALL], slo="queue_p95<3",
-        autoscaler=("static", "kpa", "hpa"), terms=replace(TERMS, commitment="discount=0.4,term_years=1"), seed=1,
+        autoscaler=("static", "kpa", "hpa"), terms=TERMS.replace(commitment="discount=0.4,term_years=1"), seed=1,
     )  # fmt: skip
 
 

@@ -172,6 +172,7 @@ def test_policies_are_by_layer() -> None:
     [
         ({}, "nothing to change"),
         ({"quantize": "int5"}, "unknown format 'int5'; expected one of fp16"),
+        ({"quantize": "int4_wo:" + "9" * 5000}, "has no group of '9999"),
         ({"quantize": "int8_wo:32"}, "'int8_wo:32' has no group of '32'; int8_wo has one scale per row"),
         ({"quantize": "int4_wo:x"}, "no group of 'x'"),
         ({"quantize": {"fc": "int8_wo"}}, "no layer with a weight matches 'fc'; there are 0, 2"),

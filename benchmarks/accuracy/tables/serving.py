@@ -189,9 +189,9 @@ def asked(row: Mapping[str, str], script: str, deployments: Deployments) -> Aske
     if engine == "trtllm" and not known:  # of each copy
         scheduler["max_num_seqs"], clients = -(-slots // layout.copies), clients + 1
     workload = Workload(
-        arrivals=ClosedLoop(clients),
-        prompt=UniformLengths(int(_LEAST_LENGTH * prompt), prompt) if known else prompt,
-        output=UniformLengths(max(1, int(_LEAST_LENGTH * answer)), answer) if known else answer,
+        arrivals=ClosedLoop(clients=clients),
+        prompt=UniformLengths(low=int(_LEAST_LENGTH * prompt), high=prompt) if known else prompt,
+        output=UniformLengths(low=max(1, int(_LEAST_LENGTH * answer)), high=answer) if known else answer,
         requests=_PROMPTS_OF_CLIENT * slots if known else max(_BURSTS * slots, _LEAST_PROMPTS),
     )
     mean_answer = float(workload.outputs.mean) if workload.outputs is not None else answer

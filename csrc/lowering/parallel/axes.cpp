@@ -205,11 +205,14 @@ void Axes::mark_heads(AxisId axis) {
 
 // ---- equalities ----
 
-// Another axis takes the place of a leaf, and all that is known of it.
+// Another axis takes the place of a leaf, and all that is known of it. One that has the leaf and is as long
+// has nothing else, and would be a part of itself.
 void Axes::take(AxisId leaf, AxisId other) {
+    const std::vector<AxisId> parts = leaves(other);
+    if (std::find(parts.begin(), parts.end(), leaf) != parts.end()) return;
     const Leaf known = info(leaf);
     nodes_[static_cast<std::size_t>(leaf)].up = other;
-    for (const AxisId part : leaves(other)) {
+    for (const AxisId part : parts) {
         Leaf& now = info(part);
         now.norm = now.norm || known.norm;
         now.heads = now.heads || known.heads;

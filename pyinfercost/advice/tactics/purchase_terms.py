@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import InputError
-from ...results.costs import TERMS
+from ...inputs.price import TERMS
 from ..tactic import Option, Options, Refusal
 from ..traffic_case import OF_FUNCTION, is_of_traffic
 from ..traffic_setups import PURCHASE, terms_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...deployment import offers
 from ...deployment.places import known_places, place
 from ...errors import Error
-from ...results.costs import TERMS
+from ...inputs.price import TERMS
 from ..tactic import Option, Options, Refusal, Tactic
 
 if TYPE_CHECKING:

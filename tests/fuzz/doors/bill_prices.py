@@ -19,7 +19,7 @@ _PARSERS: dict[str, tuple[Any, tuple[str, ...]]] = {
         money.Serverless.parse,
         ("aws-lambda", "modal-l4", "usd_per_gb_s=2e-5,billed_step_s=0.1", "max_gb=1"),
     ),
-    "egress": (money.parse_egress, ("aws", "inter-az", "0.09", "free=100,0.09:10000,0.085:50000,0.05")),
+    "egress": (money.Egress.parse, ("aws", "inter-az", "0.09", "free=100,0.09:10000,0.085:50000,0.05")),
     "commitment": (money.Commitment.parse, ("discount=0.4,term_years=1", "usd_per_h=1.2,term_years=3")),
     "fixed": (money.FixedCosts.parse, ("staff_usd_per_month=4000", "storage_gb=5,storage_usd_per_gb_month=0.02")),
     "interruptions": (money.Interruptions.parse, ("aws", "cloud=gcp,failures_per_h=0", "interruptions_per_h=0.5")),
