@@ -39,7 +39,7 @@ SCHEMA_VERSION = 1
 _ALONE = Layout()  # searches make thousands of deployments, and checking the layout of one device takes a tenth of that
 
 
-def given_as_is(value: Any) -> Any:
+def _as_given(value: Any) -> Any:
     """Return a value that is resolved later, together with others."""
     return value
 
@@ -70,7 +70,7 @@ class Deployment(Settings):
     kind = "deployment"
     error = DeploymentError
     hardware: HardwareLike | None = converted(
-        given_as_is,
+        _as_given,
         'The machine: an id of the catalog (`"a100-sxm-80gb"`), the path of a TOML file, or a `Hardware`. With None '
         "the model is only counted, at `precision`.",
         default=None,
@@ -104,7 +104,7 @@ class Deployment(Settings):
         ),
     )
     host: HostLike | None = converted(
-        given_as_is,
+        _as_given,
         "Host of a GPU: the microseconds that it takes to issue an operator of an eager forward, or a name of "
         '`hardware.hosts.HOSTS` (`"desktop"`, `"cloud"`). It bounds small batches. None, the default, is a host in the '
         "middle of those that were measured, with a band as wide as their differences.",
@@ -145,9 +145,8 @@ class Deployment(Settings):
         ("", *_core.executions()),
         '`"eager"` (one kernel per op), `"compiled"` (ops are fused), `"cuda_graph"` (eager kernels, launched from a '
         'recorded graph) or `"reduce-overhead"` (a mode of `torch.compile`: fused kernels, launched from a recorded '
-        "graph). "
-        "The empty text, the default, stands for the engine's own way: eager in torch, a recorded graph in serving "
-        "engines, whose kernels are fused already.",
+        "graph). The empty text, the default, stands for the engine's own way: eager in torch, a recorded graph in "
+        "serving engines, whose kernels are fused already.",
         default="",
         option=(
             "default: eager, and cuda_graph in serving engines; cuda_graph replays eager kernels, reduce-overhead "
@@ -193,13 +192,13 @@ class Deployment(Settings):
         option="Fraction of the paid time in which devices are busy, 1e-6 to 1; default: 1.",
     )
     region: str | None = converted(
-        given_as_is,
+        _as_given,
         'Location of the machine, for the carbon intensity of its grid: a country (`"deu"`), a cloud and its region '
         '(`"gcp/us-central1"`) or what else `place` accepts. None uses the region of the price, if it has one.',
         default=None,
         option=(
-            "Location of the machine, for the carbon intensity of its grid: a country such as deu, or gcp/us- "
-            "central1. Default: the region of the price. Adds carbon_g."
+            "Location of the machine, for the carbon intensity of its grid: a country such as deu, or "
+            "gcp/us-central1. Default: the region of the price. Adds carbon_g."
         ),
         metavar="PLACE",
     )
