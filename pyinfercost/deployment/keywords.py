@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import InputTypeError
@@ -38,8 +40,7 @@ def shows(options: Any) -> Callable[[_Function], _Function]:
         ]
         named = [rest.replace(name="named_sizes", annotation="SupportsIndex")] if is_sized else []
         if function.__doc__:
-            rows = [f"        {each.name}: {each.text}" for each in Deployment.fields if each.name in keywords]
-            function.__doc__ = "\n".join([function.__doc__.rstrip(), "", "    Fields of `Deployment`:", *rows, "    "])
+            function.__doc__ = f"{function.__doc__.rstrip()}\n\n    Fields of `Deployment`:\n{_rows()}\n    "
         function.__signature__ = signature.replace(parameters=[*own, *added, *named])  # type: ignore[attr-defined]
         return function
 
@@ -50,6 +51,13 @@ def shows(options: Any) -> Callable[[_Function], _Function]:
         return getattr(found, "__forward_arg__", found)
 
     return shown
+
+
+@lru_cache(1)
+def _rows() -> str:
+    """Return the fields as arguments in a docstring."""
+    wrapped = textwrap.TextWrapper(120, initial_indent=" " * 8, subsequent_indent=" " * 12)
+    return "\n".join(wrapped.fill(f"{each.name}: {each.text}") for each in Deployment.fields)
 
 
 def deployment_of(on: Deployment | None, options: Mapping[str, Any]) -> Deployment:
