@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import _core
@@ -139,6 +140,10 @@ class CostBudget:
         for name, value, valid in (("at", at, _AT), ("action", action, _ACTIONS)):
             if value not in valid:
                 raise InputError(f"{name} is {shown(value)}; expected one of {', '.join(valid)}")
+        if not isinstance(sizes, (Mapping, NoneType)):
+            raise InputTypeError(
+                f"sizes is {shown(sizes)}; expected a mapping of names to values, such as {{'batch': 8}}"
+            )
         self.__dict__.update(limits=limits, on=deployment, sizes=dict(sizes or {}), at=at, action=action)
 
     def overruns(self, graph: Graph) -> tuple[Overrun, ...]:

@@ -162,3 +162,9 @@ def test_limits_may_have_units() -> None:
 def test_a_limit_in_another_unit_says_what_is_expected(limits: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=re.escape(words)):
         CostBudget(hardware="l4", **limits)
+
+
+@pytest.mark.parametrize("sizes", [["batch"], "batch", 8])
+def test_sizes_of_a_budget_are_a_mapping(sizes: Any) -> None:
+    with pytest.raises(TypeError, match=r"sizes is .*; expected a mapping of names to values"):
+        CostBudget(parameters=1, sizes=sizes)

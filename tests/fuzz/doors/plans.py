@@ -50,7 +50,7 @@ class Plans(Door):
         plan = value["document"]
         if plan is None:
             plan = self.folder / "plan.json"
-            plan.write_text(value["text"], encoding="utf-8", errors="replace")
+            plan.write_text(value["text"] or "", encoding="utf-8", errors="replace")
         found = read_plan(plan)
         str(found.said)
         if abs(value["time_s"]) <= 1e12:
