@@ -76,7 +76,7 @@ void normalize(const Call& call, Work& work) {
     work.kind = WorkKind::normalization;
     work.dtype = arithmetic_dtype(call);
     const int affine = kOwn == 2 ? 0 : (call.has("weight") ? 1 : 0) + (call.has("bias") ? 1 : 0);
-    work.pointwise_flops = call.numel(call.output()) * (kDequantize + kOwn + affine + kQuantize);
+    work.pointwise_flops = call.numel(call.first_operand()) * (kDequantize + kOwn + affine + kQuantize);
 }
 
 void softmax(const Call& call, Work& work) {

@@ -98,6 +98,18 @@ def test_group_norms_bring_channels_into_their_order_and_back(last: bool, execut
     assert with_copies - without == pytest.approx(passes * bytes_of_image / BYTE_PER_S, abs=1e-12)
 
 
+@pytest.mark.parametrize("op", ["aten.group_norm", "quantized.group_norm"])
+@pytest.mark.parametrize("results", [2, 10_000])
+def test_no_kernel_of_a_group_norm_has_negative_work(op: str, results: int) -> None:
+    """Compilers compute its statistics apart, also in a document whose result is not as large as its input."""
+    graph = single_node(op, {"input": images(2, 32, 8, last=True), "num_groups": 4}, T((results,), "float16"))
+    plan = _core.plan(graph, {}, execution="compiled")
+    first, second = (kernel.flops for kernel in _core.evaluate_kernels(plan, {}, machine(dram=BYTE_PER_S)))
+    assert first > 0
+    assert second > 0
+    assert first + second == ic.count(graph).total.flops
+
+
 def attention(
     rows: int, *, width: int = 64, keys: str = "float16", heads: int = 8, shared: int = 1, length: int = 4096
 ) -> ic.Graph:

@@ -12,7 +12,7 @@ import torch
 from support import layout_laws
 
 import pyinfercost as ic
-from pyinfercost.deployment import LayoutError
+from pyinfercost.deployment import Layout, LayoutError
 from pyinfercost.predict.plans import value_of
 
 pytestmark = pytest.mark.torch
@@ -48,6 +48,17 @@ def test_keys_beside_queries_are_on_each_device(tmp_path: Path) -> None:
     for layout in ("tensor=4", "tensor=8"):  # four keys: with eight devices each has the key of another one, too
         assert exchanged(ic.parallel(whole, layout), layer=0) == []
         assert [op for op, size in exchanged(ic.parallel(whole, layout)) if size == tokens] == ["all_reduce"] * 3
+
+
+def test_an_axis_is_no_part_of_itself(tmp_path: Path) -> None:
+    """Where a split states no axis, the axis of its operand and those of its results came to hold each other."""
+    document = layout_laws.captured(tmp_path, "deepseek_v3", "prefill").to_dict()
+    splits = [node for node in document["nodes"] if node["op"] == "aten.split_with_sizes.default"]
+    for node in splits:
+        node["args"]["dim"] = ["str", "true"]
+    graph = ic.Graph.from_dict(document)
+    assert splits
+    assert len(ic.parallel(graph, Layout(expert_load="balanced")).nodes) == len(graph.nodes)
 
 
 class Relative(torch.nn.Module):
