@@ -224,12 +224,16 @@ def _number(value: object) -> float:
     return float(value)
 
 
+_MOST_COUNTED = 2**63  # of a counter
+
+
 def _dense(document: object) -> Distribution:
     fields = Fields(document, "a distribution", RecordError).require("total", "counts")
     total = fields.number("total", Range(-1e300, 1e300))
     counts: dict[float, int] = {}
     for item in _list(dict(fields.items())["counts"], "counts"):
-        if len(item) != 3 or isinstance(item[2], bool) or not isinstance(item[2], int) or item[2] < 0:  # noqa: PLR2004
+        counted = len(item) == 3 and isinstance(item[2], int) and not isinstance(item[2], bool)  # noqa: PLR2004
+        if not counted or not 0 <= item[2] < _MOST_COUNTED:
             raise RecordError(f"an interval is {shown(item)[:40]}; expected its bounds and its count")
         lower, upper = _number(item[0]), _INFINITE if item[1] is None else _number(item[1])
         if not lower <= upper:

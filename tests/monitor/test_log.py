@@ -129,6 +129,8 @@ def test_damaged_lines_are_counted(tmp_path: Path) -> None:
         json.dumps({**other, "values": [["requests", "ok", "many"]]}).encode() + b"\n",
         json.dumps({**other, "requests": {"count": 2, "base_us": 0, "arrival_us": [1]}}).encode() + b"\n",
         json.dumps({**other, "distributions": [["ttft_s", {"total": 1, "counts": [[2, 1, 3]]}]]}).encode() + b"\n",
+        json.dumps({**other, "distributions": [["ttft_s", {"total": 1, "counts": [[1, 2, 10**400]]}]]}).encode()
+        + b"\n",
         json.dumps({**other, "values": [["cost_usd", "busy", 1e308]]}).encode() + b"\n",
         json.dumps({**other, "from_s": 0.0, "to_s": 1e-148}).encode() + b"\n",
         json.dumps({**other, "values": [["cost_usd", "busy", 10**400]]}).encode() + b"\n",
