@@ -7,7 +7,10 @@ from pathlib import Path
 
 from pyinfercost.deployment import OPTIONS, Deployment
 from pyinfercost.deployment.options import SIZES
+from pyinfercost.fleets.fleet_run import FleetRun
+from pyinfercost.fleets.options import FleetOptions
 from pyinfercost.inputs.autoscalers import KINDS
+from pyinfercost.serving.scheduler import Scheduler
 
 PACKAGE = Path(__file__).parents[1] / "pyinfercost"
 _WIDTH = 120
@@ -18,6 +21,7 @@ def stubs() -> dict[Path, str]:
     return {
         PACKAGE / "inputs" / "autoscaler_kinds.pyi": _autoscalers(),
         PACKAGE / "deployment" / "options.pyi": _options(),
+        PACKAGE / "fleets" / "options.pyi": _fleet_options(),
     }
 
 
@@ -71,6 +75,24 @@ def _options() -> str:
             _typed("DeploymentAxes(TypedDict, total=False)", {**fields, **sizes}, "{0} | Iterable[{0}] | None"),
         ]
     )
+
+
+def _fleet_options() -> str:
+    types = {name: _given(text) for name, text in FleetRun.__annotations__.items()}
+    types |= {name: f"{text.removesuffix(' | None')} | None" for name, text in Scheduler.__annotations__.items()}
+    fields = {name: types[name].replace("int", "SupportsIndex") for name in FleetOptions.__annotations__}
+    head = (
+        "# Written by tools/settings_stub.py from the fields of FleetRun and Scheduler.\n"
+        "from typing import SupportsIndex, TypedDict\n\n"
+        "from ..serving.lengths import LengthsLike\nfrom ..serving.objectives import SLOLike\n"
+        "from .terms import TermsLike\n\n"
+    )
+    return head + _typed("FleetOptions(TypedDict, total=False)", fields, "{}")
+
+
+def _given(declared: str) -> str:
+    """Return the type of an argument, of what a class body declares."""
+    return declared.removeprefix("Parsed[").partition(", ")[0] if declared.startswith("Parsed[") else declared
 
 
 def _typed(head: str, types: dict[str, str], form: str) -> str:

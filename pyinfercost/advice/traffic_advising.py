@@ -261,20 +261,19 @@ def advise_fleet(
     known = {name: value for name, value in terms.items() if value is not None}
     scheduler = {name: value for name, value in known.items() if name not in (*BATCHING, *BILL)}
     given: dict[str, Any] = {
-        "slo": slo, "terms": None, "detail": detail, "routing": None, "prompt": prompt, "output": output,
-        "duration_s": duration_s, "start_s": start_s, "end_s": end_s, "varies_cold_starts": False,
-        "timeout_s": timeout_s, "max_batch_size": 8, "max_queue_delay_s": 0.0, "seed": seed, "days": 1,
-        "cold_start_s": cold_start_s, "settings": scheduler,
+        "slo": slo, "detail": detail, "prompt": prompt, "output": output, "duration_s": duration_s, "start_s": start_s,
+        "end_s": end_s, "timeout_s": timeout_s, "seed": seed, "cold_start_s": cold_start_s, **scheduler,
     }  # fmt: skip
     served = phases_of(model) if on.engine in ENGINES and not isinstance(model, _core.Graph) else model
-    asked = Asked.of(served, traffic, [on], scale=scale, **given)
+    asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale})
     notes = list(wanted.notes)
     begin_s, until_s, factor = start_s, end_s, 1.0
     most = MOST_REQUESTS[on.engine in ENGINES]
     if days := _busiest_days(asked.traffic, most):
         whole = asked.traffic.last_s / _DAY_S
         begin_s, until_s = start_s + days[0] * _DAY_S, start_s + days[1] * _DAY_S
-        asked = Asked.of(served, traffic, [on], scale=scale, **{**given, "start_s": begin_s, "end_s": until_s})
+        given |= {"start_s": begin_s, "end_s": until_s}
+        asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale})
         many = days[1] - days[0]
         notes.append(
             f"of {whole:.3g} days with more than {most:,} requests, the busiest "
@@ -282,8 +281,7 @@ def advise_fleet(
         )
     if asked.traffic.requests > most:
         factor = 1.0 / ceil(asked.traffic.requests / most)
-        limits = {**given, "start_s": begin_s, "end_s": until_s}
-        asked = Asked.of(served, traffic, [on], scale=scale * factor, **limits)
+        asked = Asked.of(served, traffic, [on], days=1, options={**given, "scale": scale * factor})
         notes.append(
             f"simulated with {factor:.3g} of the requests, which are more than {most:,}: all of them cost "
             f"about {1 / factor:.3g} times as much, with replicas that are better used"

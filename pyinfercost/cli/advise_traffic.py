@@ -7,17 +7,20 @@ from typing import Any, TypeVar
 
 import click
 
-from .types import InUnits
-from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
+from ..fleets.fleet_run import FleetRun
+from ..fleets.terms import Terms
+from ..serving.scheduler import Scheduler
+from .settings_options import options_of
+from .workload_options import scheduler_options, workload_of_options, workload_options
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _WORKLOAD = ("rate", "concurrency", "arrivals", "trace")
+_SCHEDULER = tuple(each.name for each in Scheduler.fields if each.option)
 _SERVED = ("replicas", "routing")
-_FLEET = (
-    "autoscaler", "duration_s", "scale", "start_s", "end_s", "cold_start_s", "timeout_s", "commitment", "committed",
-    "max_batch_size", "max_queue_delay_s", "interruptions",
-)  # fmt: skip
+_RUN = ("duration_s", "scale", "start_s", "end_s", "cold_start_s", "timeout_s", "max_batch_size", "max_queue_delay_s")
+_TERMS = ("commitment", "committed", "interruptions")
+_FLEET = ("autoscaler", *_RUN, *_TERMS)
 
 
 def traffic_options(command: _Command) -> _Command:
@@ -28,26 +31,13 @@ def traffic_options(command: _Command) -> _Command:
             metavar="TRAFFIC",
             help='Traffic of a service, as of fleet: "diurnal:mean=20,peak=3", trace.csv, or FORMAT:PATH.',
         ),
-        workload_options(),
+        workload_options,
         click.option("--slo", metavar="LIMITS", help='Limits of requests: "ttft_p99<0.5,tpot_p50<30ms".'),
         click.option("--replicas", type=click.IntRange(min=1), help="Replicas of a server now; default: as needed."),
         click.option("--routing", type=click.Choice(("least_loaded", "round_robin", "prefix_aware"))),
         click.option("--autoscaler", metavar="KIND", help="Autoscaler of a fleet now, as of fleet; default: static."),
-        click.option("--duration-s", type=InUnits("s"), metavar="S", help="Length of --traffic; default: a day."),
-        click.option("--scale", type=float, help="So many times the requests of --traffic."),
-        click.option("--start-s", type=InUnits("s"), help="Time of --traffic at which it begins."),
-        click.option("--end-s", type=InUnits("s"), metavar="S", help="Time of --traffic at which it ends."),
-        click.option("--cold-start-s", type=InUnits("s"), metavar="S", help="Seconds until a replica is ready."),
-        click.option(
-            "--timeout-s", type=InUnits("s"), metavar="S", help="Time after which a waiting request gives up."
-        ),
-        click.option(
-            "--commitment", metavar="TERMS", help="Price of hours that are paid ahead: discount=0.4,term_years=1."
-        ),
-        click.option("--committed", type=click.IntRange(min=0), metavar="N", help="Replicas that are paid ahead now."),
-        click.option("--max-batch-size", type=click.IntRange(min=1), help="Of a fleet without an engine; default: 8."),
-        click.option("--max-queue-delay-s", type=InUnits("s"), help="Time that an item waits for others of its batch."),
-        click.option("--interruptions", metavar="RATES", help="What takes replicas away, as of fleet."),
+        options_of(FleetRun, only=_RUN),
+        options_of(Terms, only=_TERMS),
         click.option(
             "--acceptance",
             type=click.FloatRange(min=0, max=1),
@@ -86,10 +76,10 @@ def load_of_options(options: dict[str, Any]) -> dict[str, Any]:
         found = {"workload": workload_of_options(options), **{name: options[name] for name in _SERVED}}
         found["words"] = _words(options)
     else:
-        named = ("slo", "prompt", "output_tokens", "prefixes", "requests", "acceptance", *_SERVED, *_FLEET, *SCHEDULER)
+        named = ("slo", "prompt", "output_tokens", "prefixes", "requests", "acceptance", *_SERVED, *_FLEET, *_SCHEDULER)
         _refuse(options, named, "a forward")
         return {}
-    found |= {name: options[name] for name in ("slo", "acceptance", *SCHEDULER)}
+    found |= {name: options[name] for name in ("slo", "acceptance", *_SCHEDULER)}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -98,7 +88,7 @@ def _words(options: dict[str, Any]) -> tuple[str, ...]:
     words: list[str] = []
     for name in (*_WORKLOAD, "prompt", "output_tokens", "prefixes", "requests", "seed"):
         value = options[name]
-        if value is not None and (name, value) != ("seed", 0):
+        if value is not None:
             words += [f"--{name.removesuffix('_tokens')}", str(value)]
     return tuple(words)
 

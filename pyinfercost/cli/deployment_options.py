@@ -13,6 +13,7 @@ from ..deployment.deployment import OPTIONS, Deployment, needs_machine
 from ..deployment.keywords import deployment_of
 from .configured import named_machines
 from .output import in_options
+from .settings_options import option_of
 from .types import ExecutionType, HardwareType
 
 if TYPE_CHECKING:
@@ -67,24 +68,17 @@ def _option(setting: Setting, *, several: bool, under_load: bool) -> Any:
         under_load: As in `deployment_options`.
     """
     name, text = setting.name, setting.option
-    if setting.form == "flag":
-        return click.option(f"--{name}/--short", default=None, help=text)
-    kind: Any = None
-    if setting.form == "whole":
-        kind = click.IntRange(min=int(setting.within.low), max=int(setting.within.high))
-    elif setting.form == "number":
-        kind = click.FloatRange(min=setting.within.low, max=setting.within.high)
-    elif setting.form == "word":
-        words = [word for word in setting.words if word]
-        kind = ExecutionType() if name == "execution" else click.Choice(words, case_sensitive=False)
+    if name == "sustained":
+        return option_of(setting, f"--{name}/--short")
     if several and name in _SEVERAL:
         text = _SEVERAL[name].format(text)
-        return click.option(
-            f"--{name}", metavar="AXIS" if name == "devices" else setting.metavar, help=text, multiple=name == "layout"
-        )
+        axis = {"metavar": "AXIS"} if name == "devices" else {}
+        return option_of(setting, text=text, type=None, multiple=name == "layout", **axis)
+    if name == "execution":
+        return option_of(setting, type=ExecutionType())
     if under_load and name == "serving":
         text = text.replace("prefix_hit=0.5, chunk_tokens=2048, ", "")
-    return click.option(f"--{name}", type=kind, metavar=setting.metavar, help=text)
+    return option_of(setting, text=text)
 
 
 def deployment_options(

@@ -11,15 +11,17 @@ import click
 from .._checks import write_text
 from .._interrupts import STOPPED
 from ..results.serving_search import GOALS
+from ..serving.scheduler import Scheduler
 from .arguments import whole_number
 from .configured import named_model
 from .deployment_options import deployment_of_options, deployment_options, usage_errors
 from .machines import ALL, layouts_of, listed_deployments
 from .options import EPILOG, WhatIf, format_option, no_cache_option, out_option, whatif_options
 from .output import messages_for_people, say, write_result
+from .settings_options import given_of
 from .types import ModelType
 from .waiting import working
-from .workload_options import SCHEDULER, scheduler_options, workload_of_options, workload_options
+from .workload_options import scheduler_options, workload_of_options, workload_options
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
@@ -48,7 +50,7 @@ _NOT_UNDER_LOAD = ("utilization", "region", "transfer", "startup", "instances")
     "cheapest deployment, among lists of machines, precisions, engines and layouts (all by default for the last two, "
     "on up to --devices).",
 )
-@workload_options()
+@workload_options
 @click.option("--slo", metavar="LIMITS", help='Objective: "ttft_p99<0.5,tpot_p50<30ms".')
 @click.option("--replicas", type=click.IntRange(min=1), default=1, show_default=True, help="Copies of the deployment.")
 @click.option(
@@ -118,7 +120,7 @@ def serve(
             objective = parse_slo(slo)
         if goal is not None and not objective:
             raise click.UsageError('--find needs --slo; give limits, such as --slo "ttft_p99<0.5,tpot_p50<30ms"')
-        settings = {name: options[name] for name in SCHEDULER if options[name] is not None}
+        settings = given_of(Scheduler, options)
         given = {"slo": slo, "replicas": replicas, "routing": routing, **settings}
         if goal is not None and (measured is not None or correction is not None):
             raise click.UsageError("--calibrate-from and --correction are of one deployment; leave --find out")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import textwrap
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ..errors import InputTypeError
+from ..inputs.keywords import shows_settings
 from .deployment import OPTIONS, Deployment
 from .options import SIZES
 
@@ -21,43 +19,12 @@ _FIELDS = frozenset(OPTIONS)
 
 
 def shows(options: Any) -> Callable[[_Function], _Function]:
-    """Return a decorator of functions that take options as keywords: their signature and their help show each option.
+    """Return a decorator of functions that take the fields of a deployment as keywords: their help shows each of them.
 
     Args:
-        options: Type of the options, a `TypedDict`. Sizes among them stay as `**options`, since others are valid, too.
+        options: Type of the options, a `TypedDict`.
     """
-    fields = inspect.signature(Deployment).parameters
-    keywords = [name for name in options.__annotations__ if name not in SIZES]
-    is_sized = len(keywords) < len(options.__annotations__)
-
-    def shown(function: _Function) -> _Function:
-        signature = inspect.signature(function)
-        *own, rest = signature.parameters.values()
-        added = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_type(name))
-            for name in keywords
-            if name not in signature.parameters
-        ]
-        named = [rest.replace(name="named_sizes", annotation="SupportsIndex")] if is_sized else []
-        if function.__doc__:
-            function.__doc__ = f"{function.__doc__.rstrip()}\n\n    Fields of `Deployment`:\n{_rows()}\n    "
-        function.__signature__ = signature.replace(parameters=[*own, *added, *named])  # type: ignore[attr-defined]
-        return function
-
-    def _type(name: str) -> Any:
-        if name in fields:
-            return f"{fields[name].annotation.removesuffix(' | None')} | None"
-        found = options.__annotations__[name]
-        return getattr(found, "__forward_arg__", found)
-
-    return shown
-
-
-@lru_cache(1)
-def _rows() -> str:
-    """Return the fields as arguments in a docstring."""
-    wrapped = textwrap.TextWrapper(120, initial_indent=" " * 8, subsequent_indent=" " * 12)
-    return "\n".join(wrapped.fill(f"{each.name}: {each.text}") for each in Deployment.fields)
+    return shows_settings(options, Deployment, sizes=SIZES)
 
 
 def deployment_of(on: Deployment | None, options: Mapping[str, Any]) -> Deployment:

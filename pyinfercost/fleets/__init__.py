@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..inputs.autoscaler_kinds import TargetTracking as TargetTracking
     from ..inputs.autoscalers import Autoscaler as Autoscaler
     from ..inputs.autoscalers import parse_autoscaler as parse_autoscaler
+    from .fleet_run import FleetRun as FleetRun
     from .replicas import FleetError as FleetError
     from .replicas import Slots as Slots
     from .terms import Terms as Terms
@@ -38,6 +39,7 @@ _EXPORTS = {
         "Static",
         "TargetTracking",
     ),
+    ".fleet_run": ("FleetRun",),
     ".replicas": ("FleetError", "Slots"),
     ".terms": ("Terms", "TermsError"),
 }

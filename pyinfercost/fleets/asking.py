@@ -14,11 +14,11 @@ from ..deployment import Deployment
 from ..errors import InputTypeError
 from ..inputs.autoscalers import DAY_S, Autoscaler, parse_autoscaler
 from ..serving.arrival_texts import KINDS
-from ..serving.objectives import parse_slo
 from ..serving.runs import Facts
 from ..serving.scheduler import Scheduler
 from ..serving.serve import Phases
 from ..serving.traffic import parse_traffic
+from .fleet_run import FleetRun
 from .replicas import ENGINES, FleetError, Modeled, Slots
 from .running import Rules
 from .terms import Terms
@@ -26,9 +26,8 @@ from .traffic import Traffic
 
 if TYPE_CHECKING:
     from ..inputs.autoscalers import AutoscalerLike
-    from ..serving.lengths import LengthsLike
-    from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
+    from ..serving.workload import Workload
     from .replicas import Model
 
 
@@ -41,14 +40,19 @@ class Asked:
         traffic: The requests.
         rules: What all fleets have in common.
         modeled: The model, prepared for replicas.
-        terms: What is paid besides the hours of machines.
+        run: Limits, terms and settings.
     """
 
     places: tuple[Deployment | Slots, ...]
     traffic: Traffic
     rules: Rules
     modeled: Modeled
-    terms: Terms
+    run: FleetRun
+
+    @property
+    def terms(self) -> Terms:
+        """What is paid besides the hours of machines."""
+        return self.run.terms or Terms()
 
     @classmethod
     def of(
@@ -57,57 +61,54 @@ class Asked:
         traffic: TrafficLike,
         on: Deployment | Slots | Sequence[Deployment | Slots],
         *,
-        slo: SLOLike | None,
-        terms: Terms | None,
-        detail: str,
-        routing: str | None,
-        prompt: LengthsLike | None,
-        output: LengthsLike | None,
-        duration_s: float | None,
-        scale: float,
-        start_s: float,
-        end_s: float | None,
-        varies_cold_starts: bool,
-        timeout_s: float | None,
-        max_batch_size: int,
-        max_queue_delay_s: float,
-        seed: int,
         days: int,
-        cold_start_s: float | None,
-        settings: Mapping[str, Any],
+        options: Mapping[str, Any],
     ) -> Asked:
-        """Check the arguments of `fleet`, and read the traffic, of generated traffic so many `days`."""
+        """Check the arguments of `fleet`, and read the traffic.
+
+        Args:
+            model: The model.
+            traffic: The traffic.
+            on: Deployments, or slots.
+            days: Days of generated traffic.
+            options: Fields of `FleetRun`, and settings of the scheduler.
+        """
         places = tuple(on) if isinstance(on, Sequence) else (on,)
         if not places:
             raise FleetError("on has no deployments; pass at least one")
         for each in places:
             if not isinstance(each, (Deployment, Slots)):
                 raise InputTypeError(f"a deployment is a {type(each).__name__}; expected a Deployment, or Slots")
+        fields = {each.name for each in FleetRun.fields}
+        settings = {name: value for name, value in options.items() if name not in fields}
         for name in settings:
             Scheduler.check_name(name)
-        if terms is not None and not isinstance(terms, Terms):
-            raise InputTypeError(f"terms is a {type(terms).__name__}; expected Terms")
-        objective = parse_slo(slo)
+        run = FleetRun(**{name: value for name, value in options.items() if name in fields})
         rules = Rules(
-            model=_name_of(model), objective=objective, detail=detail, routing=routing, timeout_s=timeout_s,
-            varies_cold_starts=varies_cold_starts, seed=seed,
+            model=_name_of(model), objective=run.slo, detail=run.detail, routing=run.routing, timeout_s=run.timeout_s,
+            varies_cold_starts=run.varies_cold_starts, seed=run.seed,
         )  # fmt: skip
         generated = isinstance(traffic, str) and traffic.partition(":")[0].strip() in KINDS
-        if generated and duration_s is None and end_s is None:
-            duration_s = days * DAY_S
-        workload = parse_traffic(
-            traffic, prompt=prompt, output=output, duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s,
-            seed=seed,
-        )  # fmt: skip
-        requests = Traffic(workload, _words(traffic, scale, start_s, end_s))
+        if generated and run.duration_s is None and run.end_s is None:
+            run = run.replace(duration_s=days * DAY_S)
+        workload = workload_of(traffic, run)
+        requests = Traffic(workload, _words(traffic, run))
         if requests.facts is None and any(isinstance(each, Deployment) and each.engine in ENGINES for each in places):
             raise FleetError("requests have no tokens, and a serving engine needs them; pass prompt and output")
         facts = requests.facts or _NO_TOKENS
         modeled = Modeled(
-            model, workload, facts, objective, detail, max_batch_size, max_queue_delay_s, settings, cold_start_s,
-            serverless=terms is not None and terms.serverless is not None,
+            model, workload, facts, run.slo, run.detail, run.max_batch_size, run.max_queue_delay_s, settings,
+            run.cold_start_s, serverless=run.terms is not None and run.terms.serverless is not None,
         )  # fmt: skip
-        return cls(places, requests, rules, modeled.prepared(places), terms or Terms())
+        return cls(places, requests, rules, modeled.prepared(places), run)
+
+
+def workload_of(traffic: TrafficLike, run: FleetRun) -> Workload:
+    """Return the requests of a traffic in a run."""
+    return parse_traffic(
+        traffic, prompt=run.prompt, output=run.output, duration_s=run.duration_s, scale=run.scale, start_s=run.start_s,
+        end_s=run.end_s, seed=run.seed,
+    )  # fmt: skip
 
 
 def policies_of(value: AutoscalerLike | Sequence[AutoscalerLike]) -> list[Autoscaler]:
@@ -132,13 +133,13 @@ def _name_of(model: Model | None) -> str:
     return model[0].model if model else ""
 
 
-def _words(traffic: TrafficLike, scale: float, start_s: float, end_s: float | None) -> str:
+def _words(traffic: TrafficLike, run: FleetRun) -> str:
     name = os.fspath(traffic) if isinstance(traffic, (str, PathLike)) else shown(traffic)
     parts = [name]
-    if scale != 1:
-        parts.append(f"scaled by {scale:g}")
-    if start_s or end_s is not None:
-        parts.append(f"from {start_s:g} s" + ("" if end_s is None else f" to {end_s:g} s"))
+    if run.scale != 1:
+        parts.append(f"scaled by {run.scale:g}")
+    if run.start_s or run.end_s is not None:
+        parts.append(f"from {run.start_s:g} s" + ("" if run.end_s is None else f" to {run.end_s:g} s"))
     return ", ".join(parts)
 
 

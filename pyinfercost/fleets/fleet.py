@@ -10,9 +10,13 @@ from .._checks import COUNT, whole
 from ..deployment import Deployment
 from ..errors import InputError
 from ..inputs.autoscalers import Autoscaler
+from ..inputs.keywords import shows_settings
 from ..results.fleet_result import FleetComparison, FleetResult, cost_of
+from ..serving.scheduler import Scheduler
 from .asking import Asked, policies_of
+from .fleet_run import FleetRun
 from .loads import Load
+from .options import FleetOptions
 from .replicas import FleetError, Replica, Slots
 from .running import PoolCase, Rules, bound_of, case_of, result_of_case, run_cases
 from .terms import Terms
@@ -21,9 +25,9 @@ from .traffic import Traffic
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from typing_extensions import Unpack
+
     from ..inputs.autoscalers import AutoscalerLike
-    from ..serving.lengths import LengthsLike
-    from ..serving.objectives import SLOLike
     from ..serving.traffic import TrafficLike
     from .replicas import Model
 
@@ -31,31 +35,16 @@ POLICIES = ("static", "kpa", "hpa", "ray")
 """Autoscalers that are compared by default."""
 
 
+@shows_settings(FleetOptions, FleetRun, Scheduler, own=[FleetRun])
 def fleet(
     model: Model | None,
     *,
     traffic: TrafficLike,
     on: Deployment | Slots | Sequence[Deployment | Slots],
     autoscaler: AutoscalerLike | Sequence[AutoscalerLike] = POLICIES,
-    slo: SLOLike | None = None,
-    terms: Terms | None = None,
-    detail: str = "fast",
-    routing: str | None = None,
-    prompt: LengthsLike | None = None,
-    output: LengthsLike | None = None,
-    duration_s: float | None = None,
-    scale: float = 1.0,
-    start_s: float = 0.0,
-    end_s: float | None = None,
-    cold_start_s: float | None = None,
-    varies_cold_starts: bool = False,
-    timeout_s: float | None = None,
-    max_batch_size: int = 8,
-    max_queue_delay_s: float = 0.0,
-    seed: int = 0,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    **settings: Any,
+    **options: Unpack[FleetOptions],
 ) -> FleetComparison:
     """Simulate fleets of replicas under traffic: what they cost, and what users feel.
 
@@ -71,27 +60,9 @@ def fleet(
         on: Deployments of one replica, or `Slots` that are known by their service time.
         autoscaler: Autoscalers as objects or texts: `"kpa"`, `"hpa:target=45"`, `"static:8"`, `"scheduled:0=2,8=10"`,
             `"ray"`, `"sagemaker"`, `"lambda"`, `"cloudrun"`, `"zero"`, `"seasonal"`, `"oracle"` (the bound).
-        slo: Limits of latencies, as in `serve`: `"ttft_p99<2,tpot_p50<0.03"`; `queue` is the wait before service.
-        terms: What is paid besides the hours of machines, or ahead, and what interrupts replicas.
-        detail: Of engines: `"fast"`, memory by tokens and no prefix caches, or `"full"`, each of its steps.
-        routing: `"least_loaded"`, or `"first"`: replicas are filled one after the other. None for `"first"` with slots,
-            which are as fast beside others as alone, and with `"lambda"`, `"cloudrun"` and `"zero"`, whose replicas
-            leave when they are idle; for the other one elsewhere.
-        prompt: Tokens of prompts, where the traffic has none.
-        output: Tokens of answers, likewise.
-        duration_s: Time after which no request arrives; by default a day for generated traffic.
-        scale: So many times the requests in the same time.
-        start_s: Time of the traffic at which the simulation begins.
-        end_s: Time at which requests end.
-        cold_start_s: Seconds until a replica is ready, in the place of the sum of its parts.
-        varies_cold_starts: Whether cold starts vary within their bands.
-        timeout_s: Time after which a request that no replica has taken gives up.
-        max_batch_size: Most items of a batch of a model without an engine.
-        max_queue_delay_s: Time that an item waits for others of its batch.
-        seed: Decides the random numbers.
         threads: Simulations at once; by default the cores of this machine.
         progress: Called with the simulations that are done and their number, now and then.
-        **settings: Settings of the engine's scheduler, as in `serve`.
+        **options: Fields of `FleetRun` and, for engines, of `Scheduler`, as in `serve`.
 
     Returns:
         The fleets, cheapest first among those that hold the objective, with the bound of each deployment and the
@@ -104,12 +75,7 @@ def fleet(
         WorkloadError: The traffic has no requests.
         TraceError: A line of a trace is not what its format says.
     """
-    asked = Asked.of(
-        model, traffic, on, slo=slo, terms=terms, detail=detail, routing=routing, prompt=prompt, output=output,
-        duration_s=duration_s, scale=scale, start_s=start_s, end_s=end_s, varies_cold_starts=varies_cold_starts,
-        timeout_s=timeout_s, max_batch_size=max_batch_size, max_queue_delay_s=max_queue_delay_s, seed=seed, days=1,
-        cold_start_s=cold_start_s, settings=settings,
-    )  # fmt: skip
+    asked = Asked.of(model, traffic, on, days=1, options=options)
     policies = policies_of(autoscaler)
     replicas, out = replicas_of(asked)
     return compare(

@@ -9,9 +9,10 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import _core
-from .._checks import Range, number, shown, text, whole
+from .._checks import Range, shown
 from ..deployment import ColdStart, Deployment, Startup, cold_start, default_startup, recorded_graphs
 from ..errors import InputError
+from ..inputs.settings import Settings, label, number, whole
 from ..predict.estimate import estimate
 from ..serving import closed_form as steady
 from ..serving.runs import Facts, Run, simulated_server, stretched
@@ -38,7 +39,6 @@ _SECONDS = Range(1e-9, 1e9, "s")
 _DELAY = Range(0.0, 1e7, "s")
 _WATTS = Range(0.0, 1e9, "W")
 _USD = Range(0.0, 1e9, "USD per hour")
-_BATCH = Range(1, 4096)
 _NEAR_MOST = 0.9  # of the highest rate of a replica: beyond, requests wait longer and few more are served
 _STEPS_OF_CLIENTS = 1.25
 _FALLING_RESERVES = {"sglang": (0.7, 0.7 * 0.14, 600)}
@@ -49,39 +49,22 @@ class FleetError(InputError):
     """A fleet whose parts are missing, out of range or contradict each other."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Slots:
-    """A replica that is known by its places and their time, without a model.
+class Slots(Settings):
+    """A replica that is known by its places and their time, without a model."""
 
-    Attributes:
-        slots: Requests that it serves at once.
-        service_s: Seconds of each, where requests have no time of their own.
-        name: Its name in results.
-        usd_per_h: Price of an hour; None leaves money out.
-        cold_start_s: Seconds from its creation until it is ready.
-        idle_w: Power without requests, in watts; None leaves energy out.
-        busy_w: Power of each place in use beside that, in watts.
-    """
+    kind = "slots"
+    unnamed = "slots"
+    error = FleetError
+    slots: int = whole(_SLOTS, "Requests that it serves at once.", default=1)
+    service_s: float = number(_SECONDS, "Seconds of each, where requests have no time of their own.", default=1.0)
+    name: str = label("Its name in results; by default its places and their time.", default="")
+    usd_per_h: float | None = number(_USD, "Price of an hour; None leaves money out.", default=None)
+    cold_start_s: float = number(_DELAY, "Seconds from its creation until it is ready.", default=0.0)
+    idle_w: float | None = number(_WATTS, "Power without requests, in watts; None leaves energy out.", default=None)
+    busy_w: float = number(_WATTS, "Power of each place in use beside that, in watts.", default=0.0)
 
-    slots: int = 1
-    service_s: float = 1.0
-    name: str = ""
-    usd_per_h: float | None = None
-    cold_start_s: float = 0.0
-    idle_w: float | None = None
-    busy_w: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(
-            slots=whole(self.slots, "slots", _SLOTS, FleetError),
-            service_s=number(self.service_s, "service_s", _SECONDS, FleetError),
-            name=text(self.name, "name", FleetError) or f"{self.slots} slots of {self.service_s:g} s",
-            cold_start_s=number(self.cold_start_s, "cold_start_s", _DELAY, FleetError),
-            busy_w=number(self.busy_w, "busy_w", _WATTS, FleetError),
-        )
-        for name, within in (("usd_per_h", _USD), ("idle_w", _WATTS)):
-            if getattr(self, name) is not None:
-                self.__dict__[name] = number(getattr(self, name), name, within, FleetError)
+    def _check(self) -> None:
+        self.__dict__["name"] = self.name or f"{self.slots} slots of {self.service_s:g} s"
 
 
 @dataclass(frozen=True)
@@ -212,14 +195,6 @@ class Modeled:
     phases: Phases | None = None
     serverless: bool = False
     end: str = ""
-
-    def __post_init__(self) -> None:
-        if self.detail not in DETAILS:
-            raise FleetError(f"detail is {shown(self.detail)}; expected {' or '.join(DETAILS)}")
-        whole(self.max_batch_size, "max_batch_size", _BATCH, FleetError)
-        number(self.max_queue_delay_s, "max_queue_delay_s", _DELAY, FleetError)
-        if self.cold_start_s is not None:
-            self.__dict__["cold_start_s"] = number(self.cold_start_s, "cold_start_s", _DELAY, FleetError)
 
     def prepared(self, places: Sequence[Deployment | Slots]) -> Modeled:
         """Return the model with the graphs that its deployments need, captured once.

@@ -8,7 +8,7 @@ from math import ceil, inf, log
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
-from .._checks import Range, number, shown
+from .._checks import Range
 from ..deployment import Interruptions
 from ..inputs.autoscaler_kinds import Oracle
 from ..inputs.autoscalers import Autoscaler, with_limits
@@ -37,7 +37,6 @@ ROUTINGS = ("least_loaded", "first")
 """How requests are shared: to the replica with the fewest, or to the first one with room."""
 
 _LIMITS = {"queue_s": "wait_s", "ttft_s": "ttft_s", "tpot_s": "tpot_s", "e2e_s": "e2e_s"}
-_TIMEOUT = Range(1e-3, 1e9, "s")
 _SHARE = Range(0.0, 3.0)
 _NINETY_OF_NORMAL = 1.2816  # standard deviations that leave 10 % on each side
 _MOST_REPLICAS = 2**20
@@ -80,12 +79,6 @@ class Rules:
     timeout_s: float | None = None
     varies_cold_starts: bool = False
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.routing is not None and self.routing not in ROUTINGS:
-            raise FleetError(f"routing is {shown(self.routing)}; expected {' or '.join(ROUTINGS)}")
-        if self.timeout_s is not None:
-            number(self.timeout_s, "timeout_s", _TIMEOUT, FleetError)
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,11 @@ class Setting(NamedTuple):
 
     def written(self, value: Any) -> str:
         """Return the text that `parsed` reads as a value."""
-        return ":".join(map(written, value)) if self.form in _SEQUENCES else written(value)
+        if self.form in _SEQUENCES:
+            return ":".join(map(written, value))
+        if self.form == "converted" and isinstance(value, tuple):
+            return f"({','.join(map(str, value))})"
+        return written(value)
 
 
 def number(
@@ -214,8 +218,8 @@ def flag(text: str, *, default: Any = REQUIRED, option: str = "") -> Any:
 def word(
     words: Sequence[str], text: str, *, default: Any = REQUIRED, option: str = "", metavar: str | None = None
 ) -> Any:
-    """Declare one of some words."""
-    return Setting("", "word", default, _NONE, tuple(words), False, text, None, option, metavar)
+    """Declare one of some words; None as the default allows None."""
+    return Setting("", "word", default, _NONE, tuple(words), default is None, text, None, option, metavar)
 
 
 def label(text: str, *, default: Any = REQUIRED) -> Any:

@@ -106,10 +106,10 @@ class Load:
         """
         if workload.trace is not None or workload.turns is not None:
             raise LoadError("the workload is a trace or has turns, which change over time; simulate it")
-        if workload.prompts is None or workload.outputs is None:
+        if workload.prompt is None or workload.output is None:
             raise LoadError("requests have no tokens; pass prompt and output to the workload")
         shared = 0 if workload.prefixes is None else workload.prefixes.share * workload.prefixes.tokens
-        prompt, output = workload.prompts, workload.outputs
+        prompt, output = workload.prompt, workload.output
         return cls(
             prompt=prompt.mean + shared,
             output=output.mean,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._checks import Range, number, whole
+from .._checks import Range
+from ..inputs.settings import Settings, number, whole
 from .lengths import MOST_TOKENS
 from .requests import CHUNK, Requests, WorkloadError, joined
 
@@ -21,29 +21,25 @@ _STARTS = CHUNK // 8  # conversations that are begun together
 _GAP = Range(0.0, 1e9, "s")
 
 
-@dataclass(frozen=True)
-class Turns:
+class Turns(Settings):
     """Conversations: the prompt of a turn has all prompts and answers before it.
 
     `Workload.prompt` has the new tokens of a turn, and arrivals are those of conversations. A turn follows the one
     before it after a time that does not depend on the server; it should be longer than an answer takes.
-
-    Attributes:
-        mean: Mean number of turns; their distribution is geometric. 1 for one turn each.
-        gap_s: Mean seconds from a turn to the next one, exponential.
-        most_tokens: Longest prompt and answer of a turn together; a conversation ends before it exceeds them.
     """
 
-    mean: float
-    gap_s: float = 60.0
-    most_tokens: int = 131_072
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(
-            mean=number(self.mean, "mean", Range(1.0, 10_000.0), WorkloadError),
-            gap_s=number(self.gap_s, "gap_s", _GAP, WorkloadError),
-            most_tokens=whole(self.most_tokens, "most_tokens", Range(2, MOST_TOKENS), WorkloadError),
-        )
+    kind = "turns"
+    unnamed = "mean"
+    error = WorkloadError
+    mean: float = number(
+        Range(1.0, 10_000.0), "Mean number of turns; their distribution is geometric. 1 for one turn each."
+    )
+    gap_s: float = number(_GAP, "Mean seconds from a turn to the next one, exponential.", default=60.0)
+    most_tokens: int = whole(
+        Range(2, MOST_TOKENS),
+        "Longest prompt and answer of a turn together; a conversation ends before it exceeds them.",
+        default=131_072,
+    )
 
 
 def conversations(

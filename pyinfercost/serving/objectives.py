@@ -13,8 +13,9 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..results.serving_result import Latency
 
-SLOLike: TypeAlias = "str | Mapping[str, Any]"
-"""An objective: text such as `"ttft_p99<0.5,tpot_p50<0.03"`, or limits by name, such as `{"ttft_p99": 0.5}`."""
+SLOLike: TypeAlias = "str | Mapping[str, Any] | tuple[Condition, ...]"
+"""An objective: text such as `"ttft_p99<0.5,tpot_p50<0.03"`, limits by name, such as `{"ttft_p99": 0.5}`, or
+parsed ones."""
 
 _CONDITION = re.compile(r"\s*([a-z0-9_.]+)\s*<=?\s*([0-9.eE+-]+)\s*(ms|s)?\s*")
 _METRIC = re.compile(r"(ttft|tpot|e2e|queue)(?:_s)?_(mean|p(\d{1,2}(?:\.\d{1,6})?))")
@@ -64,6 +65,8 @@ def parse_slo(value: SLOLike | None) -> tuple[Condition, ...]:
     """
     if value is None or value == "":
         return ()
+    if isinstance(value, tuple):
+        return value
     if isinstance(value, Mapping):
         pairs = [(str(name), limit, "s") for name, limit in value.items()]
     elif isinstance(value, str):

@@ -35,6 +35,8 @@ class Scheduler(Settings):
     max_num_batched_tokens: int = whole(
         _TOKENS,
         "Most tokens of a step (SGLang: of prompts in it, `max_prefill_tokens`; TensorRT-LLM: `max_num_tokens`).",
+        option="Most tokens of a step.",
+        metavar="N",
     )
     enable_chunked_prefill: bool = flag("Whether a longer prompt, or one that does not fit, is read in parts.")
     chunked_prefill_size: int = whole(
@@ -50,20 +52,28 @@ class Scheduler(Settings):
         "Most sequences that run (SGLang: `max_running_requests`; TensorRT-LLM: `max_batch_size`); None for those of "
         "the tables.",
         default=None,
+        option="Most sequences that run in a server.",
+        metavar="N",
     )
     num_gpu_blocks: int | None = whole(
         Range(2, 2**31 - 1),
         "Blocks of the cache of one copy; None for those that the memory holds.",
         default=None,
+        option="Blocks of the cache; default: those that the memory holds.",
+        metavar="N",
     )
     max_model_len: int = whole(
         _UP_TO,
         "Longest prompt with its answer in tokens, and 0 for no limit: longer answers are cut, and longer prompts are "
         "refused.",
         default=0,
+        option="Longest prompt with its answer, in tokens; default: the context of the model.",
+        metavar="N",
     )
     enable_prefix_caching: bool = flag(
-        "Whether blocks of prompts stay in the cache for later requests that begin alike.", default=True
+        "Whether blocks of prompts stay in the cache for later requests that begin alike.",
+        default=True,
+        option="Keep blocks of prompts for later ones that begin alike (default), or not.",
     )
     stream_interval: int = whole(_TOKENS, "Tokens of an answer that are sent together.", default=1)
     evicts: bool = flag("TensorRT-LLM: MAX_UTILIZATION instead of GUARANTEED_NO_EVICT.", default=False)

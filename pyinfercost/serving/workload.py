@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from math import isfinite
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .._checks import MOST, Range, number, shown, whole
+from .._checks import MOST, Range, shown
+from ..inputs.settings import Parsed, Settings, converted, number, whole
 from .arrival_texts import parse_arrivals
-from .arrivals import AtOnce, ClosedLoop, GammaArrivals
+from .arrivals import AtOnce, ClosedLoop, GammaArrivals, parse_rate
 from .conversations import Turns, conversations
 from .lengths import MOST_TOKENS, Lengths, parse_lengths
 from .replay import Replay
@@ -33,38 +34,25 @@ _SEED = Range(0, 2**63 - 1)
 _PROMPTS, _OUTPUTS, _TIMES, _THINKS, _GROUPS, _STATES = range(6)  # streams of random numbers
 FEW_REQUESTS = 1000
 """Requests of a workload that states neither their number nor a time."""
+MANY_REQUESTS = 10_000
+"""Requests of a workload that the command line describes."""
 _LEAST_TAKEN, _MOST_TAKEN = 64, 4096  # arrivals that are made together where few may be needed
 
 
-@dataclass(frozen=True)
-class Prefixes:
-    """Prefixes that prompts share, such as instructions of an application.
+class Prefixes(Settings):
+    """Prefixes that prompts share, such as instructions of an application."""
 
-    Attributes:
-        tokens: Tokens of a prefix. They come before the tokens of `Workload.prompt`.
-        groups: Number of different prefixes.
-        share: Share of the requests that have one.
-        skew: Exponent of the popularity of a prefix: the i-th of them is as likely as i^-skew; 0 for equal shares.
-    """
-
-    tokens: int
-    groups: int = 1
-    share: float = 1.0
-    skew: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.__dict__.update(
-            tokens=whole(self.tokens, "tokens", Range(1, MOST_TOKENS), WorkloadError),
-            groups=whole(self.groups, "groups", Range(1, MOST), WorkloadError),
-            share=number(self.share, "share", Range(0.0, 1.0), WorkloadError),
-            skew=number(self.skew, "skew", Range(0.0, 100.0), WorkloadError),
-        )
-
-    def __str__(self) -> str:
-        """The text that `parse_prefixes` accepts."""
-        defaults = {"groups": 1, "share": 1.0, "skew": 0.0}
-        others = [f"{name}={getattr(self, name)}" for name, each in defaults.items() if getattr(self, name) != each]
-        return ",".join([str(self.tokens), *others])
+    kind = "prefixes"
+    unnamed = "tokens"
+    error = WorkloadError
+    tokens: int = whole(Range(1, MOST_TOKENS), "Tokens of a prefix. They come before the tokens of `Workload.prompt`.")
+    groups: int = whole(Range(1, MOST), "Number of different prefixes.", default=1)
+    share: float = number(Range(0.0, 1.0), "Share of the requests that have one.", default=1.0)
+    skew: float = number(
+        Range(0.0, 100.0),
+        "Exponent of the popularity of a prefix: the i-th of them is as likely as i^-skew; 0 for equal shares.",
+        default=0.0,
+    )
 
     def draw(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
         """Return the prefix of each of `count` requests; -1 without one."""
@@ -76,94 +64,104 @@ class Prefixes:
         return np.where(rng.random(count) < self.share, np.minimum(found, self.groups - 1), -1)
 
 
-_PREFIXES: Mapping[str, type[int] | type[float]] = {"tokens": int, "groups": int, "share": float, "skew": float}
+def _as_given(value: Any) -> Any:
+    """Return a value that is read later, together with others."""
+    return value
 
 
-def parse_prefixes(text: str) -> Prefixes:
-    """Parse prefixes that prompts share.
-
-    Args:
-        text: The tokens of a prefix, then other fields: `"1000"`, `"1000,groups=8,share=0.5,skew=1"`.
-
-    Raises:
-        WorkloadError: A name is no field of `Prefixes`, or a value is no number or out of range.
-    """
-    given: dict[str, Any] = {}
-    for part in text.split(","):
-        name, equals, value = part.strip().partition("=")
-        if not equals:
-            name, value = "tokens", name
-        try:
-            given[name] = _PREFIXES[name](value)
-        except (KeyError, ValueError):
-            raise WorkloadError(
-                f"prefixes have {shown(part)}; expected tokens, then some of groups=8, share=0.5, skew=1"
-            ) from None
-    if "tokens" not in given:
-        raise WorkloadError(f"prefixes are {shown(text)}, without tokens; expected such as 1000,groups=8")
-    return Prefixes(**given)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
+class Workload(Settings):
     """Requests of a service: when they arrive, and how long prompts and answers are.
 
     A workload is a recipe: `chunks` makes its requests, the same ones each time, a chunk at a time.
-
-    Attributes:
-        rate_per_s: Mean rate of requests of an open loop; of conversations with `turns`.
-        clients: Clients of a closed loop, instead of a rate. Without either, all requests arrive at once.
-        arrivals: How requests arrive: `"poisson"` (the default of a rate), `"gamma:cv=4"`,
-            `"bursts:size=8,spacing_s=0.01"`, `"diurnal:peak=3,weekend=0.5"`, `"mmpp:burst=5,share=0.1,length_s=60"`,
-            `"closed:think_s=2"`, `"at-once"`, or an object of `arrivals` or `varying_arrivals`. A text may have the
-            rate, `"gamma:20,cv=4"` or `"diurnal:mean=20,peak=3"`, in the place of `rate_per_s`.
-        prompt: Tokens of prompts: a number, `"uniform:100-200"`, `"lognormal:mean=512,cv=1.2"`, observed lengths, or
-            an object of `lengths`. Without `prompt` and `output`, requests have no tokens, like those of a model of
-            images.
-        output: Tokens of answers, likewise.
-        requests: Number of requests; without it those of `duration_s`, of the trace, or 1,000.
-        duration_s: Time after which no request arrives.
-        prefixes: Prefixes that prompts share.
-        turns: Conversations.
-        trace: Requests of a real service, instead of arrivals; its lengths replace `prompt` and `output` where it has
-            them.
-        seed: Decides the random numbers.
 
     Raises:
         InputError: A value is out of range, or two contradict each other.
     """
 
-    rate_per_s: float | None = None
-    clients: int | None = None
-    arrivals: ArrivalsLike | None = None
-    prompt: LengthsLike | None = None
-    output: LengthsLike | None = None
-    requests: int | None = None
-    duration_s: float | None = None
-    prefixes: Prefixes | None = None
-    turns: Turns | None = None
-    trace: Trace | Replay | None = None
-    seed: int = 0
-    _changes: tuple[Rule, ...] = field(default=(), repr=False)
-    _arrivals: Arrivals = field(init=False, repr=False, compare=False)
+    kind = "workload"
+    error = WorkloadError
+    rate_per_s: Parsed[float | str | None, float | None] = converted(
+        partial(parse_rate, name="rate_per_s"),
+        'Mean rate of requests of an open loop, or text such as `"90/min"`; of conversations with `turns`.',
+        default=None,
+        option="Requests per second, minute or hour, such as 4/s or 90/min.",
+        metavar="RATE",
+    )
+    clients: int | None = whole(
+        Range(1, MOST),
+        "Clients of a closed loop, instead of a rate. Without either, all requests arrive at once.",
+        default=None,
+        option="Clients, instead of a rate.",
+        metavar="N",
+    )
+    arrivals: ArrivalsLike | None = converted(
+        _as_given,
+        'How requests arrive: `"poisson"` (the default of a rate), `"gamma:cv=4"`, `"bursts:size=8,spacing_s=0.01"`, '
+        '`"diurnal:peak=3,weekend=0.5"`, `"mmpp:burst=5,share=0.1,length_s=60"`, `"closed:think_s=2"`, `"at-once"`, '
+        'or an object of `arrivals` or `varying_arrivals`. A text may have the rate, `"gamma:20,cv=4"` or '
+        '`"diurnal:mean=20,peak=3"`, in the place of `rate_per_s`.',
+        default=None,
+        option="poisson (default), gamma:cv=4, bursts:size=8, diurnal:peak=3, mmpp:burst=5,share=0.1,length_s=60, "
+        "at-once; with the rate in it instead of --rate: poisson:20, diurnal:mean=20,peak=3.",
+        metavar="KIND",
+    )
+    prompt: Parsed[LengthsLike | None, Lengths | None] = converted(
+        partial(parse_lengths, name="prompt"),
+        'Tokens of prompts: a number, `"uniform:100-200"`, `"lognormal:mean=512,cv=1.2"`, observed lengths, or an '
+        "object of `lengths`. Without `prompt` and `output`, requests have no tokens, like those of a model of images.",
+        default=None,
+        option="Tokens of prompts: 1024, uniform:100-2000, lognormal:mean=512,cv=1.2.",
+        metavar="TOKENS",
+    )
+    output: Parsed[LengthsLike | None, Lengths | None] = converted(
+        partial(parse_lengths, name="output"),
+        "Tokens of answers, likewise.",
+        default=None,
+        option="Tokens of answers, likewise.",
+        metavar="TOKENS",
+    )
+    requests: int | None = whole(
+        _REQUESTS,
+        "Number of requests; without it those of `duration_s`, of the trace, or 1,000.",
+        default=None,
+        option=f"Number of requests; default: {MANY_REQUESTS:,}.",
+        metavar="N",
+    )
+    duration_s: float | None = number(_SECONDS, "Time after which no request arrives.", default=None)
+    prefixes: Parsed[Prefixes | str | None, Prefixes | None] = converted(
+        Prefixes.parse,
+        'Prefixes that prompts share: `Prefixes`, or text such as `"1000,groups=8"`.',
+        default=None,
+        option="Prefixes that prompts share, before the tokens of --prompt: 1000,groups=8,share=0.5,skew=1.",
+        metavar="TOKENS[,NAME=VALUE...]",
+    )
+    turns: Parsed[Turns | str | None, Turns | None] = converted(
+        Turns.parse, 'Conversations: `Turns`, or text such as `"4,gap_s=30"`.', default=None
+    )
+    trace: Trace | Replay | None = converted(
+        _as_given,
+        "Requests of a real service, instead of arrivals; its lengths replace `prompt` and `output` where it has them.",
+        default=None,
+        option="Requests of a request trace, in the place of --prompt and --output; with --rate its times are scaled. "
+        "FILE#12 is one of Azure's functions.",
+        metavar="[FORMAT:]FILE",
+    )
+    seed: int = whole(
+        _SEED, "Decides the random numbers.", default=0, option="Decides the random numbers; default: 0.", metavar="N"
+    )
 
-    def __post_init__(self) -> None:
-        checked: dict[str, Any] = {"seed": whole(self.seed, "seed", _SEED, WorkloadError)}
-        if self.requests is not None:
-            checked["requests"] = whole(self.requests, "requests", _REQUESTS, WorkloadError)
-        if self.duration_s is not None:
-            checked["duration_s"] = number(self.duration_s, "duration_s", _SECONDS, WorkloadError)
-        for name, kind in (("prefixes", Prefixes), ("turns", Turns)):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, kind):
-                raise WorkloadError(f"{name} is {shown(value)}; expected a {kind.__name__}")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        return name
+
+    def _check(self) -> None:
         if self.trace is not None:
             self._check_trace()
         made = parse_arrivals(self.arrivals, rate_per_s=self.rate_per_s, clients=self.clients)
         for name, other in (("prompt", "output"), ("output", "prompt")):
-            if getattr(self, name) is not None:
-                checked[name] = parse_lengths(getattr(self, name), name)
-            elif any(getattr(self, each) is not None for each in (other, "prefixes", "turns")):
+            if getattr(self, name) is None and any(
+                getattr(self, each) is not None for each in (other, "prefixes", "turns")
+            ):
                 raise WorkloadError(f"{name} is not given; pass the tokens of it, such as {name}=256")
         if self.duration_s is not None and isinstance(made, (AtOnce, ClosedLoop)) and self.trace is None:
             raise WorkloadError(
@@ -171,7 +169,7 @@ class Workload:
             )
         if self.turns is not None and isinstance(made, (AtOnce, ClosedLoop)):
             raise WorkloadError("turns go with a rate of conversations; pass rate_per_s")
-        self.__dict__.update(checked, _arrivals=made)
+        self.__dict__.update(_arrivals=made, _changes=())
 
     def _check_trace(self) -> None:
         if not isinstance(self.trace, (Trace, Replay)):
@@ -193,23 +191,19 @@ class Workload:
             path: The file.
             **options: Fields of `Workload` and arguments of `read_trace`.
         """
-        own = {name: options.pop(name) for name in tuple(options) if name in cls.__dataclass_fields__}
+        own = {each.name: options.pop(each.name) for each in cls.fields if each.name in options}
         return cls(trace=read_trace(path, **options), **own)
 
     @property
     def process(self) -> Arrivals:
         """How requests arrive."""
-        return self._arrivals
+        found: Arrivals = self.__dict__["_arrivals"]
+        return found
 
     @property
-    def prompts(self) -> Lengths | None:
-        """Lengths of prompts, without what they share; None for those of a trace."""
-        return self.prompt  # type: ignore[return-value]
-
-    @property
-    def outputs(self) -> Lengths | None:
-        """Lengths of answers; None for those of a trace."""
-        return self.output  # type: ignore[return-value]
+    def _changes(self) -> tuple[Rule, ...]:
+        found: tuple[Rule, ...] = self.__dict__["_changes"]
+        return found
 
     def chunks(self) -> Iterator[Requests]:
         """Yield the requests in order, in chunks of at most 65,536.
@@ -269,7 +263,7 @@ class Workload:
 
     def _begin(self) -> ArrivalRun:
         """Return a run of the arrivals."""
-        return self._arrivals.begin(self.rng(_STATES, 0))
+        return self.process.begin(self.rng(_STATES, 0))
 
     def _drawn(self) -> Iterator[Requests]:
         run, number_ = self._begin(), 0
@@ -282,12 +276,12 @@ class Workload:
         import numpy as np
 
         prompt = output = np.zeros(count, dtype=np.int32)
-        if self.prompts is not None and self.outputs is not None:
-            prompt = self.prompts.draw(self.rng(_PROMPTS, chunk), count)
-            output = self.outputs.draw(self.rng(_OUTPUTS, chunk), count)
+        if self.prompt is not None and self.output is not None:
+            prompt = self.prompt.draw(self.rng(_PROMPTS, chunk), count)
+            output = self.output.draw(self.rng(_OUTPUTS, chunk), count)
         found = Requests(self._times(run, chunk, count), prompt, output)
-        if isinstance(self._arrivals, ClosedLoop):
-            found = replace(found, think_s=self._arrivals.thinks(self.rng(_THINKS, chunk), count))
+        if isinstance(self.process, ClosedLoop):
+            found = replace(found, think_s=self.process.thinks(self.rng(_THINKS, chunk), count))
         if self.prefixes is not None:
             prefix = self.prefixes.draw(self.rng(_GROUPS, chunk), count)
             tokens = np.where(prefix >= 0, self.prefixes.tokens, 0).astype(np.int32)
@@ -309,7 +303,7 @@ class Workload:
             return run.take(rng, count)
         found = np.full(count, np.inf)
         until = np.inf if self.duration_s is None else self.duration_s
-        taken = int(min(_MOST_TAKEN, max(_LEAST_TAKEN, self._arrivals.rate_per_s * until)))
+        taken = int(min(_MOST_TAKEN, max(_LEAST_TAKEN, self.process.rate_per_s * until)))
         for first in range(0, needed, taken):
             part = found[first : min(first + taken, needed)]
             part[:] = run.take(rng, part.size)
@@ -319,9 +313,9 @@ class Workload:
 
     def _lengths(self) -> tuple[Lengths, Lengths]:
         """Return lengths of prompts and of answers."""
-        if self.prompts is None or self.outputs is None:
+        if self.prompt is None or self.output is None:
             raise WorkloadError("prompt or output is not given; pass the tokens of both")
-        return self.prompts, self.outputs
+        return self.prompt, self.output
 
     def _of_trace(self, trace: Trace | Replay) -> Iterator[Requests]:
         # One sequence of random numbers each: lengths and times do not depend on where chunks of the trace end.
@@ -329,11 +323,11 @@ class Workload:
         run = self._begin()
         for chunk in trace.chunks():
             found = chunk
-            if not trace.has_lengths and self.prompts is not None and self.outputs is not None:
+            if not trace.has_lengths and self.prompt is not None and self.output is not None:
                 found = replace(
                     found,
-                    prompt_tokens=self.prompts.draw(of_prompts, len(chunk)),
-                    output_tokens=self.outputs.draw(of_outputs, len(chunk)),
+                    prompt_tokens=self.prompt.draw(of_prompts, len(chunk)),
+                    output_tokens=self.output.draw(of_outputs, len(chunk)),
                 )
             if not trace.timed:
                 found = replace(found, arrival_s=run.take(of_times, len(chunk)))
@@ -355,12 +349,12 @@ class Workload:
         if self._changes:
             raise WorkloadError("the workload was cut, thinned or repeated; change its rate before")
         if self.trace is not None and self.trace.timed:
-            return replace(self, trace=self.trace.at_rate(rate_per_s))
-        if isinstance(self._arrivals, ClosedLoop) or (isinstance(self._arrivals, AtOnce) and self.arrivals is not None):
+            return self.replace(trace=self.trace.at_rate(rate_per_s))
+        if isinstance(self.process, ClosedLoop) or (isinstance(self.process, AtOnce) and self.arrivals is not None):
             raise WorkloadError(f"arrivals is {shown(self.arrivals)}, without a rate to change; pass another one")
-        if isinstance(self._arrivals, AtOnce):
-            return replace(self, arrivals=GammaArrivals(rate_per_s=rate_per_s))
-        return replace(self, rate_per_s=None, arrivals=self._arrivals.at_rate(rate_per_s))
+        if isinstance(self.process, AtOnce):
+            return self.replace(arrivals=GammaArrivals(rate_per_s=rate_per_s))
+        return self.replace(rate_per_s=None, arrivals=self.process.at_rate(rate_per_s))
 
     def scaled(self, factor: float, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
         """Return so many times the requests in the same time.
@@ -376,15 +370,15 @@ class Workload:
         """
         rules = scaling(factor, jitter_s, seed)
         limit = None if self._limit is None else max(1, round(self._limit * factor))
-        if self.trace is None and not self._changes and isfinite(self._arrivals.rate_per_s):
-            return replace(self.at_rate(self._arrivals.rate_per_s * factor), requests=limit)
+        if self.trace is None and not self._changes and isfinite(self.process.rate_per_s):
+            return self.at_rate(self.process.rate_per_s * factor).replace(requests=limit)
         if isinstance(self.trace, Trace) and not self._changes and self.trace.timed:
-            return replace(self, trace=self.trace.scaled(factor, jitter_s=jitter_s, seed=seed), requests=limit)
-        return replace(self, _changes=(*self._changes, *rules))
+            return self.replace(trace=self.trace.scaled(factor, jitter_s=jitter_s, seed=seed), requests=limit)
+        return self._ruled(*rules)
 
     def thinned(self, share: float, *, seed: int = 0) -> Workload:
         """Return the workload in which each request stays with a probability, whatever happens to the others."""
-        return replace(self, _changes=(*self._changes, Thinned(share, seed)))
+        return self._ruled(Thinned(share, seed))
 
     def between(self, start_s: float, end_s: float) -> Workload:
         """Return the requests from one time to another; times begin at `start_s`.
@@ -392,12 +386,18 @@ class Workload:
         The requests of the following day are `between(86_400, 172_800)`. Limits of the workload hold before.
         """
         self._check_timed("between")
-        return replace(self, _changes=(*self._changes, Between(start_s, end_s)))
+        return self._ruled(Between(start_s, end_s))
 
     def repeated(self, copies: int, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
         """Return the workload with several copies of each request, as `Trace.repeated` does."""
-        return replace(self, _changes=(*self._changes, Repeated(copies, jitter_s, seed)))
+        return self._ruled(Repeated(copies, jitter_s, seed))
+
+    def _ruled(self, *rules: Rule) -> Workload:
+        """Return the workload with more changes."""
+        made = self.replace()
+        made.__dict__["_changes"] = (*self._changes, *rules)
+        return made
 
     def _check_timed(self, change: str) -> None:
-        if isinstance(self._arrivals, (AtOnce, ClosedLoop)) and not (self.trace is not None and self.trace.timed):
+        if isinstance(self.process, (AtOnce, ClosedLoop)) and not (self.trace is not None and self.trace.timed):
             raise WorkloadError(f"arrivals have no times of their own, and {change} changes them; pass a rate")
