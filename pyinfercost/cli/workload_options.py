@@ -34,11 +34,13 @@ def workload_of_options(options: dict[str, Any]) -> Workload:
     from ..serving.workload import Workload
 
     fields = given_of(Workload, options, _FLAGS)
+    if "rate_per_s" in fields:
+        with usage_errors():
+            fields["rate_per_s"] = parse_rate(fields["rate_per_s"], "--rate")
     if options["trace"] is not None:
         fields["trace"] = trace = open_trace(options["trace"])
         if "rate_per_s" in fields and trace.timed:
-            with usage_errors("--rate"):
-                fields["trace"] = trace.at_rate(parse_rate(fields.pop("rate_per_s"), "--rate"))
+            fields["trace"] = trace.at_rate(fields.pop("rate_per_s"))
     else:
         if not any(name in fields for name in ("rate_per_s", "clients", "arrivals")):
             raise click.UsageError(

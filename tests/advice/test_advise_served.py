@@ -57,7 +57,7 @@ def advise(model: Any, **given: Any) -> ic.Advice:
             "engine": "sglang",
             "price": "aws/g6.48xlarge",
             "enable_prefix_caching": False,
-            "workload": workload(prefixes=ic.Prefixes(256, groups=3, share=0.7), arrivals="gamma:cv=2"),
+            "workload": workload(prefixes=ic.Prefixes(tokens=256, groups=3, share=0.7), arrivals="gamma:cv=2"),
             "among": ["prefix_caching", "served_engine", "purchase_terms"],
         },
         {"objective": "energy_per_item_j", "max_num_seqs": 32, "replicas": 4, "slo": None},

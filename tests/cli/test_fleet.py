@@ -112,7 +112,7 @@ def test_a_report_is_written(tmp_path: Path) -> None:
         (("--traffic", "poisson:1"), "--slots"),
         ((*BASE, "-a", "kpx"), "expected one of static"),
         ((*BASE, "-a", "kpa:tick=3"), "has no setting 'tick'"),
-        (("--slots", "8,speed=2", "--traffic", "poisson:1"), "has no 'speed'"),
+        (("--slots", "8,speed=2", "--traffic", "poisson:1"), "no setting 'speed'"),
         (("--slots", "8,service_s=x", "--traffic", "poisson:1"), "expected a number"),
         ((*BASE, "--verify", "poisson:1"), "goes with --plan"),
         ((*BASE, "--serverless", "aws-lambda"), "memory_gb"),

@@ -177,7 +177,7 @@ def test_columns_are_those_of_single_calls() -> None:
 
 
 def test_a_workload_is_a_load() -> None:
-    workload = Workload(rate_per_s=3, prompt="uniform:100-300", output=20, prefixes=Prefixes(100, share=0.5))
+    workload = Workload(rate_per_s=3, prompt="uniform:100-300", output=20, prefixes=Prefixes(tokens=100, share=0.5))
     found = Load.of(workload)
     assert (found.prompt, found.output, found.rate_per_s) == (250, 20, 3)
     assert found.prefix_hit == pytest.approx(50 / 250)
@@ -185,7 +185,7 @@ def test_a_workload_is_a_load() -> None:
     assert Load.of(Workload(arrivals="poisson:180/min", prompt=10, output=20)).rate_per_s == 3
     with pytest.raises(LoadError, match="requests have no tokens; pass prompt and output"):
         Load.of(Workload(rate_per_s=3))
-    for other in (Workload(prompt=10, output=20), Workload(rate_per_s=1, prompt=1, output=1, turns=Turns(2))):
+    for other in (Workload(prompt=10, output=20), Workload(rate_per_s=1, prompt=1, output=1, turns=Turns(mean=2))):
         with pytest.raises(LoadError):
             Load.of(other)
 

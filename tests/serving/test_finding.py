@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -64,8 +63,8 @@ def test_the_highest_rate_is_between_two_simulations(phases: Phases) -> None:
     assert best.rate_per_s is not None
     assert search.result is not None
     assert search.result.slo_met
-    assert served(phases, "data=2", workload=replace(WORKLOAD, rate_per_s=best.rate_per_s)).slo_met
-    assert not served(phases, "data=2", workload=replace(WORKLOAD, rate_per_s=1.03 * best.rate_per_s)).slo_met
+    assert served(phases, "data=2", workload=WORKLOAD.replace(rate_per_s=best.rate_per_s)).slo_met
+    assert not served(phases, "data=2", workload=WORKLOAD.replace(rate_per_s=1.03 * best.rate_per_s)).slo_met
 
 
 def test_the_rate_of_a_replay_is_scaled(phases: Phases) -> None:

@@ -237,7 +237,7 @@ def test_rules_do_not_depend_on_chunks(rule: Rule, cuts: list[int]) -> None:
 def test_a_duration_does_not_change_the_requests_before_it() -> None:
     """Few of the arrivals of a chunk are needed: those that are made are the same, with their lengths and prefixes."""
     options = {"arrivals": "diurnal:0.01,peak=2,cv=2", "prompt": "uniform:1-99", "output": "lognormal:mean=9,cv=1"}
-    prefixes = ic.Prefixes(8, groups=5, share=0.5)
+    prefixes = ic.Prefixes(tokens=8, groups=5, share=0.5)
     some = Workload(**options, duration_s=86_400, prefixes=prefixes).all()  # type: ignore[arg-type]
     more = Workload(**options, requests=CHUNK + 5, prefixes=prefixes).all()  # type: ignore[arg-type]
     assert 500 < len(some) < 1200

@@ -59,7 +59,7 @@ def test_closed_loop_has_think_times_and_no_arrivals() -> None:
 
 
 def test_prefixes_add_tokens_and_share_blocks() -> None:
-    prefixes = Prefixes(100, groups=3, share=0.5, skew=1.0)
+    prefixes = Prefixes(tokens=100, groups=3, share=0.5, skew=1.0)
     found = Workload(rate_per_s=1, prompt=64, output=1, prefixes=prefixes, requests=30_000).all()
     assert found.prefix is not None
     with_prefix = found.prefix >= 0
@@ -80,7 +80,12 @@ def test_prefixes_add_tokens_and_share_blocks() -> None:
 
 def test_turns_carry_the_conversation() -> None:
     workload = Workload(
-        rate_per_s=2, prompt="uniform:20-60", output="uniform:5-15", turns=Turns(4, gap_s=30), requests=40_000, seed=3
+        rate_per_s=2,
+        prompt="uniform:20-60",
+        output="uniform:5-15",
+        turns=Turns(mean=4, gap_s=30),
+        requests=40_000,
+        seed=3,
     )
     found = workload.all()
     assert found.conversation is not None
@@ -105,7 +110,7 @@ def test_turns_carry_the_conversation() -> None:
 
 def test_blocks_of_a_turn_begin_with_those_of_the_turn_before() -> None:
     found = Workload(
-        rate_per_s=1, prompt=100, output=30, turns=Turns(5), prefixes=Prefixes(48, groups=2), requests=5_000
+        rate_per_s=1, prompt=100, output=30, turns=Turns(mean=5), prefixes=Prefixes(tokens=48, groups=2), requests=5_000
     ).all()
     assert found.conversation is not None
     offsets, hashes = found.block_hashes(16)
@@ -120,7 +125,7 @@ def test_blocks_of_a_turn_begin_with_those_of_the_turn_before() -> None:
 
 
 def test_conversations_end_before_they_are_too_long() -> None:
-    turns = Turns(50, gap_s=1, most_tokens=2_000)
+    turns = Turns(mean=50, gap_s=1, most_tokens=2_000)
     found = Workload(rate_per_s=1, prompt=100, output=30, turns=turns, requests=20_000).all()
     assert int((found.prompt_tokens + found.output_tokens).max()) == 15 * 130
 
@@ -155,7 +160,7 @@ def test_parts_keep_hashes_of_a_trace() -> None:
         ({"prompt": 1, "output": 0}, "output is 0"),
         ({"prompt": 1, "output": 1, "requests": 0}, "requests is 0"),
         ({"prompt": 1, "output": 1, "duration_s": 3}, "no times of their own"),
-        ({"prompt": 1, "output": 1, "turns": Turns(2)}, "turns go with a rate"),
+        ({"prompt": 1, "output": 1, "turns": Turns(mean=2)}, "turns go with a rate"),
         ({"prompt": 1, "output": 1, "turns": 3}, "turns is 3"),
         ({"prompt": 1, "output": 1, "trace": "x.csv"}, "expected the result of read_trace"),
         ({"prompt": 1, "output": 1, "rate_per_s": -1}, "rate_per_s is -1"),
