@@ -62,7 +62,6 @@ def options_of(
     *,
     only: Collection[str] = (),
     flags: Mapping[str, tuple[str, ...]] | None = None,
-    texts: Mapping[str, str] | None = None,
 ) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of a settings type: of the fields with a sentence for them.
 
@@ -70,14 +69,13 @@ def options_of(
         settings: The type.
         only: Fields with an option in this command; empty for all.
         flags: Field -> names of its option, where it has others.
-        texts: Field -> sentence in the help of this command.
     """
-    named, said = flags or {}, texts or {}
+    named = flags or {}
 
     def added(command: _Command) -> _Command:
         for each in reversed(settings.fields):
             if each.option and each.name in (only or [each.name]):
-                command = option_of(each, *named.get(each.name, ()), text=said.get(each.name, ""))(command)
+                command = option_of(each, *named.get(each.name, ()))(command)
         return command
 
     return added
