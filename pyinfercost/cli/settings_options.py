@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 _UNITS = {"s": "s", "seconds": "s", "bytes": "B"}
 """Unit of a range -> unit of an option."""
-_MOST_SHOWN, _HOURS = 1_000_000, 24
+_MOST_WHOLE, _MOST_NUMBER = 1_000_000, 24
 """Greatest ends of ranges in the help: of whole numbers, and of others. The setting itself checks greater ones."""
 _METAVARS = {"s": "S", "B": "BYTES"}
 
@@ -48,10 +48,11 @@ def _kind(setting: Setting) -> Any:
     """Return the type of an option; None for any text, which the setting itself reads."""
     low, high = setting.within.low, setting.within.high
     if setting.form == "whole":
-        return click.IntRange(min=int(low), max=int(high) if high <= _MOST_SHOWN else None)
+        return click.IntRange(min=int(low), max=int(high) if high <= _MOST_WHOLE else None)
     if setting.form == "number" and not setting.words:
-        unit = _UNITS.get(setting.within.unit)
-        return InUnits(unit) if unit else click.FloatRange(min=low, max=high) if high <= _HOURS else click.FLOAT
+        if unit := _UNITS.get(setting.within.unit):
+            return InUnits(unit)
+        return click.FloatRange(min=low, max=high) if high <= _MOST_NUMBER else click.FLOAT
     if setting.form == "word":
         return click.Choice([word for word in setting.words if word], case_sensitive=False)
     return None

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .._checks import Range
-from ..inputs.settings import Parsed, Settings, converted, flag, number, whole, word
+from ..inputs.settings import SAME, Parsed, Settings, converted, flag, number, whole, word
 from ..serving.lengths import parse_lengths
 from ..serving.objectives import parse_slo
 from ..serving.rules import FACTOR
@@ -62,21 +62,21 @@ class FleetRun(Settings):
         partial(parse_lengths, name="prompt"),
         "Tokens of prompts, where the traffic has none.",
         default=None,
-        option="Tokens of prompts, where the traffic has none.",
+        option=SAME,
         metavar="TOKENS",
     )
     output: Parsed[LengthsLike | None, Lengths | None] = converted(
         partial(parse_lengths, name="output"),
         "Tokens of answers, likewise.",
         default=None,
-        option="Tokens of answers, likewise.",
+        option=SAME,
         metavar="TOKENS",
     )
     duration_s: float | None = number(
         _SECONDS,
         "Time after which no request arrives; by default a day for generated traffic, and two for a plan.",
         default=None,
-        option="Time after which no request arrives; by default a day for generated traffic, and two for a plan.",
+        option=SAME,
     )
     scale: float = number(
         FACTOR,
@@ -122,7 +122,7 @@ class FleetRun(Settings):
         _DELAY,
         "Time that an item waits for others of its batch.",
         default=0.0,
-        option="Time that an item waits for others of its batch.",
+        option=SAME,
     )
     seed: int = whole(
         Range(0, 2**63 - 1),

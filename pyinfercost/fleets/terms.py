@@ -19,7 +19,7 @@ from ..deployment import (
     ServerlessLike,
 )
 from ..errors import InputError
-from ..inputs.settings import Parsed, Settings, converted, number, numbers, whole
+from ..inputs.settings import SAME, Parsed, Settings, converted, number, numbers, whole
 
 _HOURS = 24
 
@@ -101,7 +101,7 @@ class Terms(Settings):
         Range(0.0, 24.0, "h"),
         "Hour of the day at which the traffic begins.",
         default=0.0,
-        option="Hour of the day at which the traffic begins.",
+        option=SAME,
         metavar="H",
     )
 

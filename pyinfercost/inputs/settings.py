@@ -42,6 +42,9 @@ class Parsed(Generic[_Given, _Value]):
         def __set__(self, instance: object, value: _Given) -> None: ...
 
 
+SAME = "same"
+"""Sentence of an option: that of the documentation."""
+
 REQUIRED: Any = object()
 """Default of a setting that must be given."""
 
@@ -264,7 +267,8 @@ class Settings:
                 delattr(cls, name)
             else:
                 setattr(cls, name, value.default)
-        cls.fields = (*cls.fields, *(value._replace(name=name) for name, value in own.items()))
+        said = {name: value.text if value.option == SAME else value.option for name, value in own.items()}
+        cls.fields = (*cls.fields, *(value._replace(name=name, option=said[name]) for name, value in own.items()))
         if cls.fields and "Attributes:" not in (cls.__doc__ or ""):
             rows = [f"    {each.name}: {each.text}" for each in cls.fields]
             cls.__doc__ = "\n".join([cls.__doc__ or "", "", "Attributes:", *rows, ""])
@@ -405,7 +409,7 @@ class Settings:
         return hash((type(self), *vars(self).values()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(self).items())})"
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
 
 @lru_cache(1024)

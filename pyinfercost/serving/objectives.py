@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SLOLike: TypeAlias = "str | Mapping[str, Any] | tuple[Condition, ...]"
 """An objective: text such as `"ttft_p99<0.5,tpot_p50<0.03"`, limits by name, such as `{"ttft_p99": 0.5}`, or
-parsed ones."""
+parsed conditions."""
 
 _CONDITION = re.compile(r"\s*([a-z0-9_.]+)\s*<=?\s*([0-9.eE+-]+)\s*(ms|s)?\s*")
 _METRIC = re.compile(r"(ttft|tpot|e2e|queue)(?:_s)?_(mean|p(\d{1,2}(?:\.\d{1,6})?))")

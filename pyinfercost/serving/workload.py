@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .._checks import MOST, Range, shown
-from ..inputs.settings import Parsed, Settings, converted, number, whole
+from ..inputs.settings import SAME, Parsed, Settings, converted, number, whole
 from .arrival_texts import parse_arrivals
 from .arrivals import AtOnce, ClosedLoop, GammaArrivals, parse_rate
 from .conversations import Turns, conversations
@@ -117,7 +117,7 @@ class Workload(Settings):
         partial(parse_lengths, name="output"),
         "Tokens of answers, likewise.",
         default=None,
-        option="Tokens of answers, likewise.",
+        option=SAME,
         metavar="TOKENS",
     )
     requests: int | None = whole(
@@ -391,6 +391,12 @@ class Workload(Settings):
     def repeated(self, copies: int, *, jitter_s: float = 0.0, seed: int = 0) -> Workload:
         """Return the workload with several copies of each request, as `Trace.repeated` does."""
         return self._ruled(Repeated(copies, jitter_s, seed))
+
+    def replace(self, **changes: Any) -> Workload:
+        """Return the workload with other settings; requests are cut, thinned and repeated as before."""
+        made = super().replace(**changes)
+        made.__dict__["_changes"] = self._changes
+        return made
 
     def _ruled(self, *rules: Rule) -> Workload:
         """Return the workload with more changes."""

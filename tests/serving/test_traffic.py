@@ -180,6 +180,14 @@ def test_thinning_makes_a_process_more_like_poisson() -> None:
     assert thinned.var() / thinned.mean() == pytest.approx(1 + 0.1 * (dispersion - 1), rel=0.1)
 
 
+def test_other_settings_keep_the_changes() -> None:
+    changed = Workload(rate_per_s=2, requests=1000).thinned(0.5)
+    assert changed.replace().changed
+    assert changed.replace() == changed
+    assert len(changed.replace(requests=100).all()) < 100
+    assert "_changes" not in repr(changed)
+
+
 def test_limits_hold_before_changes() -> None:
     workload = Workload(rate_per_s=10, requests=1000)
     assert len(workload.thinned(0.5).all()) == pytest.approx(500, abs=80)
