@@ -80,7 +80,7 @@ class Asked:
             if not isinstance(each, (Deployment, Slots)):
                 raise InputTypeError(f"a deployment is a {type(each).__name__}; expected a Deployment, or Slots")
         fields = {each.name for each in FleetRun.fields}
-        settings = {name: value for name, value in options.items() if name not in fields}
+        settings = {name: value for name, value in options.items() if name not in fields and value is not None}
         for name in settings:
             Scheduler.check_name(name)
         run = FleetRun(**{name: value for name, value in options.items() if name in fields})

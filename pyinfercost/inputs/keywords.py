@@ -24,8 +24,8 @@ def shows_settings(
     Args:
         options: Type of the options, a `TypedDict`.
         *settings: Types that have the options as fields.
-        own: Those of the types that each call makes, so that their defaults are those of the options. An option of
-            others that is not given is None: it leaves the value that there is.
+        own: Types that each call makes, whose defaults are the defaults of the options. Of the other types, None stands
+            for an option that is not given and changes nothing.
         sizes: Sizes among the options, which stay as `**named_sizes`, since others are valid, too.
     """
     known = {name: each for kind in settings for name, each in inspect.signature(kind).parameters.items()}
@@ -35,14 +35,14 @@ def shows_settings(
 
     def shown(function: _Function) -> _Function:
         signature = inspect.signature(function)
-        *own, rest = signature.parameters.values()
+        *named_before, rest = signature.parameters.values()
         added = [_parameter(name) for name in keywords if name not in signature.parameters]
         named = [rest.replace(name="named_sizes", annotation="SupportsIndex")] if has_sizes else []
         if function.__doc__:
             kinds: Any = settings  # a class is hashable
             tables = "".join(_table(kind, tuple(keywords)) for kind in kinds)
             function.__doc__ = f"{function.__doc__.rstrip()}\n{tables}    "
-        function.__signature__ = signature.replace(parameters=[*own, *added, *named])  # type: ignore[attr-defined]
+        function.__signature__ = signature.replace(parameters=[*named_before, *added, *named])  # type: ignore[attr-defined]
         return function
 
     def _parameter(name: str) -> inspect.Parameter:

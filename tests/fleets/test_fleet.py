@@ -170,6 +170,7 @@ def test_nothing_is_lost_and_money_adds_up(rate: float, policy: str, cold: float
         ({"traffic": "poisson:0"}, ic.errors.InputError, "mean is 0"),
         ({"slo": "ttft<1"}, SLOError, "ttft"),
         ({"routing": "random"}, FleetError, "one of least_loaded, first"),
+        ({"speed": 1}, ic.errors.InputError, "the scheduler has no setting 'speed'"),
         ({"detail": "slow"}, FleetError, "one of fast, full"),
         ({"terms": 3}, ic.fleets.TermsError, "terms is 3; expected NAME=VALUE"),
         ({"cold_start_s": -1}, FleetError, "cold_start_s"),
