@@ -74,7 +74,7 @@ class Forges(Door):
         require(_TOKEN not in said, "what is said has no token")
         require(not any(b"elsewhere" in line for line in server.asked), "no redirect is followed with a token")
         if said.startswith("Wrote"):
-            status = value["answers"][1].split(b" ", 2)[1]
+            status = value["answers"][1].split(None, 2)[1]  # as clients of HTTP read a status
             require(status == str(_CREATED).encode(), "a comment is written if the server says so", status)
         yield from ()
 
