@@ -188,6 +188,20 @@ def test_functions_that_multiply_are_refused_before_they_are_read() -> None:
         ic.capture(calling("f21"))
 
 
+def test_a_tile_without_elements_takes_no_memory() -> None:
+    """Numpy would repeat the first axis before the second one has no length."""
+    text = """
+        <ir_version: 10, opset_import: ["" : 18]>
+        g (float[batch, 8] x) => (float[batch, 8] y, int64[rows, columns] none) {
+            two = Constant <value = int64[1, 2] {1, 2}> ()
+            times = Constant <value_ints = [1000000000000, 0]> ()
+            none = Tile (two, times)
+            y = Relu (x)
+        }
+    """
+    assert ic.capture(parser.parse_model(text)).op_counts()["aten.relu"] == 1
+
+
 def test_loops_within_loops_are_unrolled_up_to_a_number_of_nodes() -> None:
     text = """
         <ir_version: 10, opset_import: ["" : 18]>

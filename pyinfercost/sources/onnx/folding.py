@@ -353,7 +353,8 @@ def _evaluate(op: Any, arrays: Sequence[Any]) -> list[Array] | None:
             return [np.broadcast_to(arrays[0], shape)] if math.prod(shape) <= MOST_KNOWN else None
         case "Tile":
             repeats = _whole(arrays[1])
-            if arrays[0].size * math.prod(repeats) > MOST_KNOWN:
+            # Numpy repeats one axis after the other: a later 0 does not make the arrays between smaller.
+            if arrays[0].size * math.prod(max(1, each) for each in repeats) > MOST_KNOWN:
                 return None
             return [np.tile(arrays[0], repeats)]
         case "Transpose":
